@@ -1,0 +1,28 @@
+"""The whole error tree. A class exists because some `except` treats it differently.
+
+Bad records are not errors: they are `market.rejection.Rejected`.
+"""
+
+
+class TruetapeError(Exception):
+    """Anything truetape raises on purpose; the message says what happened, the value and the next move."""
+
+    exit_code = 1
+
+
+class ConfigError(TruetapeError):
+    """Somebody must change a file, a setting or an argument; trying again is pointless."""
+
+    exit_code = 78
+
+
+class TransientError(TruetapeError):
+    """A server was away or slow; the same call may succeed later and is safe to repeat."""
+
+    exit_code = 75
+
+
+class VerificationError(TruetapeError):
+    """What was read back is not what was written; nothing is announced as final."""
+
+    exit_code = 65

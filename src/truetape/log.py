@@ -1,0 +1,28 @@
+"""Logging: an event name plus key-values on stderr, one line a batch, never a line a trade."""
+
+import logging
+import sys
+from typing import cast
+
+import structlog
+
+
+def configure(*, verbose: bool = False) -> None:
+    """Set structlog up once, in `main`; without `verbose`, warnings and above only."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.INFO if verbose else logging.WARNING
+        ),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def logger(room: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a room, such as "speed" or "serving"."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(room=room))

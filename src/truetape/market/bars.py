@@ -1,0 +1,171 @@
+"""The one fold: from canonical trades to bars, in exact decimals, in any order of arrival.
+
+This is the reference. The Spark expression (`truetape.batch.fold`) must give the same bytes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+
+from truetape.market.canonical import CanonicalTrade
+from truetape.market.eligibility import Eligibility, Profile
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.market.trades import OrderKey, Trade
+
+VWAP_DECIMALS = 8
+_EXACT = Context(prec=60)
+
+Price = tuple[OrderKey, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a set of prints adds up to. `merge` is associative and commutative, so any roll-up is exact.
+
+    `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for both
+    volume and high/low: their ratio is the tick VWAP.
+    """
+
+    first: Price | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    last: Price | None = None
+    volume: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    priced_volume: Decimal = Decimal(0)
+    trades: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar, half-open from `start_ns`, UTC. Prices are None where no print was eligible to set them."""
+
+    symbol: str
+    venue: str
+    resolution: Resolution
+    start_ns: int
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    volume: Decimal
+    vwap: Decimal | None
+    trades: int
+
+    @property
+    def is_served(self) -> bool:
+        """Say whether the bar has all four prices; one that has not only feeds roll-ups."""
+        return None not in (self.open, self.high, self.low, self.close)
+
+
+def tally(trade: Trade, eligibility: Eligibility) -> Tally:
+    """Return what one print adds to its bar."""
+    price: Price | None = (trade.order, trade.price) if eligibility.open_close else None
+    high_low = trade.price if eligibility.high_low else None
+    size = trade.size if eligibility.volume else Decimal(0)
+    priced = size if eligibility.high_low else Decimal(0)
+    return Tally(
+        first=price,
+        high=high_low,
+        low=high_low,
+        last=price,
+        volume=size,
+        notional=_EXACT.multiply(trade.price, priced),
+        priced_volume=priced,
+        trades=int(eligibility.volume),
+    )
+
+
+def merge(left: Tally, right: Tally) -> Tally:
+    """Add two tallies of disjoint sets of prints."""
+    firsts = [price for price in (left.first, right.first) if price is not None]
+    lasts = [price for price in (left.last, right.last) if price is not None]
+    highs = [price for price in (left.high, right.high) if price is not None]
+    lows = [price for price in (left.low, right.low) if price is not None]
+    return Tally(
+        first=min(firsts, default=None),
+        high=max(highs, default=None),
+        low=min(lows, default=None),
+        last=max(lasts, default=None),
+        volume=_EXACT.add(left.volume, right.volume),
+        notional=_EXACT.add(left.notional, right.notional),
+        priced_volume=_EXACT.add(left.priced_volume, right.priced_volume),
+        trades=left.trades + right.trades,
+    )
+
+
+def bars(
+    trades: Iterable[CanonicalTrade],
+    profile: Profile,
+    resolution: Resolution,
+    sessions: Mapping[str, Iterable[Session]],
+) -> list[Bar]:
+    """Fold trades into bars of one resolution, ordered by symbol, venue and start.
+
+    `sessions` are the known sessions by venue code; only `1d` bars need them. A daily bar takes the prints
+    of the regular session and the session's auction prints, whenever they were reported that day.
+    Bars without an eligible price are included: see `Bar.is_served`.
+    """
+    known = {venue: list(days) for venue, days in sessions.items()}
+    tallies: dict[tuple[str, str, int], Tally] = defaultdict(Tally)
+    for item in trades:
+        trade = item.trade
+        if not item.counts:
+            continue
+        eligibility = profile.judge(trade.conditions, trade.tape)
+        start = _start(trade, eligibility, resolution, known)
+        if start is not None:
+            key = (trade.symbol, trade.venue, start)
+            tallies[key] = merge(tallies[key], tally(trade, eligibility))
+    return [_bar(*key[:2], resolution, key[2], total) for key, total in sorted(tallies.items())]
+
+
+def _start(
+    trade: Trade,
+    eligibility: Eligibility,
+    resolution: Resolution,
+    sessions: Mapping[str, list[Session]],
+) -> int | None:
+    """Return the start of the bar that takes this print, None where no bar of this resolution does."""
+    if resolution is not Resolution.DAY:
+        return resolution.start_of(trade.event_ns)
+    for session in sessions.get(trade.venue, ()):
+        if session.holds(trade.event_ns):
+            return (
+                session.open_ns
+                if session.is_regular(trade.event_ns) or eligibility.auction
+                else None
+            )
+    return None
+
+
+def _bar(symbol: str, venue: str, resolution: Resolution, start_ns: int, total: Tally) -> Bar:
+    return Bar(
+        symbol=symbol,
+        venue=venue,
+        resolution=resolution,
+        start_ns=start_ns,
+        open=total.first[1] if total.first else None,
+        high=total.high,
+        low=total.low,
+        close=total.last[1] if total.last else None,
+        volume=total.volume,
+        vwap=vwap(total.notional, total.priced_volume),
+        trades=total.trades,
+    )
+
+
+def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
+    """Divide exactly, then round half-even to eight decimals; None where nothing was priced."""
+    if not priced_volume:
+        return None
+    return half_even_quotient(notional, priced_volume, VWAP_DECIMALS)
+
+
+def half_even_quotient(numerator: Decimal, denominator: Decimal, decimals: int) -> Decimal:
+    """Round numerator / denominator once, half-even, to `decimals` places."""
+    exact = Fraction(numerator) / Fraction(denominator)
+    return Decimal(round(exact * 10**decimals)).scaleb(-decimals)

@@ -1,0 +1,80 @@
+"""Sessions: a venue's trading day, and which trades its daily bar takes.
+
+Built at the border from `schemas/venues.yaml` and an exchange calendar (`truetape.calendars`); no calendar here.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from truetape.market.resolution import SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """A market that bars belong to. `calendar` is an exchange-calendars name, None for round-the-clock venues."""
+
+    code: str
+    name: str
+    zone: str
+    calendar: str | None
+
+    def date_of(self, event_ns: int) -> date:
+        """Return the session date of an instant: the date on the venue's own wall clock."""
+        if self.zone == "UTC":
+            return _EPOCH_DATE + timedelta(days=event_ns // _DAY_NS)
+        return datetime.fromtimestamp(event_ns // SECOND_NS, _zone(self.zone)).date()
+
+    def midnight_ns(self, day: date) -> int:
+        """Return the instant at which `day` begins on the venue's wall clock, in nanoseconds."""
+        local = datetime(day.year, day.month, day.day, tzinfo=_zone(self.zone))
+        return int(local.astimezone(UTC).timestamp()) * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One trading day: intraday bars cover `[start_ns, end_ns)`, the regular session is `[open_ns, close_ns)`.
+
+    `open_ns` and `close_ns` are None on a day without a regular session (weekend, holiday): no daily bar.
+    """
+
+    venue: str
+    date: date
+    start_ns: int
+    end_ns: int
+    open_ns: int | None
+    close_ns: int | None
+
+    def holds(self, event_ns: int) -> bool:
+        """Say whether an instant belongs to this trading day, extended hours included."""
+        return self.start_ns <= event_ns < self.end_ns
+
+    def is_regular(self, event_ns: int) -> bool:
+        """Say whether an instant lies in the regular session."""
+        return (
+            self.open_ns is not None
+            and self.close_ns is not None
+            and self.open_ns <= event_ns < self.close_ns
+        )
+
+
+def session_of(venue: Venue, day: date, regular: tuple[int, int] | None) -> Session:
+    """Build the session of one date; `regular` is (open, close) in nanoseconds, None on a closed day.
+
+    A venue without a calendar trades the whole UTC day, so its regular session is all of it.
+    """
+    start, end = venue.midnight_ns(day), venue.midnight_ns(day + timedelta(days=1))
+    if venue.calendar is None:
+        regular = (start, end)
+    opens, closes = regular if regular else (None, None)
+    return Session(venue.code, day, start, end, opens, closes)
+
+
+_EPOCH_DATE = date(1970, 1, 1)
+_DAY_NS = 86_400 * SECOND_NS
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

@@ -1,0 +1,141 @@
+"""Settings: one frozen object, built once from the environment and passed down.
+
+Every variable is called TRUETAPE_<NAME> in capitals; nothing else reads the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from truetape.errors import ConfigError
+
+BUCKET_SETS = ("live", "history")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that never shows itself; `reveal` is the only way to read it."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        """Return the value, for the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how they are tuned. Durations carry their unit in the name."""
+
+    home: Path
+    """All data of the local stack: Kafka, InfluxDB, lake, checkpoints, secrets."""
+    cache: Path
+    """What is built or resolved once and can be made again: influxd, jars."""
+    lake: str
+    kafka: str
+    influx_url: str
+    influx_org: str
+    influx_token_file: Path
+    store: str
+    """Which bar store serves: "influx" or "embedded"."""
+    bucket_set: str
+    """Which set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
+    profile: str
+    topic: str
+    partitions: int
+    speed_trigger_s: float
+    """Seconds between micro-batches; 0 starts the next one as soon as the last is done."""
+    speed_lateness_s: int
+    """How long the speed layer waits for late trades; later ones are left to the batch layer."""
+    future_slack_ms: int
+    """How far an event time may lie after the receipt time before the record is rejected."""
+    speed_shuffle_partitions: int
+    speed_max_trades_per_batch: int
+    """Most Kafka records a micro-batch takes; bounds memory while catching up."""
+    spark_master: str
+    spark_driver_memory: str
+    write_timeout_s: float
+    write_attempts: int
+    max_batch_lines: int
+    seal_delay_s: float
+    """Pause between the last value written and the seal: longer than any query lasts."""
+    max_payload_bytes: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Read the environment; ConfigError names the variable that cannot be used."""
+        read = _Reader(os.environ if env is None else env)
+        home = Path(read.text("home", "~/.local/share/truetape")).expanduser().absolute()
+        cache = Path(read.text("cache", "~/.cache/truetape")).expanduser().absolute()
+        secrets = home / "secrets"
+        return cls(
+            home=home,
+            cache=cache,
+            lake=read.text("lake", str(home / "lake")),
+            kafka=read.text("kafka", "127.0.0.1:19092"),
+            influx_url=read.text("influx_url", "http://127.0.0.1:18086"),
+            influx_org=read.text("influx_org", "truetape"),
+            influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
+            store=read.choice("store", "influx", ("influx", "embedded")),
+            bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
+            profile=read.text("profile", "sip"),
+            topic=read.text("topic", "trades"),
+            partitions=read.whole("partitions", 4, 1),
+            speed_trigger_s=read.number("speed_trigger_s", 0.0),
+            speed_lateness_s=read.whole("speed_lateness_s", 60, 1),
+            future_slack_ms=read.whole("future_slack_ms", 1_000, 0),
+            speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1, 1),
+            speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000, 1),
+            spark_master=read.text("spark_master", "local[2]"),
+            spark_driver_memory=read.text("spark_driver_memory", "3g"),
+            write_timeout_s=read.number("write_timeout_s", 10.0),
+            write_attempts=read.whole("write_attempts", 4, 1),
+            max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
+            seal_delay_s=read.number("seal_delay_s", 2.0),
+            max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    env: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.env.get(_variable(name), "").strip() or default
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in allowed:
+            raise ConfigError(
+                f"{_variable(name)} is {value!r}; set it to one of {', '.join(allowed)}"
+            )
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self.text(name, str(default))
+        try:
+            parsed = float(value)
+        except ValueError:
+            parsed = -1.0
+        if not 0 <= parsed < float("inf"):
+            raise ConfigError(f"{_variable(name)} is {value!r}; set it to a number of at least 0")
+        return parsed
+
+    def whole(self, name: str, default: int, least: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdecimal() or int(value) < least:
+            raise ConfigError(
+                f"{_variable(name)} is {value!r}; set it to a whole number from {least}"
+            )
+        return int(value)
+
+
+def _variable(name: str) -> str:
+    return f"TRUETAPE_{name.upper()}"
