@@ -16,6 +16,7 @@ class Reason(StrEnum):
     NOT_CSV = "not-csv"
     TOO_LARGE = "too-large"
     UNKNOWN_FEED = "unknown-feed"
+    UNKNOWN_VENUE = "unknown-venue"
     NOT_A_TRADE = "not-a-trade"
     MISSING_FIELD = "missing-field"
     BAD_SYMBOL = "bad-symbol"
@@ -28,6 +29,14 @@ class Reason(StrEnum):
     AMBIGUOUS_LOCAL_TIME = "ambiguous-local-time"
     NONEXISTENT_LOCAL_TIME = "nonexistent-local-time"
     FUTURE_EVENT_TIME = "future-event-time"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A single value that cannot be taken: the reason, and what was wrong with it."""
+
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

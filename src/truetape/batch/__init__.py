@@ -1,0 +1,1 @@
+"""The batch layer: the lake, the archive, canonical trades and exact bars of whole sessions."""

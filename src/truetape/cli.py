@@ -1,0 +1,79 @@
+"""The `truetape` command. Each verb lives in its room's `commands` module and is imported when used."""
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from truetape import __version__, log
+from truetape.errors import TruetapeError
+
+COMMANDS = {
+    "event-time": ("truetape.feeds.commands:event_time", "Parse raw event times, one a line."),
+    "decode": ("truetape.feeds.commands:decode", "Decode payloads of a feed into native trades."),
+    "simulate": ("truetape.feeds.commands:simulate", "Make a believable session, with its truth."),
+    "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),
+    "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
+    "replay": ("truetape.local.commands:replay", "Send trade files through the whole loop."),
+    "demo": ("truetape.local.commands:demo", "Show the loop on a simulated session."),
+    "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
+    "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
+    "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
+    "verify": ("truetape.reconcile.commands:verify", "Compare served bars with recomputed ones."),
+    "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
+}
+
+
+class _Verbs(click.Group):
+    """Lists every verb without importing it, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr.")
+@click.version_option(__version__, prog_name="truetape")
+def truetape(verbose: bool) -> None:
+    """Market bars that say whether they are final, which trades made them, and why they changed.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 65 what was read back differs, 75 a server was away
+    (try again), 78 a setting or file must be changed first.
+    """
+    log.configure(verbose=verbose)
+
+
+def main() -> NoReturn:
+    """Run the command line; expected errors become one line on stderr and an exit code."""
+    try:
+        truetape(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except TruetapeError as error:
+        click.echo(f"truetape: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
