@@ -5,7 +5,9 @@ Bad records are not errors: they are `market.rejection.Rejected`.
 
 
 class TruetapeError(Exception):
-    """Anything truetape raises on purpose; the message says what happened, the value and the next move."""
+    """Anything truetape raises on purpose; the message says what happened, the value and the next
+    move.
+    """
 
     exit_code = 1
 

@@ -11,7 +11,9 @@ from truetape.errors import ConfigError
 
 @cache
 def folder(name: str) -> Path:
-    """Return a data folder such as "schemas" or "influx"; ConfigError when the installation lacks it."""
+    """Return a data folder such as "schemas" or "influx"; ConfigError when the installation lacks
+    it.
+    """
     package = Path(__file__).resolve().parent
     for root in (package / "_data", package.parents[1]):
         if (root / name).is_dir():

@@ -22,7 +22,9 @@ NOON = at("2026-11-20T17:00:00")
 
 
 def trade(price: str = "100", size: str = "10", **fields: object) -> Trade:
-    """Build a trade of IBM at noon New York; `received_ns` follows `event_ns`, position the offset."""
+    """Build a trade of IBM at noon New York; `received_ns` follows `event_ns`, position
+    the offset.
+    """
     offset = int(str(fields.pop("offset", 0)))
     event_ns = fields.pop("event_ns", NOON)
     values: dict[str, object] = {
@@ -43,7 +45,7 @@ def trade(price: str = "100", size: str = "10", **fields: object) -> Trade:
     return Trade(**(values | fields))  # type: ignore[arg-type]
 
 
-def cancel(id: str, received_ns: int = NOON, offset: int = 1_000, **fields: object) -> Cancel:  # noqa: A002 - the field's name
+def cancel(id: str, received_ns: int = NOON, offset: int = 1_000, **fields: object) -> Cancel:
     """Build a cancel of an IBM trade."""
     values: dict[str, object] = {
         "feed": "truetape",

@@ -9,7 +9,9 @@ _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def real_data(*parts: str) -> Path:
-    """Return a path inside the real data, or skip the test and say where the data was looked for."""
+    """Return a path inside the real data, or skip the test and say where the data was
+    looked for.
+    """
     root = Path(os.environ.get("TRUETAPE_DATA") or _BESIDE)
     if not root.is_dir():
         pytest.skip(f"no real trades at {root}; set TRUETAPE_DATA to where they are")

@@ -1,22 +1,20 @@
 """The Spark session: the one place that decides how Spark is started. Knows nothing of trades."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pyspark.sql import SparkSession
 
 from truetape.settings import Settings
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
+def spark_session(app: str, settings: Settings, jars: list[Path]) -> SparkSession:
+    """Start or return this process's Spark session, with Delta and Kafka from `jars` where there
+    are any.
 
-def spark_session(app: str, settings: Settings, jars: list[Path]) -> "SparkSession":
-    """Start or return this process's Spark session, with Delta and Kafka from `jars`.
-
-    The session is case-sensitive (feeds have both `t` and `T`), in UTC, with ANSI arithmetic, and its
-    checkpoints go through raw local files: no `.crc` twins, which halves the time of a log commit.
+    The session is case-sensitive (feeds have both `t` and `T`), in UTC, with ANSI arithmetic, and
+    its checkpoints go through raw local files: no `.crc` twins, which halves the time of a log
+    commit.
     """
-    from pyspark.sql import SparkSession
-
     builder = SparkSession.builder.master(settings.spark_master).appName(app)
     for key, value in _conf(settings, jars).items():
         builder = builder.config(key, value)
@@ -26,8 +24,12 @@ def spark_session(app: str, settings: Settings, jars: list[Path]) -> "SparkSessi
 
 
 def _conf(settings: Settings, jars: list[Path]) -> dict[str, str]:
-    return {
+    connectors = {
         "spark.jars": ",".join(str(jar) for jar in jars),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }
+    return (connectors if jars else {}) | {
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -38,8 +40,6 @@ def _conf(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.sql.caseSensitive": "true",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": "4",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
         "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
         "spark.sql.streaming.stateStore.providerClass": (

@@ -23,10 +23,11 @@ Price = tuple[OrderKey, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a set of prints adds up to. `merge` is associative and commutative, so any roll-up is exact.
+    """What a set of prints adds up to. `merge` is associative and commutative, so any roll-up is
+    exact.
 
-    `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for both
-    volume and high/low: their ratio is the tick VWAP.
+    `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for
+    both volume and high/low: their ratio is the tick VWAP.
     """
 
     first: Price | None = None
@@ -41,7 +42,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, half-open from `start_ns`, UTC. Prices are None where no print was eligible to set them."""
+    """One bar, half-open from `start_ns`, UTC. Prices are None where no print was eligible to set
+    them.
+    """
 
     symbol: str
     venue: str
@@ -105,9 +108,9 @@ def bars(
 ) -> list[Bar]:
     """Fold trades into bars of one resolution, ordered by symbol, venue and start.
 
-    `sessions` are the known sessions by venue code; only `1d` bars need them. A daily bar takes the prints
-    of the regular session and the session's auction prints, whenever they were reported that day.
-    Bars without an eligible price are included: see `Bar.is_served`.
+    `sessions` are the known sessions by venue code; only `1d` bars need them. A daily bar takes the
+    prints of the regular session and the session's auction prints, whenever they were reported that
+    day. Bars without an eligible price are included: see `Bar.is_served`.
     """
     known = {venue: list(days) for venue, days in sessions.items()}
     tallies: dict[tuple[str, str, int], Tally] = defaultdict(Tally)
@@ -129,7 +132,9 @@ def _start(
     resolution: Resolution,
     sessions: Mapping[str, list[Session]],
 ) -> int | None:
-    """Return the start of the bar that takes this print, None where no bar of this resolution does."""
+    """Return the start of the bar that takes this print, None where no bar of this
+    resolution does.
+    """
     if resolution is not Resolution.DAY:
         return resolution.start_of(trade.event_ns)
     for session in sessions.get(trade.venue, ()):

@@ -16,7 +16,9 @@ TradeKey = tuple[str, str, str, date, str] | Position
 
 @dataclass(frozen=True, slots=True)
 class CanonicalTrade:
-    """A trade with the values in force, and why it counts or not. Only one that `counts` reaches a bar."""
+    """A trade with the values in force, and why it counts or not. Only one that `counts` reaches a
+    bar.
+    """
 
     trade: Trade
     duplicate: bool = False
@@ -42,8 +44,10 @@ def canonical(
 ) -> Canonical:
     """Apply duplicates, cancels and corrections to `events`, in any order of arrival.
 
-    The first delivery of a key counts: (feed, venue, symbol, session date, id), or the source position
-    where a feed has no ids. With `as_of_ns`, only events received at or before it exist.
+    The first delivery of a key counts: (feed, venue, symbol, session date, id), or the source
+    position where a feed has no ids. With `as_of_ns`, only events received at or before it exist.
+    An amendment without event time means a trade of the day it was received on or of an earlier
+    day; the one received last before it, else the first to come after it.
     """
     trades: list[Trade] = []
     amendments: list[Amendment] = []
@@ -136,7 +140,12 @@ class _Targets:
                 if self._venues[trade.venue].date_of(trade.event_ns) == day
             )
             return next(same_day, None)
-        before = [key for key, trade in named if _arrival(trade) < _arrival(amendment)]
+        latest = self._venues[amendment.venue].date_of(amendment.received_ns)
+        due = [(key, trade) for key, trade in named if self._date(trade) <= latest]
+        before = [key for key, trade in due if _arrival(trade) < _arrival(amendment)]
         if before:
             return before[-1]
-        return named[0][0] if named else None
+        return due[0][0] if due else None
+
+    def _date(self, trade: Trade) -> date:
+        return self._venues[trade.venue].date_of(trade.event_ns)

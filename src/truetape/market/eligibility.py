@@ -1,4 +1,5 @@
-"""Eligibility: which parts of a bar a print may set, decided by a profile and the print's conditions.
+"""Eligibility: which parts of a bar a print may set, decided by a profile and the print's
+conditions.
 
 A profile is data (`schemas/eligibility/*.yaml`), read at the border (`truetape.profiles`).
 """
@@ -9,7 +10,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What one print counts for; `auction` lets a print outside the regular session into the daily bar."""
+    """What one print counts for; `auction` lets a print outside the regular session into the daily
+    bar.
+    """
 
     open_close: bool
     high_low: bool
@@ -34,7 +37,8 @@ REGULAR = Eligibility(open_close=True, high_low=True, volume=True)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A versioned table from condition codes to `Condition`, one a tape; tape "" is the table for no tape.
+    """A versioned table from condition codes to `Condition`, one a tape; tape "" is the table for
+    no tape.
 
     `ignores_conditions` is the profile that counts every print whatever its codes.
     """
@@ -45,7 +49,9 @@ class Profile:
     ignores_conditions: bool = False
 
     def judge(self, conditions: Iterable[str], tape: str | None = None) -> Eligibility:
-        """Combine the conditions of one print by AND; an unknown code counts for nothing and is flagged."""
+        """Combine the conditions of one print by AND; an unknown code counts for nothing and is
+        flagged.
+        """
         codes = tuple(conditions)
         if self.ignores_conditions or not codes:
             return REGULAR
@@ -63,5 +69,7 @@ class Profile:
         )
 
     def table(self, tape: str | None) -> Mapping[str, Condition]:
-        """Return the condition table of a tape; a tape without its own table uses the common one."""
+        """Return the condition table of a tape; a tape without its own table uses the
+        common one.
+        """
         return self.tables.get(tape or "", self.tables.get("", {}))

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The closed list of reasons; both decoders, the dead letters and the reports use these words."""
+    """The closed list of reasons; both decoders, the dead letters and the reports use
+    these words.
+    """
 
     EMPTY = "empty"
     NOT_TEXT = "not-utf8"
@@ -43,7 +45,8 @@ class Refused:
 class Rejected:
     """A record that does not fit its contract; `payload` is byte for byte what arrived.
 
-    `index` is the place of the record inside its payload, 0 where the payload as a whole is refused.
+    `index` is the place of the record inside its payload, 0 where the payload as a whole is
+    refused.
     """
 
     reason: Reason

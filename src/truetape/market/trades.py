@@ -16,7 +16,9 @@ OrderKey = tuple[int, int, int, str, str, int, int, int]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where an event was read: Kafka coordinates, or file, 0, line; `index` counts inside one payload."""
+    """Where an event was read: Kafka coordinates, or file, 0, line; `index` counts inside one
+    payload.
+    """
 
     topic: str
     partition: int
@@ -28,7 +30,8 @@ class Position:
 class Trade:
     """One print. `venue` is the bar's market; the reporting exchange is `exchange` and never a key.
 
-    `conditions` empty means a regular trade. `tape` picks the condition table where a profile has several.
+    `conditions` empty means a regular trade. `tape` picks the condition table where a profile has
+    several.
     """
 
     feed: str
@@ -67,8 +70,9 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A trade that is void from its beginning. Means the latest trade with this id received before it,
-    or the trade of the day of `event_ns` where the cancel carries one; it waits for a trade that comes later.
+    """A trade that is void from its beginning. Means the latest trade with this id received before
+    it, or the trade of the day of `event_ns` where the cancel carries one; it waits for a trade
+    that comes later.
     """
 
     feed: str
@@ -82,7 +86,9 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """New values for a trade, in force at the trade's own event time. `conditions=None` keeps the old ones."""
+    """New values for a trade, in force at the trade's own event time. `conditions=None` keeps the
+    old ones.
+    """
 
     feed: str
     venue: str
