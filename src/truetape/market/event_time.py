@@ -47,6 +47,8 @@ PLAUSIBLE_NS = (978_307_200 * SECOND_NS, 4_102_444_800 * SECOND_NS)
 """2001-01-01 to before 2100-01-01, the bound of `epoch-*`: a wrong unit falls outside."""
 YEARS = (1677, 2262)
 """The years that 64-bit nanoseconds reach, for the shapes that spell the date."""
+REACH_NS = (-(1 << 63) // SECOND_NS * SECOND_NS + SECOND_NS, 1 << 63)
+"""The instants that they reach, from the first whole second to the last nanosecond."""
 DAY_NS = 86_400 * SECOND_NS
 EXCEL_FRACTION_DIGITS = 20
 EXCEL_LAST_DAY = 2_958_465
@@ -228,11 +230,11 @@ def _resolved(local_s: int, nanos: int, zone: str | None) -> int | Refused:
     if isinstance(second, Refused):
         return second
     value = second * SECOND_NS + nanos
-    return value if -(1 << 63) <= value < 1 << 63 else _beyond_64_bits()
+    return value if REACH_NS[0] <= value < REACH_NS[1] else _beyond_64_bits()
 
 
 def _beyond_64_bits() -> Refused:
-    return _implausible("outside 1677-09-21 to 2262-04-11, where 64-bit nanoseconds end")
+    return _implausible("outside 1677-09-21 to 2262-04-11, the reach of 64-bit nanoseconds")
 
 
 def _days(day: date) -> int:

@@ -39,10 +39,6 @@ class Layout:
     regex: str
     fields: tuple[Field, ...]
 
-    def group_of(self, field: Field) -> int | None:
-        """Return the number of the group that holds a field, None where there is no such field."""
-        return self.fields.index(field) + 1 if field in self.fields else None
-
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 

@@ -1,0 +1,1 @@
+"""Feeds: contracts as data, the two decoders, file readers, the producer and the simulator."""
