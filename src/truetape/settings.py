@@ -5,7 +5,7 @@ Every variable is called TRUETAPE_<NAME> in capitals; nothing else reads the env
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -101,6 +101,10 @@ class Settings:
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
         )
+
+    def to_env(self) -> dict[str, str]:
+        """Return the variables that make a child process read the same settings."""
+        return {_variable(item.name): str(getattr(self, item.name)) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

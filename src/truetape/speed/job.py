@@ -148,6 +148,7 @@ def _watch(
         if not query.isActive:
             beats.beat(_heartbeat(query, writer, "failed"))
             raise TransientError(f"the streaming query ended: {query.exception()}")
+        writer.keep_to_fences()
         beats.beat(_heartbeat(query, writer, "running"))
     logger("speed").info("stopping", batch=Progress.of(query.lastProgress).batch)
     query.stop()

@@ -4,6 +4,7 @@ boundary.
 Idempotent: Spark may run a batch again after a crash, and the same rows overwrite themselves.
 """
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,25 +25,39 @@ _HOUR_NS = 3_600_000_000_000
 
 @dataclass(slots=True)
 class SpeedWriter:
-    """A foreachBatch function. Counts what it wrote and what the fence held back."""
+    """A foreachBatch function. Counts what it wrote and what the fence held back.
+
+    `fences` are those that no write of this driver can any longer fall below: they are read anew before
+    each batch, and `keep_to_fences` may raise them only between two batches.
+    """
 
     store: BarStore
     control: ControlTopic
     venues: Mapping[str, Venue]
     written: int = 0
     fenced: int = 0
-    fences: dict[str, int] = field(default_factory=dict)
+    fences: Mapping[str, int] = field(default_factory=dict)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, bars: "DataFrame", batch: int) -> None:
         """Write one micro-batch; VerificationError when the store did not take every row."""
         rows = bars.collect()
-        self.control.refresh()
-        fences = {venue: found.fence_ns for venue, found in self.control.boundaries().items()}
-        open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
-        for resolution in (Resolution.SECOND, Resolution.MINUTE):
-            self._write(resolution, self._served(open_rows, resolution), batch)
-        self.fenced += len(rows) - len(open_rows)
-        self.fences = fences
+        with self._writing:
+            fences = self._read_fences()
+            open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
+            for resolution in (Resolution.SECOND, Resolution.MINUTE):
+                self._write(resolution, self._served(open_rows, resolution), batch)
+            self.fenced += len(rows) - len(open_rows)
+
+    def keep_to_fences(self) -> None:
+        """Take new fences while no batch is being written, as in a quiet market."""
+        with self._writing:
+            self._read_fences()
+
+    def _read_fences(self) -> Mapping[str, int]:
+        boundaries = self.control.refresh().boundaries()
+        self.fences = {venue: boundary.fence_ns for venue, boundary in boundaries.items()}
+        return self.fences
 
     def _served(self, rows: "Iterable[Row]", resolution: Resolution) -> list[ServedBar]:
         return [
