@@ -173,4 +173,4 @@ def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
 def half_even_quotient(numerator: Decimal, denominator: Decimal, decimals: int) -> Decimal:
     """Round numerator / denominator once, half-even, to `decimals` places."""
     exact = Fraction(numerator) / Fraction(denominator)
-    return Decimal(round(exact * 10**decimals)).scaleb(-decimals)
+    return Decimal(round(exact * 10**decimals)).scaleb(-decimals, _EXACT)
