@@ -109,7 +109,7 @@ def _place(position: Position) -> tuple[str, int, int, int]:
 
 def event_of(row: Row) -> Event:
     """Turn one collected row into the domain's event; a row without `kind` is a trade."""
-    position = Position(row.topic, row.partition, row.offset, row.index)
+    position = Position(row.topic, row.partition, row.offset, row["index"])
     match row.kind if "kind" in row else "trade":
         case "trade":
             return Trade(

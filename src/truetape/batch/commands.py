@@ -63,7 +63,9 @@ def session_named(venue: str, day: str) -> "Session":
 @click.option("--resolution", required=True, type=click.Choice([r.value for r in Resolution]))
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--symbol", help="Only this symbol.")
-@click.option("--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: received at or before it.")
+@click.option(
+    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: received at or before it."
+)
 @click.option("--engine", type=click.Choice(["reference", "spark"]), default="reference")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
 def bars(
@@ -78,12 +80,12 @@ def bars(
 ) -> None:
     """Fold trade FILES into bars, without any server.
 
-    Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact decimals.
-    Both engines print the same bytes; `spark` is for files too large for one process.
+    Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
+    decimals. Both engines print the same bytes; `spark` is for files too large for one process.
 
-    \b
-    truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
-    truetape bars day.jsonl --feed truetape --profile sip --resolution 1d --as-of 2026-11-20T21:05:00Z
+    \b truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
+    truetape bars day.jsonl --feed truetape --profile sip --resolution 1d --as-of
+    2026-11-20T21:05:00Z
     """
     from truetape.batch import file_bars
 
@@ -107,7 +109,8 @@ def bars(
 def archive() -> None:
     """Bring every Kafka record that the lake lacks into its `raw` table, once.
 
-    Safe to repeat and to interrupt. Ends with a count per partition; a hole is named by its offsets.
+    Safe to repeat and to interrupt. Ends with a count per partition; a hole is named by its
+    offsets.
     """
     from truetape.batch.run import archive_once
 

@@ -93,6 +93,6 @@ def _headers(row: Row) -> list[tuple[str, bytes]]:
         "topic": row.topic,
         "partition": str(row.partition),
         "offset": str(row.offset),
-        "index": str(row.why.index),
+        "index": str(row.why["index"]),
     }
     return [(name, value.encode()) for name, value in fields.items()]

@@ -133,7 +133,9 @@ def utc_text(instant_ns: int) -> str:
 
 
 def _fields(bar: Bar) -> list[str | int]:
-    prices = [plain(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None]
+    prices = [
+        plain(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None
+    ]
     return [
         bar.symbol,
         bar.venue,
@@ -208,7 +210,9 @@ def _session_bars(trades: "DataFrame", venue: str, day: date, request: Request) 
 def _spark_events(
     session: "SparkSession", request: Request, folder: Path
 ) -> "tuple[DataFrame, Mapping[str, int]]":
-    """Decode the files in Spark; return one row an event, and how many records each reason refused."""
+    """Decode the files in Spark; return one row an event, and how many records each
+    reason refused.
+    """
     from pyspark.sql import functions as F
 
     from truetape.feeds.spark_decoder import decode as spark_decode
@@ -233,8 +237,8 @@ def _spark_events(
 def stage(paths: Iterable[Path], feed: "contract.Contract", folder: Path) -> None:
     """Write the records of files as Parquet, in the columns that the Spark decoder reads.
 
-    A record whose date comes from the file name is `dated`: its receipt time is noon of that date in
-    the venue's zone, which gives the decoder the date and nothing else.
+    A record whose date comes from the file name is `dated`: its receipt time is noon of that date
+    in the venue's zone, which gives the decoder the date and nothing else.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, StructType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
 
 from truetape.errors import ConfigError
 from truetape.feeds.spark_decoder import EVENT, REJECTED
@@ -22,29 +34,97 @@ class Table(StrEnum):
     PUBLICATIONS = "publications"
 
 
+_TYPES: Mapping[str, DataType] = {
+    "int": IntegerType(),
+    "bigint": LongType(),
+    "string": StringType(),
+    "binary": BinaryType(),
+    "boolean": BooleanType(),
+    "date": DateType(),
+    "strings": ArrayType(StringType()),
+    "price": DecimalType(18, 9),
+    "size": DecimalType(18, 8),
+    "volume": DecimalType(28, 8),
+    "vwap": DecimalType(18, 8),
+    "notional": DecimalType(38, 17),
+}
+
+
+def _columns(**types: str) -> StructType:
+    return StructType([StructField(name, _TYPES[kind]) for name, kind in types.items()])
+
+
 RAW = (
-    StructType.fromDDL(
-        "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
-        "feed string, received_ns bigint, contract_version int, date date, first_event_ns bigint, "
-        "last_event_ns bigint, amends boolean, rejections int"
+    _columns(
+        topic="string",
+        partition="int",
+        offset="bigint",
+        record_ms="bigint",
+        key="string",
+        value="binary",
+        feed="string",
+        received_ns="bigint",
+        contract_version="int",
+        date="date",
+        first_event_ns="bigint",
+        last_event_ns="bigint",
+        amends="boolean",
+        rejections="int",
     )
     .add("events", ArrayType(EVENT))
     .add("rejected", ArrayType(REJECTED))
 )
-TRADES = StructType.fromDDL(
-    "venue string, session date, symbol string, ordinal bigint, feed string, id string, "
-    "sequence bigint, event_ns bigint, received_ns bigint, price decimal(18,9), "
-    "size decimal(18,8), conditions array<string>, tape string, exchange string, topic string, "
-    "partition int, offset bigint, index int, duplicate boolean, cancelled boolean, "
-    "corrected boolean, late boolean, in_day boolean, open_close boolean, high_low boolean, "
-    "counts boolean, auction boolean, known boolean"
+TRADES = _columns(
+    venue="string",
+    session="date",
+    symbol="string",
+    ordinal="bigint",
+    feed="string",
+    id="string",
+    sequence="bigint",
+    event_ns="bigint",
+    received_ns="bigint",
+    price="price",
+    size="size",
+    conditions="strings",
+    tape="string",
+    exchange="string",
+    topic="string",
+    partition="int",
+    offset="bigint",
+    index="int",
+    duplicate="boolean",
+    cancelled="boolean",
+    corrected="boolean",
+    late="boolean",
+    in_day="boolean",
+    open_close="boolean",
+    high_low="boolean",
+    counts="boolean",
+    auction="boolean",
+    known="boolean",
 )
-BARS = StructType.fromDDL(
-    "venue string, session date, symbol string, resolution string, start_ns bigint, seq int, "
-    "open decimal(18,9), high decimal(18,9), low decimal(18,9), close decimal(18,9), "
-    "volume decimal(28,8), vwap decimal(18,8), trades bigint, notional decimal(38,17), "
-    "priced_volume decimal(28,8), first bigint, last bigint, served boolean, "
-    "profile string, profile_version int"
+BARS = _columns(
+    venue="string",
+    session="date",
+    symbol="string",
+    resolution="string",
+    start_ns="bigint",
+    seq="int",
+    open="price",
+    high="price",
+    low="price",
+    close="price",
+    volume="volume",
+    vwap="vwap",
+    trades="bigint",
+    notional="notional",
+    priced_volume="volume",
+    first="bigint",
+    last="bigint",
+    served="boolean",
+    profile="string",
+    profile_version="int",
 )
 _SCHEMAS: Mapping[Table, tuple[StructType, tuple[str, ...]]] = {
     Table.RAW: (RAW, ("date",)),

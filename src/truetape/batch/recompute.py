@@ -28,7 +28,9 @@ AMENDMENT_REACH = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a recompute needs to know beside the events. `lateness_ns` only flags, it drops nothing."""
+    """What a recompute needs to know beside the events. `lateness_ns` only flags, it
+    drops nothing.
+    """
 
     profile: Profile
     venues: Mapping[str, Venue]

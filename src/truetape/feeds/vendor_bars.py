@@ -34,7 +34,9 @@ class VendorBar:
 
 
 def beside(trades: Path, feed: str) -> Mapping[Resolution, list[VendorBar]]:
-    """Return the vendor's bars that lie beside a trade file, by resolution; empty when there are none."""
+    """Return the vendor's bars that lie beside a trade file, by resolution; empty when there are
+    none.
+    """
     match feed:
         case "lean-equity-tick":
             return {
@@ -75,8 +77,9 @@ def compared_span(
 ) -> tuple[int, int]:
     """Return the half-open span of bar starts in which vendor and trades are comparable.
 
-    LEAN: 09:31 to 15:59 New York, since the vendor books auctions by rules of its own. Otherwise the
-    bars strictly between the first and the last of `covered`, which the file may hold only in part.
+    LEAN: 09:31 to 15:59 New York, since the vendor books auctions by rules of its own. Otherwise
+    the bars strictly between the first and the last of `covered`, which the file may hold only in
+    part.
     """
     if feed == "lean-equity-tick":
         midnight = _midnight_ns(_lean_day(trades))

@@ -58,7 +58,8 @@ class Sent:
 def send(
     settings: Settings, paths: tuple[Path, ...], feed: str, speed: float | None, report: Report
 ) -> Sent:
-    """Send the records of files in the order of their event times, `speed` times as fast as they came.
+    """Send the records of files in the order of their event times, `speed` times as fast as they
+    came.
 
     `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
     """
@@ -97,7 +98,9 @@ def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report:
         sent = produce()
         report(f"{sent.records:,} records are in Kafka; the speed layer catches up")
         beat = driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
-        report(f"the speed layer wrote {beat.written:,} provisional bars; {beat.fenced:,} were final")
+        report(
+            f"the speed layer wrote {beat.written:,} provisional bars; {beat.fenced:,} were final"
+        )
         return sent
     finally:
         driver.stop()
@@ -164,8 +167,8 @@ def _records(
 ) -> Iterator[tuple[int, Record | None]]:
     """Yield (event time, record) of a file, None for a record that is in Kafka already.
 
-    Receipt time is the recorded one, else the event time. A payload that does not fit its contract goes
-    along with its neighbour's time: it must reach the dead letters, not be lost here.
+    Receipt time is the recorded one, else the event time. A payload that does not fit its contract
+    goes along with its neighbour's time: it must reach the dead letters, not be lost here.
     """
     rules, limits, known = contract.load(feed), Limits.of(settings), venues()
     latest = 0

@@ -1,4 +1,6 @@
-"""The speed layer as a child process: started, watched by its heartbeat, stopped. Decides nothing."""
+"""The speed layer as a child process: started, watched by its heartbeat, stopped.
+Decides nothing.
+"""
 
 import os
 import signal
@@ -21,7 +23,9 @@ _LOG_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class SpeedProcess:
-    """A running driver. It has a session of its own, so that signals reach Java and Python alike."""
+    """A running driver. It has a session of its own, so that signals reach Java and
+    Python alike.
+    """
 
     settings: Settings
     process: "subprocess.Popen[bytes]"
@@ -53,7 +57,9 @@ class SpeedProcess:
         return beat if own else None
 
     def wait_until_read(self, ends: Mapping[int, int], within_s: float) -> Heartbeat:
-        """Wait until the driver has read every partition up to `ends`; TransientError after `within_s`."""
+        """Wait until the driver has read every partition up to `ends`; TransientError after
+        `within_s`.
+        """
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             self.check()
@@ -61,7 +67,9 @@ class SpeedProcess:
             if beat and all(beat.offsets.get(str(part), 0) >= end for part, end in ends.items()):
                 return beat
             time.sleep(_POLL_S)
-        raise TransientError(f"the speed layer did not read to {dict(ends)} within {within_s:.0f} s")
+        raise TransientError(
+            f"the speed layer did not read to {dict(ends)} within {within_s:.0f} s"
+        )
 
     def check(self) -> None:
         """Raise TransientError with the end of the log when the driver is gone."""
@@ -71,7 +79,9 @@ class SpeedProcess:
             raise TransientError(f"the speed layer ended with code {code}; its log ends:\n{tail}")
 
     def stop(self, within_s: float = 60.0) -> int:
-        """Ask the driver to stop after its batch, and return its exit code; kill it after `within_s`."""
+        """Ask the driver to stop after its batch, and return its exit code; kill it after
+        `within_s`.
+        """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -87,9 +87,7 @@ def reason_of(difference: Difference, prints: Sequence[Print], width_ns: int) ->
     return "no single print accounts for it"
 
 
-def _carry(
-    served: Mapping[int, ServedBar], carried: Mapping[int, Decimal]
-) -> dict[int, Decimal]:
+def _carry(served: Mapping[int, ServedBar], carried: Mapping[int, Decimal]) -> dict[int, Decimal]:
     volumes: dict[int, Decimal] = {}
     last: int | None = None
     for start in sorted(served.keys() | carried.keys()):

@@ -42,7 +42,9 @@ def publish(venue: str, day: str, reason: str) -> None:
 @session_options
 @click.option("--limit", default=20, help="Most differences to list.")
 def verify(venue: str, day: str, limit: int) -> None:
-    """Compare the served bars of one session with the recomputed ones; exit code 65 when they differ."""
+    """Compare the served bars of one session with the recomputed ones; exit code 65 when they
+    differ.
+    """
     from truetape.reconcile.publication import verify as compare
     from truetape.serving.store import open_store
 
@@ -55,6 +57,8 @@ def verify(venue: str, day: str, limit: int) -> None:
         click.echo(f"{mismatch.resolution.value} served {mismatch.served}")
         click.echo(f"   recomputed {mismatch.recomputed}")
     seconds = time.monotonic() - started
-    click.echo(f"{venue} {day}: {compared:,} bars compared in {seconds:.1f} s, {len(wrong):,} differ")
+    click.echo(
+        f"{venue} {day}: {compared:,} bars compared in {seconds:.1f} s, {len(wrong):,} differ"
+    )
     if wrong:
         raise VerificationError(f"{len(wrong):,} served bars differ; run `truetape publish`")

@@ -28,7 +28,8 @@ def publish_once(
 ) -> Published:
     """Publish one session of the lake to the bar store.
 
-    TransientError when a live speed driver does not keep to the fence in time; nothing is written then.
+    TransientError when a live speed driver does not keep to the fence in time; nothing is written
+    then.
     """
     store = open_store(settings)
     with ControlTopic(settings.kafka) as control:
@@ -47,8 +48,8 @@ def publish_once(
 def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
     """Wait until no driver can still write below the session's end.
 
-    A driver shows the fences it keeps to in its heartbeat; one that is stopped or silent is past doubt
-    only as far as the lease goes, which is checked before every write.
+    A driver shows the fences it keeps to in its heartbeat; one that is stopped or silent is past
+    doubt only as far as the lease goes, which is checked before every write.
     """
     deadline = time.monotonic() + FENCE_WAIT_S
     while True:

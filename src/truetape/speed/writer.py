@@ -27,8 +27,8 @@ _HOUR_NS = 3_600_000_000_000
 class SpeedWriter:
     """A foreachBatch function. Counts what it wrote and what the fence held back.
 
-    `fences` are those that no write of this driver can any longer fall below: they are read anew before
-    each batch, and `keep_to_fences` may raise them only between two batches.
+    `fences` are those that no write of this driver can any longer fall below: they are read anew
+    before each batch, and `keep_to_fences` may raise them only between two batches.
     """
 
     store: BarStore
