@@ -127,14 +127,14 @@ class EmbeddedStore:
         key: list[object] = [self._buckets.bars[resolution].name, symbol]
         end = lines.TIMES.stop if end_ns is None else end_ns
         query = "SELECT DISTINCT venue FROM bar WHERE bucket = ? AND symbol = ? ORDER BY venue"
-        venues = [venue] if venue else [row[0] for row in self._all(query, key)]
+        venues = [venue] if venue else [row[0] for row in self._rows(query, key)]
         newest_first = (
             "SELECT * FROM bar WHERE bucket = ? AND symbol = ? AND venue = ? AND start_ns < ? "
             "ORDER BY start_ns DESC LIMIT ?"
         )
         bars: list[ServedBar] = []
         for one in venues:
-            bars += [_bar(row) for row in self._all(newest_first, [*key, one, end, count])][::-1]
+            bars += [_bar(row) for row in self._served(newest_first, [*key, one, end, count])][::-1]
         return bars
 
     def digests(
@@ -192,12 +192,12 @@ class EmbeddedStore:
         names = PIPELINE[measurement].tags
         window: list[object] = [self._buckets.pipeline.name, measurement, start_ns, end_ns]
         where = "FROM point WHERE bucket = ? AND measurement = ? AND start_ns >= ? AND start_ns < ?"
-        series = [row[0] for row in self._all(f"SELECT DISTINCT tags {where}", window)]
+        series = [row[0] for row in self._rows(f"SELECT DISTINCT tags {where}", window)]
         page = f"SELECT start_ns, value {where} AND tags = ? ORDER BY start_ns LIMIT {PAGE_ROWS}"
         for tags in sorted(series, key=json.loads):
             named = dict(zip(names, json.loads(tags), strict=True))
             first = start_ns
-            while rows := self._all(page, [*window[:2], first, end_ns, tags]):
+            while rows := self._served(page, [*window[:2], first, end_ns, tags]):
                 for time_ns, fields in rows:
                     yield Point(measurement, named, time_ns, json.loads(fields))
                 first = rows[-1][0] + 1
@@ -274,18 +274,20 @@ class EmbeddedStore:
         order = f"ORDER BY symbol, venue, start_ns LIMIT {PAGE_ROWS}"
         query = f"SELECT * FROM {table} WHERE {where} {order}"  # noqa: S608 - fixed names only
         after: list[object] = ["", "", 0]
-        while page := self._all(query, [*window, *after]):
+        while page := self._served(query, [*window, *after]):
             yield from page
             after = list(page[-1][1:4])
 
-    def _all(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+    def _served(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Run a query whose rows the caller serves, and count them."""
+        rows = self._rows(query, values)
+        self._traffic = replace(self._traffic, rows_read=self._traffic.rows_read + len(rows))
+        return rows
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._explained(), self._lock:
             rows = self._db.execute(query, values).fetchall()
-        self._traffic = replace(
-            self._traffic,
-            requests=self._traffic.requests + 1,
-            rows_read=self._traffic.rows_read + len(rows),
-        )
+        self._traffic = replace(self._traffic, requests=self._traffic.requests + 1)
         return rows
 
     @contextmanager

@@ -232,18 +232,21 @@ class InfluxStore:
 
     def _delete_losers(self, bucket: Bucket, wanted: Sequence[IndicatorRow]) -> None:
         """Delete the stored rows of which `wanted` has fewer values."""
-        if not wanted:
-            return
         latest = {row.key: row for row in wanted if isinstance(lines.indicator(row), str)}
         if not latest:
             return
-        select = _around(bucket, INDICATOR, list(latest.values()))
-        for old in list(self._indicators(select)):
-            new = latest.get(old.key)
-            if new is not None and not old.values.keys() <= new.values.keys():
-                where = {"symbol": [old.symbol], "venue": [old.venue]}
-                one = replace(select, start_ns=old.start_ns, end_ns=old.start_ns + 1, where=where)
-                influxql.delete(self._server, one)
+        around = _around(bucket, INDICATOR, list(latest.values()))
+        losers = [
+            replace(
+                around,
+                start_ns=old.start_ns,
+                end_ns=old.start_ns + 1,
+                where={"symbol": [old.symbol], "venue": [old.venue]},
+            )
+            for old in self._indicators(around)
+            if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
+        ]
+        influxql.delete(self._server, bucket.name, losers)
 
     def _ensure(self, bucket: Bucket, org_id: str) -> str | None:
         rule = {

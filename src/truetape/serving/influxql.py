@@ -19,6 +19,7 @@ from truetape.errors import ConfigError, TransientError, VerificationError
 from truetape.serving.server import Server
 
 MAX_SYMBOLS_PER_QUERY = 500
+MAX_STATEMENTS = 100
 MAX_PAGE_ROWS = 50_000
 """Most rows of one answer: about 6 MB of CSV."""
 REREAD_PAUSE_S = 0.05
@@ -52,7 +53,7 @@ class Select:
 def ask(server: Server, bucket: str, statements: str) -> list[list[dict[str, Any]]]:
     """Run statements and return the series of each, as InfluxDB's JSON has them."""
     body = json.loads(_post(server, bucket, statements, "application/json"))
-    results: list[dict[str, Any]] = body["results"]
+    results: list[dict[str, Any]] = body.get("results", [])  # none for DELETE
     for result in results:
         if "error" in result:
             raise _failed(server, bucket, str(result["error"]))
@@ -101,9 +102,11 @@ def last_starts(server: Server, select: Select, rows: int) -> dict[Tags, int]:
     return dict(sorted(starts.items()))
 
 
-def delete(server: Server, select: Select) -> None:
+def delete(server: Server, bucket: str, selects: Sequence[Select]) -> None:
     """Delete rows. InfluxDB ignores it silently where the token may only write."""
-    ask(server, select.bucket, f"DELETE {_from(select)}")
+    for first in range(0, len(selects), MAX_STATEMENTS):
+        some = selects[first : first + MAX_STATEMENTS]
+        ask(server, bucket, "; ".join(f"DELETE {_from(select)}" for select in some))
 
 
 def conditions(select: Select) -> str:
