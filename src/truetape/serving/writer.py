@@ -5,8 +5,8 @@ does no harm. Does not know what the lines mean; the caller encodes them and rea
 """
 
 import gzip
-import re
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -14,7 +14,7 @@ from truetape.serving.server import RETRYABLE, Lost, Reply, Server
 from truetape.serving.store import DeadLine, Key, WriteReport
 
 MAX_REASON_CHARS = 300
-_BAD_LINE = re.compile(r"unable to parse '(.*)': (.*)")
+_BAD_LINE = "unable to parse '"
 _GZIP = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -104,7 +104,7 @@ class LineWriter(Generic[Row]):
         self, lines: list[tuple[str, Row]], answer: Reply, attempts: int
     ) -> list[DeadLine]:
         """Send the batch again without the lines that the server named; it stored nothing yet."""
-        named = dict(_BAD_LINE.findall(answer.message))
+        named = _named(answer.message, {text for text, _ in lines})
         good = [(text, row) for text, row in lines if text not in named]
         if len(good) == len(lines):
             return self._halves(lines, answer, attempts)
@@ -120,6 +120,23 @@ class LineWriter(Generic[Row]):
             for text, row in lines
             if latest[row.key] == text and text not in stored
         ]
+
+
+def _named(message: str, sent: AbstractSet[str]) -> dict[str, str]:
+    """Return the lines that a 400 names, each with its reason; both may hold quotes and colons.
+
+    A line with an open quote swallows its successors in the server's eyes; it is not named here.
+    """
+    named = {}
+    for complaint in message.split("\n"):
+        if not complaint.startswith(_BAD_LINE):
+            continue
+        parts = complaint.removeprefix(_BAD_LINE).split("': ")
+        for place in range(1, len(parts)):
+            line = "': ".join(parts[:place])
+            if line in sent:
+                named[line] = "': ".join(parts[place:])
+    return named
 
 
 def _reason(answer: Reply) -> str:
