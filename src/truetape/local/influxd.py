@@ -83,3 +83,13 @@ def _is_version_2(program: str) -> bool:
         check=False,
     )
     return "InfluxDB v2." in done.stdout
+
+
+def main() -> None:
+    """Find or build influxd now, for `make influxd`."""
+    settings = Settings.from_env()
+    print(f"influxd: {find(settings) or build(settings, print)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ from xml.sax.saxutils import quoteattr
 from truetape.errors import ConfigError, TransientError
 from truetape.local.java import find_java
 from truetape.local.locks import Report, exclusive
+from truetape.settings import Settings
 
 _FINISHED = "FINISHED"
 _RESOLVE_WITHIN_S = 900.0
@@ -190,3 +191,14 @@ def _ivy_jar() -> Path:
     if not jars:
         raise ConfigError(f"no ivy jar in {_pyspark_jars()}; reinstall pyspark")
     return jars[-1]
+
+
+def main() -> None:
+    """Resolve everything now, for `make jars`, so that nothing has to wait for it later."""
+    cache = Settings.from_env().cache
+    for name, found in (("Spark", spark_jars(cache)), ("Kafka", kafka_jars(cache))):
+        print(f"{name}: {len(found)} jars in {found[0].parent}")
+
+
+if __name__ == "__main__":
+    main()

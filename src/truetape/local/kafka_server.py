@@ -169,6 +169,9 @@ def server_properties(port: int, controller_port: int, logs: Path) -> str:
         "share.coordinator.state.topic.min.isr": "1",
         "share.coordinator.state.topic.num.partitions": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # a killed broker cannot register again before its old session has timed out
+        "broker.session.timeout.ms": "5000",
+        "broker.heartbeat.interval.ms": "1000",
         "log.message.timestamp.after.max.ms": str(_INT64_MAX),
         "log.segment.bytes": "268435456",
         "num.network.threads": "2",

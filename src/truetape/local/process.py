@@ -83,7 +83,10 @@ def start(program: Program) -> Running:
 
 
 def find(pid_file: Path) -> Running | None:
-    """Return the process a pid file names, None when it is gone or its pid is another program's."""
+    """Return the process a pid file names, None when it is gone or its pid is another program's.
+
+    Waits for a killed one to be gone for good: it holds its port until its last thread has ended.
+    """
     try:
         running = Running(**json.loads(pid_file.read_text()))
     except FileNotFoundError:
@@ -92,7 +95,15 @@ def find(pid_file: Path) -> Running | None:
         raise ConfigError(
             f"{pid_file} is not a pid file of truetape; remove it once no server of that home runs"
         ) from None
-    return running if is_alive(running) else None
+    if is_alive(running):
+        return running
+    state, born = _state(running.pid, _PROC) or ("", "")
+    if born == running.born and state == "Z":
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(running.pid)
+            select.select([handle], [], [], _KILLED_WITHIN_S)
+            os.close(handle)
+    return None
 
 
 def is_alive(running: Running) -> bool:
@@ -128,14 +139,8 @@ def birth(pid: int, proc: Path = _PROC) -> str | None:
 
     Boot id and start time in clock ticks since that boot, proc_pid_stat(5) field 22.
     """
-    try:
-        stat = (proc / str(pid) / "stat").read_text()
-        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything
-    state, start_ticks = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot}/{start_ticks}"
+    found = _state(pid, proc)
+    return None if found is None or found[0] in "ZX" else found[1]
 
 
 def memory_bytes(pid: int, proc: Path = _PROC) -> int | None:
@@ -165,6 +170,16 @@ def needs_linux() -> None:
             "the local stack runs on Linux only; run Kafka and InfluxDB elsewhere and set "
             "TRUETAPE_KAFKA and TRUETAPE_INFLUX_URL"
         )
+
+
+def _state(pid: int, proc: Path) -> tuple[str, str] | None:
+    try:
+        stat = (proc / str(pid) / "stat").read_text()
+        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything
+    return fields[0], f"{boot}/{fields[19]}"
 
 
 def _rotate(log: Path) -> None:

@@ -125,7 +125,7 @@ def _start(server: Server, settings: Settings, report: Report) -> bool:
         if running.address != server.address:
             raise ConfigError(
                 f"{server.name} of {settings.home} runs at {running.address}, the settings say "
-                f'{server.address}; run "truetape stack down" with the old settings first'
+                f'{server.address}; run "truetape stack down" first'
             )
         report(f"{server.name}: runs already at {server.address} (pid {running.pid})")
         return False
