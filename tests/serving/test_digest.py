@@ -31,7 +31,7 @@ def test_the_fold_of_a_row(price: float, volume: float, seq: int, expected: int)
 
 def test_order_does_not_matter() -> None:
     rows = bars(100)
-    shuffled = random.Random(1).sample(rows, len(rows))  # noqa: S311 - a fixed shuffle
+    shuffled = random.Random(1).sample(rows, len(rows))
 
     assert digest_of(shuffled) == digest_of(rows)
 

@@ -108,7 +108,7 @@ def test_bars_are_read_in_order_of_symbol_venue_and_start(store: BarStore) -> No
         for venue in ("ARCX", "XNYS")
         for start in (NOON, NOON + MINUTE_NS)
     ]
-    shuffled = random.Random(3).sample(wanted, len(wanted))  # noqa: S311 - a fixed shuffle
+    shuffled = random.Random(3).sample(wanted, len(wanted))
 
     store.write(MINUTE, shuffled)
 
@@ -254,7 +254,7 @@ def test_digests_count_what_is_there(store: BarStore) -> None:
 
 def test_equal_bars_have_equal_digests_wherever_they_are_added_up(store: BarStore) -> None:
     """Years of bars, so that InfluxDB adds many shards; values that no float sum keeps in order."""
-    dice = random.Random(17)  # noqa: S311 - fixed values
+    dice = random.Random(17)
     week = 7 * 24 * 60 * MINUTE_NS
     wanted = [
         bar(
