@@ -1,0 +1,1 @@
+"""Feeds: contracts as data, their two decoders, file readers, producer, simulator."""
