@@ -68,9 +68,7 @@ def truetape(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; expected errors become one line on stderr and an exit code."""
     try:
-        truetape(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        result = truetape(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -82,7 +80,7 @@ def main() -> NoReturn:
     except TruetapeError as error:
         click.echo(f"truetape: {error}", err=True)
         sys.exit(error.exit_code)
-    sys.exit(0)
+    sys.exit(result if isinstance(result, int) else 0)  # click returns the code of `ctx.exit`
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ class Node:
                 self.fail(f"lacks {name!r}")
         return entries
 
+    def is_mapping(self) -> bool:
+        """Say whether the value is a mapping, where a field may be written short or in full."""
+        return isinstance(self._yaml, yaml.MappingNode)
+
     def items(self) -> list["Node"]:
         """Return the values of a list."""
         if not isinstance(self._yaml, yaml.SequenceNode):

@@ -5,7 +5,7 @@ Every variable is called TRUETAPE_<NAME> in capitals; nothing else reads the env
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -40,7 +40,11 @@ class Settings:
     """What is built or resolved once and can be made again: influxd, jars."""
     lake: str
     kafka: str
+    kafka_retention_h: int
+    """How long Kafka keeps trades; the lake keeps them for good."""
     influx_url: str
+    influx_external: bool
+    """Whether TRUETAPE_INFLUX_URL names a server that somebody else runs; none is started then."""
     influx_org: str
     influx_token_file: Path
     store: str
@@ -75,12 +79,16 @@ class Settings:
         home = Path(read.text("home", "~/.local/share/truetape")).expanduser().absolute()
         cache = Path(read.text("cache", "~/.cache/truetape")).expanduser().absolute()
         secrets = home / "secrets"
+        influx_url = read.text("influx_url", "")
+        influx_port = read.whole("influx_port", 18_086, 1)
         return cls(
             home=home,
             cache=cache,
             lake=read.text("lake", str(home / "lake")),
             kafka=read.text("kafka", "127.0.0.1:19092"),
-            influx_url=read.text("influx_url", "http://127.0.0.1:18086"),
+            kafka_retention_h=read.whole("kafka_retention_h", 168, 1),
+            influx_url=influx_url or f"http://127.0.0.1:{influx_port}",
+            influx_external=bool(influx_url),
             influx_org=read.text("influx_org", "truetape"),
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
             store=read.choice("store", "influx", ("influx", "embedded")),
@@ -101,6 +109,10 @@ class Settings:
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
         )
+
+    def to_env(self) -> dict[str, str]:
+        """Return the variables that make a child process read the same settings."""
+        return {_variable(item.name): str(getattr(self, item.name)) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

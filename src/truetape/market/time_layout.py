@@ -1,0 +1,195 @@
+"""The grammars of written times, as regular expressions that Python and Java read alike.
+
+Both parsers of event times run on these, so they cannot disagree about what is well formed. Only
+syntax that the two dialects share is used: `[0-9]` (no class that knows the digits of other
+scripts), numbered groups, bounded repeats, lookahead. Every expression is for the whole value.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+
+MAX_NUMBER_DIGITS = 40
+"""Most digits on either side of a decimal point; more is no number that a feed writes."""
+MAX_PATTERN_CHARS = 64
+
+
+class Field(StrEnum):
+    """What one group of a layout holds, in the letters of a declared pattern."""
+
+    YEAR = "Y"
+    MONTH = "m"
+    MONTH_NAME = "b"
+    DAY = "d"
+    HOUR = "H"
+    HOUR_OF_HALF = "I"
+    HALF = "p"
+    MINUTE = "M"
+    SECOND = "S"
+    FRACTION = "f"
+    OFFSET = "z"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a date and time are written: `fields[i]` says what group i + 1 of `regex` holds."""
+
+    regex: str
+    fields: tuple[Field, ...]
+
+    def group_of(self, field: Field) -> int | None:
+        """Return the number of the group that holds a field, None where there is no such field."""
+        return self.fields.index(field) + 1 if field in self.fields else None
+
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+_HOUR = "([01][0-9]|2[0-3])"
+_SIXTY = "([0-5][0-9])"
+_OFFSET = "([Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+
+_EXTENDED_OR_BASIC = (
+    r"(?=[0-9]{4}-[0-9]{2}-[0-9]{2}.[0-9]{2}:[0-9]{2}(?![0-9])|[0-9]{8}.[0-9]{4}(?!:))"
+)
+_ISO_LOCAL = (
+    rf"{_EXTENDED_OR_BASIC}([0-9]{{4}})-?([0-9]{{2}})-?([0-9]{{2}})[Tt ]{_HOUR}:?{_SIXTY}"
+    rf"(?::?{_SIXTY}(?:[.,]([0-9]{{1,9}}))?)?"
+)
+_FIX = (
+    rf"([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})-{_HOUR}:{_SIXTY}:{_SIXTY}"
+    r"(?:\.([0-9]{3}|[0-9]{6}|[0-9]{9}))?"
+)
+_DATE_TO_FRACTION = (
+    Field.YEAR,
+    Field.MONTH,
+    Field.DAY,
+    Field.HOUR,
+    Field.MINUTE,
+    Field.SECOND,
+    Field.FRACTION,
+)
+
+ISO = Layout(_ISO_LOCAL + _OFFSET, (*_DATE_TO_FRACTION, Field.OFFSET))
+"""ISO 8601 with an offset: extended or basic, not mixed; the offset in any of its three forms."""
+ISO_LOCAL = Layout(_ISO_LOCAL, _DATE_TO_FRACTION)
+FIX = Layout(_FIX, _DATE_TO_FRACTION)
+"""UTCTimestamp of FIX 4.2 and later, with 0, 3, 6 or 9 fraction digits; no leap second."""
+
+ISO_EXTENDED_UTC = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:[.,][0-9]{1,9})?[Zz]"
+)
+"""The part of `ISO` that nearly every feed writes; all but the fraction has a fixed place."""
+
+
+def number(fraction_digits: int) -> str:
+    """Return the grammar of plain decimals with so many fraction digits; zeros may follow them.
+
+    No exponent: a time in scientific notation has been through a float and may have lost digits.
+    """
+    zeros = MAX_NUMBER_DIGITS - fraction_digits
+    fraction = (
+        f"[0-9]{{1,{fraction_digits}}}0{{0,{zeros}}}" if fraction_digits else f"0{{1,{zeros}}}"
+    )
+    return rf"-?[0-9]{{1,{MAX_NUMBER_DIGITS}}}(?:\.{fraction})?"
+
+
+@lru_cache(maxsize=64)
+def declared(pattern: str) -> Layout:
+    """Compile a declared pattern such as "%d-%b-%Y %H:%M:%S.%f"; ValueError says what is wrong.
+
+    %Y four digits; %m %d %H %I %M %S two digits each; %b an English month of three letters and %p
+    AM or PM, in any case; %f one to nine digits; %z an offset as in ISO 8601; %% a percent sign.
+    All else is printable ASCII and stands for itself. Year, month, day, hour, minute are needed.
+    """
+    if not 1 <= len(pattern) <= MAX_PATTERN_CHARS:
+        raise ValueError(f"a pattern has 1 to {MAX_PATTERN_CHARS} characters, not {len(pattern)}")
+    parts = re.findall("%.|.", pattern, re.DOTALL)
+    regex, fields = "", []
+    for part in parts:
+        if part == "%%" or len(part) == 1:
+            regex += _literal(part, pattern)
+        else:
+            fields.append(_field(part, pattern))
+            regex += _DIRECTIVES[fields[-1]]
+    _check_fields(fields, pattern)
+    _check_variable_widths(parts, pattern)
+    return Layout(regex, tuple(fields))
+
+
+_TWO_DIGITS = "([0-9]{2})"
+_DIRECTIVES = {
+    Field.YEAR: "([0-9]{4})",
+    Field.MONTH: _TWO_DIGITS,
+    Field.MONTH_NAME: "("
+    + "|".join("".join(f"[{c.upper()}{c}]" for c in month) for month in MONTHS)
+    + ")",
+    Field.DAY: _TWO_DIGITS,
+    Field.HOUR: _HOUR,
+    Field.HOUR_OF_HALF: "(0[1-9]|1[0-2])",
+    Field.HALF: "([AaPp][Mm])",
+    Field.MINUTE: _SIXTY,
+    Field.SECOND: _SIXTY,
+    Field.FRACTION: "([0-9]{1,9})",
+    Field.OFFSET: _OFFSET,
+}
+
+
+def _literal(part: str, pattern: str) -> str:
+    if part == "%":
+        raise ValueError(f"pattern {pattern!r} ends in a single %; write %% for a percent sign")
+    if not " " <= part[0] <= "~":
+        raise ValueError(
+            f"pattern {pattern!r} holds {part!r}; only printable ASCII stands for itself"
+        )
+    return re.escape(part[0])
+
+
+def _field(part: str, pattern: str) -> Field:
+    try:
+        return Field(part[1])
+    except ValueError:
+        known = " ".join(f"%{field}" for field in Field)
+        raise ValueError(f"pattern {pattern!r} holds {part!r}; there are {known} %%") from None
+
+
+def _check_fields(fields: list[Field], pattern: str) -> None:
+    for field in Field:
+        if fields.count(field) > 1:
+            raise ValueError(f"pattern {pattern!r} has %{field} more than once")
+    present = set(fields)
+    wanted = (
+        ("%Y", Field.YEAR in present),
+        ("either %m or %b", (Field.MONTH in present) != (Field.MONTH_NAME in present)),
+        ("%d", Field.DAY in present),
+        ("either %H or %I", (Field.HOUR in present) != (Field.HOUR_OF_HALF in present)),
+        ("%p exactly where it has %I", (Field.HALF in present) == (Field.HOUR_OF_HALF in present)),
+        ("%M", Field.MINUTE in present),
+        ("%S where it has %f", Field.SECOND in present or Field.FRACTION not in present),
+    )
+    for what, there in wanted:
+        if not there:
+            raise ValueError(f"pattern {pattern!r} must have {what}")
+
+
+def _check_variable_widths(parts: list[str], pattern: str) -> None:
+    for part, following in pairwise(parts):
+        is_digit = following.isdecimal() or following[1:] in _DIGIT_DIRECTIVES
+        if part in ("%f", "%z") and (is_digit or (part == "%z" and following == ":")):
+            raise ValueError(
+                f"pattern {pattern!r}: {part} has no fixed width; {following!r} cannot follow it"
+            )
+
+
+_DIGIT_DIRECTIVES = {
+    Field.YEAR,
+    Field.MONTH,
+    Field.DAY,
+    Field.HOUR,
+    Field.HOUR_OF_HALF,
+    Field.MINUTE,
+    Field.SECOND,
+    Field.FRACTION,
+}
