@@ -105,13 +105,13 @@ def _faults(none: bool, given: Mapping[str, float | None]) -> "Faults":
 def _simulate(
     plan: "Plan", *, live: bool, out: Path | None, truth: Path | None, troubles: Path | None
 ) -> None:
+    from truetape.feeds.native import encode
     from truetape.feeds.simulator import paced, simulate
-    from truetape.feeds.simulator_feeds import native_line
 
     click.echo(f"simulating {plan.trades:,} prints of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)
     if truth:
-        _write(truth, (native_line(trade).encode() for trade in made.truth.trades))
+        _write(truth, (encode(trade).encode() for trade in made.truth.trades))
     if troubles:
         _write(troubles, (json.dumps(asdict(trouble)).encode() for trouble in made.troubles))
     records = paced(made.records, time.time_ns, time.sleep) if live else made.records

@@ -4,7 +4,6 @@ Written from the vendors' documented shapes and captured frames, not from the co
 them, so that each checks the other.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from functools import lru_cache
 
 from truetape.errors import ConfigError
 from truetape.feeds.simulator_market import SECOND, Print
-from truetape.market.trades import Trade
 
 MICROSECOND, MILLISECOND = 1_000, 1_000_000
 
@@ -69,26 +67,6 @@ def iso(instant: int, digits: int = 9) -> str:
     """Return ISO 8601 in UTC with a fixed number of decimals."""
     second, fraction = divmod(instant, SECOND)
     return f"{_second(second)}.{f'{fraction:09d}'[:digits]}Z"
-
-
-def native_line(trade: Trade) -> str:
-    """Return a true trade as a line of the native feed, whatever feed it was simulated for."""
-    fields = {
-        "kind": "trade",
-        "symbol": trade.symbol,
-        "venue": trade.venue,
-        "id": trade.id,
-        "sequence": trade.sequence,
-        "event_time": iso(trade.event_ns),
-        "received_time": iso(trade.received_ns),
-        "price": str(trade.price),
-        "size": str(trade.size),
-        "conditions": trade.conditions or None,
-        "tape": trade.tape,
-        "exchange": trade.exchange,
-    }
-    present = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(present, separators=(",", ":"))
 
 
 def _quoted(codes: tuple[str, ...]) -> str:
