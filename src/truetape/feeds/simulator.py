@@ -31,7 +31,8 @@ from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 from truetape.venues import venues
 
-MAX_TRADES = 20_000_000
+MAX_TRADES = 5_000_000
+"""About a kilobyte of memory each, since the session is made whole before it is sent."""
 MAX_SYMBOLS = 10_000
 EXTENDED_HOURS = 3_600 * SECOND
 """How long before the open and after the close a whole session has prints."""
