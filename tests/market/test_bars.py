@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.build import KRAKEN, NEW_YORK, NOON, SECOND, VENUES, at, cancel, correction, trade
@@ -269,6 +269,7 @@ def tapes(draw: st.DrawFn) -> list[Event]:
     return events
 
 
+@settings(deadline=None)  # behaviour, not timing
 @given(tapes(), st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
 def test_no_permutation_and_no_second_delivery_changes_a_bar(
     events: list[Event], random: "st.random.Random", resolution: Resolution
@@ -285,6 +286,7 @@ def test_no_permutation_and_no_second_delivery_changes_a_bar(
     assert fold(shuffled, resolution) == expected
 
 
+@settings(deadline=None)  # behaviour, not timing
 @given(tapes(), st.data())
 def test_any_split_of_the_trades_merges_to_the_same_tally(
     events: list[Event], data: st.DataObject
@@ -299,6 +301,7 @@ def test_any_split_of_the_trades_merges_to_the_same_tally(
     assert merge(left, right) == merge(right, left) == reduce(merge, tallies, Tally())
 
 
+@settings(deadline=None)  # behaviour, not timing
 @given(tapes())
 def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(events: list[Event]) -> None:
     ids = {event.id for event in events if isinstance(event, Trade) and event.id}
@@ -316,6 +319,7 @@ def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(events: li
     assert fold([*events, *gone, *again]) == fold([event for event in prints if event.id is None])
 
 
+@settings(deadline=None)  # behaviour, not timing
 @given(tapes())
 def test_each_resolution_is_the_roll_up_of_the_one_below(events: list[Event]) -> None:
     prints = [item.trade for item in canonical(events, VENUES).trades if item.counts]
