@@ -2,25 +2,26 @@
 
 import csv
 import io
+import itertools
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from truetape import calendars, profiles, venues
 from truetape.feeds import contract, files
 from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.native import iso
 from truetape.market.bars import Bar
 from truetape.market.bars import bars as fold
 from truetape.market.canonical import canonical
-from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.rejection import Rejected
+from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
 from truetape.settings import Settings
@@ -121,31 +122,26 @@ def lines(bars: Iterable[Bar], style: str) -> Iterator[str]:
             yield json.dumps(dict(zip(COLUMNS, fields, strict=True)))
 
 
-def plain(value: Decimal) -> str:
-    """Write a decimal exactly, without exponent and without trailing zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def utc_text(instant_ns: int) -> str:
-    """Write a whole-second instant as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(instant_ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _fields(bar: Bar) -> list[str | int]:
     prices = [
-        plain(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None
+        _exact(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None
     ]
     return [
         bar.symbol,
         bar.venue,
         bar.resolution.value,
-        utc_text(bar.start_ns),
+        iso(bar.start_ns),
         *prices,
-        plain(bar.volume),
-        "" if bar.vwap is None else plain(bar.vwap),
+        _exact(bar.volume),
+        "" if bar.vwap is None else _exact(bar.vwap),
         bar.trades,
     ]
+
+
+def _exact(value: Decimal) -> str:
+    """A decimal without exponent and without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _sessions(held: Iterable[tuple[str, int]]) -> dict[str, list[Session]]:
@@ -220,62 +216,51 @@ def _spark_events(
     feed = contract.load(request.feed)
     stage(request.files, feed, folder / "records")
     records = session.read.parquet(str(folder / "records"))
-    limits = Limits.of(request.settings)
-    dated = spark_decode(records.where("dated"), [feed], limits.without_future_check())
-    undated = spark_decode(records.where("not dated"), [feed], limits)
-    spark_decoded = dated.unionByName(undated).persist()
-    spark_decoded.count()
-    refused = spark_decoded.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
-    exploded = spark_decoded.select(
-        "topic", "partition", "offset", "feed", "dated", F.explode("events").alias("event")
-    ).select("topic", "partition", "offset", "feed", "dated", "event.*")
-    own_time = F.when(F.col("dated"), F.col("event_ns")).otherwise(F.col("received_ns"))
-    events = exploded.withColumn("received_ns", own_time).drop("dated")
-    return events, {row.reason: row["count"] for row in refused.collect()}
+    decoded = spark_decode(records, [feed], Limits.of(request.settings)).persist()
+    refused = decoded.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
+    place = ("topic", "partition", "offset", "feed")
+    exploded = decoded.select(*place, F.explode("events").alias("event"))
+    reasons = {row.reason: row["count"] for row in refused.collect()}
+    return exploded.select(*place, "event.*"), reasons
 
 
-def stage(paths: Iterable[Path], feed: "contract.Contract", folder: Path) -> None:
-    """Write the records of files as Parquet, in the columns that the Spark decoder reads.
-
-    A record whose date comes from the file name is `dated`: its receipt time is noon of that date
-    in the venue's zone, which gives the decoder the date and nothing else.
-    """
+def stage(paths: Iterable[Path], feed: contract.Contract, folder: Path) -> None:
+    """Write the records of files as Parquet, in the columns that the Spark decoder reads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema(
-        [
-            ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
-            ("key", pa.string()), ("value", pa.binary()), ("feed", pa.string()),
-            ("received_ns", pa.int64()), ("dated", pa.bool_()),
-        ]
-    )  # fmt: skip
+        {
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "key": pa.string(),
+            "value": pa.binary(),
+            "feed": pa.string(),
+            "received_ns": pa.int64(),
+            "day": pa.date32(),
+        }
+    )
     folder.mkdir(parents=True)
-    chunk: list[dict[str, object]] = []
-    written = 0
+    rows = _staged(paths, feed)
+    for number in itertools.count():
+        chunk = list(itertools.islice(rows, _RECORDS_PER_CHUNK))
+        if not chunk and number:
+            return
+        table = pa.Table.from_pylist(chunk, schema=schema)
+        pq.write_table(table, folder / f"part-{number:06d}.parquet")
 
-    def flush() -> None:
-        nonlocal chunk, written
-        target = folder / f"part-{written:06d}.parquet"
-        pq.write_table(pa.Table.from_pylist(chunk, schema=schema), target)
-        chunk, written = [], written + 1
 
+def _staged(paths: Iterable[Path], feed: contract.Contract) -> Iterator[dict[str, object]]:
     for path in paths:
         for record in files.read(path, feed):
-            dated = record.day is not None and record.received_ns is None
-            noon = _noon_ns(record.day, feed) if dated and record.day else record.received_ns
-            chunk.append(
-                {
-                    "topic": str(path), "partition": 0, "offset": record.line,
-                    "key": record.key, "value": record.payload, "feed": feed.feed,
-                    "received_ns": noon, "dated": dated,
-                }
-            )  # fmt: skip
-            if len(chunk) == _RECORDS_PER_CHUNK:
-                flush()
-    flush()
-
-
-def _noon_ns(day: date, feed: "contract.Contract") -> int:
-    local = datetime.combine(day, time(12), ZoneInfo(feed.zone or "UTC"))
-    return int(local.timestamp()) * SECOND_NS
+            yield {
+                "topic": str(path),
+                "partition": 0,
+                "offset": record.line,
+                "key": record.key,
+                "value": record.payload,
+                "feed": feed.feed,
+                "received_ns": record.received_ns,
+                "day": record.day,
+            }

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, get_type_hints
 
 from truetape.errors import ConfigError
@@ -80,6 +81,18 @@ class RecomputedSession:
         for batch in ordered.to_batches(max_chunksize=10_000):
             for row in batch.to_pylist():
                 yield _served(row)
+
+    def unserved(self, resolution: Resolution, symbol: str) -> dict[int, Decimal]:
+        """Return the volume of a symbol's bars without an eligible price, by start."""
+        import pyarrow.compute as pc
+
+        chosen = pc.and_not(
+            pc.equal(self.table.column("resolution"), resolution.value),
+            self.table.column("served"),
+        )
+        chosen = pc.and_(chosen, pc.equal(self.table.column("symbol"), symbol))
+        rows = self.table.filter(chosen).select(["start_ns", "volume"]).to_pylist()
+        return {row["start_ns"]: row["volume"] for row in rows}
 
     def digest(self) -> str:
         """Return a SHA-256 over every served bar's exact values, in order."""
