@@ -52,6 +52,8 @@ class Settings:
     bucket_set: str
     """Which set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
     profile: str
+    feeds: tuple[str, ...]
+    """The feeds whose trades the speed layer serves; the archive takes any feed that has a contract."""
     topic: str
     partitions: int
     speed_trigger_s: float
@@ -94,6 +96,7 @@ class Settings:
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),
+            feeds=read.names("feeds", "truetape"),
             topic=read.text("topic", "trades"),
             partitions=read.whole("partitions", 4, 1),
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
@@ -112,7 +115,11 @@ class Settings:
 
     def to_env(self) -> dict[str, str]:
         """Return the variables that make a child process read the same settings."""
-        return {_variable(item.name): str(getattr(self, item.name)) for item in fields(self)}
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            _variable(name): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in values.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,9 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self.env.get(_variable(name), "").strip() or default
+
+    def names(self, name: str, default: str) -> tuple[str, ...]:
+        return tuple(word for word in self.text(name, default).replace(",", " ").split() if word)
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)

@@ -8,12 +8,12 @@ holds.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch.lake import RAW, Lake, Table
+from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
@@ -46,9 +46,7 @@ class Completeness:
     holes: tuple[Hole, ...]
 
 
-def archive(
-    spark: SparkSession, settings: Settings, contracts: Sequence[Contract], limits: Limits
-) -> int:
+def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
     """Append every record that Kafka has and `raw` lacks; return how many were appended.
 
     Safe to repeat and to kill at any moment. Stops with an error when Kafka no longer has records
@@ -56,7 +54,6 @@ def archive(
     """
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
-    checkpoint = Path(settings.home) / "checkpoints" / f"archive-{settings.topic}"
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
@@ -67,16 +64,45 @@ def archive(
         "maxOffsetsPerTrigger": str(MAX_RECORDS_PER_BATCH),
     }
     records = spark.readStream.format("kafka").options(**source).load()
-    rows = raw_rows(from_kafka(records), contracts, limits)
+    appended = _Append(lake.path(Table.RAW), limits)
     query = (
-        rows.writeStream.format("delta")
-        .queryName("archive")
+        from_kafka(records)
+        .writeStream.queryName("archive")
         .trigger(availableNow=True)
-        .option("checkpointLocation", str(checkpoint))
-        .start(lake.path(Table.RAW))
+        .option("checkpointLocation", f"{settings.home}/checkpoints/archive-{settings.topic}")
+        .foreachBatch(appended)
+        .start()
     )
     query.awaitTermination()
-    return sum(int(progress.numInputRows) for progress in query.recentProgress)
+    return appended.records
+
+
+@dataclass(slots=True)
+class _Append:
+    """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows, so
+    a batch that Spark runs again after a crash is not appended again."""
+
+    path: str
+    limits: Limits
+    records: int = 0
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        held = batch.persist()
+        try:
+            feeds = {row.feed for row in held.select("feed").distinct().collect()}
+            contracts = [contract.load(name) for name in contract.names() if name in feeds]
+            query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
+            (
+                raw_rows(held, contracts, self.limits)
+                .write.format("delta")
+                .mode("append")
+                .option("txnAppId", f"archive-{query}")
+                .option("txnVersion", number)
+                .save(self.path)
+            )
+            self.records += held.count()
+        finally:
+            held.unpersist()
 
 
 def from_kafka(records: DataFrame) -> DataFrame:

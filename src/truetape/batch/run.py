@@ -13,7 +13,6 @@ from truetape.batch.dead_letters import send_dead_letters
 from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
-from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.local.jars import spark_jars
 from truetape.market.resolution import SECOND_NS
@@ -41,8 +40,7 @@ class Archived:
 def archive_once(settings: Settings) -> Archived:
     """Archive what is new, send its dead letters, and count the whole topic."""
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
-    contracts = [contract.load(name) for name in contract.names()]
-    records = archive(spark, settings, contracts, Limits.of(settings))
+    records = archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
     dead = send_dead_letters(lake.read(spark, Table.RAW), settings)
     counts = (

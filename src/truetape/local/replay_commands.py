@@ -1,6 +1,7 @@
 """The verb `replay`: what is asked, the steps shown while they run, and the table at the end."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,13 +46,15 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     from truetape.serving.store import open_store
 
     pace = _speed(speed)
-    settings = dataclasses.replace(Settings.from_env(), bucket_set="history", profile=profile)
-    console = Console(stderr=True)
+    settings = dataclasses.replace(
+        Settings.from_env(), bucket_set="history", profile=profile, feeds=(feed,)
+    )
+    console = Console(stderr=True, soft_wrap=True)
     with console.status("starting the local stack") as status:
 
         def report(line: str) -> None:
             status.update(line)
-            console.log(line)
+            console.print(line, highlight=False)
 
         stack.up(settings, report=report, build_influx=True)
         store = open_store(settings)
@@ -62,7 +65,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
         archived, outcomes = loop.settle(settings, sent.ordered(), f"replay of {feed}", report)
         status.update("comparing with the vendor")
         found = list(checks(settings, store, paths, feed))
-    out = Console()
+    out = Console(width=None if sys.stdout.isatty() else 160)
     out.print(
         f"{sent.records:,} payloads held {sent.events + sent.rejected:,} records "
         f"= {sent.events:,} accepted + {sent.rejected:,} rejected; "

@@ -64,7 +64,7 @@ def start(
     one stopped.
     """
     known = venues.venues()
-    contracts = [contract.load(name) for name in contract.names()]
+    contracts = [contract.load(name) for name in settings.feeds]
     trades = stream.trades_of(
         stream.kafka_records(spark, settings), contracts, Limits.of(settings), known
     )
