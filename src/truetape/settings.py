@@ -12,6 +12,7 @@ from typing import Self
 from truetape.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
+_YES_NO = ("True", "False")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ class Settings:
             kafka=read.text("kafka", "127.0.0.1:19092"),
             kafka_retention_h=read.whole("kafka_retention_h", 168, 1),
             influx_url=influx_url or f"http://127.0.0.1:{influx_port}",
-            influx_external=bool(influx_url),
+            # spelt out by `to_env`, where the URL is always set
+            influx_external=read.choice("influx_external", str(bool(influx_url)), _YES_NO)
+            == "True",
             influx_org=read.text("influx_org", "truetape"),
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
             store=read.choice("store", "influx", ("influx", "embedded")),

@@ -15,6 +15,7 @@ import pytest
 from support.wait import until
 from truetape.local import stack as local_stack
 from truetape.local import topics
+from truetape.local.process import birth
 from truetape.local.server import is_listening
 from truetape.local.stack import PartStatus, State
 from truetape.settings import Settings
@@ -289,7 +290,8 @@ def test_a_killed_broker_comes_back_with_what_it_acknowledged(
     offset = send(kafka, b"kept", YEAR_2013_MS)
     killed = pid_of(brought_back, "kafka")
     os.kill(killed, signal.SIGKILL)
-    until(lambda: parts(brought_back)["kafka"].state is State.STOPPED)
+    until(lambda: birth(killed) is None)
+    assert parts(brought_back)["kafka"].state is State.STOPPED
 
     local_stack.up(brought_back, report=silent)
 
@@ -303,8 +305,10 @@ def test_a_killed_influxdb_comes_back_with_what_it_acknowledged(brought_back: Se
     make_bucket(brought_back, "killed")
     assert write(brought_back, "killed", "m v=4711 1000") == 204
     secret = token(brought_back)
-    os.kill(pid_of(brought_back, "influx"), signal.SIGKILL)
-    until(lambda: parts(brought_back)["influx"].state is State.STOPPED)
+    killed = pid_of(brought_back, "influx")
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: birth(killed) is None)
+    assert parts(brought_back)["influx"].state is State.STOPPED
 
     local_stack.up(brought_back, report=silent)
 
