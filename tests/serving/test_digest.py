@@ -17,15 +17,27 @@ def flat(price: float, volume: float, **fields: object) -> object:
     ("price", "volume", "seq", "expected"),
     [
         (0.0, 0.0, 0, 0),
-        (1.0, 2.0, 0, 39 * 2**20 + 2 * 2**20),
-        (1.0, 2.0, 1, (2 * 39 * 2**20) % 67_108_859 + 4 * 2**20),
-        (-1.0, 0.0, 0, -39 * 2**20),
-        (2.0**-22, 0.0, 0, 9),
+        (1.0, 2.0, 0, 39 * 80 + 2 * 80),
+        (1.0, 2.0, 1, 2 * 39 * 80 + 4 * 80),
+        (-1.0, 0.0, 0, -39 * 80),
+        (1e-9, 0.0, 0, 41),
+        (0.0, 1e-8, 0, 10),
+        (2.0**-33, 0.0, 0, 4),
         (sys.float_info.max, 1.0, 0, 0),
     ],
-    ids=["nothing", "by hand", "weighed by place", "negative", "below a step", "overflow"],
+    ids=[
+        "nothing",
+        "by hand",
+        "weighed by place",
+        "negative",
+        "last decimal of a price",
+        "last decimal of a size",
+        "rounded down",
+        "overflow",
+    ],
 )
 def test_the_fold_of_a_row(price: float, volume: float, seq: int, expected: int) -> None:
+    """2^30 is 80 modulo 2^26 - 5, and the weights of the five prices add up to 39."""
     assert fingerprint(flat(price, volume, seq=seq)) == expected  # type: ignore[arg-type]
 
 

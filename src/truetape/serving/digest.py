@@ -12,14 +12,10 @@ from collections.abc import Iterable
 
 from truetape.serving.store import Digest, ServedBar
 
-SCALE = 1_048_576.0
-"""2^20: steps of about a millionth decide, below the last decimal of any price or size that is
-served.
-"""
+SCALE = 1_073_741_824.0
+"""2^30: steps of a billionth decide, the last decimal that a price or a size may have."""
 MODULUS = 67_108_859.0
-"""The largest prime below 2^26; 2^53 / 2^27 leaves room for 67 million rows before a sum could
-round.
-"""
+"""The largest prime below 2^26: 67 million rows add up before a sum reaches 2^53."""
 WEIGHTS = {"open": 3.0, "high": 5.0, "low": 7.0, "close": 11.0, "vwap": 13.0}
 
 _PRICES = "(" + "+".join(f"{field}*{weight}" for field, weight in WEIGHTS.items()) + ")"

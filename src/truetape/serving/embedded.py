@@ -25,12 +25,12 @@ from truetape.serving.store import (
     Digest,
     IndicatorRow,
     Point,
+    Row,
     Rows,
     ServedBar,
     Traffic,
     WriteReport,
 )
-from truetape.serving.writer import Row
 
 PAGE_ROWS = 10_000
 BUSY_TIMEOUT_S = 10.0
@@ -83,9 +83,7 @@ class EmbeddedStore:
 
     @property
     def traffic(self) -> Traffic:
-        """Return what this store has written and read; one request is one SQL statement or
-        transaction.
-        """
+        """Return what was written and read; a request is one statement or transaction."""
         return self._traffic
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
@@ -203,18 +201,16 @@ class EmbeddedStore:
                 first = rows[-1][0] + 1
 
     def ensure_buckets(self) -> list[str]:
-        """Remove what is older than its bucket keeps, as InfluxDB does by itself; there is nothing
-        to create.
-        """
+        """Remove what is older than its bucket keeps, as InfluxDB does by itself."""
         changes = []
         for bucket in self._buckets.all:
             oldest = bucket.oldest_ns(self._now_ns())
             for table in ("bar", "indicator", "point"):
                 remove = f"DELETE FROM {table} WHERE bucket = ? AND start_ns < ?"  # noqa: S608 - three fixed names
+                if oldest is None:
+                    continue
                 with self._transaction() as db:
-                    gone = (
-                        0 if oldest is None else db.execute(remove, (bucket.name, oldest)).rowcount
-                    )
+                    gone = db.execute(remove, (bucket.name, oldest)).rowcount
                 if gone:
                     changes.append(f"removed {gone} expired rows of {bucket.name}")
         return changes

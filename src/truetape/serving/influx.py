@@ -16,7 +16,7 @@ from truetape.serving import influxql, lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import FINGERPRINT_SQL
 from truetape.serving.influxql import FIRST_FIELD, MAX_SYMBOLS_PER_QUERY, Select
-from truetape.serving.schema import BAR, INDICATOR, PIPELINE, Measurement
+from truetape.serving.schema import BAR, INDICATOR, PIPELINE, TEXT, Measurement
 from truetape.serving.server import Server
 from truetape.serving.store import (
     DeadLine,
@@ -24,12 +24,13 @@ from truetape.serving.store import (
     FieldValue,
     IndicatorRow,
     Point,
+    Row,
     Rows,
     ServedBar,
     Traffic,
     WriteReport,
 )
-from truetape.serving.writer import LineWriter, Row
+from truetape.serving.writer import LineWriter
 from truetape.settings import Secret, Settings
 
 
@@ -284,22 +285,23 @@ def _digest_statements(select: Select) -> str:
 
 
 def _bar(symbol: str, venue: str, row: influxql.Row) -> ServedBar:
+    opened, high, low, close, volume, vwap, trades, rev, seq, layer, final, void = row[3:15]
     return ServedBar(
         symbol,
         venue,
         int(row[2]),
-        float(row[3]),
-        float(row[4]),
-        float(row[5]),
-        float(row[6]),
-        float(row[7]),
-        float(row[8]),
-        int(row[9]),
-        int(row[10]),
-        int(row[11]),
-        "batch" if row[12] == "batch" else "speed",
-        row[13] == "true",
-        row[14] == "true",
+        float(opened),
+        float(high),
+        float(low),
+        float(close),
+        float(volume),
+        float(vwap),
+        int(trades),
+        int(rev),
+        int(seq),
+        "batch" if layer == "batch" else "speed",
+        final == "true",
+        void == "true",
     )
 
 
@@ -324,7 +326,7 @@ def _select(
         measurement=measurement.name,
         tags=measurement.tags,
         fields=(*measurement.fields, *measurement.optional),
-        required=tuple(measurement.fields),
+        required=tuple(name for name, kind in measurement.fields.items() if kind != TEXT),
         start_ns=max(rows.start_ns, lines.TIMES.start),
         end_ns=min(rows.end_ns, lines.TIMES.stop),
         where=where,

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,7 +38,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Select:
     """Which rows: of one measurement, in `[start_ns, end_ns)`, with any of these values of a tag.
 
-    `required` are the fields that every whole row has; the first of them is what is counted.
+    `required` are fields that every whole row has and that are never empty text; the first of
+    them is what is counted.
     """
 
     bucket: str
@@ -118,9 +120,7 @@ def conditions(select: Select) -> str:
 
 
 def quote(value: str) -> str:
-    """Write a text literal. No stored tag holds a control character, so one here is a wrong
-    argument.
-    """
+    """Write a text literal. ConfigError for a control character: no stored tag holds one."""
     if _CONTROL.search(value):
         raise ConfigError(f"{value!r} holds a control character; no symbol or venue does")
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -160,13 +160,14 @@ def _whole_rows(
     columns = ", ".join(_name(name) for name in (*select.fields, *select.tags))
     extra = f" AND ({series})" if series else ""
     statement = f"SELECT {columns} {_from(select)}{extra} {_group(select.tags)} {limit}"
-    needed = [FIRST_FIELD + select.fields.index(field) for field in select.required]
+    places = (FIRST_FIELD + select.fields.index(name) for name in select.required)
+    needed = itemgetter(0, *places)  # with the name, because one item alone comes without a tuple
     problem = ""
     for attempt in range(server.attempts):
         if attempt:
             server.sleep(REREAD_PAUSE_S)
         rows = _csv_rows(_post(server, select.bucket, statement, "application/csv"))
-        broken = next((row for row in rows if not all(row[place] for place in needed)), None)
+        broken = next((row for row in rows if "" in needed(row)), None)
         if len(rows) >= expected and broken is None:
             server.count(rows_read=len(rows))
             return _by_series(rows, len(select.tags))

@@ -124,8 +124,7 @@ class Server:
         headers: Mapping[str, str] | None = None,
         accepted: AbstractSet[int] = frozenset(),
     ) -> Reply:
-        """Send a request that may be repeated, and return its answer: 2xx or a status in
-        `accepted`.
+        """Send a request that may be repeated; return a 2xx answer or one in `accepted`.
 
         Raises TransientError after the last attempt, ConfigError for an answer that will not
         change.

@@ -5,7 +5,7 @@ Holds no server code: `influx` and `embedded` implement `BarStore`, `open_store`
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from truetape.market.resolution import Resolution
 from truetape.settings import Settings
@@ -13,6 +13,18 @@ from truetape.settings import Settings
 Layer = Literal["speed", "batch"]
 FieldValue = float | int | bool | str
 Key = tuple[object, ...]
+
+
+class Keyed(Protocol):
+    """A row that knows what it replaces."""
+
+    @property
+    def key(self) -> Key:
+        """Return what makes two rows the same row: the later write replaces the earlier."""
+        ...
+
+
+Row = TypeVar("Row", bound=Keyed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +59,7 @@ class ServedBar:
 
 @dataclass(frozen=True, slots=True)
 class IndicatorRow:
-    """The indicators of one bar. `values` holds only those that exist yet; names are in
-    `schema.INDICATOR`.
-    """
+    """The indicators of one bar: those that exist yet, by the names of `schema.INDICATOR`."""
 
     symbol: str
     venue: str
@@ -66,9 +76,7 @@ class IndicatorRow:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One fact about the pipeline: drift, a publication, a metric. `schema.PIPELINE` lists what
-    there is.
-    """
+    """One fact about the pipeline: drift, a publication, a metric; `schema.PIPELINE` lists them."""
 
     measurement: str
     tags: Mapping[str, str]
@@ -112,8 +120,7 @@ class WriteReport:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the bars of one symbol add up to. Equal bars have equal digests, in any order of
-    reading.
+    """What the bars of one symbol add up to. Equal bars have equal digests in any order.
 
     Different bars have different digests for all practical purposes (`digest` says how); a
     publication is nevertheless proven by reading its rows back, never by digests alone.
@@ -132,9 +139,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a store has sent and received so far; InfluxDB bytes are as on the wire, before HTTP
-    headers.
-    """
+    """What a store has sent and received so far; bytes of InfluxDB are bodies as on the wire."""
 
     requests: int = 0
     retries: int = 0
@@ -182,9 +187,7 @@ class BarStore(Protocol):
         venue: str | None = None,
         symbols: Sequence[str] | None = None,
     ) -> Iterator[ServedBar]:
-        """Yield the bars of `[start_ns, end_ns)`, ordered by symbol, venue, start, in bounded
-        memory.
-        """
+        """Yield the bars of `[start_ns, end_ns)` by symbol, venue, start, in bounded memory."""
         ...
 
     def tail(
@@ -196,9 +199,7 @@ class BarStore(Protocol):
         venue: str | None = None,
         end_ns: int | None = None,
     ) -> list[ServedBar]:
-        """Return the last `count` bars of a symbol on each of its venues, ordered by venue and
-        start.
-        """
+        """Return a symbol's last `count` bars on each venue, ordered by venue and start."""
         ...
 
     def digests(

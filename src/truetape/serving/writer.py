@@ -7,27 +7,15 @@ does no harm. Does not know what the lines mean; the caller encodes them and rea
 import gzip
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 from urllib.parse import urlencode
 
 from truetape.serving.server import RETRYABLE, Lost, Reply, Server
-from truetape.serving.store import DeadLine, Key, WriteReport
+from truetape.serving.store import DeadLine, Row, WriteReport
 
 MAX_REASON_CHARS = 300
 _BAD_LINE = "unable to parse '"
 _GZIP = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
-
-
-class Keyed(Protocol):
-    """A row that knows what it replaces."""
-
-    @property
-    def key(self) -> Key:
-        """Return what makes two rows the same row."""
-        ...
-
-
-Row = TypeVar("Row", bound=Keyed)
 
 
 class LineWriter(Generic[Row]):
