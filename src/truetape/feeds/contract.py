@@ -4,7 +4,7 @@ Decodes nothing: `decoder` (the reference) and `spark_decoder` read a `Contract`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -65,19 +65,30 @@ class Sign(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The way to one value: a step of digits is a position in an array, any other is a name."""
+    """The way to one value: a step of digits is a position in an array, any other is a name.
+
+    `otherwise` is where to look when nothing is there.
+    """
 
     origin: Origin
     steps: tuple[str, ...] = ()
+    otherwise: "Path | None" = None
+
+    @property
+    def ways(self) -> "tuple[Path, ...]":
+        """Return the alternatives in order, each alone."""
+        rest = self.otherwise.ways if self.otherwise else ()
+        return (replace(self, otherwise=None), *rest)
 
     def __str__(self) -> str:
         match self.origin:
             case Origin.RECORD:
-                return ".".join(self.steps)
+                text = ".".join(self.steps)
             case Origin.PAYLOAD:
-                return ".".join(("$", *self.steps))
+                text = ".".join(("$", *self.steps))
             case _:
-                return f"${self.origin}"
+                text = f"${self.origin}"
+        return f"{text}|{self.otherwise}" if self.otherwise else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +127,15 @@ class IdField:
 
 @dataclass(frozen=True, slots=True)
 class TimeField:
-    """A time and its shape; `integer` is the shape of values that are all digits, if it differs."""
+    """A time and its shape; `integer` is the shape of values that are all digits.
+
+    A receipt time that is `unrecorded_only` counts where none was recorded beside the payload.
+    """
 
     path: Path
     spec: TimeSpec
     integer: TimeSpec | None = None
+    unrecorded_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +157,13 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class ConditionsField:
-    """Condition codes. `codes` translates; what it lacks gets the prefix `others`."""
+    """Condition codes. `codes` translates, to none where a code means no condition; a code that it
+    lacks gets the prefix `others`, so that no profile takes it for one of its own.
+    """
 
     path: Path
     form: Form
-    codes: Mapping[str, str] | None = None
+    codes: Mapping[str, str | None] | None = None
     others: str = ""
     flags: tuple[Flag, ...] = ()
 

@@ -91,7 +91,10 @@ def _json(node: Node) -> JsonPayload:
         fields["skip"].fail(f"has a meaning only with records: {Records.BY_NAME}")
     if "at_optional" in fields and (not at or records is not Records.ONE):
         fields["at_optional"].fail(f"has a meaning only with 'at' and records: {Records.ONE}")
-    fallback = Container.OBJECT if at or records is not Records.ONE else container
+    whole = not at and records is Records.ONE
+    if whole and "record" in fields:
+        fields["record"].fail("is the payload itself here; 'container' says what that is")
+    fallback = container if whole else Container.OBJECT
     record = Container(fields["record"].choice(tuple(Container))) if "record" in fields else None
     return JsonPayload(
         container=container,
@@ -165,7 +168,14 @@ class _Rules:
         return replace(base, **values) if base else Rule(kind=kind, **values)  # type: ignore[arg-type]  # each reader returns its field's type
 
     def _path(self, node: Node) -> Path:
-        text = node.text()
+        """Return a path; alternatives are written first|second."""
+        *earlier, last = node.text().split("|")
+        path = self._one_path(node, last)
+        for text in reversed(earlier):
+            path = replace(self._one_path(node, text), otherwise=path)
+        return path
+
+    def _one_path(self, node: Node, text: str) -> Path:
         if text in ("$key", "$name"):
             return Path(Origin(text[1:]))
         if text.startswith("$."):
@@ -231,11 +241,12 @@ class _Rules:
         return IdPart(self._path(fields["path"]), required)
 
     def _time(self, node: Node) -> TimeField:
-        fields = node.mapping(("path", "shape"), ("zone", "pattern", "integer"))
+        fields = node.mapping(("path", "shape"), ("zone", "pattern", "integer", "unrecorded_only"))
         return TimeField(
             self._path(fields["path"]),
             _spec(fields["shape"], fields.get("zone"), fields.get("pattern")),
             _spec(fields["integer"], fields.get("zone"), None) if "integer" in fields else None,
+            fields["unrecorded_only"].flag() if "unrecorded_only" in fields else False,
         )
 
     def _number(self, node: Node, sign: Sign) -> NumberField:
@@ -251,10 +262,7 @@ class _Rules:
 
     def _conditions(self, node: Node) -> ConditionsField:
         fields = node.mapping(("path", "form"), ("codes", "others", "flags"))
-        codes = _codes(fields["codes"]) if "codes" in fields else None
-        for code, entry in fields["codes"].mapping().items() if "codes" in fields else ():
-            if not CODE.fullmatch(entry.text()):
-                entry.fail(f"turns {code!r} into {entry.text()!r}, which is no condition code")
+        codes = _condition_codes(fields["codes"]) if "codes" in fields else None
         others = fields["others"].text() if "others" in fields else ""
         if others and not CODE.fullmatch(others):
             fields["others"].fail(f"is {others!r}; use letters and digits")
@@ -270,13 +278,7 @@ class _Rules:
 
     def _flag(self, node: Node) -> Flag:
         fields = node.mapping(("path", "codes"), ())
-        codes: dict[str, str | None] = {}
-        for value, entry in fields["codes"].mapping().items():
-            code = entry.text()
-            if code != "none" and not CODE.fullmatch(code):
-                entry.fail(f"is {code!r}; write a condition code, or none")
-            codes[value] = None if code == "none" else code
-        return Flag(self._path(fields["path"]), codes)
+        return Flag(self._path(fields["path"]), _condition_codes(fields["codes"]))
 
     def _attribute(self, node: Node) -> TextField:
         fields = self._spread(node, ("codes",))
@@ -325,6 +327,16 @@ def _codes(node: Node) -> dict[str, str]:
         if not TEXT.fullmatch(entry.text()):
             entry.fail(f"is {entry.text()!r}; use a short plain text")
         codes[name] = entry.text()
+    return codes
+
+
+def _condition_codes(node: Node) -> dict[str, str | None]:
+    codes: dict[str, str | None] = {}
+    for value, entry in node.mapping().items():
+        code = entry.text()
+        if code != "none" and not CODE.fullmatch(code):
+            entry.fail(f"is {code!r}; write a condition code, or none")
+        codes[value] = None if code == "none" else code
     return codes
 
 

@@ -108,13 +108,14 @@ class _Record:
         """Return the text at a path; None where there is nothing, or JSON's null."""
         match path.origin:
             case Origin.KEY:
-                return key
+                text = key
             case Origin.NAME:
-                return self.name
+                text = self.name
             case Origin.PAYLOAD:
-                return text_of(_at(self.payload, path.steps))
+                text = text_of(_at(self.payload, path.steps))
             case Origin.RECORD:
-                return text_of(_at(self.value, path.steps))
+                text = text_of(_at(self.value, path.steps))
+        return self.text(path.otherwise, key) if text is None and path.otherwise else text
 
 
 def _at(value: object, steps: tuple[str, ...]) -> object:
@@ -238,11 +239,7 @@ class _Reading:
             if isinstance(value, Refused):
                 return value
         event_ns = read["event_ns"]
-        if read["received_ns"] is None:
-            read["received_ns"] = self._context.received_ns
-        if read["received_ns"] is None:
-            read["received_ns"] = event_ns
-        received_ns = read["received_ns"]
+        received_ns = self._received(read["received_ns"], event_ns)
         if not isinstance(received_ns, int):
             return Refused(Reason.MISSING_FIELD, "no receipt time")
         if isinstance(event_ns, int) and event_ns > received_ns + limits.future_slack_ns:
@@ -250,7 +247,8 @@ class _Reading:
             return Refused(Reason.FUTURE_EVENT_TIME, f"event time is {after} ns after its receipt")
         context = self._context
         position = Position(context.topic, context.partition, context.offset, index)
-        fields = read | {"feed": context.feed, "position": position}
+        place = {"feed": context.feed, "position": position}
+        fields = read | place | {"received_ns": received_ns}
         match self._rule.kind:
             case Kind.TRADE:
                 return Trade(**fields)  # type: ignore[arg-type]  # every value was just checked
@@ -258,6 +256,12 @@ class _Reading:
                 return Cancel(**_only(fields, Cancel))  # type: ignore[arg-type]  # as above
             case Kind.CORRECT:
                 return Correction(**_only(fields, Correction))  # type: ignore[arg-type]  # as above
+
+    def _received(self, told: object, event_ns: object) -> object:
+        """Return the receipt time: what the payload tells, what was recorded, the event time."""
+        field, recorded = self._rule.received_time, self._context.received_ns
+        order = (recorded, told) if field and field.unrecorded_only else (told, recorded)
+        return next((instant for instant in (*order, event_ns) if instant is not None), None)
 
     def _text(self, path: Path) -> str | None:
         return self._record.text(path, self._context.key)
@@ -302,8 +306,7 @@ class _Reading:
         text = self._text(field.path) if field else None
         if field is None or text is None:
             return _missing(name) if required else None
-        integer = field.integer is not None and values.INTEGER.fullmatch(text)
-        spec = field.integer if field.integer and integer else field.spec
+        spec = field.integer if field.integer and values.is_integer(text) else field.spec
         day = self._day(spec)
         if day is None and spec.needs_day:
             return _missing("date for the time of day")

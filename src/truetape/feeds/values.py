@@ -14,9 +14,11 @@ from truetape.market.rejection import Reason, Refused
 MAX_SYMBOL = 32
 MAX_TEXT = 64
 MAX_CODES = 16
-MAX_SEQUENCE = 2**63 - 1
+MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
 MAX_NUMBER = 40
 """Longest number that fits the grammar: a sign, two runs of 18 digits, a point."""
+MAX_TIME_TEXT = 64
+"""Longest text that is taken for an integer time where a field may hold either shape."""
 MAX_CONDITIONS = 512
 """Longest text of conditions that is looked at: sixteen codes with all their quotes are shorter."""
 
@@ -39,7 +41,7 @@ CONDITION_PATTERNS = {
 
 CODE = re.compile(CODE_PATTERN)
 TEXT = re.compile(TEXT_PATTERN)
-INTEGER = re.compile(INTEGER_PATTERN)
+_INTEGER = re.compile(INTEGER_PATTERN)
 _SYMBOL = re.compile(SYMBOL_PATTERN)
 _PLAIN_NUMBER = re.compile(PLAIN_NUMBER_PATTERN)
 _EXPONENT_NUMBER = re.compile(EXPONENT_NUMBER_PATTERN)
@@ -51,6 +53,11 @@ _EXACT = Context(prec=60)
 def shown(text: str) -> str:
     """Return a value for a message: quoted, and cut where it is long."""
     return repr(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…")
+
+
+def is_integer(text: str) -> bool:
+    """Say whether a time's text is all digits, where a field may hold either shape."""
+    return len(text) <= MAX_TIME_TEXT and _INTEGER.fullmatch(text) is not None
 
 
 def symbol(text: str, strip_prefix: str = "", upper: bool = False) -> str | Refused:
@@ -108,7 +115,8 @@ def conditions(text: str, field: ConditionsField) -> tuple[str, ...] | Refused:
         return Refused(Reason.BAD_TEXT, f"conditions are {shown(text)}; at most {MAX_CODES}")
     if field.codes is None:
         return tuple(codes)
-    return tuple(field.codes.get(code, f"{field.others}{code}") for code in codes)
+    translated = (field.codes.get(code, f"{field.others}{code}") for code in codes)
+    return tuple(code for code in translated if code is not None)
 
 
 def translated(
