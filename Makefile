@@ -1,20 +1,52 @@
 # The verbs of this project; CI runs the same ones. `make help` lists them.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 UV_RUN := uv run --frozen
 
-help: ## list the verbs
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+# $(call tier,NAME,COMMAND): run a tier of tests and print how long it took; no test in it is an error
+tier = @echo "== $(1)"; began=$$SECONDS; $(2); echo "== $(1): $$((SECONDS - began)) s"
 
-setup: ## install Python packages from the lock
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: packages jars influxd ## install packages, resolve jars, build influxd (10 min, once)
+
+packages: ## install Python packages from the lock
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
 	uv sync --frozen
 
-check: setup ## format, lint and types
+jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, once)
+	@$(UV_RUN) python -m truetape.local.jars
+
+influxd: packages ## find influxd, or build it from its Go module (10 min, once)
+	@$(UV_RUN) python -m truetape.local.influxd
+
+check: packages ## format, lint and types
 	$(UV_RUN) ruff format --check .
 	$(UV_RUN) ruff check .
 	$(UV_RUN) mypy
 
-test-fast: setup ## tests that need no server
-	$(UV_RUN) pytest -m "not real and not faults"
+test: setup ## everything: check, then the fast, real and faults tiers
+	$(call tier,check,$(MAKE) --no-print-directory check)
+	$(call tier,fast,$(UV_RUN) pytest -q -m "not real and not faults")
+	$(call tier,real,$(UV_RUN) pytest -q -m "real and not faults")
+	$(call tier,faults,$(UV_RUN) pytest -q -m "faults")
 
-.PHONY: help setup check test-fast
+test-fast: packages ## tests that need no server
+	$(call tier,fast,$(UV_RUN) pytest -q -m "not real and not faults")
+
+demo: packages jars ## show the loop on a simulated session
+	@$(UV_RUN) truetape demo
+
+stack-up: packages ## start the local Kafka and InfluxDB
+	@$(UV_RUN) truetape stack up
+
+stack-down: packages ## stop them; their data stays
+	@$(UV_RUN) truetape stack down
+
+clean: ## remove what builds and tests left in the checkout; data and cache stay
+	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: help setup packages jars influxd check test test-fast demo stack-up stack-down clean

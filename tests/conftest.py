@@ -1,5 +1,6 @@
 """Fixtures that the whole run shares: one Spark session, one Kafka, one InfluxDB."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,3 +29,34 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     session = spark_session("truetape tests", settings, spark_jars(settings.cache))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One Kafka and one InfluxDB for the whole run, on ports and in a home of their own.
+
+    Tests may stop or kill a server when they bring it back; data of others must survive that.
+    """
+    from truetape.local import stack as local_stack
+    from truetape.local.server import free_port
+
+    env = {"TRUETAPE_CACHE": os.environ.get("TRUETAPE_CACHE", "")}
+    env["TRUETAPE_HOME"] = str(tmp_path_factory.mktemp("stack"))
+    env["TRUETAPE_KAFKA"] = f"127.0.0.1:{free_port()}"
+    env["TRUETAPE_INFLUX_PORT"] = str(free_port())
+    settings = Settings.from_env(env)
+    local_stack.up(settings, build_influx=True)
+    yield settings
+    local_stack.down(settings)
+
+
+@pytest.fixture(scope="session")
+def kafka(stack: Settings) -> str:
+    """The bootstrap address of the run's Kafka; topics are the run's to share."""
+    return stack.kafka
+
+
+@pytest.fixture(scope="session")
+def influx_settings(stack: Settings) -> Settings:
+    """Settings that reach the run's InfluxDB; the operator token is in `influx_token_file`."""
+    return stack

@@ -17,8 +17,8 @@ COMMANDS = {
     "simulate": ("truetape.feeds.commands:simulate", "Make a believable session, with its truth."),
     "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
-    "replay": ("truetape.local.commands:replay", "Send trade files through the whole loop."),
-    "demo": ("truetape.local.commands:demo", "Show the loop on a simulated session."),
+    "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
+    "demo": ("truetape.local.demo_commands:demo", "Show the loop on a simulated session."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
@@ -68,9 +68,7 @@ def truetape(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; expected errors become one line on stderr and an exit code."""
     try:
-        truetape(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        result = truetape(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -82,7 +80,7 @@ def main() -> NoReturn:
     except TruetapeError as error:
         click.echo(f"truetape: {error}", err=True)
         sys.exit(error.exit_code)
-    sys.exit(0)
+    sys.exit(result if isinstance(result, int) else 0)  # click returns the code of `ctx.exit`
 
 
 if __name__ == "__main__":

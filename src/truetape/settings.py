@@ -5,13 +5,14 @@ Every variable is called TRUETAPE_<NAME> in capitals; nothing else reads the env
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
 from truetape.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
+_YES_NO = ("True", "False")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ class Settings:
     """What is built or resolved once and can be made again: influxd, jars."""
     lake: str
     kafka: str
+    kafka_retention_h: int
+    """How long Kafka keeps trades; the lake keeps them for good."""
     influx_url: str
+    influx_external: bool
+    """Whether TRUETAPE_INFLUX_URL names a server that somebody else runs; none is started then."""
     influx_org: str
     influx_token_file: Path
     store: str
@@ -48,6 +53,8 @@ class Settings:
     bucket_set: str
     """Which set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
     profile: str
+    feeds: tuple[str, ...]
+    """The feeds whose trades the speed layer serves; the archive takes any feed that has a contract."""
     topic: str
     partitions: int
     speed_trigger_s: float
@@ -75,17 +82,24 @@ class Settings:
         home = Path(read.text("home", "~/.local/share/truetape")).expanduser().absolute()
         cache = Path(read.text("cache", "~/.cache/truetape")).expanduser().absolute()
         secrets = home / "secrets"
+        influx_url = read.text("influx_url", "")
+        influx_port = read.whole("influx_port", 18_086, 1)
         return cls(
             home=home,
             cache=cache,
             lake=read.text("lake", str(home / "lake")),
             kafka=read.text("kafka", "127.0.0.1:19092"),
-            influx_url=read.text("influx_url", "http://127.0.0.1:18086"),
+            kafka_retention_h=read.whole("kafka_retention_h", 168, 1),
+            influx_url=influx_url or f"http://127.0.0.1:{influx_port}",
+            # spelt out by `to_env`, where the URL is always set
+            influx_external=read.choice("influx_external", str(bool(influx_url)), _YES_NO)
+            == "True",
             influx_org=read.text("influx_org", "truetape"),
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),
+            feeds=read.names("feeds", "truetape"),
             topic=read.text("topic", "trades"),
             partitions=read.whole("partitions", 4, 1),
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
@@ -102,6 +116,14 @@ class Settings:
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
         )
 
+    def to_env(self) -> dict[str, str]:
+        """Return the variables that make a child process read the same settings."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            _variable(name): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in values.items()
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
@@ -109,6 +131,9 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self.env.get(_variable(name), "").strip() or default
+
+    def names(self, name: str, default: str) -> tuple[str, ...]:
+        return tuple(word for word in self.text(name, default).replace(",", " ").split() if word)
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)

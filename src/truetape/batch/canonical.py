@@ -4,20 +4,17 @@ Duplicates are found by Spark. Cancels and corrections are few, so the trades th
 the driver and through the reference itself: one rule, not two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from truetape.batch.fold import total_order
-from truetape.errors import ConfigError
 from truetape.market import canonical as reference
 from truetape.market.sessions import Venue
-from truetape.market.trades import Cancel, Correction, Event, Position, Trade
+from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
 POSITION = ("topic", "partition", "offset", "index")
-MAX_AMENDMENTS = 200_000
-"""Most cancels and corrections a recompute takes to the driver: about 200 MB."""
 
 _VERDICT = (
     "topic string, partition int, offset bigint, index int, cancelled boolean, corrected boolean, "
@@ -25,22 +22,22 @@ _VERDICT = (
 )
 
 
-def canonical(events: DataFrame, venues: Mapping[str, Venue]) -> DataFrame:
-    """Return every trade with the values in force, `duplicate`, `cancelled`, `corrected` and
+def canonical(
+    trades: DataFrame, amendments: Sequence[Amendment], venues: Mapping[str, Venue]
+) -> DataFrame:
+    """Return every trade with the values in force, `duplicate`, `cancelled`, `corrected`,
     `ordinal`.
 
-    `events` holds one row an event, in the columns of `feeds.spark_decoder.EVENT` plus `feed` and
-    the position. `ordinal` numbers a symbol's trades from 1 in the total order (`Trade.order`), so
-    that bars need no wider sort key. Raises ConfigError above `MAX_AMENDMENTS` cancels and
-    corrections.
+    `trades` has the columns of `feeds.spark_decoder.EVENT` plus `feed` and the position, one row a
+    delivery. `ordinal` numbers a symbol's trades from 1 in the total order (`Trade.order`), so that
+    bars need no wider sort key.
     """
-    dated = events.withColumn("session", session_date(venues, F.col("venue"), F.col("event_ns")))
-    trades = dated.where("kind = 'trade'").drop("kind").repartition("venue", "symbol")
+    dated = trades.withColumn("session", session_date(venues, F.col("venue"), F.col("event_ns")))
     arrival = [F.col(name) for name in ("received_ns", *POSITION)]
     delivery = Window.partitionBy("venue", "symbol", "feed", "session", "id").orderBy(*arrival)
     repeated = F.col("id").isNotNull() & (F.row_number().over(delivery) > 1)
-    marked = trades.withColumn("duplicate", repeated)
-    amended = _amend(marked, events, venues)
+    marked = dated.repartition("venue", "symbol").withColumn("duplicate", repeated)
+    amended = _amend(marked, amendments, venues)
     in_order = Window.partitionBy("venue", "symbol").orderBy(total_order())
     return amended.withColumn("ordinal", F.row_number().over(in_order).cast("bigint"))
 
@@ -59,14 +56,10 @@ def session_date(venues: Mapping[str, Venue], venue: Column, instant_ns: Column)
     return chosen
 
 
-def _amend(trades: DataFrame, events: DataFrame, venues: Mapping[str, Venue]) -> DataFrame:
-    amendments = events.where("kind <> 'trade'").limit(MAX_AMENDMENTS + 1).collect()
-    if len(amendments) > MAX_AMENDMENTS:
-        raise ConfigError(
-            f"more than {MAX_AMENDMENTS} cancels and corrections in one session; "
-            "recompute it symbol by symbol"
-        )
-    verdicts = _verdicts(trades, [_event(row) for row in amendments], venues) if amendments else []
+def _amend(
+    trades: DataFrame, amendments: Sequence[Amendment], venues: Mapping[str, Venue]
+) -> DataFrame:
+    verdicts = _verdicts(trades, amendments, venues) if amendments else []
     if not verdicts:
         return trades.withColumns({"cancelled": F.lit(False), "corrected": F.lit(False)})
     table = trades.sparkSession.createDataFrame(verdicts, _VERDICT)
@@ -83,15 +76,11 @@ def _amend(trades: DataFrame, events: DataFrame, venues: Mapping[str, Venue]) ->
 
 
 def _verdicts(
-    trades: DataFrame, amendments: list[Event], venues: Mapping[str, Venue]
+    trades: DataFrame, amendments: Sequence[Amendment], venues: Mapping[str, Venue]
 ) -> list[tuple[object, ...]]:
-    names = {(item.feed, item.venue, item.symbol, item.id) for item in amendments}
-    keys = ["feed", "venue", "symbol", "id"]
-    named = trades.sparkSession.createDataFrame(
-        sorted(names), "feed string, venue string, symbol string, id string"
-    )
-    deliveries = trades.where("not duplicate").join(F.broadcast(named), keys, "leftsemi").collect()
-    outcome = reference.canonical([*map(_event, deliveries), *amendments], venues)
+    first = trades.where("not duplicate")
+    deliveries = [event_of(row) for row in named_by(first, amendments).collect()]
+    outcome = reference.canonical([*deliveries, *amendments], venues)
     return [
         (
             *_place(item.trade.position),
@@ -106,26 +95,52 @@ def _verdicts(
     ]
 
 
+def named_by(trades: DataFrame, amendments: Sequence[Amendment]) -> DataFrame:
+    """Return the trades whose id some amendment names."""
+    names = sorted({(item.feed, item.venue, item.symbol, item.id) for item in amendments})
+    keys = "feed string, venue string, symbol string, id string"
+    table = trades.sparkSession.createDataFrame(names, keys)
+    return trades.join(F.broadcast(table), ["feed", "venue", "symbol", "id"], "leftsemi")
+
+
 def _place(position: Position) -> tuple[str, int, int, int]:
     return position.topic, position.partition, position.offset, position.index
 
 
-def _event(row: Row) -> Event:
-    position = Position(row.topic, row.partition, row.offset, row.index)
-    kind = row.kind if "kind" in row else "trade"
-    match kind:
+def event_of(row: Row) -> Event:
+    """Turn one collected row into the domain's event; a row without `kind` is a trade."""
+    position = Position(row.topic, row.partition, row.offset, row["index"])
+    match row.kind if "kind" in row else "trade":
         case "trade":
             return Trade(
-                row.feed, row.venue, row.symbol, row.id, row.sequence, row.event_ns, row.received_ns,
-                row.price, row.size, tuple(row.conditions), row.tape, row.exchange, position,
-            )  # fmt: skip
+                feed=row.feed,
+                venue=row.venue,
+                symbol=row.symbol,
+                id=row.id,
+                sequence=row.sequence,
+                event_ns=row.event_ns,
+                received_ns=row.received_ns,
+                price=row.price,
+                size=row.size,
+                conditions=tuple(row.conditions),
+                tape=row.tape,
+                exchange=row.exchange,
+                position=position,
+            )
         case "cancel":
             return Cancel(
                 row.feed, row.venue, row.symbol, row.id, row.event_ns, row.received_ns, position
             )
         case _:
-            conditions = None if row.conditions is None else tuple(row.conditions)
             return Correction(
-                row.feed, row.venue, row.symbol, row.id, row.event_ns, row.received_ns,
-                row.price, row.size, conditions, position,
-            )  # fmt: skip
+                feed=row.feed,
+                venue=row.venue,
+                symbol=row.symbol,
+                id=row.id,
+                event_ns=row.event_ns,
+                received_ns=row.received_ns,
+                price=row.price,
+                size=row.size,
+                conditions=None if row.conditions is None else tuple(row.conditions),
+                position=position,
+            )

@@ -1,1 +1,1 @@
-"""Feeds: contracts as data, the two decoders, file readers, the producer and the simulator."""
+"""Feeds: contracts as data, their two decoders, file readers, producer, simulator."""

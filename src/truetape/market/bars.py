@@ -23,8 +23,7 @@ Price = tuple[OrderKey, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a set of prints adds up to. `merge` is associative and commutative, so any roll-up is
-    exact.
+    """What a set of prints adds up to; merges are associative and commutative: exact roll-ups.
 
     `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for
     both volume and high/low: their ratio is the tick VWAP.
@@ -42,9 +41,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, half-open from `start_ns`, UTC. Prices are None where no print was eligible to set
-    them.
-    """
+    """One bar, half-open from `start_ns`, UTC; a price that no print could set is None."""
 
     symbol: str
     venue: str
@@ -132,9 +129,7 @@ def _start(
     resolution: Resolution,
     sessions: Mapping[str, list[Session]],
 ) -> int | None:
-    """Return the start of the bar that takes this print, None where no bar of this
-    resolution does.
-    """
+    """Return the start of the bar that takes this print, None where none does."""
     if resolution is not Resolution.DAY:
         return resolution.start_of(trade.event_ns)
     for session in sessions.get(trade.venue, ()):
@@ -173,4 +168,4 @@ def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
 def half_even_quotient(numerator: Decimal, denominator: Decimal, decimals: int) -> Decimal:
     """Round numerator / denominator once, half-even, to `decimals` places."""
     exact = Fraction(numerator) / Fraction(denominator)
-    return Decimal(round(exact * 10**decimals)).scaleb(-decimals)
+    return Decimal(round(exact * 10**decimals)).scaleb(-decimals, _EXACT)

@@ -16,9 +16,7 @@ TradeKey = tuple[str, str, str, date, str] | Position
 
 @dataclass(frozen=True, slots=True)
 class CanonicalTrade:
-    """A trade with the values in force, and why it counts or not. Only one that `counts` reaches a
-    bar.
-    """
+    """A trade with the values in force, and why it counts or not for bars."""
 
     trade: Trade
     duplicate: bool = False

@@ -1,5 +1,4 @@
-"""Eligibility: which parts of a bar a print may set, decided by a profile and the print's
-conditions.
+"""Eligibility: which parts of a bar a print may set, by a profile and the print's conditions.
 
 A profile is data (`schemas/eligibility/*.yaml`), read at the border (`truetape.profiles`).
 """
@@ -10,9 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What one print counts for; `auction` lets a print outside the regular session into the daily
-    bar.
-    """
+    """What one print counts for; `auction` admits it to the daily bar out of hours."""
 
     open_close: bool
     high_low: bool
@@ -37,8 +34,7 @@ REGULAR = Eligibility(open_close=True, high_low=True, volume=True)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A versioned table from condition codes to `Condition`, one a tape; tape "" is the table for
-    no tape.
+    """A versioned table of conditions for each tape; tape "" is the table for no tape.
 
     `ignores_conditions` is the profile that counts every print whatever its codes.
     """
@@ -49,9 +45,7 @@ class Profile:
     ignores_conditions: bool = False
 
     def judge(self, conditions: Iterable[str], tape: str | None = None) -> Eligibility:
-        """Combine the conditions of one print by AND; an unknown code counts for nothing and is
-        flagged.
-        """
+        """Combine conditions by AND; an unknown code counts for nothing and is flagged."""
         codes = tuple(conditions)
         if self.ignores_conditions or not codes:
             return REGULAR
@@ -69,7 +63,5 @@ class Profile:
         )
 
     def table(self, tape: str | None) -> Mapping[str, Condition]:
-        """Return the condition table of a tape; a tape without its own table uses the
-        common one.
-        """
+        """Return the table of a tape; a tape without one of its own uses the common one."""
         return self.tables.get(tape or "", self.tables.get("", {}))

@@ -8,9 +8,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The closed list of reasons; both decoders, the dead letters and the reports use
-    these words.
-    """
+    """The closed list of reasons, for both decoders, the dead letters and the reports."""
 
     EMPTY = "empty"
     NOT_TEXT = "not-utf8"

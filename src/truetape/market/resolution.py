@@ -16,9 +16,7 @@ class Resolution(Enum):
 
     @property
     def width_ns(self) -> int:
-        """Return the width in nanoseconds; for `DAY` the nominal 24 hours, for retention arithmetic
-        only.
-        """
+        """Return the width in nanoseconds; `DAY` is nominal, 24 hours, for retention arithmetic."""
         return _WIDTHS_S[self.value] * SECOND_NS
 
     def start_of(self, event_ns: int) -> int:

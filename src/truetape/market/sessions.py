@@ -1,7 +1,6 @@
 """Sessions: a venue's trading day, and which trades its daily bar takes.
 
-Built at the border from `schemas/venues.yaml` and an exchange calendar (`truetape.calendars`); no
-calendar here.
+Built at the border (`truetape.venues`, `truetape.calendars`); asks no calendar itself.
 """
 
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from truetape.market.resolution import SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A market that bars belong to. `calendar` is an exchange-calendars name, None for round-the-
-    clock venues.
-    """
+    """A market that bars belong to; `calendar` is None where trading never stops."""
 
     code: str
     name: str
@@ -37,8 +34,7 @@ class Venue:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One trading day: intraday bars cover `[start_ns, end_ns)`, the regular session is `[open_ns,
-    close_ns)`.
+    """One trading day `[start_ns, end_ns)`, and in it the regular session `[open_ns, close_ns)`.
 
     `open_ns` and `close_ns` are None on a day without a regular session (weekend, holiday): no
     daily bar.
@@ -65,8 +61,7 @@ class Session:
 
 
 def session_of(venue: Venue, day: date, regular: tuple[int, int] | None) -> Session:
-    """Build the session of one date; `regular` is (open, close) in nanoseconds, None on a closed
-    day.
+    """Build the session of a date; `regular` is (open, close) in nanoseconds, None if closed.
 
     A venue without a calendar trades the whole UTC day, so its regular session is all of it.
     """

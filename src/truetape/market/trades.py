@@ -16,9 +16,7 @@ OrderKey = tuple[int, int, int, str, str, int, int, int]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where an event was read: Kafka coordinates, or file, 0, line; `index` counts inside one
-    payload.
-    """
+    """Where an event was read: Kafka coordinates, or file, 0, line; `index` counts in a payload."""
 
     topic: str
     partition: int
@@ -70,9 +68,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A trade that is void from its beginning. Means the latest trade with this id received before
-    it, or the trade of the day of `event_ns` where the cancel carries one; it waits for a trade
-    that comes later.
+    """A trade that is void from its beginning.
+
+    Means the latest trade with this id received before it, or the trade of the day of `event_ns`
+    where the cancel carries one; it waits for a trade that comes later.
     """
 
     feed: str
@@ -86,9 +85,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """New values for a trade, in force at the trade's own event time. `conditions=None` keeps the
-    old ones.
-    """
+    """New values for a trade, at the trade's own event time; None keeps the old conditions."""
 
     feed: str
     venue: str

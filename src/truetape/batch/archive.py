@@ -1,0 +1,188 @@
+"""The archive: every Kafka record into `raw`, once, with its coordinates and what was decoded.
+
+Decides nothing about bars. Exactly once comes from Delta's streaming sink, which records the batch
+in the same commit as its rows; a lost checkpoint resumes from the offsets that the lake already
+holds.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from truetape.batch.lake import RAW, Lake, Table
+from truetape.feeds import contract
+from truetape.feeds.contract import Contract
+from truetape.feeds.decoder import Limits
+from truetape.feeds.spark_decoder import decode
+from truetape.settings import Settings
+
+MAX_RECORDS_PER_BATCH = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Offsets `[first, last]` of one partition that the lake should hold and does not."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """What the lake holds of one partition: `records` offsets between `first` and `last`,
+    inclusive.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    records: int
+    holes: tuple[Hole, ...]
+
+
+def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
+    """Append every record that Kafka has and `raw` lacks; return how many were appended.
+
+    Safe to repeat and to kill at any moment. Stops with an error when Kafka no longer has records
+    that were never archived (`failOnDataLoss`), since that is a loss to be seen, not skipped.
+    """
+    lake = Lake(settings.lake)
+    lake.ensure(spark, Table.RAW)
+    source = {
+        "kafka.bootstrap.servers": settings.kafka,
+        "subscribe": settings.topic,
+        "startingOffsets": starting_offsets(spark, lake, settings.topic),
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "kafka.isolation.level": "read_committed",
+        "maxOffsetsPerTrigger": str(MAX_RECORDS_PER_BATCH),
+    }
+    records = spark.readStream.format("kafka").options(**source).load()
+    appended = _Append(lake.path(Table.RAW), limits)
+    query = (
+        from_kafka(records)
+        .writeStream.queryName("archive")
+        .trigger(availableNow=True)
+        .option("checkpointLocation", f"{settings.home}/checkpoints/archive-{settings.topic}")
+        .foreachBatch(appended)
+        .start()
+    )
+    query.awaitTermination()
+    return appended.records
+
+
+@dataclass(slots=True)
+class _Append:
+    """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows, so
+    a batch that Spark runs again after a crash is not appended again."""
+
+    path: str
+    limits: Limits
+    records: int = 0
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        held = batch.persist()
+        try:
+            feeds = {row.feed for row in held.select("feed").distinct().collect()}
+            contracts = [contract.load(name) for name in contract.names() if name in feeds]
+            query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
+            (
+                raw_rows(held, contracts, self.limits)
+                .write.format("delta")
+                .mode("append")
+                .option("txnAppId", f"archive-{query}")
+                .option("txnVersion", number)
+                .save(self.path)
+            )
+            self.records += held.count()
+        finally:
+            held.unpersist()
+
+
+def from_kafka(records: DataFrame) -> DataFrame:
+    """Name the columns of a Kafka source as the decoder wants them; headers must be included."""
+    return records.select(
+        "topic",
+        "partition",
+        "offset",
+        F.unix_millis("timestamp").alias("record_ms"),
+        _text(F.col("key")).alias("key"),
+        "value",
+        _text(_header("feed")).alias("feed"),
+        _text(_header("received_ns")).try_cast("bigint").alias("received_ns"),
+    )
+
+
+def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
+    """Decode records into the rows of `raw`: one row a record, its events and rejections inside."""
+    decoded = decode(records, contracts, limits)
+    times = F.transform("events", lambda event: event["event_ns"])
+    first = F.array_min(times)
+    return decoded.withColumns(
+        {
+            "first_event_ns": first,
+            "last_event_ns": F.array_max(times),
+            "date": F.to_date(F.timestamp_seconds(F.floor(first / 1_000_000_000).cast("bigint"))),
+            "amends": F.exists("events", lambda event: event["kind"] != "trade"),
+            "rejections": F.size("rejected"),
+        }
+    ).select(*RAW.names)
+
+
+def starting_offsets(spark: SparkSession, lake: Lake, topic: str) -> str:
+    """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
+    record.
+    """
+    ends = lake.read(spark, Table.RAW).where(F.col("topic") == topic).groupBy("partition")
+    held = {
+        str(row.partition): row.end + 1 for row in ends.agg(F.max("offset").alias("end")).collect()
+    }
+    return json.dumps({topic: held}) if held else "earliest"
+
+
+def completeness(spark: SparkSession, lake: Lake, topic: str) -> list[Completeness]:
+    """Count what `raw` holds per partition and name the holes; no trust in any bookkeeping."""
+    offsets = (
+        lake.read(spark, Table.RAW).where(F.col("topic") == topic).select("partition", "offset")
+    )
+    counted = (
+        offsets.groupBy("partition")
+        .agg(
+            F.min("offset").alias("first"),
+            F.max("offset").alias("last"),
+            F.count("*").alias("records"),
+        )
+        .orderBy("partition")
+        .collect()
+    )
+    followed = offsets.withColumn(
+        "next", F.expr("lead(offset) over (partition by partition order by offset)")
+    )
+    gaps = followed.where("next > offset + 1").orderBy("partition", "offset").collect()
+    holes = [Hole(topic, row.partition, row.offset + 1, row.next - 1) for row in gaps]
+    return [
+        Completeness(
+            topic,
+            row.partition,
+            row.first,
+            row.last,
+            row.records,
+            tuple(hole for hole in holes if hole.partition == row.partition),
+        )
+        for row in counted
+    ]
+
+
+def _header(name: str) -> Column:
+    matching = F.filter("headers", lambda header: header["key"] == name)
+    return F.get(matching, F.lit(0))["value"]
+
+
+def _text(value: Column) -> Column:
+    return F.try_validate_utf8(value.cast("string"))

@@ -1,0 +1,151 @@
+"""The batch layer's verbs: `bars`, `archive`, `recompute`. Parses arguments, prints outcomes."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from truetape.errors import ConfigError
+from truetape.market.event_time import Shape, TimeSpec, parse
+from truetape.market.resolution import Resolution
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from truetape.market.sessions import Session
+
+
+class _Instant(click.ParamType):
+    """An ISO 8601 time with offset, or epoch nanoseconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value)
+        spec = TimeSpec(Shape.EPOCH_NS if text.lstrip("-").isdecimal() else Shape.ISO8601)
+        parsed = parse(text, spec)
+        if not isinstance(parsed, int):
+            self.fail(f"{text!r}: {parsed.detail}; write it like 2026-11-20T21:00:00Z", param, ctx)
+        return parsed
+
+
+INSTANT = _Instant()
+
+
+def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--venue` and `--session` to a verb that works on one session."""
+    day = click.option("--session", "day", required=True, metavar="DATE", help="Session date.")
+    venue = click.option("--venue", required=True, help="Venue code, such as XNYS or KRAKEN.")
+    return venue(day(verb))
+
+
+def session_named(venue: str, day: str) -> "Session":
+    """Return a session by the words of the command line; ConfigError when there is none such."""
+    from truetape.calendars import sessions
+    from truetape.venues import venues
+
+    known = venues()
+    if venue not in known:
+        raise ConfigError(f"no venue {venue!r}; schemas/venues.yaml has {', '.join(sorted(known))}")
+    try:
+        when = date.fromisoformat(day)
+    except ValueError as error:
+        raise ConfigError(f"{day!r} is not a date like 2026-11-20") from error
+    return sessions(known[venue], when, when)[0]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
+@click.option("--resolution", required=True, type=click.Choice([r.value for r in Resolution]))
+@click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option(
+    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: received at or before it."
+)
+@click.option("--engine", type=click.Choice(["reference", "spark"]), default="reference")
+@click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
+def bars(
+    files: tuple[Path, ...],
+    feed: str,
+    resolution: str,
+    profile: str,
+    symbol: str | None,
+    as_of_ns: int | None,
+    engine: str,
+    style: str,
+) -> None:
+    """Fold trade FILES into bars, without any server.
+
+    Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
+    decimals. Both engines print the same bytes; `spark` is for files too large for one process.
+
+    \b truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
+    truetape bars day.jsonl --feed truetape --profile sip --resolution 1d --as-of
+    2026-11-20T21:05:00Z
+    """
+    from truetape.batch import file_bars
+
+    request = file_bars.Request(
+        files, feed, Resolution(resolution), profile, symbol, as_of_ns, Settings.from_env()
+    )
+    fold = file_bars.reference if engine == "reference" else file_bars.spark
+    outcome = fold(request)
+    for line in file_bars.lines(outcome.bars, style):
+        click.echo(line)
+    click.echo(
+        f"{outcome.received:,} records received = {outcome.accepted:,} accepted "
+        f"+ {outcome.rejected:,} rejected; {len(outcome.bars):,} bars",
+        err=True,
+    )
+    for reason, count in sorted(outcome.reasons.items()):
+        click.echo(f"  rejected {reason}: {count:,}", err=True)
+
+
+@click.command()
+def archive() -> None:
+    """Bring every Kafka record that the lake lacks into its `raw` table, once.
+
+    Safe to repeat and to interrupt. Ends with a count per partition; a hole is named by its
+    offsets.
+    """
+    from truetape.batch.run import archive_once
+
+    settings = Settings.from_env()
+    outcome = archive_once(settings)
+    click.echo(f"archived {outcome.records:,} records into {settings.lake}")
+    for part in outcome.partitions:
+        click.echo(
+            f"  {part.topic}/{part.partition}: offsets {part.first} to {part.last}, "
+            f"{part.records:,} records, {len(part.holes)} holes"
+        )
+        for hole in part.holes:
+            click.echo(f"    hole: offsets {hole.first} to {hole.last}")
+    click.echo(
+        f"  {outcome.received:,} trades, cancels and corrections received "
+        f"= {outcome.accepted:,} accepted + {outcome.rejected:,} rejected"
+    )
+    click.echo(f"  {outcome.dead_letters:,} dead letters sent to trades.rejected")
+
+
+@click.command()
+@session_options
+@click.option("--profile", help="Eligibility profile; default is TRUETAPE_PROFILE.")
+def recompute(venue: str, day: str, profile: str | None) -> None:
+    """Recompute one session's trades and bars from the lake, exactly.
+
+    Replaces the session in the lake as a whole; what is served does not change until `publish`.
+    """
+    from truetape.batch.run import recompute_once
+
+    outcome = recompute_once(Settings.from_env(), session_named(venue, day), profile)
+    click.echo(
+        f"{venue} {day}: {outcome.trades:,} trades ({outcome.duplicates:,} repeat deliveries, "
+        f"{outcome.cancelled:,} cancelled, {outcome.corrected:,} corrected, "
+        f"{outcome.unknown_conditions:,} with unknown conditions)"
+    )
+    for name in [resolution.value for resolution in Resolution]:
+        click.echo(f"  {name}: {outcome.bars.get(name, 0):,} bars")

@@ -1,0 +1,266 @@
+"""Bars straight from trade files, by either engine. No server, no lake."""
+
+import csv
+import io
+import itertools
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from truetape import calendars, profiles, venues
+from truetape.feeds import contract, files
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.native import iso
+from truetape.market.bars import Bar
+from truetape.market.bars import bars as fold
+from truetape.market.canonical import canonical
+from truetape.market.rejection import Rejected
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.market.trades import Event
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+COLUMNS = (
+    "symbol", "venue", "resolution", "start", "open", "high", "low", "close",
+    "volume", "vwap", "trades",
+)  # fmt: skip
+_RECORDS_PER_CHUNK = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which files to fold, and how."""
+
+    files: tuple[Path, ...]
+    feed: str
+    resolution: Resolution
+    profile: str
+    symbol: str | None
+    as_of_ns: int | None
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Served bars, ordered by symbol, venue and start, and what became of every record."""
+
+    bars: list[Bar]
+    accepted: int
+    reasons: Mapping[str, int]
+
+    @property
+    def rejected(self) -> int:
+        """Return how many records did not fit the contract."""
+        return sum(self.reasons.values())
+
+    @property
+    def received(self) -> int:
+        """Return how many records the files hold."""
+        return self.accepted + self.rejected
+
+
+def reference(request: Request) -> Outcome:
+    """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
+    feed = contract.load(request.feed)
+    limits = Limits.of(request.settings)
+    events: list[Event] = []
+    reasons: Counter[str] = Counter()
+    for path in request.files:
+        for record in files.read(path, feed):
+            context = Context(
+                feed=feed.feed,
+                key=record.key,
+                day=record.day,
+                received_ns=record.received_ns,
+                topic=str(path),
+                partition=0,
+                offset=record.line,
+            )
+            for item in decode(record.payload, feed, context, limits):
+                if isinstance(item, Rejected):
+                    reasons[item.reason] += 1
+                else:
+                    events.append(item)
+    known = venues.venues()
+    settled = canonical(events, known, request.as_of_ns).trades
+    chosen = [item for item in settled if request.symbol in (None, item.trade.symbol)]
+    held = {(item.trade.venue, item.trade.event_ns) for item in chosen}
+    sessions = _sessions(held) if request.resolution is Resolution.DAY else {}
+    found = fold(chosen, profiles.load(request.profile), request.resolution, sessions)
+    return Outcome([bar for bar in found if bar.is_served], len(events), reasons)
+
+
+def spark(request: Request) -> Outcome:
+    """Fold with Spark: decoding and aggregation in the JVM, memory bounded by Spark's settings."""
+    from truetape.batch.spark import spark_session
+
+    session = spark_session("truetape bars", request.settings, [])
+    with tempfile.TemporaryDirectory(prefix="truetape-bars-") as folder:
+        return _spark_outcome(session, request, Path(folder))
+
+
+def lines(bars: Iterable[Bar], style: str) -> Iterator[str]:
+    """Format bars as CSV with a header, or as JSON lines; numbers are exact decimal text."""
+    if style == "csv":
+        yield ",".join(COLUMNS)
+    for bar in bars:
+        fields = _fields(bar)
+        if style == "csv":
+            text = io.StringIO()
+            csv.writer(text, lineterminator="").writerow(fields)
+            yield text.getvalue()
+        else:
+            yield json.dumps(dict(zip(COLUMNS, fields, strict=True)))
+
+
+def _fields(bar: Bar) -> list[str | int]:
+    prices = [
+        _exact(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None
+    ]
+    return [
+        bar.symbol,
+        bar.venue,
+        bar.resolution.value,
+        iso(bar.start_ns),
+        *prices,
+        _exact(bar.volume),
+        "" if bar.vwap is None else _exact(bar.vwap),
+        bar.trades,
+    ]
+
+
+def _exact(value: Decimal) -> str:
+    """A decimal without exponent and without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _sessions(held: Iterable[tuple[str, int]]) -> dict[str, list[Session]]:
+    """The trading days that hold the given instants, by venue."""
+    known = venues.venues()
+    days: dict[str, set[object]] = {}
+    found: dict[str, list[Session]] = {}
+    for code, instant in held:
+        day = known[code].date_of(instant)
+        if day not in days.setdefault(code, set()):
+            days[code].add(day)
+            found.setdefault(code, []).extend(calendars.sessions(known[code], day, day))
+    return found
+
+
+def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> Outcome:
+    from pyspark.sql import functions as F
+
+    from truetape.batch.canonical import canonical as settle
+    from truetape.batch.canonical import event_of
+
+    events, reasons = _spark_events(session, request, folder)
+    if request.as_of_ns is not None:
+        events = events.where(F.col("received_ns") <= request.as_of_ns)
+    accepted = events.count()
+    trades = events.where("kind = 'trade'")
+    amendments = [
+        event for row in events.where("kind <> 'trade'").collect() for event in [event_of(row)]
+    ]
+    settled = settle(trades, amendments, venues.venues())  # type: ignore[arg-type] # no trades
+    chosen = settled if request.symbol is None else settled.where(F.col("symbol") == request.symbol)
+    held = chosen.select("venue", "session").distinct().collect()
+    found: list[Bar] = []
+    for row in held:
+        found += _session_bars(chosen, row.venue, row.session, request)
+    found.sort(key=lambda bar: (bar.symbol, bar.venue, bar.start_ns))
+    return Outcome(found, accepted, reasons)
+
+
+def _session_bars(trades: "DataFrame", venue: str, day: date, request: Request) -> list[Bar]:
+    from pyspark.sql import functions as F
+
+    from truetape.batch.eligibility import judge
+    from truetape.batch.recompute import in_day, session_bars
+
+    profile = profiles.load(request.profile)
+    session = calendars.sessions(venues.venues()[venue], day, day)[0]
+    own = trades.where((F.col("venue") == venue) & (F.col("session") == F.lit(day)))
+    flagged = judge(own, profile).withColumn("in_day", in_day(session))
+    rows = session_bars(flagged, session, profile).where(
+        F.col("served") & (F.col("resolution") == request.resolution.value)
+    )
+    return [
+        Bar(
+            row.symbol, row.venue, request.resolution, row.start_ns,
+            row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
+        )
+        for row in rows.collect()
+    ]  # fmt: skip
+
+
+def _spark_events(
+    session: "SparkSession", request: Request, folder: Path
+) -> "tuple[DataFrame, Mapping[str, int]]":
+    """Decode the files in Spark; return one row an event, and how many records each
+    reason refused.
+    """
+    from pyspark.sql import functions as F
+
+    from truetape.feeds.spark_decoder import decode as spark_decode
+
+    feed = contract.load(request.feed)
+    stage(request.files, feed, folder / "records")
+    records = session.read.parquet(str(folder / "records"))
+    decoded = spark_decode(records, [feed], Limits.of(request.settings)).persist()
+    refused = decoded.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
+    place = ("topic", "partition", "offset", "feed")
+    exploded = decoded.select(*place, F.explode("events").alias("event"))
+    reasons = {row.reason: row["count"] for row in refused.collect()}
+    return exploded.select(*place, "event.*"), reasons
+
+
+def stage(paths: Iterable[Path], feed: contract.Contract, folder: Path) -> None:
+    """Write the records of files as Parquet, in the columns that the Spark decoder reads."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        {
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "key": pa.string(),
+            "value": pa.binary(),
+            "feed": pa.string(),
+            "received_ns": pa.int64(),
+            "day": pa.date32(),
+        }
+    )
+    folder.mkdir(parents=True)
+    rows = _staged(paths, feed)
+    for number in itertools.count():
+        chunk = list(itertools.islice(rows, _RECORDS_PER_CHUNK))
+        if not chunk and number:
+            return
+        table = pa.Table.from_pylist(chunk, schema=schema)
+        pq.write_table(table, folder / f"part-{number:06d}.parquet")
+
+
+def _staged(paths: Iterable[Path], feed: contract.Contract) -> Iterator[dict[str, object]]:
+    for path in paths:
+        for record in files.read(path, feed):
+            yield {
+                "topic": str(path),
+                "partition": 0,
+                "offset": record.line,
+                "key": record.key,
+                "value": record.payload,
+                "feed": feed.feed,
+                "received_ns": record.received_ns,
+                "day": record.day,
+            }

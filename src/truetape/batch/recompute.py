@@ -1,0 +1,225 @@
+"""Recompute: a session's canonical trades and exact bars, from `raw` alone.
+
+Whole sessions only, replaced atomically, so that a second run gives the same tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from truetape.batch import fold
+from truetape.batch.canonical import POSITION, canonical, event_of, named_by
+from truetape.batch.eligibility import judge
+from truetape.batch.lake import Lake, Table
+from truetape.errors import ConfigError
+from truetape.market.eligibility import Profile
+from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
+from truetape.market.sessions import Session, Venue
+from truetape.market.trades import Amendment, Trade
+
+MAX_AMENDMENTS = 200_000
+"""Most cancels and corrections that one recompute takes to the driver: about 200 MB."""
+AMENDMENT_REACH = timedelta(days=7)
+"""How far back a cancel without event time looks for its trade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a recompute needs to know beside the events. `lateness_ns` only flags, it
+    drops nothing.
+    """
+
+    profile: Profile
+    venues: Mapping[str, Venue]
+    lateness_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """What a recompute wrote: counts to print and to check."""
+
+    session: Session
+    trades: int
+    duplicates: int
+    cancelled: int
+    corrected: int
+    unknown_conditions: int
+    bars: Mapping[str, int]
+
+
+def recompute(
+    spark: SparkSession,
+    lake: Lake,
+    session: Session,
+    rules: Rules,
+) -> Recomputed:
+    """Replace the session's rows of `trades` and `bars` by what `raw` says now."""
+    deliveries, amendments = session_events(lake.read(spark, Table.RAW), session)
+    settled = canonical(deliveries, amendments, rules.venues).where(
+        F.col("session") == F.lit(session.date)
+    )
+    flagged = judge(settled, rules.profile).withColumns(
+        {
+            "late": F.col("received_ns") - F.col("event_ns") > rules.lateness_ns,
+            "in_day": in_day(session),
+        }
+    )
+    lake.replace(flagged, Table.TRADES, session)
+    trades = of_session(lake.read(spark, Table.TRADES), session)
+    lake.replace(session_bars(trades, session, rules.profile), Table.BARS, session)
+    return _summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
+
+
+def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequence[Amendment]]:
+    """Read a session's deliveries of trades, and every amendment that could concern one of them.
+
+    Where an amendment names an id that this session does not settle, the neighbouring sessions'
+    trades of that id come along: ids are unique within a day only.
+    """
+    inside = F.col("event_ns").between(session.start_ns, session.end_ns - 1)
+    overlapping = raw.where(
+        (F.col("first_event_ns") < session.end_ns) & (F.col("last_event_ns") >= session.start_ns)
+    )
+    trades = _exploded(overlapping, session.venue).where((F.col("kind") == "trade") & inside)
+    amending = raw.where(F.col("amends") & (F.col("received_ns") >= session.start_ns - SECOND_NS))
+    amendments = _amendments(amending, session, inside)
+    if not amendments:
+        return trades, amendments
+    reach_ns = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
+    latest = max(amendment.received_ns for amendment in amendments)
+    nearby = raw.where(
+        (F.col("last_event_ns") >= session.start_ns - reach_ns)
+        & (F.col("first_event_ns") <= max(latest, session.end_ns))
+    )
+    unsettled = _unsettled(trades, amendments, session)
+    if unsettled:
+        elsewhere = _exploded(nearby, session.venue).where((F.col("kind") == "trade") & ~inside)
+        trades = trades.unionByName(named_by(elsewhere, unsettled).select(*trades.columns))
+    return trades, amendments
+
+
+def in_day(session: Session) -> Column:
+    """Say whether a print belongs to the daily bar: regular session or auction print."""
+    if session.open_ns is None or session.close_ns is None:
+        return F.lit(False)
+    regular = F.col("event_ns").between(session.open_ns, session.close_ns - 1)
+    return regular | F.col("auction")
+
+
+def session_bars(trades: DataFrame, session: Session, profile: Profile) -> DataFrame:
+    """Fold a session's flagged trades into all five resolutions: 1 s first, the others from it."""
+    counting = trades.where("not duplicate and not cancelled")
+    second = fold.start_of(Resolution.SECOND, F.col("event_ns"))
+    base = counting.groupBy("symbol", second.alias("second"), "in_day").agg(
+        *fold.tallies(F.col("ordinal"), mergeable=True)
+    )
+    placed = base.withColumn("place", F.explode(_places(session)))
+    rolled = placed.groupBy("symbol", "place").agg(*fold.merged())
+    prices = ("open", "high", "low", "close")
+    return fold.with_vwap(rolled).withColumns(
+        {
+            "venue": F.lit(session.venue),
+            "session": F.lit(session.date),
+            "resolution": F.col("place.resolution"),
+            "start_ns": F.col("place.start_ns"),
+            "seq": F.col("place.seq"),
+            "served": F.expr(" and ".join(f"{price} is not null" for price in prices)),
+            "profile": F.lit(profile.id),
+            "profile_version": F.lit(profile.version),
+        }
+    )
+
+
+def of_session(table: DataFrame, session: Session) -> DataFrame:
+    """Return the rows of one session of a partitioned table."""
+    return table.where(
+        (F.col("venue") == session.venue) & (F.col("session") == F.lit(session.date))
+    )
+
+
+def _places(session: Session) -> Column:
+    """The bars that a base row belongs to: four intraday ones, and the daily one where it is in."""
+    places = [_place(resolution, session) for resolution in INTRADAY]
+    if session.open_ns is not None:
+        daily = F.struct(
+            F.lit(Resolution.DAY.value).alias("resolution"),
+            F.lit(session.open_ns).cast("bigint").alias("start_ns"),
+            F.lit(0).alias("seq"),
+        )
+        places.append(F.when(F.col("in_day"), daily))
+    return F.array_compact(F.array(*places))
+
+
+def _place(resolution: Resolution, session: Session) -> Column:
+    start = fold.start_of(resolution, F.col("second"))
+    seq = F.floor((start - session.start_ns) / resolution.width_ns).cast("int")
+    return F.struct(
+        F.lit(resolution.value).alias("resolution"), start.alias("start_ns"), seq.alias("seq")
+    )
+
+
+def _exploded(raw: DataFrame, venue: str) -> DataFrame:
+    events = raw.select("topic", "partition", "offset", "feed", F.explode("events").alias("event"))
+    return events.select("topic", "partition", "offset", "feed", "event.*").where(
+        F.col("venue") == venue
+    )
+
+
+def _amendments(raw: DataFrame, session: Session, inside: Column) -> Sequence[Amendment]:
+    events = _exploded(raw, session.venue).where(F.col("kind") != "trade")
+    due = events.where(inside | F.col("event_ns").isNull())
+    rows = due.orderBy(*POSITION).limit(MAX_AMENDMENTS + 1).collect()
+    if len(rows) > MAX_AMENDMENTS:
+        raise ConfigError(
+            f"{session.venue} {session.date}: over {MAX_AMENDMENTS} cancels and corrections; "
+            "check the feed before recomputing"
+        )
+    found = [event_of(row) for row in rows]
+    return [event for event in found if not isinstance(event, Trade)]
+
+
+def _unsettled(
+    trades: DataFrame, amendments: Sequence[Amendment], session: Session
+) -> list[Amendment]:
+    """The amendments whose trade may lie in another session.
+
+    Those that came after this session ended, and those that no trade of this session precedes.
+    """
+    first = named_by(trades, amendments).groupBy("feed", "symbol", "id")
+    seen = {
+        (row.feed, row.symbol, row.id): row.earliest
+        for row in first.agg(F.min("received_ns").alias("earliest")).collect()
+    }
+
+    def settled(amendment: Amendment) -> bool:
+        if amendment.event_ns is not None:
+            return True
+        earliest = seen.get((amendment.feed, amendment.symbol, amendment.id))
+        in_time = earliest is not None and earliest <= amendment.received_ns
+        return in_time and amendment.received_ns < session.end_ns
+
+    return [amendment for amendment in amendments if not settled(amendment)]
+
+
+def _summary(trades: DataFrame, bars: DataFrame, session: Session) -> Recomputed:
+    row = trades.agg(
+        F.count("*").alias("trades"),
+        *[
+            F.coalesce(F.sum(F.col(flag).cast("int")), F.lit(0)).alias(flag)
+            for flag in ("duplicate", "cancelled", "corrected")
+        ],
+        F.coalesce(F.sum((~F.col("known")).cast("int")), F.lit(0)).alias("unknown"),
+    ).collect()[0]
+    counts = bars.where("served").groupBy("resolution").count().collect()
+    return Recomputed(
+        session,
+        row.trades,
+        row.duplicate,
+        row.cancelled,
+        row.corrected,
+        row.unknown,
+        {item.resolution: item["count"] for item in counts},
+    )

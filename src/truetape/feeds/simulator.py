@@ -1,0 +1,278 @@
+"""The simulator: a believable session of an exchange in any feed's format, with its own truth.
+
+One seed gives the same bytes everywhere. Reads no network and writes nothing; the live mode only
+waits.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from random import Random
+
+from truetape.calendars import session
+from truetape.errors import ConfigError
+from truetape.feeds.simulator_faults import (
+    Cause,
+    Delivery,
+    Faults,
+    Kind,
+    Trouble,
+    broken_payload,
+    deliveries,
+    frames,
+    outage,
+)
+from truetape.feeds.simulator_feeds import Format, format_of, tape_of
+from truetape.feeds.simulator_market import SECOND, Print, Shape, prints
+from truetape.market.sessions import Session, Venue
+from truetape.market.trades import Cancel, Correction, Event, Position, Trade
+from truetape.venues import venues
+
+MAX_TRADES = 5_000_000
+"""About a kilobyte of memory each, since the session is made whole before it is sent."""
+MAX_SYMBOLS = 10_000
+EXTENDED_HOURS = 3_600 * SECOND
+"""How long before the open and after the close a whole session has prints."""
+SOURCE = "simulated"
+"""The topic of the positions in the truth; the offset is the record's place."""
+
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_:-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to simulate. `trades` counts true prints; repeats and amendments come on top.
+
+    Without `offset_s` and `duration_s` it is the whole session, with an hour of extended hours on
+    either side; `offset_s` counts from the open. `starts_ns` puts the window at an instant instead,
+    as the live mode needs, for one minute unless `duration_s` says otherwise.
+    """
+
+    day: date
+    feed: str = "truetape"
+    venue: str | None = None
+    seed: int = 0
+    symbols: tuple[str, ...] = ("IBM", "MSFT", "AAPL")
+    trades: int = 100_000
+    offset_s: float | None = None
+    duration_s: float | None = None
+    starts_ns: int | None = None
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.trades <= MAX_TRADES:
+            raise ConfigError(f"{self.trades} trades; simulate 1 to {MAX_TRADES}")
+        if not 0 < len(set(self.symbols)) == len(self.symbols) <= MAX_SYMBOLS:
+            raise ConfigError(f"{len(self.symbols)} symbols; give 1 to {MAX_SYMBOLS}, each once")
+        for symbol in self.symbols:
+            if not _SYMBOL.fullmatch(symbol):
+                raise ConfigError(f"symbol {symbol!r} cannot be simulated; use letters and digits")
+        if (self.offset_s or 0) < 0 or (self.duration_s is not None and self.duration_s <= 0):
+            raise ConfigError("the offset must be at least 0 seconds, the duration more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a feed handler would send to Kafka: payload as received, key and receipt time."""
+
+    payload: bytes
+    feed: str
+    key: str
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What really happened. `events` are the acceptable ones, in order of arrival, as decoded;
+    `trades` are those in force at the end, with final values, in total order.
+    """
+
+    events: tuple[Event, ...]
+    trades: tuple[Trade, ...]
+    troubles: tuple[Trouble, ...]
+
+
+@dataclass(frozen=True)  # no slots: `truth` is built when it is first asked for, and kept
+class SimulatedSession:
+    """The records of a session in order of arrival, and the truth about them."""
+
+    plan: Plan
+    venue: str
+    records: tuple[Record, ...]
+    troubles: tuple[Trouble, ...]
+    _frames: tuple[tuple[Delivery, ...], ...]
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The true events and trades, known from their making and not from any decoder or fold."""
+        return _truth(self)
+
+
+def simulate(plan: Plan) -> SimulatedSession:
+    """Make a session; ConfigError where feed, venue and day do not go together."""
+    form = format_of(plan.feed)
+    venue = _venue(plan, form)
+    random = Random(plan.seed)  # noqa: S311 - reproducible on purpose
+    shape = _shape(plan, venue, form, random)
+    items = prints(shape, plan.trades, random)
+    made, troubles = deliveries(items, plan.faults, form, shape, random.random)
+    if shape.silent[1] > shape.silent[0]:
+        troubles.append(Trouble(Cause.OUTAGE, None, None, *shape.silent))
+    groups = tuple(tuple(group) for group in frames(made, form.most))
+    records = tuple(
+        Record(
+            _payload(form, group, venue.code),
+            plan.feed,
+            group[0].item.symbol,
+            group[-1].received_ns,
+        )
+        for group in groups
+    )
+    return SimulatedSession(plan, venue.code, records, tuple(troubles), groups)
+
+
+def paced(
+    records: Iterable[Record], clock_ns: Callable[[], int], sleep: Callable[[float], None]
+) -> Iterator[Record]:
+    """Yield records when their receipt time has come on the given clock, never before.
+
+    Use it on a plan with `starts_ns` of about now. `sleep` takes seconds; a consumer that is slow
+    gets what is due at once.
+    """
+    for record in records:
+        while (early := record.received_ns - clock_ns()) > 0:
+            sleep(early / SECOND)
+        yield record
+
+
+def _venue(plan: Plan, form: Format) -> Venue:
+    code = form.venue or plan.venue or "XNYS"
+    if plan.venue is not None and plan.venue != code:
+        raise ConfigError(f"feed {plan.feed} carries venue {code}, not {plan.venue}")
+    if code not in venues():
+        raise ConfigError(f"venue {code!r} is not declared; known are {', '.join(venues())}")
+    return venues()[code]
+
+
+def _shape(plan: Plan, venue: Venue, form: Format, random: Random) -> Shape:
+    day = session(venue, plan.day)
+    equity = form.equity and venue.calendar is not None
+    first, last = _window(plan, day, EXTENDED_HOURS if equity else 0)
+    first -= first % form.grid_ns
+    return Shape(
+        plan.symbols,
+        first,
+        last,
+        open_ns=day.open_ns if equity else None,
+        close_ns=day.close_ns if equity else None,
+        silent=outage(plan.faults, (first, last), form.grid_ns, random.random),
+        grid_ns=form.grid_ns,
+        equity=equity,
+    )
+
+
+def _window(plan: Plan, day: Session, extended_ns: int) -> tuple[int, int]:
+    """Return the instants between which prints happen."""
+    duration_ns = None if plan.duration_s is None else int(plan.duration_s * SECOND)
+    if plan.starts_ns is not None:
+        return plan.starts_ns, plan.starts_ns + (duration_ns or 60 * SECOND)
+    if day.open_ns is None or day.close_ns is None:
+        raise ConfigError(f"{day.venue} is closed on {day.date}; choose a day with a session")
+    last = min(day.close_ns + extended_ns, day.end_ns)
+    if plan.offset_s is None and duration_ns is None:
+        return max(day.open_ns - extended_ns, day.start_ns), last
+    first = day.open_ns + int((plan.offset_s or 0) * SECOND)
+    if first >= last:
+        raise ConfigError(f"an offset of {plan.offset_s} s is after the end of {day.date}")
+    return first, last if duration_ns is None else first + duration_ns
+
+
+def _payload(form: Format, group: tuple[Delivery, ...], venue: str) -> bytes:
+    head, received = group[0], group[-1].received_ns
+
+    def encode(item: Print) -> bytes:
+        return _wrapped(form, [form.trade(item, received, venue)], item.symbol)
+
+    match head.kind:
+        case Kind.CANCEL if form.cancel:
+            return _wrapped(form, [form.cancel(head.item, received, venue)], head.item.symbol)
+        case Kind.CORRECT if form.correct and head.new:
+            text = form.correct(head.item, head.new, received, venue)
+            return _wrapped(form, [text], head.item.symbol)
+        case Kind.MALFORMED:
+            return broken_payload(head.broken, head.item, encode)
+        case _:
+            texts = [form.trade(one.item, received, venue) for one in group]
+            return _wrapped(form, texts, head.item.symbol)
+
+
+def _wrapped(form: Format, records: list[str], symbol: str) -> bytes:
+    text = form.frame(records, symbol) if form.frame else records[0]
+    return text.encode()
+
+
+def _truth(made: SimulatedSession) -> Truth:
+    form = format_of(made.plan.feed)
+    events: list[Event] = []
+    in_force: dict[tuple[str, int], Trade] = {}
+    for offset, group in enumerate(made._frames):
+        for index, one in enumerate(group):
+            position = Position(SOURCE, 0, offset, index)
+            event = _event(made, form, one, group[-1].received_ns, position)
+            if event is None:
+                continue
+            events.append(event)
+            key = (one.item.symbol, one.item.number)
+            match one.kind:
+                case Kind.TRADE if isinstance(event, Trade):
+                    in_force[key] = event
+                case Kind.CANCEL:
+                    del in_force[key]
+                case Kind.CORRECT if isinstance(event, Correction):
+                    in_force[key] = replace(in_force[key], price=event.price, size=event.size)
+    trades = sorted(in_force.values(), key=lambda trade: trade.order)
+    return Truth(tuple(events), tuple(trades), made.troubles)
+
+
+def _event(
+    made: SimulatedSession, form: Format, one: Delivery, received_ns: int, position: Position
+) -> Event | None:
+    """Return the event that a delivery stands for; None where it is to be refused."""
+    feed, venue, item = made.plan.feed, made.venue, one.item
+    match one.kind:
+        case Kind.FUTURE | Kind.MALFORMED:
+            return None
+        case Kind.CANCEL:
+            number = str(item.number)
+            return Cancel(feed, venue, item.symbol, number, None, received_ns, position)
+        case Kind.CORRECT if one.new:
+            return Correction(
+                feed=feed,
+                venue=venue,
+                symbol=item.symbol,
+                id=str(item.number),
+                event_ns=None,
+                received_ns=received_ns,
+                price=Decimal(one.new.price),
+                size=Decimal(one.new.size),
+                conditions=None,
+                position=position,
+            )
+    return Trade(
+        feed=feed,
+        venue=venue,
+        symbol=item.symbol,
+        id=str(item.number) if form.ids else None,
+        sequence=item.number if form.sequence else None,
+        event_ns=item.event_ns,
+        received_ns=received_ns,
+        price=Decimal(item.price),
+        size=Decimal(item.size),
+        conditions=item.conditions if form.conditions else (),
+        tape=tape_of(venue) if form.conditions and item.exchange else None,
+        exchange=item.exchange if form.conditions else None,
+        position=position,
+    )

@@ -1,0 +1,275 @@
+"""The troubles of a simulated session: late, doubled, cancelled, corrected, ahead, broken.
+
+Turns true prints into deliveries in order of arrival, and names every trouble that it causes.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from typing import NamedTuple
+
+from truetape.errors import ConfigError
+from truetape.feeds.simulator_feeds import MILLISECOND, Correct, Format
+from truetape.feeds.simulator_market import SECOND, Draw, Print, Shape, dollars
+
+DELAY_MS = (2, 30)
+"""Least and most time from event to receipt of a print without trouble; short ones are usual."""
+REDELIVERY_S = (0.001, 120.0)
+AUCTION_CODES = frozenset("OQ6M")
+
+
+class Cause(StrEnum):
+    """What went wrong on purpose; the first four explain drift."""
+
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    CANCEL = "cancel"
+    CORRECTION = "correction"
+    OUTAGE = "outage"
+    BAD_CLOCK = "bad-clock"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One injected trouble: the trade it is about, and when its record arrives.
+
+    `event_ns` is the true event time. A record that shares its payload with later ones arrives
+    with them, up to 5 ms after `received_ns`. An outage has no trade; its times are its ends.
+    """
+
+    cause: Cause
+    symbol: str | None
+    id: str | None
+    event_ns: int
+    received_ns: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How much goes wrong. Rates are shares of prints; a print has one trouble at most."""
+
+    late: float = 0.003
+    duplicate: float = 0.004
+    cancel: float = 0.001
+    correct: float = 0.001
+    malformed: float = 0.0
+    outage_s: float = 120.0
+    """How long the venue is silent in mid-session; at most a tenth of the window."""
+    bad_clock: float = 0.05
+    """Share of the window in which one reporter's clock is ahead."""
+    bad_clock_ahead_s: float = 300.0
+    late_s: tuple[float, float] = (70.0, 900.0)
+    amend_s: tuple[float, float] = (1.0, 600.0)
+
+    def __post_init__(self) -> None:
+        rates = (self.late, self.duplicate, self.cancel, self.correct)
+        if min(*rates, self.malformed, self.bad_clock) < 0 or max(sum(rates), self.malformed) > 1:
+            raise ConfigError("rates of faults must be at least 0, and 1 together at most")
+        times = (self.outage_s, self.bad_clock_ahead_s, *self.late_s, *self.amend_s)
+        if min(times) < 0 or self.late_s[0] > self.late_s[1] or self.amend_s[0] > self.amend_s[1]:
+            raise ConfigError("times of faults must be at least 0 seconds, and ranges in order")
+
+
+Encode = Callable[[Print], bytes]
+
+BROKEN: dict[str, Callable[[Print, Encode], bytes]] = {
+    "truncated": lambda item, encode: encode(item)[:-9],
+    "not-utf8": lambda item, encode: b"\xff\xfe" + encode(item),
+    "empty": lambda item, encode: b"",  # noqa: ARG005 - one signature for all
+    "not-a-trade": lambda item, encode: b'{"type":"heartbeat"}',  # noqa: ARG005 - the same
+    "nan-price": lambda item, encode: encode(item._replace(price="NaN")),
+    "negative-price": lambda item, encode: encode(item._replace(price=f"-{item.price}")),
+    "huge-price": lambda item, encode: encode(item._replace(price="1e400")),
+    "evil-symbol": lambda item, encode: encode(item._replace(symbol="EV,IL=\\nX")),
+}
+"""The ways a record is broken; none has a line end in its payload, so files stay line by line."""
+
+NO_FAULTS = Faults(0, 0, 0, 0, 0, outage_s=0, bad_clock=0)
+
+
+class Kind(StrEnum):
+    """What a delivery is. REPEAT is a trade that was delivered before, FUTURE one to be refused."""
+
+    TRADE = "trade"
+    REPEAT = "repeat"
+    FUTURE = "future"
+    CANCEL = "cancel"
+    CORRECT = "correct"
+    MALFORMED = "malformed"
+
+
+class Delivery(NamedTuple):
+    """One record on its way; sorts by arrival, then in the order of making."""
+
+    received_ns: int
+    order: int
+    kind: Kind
+    item: Print
+    new: Correct | None = None
+    broken: str = ""
+
+
+def deliveries(
+    items: Sequence[Print], faults: Faults, form: Format, shape: Shape, draw: Draw
+) -> tuple[list[Delivery], list[Trouble]]:
+    """Return every delivery in order of arrival, and every trouble in the order it was made.
+
+    Troubles that the feed cannot carry do not happen: without ids no duplicates, without
+    amendments no cancels or corrections.
+    """
+    made = _Maker(faults, form, draw)
+    is_ahead = _bad_clock(faults, shape, draw)
+    for item in items:
+        received = item.event_ns + _delay(draw)
+        if is_ahead(item):
+            made.ahead(item, received)
+        elif item.conditions and item.conditions[-1] in AUCTION_CODES:
+            made.add(received, Kind.TRADE, item)
+        else:
+            made.one(item, received)
+    for _ in range(round(faults.malformed * len(items))):
+        made.malformed(items[int(len(items) * draw())])
+    made.found.sort()
+    return made.found, made.troubles
+
+
+class _Maker:
+    def __init__(self, faults: Faults, form: Format, draw: Draw) -> None:
+        self.faults, self.draw, self.form = faults, draw, form
+        self.found: list[Delivery] = []
+        self.troubles: list[Trouble] = []
+        shares = (
+            (self.late, faults.late),
+            (self.duplicate, faults.duplicate if form.ids else 0.0),
+            (self.cancel, faults.cancel if form.cancel else 0.0),
+            (self.correct, faults.correct if form.correct else 0.0),
+        )
+        self._makers = [maker for maker, _ in shares]
+        self._limits = list(accumulate(share for _, share in shares))
+
+    def add(
+        self, received: int, kind: Kind, item: Print, new: Correct | None = None, broken: str = ""
+    ) -> None:
+        self.found.append(Delivery(received, len(self.found), kind, item, new, broken))
+
+    def trouble(self, cause: Cause, item: Print, received: int, detail: str = "") -> None:
+        number = str(item.number) if self.form.ids else None
+        self.troubles.append(Trouble(cause, item.symbol, number, item.event_ns, received, detail))
+
+    def one(self, item: Print, received: int) -> None:
+        """Deliver one print, with a trouble or, mostly, without."""
+        luck = self.draw()
+        if luck < self._limits[-1]:
+            self._makers[bisect_right(self._limits, luck)](item, received)
+        else:
+            self.add(received, Kind.TRADE, item)
+
+    def late(self, item: Print, received: int) -> None:
+        received += self._between(self.faults.late_s)
+        sold = self.form.conditions and bool(item.conditions) and self.draw() < 0.5
+        if sold:
+            item = item._replace(conditions=(*item.conditions, "Z"))
+        self.add(received, Kind.TRADE, item)
+        self.trouble(Cause.LATE, item, received, "sold out of sequence" if sold else "delayed")
+
+    def duplicate(self, item: Print, received: int) -> None:
+        self.add(received, Kind.TRADE, item)
+        received += self._between(REDELIVERY_S)
+        self.add(received, Kind.REPEAT, item)
+        self.trouble(Cause.DUPLICATE, item, received)
+
+    def cancel(self, item: Print, received: int) -> None:
+        self.add(received, Kind.TRADE, item)
+        received += self._between(self.faults.amend_s)
+        self.add(received, Kind.CANCEL, item)
+        self.trouble(Cause.CANCEL, item, received)
+
+    def correct(self, item: Print, received: int) -> None:
+        self.add(received, Kind.TRADE, item)
+        received += self._between(self.faults.amend_s)
+        cents = int(item.price.replace(".", ""))
+        moved = max(1, cents + (1 + int(20 * self.draw())) * (1 if self.draw() < 0.5 else -1))
+        self.add(received, Kind.CORRECT, item, Correct(dollars(moved), item.size))
+        self.trouble(Cause.CORRECTION, item, received, f"{item.price} to {dollars(moved)}")
+
+    def ahead(self, item: Print, received: int) -> None:
+        """Deliver a print whose event time lies in the future: it is to be refused."""
+        ahead = int(self.faults.bad_clock_ahead_s * SECOND)
+        stamped = item._replace(event_ns=item.event_ns + ahead - ahead % self.form.grid_ns)
+        self.add(received, Kind.FUTURE, stamped)
+        self.trouble(Cause.BAD_CLOCK, item, received, f"{self.faults.bad_clock_ahead_s} s ahead")
+
+    def malformed(self, item: Print) -> None:
+        """Deliver one more record, broken; the print that it is made of is not touched."""
+        how = tuple(BROKEN)[int(len(BROKEN) * self.draw())]
+        received = item.event_ns + _delay(self.draw)
+        self.add(received, Kind.MALFORMED, item, broken=how)
+        self.trouble(Cause.MALFORMED, item, received, how)
+
+    def _between(self, seconds: tuple[float, float]) -> int:
+        least, most = seconds
+        return int((least + (most - least) * self.draw()) * SECOND)
+
+
+def _delay(draw: Draw) -> int:
+    least, most = DELAY_MS
+    return int((least + (most - least) * draw() * draw()) * MILLISECOND)
+
+
+def _bad_clock(faults: Faults, shape: Shape, draw: Draw) -> Callable[[Print], bool]:
+    """Pick the reporter whose clock is ahead, and when: an exchange, else the last symbol."""
+    length = shape.last_ns - shape.first_ns
+    start = shape.first_ns + int(draw() * (1 - faults.bad_clock) * length)
+    end = start + int(faults.bad_clock * length)
+    exchange, symbol = "PK"[int(2 * draw())], shape.symbols[-1]
+
+    def is_ahead(item: Print) -> bool:
+        if not start <= item.event_ns < end:
+            return False
+        return item.exchange == exchange if shape.equity else item.symbol == symbol
+
+    return is_ahead
+
+
+def outage(faults: Faults, window: tuple[int, int], grid_ns: int, draw: Draw) -> tuple[int, int]:
+    """Return when the venue is silent: an interval in the second quarter, empty for 0 seconds."""
+    first, last = window
+    length = min(int(faults.outage_s * SECOND), (last - first) // 10)
+    start = first + (last - first) // 4 + int(draw() * (last - first) / 4)
+    start -= start % max(grid_ns, MILLISECOND)
+    return start, start + length
+
+
+def broken_payload(how: str, item: Print, encode: Encode) -> bytes:
+    """Return the payload of a malformed record, made from a good print's."""
+    return BROKEN[how](item, encode)
+
+
+def frames(found: Sequence[Delivery], most: int) -> Iterator[list[Delivery]]:
+    """Group neighbours that share a payload: good trades of one symbol within five milliseconds."""
+    group: list[Delivery] = []
+    for item in found:
+        if group and not _fits(group, item, most):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+_PLAIN = (Kind.TRADE, Kind.REPEAT)
+
+
+def _fits(group: Sequence[Delivery], item: Delivery, most: int) -> bool:
+    head = group[0]
+    return (
+        len(group) < most
+        and head.kind in _PLAIN
+        and item.kind in _PLAIN
+        and head.item.symbol == item.item.symbol
+        and item.received_ns - head.received_ns <= 5 * MILLISECOND
+    )

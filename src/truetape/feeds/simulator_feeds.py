@@ -1,0 +1,259 @@
+"""What each feed can carry, and its wire format: prints and amendments become payload text.
+
+Written from the vendors' documented shapes and captured frames, not from the contracts that decode
+them, so that each checks the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from truetape.errors import ConfigError
+from truetape.feeds.simulator_market import SECOND, Print
+
+MICROSECOND, MILLISECOND = 1_000, 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """New values of a print; it keeps its conditions."""
+
+    price: str
+    size: str
+
+
+Encode = Callable[[Print, int, str], str]
+"""(print, receipt time, venue) to the text of one record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A feed as the simulator sees it. What a feed cannot carry is left out of its session.
+
+    `venue` is the bar's market where the feed decides it, None where the plan does. `grid_ns` is
+    the finest time the feed can express. Without `ids` a second delivery cannot be told, so there
+    are none; without `cancel` and `correct` no amendments. `conditions` stand for tape and
+    reporting exchange too. `frame` wraps up to `most` records of one symbol into a payload.
+    """
+
+    feed: str
+    venue: str | None
+    equity: bool
+    grid_ns: int
+    trade: Encode
+    cancel: Encode | None = None
+    correct: Callable[[Print, Correct, int, str], str] | None = None
+    ids: bool = True
+    sequence: bool = False
+    conditions: bool = False
+    frame: Callable[[list[str], str], str] | None = None
+    most: int = 1
+
+
+def format_of(feed: str) -> Format:
+    """Return the format of a feed; ConfigError lists those that can be simulated."""
+    if feed not in FORMATS:
+        raise ConfigError(f"cannot simulate feed {feed!r}; known are {', '.join(FORMATS)}")
+    return FORMATS[feed]
+
+
+@lru_cache(maxsize=4_096)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def iso(instant: int, digits: int = 9) -> str:
+    """Return ISO 8601 in UTC with a fixed number of decimals."""
+    second, fraction = divmod(instant, SECOND)
+    return f"{_second(second)}.{f'{fraction:09d}'[:digits]}Z"
+
+
+def _quoted(codes: tuple[str, ...]) -> str:
+    return "[" + ",".join(f'"{code}"' for code in codes) + "]"
+
+
+def tape_of(venue: str) -> str:
+    """Return the tape that a venue's listings are on."""
+    return {"XNAS": "C", "ARCX": "B", "BATS": "B", "XASE": "B"}.get(venue, "A")
+
+
+def _native_trade(item: Print, received: int, venue: str) -> str:
+    extra = ""
+    if item.exchange:
+        extra = (
+            f',"conditions":{_quoted(item.conditions)}'
+            f',"tape":"{tape_of(venue)}","exchange":"{item.exchange}"'
+        )
+    return (
+        f'{{"kind":"trade","symbol":"{item.symbol}","venue":"{venue}","id":"{item.number}",'
+        f'"sequence":{item.number},"event_time":"{iso(item.event_ns)}",'
+        f'"received_time":"{iso(received)}","price":"{item.price}","size":"{item.size}"{extra}}}'
+    )
+
+
+def _native_cancel(item: Print, received: int, venue: str) -> str:
+    return (
+        f'{{"kind":"cancel","symbol":"{item.symbol}","venue":"{venue}","id":"{item.number}",'
+        f'"received_time":"{iso(received)}"}}'
+    )
+
+
+def _native_correct(item: Print, new: Correct, received: int, venue: str) -> str:
+    return (
+        f'{{"kind":"correct","symbol":"{item.symbol}","venue":"{venue}","id":"{item.number}",'
+        f'"price":"{new.price}","size":"{new.size}","received_time":"{iso(received)}"}}'
+    )
+
+
+def _alpaca_trade(item: Print, _received: int, _venue: str) -> str:
+    return (
+        f'{{"T":"t","S":"{item.symbol}","i":{item.number},"x":"{item.exchange}",'
+        f'"p":{item.price},"s":{item.size},"t":"{iso(item.event_ns)}",'
+        f'"c":{_quoted(item.conditions)},"z":"A"}}'
+    )
+
+
+def _alpaca_cancel(item: Print, received: int, _venue: str) -> str:
+    return (
+        f'{{"T":"x","S":"{item.symbol}","i":{item.number},"x":"{item.exchange}",'
+        f'"p":{item.price},"s":{item.size},"a":"C","z":"A","t":"{iso(received)}"}}'
+    )
+
+
+def _alpaca_correct(item: Print, new: Correct, received: int, _venue: str) -> str:
+    codes = _quoted(item.conditions)
+    return (
+        f'{{"T":"c","S":"{item.symbol}","x":"{item.exchange}",'
+        f'"oi":{item.number},"op":{item.price},"os":{item.size},"oc":{codes},'
+        f'"ci":{item.number},"cp":{new.price},"cs":{new.size},"cc":{codes},'
+        f'"z":"A","t":"{iso(received)}"}}'
+    )
+
+
+def _polygon_trade(item: Print, _received: int, _venue: str) -> str:
+    return (
+        f'{{"ev":"T","sym":"{item.symbol}","x":4,"i":"{item.number}","z":1,"p":{item.price},'
+        f'"s":{item.size},"t":{item.event_ns // MILLISECOND},"q":{item.number}}}'
+    )
+
+
+def _finnhub_trade(item: Print, _received: int, _venue: str) -> str:
+    return (
+        f'{{"c":null,"p":{item.price},"s":"{item.symbol}","t":{item.event_ns // MILLISECOND},'
+        f'"v":{item.size}}}'
+    )
+
+
+def _binance_trade(item: Print, received: int, _venue: str) -> str:
+    return (
+        f'{{"stream":"{item.symbol.lower()}@aggTrade","data":{{"e":"aggTrade",'
+        f'"E":{received // MILLISECOND},"s":"{item.symbol}","a":{item.number},"p":"{item.price}",'
+        f'"q":"{item.size}","f":{item.number},"l":{item.number},'
+        f'"T":{item.event_ns // MILLISECOND},"m":false,"M":true}}}}'
+    )
+
+
+def _coinbase_trade(item: Print, _received: int, _venue: str) -> str:
+    return (
+        f'{{"type":"match","trade_id":{item.number},"side":"sell","size":"{item.size}",'
+        f'"price":"{item.price}","product_id":"{item.symbol}","sequence":{item.number},'
+        f'"time":"{iso(item.event_ns, 6)}"}}'
+    )
+
+
+def _kraken_trade(item: Print, _received: int, _venue: str) -> str:
+    second, fraction = divmod(item.event_ns, SECOND)
+    time = f"{second}.{fraction // MICROSECOND:06d}"
+    return f'["{item.price}","{item.size}","{time}","b","m",""]'
+
+
+def _bitstamp_trade(item: Print, _received: int, _venue: str) -> str:
+    return (
+        f'{{"data":{{"id":{item.number},"timestamp":"{item.event_ns // SECOND}",'
+        f'"amount":{item.size},"amount_str":"{item.size}","price":{item.price},'
+        f'"price_str":"{item.price}","type":0,"microtimestamp":"{item.event_ns // MICROSECOND}"}},'
+        f'"channel":"live_trades_{item.symbol.lower()}","event":"trade"}}'
+    )
+
+
+def _array(records: list[str], _symbol: str) -> str:
+    return "[" + ",".join(records) + "]"
+
+
+def _finnhub_frame(records: list[str], _symbol: str) -> str:
+    return '{"data":' + _array(records, "") + ',"type":"trade"}'
+
+
+def _kraken_frame(records: list[str], symbol: str) -> str:
+    return f'[993,{_array(records, "")},"trade","{symbol}"]'
+
+
+FORMATS = {
+    item.feed: item
+    for item in (
+        Format(
+            "truetape",
+            None,
+            equity=True,
+            grid_ns=1,
+            trade=_native_trade,
+            cancel=_native_cancel,
+            correct=_native_correct,
+            sequence=True,
+            conditions=True,
+        ),
+        Format(
+            "alpaca",
+            "USEQ",
+            equity=True,
+            grid_ns=1,
+            trade=_alpaca_trade,
+            cancel=_alpaca_cancel,
+            correct=_alpaca_correct,
+            conditions=True,
+            frame=_array,
+            most=4,
+        ),
+        Format(
+            "polygon",
+            "USEQ",
+            equity=True,
+            grid_ns=MILLISECOND,
+            trade=_polygon_trade,
+            sequence=True,
+            frame=_array,
+            most=4,
+        ),
+        Format(
+            "finnhub",
+            "FINNHUB",
+            equity=False,
+            grid_ns=MILLISECOND,
+            trade=_finnhub_trade,
+            ids=False,
+            frame=_finnhub_frame,
+            most=4,
+        ),
+        Format("binance", "BINANCE", equity=False, grid_ns=MILLISECOND, trade=_binance_trade),
+        Format(
+            "coinbase",
+            "COINBASE",
+            equity=False,
+            grid_ns=MICROSECOND,
+            trade=_coinbase_trade,
+            sequence=True,
+        ),
+        Format(
+            "kraken",
+            "KRAKEN",
+            equity=False,
+            grid_ns=MICROSECOND,
+            trade=_kraken_trade,
+            ids=False,
+            frame=_kraken_frame,
+            most=4,
+        ),
+        Format("bitstamp", "BITSTAMP", equity=False, grid_ns=MICROSECOND, trade=_bitstamp_trade),
+    )
+}

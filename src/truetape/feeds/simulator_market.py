@@ -1,0 +1,227 @@
+"""The simulated market: prints of one session with the shape of a real one. No faults, no payloads.
+
+Uses nothing of libm beyond the square root (which IEEE 754 rounds exactly) and of `random` only
+`random()`, so one seed gives the same prints on every platform and Python version.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import sqrt
+from random import Random
+from typing import NamedTuple
+
+SECOND = 1_000_000_000
+SLOT = 60 * SECOND
+"""Activity is constant within a slot."""
+
+TIE_RATE = 0.12
+"""Share of prints at the very instant of the one before: one order that hits several others."""
+MARKET_SIGMA, OWN_SIGMA = 0.00006, 0.00008
+"""Standard deviation of the return in one second: of all symbols together, of one on its own."""
+EXCHANGES = "NQPZKVDDDX"
+"""Reporting exchanges as they are drawn; D (off-exchange) reports more than any other."""
+OFFICIAL_DELAY = 2 * SECOND
+
+Draw = Callable[[], float]
+
+
+class Print(NamedTuple):
+    """One true print. `number` counts the symbol's prints of the day in order of event time."""
+
+    symbol: str
+    number: int
+    event_ns: int
+    price: str
+    size: str
+    conditions: tuple[str, ...]
+    exchange: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the market looks like: the window of prints, the regular session in it, and the grid.
+
+    `equity` has sale conditions, odd lots, auctions at `open_ns` and `close_ns` (where the window
+    holds them) and form T outside; otherwise it is a round-the-clock venue with fractional sizes.
+    Nothing trades in the `silent` interval.
+    """
+
+    symbols: tuple[str, ...]
+    first_ns: int
+    last_ns: int
+    open_ns: int | None
+    close_ns: int | None
+    silent: tuple[int, int]
+    grid_ns: int
+    equity: bool
+
+    def is_regular(self, instant: int) -> bool:
+        """Say whether an instant is in the regular session; always where there is none."""
+        return (
+            self.open_ns is None or self.close_ns is None or self.open_ns <= instant < self.close_ns
+        )
+
+
+def prints(shape: Shape, count: int, random: Random) -> list[Print]:
+    """Return `count` prints in order of event time; auctions are among them where there are any."""
+    draw = random.random
+    walk = _Walk(shape.symbols, draw)
+    auctions = _auctions(shape, draw)[:count]
+    continuous = _instants(shape, count - len(auctions), draw)
+    auctions.sort(key=lambda auction: auction.instant, reverse=True)
+    found: list[Print] = []
+    for instant in continuous:
+        while auctions and auctions[-1].instant <= instant:
+            found.append(_cross(shape, walk, auctions.pop()))
+        found.append(_order(shape, walk, instant))
+    found += [_cross(shape, walk, auction) for auction in reversed(auctions)]
+    return found
+
+
+def activity(shape: Shape, instant: int) -> float:
+    """Return how busy an instant is: a U over the regular session, little outside, 0 when silent.
+
+    The open is busiest, the close comes next, noon has about a quarter of the open.
+    """
+    if shape.silent[0] <= instant < shape.silent[1]:
+        return 0.0
+    if shape.open_ns is None or shape.close_ns is None:
+        return 1.0
+    if not shape.open_ns <= instant < shape.close_ns:
+        return 0.03
+    x = (instant - shape.open_ns) / (shape.close_ns - shape.open_ns)
+    falling, rising = (1 - x) * (1 - x), x * x
+    return 0.6 + 1.6 * falling * falling * falling + 1.2 * rising * rising * rising * rising
+
+
+def dollars(cents: int) -> str:
+    """Return cents as decimal text of dollars."""
+    return f"{cents // 100}.{cents % 100:02d}"
+
+
+class _Walk:
+    """Correlated random walks on a grid of one cent: a market factor and one of each symbol."""
+
+    def __init__(self, symbols: tuple[str, ...], draw: Draw) -> None:
+        self.draw = draw
+        self.instant, self.symbol = 0, 0
+        self.numbers = [0] * len(symbols)
+        self.crossed: dict[int, int] = {}
+        """The price of each symbol's last cross, in cents: the official print repeats it."""
+        self._weights = list(accumulate(1.0 / (place + 1) for place in range(len(symbols))))
+        self._base = [2_000 + int(38_000 * draw()) for _ in symbols]
+        self._beta = [0.6 + 0.8 * draw() for _ in symbols]
+        self._own = [0.0] * len(symbols)
+        self._own_ns = [0] * len(symbols)
+        self._market = 0.0
+
+    def choose(self) -> int:
+        """Draw a symbol: the n-th trades 1/n as much as the first."""
+        return bisect_right(self._weights, self.draw() * self._weights[-1])
+
+    def cents(self, symbol: int, instant: int) -> int:
+        """Move the market and a symbol to an instant; return the symbol's price in cents."""
+        self._market += self._step(self.instant, instant, MARKET_SIGMA)
+        self._own[symbol] += self._step(self._own_ns[symbol], instant, OWN_SIGMA)
+        self.instant = self._own_ns[symbol] = instant
+        self.symbol = symbol
+        self.numbers[symbol] += 1
+        level = 1.0 + self._beta[symbol] * self._market + self._own[symbol]
+        return max(1, int(self._base[symbol] * level + self.draw() * 2.0))
+
+    def _step(self, before: int, instant: int, sigma: float) -> float:
+        """Draw a return; the sum of three uniforms has a quarter as variance."""
+        if not before or instant == before:
+            return 0.0
+        draw = self.draw
+        return sigma * sqrt((instant - before) / SECOND) * 2 * (draw() + draw() + draw() - 1.5)
+
+
+def _instants(shape: Shape, count: int, draw: Draw) -> list[int]:
+    """Draw event times from the activity, in order, on the feed's grid of time."""
+    edges = sorted({*range(shape.first_ns, shape.last_ns, SLOT), *_inside(shape, *shape.silent)})
+    widths = [after - edge for edge, after in pairwise([*edges, shape.last_ns])]
+    weights = [activity(shape, edge) * width for edge, width in zip(edges, widths, strict=True)]
+    total = list(accumulate(weights, initial=0.0))
+    instants, slot = [], 0
+    for level in sorted([draw() * total[-1] for _ in range(count)]):
+        while slot + 1 < len(edges) and level >= total[slot + 1]:
+            slot += 1
+        instant = edges[slot] + int((level - total[slot]) / weights[slot] * widths[slot])
+        instants.append(max(instant - instant % shape.grid_ns, shape.first_ns))
+    return instants
+
+
+def _inside(shape: Shape, *instants: int) -> list[int]:
+    return [instant for instant in instants if shape.first_ns <= instant < shape.last_ns]
+
+
+def _order(shape: Shape, walk: _Walk, instant: int) -> Print:
+    """One print of continuous trading; now and then at the very instant of the one before."""
+    draw = walk.draw
+    if walk.instant and draw() < TIE_RATE:
+        instant, symbol = walk.instant, walk.symbol
+    else:
+        symbol = walk.choose()
+    price = dollars(walk.cents(symbol, instant))
+    name, number = shape.symbols[symbol], walk.numbers[symbol]
+    if not shape.equity:
+        units = 1 + int(200_000_000 * draw() * draw() * draw())
+        size = f"{units // 100_000_000}.{units % 100_000_000:08d}"
+        return Print(name, number, instant, price, size, (), None)
+    shares = (
+        1 + int(99 * draw()) if draw() < 0.4 else 100 * (1 + int(12 * draw() * draw() * draw()))
+    )
+    codes = _conditions(shape, instant, shares, draw)
+    exchange = EXCHANGES[int(len(EXCHANGES) * draw())]
+    return Print(name, number, instant, price, str(shares), codes, exchange)
+
+
+def _conditions(shape: Shape, instant: int, shares: int, draw: Draw) -> tuple[str, ...]:
+    codes = "@"
+    if draw() < 0.3:
+        codes += "F"
+    if not shape.is_regular(instant):
+        codes += "T"
+    elif draw() < 0.004:
+        codes += "47X"[int(3 * draw())]
+    if shares < 100:
+        codes += "I"
+    return tuple(codes)
+
+
+class _Auction(NamedTuple):
+    symbol: int
+    instant: int
+    condition: str
+    shares: int
+
+
+def _auctions(shape: Shape, draw: Draw) -> list[_Auction]:
+    """Each cross, and the official print that repeats it: opening O and Q, closing 6 and M."""
+    found: list[_Auction] = []
+    for at, cross, official, slowest in (
+        (shape.open_ns, "O", "Q", 90),
+        (shape.close_ns, "6", "M", 75),
+    ):
+        if not shape.equity or at is None or not shape.first_ns <= at < shape.last_ns:
+            continue
+        for symbol in range(len(shape.symbols)):
+            instant = at + int((0.2 + slowest * draw() * draw() * draw()) * SECOND)
+            instant -= instant % shape.grid_ns
+            shares = 100 * (200 + int(1_800 * draw()))
+            found.append(_Auction(symbol, instant, cross, shares))
+            found.append(_Auction(symbol, instant + OFFICIAL_DELAY, official, shares))
+    return found
+
+
+def _cross(shape: Shape, walk: _Walk, auction: _Auction) -> Print:
+    cents = walk.cents(auction.symbol, auction.instant)
+    if auction.condition in "QM":
+        cents = walk.crossed.get(auction.symbol, cents)
+    walk.crossed[auction.symbol] = cents
+    number, codes = walk.numbers[auction.symbol], ("@", auction.condition)
+    name, size = shape.symbols[auction.symbol], str(auction.shares)
+    return Print(name, number, auction.instant, dollars(cents), size, codes, "N")

@@ -1,0 +1,344 @@
+"""One record's texts to its outcome in Spark: the columns of an event, and its first fault.
+
+The order of the fields is the order of the faults; `decoder` keeps the same one.
+"""
+
+from dataclasses import dataclass, replace
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from truetape.feeds import spark_values as read
+from truetape.feeds.contract import (
+    ConditionsField,
+    IdField,
+    Kind,
+    NumberField,
+    Origin,
+    Path,
+    Rule,
+    SymbolField,
+    TextField,
+    TimeField,
+    VenueField,
+)
+from truetape.feeds.spark_records import Texts
+from truetape.feeds.spark_scope import Columns, Scope
+from truetape.feeds.spark_time import event_time
+from truetape.feeds.spark_values import Reading
+from truetape.feeds.values import INTEGER_PATTERN, MAX_TIME_TEXT
+from truetape.market.event_time import TimeSpec
+from truetape.market.rejection import Reason
+from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
+from truetape.venues import venues
+
+Field = (
+    SymbolField
+    | VenueField
+    | IdField
+    | TimeField
+    | NumberField
+    | ConditionsField
+    | TextField
+    | Path
+)
+
+_ATTRIBUTES = (
+    "symbol",
+    "venue",
+    "id",
+    "sequence",
+    "event_time",
+    "received_time",
+    "price",
+    "size",
+    "conditions",
+    "tape",
+    "exchange",
+)
+_NUMBERS = {"price": (PRICE_DIGITS, PRICE_SCALE), "size": (SIZE_DIGITS, SIZE_SCALE)}
+_ANYWHERE = Path(Origin.RECORD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The kinds that read a field alike, wherever they find it, and the text found."""
+
+    field: Field
+    kinds: tuple[Kind, ...]
+    text: Column
+
+
+class Fields:
+    """The fields of one record whose kind is known."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        rules: tuple[Rule, ...],
+        texts: Texts,
+        kind: Column,
+        day: Column,
+        future_slack_ns: int,
+    ) -> None:
+        self._scope = scope
+        self._rules = rules
+        self._texts = texts
+        self._kind = kind
+        self._day = day
+        self._future_slack_ns = future_slack_ns
+        self._groups = {name: self._grouped(name) for name in _ATTRIBUTES}
+
+    def outcome(self, index: Column) -> Column:
+        """Return the event's struct with `fault`: null, or "reason field"."""
+        texts = {
+            f"{name}{number}": group.text
+            for name, groups in self._groups.items()
+            for number, group in enumerate(groups)
+        }
+        return self._scope.let(texts, lambda bound: self._parsed(bound, index))
+
+    def _grouped(self, name: str) -> list[_Group]:
+        fields: list[tuple[Kind, Field]] = [
+            (rule.kind, field) for rule in self._rules if (field := getattr(rule, name)) is not None
+        ]
+        readers: list[Field] = []
+        for _, field in fields:
+            if _reader(field) not in readers:
+                readers.append(_reader(field))
+        groups = []
+        for reader in readers:
+            members = [(kind, field) for kind, field in fields if _reader(field) == reader]
+            kinds = tuple(kind for kind, _ in members)
+            groups.append(_Group(reader, kinds, self._text(members)))
+        return groups
+
+    def _text(self, members: list[tuple[Kind, Field]]) -> Column:
+        """Return the text of a group's field, null for the kinds outside."""
+        text = F.lit(None).cast("string")
+        if len(members) == len(self._rules) and all(field == members[0][1] for _, field in members):
+            return self._text_of(members[0][1])
+        for kind, field in members:
+            text = F.when(self._kind == str(kind), self._text_of(field)).otherwise(text)
+        return text
+
+    def _text_of(self, field: Field) -> Column:
+        match field:
+            case Path():
+                return self._texts[field]
+            case IdField(parts=parts):
+                return _joined([(self._texts[part.path], part.required) for part in parts])
+            case VenueField(path=None, const=const):
+                return F.lit(const)
+            case _ if field.path is not None:
+                return self._texts[field.path]
+        raise AssertionError(f"{field} has no path")
+
+    def _parsed(self, texts: Columns, index: Column) -> Column:
+        parsed = {}
+        for name, groups in self._groups.items():
+            for number, group in enumerate(groups):
+                text = texts[f"{name}{number}"]
+                match group.field:
+                    case TimeField() as field:
+                        parsed[f"{name}{number}"] = self._time(text, field)
+                    case NumberField() as field:
+                        parsed[f"{name}{number}"] = read.number(text, field, *_NUMBERS[name])
+                    case ConditionsField() as field:
+                        parsed[f"{name}{number}"] = read.conditions(text, field)
+        return self._scope.let(parsed, lambda bound: self._outcome(texts, bound, index))
+
+    def _outcome(self, texts: Columns, parsed: Columns, index: Column) -> Column:
+        readings = {}
+        for name, groups in self._groups.items():
+            found = [
+                self._within(group, self._reading(name, f"{name}{number}", group, texts, parsed))
+                for number, group in enumerate(groups)
+            ]
+            readings[name] = _either(found, name)
+        event_ns = readings["event_time"].value
+        received_ns = self._received(readings["received_time"].value, event_ns)
+        late = F.coalesce(
+            F.try_subtract(event_ns, F.lit(self._future_slack_ns)) > received_ns, F.lit(False)
+        )
+        fault = F.coalesce(
+            F.when(self._kind.isNull(), read.fault(Reason.NOT_A_TRADE, "record")),
+            *(reading.fault for reading in readings.values()),
+            F.when(received_ns.isNull(), read.fault(Reason.MISSING_FIELD, "received_time")),
+            F.when(late, read.fault(Reason.FUTURE_EVENT_TIME, "event_time")),
+        )
+        values = {name: reading.value for name, reading in readings.items()}
+        columns = {
+            "index": index.cast("int"),
+            "kind": self._kind,
+            "symbol": values["symbol"],
+            "venue": values["venue"],
+            "id": values["id"],
+            "sequence": values["sequence"],
+            "event_ns": event_ns,
+            "received_ns": received_ns,
+            "price": values["price"],
+            "size": values["size"],
+            "conditions": F.coalesce(values["conditions"], self._no_conditions()),
+            "tape": values["tape"],
+            "exchange": values["exchange"],
+            "fault": fault,
+        }
+        return F.struct(*(column.alias(name) for name, column in columns.items()))
+
+    def _received(self, told: Column, event_ns: Column) -> Column:
+        """Return the receipt time: what the payload tells, what was recorded, the event time."""
+        recorded = F.col("received_ns")
+        received = F.coalesce(told, recorded, event_ns)
+        last = [
+            str(r.kind) for r in self._rules if r.received_time and r.received_time.unrecorded_only
+        ]
+        if not last:
+            return received
+        return F.when(self._kind.isin(last), F.coalesce(recorded, received)).otherwise(received)
+
+    def _reading(  # noqa: PLR0911 - one return for each type of field
+        self, name: str, key: str, group: _Group, texts: Columns, parsed: Columns
+    ) -> Reading:
+        text = texts[key]
+        match group.field:
+            case SymbolField() as field:
+                return read.symbol(text, field)
+            case VenueField() as field:
+                return _venue(text, field)
+            case IdField() as field:
+                return _id(text, field)
+            case Path():
+                return read.sequence(text)
+            case TimeField() as field:
+                return self._time_reading(name, text, parsed[key], field)
+            case NumberField() as field:
+                return Reading(parsed[key], read.number_fault(text, parsed[key], field, name))
+            case ConditionsField() as field:
+                return self._conditions(text, parsed[key], field)
+            case TextField(codes=None):
+                return read.attribute(text, name)
+            case TextField(codes=codes):
+                return read.translated(text, codes or {}, name, Reason.BAD_TEXT)
+
+    def _within(self, group: _Group, reading: Reading) -> Reading:
+        if len(group.kinds) == len(self._rules):
+            return reading
+        mine = self._kind.isin([str(kind) for kind in group.kinds])
+        return Reading(F.when(mine, reading.value), F.when(mine, reading.fault))
+
+    def _time(self, text: Column, field: TimeField) -> Column:
+        parsed = event_time(text, field.spec, self._day_for(field.spec))
+        if field.integer is None:
+            return parsed
+        is_integer = read.matches(text, INTEGER_PATTERN, MAX_TIME_TEXT)
+        integer = event_time(text, field.integer, self._day_for(field.integer))
+        return F.when(is_integer, integer).otherwise(parsed)
+
+    def _time_reading(self, name: str, text: Column, parsed: Column, field: TimeField) -> Reading:
+        absent = F.lit(None).cast("string")
+        if name == "event_time":
+            needed = self._kind == str(Kind.TRADE)
+            absent = F.when(needed, read.fault(Reason.MISSING_FIELD, name))
+        fault = F.when(text.isNull(), absent)
+        if field.spec.needs_day:
+            dateless = self._day_for(field.spec).isNull()
+            fault = fault.when(dateless, read.fault(Reason.MISSING_FIELD, "date"))
+        return Reading(parsed["ns"], fault.otherwise(F.concat(parsed["reason"], F.lit(f" {name}"))))
+
+    def _day_for(self, spec: TimeSpec) -> Column:
+        """Return the day of a time of day: as given, else the receipt date on the wall clock."""
+        if not spec.needs_day or spec.zone is None:
+            return F.lit(None).cast("date")
+        received = F.col("received_ns")
+        micros = ((received - F.pmod(received, F.lit(1_000))) / 1_000).cast("bigint")
+        local = F.from_utc_timestamp(F.timestamp_micros(micros), spec.zone)
+        return F.coalesce(self._day, F.to_date(local))
+
+    def _no_conditions(self) -> Column:
+        """Return no codes for a trade; null for an amendment, which then keeps the old ones."""
+        return F.when(self._kind == str(Kind.TRADE), F.array().cast(read.TEXTS))
+
+    def _conditions(self, text: Column, codes: Column, field: ConditionsField) -> Reading:
+        value = F.when(text.isNull(), self._no_conditions()).otherwise(codes)
+        fault = F.when(text.isNotNull() & codes.isNull(), read.fault(Reason.BAD_TEXT, "conditions"))
+        for flag in field.flags:
+            flagged = self._texts[flag.path]
+            odd = flagged.isNotNull() & ~flagged.isin(list(flag.codes))
+            for word, code in flag.codes.items():
+                if code is not None:
+                    more = F.array_append(value, F.lit(code))
+                    value = F.when(flagged == word, more).otherwise(value)
+            fault = F.coalesce(
+                fault, F.when(odd & value.isNotNull(), read.fault(Reason.BAD_TEXT, "flag"))
+            )
+        return Reading(value, fault)
+
+
+def _reader(field: Field) -> Field:
+    """Return a field without its place, so that fields read alike are equal."""
+    match field:
+        case Path():
+            return _ANYWHERE
+        case IdField(parts=parts):
+            required = any(part.required for part in parts)
+            return IdField(tuple(replace(part, path=_ANYWHERE) for part in parts[:1] if required))
+        case VenueField(path=Path()):
+            return replace(field, path=_ANYWHERE)
+        case VenueField():
+            return field
+        case _:
+            return replace(field, path=_ANYWHERE)
+
+
+def _joined(parts: list[tuple[Column, bool]]) -> Column:
+    """Return the parts that are there, joined; null where a required one, or every one, is not."""
+    texts = [text for text, _ in parts]
+    needed = [text.isNotNull() for text, required in parts if required]
+    joined = texts[0] if len(texts) == 1 else F.concat_ws(":", *texts)
+    if len(texts) == 1:
+        return joined
+    there = F.coalesce(*texts).isNotNull()
+    for good in needed:
+        there = there & good
+    return F.when(there, joined)
+
+
+def _id(text: Column, field: IdField) -> Reading:
+    reading = read.attribute(text, "id", Reason.BAD_ID)
+    if not field.parts:
+        return reading
+    missing = F.when(text.isNull(), read.fault(Reason.MISSING_FIELD, "id"))
+    return Reading(reading.value, missing.otherwise(reading.fault))
+
+
+def _venue(text: Column, field: VenueField) -> Reading:
+    if field.const is not None:
+        return Reading(text, read.no_fault())
+    if field.codes is not None:
+        reading = read.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE)
+    else:
+        known = text.isin(sorted(venues()))
+        unknown = read.fault(Reason.UNKNOWN_VENUE, "venue")
+        reading = Reading(text, F.when(text.isNotNull() & ~known, unknown))
+    if field.default is not None:
+        value = F.when(text.isNull(), F.lit(field.default)).otherwise(reading.value)
+        return Reading(value, reading.fault)
+    missing = F.when(text.isNull(), read.fault(Reason.MISSING_FIELD, "venue"))
+    return Reading(reading.value, missing.otherwise(reading.fault))
+
+
+def _either(readings: list[Reading], name: str) -> Reading:
+    """Return the reading of the group that the record's kind is in."""
+    if not readings:
+        kind = {"conditions": read.TEXTS, "sequence": "bigint"}.get(name, "string")
+        kind = {"event_time": "bigint", "received_time": "bigint"}.get(name, kind)
+        kind = f"decimal{_NUMBERS[name]}" if name in _NUMBERS else kind
+        return Reading(F.lit(None).cast(kind), read.no_fault())
+    if len(readings) == 1:
+        return readings[0]
+    return Reading(
+        F.coalesce(*(reading.value for reading in readings)),
+        F.coalesce(*(reading.fault for reading in readings)),
+    )

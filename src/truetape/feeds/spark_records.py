@@ -1,0 +1,237 @@
+"""From a payload to the texts of its records, in Spark: containers and paths.
+
+Judges no field: `spark_values` does.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from truetape.feeds import spark_json
+from truetape.feeds.contract import (
+    Container,
+    CsvPayload,
+    JsonPayload,
+    Origin,
+    Path,
+    Records,
+    Rule,
+)
+from truetape.feeds.spark_scope import LambdaScope, Scope, TableScope
+from truetape.market.rejection import Reason
+
+Steps = tuple[str, ...]
+Texts = dict[Path, Column]
+"""The text at each path that a contract names."""
+Make = Callable[[Scope, Texts, Column, Column], Column]
+"""Makes a record's outcome from its scope, its texts, whether it is a record at all, its index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The outcomes of a payload's records, null or empty where it has none; why it has none."""
+
+    outcomes: Column
+    reason: Column
+
+
+def paths_of(rules: Iterable[Rule]) -> list[Path]:
+    """Return every path that the rules read, each once."""
+    found: list[Path] = []
+    for rule in rules:
+        fields = (rule.symbol, rule.venue, rule.event_time, rule.received_time, rule.price)
+        others = (rule.size, rule.conditions, rule.tape, rule.exchange)
+        found += [path for path, _ in rule.when]
+        found += [field.path for field in (*fields, *others) if field and field.path]
+        found += [part.path for part in rule.id.parts] if rule.id else []
+        found += [rule.sequence] if rule.sequence else []
+        found += [flag.path for flag in rule.conditions.flags] if rule.conditions else []
+    return list(dict.fromkeys(found))
+
+
+def with_alternatives(texts: Texts, paths: Iterable[Path]) -> Texts:
+    """Add the texts of paths with alternatives: of each the first that is there."""
+    return texts | {
+        path: F.coalesce(*(texts[way] for way in path.ways)) for path in paths if path.otherwise
+    }
+
+
+def csv_records(
+    scope: TableScope, text: Column, layout: CsvPayload, paths: Collection[Path], make: Make
+) -> Found:
+    """Split a line into its columns; an empty column is absent."""
+    columns = scope.bind({"columns": F.split(text, f"[{layout.delimiter}]", -1)})["columns"]
+    texts = {way: _column_text(columns, layout, way) for path in paths for way in path.ways}
+    is_header = text == layout.delimiter.join(layout.columns)
+    good = (F.size(columns) == len(layout.columns)) & ~text.rlike(r'[\x00-\x1f"\x7f]') & ~is_header
+    record = make(scope, texts, F.lit(True), F.lit(0))
+    reason = F.when(is_header, str(Reason.NOT_A_TRADE)).otherwise(str(Reason.NOT_CSV))
+    return Found(F.when(good, F.array(record)), reason)
+
+
+def json_records(
+    scope: TableScope, text: Column, layout: JsonPayload, paths: Collection[Path], make: Make
+) -> Found:
+    """Open a payload down to its records, as `decoder` does."""
+    ways = {way for path in paths for way in path.ways}
+    around = {way.steps for way in ways if way.origin is Origin.PAYLOAD}
+    inside = {way.steps for way in ways if way.origin is Origin.RECORD}
+    whole = layout.records is Records.ONE and not layout.at
+    wanted = around | ({layout.at} if layout.at else set()) | (inside if whole else set())
+    seen: dict[Steps, Column] = {}
+
+    def opened(holder: _Opened) -> Column:
+        def found(texts: dict[Steps, Column]) -> Column:
+            seen.update(texts)
+            return holder.value
+
+        return _texts_at(scope, holder, wanted, found)
+
+    root = _opened(scope, text, layout.container, wanted, opened)
+    outer = {Path(Origin.PAYLOAD, steps): seen[steps] for steps in around}
+    outer[Path(Origin.KEY)] = F.col("key")
+    reason = F.when(root.isNull() & ~spark_json.is_json(text), str(Reason.NOT_JSON)).otherwise(
+        str(Reason.NOT_A_TRADE)
+    )
+    place = seen.get(layout.at, text)
+    if layout.at_optional:
+        place = F.coalesce(place, F.when(root.isNotNull(), text))
+    if whole:
+        texts = outer | {Path(Origin.RECORD, steps): seen[steps] for steps in inside}
+        record = make(scope, texts, root.isNotNull(), F.lit(0))
+        return Found(F.when(root.isNotNull(), F.array(record)), reason)
+    maker = _Records(layout, inside, outer, make)
+    if layout.records is Records.ONE:
+        record = maker.record(scope, F.lit(None).cast("string"), place, F.lit(0))
+        return Found(F.when(root.isNotNull(), F.array(record)), reason)
+    return Found(maker.listed(scope, place), reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """Makes the outcomes of records whose texts are known: one, or a list of them."""
+
+    layout: JsonPayload
+    inside: Collection[Steps]
+    outer: Texts
+    make: Make
+
+    def record(self, scope: Scope, name: Column, text: Column, index: Column) -> Column:
+        """Return the outcome of the record that a text is."""
+
+        def opened(holder: _Opened) -> Column:
+            def found(texts: dict[Steps, Column]) -> Column:
+                own = {Path(Origin.RECORD, steps): texts[steps] for steps in self.inside}
+                every = {**self.outer, Path(Origin.NAME): name, **own}
+                return self.make(scope, every, holder.value.isNotNull(), index)
+
+            return _texts_at(scope, holder, self.inside, found)
+
+        return _opened(scope, text, self.layout.record, self.inside, opened)
+
+    def listed(self, scope: TableScope, place: Column) -> Column:
+        """Return the outcomes of the records that a place lists, by position or by name."""
+        if self.layout.records is Records.EACH:
+            items = _items(F.lit(None).cast("string"), spark_json.array_at(place))
+        else:
+            entries = F.map_entries(spark_json.map_at(place))
+            kept = F.filter(entries, lambda entry: ~entry["key"].isin(list(self.layout.skip)))
+            items = F.flatten(F.transform(kept, _named_items))
+        bound = scope.bind({"items": items})["items"]
+        return F.transform(
+            bound,
+            lambda item, index: self.record(LambdaScope(), item["name"], item["text"], index),
+        )
+
+
+def _named_items(entry: Column) -> Column:
+    nothing = F.array(F.lit(None).cast("string"))
+    return _items(entry["key"], F.coalesce(spark_json.array_at(entry["value"]), nothing))
+
+
+def _items(name: Column, texts: Column) -> Column:
+    return F.transform(texts, lambda text: F.struct(name.alias("name"), text.alias("text")))
+
+
+def _column_text(columns: Column, layout: CsvPayload, path: Path) -> Column:
+    if path.origin is Origin.KEY:
+        return F.col("key")
+    text = F.get(columns, F.lit(layout.columns.index(path.steps[0])))
+    return F.nullif(text, F.lit(""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A parsed container and which it is."""
+
+    value: Column
+    kind: Container
+
+    def child(self, step: str) -> Column:
+        """Return the text at one step; null where the step is for the other kind."""
+        if _kind_of(step) is not self.kind:
+            return F.lit(None).cast("string")
+        if self.kind is Container.ARRAY:
+            return F.get(self.value, F.lit(int(step)))
+        return self.value[step]
+
+
+Then = Callable[[dict[Steps, Column]], Column]
+
+
+def _texts_at(scope: Scope, holder: _Opened, wanted: Collection[Steps], then: Then) -> Column:
+    """Go on with the texts at the wanted steps inside an opened container."""
+    found: dict[Steps, Column] = {
+        steps: holder.child(steps[0]) for steps in wanted if len(steps) == 1
+    }
+    deeper: dict[tuple[str, Container], set[Steps]] = {}
+    for steps in wanted:
+        if len(steps) > 1:
+            deeper.setdefault((steps[0], _kind_of(steps[1])), set()).add(steps[1:])
+
+    def descend(todo: list[tuple[tuple[str, Container], set[Steps]]]) -> Column:
+        if not todo:
+            return then(found)
+        ((first, kind), rests), *left = todo
+
+        def merged(texts: dict[Steps, Column]) -> Column:
+            found.update({(first, *steps): text for steps, text in texts.items()})
+            return descend(left)
+
+        return _opened(
+            scope,
+            holder.child(first),
+            kind,
+            rests,
+            lambda inner: _texts_at(scope, inner, rests, merged),
+        )
+
+    return descend(sorted(deeper.items()))
+
+
+def _kind_of(step: str) -> Container:
+    return Container.ARRAY if step.isdigit() else Container.OBJECT
+
+
+def _opened(
+    scope: Scope,
+    text: Column,
+    kind: Container,
+    wanted: Collection[Steps],
+    then: Callable[[_Opened], Column],
+) -> Column:
+    """Parse a text as a container, of which only the wanted first steps are needed, and go on."""
+    if kind is Container.ARRAY:
+        parsed, value_of = spark_json.array_in(text), spark_json.array_of
+    else:
+        names = sorted({steps[0] for steps in wanted})
+        parsed, value_of = spark_json.object_in(text, names), spark_json.object_of
+    return scope.let(
+        {"parsed": parsed},
+        lambda first: scope.let(
+            {"value": value_of(first["parsed"])},
+            lambda second: then(_Opened(second["value"], kind)),
+        ),
+    )

@@ -1,0 +1,92 @@
+"""Strict JSON as both decoders read it: numbers stay text, and a JVM parser's limits hold here."""
+
+import json
+import re
+from typing import NoReturn
+
+from truetape.market.rejection import Reason, Refused
+
+MAX_DEPTH = 32
+"""Most objects and arrays inside each other."""
+MAX_NAME = 50_000
+"""Longest name in an object, in UTF-16 units: the limit of the JSON parser inside Spark."""
+
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKETS = re.compile(r"[][{}]")
+
+
+class JsonObject(dict[str, object]):
+    """An object whose `pairs` keep repeated names; as a dict the last one counts."""
+
+    pairs: tuple[tuple[str, object], ...]
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.pairs = tuple(pairs)
+
+
+def parse(text: str, keep_pairs: bool = False) -> object | Refused:
+    """Return the value of a JSON text: dict, list, str, bool or None, every number as its own text.
+
+    Refuses NaN and Infinity, anything after the value, more than 32 levels and names over 50,000
+    units. With `keep_pairs`, objects are `JsonObject`.
+    """
+    if _too_deep(text):
+        return Refused(Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
+    check = keep_pairs or len(text) > MAX_NAME
+    try:
+        return json.loads(  # type: ignore[no-any-return]  # what JSON holds is told by isinstance
+            text,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object if check else None,
+        )
+    except ValueError as error:
+        return Refused(Reason.NOT_JSON, str(error))
+
+
+def text_of(value: object) -> str | None:
+    """Return the text of a value: what a string holds, a number as written, JSON of the rest."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def container(value: object, keep_pairs: bool = False) -> object:
+    """Return an object or array, also one that arrives as the text of its JSON (encoded twice).
+
+    Anything else is None.
+    """
+    if isinstance(value, str):
+        looks_like = value.lstrip(" \t\r\n")[:1] in ("{", "[")
+        value = parse(value, keep_pairs) if looks_like else None
+    return value if isinstance(value, dict | list) else None
+
+
+def _object(pairs: list[tuple[str, object]]) -> JsonObject:
+    for name, _ in pairs:
+        if len(name) > MAX_NAME // 2 and len(name.encode("utf-16-le", "surrogatepass")) > (
+            2 * MAX_NAME
+        ):
+            raise ValueError(f"a name is longer than {MAX_NAME} units")
+    return JsonObject(pairs)
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False

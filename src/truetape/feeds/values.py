@@ -1,0 +1,143 @@
+"""Single values: the grammar both decoders keep, and the reference that checks a text against it.
+
+The patterns mean the same in Python and Java. Check the length first: Java matches repeated groups
+by recursion.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Context, Decimal
+
+from truetape.feeds.contract import ConditionsField, Form, NumberField, Sign
+from truetape.market.rejection import Reason, Refused
+
+MAX_SYMBOL = 32
+MAX_TEXT = 64
+MAX_CODES = 16
+MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
+MAX_NUMBER = 40
+"""Longest number that fits the grammar: a sign, two runs of 18 digits, a point."""
+MAX_TIME_TEXT = 64
+"""Longest text that is taken for an integer time where a field may hold either shape."""
+MAX_CONDITIONS = 512
+"""Longest text of conditions that is looked at: sixteen codes with all their quotes are shorter."""
+
+SYMBOL_PATTERN = r"[A-Za-z0-9]+(?:[./_-][A-Za-z0-9]+)*"
+TEXT_PATTERN = r"[!#-&(-+./0-9:;<>@A-Z^_a-z|~-]+"
+"""Printable ASCII without quotes, comma, `=`, backslash, space, brackets and braces; and without
+`?`, which is what a JVM reads for half a surrogate pair."""
+PLAIN_NUMBER_PATTERN = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
+EXPONENT_NUMBER_PATTERN = r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?[eE][+-]?[0-9]"
+SEQUENCE_PATTERN = r"[0-9]{1,19}"
+INTEGER_PATTERN = r"-?[0-9]+"
+CODE_PATTERN = r"[A-Za-z0-9@]{1,12}"
+_MAYBE_CODE = r"(?:[A-Za-z0-9@]{1,12}| ?)"
+CONDITION_PATTERNS = {
+    Form.LIST: rf'\[(?:"{_MAYBE_CODE}"(?:,"{_MAYBE_CODE}")*)?\]',
+    Form.COMMA: rf"{_MAYBE_CODE}(?:,{_MAYBE_CODE})*",
+    Form.LETTERS: r"[A-Za-z0-9@ ]*",
+    Form.HEX_BITS: r"[0-9A-Fa-f]{1,8}",
+}
+
+CODE = re.compile(CODE_PATTERN)
+TEXT = re.compile(TEXT_PATTERN)
+_INTEGER = re.compile(INTEGER_PATTERN)
+_SYMBOL = re.compile(SYMBOL_PATTERN)
+_PLAIN_NUMBER = re.compile(PLAIN_NUMBER_PATTERN)
+_EXPONENT_NUMBER = re.compile(EXPONENT_NUMBER_PATTERN)
+_SEQUENCE = re.compile(SEQUENCE_PATTERN)
+_CONDITIONS = {form: re.compile(pattern) for form, pattern in CONDITION_PATTERNS.items()}
+_EXACT = Context(prec=60)
+
+
+def shown(text: str) -> str:
+    """Return a value for a message: quoted, and cut where it is long."""
+    return repr(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…")
+
+
+def is_integer(text: str) -> bool:
+    """Say whether a time's text is all digits, where a field may hold either shape."""
+    return len(text) <= MAX_TIME_TEXT and _INTEGER.fullmatch(text) is not None
+
+
+def symbol(text: str, strip_prefix: str = "", upper: bool = False) -> str | Refused:
+    """Return the symbol: up to 32 letters and digits, joined by single . / _ or -."""
+    name = text.removeprefix(strip_prefix)
+    if len(name) > MAX_SYMBOL or not _SYMBOL.fullmatch(name):
+        return Refused(Reason.BAD_SYMBOL, f"symbol is {shown(text)}")
+    return name.upper() if upper else name
+
+
+def attribute(text: str, name: str, reason: Reason = Reason.BAD_TEXT) -> str | Refused:
+    """Return a short printable text such as an id, refused with `reason` where it is none."""
+    if len(text) > MAX_TEXT or not TEXT.fullmatch(text):
+        return Refused(reason, f"{name} is {shown(text)}")
+    return text
+
+
+def sequence(text: str) -> int | Refused:
+    """Return a sequence number, 0 to 2^63-1."""
+    if not _SEQUENCE.fullmatch(text):
+        return Refused(Reason.BAD_NUMBER, f"sequence is {shown(text)}; it must be digits")
+    if int(text) > MAX_SEQUENCE:
+        return Refused(Reason.OUT_OF_RANGE, f"sequence is {text}; at most {MAX_SEQUENCE}")
+    return int(text)
+
+
+def number(text: str, name: str, field: NumberField, digits: int, scale: int) -> Decimal | Refused:
+    """Return the exact value of a price or size of at most `scale` decimals and `digits` digits.
+
+    The decimals are kept as they were written, so that the native line reads as the payload did.
+    """
+    if len(text) > MAX_NUMBER or not (
+        _PLAIN_NUMBER.fullmatch(text) or _EXPONENT_NUMBER.fullmatch(text)
+    ):
+        return Refused(Reason.BAD_NUMBER, f"{name} is {shown(text)}; it must be a decimal number")
+    value = _EXACT.scaleb(Decimal(text), -field.shift)
+    if (field.sign is not Sign.ANY and value < 0) or (field.sign is Sign.POSITIVE and value == 0):
+        return Refused(Reason.OUT_OF_RANGE, f"{name} is {text}; it must be {field.sign}")
+    exponent = int(value.as_tuple().exponent)
+    fitting = _EXACT.quantize(value, Decimal(1).scaleb(min(max(exponent, -scale), 0)))
+    if fitting != value or abs(value) >= 10 ** (digits - scale):
+        return Refused(
+            Reason.OUT_OF_RANGE,
+            f"{name} is {text}; it must fit {digits - scale} digits and {scale} decimals",
+        )
+    return abs(fitting) if fitting == 0 else fitting
+
+
+def conditions(text: str, field: ConditionsField) -> tuple[str, ...] | Refused:
+    """Return the condition codes of a text, in order; blank codes mean no condition."""
+    if len(text) > MAX_CONDITIONS or not _CONDITIONS[field.form].fullmatch(text):
+        return Refused(Reason.BAD_TEXT, f"conditions are {shown(text)}")
+    codes = [code for code in _split(text, field.form) if code.strip()]
+    if len(codes) > MAX_CODES:
+        return Refused(Reason.BAD_TEXT, f"conditions are {shown(text)}; at most {MAX_CODES}")
+    if field.codes is None:
+        return tuple(codes)
+    translated = (field.codes.get(code, f"{field.others}{code}") for code in codes)
+    return tuple(code for code in translated if code is not None)
+
+
+def translated(
+    text: str, codes: Mapping[str, str] | None, name: str, reason: Reason = Reason.BAD_TEXT
+) -> str | Refused:
+    """Return what a code stands for; a code that is not declared is refused, never guessed."""
+    if codes is None:
+        return text
+    if text not in codes:
+        return Refused(reason, f"{name} is {shown(text)}, which the contract does not translate")
+    return codes[text]
+
+
+def _split(text: str, form: Form) -> list[str]:
+    match form:
+        case Form.LIST:
+            return [code.strip('"') for code in text[1:-1].split(",")]
+        case Form.COMMA:
+            return text.split(",")
+        case Form.LETTERS:
+            return list(text)
+        case Form.HEX_BITS:
+            word = int(text, 16)
+            return [str(bit) for bit in range(32) if word >> bit & 1]

@@ -1,0 +1,126 @@
+"""The verbs of the local stack: how they are asked and shown. What they do is in `stack`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from truetape.local.locks import Report
+    from truetape.local.stack import PartStatus
+
+_NOT_RUNNING = 75
+
+
+@click.group(epilog="Example: truetape stack up && truetape stack status")
+def stack() -> None:
+    """Run a real Kafka and a real InfluxDB on this machine, for development and tests.
+
+    Both are ordinary processes that listen on 127.0.0.1 only. Data, logs and generated secrets are
+    under TRUETAPE_HOME (~/.local/share/truetape); what is downloaded or built once is under
+    TRUETAPE_CACHE (~/.cache/truetape). Ports: TRUETAPE_KAFKA and TRUETAPE_INFLUX_PORT.
+
+    With TRUETAPE_INFLUX_URL, or a TRUETAPE_KAFKA that is not on this machine, the server named
+    there is used and none is started.
+    """
+
+
+@stack.command()
+@click.argument("parts", nargs=-1, type=click.Choice(("kafka", "influx")))
+@click.option("--build-influx", is_flag=True, help="Build influxd if it is missing (8 to 10 min).")
+def up(parts: tuple[str, ...], build_influx: bool) -> None:
+    """Start what does not run and wait until it answers; PARTS are all of them by default.
+
+    Safe to repeat: running servers are adopted, crashed ones come back with their data. The first
+    start downloads the broker's jars (about 45 s), later ones take seconds.
+
+    Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
+    is taken, or Java 17 or influxd is missing.
+    """
+    from truetape.local import stack as local_stack
+
+    settings = Settings.from_env()
+    wanted = parts or _default_parts(settings)
+    with _progress("starting the local stack") as report:
+        local_stack.up(settings, wanted, report, build_influx=build_influx)
+
+
+@stack.command()
+def down() -> None:
+    """Stop the servers of this home; their data stays. Safe to repeat.
+
+    Each is asked to end and killed if it has not after 30 seconds. Exit code 0 when none runs.
+    """
+    from truetape.local import stack as local_stack
+
+    with _progress("stopping the local stack") as report:
+        local_stack.down(Settings.from_env(), report)
+
+
+@stack.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show each server's state, process, address, memory, data size and start time.
+
+    The servers are asked real questions: "running" means that Kafka answered with its metadata and
+    InfluxDB with the result of a query. Exit codes: 0 all parts are usable, 75 one is not.
+    """
+    from truetape.local import stack as local_stack
+
+    settings = Settings.from_env()
+    lines = local_stack.status(settings)
+    if as_json:
+        for line in lines:
+            click.echo(json.dumps(asdict(line), default=str))
+    else:
+        _print_table(lines)
+    needed = [line for line in lines if line.part in _default_parts(settings)]
+    if not all(line.state.is_usable for line in needed):
+        ctx.exit(_NOT_RUNNING)
+
+
+def _default_parts(settings: Settings) -> tuple[str, ...]:
+    return ("kafka",) if settings.store == "embedded" else ("kafka", "influx")
+
+
+@contextmanager
+def _progress(title: str) -> "Iterator[Report]":
+    """Show a spinner on a terminal, plain lines elsewhere, both on stderr."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with console.status(title):
+        yield lambda message: console.print(message, markup=False)
+
+
+def _print_table(lines: "list[PartStatus]") -> None:
+    rows = [("part", "state", "pid", "address", "memory", "data", "since")]
+    rows += [
+        (
+            line.part,
+            line.state.value,
+            "-" if line.pid is None else str(line.pid),
+            line.address,
+            _size(line.memory_bytes),
+            _size(line.data_bytes),
+            "-" if line.since is None else f"{line.since:%Y-%m-%d %H:%M:%SZ}",
+        )
+        for line in lines
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+    for line in lines:
+        if line.problem is not None:
+            click.echo(f"{line.part}: {line.problem}")
+
+
+def _size(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1_000_000:.1f} MB"

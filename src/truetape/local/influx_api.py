@@ -1,0 +1,113 @@
+"""The few calls of InfluxDB's HTTP API that set a server up and ask whether it works.
+
+Tokens travel in the header only. Bars are written and read by `truetape.serving`, not here.
+"""
+
+import json
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import quote, urlsplit
+
+from truetape.errors import ConfigError, TransientError
+from truetape.settings import Secret
+
+_TIMEOUT_S = 10.0
+_SETUP_BUCKET = "setup"
+"""`/api/v2/setup` insists on making a bucket; ours are declared elsewhere, so it is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body of one call."""
+
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The first part of the body, for an error message."""
+        return self.body[:300].decode(errors="replace").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxApi:
+    """One server, one organisation."""
+
+    url: str
+    org: str
+
+    def health(self) -> str | None:
+        """Return None when the server says that it passes, else what is wrong."""
+        answer = self._call("GET", "/health")
+        return None if answer.status == 200 else f"/health answered {answer.status} {answer.text}"
+
+    def query_problem(self, token: Secret) -> str | None:
+        """Run a small query under `token`; None when it was answered."""
+        path = f"/api/v2/query?org={quote(self.org)}"
+        answer = self._call("POST", path, b"buckets() |> limit(n: 1)", token, "vnd.flux")
+        if answer.status == 200:
+            return None
+        return f"a query was answered with {answer.status} {answer.text}"
+
+    def is_new(self) -> bool:
+        """Tell whether the server waits for its first user."""
+        return bool(self._json("GET", "/api/v2/setup", None, None)["allowed"])
+
+    def set_up(self, user: str, password: Secret, token: Secret) -> None:
+        """Create the first user, the organisation and the operator token that the caller chose."""
+        wanted = {"username": user, "password": password.reveal(), "token": token.reveal()}
+        wanted |= {"org": self.org, "bucket": _SETUP_BUCKET}
+        made = self._json("POST", "/api/v2/setup", wanted, None)
+        bucket = dict(made["bucket"])  # type: ignore[call-overload]
+        self._call("DELETE", f"/api/v2/buckets/{bucket['id']}", None, token)
+
+    def new_read_token(self, token: Secret, description: str) -> Secret:
+        """Create a token that may read every bucket of the organisation and nothing else."""
+        orgs = self._json("GET", f"/api/v2/orgs?org={quote(self.org)}", None, token)["orgs"]
+        org_id = orgs[0]["id"]  # type: ignore[index]
+        permission = {"action": "read", "resource": {"type": "buckets", "orgID": org_id}}
+        wanted = {"orgID": org_id, "description": description, "permissions": [permission]}
+        return Secret(str(self._json("POST", "/api/v2/authorizations", wanted, token)["token"]))
+
+    def _json(
+        self, method: str, path: str, wanted: object, token: Secret | None
+    ) -> dict[str, object]:
+        body = None if wanted is None else json.dumps(wanted).encode()
+        answer = self._call(method, path, body, token)
+        if answer.status >= 300:
+            raise TransientError(
+                f"InfluxDB at {self.url} refused {method} {path.partition('?')[0]}: "
+                f"{answer.status} {answer.text}"
+            )
+        return dict(json.loads(answer.body))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        token: Secret | None = None,
+        kind: str = "json",
+    ) -> Answer:
+        headers = {"Content-Type": f"application/{kind}"}
+        if token is not None:
+            headers["Authorization"] = f"Token {token.reveal()}"
+        connection = self._connection()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        except (OSError, HTTPException) as error:
+            raise TransientError(f"InfluxDB at {self.url} did not answer: {error!r}") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ConfigError(
+                "TRUETAPE_INFLUX_URL is not a plain http(s) address without user and password; "
+                "set it to one such as http://127.0.0.1:8086"
+            )
+        make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        return make(parts.hostname, parts.port, timeout=_TIMEOUT_S)

@@ -1,0 +1,155 @@
+"""The InfluxDB of the local stack: one `influxd` on loopback, set up with generated secrets.
+
+Buckets are not made here: `truetape.serving` declares them.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from truetape.errors import ConfigError, TransientError
+from truetape.local import influxd, secret_files
+from truetape.local.influx_api import InfluxApi
+from truetape.local.locks import Report
+from truetape.local.process import Program
+from truetape.local.server import LOOPBACK, log_file, pid_file
+from truetape.settings import Settings
+
+_USER = "truetape"
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxServer:
+    """The server that `settings.influx_url` names; with `may_build`, a missing influxd is built."""
+
+    settings: Settings
+    may_build: bool = False
+
+    @property
+    def name(self) -> str:
+        """The part's name."""
+        return "influx"
+
+    @property
+    def address(self) -> str:
+        """Its URL."""
+        return self.settings.influx_url
+
+    @property
+    def moved_by(self) -> str:
+        """The setting that moves it."""
+        return "TRUETAPE_INFLUX_PORT, for example TRUETAPE_INFLUX_PORT=28086"
+
+    @property
+    def port(self) -> int | None:
+        """Its port, None when TRUETAPE_INFLUX_URL names a server run by somebody else."""
+        return None if self.settings.influx_external else urlsplit(self.settings.influx_url).port
+
+    @property
+    def data(self) -> Path:
+        """Where its databases are."""
+        return self.settings.home / "influx"
+
+    @property
+    def ready_within_s(self) -> float:
+        """It needs half a second; one that replays a large log after a crash needs longer."""
+        return 60.0
+
+    def program(self, report: Report) -> Program:
+        """Render the configuration and return how influxd is started."""
+        found = influxd.find(self.settings)
+        if found is None and self.may_build:
+            found = influxd.build(self.settings, report)
+        if found is None:
+            raise ConfigError(
+                'no influxd on PATH or in the cache; build it once with "truetape stack up '
+                '--build-influx", name a running server with TRUETAPE_INFLUX_URL, or serve from '
+                "a file with TRUETAPE_STORE=embedded"
+            )
+        self.data.mkdir(parents=True, exist_ok=True)
+        config = self.data / "config.json"
+        config.write_text(influxd_config(f"{LOOPBACK}:{self.port}", self.data))
+        return Program(
+            name=self.name,
+            address=self.address,
+            command=(str(found), "run"),
+            # the file is named, since influxd would take one from whatever folder it starts in
+            env={"INFLUXD_CONFIG_PATH": str(config), **_environment()},
+            cwd=self.data,
+            log=log_file(self.settings, self.name),
+            pid_file=pid_file(self.settings, self.name),
+        )
+
+    def problem(self) -> str | None:
+        """Ask for its health, then run a query under the token, once there is one."""
+        token = secret_files.read(self.settings.influx_token_file)
+        if token is None and self.settings.influx_external:
+            return f"no token in {self.settings.influx_token_file}; put one there, mode 600"
+        try:
+            ill = self._api.health()
+            if ill is None and token is not None and not self._is_new():
+                ill = self._api.query_problem(token)
+        except TransientError as error:
+            return str(error)
+        return ill
+
+    def complete(self, report: Report) -> None:
+        """Create user, organisation and tokens; nothing on a server that somebody else runs."""
+        if self.settings.influx_external:
+            return
+        if self._is_new():
+            # both are on disk before the server knows them: a kill in between loses nothing
+            password = secret_files.ensure(self._secrets / "influx-password")
+            token = secret_files.ensure(self.settings.influx_token_file)
+            self._api.set_up(_USER, password, token)
+            report(f"set InfluxDB up for organisation {self.settings.influx_org}")
+        found = secret_files.read(self.settings.influx_token_file)
+        if found is None:
+            raise ConfigError(
+                f"InfluxDB in {self.data} is set up, but its token is not in "
+                f"{self.settings.influx_token_file}; put it back, or stop the stack and remove "
+                f"{self.data} to begin anew"
+            )
+        if secret_files.read(self._read_token) is None:
+            secret_files.write(
+                self._read_token, self._api.new_read_token(found, "truetape readers")
+            )
+
+    @property
+    def _api(self) -> InfluxApi:
+        return InfluxApi(self.settings.influx_url, self.settings.influx_org)
+
+    @property
+    def _secrets(self) -> Path:
+        return self.settings.home / "secrets"
+
+    @property
+    def _read_token(self) -> Path:
+        return self._secrets / "influx-read-token"
+
+    def _is_new(self) -> bool:
+        return not self.settings.influx_external and self._api.is_new()
+
+
+def influxd_config(address: str, data: Path) -> str:
+    """Render influxd's configuration: loopback, no telemetry, no file URLs, bounded memory."""
+    values = {
+        "http-bind-address": address,
+        "bolt-path": str(data / "influxd.bolt"),
+        "sqlite-path": str(data / "influxd.sqlite"),
+        "engine-path": str(data / "engine"),
+        "reporting-disabled": True,
+        "hardening-enabled": True,
+        "pprof-disabled": True,
+        "log-level": "info",
+        "storage-cache-max-memory-size": 536_870_912,
+        "query-concurrency": 32,
+        "query-queue-size": 256,
+    }
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

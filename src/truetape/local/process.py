@@ -1,0 +1,193 @@
+"""Server processes: start one in a session of its own, find it again later, stop it.
+
+Knows nothing of Kafka or InfluxDB. A process is named by its pid and its start time together, so a
+pid that the kernel has given to another program is never taken for ours. Linux only (/proc, pidfd).
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from truetape.errors import ConfigError, TransientError
+
+_PROC = Path("/proc")
+_KILLED_WITHIN_S = 10.0
+_LOG_BYTES_KEPT = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How a server is started. Nothing secret belongs in `command` or `env`."""
+
+    name: str
+    address: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    log: Path
+    pid_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A live process of ours. `born` is the boot and the clock tick it was started in."""
+
+    name: str
+    address: str
+    pid: int
+    born: str
+    since_s: float
+
+    @property
+    def since(self) -> datetime:
+        """When it was started, in UTC."""
+        return datetime.fromtimestamp(self.since_s, UTC)
+
+
+def start(program: Program) -> Running:
+    """Start the program detached from this process and its terminal, and write its pid file.
+
+    Output goes to its log, files it makes are for this user only. It outlives this process.
+    """
+    for folder in (program.cwd, program.log.parent, program.pid_file.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    _rotate(program.log)
+    with program.log.open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - argument list built here, no shell
+            program.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=program.cwd,
+            env=dict(program.env),
+            start_new_session=True,
+            umask=0o077,
+        )
+    # collects the exit code, so that a server that dies while we live leaves no zombie
+    threading.Thread(target=child.wait, name=f"reap-{program.name}", daemon=True).start()
+    born = birth(child.pid)
+    if born is None:
+        raise TransientError(f"{program.name} ended at once\n{log_tail(program.log)}")
+    running = Running(program.name, program.address, child.pid, born, time.time())
+    _write_pid_file(program.pid_file, running)
+    return running
+
+
+def find(pid_file: Path) -> Running | None:
+    """Return the process a pid file names, None when it is gone or its pid is another program's.
+
+    Waits for a killed one to be gone for good: it holds its port until its last thread has ended.
+    """
+    try:
+        running = Running(**json.loads(pid_file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{pid_file} is not a pid file of truetape; remove it once no server of that home runs"
+        ) from None
+    if is_alive(running):
+        return running
+    state, born = _state(running.pid, _PROC) or ("", "")
+    if born == running.born and state == "Z":
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(running.pid)
+            select.select([handle], [], [], _KILLED_WITHIN_S)
+            os.close(handle)
+    return None
+
+
+def is_alive(running: Running) -> bool:
+    """Tell whether this very process still runs; a zombie does not."""
+    return birth(running.pid) == running.born
+
+
+def stop(running: Running, *, within_s: float) -> bool:
+    """Ask the process to end, kill it after `within_s`; True when it ended by itself.
+
+    Safe to repeat. TransientError when even a kill has no effect.
+    """
+    try:
+        handle = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        # the handle is taken before the check: from here on the pid cannot become another program
+        if not is_alive(running):
+            return True
+        for sent, wait_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, _KILLED_WITHIN_S)):
+            with suppress(ProcessLookupError):  # it ended between the check and the signal
+                signal.pidfd_send_signal(handle, sent)
+            if select.select([handle], [], [], wait_s)[0]:
+                return sent is signal.SIGTERM
+    finally:
+        os.close(handle)
+    raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
+
+
+def birth(pid: int, proc: Path = _PROC) -> str | None:
+    """Return what tells this process from any other with its pid, None when it is not running.
+
+    Boot id and start time in clock ticks since that boot, proc_pid_stat(5) field 22.
+    """
+    found = _state(pid, proc)
+    return None if found is None or found[0] in "ZX" else found[1]
+
+
+def memory_bytes(pid: int, proc: Path = _PROC) -> int | None:
+    """Return the resident memory of a process, None when it is gone."""
+    try:
+        pages = int((proc / str(pid) / "statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def log_tail(log: Path, lines: int = 12) -> str:
+    """Return the path and the last lines of a server's log, for an error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16_384))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return f"{log} does not exist"
+    return "\n".join([f"the end of {log}:", *text.splitlines()[-lines:]])
+
+
+def needs_linux() -> None:
+    """Raise ConfigError on a system without /proc and pidfds."""
+    if not (_PROC / "self/stat").exists() or not hasattr(os, "pidfd_open"):
+        raise ConfigError(
+            "the local stack runs on Linux only; run Kafka and InfluxDB elsewhere and set "
+            "TRUETAPE_KAFKA and TRUETAPE_INFLUX_URL"
+        )
+
+
+def _state(pid: int, proc: Path) -> tuple[str, str] | None:
+    try:
+        stat = (proc / str(pid) / "stat").read_text()
+        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything
+    return fields[0], f"{boot}/{fields[19]}"
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def _write_pid_file(path: Path, running: Running) -> None:
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(json.dumps(asdict(running)))
+    unfinished.replace(path)

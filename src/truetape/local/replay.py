@@ -1,0 +1,205 @@
+"""Replay: trade files through Kafka and the whole loop, until their bars are final.
+
+Every step is the one that production takes; only the clock of the producer is ours. A file that was
+replayed before is not sent again: its trades may have no ids to know them by.
+"""
+
+import hashlib
+import heapq
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from truetape import calendars
+from truetape.errors import ConfigError
+from truetape.feeds import contract, files
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.producer import Producer
+from truetape.local.speed_process import SpeedProcess, end_offsets
+from truetape.market.rejection import Rejected
+from truetape.market.sessions import Session
+from truetape.settings import Settings
+from truetape.venues import venues
+
+READ_WITHIN_S = 1_800.0
+_PACE_STEP_S = 0.05
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One payload on its way to Kafka."""
+
+    payload: bytes
+    key: str | None
+    received_ns: int
+
+
+@dataclass(slots=True)
+class Sent:
+    """What went to Kafka: counted at the source, to be compared with what the lake says."""
+
+    records: int = 0
+    events: int = 0
+    rejected: int = 0
+    sessions: set[tuple[str, date]] = field(default_factory=set)
+
+    def ordered(self) -> list[Session]:
+        """Return the sessions touched, oldest first."""
+        known = venues()
+        days = sorted(self.sessions, key=lambda item: (item[1], item[0]))
+        return [calendars.sessions(known[venue], day, day)[0] for venue, day in days]
+
+
+def send(
+    settings: Settings, paths: tuple[Path, ...], feed: str, speed: float | None, report: Report
+) -> Sent:
+    """Send the records of files in the order of their event times, `speed` times as fast as they
+    came.
+
+    `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
+    """
+    ledger = Ledger(settings.home / "replayed.json")
+    digests = {path: _digest(path) for path in paths}
+    fresh = [path for path in paths if not ledger.has(digests[path], settings.topic)]
+    for path in paths:
+        if path not in fresh:
+            report(f"{path.name} was replayed before; its records are in Kafka and the lake")
+    total = Sent()
+    producer = Producer(settings.kafka)
+    try:
+        streams = [_records(path, feed, settings, total, path in fresh) for path in paths]
+        for path in fresh:
+            ledger.begin(digests[path], settings.topic, path.name)
+        pace = _Pace(speed)
+        for _, record in heapq.merge(*streams, key=lambda item: item[0]):
+            if record is None:
+                continue
+            pace.wait_for(record.received_ns)
+            producer.send(settings.topic, record.key, record.payload, feed, record.received_ns)
+            if total.records % 100_000 == 0:
+                report(f"{total.records:,} records sent")
+        producer.flush()
+    finally:
+        producer.close()
+    for path in fresh:
+        ledger.finish(digests[path], settings.topic)
+    return total
+
+
+def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report: Report) -> Sent:
+    """Run the speed layer while `produce` sends, until it has read everything; then stop it."""
+    driver = SpeedProcess.start(settings)
+    try:
+        sent = produce()
+        report(f"{sent.records:,} records are in Kafka; the speed layer catches up")
+        beat = driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
+        report(
+            f"the speed layer wrote {beat.written:,} provisional bars; {beat.fenced:,} were final"
+        )
+        return sent
+    finally:
+        driver.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which files were sent to which topic, by the SHA-256 of their bytes; one small JSON file."""
+
+    path: Path
+
+    def has(self, digest: str, topic: str) -> bool:
+        """Say whether a file was sent whole; ConfigError when it was begun and never finished."""
+        entry = self._read().get(f"{topic}:{digest}")
+        if entry is not None and not entry["finished"]:
+            raise ConfigError(
+                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and a second "
+                f"sending would count trades without ids twice; use another TRUETAPE_TOPIC, or "
+                f"another TRUETAPE_HOME"
+            )
+        return entry is not None
+
+    def begin(self, digest: str, topic: str, name: str) -> None:
+        """Note that sending begins, before the first record."""
+        self._write(self._read() | {f"{topic}:{digest}": {"name": name, "finished": False}})
+
+    def finish(self, digest: str, topic: str) -> None:
+        """Note that every record was acknowledged."""
+        entries = self._read()
+        entries[f"{topic}:{digest}"] = entries[f"{topic}:{digest}"] | {"finished": True}
+        self._write(entries)
+
+    def _read(self) -> dict[str, dict[str, object]]:
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def _write(self, entries: Mapping[str, Mapping[str, object]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(".tmp")
+        draft.write_text(json.dumps(entries, indent=1))
+        draft.replace(self.path)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Holds the producer back so that event time runs `speed` times as fast as the wall clock."""
+
+    speed: float | None
+    _first_ns: int | None = None
+    _begun: float = 0.0
+
+    def wait_for(self, instant_ns: int) -> None:
+        if self.speed is None:
+            return
+        if self._first_ns is None:
+            self._first_ns, self._begun = instant_ns, time.monotonic()
+        due = self._begun + (instant_ns - self._first_ns) / 1e9 / self.speed
+        ahead = due - time.monotonic()
+        if ahead > _PACE_STEP_S:
+            time.sleep(ahead)
+
+
+def _records(
+    path: Path, feed: str, settings: Settings, total: Sent, is_fresh: bool
+) -> Iterator[tuple[int, Record | None]]:
+    """Yield (event time, record) of a file, None for a record that is in Kafka already.
+
+    Receipt time is the recorded one, else the event time. A payload that does not fit its contract
+    goes along with its neighbour's time: it must reach the dead letters, not be lost here.
+    """
+    rules, limits, known = contract.load(feed), Limits.of(settings), venues()
+    latest = 0
+    for found in files.read(path, rules):
+        context = Context(
+            feed=feed,
+            key=found.key,
+            day=found.day,
+            received_ns=found.received_ns,
+            topic=str(path),
+            partition=0,
+            offset=found.line,
+        )
+        items = decode(found.payload, rules, context, limits)
+        events = [item for item in items if not isinstance(item, Rejected)]
+        times = [event.event_ns for event in events if event.event_ns is not None]
+        latest = max(times, default=latest or found.received_ns or 0)
+        total.records += 1
+        total.events += len(events)
+        total.rejected += len(items) - len(events)
+        total.sessions |= {
+            (event.venue, known[event.venue].date_of(event.event_ns))
+            for event in events
+            if event.event_ns is not None
+        }
+        symbols = {event.symbol for event in events}
+        key = found.key or (symbols.pop() if len(symbols) == 1 else None)
+        received = latest if found.received_ns is None else found.received_ns
+        yield latest, Record(found.payload, key, received) if is_fresh else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,174 @@
+"""The verb `replay`: what is asked, the steps shown while they run, and the table at the end."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from truetape.errors import ConfigError, VerificationError
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from truetape.local.loop import SessionOutcome
+    from truetape.local.vendor_check import Check
+
+_LISTED_DIFFERENCES = 40
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
+@click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
+@click.option("--speed", default="max", show_default=True, help="Times real time, or max.")
+def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None:
+    """Send trade files through Kafka and the whole loop, until their bars are final.
+
+    Starts the local stack where it does not run, sends the files in the order of their event times,
+    lets the speed layer write provisional bars, then archives, recomputes, publishes and verifies
+    each session that the files touch. Served from the `history` buckets, where nothing expires.
+    Where a vendor's own bars lie beside a file, the bars read back from InfluxDB are compared with
+    them.
+
+    \b truetape replay tick/ibm/2013*.zip --feed lean-equity-tick --profile lean truetape replay
+    http_trades.json --feed kraken-rest --profile all --speed 600
+    """
+    from rich.console import Console
+
+    from truetape.local import loop, stack
+    from truetape.local.replay import send, through_speed_layer
+    from truetape.local.vendor_check import checks
+    from truetape.serving.store import open_store
+
+    pace = _speed(speed)
+    settings = dataclasses.replace(
+        Settings.from_env(), bucket_set="history", profile=profile, feeds=(feed,)
+    )
+    console = Console(stderr=True, soft_wrap=True)
+    with console.status("starting the local stack") as status:
+
+        def report(line: str) -> None:
+            status.update(line)
+            console.print(line, highlight=False)
+
+        stack.up(settings, report=report, build_influx=True)
+        store = open_store(settings)
+        store.ensure_buckets()
+        sent = through_speed_layer(
+            settings, lambda: send(settings, paths, feed, pace, report), report
+        )
+        archived, outcomes = loop.settle(settings, sent.ordered(), f"replay of {feed}", report)
+        status.update("comparing with the vendor")
+        found = list(checks(settings, store, paths, feed))
+    out = Console(width=None if sys.stdout.isatty() else 160)
+    out.print(
+        f"{sent.records:,} payloads held {sent.events + sent.rejected:,} records "
+        f"= {sent.events:,} accepted + {sent.rejected:,} rejected; "
+        f"the lake holds {archived.received:,} = {archived.accepted:,} + {archived.rejected:,}, "
+        f"{sum(len(part.holes) for part in archived.partitions)} holes"
+    )
+    _print_sessions(out, outcomes)
+    _print_checks(out, found)
+    differing = sum(len(outcome.mismatches) for outcome in outcomes)
+    if differing:
+        raise VerificationError(f"{differing:,} served bars differ from the recomputed ones")
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise ConfigError(f"--speed is {text!r}; give a number above 0, or max")
+    return speed
+
+
+def _print_sessions(out: "Console", outcomes: "Iterable[SessionOutcome]") -> None:
+    from rich.table import Table
+
+    table = Table(title="Sessions: recomputed, published, read back", title_justify="left")
+    for heading in (
+        "session",
+        "trades",
+        "rev",
+        "confirmed",
+        "changed",
+        "added",
+        "void",
+        "compared",
+        "differ",
+    ):
+        table.add_column(heading, justify="left" if heading == "session" else "right")
+    for outcome in outcomes:
+        session, changes = outcome.published.session, outcome.published.changes
+        counts = [changes.get(key, 0) for key in ("confirm", "change", "add", "void")]  # type: ignore[call-overload]
+        table.add_row(
+            f"{session.venue} {session.date}",
+            f"{outcome.recomputed.trades:,}",
+            str(outcome.published.rev or "unchanged"),
+            *[f"{count:,}" for count in counts],
+            f"{outcome.compared:,}",
+            f"{len(outcome.mismatches):,}",
+        )
+    out.print(table)
+
+
+def _print_checks(out: "Console", found: "list[Check]") -> None:
+    from rich.table import Table
+
+    if not found:
+        out.print("No vendor bars lie beside these files.")
+        return
+    table = Table(
+        title="Read back from InfluxDB, beside the vendor's own bars", title_justify="left"
+    )
+    for heading in ("symbol", "file", "resolution", "compared", "equal", "share"):
+        table.add_column(heading, justify="left" if heading in ("symbol", "file") else "right")
+    totals: dict[str, list[int]] = {}
+    for check in found:
+        agreement = check.agreement
+        total = totals.setdefault(check.resolution.value, [0, 0])
+        total[0] += agreement.compared
+        total[1] += agreement.equal
+        table.add_row(
+            check.symbol,
+            check.file.name,
+            check.resolution.value,
+            f"{agreement.compared:,}",
+            f"{agreement.equal:,}",
+            f"{agreement.share:.4%}",
+        )
+    for resolution, (compared, equal) in totals.items():
+        share = f"{equal / compared:.4%}" if compared else "-"
+        table.add_row("all", "", resolution, f"{compared:,}", f"{equal:,}", share, style="bold")
+    out.print(table)
+    _print_differences(out, found)
+
+
+def _print_differences(out: "Console", found: "list[Check]") -> None:
+    from rich.table import Table
+
+    from truetape.feeds.native import iso
+
+    rows = [(check, item) for check in found for item in check.agreement.differences]
+    if not rows:
+        return
+    table = Table(title=f"Every difference ({len(rows)})", title_justify="left")
+    for heading in ("symbol", "bar", "field", "served", "vendor", "reason"):
+        table.add_column(heading)
+    for check, item in rows[:_LISTED_DIFFERENCES]:
+        label = f"{check.resolution.value} {iso(item.start_ns)}"
+        table.add_row(
+            check.symbol, label, item.field, str(item.served), str(item.vendor), item.reason
+        )
+    out.print(table)
+    if len(rows) > _LISTED_DIFFERENCES:
+        out.print(f"and {len(rows) - _LISTED_DIFFERENCES} more")

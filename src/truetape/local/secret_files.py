@@ -1,0 +1,47 @@
+"""Secret files: generated once, readable by their owner only. Never prints or logs a value."""
+
+import os
+import secrets
+from pathlib import Path
+
+from truetape.errors import ConfigError
+from truetape.settings import Secret
+
+
+def read(path: Path) -> Secret | None:
+    """Return the secret in `path`, None when there is no such file.
+
+    ConfigError when it is empty or when others than its owner may read it.
+    """
+    try:
+        mode = path.stat().st_mode & 0o777
+        value = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    if mode & 0o077:
+        raise ConfigError(f"{path} has mode {mode:04o}; make it private: chmod 600 {path}")
+    if not value:
+        raise ConfigError(f"{path} is empty; put the token into it, or remove it")
+    return Secret(value)
+
+
+def write(path: Path, value: Secret) -> None:
+    """Write a secret, mode 600 in a folder of mode 700; a reader sees all of it or no file."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(value.reveal() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def ensure(path: Path) -> Secret:
+    """Return the secret in `path`; generates a new one when there is none."""
+    found = read(path)
+    if found is None:
+        found = Secret(secrets.token_urlsafe(48))
+        write(path, found)
+    return found

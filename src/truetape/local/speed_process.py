@@ -1,0 +1,109 @@
+"""The speed layer as a child process: started, watched by its heartbeat, stopped.
+Decides nothing.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from truetape.errors import TransientError
+from truetape.resources import folder
+from truetape.settings import Settings
+from truetape.speed.heartbeat import Heartbeat, newest
+
+_POLL_S = 0.3
+_LOG_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedProcess:
+    """A running driver. It has a session of its own, so that signals reach Java and
+    Python alike.
+    """
+
+    settings: Settings
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    started_ns: int
+
+    @classmethod
+    def start(cls, settings: Settings) -> Self:
+        """Start the driver; does not wait for it to be ready."""
+        log = settings.home / "logs" / "speed_layer.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        program = [sys.executable, str(folder("spark") / "speed_layer.py")]
+        started = time.time_ns()
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                program,
+                env=os.environ | settings.to_env(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return cls(settings, process, log, started)
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Return this driver's newest heartbeat, None before its first."""
+        beat = newest(self.settings.kafka)
+        own = beat is not None and beat.pid == self.process.pid and beat.beat_ns > self.started_ns
+        return beat if own else None
+
+    def wait_until_read(self, ends: Mapping[int, int], within_s: float) -> Heartbeat:
+        """Wait until the driver has read every partition up to `ends`; TransientError after
+        `within_s`.
+        """
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            self.check()
+            beat = self.heartbeat()
+            if beat and all(beat.offsets.get(str(part), 0) >= end for part, end in ends.items()):
+                return beat
+            time.sleep(_POLL_S)
+        raise TransientError(
+            f"the speed layer did not read to {dict(ends)} within {within_s:.0f} s"
+        )
+
+    def check(self) -> None:
+        """Raise TransientError with the end of the log when the driver is gone."""
+        code = self.process.poll()
+        if code is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+            raise TransientError(f"the speed layer ended with code {code}; its log ends:\n{tail}")
+
+    def stop(self, within_s: float = 60.0) -> int:
+        """Ask the driver to stop after its batch, and return its exit code; kill it after
+        `within_s`.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(within_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """Kill the driver and its JVM at once, as a crash would."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Return the next offset of each partition of a topic."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
+    try:
+        parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic) or ()]
+        return {part.partition: end for part, end in consumer.end_offsets(parts).items()}
+    finally:
+        consumer.close()

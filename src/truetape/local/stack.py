@@ -1,0 +1,226 @@
+"""The local stack as a whole: bring it up, take it down, say how it is.
+
+Each call may be repeated at any time: what runs is adopted, what is gone is started again.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from truetape.errors import ConfigError, TransientError
+from truetape.local import process
+from truetape.local.influx_server import InfluxServer
+from truetape.local.kafka_server import KafkaServer
+from truetape.local.locks import Report, exclusive
+from truetape.local.process import Running
+from truetape.local.server import Server, is_listening, log_file, pid_file
+from truetape.settings import Settings
+
+PARTS = ("kafka", "influx")
+_POLL_S = 0.1
+_OTHER_CALL_WITHIN_S = 1_800.0
+_TERM_WITHIN_S = 30.0
+
+
+class State(StrEnum):
+    """How a part is. `AWAY` and `EXTERNAL` are servers that somebody else runs."""
+
+    RUNNING = "running"
+    UNHEALTHY = "unhealthy"
+    STOPPED = "stopped"
+    EXTERNAL = "external"
+    AWAY = "away"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the pipeline can work with the part as it is."""
+        return self in (State.RUNNING, State.EXTERNAL)
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One line of `truetape stack status`; None where it does not apply."""
+
+    part: str
+    state: State
+    address: str
+    pid: int | None
+    memory_bytes: int | None
+    data_bytes: int | None
+    since: datetime | None
+    problem: str | None
+
+
+def up(
+    settings: Settings,
+    parts: Sequence[str] = PARTS,
+    report: Report = print,
+    *,
+    build_influx: bool = False,
+) -> None:
+    """Start the parts that do not run, adopt those that do, and return once all of them answer.
+
+    A second call waits for the first. With the embedded store there is no InfluxDB to start.
+    ConfigError when a port is taken, Java or influxd is missing; TransientError when a server does
+    not answer in time. What this call has started is stopped again when it fails.
+    """
+    process.needs_linux()
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # trades and secrets live there
+    servers = _servers(settings, parts, build_influx=build_influx)
+    with _alone(settings, report), ExitStack() as undo:
+        for server in servers:
+            if _start(server, settings, report):
+                undo.callback(_stop, server, settings, report)
+        for server in servers:
+            _make_ready(server, settings, report)
+        undo.pop_all()
+
+
+def down(settings: Settings, report: Report = print) -> None:
+    """Stop every server of this home: asked to end, then killed after a bounded wait.
+
+    InfluxDB first, then Kafka, which still holds what was not written. Servers that somebody else
+    runs are not touched.
+    """
+    with _alone(settings, report):
+        for server in reversed(_servers(settings, PARTS)):
+            _stop(server, settings, report)
+
+
+def status(settings: Settings) -> list[PartStatus]:
+    """Return how each part is, asked now; takes seconds when one does not answer."""
+    return [_status(server, settings) for server in _servers(settings, PARTS)]
+
+
+def _servers(
+    settings: Settings, parts: Sequence[str], *, build_influx: bool = False
+) -> list[Server]:
+    known: dict[str, Server] = {
+        "kafka": KafkaServer(settings),
+        "influx": InfluxServer(settings, may_build=build_influx),
+    }
+    unknown = [part for part in parts if part not in known]
+    if unknown:
+        raise ConfigError(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return [known[part] for part in PARTS if part in parts]
+
+
+def _alone(settings: Settings, report: Report) -> AbstractContextManager[None]:
+    lock = settings.home / "stack.lock"
+    return exclusive(lock, wait_s=_OTHER_CALL_WITHIN_S, report=report)
+
+
+def _start(server: Server, settings: Settings, report: Report) -> bool:
+    """Start the server unless it runs; True when this call started it."""
+    if server.port is None:
+        report(f"{server.name}: using {server.address}, which truetape does not run")
+        return False
+    running = process.find(pid_file(settings, server.name))
+    if running is not None:
+        if running.address != server.address:
+            raise ConfigError(
+                f"{server.name} of {settings.home} runs at {running.address}, the settings say "
+                f'{server.address}; run "truetape stack down" first'
+            )
+        report(f"{server.name}: runs already at {server.address} (pid {running.pid})")
+        return False
+    if is_listening(server.port):
+        raise ConfigError(
+            f"port {server.port} is taken by a program that is not this stack's {server.name}; "
+            f"stop it or choose another port with {server.moved_by}"
+        )
+    program = server.program(report)
+    running = process.start(program)
+    report(f"{server.name}: started at {server.address} (pid {running.pid})")
+    return True
+
+
+def _make_ready(server: Server, settings: Settings, report: Report) -> None:
+    _wait_until_ready(server, settings)
+    server.complete(report)
+    problem = server.problem()  # now also what needs the token
+    if problem is not None:
+        raise TransientError(f"{server.name} is up, but {problem}")
+    report(f"{server.name}: ready")
+
+
+def _wait_until_ready(server: Server, settings: Settings) -> None:
+    began = time.monotonic()
+    log = log_file(settings, server.name)
+    while True:
+        problem = server.problem()
+        waited_s = time.monotonic() - began
+        match problem:
+            case None:
+                return
+            case _ if server.port is None:
+                raise TransientError(f"{server.name} is run elsewhere: {problem}")
+            case _ if process.find(pid_file(settings, server.name)) is None:
+                raise TransientError(
+                    f"{server.name} ended {waited_s:.0f} s after its start\n{process.log_tail(log)}"
+                )
+            case _ if waited_s > server.ready_within_s:
+                raise TransientError(
+                    f"{server.name} is not ready after {waited_s:.0f} s: {problem}\n"
+                    f"{process.log_tail(log)}"
+                )
+        time.sleep(_POLL_S)
+
+
+def _stop(server: Server, settings: Settings, report: Report) -> None:
+    path = pid_file(settings, server.name)
+    running = process.find(path)
+    if running is not None:
+        if process.stop(running, within_s=_TERM_WITHIN_S):
+            report(f"{server.name}: stopped (pid {running.pid})")
+        else:
+            report(f"{server.name}: killed, it had not ended in {_TERM_WITHIN_S:.0f} s")
+    path.unlink(missing_ok=True)
+
+
+def _status(server: Server, settings: Settings) -> PartStatus:
+    running = process.find(pid_file(settings, server.name))
+    if running is None and server.port is not None:
+        problem = None
+        if is_listening(server.port):
+            problem = f"port {server.port} is taken by a program that is not this stack's"
+        return _line(server, State.STOPPED, None, problem)
+    problem = server.problem()
+    if server.port is None:
+        return _line(server, State.EXTERNAL if problem is None else State.AWAY, None, problem)
+    return _line(server, State.RUNNING if problem is None else State.UNHEALTHY, running, problem)
+
+
+def _line(server: Server, state: State, running: Running | None, problem: str | None) -> PartStatus:
+    return PartStatus(
+        part=server.name,
+        state=state,
+        address=server.address if running is None else running.address,
+        pid=None if running is None else running.pid,
+        memory_bytes=None if running is None else process.memory_bytes(running.pid),
+        data_bytes=disk_bytes(server.data),
+        since=None if running is None else running.since,
+        problem=problem,
+    )
+
+
+def disk_bytes(folder: Path) -> int | None:
+    """Return what a folder takes on disk, None when it does not exist.
+
+    Allocated blocks, since InfluxDB's series files are sparse; files that vanish meanwhile count 0.
+    """
+    if not folder.is_dir():
+        return None
+    total = 0
+    for path, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(Path(path) / name).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

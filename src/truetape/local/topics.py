@@ -1,0 +1,145 @@
+"""The Kafka topics of design section 3.1, and how they are made. Reads and writes no records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from truetape.errors import ConfigError, TransientError
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+REJECTED = "trades.rejected"
+HEARTBEAT = "truetape.heartbeat"
+CONTROL = "truetape.control"
+
+MAX_RECORD_BYTES = 16_777_216
+"""Largest record a topic of trades takes: a payload beyond every limit must still become a dead
+letter with its bytes, so it has to fit through Kafka."""
+
+_HOUR_MS = 3_600_000
+_HEARTBEAT_HOURS = 6
+_REQUEST_TIMEOUT_MS = 10_000
+_CONNECT_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be; `config` lists only what differs from the broker's defaults."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def topics(settings: Settings) -> tuple[Topic, ...]:
+    """Return the topics the pipeline needs.
+
+    Topics of trades are stamped by the broker (LogAppendTime): Kafka expires records by their
+    stamp, so a replay of 2013 under its own times would be deleted within minutes. The receipt
+    time travels in the header `received_ns`.
+    """
+    kept_ms = str(settings.kafka_retention_h * _HOUR_MS)
+    of_trades = {
+        "retention.ms": kept_ms,
+        "segment.ms": str(24 * _HOUR_MS),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_RECORD_BYTES),
+    }
+    return (
+        Topic(settings.topic, settings.partitions, of_trades),
+        Topic(REJECTED, 1, of_trades),
+        Topic(
+            HEARTBEAT,
+            1,
+            # whole segments expire, so a segment must be much shorter than what is kept
+            {"retention.ms": str(_HEARTBEAT_HOURS * _HOUR_MS), "segment.ms": str(_HOUR_MS)},
+        ),
+        Topic(CONTROL, 1, {"cleanup.policy": "compact", "segment.ms": str(24 * _HOUR_MS)}),
+    )
+
+
+def ensure_topics(bootstrap: str, settings: Settings, report: Callable[[str], None]) -> None:
+    """Create the topics that are missing and set the configuration of the others; repeatable.
+
+    ConfigError when `trades` has another number of partitions than the settings say: adding some
+    would move keys, so the order of a symbol's trades would be lost.
+    """
+    from kafka.errors import KafkaError
+
+    wanted = topics(settings)
+    try:
+        with _admin_client(bootstrap) as admin:
+            there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
+            missing = [topic for topic in wanted if topic.name not in there]
+            if missing:
+                _create(admin, missing)
+                report(f"created topics {', '.join(topic.name for topic in missing)}")
+            _configure(admin, [topic for topic in wanted if topic.name in there], report)
+    except KafkaError as error:
+        kind = TransientError if error.retriable else ConfigError
+        raise kind(f"Kafka at {bootstrap} did not set its topics up: {error!r}") from error
+    for topic in wanted:
+        if there.get(topic.name, topic.partitions) != topic.partitions:
+            raise ConfigError(
+                f"topic {topic.name} has {there[topic.name]} partitions, settings say "
+                f"{topic.partitions}; set TRUETAPE_PARTITIONS={there[topic.name]} or use another "
+                "TRUETAPE_TOPIC"
+            )
+
+
+def metadata_problem(bootstrap: str) -> str | None:
+    """Ask a cluster for its brokers; None when it named at least one, else what is wrong."""
+    from kafka.errors import RetriableError
+
+    try:
+        with _admin_client(bootstrap) as admin:
+            brokers = admin.describe_cluster()["brokers"]
+    except (RetriableError, OSError) as error:
+        return f"no metadata from {bootstrap}: {error!r}"
+    return None if brokers else f"{bootstrap} knows no live broker yet"
+
+
+def _admin_client(bootstrap: str) -> "KafkaAdminClient":
+    from kafka.admin import KafkaAdminClient
+
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap,
+        client_id="truetape-stack",
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        bootstrap_timeout_ms=_CONNECT_TIMEOUT_MS,
+    )
+
+
+def _create(admin: "KafkaAdminClient", missing: list[Topic]) -> None:
+    admin.create_topics(
+        {
+            topic.name: {"num_partitions": topic.partitions, "configs": dict(topic.config)}
+            for topic in missing
+        },
+        timeout_ms=_REQUEST_TIMEOUT_MS,
+        wait_for_metadata=True,
+    )
+
+
+def _configure(
+    admin: "KafkaAdminClient", existing: list[Topic], report: Callable[[str], None]
+) -> None:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    if not existing:
+        return
+    answer = admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in existing],
+        config_filter="all",
+    )["topic"]
+    changed = []
+    for topic in existing:
+        actual = {key: entry["value"] for key, entry in answer[topic.name].items()}
+        drifted = {key: value for key, value in topic.config.items() if actual.get(key) != value}
+        if drifted:
+            changed.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, drifted))
+            report(f"topic {topic.name}: {', '.join(f'{k}={v}' for k, v in drifted.items())}")
+    if changed:
+        admin.alter_configs(changed)

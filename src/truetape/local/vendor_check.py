@@ -1,0 +1,109 @@
+"""Holds what InfluxDB serves against the bars that a vendor published beside its trades."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from truetape import calendars
+from truetape.feeds import contract, files, vendor_bars
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.vendor_bars import VendorBar
+from truetape.market.resolution import Resolution
+from truetape.market.trades import Trade
+from truetape.reconcile.acceptance import Agreement, Print, compare, reason_of
+from truetape.reconcile.recomputed import recomputed
+from truetape.serving.store import BarStore, ServedBar
+from truetape.settings import Settings
+from truetape.venues import venues
+
+_NEARBY_NS = 180_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One file at one resolution beside its vendor."""
+
+    symbol: str
+    file: Path
+    resolution: Resolution
+    agreement: Agreement
+
+
+def checks(
+    settings: Settings, store: BarStore, paths: tuple[Path, ...], feed: str
+) -> Iterator[Check]:
+    """Compare the served bars of each file that has vendor bars beside it; read back
+    from `store`.
+    """
+    for path in paths:
+        for resolution, bars in vendor_bars.beside(path, feed).items():
+            first = next(_trades(path, feed, settings))
+            served = _served(store, first, resolution, bars)
+            covered = (served[0].start_ns, served[-1].start_ns) if served else (0, 0)
+            span = vendor_bars.compared_span(path, feed, covered, resolution.width_ns)
+            carried = _carried(settings, first, resolution, span)
+            agreement = compare(served, bars, span, carried)
+            explained = _explained(agreement, path, feed, resolution, settings)
+            yield Check(first.symbol, path, resolution, explained)
+
+
+def _served(
+    store: BarStore, example: Trade, resolution: Resolution, vendor: list[VendorBar]
+) -> list[ServedBar]:
+    start, end = vendor[0].start_ns, vendor[-1].start_ns + resolution.width_ns
+    return list(store.read(resolution, start, end, venue=example.venue, symbols=[example.symbol]))
+
+
+def _carried(
+    settings: Settings, example: Trade, resolution: Resolution, span: tuple[int, int]
+) -> dict[int, Decimal]:
+    venue = venues()[example.venue]
+    days = (venue.date_of(span[0]), venue.date_of(span[1]))
+    volumes: dict[int, Decimal] = {}
+    for session in calendars.sessions(venue, *days):
+        if session.open_ns is not None:
+            volumes |= recomputed(settings.lake, session).unserved(resolution, example.symbol)
+    return volumes
+
+
+def _explained(
+    agreement: Agreement, path: Path, feed: str, resolution: Resolution, settings: Settings
+) -> Agreement:
+    """Look for the prints behind each difference; reads the file only where there is one."""
+    if not agreement.differences:
+        return agreement
+    starts = {difference.start_ns for difference in agreement.differences}
+    prints = list(_prints(_trades(path, feed, settings), starts))
+    reasons = [
+        replace(item, reason=reason_of(item, _near(prints, item.start_ns), resolution.width_ns))
+        for item in agreement.differences
+    ]
+    return replace(agreement, differences=tuple(reasons))
+
+
+def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[Print]:
+    for trade in trades:
+        if any(abs(trade.event_ns - start) < _NEARBY_NS for start in starts):
+            yield Print(trade.event_ns, trade.size, trade.conditions)
+
+
+def _near(prints: list[Print], start_ns: int) -> list[Print]:
+    return [item for item in prints if abs(item.event_ns - start_ns) < _NEARBY_NS]
+
+
+def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
+    rules, limits = contract.load(feed), Limits.of(settings)
+    for record in files.read(path, rules):
+        context = Context(
+            feed=feed,
+            key=record.key,
+            day=record.day,
+            received_ns=record.received_ns,
+            topic=str(path),
+            partition=0,
+            offset=record.line,
+        )
+        for item in decode(record.payload, rules, context, limits):
+            if isinstance(item, Trade):
+                yield item

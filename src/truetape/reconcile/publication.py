@@ -1,0 +1,225 @@
+"""Publication: make the served bars of one session equal the recomputed ones, and final.
+
+Idempotent and safe to kill at any write. A row is not atomic in InfluxDB, so a row is sealed last:
+unseal what an older publication sealed, write all values, read back and compare, and only when no
+query can still be reading the old values, write `final=true`.
+"""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from truetape import __version__
+from truetape.errors import VerificationError
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.reconcile.diff import Change, Edit, diff_bars, final
+from truetape.reconcile.recomputed import (
+    Publication,
+    RecomputedSession,
+    publications,
+    recomputed,
+    record,
+)
+from truetape.serving.store import BarStore, Digest, ServedBar
+
+SYMBOLS_PER_ROUND = 50
+"""How many symbols are diffed, written and sealed together; bounds the edits held in memory."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to publish, and the words that the ledger keeps about it."""
+
+    session: Session
+    who: str
+    reason: str
+    as_of_ns: int
+    seal_delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The outcome of a publication. `rev` is None when nothing had to be changed."""
+
+    session: Session
+    rev: int | None
+    changes: Mapping[Change, int]
+    bars: int
+
+    @property
+    def edits(self) -> int:
+        """Return how many rows were written."""
+        return sum(self.changes.values())
+
+
+def publish(
+    lake: str,
+    store: BarStore,
+    request: Request,
+    report: Report = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Bring the served bars of a session to what the lake holds, and record the publication.
+
+    VerificationError when the rows read back differ from those written; nothing is sealed then.
+    """
+    session = request.session
+    wanted = recomputed(lake, session)
+    served = _served_digests(store, session)
+    rev = _next_rev(publications(lake, session), served)
+    changes: Counter[Change] = Counter()
+    for symbols in _rounds(served.keys() | set(wanted.symbols)):
+        edits = {
+            resolution: list(diff_bars(_read(store, resolution, session, symbols), bars, rev))
+            for resolution in Resolution
+            for bars in [wanted.bars(resolution, symbols)]
+        }
+        changes.update(edit.change for part in edits.values() for edit in part)
+        if any(edits.values()):
+            _write_round(store, edits, request, sleep)
+        report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
+    bars = sum(1 for resolution in Resolution for _ in wanted.bars(resolution))
+    outcome = Published(session, rev if changes else None, dict(changes), bars)
+    if changes:
+        record(lake, _ledger_row(wanted, request, outcome, rev))
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A row where served and recomputed differ, either side None where it has none."""
+
+    resolution: Resolution
+    served: ServedBar | None
+    recomputed: ServedBar | None
+
+
+def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
+    """Compare what is served with what was recomputed; return the rows compared and those that
+    differ.
+
+    A served row must be final, of the batch layer and equal in every value; a void row matches
+    none.
+    """
+    wanted = recomputed(lake, session)
+    compared, wrong = 0, []
+    for resolution in Resolution:
+        served = {bar.key: bar for bar in _read(store, resolution, session, None)}
+        for bar in wanted.bars(resolution):
+            compared += 1
+            found = served.pop(bar.key, None)
+            if found is None or found != final(bar, found.rev):
+                wrong.append(Mismatch(resolution, found, bar))
+        wrong += [Mismatch(resolution, bar, None) for bar in served.values() if not bar.void]
+    return compared, wrong
+
+
+def _write_round(
+    store: BarStore,
+    edits: Mapping[Resolution, list[Edit]],
+    request: Request,
+    sleep: Callable[[float], None],
+) -> None:
+    """Unseal, write, compare, wait, seal, compare: in this order, for all resolutions at once."""
+    for resolution, part in edits.items():
+        sealed = [edit.before for edit in part if edit.before is not None and edit.before.final]
+        _store(store, resolution, [replace(bar, final=False) for bar in sealed])
+    for resolution, part in edits.items():
+        unsealed = [replace(edit.after, final=False) for edit in part]
+        _store(store, resolution, unsealed)
+        _compare(store, resolution, unsealed, request.session)
+    sleep(request.seal_delay_s)
+    for resolution, part in edits.items():
+        rows = [edit.after for edit in part]
+        _store(store, resolution, rows)
+        _compare(store, resolution, rows, request.session)
+
+
+def _store(store: BarStore, resolution: Resolution, bars: list[ServedBar]) -> None:
+    if not bars:
+        return
+    report = store.write(resolution, bars)
+    if report.rejected:
+        first = report.rejected[0]
+        raise VerificationError(
+            f"{len(report.rejected)} of {report.sent} {resolution.value} bars were refused, "
+            f"first {first.reason}: {first.line}; nothing was sealed"
+        )
+
+
+def _compare(
+    store: BarStore, resolution: Resolution, expected: list[ServedBar], session: Session
+) -> None:
+    if not expected:
+        return
+    symbols = sorted({bar.symbol for bar in expected})
+    found = {bar.key: bar for bar in _read(store, resolution, session, symbols)}
+    wrong = [bar for bar in expected if found.get(bar.key) != bar]
+    if wrong:
+        raise VerificationError(
+            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first wrote "
+            f"{wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
+        )
+
+
+def _read(
+    store: BarStore, resolution: Resolution, session: Session, symbols: list[str] | None
+) -> Iterator[ServedBar]:
+    start, end = session.start_ns, session.end_ns
+    return store.read(resolution, start, end, venue=session.venue, symbols=symbols)
+
+
+def _served_digests(store: BarStore, session: Session) -> dict[str, list[Digest]]:
+    """The digests of whatever is served of a session, by symbol, one for each resolution it has."""
+    found: dict[str, list[Digest]] = {}
+    for resolution in Resolution:
+        digests = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
+        for symbol, digest in digests.items():
+            found.setdefault(symbol, []).append(digest)
+    return found
+
+
+def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(sorted(symbols))
+    while symbols_of_round := list(islice(remaining, SYMBOLS_PER_ROUND)):
+        yield symbols_of_round
+
+
+def _next_rev(past: list[Publication], served: Mapping[str, list[Digest]]) -> int:
+    """One more than any publication recorded, and never below a rev that is served already.
+
+    A publication that was killed has rows but no record: its successor goes on above it.
+    """
+    revs = [publication.rev for publication in past]
+    revs += [digest.rev_max for digests in served.values() for digest in digests]
+    return max(revs, default=0) + 1
+
+
+def _ledger_row(
+    wanted: RecomputedSession, request: Request, outcome: Published, rev: int
+) -> Publication:
+    profile, profile_version = wanted.profile
+    return Publication(
+        venue=request.session.venue,
+        session=request.session.date,
+        rev=rev,
+        as_of_ns=request.as_of_ns,
+        published_ns=time.time_ns(),
+        digest=wanted.digest(),
+        bars=outcome.bars,
+        edits=outcome.edits,
+        voids=outcome.changes.get(Change.VOID, 0),
+        code_version=__version__,
+        profile=profile,
+        profile_version=profile_version,
+        bars_version=wanted.version,
+        run_id=uuid.uuid4().hex,
+        who=request.who,
+        reason=request.reason,
+    )

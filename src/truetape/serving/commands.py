@@ -1,0 +1,184 @@
+"""The serving room's verb: `show`, which prints or plots what users of the bars read."""
+
+import re
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from truetape.batch.commands import INSTANT
+from truetape.errors import TruetapeError
+from truetape.market.resolution import Resolution
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from truetape.serving.store import BarStore, ServedBar
+
+DEFAULT_LAST = 20
+DEFAULT_PLOTTED = 390
+WIDE = 160
+"""Columns of a table that goes into a file or a pipe."""
+MAX_SHOWN = 500_000
+"""Most bars of one `show`: they are held in memory."""
+
+
+@click.command()
+@click.argument("symbol")
+@click.option(
+    "--resolution",
+    type=click.Choice([resolution.value for resolution in Resolution]),
+    default="1m",
+    show_default=True,
+    help="Width of the bars.",
+)
+@click.option("--from", "start_ns", type=INSTANT, help="First instant, like 2026-11-20T14:30:00Z.")
+@click.option("--to", "end_ns", type=INSTANT, help="Instant after the last.")
+@click.option("--venue", help="Only this venue, like XNYS [all that have the symbol].")
+@click.option(
+    "--last",
+    type=click.IntRange(1, MAX_SHOWN),
+    help=f"Only the last N of each venue [all with --from, else {DEFAULT_LAST}].",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="For eyes, spreadsheets or programs.",
+)
+@click.option(
+    "--plot",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE.html]",
+    help="Draw a chart instead, into FILE or SYMBOL-RESOLUTION.html; opens on a desktop.",
+)
+def show(  # noqa: PLR0917 - one parameter an option
+    symbol: str,
+    resolution: str,
+    start_ns: int | None,
+    end_ns: int | None,
+    venue: str | None,
+    last: int | None,
+    style: str,
+    plot: str | None,
+) -> None:
+    """Print or plot the served bars of SYMBOL, the most recent ones unless --from says otherwise.
+
+    Each bar says whether it is provisional (the speed layer's) or final, and which publication
+    (rev) made it. Void bars are those whose trades were all cancelled.
+
+    \b
+      truetape show IBM
+      truetape show IBM --resolution 1d --from 2013-10-01T00:00:00Z --format csv
+      truetape show BTC/USD --venue KRAKEN --plot btc.html
+    """
+    from truetape.serving.store import open_store
+
+    settings = Settings.from_env()
+    width = Resolution(resolution)
+    count = last or (DEFAULT_LAST if plot is None else DEFAULT_PLOTTED)
+    store = open_store(settings)
+    try:
+        if start_ns is None:
+            bars = store.tail(width, symbol, count, venue=venue, end_ns=end_ns)
+        else:
+            bars = _window(store, width, symbol, venue, (start_ns, end_ns), last=last)
+        if not bars:
+            raise TruetapeError(_nothing(store, settings, width, symbol, venue))
+    finally:
+        store.close()
+    if plot is None:
+        _print(bars, style, f"{symbol} {resolution}, times in UTC")
+    else:
+        _plot(bars, symbol, resolution, plot)
+
+
+def _window(
+    store: "BarStore",
+    resolution: Resolution,
+    symbol: str,
+    venue: str | None,
+    window: tuple[int, int | None],
+    *,
+    last: int | None,
+) -> "list[ServedBar]":
+    """Read a window, at most `MAX_SHOWN` bars, and of each venue only the last ones if asked."""
+    start, end = window
+    bars: list[ServedBar] = []
+    stop = 2**63 - 1 if end is None else end
+    for bar in store.read(resolution, start, stop, venue=venue, symbols=[symbol]):
+        if len(bars) == MAX_SHOWN:
+            raise TruetapeError(
+                f"more than {MAX_SHOWN:,} bars of {symbol} are in this window; "
+                "narrow --from and --to"
+            )
+        bars.append(bar)
+    if last is None:
+        return bars
+    venues = sorted({bar.venue for bar in bars})
+    return [bar for one in venues for bar in [row for row in bars if row.venue == one][-last:]]
+
+
+def _nothing(
+    store: "BarStore", settings: Settings, resolution: Resolution, symbol: str, venue: str | None
+) -> str:
+    """Say what was looked for, and what there is of the symbol instead."""
+    from truetape.serving.table import utc
+
+    place = f" on {venue}" if venue else ""
+    asked = f"no {resolution.value} bars of {symbol}{place} in that window"
+    there = [
+        f"{other.value} on {bar.venue} up to {utc(bar.start_ns)}"
+        for other in Resolution
+        for bar in store.tail(other, symbol, 1)
+    ]
+    if there:
+        return f"{asked}; there are {', '.join(there)}"
+    other_set = "live" if settings.bucket_set == "history" else "history"
+    return (
+        f"{asked}, nor any other of {symbol} in the {settings.bucket_set} buckets; is the symbol "
+        f"right, or are the bars in the others (TRUETAPE_BUCKET_SET={other_set})?"
+    )
+
+
+def _print(bars: "Sequence[ServedBar]", style: str, title: str) -> None:
+    from truetape.serving.table import csv_lines, json_lines, table
+
+    if style == "table":
+        from rich.console import Console
+
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=WIDE)
+        console.print(table(bars, title))
+        return
+    for line in csv_lines(bars) if style == "csv" else json_lines(bars):
+        click.echo(line)
+
+
+def _plot(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: str) -> None:
+    from truetape.serving.chart import write_chart
+
+    venues = sorted({bar.venue for bar in bars})
+    if len(venues) > 1:
+        raise click.UsageError(f"{symbol} has bars on {', '.join(venues)}; choose one with --venue")
+    if file and not file.endswith(".html"):
+        raise click.UsageError(f"--plot {file!r}: a chart is a page, so give a name like bars.html")
+    path = Path(file or f"{re.sub(r'[^A-Za-z0-9.-]', '_', symbol)}-{resolution}.html")
+    write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
+    click.echo(f"{len(bars):,} bars in {path}")
+    if sys.stdout.isatty() and _has_desktop():
+        webbrowser.open(path.absolute().as_uri())
+
+
+def _has_desktop() -> bool:
+    """Say whether a page would open in a window, not in this terminal."""
+    try:
+        return type(webbrowser.get()) is not webbrowser.GenericBrowser
+    except webbrowser.Error:
+        return False

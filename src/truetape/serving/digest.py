@@ -1,0 +1,68 @@
+"""Digests: what the bars of a symbol add up to, the same whether InfluxDB or Python adds.
+
+Float sums depend on the order of adding, and InfluxDB adds shard by shard. So the numbers of a row
+are first folded into one small whole number, by IEEE operations that both sides round alike, and
+whole numbers below 2^53 add up exactly in any order. The fold weighs each field and the bar's
+place, so swaps do not cancel.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+from truetape.serving.store import Digest, ServedBar
+
+SCALE = 1_073_741_824.0
+"""2^30: steps of a billionth decide, the last decimal that a price or a size may have."""
+MODULUS = 67_108_859.0
+"""The largest prime below 2^26: 67 million rows add up before a sum reaches 2^53."""
+WEIGHTS = {"open": 3.0, "high": 5.0, "low": 7.0, "close": 11.0, "vwap": 13.0}
+
+_PRICES = "(" + "+".join(f"{field}*{weight}" for field, weight in WEIGHTS.items()) + ")"
+FINGERPRINT_SQL = "+".join(
+    f"floor(({term}*(seq+1)*{SCALE}) % {MODULUS})" for term in (_PRICES, "volume")
+)
+"""The fold of one row in InfluxQL; `fingerprint` is the same in Python, operation by operation."""
+
+
+def digests_of(bars: Iterable[ServedBar]) -> dict[str, Digest]:
+    """Return the digest of each symbol; give the bars of one venue and one window."""
+    groups: dict[str, list[ServedBar]] = defaultdict(list)
+    for bar in bars:
+        groups[bar.symbol].append(bar)
+    return {symbol: digest_of(rows) for symbol, rows in groups.items()}
+
+
+def digest_of(bars: Iterable[ServedBar]) -> Digest:
+    """Add up the bars of one symbol, in any order; there must be at least one."""
+    rows = list(bars)
+    return Digest(
+        bars=len(rows),
+        trades=sum(bar.trades for bar in rows),
+        seq=sum(bar.seq for bar in rows),
+        rev_sum=sum(bar.rev for bar in rows),
+        rev_max=max(bar.rev for bar in rows),
+        final=sum(bar.final for bar in rows),
+        void=sum(bar.void for bar in rows),
+        batch=sum(bar.layer == "batch" for bar in rows),
+        fingerprint=sum(fingerprint(bar) for bar in rows),
+    )
+
+
+def fingerprint(bar: ServedBar) -> int:
+    """Fold the floats of a bar into a whole number, exactly as `FINGERPRINT_SQL` does.
+
+    Numbers so large that the fold overflows count as 0.
+    """
+    prices = (
+        bar.open * WEIGHTS["open"]
+        + bar.high * WEIGHTS["high"]
+        + bar.low * WEIGHTS["low"]
+        + bar.close * WEIGHTS["close"]
+        + bar.vwap * WEIGHTS["vwap"]
+    )
+    place = float(bar.seq + 1)
+    terms = (prices * place * SCALE, bar.volume * place * SCALE)
+    if not all(math.isfinite(term) for term in terms):
+        return 0
+    return sum(math.floor(math.fmod(term, MODULUS)) for term in terms)

@@ -1,0 +1,314 @@
+"""The bar store in one SQLite file, for a machine without InfluxDB and for simulation.
+
+Takes and refuses the same rows as InfluxDB does, by the same encoder; unlike there, a row is
+atomic.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from truetape.errors import ConfigError, TransientError
+from truetape.market.resolution import Resolution
+from truetape.serving import lines
+from truetape.serving.buckets import Bucket, Buckets, check_retention
+from truetape.serving.digest import digests_of
+from truetape.serving.schema import BAR, PIPELINE
+from truetape.serving.store import (
+    DeadLine,
+    Digest,
+    IndicatorRow,
+    Point,
+    Row,
+    Rows,
+    ServedBar,
+    Traffic,
+    WriteReport,
+)
+
+PAGE_ROWS = 10_000
+BUSY_TIMEOUT_S = 10.0
+VERSION = 1
+
+_SCHEMA = f"""
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS bar (
+    bucket TEXT, symbol TEXT, venue TEXT, start_ns INTEGER,
+    open REAL, high REAL, low REAL, close REAL, volume REAL, vwap REAL,
+    trades INTEGER, rev INTEGER, seq INTEGER, layer TEXT, final INTEGER, void INTEGER,
+    PRIMARY KEY (bucket, symbol, venue, start_ns)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indicator (
+    bucket TEXT, symbol TEXT, venue TEXT, start_ns INTEGER, value TEXT, rev INTEGER, void INTEGER,
+    PRIMARY KEY (bucket, symbol, venue, start_ns)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS point (
+    bucket TEXT, measurement TEXT, tags TEXT, start_ns INTEGER, value TEXT,
+    PRIMARY KEY (bucket, measurement, tags, start_ns)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+
+
+class EmbeddedStore:
+    """A `BarStore` on one SQLite file; several processes may have it open."""
+
+    def __init__(
+        self, path: Path, buckets: Buckets, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._path = path
+        self._buckets = buckets
+        self._now_ns = now_ns
+        self._traffic = Traffic()
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        with self._explained():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version not in (0, VERSION):
+                raise ConfigError(
+                    f"{path} has format {version} of another version of truetape, this one "
+                    f"writes {VERSION}; move it away and publish again"
+                )
+            self._db.executescript(_SCHEMA)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Return what was written and read; a request is one statement or transaction."""
+        return self._traffic
+
+    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
+        """Store bars; see `BarStore.write`."""
+        bucket, rows = self._buckets.bars[resolution], list(bars)
+        self._check(bucket, [row.start_ns for row in rows])
+        insert = f"INSERT OR REPLACE INTO bar VALUES ({', '.join('?' * 16)})"  # noqa: S608 - only question marks
+
+        def values(row: ServedBar) -> tuple[object, ...]:
+            fields = (getattr(row, name) for name in BAR.fields)
+            return bucket.name, row.symbol, row.venue, row.start_ns, *fields
+
+        return self._write(insert, rows, lines.bar, values)
+
+    def read(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> Iterator[ServedBar]:
+        """Yield bars; see `BarStore.read`."""
+        bucket = self._buckets.bars[resolution]
+        for row in self._pages("bar", bucket, Rows(start_ns, end_ns, venue, symbols)):
+            yield _bar(row)
+
+    def tail(
+        self,
+        resolution: Resolution,
+        symbol: str,
+        count: int,
+        *,
+        venue: str | None = None,
+        end_ns: int | None = None,
+    ) -> list[ServedBar]:
+        """Return the last bars of a symbol; see `BarStore.tail`."""
+        key: list[object] = [self._buckets.bars[resolution].name, symbol]
+        end = lines.TIMES.stop if end_ns is None else end_ns
+        query = "SELECT DISTINCT venue FROM bar WHERE bucket = ? AND symbol = ? ORDER BY venue"
+        venues = [venue] if venue else [row[0] for row in self._rows(query, key)]
+        newest_first = (
+            "SELECT * FROM bar WHERE bucket = ? AND symbol = ? AND venue = ? AND start_ns < ? "
+            "ORDER BY start_ns DESC LIMIT ?"
+        )
+        bars: list[ServedBar] = []
+        for one in venues:
+            bars += [_bar(row) for row in self._served(newest_first, [*key, one, end, count])][::-1]
+        return bars
+
+    def digests(
+        self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
+    ) -> dict[str, Digest]:
+        """Return digests; see `BarStore.digests`."""
+        return digests_of(self.read(resolution, start_ns, end_ns, venue=venue))
+
+    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+        """Store indicator rows; see `BarStore.write_indicators`."""
+        bucket, wanted = self._buckets.bars[resolution], list(rows)
+        self._check(bucket, [row.start_ns for row in wanted])
+
+        def values(row: IndicatorRow) -> tuple[object, ...]:
+            numbers = {name: float(value) for name, value in row.values.items()}
+            key = (bucket.name, row.symbol, row.venue, row.start_ns)
+            return *key, json.dumps(numbers), row.rev, row.void
+
+        insert = "INSERT OR REPLACE INTO indicator VALUES (?, ?, ?, ?, ?, ?, ?)"
+        return self._write(insert, wanted, lines.indicator, values)
+
+    def read_indicators(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> Iterator[IndicatorRow]:
+        """Yield indicator rows; see `BarStore.read_indicators`."""
+        bucket = self._buckets.bars[resolution]
+        for row in self._pages("indicator", bucket, Rows(start_ns, end_ns, venue, symbols)):
+            yield IndicatorRow(row[1], row[2], row[3], json.loads(row[4]), row[5], bool(row[6]))
+
+    def write_points(self, points: Iterable[Point]) -> WriteReport:
+        """Store points; see `BarStore.write_points`."""
+        bucket, rows = self._buckets.pipeline, list(points)
+        self._check(bucket, [row.time_ns for row in rows])
+
+        def values(row: Point) -> tuple[object, ...]:
+            shape = PIPELINE[row.measurement]
+            tags = json.dumps([row.tags[name] for name in shape.tags])
+            fields = {
+                name: float(row.fields[name]) if kind == "float" else row.fields[name]
+                for name, kind in shape.fields.items()
+            }
+            return bucket.name, row.measurement, tags, row.time_ns, json.dumps(fields)
+
+        insert = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?)"
+        return self._write(insert, rows, lines.point, values)
+
+    def read_points(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
+        """Yield points; see `BarStore.read_points`."""
+        names = PIPELINE[measurement].tags
+        window: list[object] = [self._buckets.pipeline.name, measurement, start_ns, end_ns]
+        where = "FROM point WHERE bucket = ? AND measurement = ? AND start_ns >= ? AND start_ns < ?"
+        series = [row[0] for row in self._rows(f"SELECT DISTINCT tags {where}", window)]
+        page = f"SELECT start_ns, value {where} AND tags = ? ORDER BY start_ns LIMIT {PAGE_ROWS}"
+        for tags in sorted(series, key=json.loads):
+            named = dict(zip(names, json.loads(tags), strict=True))
+            first = start_ns
+            while rows := self._served(page, [*window[:2], first, end_ns, tags]):
+                for time_ns, fields in rows:
+                    yield Point(measurement, named, time_ns, json.loads(fields))
+                first = rows[-1][0] + 1
+
+    def ensure_buckets(self) -> list[str]:
+        """Remove what is older than its bucket keeps, as InfluxDB does by itself."""
+        changes = []
+        for bucket in self._buckets.all:
+            oldest = bucket.oldest_ns(self._now_ns())
+            for table in ("bar", "indicator", "point"):
+                remove = f"DELETE FROM {table} WHERE bucket = ? AND start_ns < ?"  # noqa: S608 - three fixed names
+                if oldest is None:
+                    continue
+                with self._transaction() as db:
+                    gone = db.execute(remove, (bucket.name, oldest)).rowcount
+                if gone:
+                    changes.append(f"removed {gone} expired rows of {bucket.name}")
+        return changes
+
+    def ping(self) -> float:
+        """Write a canary and read it back."""
+        started, now = time.monotonic(), self._now_ns()
+        point = Point("canary", {"writer": "ping"}, now, {"nonce": now})
+        self.write_points([point])
+        if list(self.read_points("canary", now, now + 1)) != [point]:
+            raise TransientError(f"{self._path} took a canary and lost it; check the disk")
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _check(self, bucket: Bucket, times: list[int]) -> None:
+        check_retention(self._buckets, bucket, times, self._now_ns())
+
+    def _write(
+        self,
+        insert: str,
+        rows: Sequence[Row],
+        encode: Callable[[Row], str | DeadLine],
+        values: Callable[[Row], tuple[Any, ...]],
+    ) -> WriteReport:
+        texts = [(encode(row), row) for row in rows]
+        good = [values(row) for text, row in texts if isinstance(text, str)]
+        dead = tuple(text for text, _ in texts if isinstance(text, DeadLine))
+        if good:
+            with self._transaction() as db:
+                db.executemany(insert, good)
+            self._traffic = replace(
+                self._traffic,
+                requests=self._traffic.requests + 1,
+                rows_written=self._traffic.rows_written + len(good),
+            )
+        return WriteReport(len(rows), len(good), dead)
+
+    def _pages(
+        self,
+        table: str,
+        bucket: Bucket,
+        rows: Rows,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows in key order, a page at a time, each after the last key of the one before."""
+        where = "bucket = ? AND start_ns >= ? AND start_ns < ?"
+        window: list[object] = [bucket.name, rows.start_ns, rows.end_ns]
+        if rows.venue is not None:
+            where += " AND venue = ?"
+            window = [*window, rows.venue]
+        if rows.symbols is not None:
+            where += " AND symbol IN (SELECT value FROM json_each(?))"
+            window = [*window, json.dumps(list(rows.symbols))]
+        where += " AND (symbol, venue, start_ns) > (?, ?, ?)"
+        order = f"ORDER BY symbol, venue, start_ns LIMIT {PAGE_ROWS}"
+        query = f"SELECT * FROM {table} WHERE {where} {order}"  # noqa: S608 - fixed names only
+        after: list[object] = ["", "", 0]
+        while page := self._served(query, [*window, *after]):
+            yield from page
+            after = list(page[-1][1:4])
+
+    def _served(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Run a query whose rows the caller serves, and count them."""
+        rows = self._rows(query, values)
+        self._traffic = replace(self._traffic, rows_read=self._traffic.rows_read + len(rows))
+        return rows
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        with self._explained(), self._lock:
+            rows = self._db.execute(query, values).fetchall()
+        self._traffic = replace(self._traffic, requests=self._traffic.requests + 1)
+        return rows
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the only write transaction; all of it lands or none."""
+        with self._explained(), self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except sqlite3.Error:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"{self._path}: {error}; run this again") from error
+        except sqlite3.DatabaseError as error:
+            raise ConfigError(
+                f"{self._path}: {error}; move the file away and publish again"
+            ) from error
+
+
+def _bar(row: tuple[Any, ...]) -> ServedBar:
+    return ServedBar(*row[1:-2], final=bool(row[-2]), void=bool(row[-1]))  # type: ignore[misc]

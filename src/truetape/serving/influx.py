@@ -1,0 +1,395 @@
+"""The bar store on InfluxDB 2: writes by line protocol, reads by InfluxQL.
+
+Keeps no state between calls except its connections and counters; decides nothing about finality.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+from urllib.parse import urlencode
+
+from truetape.errors import ConfigError, TransientError
+from truetape.market.resolution import Resolution
+from truetape.serving import influxql, lines
+from truetape.serving.buckets import Bucket, Buckets, check_retention
+from truetape.serving.digest import FINGERPRINT_SQL
+from truetape.serving.influxql import FIRST_FIELD, MAX_SYMBOLS_PER_QUERY, Select
+from truetape.serving.schema import BAR, INDICATOR, PIPELINE, TEXT, Measurement
+from truetape.serving.server import Server
+from truetape.serving.store import (
+    DeadLine,
+    Digest,
+    FieldValue,
+    IndicatorRow,
+    Point,
+    Row,
+    Rows,
+    ServedBar,
+    Traffic,
+    WriteReport,
+)
+from truetape.serving.writer import LineWriter
+from truetape.settings import Secret, Settings
+
+
+class InfluxStore:
+    """A `BarStore` on one InfluxDB server and one set of buckets."""
+
+    def __init__(
+        self,
+        server: Server,
+        buckets: Buckets,
+        *,
+        max_batch_lines: int = 5_000,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._server = server
+        self._buckets = buckets
+        self._max_batch_lines = max_batch_lines
+        self._now_ns = now_ns
+
+    @classmethod
+    def from_settings(cls, settings: Settings, buckets: Buckets) -> Self:
+        """Build the store of `settings`; ConfigError when there is no token. Contacts no server."""
+        server = Server(
+            settings.influx_url,
+            settings.influx_org,
+            _token(settings),
+            timeout_s=settings.write_timeout_s,
+            attempts=settings.write_attempts,
+        )
+        return cls(server, buckets, max_batch_lines=settings.max_batch_lines)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Return what this store has sent and received since it was opened."""
+        return self._server.traffic
+
+    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
+        """Store bars; see `BarStore.write`."""
+        bucket, rows = self._buckets.bars[resolution], list(bars)
+        check_retention(self._buckets, bucket, (row.start_ns for row in rows), self._now_ns())
+
+        def stored(some: Sequence[ServedBar]) -> set[str]:
+            return _texts(lines.bar, self._bars(_around(bucket, BAR, some)))
+
+        return self._writer(bucket, lines.bar, stored).write(rows)
+
+    def read(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> Iterator[ServedBar]:
+        """Yield bars; see `BarStore.read`."""
+        bucket = self._buckets.bars[resolution]
+        return self._bars(*_selects(bucket, BAR, Rows(start_ns, end_ns, venue, symbols)))
+
+    def tail(
+        self,
+        resolution: Resolution,
+        symbol: str,
+        count: int,
+        *,
+        venue: str | None = None,
+        end_ns: int | None = None,
+    ) -> list[ServedBar]:
+        """Return the last bars of a symbol; see `BarStore.tail`."""
+        bucket = self._buckets.bars[resolution]
+        end = lines.TIMES.stop if end_ns is None else end_ns
+        select = _select(bucket, BAR, Rows(lines.TIMES.start, end, venue, [symbol]))
+        bars: list[ServedBar] = []
+        for tags, start in influxql.last_starts(self._server, select, count).items():
+            where = {"symbol": [symbol], "venue": [tags[1]]}
+            bars += list(self._bars(replace(select, start_ns=start, where=where)))[-count:]
+        return bars
+
+    def digests(
+        self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
+    ) -> dict[str, Digest]:
+        """Return digests, added up by the server in one query; see `BarStore.digests`."""
+        bucket = self._buckets.bars[resolution]
+        select = _select(bucket, BAR, Rows(start_ns, end_ns, venue))
+        answers = influxql.ask(self._server, bucket.name, _digest_statements(select))
+        sums, final, void, batch, fingerprints = (
+            {one["tags"]["symbol"]: one["values"][0][1:] for one in series} for series in answers
+        )
+        return {
+            symbol: Digest(
+                bars=int(numbers[0]),
+                trades=int(numbers[1]),
+                seq=int(numbers[2]),
+                rev_sum=int(numbers[3]),
+                rev_max=int(numbers[4]),
+                final=int(final.get(symbol, [0])[0]),
+                void=int(void.get(symbol, [0])[0]),
+                batch=int(batch.get(symbol, [0])[0]),
+                fingerprint=int(fingerprints[symbol][0] or 0),
+            )
+            for symbol, numbers in sorted(sums.items())
+        }
+
+    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+        """Store indicator rows; see `BarStore.write_indicators`.
+
+        InfluxDB keeps a field that a new row lacks, so a row that loses one is deleted before it is
+        rewritten.
+        """
+        bucket, wanted = self._buckets.bars[resolution], list(rows)
+        check_retention(self._buckets, bucket, (row.start_ns for row in wanted), self._now_ns())
+        self._delete_losers(bucket, wanted)
+
+        def stored(some: Sequence[IndicatorRow]) -> set[str]:
+            return _texts(lines.indicator, self._indicators(_around(bucket, INDICATOR, some)))
+
+        return self._writer(bucket, lines.indicator, stored).write(wanted)
+
+    def read_indicators(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> Iterator[IndicatorRow]:
+        """Yield indicator rows; see `BarStore.read_indicators`."""
+        bucket = self._buckets.bars[resolution]
+        return self._indicators(
+            *_selects(bucket, INDICATOR, Rows(start_ns, end_ns, venue, symbols))
+        )
+
+    def write_points(self, points: Iterable[Point]) -> WriteReport:
+        """Store points; see `BarStore.write_points`."""
+        bucket, rows = self._buckets.pipeline, list(points)
+        check_retention(self._buckets, bucket, (row.time_ns for row in rows), self._now_ns())
+
+        def stored(some: Sequence[Point]) -> set[str]:
+            first, last = _span([row.time_ns for row in some])
+            names = {row.measurement for row in some}
+            found = (point for name in names for point in self.read_points(name, first, last))
+            return _texts(lines.point, found)
+
+        return self._writer(bucket, lines.point, stored).write(rows)
+
+    def read_points(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
+        """Yield points; see `BarStore.read_points`."""
+        shape = PIPELINE[measurement]
+        select = _select(self._buckets.pipeline, shape, Rows(start_ns, end_ns))
+        for tags, rows in influxql.read(self._server, select):
+            for row in rows:
+                fields = _typed(shape.fields, row)
+                yield Point(
+                    measurement, dict(zip(shape.tags, tags, strict=True)), int(row[2]), fields
+                )
+
+    def ensure_buckets(self) -> list[str]:
+        """Create missing buckets, bring the others to their declaration; return what was done."""
+        found = self._server.ask_json("GET", "/api/v2/orgs?" + urlencode({"org": self._server.org}))
+        org_id = found["orgs"][0]["id"]
+        changes = (self._ensure(bucket, org_id) for bucket in self._buckets.all)
+        return [change for change in changes if change]
+
+    def ping(self) -> float:
+        """Write a canary and read it back; `/health` says OK even when neither works."""
+        started = time.monotonic()
+        nonce, now = secrets.randbelow(2**62), self._now_ns()
+        report = self.write_points([Point("canary", {"writer": "ping"}, now, {"nonce": nonce})])
+        found = [point.fields["nonce"] for point in self.read_points("canary", now, now + 1)]
+        if report.rejected or found != [nonce]:
+            raise TransientError(
+                f"InfluxDB at {self._server.url} took a canary and lost it: {report}"
+            )
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def _writer(
+        self,
+        bucket: Bucket,
+        encode: Callable[[Row], str | DeadLine],
+        stored: Callable[[Sequence[Row]], set[str]],
+    ) -> LineWriter[Row]:
+        return LineWriter(self._server, bucket.name, self._max_batch_lines, encode, stored)
+
+    def _bars(self, *selects: Select) -> Iterator[ServedBar]:
+        for select in selects:
+            for (symbol, venue), rows in influxql.read(self._server, select):
+                for row in rows:
+                    yield _bar(symbol, venue, row)
+
+    def _indicators(self, *selects: Select) -> Iterator[IndicatorRow]:
+        for select in selects:
+            for (symbol, venue), rows in influxql.read(self._server, select):
+                for row in rows:
+                    yield _indicator(symbol, venue, row)
+
+    def _delete_losers(self, bucket: Bucket, wanted: Sequence[IndicatorRow]) -> None:
+        """Delete the stored rows of which `wanted` has fewer values."""
+        latest = {row.key: row for row in wanted if isinstance(lines.indicator(row), str)}
+        if not latest:
+            return
+        around = _around(bucket, INDICATOR, list(latest.values()))
+        losers = [
+            replace(
+                around,
+                start_ns=old.start_ns,
+                end_ns=old.start_ns + 1,
+                where={"symbol": [old.symbol], "venue": [old.venue]},
+            )
+            for old in self._indicators(around)
+            if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
+        ]
+        influxql.delete(self._server, bucket.name, losers)
+
+    def _ensure(self, bucket: Bucket, org_id: str) -> str | None:
+        rule = {
+            "type": "expire",
+            "everySeconds": bucket.retention_s or 0,
+            "shardGroupDurationSeconds": bucket.shard_s,
+        }
+        query = urlencode({"name": bucket.name, "orgID": org_id})
+        found = self._server.ask_json("GET", f"/api/v2/buckets?{query}", accepted={404})
+        if "buckets" not in found:
+            wanted = {"orgID": org_id, "name": bucket.name, "retentionRules": [rule]}
+            created = self._server.ask_json("POST", "/api/v2/buckets", wanted, accepted={422})
+            # 422: another process created it in between, from the same declaration
+            return f"created {bucket.name}" if "id" in created else None
+        (existing,) = found["buckets"]
+        rules = existing["retentionRules"]
+        if rules and all(rules[0].get(key) == rule[key] for key in rule):
+            return None
+        path = f"/api/v2/buckets/{existing['id']}"
+        self._server.ask_json("PATCH", path, {"retentionRules": [rule]})
+        return f"changed {bucket.name} from {rules} to {[rule]}"
+
+
+def _digest_statements(select: Select) -> str:
+    """Return the five statements of a digest: sums, three counts of flags, fingerprint."""
+    source = f"FROM bar WHERE {influxql.conditions(select)}"
+    flags = ("final = true", "void = true", "layer = 'batch'")
+    fold = f"SELECT {FINGERPRINT_SQL} AS x {source} GROUP BY symbol"
+    statements = [
+        f"SELECT count(final), sum(trades), sum(seq), sum(rev), max(rev) {source}",
+        *(f"SELECT count(final) {source} AND {flag}" for flag in flags),
+        f"SELECT sum(x) FROM ({fold})",  # noqa: S608 - the quoted texts of `fold`
+    ]
+    return "; ".join(f"{statement} GROUP BY symbol" for statement in statements)
+
+
+def _bar(symbol: str, venue: str, row: influxql.Row) -> ServedBar:
+    opened, high, low, close, volume, vwap, trades, rev, seq, layer, final, void = row[3:15]
+    return ServedBar(
+        symbol,
+        venue,
+        int(row[2]),
+        float(opened),
+        float(high),
+        float(low),
+        float(close),
+        float(volume),
+        float(vwap),
+        int(trades),
+        int(rev),
+        int(seq),
+        "batch" if layer == "batch" else "speed",
+        final == "true",
+        void == "true",
+    )
+
+
+def _indicator(symbol: str, venue: str, row: influxql.Row) -> IndicatorRow:
+    named = zip(INDICATOR.optional, row[FIRST_FIELD + 2 :], strict=False)
+    values = {name: float(value) for name, value in named if value}
+    return IndicatorRow(symbol, venue, int(row[2]), values, int(row[3]), row[4] == "true")
+
+
+def _select(
+    bucket: Bucket,
+    measurement: Measurement,
+    rows: Rows,
+) -> Select:
+    where: dict[str, Sequence[str]] = {}
+    if rows.venue is not None:
+        where["venue"] = (rows.venue,)
+    if rows.symbols is not None:
+        where["symbol"] = rows.symbols
+    return Select(
+        bucket=bucket.name,
+        measurement=measurement.name,
+        tags=measurement.tags,
+        fields=(*measurement.fields, *measurement.optional),
+        required=tuple(name for name, kind in measurement.fields.items() if kind != TEXT),
+        start_ns=max(rows.start_ns, lines.TIMES.start),
+        end_ns=min(rows.end_ns, lines.TIMES.stop),
+        where=where,
+    )
+
+
+def _selects(
+    bucket: Bucket,
+    measurement: Measurement,
+    rows: Rows,
+) -> Iterator[Select]:
+    """Split a long list of symbols over selects, in order; an empty list asks for nothing."""
+    if rows.symbols is None:
+        yield _select(bucket, measurement, rows)
+        return
+    ordered = sorted(set(rows.symbols))
+    for first in range(0, len(ordered), MAX_SYMBOLS_PER_QUERY):
+        some = ordered[first : first + MAX_SYMBOLS_PER_QUERY]
+        yield _select(bucket, measurement, replace(rows, symbols=some))
+
+
+def _around(
+    bucket: Bucket, measurement: Measurement, rows: Sequence[ServedBar] | Sequence[IndicatorRow]
+) -> Select:
+    """Select the window that holds these rows, and their symbols where those are few."""
+    first, end = _span([row.start_ns for row in rows])
+    symbols = sorted({row.symbol for row in rows})
+    few = symbols if len(symbols) <= MAX_SYMBOLS_PER_QUERY else None
+    return _select(bucket, measurement, Rows(first, end, symbols=few))
+
+
+def _span(times: Sequence[int]) -> tuple[int, int]:
+    return min(times), max(times) + 1
+
+
+def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:
+    return {text for text in map(encode, rows) if isinstance(text, str)}
+
+
+def _typed(fields: Mapping[str, str], row: influxql.Row) -> dict[str, FieldValue]:
+    return {
+        name: _FROM_TEXT[kind](text)
+        for (name, kind), text in zip(fields.items(), row[FIRST_FIELD:], strict=False)
+    }
+
+
+_FROM_TEXT: Mapping[str, Callable[[str], FieldValue]] = {
+    "float": float,
+    "int": int,
+    "bool": "true".__eq__,
+    "text": str,
+}
+
+
+def _token(settings: Settings) -> Secret:
+    path = settings.influx_token_file
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"no InfluxDB token: {path} cannot be read ({error.strerror}); run truetape stack up, "
+            "set TRUETAPE_INFLUX_TOKEN_FILE, or set TRUETAPE_STORE=embedded to do without InfluxDB"
+        ) from error
+    if not token:
+        raise ConfigError(f"no InfluxDB token: {path} is empty; write the token into it")
+    return Secret(token)

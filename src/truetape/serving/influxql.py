@@ -1,0 +1,227 @@
+"""InfluxQL: the queries of serving as text, and their answers as rows. Knows no bars.
+
+InfluxQL and not Flux: 2 to 4 times faster on these reads, and it survives into other InfluxDB
+versions. Rows travel as CSV, twice as fast as JSON and exact. In CSV an error inside a 200 answer
+is an empty text, so each page is held against its count, which travels as JSON.
+"""
+
+import csv
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Any
+from urllib.parse import urlencode
+
+from truetape.errors import ConfigError, TransientError, VerificationError
+from truetape.serving.server import Server
+
+MAX_SYMBOLS_PER_QUERY = 500
+MAX_STATEMENTS = 100
+MAX_PAGE_ROWS = 50_000
+"""Most rows of one answer: about 6 MB of CSV."""
+REREAD_PAUSE_S = 0.05
+"""A row that is being written is whole well within this time; the read is repeated after it."""
+
+Tags = tuple[str, ...]
+Row = list[str]
+"""name, tags, time, then the fields of the select, then its tags; "" where a field is absent."""
+FIRST_FIELD = 3
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Which rows: of one measurement, in `[start_ns, end_ns)`, with any of these values of a tag.
+
+    `required` are fields that every whole row has and that are never empty text; the first of
+    them is what is counted.
+    """
+
+    bucket: str
+    measurement: str
+    tags: tuple[str, ...]
+    fields: tuple[str, ...]
+    required: tuple[str, ...]
+    start_ns: int
+    end_ns: int
+    where: Mapping[str, Sequence[str]]
+
+
+def ask(server: Server, bucket: str, statements: str) -> list[list[dict[str, Any]]]:
+    """Run statements and return the series of each, as InfluxDB's JSON has them."""
+    body = json.loads(_post(server, bucket, statements, "application/json"))
+    results: list[dict[str, Any]] = body.get("results", [])  # none for DELETE
+    for result in results:
+        if "error" in result:
+            raise _failed(server, bucket, str(result["error"]))
+    return [result.get("series", []) for result in results]
+
+
+def count(server: Server, select: Select) -> dict[Tags, int]:
+    """Return how many rows each series has, in order of its tags."""
+    statement = f"SELECT count({_name(select.required[0])}) {_from(select)} {_group(select.tags)}"
+    (series,) = ask(server, select.bucket, statement)
+    counts = {
+        tuple(one["tags"][tag] for tag in select.tags): int(one["values"][0][1]) for one in series
+    }
+    return dict(sorted(counts.items()))
+
+
+def read(server: Server, select: Select) -> Iterator[tuple[Tags, list[Row]]]:
+    """Yield rows by series in order of tags, then time; a long series comes in several parts.
+
+    Needs memory for one page. A row that is half written is read again; VerificationError when it
+    stays so.
+    """
+    page: dict[Tags, int] = {}
+    for tags, rows in count(server, select).items():
+        if page and sum(page.values()) + rows > MAX_PAGE_ROWS:
+            yield from _page(server, select, page)
+            page = {}
+        if rows > MAX_PAGE_ROWS:
+            yield from _long_series(server, select, tags)
+        else:
+            page[tags] = rows
+    if page:
+        yield from _page(server, select, page)
+
+
+def last_starts(server: Server, select: Select, rows: int) -> dict[Tags, int]:
+    """Return for each series the time of its `rows`-th row from the end, or of its first."""
+    statement = (
+        f"SELECT {_name(select.required[0])} {_from(select)} {_group(select.tags)} "
+        f"ORDER BY time DESC LIMIT {rows}"
+    )
+    (series,) = ask(server, select.bucket, statement)
+    starts = {
+        tuple(one["tags"][tag] for tag in select.tags): int(one["values"][-1][0]) for one in series
+    }
+    return dict(sorted(starts.items()))
+
+
+def delete(server: Server, bucket: str, selects: Sequence[Select]) -> None:
+    """Delete rows. InfluxDB ignores it silently where the token may only write."""
+    for first in range(0, len(selects), MAX_STATEMENTS):
+        some = selects[first : first + MAX_STATEMENTS]
+        ask(server, bucket, "; ".join(f"DELETE {_from(select)}" for select in some))
+
+
+def conditions(select: Select) -> str:
+    """Return the WHERE part: times and tag values."""
+    parts = [f"time >= {select.start_ns}", f"time < {select.end_ns}"]
+    for tag, values in select.where.items():
+        parts.append(_any(f"{_name(tag)} = {quote(value)}" for value in values))
+    return " AND ".join(parts)
+
+
+def quote(value: str) -> str:
+    """Write a text literal. ConfigError for a control character: no stored tag holds one."""
+    if _CONTROL.search(value):
+        raise ConfigError(f"{value!r} holds a control character; no symbol or venue does")
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _page(
+    server: Server, select: Select, counts: Mapping[Tags, int]
+) -> Iterator[tuple[Tags, list[Row]]]:
+    """Read some whole series in one answer."""
+    varying = [tag for tag in select.tags if len(select.where.get(tag, ())) != 1]
+    series = _any(
+        " AND ".join(
+            f"{_name(tag)} = {quote(value)}"
+            for tag, value in zip(select.tags, tags, strict=True)
+            if tag in varying
+        )
+        for tags in (counts if varying else ())
+    )
+    rows = _whole_rows(server, select, series, sum(counts.values()), "")
+    yield from sorted(rows.items())
+
+
+def _long_series(server: Server, select: Select, tags: Tags) -> Iterator[tuple[Tags, list[Row]]]:
+    """Read one series page by page, each starting after the last time of the one before."""
+    where = {tag: (value,) for tag, value in zip(select.tags, tags, strict=True)}
+    rest = replace(select, where=where)
+    while expected := min(count(server, rest).get(tags, 0), MAX_PAGE_ROWS):
+        rows = _whole_rows(server, rest, "", expected, f"LIMIT {MAX_PAGE_ROWS}")[tags]
+        yield tags, rows
+        rest = replace(rest, start_ns=int(rows[-1][2]) + 1)
+
+
+def _whole_rows(
+    server: Server, select: Select, series: str, expected: int, limit: str
+) -> dict[Tags, list[Row]]:
+    """Read a page until it has all its rows and each all its fields, a bounded number of times."""
+    columns = ", ".join(_name(name) for name in (*select.fields, *select.tags))
+    extra = f" AND ({series})" if series else ""
+    statement = f"SELECT {columns} {_from(select)}{extra} {_group(select.tags)} {limit}"
+    places = (FIRST_FIELD + select.fields.index(name) for name in select.required)
+    needed = itemgetter(0, *places)  # with the name, because one item alone comes without a tuple
+    problem = ""
+    for attempt in range(server.attempts):
+        if attempt:
+            server.sleep(REREAD_PAUSE_S)
+        rows = _csv_rows(_post(server, select.bucket, statement, "application/csv"))
+        broken = next((row for row in rows if "" in needed(row)), None)
+        if len(rows) >= expected and broken is None:
+            server.count(rows_read=len(rows))
+            return _by_series(rows, len(select.tags))
+        problem = f"{len(rows)} of {expected} rows came" if broken is None else f"half: {broken}"
+    if "half" in problem:
+        raise VerificationError(
+            f"bucket {select.bucket}: a row of {select.measurement} lacks fields ({problem}); "
+            "something else than truetape writes there"
+        )
+    raise TransientError(
+        f"bucket {select.bucket}: {problem}; rows left while they were read, read again"
+    )
+
+
+def _csv_rows(text: bytes) -> list[Row]:
+    rows = csv.reader(io.StringIO(text.decode(), newline=""))
+    next(rows, None)
+    return list(rows)
+
+
+def _by_series(rows: list[Row], tags: int) -> dict[Tags, list[Row]]:
+    series: dict[Tags, list[Row]] = defaultdict(list)
+    for row in rows:
+        series[tuple(row[-tags:])].append(row)
+    return series
+
+
+def _post(server: Server, bucket: str, statements: str, accept: str) -> bytes:
+    form = urlencode({"db": bucket, "q": statements, "epoch": "ns"}).encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": accept}
+    return server.ask("POST", "/query", body=form, headers=headers).body
+
+
+def _failed(server: Server, bucket: str, error: str) -> ConfigError | TransientError:
+    if "not found" in error:
+        return ConfigError(
+            f"InfluxDB at {server.url} cannot read bucket {bucket}: {error}; create the buckets "
+            "(ensure_buckets, or truetape stack up) or use a token that may read it"
+        )
+    return TransientError(f"InfluxDB at {server.url} broke off a read of {bucket}: {error}")
+
+
+def _from(select: Select) -> str:
+    return f"FROM {_name(select.measurement)} WHERE {conditions(select)}"
+
+
+def _group(tags: tuple[str, ...]) -> str:
+    return "GROUP BY " + ", ".join(_name(tag) for tag in tags)
+
+
+def _name(name: str) -> str:
+    return f'"{name}"'
+
+
+def _any(terms: "Iterator[str]") -> str:
+    joined = " OR ".join(f"({term})" for term in terms)
+    return f"({joined})" if joined else ""

@@ -1,0 +1,94 @@
+"""The measurements of serving: which tags and fields each has, and the one type of each field.
+
+InfluxDB would take an int where a float was and lose rows at reading, so a type is pinned here or
+not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+INT = "int"
+FLOAT = "float"
+BOOL = "bool"
+TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A table of points. Tags make the series; each point has all `fields`, any of `optional`."""
+
+    name: str
+    tags: tuple[str, ...]
+    fields: Mapping[str, str]
+    optional: Mapping[str, str]
+
+    def kind_of(self, field: str) -> str | None:
+        """Return the type of a field, None where the measurement has no such field."""
+        return self.fields.get(field) or self.optional.get(field)
+
+
+def _measurement(
+    name: str, tags: str, fields: str, optional: Mapping[str, str] | None = None
+) -> Measurement:
+    """Build a measurement from "tag tag" and "field:kind field:kind"."""
+    pairs = (pair.partition(":")[::2] for pair in fields.split())
+    return Measurement(name, tuple(sorted(tags.split())), dict(pairs), optional or {})
+
+
+BAR = _measurement(
+    "bar",
+    "symbol venue",
+    "open:float high:float low:float close:float volume:float vwap:float "
+    "trades:int rev:int seq:int layer:text final:bool void:bool",
+)
+
+INDICATOR = _measurement(
+    "indicator",
+    "symbol venue",
+    "rev:int void:bool",
+    dict.fromkeys(
+        (
+            "sma_20",
+            "sma_50",
+            "ema_12",
+            "ema_26",
+            "rsi_14",
+            "macd",
+            "macd_signal",
+            "macd_hist",
+            "bb_upper",
+            "bb_middle",
+            "bb_lower",
+            "session_vwap",
+        ),
+        FLOAT,
+    ),
+)
+
+PIPELINE: Mapping[str, Measurement] = {
+    measurement.name: measurement
+    for measurement in (
+        _measurement("canary", "writer", "nonce:int"),
+        _measurement(
+            "speed_batch",
+            "query",
+            "batch:int trades:int rejected:int late:int bars:int dead_lines:int "
+            "seconds:float freshness_s:float watermark_ns:int",
+        ),
+        _measurement(
+            "archive", "topic", "records:int rejected:int first_hole:int holes:int seconds:float"
+        ),
+        _measurement(
+            "publication",
+            "venue",
+            "session:text rev:int bars:int edits:int unexplained:int seconds:float "
+            "digest:text who:text",
+        ),
+        _measurement(
+            "drift",
+            "cause resolution venue",
+            "session:text rev:int bars:int changed:int missing:int extra:int "
+            "max_abs_bps:float volume:float",
+        ),
+    )
+}

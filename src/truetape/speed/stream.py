@@ -1,0 +1,100 @@
+"""The streaming plan: from Kafka records to provisional 1 s and 1 m bars. Writes nothing.
+
+Uses the same expression for bars as the batch layer (`batch.fold`). Cancels and corrections are
+left to the batch layer, which finds and explains the difference.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from truetape.batch import fold
+from truetape.batch.archive import from_kafka
+from truetape.batch.canonical import session_date
+from truetape.batch.eligibility import judge
+from truetape.feeds.contract import Contract
+from truetape.feeds.decoder import Limits
+from truetape.feeds.spark_decoder import decode
+from truetape.market.eligibility import Profile
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Venue
+from truetape.settings import Settings
+
+RESOLUTIONS = (Resolution.SECOND, Resolution.MINUTE)
+BAR_KEY = ("venue", "symbol", "resolution", "start_ns")
+
+
+def kafka_records(spark: SparkSession, settings: Settings) -> DataFrame:
+    """Open the topic as a stream, from the earliest record for a new checkpoint: no silent gap."""
+    options = {
+        "kafka.bootstrap.servers": settings.kafka,
+        "subscribe": settings.topic,
+        "startingOffsets": "earliest",
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "kafka.isolation.level": "read_committed",
+        "maxOffsetsPerTrigger": str(settings.speed_max_trades_per_batch),
+    }
+    return from_kafka(spark.readStream.format("kafka").options(**options).load())
+
+
+def trades_of(
+    records: DataFrame, contracts: Sequence[Contract], limits: Limits, venues: Mapping[str, Venue]
+) -> DataFrame:
+    """Decode records and keep the trades; future-dated ones are rejected here, before a
+    watermark.
+    """
+    events = decode(records, contracts, limits).select(
+        "topic", "partition", "offset", "feed", F.explode("events").alias("event")
+    )
+    trades = events.select("topic", "partition", "offset", "feed", "event.*").where(
+        "kind = 'trade'"
+    )
+    micros = F.floor(F.col("event_ns") / 1_000).cast("bigint")
+    return trades.withColumns(
+        {
+            "event_time": F.timestamp_micros(micros),
+            "session": session_date(venues, F.col("venue"), F.col("event_ns")),
+        }
+    )
+
+
+def provisional_bars(
+    trades: DataFrame, profile: Profile, lateness_s: int, duplicated_feeds: Sequence[str]
+) -> DataFrame:
+    """Aggregate a stream (or a table) of trades into 1 s and 1 m bars, keyed by `BAR_KEY`.
+
+    Later than `lateness_s` behind the newest trade is too late here. Repeat deliveries are dropped
+    within that time for the feeds that expect them. The watermark holds because rows are grouped by
+    the `window` column itself.
+    """
+    timely = trades.withWatermark("event_time", f"{lateness_s} seconds")
+    once = _once(timely, duplicated_feeds) if duplicated_feeds else timely
+    starts = F.array(
+        *[
+            F.struct(
+                F.lit(resolution.value).alias("resolution"),
+                fold.start_of(resolution, F.col("event_ns")).alias("start_ns"),
+            )
+            for resolution in RESOLUTIONS
+        ]
+    )
+    placed = judge(once, profile).withColumn("place", F.explode(starts))
+    bars = placed.groupBy(
+        F.window("event_time", "1 minute").alias("window"),
+        "venue",
+        "symbol",
+        F.col("place.resolution").alias("resolution"),
+        F.col("place.start_ns").alias("start_ns"),
+    ).agg(*fold.tallies(fold.total_order(), mergeable=False))
+    return fold.with_vwap(bars).drop("window")
+
+
+def _once(trades: DataFrame, duplicated_feeds: Sequence[str]) -> DataFrame:
+    """Drop repeat deliveries by the contract's key; a trade without id is its own key."""
+    place = F.concat_ws(":", "topic", "partition", "offset", "index")
+    repeats = F.col("feed").isin(list(duplicated_feeds)) & F.col("id").isNotNull()
+    keyed = trades.withColumn("delivery", F.when(repeats, F.col("id")).otherwise(place))
+    key = ["feed", "venue", "symbol", "session", "delivery"]
+    return keyed.dropDuplicatesWithinWatermark(key)

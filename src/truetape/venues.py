@@ -1,0 +1,40 @@
+"""Venues: reads `schemas/venues.yaml`, the markets that bars belong to. Asks no calendar."""
+
+import re
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from truetape.declarations import Node, read
+from truetape.market.sessions import Venue
+from truetape.resources import folder
+
+_CODE = re.compile(r"[A-Z][A-Z0-9]{1,15}")
+
+
+@cache
+def venues() -> dict[str, Venue]:
+    """Return every declared venue by its code; ConfigError names file, line and field."""
+    return venues_in(folder("schemas") / "venues.yaml")
+
+
+def venues_in(path: Path) -> dict[str, Venue]:
+    """Return the venues of one file; ConfigError names file, line and field."""
+    root = read(path).mapping(("version", "venues"), ())
+    root["version"].whole(1)
+    return {code: _venue(code, node) for code, node in root["venues"].mapping().items()}
+
+
+def _venue(code: str, node: Node) -> Venue:
+    if not _CODE.fullmatch(code):
+        node.fail("is no venue code; use 2 to 16 capitals and digits")
+    fields = node.mapping(("name", "zone"), ("calendar",))
+    zone = fields["zone"].text()
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        fields["zone"].fail(f"is {zone!r}, which is no IANA time zone")
+    calendar = fields["calendar"].text() if "calendar" in fields else None
+    if calendar is None and zone != "UTC":
+        fields["zone"].fail(f"is {zone!r}; a venue without a calendar trades by the UTC day")
+    return Venue(code, fields["name"].text(), zone, calendar)

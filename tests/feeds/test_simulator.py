@@ -1,0 +1,327 @@
+"""The simulator: the same bytes for a seed, the shape of a market, and a truth that adds up."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+from statistics import correlation
+
+import pytest
+
+from support.build import SECOND, at
+from truetape.errors import ConfigError
+from truetape.feeds.simulator import Plan, Record, SimulatedSession, paced, simulate
+from truetape.feeds.simulator_faults import BROKEN, NO_FAULTS, Cause, Faults
+from truetape.feeds.simulator_feeds import FORMATS
+from truetape.market.bars import bars
+from truetape.market.canonical import canonical
+from truetape.market.resolution import Resolution
+from truetape.market.trades import Trade
+from truetape.profiles import load
+from truetape.venues import venues
+
+FRIDAY = date(2026, 11, 20)
+OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
+PLAN = Plan(FRIDAY, trades=20_000)
+MANY = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.01)
+MINUTE = 60 * SECOND
+
+
+@pytest.fixture(scope="module")
+def plain() -> SimulatedSession:
+    return simulate(replace(PLAN, faults=NO_FAULTS))
+
+
+@pytest.fixture(scope="module")
+def troubled() -> SimulatedSession:
+    return simulate(replace(PLAN, faults=MANY))
+
+
+def lines(made: SimulatedSession) -> list[dict[str, object]]:
+    """Parse the good native payloads; the broken ones are told by the troubles."""
+    broken = {trouble.received_ns for trouble in made.troubles if trouble.cause is Cause.MALFORMED}
+    return [json.loads(r.payload) for r in made.records if r.received_ns not in broken]
+
+
+def digest(made: SimulatedSession) -> str:
+    whole = hashlib.sha256()
+    for record in made.records:
+        whole.update(b"%d %s %s\n" % (record.received_ns, record.key.encode(), record.payload))
+    return whole.hexdigest()
+
+
+def prints(made: SimulatedSession, symbol: str | None = None) -> list[Trade]:
+    return [t for t in made.truth.trades if symbol is None or t.symbol == symbol]
+
+
+@pytest.mark.parametrize("feed", FORMATS)
+def test_the_same_seed_gives_the_same_bytes(feed: str) -> None:
+    plan = Plan(FRIDAY, feed=feed, trades=1_000, faults=MANY)
+
+    assert digest(simulate(plan)) == digest(simulate(plan))
+    assert digest(simulate(plan)) != digest(simulate(replace(plan, seed=1)))
+
+
+def test_a_seed_means_the_same_session_on_every_platform() -> None:
+    """Recorded on CPython 3.11; whatever runs this test must make the same session again."""
+    made = simulate(Plan(FRIDAY, trades=500, seed=7, faults=MANY))
+
+    assert digest(made)[:16] == "04b51f81ec89a305"
+
+
+@pytest.mark.parametrize("feed", FORMATS)
+def test_the_truth_is_what_the_events_come_to(feed: str) -> None:
+    made = simulate(Plan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
+    truth = made.truth
+
+    found = canonical(truth.events, venues())
+
+    assert tuple(item.trade for item in found.trades if item.counts) == truth.trades
+    assert found.pending == ()
+    profile = load("sip")
+    ours = bars(found.trades, profile, Resolution.MINUTE, {})
+    true = bars(canonical(truth.trades, venues()).trades, profile, Resolution.MINUTE, {})
+    assert ours == true
+
+
+def test_every_native_trouble_is_in_the_records_and_in_the_truth(
+    troubled: SimulatedSession,
+) -> None:
+    told = Counter(trouble.cause for trouble in troubled.troubles)
+    sent = lines(troubled)
+    trades = [line for line in sent if line["kind"] == "trade"]
+    deliveries = Counter((line["symbol"], line["id"]) for line in trades)
+    delays = [
+        at_ns(line["received_time"]) - at_ns(line["event_time"])
+        for line in {(line["symbol"], line["id"]): line for line in reversed(trades)}.values()
+    ]
+
+    assert Counter(line["kind"] for line in sent) == {
+        "trade": 20_000 + told[Cause.DUPLICATE],
+        "cancel": told[Cause.CANCEL],
+        "correct": told[Cause.CORRECTION],
+    }
+    assert sum(count - 1 for count in deliveries.values()) == told[Cause.DUPLICATE]
+    assert sum(delay > MINUTE for delay in delays) == told[Cause.LATE]
+    assert sum(delay < 0 for delay in delays) == told[Cause.BAD_CLOCK]
+    assert len(troubled.records) - len(sent) == told[Cause.MALFORMED] == 200
+    assert len(troubled.truth.trades) == 20_000 - told[Cause.CANCEL] - told[Cause.BAD_CLOCK]
+    for cause in (Cause.LATE, Cause.DUPLICATE, Cause.CANCEL, Cause.CORRECTION):
+        assert 300 < told[cause] < 500, cause
+    assert told[Cause.OUTAGE] == 1
+    assert 50 < told[Cause.BAD_CLOCK] < 500
+
+
+def at_ns(text: object) -> int:
+    """Read an ISO time with nine decimals."""
+    whole, _, fraction = str(text).removesuffix("Z").partition(".")
+    return at(whole) + int(fraction)
+
+
+def test_each_trouble_names_its_trade(troubled: SimulatedSession) -> None:
+    arrivals = {(event.symbol, event.id, event.received_ns) for event in troubled.truth.events}
+
+    for trouble in troubled.troubles:
+        named = (trouble.symbol, trouble.id, trouble.received_ns)
+        unheard = (Cause.OUTAGE, Cause.BAD_CLOCK, Cause.MALFORMED)
+        assert (named in arrivals) is (trouble.cause not in unheard)
+
+
+def test_records_are_in_order_of_arrival(troubled: SimulatedSession) -> None:
+    assert all(a.received_ns <= b.received_ns for a, b in pairwise(troubled.records))
+    assert {record.key for record in troubled.records} == set(PLAN.symbols)
+
+
+def test_without_faults_every_print_arrives_once_and_at_once(plain: SimulatedSession) -> None:
+    assert plain.troubles == ()
+    assert len(plain.records) == len(plain.truth.trades) == 20_000
+    assert all(0 < t.received_ns - t.event_ns < 31_000_000 for t in plain.truth.trades)
+
+
+def test_volume_is_a_u_over_the_day_and_thin_outside(plain: SimulatedSession) -> None:
+    half_hours = Counter((t.event_ns - OPENS) // (30 * MINUTE) for t in plain.truth.trades)
+
+    assert set(half_hours) == set(range(-2, 15))
+    assert half_hours[0] > 2 * half_hours[6] < half_hours[12]
+    assert half_hours[0] > half_hours[12]
+    assert max(half_hours[-2], half_hours[-1], half_hours[13], half_hours[14]) < half_hours[6] / 5
+
+
+def test_prints_look_like_prints(plain: SimulatedSession) -> None:
+    trades = plain.truth.trades
+    regular = [t for t in trades if OPENS <= t.event_ns < CLOSES]
+    ties = sum(a.event_ns == b.event_ns for a, b in pairwise(prints(plain, "IBM")))
+
+    assert 0.3 < sum("I" in t.conditions for t in trades) / len(trades) < 0.5
+    assert all(("I" in t.conditions) is (t.size < 100) for t in trades)
+    assert 0.2 < sum("F" in t.conditions for t in trades) / len(trades) < 0.4
+    assert not any("T" in t.conditions for t in regular)
+    assert all(t.price == round(t.price, 2) > 0 and t.size == int(t.size) > 0 for t in trades)
+    assert 0.08 < ties / len(prints(plain, "IBM")) < 0.2
+    assert len(prints(plain, "IBM")) > len(prints(plain, "MSFT")) > len(prints(plain, "AAPL"))
+    assert load("sip").tables["A"].keys() >= {code for t in trades for code in t.conditions}
+
+
+def test_each_symbol_has_an_opening_and_a_closing_auction(plain: SimulatedSession) -> None:
+    for symbol in PLAN.symbols:
+        by_code = defaultdict(list)
+        for trade in prints(plain, symbol):
+            by_code[trade.conditions[-1]].append(trade)
+        for cross, official, moment in (("O", "Q", OPENS), ("6", "M", CLOSES)):
+            (auction,), (repeat,) = by_code[cross], by_code[official]
+            assert 0 < auction.event_ns - moment < 2 * MINUTE
+            assert (repeat.price, repeat.size) == (auction.price, auction.size)
+            assert repeat.event_ns == auction.event_ns + 2 * SECOND
+            assert auction.size >= 20_000
+
+
+def test_symbols_move_together_and_on_their_own() -> None:
+    made = simulate(Plan(FRIDAY, symbols=("A", "B"), trades=30_000, faults=NO_FAULTS))
+    closes: dict[str, dict[int, float]] = {"A": {}, "B": {}}
+    for trade in made.truth.trades:
+        if OPENS <= trade.event_ns < CLOSES:
+            closes[trade.symbol][trade.event_ns // (5 * MINUTE)] = float(trade.price)
+    minutes = sorted(closes["A"].keys() & closes["B"].keys())
+    moves = [
+        [closes[symbol][b] / closes[symbol][a] for a, b in pairwise(minutes)] for symbol in "AB"
+    ]
+
+    assert 0.1 < correlation(*moves) < 0.9
+
+
+def test_nothing_trades_in_an_outage(troubled: SimulatedSession) -> None:
+    (outage,) = (t for t in troubled.troubles if t.cause is Cause.OUTAGE)
+
+    assert outage.received_ns - outage.event_ns == 120 * SECOND
+    assert OPENS < outage.event_ns < CLOSES
+    times = [at_ns(line["event_time"]) for line in lines(troubled) if "event_time" in line]
+    ahead = sum(trouble.cause is Cause.BAD_CLOCK for trouble in troubled.troubles)
+    assert sum(outage.event_ns <= time < outage.received_ns for time in times) <= ahead
+
+
+def test_a_half_day_closes_at_one_o_clock() -> None:
+    made = simulate(Plan(date(2026, 11, 27), trades=2_000, faults=NO_FAULTS))
+
+    closing = [t for t in made.truth.trades if t.conditions[-1] == "6"]
+    assert {t.event_ns // (2 * MINUTE) for t in closing} == {
+        at("2026-11-27T18:00:00") // (2 * MINUTE)
+    }
+
+
+def test_a_window_holds_its_prints() -> None:
+    plan = replace(PLAN, trades=500, offset_s=600, duration_s=30, faults=NO_FAULTS)
+    times = [trade.event_ns for trade in simulate(plan).truth.trades]
+
+    assert OPENS + 600 * SECOND <= min(times) <= max(times) < OPENS + 630 * SECOND
+
+
+def test_a_round_the_clock_venue_has_no_auctions_and_fractional_sizes() -> None:
+    made = simulate(Plan(date(2026, 11, 22), feed="coinbase", trades=2_000, faults=NO_FAULTS))
+
+    assert {trade.conditions for trade in made.truth.trades} == {()}
+    assert {trade.venue for trade in made.truth.trades} == {"COINBASE"}
+    assert any(trade.size != int(trade.size) for trade in made.truth.trades)
+    hours = Counter(trade.event_ns // (6 * 60 * MINUTE) for trade in made.truth.trades)
+    assert len(hours) == 4
+    assert min(hours.values()) > 400
+
+
+@pytest.mark.parametrize(
+    ("feed", "missing"),
+    [
+        ("truetape", set()),
+        ("alpaca", set()),
+        ("polygon", {Cause.CANCEL, Cause.CORRECTION}),
+        ("finnhub", {Cause.CANCEL, Cause.CORRECTION, Cause.DUPLICATE}),
+        ("binance", {Cause.CANCEL, Cause.CORRECTION}),
+        ("coinbase", {Cause.CANCEL, Cause.CORRECTION}),
+        ("kraken", {Cause.CANCEL, Cause.CORRECTION, Cause.DUPLICATE}),
+        ("bitstamp", {Cause.CANCEL, Cause.CORRECTION}),
+    ],
+)
+def test_a_feed_has_the_troubles_that_it_can_carry(feed: str, missing: set[Cause]) -> None:
+    made = simulate(Plan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
+
+    assert {trouble.cause for trouble in made.troubles} == set(Cause) - missing
+
+
+@pytest.mark.parametrize("feed", ["alpaca", "polygon", "finnhub", "kraken"])
+def test_a_payload_may_hold_several_trades_of_a_symbol(feed: str) -> None:
+    made = simulate(Plan(FRIDAY, feed=feed, trades=3_000, faults=NO_FAULTS))
+
+    assert len(made.records) < 3_000 == len(made.truth.trades)
+    assert max(trade.position.index for trade in made.truth.trades) >= 1
+    for record in made.records:
+        json.loads(record.payload)
+
+
+def test_malformed_records_come_on_top_and_stay_on_one_line(troubled: SimulatedSession) -> None:
+    told = Counter(t.detail for t in troubled.troubles if t.cause is Cause.MALFORMED)
+
+    assert set(told) == set(BROKEN)
+    assert not any(b"\n" in record.payload for record in troubled.records)
+    assert sum(record.payload == b"" for record in troubled.records) == told["empty"]
+    assert sum(b"NaN" in record.payload for record in troubled.records) == told["nan-price"]
+
+
+def test_paced_records_come_when_they_are_due_and_never_before() -> None:
+    start = at("2026-11-22T12:00:00")  # a Sunday: live sessions run on any day
+    plan = replace(PLAN, trades=50, starts_ns=start, day=date(2026, 11, 22), faults=NO_FAULTS)
+    now = start - SECOND
+    waits = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        waits.append(seconds)
+        now += int(seconds * SECOND) + 1
+
+    for record in paced(simulate(plan).records, lambda: now, sleep):
+        assert 0 <= now - record.received_ns < SECOND
+    assert 58 < sum(waits) < 62
+
+
+def test_paced_records_that_are_overdue_come_at_once() -> None:
+    records = [Record(b"", "truetape", "A", due) for due in (1, 2, 3)]
+
+    assert list(paced(records, lambda: 10, refuse)) == records
+
+
+def refuse(seconds: float) -> None:
+    raise AssertionError(f"waited {seconds} s")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"feed": "databento-csv"}, "cannot simulate feed 'databento-csv'"),
+        ({"venue": "XXXX"}, "venue 'XXXX' is not declared"),
+        ({"feed": "binance", "venue": "KRAKEN"}, "carries venue BINANCE, not KRAKEN"),
+        ({"day": date(2026, 11, 22)}, "XNYS is closed on 2026-11-22"),
+        ({"trades": 0}, "0 trades"),
+        ({"symbols": ()}, "0 symbols"),
+        ({"symbols": ("A", "A")}, "each once"),
+        ({"symbols": ('A"',)}, "cannot be simulated"),
+        ({"offset_s": -1.0}, "at least 0 seconds"),
+        ({"offset_s": 90_000.0}, "after the end"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_plan_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        simulate(Plan(**({"day": FRIDAY, "trades": 10} | change)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "rates", [{"late": -0.1}, {"late": 0.6, "cancel": 0.6}, {"late_s": (2.0, 1.0)}], ids=str
+)
+def test_faults_that_make_no_sense_are_refused(rates: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Faults(**rates)  # type: ignore[arg-type]
+
+
+def test_one_trade_of_one_symbol_is_a_session_too() -> None:
+    made = simulate(Plan(FRIDAY, trades=1, symbols=("A",), faults=NO_FAULTS))
+
+    assert len(made.truth.trades) == len(made.records) == 1

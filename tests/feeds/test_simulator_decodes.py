@@ -1,0 +1,52 @@
+"""Simulated payloads against the contracts: made from vendors' shapes, read by the decoder."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from truetape.feeds.contract import load, names
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.simulator import SOURCE, Plan, SimulatedSession, simulate
+from truetape.feeds.simulator_faults import Cause, Faults
+from truetape.feeds.simulator_feeds import FORMATS
+from truetape.market.rejection import Reason, Rejected
+from truetape.market.trades import Event, Trade
+
+FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.02)
+BOTH = [feed for feed in FORMATS if feed in names()]
+
+
+def decoded(made: SimulatedSession) -> list[Event | Rejected]:
+    contract = load(made.plan.feed)
+    found: list[Event | Rejected] = []
+    for offset, record in enumerate(made.records):
+        context = Context(record.feed, record.key, None, record.received_ns, SOURCE, 0, offset)
+        found += decode(record.payload, contract, context, Limits())
+    return found
+
+
+@pytest.mark.parametrize("feed", BOTH)
+def test_a_simulated_session_decodes_to_its_truth(feed: str) -> None:
+    """An amendment's own time is optional: a feed that sends one is taken at its word."""
+    made = simulate(Plan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
+    found = decoded(made)
+
+    events = [
+        item if isinstance(item, Trade) else replace(item, event_ns=None)
+        for item in found
+        if not isinstance(item, Rejected)
+    ]
+    assert events == list(made.truth.events)
+
+
+@pytest.mark.parametrize("feed", BOTH)
+def test_every_broken_or_future_record_is_rejected_once(feed: str) -> None:
+    made = simulate(Plan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
+    told = Counter(trouble.cause for trouble in made.troubles)
+    rejected = [item for item in decoded(made) if isinstance(item, Rejected)]
+
+    future = sum(item.reason is Reason.FUTURE_EVENT_TIME for item in rejected)
+    assert future == told[Cause.BAD_CLOCK] > 0
+    assert len(rejected) - future == told[Cause.MALFORMED] == 40

@@ -1,0 +1,55 @@
+"""One process works, the others wait, and nobody waits for a dead one."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import TransientError
+from truetape.local.locks import exclusive
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from truetape.local.locks import exclusive
+with exclusive(Path(sys.argv[1]), wait_s=1, report=print):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_held_lock_is_waited_for_with_a_bound_and_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "some.lock"
+
+    with (
+        exclusive(path, wait_s=1, report=said.append),
+        pytest.raises(TransientError, match=r"some\.lock"),
+        exclusive(path, wait_s=0.3, report=said.append),
+    ):
+        pytest.fail("two held it at once")
+
+    assert said == [f"waiting for another truetape process that holds {path}"]
+
+
+def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with exclusive(tmp_path / "some.lock", wait_s=0, report=pytest.fail):
+            pass
+
+
+def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "some.lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate(timeout=10)
+
+    with exclusive(path, wait_s=0, report=pytest.fail):
+        pass

@@ -1,0 +1,73 @@
+"""Secrets are private files, made once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import ConfigError
+from truetape.local import secret_files
+from truetape.settings import Secret
+
+
+@pytest.fixture
+def _open_umask() -> Iterator[None]:
+    """A umask that would let everybody read new files."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_a_secret_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "token"
+
+    secret_files.write(path, Secret("s3cret"))
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_generated_secret_stays_the_same(tmp_path: Path) -> None:
+    first = secret_files.ensure(tmp_path / "token").reveal()
+
+    assert secret_files.ensure(tmp_path / "token").reveal() == first
+    assert len(first) == 64
+
+
+def test_two_generated_secrets_differ(tmp_path: Path) -> None:
+    one, other = (secret_files.ensure(tmp_path / name).reveal() for name in ("one", "other"))
+
+    assert one != other
+
+
+def test_no_file_is_no_secret(tmp_path: Path) -> None:
+    assert secret_files.read(tmp_path / "token") is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644], ids=oct)
+def test_a_secret_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("s3cret")
+    path.chmod(mode)
+
+    with pytest.raises(ConfigError, match="chmod 600") as error:
+        secret_files.read(path)
+    assert "s3cret" not in str(error.value)
+
+
+def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.touch(mode=0o600)
+
+    with pytest.raises(ConfigError, match="is empty"):
+        secret_files.read(path)
+
+
+def test_a_write_that_was_interrupted_does_not_block_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".token.new").write_text("half")
+
+    secret_files.write(tmp_path / "token", Secret("whole"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]

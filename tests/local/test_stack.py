@@ -1,0 +1,95 @@
+"""What the stack refuses and says before any server runs."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import ConfigError, TransientError
+from truetape.local import stack as local_stack
+from truetape.local.server import free_port
+from truetape.local.stack import State
+from truetape.settings import Settings
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A loopback port on which another program listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def settings_of(tmp_path: Path, **env: str) -> Settings:
+    """Settings with an empty home and ports on which nothing listens."""
+    values = {"home": str(tmp_path / "home"), "kafka": f"127.0.0.1:{free_port()}"}
+    values |= {"influx_port": str(free_port())} | env
+    return Settings.from_env({f"TRUETAPE_{name.upper()}": values[name] for name in values})
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+def test_a_taken_kafka_port_is_named_with_the_setting_that_moves_it(
+    tmp_path: Path, taken: int
+) -> None:
+    settings = settings_of(tmp_path, kafka=f"127.0.0.1:{taken}")
+
+    with pytest.raises(ConfigError, match=rf"port {taken} is taken .*TRUETAPE_KAFKA="):
+        local_stack.up(settings, ("kafka",), silent)
+
+
+def test_a_taken_influx_port_is_named_with_the_setting_that_moves_it(
+    tmp_path: Path, taken: int
+) -> None:
+    settings = settings_of(tmp_path, influx_port=str(taken))
+
+    with pytest.raises(ConfigError, match=rf"port {taken} is taken .*TRUETAPE_INFLUX_PORT="):
+        local_stack.up(settings, ("influx",), silent)
+
+
+def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such part: spark"):
+        local_stack.up(settings_of(tmp_path), ("spark",), silent)
+
+
+def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    settings = settings_of(tmp_path, influx_url=url)
+    settings.influx_token_file.parent.mkdir(parents=True)
+    settings.influx_token_file.touch(mode=0o600)
+    settings.influx_token_file.write_text("token")
+
+    with pytest.raises(TransientError, match="influx is run elsewhere"):
+        local_stack.up(settings, ("influx",), silent)
+    [influx] = [one for one in local_stack.status(settings) if one.part == "influx"]
+    assert (influx.state, influx.pid, influx.address) == (State.AWAY, None, url)
+
+
+def test_an_external_influxdb_without_a_token_says_where_it_belongs(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, influx_url=f"http://127.0.0.1:{free_port()}")
+
+    with pytest.raises(TransientError, match=r"no token in .*influx-token"):
+        local_stack.up(settings, ("influx",), silent)
+
+
+def test_a_stack_that_never_ran_is_stopped(tmp_path: Path) -> None:
+    states = {one.part: one.state for one in local_stack.status(settings_of(tmp_path))}
+
+    assert states == {"kafka": State.STOPPED, "influx": State.STOPPED}
+
+
+def test_stopping_what_does_not_run_is_harmless(tmp_path: Path) -> None:
+    local_stack.down(settings_of(tmp_path), silent)
+
+
+def test_sparse_files_count_with_what_they_take_on_disk(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(50_000_000)
+
+    size = local_stack.disk_bytes(tmp_path)
+
+    assert size is not None
+    assert size < 1_000_000
+    assert local_stack.disk_bytes(tmp_path / "absent") is None

@@ -1,0 +1,381 @@
+"""The fold: bars by hand, and what must not change them."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, localcontext
+from functools import reduce
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.build import KRAKEN, NEW_YORK, NOON, SECOND, VENUES, at, cancel, correction, trade
+from truetape.market.bars import Bar, Tally, bars, half_even_quotient, merge, tally, vwap
+from truetape.market.canonical import canonical
+from truetape.market.eligibility import REGULAR, Condition, Profile
+from truetape.market.resolution import INTRADAY, Resolution
+from truetape.market.sessions import session_of
+from truetape.market.trades import Event, Trade
+
+PROFILE = Profile(
+    "p",
+    1,
+    {
+        "": {
+            "@": Condition(),
+            "Z": Condition(open_close=False),
+            "I": Condition(open_close=False, high_low=False),
+            "M": Condition(open_close=False, high_low=False, volume=False),
+            "9": Condition(volume=False),
+            "6": Condition(auction=True),
+        }
+    },
+)
+DAY = NEW_YORK.date_of(NOON)
+OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
+SESSIONS = {
+    "XNYS": [session_of(NEW_YORK, DAY, (OPENS, CLOSES))],
+    "KRAKEN": [session_of(KRAKEN, DAY, None)],
+}
+
+
+def fold(events: Iterable[Event], resolution: Resolution = Resolution.SECOND) -> list[Bar]:
+    return bars(canonical(events, VENUES).trades, PROFILE, resolution, SESSIONS)
+
+
+def text(bar: Bar) -> str:
+    """Return open, high, low, close, volume, vwap, trades; a dash for what is not there."""
+    values = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
+    return " ".join("-" if value is None else str(value) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("trades", "expected"),
+    [
+        ([trade("5", "2")], "5 5 5 5 2 5.00000000 1"),
+        ([trade("5"), trade("7"), trade("4"), trade("6")], "5 7 4 6 40 5.50000000 4"),
+        (
+            [trade("2", sequence=2), trade("1", sequence=1), trade("3", sequence=3)],
+            "1 3 1 3 30 2.00000000 3",
+        ),
+        ([trade("1", id="10"), trade("2", id="9")], "2 2 1 1 20 1.50000000 2"),
+        (
+            [trade("1", event_ns=NOON + 1, sequence=1), trade("2", sequence=2)],
+            "2 2 1 1 20 1.50000000 2",
+        ),
+        ([trade("5"), trade("9", conditions=("Z",))], "5 9 5 5 20 7.00000000 2"),
+        ([trade("5"), trade("9", conditions=("I",))], "5 5 5 5 20 5.00000000 2"),
+        ([trade("5"), trade("9", conditions=("M",))], "5 5 5 5 10 5.00000000 1"),
+        ([trade("5"), trade("9", conditions=("9",))], "5 9 5 9 10 5.00000000 1"),
+        ([trade("5"), trade("9", conditions=("?",))], "5 5 5 5 10 5.00000000 1"),
+        ([trade("9", conditions=("I",))], "- - - - 10 - 1"),
+        ([trade("9", conditions=("Z",))], "- 9 9 - 10 9.00000000 1"),
+        ([trade("9", conditions=("?",))], "- - - - 0 - 0"),
+        ([trade("5", "0")], "5 5 5 5 0 - 1"),
+        ([trade("0.1", "0.2"), trade("0.3", "0.4")], "0.1 0.3 0.1 0.3 0.6 0.23333333 2"),
+    ],
+    ids=[
+        "one trade",
+        "in order",
+        "a tie in time: the sequence decides",
+        "a tie in time: ids are numbers",
+        "time before sequence",
+        "late: range and volume",
+        "odd lot: volume only",
+        "official close: nothing",
+        "prices without volume",
+        "unknown condition: nothing",
+        "no price at all",
+        "a range without open",
+        "unknown alone",
+        "no size",
+        "small decimals",
+    ],
+)
+def test_a_bar_by_hand(trades: Sequence[Trade], expected: str) -> None:
+    numbered = [
+        trade(**fields(item), offset=place)  # type: ignore[arg-type]
+        for place, item in enumerate(trades)
+    ]
+
+    (bar,) = fold(numbered)
+
+    assert text(bar) == expected
+    assert bar.is_served is ("-" not in expected.split()[:4])
+
+
+def fields(item: Trade) -> dict[str, object]:
+    names = ("event_ns", "id", "sequence", "conditions")
+    given = {name: getattr(item, name) for name in names}
+    return given | {"price": str(item.price), "size": str(item.size)}
+
+
+def test_bars_are_half_open_and_labelled_by_their_start() -> None:
+    made = fold([trade(event_ns=NOON), trade(event_ns=NOON + SECOND - 1, offset=1)])
+    later = fold([trade(event_ns=NOON + SECOND)])
+
+    assert [(bar.start_ns, bar.trades) for bar in made] == [(NOON, 2)]
+    assert [bar.start_ns for bar in later] == [NOON + SECOND]
+
+
+def test_bars_are_ordered_by_symbol_venue_and_start() -> None:
+    made = fold(
+        [
+            trade(symbol="B", offset=1),
+            trade(symbol="A", event_ns=NOON + SECOND, offset=2),
+            trade(symbol="A", offset=3),
+            trade(symbol="A", venue="KRAKEN", event_ns=NOON + SECOND, offset=4),
+        ]
+    )
+
+    assert [(bar.symbol, bar.venue, (bar.start_ns - NOON) // SECOND) for bar in made] == [
+        ("A", "KRAKEN", 1),
+        ("A", "XNYS", 0),
+        ("A", "XNYS", 1),
+        ("B", "XNYS", 0),
+    ]
+
+
+def test_a_bar_whose_trades_were_all_cancelled_is_gone() -> None:
+    assert fold([trade(id="a"), cancel("a")]) == []
+
+
+def test_a_correction_moves_the_bar_of_the_original_event_time() -> None:
+    hour_later = NOON + 3_600 * SECOND
+    (bar,) = fold([trade("1", id="a"), correction("a", "2", "5", received_ns=hour_later)])
+
+    assert (bar.start_ns, text(bar)) == (NOON, "2 2 2 2 5 2.00000000 1")
+
+
+@pytest.mark.parametrize(
+    ("notional", "volume", "expected"),
+    [
+        ("1", "3", "0.33333333"),
+        ("2", "3", "0.66666667"),
+        ("0.00000001", "2", "0.00000000"),
+        ("0.00000003", "2", "0.00000002"),
+        ("0.00000005", "2", "0.00000002"),
+        ("-0.00000003", "2", "-0.00000002"),
+        ("999999999.999999999", "1", "1000000000.00000000"),
+        ("123456789012345678901234567890", "0.00000001", None),
+    ],
+    ids=["down", "up", "half to 0", "half up to 2", "half down to 2", "negative", "carry", "wide"],
+)
+def test_vwap_is_rounded_once_and_half_to_even(
+    notional: str, volume: str, expected: str | None
+) -> None:
+    found = half_even_quotient(Decimal(notional), Decimal(volume), 8)
+
+    exact = Decimal("12345678901234567890123456789000000000")
+    assert found == (exact if expected is None else Decimal(expected))
+    assert expected is None or f"{found:f}" == expected
+
+
+def test_a_caller_s_decimal_context_changes_no_bar() -> None:
+    trades = [trade("123456.789", "1234.5"), trade("123456.788", "1", offset=1)]
+    expected = fold(trades)
+
+    with localcontext() as context:
+        context.prec = 3
+        assert fold(trades) == expected
+
+
+def test_vwap_needs_priced_volume() -> None:
+    assert vwap(Decimal(0), Decimal(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "conditions", "counts"),
+    [
+        (OPENS, (), True),
+        (OPENS - 1, (), False),
+        (CLOSES - 1, (), True),
+        (CLOSES, (), False),
+        (CLOSES + 75 * SECOND, ("6",), True),
+        (OPENS - 60 * SECOND, ("6",), True),
+        (at("2026-11-21T05:00:00"), ("6",), False),
+        (at("2026-11-20T05:00:00") - 1, ("6",), False),
+    ],
+    ids=[
+        "at the open",
+        "before the open",
+        "last nanosecond",
+        "at the close",
+        "closing auction reported late",
+        "opening auction reported early",
+        "auction print of the next day",
+        "auction print of the day before",
+    ],
+)
+def test_a_daily_bar_takes_the_regular_session_and_its_auctions(
+    event: int, conditions: tuple[str, ...], counts: bool
+) -> None:
+    made = fold([trade(event_ns=event, conditions=conditions)], Resolution.DAY)
+
+    assert [bar.start_ns for bar in made] == ([OPENS] if counts else [])
+
+
+def test_a_closed_day_has_no_daily_bar_even_for_an_auction_print() -> None:
+    closed = {"XNYS": [session_of(NEW_YORK, DAY, None)]}
+    trades = canonical([trade(conditions=("6",))], VENUES).trades
+
+    assert bars(trades, PROFILE, Resolution.DAY, closed) == []
+
+
+def test_the_daily_bar_of_a_venue_without_calendar_is_the_utc_day() -> None:
+    midnight = at("2026-11-20T00:00:00")
+    events = [
+        trade("1", event_ns=midnight, venue="KRAKEN"),
+        trade("2", event_ns=midnight + 86_400 * SECOND - 1, venue="KRAKEN", offset=1),
+        trade("3", event_ns=midnight + 86_400 * SECOND, venue="KRAKEN", offset=2),
+    ]
+
+    (bar,) = fold(events, Resolution.DAY)
+
+    assert (bar.start_ns, text(bar)) == (midnight, "1 2 1 2 20 1.50000000 2")
+
+
+PRICES = st.decimals("0.01", "999", places=4)
+SIZES = st.decimals("0", "5000", places=8)
+MOMENTS = st.integers(-7_300, 7_300).map(lambda quarter: NOON + quarter * SECOND // 4)
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> list[Event]:
+    """A few trades with ties, duplicates, cancels and corrections, each with its own position."""
+    events: list[Event] = []
+    for number in range(draw(st.integers(1, 12))):
+        name = draw(st.sampled_from([None, str(number), f"x{number % 5}"]))
+        event_ns, delay = draw(MOMENTS), draw(st.integers(0, 90)) * SECOND
+        events.append(
+            trade(
+                str(draw(PRICES)),
+                str(draw(SIZES)),
+                id=name,
+                event_ns=event_ns,
+                received_ns=event_ns + delay,
+                conditions=draw(st.sampled_from([(), ("@",), ("Z",), ("I",), ("9",), ("?",)])),
+                offset=len(events),
+            )
+        )
+    named = [event.id for event in events if isinstance(event, Trade) and event.id]
+    for name in draw(st.lists(st.sampled_from(named), max_size=4)) if named else ():
+        received_ns, offset = draw(MOMENTS), 1_000 + len(events)
+        if draw(st.booleans()):
+            events.append(cancel(name, received_ns, offset))
+        else:
+            values = str(draw(PRICES)), str(draw(SIZES))
+            events.append(correction(name, *values, received_ns, offset))
+    return events
+
+
+@settings(deadline=None)  # behaviour, not timing
+@given(tapes(), st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
+def test_no_permutation_and_no_second_delivery_changes_a_bar(
+    events: list[Event], random: "st.random.Random", resolution: Resolution
+) -> None:
+    expected = fold(events, resolution)
+    again = [
+        trade(**fields(event), offset=5_000 + place, received_ns=2 * event.received_ns)  # type: ignore[arg-type]
+        for place, event in enumerate(events)
+        if isinstance(event, Trade) and event.id is not None
+    ]
+    shuffled = [*events, *again]
+    random.shuffle(shuffled)
+
+    assert fold(shuffled, resolution) == expected
+
+
+@settings(deadline=None)  # behaviour, not timing
+@given(tapes(), st.data())
+def test_any_split_of_the_trades_merges_to_the_same_tally(
+    events: list[Event], data: st.DataObject
+) -> None:
+    prints = [event for event in events if isinstance(event, Trade)]
+    tallies = [tally(item, PROFILE.judge(item.conditions)) for item in prints]
+    cut = data.draw(st.integers(0, len(tallies)))
+    mixed = data.draw(st.permutations(tallies))
+
+    left, right = (reduce(merge, part, Tally()) for part in (mixed[:cut], mixed[cut:]))
+
+    assert merge(left, right) == merge(right, left) == reduce(merge, tallies, Tally())
+
+
+@settings(deadline=None)  # behaviour, not timing
+@given(tapes())
+def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(events: list[Event]) -> None:
+    ids = {event.id for event in events if isinstance(event, Trade) and event.id}
+    prints = [event for event in events if isinstance(event, Trade)]
+    first = min(event.event_ns for event in prints)
+    gone = [
+        cancel(name, first + 400 * SECOND, 9_000 + place) for place, name in enumerate(sorted(ids))
+    ]
+    again = [
+        trade(**fields(event), offset=20_000 + place, received_ns=NOON + 9_000 * SECOND)  # type: ignore[arg-type]
+        for place, event in enumerate(prints)
+        if event.id
+    ]
+
+    assert fold([*events, *gone, *again]) == fold([event for event in prints if event.id is None])
+
+
+@settings(deadline=None)  # behaviour, not timing
+@given(tapes())
+def test_each_resolution_is_the_roll_up_of_the_one_below(events: list[Event]) -> None:
+    prints = [item.trade for item in canonical(events, VENUES).trades if item.counts]
+    for small, large in pairwise(INTRADAY):
+        rolled = roll_up(fold(prints, small), large)
+
+        assert rolled == {
+            bar.start_ns: (bar.high, bar.low, bar.volume, bar.trades) for bar in fold(prints, large)
+        }
+
+
+def roll_up(made: list[Bar], resolution: Resolution) -> dict[int, tuple[object, ...]]:
+    """Combine bars the plain way; open, close and vwap are held by the tally's own test."""
+    groups: dict[int, list[Bar]] = {}
+    for bar in made:
+        groups.setdefault(resolution.start_of(bar.start_ns), []).append(bar)
+    return {
+        start: (
+            max((bar.high for bar in group if bar.high is not None), default=None),
+            min((bar.low for bar in group if bar.low is not None), default=None),
+            sum((bar.volume for bar in group), Decimal(0)),
+            sum(bar.trades for bar in group),
+        )
+        for start, group in groups.items()
+    }
+
+
+def test_open_and_close_roll_up_to_the_first_and_the_last() -> None:
+    prints = [
+        trade("3", event_ns=NOON + 3_599 * SECOND, offset=1),
+        trade("1", event_ns=NOON, offset=2),
+        trade("2", event_ns=NOON + 61 * SECOND, offset=3),
+        trade("9", event_ns=NOON + 3_600 * SECOND, offset=4),
+    ]
+
+    assert [text(bar) for bar in fold(prints, Resolution.HOUR)] == [
+        "1 3 1 3 30 2.00000000 3",
+        "9 9 9 9 10 9.00000000 1",
+    ]
+    assert [text(bar) for bar in fold(prints, Resolution.FIVE_MINUTES)] == [
+        "1 2 1 2 20 1.50000000 2",
+        "3 3 3 3 10 3.00000000 1",
+        "9 9 9 9 10 9.00000000 1",
+    ]
+
+
+def test_a_regular_print_adds_itself_to_everything() -> None:
+    item = trade("2", "3")
+
+    assert tally(item, REGULAR) == Tally(
+        first=(item.order, Decimal(2)),
+        high=Decimal(2),
+        low=Decimal(2),
+        last=(item.order, Decimal(2)),
+        volume=Decimal(3),
+        notional=Decimal(6),
+        priced_volume=Decimal(3),
+        trades=1,
+    )

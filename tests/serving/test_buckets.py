@@ -1,0 +1,108 @@
+"""Buckets: what the shipped file declares, and what a wrong file says."""
+
+from pathlib import Path
+
+import pytest
+
+from support.build import at
+from truetape.errors import ConfigError
+from truetape.market.resolution import Resolution
+from truetape.resources import folder
+from truetape.serving.buckets import Bucket, check_retention, load_buckets
+
+DAY_S = 86_400
+SHIPPED = (folder("influx") / "buckets.yaml").read_text(encoding="utf-8")
+
+
+def test_the_live_set_expires_like_a_production() -> None:
+    buckets = load_buckets("live")
+
+    assert list(buckets.bars.values()) == [
+        Bucket("bars_1s", 7 * DAY_S, DAY_S),
+        Bucket("bars_1m", 400 * DAY_S, 7 * DAY_S),
+        Bucket("bars_5m", 730 * DAY_S, 28 * DAY_S),
+        Bucket("bars_1h", 1_826 * DAY_S, 182 * DAY_S),
+        Bucket("bars_1d", None, 364 * DAY_S),
+    ]
+    assert buckets.pipeline == Bucket("pipeline", 90 * DAY_S, 7 * DAY_S)
+
+
+def test_the_history_set_keeps_everything_under_names_of_its_own() -> None:
+    buckets = load_buckets("history")
+
+    assert {bucket.retention_s for bucket in buckets.all} == {None}
+    assert buckets.bars[Resolution.DAY] == Bucket("history_bars_1d", None, 364 * DAY_S)
+    assert [bucket.name for bucket in buckets.all] == [
+        f"history_{bucket.name}" for bucket in load_buckets("live").all
+    ]
+
+
+def test_no_bucket_has_more_shards_than_a_write_can_cross() -> None:
+    """20 years of daily bars are 21 shards; the 1,044 of the default shard size time out."""
+    for bucket in load_buckets("live").all:
+        kept = bucket.retention_s or 20 * 365 * DAY_S
+        assert kept / bucket.shard_s < 60
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("version: 1", "version: 2", ":6: version is 2 and must be 1"),
+        ("retention: 7d", "retention: 7", ":10: sets.live.bars.1s.retention is 7 and must be a"),
+        ("retention: 7d", "retention: 30m", "is '30m' and must be a whole number"),
+        ("retention: 7d", "retention: 1.5d", "is '1.5d' and must be a whole number"),
+        ("shard: 1d", "shard: 8d", ":10: sets.live.bars.1s.shard is '8d' and must not be longer"),
+        ("bucket: bars_1s", "bucket: Bars", "bars.1s.bucket is 'Bars' and must be lower-case"),
+        ("bucket: bars_1s", "bucket: _bars", "bars.1s.bucket is '_bars' and must be lower-case"),
+        ("bucket: bars_1s", "bucket: bars_1m", "sets.live uses the bucket 'bars_1m' twice"),
+        ("bucket: bars_1s", "bukket: bars_1s", "bars.1s.bukket is 'bukket' and is unknown here"),
+        ("      1s: {bucket: bars_1s, retention: 7d, shard: 1d}\n", "", "bars has no '1s'"),
+        ("  live:", "  alive:", "sets has no 'live'"),
+        ("      5m: {bucket: bars_5m, retention: 730d, shard: 28d}", "      5m: x", "a mapping"),
+        ("sets:", "sets: [", "cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_wrong_file_names_line_field_and_value(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    assert old in SHIPPED
+    path = tmp_path / "buckets.yaml"
+    path.write_text(SHIPPED.replace(old, new, 1), encoding="utf-8")
+
+    with pytest.raises(ConfigError) as raised:
+        load_buckets("live", path)
+
+    assert str(path) in str(raised.value)
+    assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["", "42", "[]"], ids=["empty", "number", "list"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "buckets.yaml"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=str(path)):
+        load_buckets("live", path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        load_buckets("live", tmp_path / "nowhere.yaml")
+
+
+def test_retention_takes_what_is_exactly_as_old_as_the_bucket_keeps() -> None:
+    buckets = load_buckets("live")
+    second, now = buckets.bars[Resolution.SECOND], at("2026-11-20T17:00:00")
+    limit = at("2026-11-13T17:00:00")
+
+    check_retention(buckets, second, [now, limit], now)
+    check_retention(buckets, second, [], now)
+    with pytest.raises(ConfigError) as refused:
+        check_retention(buckets, second, [now, limit - 1], now)
+
+    assert str(refused.value) == (
+        "bucket bars_1s keeps 7 days and the oldest point is of 2026-11-13T16:59:59+00:00, so "
+        "InfluxDB would drop it; nothing was written. Old trades belong into the buckets that keep "
+        'everything: set TRUETAPE_BUCKET_SET=history (it is "live")'
+    )

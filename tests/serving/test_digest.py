@@ -1,0 +1,66 @@
+"""Digests: the fold of a row, by hand."""
+
+import random
+import sys
+
+import pytest
+
+from support.serving import bar, bars
+from truetape.serving.digest import digest_of, digests_of, fingerprint
+
+
+def flat(price: float, volume: float, **fields: object) -> object:
+    return bar(open=price, high=price, low=price, close=price, vwap=price, volume=volume, **fields)
+
+
+@pytest.mark.parametrize(
+    ("price", "volume", "seq", "expected"),
+    [
+        (0.0, 0.0, 0, 0),
+        (1.0, 2.0, 0, 39 * 80 + 2 * 80),
+        (1.0, 2.0, 1, 2 * 39 * 80 + 4 * 80),
+        (-1.0, 0.0, 0, -39 * 80),
+        (1e-9, 0.0, 0, 41),
+        (0.0, 1e-8, 0, 10),
+        (2.0**-33, 0.0, 0, 4),
+        (sys.float_info.max, 1.0, 0, 0),
+    ],
+    ids=[
+        "nothing",
+        "by hand",
+        "weighed by place",
+        "negative",
+        "last decimal of a price",
+        "last decimal of a size",
+        "rounded down",
+        "overflow",
+    ],
+)
+def test_the_fold_of_a_row(price: float, volume: float, seq: int, expected: int) -> None:
+    """2^30 is 80 modulo 2^26 - 5, and the weights of the five prices add up to 39."""
+    assert fingerprint(flat(price, volume, seq=seq)) == expected  # type: ignore[arg-type]
+
+
+def test_order_does_not_matter() -> None:
+    rows = bars(100)
+    shuffled = random.Random(1).sample(rows, len(rows))
+
+    assert digest_of(shuffled) == digest_of(rows)
+
+
+def test_swapped_values_of_two_bars_are_seen() -> None:
+    first, second = bars(2)
+    one = [bar(seq=0, close=1.0), bar(seq=1, close=2.0, start_ns=second.start_ns)]
+    other = [bar(seq=0, close=2.0), bar(seq=1, close=1.0, start_ns=second.start_ns)]
+
+    assert first.start_ns < second.start_ns
+    assert digest_of(one) != digest_of(other)
+
+
+def test_each_symbol_has_its_own_digest() -> None:
+    rows = [*bars(2), *bars(3, symbol="MSFT")]
+
+    found = digests_of(rows)
+
+    assert {symbol: digest.bars for symbol, digest in found.items()} == {"IBM": 2, "MSFT": 3}
+    assert found["MSFT"] == digest_of(bars(3, symbol="MSFT"))

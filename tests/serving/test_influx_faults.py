@@ -1,0 +1,350 @@
+"""What a store on a real InfluxDB does when the server, the network or the token fails."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+from support import influxd
+from support.build import NOON
+from support.fault_proxy import FaultProxy, Mode
+from support.influxd import InfluxServer
+from support.serving import MINUTE_NS, bar, bars, own_buckets
+from truetape.errors import ConfigError, TransientError, VerificationError
+from truetape.market.resolution import Resolution
+from truetape.serving import lines
+from truetape.serving.buckets import Buckets
+from truetape.serving.influx import InfluxStore
+from truetape.serving.server import Server
+from truetape.serving.store import Key, ServedBar
+from truetape.serving.writer import LineWriter
+from truetape.settings import Secret
+
+pytestmark = [pytest.mark.real, pytest.mark.faults]
+MINUTE = Resolution.MINUTE
+DAY_NS = 1_440 * MINUTE_NS
+WINDOW = (NOON - DAY_NS, NOON + DAY_NS)
+
+
+def nothing(seconds: float) -> None:
+    """Wait for nothing: tests of retries need no pause."""
+
+
+@pytest.fixture
+def buckets(influx_server: InfluxServer) -> Buckets:
+    """Buckets that exist and are empty."""
+    declared = own_buckets("history")
+    with closing(connect(influx_server, declared)) as store:
+        store.ensure_buckets()
+    return declared
+
+
+@pytest.fixture
+def proxy(influx_server: InfluxServer) -> Iterator[FaultProxy]:
+    """A way to the server that can fail."""
+    with FaultProxy(influx_server.port, delay_s=0.3) as proxy:
+        yield proxy
+
+
+def connect(
+    influx_server: InfluxServer,
+    buckets: Buckets,
+    *,
+    url: str | None = None,
+    token: Secret | None = None,
+    timeout_s: float = 10,
+    attempts: int = 3,
+    sleep: Callable[[float], None] = nothing,
+    max_batch_lines: int = 5_000,
+) -> InfluxStore:
+    server = Server(
+        url or influx_server.url,
+        influxd.ORG,
+        token or influx_server.token,
+        timeout_s=timeout_s,
+        attempts=attempts,
+        sleep=sleep,
+    )
+    return InfluxStore(server, buckets, max_batch_lines=max_batch_lines)
+
+
+def served(influx_server: InfluxServer, buckets: Buckets) -> list[ServedBar]:
+    """Read all bars on a healthy connection of its own."""
+    with closing(connect(influx_server, buckets)) as store:
+        return list(store.read(MINUTE, *WINDOW))
+
+
+@pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.LOSE_REPLY, Mode.BLACKHOLE], ids=str)
+def test_a_write_survives_a_fault_that_passes(
+    influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy, mode: Mode
+) -> None:
+    def heal(seconds: float) -> None:
+        proxy.set(Mode.PASS)
+
+    rows = bars(10)
+    proxy.set(mode)
+    with closing(
+        connect(influx_server, buckets, url=proxy.url, timeout_s=0.5, sleep=heal)
+    ) as store:
+        report = store.write(MINUTE, rows)
+
+        assert (report.sent, report.stored) == (10, 10)
+        assert store.traffic.retries == 1
+    assert served(influx_server, buckets) == rows
+
+
+@pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.LOSE_REPLY, Mode.BLACKHOLE], ids=str)
+def test_a_fault_that_stays_ends_after_a_bounded_number_of_attempts(
+    influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy, mode: Mode
+) -> None:
+    proxy.set(mode)
+    with closing(connect(influx_server, buckets, url=proxy.url, timeout_s=0.3)) as store:
+        with pytest.raises(TransientError, match="in 3 attempts"):
+            store.write(MINUTE, bars(10))
+        assert store.traffic.requests == 3
+
+        with pytest.raises(TransientError, match="in 3 attempts"):
+            list(store.read(MINUTE, *WINDOW))
+
+
+def test_a_lost_reply_leaves_the_rows_stored_once_and_a_repeat_changes_nothing(
+    influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy
+) -> None:
+    rows = bars(10)
+    with closing(connect(influx_server, buckets, url=proxy.url)) as store:
+        store.ping()  # so that a kept-alive connection loses its reply, too
+        proxy.set(Mode.LOSE_REPLY)
+        with pytest.raises(TransientError):
+            store.write(MINUTE, rows)
+        assert served(influx_server, buckets) == rows
+
+        proxy.set(Mode.PASS)
+        assert store.write(MINUTE, rows).stored == 10
+    assert served(influx_server, buckets) == rows
+
+
+def test_a_slow_answer_within_the_time_limit_is_waited_for(
+    influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy
+) -> None:
+    proxy.set(Mode.DELAY)
+    with closing(connect(influx_server, buckets, url=proxy.url)) as store:
+        assert store.write(MINUTE, bars(10)).stored == 10
+        assert store.traffic.retries == 0
+
+
+def test_a_frozen_server_is_given_up_and_a_repeat_after_it_thaws_is_safe(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    rows = bars(10)
+    with closing(connect(influx_server, buckets, timeout_s=0.3)) as store:
+        influx_server.freeze()
+        try:
+            with pytest.raises(TransientError, match="safe to run this again"):
+                store.write(MINUTE, rows)
+        finally:
+            influx_server.thaw()
+    with closing(connect(influx_server, buckets)) as store:
+        assert store.write(MINUTE, rows).stored == 10
+    assert served(influx_server, buckets) == rows
+
+
+def test_a_token_deleted_in_the_middle_of_a_run_is_a_matter_of_configuration(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    token_id, token = influx_server.token_for("read", "write")
+    with closing(connect(influx_server, buckets, token=token)) as store:
+        assert store.write(MINUTE, bars(1)).stored == 1
+        influx_server.api("DELETE", f"/api/v2/authorizations/{token_id}")
+        sent = store.traffic.requests
+
+        with pytest.raises(ConfigError, match="TRUETAPE_INFLUX_TOKEN_FILE"):
+            store.write(MINUTE, bars(2))
+        with pytest.raises(ConfigError, match="401"):
+            list(store.read(MINUTE, *WINDOW))
+        assert store.traffic.requests == sent + 2
+        assert token.reveal() not in repr(vars(store))
+
+
+@pytest.mark.parametrize(
+    ("right", "fails"), [("read", "write"), ("write", "read")], ids=["read-only", "write-only"]
+)
+def test_a_token_without_the_right_is_a_matter_of_configuration(
+    influx_server: InfluxServer, buckets: Buckets, right: str, fails: str
+) -> None:
+    _, token = influx_server.token_for(right)
+    with closing(connect(influx_server, buckets, token=token)) as store:
+        act = {
+            "write": lambda: store.write(MINUTE, bars(1)),
+            "read": lambda: list(store.read(MINUTE, *WINDOW)),
+        }
+        with pytest.raises(ConfigError, match="token"):
+            act[fails]()
+
+
+def test_missing_buckets_and_organisations_are_named(influx_server: InfluxServer) -> None:
+    absent = own_buckets("history")
+    with closing(connect(influx_server, absent)) as store:
+        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
+            store.write(MINUTE, bars(1))
+        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
+            list(store.read(MINUTE, *WINDOW))
+    server = Server(influx_server.url, "nobody", influx_server.token, timeout_s=5, attempts=1)
+    with (
+        closing(InfluxStore(server, absent)) as store,
+        pytest.raises(ConfigError, match="TRUETAPE_INFLUX_ORG"),
+    ):
+        store.ensure_buckets()
+
+
+def test_ensure_buckets_brings_retention_and_shards_to_the_declaration(
+    influx_server: InfluxServer,
+) -> None:
+    declared = own_buckets("live")
+    minute = declared.bars[MINUTE]
+    influx_server.api(
+        "POST",
+        "/api/v2/buckets",
+        {
+            "orgID": influx_server.org_id,
+            "name": minute.name,
+            "retentionRules": [{"type": "expire", "everySeconds": 7_200}],
+        },
+    )
+
+    with closing(connect(influx_server, declared)) as store:
+        changes = store.ensure_buckets()
+        assert store.ensure_buckets() == []
+
+    assert len(changes) == 6
+    assert changes[1].startswith(f"changed {minute.name}")
+    found = influx_server.api("GET", f"/api/v2/buckets?name={minute.name}")["buckets"][0]
+    rule = found["retentionRules"][0]
+    assert (rule["everySeconds"], rule["shardGroupDurationSeconds"]) == (34_560_000, 604_800)
+
+
+@dataclass(frozen=True, slots=True)
+class RawLine:
+    """A line that our encoder would never make."""
+
+    text: str
+
+    @property
+    def key(self) -> Key:
+        return (self.text,)
+
+
+def raw_writer(influx_server: InfluxServer, buckets: Buckets) -> LineWriter[RawLine]:
+    server = Server(
+        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3, sleep=nothing
+    )
+    return LineWriter(
+        server, buckets.pipeline.name, 100, lambda row: row.text, lambda _: {"m,t=kept v=1i 1"}
+    )
+
+
+def test_of_good_and_bad_lines_exactly_the_bad_ones_are_dead(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    bad = [
+        "m,t=a v= 1",
+        "m,t=a v=1x 2",
+        "m,t=a v=NaN 3",
+        "m,t= v=1i 4",
+        "m,t=a v=\"it's': odd 5",
+        "m,t=a v=1i 99999999999999999999",
+    ]
+    good = [f"m,t=a v={number}i {number}" for number in range(10, 240)]
+    mixed = [*good[:50], bad[0], *good[50:120], *bad[1:5], *good[120:], bad[5]]
+
+    report = raw_writer(influx_server, buckets).write([RawLine(text) for text in mixed])
+
+    assert (report.sent, report.stored) == (236, 230)
+    assert [dead.line for dead in report.rejected] == bad
+    assert all(dead.reason for dead in report.rejected)
+    stored = influx_server.api(
+        "GET", f"/query?db={buckets.pipeline.name}&q=SELECT%20count(v)%20FROM%20m"
+    )
+    assert stored["results"][0]["series"][0]["values"][0][1] == 230
+
+
+def test_a_conflict_of_types_is_found_by_reading_back(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    """InfluxDB answers "dropped=1" for any number of them; the two rows of a foreign type stay."""
+    bucket = buckets.bars[MINUTE].name
+    server = Server(influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3)
+    foreign = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
+    with closing(server):
+        foreign.write([RawLine(f"bar,symbol=OTHER,venue=XNYS trades=1.5 {NOON}")])
+    rows = bars(20)
+
+    with closing(connect(influx_server, buckets)) as store:
+        report = store.write(MINUTE, rows)
+
+        assert (report.sent, report.stored) == (20, 0)
+        assert [dead.line for dead in report.rejected] == [lines.bar(row) for row in rows]
+        assert all("field type conflict" in dead.reason for dead in report.rejected)
+
+
+def test_rows_that_the_server_drops_as_too_old_are_named_one_by_one(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    """A bucket that someone made shorter than declared: the check before cannot know."""
+    name = buckets.bars[MINUTE].name
+    bucket_id = influx_server.api("GET", f"/api/v2/buckets?name={name}")["buckets"][0]["id"]
+    rules = [{"type": "expire", "everySeconds": 864_000, "shardGroupDurationSeconds": 86_400}]
+    influx_server.api("PATCH", f"/api/v2/buckets/{bucket_id}", {"retentionRules": rules})
+    now_ns = time.time_ns()
+    rows = [
+        bar(symbol=symbol, start_ns=now_ns - days * DAY_NS)
+        for symbol in ("A", "B")
+        for days in (400, 30, 1, 0)
+    ]
+
+    with closing(connect(influx_server, buckets)) as store:
+        report = store.write(MINUTE, rows)
+
+        assert report.stored == 4
+        assert {dead.line for dead in report.rejected} == {
+            lines.bar(row) for row in rows if row.start_ns < now_ns - 2 * DAY_NS
+        }
+        assert all("Retention Policy" in dead.reason for dead in report.rejected)
+        found = list(store.read(MINUTE, now_ns - 1_000 * DAY_NS, now_ns + 1))
+        assert len(found) == 4
+
+
+def test_a_row_that_lacks_a_field_is_an_error_and_not_a_shorter_answer(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    bucket = buckets.bars[MINUTE].name
+    server = Server(influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3)
+    half = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
+    with closing(server):
+        half.write([RawLine(f"bar,symbol=HALF,venue=XNYS open=1,high=2 {NOON}")])
+
+    with closing(connect(influx_server, buckets)) as store:
+        store.write(MINUTE, bars(1))
+        with pytest.raises(VerificationError, match="lacks fields"):
+            list(store.read(MINUTE, *WINDOW))
+        assert list(store.read(MINUTE, *WINDOW, symbols=["IBM"])) == bars(1)
+
+
+def test_pages_do_not_change_what_is_read(
+    influx_server: InfluxServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pages of 7 rows, one series needs many pages and others share one."""
+    monkeypatch.setattr("truetape.serving.influxql.MAX_PAGE_ROWS", 7)
+    rows = [
+        *bars(3, symbol="A"),
+        *bars(3, symbol="B"),
+        *bars(30, symbol="C"),
+        *bars(2, symbol="D", venue="ARCX"),
+        *bars(7, symbol="D"),
+    ]
+
+    with closing(connect(influx_server, buckets, max_batch_lines=11)) as store:
+        assert store.write(MINUTE, rows).stored == 45
+        assert list(store.read(MINUTE, *WINDOW)) == rows
+        assert list(store.read(MINUTE, *WINDOW, venue="XNYS", symbols=["C"])) == rows[6:36]

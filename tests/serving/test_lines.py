@@ -1,0 +1,199 @@
+"""Line protocol: lines mean what they should, to a parser that knows the specification only."""
+
+import math
+import struct
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.build import NOON
+from support.serving import bar, indicators, speed_batch
+from truetape.serving import lines
+from truetape.serving.store import DeadLine, IndicatorRow, ServedBar
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+BARS = st.builds(
+    ServedBar,
+    symbol=st.text(),
+    venue=st.text(),
+    start_ns=INT64,
+    open=NUMBERS,
+    high=NUMBERS,
+    low=NUMBERS,
+    close=NUMBERS,
+    volume=NUMBERS,
+    vwap=NUMBERS,
+    trades=INT64,
+    rev=INT64,
+    seq=INT64,
+    layer=st.sampled_from(["speed", "batch"]),
+    final=st.booleans(),
+    void=st.booleans(),
+)
+
+
+def test_a_bar_is_one_line_with_sorted_tags_and_typed_fields() -> None:
+    assert lines.bar(bar()) == (
+        "bar,symbol=IBM,venue=XNYS open=100.0,high=101.5,low=99.25,close=100.5,volume=1200.0,"
+        'vwap=100.12345678,trades=17i,rev=1i,seq=150i,layer="batch",final=true,void=false '
+        "1795194000000000000"
+    )
+
+
+def test_an_indicator_row_writes_what_exists() -> None:
+    row = IndicatorRow("ES=F", "X Y", 5, {"sma_20": 1.5, "macd": -1e-07}, rev=2, void=False)
+
+    assert lines.indicator(row) == (
+        "indicator,symbol=ES\\=F,venue=X\\ Y rev=2i,void=false,sma_20=1.5,macd=-1e-07 5"
+    )
+
+
+def test_a_point_writes_its_tags_and_fields() -> None:
+    assert lines.point(speed_batch(time_ns=9)) == (
+        "speed_batch,query=bars batch=7i,trades=2000i,rejected=1i,late=0i,bars=40i,dead_lines=0i,"
+        "seconds=0.36,freshness_s=0.5,watermark_ns=1795194000000000000i 9"
+    )
+
+
+@given(BARS)
+def test_every_bar_is_one_line_that_says_all_of_it_or_a_dead_line(row: ServedBar) -> None:
+    text = lines.bar(row)
+
+    if isinstance(text, DeadLine):
+        assert must_be_refused(row)
+    else:
+        assert "\n" not in text
+        assert "\r" not in text
+        assert bits(parse_bar(text)) == bits(row)
+
+
+def test_numbers_of_the_same_value_are_taken() -> None:
+    """mypy lets an int stand for a float; a line without the point would still be a float."""
+    text = lines.bar(bar(open=100, volume=0))
+
+    assert isinstance(text, str)
+    assert "open=100.0," in text
+    assert "volume=0.0," in text
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"open": math.nan}, "field open is nan, not a float"),
+        ({"vwap": math.inf}, "field vwap is inf, not a float"),
+        ({"close": "1"}, "field close is '1', not a float"),
+        ({"close": Decimal(1)}, "field close is Decimal('1'), not a float"),
+        ({"close": None}, "field close is None, not a float"),
+        ({"low": True}, "field low is True, not a float"),
+        ({"volume": 2**60}, "field volume is 1152921504606846976, not a float"),
+        ({"trades": 1.0}, "field trades is 1.0, not a int"),
+        ({"rev": True}, "field rev is True, not a int"),
+        ({"seq": 2**63}, "field seq is 9223372036854775808, not a int"),
+        ({"final": 1}, "field final is 1, not a bool"),
+        ({"void": None}, "field void is None, not a bool"),
+        ({"layer": "both"}, "layer is 'both', not"),
+        ({"start_ns": None}, "time is None, not"),
+        ({"start_ns": 1.5e18}, "time is 1.5e+18, not"),
+        ({"start_ns": 2**63}, "time is 9223372036854775808, not"),
+        ({"symbol": ""}, "tag symbol is empty"),
+        ({"symbol": None}, "tag symbol is None, not text"),
+        ({"symbol": "A\nB"}, "tag symbol is 'A\\nB' and holds a line break"),
+        ({"symbol": "A\\"}, "tag symbol is 'A\\\\' and ends in a backslash"),
+        ({"symbol": "é" * 513}, "tag symbol has 1026 bytes, at most 1024 are taken"),
+        ({"venue": "X|Y"}, "tag venue is 'X|Y'; InfluxQL joins"),
+    ],
+    ids=lambda value: (
+        "-".join(f"{k}={str(v)[:12]}" for k, v in value.items()) if isinstance(value, dict) else ""
+    ),
+)
+def test_what_a_line_cannot_say_is_refused_with_its_value(
+    change: dict[str, object], reason: str
+) -> None:
+    outcome = lines.bar(bar(**change))
+
+    assert isinstance(outcome, DeadLine)
+    assert outcome.reason.startswith(reason)
+    assert outcome.line.startswith("ServedBar(symbol=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["two\nlines", "bell\x07", "\udfff", "x" * 70_000],
+    ids=["line break", "control", "surrogate", "long"],
+)
+def test_text_that_no_line_holds_is_refused(text: str) -> None:
+    fields = {"session": text, "rev": 1, "bars": 1, "edits": 1, "unexplained": 0}
+    fields |= {"seconds": 1.0, "digest": "", "who": ""}
+    point = replace(speed_batch(), measurement="publication", tags={"venue": "X"}, fields=fields)
+
+    outcome = lines.point(point)
+
+    assert isinstance(outcome, DeadLine)
+    assert outcome.reason.startswith("field session is ")
+
+
+def test_an_indicator_out_of_the_schema_names_what_is_known() -> None:
+    outcome = lines.indicator(indicators(NOON, ichimoku=1.0))
+
+    assert isinstance(outcome, DeadLine)
+    assert "no field 'ichimoku'; known: rev, void, sma_20" in outcome.reason
+
+
+def must_be_refused(row: ServedBar) -> bool:
+    """Say by hand-written rules whether line protocol or our schema has no place for a bar."""
+    tags = (row.symbol, row.venue)
+    return (
+        any(tag == "" or tag.endswith("\\") for tag in tags)
+        or any(ord(letter) < 32 or ord(letter) == 127 for tag in tags for letter in tag)
+        or any(len(tag.encode()) > 1_024 for tag in tags)
+        or "|" in row.venue
+        or not -(2**63) + 2 <= row.start_ns <= 2**63 - 2
+    )
+
+
+def parse_bar(text: str) -> ServedBar:
+    """Read one line by the published syntax; knows nothing of the encoder."""
+    head, fields, time = split(text, " ")
+    measurement, *tags = split(head, ",")
+    assert measurement == "bar"
+    values: dict[str, object] = {}
+    for tag in tags:
+        name, value = split(tag, "=")
+        values[name] = unescape(value)
+    assert list(values) == ["symbol", "venue"]
+    for field in fields.split(","):
+        name, _, value = field.partition("=")
+        values[name] = typed(value)
+    return ServedBar(**values, start_ns=int(time))  # type: ignore[arg-type]
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Split at separators that no backslash precedes."""
+    parts, start = [], 0
+    for place, letter in enumerate(text):
+        if letter == separator and (place == 0 or text[place - 1] != "\\"):
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
+
+
+def unescape(text: str) -> str:
+    return text.replace("\\,", ",").replace("\\=", "=").replace("\\ ", " ")
+
+
+def typed(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
+    if text.startswith('"'):
+        return text[1:-1]
+    return int(text[:-1]) if text.endswith("i") else float(text)
+
+
+def bits(row: ServedBar) -> object:
+    """Return a bar with its floats as bit patterns, so that -0.0 is not 0.0."""
+    floats = (row.open, row.high, row.low, row.close, row.volume, row.vwap)
+    return row, [struct.pack(">d", value) for value in floats]

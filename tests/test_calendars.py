@@ -1,0 +1,95 @@
+"""Calendars: sessions as the exchange published them, half days and holidays included."""
+
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+
+import pytest
+
+from support.build import KRAKEN, NEW_YORK, SECOND, at
+from truetape.calendars import sessions
+from truetape.errors import ConfigError
+
+MINUTE = 60 * SECOND
+
+
+def test_every_date_of_the_range_has_one_session() -> None:
+    found = sessions(NEW_YORK, date(2026, 11, 20), date(2026, 11, 24))
+
+    assert [session.date.day for session in found] == [20, 21, 22, 23, 24]
+    assert [session.open_ns is not None for session in found] == [True, False, False, True, True]
+    assert all(left.end_ns == right.start_ns for left, right in pairwise(found))
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 27), date(2026, 12, 24)], ids=str)
+def test_a_half_day_is_210_minutes(day: date) -> None:
+    (session,) = sessions(NEW_YORK, day, day)
+
+    assert (session.open_ns, session.close_ns) == (at(f"{day}T14:30:00"), at(f"{day}T18:00:00"))
+    assert at(f"{day}T18:00:00") - at(f"{day}T14:30:00") == 210 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes"),
+    [
+        (date(2026, 10, 30), "2026-10-30T13:30:00", "2026-10-30T20:00:00"),
+        (date(2026, 11, 2), "2026-11-02T14:30:00", "2026-11-02T21:00:00"),
+        (date(2013, 10, 7), "2013-10-07T13:30:00", "2013-10-07T20:00:00"),
+    ],
+    ids=["summer time", "winter time", "years ago"],
+)
+def test_the_open_follows_the_wall_clock_of_new_york(day: date, opens: str, closes: str) -> None:
+    (session,) = sessions(NEW_YORK, day, day)
+
+    assert (session.open_ns, session.close_ns) == (at(opens), at(closes))
+
+
+@pytest.mark.parametrize(
+    "day",
+    [date(2025, 1, 9), date(2018, 12, 5), date(2012, 10, 29), date(2026, 11, 26)],
+    ids=["mourning 2025", "mourning 2018", "hurricane", "thanksgiving"],
+)
+def test_a_closed_day_has_no_regular_session(day: date) -> None:
+    (session,) = sessions(NEW_YORK, day, day)
+
+    assert (session.open_ns, session.close_ns) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(date(2026, 3, 8), 23), (date(2026, 11, 1), 25), (date(2026, 11, 20), 24)],
+    ids=["clocks go forward", "clocks go back", "plain"],
+)
+def test_a_trading_day_is_the_local_date_whatever_its_length(day: date, hours: int) -> None:
+    (session,) = sessions(NEW_YORK, day, day)
+
+    assert session.end_ns - session.start_ns == hours * 60 * MINUTE
+
+
+def test_a_venue_without_a_calendar_trades_the_utc_day() -> None:
+    (session,) = sessions(KRAKEN, date(2026, 11, 22), date(2026, 11, 22))
+
+    assert session.open_ns == session.start_ns == at("2026-11-22T00:00:00")
+    assert session.close_ns == session.end_ns == at("2026-11-23T00:00:00")
+
+
+def test_an_unknown_calendar_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="calendar 'NOPE'"):
+        sessions(replace(NEW_YORK, calendar="NOPE"), date(2026, 1, 1), date(2026, 1, 1))
+
+
+def test_a_calendar_over_midnight_is_refused() -> None:
+    futures = replace(NEW_YORK, zone="America/Chicago", calendar="CMES")
+
+    with pytest.raises(ConfigError, match="over midnight"):
+        sessions(futures, date(2026, 11, 20), date(2026, 11, 20))
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(date(2026, 1, 2), date(2026, 1, 1)), (date(1800, 1, 1), date(2026, 1, 1))],
+    ids=["backwards", "too long"],
+)
+def test_a_range_that_makes_no_sense_is_refused(first: date, last: date) -> None:
+    with pytest.raises(ConfigError, match="in order"):
+        sessions(KRAKEN, first, last)

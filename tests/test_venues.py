@@ -1,0 +1,65 @@
+"""Venues: the declared file, and what a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import ConfigError
+from truetape.market.sessions import Venue
+from truetape.venues import venues, venues_in
+
+
+def test_the_declared_venues_are_read() -> None:
+    assert venues()["XNYS"] == Venue("XNYS", "New York Stock Exchange", "America/New_York", "XNYS")
+    assert venues()["KRAKEN"] == Venue("KRAKEN", "Kraken", "UTC", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("version: 1\nvenues:\n  A1: {name: a}\n", 3, "venues.A1 lacks 'zone'"),
+        ("version: 1\nvenues:\n  A1:\n    name: a\n    zone: Mars/X\n", 5, "A1.zone is 'Mars/X'"),
+        ("version: 1\nvenues:\n  A1: {name: a, zone: UTC, tz: x}\n", 3, "A1.tz is not known"),
+        ("version: 1\nvenues:\n  a=b: {name: a, zone: UTC}\n", 3, "venues.a=b is no venue code"),
+        (
+            "version: 1\nvenues:\n  A1: {name: a, zone: UTC}\n  A1: {name: b, zone: UTC}\n",
+            4,
+            "venues.A1 is there twice, first in line 3",
+        ),
+        ("version: 1\nvenues:\n  A1: {name: a, zone: Asia/Tokyo}\n", 3, "by the UTC day"),
+        ("version: one\nvenues: {}\n", 1, "version is 'one'; write a whole number"),
+        ("version: 1\nvenues: []\n", 2, "venues must be a mapping"),
+        ("version: 1\nvenues: {\n", 3, "not YAML"),
+    ],
+    ids=[
+        "no zone",
+        "bad zone",
+        "unknown key",
+        "bad code",
+        "twice",
+        "local",
+        "version",
+        "list",
+        "yaml",
+    ],
+)
+def test_a_wrong_file_is_told_its_line_and_field(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    path = tmp_path / "venues.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as raised:
+        venues_in(path)
+
+    assert str(raised.value).startswith(f"{path}, line {line}: ")
+    assert says in str(raised.value)
+
+
+def test_an_absent_or_empty_file_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        venues_in(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match=r"empty\.yaml: is empty"):
+        venues_in(tmp_path / "empty.yaml")
