@@ -38,8 +38,9 @@ def event_time(raw: Column, spec: TimeSpec, day: Column | None = None) -> Column
     `raw` is text, `day` the session's date for the `time-of-day-*` shapes. A null `raw` is refused
     as `missing-field`. No input raises.
 
-    Made for a projection, where Spark evaluates a repeated part once; inside a lambda (`transform`)
-    it does not, and the same expression is several times slower. Explode first.
+    `raw` is named often: give a column, not a formula. In a projection Spark computes the repeated
+    parts once; inside a lambda (`transform`) it does not, and the same value costs several times
+    more.
     """
     day = F.lit(None).cast("date") if day is None else day
     if spec.shape in EPOCHS:
@@ -164,16 +165,36 @@ def _excel_serial(raw: Column, zone: str | None) -> Column:
 
 
 def _written(raw: Column, spec: TimeSpec) -> Column:
-    if spec.layout is None:
+    layout = spec.layout
+    if layout is None:
         raise ValueError(f"{spec.shape} is a number, not a written time")
-    text = _normal(raw, spec.layout)
+    outcome = _with(_normal(raw, layout), lambda text: _from_normal(raw, text, layout, spec.zone))
+    if spec.shape is Shape.ISO8601:
+        return F.coalesce(_iso_extended_utc(raw), outcome)
+    return outcome
+
+
+def _iso_extended_utc(raw: Column) -> Column:
+    """Read the form of nearly every feed by its fixed places; null for all others.
+
+    The seconds are there, so text up to the "Z" that is longer than they are ends in a fraction.
+    """
+    well_formed = _matches(raw, time_layout.ISO_EXTENDED_UTC)
+    date = F.substring(raw, 1, 10).try_cast("date")
+    of_day = _int(raw, 12) * 3_600 + _int(raw, 15) * 60 + _int(raw, 18)
+    fraction = F.substring(raw, F.lit(21), F.length(raw) - 21)
+    nanos = F.rpad(fraction, 9, "0").try_cast("bigint")
+    in_reach = F.when(F.substring(raw, 1, 4).between("1678", "2261"), _days(date) * _DAY_S + of_day)
+    return F.when(well_formed, _ns(in_reach, nanos))
+
+
+def _from_normal(raw: Column, text: Column, layout: Layout, zone: str | None) -> Column:
     well_formed = text != raw
     in_years = _int(text, 2, 4).between(*YEARS)
-    days = _days(_date(text, spec.layout))
-    offset_s = _offset_s(_after_commas(text, 2)) if Field.OFFSET in spec.layout.fields else F.lit(0)
-    local_s = F.when(
-        well_formed & in_years, days * _DAY_S + _second_of_day(text, spec.layout) - offset_s
-    )
+    days = _days(_date(text, layout))
+    offset_s = _offset_s(_after_commas(text, 2)) if Field.OFFSET in layout.fields else F.lit(0)
+    of_day = _second_of_day(text, layout)
+    local_s = F.when(well_formed & in_years, days * _DAY_S + of_day - offset_s)
     nanos = F.rpad(_after_commas(text, 1), 9, "0").try_cast("bigint")
     refused = (
         _absent(raw)
@@ -181,7 +202,7 @@ def _written(raw: Column, spec: TimeSpec) -> Column:
         .when(in_years & days.isNull(), _refused(Reason.BAD_EVENT_TIME))
         .otherwise(_refused(Reason.IMPLAUSIBLE_EVENT_TIME))
     )
-    return F.coalesce(*_resolved(local_s, nanos, spec.zone), refused)
+    return F.coalesce(*_resolved(local_s, nanos, zone), refused)
 
 
 def _normal(raw: Column, layout: Layout) -> Column:
