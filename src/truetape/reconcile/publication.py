@@ -163,8 +163,8 @@ def _compare(
     wrong = [bar for bar in expected if found.get(bar.key) != bar]
     if wrong:
         raise VerificationError(
-            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first wrote "
-            f"{wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
+            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first "
+            f"wrote {wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
         )
 
 
