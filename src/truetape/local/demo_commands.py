@@ -152,8 +152,8 @@ def _print_outcome(
     causes = Counter(str(trouble.cause) for change in found for trouble in change.troubles)
     unexplained = sum(1 for change in found if not change.troubles)
     console.print(
-        f"{served:,} provisional 1s and 1m bars were served. {len(found):,} of them changed or came "
-        f"late; troubles inside: "
+        f"{served:,} provisional 1s and 1m bars were served. {len(found):,} changed or came late; "
+        f"troubles inside: "
         + ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
         + f". Without any: {unexplained}."
     )
