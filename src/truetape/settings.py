@@ -54,7 +54,9 @@ class Settings:
     """Which set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
     profile: str
     feeds: tuple[str, ...]
-    """The feeds whose trades the speed layer serves; the archive takes any feed that has a contract."""
+    """The feeds whose trades the speed layer serves; the archive takes any feed that has a
+    contract.
+    """
     topic: str
     partitions: int
     speed_trigger_s: float

@@ -159,4 +159,5 @@ def text_of(bar: Bar) -> str:
     """Every field as exact text: two bars are equal when their bytes are."""
     numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
     exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
-    return f"{bar.symbol}|{bar.resolution.value}|{bar.start_ns // SECOND}|{'|'.join(exact)}|{bar.trades}"
+    place = [bar.symbol, bar.resolution.value, str(bar.start_ns // SECOND)]
+    return "|".join([*place, *exact, str(bar.trades)])

@@ -12,9 +12,10 @@ from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 
 CONDITIONS = ((), (), ("@",), ("@", "I"), ("F",), ("Z",), ("T",), ("O",), ("6",), ("@", "nonsense"))
 EVENT_ROW = (
-    "topic string, partition int, offset bigint, feed string, index int, kind string, symbol string, "
-    "venue string, id string, sequence bigint, event_ns bigint, received_ns bigint, "
-    "price decimal(18,9), size decimal(18,8), conditions array<string>, tape string, exchange string"
+    "topic string, partition int, offset bigint, feed string, index int, kind string, "
+    "symbol string, venue string, id string, sequence bigint, event_ns bigint, "
+    "received_ns bigint, price decimal(18,9), size decimal(18,8), conditions array<string>, "
+    "tape string, exchange string"
 )
 
 

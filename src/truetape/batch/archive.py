@@ -79,8 +79,9 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
 
 @dataclass(slots=True)
 class _Append:
-    """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows, so
-    a batch that Spark runs again after a crash is not appended again."""
+    """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows,
+    so a batch that Spark runs again after a crash is not appended again.
+    """
 
     path: str
     limits: Limits

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from truetape.market.sessions import Session
 
 
-class _Instant(click.ParamType):
+class _Instant(click.ParamType[int]):
     """An ISO 8601 time with offset, or epoch nanoseconds."""
 
     name = "time"
@@ -68,7 +68,7 @@ def session_named(venue: str, day: str) -> "Session":
 )
 @click.option("--engine", type=click.Choice(["reference", "spark"]), default="reference")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
-def bars(
+def bars(  # noqa: PLR0917 - one parameter an option
     files: tuple[Path, ...],
     feed: str,
     resolution: str,

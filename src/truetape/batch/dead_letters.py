@@ -60,7 +60,7 @@ def _letters(raw: DataFrame, sent: "Mapping[TopicPartition, int]") -> Iterator[R
     rows = raw.where(fresh & (F.col("rejections") > 0)).select(
         "topic", "partition", "offset", "key", "value", "feed", F.explode("rejected").alias("why")
     )
-    return rows.orderBy("partition", "offset", "why.index").toLocalIterator()
+    yield from rows.orderBy("partition", "offset", "why.index").toLocalIterator()
 
 
 def _send(

@@ -57,9 +57,9 @@ class IndicatorValues:
 def indicators(samples: Sequence[Sample]) -> list[IndicatorValues]:
     """Compute every indicator of consecutive served bars of one symbol, venue and resolution.
 
-    The bars must be in order of start and must begin where the series begins: an EMA remembers all
-    of them, so a shorter history gives other values. Not NaN and not 0 but absent until enough
-    bars exist. Raises ValueError for bars out of order.
+    The bars must be in order of start. An EMA remembers all of them, so a history cut short gives
+    slightly other values: give it some hundred bars before those that are wanted. Not NaN and not 0
+    but absent until enough bars exist. Raises ValueError for bars out of order.
     """
     if any(b.start_ns <= a.start_ns for a, b in pairwise(samples)):
         raise ValueError("indicators need bars in order of their start, each once")

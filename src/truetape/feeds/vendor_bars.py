@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -57,7 +57,7 @@ def _lean(path: Path, trades: Path) -> Iterator[VendorBar]:
         for row in csv.reader(io.TextIOWrapper(member, "ascii")):
             prices = [Decimal(value) * _DECI_CENT for value in row[1:5]]
             start = midnight + int(row[0]) * 1_000_000
-            yield VendorBar(start, *prices, volume=Decimal(row[5]))
+            yield _bar(start, prices, Decimal(row[5]))
 
 
 def _kraken(path: Path) -> Iterator[VendorBar]:
@@ -67,9 +67,13 @@ def _kraken(path: Path) -> Iterator[VendorBar]:
     for start, opened, high, low, close, vwap, volume, count in rows:
         if count:
             prices = [Decimal(value) for value in (opened, high, low, close)]
-            yield VendorBar(
-                int(start) * SECOND_NS, *prices, Decimal(volume), Decimal(vwap), int(count)
-            )
+            bar = _bar(int(start) * SECOND_NS, prices, Decimal(volume))
+            yield replace(bar, vwap=Decimal(vwap), trades=int(count))
+
+
+def _bar(start_ns: int, prices: list[Decimal], volume: Decimal) -> VendorBar:
+    opened, high, low, close = prices
+    return VendorBar(start_ns, opened, high, low, close, volume)
 
 
 def compared_span(

@@ -93,8 +93,10 @@ def send(
 
 def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report: Report) -> Sent:
     """Run the speed layer while `produce` sends, until it has read everything; then stop it."""
+    report("starting the speed layer")
     driver = SpeedProcess.start(settings)
     try:
+        driver.wait_until_ready()
         sent = produce()
         report(f"{sent.records:,} records are in Kafka; the speed layer catches up")
         beat = driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
@@ -117,9 +119,8 @@ class Ledger:
         entry = self._read().get(f"{topic}:{digest}")
         if entry is not None and not entry["finished"]:
             raise ConfigError(
-                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and a second "
-                f"sending would count trades without ids twice; use another TRUETAPE_TOPIC, or "
-                f"another TRUETAPE_HOME"
+                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and a "
+                f"second sending would count trades without ids twice; use another TRUETAPE_HOME"
             )
         return entry is not None
 

@@ -56,6 +56,18 @@ class SpeedProcess:
         own = beat is not None and beat.pid == self.process.pid and beat.beat_ns > self.started_ns
         return beat if own else None
 
+    def wait_until_ready(self, within_s: float = 180.0) -> None:
+        """Wait for the first heartbeat; TransientError when the driver ends or stays silent."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            self.check()
+            if self.heartbeat() is not None:
+                return
+            time.sleep(_POLL_S)
+        raise TransientError(
+            f"the speed layer gave no heartbeat within {within_s:.0f} s; see {self.log}"
+        )
+
     def wait_until_read(self, ends: Mapping[int, int], within_s: float) -> Heartbeat:
         """Wait until the driver has read every partition up to `ends`; TransientError after
         `within_s`.

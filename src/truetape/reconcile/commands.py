@@ -30,6 +30,7 @@ def publish(venue: str, day: str, reason: str) -> None:
             click.echo(line, err=True)
 
     outcome = publish_once(settings, session, getpass.getuser(), reason, progress)
+    click.echo(f"{venue} {day}: {outcome.indicators:,} indicator rows written")
     if outcome.rev is None:
         click.echo(f"{venue} {day}: zero edits, {outcome.bars:,} bars are served as recomputed")
         return

@@ -45,12 +45,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The outcome of a publication. `rev` is None when nothing had to be changed."""
+    """The outcome of a publication. `rev` is None when nothing had to be changed; `last_rev` is the
+    newest one that is served."""
 
     session: Session
     rev: int | None
+    last_rev: int
     changes: Mapping[Change, int]
     bars: int
+    indicators: int = 0
 
     @property
     def edits(self) -> int:
@@ -85,7 +88,8 @@ def publish(
             _write_round(store, edits, request, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
     bars = sum(1 for resolution in Resolution for _ in wanted.bars(resolution))
-    outcome = Published(session, rev if changes else None, dict(changes), bars)
+    last = rev if changes else rev - 1
+    outcome = Published(session, rev if changes else None, last, dict(changes), bars)
     if changes:
         record(lake, _ledger_row(wanted, request, outcome, rev))
     return outcome
@@ -163,8 +167,8 @@ def _compare(
     wrong = [bar for bar in expected if found.get(bar.key) != bar]
     if wrong:
         raise VerificationError(
-            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first wrote "
-            f"{wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
+            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first "
+            f"wrote {wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
         )
 
 

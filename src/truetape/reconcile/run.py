@@ -5,14 +5,17 @@ Called by the command line and by the DAGs alike.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from truetape.errors import TransientError
 from truetape.market.sessions import Session
 from truetape.reconcile.control import ControlTopic
+from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed.heartbeat import newest
+from truetape.venues import venues
 
 ALIVE_S = 30.0
 """A driver whose last heartbeat is older than this is not waited for."""
@@ -39,10 +42,12 @@ def publish_once(
         _wait_for_fence(settings, session, report)
         request = Request(session, who, reason, time.time_ns(), settings.seal_delay_s)
         outcome = publish(settings.lake, store, request, report)
+        venue = venues()[session.venue]
+        rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
         boundary = control.refresh().boundary(session.venue)
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
-    return outcome
+    return replace(outcome, indicators=rows)
 
 
 def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:

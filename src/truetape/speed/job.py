@@ -84,7 +84,7 @@ def start(
 
 def checkpoint_for(settings: Settings) -> Path:
     """Return the checkpoint folder; ConfigError when it belongs to another plan."""
-    folder = settings.home / "checkpoints" / f"speed-{settings.topic}"
+    folder = settings.home / "checkpoints" / f"speed-{settings.topic}-{settings.profile}"
     layout = {
         "layout": LAYOUT,
         "profile": settings.profile,

@@ -1,0 +1,192 @@
+"""The verb `demo`: the loop on a simulated session, shown while it runs."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from truetape.market.resolution import Resolution
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from truetape.feeds.simulator import SimulatedSession
+    from truetape.local.demo import Changed
+    from truetape.local.loop import SessionOutcome
+    from truetape.market.sessions import Session
+    from truetape.serving.store import BarStore, ServedBar
+
+_SHOWN_CHANGES = 15
+
+
+@click.command()
+@click.option("--minutes", default=20.0, show_default=True, help="Minutes of market to simulate.")
+@click.option("--trades", default=40_000, show_default=True, help="Trades in these minutes.")
+@click.option("--speed", default=20.0, show_default=True, help="Times as fast as real time.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same session.")
+@click.option("--down", is_flag=True, help="Only stop the servers of an earlier demo.")
+@click.option("--keep/--stop", default=True, show_default=True, help="Keep the servers running.")
+def demo(  # noqa: PLR0917 - one parameter an option
+    minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool
+) -> None:
+    """Show the loop on the last minutes of a simulated session.
+
+    Starts a real Kafka, InfluxDB and Spark in a home of its own, streams a session with late
+    trades, repeat deliveries, cancels, corrections and one bad clock, shows the provisional bars as
+    they appear, then makes the session final and prints what changed.
+    """
+    from rich.console import Console
+
+    from truetape.local import demo as steps
+    from truetape.local import stack
+
+    settings = steps.demo_settings(Settings.from_env())
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+
+    def report(line: str) -> None:
+        console.print(f"  {line}", style="dim", highlight=False)
+
+    if down:
+        stack.down(settings, report)
+        return
+    console.rule("1 of 4: real servers")
+    if settings.store == "embedded":
+        console.print(
+            "There is no influxd on this machine: bars are served from an embedded store instead. "
+            "`make influxd` builds one in 8 to 10 minutes."
+        )
+    store = steps.start(settings, report)
+    try:
+        session, made = steps.simulated(seed, minutes * 60, trades)
+        console.rule(f"2 of 4: {session.date} streams in, provisional bars appear")
+        console.print(
+            f"{len(made.records):,} records with {len(made.troubles):,} troubles in them, "
+            f"{speed:g} times as fast as real time. {minutes * 60 / speed:.0f} s:"
+        )
+        _stream(settings, made, speed, store, session)
+        before = {
+            resolution: steps.snapshot(store, session, resolution)
+            for resolution in (Resolution.SECOND, Resolution.MINUTE)
+        }
+        console.rule("3 of 4: the session is over: archive, recompute, publish, verify")
+        outcome = steps.finish(settings, session, report)
+        console.rule("4 of 4: what changed, and why")
+        found = [
+            change
+            for resolution, rows in before.items()
+            for change in steps.changes(
+                rows, steps.snapshot(store, session, resolution), resolution, made
+            )
+        ]
+        _print_outcome(console, found, outcome, before)
+    finally:
+        if not keep:
+            stack.down(settings, report)
+    if keep:
+        home = settings.home
+        console.print(
+            f"\nThe servers keep running. Look at a symbol, and stop them when you are done:\n"
+            f"  TRUETAPE_HOME={home} TRUETAPE_KAFKA={settings.kafka} "
+            f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
+            f"TRUETAPE_BUCKET_SET=history truetape show IBM --last 10\n  truetape demo --down"
+        )
+
+
+def _stream(
+    settings: Settings,
+    made: "SimulatedSession",
+    speed: float,
+    store: "BarStore",
+    session: "Session",
+) -> None:
+    from rich.live import Live
+
+    from truetape.local import demo as steps
+
+    with Live(_table([]), auto_refresh=False, transient=not sys.stdout.isatty()) as live:
+
+        def watch() -> None:
+            rows = [
+                bar
+                for symbol in steps.SYMBOLS
+                for bar in store.tail(
+                    Resolution.MINUTE, symbol, 2, venue=session.venue, end_ns=session.end_ns
+                )
+            ]
+            live.update(_table(rows), refresh=True)
+
+        steps.stream(settings, made, speed, watch)
+
+
+def _table(rows: "list[ServedBar]") -> "Table":
+    from rich.table import Table
+
+    from truetape.feeds.native import iso
+
+    table = Table(title="Served now, 1m", title_justify="left")
+    for heading in ("symbol", "start", "open", "high", "low", "close", "volume", "trades", "state"):
+        table.add_column(heading, justify="left" if heading in ("symbol", "start") else "right")
+    for bar in rows:
+        prices = [f"{price:.2f}" for price in (bar.open, bar.high, bar.low, bar.close)]
+        state = f"final rev {bar.rev}" if bar.final else "provisional"
+        start = iso(bar.start_ns)[11:16]
+        table.add_row(bar.symbol, start, *prices, f"{bar.volume:,.0f}", str(bar.trades), state)
+    return table
+
+
+def _print_outcome(
+    console: "Console",
+    found: "list[Changed]",
+    outcome: "SessionOutcome",
+    before: "Mapping[Resolution, Mapping[object, ServedBar]]",
+) -> None:
+    from rich.table import Table
+
+    from truetape.feeds.native import iso
+
+    served = sum(len(rows) for rows in before.values())
+    causes = Counter(str(trouble.cause) for change in found for trouble in change.troubles)
+    unexplained = sum(1 for change in found if not change.troubles)
+    console.print(
+        f"{served:,} provisional 1s and 1m bars were served. {len(found):,} changed or came late; "
+        f"troubles inside: "
+        + ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
+        + f". Without any: {unexplained}."
+    )
+    table = Table(title=f"The first {_SHOWN_CHANGES} of {len(found)}", title_justify="left")
+    for heading in ("bar", "symbol", "provisional", "final", "why"):
+        table.add_column(heading)
+    minutes_first = sorted(found, key=lambda change: change.resolution is not Resolution.MINUTE)
+    for change in minutes_first[:_SHOWN_CHANGES]:
+        bar = change.after or change.before
+        if bar is None:
+            continue
+        why = Counter(str(trouble.cause) for trouble in change.troubles)
+        table.add_row(
+            f"{change.resolution.value} {iso(bar.start_ns)[11:19]}",
+            bar.symbol,
+            _text(change.before),
+            _text(change.after),
+            ", ".join(f"{count} {cause}" for cause, count in why.items()),
+        )
+    console.print(table)
+    published, recomputed = outcome.published, outcome.recomputed
+    console.print(
+        f"Final: rev {published.rev}, {published.bars:,} bars in five resolutions from "
+        f"{recomputed.trades:,} trades ({recomputed.duplicates} repeat deliveries, "
+        f"{recomputed.cancelled} cancelled, {recomputed.corrected} corrected). Read back: "
+        f"{outcome.compared:,} compared, {len(outcome.mismatches)} differ."
+    )
+
+
+def _text(bar: "ServedBar | None") -> str:
+    if bar is None:
+        return "-"
+    if bar.void:
+        return "void"
+    prices = " ".join(f"{price:.2f}" for price in (bar.open, bar.high, bar.low, bar.close))
+    return f"{prices}  {bar.volume:,.0f} in {bar.trades}"

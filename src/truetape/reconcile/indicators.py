@@ -1,0 +1,122 @@
+"""Publishes the indicators of a session's bars, after the bars themselves are final.
+
+Values come from `batch.indicators`; here is which bars they are computed from. An average reaches
+back into earlier sessions (nights do not count), over at most `WARM_UP_BARS` bars, so that the cost
+of a session does not grow with history.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from truetape import calendars
+from truetape.batch.indicators import IndicatorValues, Sample, indicators
+from truetape.errors import VerificationError
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session, Venue
+from truetape.serving.store import BarStore, IndicatorRow
+
+if TYPE_CHECKING:
+    import pyarrow
+
+WARM_UP_BARS = 250
+"""Bars before the session that an average may reach back to: the seed of the slowest EMA then
+weighs less than one part in ten million.
+"""
+
+REACH: Mapping[Resolution, timedelta] = {
+    Resolution.MINUTE: timedelta(days=7),
+    Resolution.FIVE_MINUTES: timedelta(days=14),
+    Resolution.HOUR: timedelta(days=60),
+    Resolution.DAY: timedelta(days=400),
+}
+"""How many calendar days back those bars are looked for."""
+
+_COLUMNS = ["symbol", "start_ns", "session", "close", "priced_volume", "vwap"]
+
+
+def publish_indicators(lake: str, store: BarStore, venue: Venue, session: Session, rev: int) -> int:
+    """Write the indicator rows that differ from those served; return how many that were.
+
+    Safe to repeat: a second run writes nothing. VerificationError when a row is refused.
+    """
+    written = 0
+    for resolution in REACH:
+        served = {
+            row.key: row
+            for row in store.read_indicators(
+                resolution, session.start_ns, session.end_ns, venue=venue.code
+            )
+        }
+        wanted = list(_rows(lake, venue, session, resolution, rev))
+        fresh = [row for row in wanted if not _same(served.get(row.key), row)]
+        gone = served.keys() - {row.key for row in wanted}
+        fresh += [
+            IndicatorRow(row.symbol, row.venue, row.start_ns, {}, rev, void=True)
+            for row in (served[key] for key in gone)
+            if not row.void
+        ]
+        if not fresh:
+            continue
+        report = store.write_indicators(resolution, fresh)
+        if report.rejected:
+            first = report.rejected[0]
+            raise VerificationError(
+                f"{len(report.rejected)} of {report.sent} {resolution.value} indicator rows were "
+                f"refused, first {first.reason}: {first.line}"
+            )
+        written += report.stored
+    return written
+
+
+def _rows(
+    lake: str, venue: Venue, session: Session, resolution: Resolution, rev: int
+) -> Iterator[IndicatorRow]:
+    bars = _bars(lake, venue, session, resolution)
+    days = {row["session"] for row in bars}
+    starts = {day: calendars.session(venue, day).start_ns for day in days}
+    for symbol, rows in groupby(bars, key=lambda row: str(row["symbol"])):
+        samples = [
+            Sample(
+                start_ns=row["start_ns"],
+                session_ns=starts[row["session"]],
+                close=float(row["close"]),
+                volume=float(row["priced_volume"]),
+                vwap=float(row["vwap"] or 0),
+            )
+            for row in rows
+        ]
+        before = sum(1 for sample in samples if sample.start_ns < session.start_ns)
+        for found in indicators(samples[max(0, before - WARM_UP_BARS) :]):
+            if found.start_ns >= session.start_ns:
+                yield _row(symbol, venue, found, rev)
+
+
+def _row(symbol: str, venue: Venue, found: IndicatorValues, rev: int) -> IndicatorRow:
+    return IndicatorRow(symbol, venue.code, found.start_ns, found.values, rev, void=False)
+
+
+def _bars(
+    lake: str, venue: Venue, session: Session, resolution: Resolution
+) -> list[dict[str, Any]]:
+    """The served bars of the session and of those before it within reach, by symbol and start."""
+    from deltalake import DeltaTable
+
+    first = session.date - REACH[resolution]
+    chosen = [
+        ("venue", "=", venue.code),
+        ("session", ">=", first),
+        ("session", "<=", session.date),
+        ("resolution", "=", resolution.value),
+        ("served", "=", True),
+    ]
+    table: pyarrow.Table = DeltaTable(f"{lake.rstrip('/')}/bars").to_pyarrow_table(
+        filters=chosen, columns=_COLUMNS
+    )
+    ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])
+    return list(ordered.to_pylist())
+
+
+def _same(served: IndicatorRow | None, wanted: IndicatorRow) -> bool:
+    return served is not None and not served.void and dict(served.values) == dict(wanted.values)
