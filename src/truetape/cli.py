@@ -12,7 +12,7 @@ from truetape import __version__, log
 from truetape.errors import TruetapeError
 
 COMMANDS = {
-    "event-time": ("truetape.feeds.commands:event_time", "Parse raw event times, one a line."),
+    "event-time": ("truetape.feeds.time_commands:event_time", "Parse raw event times, one a line."),
     "decode": ("truetape.feeds.commands:decode", "Decode payloads of a feed into native trades."),
     "simulate": ("truetape.feeds.commands:simulate", "Make a believable session, with its truth."),
     "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),

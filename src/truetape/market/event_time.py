@@ -74,17 +74,10 @@ class TimeSpec:
     def __post_init__(self) -> None:
         if (self.pattern is not None) != (self.shape is Shape.PATTERN):
             raise ValueError(f"shape {self.shape} {_need(self.pattern is None)} a pattern")
-        if (self.zone is not None) != self.is_local:
+        if (self.zone is not None) != is_local(self.shape, self.pattern):
             raise ValueError(f"shape {self._name} {_need(self.zone is None)} a zone")
         if self.zone is not None:
             wall_clock.zone(self.zone)
-
-    @property
-    def is_local(self) -> bool:
-        """Say whether values are readings of a wall clock, so that a zone is needed."""
-        if self.pattern is not None:
-            return Field.OFFSET not in time_layout.declared(self.pattern).fields
-        return self.needs_day or self.shape in (Shape.ISO8601_LOCAL, Shape.EXCEL_SERIAL)
 
     @property
     def needs_day(self) -> bool:
@@ -109,6 +102,16 @@ class TimeSpec:
     @property
     def _name(self) -> str:
         return f"{self.shape} {self.pattern!r}" if self.pattern else str(self.shape)
+
+
+def is_local(shape: Shape, pattern: str | None = None) -> bool:
+    """Say whether values are readings of a wall clock, so that a zone is needed.
+
+    Raises ValueError for a pattern that cannot be used.
+    """
+    if pattern is not None:
+        return Field.OFFSET not in time_layout.declared(pattern).fields
+    return shape in TIMES_OF_DAY or shape in (Shape.ISO8601_LOCAL, Shape.EXCEL_SERIAL)
 
 
 def parse(raw: str, spec: TimeSpec, day: date | None = None) -> int | Refused:

@@ -1,0 +1,103 @@
+"""The verb `truetape event-time`; checks its options, and leaves the work to `time_lines`."""
+
+import re
+import sys
+from datetime import date
+from io import BufferedIOBase
+from typing import cast
+
+import click
+
+from truetape.feeds.time_lines import answers
+from truetape.market import wall_clock
+from truetape.market.event_time import Shape, TimeSpec, is_local
+
+_SHAPES = """
+\b
+Shapes, each with a value that it takes:
+  epoch-s         1762795433.9717445             seconds since 1970, digits after
+  epoch-ms        1762795433971                  the point down to the nanosecond;
+  epoch-us        1762795433971744               only 2001 to 2099
+  epoch-ns        1762795433971744500
+  iso8601         2026-11-20T09:31:10.5-05:00    20261120T143110Z, 2026-11-20 14:31z
+  iso8601-local   2026-11-20 09:31:10,5          needs --zone
+  fix             20261120-14:31:10.500          UTC; 0, 3, 6 or 9 fraction digits
+  time-of-day-s   34270.5                        since midnight on the wall clock;
+  time-of-day-ms  34270500                       needs --zone and --date
+  time-of-day-us  34270500000
+  time-of-day-ns  34270500000000
+  pattern         20-Nov-2026 09:31:10.5 AM      needs --pattern "%d-%b-%Y %I:%M:%S.%f %p"
+                                                 and --zone, unless it has %z
+  excel-serial    46346.396649306                needs --zone; rounds to the millisecond
+
+\b
+Examples:
+  echo 1762795433.9717445 | truetape event-time --shape epoch-s
+  1762795433971744500
+  echo 2026-11-20T09:31:10 | truetape event-time --shape iso8601
+  rejected: bad-event-time: no UTC offset (shape iso8601-local takes a zone instead)
+  echo 34200000 | truetape event-time --shape time-of-day-ms \\
+      --zone America/New_York --date 2026-11-01
+  1793543400000000000
+"""
+
+
+def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no date; write it as 2026-11-20") from None
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise click.BadParameter(f"{value!r} is no date; write it as {day}")
+    return day
+
+
+@click.command("event-time", epilog=_SHAPES)
+@click.option(
+    "--shape",
+    required=True,
+    type=click.Choice([shape.value for shape in Shape]),
+    metavar="SHAPE",
+    help="How the values are written; one of those below.",
+)
+@click.option("--zone", help="Time zone of local shapes, such as America/New_York.")
+@click.option(
+    "--date",
+    "day",
+    callback=_day,
+    metavar="YYYY-MM-DD",
+    help="Date of the time-of-day shapes, on the zone's wall clock.",
+)
+@click.option("--pattern", help="Layout of the shape pattern: %Y %m %b %d %H %I %p %M %S %f %z %%.")
+def event_time(shape: str, zone: str | None, day: date | None, pattern: str | None) -> None:
+    """Turn raw event times into epoch nanoseconds.
+
+    Reads one value a line on stdin and answers each with one line on stdout, in order: the
+    nanoseconds, or "rejected: REASON". Nothing is guessed: not the unit, not the zone, not the
+    date. A value that is refused neither stops the others nor changes the exit code.
+    """
+    spec = _spec(Shape(shape), zone, pattern)
+    if spec.needs_day and day is None:
+        raise click.UsageError(f"shape {shape} needs --date, the date of the session")
+    if day is not None and not spec.needs_day:
+        click.echo(f"note: values of shape {shape} carry a date; --date is not used", err=True)
+    for block in answers(cast(BufferedIOBase, sys.stdin.buffer), spec, day):
+        sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+
+
+def _spec(shape: Shape, zone: str | None, pattern: str | None) -> TimeSpec:
+    if (pattern is None) == (shape is Shape.PATTERN):
+        raise click.UsageError("--shape pattern and --pattern go together; give both or neither")
+    try:
+        needs_zone = is_local(shape, pattern)
+        if zone is None and needs_zone:
+            raise click.UsageError(f"shape {shape} needs --zone, such as America/New_York")
+        if zone is not None and not needs_zone:
+            wall_clock.zone(zone)
+            click.echo(f"note: values of shape {shape} carry a zone; --zone is not used", err=True)
+        return TimeSpec(shape, zone if needs_zone else None, pattern)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
