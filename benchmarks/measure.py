@@ -57,9 +57,8 @@ def peak_bytes(pid: int) -> int:
     """Return the sum of the peak resident memory (VmHWM) of a process and all its descendants."""
     total = 0
     for one in (pid, *_descendants(pid)):
-        status = Path(f"/proc/{one}/status").read_text()
-        line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-        total += int(line.split()[1]) * 1_024 if line else 0
+        lines = _read(Path(f"/proc/{one}/status")).splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1_024
     return total
 
 
@@ -80,6 +79,14 @@ def stopped_by_signals() -> Iterator[None]:
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        for child in _read(task / "children").split():
             found += [int(child), *_descendants(int(child))]
     return found
+
+
+def _read(file: Path) -> str:
+    """Return a file of /proc, nothing for a thread or process that has ended meanwhile."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
