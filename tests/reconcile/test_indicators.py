@@ -75,9 +75,7 @@ def test_a_row_whose_bar_is_gone_becomes_void(tmp_path: Path, store: BarStore) -
 
 
 def served(store: BarStore) -> list[IndicatorRow]:
-    found = store.read_indicators(
-        Resolution.MINUTE, TODAY.start_ns, TODAY.end_ns, venue=VENUE.code
-    )
+    found = store.read_indicators(Resolution.MINUTE, TODAY.start_ns, TODAY.end_ns, venue=VENUE.code)
     return list(found)
 
 
