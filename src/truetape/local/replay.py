@@ -168,8 +168,9 @@ def _records(
 ) -> Iterator[tuple[int, Record | None]]:
     """Yield (event time, record) of a file, None for a record that is in Kafka already.
 
-    Receipt time is the recorded one, else the event time. A payload that does not fit its contract
-    goes along with its neighbour's time: it must reach the dead letters, not be lost here.
+    Receipt time is the recorded one, else what the payload says, else the event time. A payload
+    that does not fit its contract goes along with its neighbour's time: it must reach the dead
+    letters, not be lost here.
     """
     rules, limits, known = contract.load(feed), Limits.of(settings), venues()
     latest = 0
@@ -197,7 +198,8 @@ def _records(
         }
         symbols = {event.symbol for event in events}
         key = found.key or (symbols.pop() if len(symbols) == 1 else None)
-        received = latest if found.received_ns is None else found.received_ns
+        told = max((event.received_ns for event in events), default=latest)
+        received = told if found.received_ns is None else found.received_ns
         yield latest, Record(found.payload, key, received) if is_fresh else None
 
 
