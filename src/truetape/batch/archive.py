@@ -137,7 +137,8 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
 
 
 def starting_offsets(spark: SparkSession, lake: Lake, topic: str, partitions: int) -> str:
-    """Return where a new checkpoint starts: behind what the lake holds, else at the earliest record.
+    """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
+    record.
 
     Spark wants every partition named; -2 is its word for the earliest offset.
     """
