@@ -57,7 +57,7 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
-        "startingOffsets": starting_offsets(spark, lake, settings.topic),
+        "startingOffsets": starting_offsets(spark, lake, settings.topic, settings.partitions),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
@@ -136,15 +136,17 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
     ).select(*RAW.names)
 
 
-def starting_offsets(spark: SparkSession, lake: Lake, topic: str) -> str:
+def starting_offsets(spark: SparkSession, lake: Lake, topic: str, partitions: int) -> str:
     """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
     record.
+
+    Spark wants every partition named; -2 is its word for the earliest offset.
     """
     ends = lake.read(spark, Table.RAW).where(F.col("topic") == topic).groupBy("partition")
-    held = {
-        str(row.partition): row.end + 1 for row in ends.agg(F.max("offset").alias("end")).collect()
-    }
-    return json.dumps({topic: held}) if held else "earliest"
+    held = {row.partition: row.end + 1 for row in ends.agg(F.max("offset").alias("end")).collect()}
+    if not held:
+        return "earliest"
+    return json.dumps({topic: {str(part): held.get(part, -2) for part in range(partitions)}})
 
 
 def completeness(spark: SparkSession, lake: Lake, topic: str) -> list[Completeness]:
