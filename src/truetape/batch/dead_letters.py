@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from truetape.errors import TransientError
+from truetape.local.topics import MAX_RECORD_BYTES
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 REJECTED_TOPIC = "trades.rejected"
 GROUP = "truetape-dead-letters"
 TRANSACTIONAL_ID = "truetape-dead-letters"
+TRANSACTION_TIMEOUT_MS = 600_000
+"""How long all letters of one run may take; below the broker's limit of 15 minutes."""
 
 
 def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
@@ -37,7 +40,11 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
             bootstrap_servers=settings.kafka, group_id=GROUP, enable_auto_commit=False
         )
         producer = KafkaProducer(
-            bootstrap_servers=settings.kafka, transactional_id=TRANSACTIONAL_ID, acks="all"
+            bootstrap_servers=settings.kafka,
+            transactional_id=TRANSACTIONAL_ID,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            max_request_size=MAX_RECORD_BYTES,
         )
         try:
             producer.init_transactions()
