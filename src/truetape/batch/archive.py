@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.fold import floor_div
 from truetape.batch.lake import RAW, Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
+from truetape.market.resolution import SECOND_NS
 from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
@@ -129,7 +131,7 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
         {
             "first_event_ns": first,
             "last_event_ns": F.array_max(times),
-            "date": F.to_date(F.timestamp_seconds(F.floor(first / 1_000_000_000).cast("bigint"))),
+            "date": F.to_date(F.timestamp_seconds(floor_div(first, SECOND_NS))),
             "amends": F.exists("events", lambda event: event["kind"] != "trade"),
             "rejections": F.size("rejected"),
         }

@@ -156,7 +156,7 @@ def _places(session: Session) -> Column:
 
 def _place(resolution: Resolution, session: Session) -> Column:
     start = fold.start_of(resolution, F.col("second"))
-    seq = F.floor((start - session.start_ns) / resolution.width_ns).cast("int")
+    seq = fold.floor_div(start - session.start_ns, resolution.width_ns).cast("int")
     return F.struct(
         F.lit(resolution.value).alias("resolution"), start.alias("start_ns"), seq.alias("seq")
     )
