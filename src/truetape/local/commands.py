@@ -45,9 +45,8 @@ def up(parts: tuple[str, ...], build_influx: bool) -> None:
     from truetape.local import stack as local_stack
 
     settings = Settings.from_env()
-    wanted = parts or _default_parts(settings)
     with _progress("starting the local stack") as report:
-        local_stack.up(settings, wanted, report, build_influx=build_influx)
+        local_stack.up(settings, parts or None, report, build_influx=build_influx)
 
 
 @stack.command()
@@ -80,13 +79,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
             click.echo(json.dumps(asdict(line), default=str))
     else:
         _print_table(lines)
-    needed = [line for line in lines if line.part in _default_parts(settings)]
+    needed = [line for line in lines if line.part in local_stack.needed_parts(settings)]
     if not all(line.state.is_usable for line in needed):
         ctx.exit(_NOT_RUNNING)
-
-
-def _default_parts(settings: Settings) -> tuple[str, ...]:
-    return ("kafka",) if settings.store == "embedded" else ("kafka", "influx")
 
 
 @contextmanager
