@@ -20,6 +20,8 @@ from truetape.feeds.spark_decoder import decode
 from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
+_EARLIEST = -2
+"""What Spark's Kafka source takes for "from the first record of this partition"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +59,27 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
-        "startingOffsets": starting_offsets(spark, lake, settings.topic, settings.partitions),
+        "startingOffsets": starting_offsets(spark, lake, settings),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
         "maxOffsetsPerTrigger": str(MAX_RECORDS_PER_BATCH),
     }
     records = spark.readStream.format("kafka").options(**source).load()
-    appended = _Append(lake.path(Table.RAW), limits)
+    before = lake.read(spark, Table.RAW).count()
     query = (
         from_kafka(records)
         .writeStream.queryName("archive")
         .trigger(availableNow=True)
         .option("checkpointLocation", f"{settings.home}/checkpoints/archive-{settings.topic}")
-        .foreachBatch(appended)
+        .foreachBatch(_Append(lake.path(Table.RAW), limits))
         .start()
     )
     query.awaitTermination()
-    return appended.records
+    return int(lake.read(spark, Table.RAW).count() - before)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Append:
     """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows,
     so a batch that Spark runs again after a crash is not appended again.
@@ -85,7 +87,6 @@ class _Append:
 
     path: str
     limits: Limits
-    records: int = 0
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         held = batch.persist()
@@ -101,7 +102,6 @@ class _Append:
                 .option("txnVersion", number)
                 .save(self.path)
             )
-            self.records += held.count()
         finally:
             held.unpersist()
 
@@ -136,17 +136,16 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
     ).select(*RAW.names)
 
 
-def starting_offsets(spark: SparkSession, lake: Lake, topic: str, partitions: int) -> str:
+def starting_offsets(spark: SparkSession, lake: Lake, settings: Settings) -> str:
     """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
-    record.
-
-    Spark wants every partition named; -2 is its word for the earliest offset.
+    record. Spark wants either every partition named or none.
     """
-    ends = lake.read(spark, Table.RAW).where(F.col("topic") == topic).groupBy("partition")
-    held = {row.partition: row.end + 1 for row in ends.agg(F.max("offset").alias("end")).collect()}
-    if not held:
+    own = lake.read(spark, Table.RAW).where(F.col("topic") == settings.topic)
+    ends = own.groupBy("partition").agg(F.max("offset").alias("end")).collect()
+    if not ends:
         return "earliest"
-    return json.dumps({topic: {str(part): held.get(part, -2) for part in range(partitions)}})
+    starts = {str(part): _EARLIEST for part in range(settings.partitions)}
+    return json.dumps({settings.topic: starts | {str(row.partition): row.end + 1 for row in ends}})
 
 
 def completeness(spark: SparkSession, lake: Lake, topic: str) -> list[Completeness]:

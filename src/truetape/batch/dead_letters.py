@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 GROUP = "truetape-dead-letters"
 TRANSACTIONAL_ID = "truetape-dead-letters"
+TRANSACTION_TIMEOUT_MS = 600_000
+"""How long all letters of one run may take; below the broker's limit of 15 minutes."""
 
 
 def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
@@ -39,8 +41,9 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
         producer = KafkaProducer(
             bootstrap_servers=settings.kafka,
             transactional_id=TRANSACTIONAL_ID,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             acks="all",
-            max_request_size=2 * MAX_RECORD_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
         )
         try:
             producer.init_transactions()

@@ -84,7 +84,8 @@ def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequenc
         (F.col("first_event_ns") < session.end_ns) & (F.col("last_event_ns") >= session.start_ns)
     )
     trades = _exploded(overlapping, session.venue).where((F.col("kind") == "trade") & inside)
-    amending = raw.where(F.col("amends") & (F.col("received_ns") >= session.start_ns - SECOND_NS))
+    recent = (F.col("received_ns") >= session.start_ns - SECOND_NS) | F.col("received_ns").isNull()
+    amending = raw.where(F.col("amends") & recent)
     amendments = _amendments(amending, session, inside)
     if not amendments:
         return trades, amendments

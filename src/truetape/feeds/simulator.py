@@ -25,7 +25,7 @@ from truetape.feeds.simulator_faults import (
     frames,
     outage,
 )
-from truetape.feeds.simulator_feeds import Format, format_of, tape_of
+from truetape.feeds.simulator_feeds import Format, format_of, id_of, tape_of
 from truetape.feeds.simulator_market import SECOND, Print, Shape, prints
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
@@ -246,26 +246,26 @@ def _event(
         case Kind.FUTURE | Kind.MALFORMED:
             return None
         case Kind.CANCEL:
-            number = str(item.number)
+            number = id_of(form, item)
             return Cancel(feed, venue, item.symbol, number, None, received_ns, position)
         case Kind.CORRECT if one.new:
             return Correction(
                 feed=feed,
                 venue=venue,
                 symbol=item.symbol,
-                id=str(item.number),
+                id=id_of(form, item),
                 event_ns=None,
                 received_ns=received_ns,
                 price=Decimal(one.new.price),
                 size=Decimal(one.new.size),
-                conditions=None,
+                conditions=item.conditions if form.new_conditions else None,
                 position=position,
             )
     return Trade(
         feed=feed,
         venue=venue,
         symbol=item.symbol,
-        id=str(item.number) if form.ids else None,
+        id=id_of(form, item) if form.ids else None,
         sequence=item.number if form.sequence else None,
         event_ns=item.event_ns,
         received_ns=received_ns,
@@ -273,6 +273,6 @@ def _event(
         size=Decimal(item.size),
         conditions=item.conditions if form.conditions else (),
         tape=tape_of(venue) if form.conditions and item.exchange else None,
-        exchange=item.exchange if form.conditions else None,
+        exchange=form.exchange or (item.exchange if form.conditions else None),
         position=position,
     )

@@ -34,7 +34,9 @@ class Format:
     `venue` is the bar's market where the feed decides it, None where the plan does. `grid_ns` is
     the finest time the feed can express. Without `ids` a second delivery cannot be told, so there
     are none; without `cancel` and `correct` no amendments. `conditions` stand for tape and
-    reporting exchange too. `frame` wraps up to `most` records of one symbol into a payload.
+    reporting exchange too; `exchange` is one that all prints share. Where the exchange is known,
+    the contract's id is "exchange:number", unless the feed is the native one. `new_conditions` says
+    that a correction repeats them. `frame` wraps up to `most` records of one symbol into a payload.
     """
 
     feed: str
@@ -47,8 +49,18 @@ class Format:
     ids: bool = True
     sequence: bool = False
     conditions: bool = False
+    exchange: str | None = None
+    new_conditions: bool = False
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
+
+
+def id_of(form: Format, item: Print) -> str:
+    """Return the id that the feed's contract gives to a print."""
+    exchange = form.exchange or (item.exchange if form.conditions else None)
+    if form.feed == "truetape" or not exchange:
+        return str(item.number)
+    return f"{exchange}:{item.number}"
 
 
 def format_of(feed: str) -> Format:
@@ -205,23 +217,26 @@ FORMATS = {
         ),
         Format(
             "alpaca",
-            "USEQ",
+            "XNYS",
             equity=True,
             grid_ns=1,
             trade=_alpaca_trade,
             cancel=_alpaca_cancel,
             correct=_alpaca_correct,
+            sequence=True,
             conditions=True,
+            new_conditions=True,
             frame=_array,
             most=4,
         ),
         Format(
             "polygon",
-            "USEQ",
+            "XNYS",
             equity=True,
             grid_ns=MILLISECOND,
             trade=_polygon_trade,
             sequence=True,
+            exchange="4",
             frame=_array,
             most=4,
         ),
