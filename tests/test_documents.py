@@ -80,13 +80,6 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
             assert list(ROOT.glob(text.rstrip("/"))), text
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_lines_fit_a_screen(document: Path) -> None:
-    long = [line for line in prose(document).splitlines() if len(line) > 120 and "|" not in line]
-
-    assert not [line for line in long if "http" not in line and document.parent.name != "adr"]
-
-
 def shown_commands() -> Iterator[tuple[Path, list[str]]]:
     """Yield every call of truetape in a fenced block, as the words after `truetape`."""
     for document in DOCUMENTS:
