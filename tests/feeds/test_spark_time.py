@@ -175,7 +175,9 @@ def test_the_answer_is_one_struct_with_exactly_one_part(spark: "SparkSession") -
     time = event_time(F.col("raw"), TimeSpec(Shape.ISO8601)).alias("time")
     answers = frame.select(time)
 
-    assert answers.schema["time"].dataType.simpleString() == SCHEMA.replace(": ", ":").replace(", ", ",")
+    assert answers.schema["time"].dataType.simpleString() == SCHEMA.replace(": ", ":").replace(
+        ", ", ","
+    )
     both = F.col("time.ns").isNull() == F.col("time.reason").isNull()
     assert answers.where(both).count() == 0
 

@@ -38,7 +38,9 @@ BEAT_S = 1.0
 
 
 def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; TransientError when the query fails by itself."""
+    """Run until SIGTERM or SIGINT. A query that ends by itself raises what its writer met, such as
+    a ConfigError for refused retention, else TransientError.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -147,6 +149,8 @@ def _watch(
     while not stop.wait(BEAT_S):
         if not query.isActive:
             beats.beat(_heartbeat(query, writer, "failed"))
+            if writer.failure is not None:
+                raise writer.failure
             raise TransientError(f"the streaming query ended: {query.exception()}")
         writer.keep_to_fences()
         beats.beat(_heartbeat(query, writer, "running"))
