@@ -1,4 +1,4 @@
-"""The end of the stream: what is written, what the fence holds back, what a failure leaves behind."""
+"""The end of the stream: what is written, what the fence holds back, what a failure leaves."""
 
 from collections.abc import Iterable
 from decimal import Decimal
