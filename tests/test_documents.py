@@ -1,5 +1,6 @@
 """The documents say what is there: links, paths, verbs, modules, settings, reasons, exit codes."""
 
+import json
 import pkgutil
 import re
 import shlex
@@ -14,7 +15,10 @@ import truetape
 from truetape.cli import COMMANDS
 from truetape.cli import truetape as command_line
 from truetape.errors import TruetapeError
-from truetape.market.rejection import Reason
+from truetape.feeds.contract_yaml import read_contract
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.native import encode
+from truetape.market.rejection import Reason, Rejected
 from truetape.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,13 +78,6 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
         is_path = text.split("/")[0] in FOLDERS and "/" in text and " " not in text
         if is_path and "<" not in text:
             assert list(ROOT.glob(text.rstrip("/"))), text
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_lines_fit_a_screen(document: Path) -> None:
-    long = [line for line in prose(document).splitlines() if len(line) > 120 and "|" not in line]
-
-    assert not [line for line in long if "http" not in line and document.parent.name != "adr"]
 
 
 def shown_commands() -> Iterator[tuple[Path, list[str]]]:
@@ -211,6 +208,24 @@ def test_data_names_the_source_of_every_feed() -> None:
     for contract in ROOT.glob("schemas/feeds/*.yaml"):
         source = yaml.safe_load(contract.read_text("utf-8"))["source"]
         assert told[contract.stem] == source or not source.startswith("http"), contract.stem
+
+
+def test_the_contract_of_the_feeds_document_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs/FEEDS.md").read_text("utf-8")
+    file = tmp_path / "acme.yaml"
+    file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    contract = read_contract(file)
+    [sample] = contract.samples
+    context = Context("acme", None, None, sample.received_ns, "samples", 0, 0)
+
+    found = decode(sample.payload.encode(), contract, context, Limits())
+    told = [json.loads(line) for line in sample.native]
+    assert [json.loads(encode(item)) for item in found[:2] if not isinstance(item, Rejected)] == (
+        told[:2]
+    )
+    assert [(item.reason, item.index) for item in found if isinstance(item, Rejected)] == [
+        (told[2]["reason"], told[2]["index"])
+    ]
 
 
 def test_sections_that_messages_send_to_exist() -> None:

@@ -8,7 +8,8 @@ import pytest
 from support.influxd import free_port
 from truetape.errors import TransientError
 from truetape.reconcile.boundary import Boundary
-from truetape.reconcile.control import CONTROL_TOPIC, ControlTopic
+from truetape.reconcile.control import ControlTopic
+from truetape.topics import CONTROL
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +60,7 @@ def test_records_about_other_things_are_passed_over(kafka: str, venue: str) -> N
 
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
     for key, value in [(b"desired:speed", b"{}"), (f"boundary:{venue}".encode(), None)]:
-        producer.send(CONTROL_TOPIC, key=key, value=value).get(10)
+        producer.send(CONTROL, key=key, value=value).get(10)
     producer.close()
 
     with ControlTopic(kafka) as control:

@@ -34,9 +34,9 @@ class Format:
     `venue` is the bar's market where the feed decides it, None where the plan does. `grid_ns` is
     the finest time the feed can express. Without `ids` a second delivery cannot be told, so there
     are none; without `cancel` and `correct` no amendments. `conditions` stand for tape and
-    reporting exchange too; `exchange` is one that all prints share. Where the exchange is known,
-    the contract's id is "exchange:number", unless the feed is the native one. `new_conditions` says
-    that a correction repeats them. `frame` wraps up to `most` records of one symbol into a payload.
+    reporting exchange too, and with `recodes` a correction tells them again. `id_of` is the id that
+    the feed's contract makes; `exchange` is the one exchange of a feed without conditions. `frame`
+    wraps up to `most` records of one symbol into a payload.
     """
 
     feed: str
@@ -49,18 +49,11 @@ class Format:
     ids: bool = True
     sequence: bool = False
     conditions: bool = False
+    recodes: bool = False
+    id_of: Callable[[Print], str] = lambda item: str(item.number)
     exchange: str | None = None
-    new_conditions: bool = False
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
-
-
-def id_of(form: Format, item: Print) -> str:
-    """Return the id that the feed's contract gives to a print."""
-    exchange = form.exchange or (item.exchange if form.conditions else None)
-    if form.feed == "truetape" or not exchange:
-        return str(item.number)
-    return f"{exchange}:{item.number}"
 
 
 def format_of(feed: str) -> Format:
@@ -225,7 +218,8 @@ FORMATS = {
             correct=_alpaca_correct,
             sequence=True,
             conditions=True,
-            new_conditions=True,
+            recodes=True,
+            id_of=lambda item: f"{item.exchange}:{item.number}",
             frame=_array,
             most=4,
         ),
@@ -236,6 +230,7 @@ FORMATS = {
             grid_ns=MILLISECOND,
             trade=_polygon_trade,
             sequence=True,
+            id_of=lambda item: f"4:{item.number}",
             exchange="4",
             frame=_array,
             most=4,
