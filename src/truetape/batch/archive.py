@@ -5,9 +5,11 @@ in the same commit as its rows; a lost checkpoint resumes from the offsets that 
 holds.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -73,12 +75,18 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
         from_kafka(records)
         .writeStream.queryName("archive")
         .trigger(availableNow=True)
-        .option("checkpointLocation", f"{settings.home}/checkpoints/archive-{settings.topic}")
+        .option("checkpointLocation", str(checkpoint_for(settings)))
         .foreachBatch(_Append(lake.path(Table.RAW), limits))
         .start()
     )
     query.awaitTermination()
     return int(lake.read(spark, Table.RAW).count() - before)
+
+
+def checkpoint_for(settings: Settings) -> Path:
+    """Return the checkpoint folder, one for each pair of topic and lake: a new lake starts anew."""
+    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
+    return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,9 +134,11 @@ class Progress:
 
 
 def _offsets(reported: Any) -> dict[str, int]:
-    topics: Mapping[str, Mapping[str, Any]] = (
-        json.loads(reported) if isinstance(reported, str) else reported or {}
-    )
+    """Read offsets as Spark reports them: an object, its text, or the text "null" where a restart
+    runs a planned batch again.
+    """
+    found = json.loads(reported) if isinstance(reported, str) else reported
+    topics: Mapping[str, Mapping[str, Any]] = found or {}
     return {
         part: int(offset) for partitions in topics.values() for part, offset in partitions.items()
     }
