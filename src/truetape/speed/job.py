@@ -147,7 +147,11 @@ def _offsets(reported: Any) -> dict[str, int]:
 def _watch(
     query: StreamingQuery, writer: SpeedWriter, beats: HeartbeatTopic, stop: threading.Event
 ) -> None:
-    """Beat while the query lives. A query that ends by itself is a failure, whatever it says."""
+    """Beat while the query lives, and log where the newest batch's time went.
+
+    A query that ends by itself is a failure, whatever it says.
+    """
+    logged = -1
     while not stop.wait(BEAT_S):
         if not query.isActive:
             beats.beat(_heartbeat(query, writer, "failed"))
@@ -156,9 +160,20 @@ def _watch(
             raise TransientError(f"the streaming query ended: {query.exception()}")
         writer.keep_to_fences()
         beats.beat(_heartbeat(query, writer, "running"))
+        logged = _log_durations(query.lastProgress, logged)
     logger("speed").info("stopping", batch=Progress.of(query.lastProgress).batch)
     query.stop()
     beats.beat(_heartbeat(query, writer, "stopped"))
+
+
+def _log_durations(report: Mapping[str, Any] | None, logged: int) -> int:
+    """Log the newest batch unless that is `logged`; return its number."""
+    if not report or int(report["batchId"]) == logged:
+        return logged
+    spent = report.get("durationMs") or {}
+    rows = report.get("numInputRows", 0)
+    logger("speed").info("spent", batch=report["batchId"], rows=rows, **spent)
+    return int(report["batchId"])
 
 
 def _heartbeat(query: StreamingQuery, writer: SpeedWriter, state: str) -> Heartbeat:

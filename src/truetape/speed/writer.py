@@ -5,6 +5,7 @@ Idempotent: Spark may run a batch again after a crash, and the same rows overwri
 """
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -82,6 +83,7 @@ class SpeedWriter:
         if not bars:
             return
         report = self.store.write(resolution, bars)
+        acked_ns = time.time_ns()
         self.written += report.stored
         if report.rejected:
             first = report.rejected[0]
@@ -89,7 +91,13 @@ class SpeedWriter:
                 f"batch {batch}: {len(report.rejected)} of {report.sent} {resolution.value} bars "
                 f"were refused, first {first.reason}: {first.line}"
             )
-        logger("speed").info("wrote", batch=batch, resolution=resolution.value, bars=report.stored)
+        logger("speed").info(
+            "wrote",
+            batch=batch,
+            resolution=resolution.value,
+            bars=report.stored,
+            acked_ns=acked_ns,
+        )
 
 
 def provisional(row: "Row", resolution: Resolution, venues: Mapping[str, Venue]) -> ServedBar:

@@ -1,0 +1,62 @@
+"""Trades for the freshness benchmark: starts `LoadGenerator.java` and reads back what it sent."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truetape.errors import TransientError
+from truetape.local.jars import kafka_jars
+from truetape.local.java import find_java
+from truetape.settings import Settings
+
+SYMBOLS = 50
+_SOURCE = Path(__file__).with_name("LoadGenerator.java")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A steady stream of trades to one topic; `folder` receives the event times by offset."""
+
+    topic: str
+    rate: int
+    seconds: int
+    folder: Path
+
+    @contextmanager
+    def running(self, settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+        """Start the generator; it is killed when the block ends before it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        class_path = ":".join(str(jar) for jar in kafka_jars(settings.cache))
+        numbers = (str(self.rate), str(self.seconds), str(SYMBOLS))
+        command = [str(find_java()), "-Xmx256m", "-Djava.net.preferIPv4Stack=true"]
+        command += ["-cp", class_path, str(_SOURCE)]
+        command += [settings.kafka, self.topic, *numbers, str(self.folder)]
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ)
+            )
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
+
+    def sent(self) -> dict[int, NDArray[np.int64]]:
+        """Return the event times of all sent trades in nanoseconds: by partition, then by offset.
+
+        TransientError when the generator did not finish.
+        """
+        files = {int(file.name.split("-")[1]): file for file in self.folder.glob("partition-*")}
+        if not files:
+            log = (self.folder / "log").read_text()[-2_000:]
+            raise TransientError(f"the load generator sent nothing; its log ends:\n{log}")
+        return {
+            part: np.fromfile(file, dtype=">i8").astype(np.int64)
+            for part, file in sorted(files.items())
+        }

@@ -1,0 +1,85 @@
+"""What the benchmarks have in common: progress, tables, percentiles, memory of a process tree."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BEGAN = time.monotonic()
+
+
+def report(line: str) -> None:
+    """Say on stderr what happens now, with the seconds since the start."""
+    print(f"{time.monotonic() - _BEGAN:6.0f} s  {line}", file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows of text, the first one being the head: the first column left, others right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A quantile of waiting times; `at_least` when it fell on one that had not ended."""
+
+    value: float
+    at_least: bool
+
+    def __str__(self) -> str:
+        return f"{'>' if self.at_least else ''}{self.value:.2f} s"
+
+
+def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Quantile:
+    """Return the nearest-rank quantile. A wait that has not ended counts with its length so far."""
+    order = np.argsort(values, kind="stable")
+    at = order[max(0, math.ceil(share * len(values)) - 1)]
+    return Quantile(float(values[at]), not bool(ended[at]))
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the sum of the peak resident memory (VmHWM) of a process and all its descendants."""
+    total = 0
+    for one in (pid, *_descendants(pid)):
+        status = Path(f"/proc/{one}/status").read_text()
+        line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+        total += int(line.split()[1]) * 1_024 if line else 0
+    return total
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that everything that was started is stopped again."""
+
+    def leave(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *_descendants(int(child))]
+    return found

@@ -1,0 +1,176 @@
+"""The two pipelines that `freshness.py` measures, started and watched in the same way."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from influxdb_client import InfluxDBClient
+
+from truetape.errors import TransientError
+from truetape.local.jars import spark_jars
+from truetape.local.speed_process import SpeedProcess
+from truetape.settings import Settings
+from truetape.speed.job import checkpoint_for
+
+_WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+).*?\bbatch=(\d+)")
+_BUCKET = "naive"
+_READY_WITHIN_S = 180.0
+_STOPPED_WITHIN_S = 10.0
+_POLL_S = 0.3
+
+
+class Pipeline(ABC):
+    """A pipeline on a topic and a home of its own (`settings`)."""
+
+    name: ClassVar[str]
+    counts_bars: ClassVar[bool]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    @abstractmethod
+    def checkpoint(self) -> Path:
+        """Where Spark keeps the offsets of its batches."""
+
+    @abstractmethod
+    def running(self) -> AbstractContextManager[None]:
+        """Start it, wait until it reads, and stop it after the block."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise TransientError when it has ended."""
+
+    @abstractmethod
+    def acks(self) -> dict[int, int]:
+        """Return when InfluxDB had acknowledged all of a batch, in nanoseconds, by batch."""
+
+
+class Truetape(Pipeline):
+    """truetape's own speed layer, as `truetape replay` and Airflow start it."""
+
+    name = "truetape"
+    counts_bars = True
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where Spark keeps the offsets of its batches."""
+        return checkpoint_for(self.settings)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the driver, wait for its first heartbeat, and stop it after the block."""
+        self._driver = SpeedProcess.start(self.settings)
+        try:
+            self._driver.wait_until_ready(_READY_WITHIN_S)
+            yield
+        finally:
+            self._driver.stop(_STOPPED_WITHIN_S)
+
+    def check(self) -> None:
+        """Raise TransientError when the driver has ended."""
+        self._driver.check()
+
+    def acks(self) -> dict[int, int]:
+        """Return the instant of the last write of each batch, from the driver's log."""
+        found: dict[int, int] = {}
+        for line in self._driver.log.read_text(errors="replace").splitlines():
+            if written := _WROTE.search(line):
+                acked_ns, batch = int(written[1]), int(written[2])
+                found[batch] = max(acked_ns, found.get(batch, 0))
+        return found
+
+
+class Naive(Pipeline):
+    """The pipeline of `naive_pipeline.py`, in a process of its own."""
+
+    name = "naive"
+    counts_bars = False
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where Spark keeps the offsets of its batches."""
+        return self.settings.home / "checkpoint"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it, wait until its query runs, and stop it after the block."""
+        _make_bucket(self.settings)
+        program = str(Path(__file__).with_name("naive_pipeline.py"))
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, program, json.dumps(self._wanted())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready()
+            yield
+        finally:
+            self._stop()
+
+    def check(self) -> None:
+        """Raise TransientError with the end of the log when it has ended."""
+        code = self._process.poll()
+        if code is not None:
+            tail = self._log.read_text(errors="replace")[-2_000:]
+            raise TransientError(f"the naive pipeline ended with code {code}:\n{tail}")
+
+    def acks(self) -> dict[int, int]:
+        """Return the instant after the last write of each batch, as it printed them."""
+        return {line["batch"]: line["acked_ns"] for line in self._said() if "batch" in line}
+
+    @property
+    def _log(self) -> Path:
+        return self.settings.home / "naive.log"
+
+    def _wanted(self) -> dict[str, str]:
+        return {
+            "kafka": self.settings.kafka,
+            "topic": self.settings.topic,
+            "influx": self.settings.influx_url,
+            "org": self.settings.influx_org,
+            "token_file": str(self.settings.influx_token_file),
+            "bucket": _BUCKET,
+            "checkpoint": str(self.checkpoint),
+            "memory": self.settings.spark_driver_memory,
+            "jars": ",".join(str(jar) for jar in spark_jars(self.settings.cache)),
+        }
+
+    def _said(self) -> list[dict[str, int]]:
+        lines = self._log.read_text(errors="replace").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while not any("state" in line for line in self._said()):
+            self.check()
+            if time.monotonic() > deadline:
+                raise TransientError(f"no naive pipeline within {_READY_WITHIN_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def _stop(self) -> None:
+        """Kill Python and Java together; there is nothing to save."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _make_bucket(settings: Settings) -> None:
+    token = settings.influx_token_file.read_text().strip()
+    with InfluxDBClient(settings.influx_url, token=token, org=settings.influx_org) as client:
+        buckets = client.buckets_api()
+        if buckets.find_bucket_by_name(_BUCKET) is None:
+            buckets.create_bucket(bucket_name=_BUCKET, org=settings.influx_org)
