@@ -246,7 +246,8 @@ class Fields:
         if not spec.needs_day or spec.zone is None:
             return F.lit(None).cast("date")
         received = F.col("received_ns")
-        micros = ((received - F.pmod(received, F.lit(1_000))) / 1_000).cast("bigint")
+        # not `/`, which goes through a double and loses the last of an instant's 61 bits
+        micros = F.call_function("div", received - F.pmod(received, F.lit(1_000)), F.lit(1_000))
         local = F.from_utc_timestamp(F.timestamp_micros(micros), spec.zone)
         return F.coalesce(self._day, F.to_date(local))
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from truetape import calendars
-from truetape.feeds import contract, files, vendor_bars
-from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds import contract, vendor_bars
+from truetape.feeds.decoded import decoded
+from truetape.feeds.decoder import Limits
 from truetape.feeds.vendor_bars import VendorBar
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
@@ -93,17 +94,5 @@ def _near(prints: list[Print], start_ns: int) -> list[Print]:
 
 
 def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
-    rules, limits = contract.load(feed), Limits.of(settings)
-    for record in files.read(path, rules):
-        context = Context(
-            feed=feed,
-            key=record.key,
-            day=record.day,
-            received_ns=record.received_ns,
-            topic=str(path),
-            partition=0,
-            offset=record.line,
-        )
-        for item in decode(record.payload, rules, context, limits):
-            if isinstance(item, Trade):
-                yield item
+    for _, items in decoded(path, contract.load(feed), Limits.of(settings)):
+        yield from (item for item in items if isinstance(item, Trade))
