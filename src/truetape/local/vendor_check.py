@@ -80,7 +80,9 @@ def _explained(
         replace(item, reason=reason_of(item, _near(prints, item.start_ns), resolution.width_ns))
         for item in agreement.differences
     ]
-    return replace(agreement, differences=tuple(reasons))
+    of_bar = {item.start_ns: item.reason for item in reasons if item.reason}
+    told = tuple(replace(item, reason=of_bar.get(item.start_ns, "")) for item in reasons)
+    return replace(agreement, differences=told)
 
 
 def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[Print]:
