@@ -201,7 +201,7 @@ def test_the_ledger_says_what_was_published_and_why(lake: str, store: BarStore) 
 
 
 def test_a_row_is_sealed_last_and_after_the_delay(lake: str, store: BarStore) -> None:
-    """Unseal what was sealed, write the values, read them back, wait, seal, read back again."""
+    """Unseal what was sealed, wait, write the values, read them back, wait, seal, read back."""
     run(lake, store)
     put_bars(lake, SESSION, recomputed(close=99.5))
     noted = TamperedStore(store)
@@ -218,7 +218,7 @@ def test_a_row_is_sealed_last_and_after_the_delay(lake: str, store: BarStore) ->
     assert steps.count("unseal") == steps.count("values") == steps.count("seal") == len(COUNTS)
     last = {step: len(steps) - 1 - steps[::-1].index(step) for step in set(steps)}
     final_delay = last["delay"]
-    assert last["unseal"] < steps.index("values")
+    assert last["unseal"] < steps.index("delay") < steps.index("values")
     assert last["values"] < final_delay < steps.index("seal")
     assert steps[last["values"] + 1] == "read"
     for number, step in enumerate(steps):
