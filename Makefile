@@ -27,14 +27,14 @@ check: packages ## format, lint and types
 	$(UV_RUN) ruff check .
 	$(UV_RUN) mypy
 
-test: setup ## everything: check, then the fast, real and faults tiers
+test: setup ## everything: check, then the fast, real (Spark and servers) and faults tiers
 	$(call tier,check,$(MAKE) --no-print-directory check)
-	$(call tier,fast,$(UV_RUN) pytest -q -m "not real and not faults")
-	$(call tier,real,$(UV_RUN) pytest -q -m "real and not faults")
+	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
+	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults")
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults")
 
-test-fast: packages ## tests that need no server
-	$(call tier,fast,$(UV_RUN) pytest -q -m "not real and not faults")
+test-fast: packages ## tests that need neither Spark nor a server
+	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
 
 demo: packages jars ## show the loop on a simulated session
 	@$(UV_RUN) truetape demo

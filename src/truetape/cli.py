@@ -13,7 +13,7 @@ from truetape.errors import TruetapeError
 
 COMMANDS = {
     "event-time": ("truetape.feeds.time_commands:event_time", "Parse raw event times, one a line."),
-    "decode": ("truetape.feeds.commands:decode", "Decode payloads of a feed into native trades."),
+    "decode": ("truetape.feeds.decode_commands:decode", "Decode payloads into native trades."),
     "simulate": ("truetape.feeds.commands:simulate", "Make a believable session, with its truth."),
     "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),

@@ -54,6 +54,11 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
         local_stack.up(settings_of(tmp_path), ("spark",), silent)
 
 
+def test_the_embedded_store_needs_no_influxdb(tmp_path: Path) -> None:
+    assert local_stack.needed_parts(settings_of(tmp_path)) == ("kafka", "influx")
+    assert local_stack.needed_parts(settings_of(tmp_path, store="embedded")) == ("kafka",)
+
+
 def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     settings = settings_of(tmp_path, influx_url=url)

@@ -44,11 +44,11 @@ class ScriptedServer(Server):
 
     def request(
         self,
-        method: str,  # noqa: ARG002 - the seam's signature
-        path: str,  # noqa: ARG002 - see above
+        method: str,
+        path: str,
         *,
         body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,  # noqa: ARG002 - see above
+        headers: Mapping[str, str] | None = None,
     ) -> Reply | Lost:
         self.bodies.append(body or b"")
         return self.script(self.batches[-1])

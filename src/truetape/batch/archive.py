@@ -5,21 +5,27 @@ in the same commit as its rows; a lost checkpoint resumes from the offsets that 
 holds.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.fold import floor_div
 from truetape.batch.lake import RAW, Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
+from truetape.market.resolution import SECOND_NS
 from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
+_EARLIEST = -2
+"""What Spark's Kafka source takes for "from the first record of this partition"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +63,33 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
-        "startingOffsets": starting_offsets(spark, lake, settings.topic),
+        "startingOffsets": starting_offsets(spark, lake, settings),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
         "maxOffsetsPerTrigger": str(MAX_RECORDS_PER_BATCH),
     }
     records = spark.readStream.format("kafka").options(**source).load()
-    appended = _Append(lake.path(Table.RAW), limits)
+    before = lake.read(spark, Table.RAW).count()
     query = (
         from_kafka(records)
         .writeStream.queryName("archive")
         .trigger(availableNow=True)
-        .option("checkpointLocation", f"{settings.home}/checkpoints/archive-{settings.topic}")
-        .foreachBatch(appended)
+        .option("checkpointLocation", str(checkpoint_for(settings)))
+        .foreachBatch(_Append(lake.path(Table.RAW), limits))
         .start()
     )
     query.awaitTermination()
-    return appended.records
+    return int(lake.read(spark, Table.RAW).count() - before)
 
 
-@dataclass(slots=True)
+def checkpoint_for(settings: Settings) -> Path:
+    """Return the checkpoint folder, one for each pair of topic and lake: a new lake starts anew."""
+    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
+    return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Append:
     """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows,
     so a batch that Spark runs again after a crash is not appended again.
@@ -85,7 +97,6 @@ class _Append:
 
     path: str
     limits: Limits
-    records: int = 0
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         held = batch.persist()
@@ -101,7 +112,6 @@ class _Append:
                 .option("txnVersion", number)
                 .save(self.path)
             )
-            self.records += held.count()
         finally:
             held.unpersist()
 
@@ -129,22 +139,23 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
         {
             "first_event_ns": first,
             "last_event_ns": F.array_max(times),
-            "date": F.to_date(F.timestamp_seconds(F.floor(first / 1_000_000_000).cast("bigint"))),
+            "date": F.to_date(F.timestamp_seconds(floor_div(first, SECOND_NS))),
             "amends": F.exists("events", lambda event: event["kind"] != "trade"),
             "rejections": F.size("rejected"),
         }
     ).select(*RAW.names)
 
 
-def starting_offsets(spark: SparkSession, lake: Lake, topic: str) -> str:
+def starting_offsets(spark: SparkSession, lake: Lake, settings: Settings) -> str:
     """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
-    record.
+    record. Spark wants either every partition named or none.
     """
-    ends = lake.read(spark, Table.RAW).where(F.col("topic") == topic).groupBy("partition")
-    held = {
-        str(row.partition): row.end + 1 for row in ends.agg(F.max("offset").alias("end")).collect()
-    }
-    return json.dumps({topic: held}) if held else "earliest"
+    own = lake.read(spark, Table.RAW).where(F.col("topic") == settings.topic)
+    ends = own.groupBy("partition").agg(F.max("offset").alias("end")).collect()
+    if not ends:
+        return "earliest"
+    starts = {str(part): _EARLIEST for part in range(settings.partitions)}
+    return json.dumps({settings.topic: starts | {str(row.partition): row.end + 1 for row in ends}})
 
 
 def completeness(spark: SparkSession, lake: Lake, topic: str) -> list[Completeness]:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from truetape.batch.fold import total_order
+from truetape.batch.fold import floor_div, total_order
 from truetape.market import canonical as reference
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
@@ -44,7 +45,7 @@ def canonical(
 
 def session_date(venues: Mapping[str, Venue], venue: Column, instant_ns: Column) -> Column:
     """Return the session date of an instant: the date on the wall clock of the event's venue."""
-    instant = F.timestamp_seconds(F.floor(instant_ns / 1_000_000_000).cast("bigint"))
+    instant = F.timestamp_seconds(floor_div(instant_ns, SECOND_NS))
     by_zone: dict[str, list[str]] = {}
     for code, known in venues.items():
         by_zone.setdefault(known.zone, []).append(code)

@@ -12,13 +12,15 @@ from pyspark.sql import functions as F
 
 from truetape.errors import TransientError
 from truetape.settings import Settings
+from truetape.topics import MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer, TopicPartition
 
-REJECTED_TOPIC = "trades.rejected"
 GROUP = "truetape-dead-letters"
 TRANSACTIONAL_ID = "truetape-dead-letters"
+TRANSACTION_TIMEOUT_MS = 600_000
+"""How long all letters of one run may take; below the broker's limit of 15 minutes."""
 
 
 def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
@@ -37,7 +39,11 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
             bootstrap_servers=settings.kafka, group_id=GROUP, enable_auto_commit=False
         )
         producer = KafkaProducer(
-            bootstrap_servers=settings.kafka, transactional_id=TRANSACTIONAL_ID, acks="all"
+            bootstrap_servers=settings.kafka,
+            transactional_id=TRANSACTIONAL_ID,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            max_request_size=MAX_RECORD_BYTES,
         )
         try:
             producer.init_transactions()
@@ -49,7 +55,7 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
             producer.close()
             consumer.close()
     except KafkaError as error:
-        raise TransientError(f"cannot send dead letters to {REJECTED_TOPIC}: {error}") from error
+        raise TransientError(f"cannot send dead letters to {REJECTED}: {error}") from error
 
 
 def _letters(raw: DataFrame, sent: "Mapping[TopicPartition, int]") -> Iterator[Row]:
@@ -72,7 +78,7 @@ def _send(
     count = 0
     for row in letters:
         producer.send(
-            REJECTED_TOPIC,
+            REJECTED,
             key=None if row.key is None else row.key.encode(),
             value=bytes(row.value or b""),
             headers=_headers(row),

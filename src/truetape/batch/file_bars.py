@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from truetape import calendars, profiles, venues
 from truetape.feeds import contract, files
-from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.decoded import decoded
+from truetape.feeds.decoder import Limits
 from truetape.feeds.native import iso
 from truetape.market.bars import Bar
 from truetape.market.bars import bars as fold
@@ -75,21 +76,9 @@ def reference(request: Request) -> Outcome:
     events: list[Event] = []
     reasons: Counter[str] = Counter()
     for path in request.files:
-        for record in files.read(path, feed):
-            context = Context(
-                feed=feed.feed,
-                key=record.key,
-                day=record.day,
-                received_ns=record.received_ns,
-                topic=str(path),
-                partition=0,
-                offset=record.line,
-            )
-            for item in decode(record.payload, feed, context, limits):
-                if isinstance(item, Rejected):
-                    reasons[item.reason] += 1
-                else:
-                    events.append(item)
+        for _, items in decoded(path, feed, limits):
+            reasons.update(item.reason for item in items if isinstance(item, Rejected))
+            events += [item for item in items if not isinstance(item, Rejected)]
     known = venues.venues()
     settled = canonical(events, known, request.as_of_ns).trades
     chosen = [item for item in settled if request.symbol in (None, item.trade.symbol)]

@@ -76,6 +76,15 @@ def start_of(resolution: Resolution, instant: Column) -> Column:
     return instant - F.pmod(instant, F.lit(resolution.width_ns))
 
 
+def floor_div(value: Column, by: int) -> Column:
+    """Divide a bigint by a whole number, rounding down; exact, where `/` goes through a double.
+
+    A double holds 53 bits and an instant in nanoseconds has 61: the last nanosecond of a day came
+    out as the next day.
+    """
+    return F.call_function("div", value - F.pmod(value, F.lit(by)), F.lit(by))
+
+
 def with_vwap(bars: DataFrame) -> DataFrame:
     """Add `vwap decimal(18,8)`: notional / priced volume, rounded once, half-even.
 

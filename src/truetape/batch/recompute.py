@@ -84,7 +84,8 @@ def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequenc
         (F.col("first_event_ns") < session.end_ns) & (F.col("last_event_ns") >= session.start_ns)
     )
     trades = _exploded(overlapping, session.venue).where((F.col("kind") == "trade") & inside)
-    amending = raw.where(F.col("amends") & (F.col("received_ns") >= session.start_ns - SECOND_NS))
+    recent = (F.col("received_ns") >= session.start_ns - SECOND_NS) | F.col("received_ns").isNull()
+    amending = raw.where(F.col("amends") & recent)
     amendments = _amendments(amending, session, inside)
     if not amendments:
         return trades, amendments
@@ -155,7 +156,7 @@ def _places(session: Session) -> Column:
 
 def _place(resolution: Resolution, session: Session) -> Column:
     start = fold.start_of(resolution, F.col("second"))
-    seq = F.floor((start - session.start_ns) / resolution.width_ns).cast("int")
+    seq = fold.floor_div(start - session.start_ns, resolution.width_ns).cast("int")
     return F.struct(
         F.lit(resolution.value).alias("resolution"), start.alias("start_ns"), seq.alias("seq")
     )

@@ -40,6 +40,8 @@ def _conf(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.sql.caseSensitive": "true",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": "4",
+        # Delta's 50 tasks a read of its log cost a second each time where two cores do them
+        "spark.databricks.delta.snapshotPartitions": "2",
         "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
         "spark.sql.streaming.stateStore.providerClass": (
             "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"

@@ -132,9 +132,7 @@ def _at(value: object, steps: tuple[str, ...]) -> object:
 
 def _records(payload: bytes, contract: Contract, limits: Limits) -> list[_Record] | Refused:
     if len(payload) > limits.max_payload_bytes:
-        return Refused(
-            Reason.TOO_LARGE, f"{len(payload)} bytes; at most {limits.max_payload_bytes}"
-        )
+        return Refused(Reason.TOO_LARGE, f"more than {limits.max_payload_bytes} bytes")
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:

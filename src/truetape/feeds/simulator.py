@@ -246,26 +246,26 @@ def _event(
         case Kind.FUTURE | Kind.MALFORMED:
             return None
         case Kind.CANCEL:
-            number = str(item.number)
-            return Cancel(feed, venue, item.symbol, number, None, received_ns, position)
+            named = form.id_of(item)
+            return Cancel(feed, venue, item.symbol, named, None, received_ns, position)
         case Kind.CORRECT if one.new:
             return Correction(
                 feed=feed,
                 venue=venue,
                 symbol=item.symbol,
-                id=str(item.number),
+                id=form.id_of(item),
                 event_ns=None,
                 received_ns=received_ns,
                 price=Decimal(one.new.price),
                 size=Decimal(one.new.size),
-                conditions=None,
+                conditions=item.conditions if form.recodes else None,
                 position=position,
             )
     return Trade(
         feed=feed,
         venue=venue,
         symbol=item.symbol,
-        id=str(item.number) if form.ids else None,
+        id=form.id_of(item) if form.ids else None,
         sequence=item.number if form.sequence else None,
         event_ns=item.event_ns,
         received_ns=received_ns,
@@ -273,6 +273,6 @@ def _event(
         size=Decimal(item.size),
         conditions=item.conditions if form.conditions else (),
         tape=tape_of(venue) if form.conditions and item.exchange else None,
-        exchange=item.exchange if form.conditions else None,
+        exchange=item.exchange if form.conditions else form.exchange,
         position=position,
     )

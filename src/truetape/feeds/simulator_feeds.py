@@ -34,7 +34,9 @@ class Format:
     `venue` is the bar's market where the feed decides it, None where the plan does. `grid_ns` is
     the finest time the feed can express. Without `ids` a second delivery cannot be told, so there
     are none; without `cancel` and `correct` no amendments. `conditions` stand for tape and
-    reporting exchange too. `frame` wraps up to `most` records of one symbol into a payload.
+    reporting exchange too, and with `recodes` a correction tells them again. `id_of` is the id that
+    the feed's contract makes; `exchange` is the one exchange of a feed without conditions. `frame`
+    wraps up to `most` records of one symbol into a payload.
     """
 
     feed: str
@@ -47,6 +49,9 @@ class Format:
     ids: bool = True
     sequence: bool = False
     conditions: bool = False
+    recodes: bool = False
+    id_of: Callable[[Print], str] = lambda item: str(item.number)
+    exchange: str | None = None
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
 
@@ -205,23 +210,28 @@ FORMATS = {
         ),
         Format(
             "alpaca",
-            "USEQ",
+            "XNYS",
             equity=True,
             grid_ns=1,
             trade=_alpaca_trade,
             cancel=_alpaca_cancel,
             correct=_alpaca_correct,
+            sequence=True,
             conditions=True,
+            recodes=True,
+            id_of=lambda item: f"{item.exchange}:{item.number}",
             frame=_array,
             most=4,
         ),
         Format(
             "polygon",
-            "USEQ",
+            "XNYS",
             equity=True,
             grid_ns=MILLISECOND,
             trade=_polygon_trade,
             sequence=True,
+            id_of=lambda item: f"4:{item.number}",
+            exchange="4",
             frame=_array,
             most=4,
         ),

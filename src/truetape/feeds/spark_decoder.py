@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
-from truetape.feeds.decoder import Limits
+from truetape.feeds.decoder import BLANK, Limits
 from truetape.feeds.spark_events import Fields
 from truetape.feeds.spark_records import (
+    Found,
     Make,
     Texts,
     csv_records,
@@ -22,7 +23,7 @@ from truetape.feeds.spark_records import (
     paths_of,
     with_alternatives,
 )
-from truetape.feeds.spark_scope import Columns, Scope, TableScope
+from truetape.feeds.spark_scope import Scope, TableScope
 from truetape.market.rejection import Reason
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
@@ -54,7 +55,6 @@ REJECTED = T.StructType(
 _PREFIX = "_decode_"
 _EVENTS = T.ArrayType(EVENT)
 _REJECTIONS = T.ArrayType(REJECTED)
-_OUTCOME = T.StructType([*EVENT.fields, T.StructField("fault", T.StringType())])
 
 
 def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
@@ -71,55 +71,76 @@ def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) ->
     ]
     scope = TableScope(records, _PREFIX)
     day = F.col("day") if "day" in records.columns else F.lit(None).cast("date")
+    value = F.col("value")
+    size = F.coalesce(F.octet_length(value), F.lit(0))
+    is_text = F.is_valid_utf8(value.cast("string"))
+    is_fit = (size <= limits.max_payload_bytes) & is_text
+    reason = F.lit(None).cast("string")
+    outcomes = []
+    for variant in variants:
+        mine = F.coalesce(variant.holds(day), F.lit(False))
+        found = variant.compile(
+            scope, F.when(mine & is_fit, value.cast("string")), day, limits.future_slack_ns
+        )
+        outcome = F.when(found.is_held, found.outcome)
+        outcomes.append(_Outcome(scope.bind({"outcome": outcome})["outcome"], found.is_listed))
+        reason = F.when(mine, found.reason).otherwise(reason)
     known = [contract.feed for contract in contracts]
-    common = scope.bind(
-        {
-            "text": F.when(
-                F.octet_length("value") <= limits.max_payload_bytes, F.col("value").cast("string")
-            ),
-            "variant": _first((v.holds(day), F.lit(n)) for n, v in enumerate(variants)),
-        }
-    )
-    text = F.when(F.is_valid_utf8(common["text"]), common["text"])
-    text = scope.bind({"text": F.when(text.rlike("[^ \t\r\n]"), text)})["text"]
-    outcomes, reason = _no_outcomes(), F.lit(None).cast("string")
-    for number, variant in enumerate(variants):
-        mine = common["variant"] == number
-        found = variant.compile(scope, F.when(mine, text), day, limits)
-        outcomes = F.when(mine, found[0]).otherwise(outcomes)
-        reason = F.when(mine, found[1]).otherwise(reason)
-    whole = (
+    reason = (
         F.when(~F.coalesce(F.col("feed").isin(known), F.lit(False)), str(Reason.UNKNOWN_FEED))
-        .when(F.octet_length("value") > limits.max_payload_bytes, str(Reason.TOO_LARGE))
-        .when(~F.is_valid_utf8(common["text"]), str(Reason.NOT_TEXT))
-        .when(text.isNull(), str(Reason.EMPTY))
+        .when(size > limits.max_payload_bytes, str(Reason.TOO_LARGE))
+        .when(~is_text, str(Reason.NOT_TEXT))
+        .when((size == 0) | ~value.cast("string").rlike(f"[^{BLANK}]"), str(Reason.EMPTY))
         .otherwise(reason)
     )
-    return _results(scope, records, contracts, outcomes, whole)
-
-
-def _results(
-    scope: TableScope,
-    records: DataFrame,
-    contracts: Sequence[Contract],
-    outcomes: Column,
-    whole: Column,
-) -> DataFrame:
-    outcomes = scope.bind({"outcomes": outcomes})["outcomes"]
-    none = F.coalesce(F.size(outcomes), F.lit(0)) <= 0
-    fault = scope.bind({"fault": F.when(none, whole)})["fault"]
-    good = F.filter(outcomes, lambda outcome: outcome["fault"].isNull())
-    bad = F.filter(outcomes, lambda outcome: outcome["fault"].isNotNull())
-    events = F.transform(good, lambda o: F.struct(*(o[f.name].alias(f.name) for f in EVENT)))
-    alone = F.array(_rejection(F.lit(0), fault, F.lit("payload")))
-    rejected = F.transform(bad, lambda o: _rejection(o["index"], *_fault_parts(o["fault"])))
     version = _first((F.col("feed") == c.feed, F.lit(c.version)) for c in contracts)
     return scope.table.select(
         *records.columns,
         version.cast("int").alias("contract_version"),
-        F.when(none, F.array().cast(_EVENTS)).otherwise(events).cast(_EVENTS).alias("events"),
-        F.when(none, alone).otherwise(rejected).cast(_REJECTIONS).alias("rejected"),
+        _events(outcomes).alias("events"),
+        _rejected(outcomes, reason).alias("rejected"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one variant made of a payload: null where it is another's, or holds nothing."""
+
+    column: Column
+    is_listed: bool
+
+    @property
+    def is_there(self) -> Column:
+        """Say whether there is an outcome."""
+        return F.size(self.column) > 0 if self.is_listed else self.column.isNotNull()
+
+
+def _events(outcomes: Sequence[_Outcome]) -> Column:
+    events = F.array().cast(_EVENTS)
+    for outcome in outcomes:
+        column = outcome.column
+        if outcome.is_listed:
+            good = F.filter(column, lambda one: one["fault"].isNull())
+            taken = F.transform(good, lambda one: one["event"])
+            events = F.when(outcome.is_there, taken.cast(_EVENTS)).otherwise(events)
+        else:
+            good = outcome.is_there & column["fault"].isNull()
+            events = F.when(good, F.array(column["event"]).cast(_EVENTS)).otherwise(events)
+    return events
+
+
+def _rejected(outcomes: Sequence[_Outcome], reason: Column) -> Column:
+    rejected = F.array(_rejection(F.lit(0), reason, F.lit("payload")))
+    for outcome in outcomes:
+        column = outcome.column
+        if outcome.is_listed:
+            bad = F.filter(column, lambda one: one["fault"].isNotNull())
+            refused = F.transform(bad, _refusal)
+        else:
+            none = F.array().cast(_REJECTIONS)
+            refused = F.when(column["fault"].isNull(), none).otherwise(F.array(_refusal(column)))
+        rejected = F.when(outcome.is_there, refused).otherwise(rejected)
+    return rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +164,14 @@ class _Variant:
             ended = _since(self.later[0], received, day)
         return is_feed & begun & ~ended
 
-    def compile(
-        self, scope: TableScope, text: Column, day: Column, limits: Limits
-    ) -> tuple[Column, Column]:
-        """Return the outcomes of a payload's records, and why there are none."""
+    def compile(self, scope: TableScope, text: Column, day: Column, future_slack_ns: int) -> Found:
+        """Return what a payload holds."""
         rules = self.era.rules
         layout, paths = self.contract.layout, paths_of(rules)
-        make = _maker(rules, paths, day, limits)
-        text = scope.bind({"payload": text})["payload"]
+        make = _maker(rules, paths, day, future_slack_ns)
         if isinstance(layout, CsvPayload):
-            found = csv_records(scope, text, layout, paths, make)
-        else:
-            found = json_records(scope, text, layout, paths, make)
-        return found.outcomes, found.reason
+            return csv_records(scope, text, layout, paths, make)
+        return json_records(scope, text, layout, paths, make)
 
 
 def _since(era: Era, received: Column, day: Column) -> Column:
@@ -163,26 +179,17 @@ def _since(era: Era, received: Column, day: Column) -> Column:
     return F.coalesce(received >= era.since_ns, by_day)
 
 
-def _maker(rules: tuple[Rule, ...], paths: list[Path], day: Column, limits: Limits) -> Make:
+def _maker(rules: tuple[Rule, ...], paths: list[Path], day: Column, future_slack_ns: int) -> Make:
     def make(scope: Scope, found: Texts, is_record: Column, index: Column) -> Column:
         texts = with_alternatives(found, paths)
         kind = _first(
             (reduce(Column.__and__, [is_record, *_when(rule, texts)]), F.lit(str(rule.kind)))
             for rule in rules
         )
-
-        def outcome(bound: Columns) -> Column:
-            fields = Fields(
-                scope,
-                rules=rules,
-                texts=texts,
-                kind=bound["kind"],
-                day=day,
-                future_slack_ns=limits.future_slack_ns,
-            )
-            return fields.outcome(index)
-
-        return scope.let({"kind": kind}, outcome)
+        fields = Fields(
+            scope, rules=rules, texts=texts, kind=kind, day=day, future_slack_ns=future_slack_ns
+        )
+        return fields.outcome(index)
 
     return make
 
@@ -201,12 +208,10 @@ def _first(choices: Iterable[tuple[Column, Column]]) -> Column:
     return F.lit(None) if chosen is None else chosen
 
 
-def _no_outcomes() -> Column:
-    return F.lit(None).cast(T.ArrayType(_OUTCOME))
-
-
-def _fault_parts(fault: Column) -> tuple[Column, Column]:
-    return F.substring_index(fault, " ", 1), F.substring_index(fault, " ", -1)
+def _refusal(outcome: Column) -> Column:
+    fault = outcome["fault"]
+    reason, field = F.substring_index(fault, " ", 1), F.substring_index(fault, " ", -1)
+    return _rejection(outcome["event"]["index"], reason, field)
 
 
 def _rejection(index: Column, reason: Column, detail: Column) -> Column:

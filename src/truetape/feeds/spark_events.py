@@ -91,13 +91,19 @@ class Fields:
         self._groups = {name: self._grouped(name) for name in _ATTRIBUTES}
 
     def outcome(self, index: Column) -> Column:
-        """Return the event's struct with `fault`: null, or "reason field"."""
-        texts = {
-            f"{name}{number}": group.text
-            for name, groups in self._groups.items()
-            for number, group in enumerate(groups)
-        }
-        return self._scope.let(texts, lambda bound: self._parsed(bound, index))
+        """Return a struct of `event` and `fault`, which is null or "reason field"."""
+        parsed = {"kind": self._kind}
+        for name, groups in self._groups.items():
+            for number, group in enumerate(groups):
+                key = f"{name}{number}"
+                match group.field:
+                    case TimeField() as field:
+                        parsed[key] = self._time(group.text, field)
+                    case NumberField() as field:
+                        parsed[key] = read.number(group.text, field, *_NUMBERS[name])
+                    case ConditionsField() as field:
+                        parsed[key] = read.conditions(group.text, field)
+        return self._scope.let(parsed, lambda bound: self._outcome(bound, index))
 
     def _grouped(self, name: str) -> list[_Group]:
         fields: list[tuple[Kind, Field]] = [
@@ -115,10 +121,11 @@ class Fields:
         return groups
 
     def _text(self, members: list[tuple[Kind, Field]]) -> Column:
-        """Return the text of a group's field, null for the kinds outside."""
+        """Return the text of a group's field; it means nothing for the kinds outside."""
+        first = members[0][1]
+        if all(field == first for _, field in members):
+            return self._text_of(first)
         text = F.lit(None).cast("string")
-        if len(members) == len(self._rules) and all(field == members[0][1] for _, field in members):
-            return self._text_of(members[0][1])
         for kind, field in members:
             text = F.when(self._kind == str(kind), self._text_of(field)).otherwise(text)
         return text
@@ -135,25 +142,12 @@ class Fields:
                 return self._texts[field.path]
         raise AssertionError(f"{field} has no path")
 
-    def _parsed(self, texts: Columns, index: Column) -> Column:
-        parsed = {}
-        for name, groups in self._groups.items():
-            for number, group in enumerate(groups):
-                text = texts[f"{name}{number}"]
-                match group.field:
-                    case TimeField() as field:
-                        parsed[f"{name}{number}"] = self._time(text, field)
-                    case NumberField() as field:
-                        parsed[f"{name}{number}"] = read.number(text, field, *_NUMBERS[name])
-                    case ConditionsField() as field:
-                        parsed[f"{name}{number}"] = read.conditions(text, field)
-        return self._scope.let(parsed, lambda bound: self._outcome(texts, bound, index))
-
-    def _outcome(self, texts: Columns, parsed: Columns, index: Column) -> Column:
+    def _outcome(self, parsed: Columns, index: Column) -> Column:
+        self._kind = parsed["kind"]
         readings = {}
         for name, groups in self._groups.items():
             found = [
-                self._within(group, self._reading(name, f"{name}{number}", group, texts, parsed))
+                self._within(group, self._reading(name, group, parsed.get(f"{name}{number}")))
                 for number, group in enumerate(groups)
             ]
             readings[name] = _either(found, name)
@@ -183,9 +177,9 @@ class Fields:
             "conditions": F.coalesce(values["conditions"], self._no_conditions()),
             "tape": values["tape"],
             "exchange": values["exchange"],
-            "fault": fault,
         }
-        return F.struct(*(column.alias(name) for name, column in columns.items()))
+        event = F.struct(*(column.alias(name) for name, column in columns.items()))
+        return F.struct(event.alias("event"), fault.alias("fault"))
 
     def _received(self, told: Column, event_ns: Column) -> Column:
         """Return the receipt time: what the payload tells, what was recorded, the event time."""
@@ -199,9 +193,9 @@ class Fields:
         return F.when(self._kind.isin(last), F.coalesce(recorded, received)).otherwise(received)
 
     def _reading(  # noqa: PLR0911 - one return for each type of field
-        self, name: str, key: str, group: _Group, texts: Columns, parsed: Columns
+        self, name: str, group: _Group, parsed: Column | None
     ) -> Reading:
-        text = texts[key]
+        text = group.text
         match group.field:
             case SymbolField() as field:
                 return read.symbol(text, field)
@@ -212,11 +206,11 @@ class Fields:
             case Path():
                 return read.sequence(text)
             case TimeField() as field:
-                return self._time_reading(name, text, parsed[key], field)
+                return self._time_reading(name, text, parsed, field)
             case NumberField() as field:
-                return Reading(parsed[key], read.number_fault(text, parsed[key], field, name))
+                return Reading(parsed, read.number_fault(text, parsed, field, name))
             case ConditionsField() as field:
-                return self._conditions(text, parsed[key], field)
+                return self._conditions(text, parsed, field)
             case TextField(codes=None):
                 return read.attribute(text, name)
             case TextField(codes=codes):
@@ -252,7 +246,8 @@ class Fields:
         if not spec.needs_day or spec.zone is None:
             return F.lit(None).cast("date")
         received = F.col("received_ns")
-        micros = ((received - F.pmod(received, F.lit(1_000))) / 1_000).cast("bigint")
+        # not `/`, which goes through a double and loses the last of an instant's 61 bits
+        micros = F.call_function("div", received - F.pmod(received, F.lit(1_000)), F.lit(1_000))
         local = F.from_utc_timestamp(F.timestamp_micros(micros), spec.zone)
         return F.coalesce(self._day, F.to_date(local))
 

@@ -34,40 +34,39 @@ _BARE_NUMBER = (
 
 
 def object_in(text: Column, names: Iterable[str]) -> Column:
-    """Return the parsed wrapper of a text that should be an object: give it to `object_of`."""
+    """Return the wrapper of a text that should be an object, for `is_whole` and `value_of`."""
     fields = [T.StructField(name, T.StringType()) for name in (*names, SENTINEL_NAME)]
     return _parsed(text, f'{{"{SENTINEL_NAME}":"{_SENTINEL}"}}', T.StructType(fields))
 
 
 def array_in(text: Column) -> Column:
-    """Return the parsed wrapper of a text that should be an array: give it to `array_of`."""
+    """Return the wrapper of a text that should be an array, for `is_whole` and `value_of`."""
     return _parsed(text, f'["{_SENTINEL}"]', T.ArrayType(T.StringType()))
 
 
-def map_in(text: Column) -> Column:
-    """Return the parsed wrapper of a text that should be an object of any names."""
-    sentinel = f'{{"{SENTINEL_NAME}":"{_SENTINEL}"}}'
-    return _parsed(text, sentinel, T.MapType(T.StringType(), T.StringType()))
+def is_whole(parsed: Column, is_array: bool) -> Column:
+    """Say whether a wrapper held one value of its kind and nothing else."""
+    second = F.get(parsed, F.lit(1))
+    sentinel = F.get(second, F.lit(0)) if is_array else second[SENTINEL_NAME]
+    good = (F.size(parsed) == 2) & F.get(parsed, F.lit(0)).isNotNull() & (sentinel == _SENTINEL)
+    return F.coalesce(good, F.lit(False))
 
 
-def object_of(parsed: Column) -> Column:
-    """Return what `object_in` or `map_in` found; null where the text was not that alone."""
-    return _first(parsed, F.get(parsed, F.lit(1))[SENTINEL_NAME])
-
-
-def array_of(parsed: Column) -> Column:
-    """Return what `array_in` found; null where the text was not that alone."""
-    return _first(parsed, F.get(F.get(parsed, F.lit(1)), F.lit(0)))
+def value_of(parsed: Column) -> Column:
+    """Return the value in a wrapper; it means something only where the wrapper `is_whole`."""
+    return F.get(parsed, F.lit(0))
 
 
 def array_at(text: Column) -> Column:
     """Return the texts of the values of an array, null where a text is none."""
-    return _let(array_in(text), lambda parsed: array_of(parsed))  # noqa: PLW0108 - Spark names the lambda's variable
+    return _let(array_in(text), lambda parsed: _whole(parsed, is_array=True))
 
 
 def map_at(text: Column) -> Column:
     """Return the texts of the values of an object by name, null where a text is none."""
-    return _let(map_in(text), lambda parsed: object_of(parsed))  # noqa: PLW0108 - as above
+    sentinel = f'{{"{SENTINEL_NAME}":"{_SENTINEL}"}}'
+    parsed = _parsed(text, sentinel, T.MapType(T.StringType(), T.StringType()))
+    return _let(parsed, lambda both: _whole(both, is_array=False))
 
 
 def is_json(text: Column) -> Column:
@@ -77,9 +76,8 @@ def is_json(text: Column) -> Column:
     return F.coalesce(whole, F.lit(False))
 
 
-def _first(parsed: Column, sentinel: Column) -> Column:
-    good = (F.size(parsed) == 2) & (sentinel == _SENTINEL)
-    return F.when(good, F.get(parsed, F.lit(0)))
+def _whole(parsed: Column, is_array: bool) -> Column:
+    return F.when(is_whole(parsed, is_array), value_of(parsed))
 
 
 def _let(value: Column, then: Callable[[Column], Column]) -> Column:

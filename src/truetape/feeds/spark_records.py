@@ -19,7 +19,7 @@ from truetape.feeds.contract import (
     Records,
     Rule,
 )
-from truetape.feeds.spark_scope import LambdaScope, Scope, TableScope
+from truetape.feeds.spark_scope import Columns, LambdaScope, Scope, TableScope
 from truetape.market.rejection import Reason
 
 Steps = tuple[str, ...]
@@ -31,9 +31,14 @@ Make = Callable[[Scope, Texts, Column, Column], Column]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The outcomes of a payload's records, null or empty where it has none; why it has none."""
+    """What a payload holds where it `is_held`: one outcome, or an array of them, perhaps empty.
 
-    outcomes: Column
+    `reason` tells why there is none.
+    """
+
+    is_held: Column
+    outcome: Column
+    is_listed: bool
     reason: Column
 
 
@@ -66,9 +71,9 @@ def csv_records(
     texts = {way: _column_text(columns, layout, way) for path in paths for way in path.ways}
     is_header = text == layout.delimiter.join(layout.columns)
     good = (F.size(columns) == len(layout.columns)) & ~text.rlike(r'[\x00-\x1f"\x7f]') & ~is_header
-    record = make(scope, texts, F.lit(True), F.lit(0))
+    outcome = make(scope, texts, F.lit(True), F.lit(0))
     reason = F.when(is_header, str(Reason.NOT_A_TRADE)).otherwise(str(Reason.NOT_CSV))
-    return Found(F.when(good, F.array(record)), reason)
+    return Found(F.coalesce(good, F.lit(False)), outcome, False, reason)
 
 
 def json_records(
@@ -80,33 +85,33 @@ def json_records(
     inside = {way.steps for way in ways if way.origin is Origin.RECORD}
     whole = layout.records is Records.ONE and not layout.at
     wanted = around | ({layout.at} if layout.at else set()) | (inside if whole else set())
+    is_array = layout.container is Container.ARRAY
+    wrapper = spark_json.array_in(text) if is_array else spark_json.object_in(text, _names(wanted))
+    parsed = scope.bind({"parsed": wrapper})["parsed"]
+    is_held = spark_json.is_whole(parsed, is_array)
     seen: dict[Steps, Column] = {}
 
-    def opened(holder: _Opened) -> Column:
-        def found(texts: dict[Steps, Column]) -> Column:
-            seen.update(texts)
-            return holder.value
+    def take(found: dict[Steps, Column]) -> Column:
+        seen.update(found)
+        return parsed
 
-        return _texts_at(scope, holder, wanted, found)
-
-    root = _opened(scope, text, layout.container, wanted, opened)
+    _texts_at(scope, _Opened(spark_json.value_of(parsed), layout.container), wanted, take)
     outer = {Path(Origin.PAYLOAD, steps): seen[steps] for steps in around}
     outer[Path(Origin.KEY)] = F.col("key")
-    reason = F.when(root.isNull() & ~spark_json.is_json(text), str(Reason.NOT_JSON)).otherwise(
+    reason = F.when(~is_held & ~spark_json.is_json(text), str(Reason.NOT_JSON)).otherwise(
         str(Reason.NOT_A_TRADE)
     )
-    place = seen.get(layout.at, text)
-    if layout.at_optional:
-        place = F.coalesce(place, F.when(root.isNotNull(), text))
     if whole:
         texts = outer | {Path(Origin.RECORD, steps): seen[steps] for steps in inside}
-        record = make(scope, texts, root.isNotNull(), F.lit(0))
-        return Found(F.when(root.isNotNull(), F.array(record)), reason)
+        return Found(is_held, make(scope, texts, F.lit(True), F.lit(0)), False, reason)
+    place = seen.get(layout.at, text)
+    if layout.at_optional:
+        place = F.coalesce(place, text)
     maker = _Records(layout, inside, outer, make)
     if layout.records is Records.ONE:
-        record = maker.record(scope, F.lit(None).cast("string"), place, F.lit(0))
-        return Found(F.when(root.isNotNull(), F.array(record)), reason)
-    return Found(maker.listed(scope, place), reason)
+        outcome = maker.record(scope, F.lit(None).cast("string"), place, F.lit(0))
+        return Found(is_held, outcome, False, reason)
+    return Found(is_held, maker.listed(scope, F.when(is_held, place)), True, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +228,15 @@ def _opened(
     then: Callable[[_Opened], Column],
 ) -> Column:
     """Parse a text as a container, of which only the wanted first steps are needed, and go on."""
-    if kind is Container.ARRAY:
-        parsed, value_of = spark_json.array_in(text), spark_json.array_of
-    else:
-        names = sorted({steps[0] for steps in wanted})
-        parsed, value_of = spark_json.object_in(text, names), spark_json.object_of
-    return scope.let(
-        {"parsed": parsed},
-        lambda first: scope.let(
-            {"value": value_of(first["parsed"])},
-            lambda second: then(_Opened(second["value"], kind)),
-        ),
-    )
+    is_array = kind is Container.ARRAY
+    parsed = spark_json.array_in(text) if is_array else spark_json.object_in(text, _names(wanted))
+
+    def opened(bound: Columns) -> Column:
+        whole = spark_json.is_whole(bound["parsed"], is_array)
+        return then(_Opened(F.when(whole, spark_json.value_of(bound["parsed"])), kind))
+
+    return scope.let({"parsed": parsed}, opened)
+
+
+def _names(wanted: Collection[Steps]) -> list[str]:
+    return sorted({steps[0] for steps in wanted})

@@ -29,8 +29,6 @@ from truetape.market.rejection import Reason
 from truetape.market.resolution import SECOND_NS
 from truetape.market.time_layout import Field, Layout
 
-SCHEMA = "struct<ns: bigint, reason: string>"
-
 
 def event_time(raw: Column, spec: TimeSpec, day: Column | None = None) -> Column:
     """Return `struct<ns: bigint, reason: string>`, exactly one of them null, equal to `parse`.

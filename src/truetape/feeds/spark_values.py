@@ -89,7 +89,8 @@ def sequence(text: Column) -> Reading:
 def number(text: Column, field: NumberField, digits: int, scale: int) -> Column:
     """Return the exact decimal(digits, scale) of a text, null where it has none or does not fit."""
     whole, decimals = digits - scale + field.shift, scale - field.shift
-    plain = rf"[0-9]{{1,{whole}}}(?:\.[0-9]{{1,{decimals}}})?"
+    fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else ""
+    plain = rf"[0-9]{{1,{whole}}}{fraction}"
     quick = F.when(
         matches(text, plain, values.MAX_NUMBER), text.try_cast(f"decimal({digits},{decimals})")
     )

@@ -37,17 +37,24 @@ def up(parts: tuple[str, ...], build_influx: bool) -> None:
     """Start what does not run and wait until it answers; PARTS are all of them by default.
 
     Safe to repeat: running servers are adopted, crashed ones come back with their data. The first
-    start downloads the broker's jars (about 45 s), later ones take seconds.
+    start downloads the broker's jars (about 45 s), later ones take seconds. InfluxDB gets the
+    buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them.
 
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
     """
     from truetape.local import stack as local_stack
+    from truetape.serving.store import open_store
 
     settings = Settings.from_env()
-    wanted = parts or _default_parts(settings)
+    wanted = parts or local_stack.needed_parts(settings)
     with _progress("starting the local stack") as report:
         local_stack.up(settings, wanted, report, build_influx=build_influx)
+        if "influx" in wanted:
+            store = open_store(settings)
+            for change in store.ensure_buckets():
+                report(change)
+            store.close()
 
 
 @stack.command()
@@ -80,13 +87,9 @@ def status(ctx: click.Context, as_json: bool) -> None:
             click.echo(json.dumps(asdict(line), default=str))
     else:
         _print_table(lines)
-    needed = [line for line in lines if line.part in _default_parts(settings)]
+    needed = [line for line in lines if line.part in local_stack.needed_parts(settings)]
     if not all(line.state.is_usable for line in needed):
         ctx.exit(_NOT_RUNNING)
-
-
-def _default_parts(settings: Settings) -> tuple[str, ...]:
-    return ("kafka",) if settings.store == "embedded" else ("kafka", "influx")
 
 
 @contextmanager

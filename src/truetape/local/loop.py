@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from truetape.batch.recompute import Recomputed
@@ -42,5 +43,6 @@ def _settle_one(
     recomputed = recompute_once(settings, session)
     report(f"{label}: publishing")
     published = publish_once(settings, session, getpass.getuser(), reason, report)
-    compared, mismatches = verify(settings.lake, open_store(settings), session)
+    with closing(open_store(settings)) as store:
+        compared, mismatches = verify(settings.lake, store, session)
     return SessionOutcome(recomputed, published, compared, mismatches)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from truetape import calendars
 from truetape.errors import ConfigError
-from truetape.feeds import contract, files
-from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds import contract
+from truetape.feeds.decoded import decoded
+from truetape.feeds.decoder import Limits
 from truetape.feeds.producer import Producer
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.rejection import Rejected
@@ -168,22 +169,13 @@ def _records(
 ) -> Iterator[tuple[int, Record | None]]:
     """Yield (event time, record) of a file, None for a record that is in Kafka already.
 
-    Receipt time is the recorded one, else the event time. A payload that does not fit its contract
-    goes along with its neighbour's time: it must reach the dead letters, not be lost here.
+    Receipt time is the recorded one, else what the payload says, else the event time. A payload
+    that does not fit its contract goes along with its neighbour's time: it must reach the dead
+    letters, not be lost here.
     """
-    rules, limits, known = contract.load(feed), Limits.of(settings), venues()
+    known = venues()
     latest = 0
-    for found in files.read(path, rules):
-        context = Context(
-            feed=feed,
-            key=found.key,
-            day=found.day,
-            received_ns=found.received_ns,
-            topic=str(path),
-            partition=0,
-            offset=found.line,
-        )
-        items = decode(found.payload, rules, context, limits)
+    for found, items in decoded(path, contract.load(feed), Limits.of(settings)):
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
         latest = max(times, default=latest or found.received_ns or 0)
@@ -197,7 +189,8 @@ def _records(
         }
         symbols = {event.symbol for event in events}
         key = found.key or (symbols.pop() if len(symbols) == 1 else None)
-        received = latest if found.received_ns is None else found.received_ns
+        told = max((event.received_ns for event in events), default=latest)
+        received = told if found.received_ns is None else found.received_ns
         yield latest, Record(found.payload, key, received) if is_fresh else None
 
 

@@ -56,22 +56,28 @@ class PartStatus:
     problem: str | None
 
 
+def needed_parts(settings: Settings) -> tuple[str, ...]:
+    """Return the parts that the pipeline works with: no InfluxDB with the embedded store."""
+    return ("kafka",) if settings.store == "embedded" else PARTS
+
+
 def up(
     settings: Settings,
-    parts: Sequence[str] = PARTS,
+    parts: Sequence[str] | None = None,
     report: Report = print,
     *,
     build_influx: bool = False,
 ) -> None:
     """Start the parts that do not run, adopt those that do, and return once all of them answer.
 
-    A second call waits for the first. With the embedded store there is no InfluxDB to start.
+    `parts` None means `needed_parts`. A second call waits for the first.
     ConfigError when a port is taken, Java or influxd is missing; TransientError when a server does
     not answer in time. What this call has started is stopped again when it fails.
     """
     process.needs_linux()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # trades and secrets live there
-    servers = _servers(settings, parts, build_influx=build_influx)
+    wanted = needed_parts(settings) if parts is None else parts
+    servers = _servers(settings, wanted, build_influx=build_influx)
     with _alone(settings, report), ExitStack() as undo:
         for server in servers:
             if _start(server, settings, report):

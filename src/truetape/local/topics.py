@@ -6,17 +6,10 @@ from typing import TYPE_CHECKING
 
 from truetape.errors import ConfigError, TransientError
 from truetape.settings import Settings
+from truetape.topics import CONTROL, HEARTBEAT, MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
-
-REJECTED = "trades.rejected"
-HEARTBEAT = "truetape.heartbeat"
-CONTROL = "truetape.control"
-
-MAX_RECORD_BYTES = 16_777_216
-"""Largest record a topic of trades takes: a payload beyond every limit must still become a dead
-letter with its bytes, so it has to fit through Kafka."""
 
 _HOUR_MS = 3_600_000
 _HEARTBEAT_HOURS = 6

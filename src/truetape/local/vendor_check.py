@@ -6,8 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from truetape import calendars
-from truetape.feeds import contract, files, vendor_bars
-from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds import contract, vendor_bars
+from truetape.feeds.decoded import decoded
+from truetape.feeds.decoder import Limits
 from truetape.feeds.vendor_bars import VendorBar
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
@@ -79,7 +80,9 @@ def _explained(
         replace(item, reason=reason_of(item, _near(prints, item.start_ns), resolution.width_ns))
         for item in agreement.differences
     ]
-    return replace(agreement, differences=tuple(reasons))
+    of_bar = {item.start_ns: item.reason for item in reasons if item.reason}
+    told = tuple(replace(item, reason=of_bar.get(item.start_ns, "")) for item in reasons)
+    return replace(agreement, differences=told)
 
 
 def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[Print]:
@@ -93,17 +96,5 @@ def _near(prints: list[Print], start_ns: int) -> list[Print]:
 
 
 def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
-    rules, limits = contract.load(feed), Limits.of(settings)
-    for record in files.read(path, rules):
-        context = Context(
-            feed=feed,
-            key=record.key,
-            day=record.day,
-            received_ns=record.received_ns,
-            topic=str(path),
-            partition=0,
-            offset=record.line,
-        )
-        for item in decode(record.payload, rules, context, limits):
-            if isinstance(item, Trade):
-                yield item
+    for _, items in decoded(path, contract.load(feed), Limits.of(settings)):
+        yield from (item for item in items if isinstance(item, Trade))

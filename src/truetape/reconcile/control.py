@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 from truetape.errors import TransientError
 from truetape.reconcile.boundary import Boundary, fence_of
+from truetape.topics import CONTROL
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
-CONTROL_TOPIC = "truetape.control"
 _BOUNDARY = "boundary:"
 _TIMEOUT_S = 10.0
 
@@ -39,7 +39,7 @@ class ControlTopic:
         from kafka import TopicPartition
         from kafka.errors import KafkaError
 
-        partition = TopicPartition(CONTROL_TOPIC, 0)
+        partition = TopicPartition(CONTROL, 0)
         try:
             consumer = self._open(partition)
             end = consumer.end_offsets([partition])[partition]
@@ -48,13 +48,11 @@ class ControlTopic:
                 records = consumer.poll(timeout_ms=500).get(partition, [])
                 idle = 0 if records else idle + 1
                 if idle > _TIMEOUT_S * 2:
-                    raise TransientError(f"{CONTROL_TOPIC}: no answer at offset {end}; try again")
+                    raise TransientError(f"{CONTROL}: no answer at offset {end}; try again")
                 for record in records:
                     self._take(record.key, record.value)
         except KafkaError as error:
-            raise TransientError(
-                f"cannot read {CONTROL_TOPIC} at {self.bootstrap}: {error}"
-            ) from error
+            raise TransientError(f"cannot read {CONTROL} at {self.bootstrap}: {error}") from error
         return self
 
     def announce(self, boundary: Boundary) -> None:
@@ -66,11 +64,11 @@ class ControlTopic:
         try:
             producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
             try:
-                producer.send(CONTROL_TOPIC, key=key, value=boundary.encode()).get(_TIMEOUT_S)
+                producer.send(CONTROL, key=key, value=boundary.encode()).get(_TIMEOUT_S)
             finally:
                 producer.close(timeout=_TIMEOUT_S)
         except KafkaError as error:
-            raise TransientError(f"cannot write {CONTROL_TOPIC}: {error}") from error
+            raise TransientError(f"cannot write {CONTROL}: {error}") from error
         self._boundaries[boundary.venue] = boundary
 
     def close(self) -> None:

@@ -130,10 +130,23 @@ def _write_round(
     request: Request,
     sleep: Callable[[float], None],
 ) -> None:
-    """Unseal, write, compare, wait, seal, compare: in this order, for all resolutions at once."""
-    for resolution, part in edits.items():
-        sealed = [edit.before for edit in part if edit.before is not None and edit.before.final]
-        _store(store, resolution, [replace(bar, final=False) for bar in sealed])
+    """Unseal and wait, write and compare, wait, seal and compare: all resolutions at once.
+
+    The first wait lets queries end that still read rows as final, before their values change; there
+    is nothing to wait for where nothing was final yet.
+    """
+    sealed = {
+        resolution: [
+            replace(edit.before, final=False)
+            for edit in part
+            if edit.before is not None and edit.before.final
+        ]
+        for resolution, part in edits.items()
+    }
+    for resolution, rows in sealed.items():
+        _store(store, resolution, rows)
+    if any(sealed.values()):
+        sleep(request.seal_delay_s)
     for resolution, part in edits.items():
         unsealed = [replace(edit.after, final=False) for edit in part]
         _store(store, resolution, unsealed)

@@ -113,8 +113,8 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
         table = DeltaTable(path)
     except TableNotFoundError as error:
         raise ConfigError(f"no bars in {path}; run `truetape recompute` first") from error
-    partitions = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-    rows = table.to_pyarrow_table(partitions=partitions, columns=list(_COLUMNS))
+    chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+    rows = table.to_pyarrow_table(filters=chosen, columns=list(_COLUMNS))
     if not rows.num_rows:
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "

@@ -5,6 +5,7 @@ Called by the command line and by the DAGs alike.
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 from truetape.errors import TransientError
@@ -34,8 +35,7 @@ def publish_once(
     TransientError when a live speed driver does not keep to the fence in time; nothing is written
     then.
     """
-    store = open_store(settings)
-    with ControlTopic(settings.kafka) as control:
+    with closing(open_store(settings)) as store, ControlTopic(settings.kafka) as control:
         boundary = control.refresh().boundary(session.venue)
         if boundary.fence_ns < session.end_ns:
             control.announce(boundary.raised(session.end_ns))

@@ -7,6 +7,8 @@ not at all.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from truetape.batch.indicators import NAMES
+
 INT = "int"
 FLOAT = "float"
 BOOL = "bool"
@@ -46,23 +48,7 @@ INDICATOR = _measurement(
     "indicator",
     "symbol venue",
     "rev:int void:bool",
-    dict.fromkeys(
-        (
-            "sma_20",
-            "sma_50",
-            "ema_12",
-            "ema_26",
-            "rsi_14",
-            "macd",
-            "macd_signal",
-            "macd_histogram",
-            "bollinger_upper",
-            "bollinger_middle",
-            "bollinger_lower",
-            "session_vwap",
-        ),
-        FLOAT,
-    ),
+    dict.fromkeys(NAMES, FLOAT),
 )
 
 PIPELINE: Mapping[str, Measurement] = {

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from truetape.errors import TransientError
+from truetape.topics import HEARTBEAT
 
-HEARTBEAT_TOPIC = "truetape.heartbeat"
 _TIMEOUT_S = 10.0
 
 
@@ -59,7 +59,7 @@ class HeartbeatTopic:
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Send one heartbeat; does not wait, a lost one is followed by the next."""
-        self._producer.send(HEARTBEAT_TOPIC, partition=0, value=heartbeat.encode())
+        self._producer.send(HEARTBEAT, partition=0, value=heartbeat.encode())
 
     def close(self) -> None:
         """Send what is left and let go of the connection."""
@@ -72,7 +72,7 @@ def newest(bootstrap: str) -> Heartbeat | None:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
 
-    partition = TopicPartition(HEARTBEAT_TOPIC, 0)
+    partition = TopicPartition(HEARTBEAT, 0)
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -97,4 +97,4 @@ def newest(bootstrap: str) -> Heartbeat | None:
         finally:
             consumer.close()
     except KafkaError as error:
-        raise TransientError(f"cannot read {HEARTBEAT_TOPIC} at {bootstrap}: {error}") from error
+        raise TransientError(f"cannot read {HEARTBEAT} at {bootstrap}: {error}") from error

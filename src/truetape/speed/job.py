@@ -38,7 +38,9 @@ BEAT_S = 1.0
 
 
 def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; TransientError when the query fails by itself."""
+    """Run until SIGTERM or SIGINT. A query that ends by itself raises what its writer met, such as
+    a ConfigError for refused retention, else TransientError.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -132,9 +134,11 @@ class Progress:
 
 
 def _offsets(reported: Any) -> dict[str, int]:
-    topics: Mapping[str, Mapping[str, Any]] = (
-        json.loads(reported) if isinstance(reported, str) else reported or {}
-    )
+    """Read offsets as Spark reports them: an object, its text, or the text "null" where a restart
+    runs a planned batch again.
+    """
+    found = json.loads(reported) if isinstance(reported, str) else reported
+    topics: Mapping[str, Mapping[str, Any]] = found or {}
     return {
         part: int(offset) for partitions in topics.values() for part, offset in partitions.items()
     }
@@ -151,6 +155,8 @@ def _watch(
     while not stop.wait(BEAT_S):
         if not query.isActive:
             beats.beat(_heartbeat(query, writer, "failed"))
+            if writer.failure is not None:
+                raise writer.failure
             raise TransientError(f"the streaming query ended: {query.exception()}")
         writer.keep_to_fences()
         beats.beat(_heartbeat(query, writer, "running"))

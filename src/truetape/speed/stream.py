@@ -51,10 +51,9 @@ def trades_of(
     trades = events.select("topic", "partition", "offset", "feed", "event.*").where(
         "kind = 'trade'"
     )
-    micros = F.floor(F.col("event_ns") / 1_000).cast("bigint")
     return trades.withColumns(
         {
-            "event_time": F.timestamp_micros(micros),
+            "event_time": F.timestamp_micros(fold.floor_div(F.col("event_ns"), 1_000)),
             "session": session_date(venues, F.col("venue"), F.col("event_ns")),
         }
     )

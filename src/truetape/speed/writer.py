@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from truetape.errors import VerificationError
+from truetape.errors import TruetapeError, VerificationError
 from truetape.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
@@ -38,17 +38,28 @@ class SpeedWriter:
     written: int = 0
     fenced: int = 0
     fences: Mapping[str, int] = field(default_factory=dict)
+    failure: TruetapeError | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, bars: "DataFrame", batch: int) -> None:
-        """Write one micro-batch; VerificationError when the store did not take every row."""
+        """Write one micro-batch; VerificationError when the store did not take every row.
+
+        What went wrong is kept in `failure`: Spark hands on an error of Python as text only.
+        """
         rows = bars.collect()
-        with self._writing:
-            fences = self._read_fences()
-            open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
-            for resolution in (Resolution.SECOND, Resolution.MINUTE):
-                self._write(resolution, self._served(open_rows, resolution), batch)
-            self.fenced += len(rows) - len(open_rows)
+        try:
+            with self._writing:
+                self._write_open(rows, batch)
+        except TruetapeError as error:
+            self.failure = error
+            raise
+
+    def _write_open(self, rows: "list[Row]", batch: int) -> None:
+        fences = self._read_fences()
+        open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
+        for resolution in (Resolution.SECOND, Resolution.MINUTE):
+            self._write(resolution, self._served(open_rows, resolution), batch)
+        self.fenced += len(rows) - len(open_rows)
 
     def keep_to_fences(self) -> None:
         """Take new fences while no batch is being written, as in a quiet market."""

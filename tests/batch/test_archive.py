@@ -1,0 +1,294 @@
+"""The archive on a real Kafka: every offset once, whatever happens; every refusal one letter."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.loop import Letter, letters, own_settings, send
+from support.wait import until
+from truetape.batch.archive import Hole, checkpoint_for, completeness
+from truetape.batch.lake import Lake, Table
+from truetape.batch.run import archive_once
+from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.local.speed_process import end_offsets
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+pytestmark = pytest.mark.real
+
+DAY = date(2026, 3, 3)
+RECEIVED = 1_772_550_000_000_000_000
+"""2026-03-03T15:00:00Z."""
+GOOD = (
+    b'{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"%d",'
+    b'"event_time":"2026-03-03T15:00:00Z","price":"100","size":"10"}'
+)
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    return own_settings(stack, tmp_path)
+
+
+def records(count: int, seed: int = 1) -> list[Record]:
+    plan = Plan(DAY, venue="XNYS", seed=seed, trades=count, offset_s=600, duration_s=600)
+    return list(simulate(plan).records)
+
+
+def raw(spark: "SparkSession", own: Settings) -> "DataFrame":
+    return Lake(own.lake).read(spark, Table.RAW)
+
+
+def offsets(spark: "SparkSession", own: Settings) -> Counter[tuple[int, int]]:
+    """How often each (partition, offset) lies in the lake."""
+    rows = raw(spark, own).select("partition", "offset").collect()
+    return Counter((row.partition, row.offset) for row in rows)
+
+
+def in_kafka(own: Settings) -> Counter[tuple[int, int]]:
+    """Every (partition, offset) that Kafka gave out, once."""
+    ends = end_offsets(own.kafka, own.topic)
+    return Counter((part, offset) for part, end in ends.items() for offset in range(end))
+
+
+def test_a_session_is_archived_record_by_record(spark: "SparkSession", own: Settings) -> None:
+    made = records(1_500)
+    send(own, made)
+
+    archived = archive_once(own)
+
+    assert archived.records == len(made)
+    assert offsets(spark, own) == in_kafka(own)
+    held = Counter(bytes(row.value) for row in raw(spark, own).select("value").collect())
+    assert held == Counter(record.payload for record in made)
+    for part in archived.partitions:
+        assert (part.first, part.holes) == (0, ())
+        assert part.records == part.last + 1
+
+
+def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(
+    spark: "SparkSession", own: Settings
+) -> None:
+    first, later = records(300), records(200, seed=2)
+    send(own, first)
+    archive_once(own)
+
+    assert archive_once(own).records == 0
+    send(own, later)
+
+    assert archive_once(own).records == len(later)
+    assert offsets(spark, own) == in_kafka(own)
+
+
+def forget_the_last_batch(own: Settings) -> None:
+    """Bring the checkpoint to where a kill between Delta's commit and Spark's leaves it."""
+    newest = max((checkpoint_for(own) / "commits").glob("[0-9]*"), key=lambda path: int(path.name))
+    newest.unlink()
+
+
+def lose_the_checkpoint(own: Settings) -> None:
+    shutil.rmtree(checkpoint_for(own))
+
+
+@pytest.mark.parametrize("trouble", [forget_the_last_batch, lose_the_checkpoint])
+def test_no_offset_is_archived_twice_after(
+    spark: "SparkSession", own: Settings, trouble: Callable[[Settings], None]
+) -> None:
+    send(own, records(300))
+    archive_once(own)
+    trouble(own)
+
+    assert archive_once(own).records == 0
+    later = records(200, seed=2)
+    send(own, later)
+    assert archive_once(own).records == len(later)
+    assert offsets(spark, own) == in_kafka(own)
+
+
+def test_a_lost_checkpoint_is_replaced_where_some_partitions_never_had_a_record(
+    spark: "SparkSession", own: Settings
+) -> None:
+    one_symbol = [record for record in records(300) if record.key == "IBM"]
+    send(own, one_symbol)
+    archive_once(own)
+    assert len({part for part, _ in offsets(spark, own)}) == 1
+    lose_the_checkpoint(own)
+    send(own, records(200, seed=2))
+
+    archive_once(own)
+
+    assert offsets(spark, own) == in_kafka(own)
+
+
+def test_another_lake_gets_every_record_anew(
+    spark: "SparkSession", own: Settings, tmp_path: Path
+) -> None:
+    send(own, records(100))
+    archive_once(own)
+    other = dataclasses.replace(own, lake=str(tmp_path / "other"))
+
+    archive_once(other)
+
+    assert offsets(spark, other) == in_kafka(own)
+
+
+def batch_is_planned(own: Settings) -> bool:
+    return (checkpoint_for(own) / "offsets" / "0").exists()
+
+
+def rows_are_committed(own: Settings) -> bool:
+    """Version 0 of the table is its creation."""
+    return (Path(own.lake) / "raw" / "_delta_log" / f"{1:020d}.json").exists()
+
+
+@pytest.mark.parametrize("moment", [batch_is_planned, rows_are_committed])
+def test_an_archive_killed_in_the_middle_goes_on_without_loss_or_repeat(
+    spark: "SparkSession", own: Settings, moment: Callable[[Settings], bool]
+) -> None:
+    send(own, records(1_000))
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from truetape.cli import main; main()", "archive"],
+        env=os.environ | own.to_env(),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: moment(own) or child.poll() is not None, within_s=120)
+        assert child.poll() is None
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert not (checkpoint_for(own) / "commits" / "0").exists()
+
+    archive_once(own)
+
+    assert offsets(spark, own) == in_kafka(own)
+
+
+def test_missing_offsets_are_named(spark: "SparkSession", own: Settings) -> None:
+    send(own, [Record(GOOD % number, "truetape", "IBM", RECEIVED) for number in range(20)])
+    (whole,) = archive_once(own).partitions
+    assert (whole.records, whole.first, whole.last, whole.holes) == (20, 0, 19, ())
+
+    path = Lake(own.lake).path(Table.RAW)
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE offset IN (3, 4, 5, 11)")  # noqa: S608 - our path
+
+    (torn,) = completeness(spark, Lake(own.lake), own.topic)
+    assert torn.records == 16
+    assert torn.holes == (
+        Hole(own.topic, torn.partition, 3, 5),
+        Hole(own.topic, torn.partition, 11, 11),
+    )
+
+
+def broken(**changes: str) -> bytes:
+    """A native trade whose named fields have the given JSON text; empty text leaves one out."""
+    fields = {
+        "kind": '"trade"',
+        "symbol": '"IBM"',
+        "venue": '"XNYS"',
+        "id": '"1"',
+        "event_time": '"2026-03-03T15:00:00Z"',
+        "price": '"100"',
+        "size": '"10"',
+    }
+    return ("{" + ",".join(f'"{k}":{v}' for k, v in (fields | changes).items() if v) + "}").encode()
+
+
+MALFORMED = {
+    "bad json": (broken()[:-3], "not-json"),
+    "wrong type": (broken(price="[100]"), "bad-number"),
+    "missing field": (broken(price=""), "missing-field"),
+    "impossible date": (broken(event_time='"2026-02-30T15:00:00Z"'), "bad-event-time"),
+    "time of another unit": (broken(event_time="1772550000"), "implausible-event-time"),
+    "future time": (broken(event_time='"2026-03-03T15:05:00Z"'), "future-event-time"),
+    "NaN": (broken(price='"NaN"'), "bad-number"),
+    "negative price": (broken(price='"-100"'), "out-of-range"),
+    "10 MB": (broken(exchange='"' + "x" * 10_000_000 + '"'), "too-large"),
+    "evil symbol": (broken(symbol=r'"EV,IL=\nX"'), "bad-symbol"),
+    "invalid UTF-8": (b"\xff\xfe" + broken(), "not-utf8"),
+    "empty payload": (b"", "empty"),
+    "heartbeat": (broken(kind='"heartbeat"'), "not-a-trade"),
+}
+
+
+def neighbourly() -> Iterator[Record]:
+    """Each malformed payload between two good ones, and one of a feed that nobody knows."""
+    for number, (payload, _) in enumerate(MALFORMED.values()):
+        yield Record(GOOD % number, "truetape", "IBM", RECEIVED)
+        yield Record(payload, "truetape", "IBM", RECEIVED)
+    yield Record(GOOD % 99, "nobody", "IBM", RECEIVED)
+    yield Record(GOOD % 100, "truetape", "IBM", RECEIVED)
+
+
+def test_each_malformed_record_becomes_one_dead_letter_that_leads_back_to_it(
+    spark: "SparkSession", own: Settings
+) -> None:
+    send(own, neighbourly())
+
+    archived = archive_once(own)
+
+    good, bad = len(MALFORMED) + 1, len(MALFORMED) + 1
+    assert (archived.received, archived.accepted, archived.rejected) == (good + bad, good, bad)
+    assert archived.dead_letters == bad
+    found = [(letter.value, letter.headers["reason"]) for letter in letters(own)]
+    assert found == [*MALFORMED.values(), (GOOD % 99, "unknown-feed")]
+    assert {letter.key for letter in letters(own)} == {"IBM"}
+    refused = raw(spark, own).where("rejections > 0").collect()
+    assert {place(letter) for letter in letters(own)} == {
+        (row.partition, row.offset, 0) for row in refused
+    }
+    accepted = raw(spark, own).selectExpr("inline(events)").orderBy("id").collect()
+    assert {row.id for row in accepted} == {str(n) for n in [*range(len(MALFORMED)), 100]}
+    assert {(float(row.price), float(row.size)) for row in accepted} == {(100.0, 10.0)}
+
+
+def place(letter: Letter) -> tuple[int, int, int]:
+    names = ("partition", "offset", "index")
+    partition, offset, index = (int(letter.headers[name]) for name in names)
+    return partition, offset, index
+
+
+def test_a_second_run_sends_no_second_letter(spark: "SparkSession", own: Settings) -> None:
+    send(own, neighbourly())
+    archive_once(own)
+
+    assert archive_once(own).dead_letters == 0
+    send(own, [Record(b"late", "truetape", "IBM", RECEIVED)])
+    assert archive_once(own).dead_letters == 1
+    assert len(letters(own)) == len(MALFORMED) + 2
+
+
+class Killed(BaseException):
+    """The end of a process, as far as one in the middle of a transaction can tell."""
+
+
+def test_a_killed_run_leaves_no_letter_and_its_successor_sends_each_once(
+    spark: "SparkSession", own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kafka import KafkaProducer
+
+    def killed(_: KafkaProducer) -> None:
+        raise Killed
+
+    send(own, neighbourly())
+    with monkeypatch.context() as patch:
+        patch.setattr(KafkaProducer, "commit_transaction", killed)
+        with pytest.raises(Killed):
+            archive_once(own)
+
+    assert letters(own) == []
+    assert archive_once(own).dead_letters == len(MALFORMED) + 1
+    assert len(letters(own)) == len(MALFORMED) + 1

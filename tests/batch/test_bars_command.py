@@ -1,0 +1,96 @@
+"""`truetape bars`: bars straight from files, the same bytes from both engines."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.data import real_data
+from truetape.cli import truetape
+
+NATIVE = """\
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1","event_time":"2026-11-20T14:30:00Z","price":"100.00","size":"100","conditions":["O"]}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"2","event_time":"2026-11-20T14:30:00.5Z","price":"101","size":"50"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"3","event_time":"2026-11-20T14:30:59.999999999Z","price":"99.5","size":"10"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"2","event_time":"2026-11-20T14:30:00.5Z","price":"101","size":"50"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"4","event_time":"2026-11-20T21:00:41Z","price":"102","size":"1000","conditions":["6"]}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"5","event_time":"2026-11-20T21:05:00Z","price":"103","size":"7","conditions":["T"]}
+{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"3","received_time":"2026-11-20T22:00:00Z"}
+not json
+"""
+HEADER = "symbol,venue,resolution,start,open,high,low,close,volume,vwap,trades"
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    path = tmp_path / "day.jsonl"
+    path.write_text(NATIVE)
+    return path
+
+
+def test_duplicates_and_cancels_are_applied(day: Path) -> None:
+    outcome = bars(day, "--resolution", "1m", "--profile", "sip")
+
+    assert outcome.stdout.splitlines()[:2] == [
+        HEADER,
+        "IBM,XNYS,1m,2026-11-20T14:30:00Z,100,101,100,101,150,100.33333333,2",
+    ]
+    assert "8 records received = 7 accepted + 1 rejected" in outcome.stderr
+
+
+def test_the_daily_bar_takes_the_closing_auction_and_not_the_extended_hours(day: Path) -> None:
+    outcome = bars(day, "--resolution", "1d", "--profile", "sip")
+
+    expected = "IBM,XNYS,1d,2026-11-20T14:30:00Z,100,102,100,102,1150,101.7826087,3"
+    assert outcome.stdout.splitlines() == [HEADER, expected]
+
+
+def test_as_of_a_time_before_the_cancel_the_trade_still_counts(day: Path) -> None:
+    options = ("--resolution", "1m", "--profile", "sip", "--as-of", "2026-11-20T21:59:59.9Z")
+
+    outcome = bars(day, *options)
+
+    assert outcome.stdout.splitlines()[1].endswith("100,101,99.5,99.5,160,100.28125,3")
+
+
+def test_an_unknown_profile_is_refused_with_the_names_there_are(day: Path) -> None:
+    outcome = bars(day, "--resolution", "1m", "--profile", "nyse", code=78)
+
+    assert "sip" in str(outcome.exception) or "sip" in outcome.stderr
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("resolution", ["1s", "5m", "1d"])
+def test_both_engines_print_the_same_bytes(day: Path, resolution: str, spark: object) -> None:
+    options = ("--resolution", resolution, "--profile", "sip")
+
+    assert bars(day, *options, "--engine", "spark").stdout == bars(day, *options).stdout
+
+
+@pytest.mark.spark
+@pytest.mark.data
+@pytest.mark.parametrize("resolution", ["1s", "1h"])
+def test_both_engines_print_the_same_bytes_for_a_real_day(resolution: str, spark: object) -> None:
+    path = real_data("lean_us_equity_2013-10", "tick", "ibm", "20131008_trade.zip")
+    options = ("--resolution", resolution, "--profile", "lean")
+    feed = "lean-equity-tick"
+
+    spark_bars = bars(path, *options, "--engine", "spark", feed=feed)
+
+    assert spark_bars.stdout == bars(path, *options, feed=feed).stdout
+
+
+def test_help_teaches_by_example() -> None:
+    shown = subprocess.run(
+        ["truetape", "bars", "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert "truetape bars 20131007_trade.zip" in shown.stdout
+
+
+def bars(path: Path, *options: str, feed: str = "truetape", code: int = 0) -> Result:
+    outcome = CliRunner().invoke(truetape, ["bars", str(path), "--feed", feed, *options])
+    exit_code = getattr(outcome.exception, "exit_code", outcome.exit_code)
+    assert exit_code == code, outcome.output
+    return outcome

@@ -1,0 +1,272 @@
+"""Recompute from a lake: bars of a session, exact, repeatable, and of no other session."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.build import SECOND, VENUES, at, cancel, correction, trade
+from truetape import venues
+from truetape.batch.archive import raw_rows
+from truetape.batch.lake import Lake, Table
+from truetape.batch.recompute import Rules, recompute
+from truetape.calendars import session
+from truetape.feeds import contract
+from truetape.feeds.decoder import Limits
+from truetape.feeds.native import encode
+from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.market.bars import Bar, bars
+from truetape.market.canonical import canonical
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.market.trades import Event
+from truetape.profiles import load
+
+if TYPE_CHECKING:
+    from pyspark.sql import Row, SparkSession
+
+pytestmark = pytest.mark.spark
+
+FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
+THURSDAY = session(VENUES["XNYS"], date(2026, 11, 19))
+SATURDAY = session(VENUES["XNYS"], date(2026, 11, 21))
+HALF_DAY = session(VENUES["XNYS"], date(2025, 11, 28))
+KRAKEN_FRIDAY = session(VENUES["KRAKEN"], FRIDAY.date)
+RULES = Rules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
+COLUMNS = (
+    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
+    "feed string, received_ns bigint"
+)
+TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.02)
+
+
+def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition: int = 0) -> None:
+    """Append records to `raw` as the archive would."""
+    lake.ensure(spark, Table.RAW)
+    rows = [
+        ("trades", partition, offset, 0, one.key, bytearray(one.payload), one.feed, one.received_ns)
+        for offset, one in enumerate(records)
+    ]
+    contracts = [contract.load("truetape")]
+    frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
+    frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
+
+
+def native(events: Sequence[Event]) -> list[Record]:
+    return [
+        Record(encode(event).encode(), "truetape", event.symbol, event.received_ns)
+        for event in events
+    ]
+
+
+def text_of(bar: Bar) -> str:
+    """Every field as exact text: two bars are equal when their bytes are."""
+    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
+    exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
+    place = [bar.symbol, bar.resolution.value, str(bar.start_ns)]
+    return "|".join([*place, *exact, str(bar.trades)])
+
+
+def bar_of(row: "Row") -> Bar:
+    return Bar(
+        row.symbol, row.venue, Resolution(row.resolution), row.start_ns,
+        row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
+    )  # fmt: skip
+
+
+def bars_in(spark: "SparkSession", lake: Lake) -> list[Bar]:
+    return [bar_of(row) for row in lake.read(spark, Table.BARS).collect()]
+
+
+def test_a_troubled_session_is_recomputed_as_the_reference_folds_it(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    """Early and late hours, auctions, repeats, cancels, corrections: all five resolutions."""
+    lake = Lake(str(tmp_path / "lake"))
+    made = simulate(Plan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED))
+    put(spark, lake, made.records)
+
+    outcome = recompute(spark, lake, FRIDAY, RULES)
+
+    settled = canonical(made.truth.events, venues.venues()).trades
+    expected = [
+        bar
+        for resolution in Resolution
+        for bar in bars(settled, RULES.profile, resolution, {"XNYS": [FRIDAY]})
+    ]
+    assert sorted(map(text_of, bars_in(spark, lake))) == sorted(map(text_of, expected))
+    assert (outcome.trades, outcome.duplicates, outcome.cancelled, outcome.corrected) == (
+        len(settled),
+        sum(item.duplicate for item in settled),
+        sum(item.cancelled for item in settled),
+        sum(item.corrected for item in settled),
+    )
+    before = [content(spark, lake, table) for table in (Table.TRADES, Table.BARS)]
+
+    assert recompute(spark, lake, FRIDAY, RULES) == outcome
+    assert [content(spark, lake, table) for table in (Table.TRADES, Table.BARS)] == before
+
+
+def content(spark: "SparkSession", lake: Lake, table: Table) -> list[str]:
+    return sorted(str(row) for row in lake.read(spark, table).collect())
+
+
+YESTERDAY = at("2026-11-19T17:00:00")
+TODAY = at("2026-11-20T17:00:00")
+SATURDAY_NOON = at("2026-11-21T17:00:00")
+HALF_DAY_CLOSE = at("2025-11-28T18:00:00")
+"""The day after Thanksgiving: New York closes at 13:00."""
+CLOSE = at("2026-11-20T21:00:00")
+MIDNIGHT, NEXT_MIDNIGHT = at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00")
+
+REUSED = {
+    "BEFORE": cancel("17", TODAY - SECOND, symbol="BEFORE"),
+    "AFTER": cancel("17", TODAY + SECOND, symbol="AFTER"),
+    "TIMED": cancel("17", TODAY + SECOND, symbol="TIMED", event_ns=YESTERDAY),
+    "EARLY": cancel("17", YESTERDAY + SECOND, symbol="EARLY"),
+    "MOVED": correction("17", "120", "5", TODAY + SECOND, symbol="MOVED"),
+}
+"""Amendments of an id that is used on both days, each for a symbol of its own."""
+
+
+def scenes() -> list[Event]:
+    """The trades of every scene below, each with a symbol of its own."""
+    reused = [
+        trade(price, symbol=symbol, id="17", event_ns=when)
+        for symbol in REUSED
+        for price, when in (("100", YESTERDAY), ("110", TODAY))
+    ]
+    kraken = [
+        trade(str(100 + number), "1", symbol="XBT", id=str(number), event_ns=when, venue="KRAKEN")
+        for number, when in enumerate((MIDNIGHT - 1, MIDNIGHT, NEXT_MIDNIGHT - 1, NEXT_MIDNIGHT))
+    ]
+    return [
+        *reused,
+        *REUSED.values(),
+        *kraken,
+        trade("100", symbol="NEXTDAY", id="17", event_ns=YESTERDAY),
+        trade("105", symbol="NEXTDAY", id="18", event_ns=YESTERDAY),
+        trade("110", symbol="NEXTDAY", id="19", event_ns=TODAY),
+        cancel("17", TODAY + SECOND, symbol="NEXTDAY"),
+        trade("100", "10", symbol="HALF", id="1", event_ns=HALF_DAY_CLOSE - 3_600 * SECOND),
+        trade("102", "20", symbol="HALF", id="2", event_ns=HALF_DAY_CLOSE - 1),
+        trade("107", "40", symbol="HALF", id="3", event_ns=HALF_DAY_CLOSE),
+        trade("100", "10", symbol="AUCTION", id="1", event_ns=CLOSE - SECOND),
+        trade(
+            "103", "500", symbol="AUCTION", id="2", event_ns=CLOSE + 5 * SECOND, conditions=("6",)
+        ),
+        trade("90", "1", symbol="AUCTION", id="3", event_ns=CLOSE + 6 * SECOND),
+        trade(symbol="CLOSED", id="1", event_ns=SATURDAY_NOON),
+        trade("100", symbol="UNSTAMPED", id="17", event_ns=TODAY),
+        trade("101", symbol="UNSTAMPED", id="18", event_ns=TODAY),
+    ]
+
+
+class World:
+    """A lake with all scenes, recomputed once, and its bars by place."""
+
+    def __init__(self, spark: "SparkSession", folder: Path) -> None:
+        self.lake = Lake(str(folder / "lake"))
+        unstamped = native([cancel("17", TODAY + SECOND, symbol="UNSTAMPED")])
+        put(spark, self.lake, [*native(scenes()), *(without_receipt(one) for one in unstamped)])
+        for day in (THURSDAY, FRIDAY, SATURDAY, HALF_DAY, KRAKEN_FRIDAY):
+            recompute(spark, self.lake, day, RULES)
+        self.bars = bars_in(spark, self.lake)
+
+    def of(
+        self, symbol: str, resolution: Resolution, day: Session
+    ) -> list[tuple[Decimal | None, ...]]:
+        """Open, high, low, close, volume of each bar, in order."""
+        found = [
+            bar
+            for bar in self.bars
+            if (bar.symbol, bar.resolution) == (symbol, resolution) and day.holds(bar.start_ns)
+        ]
+        found.sort(key=lambda bar: bar.start_ns)
+        return [(bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in found]
+
+
+def without_receipt(record: Record) -> Record:
+    """The same record as a producer sends it that sets no header."""
+    return replace(record, received_ns=None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(spark, tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "yesterday", "today"),
+    [
+        pytest.param("NEXTDAY", 105, 110, id="today's cancel means yesterday's trade"),
+        pytest.param("BEFORE", None, 110, id="reused id, cancel before today's trade"),
+        pytest.param("AFTER", 100, None, id="reused id, cancel after today's trade"),
+        pytest.param("TIMED", None, 110, id="reused id, cancel with its event time"),
+        pytest.param("EARLY", None, 110, id="reused id, cancelled yesterday"),
+        pytest.param("MOVED", 100, 120, id="reused id, correction after today's trade"),
+        pytest.param("UNSTAMPED", None, 101, id="the cancel's record has no receipt header"),
+    ],
+)
+def test_an_amendment_touches_the_trade_that_it_means(
+    world: World, symbol: str, yesterday: int | None, today: int | None
+) -> None:
+    for day, price in ((THURSDAY, yesterday), (FRIDAY, today)):
+        found = [bar[0] for bar in world.of(symbol, Resolution.MINUTE, day)]
+        assert found == ([] if price is None else [price])
+
+
+def test_a_half_day_s_daily_bar_ends_at_one(world: World) -> None:
+    assert len(world.of("HALF", Resolution.MINUTE, HALF_DAY)) == 3
+    assert world.of("HALF", Resolution.DAY, HALF_DAY) == [(100, 102, 100, 102, 30)]
+
+
+def test_a_closing_auction_reported_late_belongs_to_the_day(world: World) -> None:
+    """The plain print a second later does not."""
+    assert world.of("AUCTION", Resolution.DAY, FRIDAY) == [(100, 103, 100, 103, 510)]
+
+
+def test_a_venue_that_never_closes_has_the_utc_day(world: World) -> None:
+    assert world.of("XBT", Resolution.DAY, KRAKEN_FRIDAY) == [(101, 102, 101, 102, 2)]
+
+
+def test_a_closed_day_has_bars_but_no_daily_one(world: World) -> None:
+    assert len(world.of("CLOSED", Resolution.MINUTE, SATURDAY)) == 1
+    assert world.of("CLOSED", Resolution.DAY, SATURDAY) == []
+
+
+def test_a_recompute_replaces_its_own_session_only_and_may_leave_it_empty(
+    spark: "SparkSession", world: World
+) -> None:
+    """Saturday's only trade is cancelled on the Monday after."""
+    before = files_by_session(world.lake)
+    monday = SATURDAY_NOON + 2 * 86_400 * SECOND
+    put(spark, world.lake, native([cancel("1", monday, symbol="CLOSED")]), partition=1)
+
+    outcome = recompute(spark, world.lake, SATURDAY, RULES)
+
+    assert (outcome.trades, outcome.cancelled, outcome.bars) == (1, 1, {})
+    after = files_by_session(world.lake)
+    ours = ("bars", "XNYS", "2026-11-21")
+    assert before.pop(ours) != after.pop(ours, set())
+    before.pop(("trades", *ours[1:]))
+    after.pop(("trades", *ours[1:]))
+    assert after == before
+
+
+def files_by_session(lake: Lake) -> dict[tuple[str, str, str], set[str]]:
+    """The data files in force, by table, venue and session."""
+    from deltalake import DeltaTable
+
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for table in (Table.TRADES, Table.BARS):
+        for uri in DeltaTable(lake.path(table)).file_uris():
+            venue, day, file = uri.rsplit("/", 3)[1:]
+            key = (str(table), venue.partition("=")[2], day.partition("=")[2])
+            found.setdefault(key, set()).add(file)
+    return found

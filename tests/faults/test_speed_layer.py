@@ -1,0 +1,275 @@
+"""The streaming driver as a real process: killed, starved and stopped; the bars come out right."""
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.build import SECOND, trade
+from support.fault_proxy import FaultProxy, Mode
+from support.loop import own_settings, send, served, truth, truth_of
+from support.wait import until
+from truetape.calendars import session
+from truetape.errors import TransientError
+from truetape.feeds.native import encode
+from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+from truetape.local.loop import SessionOutcome, settle
+from truetape.local.speed_process import SpeedProcess, end_offsets
+from truetape.market.sessions import Session
+from truetape.market.trades import Trade
+from truetape.serving.store import BarStore, open_store
+from truetape.settings import Settings
+from truetape.speed.job import checkpoint_for
+from truetape.speed.stream import RESOLUTIONS
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.faults, pytest.mark.real]
+
+DAY = date(2026, 3, 5)
+READ_WITHIN_S = 120.0
+TROUBLED = Faults(
+    late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01, late_s=(70.0, 200.0)
+)
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    """Lateness beyond the simulated time: partitions are read unevenly when all is sent at once."""
+    return own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip")
+
+
+def made_at(venue: str, faults: Faults, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue of its own, since boundaries are per venue."""
+    plan = Plan(
+        DAY, venue=venue, seed=7, trades=trades, offset_s=600, duration_s=300, faults=faults
+    )
+    return session(venues()[venue], DAY), simulate(plan)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[SpeedProcess]:
+    """A driver that is ready, and killed at the end if the test did not stop it."""
+    driver = SpeedProcess.start(settings)
+    try:
+        driver.wait_until_ready()
+        yield driver
+    finally:
+        driver.kill()
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[BarStore]:
+    store = open_store(settings)
+    store.ensure_buckets()
+    yield store
+    store.close()
+
+
+def read_all(driver: SpeedProcess, settings: Settings) -> None:
+    """Wait until the driver has finished a batch that reaches the end of the topic."""
+    driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
+
+
+def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
+    """Archive, recompute and publish; return what was archived, and the session's outcome."""
+    archived, outcomes = settle(settings, [day], "tests", lambda _: None)
+    for part in archived.partitions:
+        assert (part.records, part.holes) == (part.last + 1, ())
+    return sum(part.records for part in archived.partitions), outcomes[0]
+
+
+def newest(checkpoint: Path, log: str) -> int:
+    """The number of the newest file in one of the checkpoint's logs, -1 when there is none."""
+    return max((int(path.name) for path in (checkpoint / log).glob("[0-9]*")), default=-1)
+
+
+def in_mid_batch(checkpoint: Path) -> bool:
+    return newest(checkpoint, "offsets") > newest(checkpoint, "commits")
+
+
+def test_a_driver_killed_in_mid_batch_loses_and_doubles_nothing(
+    spark: "SparkSession", own: Settings
+) -> None:
+    """The batch hangs in its write to InfluxDB, which takes it and does not answer."""
+    day, made = made_at("BATS", TROUBLED)
+    half = len(made.records) // 2
+    with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
+        starved = dataclasses.replace(own, influx_url=proxy.url)
+        with running(starved) as driver:
+            send(own, made.records[:half])
+            read_all(driver, own)
+            proxy.set(Mode.BLACKHOLE)
+            send(own, made.records[half:])
+            until(lambda: in_mid_batch(checkpoint_for(own)), within_s=30)
+            driver.kill()
+        assert in_mid_batch(checkpoint_for(own))
+
+        with running(own) as driver:
+            read_all(driver, own)
+            assert driver.stop() == 0
+        archived, outcome = settled(own, day)
+
+        assert archived == len(made.records)
+        assert outcome.mismatches == []
+        assert served(store, day) == truth_of(made, day)
+
+
+def test_kills_at_any_moment_lose_and_double_nothing(spark: "SparkSession", own: Settings) -> None:
+    day, made = made_at("IEXG", TROUBLED)
+    rnd, rounds = Random(11), 3
+    size = -(-len(made.records) // rounds)
+    with store_of(own) as store:
+        for number in range(rounds):
+            with running(own) as driver:
+                part = made.records[number * size : (number + 1) * size]
+                sender = trickle(own, part)
+                wanted = newest(checkpoint_for(own), "offsets") + rnd.randrange(1, 5)
+                until(
+                    lambda reached=wanted, sender=sender: (
+                        newest(checkpoint_for(own), "offsets") >= reached or not sender.is_alive()
+                    ),
+                    within_s=60,
+                )
+                driver.kill()
+                sender.join()
+        with running(own) as driver:
+            read_all(driver, own)
+            assert driver.stop() == 0
+        archived, outcome = settled(own, day)
+
+        assert archived == len(made.records)
+        assert outcome.mismatches == []
+        assert served(store, day) == truth_of(made, day)
+
+
+def trickle(settings: Settings, records: Sequence[Record]) -> threading.Thread:
+    """Send in the background, a few records at a time, so that they fall into many batches."""
+
+    def work() -> None:
+        for begin in range(0, len(records), 20):
+            send(settings, records[begin : begin + 20])
+
+    sender = threading.Thread(target=work)
+    sender.start()
+    return sender
+
+
+def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
+    spark: "SparkSession", own: Settings
+) -> None:
+    """Without cancels and corrections both layers agree, repeats and bad clocks included."""
+    faults = dataclasses.replace(NO_FAULTS, duplicate=0.05, malformed=0.02, bad_clock=0.05)
+    day, made = made_at("XASE", faults)
+    late = late_trades(day)
+    more = [Record(encode(item).encode(), "truetape", item.symbol, day.end_ns) for item in late]
+    with store_of(own) as store, running(own) as driver:
+        send(own, made.records)
+        read_all(driver, own)
+
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert not any(row.final for row in rows(store, day))
+        assert {row.layer for row in rows(store, day)} == {"speed"}
+
+        _, outcome = settled(own, day)
+        assert (outcome.published.rev, outcome.mismatches) == (1, [])
+        assert outcome.published.changes.keys() == {"confirm", "add"}
+        final = rows(store, day)
+        assert all(row.final and row.layer == "batch" for row in final)
+
+        send(own, [*made.records[:500], *more])
+        read_all(driver, own)
+        assert rows(store, day) == final
+        beat = driver.heartbeat()
+        assert beat is not None
+        assert beat.fenced > 0
+        assert driver.stop() == 0
+
+        settled(own, day)
+        assert served(store, day) == truth([*made.truth.events, *late], day)
+        assert {row.rev for row in rows(store, day)} == {1, 2}
+
+
+def late_trades(day: Session) -> list[Trade]:
+    """Trades of two symbols that become known when the session is final; one symbol is new."""
+    event_ns = (day.open_ns or 0) + 700 * SECOND
+    return [
+        trade(
+            "999.5",
+            "100",
+            symbol=symbol,
+            venue=day.venue,
+            id="late-1",
+            event_ns=event_ns,
+            received_ns=day.end_ns,
+        )
+        for symbol in ("IBM", "KO")
+    ]
+
+
+def rows(store: BarStore, day: Session) -> list[object]:
+    return [
+        row
+        for resolution in RESOLUTIONS
+        for row in store.read(resolution, day.start_ns, day.end_ns, venue=day.venue)
+    ]
+
+
+def test_a_driver_survives_an_influxdb_that_is_away(spark: "SparkSession", own: Settings) -> None:
+    """It waits and goes on, or it ends with 75 and its successor writes what is missing."""
+    day, made = made_at("XNAS", NO_FAULTS, trades=1_000)
+    half = len(made.records) // 2
+    with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
+        starved = dataclasses.replace(own, influx_url=proxy.url)
+        with running(starved) as driver:
+            send(own, made.records[:half])
+            read_all(driver, own)
+            proxy.set(Mode.REFUSE)
+            send(own, made.records[half:])
+            until(lambda: in_mid_batch(checkpoint_for(own)), within_s=30)
+            proxy.set(Mode.PASS)
+            try:
+                read_all(driver, own)
+                assert driver.stop() == 0
+            except TransientError:
+                assert driver.process.wait(60) == 75
+                with running(starved) as successor:
+                    read_all(successor, own)
+                    assert successor.stop() == 0
+
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+
+
+def test_a_driver_whose_influxdb_stays_away_ends_with_75(own: Settings) -> None:
+    _, made = made_at("ARCX", NO_FAULTS, trades=100)
+    away = dataclasses.replace(own, influx_url="http://127.0.0.1:9", write_attempts=2)
+    with running(away) as driver:
+        send(own, made.records)
+
+        assert driver.process.wait(120) == 75
+
+    assert "InfluxDB" in driver.log.read_text()
+
+
+def test_a_checkpoint_of_another_plan_is_refused_with_78(own: Settings) -> None:
+    marker = checkpoint_for(own).with_suffix(".json")
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"layout": 0}))
+
+    driver = SpeedProcess.start(own)
+
+    assert driver.process.wait(60) == 78
+    assert "docs/RUNBOOK.md" in driver.log.read_text()
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

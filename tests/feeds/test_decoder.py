@@ -1,0 +1,272 @@
+"""The reference decoder: one answer for every record, and the reason for what is refused."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from truetape.feeds.contract import Era, NumberField, TimeField, load
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.market.event_time import Shape, TimeSpec
+from truetape.market.rejection import Reason, Rejected
+from truetape.market.trades import Correction, Event, Trade
+
+NATIVE = load("truetape")
+RECEIVED = 1_795_185_070_500_000_000
+"""2026-11-20T14:31:10.5Z"""
+
+
+def context(feed: str = "truetape", **known: object) -> Context:
+    values: dict[str, object] = {"key": None, "day": None, "received_ns": RECEIVED}
+    return Context(feed=feed, topic="trades", partition=2, offset=7, **(values | known))  # type: ignore[arg-type]
+
+
+def native(**fields: str) -> bytes:
+    """A native trade with some fields replaced by raw JSON; an empty text leaves one out."""
+    values = {
+        "kind": '"trade"',
+        "symbol": '"IBM"',
+        "venue": '"XNYS"',
+        "event_time": '"2026-11-20T14:31:10Z"',
+        "price": '"100.00"',
+        "size": '"10"',
+    }
+    present = {name: value for name, value in (values | fields).items() if value}
+    return ("{" + ",".join(f'"{name}":{value}' for name, value in present.items()) + "}").encode()
+
+
+def decoded(payload: bytes, **known: object) -> list[Event | Rejected]:
+    return decode(payload, NATIVE, context(**known), Limits())
+
+
+def one_trade(payload: bytes) -> Trade:
+    (outcome,) = decoded(payload)
+    assert isinstance(outcome, Trade), outcome
+    return outcome
+
+
+def one_reason(payload: bytes) -> Reason:
+    (outcome,) = decoded(payload)
+    assert isinstance(outcome, Rejected), outcome
+    assert outcome.payload == payload
+    return outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", Reason.EMPTY),
+        (b" \r\n", Reason.EMPTY),
+        (b"x" * 1_000_001, Reason.TOO_LARGE),
+        (b"\xff{}", Reason.NOT_TEXT),
+        (b"{", Reason.NOT_JSON),
+        (b"{} {}", Reason.NOT_JSON),
+        (b'{"kind":NaN}', Reason.NOT_JSON),
+        (b"[" * 33 + b"]" * 33, Reason.NOT_JSON),
+        (b"[" * 200_000, Reason.NOT_JSON),
+        (b'\xef\xbb\xbf{"kind":"trade"}', Reason.NOT_JSON),
+        (b"[]", Reason.NOT_A_TRADE),
+        (b"17", Reason.NOT_A_TRADE),
+        (native(kind='"quote"'), Reason.NOT_A_TRADE),
+        (native(symbol=""), Reason.MISSING_FIELD),
+        (native(symbol="null"), Reason.MISSING_FIELD),
+        (native(event_time=""), Reason.MISSING_FIELD),
+        (native(price=""), Reason.MISSING_FIELD),
+        (native(symbol='"IBM\\nbar,symbol=X close=1"'), Reason.BAD_SYMBOL),
+        (native(symbol='"A,B"'), Reason.BAD_SYMBOL),
+        (native(symbol='"A=B"'), Reason.BAD_SYMBOL),
+        (native(symbol='"A\\u0000"'), Reason.BAD_SYMBOL),
+        (native(symbol='"' + "A" * 33 + '"'), Reason.BAD_SYMBOL),
+        (native(symbol='{"a":1}'), Reason.BAD_SYMBOL),
+        (native(venue='"ATLANTIS"'), Reason.UNKNOWN_VENUE),
+        (native(id='"a b"'), Reason.BAD_ID),
+        (native(id='""'), Reason.BAD_ID),
+        (native(sequence="1.5"), Reason.BAD_NUMBER),
+        (native(sequence="9223372036854775808"), Reason.OUT_OF_RANGE),
+        (native(price='"NaN"'), Reason.BAD_NUMBER),
+        (native(price='"1_000"'), Reason.BAD_NUMBER),
+        (native(price='" 1"'), Reason.BAD_NUMBER),
+        (native(price="true"), Reason.BAD_NUMBER),
+        (native(price="-1"), Reason.OUT_OF_RANGE),
+        (native(price="0"), Reason.OUT_OF_RANGE),
+        (native(price="1000000000"), Reason.OUT_OF_RANGE),
+        (native(price="0.0000000001"), Reason.OUT_OF_RANGE),
+        (native(price="1e99"), Reason.BAD_NUMBER),
+        (native(size="-1"), Reason.OUT_OF_RANGE),
+        (native(size="0.000000001"), Reason.OUT_OF_RANGE),
+        (native(conditions='"@"'), Reason.BAD_TEXT),
+        (native(conditions='["a,b"]'), Reason.BAD_TEXT),
+        (native(conditions='["' + '","'.join("@" * 17) + '"]'), Reason.BAD_TEXT),
+        (native(tape='"A B"'), Reason.BAD_TEXT),
+        (native(event_time='"2026-11-20"'), Reason.BAD_EVENT_TIME),
+        (native(event_time='"2026-11-20T14:31:11.500000001Z"'), Reason.FUTURE_EVENT_TIME),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_does_not_fit_is_refused_with_its_reason(payload: bytes, reason: Reason) -> None:
+    assert one_reason(payload) is reason
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("100.00", "100.00"),
+        ('"0.000000001"', "0.000000001"),
+        ("0.1000000000000", "0.100000000"),
+        ("1e2", "100"),
+        ('"1.5E-3"', "0.0015"),
+        ("999999999.999999999", "999999999.999999999"),
+    ],
+    ids=str,
+)
+def test_prices_are_exact_and_keep_their_decimals(text: str, price: str) -> None:
+    assert format(one_trade(native(price=text)).price, "f") == price
+
+
+def test_a_size_of_nothing_is_taken_without_its_sign() -> None:
+    assert str(one_trade(native(size="-0.0")).size) == "0.0"
+
+
+def test_blank_conditions_mean_a_regular_trade() -> None:
+    assert one_trade(native(conditions='["@"," ","F"]')).conditions == ("@", "F")
+    assert one_trade(native(conditions="[]")).conditions == ()
+
+
+def test_of_a_repeated_name_the_last_counts() -> None:
+    assert one_trade(native()[:-1] + b',"symbol":"MSFT"}').symbol == "MSFT"
+
+
+def test_a_position_is_the_kafka_place_and_the_index() -> None:
+    payload = b'[993,[["1","2","1795185070.1"],["0","2","1795185070.1"],["3","2","1795185070.2"]],'
+    payload += b'"trade","XBT/USD"]'
+
+    first, second, third = decode(payload, load("kraken"), context("kraken"), Limits())
+
+    assert isinstance(first, Trade)
+    assert isinstance(second, Rejected)
+    assert isinstance(third, Trade)
+    assert (second.reason, second.index, second.payload) == (Reason.OUT_OF_RANGE, 1, payload)
+    assert (first.position.offset, first.position.index, third.position.index) == (7, 0, 2)
+
+
+def test_an_unusable_record_does_not_hurt_its_neighbours() -> None:
+    good = (
+        b'{"T":"t","S":"IBM","i":1,"x":"N","p":1,"s":2,"c":[],"z":"A","t":"2026-11-20T14:31:10Z"}'
+    )
+    payload = b"[" + good + b',null,17,[],{"T":"t"},' + good + b"]"
+
+    outcomes = decode(payload, load("alpaca"), context("alpaca"), Limits())
+
+    kinds = [o.reason if isinstance(o, Rejected) else "trade" for o in outcomes]
+    assert kinds == ["trade", *[Reason.NOT_A_TRADE] * 3, Reason.MISSING_FIELD, "trade"]
+
+
+def test_a_payload_without_records_gets_an_answer() -> None:
+    (outcome,) = decode(b"[]", load("alpaca"), context("alpaca"), Limits())
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.NOT_A_TRADE
+
+
+def test_ids_of_different_exchanges_are_different() -> None:
+    trade = '{{"T":"t","S":"IBM","i":1,"x":"{}","p":1,"s":2,"z":"A","t":"2026-11-20T14:31:10Z"}}'
+    payload = f"[{trade.format('N')},{trade.format('P')}]".encode()
+
+    outcomes = decode(payload, load("alpaca"), context("alpaca"), Limits())
+
+    assert [o.id for o in outcomes if isinstance(o, Trade)] == ["N:1", "P:1"]
+
+
+class TestReceiptTime:
+    def test_the_payload_tells_it_first(self) -> None:
+        trade = one_trade(native(received_time='"2026-11-20T14:31:10.25Z"'))
+
+        assert trade.received_ns == 1_795_185_070_250_000_000
+
+    def test_else_it_is_what_was_recorded(self) -> None:
+        assert one_trade(native()).received_ns == RECEIVED
+
+    def test_else_it_is_the_event_time(self) -> None:
+        (trade,) = decoded(native(), received_ns=None)
+
+        assert isinstance(trade, Trade)
+        assert trade.received_ns == trade.event_ns
+
+    def test_a_cancel_without_any_is_refused(self) -> None:
+        payload = b'{"kind":"cancel","symbol":"IBM","id":"1"}'
+        (outcome,) = decoded(payload, received_ns=None)
+
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason is Reason.MISSING_FIELD
+
+
+class TestCorrections:
+    PAYLOAD = b'{"kind":"correct","symbol":"IBM","id":"1","price":"2","size":"3"%s}'
+
+    def test_without_conditions_keep_the_old_ones(self) -> None:
+        (outcome,) = decoded(self.PAYLOAD % b"")
+
+        assert isinstance(outcome, Correction)
+        assert outcome.conditions is None
+        assert outcome.event_ns is None
+
+    def test_with_none_take_them_away(self) -> None:
+        (outcome,) = decoded(self.PAYLOAD % b',"conditions":[]')
+
+        assert isinstance(outcome, Correction)
+        assert outcome.conditions == ()
+
+
+class TestTimesOfDay:
+    LEAN = load("lean-equity-tick")
+    PAYLOAD = b"34200000,1000000,1,P,0,0"
+
+    def trade(self, **known: object) -> Trade:
+        (outcome,) = decode(self.PAYLOAD, self.LEAN, context("lean", key="ibm", **known), Limits())
+        assert isinstance(outcome, Trade), outcome
+        return outcome
+
+    def test_belong_to_the_day_of_the_file(self) -> None:
+        """09:30 in New York is 13:30 in UTC in October."""
+        trade = self.trade(day=date(2013, 10, 7), received_ns=None)
+
+        assert trade.event_ns == 1_381_152_600_000_000_000
+
+    def test_else_to_the_receipt_date_on_the_wall_clock(self) -> None:
+        """Received at 01:00 UTC on the 8th, which is the evening of the 7th in New York."""
+        trade = self.trade(received_ns=1_381_194_000_000_000_000)
+
+        assert trade.event_ns == 1_381_152_600_000_000_000
+
+
+def test_an_era_is_chosen_by_the_receipt_date() -> None:
+    """A feed that goes from milliseconds to microseconds does so at a date, not by magnitude."""
+    rule = load("binance").eras[0].rules[0]
+    assert isinstance(rule.event_time, TimeField)
+    micros = replace(rule.event_time, spec=TimeSpec(Shape.EPOCH_US))
+    later = Era(date(2025, 1, 1), (replace(rule, event_time=micros),))
+    contract = replace(load("binance"), eras=(*load("binance").eras, later))
+    payload = b'{"e":"trade","s":"A","t":1,"p":"1","q":"1","T":%s}'
+
+    def answer(time: bytes, received_ns: int | None) -> object:
+        known = context("binance", received_ns=received_ns)
+        (outcome,) = decode(payload % time, contract, known, Limits())
+        return outcome.reason if isinstance(outcome, Rejected) else outcome.event_ns
+
+    new_year = 1_735_689_600_000_000_000
+    assert answer(b"1735689599000", new_year - 1) == new_year - 1_000_000_000
+    assert answer(b"1735689599000000", new_year) == new_year - 1_000_000_000
+    assert answer(b"1735689599000", new_year) is Reason.IMPLAUSIBLE_EVENT_TIME
+    assert answer(b"1735689599000000", None) == new_year - 1_000_000_000
+
+
+def test_a_scaled_price_is_exact() -> None:
+    field = load("databento-csv").eras[0].rules[0].price
+    assert field == NumberField(field.path, field.sign, 9) if field else False
+    line = b"1795185070218300123,1795185070218218853,0,2,1,T,A,0,1,100,0,0,1,IBM"
+
+    (trade,) = decode(line, load("databento-csv"), context("databento-csv"), Limits())
+
+    assert isinstance(trade, Trade)
+    assert trade.price == Decimal("0.000000001")

@@ -1,0 +1,76 @@
+"""The control topic on a real Kafka: what one process announces, another one reads."""
+
+import secrets
+from dataclasses import replace
+
+import pytest
+
+from support.influxd import free_port
+from truetape.errors import TransientError
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.control import ControlTopic
+from truetape.topics import CONTROL
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def venue() -> str:
+    """A venue that no other test knows; the topic is the run's to share."""
+    return f"V{secrets.token_hex(4)}"
+
+
+def test_a_reader_sees_what_was_announced_before_it_came(kafka: str, venue: str) -> None:
+    with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
+        writer.announce(Boundary(venue, 100, 50))
+        writer.announce(Boundary(venue, 200, 150))
+
+        assert reader.refresh().boundary(venue) == Boundary(venue, 200, 150)
+
+
+def test_an_open_reader_sees_what_is_announced_later(kafka: str, venue: str) -> None:
+    with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
+        assert reader.refresh().boundary(venue) == Boundary(venue)
+        writer.announce(Boundary(venue, 100))
+
+        assert reader.boundary(venue) == Boundary(venue)
+        assert reader.refresh().boundary(venue) == Boundary(venue, 100)
+
+
+def test_venues_do_not_touch_each_other(kafka: str, venue: str) -> None:
+    other = f"{venue}-other"
+    with ControlTopic(kafka) as control:
+        control.announce(Boundary(venue, 100))
+        control.announce(Boundary(other, 300, 200))
+
+        found = control.refresh().boundaries()
+
+    assert (found[venue], found[other]) == (Boundary(venue, 100), Boundary(other, 300, 200))
+
+
+def test_the_writer_itself_knows_at_once(kafka: str, venue: str) -> None:
+    with ControlTopic(kafka) as control:
+        control.announce(replace(control.boundary(venue), fence_ns=7))
+
+        assert control.boundary(venue).fence_ns == 7
+
+
+def test_records_about_other_things_are_passed_over(kafka: str, venue: str) -> None:
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
+    for key, value in [(b"desired:speed", b"{}"), (f"boundary:{venue}".encode(), None)]:
+        producer.send(CONTROL, key=key, value=value).get(10)
+    producer.close()
+
+    with ControlTopic(kafka) as control:
+        control.announce(Boundary(venue, 9))
+        assert control.refresh().boundary(venue) == Boundary(venue, 9)
+
+
+def test_a_broker_that_is_away_is_a_transient_error() -> None:
+    with (
+        ControlTopic(f"127.0.0.1:{free_port()}") as control,
+        pytest.raises(TransientError, match="cannot read"),
+    ):
+        control.refresh()

@@ -1,0 +1,91 @@
+"""The edits that make served bars equal recomputed ones."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.serving import MINUTE_NS, bar
+from truetape.reconcile.diff import Change, diff_bars, same_values
+from truetape.serving.store import ServedBar
+
+REV = 4
+WANTED = bar(rev=0, final=False)
+"""As the lake gives it: neither numbered nor sealed."""
+PROVISIONAL = bar(rev=0, layer="speed", final=False)
+SEALED = bar(rev=3)
+VOIDED = bar(
+    open=0.0, high=0.0, low=0.0, close=0.0, volume=0.0, vwap=0.0, trades=0, rev=3, void=True
+)  # fmt: skip
+AFTER = bar(rev=REV)
+AFTER_VOID = replace(VOIDED, rev=REV)
+
+
+@pytest.mark.parametrize(
+    ("served", "wanted", "expected"),
+    [
+        pytest.param(None, WANTED, (Change.ADD, AFTER), id="nothing was served"),
+        pytest.param(PROVISIONAL, WANTED, (Change.CONFIRM, AFTER), id="provisional was right"),
+        pytest.param(SEALED, WANTED, None, id="final and right"),
+        pytest.param(
+            replace(SEALED, final=False), WANTED, (Change.CONFIRM, AFTER), id="never sealed"
+        ),
+        pytest.param(
+            replace(PROVISIONAL, close=1.0), WANTED, (Change.CHANGE, AFTER), id="provisional wrong"
+        ),
+        pytest.param(replace(SEALED, close=1.0), WANTED, (Change.CHANGE, AFTER), id="final wrong"),
+        pytest.param(VOIDED, WANTED, (Change.CHANGE, AFTER), id="trades are back"),
+        pytest.param(PROVISIONAL, None, (Change.VOID, AFTER_VOID), id="provisional goes"),
+        pytest.param(SEALED, None, (Change.VOID, AFTER_VOID), id="final goes"),
+        pytest.param(VOIDED, None, None, id="void already"),
+        pytest.param(
+            replace(VOIDED, final=False), None, (Change.VOID, AFTER_VOID), id="void, never sealed"
+        ),
+    ],
+)
+def test_one_row_gets_the_edit_it_needs(
+    served: ServedBar | None, wanted: ServedBar | None, expected: tuple[Change, ServedBar] | None
+) -> None:
+    edits = list(diff_bars([served] if served else [], [wanted] if wanted else [], REV))
+
+    assert [(edit.change, edit.after) for edit in edits] == ([expected] if expected else [])
+    assert all(edit.before == served for edit in edits)
+
+
+@pytest.mark.parametrize(
+    "field", ["open", "high", "low", "close", "volume", "vwap", "trades", "seq"]
+)
+def test_a_difference_in_any_value_is_a_change(field: str) -> None:
+    other = replace(SEALED, **{field: getattr(SEALED, field) + 1})
+
+    assert [edit.change for edit in diff_bars([other], [WANTED], REV)] == [Change.CHANGE]
+
+
+def test_who_wrote_a_row_and_when_is_no_value() -> None:
+    assert same_values(PROVISIONAL, SEALED)
+
+
+def test_rows_are_matched_by_symbol_venue_and_start() -> None:
+    others = [
+        replace(SEALED, symbol="KO"),
+        replace(SEALED, venue="XNAS"),
+        replace(SEALED, start_ns=SEALED.start_ns + MINUTE_NS),
+    ]
+
+    changes = [edit.change for edit in diff_bars(others, [WANTED], REV)]
+
+    assert changes == [Change.ADD, Change.VOID, Change.VOID, Change.VOID]
+
+
+def test_applied_edits_leave_nothing_to_do() -> None:
+    served = [
+        replace(PROVISIONAL, symbol="A", close=1.0),
+        replace(SEALED, symbol="B"),
+        replace(SEALED, symbol="GONE"),
+    ]
+    wanted = [replace(WANTED, symbol=symbol) for symbol in "ABC"]
+
+    edits = list(diff_bars(served, wanted, REV))
+    after = {row.key: row for row in served} | {edit.after.key: edit.after for edit in edits}
+
+    assert [edit.change for edit in edits] == [Change.CHANGE, Change.ADD, Change.VOID]
+    assert list(diff_bars(after.values(), wanted, REV + 1)) == []

@@ -1,0 +1,372 @@
+"""Publication into both kinds of bar store: complete, idempotent, killable, sealed last."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from support.build import SECOND, VENUES
+from support.lake import Bars, TamperedStore, put_bars
+from support.serving import bar, own_buckets
+from truetape.calendars import session
+from truetape.errors import VerificationError
+from truetape.market.resolution import Resolution
+from truetape.reconcile.diff import Change
+from truetape.reconcile.publication import Published, Request, publish, verify
+from truetape.reconcile.recomputed import publications
+from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.influx import InfluxStore
+from truetape.serving.store import BarStore, ServedBar
+from truetape.settings import Settings
+
+SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
+OPEN = SESSION.open_ns or 0
+SYMBOLS = ("IBM", "KO")
+COUNTS = {Resolution.SECOND: 5, Resolution.MINUTE: 4, Resolution.DAY: 1}
+ROWS = len(SYMBOLS) * sum(COUNTS.values())
+
+
+@pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BarStore]:
+    """An empty store of either kind, in buckets of its own."""
+    opened: BarStore
+    if request.param == "embedded":
+        opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    else:
+        opened = InfluxStore.from_settings(request.getfixturevalue("stack"), own_buckets("history"))
+    opened.ensure_buckets()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """A lake that holds `recomputed()`."""
+    put_bars(str(tmp_path / "lake"), SESSION, recomputed())
+    return str(tmp_path / "lake")
+
+
+def recomputed(**values: object) -> Bars:
+    """Bars of two symbols at three resolutions; `values` go into each of them."""
+    return {
+        resolution: [
+            bar(symbol=symbol, start_ns=start, seq=(start - SESSION.start_ns) // width, **values)
+            for symbol in SYMBOLS
+            for number in range(count)
+            for width in [SECOND if resolution is Resolution.DAY else resolution.width_ns]
+            for start in [OPEN + number * width]
+        ]
+        for resolution, count in COUNTS.items()
+    }
+
+
+def changed(bars: Bars, symbol: str = "KO", **values: object) -> Bars:
+    """The same bars with other values in the second minute of one symbol."""
+    minutes = [
+        replace(item, **values) if place(item) == (symbol, OPEN + 60 * SECOND) else item
+        for item in bars[Resolution.MINUTE]
+    ]
+    return {**bars, Resolution.MINUTE: minutes}
+
+
+def without(bars: Bars, symbol: str = "KO") -> Bars:
+    """The same bars without the second minute of one symbol."""
+    minutes = [
+        item for item in bars[Resolution.MINUTE] if place(item) != (symbol, OPEN + 60 * SECOND)
+    ]
+    return {**bars, Resolution.MINUTE: minutes}
+
+
+def place(item: ServedBar) -> tuple[str, int]:
+    return item.symbol, item.start_ns
+
+
+def run(lake: str, store: BarStore, sleep: Callable[[float], None] = lambda _: None) -> Published:
+    request = Request(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.25)
+    return publish(lake, store, request, sleep=sleep)
+
+
+def rows(store: BarStore) -> dict[tuple[Resolution, str, int], ServedBar]:
+    return {
+        (resolution, item.symbol, item.start_ns): item
+        for resolution in Resolution
+        for item in store.read(resolution, SESSION.start_ns, SESSION.end_ns, venue="XNYS")
+    }
+
+
+def test_a_first_publication_makes_every_bar_final(lake: str, store: BarStore) -> None:
+    outcome = run(lake, store)
+
+    assert (outcome.rev, outcome.changes, outcome.bars) == (1, {Change.ADD: ROWS}, ROWS)
+    wanted = {
+        (resolution, *place(item)): replace(item, rev=1, final=True, layer="batch")
+        for resolution, part in recomputed().items()
+        for item in part
+    }
+    assert rows(store) == wanted
+    assert verify(lake, store, SESSION) == (ROWS, [])
+
+
+def test_a_second_publication_makes_no_edit_and_no_record(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    before = rows(store)
+
+    outcome = run(lake, store)
+
+    assert (outcome.rev, outcome.edits) == (None, 0)
+    assert rows(store) == before
+    assert [item.rev for item in publications(lake, SESSION)] == [1]
+
+
+def test_a_changed_value_changes_its_row_only(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    before = rows(store)
+    put_bars(lake, SESSION, changed(recomputed(), close=99.5))
+
+    outcome = run(lake, store)
+
+    assert (outcome.rev, outcome.changes) == (2, {Change.CHANGE: 1})
+    key = (Resolution.MINUTE, "KO", OPEN + 60 * SECOND)
+    assert rows(store) == before | {key: replace(before[key], close=99.5, rev=2)}
+
+
+def test_a_bar_that_lost_its_trades_becomes_void(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    before = rows(store)
+    put_bars(lake, SESSION, without(recomputed()))
+
+    outcome = run(lake, store)
+
+    assert outcome.changes == {Change.VOID: 1}
+    key = (Resolution.MINUTE, "KO", OPEN + 60 * SECOND)
+    nothing = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), 0.0)
+    gone = replace(before[key], rev=2, void=True, trades=0, **nothing)
+    assert rows(store) == before | {key: gone}
+    assert verify(lake, store, SESSION) == (ROWS - 1, [])
+    assert run(lake, store).edits == 0
+
+
+def test_a_symbol_that_lost_all_its_bars_becomes_void(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    put_bars(
+        lake,
+        SESSION,
+        {
+            key: [item for item in part if item.symbol == "IBM"]
+            for key, part in recomputed().items()
+        },
+    )
+
+    assert run(lake, store).changes == {Change.VOID: ROWS // 2}
+    assert {item.symbol for item in rows(store).values() if not item.void} == {"IBM"}
+
+
+def test_right_provisional_bars_are_confirmed_and_wrong_ones_changed(
+    lake: str, store: BarStore
+) -> None:
+    for resolution, part in recomputed().items():
+        provisional = [replace(item, rev=0, layer="speed", final=False) for item in part]
+        if resolution is Resolution.MINUTE:
+            provisional[0] = replace(provisional[0], volume=1.0)
+        if resolution is not Resolution.DAY:
+            store.write(resolution, provisional)
+
+    outcome = run(lake, store)
+
+    days = len(SYMBOLS)
+    assert outcome.changes == {
+        Change.CHANGE: 1, Change.ADD: days, Change.CONFIRM: ROWS - days - 1
+    }  # fmt: skip
+    assert all(item.final and item.layer == "batch" for item in rows(store).values())
+    assert verify(lake, store, SESSION) == (ROWS, [])
+
+
+def test_the_ledger_says_what_was_published_and_why(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    put_bars(lake, SESSION, without(changed(recomputed(), symbol="IBM", close=99.5)))
+    run(lake, store)
+
+    first, second = publications(lake, SESSION)
+    assert (first.rev, first.bars, first.edits, first.voids) == (1, ROWS, ROWS, 0)
+    assert (second.rev, second.bars, second.edits, second.voids) == (2, ROWS - 1, 2, 1)
+    assert (second.who, second.reason, second.profile, second.as_of_ns) == (
+        "tests", "because", "sip", 1
+    )  # fmt: skip
+    assert second.bars_version > first.bars_version
+    assert first.digest != second.digest
+
+
+def test_a_row_is_sealed_last_and_after_the_delay(lake: str, store: BarStore) -> None:
+    """Unseal what was sealed, wait, write the values, read them back, wait, seal, read back."""
+    run(lake, store)
+    put_bars(lake, SESSION, recomputed(close=99.5))
+    noted = TamperedStore(store)
+
+    def wait(seconds: float) -> None:
+        assert seconds == 0.25
+        noted.calls.append(("delay", Resolution.SECOND, ()))
+
+    run(lake, noted, wait)
+
+    steps = [step_of(kind, written) for kind, _, written in noted.calls]
+    order = [step for step, _ in itertools.groupby(steps)]
+    assert order[:2] == ["read", "unseal"]
+    assert steps.count("unseal") == steps.count("values") == steps.count("seal") == len(COUNTS)
+    last = {step: len(steps) - 1 - steps[::-1].index(step) for step in set(steps)}
+    final_delay = last["delay"]
+    assert last["unseal"] < steps.index("delay") < steps.index("values")
+    assert last["values"] < final_delay < steps.index("seal")
+    assert steps[last["values"] + 1] == "read"
+    for number, step in enumerate(steps):
+        if step in ("values", "seal"):
+            assert steps[number + 1] == "read"
+
+
+def step_of(kind: str, written: tuple[ServedBar, ...]) -> str:
+    if kind != "write":
+        return kind
+    (final,) = {item.final for item in written}
+    (rev,) = {item.rev for item in written}
+    return "seal" if final else "unseal" if rev == 1 else "values"
+
+
+def drop_one(_: int, written: list[ServedBar]) -> list[ServedBar]:
+    return written[:-1]
+
+
+def garble_one(_: int, written: list[ServedBar]) -> list[ServedBar]:
+    return [*written[:-1], replace(written[-1], high=written[-1].high + 0.01)]
+
+
+def lose_all(_: int, written: list[ServedBar]) -> list[ServedBar]:
+    return []
+
+
+@pytest.mark.parametrize("tamper", [drop_one, garble_one, lose_all])
+def test_a_store_that_does_not_keep_its_word_gets_nothing_sealed(
+    lake: str, store: BarStore, tamper: Callable[[int, list[ServedBar]], list[ServedBar]]
+) -> None:
+    with pytest.raises(VerificationError, match="read back differ"):
+        run(lake, TamperedStore(store, tamper))
+
+    assert not any(item.final for item in rows(store).values())
+    assert publications(lake, SESSION) == []
+    run(lake, store)
+    assert verify(lake, store, SESSION) == (ROWS, [])
+
+
+class Killed(BaseException):
+    """The end of the publishing process."""
+
+
+def test_a_publication_killed_at_any_write_is_completed_by_the_next(
+    tmp_path: Path, store: BarStore
+) -> None:
+    """Whatever the kill leaves, a final row is one whole publication's."""
+    lake = str(tmp_path / "lake")
+    put_bars(lake, SESSION, recomputed())
+    run(lake, store)
+    survived, close, kills = False, 100.0, 0
+    for number in itertools.count():
+        for lands in (0.0, 0.5, 1.0):
+            old = rows(store)
+            close += 0.25
+            put_bars(lake, SESSION, recomputed(close=close))
+            try:
+                run(lake, dying(store, number, lands))
+                survived = True
+            except Killed:
+                kills += 1
+                for key, item in rows(store).items():
+                    assert not item.final or item == old[key] or item.close == close
+            run(lake, store)
+            assert verify(lake, store, SESSION) == (ROWS, [])
+            assert run(lake, store).edits == 0
+        if survived:
+            break
+    assert kills == 3 * 3 * len(COUNTS)
+
+
+def dying(store: BarStore, at: int, lands: float) -> TamperedStore:
+    """A store whose user dies in write `at`, of which this share of the rows has landed."""
+
+    def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
+        return written[: int(len(written) * lands)] if number == at else written
+
+    def after(number: int) -> None:
+        if number == at:
+            raise Killed
+
+    return TamperedStore(store, tamper, after)
+
+
+@pytest.mark.real
+def test_no_reader_ever_sees_a_final_row_of_two_publications(
+    tmp_path: Path, stack: Settings
+) -> None:
+    """Every value of a row is its rev, so a mixed row gives itself away."""
+    lake, buckets = str(tmp_path / "lake"), own_buckets("history")
+    writer = InfluxStore.from_settings(stack, buckets)
+    writer.ensure_buckets()
+    put_bars(lake, SESSION, of_rev(1))
+    publish_for_readers(lake, writer)
+    stop, failures, seen = threading.Event(), [], []
+    readers = [
+        threading.Thread(
+            target=hammer, args=(InfluxStore.from_settings(stack, buckets), stop, failures, seen)
+        )
+        for _ in range(3)
+    ]
+    for reader in readers:
+        reader.start()
+    for rev in range(2, 8):
+        put_bars(lake, SESSION, of_rev(rev))
+        assert publish_for_readers(lake, writer).rev == rev
+    stop.set()
+    for reader in readers:
+        reader.join()
+
+    assert failures == []
+    assert {rev for rev, _ in seen} >= set(range(1, 7))
+    assert any(not final for _, final in seen)
+
+
+def publish_for_readers(lake: str, store: BarStore) -> Published:
+    return publish(lake, store, Request(SESSION, "tests", "readers", 1, seal_delay_s=0.5))
+
+
+def of_rev(rev: int) -> Bars:
+    number = float(rev)
+    values = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), number)
+    minutes = [
+        bar(
+            symbol=symbol,
+            start_ns=OPEN + minute * 60 * SECOND,
+            seq=(OPEN - SESSION.start_ns) // (60 * SECOND) + minute,
+            trades=rev,
+            **values,
+        )
+        for symbol in SYMBOLS
+        for minute in range(390)
+    ]
+    return {Resolution.MINUTE: minutes}
+
+
+def hammer(
+    store: InfluxStore,
+    stop: threading.Event,
+    failures: list[ServedBar],
+    seen: list[tuple[int, bool]],
+) -> None:
+    while not stop.is_set():
+        found = list(store.read(Resolution.MINUTE, SESSION.start_ns, SESSION.end_ns, venue="XNYS"))
+        for item in found:
+            numbers = (item.open, item.high, item.low, item.close, item.volume, item.vwap)
+            if item.final and {*numbers, item.trades} != {item.rev}:
+                failures.append(item)
+        seen += {(item.rev, item.final) for item in found}
+    store.close()

@@ -1,0 +1,92 @@
+"""Recomputed bars put into a lake by hand, without Spark, and a store that notes its calls."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.serving.store import BarStore, ServedBar, WriteReport
+
+Bars = Mapping[Resolution, Sequence[ServedBar]]
+
+
+def put_bars(lake: str, session: Session, bars: Bars) -> None:
+    """Replace the lake's `bars` by these; `rev`, `layer` and `final` of a bar do not matter."""
+    import pyarrow
+    from deltalake import write_deltalake
+
+    rows = [_row(session, resolution, bar) for resolution, part in bars.items() for bar in part]
+    decimals = {name: pyarrow.decimal128(18, 9) for name in ("open", "high", "low", "close")}
+    decimals |= {"volume": pyarrow.decimal128(28, 8), "vwap": pyarrow.decimal128(18, 8)}
+    schema = pyarrow.schema(
+        [
+            ("venue", pyarrow.string()),
+            ("session", pyarrow.date32()),
+            ("symbol", pyarrow.string()),
+            ("resolution", pyarrow.string()),
+            ("start_ns", pyarrow.int64()),
+            ("seq", pyarrow.int32()),
+            *decimals.items(),
+            ("trades", pyarrow.int64()),
+            ("served", pyarrow.bool_()),
+            ("profile", pyarrow.string()),
+            ("profile_version", pyarrow.int32()),
+        ]
+    )
+    table = pyarrow.Table.from_pylist(rows, schema=schema)
+    write_deltalake(f"{lake}/bars", table, mode="overwrite", partition_by=["venue", "session"])
+
+
+def _row(session: Session, resolution: Resolution, bar: ServedBar) -> dict[str, object]:
+    names = ("open", "high", "low", "close", "volume", "vwap")
+    numbers = {name: Decimal(repr(getattr(bar, name))) for name in names}
+    return numbers | {
+        "venue": session.venue,
+        "session": session.date,
+        "symbol": bar.symbol,
+        "resolution": resolution.value,
+        "start_ns": bar.start_ns,
+        "seq": bar.seq,
+        "trades": bar.trades,
+        "served": True,
+        "profile": "sip",
+        "profile_version": 1,
+    }
+
+
+@dataclass(slots=True)
+class TamperedStore:
+    """A bar store that notes each write and read in `calls`, and lets `tamper` change a write.
+
+    `tamper` gets the number of the write, from 0, and its rows; what it returns is written, what it
+    raises is raised. `after` may raise once the write has landed.
+    """
+
+    store: BarStore
+    tamper: Callable[[int, list[ServedBar]], list[ServedBar]] = lambda _, rows: rows
+    after: Callable[[int], None] = lambda _: None
+    calls: list[tuple[str, Resolution, tuple[ServedBar, ...]]] = field(default_factory=list)
+    writes: int = 0
+
+    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
+        """Write what `tamper` makes of the rows, and say that all went well."""
+        rows, number = list(bars), self.writes
+        self.writes += 1
+        self.calls.append(("write", resolution, tuple(rows)))
+        written = self.tamper(number, rows)
+        if written:
+            self.store.write(resolution, written)
+        self.after(number)
+        return WriteReport(len(rows), len(rows))
+
+    def read(
+        self, resolution: Resolution, start_ns: int, end_ns: int, **chosen: Any
+    ) -> Iterator[ServedBar]:
+        """Read, and note it."""
+        self.calls.append(("read", resolution, ()))
+        return self.store.read(resolution, start_ns, end_ns, **chosen)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)

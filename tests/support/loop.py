@@ -1,0 +1,153 @@
+"""The loop in tests: settings of their own on the run's servers, records into Kafka, the truth of a
+simulated session in the terms of what is served.
+"""
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from truetape.feeds.producer import Producer
+from truetape.feeds.simulator import Record, SimulatedSession
+from truetape.local.topics import ensure_topics
+from truetape.market.bars import Bar, bars
+from truetape.market.canonical import canonical
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.market.trades import Event
+from truetape.profiles import load
+from truetape.serving.store import BarStore, ServedBar
+from truetape.settings import Settings
+from truetape.venues import venues
+
+Values = tuple[str, str, int, float, float, float, float, float, float, int]
+"""What a reader gets of a bar: symbol, venue, start, the six numbers, trades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record of `trades.rejected`: its bytes, its key, its headers as text."""
+
+    value: bytes
+    key: str | None
+    headers: Mapping[str, str]
+
+
+def own_settings(stack: Settings, folder: Path, **changes: object) -> Settings:
+    """Settings on the run's servers with a home, a lake and a topic of their own, which is made."""
+    own = dataclasses.replace(
+        stack,
+        home=folder / "home",
+        lake=str(folder / "lake"),
+        topic=f"trades-{secrets.token_hex(4)}",
+        bucket_set="history",
+        seal_delay_s=0.0,
+        spark_driver_memory="2g",
+    )
+    own = dataclasses.replace(own, **changes)  # type: ignore[arg-type]
+    ensure_topics(own.kafka, own, lambda _: None)
+    return own
+
+
+def send(settings: Settings, records: Iterable[Record]) -> None:
+    """Send records and wait until all of them are acknowledged."""
+    producer = Producer(settings.kafka)
+    for record in records:
+        producer.send(settings.topic, record.key, record.payload, record.feed, record.received_ns)
+    producer.flush()
+    producer.close()
+
+
+def letters(settings: Settings) -> list[Letter]:
+    """Read the dead letters of this topic's records, as a consumer of committed records does."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    part = TopicPartition("trades.rejected", 0)
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=32_000_000,
+        fetch_max_bytes=32_000_000,
+    )
+    consumer.assign([part])
+    consumer.seek_to_beginning(part)
+    end = consumer.end_offsets([part])[part]
+    found = []
+    while consumer.position(part) < end:
+        for record in consumer.poll(timeout_ms=500).get(part, []):
+            headers = {name: value.decode() for name, value in record.headers}
+            key = None if record.key is None else record.key.decode()
+            found.append(Letter(record.value, key, headers))
+    consumer.close()
+    return [letter for letter in found if letter.headers["topic"] == settings.topic]
+
+
+def truth(
+    events: Sequence[Event],
+    session: Session,
+    profile: str = "sip",
+    resolutions: Iterable[Resolution] = tuple(Resolution),
+) -> dict[Resolution, list[Values]]:
+    """Fold events with the reference into what must be served of a session, by resolution."""
+    settled = canonical(events, venues()).trades
+    return {
+        resolution: sorted(
+            values_of(bar)
+            for bar in bars(settled, load(profile), resolution, {session.venue: [session]})
+            if bar.is_served and session.holds(bar.start_ns)
+        )
+        for resolution in resolutions
+    }
+
+
+def truth_of(
+    made: SimulatedSession,
+    session: Session,
+    resolutions: Iterable[Resolution] = tuple(Resolution),
+) -> dict[Resolution, list[Values]]:
+    """Fold the true events of a simulated session; see `truth`."""
+    return truth(made.truth.events, session, resolutions=resolutions)
+
+
+def served(
+    store: BarStore, session: Session, resolutions: Iterable[Resolution] = tuple(Resolution)
+) -> dict[Resolution, list[Values]]:
+    """Read what is served of a session, void rows left out, by resolution."""
+    return {
+        resolution: sorted(
+            served_values(bar)
+            for bar in store.read(resolution, session.start_ns, session.end_ns, venue=session.venue)
+            if not bar.void
+        )
+        for resolution in resolutions
+    }
+
+
+def values_of(bar: Bar) -> Values:
+    """Return a reference bar as floats, the way serving holds numbers."""
+
+    def number(value: Decimal | None) -> float:
+        return float(value or 0)
+
+    return (
+        bar.symbol,
+        bar.venue,
+        bar.start_ns,
+        number(bar.open),
+        number(bar.high),
+        number(bar.low),
+        number(bar.close),
+        number(bar.volume),
+        number(bar.vwap),
+        bar.trades,
+    )
+
+
+def served_values(bar: ServedBar) -> Values:
+    """Return what a reader gets of a served bar."""
+    place = (bar.symbol, bar.venue, bar.start_ns)
+    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
+    return (*place, *numbers, bar.trades)

@@ -1,0 +1,263 @@
+"""The documents say what is there: links, paths, verbs, modules, settings, reasons, exit codes."""
+
+import json
+import pkgutil
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+import truetape
+from truetape.cli import COMMANDS
+from truetape.cli import truetape as command_line
+from truetape.errors import TruetapeError
+from truetape.feeds.contract_yaml import read_contract
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.native import encode
+from truetape.market.rejection import Reason, Rejected
+from truetape.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = Path(truetape.__file__).parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+DECISIONS = sorted(ROOT.glob("docs/adr/*.md"))
+FOLDERS = (".ci", "benchmarks", "deploy", "docs", "influx", "schemas", "spark", "src", "tests")
+FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+IN_CODE = re.compile(r"`([^`\n]+)`")
+SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<"}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(document: Path) -> str:
+    """Return a document without its fenced blocks."""
+    return FENCE.sub("", document.read_text("utf-8"))
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    kept = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+def rows(document: str, columns: int) -> Iterator[list[str]]:
+    """Yield the cells of every table row of a document that has so many columns."""
+    for line in (ROOT / document).read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("|") and len(cells) == columns and set(cells[0]) != {"-"}:
+            yield cells
+
+
+def code_of(cell: str) -> str | None:
+    found = re.fullmatch(r"`([^`]+)`", cell)
+    return found[1] if found else None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for target in LINK.findall(prose(document)):
+        if target.startswith(("https://", "http://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (document.parent / path).resolve() if path else document
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_file_that_is_named_exists(document: Path) -> None:
+    for text in IN_CODE.findall(prose(document)):
+        is_path = text.split("/")[0] in FOLDERS and "/" in text and " " not in text
+        if is_path and "<" not in text:
+            assert list(ROOT.glob(text.rstrip("/"))), text
+
+
+def shown_commands() -> Iterator[tuple[Path, list[str]]]:
+    """Yield every call of truetape in a fenced block, as the words after `truetape`."""
+    for document in DOCUMENTS:
+        for block in FENCE.findall(document.read_text("utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                if not re.search(r"(^|[ |])truetape( |$)", line) or line.startswith("rejected"):
+                    continue
+                lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+                lexer.whitespace_split = True
+                yield from ((document, call) for call in calls(list(lexer)))
+
+
+def calls(words: list[str]) -> Iterator[list[str]]:
+    """Split the words of a shell line into its commands, and keep those of truetape."""
+    call: list[str] = []
+    for word in [*words, ";"]:
+        if word not in SHELL_WORDS:
+            call.append(word)
+            continue
+        while call and re.fullmatch(r"[A-Z_]+=.*", call[0]):
+            call.pop(0)
+        if call[:1] == ["truetape"]:
+            yield call[1:]
+        call = []
+
+
+SHOWN = [
+    pytest.param(call, id=f"{named(document)}: {' '.join(call)}"[:90])
+    for document, call in shown_commands()
+]
+
+
+@pytest.mark.parametrize("call", SHOWN)
+def test_every_command_that_is_shown_would_be_understood(call: list[str]) -> None:
+    command: click.Command = command_line
+    context = click.Context(command, info_name="truetape")
+    while isinstance(command, click.Group):
+        found = next((word for word in call if not word.startswith("-")), None)
+        if found is None:
+            break
+        call.remove(found)
+        chosen = command.get_command(context, found)
+        assert chosen is not None, f"no verb {found}"
+        command, context = chosen, click.Context(chosen, parent=context, info_name=found)
+    if {"--help", "--version"} & set(call):
+        return
+    given, rest, _ = command.make_parser(context).parse_args(list(call))
+    assert not rest
+    for parameter in command.params:
+        value = given.get(str(parameter.name))
+        assert value is not None or not parameter.required, f"lacks {parameter.name}"
+        if isinstance(parameter.type, click.Choice) and isinstance(value, str):
+            parameter.type.convert(value, parameter, context)
+
+
+def test_the_readme_shows_every_verb_and_its_table_has_each_once() -> None:
+    listed = [code_of(cells[0]) for cells in rows("README.md", 3)]
+    verbs = [text.removeprefix("truetape ") for text in listed if text and "truetape " in text]
+
+    assert sorted(verbs) == sorted(COMMANDS)
+
+
+def test_every_module_has_a_line_in_the_architecture() -> None:
+    modules = pkgutil.walk_packages([str(SOURCE)], "truetape.")
+    there = {module.name.removeprefix("truetape.") for module in modules if not module.ispkg}
+    names = [code_of(cells[0]) for cells in rows("docs/ARCHITECTURE.md", 2)]
+    listed = [name for name in names if name is not None]
+
+    assert set(listed) == there
+    assert len(listed) == len(set(listed))
+
+
+class Recorder(Mapping[str, str]):
+    """An empty environment that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    environment = Recorder()
+    settings = Settings.from_env(environment)
+    documented = {
+        name: code_of(cells[1])
+        for cells in rows("docs/SETTINGS.md", 3)
+        if (name := code_of(cells[0])) and code_of(cells[1])
+    }
+
+    assert set(documented) == environment.asked
+    port = documented.pop("TRUETAPE_INFLUX_PORT")
+    assert documented["TRUETAPE_INFLUX_URL"] == f"http://127.0.0.1:{port}"
+    home = str(settings.home)
+    for name, value in settings.to_env().items():
+        inside = value.replace(f"{home}/", "$TRUETAPE_HOME/")
+        assert documented[name] == inside.replace(str(Path.home()), "~"), name
+
+
+def test_the_runbook_has_every_reason_and_no_other() -> None:
+    text = (ROOT / "docs/RUNBOOK.md").read_text("utf-8").partition("## Dead letters")[2]
+    section = text.partition("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", section, re.MULTILINE)
+
+    assert sorted(listed) == sorted(Reason)
+
+
+@pytest.mark.parametrize(("document", "columns"), [("README.md", 2), ("docs/RUNBOOK.md", 3)])
+def test_every_exit_code_is_explained(document: str, columns: int) -> None:
+    codes = {cells[0] for cells in rows(document, columns)}
+    raised = {error.exit_code for error in [TruetapeError, *TruetapeError.__subclasses__()]}
+
+    assert {str(code) for code in {0, 2} | raised} <= codes
+
+
+def test_data_names_the_source_of_every_feed() -> None:
+    told = {code_of(cells[0]): cells[1] for cells in rows("docs/DATA.md", 2)}
+    for contract in ROOT.glob("schemas/feeds/*.yaml"):
+        source = yaml.safe_load(contract.read_text("utf-8"))["source"]
+        assert told[contract.stem] == source or not source.startswith("http"), contract.stem
+
+
+def test_the_contract_of_the_feeds_document_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs/FEEDS.md").read_text("utf-8")
+    file = tmp_path / "acme.yaml"
+    file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    contract = read_contract(file)
+    [sample] = contract.samples
+    context = Context("acme", None, None, sample.received_ns, "samples", 0, 0)
+
+    found = decode(sample.payload.encode(), contract, context, Limits())
+    told = [json.loads(line) for line in sample.native]
+    assert [json.loads(encode(item)) for item in found[:2] if not isinstance(item, Rejected)] == (
+        told[:2]
+    )
+    assert [(item.reason, item.index) for item in found if isinstance(item, Rejected)] == [
+        (told[2]["reason"], told[2]["index"])
+    ]
+
+
+def test_sections_that_messages_send_to_exist() -> None:
+    sent = [
+        (section, document)
+        for module in SOURCE.rglob("*.py")
+        for section, document in re.findall(
+            r'see "([^"]+)" in (docs/\w+\.md)', module.read_text("utf-8")
+        )
+    ]
+
+    assert sent
+    for section, document in sent:
+        assert section.lower().replace(" ", "-") in anchors(ROOT / document), section
+
+
+def test_documents_that_sources_name_exist() -> None:
+    texts = [
+        path.read_text("utf-8") for path in [*SOURCE.rglob("*.py"), *ROOT.glob("schemas/**/*.yaml")]
+    ]
+    for name in {name for text in texts for name in re.findall(r"docs/[A-Z_]+\.md", text)}:
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_its_number_and_its_three_parts(decision: Path) -> None:
+    text = decision.read_text("utf-8")
+
+    assert text.startswith(f"# {int(decision.stem[:4])}. ")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings == ["Context", "Decision", "Consequences"]
+
+
+def test_decisions_are_numbered_without_a_gap_or_a_repeat() -> None:
+    assert [int(path.stem[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
