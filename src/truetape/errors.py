@@ -28,3 +28,9 @@ class VerificationError(TruetapeError):
     """What was read back is not what was written; nothing is announced as final."""
 
     exit_code = 65
+
+
+class GateClosedError(TruetapeError):
+    """The data broke a gate rule; nothing was published, and trying again changes nothing."""
+
+    exit_code = 66

@@ -25,8 +25,10 @@ from truetape.market.trades import Event, Position, Trade
 from truetape.profiles import load
 
 Row = dict[str, Any]
-FRIDAY = session_on(VENUES["XNYS"], date(2026, 11, 20))
-OPEN, CLOSE = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
+FRIDAY = session_on(VENUES["XNYS"], date(2024, 11, 22))
+"""A full session that is long over, so that no amendment is waited for."""
+OPEN, NOON, CLOSE = (at(f"2024-11-22T{time}:00") for time in ("14:30", "17:00", "21:00"))
+THURSDAY = date(2024, 11, 21)
 LATE_NS = 60 * SECOND
 
 _LONG, _TEXT, _BOOL = pa.int64(), pa.string(), pa.bool_()
@@ -81,6 +83,8 @@ class LakeSession:
     raw: list[Row]
     trades: list[Row]
     bars: list[Row]
+    before: list[Row]
+    """Trades of the session before, which the lake has too."""
     schemas: dict[str, pa.Schema]
 
     def copy(self) -> "LakeSession":
@@ -91,7 +95,8 @@ class LakeSession:
         """Replace all three tables of a lake."""
         parts = {"raw": ["date"], "trades": ["venue", "session"], "bars": ["venue", "session"]}
         for name, keys in parts.items():
-            table = pa.Table.from_pylist(getattr(self, name), schema=self.schemas[name])
+            rows = getattr(self, name) + (self.before if name == "trades" else [])
+            table = pa.Table.from_pylist(rows, schema=self.schemas[name])
             path = f"{lake}/{name}"
             write_deltalake(
                 path, table, mode="overwrite", schema_mode="overwrite", partition_by=keys
@@ -119,18 +124,22 @@ class LakeSession:
 def lake_session(
     events: Iterable[Event], session: Session = FRIDAY, profile: str = "sip"
 ) -> LakeSession:
-    """Archive, settle and fold events by the reference; one Kafka record an event, by receipt."""
+    """Archive, settle and fold events by the reference: one Kafka record an event, by receipt, and
+    one record in their midst that is no trade.
+    """
     arrived = sorted(events, key=lambda event: event.received_ns)
+    middle = len(arrived) // 2
     placed = [
-        replace(event, position=Position("trades", 0, offset))
-        for offset, event in enumerate(arrived)
+        replace(event, position=Position("trades", 0, number + (number >= middle)))
+        for number, event in enumerate(arrived)
     ]
     trades = trade_rows(placed, session, profile)
     return LakeSession(
         session,
-        [_raw(event) for event in placed],
+        [*map(raw_row, placed), _heartbeat(middle, arrived[middle].received_ns)],
         trades,
         bar_rows(trades, session, profile),
+        [trades[0] | {"session": THURSDAY, "id": "900", "event_ns": session.start_ns - SECOND}],
         {"raw": RAW, "trades": TRADES, "bars": BARS},
     )
 
@@ -168,9 +177,8 @@ def good_events() -> list[Event]:
                 conditions=("6",), tape="A", exchange="N",
             ),
         ]  # fmt: skip
-    noon = at("2026-11-20T17:00:00")
     events.append(
-        trade("50", "100", symbol="SOLO", id="1", event_ns=noon, received_ns=noon + SECOND,
+        trade("50", "100", symbol="SOLO", id="1", event_ns=NOON, received_ns=NOON + SECOND,
               conditions=("@",), tape="A", exchange="N")
     )  # fmt: skip
     return events
@@ -278,7 +286,8 @@ def _bar(
     }
 
 
-def _raw(event: Event) -> Row:
+def raw_row(event: Event) -> Row:
+    """Return the row of `raw` that archiving one event makes."""
     when = event.event_ns
     kind = type(event).__name__.lower()
     values = _values(event) if isinstance(event, Trade) else _amended(event)
@@ -302,6 +311,22 @@ def _raw(event: Event) -> Row:
             | values
         ],
         "rejected": [],
+    }
+
+
+def _heartbeat(offset: int, received_ns: int) -> Row:
+    empty = dict.fromkeys(RAW.names)
+    return empty | {
+        "topic": "trades",
+        "partition": 0,
+        "offset": offset,
+        "value": b'{"type":"heartbeat"}',
+        "feed": "truetape",
+        "received_ns": received_ns,
+        "amends": False,
+        "rejections": 1,
+        "events": [],
+        "rejected": [{"index": 0, "reason": "not-a-trade", "detail": ""}],
     }
 
 

@@ -140,7 +140,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
 
 NAMES: Mapping[Table, tuple[str, ...]] = {
     Table.TRADES: ("session_start_ns", "session_end_ns", "future_slack_ns"),
-    Table.BARS: ("newest_receipt_ns",),
+    Table.BARS: ("newest_event_ns",),
     Table.RECONCILIATION: (),
     Table.SERVED: (),
     Table.FEED: (),

@@ -101,7 +101,7 @@ class SessionTables:
 
 def read_session(lake: str, session: Session) -> SessionTables:
     """Read a session; ConfigError when it was never recomputed or is too large."""
-    trades, bars = (_opened(lake, table) for table in ("trades", "bars"))
+    trades, bars = (opened(lake, table) for table in ("trades", "bars"))
     rows = _of_session(trades, session, TRADE_COLUMNS, ("symbol", "ordinal"))
     if rows is not None and rows.num_rows > MAX_TRADES:
         raise ConfigError(
@@ -113,7 +113,7 @@ def read_session(lake: str, session: Session) -> SessionTables:
             f"{session.venue} {session.date} was not recomputed; "
             f"run `truetape recompute --venue {session.venue} --session {session.date}`"
         )
-    raw = _opened(lake, "raw").to_pyarrow_dataset()
+    raw = opened(lake, "raw").to_pyarrow_dataset()
     amendments = tuple(_amendments(raw, session))
     return SessionTables(
         session=session,
@@ -137,12 +137,13 @@ def fingerprint(lake: str, session: Session) -> str:
     total = hashlib.sha256()
     for table in ("trades", "bars"):
         chosen = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-        files = _opened(lake, table).file_uris(file_pruning_predicate=chosen)
+        files = opened(lake, table).file_uris(file_pruning_predicate=chosen)
         total.update("\n".join(sorted(files)).encode())
     return total.hexdigest()
 
 
-def _opened(lake: str, table: str) -> "DeltaTable":
+def opened(lake: str, table: str) -> "DeltaTable":
+    """Open a table of the lake; ConfigError names the verb that writes it first."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 

@@ -200,6 +200,11 @@ def symbol_rows(trades: pa.Table, history: History) -> pa.Table:
     return table(rows, "symbol:text trades:int usual_trades:float ratio:float")
 
 
+def newest_receipt_ns(trades: pa.Table) -> int:
+    """Return when the last trade came, 0 where that is told of none."""
+    return pc.max(trades["received_ns"]).as_py() or 0
+
+
 def trades_by_symbol(trades: pa.Table) -> dict[str, int]:
     """Return the number of trades in force of each symbol."""
     values = pc.value_counts(in_force(trades)["symbol"].combine_chunks()).to_pylist()
