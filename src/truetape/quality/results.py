@@ -39,5 +39,5 @@ class RuleResult:
         if self.passed:
             return "holds"
         if self.unexpected and self.rows:
-            return f"{self.unexpected:,} in {self.rows:,} rows"
+            return f"{self.unexpected:,} values in {self.rows:,} rows"
         return self.observed or "does not hold"

@@ -29,16 +29,22 @@ MAX_AMENDMENTS = 200_000
 AMENDMENT_REACH = timedelta(days=7)
 """How far back an amendment looks for its trade: as far as `batch.recompute` does."""
 
-TRADE_COLUMNS = (
-    "symbol", "ordinal", "feed", "id", "event_ns", "received_ns", "price", "size", "conditions",
-    "exchange", "topic", "partition", "offset", "index", "duplicate", "cancelled", "corrected",
-    "late", "in_day", "open_close", "high_low", "counts", "known",
-)  # fmt: skip
-BAR_COLUMNS = (
-    "symbol", "resolution", "start_ns", "seq", "open", "high", "low", "close", "volume", "vwap",
-    "trades", "notional", "priced_volume", "first", "last", "served", "profile",
-    "profile_version",
-)  # fmt: skip
+TRADE_COLUMNS = {
+    "symbol": "string", "ordinal": "long", "feed": "string", "id": "string", "event_ns": "long",
+    "received_ns": "long", "price": "decimal(18,9)", "size": "decimal(18,8)",
+    "conditions": "array<string>", "exchange": "string", "topic": "string", "partition": "integer",
+    "offset": "long", "index": "integer", "duplicate": "boolean", "cancelled": "boolean",
+    "corrected": "boolean", "late": "boolean", "in_day": "boolean", "open_close": "boolean",
+    "high_low": "boolean", "counts": "boolean", "auction": "boolean", "known": "boolean",
+}  # fmt: skip
+BAR_COLUMNS = {
+    "symbol": "string", "resolution": "string", "start_ns": "long", "seq": "integer",
+    "open": "decimal(18,9)", "high": "decimal(18,9)", "low": "decimal(18,9)",
+    "close": "decimal(18,9)", "volume": "decimal(28,8)", "vwap": "decimal(18,8)", "trades": "long",
+    "notional": "decimal(38,17)", "priced_volume": "decimal(28,8)", "first": "long",
+    "last": "long", "served": "boolean", "profile": "string", "profile_version": "integer",
+}  # fmt: skip
+"""What frames are made of. Without one of these, or with another type, there is only a schema."""
 
 TradeName = tuple[str, str, str]
 """Feed, symbol and id: what an amendment calls its trade."""
@@ -83,7 +89,8 @@ class SessionTables:
     """One session as the lake has it.
 
     `trades` are ordered by symbol and ordinal, `bars` by symbol, resolution and start; each is None
-    where the lake's table lacks a column. The `declared` columns are texts of name and type.
+    where the lake's table lacks a column or has it in another type. The `declared` ones are texts
+    of name and type.
     """
 
     session: Session
@@ -163,9 +170,9 @@ def _declared(table: "DeltaTable") -> tuple[str, ...]:
 
 
 def _of_session(
-    table: "DeltaTable", session: Session, columns: Sequence[str], order: Sequence[str]
+    table: "DeltaTable", session: Session, columns: Mapping[str, str], order: Sequence[str]
 ) -> pa.Table | None:
-    if not set(columns) <= {field.name for field in table.schema().fields}:
+    if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
         return None
     chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
     rows = table.to_pyarrow_table(filters=chosen, columns=list(columns)).combine_chunks()

@@ -122,14 +122,17 @@ def deviations(trades: pa.Table) -> pa.Array:
 
 
 def volume_shares(trades: pa.Table) -> pa.Array:
-    """Return a print's share of its symbol's volume in the session; null for quiet symbols."""
+    """Return a print's share of its symbol's volume in the session.
+
+    Null for symbols with few trades, and for auctions, which are large every day.
+    """
     symbol, size = codes(trades["symbol"]), doubles(trades["size"])
     counts = flags(trades["counts"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
     total = np.bincount(symbol, np.where(counts, size, 0.0))
     prints = np.bincount(symbol, counts)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = size / total[symbol]
-    share[~counts | (prints[symbol] < LEAST_TRADES)] = np.nan
+    share[~counts | flags(trades["auction"]) | (prints[symbol] < LEAST_TRADES)] = np.nan
     return floats(share)
 
 
