@@ -1,7 +1,6 @@
 """Every gate rule is broken once: the gate closes for it and names the rows."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,17 +124,3 @@ def test_a_table_that_lacks_a_column_closes_the_gate_by_what_cannot_be_checked(
     reasons = {one.rule: one.summary for one in verdict.failing}
     assert ("missing ['late']" in reasons["T1"]) if name == "trades" else reasons["B1"]
     assert "could not be checked" in reasons["T4" if name == "trades" else "B3"]
-
-
-def test_a_flag_never_closes_the_gate(good: LakeSession, tmp_path: Path) -> None:
-    """A print of most of the volume, off the grid, at four in the morning of New York's clock."""
-    odd = good.copy()
-    for number in range(1_000):
-        row = odd.trade("IBM", 20)
-        odd.trades.append(row | {"id": f"x{number}", "offset": 0, "index": number + 1})
-    flags = [
-        replace(one, severity=Severity.FLAG, passed=False)
-        for one in checked(good, tmp_path, "trades")
-    ]
-
-    assert decide(flags) == Open(tuple(flags))
