@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +74,9 @@ def _rows(runs: list[dict[str, object]]) -> str:
 
 def _measured(work: Path) -> list[dict[str, object]]:
     """Run the gate: in a fresh process, again, and with the session served."""
+    from truetape.quality.edit_frames import ROW_BY_ROW
     from truetape.quality.run import check_session
-    from truetape.reconcile.publication import Request, publish
+    from truetape.reconcile.recomputed import recomputed
     from truetape.serving.store import open_store
 
     home = work / "home"
@@ -85,10 +86,9 @@ def _measured(work: Path) -> list[dict[str, object]]:
     session, runs = payloads.session(), []
     for name in ("in a fresh process", "again", "with the session served"):
         if name.startswith("with"):
-            store = open_store(settings)
-            request = Request(session, "benchmark", "quality", time.time_ns(), 0.0)
-            publish(settings.lake, store, request)
-            store.close()
+            with closing(open_store(settings)) as store:
+                for resolution in ROW_BY_ROW:
+                    store.write(resolution, recomputed(settings.lake, session).bars(resolution))
         found = check_session(settings, session)
         if not found.is_open:
             raise VerificationError(f"the gate is closed: {found.verdict}")

@@ -123,7 +123,7 @@ def times(event_ns: int, received_ns: int) -> Callable[[Row], Row]:
         pytest.param([record(1) | {"events": []}], {"F1"}, "gate", id="no outcome"),
         pytest.param([record(2)], {"F2"}, "gate", id="a hole"),
         pytest.param([record(1), record(1)], {"F2", "F6"}, "gate", id="archived twice"),
-        pytest.param([rejection(1, "not-a-trade")], {"F3"}, "flag", id="half is rejected"),
+        pytest.param([rejection(1, "not-json")], {"F3"}, "flag", id="half is rejected"),
         pytest.param(
             [rejection(1, "missing-field")], {"F3", "F4"}, "flag", id="the format has changed"
         ),
@@ -143,6 +143,12 @@ def test_a_broken_rule_is_told(lake: str, rows: list[Row], rules: set[str], seve
 
     assert set(found) == rules
     assert found[min(rules)].severity == severity
+
+
+def test_heartbeats_are_no_trades_that_were_rejected(lake: str) -> None:
+    put(lake, [record(0), *(rejection(offset, "not-a-trade") for offset in range(1, 50))])
+
+    assert broken(read_feed(lake, "trades", 1, {})) == {}
 
 
 def test_a_trade_delivered_again_is_a_duplicate(lake: str) -> None:

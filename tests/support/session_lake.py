@@ -23,6 +23,7 @@ from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Position, Trade
 from truetape.profiles import load
+from truetape.venues import venues
 
 Row = dict[str, Any]
 FRIDAY = session_on(VENUES["XNYS"], date(2024, 11, 22))
@@ -186,7 +187,7 @@ def good_events() -> list[Event]:
 
 def trade_rows(events: Sequence[Event], session: Session, profile: str) -> list[Row]:
     """Return the rows of `trades` that the reference makes of events."""
-    settled = canonical(events, VENUES).trades
+    settled = canonical(events, venues()).trades
     ordinals: dict[str, int] = defaultdict(int)
     rows = []
     for item in settled:

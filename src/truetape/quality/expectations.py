@@ -27,7 +27,7 @@ MAX_EXAMPLES = 5
 """Rows that a result names; the others are only counted."""
 MAX_SHOWN = 12
 """Columns of a row that are told; of a wider frame the keys, and those that the rule reads."""
-MAX_CHUNK_ROWS = 1_000_000
+MAX_CHUNK_ROWS = 300_000
 """Rows given to Great Expectations at once, unless one symbol has more: it goes as a whole, so that
 what must be unique within a symbol is seen together.
 """
@@ -197,8 +197,8 @@ def _pandas(table: pa.Table, start: int, end: int) -> pd.DataFrame:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return column.cast(kind.value_type)
+    if pa.types.is_string(kind):
+        return column.dictionary_encode()  # a Python string for each different text, not each row
     if not pa.types.is_decimal(kind):
         return column
     if kind.precision > _INT64_DIGITS:

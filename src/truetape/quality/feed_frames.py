@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from truetape.market.rejection import Reason
 from truetape.market.resolution import SECOND_NS
 from truetape.quality.columns import doubles, table
 from truetape.quality.feed_tables import FeedTables
@@ -28,7 +29,10 @@ def feed_frames(tables: FeedTables) -> Iterator[Frame]:
 
 
 def feed_rows(records: pa.Table, feed: pa.Array, events: pa.Table, rejected: pa.Table) -> pa.Table:
-    """Return what each feed brought: records, events, rejections, repeats, lateness."""
+    """Return what each feed brought: records, events, rejections, repeats, lateness.
+
+    Heartbeats and the like are rejected as no trade; they are no part of the rejected share.
+    """
     empty = [
         pc.fill_null(pc.list_value_length(records[name]), 0) for name in ("events", "rejected")
     ]
@@ -36,7 +40,8 @@ def feed_rows(records: pa.Table, feed: pa.Array, events: pa.Table, rejected: pa.
     rows = []
     for name in sorted(set(feed.to_pylist())):
         mine = events.filter(pc.equal(events["feed"], name))
-        refused = pc.sum(pc.equal(rejected["feed"], name)).as_py() or 0
+        refused = rejected.filter(pc.equal(rejected["feed"], name))
+        trades = pc.sum(pc.not_equal(refused["reason"], str(Reason.NOT_A_TRADE))).as_py() or 0
         is_feed = pc.equal(feed, name)
         times = mine["event_ns"]
         rows.append(
@@ -44,9 +49,9 @@ def feed_rows(records: pa.Table, feed: pa.Array, events: pa.Table, rejected: pa.
                 "feed": name,
                 "records": pc.sum(is_feed).as_py(),
                 "events": mine.num_rows,
-                "rejected": refused,
+                "rejected": refused.num_rows,
                 "silent": pc.sum(pc.and_(is_feed, silent.combine_chunks())).as_py(),
-                "rejected_share": refused / max(1, refused + mine.num_rows),
+                "rejected_share": trades / max(1, trades + mine.num_rows),
                 "duplicate_share": _repeated(mine),
                 "late_p99_s": _late_p99_s(mine),
                 "first_event_ns": pc.min(times).as_py(),

@@ -46,6 +46,9 @@ BAR_COLUMNS = {
 }  # fmt: skip
 """What frames are made of. Without one of these, or with another type, there is only a schema."""
 
+_NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
+"""How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
+
 TradeName = tuple[str, str, str]
 """Feed, symbol and id: what an amendment calls its trade."""
 
@@ -198,7 +201,7 @@ def _archived(raw: "pyarrow.dataset.Dataset", session: Session) -> int:
             )
         ).as_py()
         or 0
-        for batch in raw.to_batches(columns=["events"], filter=overlapping)
+        for batch in raw.to_batches(columns=["events"], filter=overlapping, **_NARROW)
         for events in [pc.list_flatten(batch.column("events"))]
     )
 
