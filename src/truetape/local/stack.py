@@ -208,7 +208,7 @@ def _line(server: Server, state: State, running: Running | None, problem: str | 
         state=state,
         address=server.address if running is None else running.address,
         pid=None if running is None else running.pid,
-        memory_bytes=None if running is None else process.memory_bytes(running.pid),
+        memory_bytes=None if running is None else process.memory_bytes(running),
         data_bytes=disk_bytes(server.data),
         since=None if running is None else running.since,
         problem=problem,
