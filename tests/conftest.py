@@ -44,6 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     env["TRUETAPE_HOME"] = str(tmp_path_factory.mktemp("stack"))
     env["TRUETAPE_KAFKA"] = f"127.0.0.1:{free_port()}"
     env["TRUETAPE_INFLUX_PORT"] = str(free_port())
+    env["TRUETAPE_AIRFLOW"] = "False"  # a minute and a gigabyte that most tests do without
     settings = Settings.from_env(env)
     local_stack.up(settings, build_influx=True)
     yield settings

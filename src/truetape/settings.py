@@ -48,6 +48,9 @@ class Settings:
     """Whether TRUETAPE_INFLUX_URL names a server that somebody else runs; none is started then."""
     influx_org: str
     influx_token_file: Path
+    airflow: bool
+    """Whether the local stack runs an Airflow."""
+    airflow_port: int
     store: str
     """Which bar store serves: "influx" or "embedded"."""
     bucket_set: str
@@ -98,6 +101,8 @@ class Settings:
             == "True",
             influx_org=read.text("influx_org", "truetape"),
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
+            airflow=read.choice("airflow", "True", _YES_NO) == "True",
+            airflow_port=read.whole("airflow_port", 18_080, 1),
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),

@@ -12,11 +12,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from truetape.errors import ConfigError, TransientError
 
@@ -60,10 +61,9 @@ def start(program: Program) -> Running:
 
     Output goes to its log, files it makes are for this user only. It outlives this process.
     """
-    for folder in (program.cwd, program.log.parent, program.pid_file.parent):
+    for folder in (program.cwd, program.pid_file.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    _rotate(program.log)
-    with program.log.open("ab") as log:
+    with open_log(program.log) as log:
         child = subprocess.Popen(  # noqa: S603 - argument list built here, no shell
             program.command,
             stdin=subprocess.DEVNULL,
@@ -104,19 +104,19 @@ def is_alive(running: Running) -> bool:
 
 
 def stop(running: Running, *, within_s: float) -> bool:
-    """Ask the process and all below it to end, kill after `within_s`; True when they ended so.
+    """Ask the process to end, then what is left of its session; True when nothing was killed.
 
-    Safe to repeat, also when only processes below it are left. TransientError when even a kill has
-    no effect.
+    The first has `within_s` to end those below it in good order, the rest as long again. Safe to
+    repeat, also when only processes below it are left. TransientError when even a kill has no
+    effect.
     """
-    for sent, wait_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, _KILLED_WITHIN_S)):
-        _signal(running, sent)
-        give_up = time.monotonic() + wait_s
-        while session(running):
-            if time.monotonic() > give_up:
-                break
-            time.sleep(_POLL_S)
-        else:
+    for sent, whom, wait_s in (
+        (signal.SIGTERM, _leader, within_s),
+        (signal.SIGTERM, session, within_s),
+        (signal.SIGKILL, session, _KILLED_WITHIN_S),
+    ):
+        _signal(running, whom(running), sent)
+        if _are_gone(running, whom, wait_s) and not session(running):
             _wait_for_threads(running)
             return sent is signal.SIGTERM
     raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
@@ -165,6 +165,14 @@ def birth(pid: int, proc: Path = _PROC) -> str | None:
 def memory_bytes(running: Running, proc: Path = _PROC) -> int:
     """Return the memory of a server's processes, pages they share counted once (PSS)."""
     return 1024 * sum(_pss_kb(proc / str(pid) / "smaps_rollup") for pid in session(running, proc))
+
+
+def open_log(log: Path) -> BinaryIO:
+    """Open a log to append to; one that has grown large is set aside first."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
 
 
 def log_tail(log: Path, lines: int = 12) -> str:
@@ -233,8 +241,21 @@ def _pss_kb(rollup: Path) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def _signal(running: Running, sent: signal.Signals) -> None:
-    for pid in session(running):
+def _leader(running: Running) -> list[int]:
+    return [running.pid] if is_alive(running) else []
+
+
+def _are_gone(running: Running, whom: Callable[[Running], list[int]], wait_s: float) -> bool:
+    give_up = time.monotonic() + wait_s
+    while whom(running):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _signal(running: Running, pids: list[int], sent: signal.Signals) -> None:
+    for pid in pids:
         with suppress(ProcessLookupError):  # it ended between the check and the signal
             handle = os.pidfd_open(pid)
             try:
@@ -243,11 +264,6 @@ def _signal(running: Running, sent: signal.Signals) -> None:
                     signal.pidfd_send_signal(handle, sent)
             finally:
                 os.close(handle)
-
-
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
-        log.replace(log.with_suffix(".log.1"))
 
 
 def _write_pid_file(path: Path, running: Running) -> None:

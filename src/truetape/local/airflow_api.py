@@ -1,0 +1,95 @@
+"""The few calls of Airflow's REST API that the stack and the demo need. Decides nothing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from urllib.parse import quote
+
+from truetape.errors import ConfigError, TransientError
+from truetape.local.http_call import Answer, call
+from truetape.settings import Secret
+
+_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DagRun:
+    """A run as Airflow tells it; `state` is "queued", "running", "success" or "failed"."""
+
+    dag: str
+    run: str
+    state: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self.state in ("success", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowApi:
+    """One Airflow; all but `ill_components` wants a `token`, from `signed_in`."""
+
+    url: str
+    token: Secret | None = None
+
+    def ill_components(self) -> list[str]:
+        """Return the parts that do not say that they are healthy."""
+        answer = self._call("GET", "/api/v2/monitor/health")
+        if answer.status != 200:
+            return [f"the API answered {answer.status} {answer.text}"]
+        told: dict[str, dict[str, str]] = json.loads(answer.body)
+        return [part for part in _PARTS if (told.get(part) or {}).get("status") != "healthy"]
+
+    def signed_in(self, user: str, password: Secret) -> Self:
+        """Return the same Airflow with a token for `user`."""
+        body = {"username": user, "password": password.reveal()}
+        told = self.request("POST", "/auth/token", body)
+        return replace(self, token=Secret(told["access_token"]))
+
+    def trigger(self, dag: str, conf: Mapping[str, object], run: str | None = None) -> DagRun:
+        """Start a run of a DAG by hand, with values for its form."""
+        body = {"logical_date": None, "conf": dict(conf), "dag_run_id": run}
+        return _run(self.request("POST", f"/api/v2/dags/{quote(dag)}/dagRuns", body))
+
+    def run(self, dag: str, run: str) -> DagRun:
+        """Return how a run is."""
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}"
+        return _run(self.request("GET", path))
+
+    def runs(self, dag: str) -> list[DagRun]:
+        """Return the newest runs of a DAG, newest first."""
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns?limit={_PAGE}&order_by=-id"
+        return [_run(one) for one in self.request("GET", path)["dag_runs"]]
+
+    def tasks(self, run: DagRun) -> dict[str, str]:
+        """Return the state of each task of a run, "waiting" before Airflow has looked at it."""
+        path = f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}/taskInstances"
+        found = self.request("GET", f"{path}?limit={_PAGE}")["task_instances"]
+        return {one["task_id"]: one["state"] or "waiting" for one in found}
+
+    def has_dag(self, dag: str) -> bool:
+        """Say whether Airflow has read this DAG yet."""
+        return self._call("GET", f"/api/v2/dags/{quote(dag)}").status == 200
+
+    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call the API; ConfigError when it refuses, TransientError when it is in no state to."""
+        answer = self._call(method, path, body)
+        if answer.status >= 300:
+            kind = TransientError if answer.status >= 500 else ConfigError
+            where = path.partition("?")[0]
+            raise kind(f"Airflow refused {method} {where}: {answer.status} {answer.text}")
+        return dict(json.loads(answer.body)) if answer.body else {}
+
+    def _call(self, method: str, path: str, body: object = None) -> Answer:
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token.reveal()}"
+        encoded = None if body is None else json.dumps(body).encode()
+        return call(self.url, method, path, encoded, headers)
+
+
+def _run(told: Mapping[str, Any]) -> DagRun:
+    return DagRun(told["dag_id"], told["dag_run_id"], told["state"])
