@@ -1,6 +1,8 @@
 """Fixtures that the whole run shares: one Spark session, one Kafka, one InfluxDB."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,15 @@ from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# before anything imports Airflow, which would else make itself a home in that of the user
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="truetape-airflow-"))
+os.environ["AIRFLOW_HOME"] = str(AIRFLOW_HOME)
+
+
+def pytest_unconfigure() -> None:
+    """Remove Airflow's home."""
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 
 @pytest.fixture
