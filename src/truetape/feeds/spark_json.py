@@ -8,10 +8,11 @@ second and last.
 import secrets
 from collections.abc import Callable, Iterable
 
-from pyspark.sql import Column
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from truetape.errors import ConfigError
 from truetape.feeds.strict_json import MAX_DEPTH
 
 SENTINEL_NAME = "#"
@@ -25,12 +26,22 @@ _OPTIONS = {
     "maxNumLen": _NO_LIMIT,
     "maxStringLen": _NO_LIMIT,
 }
+_READS_ON = "spark.sql.json.enablePartialResults"
 _BARE_NUMBER = (
     r'\G((?:[^"0-9\-]++|"(?:[^"\\]++|\\.)*+")*+)'  # since the last match: strings, no number
     r"(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)"  # one number
     r"(?=[ \t\r\n]*+[,\]}])"  # where a value ends; so no name becomes one
 )
 """Possessive throughout: Java neither recurses nor goes back, so a payload costs one pass."""
+
+
+def check_session(spark: SparkSession) -> None:
+    """Raise ConfigError where Spark's reader would go on behind a fault inside a value."""
+    if spark.conf.get(_READS_ON) != "false":
+        raise ConfigError(
+            f"{_READS_ON} is on: broken payloads would become trades; set it to false, "
+            "as truetape.batch.spark does"
+        )
 
 
 def object_in(text: Column, names: Iterable[str]) -> Column:
