@@ -60,6 +60,12 @@ class Settings:
     """The feeds whose trades the speed layer serves; the archive takes any feed that has a
     contract.
     """
+    venues: tuple[str, ...]
+    """The venues whose sessions Airflow makes final."""
+    batch_delay_min: int
+    """Minutes from the end of a session's trading, after hours included, to its recompute."""
+    final_within_min: int
+    """Minutes from there until the session must be final; later ones raise an alert."""
     topic: str
     partitions: int
     speed_trigger_s: float
@@ -79,6 +85,8 @@ class Settings:
     seal_delay_s: float
     """Pause between the last value written and the seal: longer than any query lasts."""
     max_payload_bytes: int
+    lake_keep_h: int
+    """How long files that a newer version of a lake table replaced are kept for its readers."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
@@ -107,6 +115,9 @@ class Settings:
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),
             feeds=read.names("feeds", "truetape"),
+            venues=read.names("venues", "XNYS"),
+            batch_delay_min=read.whole("batch_delay_min", 15, 0),
+            final_within_min=read.whole("final_within_min", 60, 1),
             topic=read.text("topic", "trades"),
             partitions=read.whole("partitions", 4, 1),
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
@@ -121,6 +132,7 @@ class Settings:
             max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
+            lake_keep_h=read.whole("lake_keep_h", 720, 168),
         )
 
     def to_env(self) -> dict[str, str]:
