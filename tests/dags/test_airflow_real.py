@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -246,8 +247,16 @@ def test_a_killed_component_comes_back(airflow: Settings, word: str) -> None:
     assert f"name={word}" in log_file(airflow, "airflow").read_text()
 
 
+@pytest.fixture
+def brought_back(airflow: Settings) -> Iterator[Settings]:
+    """An Airflow that may be stopped: it runs again after the test."""
+    yield airflow
+    local_stack.up(airflow, ("airflow",), lambda _: None)
+
+
 @pytest.mark.faults
-def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(airflow: Settings) -> None:
+def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Settings) -> None:
+    airflow = brought_back
     running = process.find(pid_file(airflow, "airflow"))
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
