@@ -22,12 +22,13 @@ from typing import Any
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from truetape.schedule import dag_names
 from truetape.schedule.assets import RAW
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import SparkJob
 
 with DAG(
-    "archive_trades",
+    dag_names.ARCHIVE_TRADES,
     schedule="*/5 * * * *",
     catchup=False,
     max_active_runs=1,

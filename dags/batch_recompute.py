@@ -32,7 +32,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from truetape.schedule import session_tasks
+from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, default_args
@@ -47,7 +47,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
     known = venues()[venue]
     delay = known.after_hours + timedelta(minutes=settings.batch_delay_min)
     with DAG(
-        f"batch_recompute_{venue.lower()}",
+        dag_names.batch_recompute(venue),
         dag_display_name=f"batch_recompute {venue}",
         schedule=ExchangeSessionTimetable(known, delay),
         deadline=final_by(venue, delay + timedelta(minutes=settings.final_within_min)),

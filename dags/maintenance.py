@@ -20,11 +20,11 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from truetape.schedule import upkeep_tasks
+from truetape.schedule import dag_names, upkeep_tasks
 from truetape.schedule.defaults import Tag, default_args
 
 with DAG(
-    "maintenance",
+    dag_names.MAINTENANCE,
     schedule="30 4 * * *",
     catchup=False,
     max_active_runs=1,

@@ -79,14 +79,12 @@ def airflow(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     from truetape.serving.store import open_store
 
     folder = tmp_path_factory.mktemp("airflow")
-    settings = own_settings(stack, folder, airflow=True, airflow_port=free_port())
+    settings = own_settings(stack, folder, airflow=True, airflow_port=free_port(), dags_paused=True)
     with closing(open_store(settings)) as store:
         store.ensure_buckets()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "True")
-        local_stack.up(settings, ("airflow",))
-        yield settings
-        local_stack.down(settings)
+    local_stack.up(settings, ("airflow",))
+    yield settings
+    local_stack.down(settings)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,8 @@ class Settings:
     airflow: bool
     """Whether the local stack runs an Airflow."""
     airflow_port: int
+    dags_paused: bool
+    """Whether a DAG that the local Airflow reads for the first time waits to be unpaused."""
     store: str
     """Which bar store serves: "influx" or "embedded"."""
     bucket_set: str
@@ -111,6 +113,7 @@ class Settings:
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
             airflow=read.choice("airflow", "True", _YES_NO) == "True",
             airflow_port=read.whole("airflow_port", 18_080, 1),
+            dags_paused=read.choice("dags_paused", "False", _YES_NO) == "True",
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),

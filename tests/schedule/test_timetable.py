@@ -171,7 +171,7 @@ def test_a_new_dag_begins_with_the_newest_session_that_is_over(clock: str, sessi
 
 @pytest.mark.parametrize(
     ("clock", "session"),
-    [("2026-11-20T12:00:00Z", "2026-11-10"), ("2026-12-20T12:00:00Z", "2026-12-07")],
+    [("2026-11-20T12:00:00Z", "2026-11-10"), ("2026-12-20T12:00:00Z", "2026-12-18")],
     ids=["a week off loses nothing", "a month off is for backfill"],
 )
 def test_sessions_missed_while_airflow_was_off_are_made_up_for(clock: str, session: str) -> None:

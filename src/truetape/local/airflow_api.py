@@ -49,11 +49,6 @@ class AirflowApi:
         told = self.request("POST", "/auth/token", body)
         return replace(self, token=Secret(told["access_token"]))
 
-    def trigger(self, dag: str, conf: Mapping[str, object], run: str | None = None) -> DagRun:
-        """Start a run of a DAG by hand, with values for its form."""
-        body = {"logical_date": None, "conf": dict(conf), "dag_run_id": run}
-        return _run(self.request("POST", f"/api/v2/dags/{quote(dag)}/dagRuns", body))
-
     def run(self, dag: str, run: str) -> DagRun:
         """Return how a run is."""
         path = f"/api/v2/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}"
@@ -70,9 +65,30 @@ class AirflowApi:
         found = self.request("GET", f"{path}?limit={_PAGE}")["task_instances"]
         return {one["task_id"]: one["state"] or "waiting" for one in found}
 
+    def returned(self, run: DagRun, task: str) -> Any:
+        """Return what a task of a run returned."""
+        path = f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}"
+        path += f"/taskInstances/{quote(task)}/xcomEntries/return_value"
+        return self.request("GET", path)["value"]
+
+    def unpause(self, dag: str) -> None:
+        """Let Airflow run a DAG by its schedule."""
+        self.request("PATCH", f"/api/v2/dags/{quote(dag)}", {"is_paused": False})
+
+    def page_of(self, run: DagRun) -> str:
+        """Return the address of a run's page."""
+        return f"{self.url}/dags/{quote(run.dag)}/runs/{quote(run.run, safe='')}"
+
     def has_dag(self, dag: str) -> bool:
         """Say whether Airflow has read this DAG yet."""
         return self._call("GET", f"/api/v2/dags/{quote(dag)}").status == 200
+
+    def import_errors(self) -> list[str]:
+        """Return the last line of what is wrong with each DAG file that cannot be read."""
+        found = self.request("GET", "/api/v2/importErrors")["import_errors"]
+        return [
+            f"{one['filename']}: {one['stack_trace'].strip().splitlines()[-1]}" for one in found
+        ]
 
     def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Call the API; ConfigError when it refuses, TransientError when it is in no state to."""

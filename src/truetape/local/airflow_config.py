@@ -71,7 +71,7 @@ def airflow_cfg(settings: Settings) -> str:
             "load_examples": False,
             "executor": "LocalExecutor",
             "parallelism": PARALLELISM,
-            "dags_are_paused_at_creation": False,
+            "dags_are_paused_at_creation": settings.dags_paused,
             "fernet_key_cmd": _cat(secret_file(settings, "fernet")),
             "simple_auth_manager_users": ",".join(f"{user}:{USERS[user]}" for user in USERS),
             "simple_auth_manager_passwords_file": passwords_file(settings),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from truetape.local.airflow_api import AirflowApi
 from truetape.local.locks import Report
 from truetape.local.process import Program
 from truetape.local.server import LOOPBACK, log_file, pid_file
-from truetape.settings import Settings
+from truetape.schedule.dag_names import all_dags
+from truetape.settings import Secret, Settings
+
+_DAGS_READ_WITHIN_S = 90.0
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +91,17 @@ class AirflowServer:
         return f"not healthy: {', '.join(ill)}" if ill else None
 
     def complete(self, report: Report) -> None:
-        """Nothing is left to do: users and connections come with the start."""
+        """Wait until it has read every DAG; TransientError with what it says when it cannot."""
+        api = AirflowApi(self.address).signed_in("viewer", self._password("viewer"))
+        deadline = time.monotonic() + _DAGS_READ_WITHIN_S
+        while missing := [dag for dag in all_dags(self.settings.venues) if not api.has_dag(dag)]:
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"Airflow lacks {', '.join(missing)}; its DAG files say: "
+                    f"{'; '.join(api.import_errors()) or 'nothing'}"
+                )
+            time.sleep(_POLL_S)
+        report(f"airflow: {len(all_dags(self.settings.venues))} DAGs are there")
+
+    def _password(self, user: str) -> Secret:
+        return airflow_config.passwords(self.settings)[user]

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class SessionClose(BaseDeadlineReference):
-    """The close of the session that a scheduled run is for; none for runs by hand and backfills."""
+    """The close of the session that a scheduled run is for.
+
+    None for runs by hand and backfills, and for the first run of a DAG: before it nobody could have
+    expected the session to be final.
+    """
 
     required_kwargs = frozenset({"dag_id", "run_id"})
 
@@ -28,14 +32,15 @@ class SessionClose(BaseDeadlineReference):
         from airflow.utils.types import DagRunType
         from sqlalchemy import select
 
-        close: datetime | None = session.scalar(
-            select(DagRun.data_interval_end).where(
-                DagRun.dag_id == dag_id,
-                DagRun.run_id == run_id,
-                DagRun.run_type == DagRunType.SCHEDULED,
-            )
+        scheduled = select(DagRun).where(
+            DagRun.dag_id == dag_id, DagRun.run_type == DagRunType.SCHEDULED
         )
-        return close
+        run = session.scalar(scheduled.where(DagRun.run_id == run_id))
+        if run is None or run.data_interval_end is None:
+            return None
+        earlier = session.scalar(scheduled.where(DagRun.logical_date < run.logical_date).limit(1))
+        close: datetime = run.data_interval_end
+        return close if earlier is not None else None
 
 
 def final_by(venue: str, after_close: timedelta) -> DeadlineAlert:

@@ -19,8 +19,8 @@ from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
 
 MAKE_UP = timedelta(days=14)
-"""How far back missed sessions are made up for where the DAG does not catch up: an Airflow that was
-down for a night or a week loses none, one that was off for months starts near today.
+"""The longest gap that is made up for where the DAG does not catch up: an Airflow that was down for
+a night or a week loses no session; behind a longer gap it begins anew, the rest is for backfill.
 """
 _FIRST, _LAST = pendulum.datetime(1990, 1, 1), pendulum.datetime(2200, 1, 1)
 """Between these, calendars are asked and days can be added; nothing is scheduled outside."""
@@ -72,8 +72,8 @@ class ExchangeSessionTimetable(Timetable):
     ) -> DagRunInfo | None:
         """Return the session that follows the last one that ran.
 
-        Without catch-up, a new DAG begins with the newest session that is over, and a known one
-        makes up for at most `MAKE_UP`.
+        Without catch-up, a DAG that is new or was idle for longer than `MAKE_UP` begins with the
+        newest session that is over.
         """
         first = self._first_day(last_automated_data_interval, restriction)
         found = None if first is None else self._next_from(first)
@@ -97,10 +97,9 @@ class ExchangeSessionTimetable(Timetable):
             candidates.append(self._date_of(last.start) + timedelta(days=1))
         if restriction.earliest is not None:
             candidates.append(self._date_of(restriction.earliest))
-        if not restriction.catchup and last is not None:
-            candidates.append(self._date_of(_within_reach(self.now()) - MAKE_UP))
-        if not restriction.catchup and last is None:
-            newest = self._last_closed(_within_reach(self.now()) - self.delay)
+        now = _within_reach(self.now())
+        if not restriction.catchup and (last is None or now - MAKE_UP > last.end):
+            newest = self._last_closed(now - self.delay)
             candidates += [] if newest is None else [newest.date]
         return max(candidates, default=None)
 
