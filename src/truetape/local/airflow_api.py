@@ -49,11 +49,6 @@ class AirflowApi:
         told = self.request("POST", "/auth/token", body)
         return replace(self, token=Secret(told["access_token"]))
 
-    def run(self, dag: str, run: str) -> DagRun:
-        """Return how a run is."""
-        path = f"/api/v2/dags/{quote(dag)}/dagRuns/{quote(run, safe='')}"
-        return _run(self.request("GET", path))
-
     def runs(self, dag: str) -> list[DagRun]:
         """Return the newest runs of a DAG, newest first."""
         path = f"/api/v2/dags/{quote(dag)}/dagRuns?limit={_PAGE}&order_by=-id"
@@ -61,14 +56,12 @@ class AirflowApi:
 
     def tasks(self, run: DagRun) -> dict[str, str]:
         """Return the state of each task of a run, "waiting" before Airflow has looked at it."""
-        path = f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}/taskInstances"
-        found = self.request("GET", f"{path}?limit={_PAGE}")["task_instances"]
+        found = self.request("GET", f"{_path(run)}/taskInstances?limit={_PAGE}")["task_instances"]
         return {one["task_id"]: one["state"] or "waiting" for one in found}
 
     def returned(self, run: DagRun, task: str) -> Any:
         """Return what a task of a run returned."""
-        path = f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}"
-        path += f"/taskInstances/{quote(task)}/xcomEntries/return_value"
+        path = f"{_path(run)}/taskInstances/{quote(task)}/xcomEntries/return_value"
         return self.request("GET", path)["value"]
 
     def unpause(self, dag: str) -> None:
@@ -109,3 +102,7 @@ class AirflowApi:
 
 def _run(told: Mapping[str, Any]) -> DagRun:
     return DagRun(told["dag_id"], told["dag_run_id"], told["state"])
+
+
+def _path(run: DagRun) -> str:
+    return f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}"
