@@ -20,6 +20,7 @@ from truetape.quality.trade_frames import (
     partition_rows,
     series_rows,
     symbol_rows,
+    trade_frames,
     trade_rows,
     volume_shares,
 )
@@ -192,6 +193,17 @@ def test_holes_and_repeats_of_a_partition() -> None:
     (found,) = partition_rows([Coverage("trades", 2, 10, 19, records=9, distinct=8)]).to_pylist()
 
     assert (found["holes"], found["repeats"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("archived", "missed"), [(4, 0.0), (5, 0.2), (3, -1 / 3)])
+def test_trades_archived_since_the_recompute_are_a_share(archived: int, missed: float) -> None:
+    rows = table([row(number) for number in range(4)])
+    tables = SessionTables(FRIDAY, rows, None, (), (), archived, (), (), frozenset())
+
+    frames = {frame.name: frame.table for frame in trade_frames(tables, XNYS, {}, LONG_AFTER)}
+
+    (found,) = frames["session"].to_pylist()
+    assert found["missed_share"] == pytest.approx(missed)
 
 
 def amending(**values: object) -> Amending:

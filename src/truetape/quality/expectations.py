@@ -27,6 +27,8 @@ MAX_EXAMPLES = 5
 """Rows that a result names; the others are only counted."""
 MAX_SHOWN = 12
 """Columns of a row that are told; of a wider frame the keys, and those that the rule reads."""
+MAX_TEXT = 200
+"""Characters of a value in a report."""
 MAX_CHUNK_ROWS = 300_000
 """Rows given to Great Expectations at once, unless one symbol has more: it goes as a whole, so that
 what must be unique within a symbol is seen together.
@@ -242,7 +244,8 @@ def _texts(row: Mapping[str, object]) -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)[:MAX_TEXT]
+    return text if text.isprintable() else repr(text)  # reports are read on terminals
 
 
 def _never_checked(suite: Suite, rule: Rule) -> RuleResult:

@@ -69,7 +69,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
             "a cancel or correction", f"kind symbol id received_ns {_POSITION}",
             "found applied cancels",
         ),
-        "session": _shape("the session", "venue session", "archived recomputed"),
+        "session": _shape("the session", "venue session", "archived recomputed missed_share"),
     },
     Table.BARS: {
         "types": _TYPES,

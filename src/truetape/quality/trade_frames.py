@@ -241,8 +241,10 @@ def _session_row(tables: SessionTables) -> pa.Table:
         "session": str(session.date),
         "archived": tables.archived,
         "recomputed": rows,
+        "missed_share": (tables.archived - rows) / max(1, tables.archived),
     }
-    return table([row], "venue:text session:text archived:int recomputed:int")
+    columns = "venue:text session:text archived:int recomputed:int missed_share:float"
+    return table([row], columns)
 
 
 def _grid_rest(price: pa.ChunkedArray) -> pa.ChunkedArray:
