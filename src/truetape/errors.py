@@ -30,6 +30,12 @@ class VerificationError(TruetapeError):
     exit_code = 65
 
 
+class GateClosedError(TruetapeError):
+    """The data broke a gate rule; nothing was published, and trying again changes nothing."""
+
+    exit_code = 66
+
+
 def of_exit_code(code: int) -> type[TruetapeError] | None:
     """Return the error that a child process of ours ended with, None for a code of no meaning."""
     kinds = {kind.exit_code: kind for kind in TruetapeError.__subclasses__()}

@@ -1,4 +1,5 @@
-"""Publishing as one call: fence, publication, boundary, in the order that keeps the layers apart.
+"""Publishing as one call: gate, fence, publication, boundary, in the order that keeps the layers
+apart.
 
 Called by the command line and by the DAGs alike.
 """
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from truetape.errors import TransientError, VerificationError
 from truetape.market.sessions import Session
+from truetape.quality.run import require_open
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish, verify
@@ -21,6 +23,8 @@ from truetape.venues import venues
 ALIVE_S = 30.0
 """A driver whose last heartbeat is older than this is not waited for."""
 FENCE_WAIT_S = 120.0
+WITHOUT_GATE = "without the gate"
+"""How the reason of a publication begins that asked no gate."""
 
 
 def publish_once(
@@ -29,18 +33,24 @@ def publish_once(
     who: str,
     reason: str,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    gated: bool = True,
 ) -> Published:
-    """Publish one session of the lake to the bar store.
+    """Publish one session of the lake to the bar store, if the quality gate lets it.
 
-    TransientError when a live speed driver does not keep to the fence in time; nothing is written
-    then.
+    GateClosedError when it does not: nothing is written then, and no fence goes up. `gated=False`
+    asks no gate, and the ledger says so beside the reason. TransientError when a live speed driver
+    does not keep to the fence in time; nothing but the fence is written then.
     """
+    if gated:
+        require_open(settings, session, report)
+    words = reason if gated else f"{WITHOUT_GATE}: {reason}"
     with closing(open_store(settings)) as store, ControlTopic(settings.kafka) as control:
         boundary = control.refresh().boundary(session.venue)
         if boundary.fence_ns < session.end_ns:
             control.announce(boundary.raised(session.end_ns))
         _wait_for_fence(settings, session, report)
-        request = Request(session, who, reason, time.time_ns(), settings.seal_delay_s)
+        request = Request(session, who, words, time.time_ns(), settings.seal_delay_s)
         outcome = publish(settings.lake, store, request, report)
         venue = venues()[session.venue]
         rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
