@@ -4,38 +4,45 @@ import json
 
 import pytest
 
-from truetape.speed.job import Progress
+from support.build import SECOND, at
+from truetape.speed.progress import Progress
 
 TOPIC = "trades"
 
 
-def report(ends: object, newest: object) -> dict[str, object]:
+def report(ends: object) -> dict[str, object]:
     """`query.lastProgress`, as far as it is read."""
     return {
         "batchId": 7,
+        "timestamp": "2026-03-05T14:41:00.500Z",
         "processedRowsPerSecond": 12.5,
+        "durationMs": {"triggerExecution": 1_500},
         "eventTime": {"watermark": "2026-03-05T14:40:00.000Z"},
-        "sources": [{"endOffset": ends, "latestOffset": newest}],
+        "sources": [{"endOffset": ends, "latestOffset": "null"}],
     }
 
 
 @pytest.mark.parametrize(
-    ("newest", "lag"),
+    "ends",
     [
-        pytest.param({TOPIC: {"0": 9, "1": 4}}, {"0": 4, "1": 0}, id="object"),
-        pytest.param(json.dumps({TOPIC: {"0": 9, "1": 4}}), {"0": 4, "1": 0}, id="text"),
-        pytest.param("null", {"0": 0, "1": 0}, id="a planned batch run again after a restart"),
-        pytest.param(None, {"0": 0, "1": 0}, id="not told"),
+        pytest.param({TOPIC: {"0": 5, "1": 4}}, id="object"),
+        pytest.param(json.dumps({TOPIC: {"0": 5, "1": 4}}), id="text"),
     ],
 )
-def test_progress_is_read_in_every_form_that_spark_gives_it(
-    newest: object, lag: dict[str, int]
-) -> None:
-    found = Progress.of(report({TOPIC: {"0": 5, "1": 4}}, newest))
+def test_progress_is_read_in_every_form_that_spark_gives_it(ends: object) -> None:
+    ended = at("2026-03-05T14:41:02")
 
-    assert found == Progress(7, 12.5, {"0": 5, "1": 4}, lag, "2026-03-05T14:40:00.000Z")
+    found = Progress.of(report(ends))
+
+    assert found == Progress(7, ended, 12.5, {"0": 5, "1": 4}, "2026-03-05T14:40:00.000Z")
+
+
+def test_a_batch_without_durations_ended_when_it_began() -> None:
+    short = report({TOPIC: {"0": 5}}) | {"durationMs": None}
+
+    assert Progress.of(short).batch_end_ns == at("2026-03-05T14:41:00") + SECOND // 2
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"batchId": 0, "sources": []}])
 def test_before_the_first_batch_there_is_no_progress(nothing: dict[str, object] | None) -> None:
-    assert Progress.of(nothing) == Progress(-1, 0.0, {}, {}, "")
+    assert Progress.of(nothing) == Progress()
