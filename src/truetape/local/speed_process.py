@@ -5,7 +5,6 @@ Decides nothing.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from truetape.errors import TransientError
-from truetape.resources import folder
 from truetape.settings import Settings
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
+from truetape.speed.launcher import command, environment
 from truetape.speed.offsets import TopicEnds
 
 _POLL_S = 0.3
@@ -38,12 +37,11 @@ class SpeedProcess:
         """Start the driver; does not wait for it to be ready."""
         log = settings.home / "logs" / "speed_layer.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        program = [sys.executable, str(folder("spark") / "speed_layer.py")]
         started = time.time_ns()
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                program,
-                env=os.environ | settings.to_env(),
+                command(),
+                env=environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
