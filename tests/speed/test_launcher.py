@@ -63,13 +63,16 @@ def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None
         tmp_path, spark_master="yarn", speed_submit_conf="spark.yarn.queue=market", topic="prints"
     )
 
-    words = yarn_command(settings, TICKET)
+    words = yarn_command(settings, [Path("kafka.jar")], TICKET)
 
     assert words[:3] == ("spark-submit", "--master", "yarn")
     assert pairs(words, "--name") == ["truetape-speed-prints"]
     conf = pairs(words, "--conf")
     assert {
         "spark.submit.deployMode=cluster",
+        "spark.jars=kafka.jar",
+        "spark.driver.memory=3g",
+        "spark.sql.session.timeZone=UTC",
         "spark.yarn.maxAppAttempts=1",
         "spark.yarn.submit.waitAppCompletion=false",
         "spark.yarn.queue=market",
@@ -105,14 +108,14 @@ def test_no_token_is_among_the_words(tmp_path: Path) -> None:
     token.write_text("s3cret")
     settings = made(tmp_path, spark_master="yarn")
 
-    for words in (yarn_command(settings, TICKET), kubernetes_command(settings, TICKET)):
+    for words in (yarn_command(settings, [], TICKET), kubernetes_command(settings, TICKET)):
         assert "s3cret" not in " ".join(words)
 
 
 @pytest.mark.parametrize("conf", ["spark.yarn.queue", "queue=market", "spark.yarn.queue="])
 def test_a_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=conf):
-        yarn_command(made(tmp_path, speed_submit_conf=conf), TICKET)
+        yarn_command(made(tmp_path, speed_submit_conf=conf), [], TICKET)
 
 
 @pytest.fixture
@@ -128,6 +131,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
         tool.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
     return calls
 
 
@@ -166,6 +170,7 @@ def test_a_cluster_without_its_tools_is_a_matter_of_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
     yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
 
     with pytest.raises(ConfigError, match="no spark-submit on PATH"):

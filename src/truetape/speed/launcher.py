@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from truetape.batch.spark_conf import placement, semantics
 from truetape.errors import ConfigError, TransientError
 from truetape.local import process
+from truetape.local.jars import spark_jars
 from truetape.local.locks import exclusive
 from truetape.local.process import Program, Running
 from truetape.local.server import log_file, pid_file
@@ -132,7 +134,8 @@ class YarnLauncher:
 
     def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:  # noqa: ARG002 - it is fenced
         """Submit a driver; its pid is known by its first heartbeat."""
-        _submit(yarn_command(self.settings, ticket), self.settings)
+        jars = spark_jars(self.settings.cache)
+        _submit(yarn_command(self.settings, jars, ticket), self.settings)
         return None
 
     def stop(self, driver: Driver | None, application: str) -> None:  # noqa: ARG002 - not ours to signal
@@ -158,12 +161,19 @@ class KubernetesLauncher:
         _submit(kubernetes_kill(self.settings), self.settings, may_fail=True)
 
 
-def yarn_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
-    """Return the spark-submit that hands a driver to YARN and does not wait for its end."""
-    conf = {
-        "spark.yarn.maxAppAttempts": "1",
-        "spark.yarn.submit.waitAppCompletion": "false",
-    } | {f"spark.yarn.appMasterEnv.{name}": value for name, value in settings.to_env().items()}
+def yarn_command(settings: Settings, jars: Sequence[Path], ticket: Ticket) -> tuple[str, ...]:
+    """Return the spark-submit that hands a driver to YARN and does not wait for its end.
+
+    `jars` are uploaded with it.
+    """
+    conf = (
+        placement(settings, jars, settings.spark_master)
+        | {
+            "spark.yarn.maxAppAttempts": "1",
+            "spark.yarn.submit.waitAppCompletion": "false",
+        }
+        | {f"spark.yarn.appMasterEnv.{name}": value for name, value in settings.to_env().items()}
+    )
     program = str(folder("spark") / f"{NAME}.py")
     return _spark_submit(settings, conf, program, ticket)
 
@@ -171,12 +181,17 @@ def yarn_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
 def kubernetes_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
     """Return the spark-submit that starts the driver's pod and does not wait for its end.
 
-    `spark.kubernetes.container.image` has to come from `settings.speed_submit_conf`.
+    The image, `spark.kubernetes.container.image` of `settings.speed_submit_conf`, holds truetape
+    and the Kafka connector.
     """
-    conf = {
-        "spark.kubernetes.driver.pod.name": pod_name(settings),
-        "spark.kubernetes.submission.waitAppCompletion": "false",
-    } | {f"spark.kubernetes.driverEnv.{name}": value for name, value in settings.to_env().items()}
+    conf = (
+        placement(settings, (), settings.spark_master)
+        | {
+            "spark.kubernetes.driver.pod.name": pod_name(settings),
+            "spark.kubernetes.submission.waitAppCompletion": "false",
+        }
+        | {f"spark.kubernetes.driverEnv.{name}": value for name, value in settings.to_env().items()}
+    )
     return _spark_submit(settings, conf, f"local:///opt/truetape/spark/{NAME}.py", ticket)
 
 
@@ -212,15 +227,14 @@ def settings_conf(settings: Settings) -> dict[str, str]:
 def _spark_submit(
     settings: Settings, conf: dict[str, str], program: str, ticket: Ticket
 ) -> tuple[str, ...]:
-    pairs = {"spark.submit.deployMode": "cluster"} | conf | settings_conf(settings)
+    cluster = {"spark.submit.deployMode": "cluster"}
+    pairs = {**cluster, **semantics(), **conf, **settings_conf(settings)}
     return (
         "spark-submit",
         "--master",
         settings.spark_master,
         "--name",
         pod_name(settings),
-        "--driver-memory",
-        settings.spark_driver_memory,
         *(word for key, value in pairs.items() for word in ("--conf", f"{key}={value}")),
         program,
         *_arguments(ticket),
