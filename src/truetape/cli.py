@@ -19,6 +19,7 @@ COMMANDS = {
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
     "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
     "demo": ("truetape.local.demo_commands:demo", "Show all of it on a simulated session."),
+    "speed": ("truetape.speed.commands:speed", "Order, supervise and inspect the speed layer."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
     "quality": ("truetape.quality.commands:quality", "Check a session, ask the gate, see trends."),
