@@ -39,6 +39,10 @@ def _conf(settings: Settings, jars: list[Path]) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.caseSensitive": "true",
         "spark.sql.ansi.enabled": "true",
+        # else a fault inside a list is passed over, and a broken payload becomes a trade
+        "spark.sql.json.enablePartialResults": "false",
+        # the JVM never compiles a longer method; Spark then splits the work into shorter ones
+        "spark.sql.codegen.hugeMethodLimit": "8000",
         "spark.sql.shuffle.partitions": "4",
         # Delta's 50 tasks a read of its log cost a second each time where two cores do them
         "spark.databricks.delta.snapshotPartitions": "2",

@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from truetape.feeds import spark_json
 from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
 from truetape.feeds.decoder import BLANK, Limits
 from truetape.feeds.spark_events import Fields
@@ -62,8 +63,10 @@ def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) ->
     `received_ns`, and `day` (date) where the day of times of day is known beside the receipt.
 
     A record of a feed without a contract here is one rejection. Arrays are in payload order; every
-    record has at least one entry in one of them.
+    record has at least one entry in one of them. ConfigError where the session would read on behind
+    a fault.
     """
+    spark_json.check_session(records.sparkSession)
     variants = [
         _Variant(contract, era, contract.eras[number + 1 : number + 2])
         for contract in contracts

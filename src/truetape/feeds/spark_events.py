@@ -24,10 +24,10 @@ from truetape.feeds.contract import (
 )
 from truetape.feeds.spark_records import Texts
 from truetape.feeds.spark_scope import Columns, Scope
-from truetape.feeds.spark_time import event_time
+from truetape.feeds.spark_time import ns_of, outcome, reason_of, usual
 from truetape.feeds.spark_values import Reading
 from truetape.feeds.values import INTEGER_PATTERN, MAX_TIME_TEXT
-from truetape.market.event_time import TimeSpec
+from truetape.market.event_time import REACH_NS, TimeSpec
 from truetape.market.rejection import Reason
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 from truetape.venues import venues
@@ -223,12 +223,14 @@ class Fields:
         return Reading(F.when(mine, reading.value), F.when(mine, reading.fault))
 
     def _time(self, text: Column, field: TimeField) -> Column:
-        parsed = event_time(text, field.spec, self._day_for(field.spec))
+        """Return the outcome of a time, to be named: value and fault are both taken from it."""
+        parsed = outcome(text, field.spec, self._day_for(field.spec))
         if field.integer is None:
             return parsed
         is_integer = read.matches(text, INTEGER_PATTERN, MAX_TIME_TEXT)
-        integer = event_time(text, field.integer, self._day_for(field.integer))
-        return F.when(is_integer, integer).otherwise(parsed)
+        integer = outcome(text, field.integer, self._day_for(field.integer))
+        either = F.when(is_integer, integer).otherwise(parsed)
+        return F.coalesce(usual(text, field.spec), either)
 
     def _time_reading(self, name: str, text: Column, parsed: Column, field: TimeField) -> Reading:
         absent = F.lit(None).cast("string")
@@ -239,7 +241,8 @@ class Fields:
         if field.spec.needs_day:
             dateless = self._day_for(field.spec).isNull()
             fault = fault.when(dateless, read.fault(Reason.MISSING_FIELD, "date"))
-        return Reading(parsed["ns"], fault.otherwise(F.concat(parsed["reason"], F.lit(f" {name}"))))
+        told = F.concat(reason_of(parsed), F.lit(f" {name}"))
+        return Reading(ns_of(parsed), fault.when(parsed < REACH_NS[0], told))
 
     def _day_for(self, spec: TimeSpec) -> Column:
         """Return the day of a time of day: as given, else the receipt date on the wall clock."""

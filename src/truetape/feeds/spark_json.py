@@ -1,17 +1,18 @@
 """Strict JSON in Spark: built-in functions made to read exactly what `strict_json` reads.
 
-Spark's JSON reader stops after the first value and passes numbers through doubles. So numbers are
-quoted before it sees them, and the text is put into an array before a sentinel that must come out
-second and last.
+Spark's JSON reader stops after the first value and passes fractions through doubles. So the text is
+put into an array before a sentinel that must come out second and last, and numbers are quoted
+before the reader sees them, where that matters.
 """
 
 import secrets
 from collections.abc import Callable, Iterable
 
-from pyspark.sql import Column
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from truetape.errors import ConfigError
 from truetape.feeds.strict_json import MAX_DEPTH
 
 SENTINEL_NAME = "#"
@@ -25,12 +26,37 @@ _OPTIONS = {
     "maxNumLen": _NO_LIMIT,
     "maxStringLen": _NO_LIMIT,
 }
+_NEEDED = {
+    # with partial results, a fault inside a list is passed over and a broken payload a trade
+    "spark.sql.json.enablePartialResults": "false",
+    # written times are cast without their zone
+    "spark.sql.session.timeZone": "UTC",
+}
 _BARE_NUMBER = (
     r'\G((?:[^"0-9\-]++|"(?:[^"\\]++|\\.)*+")*+)'  # since the last match: strings, no number
     r"(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)"  # one number
     r"(?=[ \t\r\n]*+[,\]}])"  # where a value ends; so no name becomes one
 )
 """Possessive throughout: Java neither recurses nor goes back, so a payload costs one pass."""
+_CHANGED_NUMBER = (
+    r"[\[,:](?:(?<!:)[ \t\r\n]*+-?[0-9]"  # in an array, whose own text must have it quoted
+    r"|[ \t\r\n]*+(?:-0|-?[0-9]{20}"  # the minus would go; a long one costs its digits squared
+    r"|-?[0-9]++(?:\.[0-9]++(?:[eE][+-]?[0-9]++)?+|[eE][+-]?[0-9]++)[ \t\r\n]*+[,\]}]))"
+)
+"""What Spark's reader would not give back as written, and text in strings that looks like it.
+
+Most payloads have none: their numbers are whole, or in strings. They are spared the pass that
+quotes. A pattern that begins with one character of a class is the fastest to find.
+"""
+
+
+def check_session(spark: SparkSession) -> None:
+    """Raise ConfigError where Spark would go on behind a fault inside a value, or is not in UTC."""
+    for key, wanted in _NEEDED.items():
+        if (found := spark.conf.get(key)) != wanted:
+            raise ConfigError(
+                f"{key} is {found}; decoding needs {wanted}, see truetape.batch.spark"
+            )
 
 
 def object_in(text: Column, names: Iterable[str]) -> Column:
@@ -87,4 +113,5 @@ def _let(value: Column, then: Callable[[Column], Column]) -> Column:
 def _parsed(text: Column, sentinel: str, item: T.DataType) -> Column:
     wrapped = F.concat(F.lit("["), text, F.lit(f",{sentinel}]"))
     quoted = F.regexp_replace(wrapped, F.lit(_BARE_NUMBER), F.lit('$1"$2"'))
-    return F.from_json(quoted, T.ArrayType(item), _OPTIONS)
+    read = F.when(text.rlike(_CHANGED_NUMBER), quoted).otherwise(wrapped)
+    return F.from_json(read, T.ArrayType(item), _OPTIONS)

@@ -40,16 +40,47 @@ def event_time(raw: Column, spec: TimeSpec, day: Column | None = None) -> Column
     parts once; inside a lambda (`transform`) it does not, and the same value costs several times
     more.
     """
+    found = outcome(raw, spec, day)
+    return F.struct(ns_of(found).alias("ns"), reason_of(found).alias("reason"))
+
+
+def outcome(raw: Column, spec: TimeSpec, day: Column | None = None) -> Column:
+    """Return the answer as one bigint, for `ns_of` and `reason_of`; see `event_time`.
+
+    Name it before you ask it for both: behind a condition Spark computes it anew for each use.
+    """
     day = F.lit(None).cast("date") if day is None else day
     if spec.shape in EPOCHS:
-        outcome = _epoch(raw, EPOCHS[spec.shape])
-    elif spec.shape in TIMES_OF_DAY:
-        outcome = _time_of_day(raw, TIMES_OF_DAY[spec.shape], spec.zone, day)
-    elif spec.shape is Shape.EXCEL_SERIAL:
-        outcome = _excel_serial(raw, spec.zone)
-    else:
-        outcome = _written(raw, spec)
-    return _answer(outcome)
+        return _epoch(raw, EPOCHS[spec.shape])
+    if spec.shape in TIMES_OF_DAY:
+        return _time_of_day(raw, TIMES_OF_DAY[spec.shape], spec.zone, day)
+    if spec.shape is Shape.EXCEL_SERIAL:
+        return _excel_serial(raw, spec.zone)
+    return _written(raw, spec)
+
+
+def usual(raw: Column, spec: TimeSpec) -> Column:
+    """Return the outcome of the form that nearly every value of a shape has; null for all others.
+
+    `outcome` begins with it; asking for it before anything else saves what else would come first.
+    """
+    if spec.shape in EPOCHS:
+        return _epoch_of_usual_length(raw, EPOCHS[spec.shape])
+    if spec.shape is Shape.ISO8601:
+        return _iso_extended_utc(raw)
+    return F.lit(None).cast("bigint")
+
+
+def ns_of(outcome: Column) -> Column:
+    """Return an outcome's nanoseconds, null where the value was refused."""
+    return F.when(outcome >= REACH_NS[0], outcome)
+
+
+def reason_of(outcome: Column) -> Column:
+    """Return the reason of an outcome, null where there is an instant."""
+    number = outcome.bitwiseXOR(F.lit(_LEAST_CODE))
+    place = F.greatest(F.least(number, F.lit(len(_REASONS))), F.lit(-1)).cast("int")
+    return F.get(F.array([F.lit(reason.value) for reason in _REASONS]), place)
 
 
 # An outcome is one bigint: the nanoseconds, or a code below all of them that stands for a reason.
@@ -69,14 +100,6 @@ _LEAST_CODE = -(1 << 63)
 
 def _refused(reason: Reason) -> Column:
     return F.lit(_LEAST_CODE + _REASONS.index(reason))
-
-
-def _answer(outcome: Column) -> Column:
-    ns = F.when(outcome >= REACH_NS[0], outcome)
-    number = outcome.bitwiseXOR(F.lit(_LEAST_CODE))
-    place = F.greatest(F.least(number, F.lit(len(_REASONS))), F.lit(-1)).cast("int")
-    reason = F.get(F.array([F.lit(reason.value) for reason in _REASONS]), place)
-    return F.struct(ns.alias("ns"), reason.alias("reason"))
 
 
 def _absent(raw: Column) -> Column:
@@ -107,7 +130,7 @@ def _epoch_of_usual_length(raw: Column, digits: int) -> Column:
     length = len(str(PLAUSIBLE_NS[1] // unit))
     value = raw.try_cast("bigint")
     in_bounds = value.between(10 ** (length - 1), PLAUSIBLE_NS[1] // unit - 1)
-    return F.when(F.length(raw) == length, F.when(in_bounds, value * unit))
+    return F.when(F.octet_length(raw) == length, F.when(in_bounds, value * unit))
 
 
 def _time_of_day(raw: Column, digits: int, zone: str | None, day: Column) -> Column:
@@ -173,17 +196,18 @@ def _written(raw: Column, spec: TimeSpec) -> Column:
 
 
 def _iso_extended_utc(raw: Column) -> Column:
-    """Read the form of nearly every feed by its fixed places; null for all others.
+    """Read the form of nearly every feed by one cast; null for all others.
 
-    The seconds are there, so text up to the "Z" that is longer than they are ends in a fraction.
+    The cast knows microseconds and cuts off what is finer; text that is longer than they need ends
+    in the rest. It goes without the "Z", which would be looked up each time; the session is in UTC.
     """
     well_formed = _matches(raw, time_layout.ISO_EXTENDED_UTC)
-    date = F.substring(raw, 1, 10).try_cast("date")
-    of_day = _int(raw, 12) * 3_600 + _int(raw, 15) * 60 + _int(raw, 18)
-    fraction = F.substring(raw, F.lit(21), F.length(raw) - 21)
-    nanos = F.rpad(fraction, 9, "0").try_cast("bigint")
-    in_reach = F.when(F.substring(raw, 1, 4).between("1678", "2261"), _days(date) * _DAY_S + of_day)
-    return F.when(well_formed, _ns(in_reach, nanos))
+    length = F.octet_length(raw)
+    local = F.when(well_formed, F.substring(raw, F.lit(1), length - 1))
+    micros = F.unix_micros(local.try_cast("timestamp"))
+    in_reach = F.when(micros.between(*_REACH_US), micros) * 1_000
+    finer = F.rpad(F.substring(raw, F.lit(27), length - 27), 3, "0").try_cast("int")
+    return F.when(length > 27, in_reach + finer).otherwise(in_reach)
 
 
 def _from_normal(raw: Column, text: Column, layout: Layout, zone: str | None) -> Column:
@@ -316,4 +340,6 @@ def _whole(regex: str) -> str:
 
 
 _DAY_S = 86_400
+_REACH_US = (-(-REACH_NS[0] // 1_000), REACH_NS[1] // 1_000 - 1)
+"""Microseconds that are whole within what nanoseconds can hold, in 64 bits."""
 _REACH_END_S = (dt.date(YEARS[1] + 1, 1, 1) - dt.date(1970, 1, 1)).days * _DAY_S

@@ -36,8 +36,8 @@ def no_fault() -> Column:
 
 
 def matches(text: Column, pattern: str, longest: int) -> Column:
-    """Say whether a whole text of bounded length fits a pattern."""
-    return (F.length(text) <= longest) & text.rlike(rf"\A(?:{pattern})\z")
+    """Say whether a whole text of bounded length fits a pattern, all of whose texts are ASCII."""
+    return (F.octet_length(text) <= longest) & text.rlike(rf"\A(?:{pattern})\z")
 
 
 def translation(text: Column, codes: Mapping[str, str]) -> Column:

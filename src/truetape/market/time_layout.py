@@ -74,8 +74,7 @@ FIX = Layout(_FIX, _DATE_TO_FRACTION)
 """UTCTimestamp of FIX 4.2 and later, with 0, 3, 6 or 9 fraction digits; no leap second."""
 
 ISO_EXTENDED_UTC = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-    r"(?:[.,][0-9]{1,9})?[Zz]"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
 )
 """The part of `ISO` that nearly every feed writes; all but the fraction has a fixed place."""
 

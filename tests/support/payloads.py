@@ -1,0 +1,93 @@
+"""Payloads of every feed for tests: samples, simulated ones, real ones, and damaged copies."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from truetape.feeds.contract import Contract, load
+from truetape.feeds.files import read
+from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator_feeds import FORMATS
+
+DAY = date(2026, 11, 20)
+RECEIVED_NS = 1_795_185_071_000_000_000
+FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A payload and what a decoder is told beside it."""
+
+    payload: bytes
+    key: str | None = None
+    day: date | None = None
+    received_ns: int | None = None
+
+
+def samples(contract: Contract) -> list[Asked]:
+    """The payloads that the contract itself shows."""
+    return [
+        Asked(sample.payload.encode(), sample.key, sample.day, sample.received_ns)
+        for sample in contract.samples
+    ]
+
+
+def simulated(feed: str, trades: int) -> list[Asked]:
+    """Payloads of a simulated session with every trouble in it; none where it has no format."""
+    if feed not in FORMATS:
+        return []
+    made = simulate(Plan(DAY, feed=feed, trades=trades, faults=FAULTS))
+    return [Asked(item.payload, item.key, None, item.received_ns) for item in made.records]
+
+
+def recorded(path: Path, feed: str) -> Iterator[Asked]:
+    """The payloads of a trade file, in its order."""
+    for item in read(path, load(feed)):
+        yield Asked(item.payload, item.key, item.day, item.received_ns)
+
+
+_TOKENS = (
+    *'{}[]",:\\ \t\n\x00\x1f\x7f',
+    *("null", "true", "fals", "NaN", "-Infinity", "0", "-0", "01", "1e3", "-1.5E+2"),
+    *(".5", "1.", "+1"),
+    *("9" * 41, "1e400", "0." + "0" * 30 + "1", "123456789012345678901234567890.5"),
+    *("[]", "{}", "[[]]", '{"a":1}', '""', '"\\u0041"', '"\\ud800"', "'a'", "//", "\ufeff"),
+    *("é", "٣", "😀", "\u2028", "1 2", ",,", "]]", "}}", "},{", "],[", '":"', "#"),
+)  # fmt: skip
+
+Edit = tuple[int, str, int, str]
+"""Where (modulo the length), what to do, how many characters, what to put in."""
+
+EDITS = st.lists(
+    st.tuples(
+        st.integers(0, 2_000),
+        st.sampled_from(("insert", "replace", "delete", "double", "cut")),
+        st.integers(1, 12),
+        st.sampled_from(_TOKENS),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def damaged(asked: Asked, edits: Sequence[Edit]) -> Asked:
+    """Return a copy with each edit made in turn; most are then no longer what the contract says."""
+    text = asked.payload.decode("utf-8", "surrogateescape")
+    for place, edit, length, token in edits:
+        at = place % (len(text) + 1)
+        match edit:
+            case "insert":
+                text = text[:at] + token + text[at:]
+            case "replace":
+                text = text[:at] + token + text[at + length :]
+            case "delete":
+                text = text[:at] + text[at + length :]
+            case "double":
+                text = text[: at + length] + text[at:]
+            case _:
+                text = text[:at]
+    return replace(asked, payload=text.encode("utf-8", "surrogateescape"))
