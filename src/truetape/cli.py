@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
     "demo": ("truetape.local.demo_commands:demo", "Show the loop on a simulated session."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
+    "backfill": ("truetape.batch.backfill_commands:backfill", "Fill holes of the lake from Kafka."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
     "verify": ("truetape.reconcile.commands:verify", "Compare served bars with recomputed ones."),
