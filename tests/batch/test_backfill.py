@@ -274,7 +274,7 @@ def simulated() -> SimulatedSession:
 
 
 def plan_is_noted(own: Settings) -> bool:
-    return bool(list((own.home / "backfills" / own.topic).glob("*.json")))
+    return bool(list((own.home / "backfills").rglob("*.json")))
 
 
 def rows_are_in(own: Settings) -> bool:

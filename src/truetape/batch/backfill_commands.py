@@ -149,8 +149,8 @@ def _lines(planned: "BackfillPlan") -> Iterator[str]:
         yield from _listed(part, "lost", "lost: no longer in Kafka")
     if plan.archive_is_stuck:
         yield (
-            "the archive cannot go on: Kafka dropped its next record; "
-            'see "Records left Kafka" in docs/RUNBOOK.md'
+            "the archive cannot go on, Kafka dropped its next record; "
+            'see "Records left Kafka before they were read" in docs/RUNBOOK.md'
         )
     yield (
         f"to ingest: {contents.records:,} records = {contents.events:,} events "

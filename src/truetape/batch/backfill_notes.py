@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.errors import ConfigError
 from truetape.settings import Settings
@@ -16,14 +17,14 @@ from truetape.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """The plans under way of one topic."""
+    """The plans under way of one topic and lake."""
 
     folder: Path
 
     @classmethod
     def of(cls, settings: Settings) -> "Notes":
-        """Return the notes of these settings' topic."""
-        return cls(settings.home / "backfills" / settings.topic)
+        """Return the notes of these settings' topic and lake."""
+        return cls(settings.home / "backfills" / checkpoint_for(settings).name)
 
     def begin(self, backfill: BackfillPlan) -> None:
         """Note a plan, before the first row is written."""
