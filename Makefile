@@ -36,10 +36,10 @@ test: setup ## everything: check, then the fast, real (Spark and servers) and fa
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
 
-demo: packages jars ## show the loop on a simulated session
+demo: packages jars ## show the whole system on a simulated session
 	@$(UV_RUN) truetape demo
 
-stack-up: packages ## start the local Kafka and InfluxDB
+stack-up: packages ## start the local Kafka, InfluxDB and Airflow
 	@$(UV_RUN) truetape stack up
 
 stack-down: packages ## stop them; their data stays

@@ -227,6 +227,7 @@ def private_stack() -> Iterator[Settings]:
         env = {"TRUETAPE_HOME": home, "TRUETAPE_CACHE": str(Settings.from_env().cache)}
         env["TRUETAPE_KAFKA"] = f"127.0.0.1:{free_port()}"
         env["TRUETAPE_INFLUX_PORT"] = str(free_port())
+        env["TRUETAPE_AIRFLOW"] = "False"
         settings = Settings.from_env(env | {"TRUETAPE_SPARK_DRIVER_MEMORY": "2g"})
         try:
             stack.up(settings, report=report, build_influx=True)

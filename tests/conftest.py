@@ -1,7 +1,10 @@
 """Fixtures that the whole run shares: one Spark session, one Kafka, one InfluxDB."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,19 @@ from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# before anything imports Airflow, which would else make itself a home in that of the user
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="truetape-airflow-"))
+os.environ["AIRFLOW_HOME"] = str(AIRFLOW_HOME)
+_ROOT = Path(__file__).resolve().parents[1]
+(AIRFLOW_HOME / "airflow.cfg").write_text(
+    f"[core]\ndags_folder = {_ROOT}/dags\nplugins_folder = {_ROOT}/plugins\nload_examples = False\n"
+)
+
+
+def pytest_unconfigure() -> None:
+    """Remove Airflow's home."""
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 
 @pytest.fixture
@@ -44,8 +60,29 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     env["TRUETAPE_HOME"] = str(tmp_path_factory.mktemp("stack"))
     env["TRUETAPE_KAFKA"] = f"127.0.0.1:{free_port()}"
     env["TRUETAPE_INFLUX_PORT"] = str(free_port())
+    env["TRUETAPE_AIRFLOW"] = "False"  # a minute and a gigabyte that most tests do without
     settings = Settings.from_env(env)
     local_stack.up(settings, build_influx=True)
+    yield settings
+    local_stack.down(settings)
+
+
+@pytest.fixture(scope="session")
+def airflow(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One Airflow for the whole run, beside the run's Kafka and InfluxDB, every DAG paused.
+
+    It has a home, a lake and a topic of its own; its tasks see these settings.
+    """
+    from support.loop import own_settings
+    from truetape.local import stack as local_stack
+    from truetape.local.server import free_port
+    from truetape.serving.store import open_store
+
+    folder = tmp_path_factory.mktemp("airflow")
+    settings = own_settings(stack, folder, airflow=True, airflow_port=free_port(), dags_paused=True)
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+    local_stack.up(settings, ("airflow",))
     yield settings
     local_stack.down(settings)
 

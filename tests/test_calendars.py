@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from support.build import KRAKEN, NEW_YORK, SECOND, at
-from truetape.calendars import sessions
+from truetape.calendars import last_regular, next_regular, sessions
 from truetape.errors import ConfigError
 
 MINUTE = 60 * SECOND
@@ -71,6 +71,35 @@ def test_a_venue_without_a_calendar_trades_the_utc_day() -> None:
 
     assert session.open_ns == session.start_ns == at("2026-11-22T00:00:00")
     assert session.close_ns == session.end_ns == at("2026-11-23T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("instant", "session"),
+    [
+        ("2026-11-27T17:59:59", "2026-11-25"),
+        ("2026-11-27T18:00:00", "2026-11-27"),
+        ("2026-11-30T03:00:00", "2026-11-27"),
+        ("2012-10-30T23:00:00", "2012-10-26"),
+    ],
+    ids=["a second before the early close", "at the early close", "sunday night", "hurricane"],
+)
+def test_the_last_session_is_the_newest_that_had_closed(instant: str, session: str) -> None:
+    found = last_regular(NEW_YORK, at(instant))
+
+    assert found is not None
+    assert str(found.date) == session
+
+
+@pytest.mark.parametrize(
+    ("day", "session"),
+    [("2026-11-25", "2026-11-25"), ("2026-11-26", "2026-11-27"), ("2001-09-11", "2001-09-17")],
+    ids=["an open day itself", "thanksgiving", "september 2001"],
+)
+def test_the_next_session_is_the_first_open_day(day: str, session: str) -> None:
+    found = next_regular(NEW_YORK, date.fromisoformat(day))
+
+    assert found is not None
+    assert str(found.date) == session
 
 
 def test_an_unknown_calendar_is_a_config_error() -> None:

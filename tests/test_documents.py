@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = Path(truetape.__file__).parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/adr/*.md"))
-FOLDERS = (".ci", "benchmarks", "deploy", "docs", "influx", "schemas", "spark", "src", "tests")
+FOLDERS = (
+    ".ci", "benchmarks", "dags", "deploy", "docs", "influx", "plugins", "schemas", "spark", "src",
+    "tests",
+)  # fmt: skip
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 IN_CODE = re.compile(r"`([^`\n]+)`")
@@ -240,6 +243,19 @@ def test_sections_that_messages_send_to_exist() -> None:
     assert sent
     for section, document in sent:
         assert section.lower().replace(" ", "-") in anchors(ROOT / document), section
+
+
+def test_places_in_documents_that_dags_and_alerts_name_exist() -> None:
+    files = [*ROOT.glob("dags/*.py"), *SOURCE.rglob("*.py")]
+    named = {
+        place
+        for file in files
+        for place in re.findall(r"docs/(\w+)\.md#([a-z0-9-]+)", file.read_text("utf-8"))
+    }
+
+    assert named
+    for document, anchor in named:
+        assert anchor in anchors(ROOT / "docs" / f"{document}.md"), anchor
 
 
 def test_documents_that_sources_name_exist() -> None:

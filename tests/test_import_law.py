@@ -19,7 +19,7 @@ MODULES = sorted(
 MARKET = [name for name in MODULES if name.startswith("truetape.market")]
 
 HOMES = {
-    "airflow": ("truetape.console", "truetape.local"),
+    "airflow": ("truetape.console", "truetape.schedule"),
     "deltalake": ("truetape.batch", "truetape.reconcile"),
     "exchange_calendars": ("truetape.calendars",),
     "great_expectations": ("truetape.quality",),
@@ -28,6 +28,7 @@ HOMES = {
         f"truetape.{room}" for room in ("feeds", "speed", "batch", "local", "reconcile")
     ),
     "pandas": ("truetape.batch", "truetape.quality"),
+    "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.console", "truetape.serving"),
     "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "quality", "reconcile")),
     "talib": ("truetape.batch.indicators",),

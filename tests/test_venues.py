@@ -1,5 +1,6 @@
 """Venues: the declared file, and what a wrong one is told."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from truetape.venues import venues, venues_in
 
 
 def test_the_declared_venues_are_read() -> None:
-    assert venues()["XNYS"] == Venue("XNYS", "New York Stock Exchange", "America/New_York", "XNYS")
+    four_hours = timedelta(hours=4)
+    assert venues()["XNYS"] == Venue(
+        "XNYS", "New York Stock Exchange", "America/New_York", "XNYS", four_hours
+    )
     assert venues()["KRAKEN"] == Venue("KRAKEN", "Kraken", "UTC", None)
 
 
@@ -27,6 +31,11 @@ def test_the_declared_venues_are_read() -> None:
             "venues.A1 is there twice, first in line 3",
         ),
         ("version: 1\nvenues:\n  A1: {name: a, zone: Asia/Tokyo}\n", 3, "by the UTC day"),
+        (
+            "version: 1\nvenues:\n  A1: {name: a, zone: UTC, after_hours_min: 60}\n",
+            3,
+            "A1.after_hours_min has no meaning",
+        ),
         ("version: one\nvenues: {}\n", 1, "version is 'one'; write a whole number"),
         ("version: 1\nvenues: []\n", 2, "venues must be a mapping"),
         ("version: 1\nvenues: {\n", 3, "not YAML"),
@@ -38,6 +47,7 @@ def test_the_declared_venues_are_read() -> None:
         "bad code",
         "twice",
         "local",
+        "after hours",
         "version",
         "list",
         "yaml",

@@ -12,6 +12,9 @@ from truetape.market.sessions import Session, Venue, session_of
 MAX_DAYS = 36_600
 """A century: longer ranges are a mistake in an argument."""
 
+MAX_CLOSED_DAYS = 30
+"""Longer than any market of these calendars was ever closed; bounds the search for a session."""
+
 _Regular = tuple[int, int]
 
 
@@ -39,6 +42,29 @@ def session(venue: Venue, day: date) -> Session:
             f" in {venue.zone}; sessions over midnight are not supported"
         )
     return found
+
+
+def next_regular(venue: Venue, day: date) -> Session | None:
+    """Return the first regular session at or after a date; None when there is none in reach."""
+    return _first_regular(venue, day, step=1)
+
+
+def last_regular(venue: Venue, instant_ns: int) -> Session | None:
+    """Return the newest regular session that had closed at an instant; None without one in reach.
+
+    Costs one look at a cached year, however old the process: years are built when they are asked.
+    """
+    day = venue.date_of(instant_ns)
+    found = _first_regular(venue, day, step=-1)
+    if found is not None and found.close_ns is not None and found.close_ns > instant_ns:
+        found = _first_regular(venue, found.date - timedelta(days=1), step=-1)
+    return found
+
+
+def _first_regular(venue: Venue, day: date, step: int) -> Session | None:
+    reach = [day + timedelta(days=step * after) for after in range(MAX_CLOSED_DAYS)]
+    candidates = (session(venue, candidate) for candidate in reach)
+    return next((found for found in candidates if found.open_ns is not None), None)
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ COMMANDS = {
     "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
     "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
-    "demo": ("truetape.local.demo_commands:demo", "Show the loop on a simulated session."),
+    "demo": ("truetape.local.demo_commands:demo", "Show all of it on a simulated session."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
     "backfill": ("truetape.batch.backfill_commands:backfill", "Fill holes of the lake from Kafka."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),

@@ -32,3 +32,9 @@ class VerificationError(TruetapeError):
     """What was read back is not what was written; nothing is announced as final."""
 
     exit_code = 65
+
+
+def of_exit_code(code: int) -> type[TruetapeError] | None:
+    """Return the error that a child process of ours ended with, None for a code of no meaning."""
+    kinds = {kind.exit_code: kind for kind in TruetapeError.__subclasses__()}
+    return kinds.get(code)

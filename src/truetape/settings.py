@@ -48,6 +48,11 @@ class Settings:
     """Whether TRUETAPE_INFLUX_URL names a server that somebody else runs; none is started then."""
     influx_org: str
     influx_token_file: Path
+    airflow: bool
+    """Whether the local stack runs an Airflow."""
+    airflow_port: int
+    dags_paused: bool
+    """Whether a DAG that the local Airflow reads for the first time waits to be unpaused."""
     store: str
     """Which bar store serves: "influx" or "embedded"."""
     bucket_set: str
@@ -57,6 +62,12 @@ class Settings:
     """The feeds whose trades the speed layer serves; the archive takes any feed that has a
     contract.
     """
+    venues: tuple[str, ...]
+    """The venues whose sessions Airflow makes final."""
+    batch_delay_min: int
+    """Minutes from the end of a session's trading, after hours included, to its recompute."""
+    final_within_min: int
+    """Minutes from there until the session must be final; later ones raise an alert."""
     topic: str
     partitions: int
     speed_trigger_s: float
@@ -76,6 +87,8 @@ class Settings:
     seal_delay_s: float
     """Pause between the last value written and the seal: longer than any query lasts."""
     max_payload_bytes: int
+    lake_keep_h: int
+    """How long files that a newer version of a lake table replaced are kept for its readers."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
@@ -98,10 +111,16 @@ class Settings:
             == "True",
             influx_org=read.text("influx_org", "truetape"),
             influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
+            airflow=read.choice("airflow", "True", _YES_NO) == "True",
+            airflow_port=read.whole("airflow_port", 18_080, 1),
+            dags_paused=read.choice("dags_paused", "False", _YES_NO) == "True",
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.text("profile", "sip"),
             feeds=read.names("feeds", "truetape"),
+            venues=read.names("venues", "XNYS"),
+            batch_delay_min=read.whole("batch_delay_min", 15, 0),
+            final_within_min=read.whole("final_within_min", 60, 1),
             topic=read.text("topic", "trades"),
             partitions=read.whole("partitions", 4, 1),
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
@@ -116,6 +135,7 @@ class Settings:
             max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
+            lake_keep_h=read.whole("lake_keep_h", 720, 168),
         )
 
     def to_env(self) -> dict[str, str]:

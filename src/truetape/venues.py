@@ -1,6 +1,7 @@
 """Venues: reads `schemas/venues.yaml`, the markets that bars belong to. Asks no calendar."""
 
 import re
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,7 +29,7 @@ def venues_in(path: Path) -> dict[str, Venue]:
 def _venue(code: str, node: Node) -> Venue:
     if not _CODE.fullmatch(code):
         node.fail("is no venue code; use 2 to 16 capitals and digits")
-    fields = node.mapping(("name", "zone"), ("calendar",))
+    fields = node.mapping(("name", "zone"), ("calendar", "after_hours_min"))
     zone = fields["zone"].text()
     try:
         ZoneInfo(zone)
@@ -37,4 +38,7 @@ def _venue(code: str, node: Node) -> Venue:
     calendar = fields["calendar"].text() if "calendar" in fields else None
     if calendar is None and zone != "UTC":
         fields["zone"].fail(f"is {zone!r}; a venue without a calendar trades by the UTC day")
-    return Venue(code, fields["name"].text(), zone, calendar)
+    minutes = fields["after_hours_min"].whole() if "after_hours_min" in fields else 0
+    if minutes and calendar is None:
+        fields["after_hours_min"].fail("has no meaning where trading never stops")
+    return Venue(code, fields["name"].text(), zone, calendar, timedelta(minutes=minutes))

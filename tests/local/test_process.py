@@ -118,6 +118,50 @@ def test_a_process_that_ignores_the_request_is_killed(
     assert not process.is_alive(running)
 
 
+def test_what_a_server_has_started_ends_with_it(start: Callable[..., Running]) -> None:
+    """Also a process in a group of its own, as Airflow's tasks are."""
+    running = start("sh", "-c", "sleep 60 & set -m; sleep 61 & wait")
+    until(lambda: len(process.session(running)) == 3)
+
+    assert process.stop(running, within_s=10)
+    assert process.session(running) == []
+
+
+def test_what_a_dead_server_left_behind_is_found_and_stopped(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start("sh", "-c", "sleep 60 & sleep 61 & wait")
+    until(lambda: len(process.session(running)) == 3)
+    os.kill(running.pid, 9)
+    until(lambda: process.find(tmp_path / "run" / "sleeper.json") is None)
+
+    assert len(process.session(running)) == 2
+    assert process.stop(running, within_s=10)
+    assert process.session(running) == []
+
+
+def test_a_child_that_left_the_session_lives_on(start: Callable[..., Running]) -> None:
+    """The speed layer, which an Airflow task starts, outlives Airflow."""
+    running = start("sh", "-c", "setsid sh -c 'echo $$ > left; sleep 60' & wait")
+    left = Path(f"/proc/{running.pid}/cwd").resolve() / "left"
+    until(lambda: left.exists() and left.read_text().strip() != "")
+    pid = int(left.read_text())
+
+    process.stop(running, within_s=10)
+
+    try:
+        assert process.birth(pid) is not None
+    finally:
+        os.killpg(pid, 15)
+
+
+def test_memory_is_that_of_the_whole_session(start: Callable[..., Running]) -> None:
+    hold = "held = bytearray(30_000_000); import time; time.sleep(60)"
+    running = start("sh", "-c", f"{sys.executable} -c '{hold}' & sleep 60 & wait")
+
+    until(lambda: process.memory_bytes(running) > 30_000_000)
+
+
 def test_stopping_twice_is_harmless(start: Callable[..., Running]) -> None:
     running = start(*SLEEP)
 

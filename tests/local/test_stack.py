@@ -23,7 +23,7 @@ def taken() -> Iterator[int]:
 def settings_of(tmp_path: Path, **env: str) -> Settings:
     """Settings with an empty home and ports on which nothing listens."""
     values = {"home": str(tmp_path / "home"), "kafka": f"127.0.0.1:{free_port()}"}
-    values |= {"influx_port": str(free_port())} | env
+    values |= {"influx_port": str(free_port()), "airflow_port": str(free_port())} | env
     return Settings.from_env({f"TRUETAPE_{name.upper()}": values[name] for name in values})
 
 
@@ -54,9 +54,28 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
         local_stack.up(settings_of(tmp_path), ("spark",), silent)
 
 
-def test_the_embedded_store_needs_no_influxdb(tmp_path: Path) -> None:
-    assert local_stack.needed_parts(settings_of(tmp_path)) == ("kafka", "influx")
-    assert local_stack.needed_parts(settings_of(tmp_path, store="embedded")) == ("kafka",)
+@pytest.mark.parametrize(
+    ("env", "parts"),
+    [
+        ({}, ("kafka", "influx", "airflow")),
+        ({"store": "embedded"}, ("kafka", "airflow")),
+        ({"airflow": "False"}, ("kafka", "influx")),
+    ],
+    ids=["all", "embedded store", "no airflow"],
+)
+def test_the_settings_say_which_parts_are_wanted(
+    tmp_path: Path, env: dict[str, str], parts: tuple[str, ...]
+) -> None:
+    assert local_stack.needed_parts(settings_of(tmp_path, **env)) == parts
+
+
+def test_a_taken_airflow_port_is_named_with_the_setting_that_moves_it(
+    tmp_path: Path, taken: int
+) -> None:
+    settings = settings_of(tmp_path, airflow_port=str(taken))
+
+    with pytest.raises(ConfigError, match=rf"port {taken} is taken .*TRUETAPE_AIRFLOW_PORT="):
+        local_stack.up(settings, ("airflow",), silent)
 
 
 def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> None:
@@ -82,7 +101,7 @@ def test_an_external_influxdb_without_a_token_says_where_it_belongs(tmp_path: Pa
 def test_a_stack_that_never_ran_is_stopped(tmp_path: Path) -> None:
     states = {one.part: one.state for one in local_stack.status(settings_of(tmp_path))}
 
-    assert states == {"kafka": State.STOPPED, "influx": State.STOPPED}
+    assert states == dict.fromkeys(("kafka", "influx", "airflow"), State.STOPPED)
 
 
 def test_stopping_what_does_not_run_is_harmless(tmp_path: Path) -> None:

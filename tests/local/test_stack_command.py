@@ -21,6 +21,7 @@ def test_stack_up_makes_the_declared_buckets_and_says_so_once(tmp_path: Path) ->
         "TRUETAPE_HOME": str(tmp_path / "home"),
         "TRUETAPE_KAFKA": f"127.0.0.1:{free_port()}",
         "TRUETAPE_INFLUX_PORT": str(free_port()),
+        "TRUETAPE_AIRFLOW_PORT": str(free_port()),
     }
     runner = CliRunner(env=env)
     try:
@@ -36,4 +37,4 @@ def test_stack_up_makes_the_declared_buckets_and_says_so_once(tmp_path: Path) ->
     assert "created" not in again.stderr
     assert left == []
     states = {part["part"]: part["state"] for part in map(json.loads, shown.stdout.splitlines())}
-    assert states == {"kafka": "stopped", "influx": "running"}
+    assert states == {"kafka": "stopped", "influx": "running", "airflow": "stopped"}

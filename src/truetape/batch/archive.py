@@ -147,14 +147,14 @@ def contracts_of(records: DataFrame) -> list[Contract]:
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
     """Decode records into the rows of `raw`: one row a record, its events and rejections inside."""
     decoded = decode(records, contracts, limits)
-    times = F.transform("events", lambda event: event["event_ns"])
+    times, kinds = F.col("events.event_ns"), F.col("events.kind")
     first = F.array_min(times)
     return decoded.withColumns(
         {
             "first_event_ns": first,
             "last_event_ns": F.array_max(times),
             "date": F.to_date(F.timestamp_seconds(floor_div(first, SECOND_NS))),
-            "amends": F.exists("events", lambda event: event["kind"] != "trade"),
+            "amends": F.array_contains(kinds, "cancel") | F.array_contains(kinds, "correct"),
             "accepted": F.size("events"),
             "rejections": F.size("rejected"),
         }

@@ -19,11 +19,12 @@ _NOT_RUNNING = 75
 
 @click.group(epilog="Example: truetape stack up && truetape stack status")
 def stack() -> None:
-    """Run a real Kafka and a real InfluxDB on this machine, for development and tests.
+    """Run a real Kafka, InfluxDB and Airflow on this machine.
 
-    Both are ordinary processes that listen on 127.0.0.1 only. Data, logs and generated secrets are
+    They are ordinary processes that listen on 127.0.0.1 only. Data, logs and generated secrets are
     under TRUETAPE_HOME (~/.local/share/truetape); what is downloaded or built once is under
-    TRUETAPE_CACHE (~/.cache/truetape). Ports: TRUETAPE_KAFKA and TRUETAPE_INFLUX_PORT.
+    TRUETAPE_CACHE (~/.cache/truetape). Ports: TRUETAPE_KAFKA, TRUETAPE_INFLUX_PORT and
+    TRUETAPE_AIRFLOW_PORT.
 
     With TRUETAPE_INFLUX_URL, or a TRUETAPE_KAFKA that is not on this machine, the server named
     there is used and none is started.
@@ -31,14 +32,16 @@ def stack() -> None:
 
 
 @stack.command()
-@click.argument("parts", nargs=-1, type=click.Choice(("kafka", "influx")))
+@click.argument("parts", nargs=-1, type=click.Choice(("kafka", "influx", "airflow")))
+@click.option("--no-airflow", is_flag=True, help="All but Airflow; so does TRUETAPE_AIRFLOW=False.")
 @click.option("--build-influx", is_flag=True, help="Build influxd if it is missing (8 to 10 min).")
-def up(parts: tuple[str, ...], build_influx: bool) -> None:
+def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
     """Start what does not run and wait until it answers; PARTS are all of them by default.
 
     Safe to repeat: running servers are adopted, crashed ones come back with their data. The first
-    start downloads the broker's jars (about 45 s), later ones take seconds. InfluxDB gets the
-    buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them.
+    start downloads the broker's jars (about 45 s), later ones take seconds, Airflow's a minute.
+    InfluxDB gets the buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them, Airflow
+    the DAGs of dags/, which run by their schedules from then on.
 
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
@@ -47,7 +50,11 @@ def up(parts: tuple[str, ...], build_influx: bool) -> None:
     from truetape.serving.store import open_store
 
     settings = Settings.from_env()
-    wanted = parts or local_stack.needed_parts(settings)
+    wanted = [
+        part
+        for part in parts or local_stack.needed_parts(settings)
+        if part != "airflow" or not no_airflow
+    ]
     with _progress("starting the local stack") as report:
         local_stack.up(settings, wanted, report, build_influx=build_influx)
         if "influx" in wanted:
@@ -75,8 +82,10 @@ def down() -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show each server's state, process, address, memory, data size and start time.
 
-    The servers are asked real questions: "running" means that Kafka answered with its metadata and
-    InfluxDB with the result of a query. Exit codes: 0 all parts are usable, 75 one is not.
+    The servers are asked real questions: "running" means that Kafka answered with its metadata,
+    InfluxDB with the result of a query, and Airflow that all of its parts are healthy.
+
+    Exit codes: 0 all parts are usable, 75 one is not.
     """
     from truetape.local import stack as local_stack
 
@@ -123,6 +132,8 @@ def _print_table(lines: "list[PartStatus]") -> None:
     for line in lines:
         if line.problem is not None:
             click.echo(f"{line.part}: {line.problem}")
+        elif line.state.is_usable and line.sign_in is not None:
+            click.echo(f"{line.part}: {line.sign_in}")
 
 
 def _size(count: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The demo: a simulated session through the real loop, in a home of its own that starts empty.
+"""The demo: a simulated session through the whole system, in a home of its own that starts empty.
 
 Shows nothing itself; `demo_commands` prints what the steps return.
 """
@@ -7,29 +7,45 @@ import dataclasses
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 
 from truetape import calendars
+from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import Producer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Trouble
-from truetape.local import influxd, stack
-from truetape.local.loop import SessionOutcome, settle
+from truetape.local import airflow_config, influxd, stack
+from truetape.local.airflow_api import AirflowApi, DagRun
+from truetape.local.airflow_server import AirflowServer
 from truetape.local.replay import READ_WITHIN_S
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
+from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, ServedBar, open_store
 from truetape.settings import Settings
 from truetape.venues import venues
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")
-KAFKA, INFLUX_PORT = "127.0.0.1:19192", 18186
+DAG = dag_names.batch_recompute(VENUE)
+KAFKA, INFLUX_PORT, AIRFLOW_PORT = "127.0.0.1:19192", 18186, 18180
+USER = "operator"
+_FINAL_WITHIN_S = 900.0
+_POLL_S = 0.5
 
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What Airflow's tasks said of the session that they made final."""
+
+    recomputed: Mapping[str, int]
+    published: Mapping[str, int]
+    compared: int
+    page: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,13 @@ def demo_settings(base: Settings) -> Settings:
         influx_external=False,
         influx_url=f"http://127.0.0.1:{INFLUX_PORT}",
         influx_token_file=home / "secrets" / "influx-token",
+        airflow=True,
+        airflow_port=AIRFLOW_PORT,
+        dags_paused=True,
+        venues=(VENUE,),
+        batch_delay_min=0,
+        # the simulated session may lie some days back, which is no reason for an alert
+        final_within_min=10_080,
         store="influx" if has_influxd else "embedded",
         bucket_set="history",
         profile="sip",
@@ -74,7 +97,7 @@ def start(settings: Settings, report: Report) -> BarStore:
 
 def simulated(seed: int, seconds: float, trades: int) -> tuple[Session, SimulatedSession]:
     """Make the last minutes of the newest session that is over, closing auction included."""
-    session = last_session(datetime.now(UTC).date())
+    session = last_session(time.time_ns())
     opens, closes = session.open_ns or session.start_ns, session.close_ns or session.end_ns
     length = (closes - opens) / SECOND_NS
     plan = Plan(
@@ -89,12 +112,13 @@ def simulated(seed: int, seconds: float, trades: int) -> tuple[Session, Simulate
     return session, simulate(plan)
 
 
-def last_session(today: date) -> Session:
-    """Return the newest regular session before today."""
-    days = calendars.sessions(
-        venues()[VENUE], today - timedelta(days=10), today - timedelta(days=1)
-    )
-    return [session for session in days if session.open_ns is not None][-1]
+def last_session(now_ns: int) -> Session:
+    """Return the newest session that is over, as Airflow's timetable counts."""
+    venue = venues()[VENUE]
+    found = calendars.last_regular(venue, now_ns - int(venue.after_hours.total_seconds() * 1e9))
+    if found is None:
+        raise ConfigError(f"{VENUE} has no session before today; is the clock of this machine set?")
+    return found
 
 
 def stream(
@@ -125,10 +149,38 @@ def snapshot(store: BarStore, session: Session, resolution: Resolution) -> dict[
     return {bar.key: bar for bar in rows}
 
 
-def finish(settings: Settings, session: Session, report: Report) -> SessionOutcome:
-    """Make the session final."""
-    _, outcomes = settle(settings, [session], "demo", report)
-    return outcomes[0]
+def airflow(settings: Settings) -> AirflowApi:
+    """Return the demo's Airflow, signed in to."""
+    address = AirflowServer(settings).address
+    return AirflowApi(address).signed_in(USER, airflow_config.passwords(settings)[USER])
+
+
+def finish(api: AirflowApi, report: Report) -> Final:
+    """Let Airflow's schedule find the session that is over, and wait until it is final.
+
+    Reports each change of a task's state. TransientError when a task fails or it takes too long.
+    """
+    api.unpause(DAG)
+    deadline = time.monotonic() + _FINAL_WITHIN_S
+    shown: dict[str, str] = {}
+    while time.monotonic() < deadline:
+        for run in api.runs(DAG)[:1]:
+            tasks = api.tasks(run)
+            for task in [task for task in tasks if tasks[task] != shown.get(task)]:
+                report(f"{DAG}.{task}: {tasks[task]}")
+            shown = tasks
+            if run.state == "failed":
+                raise TransientError(f"{DAG} failed; see {api.page_of(run)}")
+            if run.is_over:
+                return _final(api, run)
+        time.sleep(_POLL_S)
+    raise TransientError(f"{DAG} was not done in {_FINAL_WITHIN_S:.0f} s; see {api.url}")
+
+
+def leave_running(api: AirflowApi) -> None:
+    """Let the other DAGs run by their schedules too."""
+    for dag in (dag_names.ARCHIVE_TRADES, dag_names.MAINTENANCE):
+        api.unpause(dag)
 
 
 def changes(
@@ -154,6 +206,15 @@ def changes(
             and bar.start_ns <= trouble.event_ns < bar.start_ns + resolution.width_ns
         )
         yield Changed(resolution, old, new, inside)
+
+
+def _final(api: AirflowApi, run: DagRun) -> Final:
+    return Final(
+        recomputed=api.returned(run, "recompute"),
+        published=api.returned(run, "publish"),
+        compared=api.returned(run, "verify"),
+        page=api.page_of(run),
+    )
 
 
 def _values(bar: ServedBar) -> tuple[float, ...]:

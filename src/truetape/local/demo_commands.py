@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from truetape.feeds.simulator import SimulatedSession
-    from truetape.local.demo import Changed
-    from truetape.local.loop import SessionOutcome
+    from truetape.local.demo import Changed, Final
     from truetape.market.sessions import Session
     from truetape.serving.store import BarStore, ServedBar
+
+    Served = Mapping[Resolution, dict[object, ServedBar]]
 
 _SHOWN_CHANGES = 15
 
@@ -33,11 +34,12 @@ _SHOWN_CHANGES = 15
 def demo(  # noqa: PLR0917 - one parameter an option
     minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool
 ) -> None:
-    """Show the loop on the last minutes of a simulated session.
+    """Show the whole system on the last minutes of a simulated session.
 
-    Starts a real Kafka, InfluxDB and Spark in a home of its own, streams a session with late
-    trades, repeat deliveries, cancels, corrections and one bad clock, shows the provisional bars as
-    they appear, then makes the session final and prints what changed.
+    Starts a real Kafka, InfluxDB, Airflow and Spark in a home of its own, prints where Airflow is
+    and how to sign in, streams a session with late trades, repeat deliveries, cancels, corrections
+    and one bad clock, shows the provisional bars as they appear; then Airflow makes the session
+    final, and what changed is printed.
     """
     from rich.console import Console
 
@@ -61,6 +63,8 @@ def demo(  # noqa: PLR0917 - one parameter an option
         )
     store = steps.start(settings, report)
     try:
+        api = steps.airflow(settings)
+        _print_sign_in(console, settings)
         session, made = steps.simulated(seed, minutes * 60, trades)
         console.rule(f"2 of 4: {session.date} streams in, provisional bars appear")
         console.print(
@@ -68,32 +72,59 @@ def demo(  # noqa: PLR0917 - one parameter an option
             f"{speed:g} times as fast as real time. {minutes * 60 / speed:.0f} s:"
         )
         _stream(settings, made, speed, store, session)
-        before = {
-            resolution: steps.snapshot(store, session, resolution)
-            for resolution in (Resolution.SECOND, Resolution.MINUTE)
-        }
-        console.rule("3 of 4: the session is over: archive, recompute, publish, verify")
-        outcome = steps.finish(settings, session, report)
+        before = _served(store, session)
+        console.rule("3 of 4: the session is over, Airflow makes it final")
+        outcome = steps.finish(api, report)
         console.rule("4 of 4: what changed, and why")
-        found = [
-            change
-            for resolution, rows in before.items()
-            for change in steps.changes(
-                rows, steps.snapshot(store, session, resolution), resolution, made
-            )
-        ]
-        _print_outcome(console, found, outcome, before)
+        _print_outcome(console, _changes(before, _served(store, session), made), outcome, before)
+        if keep:
+            steps.leave_running(api)
+            _print_how_to_go_on(console, settings)
     finally:
         if not keep:
             stack.down(settings, report)
-    if keep:
-        home = settings.home
-        console.print(
-            f"\nThe servers keep running. Look at a symbol, and stop them when you are done:\n"
-            f"  TRUETAPE_HOME={home} TRUETAPE_KAFKA={settings.kafka} "
-            f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
-            f"TRUETAPE_BUCKET_SET=history truetape show IBM --last 10\n  truetape demo --down"
-        )
+
+
+def _served(store: "BarStore", session: "Session") -> "Served":
+    from truetape.local import demo as steps
+
+    shown = (Resolution.SECOND, Resolution.MINUTE)
+    return {resolution: steps.snapshot(store, session, resolution) for resolution in shown}
+
+
+def _changes(before: "Served", after: "Served", made: "SimulatedSession") -> "list[Changed]":
+    from truetape.local import demo as steps
+
+    return [
+        change
+        for resolution, rows in before.items()
+        for change in steps.changes(rows, after[resolution], resolution, made)
+    ]
+
+
+def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
+    from truetape.local import demo as steps
+
+    console.print(
+        f"\nThe servers keep running, and so do the DAGs. Look at a symbol, and stop them when you "
+        f"are done:\n  TRUETAPE_HOME={settings.home} TRUETAPE_KAFKA={settings.kafka} "
+        f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
+        f"TRUETAPE_BUCKET_SET=history truetape show IBM --last 10\n  truetape demo --down"
+    )
+
+
+def _print_sign_in(console: "Console", settings: Settings) -> None:
+    from truetape.local import airflow_config
+    from truetape.local import demo as steps
+    from truetape.local.airflow_server import AirflowServer
+
+    password = airflow_config.passwords(settings)[steps.USER]
+    console.print(
+        f"\nAirflow: {AirflowServer(settings).address}   sign in as {steps.USER}, "
+        f"password {password.reveal()}\n",
+        style="bold",
+        highlight=False,
+    )
 
 
 def _stream(
@@ -141,8 +172,8 @@ def _table(rows: "list[ServedBar]") -> "Table":
 def _print_outcome(
     console: "Console",
     found: "list[Changed]",
-    outcome: "SessionOutcome",
-    before: "Mapping[Resolution, Mapping[object, ServedBar]]",
+    outcome: "Final",
+    before: "Served",
 ) -> None:
     from rich.table import Table
 
@@ -176,10 +207,10 @@ def _print_outcome(
     console.print(table)
     published, recomputed = outcome.published, outcome.recomputed
     console.print(
-        f"Final: rev {published.rev}, {published.bars:,} bars in five resolutions from "
-        f"{recomputed.trades:,} trades ({recomputed.duplicates} repeat deliveries, "
-        f"{recomputed.cancelled} cancelled, {recomputed.corrected} corrected). Read back: "
-        f"{outcome.compared:,} compared, {len(outcome.mismatches)} differ."
+        f"Final: rev {published['rev']}, {published['bars']:,} bars in five resolutions from "
+        f"{recomputed['trades']:,} trades ({recomputed['duplicates']} repeat deliveries, "
+        f"{recomputed['cancelled']} cancelled, {recomputed['corrected']} corrected). Read back: "
+        f"{outcome.compared:,} compared, none differs. The run: {outcome.page}"
     )
 
 

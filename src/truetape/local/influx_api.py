@@ -5,28 +5,14 @@ Tokens travel in the header only. Bars are written and read by `truetape.serving
 
 import json
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import quote, urlsplit
 
 from truetape.errors import ConfigError, TransientError
+from truetape.local.http_call import Answer, call
 from truetape.settings import Secret
 
-_TIMEOUT_S = 10.0
 _SETUP_BUCKET = "setup"
 """`/api/v2/setup` insists on making a bucket; ours are declared elsewhere, so it is deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status and body of one call."""
-
-    status: int
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The first part of the body, for an error message."""
-        return self.body[:300].decode(errors="replace").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +78,13 @@ class InfluxApi:
         headers = {"Content-Type": f"application/{kind}"}
         if token is not None:
             headers["Authorization"] = f"Token {token.reveal()}"
-        connection = self._connection()
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            return Answer(response.status, response.read())
-        except (OSError, HTTPException) as error:
-            raise TransientError(f"InfluxDB at {self.url} did not answer: {error!r}") from None
-        finally:
-            connection.close()
+        self._check_url()
+        return call(self.url, method, path, body, headers)
 
-    def _connection(self) -> HTTPConnection:
+    def _check_url(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise ConfigError(
                 "TRUETAPE_INFLUX_URL is not a plain http(s) address without user and password; "
                 "set it to one such as http://127.0.0.1:8086"
             )
-        make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        return make(parts.hostname, parts.port, timeout=_TIMEOUT_S)

@@ -53,6 +53,13 @@ class InfluxServer:
         return self.settings.home / "influx"
 
     @property
+    def sign_in(self) -> str | None:
+        """The user of its pages, None on a server that somebody else runs."""
+        if self.settings.influx_external:
+            return None
+        return f"sign in as {_USER}; password in {self._password}"
+
+    @property
     def ready_within_s(self) -> float:
         """It needs half a second; one that replays a large log after a crash needs longer."""
         return 60.0
@@ -101,7 +108,7 @@ class InfluxServer:
             return
         if self._is_new():
             # both are on disk before the server knows them: a kill in between loses nothing
-            password = secret_files.ensure(self._secrets / "influx-password")
+            password = secret_files.ensure(self._password)
             token = secret_files.ensure(self.settings.influx_token_file)
             self._api.set_up(_USER, password, token)
             report(f"set InfluxDB up for organisation {self.settings.influx_org}")
@@ -124,6 +131,10 @@ class InfluxServer:
     @property
     def _secrets(self) -> Path:
         return self.settings.home / "secrets"
+
+    @property
+    def _password(self) -> Path:
+        return self._secrets / "influx-password"
 
     @property
     def _read_token(self) -> Path:

@@ -62,6 +62,11 @@ class KafkaServer:
         return self.settings.home / "kafka"
 
     @property
+    def sign_in(self) -> str | None:
+        """Nobody signs in."""
+        return None
+
+    @property
     def ready_within_s(self) -> float:
         """A broker needs 3 s here; one that recovers large logs after a crash needs far longer."""
         return 120.0

@@ -1,7 +1,8 @@
-"""Server processes: start one in a session of its own, find it again later, stop it.
+"""Server processes: start one in a session of its own, find it again later, stop the session.
 
 Knows nothing of Kafka or InfluxDB. A process is named by its pid and its start time together, so a
 pid that the kernel has given to another program is never taken for ours. Linux only (/proc, pidfd).
+A server may have processes below it (Airflow has a dozen): whatever is in its session ends with it.
 """
 
 import json
@@ -11,16 +12,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from truetape.errors import ConfigError, TransientError
 
 _PROC = Path("/proc")
 _KILLED_WITHIN_S = 10.0
+_POLL_S = 0.02
 _LOG_BYTES_KEPT = 10_000_000
 
 
@@ -58,10 +61,9 @@ def start(program: Program) -> Running:
 
     Output goes to its log, files it makes are for this user only. It outlives this process.
     """
-    for folder in (program.cwd, program.log.parent, program.pid_file.parent):
+    for folder in (program.cwd, program.pid_file.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    _rotate(program.log)
-    with program.log.open("ab") as log:
+    with open_log(program.log) as log:
         child = subprocess.Popen(  # noqa: S603 - argument list built here, no shell
             program.command,
             stdin=subprocess.DEVNULL,
@@ -87,22 +89,12 @@ def find(pid_file: Path) -> Running | None:
 
     Waits for a killed one to be gone for good: it holds its port until its last thread has ended.
     """
-    try:
-        running = Running(**json.loads(pid_file.read_text()))
-    except FileNotFoundError:
+    running = last(pid_file)
+    if running is None:
         return None
-    except (ValueError, TypeError):
-        raise ConfigError(
-            f"{pid_file} is not a pid file of truetape; remove it once no server of that home runs"
-        ) from None
     if is_alive(running):
         return running
-    state, born = _state(running.pid, _PROC) or ("", "")
-    if born == running.born and state == "Z":
-        with suppress(ProcessLookupError):
-            handle = os.pidfd_open(running.pid)
-            select.select([handle], [], [], _KILLED_WITHIN_S)
-            os.close(handle)
+    _wait_for_threads(running)
     return None
 
 
@@ -112,26 +104,53 @@ def is_alive(running: Running) -> bool:
 
 
 def stop(running: Running, *, within_s: float) -> bool:
-    """Ask the process to end, kill it after `within_s`; True when it ended by itself.
+    """Ask the process to end, then what is left of its session; True when nothing was killed.
 
-    Safe to repeat. TransientError when even a kill has no effect.
+    The first has `within_s` to end those below it in good order, the rest as long again. Safe to
+    repeat, also when only processes below it are left. TransientError when even a kill has no
+    effect.
     """
-    try:
-        handle = os.pidfd_open(running.pid)
-    except ProcessLookupError:
-        return True
-    try:
-        # the handle is taken before the check: from here on the pid cannot become another program
-        if not is_alive(running):
-            return True
-        for sent, wait_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, _KILLED_WITHIN_S)):
-            with suppress(ProcessLookupError):  # it ended between the check and the signal
-                signal.pidfd_send_signal(handle, sent)
-            if select.select([handle], [], [], wait_s)[0]:
-                return sent is signal.SIGTERM
-    finally:
-        os.close(handle)
+    for sent, whom, wait_s in (
+        (signal.SIGTERM, _leader, within_s),
+        (signal.SIGTERM, session, within_s),
+        (signal.SIGKILL, session, _KILLED_WITHIN_S),
+    ):
+        _signal(running, whom(running), sent)
+        if _are_gone(running, whom, wait_s) and not session(running):
+            _wait_for_threads(running)
+            return sent is signal.SIGTERM
     raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
+
+
+def session(running: Running, proc: Path = _PROC) -> list[int]:
+    """Return the live processes of its session: itself, and what it and they have started.
+
+    The kernel gives no pid away that names a session, so they are still ours when the first
+    process of the session is gone.
+    """
+    leader = _stat(running.pid, proc)
+    if leader is not None and leader.born != running.born:
+        return []  # another program has the pid
+    boot, _, tick = running.born.partition("/")
+    found = {pid: _stat(pid, proc) for pid in _pids(proc)}
+    return [
+        pid
+        for pid, stat in found.items()
+        if stat is not None and stat.session == running.pid and stat.is_alive
+        if stat.born.startswith(f"{boot}/") and int(stat.born.partition("/")[2]) >= int(tick)
+    ]
+
+
+def last(pid_file: Path) -> Running | None:
+    """Return the process that a pid file names, alive or not; None without such a file."""
+    try:
+        return Running(**json.loads(pid_file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{pid_file} is not a pid file of truetape; remove it once no server of that home runs"
+        ) from None
 
 
 def birth(pid: int, proc: Path = _PROC) -> str | None:
@@ -139,17 +158,21 @@ def birth(pid: int, proc: Path = _PROC) -> str | None:
 
     Boot id and start time in clock ticks since that boot, proc_pid_stat(5) field 22.
     """
-    found = _state(pid, proc)
-    return None if found is None or found[0] in "ZX" else found[1]
+    found = _stat(pid, proc)
+    return found.born if found is not None and found.is_alive else None
 
 
-def memory_bytes(pid: int, proc: Path = _PROC) -> int | None:
-    """Return the resident memory of a process, None when it is gone."""
-    try:
-        pages = int((proc / str(pid) / "statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def memory_bytes(running: Running, proc: Path = _PROC) -> int:
+    """Return the memory of a server's processes, pages they share counted once (PSS)."""
+    return 1024 * sum(_pss_kb(proc / str(pid) / "smaps_rollup") for pid in session(running, proc))
+
+
+def open_log(log: Path) -> BinaryIO:
+    """Open a log to append to; one that has grown large is set aside first."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
 
 
 def log_tail(log: Path, lines: int = 12) -> str:
@@ -172,19 +195,75 @@ def needs_linux() -> None:
         )
 
 
-def _state(pid: int, proc: Path) -> tuple[str, str] | None:
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    """The fields of proc_pid_stat(5) that matter here."""
+
+    state: str
+    session: int
+    born: str
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state not in "ZX"
+
+
+def _stat(pid: int, proc: Path) -> _Stat | None:
     try:
         stat = (proc / str(pid) / "stat").read_text()
         boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything
-    return fields[0], f"{boot}/{fields[19]}"
+    return _Stat(fields[0], int(fields[3]), f"{boot}/{fields[19]}")
 
 
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
-        log.replace(log.with_suffix(".log.1"))
+def _wait_for_threads(running: Running) -> None:
+    """Wait until the last thread of a dead process has ended, so that its port is free."""
+    found = _stat(running.pid, _PROC)
+    if found is None or found.born != running.born:
+        return
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(running.pid)
+        select.select([handle], [], [], _KILLED_WITHIN_S)
+        os.close(handle)
+
+
+def _pids(proc: Path) -> list[int]:
+    return [int(path.name) for path in proc.iterdir() if path.name.isdecimal()]
+
+
+def _pss_kb(rollup: Path) -> int:
+    try:
+        lines = rollup.read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _leader(running: Running) -> list[int]:
+    return [running.pid] if is_alive(running) else []
+
+
+def _are_gone(running: Running, whom: Callable[[Running], list[int]], wait_s: float) -> bool:
+    give_up = time.monotonic() + wait_s
+    while whom(running):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _signal(running: Running, pids: list[int], sent: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it ended between the check and the signal
+            handle = os.pidfd_open(pid)
+            try:
+                # asked again with the handle taken: from here on the pid cannot become another's
+                if os.getsid(pid) == running.pid:
+                    signal.pidfd_send_signal(handle, sent)
+            finally:
+                os.close(handle)
 
 
 def _write_pid_file(path: Path, running: Running) -> None:

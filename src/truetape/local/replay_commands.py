@@ -47,7 +47,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
 
     pace = _speed(speed)
     settings = dataclasses.replace(
-        Settings.from_env(), bucket_set="history", profile=profile, feeds=(feed,)
+        Settings.from_env(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
     )
     console = Console(stderr=True, soft_wrap=True)
     with console.status("starting the local stack") as status:

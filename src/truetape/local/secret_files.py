@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from truetape.errors import ConfigError
@@ -38,10 +39,15 @@ def write(path: Path, value: Secret) -> None:
     unfinished.replace(path)
 
 
-def ensure(path: Path) -> Secret:
-    """Return the secret in `path`; generates a new one when there is none."""
+def generate() -> Secret:
+    """Return a new random secret of 64 characters."""
+    return Secret(secrets.token_urlsafe(48))
+
+
+def ensure(path: Path, make: Callable[[], Secret] = generate) -> Secret:
+    """Return the secret in `path`; makes a new one when there is none."""
     found = read(path)
     if found is None:
-        found = Secret(secrets.token_urlsafe(48))
+        found = make()
         write(path, found)
     return found

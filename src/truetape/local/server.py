@@ -60,6 +60,10 @@ class Server(Protocol):
         """The folder that holds its data."""
 
     @property
+    def sign_in(self) -> str | None:
+        """How a person signs in, None where nobody can. Names files, never what is in them."""
+
+    @property
     def ready_within_s(self) -> float:
         """How long it may take from its start until it answers."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from truetape.errors import ConfigError, TransientError
 from truetape.local import process
+from truetape.local.airflow_server import AirflowServer
 from truetape.local.influx_server import InfluxServer
 from truetape.local.kafka_server import KafkaServer
 from truetape.local.locks import Report, exclusive
@@ -21,7 +22,7 @@ from truetape.local.process import Running
 from truetape.local.server import Server, is_listening, log_file, pid_file
 from truetape.settings import Settings
 
-PARTS = ("kafka", "influx")
+PARTS = ("kafka", "influx", "airflow")
 _POLL_S = 0.1
 _OTHER_CALL_WITHIN_S = 1_800.0
 _TERM_WITHIN_S = 30.0
@@ -54,11 +55,15 @@ class PartStatus:
     data_bytes: int | None
     since: datetime | None
     problem: str | None
+    sign_in: str | None
 
 
 def needed_parts(settings: Settings) -> tuple[str, ...]:
-    """Return the parts that the pipeline works with: no InfluxDB with the embedded store."""
-    return ("kafka",) if settings.store == "embedded" else PARTS
+    """Return the parts that these settings want: no InfluxDB with the embedded store."""
+    unwanted = {"influx"} if settings.store == "embedded" else set()
+    if not settings.airflow:
+        unwanted.add("airflow")
+    return tuple(part for part in PARTS if part not in unwanted)
 
 
 def up(
@@ -90,8 +95,8 @@ def up(
 def down(settings: Settings, report: Report = print) -> None:
     """Stop every server of this home: asked to end, then killed after a bounded wait.
 
-    InfluxDB first, then Kafka, which still holds what was not written. Servers that somebody else
-    runs are not touched.
+    Airflow first, so that no task starts while its servers go, and Kafka last, which still holds
+    what was not written. Servers that somebody else runs are not touched.
     """
     with _alone(settings, report):
         for server in reversed(_servers(settings, PARTS)):
@@ -109,6 +114,7 @@ def _servers(
     known: dict[str, Server] = {
         "kafka": KafkaServer(settings),
         "influx": InfluxServer(settings, may_build=build_influx),
+        "airflow": AirflowServer(settings),
     }
     unknown = [part for part in parts if part not in known]
     if unknown:
@@ -135,6 +141,7 @@ def _start(server: Server, settings: Settings, report: Report) -> bool:
             )
         report(f"{server.name}: runs already at {server.address} (pid {running.pid})")
         return False
+    _clear_up(server, settings, report)
     if is_listening(server.port):
         raise ConfigError(
             f"port {server.port} is taken by a program that is not this stack's {server.name}; "
@@ -153,6 +160,8 @@ def _make_ready(server: Server, settings: Settings, report: Report) -> None:
     if problem is not None:
         raise TransientError(f"{server.name} is up, but {problem}")
     report(f"{server.name}: ready")
+    if server.sign_in is not None:
+        report(f"{server.name}: {server.sign_in}")
 
 
 def _wait_until_ready(server: Server, settings: Settings) -> None:
@@ -181,12 +190,22 @@ def _wait_until_ready(server: Server, settings: Settings) -> None:
 def _stop(server: Server, settings: Settings, report: Report) -> None:
     path = pid_file(settings, server.name)
     running = process.find(path)
-    if running is not None:
-        if process.stop(running, within_s=_TERM_WITHIN_S):
-            report(f"{server.name}: stopped (pid {running.pid})")
-        else:
-            report(f"{server.name}: killed, it had not ended in {_TERM_WITHIN_S:.0f} s")
+    if running is None:
+        _clear_up(server, settings, report)
+    elif process.stop(running, within_s=_TERM_WITHIN_S):
+        report(f"{server.name}: stopped (pid {running.pid})")
+    else:
+        report(f"{server.name}: killed, it had not ended in {_TERM_WITHIN_S:.0f} s")
     path.unlink(missing_ok=True)
+
+
+def _clear_up(server: Server, settings: Settings, report: Report) -> None:
+    """Stop what a killed server has left behind: it may still hold its port or its data."""
+    left = process.last(pid_file(settings, server.name))
+    if left is None or not process.session(left):
+        return
+    report(f"{server.name}: stopping what an earlier one (pid {left.pid}) left behind")
+    process.stop(left, within_s=_TERM_WITHIN_S)
 
 
 def _status(server: Server, settings: Settings) -> PartStatus:
@@ -208,10 +227,11 @@ def _line(server: Server, state: State, running: Running | None, problem: str | 
         state=state,
         address=server.address if running is None else running.address,
         pid=None if running is None else running.pid,
-        memory_bytes=None if running is None else process.memory_bytes(running.pid),
+        memory_bytes=None if running is None else process.memory_bytes(running),
         data_bytes=disk_bytes(server.data),
         since=None if running is None else running.since,
         problem=problem,
+        sign_in=server.sign_in,
     )
 
 

@@ -13,12 +13,16 @@ from truetape.market.resolution import SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A market that bars belong to; `calendar` is None where trading never stops."""
+    """A market that bars belong to; `calendar` is None where trading never stops.
+
+    `after_hours` is how long trades go on after the regular close, on half days too.
+    """
 
     code: str
     name: str
     zone: str
     calendar: str | None
+    after_hours: timedelta = timedelta(0)
 
     def date_of(self, event_ns: int) -> date:
         """Return the session date of an instant: the date on the venue's own wall clock."""

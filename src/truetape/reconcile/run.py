@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-from truetape.errors import TransientError
+from truetape.errors import TransientError, VerificationError
 from truetape.market.sessions import Session
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.indicators import publish_indicators
-from truetape.reconcile.publication import Published, Request, publish
+from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed.heartbeat import newest
@@ -48,6 +48,22 @@ def publish_once(
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
     return replace(outcome, indicators=rows)
+
+
+def verify_once(settings: Settings, session: Session) -> int:
+    """Compare what is served of one session with the lake; return how many bars were compared.
+
+    VerificationError when they differ, with the first one that does.
+    """
+    with closing(open_store(settings)) as store:
+        compared, wrong = verify(settings.lake, store, session)
+    if wrong:
+        raise VerificationError(
+            f"{session.venue} {session.date}: {len(wrong):,} of {compared:,} served bars differ, "
+            f"first served {wrong[0].served}, recomputed {wrong[0].recomputed}; "
+            "publish the session again"
+        )
+    return compared
 
 
 def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:

@@ -1,0 +1,56 @@
+"""
+### What it does
+Every five minutes, brings each Kafka record that the lake lacks into its table `raw`, once; sends
+each rejected record to `trades.rejected`, once; counts the offsets of each partition and names
+holes. New records are announced as the asset `raw`.
+
+### What a failure means
+`archive` red: Kafka is away, or it has dropped records that were never archived (the message says
+so: a loss that somebody must look at). `completeness` red: the lake lacks the offsets in the
+message. Bars that are being served do not change either way.
+
+### Is a re-run safe?
+Yes, at any time and as often as you like: what is archived is not archived again.
+
+### Runbook
+`docs/RUNBOOK.md#holes`, `docs/RUNBOOK.md#dead-letters`.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from truetape.schedule import dag_names
+from truetape.schedule.assets import RAW
+from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.spark_job import SparkJob
+
+with DAG(
+    dag_names.ARCHIVE_TRADES,
+    schedule="*/5 * * * *",
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=30),
+    default_args=default_args(),
+    tags=[Tag.BATCH],
+    doc_md=__doc__,
+):
+    archive = SparkJob(task_id="archive", job="archive")
+
+    @task(outlets=[RAW])
+    def announce(counts: dict[str, Any], *, outlet_events: Any = None) -> None:
+        """Tell other DAGs of new records; nothing new is no event."""
+        if not counts["records"]:
+            raise AirflowSkipException("Kafka had nothing new")
+        outlet_events[RAW].extra = {name: counts[name] for name in ("records", "rejected")}
+
+    @task
+    def completeness(counts: dict[str, Any]) -> None:
+        """Fail when the lake lacks offsets."""
+        if counts["holes"]:
+            raise AirflowFailException(f"the lake lacks {'; '.join(counts['holes'])}")
+
+    announce(archive.output)
+    completeness(archive.output)

@@ -1,0 +1,118 @@
+r"""
+### What it does
+Makes a venue's session final: archives what Kafka still holds, recomputes the session's trades
+and bars exactly from the lake, publishes what differs from what is served, and reads it back. One
+DAG a venue of `TRUETAPE_VENUES`; one run a session, by the exchange's calendar, when its trading,
+after hours included, is over. The session of a run is its data interval; a run by hand takes the
+date of its form, else the last session that closed.
+
+Past sessions are Airflow's own backfill, in any order, two at a time if you like:
+```
+airflow backfill create --dag-id batch_recompute_xnys --from-date 2026-11-23 --to-date 2026-12-01 \
+  --run-backwards --max-active-runs 2 --reprocess-behavior completed
+```
+Both dates are instants: a session belongs to it when its open lies between them.
+
+### What a failure means
+The session stays as it was served: provisional, or final by an earlier revision. `recompute` red
+changes nothing that is served. `publish` red may leave rows unsealed (`final=false`), never
+half-final ones. `verify` red: served and recomputed differ after all, somebody else writes.
+
+### Is a re-run safe?
+Yes. Every step replaces its result whole; a second publication makes zero edits. Clear the failed
+task.
+
+### Runbook
+`docs/RUNBOOK.md#a-session-is-not-final-in-time`
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from truetape.schedule import dag_names, session_tasks
+from truetape.schedule.assets import BARS
+from truetape.schedule.deadline import final_by
+from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.spark_job import SparkJob
+from truetape.schedule.timetable import ExchangeSessionTimetable
+from truetape.settings import Settings
+from truetape.venues import venues
+
+
+def batch_recompute(venue: str, settings: Settings) -> DAG:
+    """Return the DAG of one venue."""
+    known = venues()[venue]
+    delay = known.after_hours + timedelta(minutes=settings.batch_delay_min)
+    with DAG(
+        dag_names.batch_recompute(venue),
+        dag_display_name=f"batch_recompute {venue}",
+        schedule=ExchangeSessionTimetable(known, delay),
+        deadline=final_by(venue, delay + timedelta(minutes=settings.final_within_min)),
+        catchup=False,
+        max_active_runs=2,
+        dagrun_timeout=timedelta(hours=4),
+        default_args=default_args(),
+        tags=[Tag.BATCH, Tag.PER_SESSION],
+        doc_md=__doc__,
+        params={
+            "session": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                title="Session",
+                description="Its date. Empty: the session of the run, else the last that closed.",
+            ),
+            "reason": Param(
+                "",
+                type="string",
+                maxLength=200,
+                title="Reason",
+                description="Kept with the publication.",
+            ),
+        },
+    ) as dag:
+
+        @task
+        def session(*, params: Any = None, dag_run: Any = None) -> str:
+            """Find out which session this run is for."""
+            start = dag_run.data_interval_start
+            return session_tasks.session_date(venue, params["session"], start, dag_run.run_after)
+
+        @task(outlets=[BARS], max_active_tis_per_dag=1)
+        def publish(
+            day: str,
+            counts: dict[str, Any],
+            *,
+            params: Any = None,
+            dag_run: Any = None,
+            outlet_events: Any = None,
+        ) -> dict[str, Any]:
+            """Make the session final; a session without trades has nothing to publish."""
+            if not counts["trades"]:
+                raise AirflowSkipException(f"{venue} {day} has no trades in the lake")
+            who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+            reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
+            done = session_tasks.publish(venue, day, who, reason)
+            outlet_events[BARS].extra = done
+            return done
+
+        @task
+        def verify(published: dict[str, Any]) -> int:
+            """Compare what is served now with the lake."""
+            return session_tasks.verify(venue, published["session"])
+
+        day = session()
+        archive = SparkJob(task_id="archive", job="archive")
+        recompute = SparkJob(
+            task_id="recompute", job="recompute", arguments=["--venue", venue, "--session", day]
+        )
+        day >> archive >> recompute
+        verify(publish(day, recompute.output))
+    return dag
+
+
+for code in Settings.from_env().venues:
+    batch_recompute(code, Settings.from_env())

@@ -1,0 +1,36 @@
+"""Entry point of the recompute: one session's trades and bars from the lake, exactly."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from truetape.batch.commands import session_named
+from truetape.batch.run import recompute_once
+from truetape.entry import run_job
+from truetape.settings import Settings
+
+
+def recompute(venue: str, day: str) -> dict[str, object]:
+    """Recompute, and return the counts."""
+    found = recompute_once(Settings.from_env(), session_named(venue, day))
+    return {
+        "trades": found.trades,
+        "duplicates": found.duplicates,
+        "cancelled": found.cancelled,
+        "corrected": found.corrected,
+        "unknown_conditions": found.unknown_conditions,
+        "bars": dict(found.bars),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venue", required=True)
+    parser.add_argument("--session", required=True, help="its date, like 2026-11-20")
+    parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
+    chosen = parser.parse_args()
+    return run_job("recompute", lambda: recompute(chosen.venue, chosen.session), chosen.outcome)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""The entry points of Spark jobs: expected errors become one line and an exit code."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from truetape import log
+from truetape.errors import TruetapeError
+
+
+def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -> int:
+    """Run a job, write what it returns to `outcome` as JSON, and return the exit code."""
+    log.configure(verbose=True)
+    try:
+        counted = job()
+    except TruetapeError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    if outcome is not None:
+        outcome.write_text(json.dumps(counted))
+    return 0

@@ -1,0 +1,108 @@
+"""The few calls of Airflow's REST API that the stack and the demo need. Decides nothing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from urllib.parse import quote
+
+from truetape.errors import ConfigError, TransientError
+from truetape.local.http_call import Answer, call
+from truetape.settings import Secret
+
+_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DagRun:
+    """A run as Airflow tells it; `state` is "queued", "running", "success" or "failed"."""
+
+    dag: str
+    run: str
+    state: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self.state in ("success", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowApi:
+    """One Airflow; all but `ill_components` wants a `token`, from `signed_in`."""
+
+    url: str
+    token: Secret | None = None
+
+    def ill_components(self) -> list[str]:
+        """Return the parts that do not say that they are healthy."""
+        answer = self._call("GET", "/api/v2/monitor/health")
+        if answer.status != 200:
+            return [f"the API answered {answer.status} {answer.text}"]
+        told: dict[str, dict[str, str]] = json.loads(answer.body)
+        return [part for part in _PARTS if (told.get(part) or {}).get("status") != "healthy"]
+
+    def signed_in(self, user: str, password: Secret) -> Self:
+        """Return the same Airflow with a token for `user`."""
+        body = {"username": user, "password": password.reveal()}
+        told = self.request("POST", "/auth/token", body)
+        return replace(self, token=Secret(told["access_token"]))
+
+    def runs(self, dag: str) -> list[DagRun]:
+        """Return the newest runs of a DAG, newest first."""
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns?limit={_PAGE}&order_by=-id"
+        return [_run(one) for one in self.request("GET", path)["dag_runs"]]
+
+    def tasks(self, run: DagRun) -> dict[str, str]:
+        """Return the state of each task of a run, "waiting" before Airflow has looked at it."""
+        found = self.request("GET", f"{_path(run)}/taskInstances?limit={_PAGE}")["task_instances"]
+        return {one["task_id"]: one["state"] or "waiting" for one in found}
+
+    def returned(self, run: DagRun, task: str) -> Any:
+        """Return what a task of a run returned."""
+        path = f"{_path(run)}/taskInstances/{quote(task)}/xcomEntries/return_value"
+        return self.request("GET", path)["value"]
+
+    def unpause(self, dag: str) -> None:
+        """Let Airflow run a DAG by its schedule."""
+        self.request("PATCH", f"/api/v2/dags/{quote(dag)}", {"is_paused": False})
+
+    def page_of(self, run: DagRun) -> str:
+        """Return the address of a run's page."""
+        return f"{self.url}/dags/{quote(run.dag)}/runs/{quote(run.run, safe='')}"
+
+    def has_dag(self, dag: str) -> bool:
+        """Say whether Airflow has read this DAG yet."""
+        return self._call("GET", f"/api/v2/dags/{quote(dag)}").status == 200
+
+    def import_errors(self) -> list[str]:
+        """Return the last line of what is wrong with each DAG file that cannot be read."""
+        found = self.request("GET", "/api/v2/importErrors")["import_errors"]
+        return [
+            f"{one['filename']}: {one['stack_trace'].strip().splitlines()[-1]}" for one in found
+        ]
+
+    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call the API; ConfigError when it refuses, TransientError when it is in no state to."""
+        answer = self._call(method, path, body)
+        if answer.status >= 300:
+            kind = TransientError if answer.status >= 500 else ConfigError
+            where = path.partition("?")[0]
+            raise kind(f"Airflow refused {method} {where}: {answer.status} {answer.text}")
+        return dict(json.loads(answer.body)) if answer.body else {}
+
+    def _call(self, method: str, path: str, body: object = None) -> Answer:
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token.reveal()}"
+        encoded = None if body is None else json.dumps(body).encode()
+        return call(self.url, method, path, encoded, headers)
+
+
+def _run(told: Mapping[str, Any]) -> DagRun:
+    return DagRun(told["dag_id"], told["dag_run_id"], told["state"])
+
+
+def _path(run: DagRun) -> str:
+    return f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}"

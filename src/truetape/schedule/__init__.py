@@ -1,0 +1,1 @@
+"""What Airflow runs, and when: the timetable, and what the DAG files share. No pipeline logic."""

@@ -1,0 +1,16 @@
+"""The names of the DAGs, for those who ask Airflow about them. Imports nothing of Airflow."""
+
+from collections.abc import Iterable
+
+ARCHIVE_TRADES = "archive_trades"
+MAINTENANCE = "maintenance"
+
+
+def batch_recompute(venue: str) -> str:
+    """Return the DAG that makes a venue's sessions final."""
+    return f"batch_recompute_{venue.lower()}"
+
+
+def all_dags(venues: Iterable[str]) -> list[str]:
+    """Return every DAG that an Airflow with these venues has."""
+    return [ARCHIVE_TRADES, MAINTENANCE, *(batch_recompute(venue) for venue in venues)]

@@ -1,0 +1,45 @@
+"""What all DAGs share: owner, tags, retries. A DAG file says what differs."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from truetape.errors import ConfigError, TransientError
+
+RUNBOOK = "docs/RUNBOOK.md"
+
+
+class Tag(StrEnum):
+    """The tags of the DAGs: which part of the pipeline, and how often."""
+
+    BATCH = "batch layer"
+    SPEED = "speed layer"
+    UPKEEP = "upkeep"
+    PER_SESSION = "per session"
+
+
+RETRY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(ConfigError, RetryAction.FAIL, reason="somebody must change something first"),
+        RetryRule(
+            TransientError,
+            RetryAction.RETRY,
+            retry_delay=timedelta(seconds=60),
+            reason="a server was away; every step is safe to repeat",
+        ),
+    ]
+)
+"""Whether a failed task is tried again, by what it raised; all other errors take `retry_delay`."""
+
+
+def default_args() -> dict[str, Any]:
+    """Return what each task has unless it says otherwise."""
+    return {
+        "owner": "truetape",
+        "retries": 3,
+        "retry_delay": timedelta(minutes=2),
+        "retry_policy": RETRY,
+        "execution_timeout": timedelta(hours=1),
+    }

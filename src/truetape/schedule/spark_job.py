@@ -1,0 +1,70 @@
+"""A Spark job that ends, as an Airflow task: submitted to the connection `spark_default`.
+
+The cluster is the connection, not code. The job is one of `spark/*.py`; what it counts comes back
+as a small JSON file, so its driver runs on this machine (deploy mode "client").
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
+
+from truetape.errors import TruetapeError, of_exit_code
+from truetape.resources import folder
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_CODE = re.compile(r"Error code is: (\d+)")
+
+
+class SparkJob(SparkSubmitOperator):
+    """Run `spark/<job>.py` and return what it counted.
+
+    A job that ends with one of truetape's exit codes raises the error of that code, so that a
+    setting to be changed is not tried again and a server that was away is.
+    """
+
+    template_fields = (*SparkSubmitOperator.template_fields, "arguments")
+
+    def __init__(self, *, job: str, arguments: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(
+            application=str(folder("spark") / f"{job}.py"), name=f"truetape {job}", **kwargs
+        )
+        self.arguments = arguments
+
+    def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
+        """Submit the job, wait for its end, and read what it counted."""
+        self.conf = self._configuration()
+        with TemporaryDirectory(prefix="truetape-job-") as folder_of_outcome:
+            outcome = Path(folder_of_outcome) / "outcome.json"
+            self.application_args = [*self.arguments, "--outcome", str(outcome)]
+            try:
+                super().execute(context)
+            except AirflowException as error:
+                raise named(error) from error
+            counted: dict[str, Any] = json.loads(outcome.read_text())
+        return counted
+
+    def _configuration(self) -> dict[str, str]:
+        from truetape.batch.spark_conf import placement, semantics
+        from truetape.local.jars import spark_jars
+
+        settings = Settings.from_env()
+        master = BaseHook.get_connection(self._conn_id).host or ""
+        placed = placement(settings, spark_jars(settings.cache), master)
+        return {**placed, **semantics(), **(self.conf or {})}
+
+
+def named(error: AirflowException) -> AirflowException | TruetapeError:
+    """Return the error that a job's exit code stands for, the same one for any other code."""
+    found = _CODE.search(str(error))
+    kind = of_exit_code(int(found[1])) if found else None
+    return error if kind is None else kind(str(error))

@@ -1,0 +1,24 @@
+"""One migrated Airflow database for the run, and DAGs as Airflow reads them."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """An SQLite database in the Airflow home of this run."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture(scope="session")
+def bag(airflow_db: None) -> "DagBag":
+    """Every DAG of the dags folder, read in this process."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag()

@@ -1,0 +1,279 @@
+"""The stack's Airflow as its users meet it: over its REST API, with its own scheduler."""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.loop import send, served, truth_of
+from support.wait import until
+from truetape import calendars
+from truetape.errors import ConfigError, TransientError
+from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.local import airflow_config, process
+from truetape.local import stack as local_stack
+from truetape.local.airflow_api import AirflowApi
+from truetape.local.server import log_file, pid_file
+from truetape.local.stack import State
+from truetape.market.resolution import Resolution
+from truetape.reconcile.recomputed import publications
+from truetape.serving.store import open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+pytestmark = pytest.mark.real
+
+DAG = "batch_recompute_xnys"
+DAYS = [date(2025, 11, day) for day in (24, 25, 26, 28)] + [date(2025, 12, 1)]
+"""Five sessions around Thanksgiving, which was closed; the 28th was a half day."""
+SESSIONS = [calendars.session(venues()["XNYS"], day) for day in DAYS]
+TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01)
+LISTEN = "0A"
+
+
+def signed_in(settings: Settings, user: str) -> AirflowApi:
+    """The API as one of the stack's users."""
+    api = AirflowApi(f"http://127.0.0.1:{settings.airflow_port}")
+    return api.signed_in(user, airflow_config.passwords(settings)[user])
+
+
+@pytest.fixture
+def operator(airflow: Settings) -> AirflowApi:
+    """The API as the user who runs things."""
+    return signed_in(airflow, "operator")
+
+
+def unpaused(api: AirflowApi, dag: str, paused: bool = False) -> None:
+    """Let Airflow run a DAG, or no longer."""
+    api.request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses a process listens on, in the kernel's hex (proc_net(5))."""
+    links = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(str(file.readlink()))
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    mine = {link[8:-1] for link in links if link.startswith("socket:[")}
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
+    return {row[1].rpartition(":")[0] for row in rows if row[3] == LISTEN and row[9] in mine}
+
+
+def pids(settings: Settings) -> list[int]:
+    """Every process of the stack's Airflow."""
+    running = process.find(pid_file(settings, "airflow"))
+    assert running is not None
+    return process.session(running)
+
+
+def component(settings: Settings, word: str) -> int:
+    """The pid of one of the four components: a child of the first process."""
+    running = process.find(pid_file(settings, "airflow"))
+    assert running is not None
+    for pid in process.session(running):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if parent == running.pid and word in title:
+            return pid
+    return 0
+
+
+def airflow_state(settings: Settings) -> State:
+    """How the stack says that Airflow is."""
+    [one] = [one for one in local_stack.status(settings) if one.part == "airflow"]
+    return one.state
+
+
+def test_every_listener_is_on_loopback(airflow: Settings) -> None:
+    found = set().union(*(listening(pid) for pid in pids(airflow)))
+
+    assert found == {"0100007F"}  # 127.0.0.1, the kernel's byte order
+
+
+def test_secrets_are_in_no_environment_no_command_and_no_log(airflow: Settings) -> None:
+    files = [file for file in (airflow.home / "secrets").iterdir() if "airflow" in file.name]
+    values = [file.read_text().strip() for file in files]
+    values += [secret.reveal() for secret in airflow_config.passwords(airflow).values()]
+    told = [Path(f"/proc/{pid}/{name}") for pid in pids(airflow) for name in ("environ", "cmdline")]
+    told += [*(airflow.home / "logs").iterdir(), airflow.home / "airflow" / "airflow.cfg"]
+
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    for path in told:
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, ProcessLookupError):  # a process that ended meanwhile
+            continue
+        assert not [value for value in values if value.encode() in content], path
+
+
+@pytest.mark.parametrize(("user", "may"), [("viewer", False), ("operator", True), ("admin", True)])
+def test_a_viewer_looks_and_an_operator_acts(
+    airflow: Settings, operator: AirflowApi, user: str, may: bool
+) -> None:
+    api = signed_in(airflow, user)
+
+    assert api.has_dag("maintenance")
+    if may:
+        unpaused(api, "maintenance", paused=True)
+    else:
+        with pytest.raises(ConfigError, match="403"):
+            unpaused(api, "maintenance", paused=True)
+
+
+def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
+    api = AirflowApi(f"http://127.0.0.1:{airflow.airflow_port}")
+
+    with pytest.raises(ConfigError, match="401"):
+        api.request("GET", "/api/v2/dags")
+
+
+def test_every_dag_is_read_without_an_error_and_has_its_next_session(
+    operator: AirflowApi,
+) -> None:
+    errors = operator.request("GET", "/api/v2/importErrors")
+    dags = {one["dag_id"]: one for one in operator.request("GET", "/api/v2/dags")["dags"]}
+
+    assert errors["import_errors"] == []
+    assert {DAG, "archive_trades", "maintenance"} <= dags.keys()
+    assert dags[DAG]["timetable_summary"] == "XNYS close + 4 h 15 min"
+    assert dags[DAG]["next_dagrun_logical_date"] is not None
+
+
+def test_a_backfill_over_five_sessions_makes_each_final_once(
+    airflow: Settings, operator: AirflowApi
+) -> None:
+    """Backwards, two at a time, over a holiday and a half day."""
+    made = [
+        simulate(Plan(day, seed=day.day, trades=300, offset_s=0, duration_s=60, faults=TROUBLED))
+        for day in DAYS
+    ]
+    for one in made:
+        send(airflow, one.records)
+    unpaused(operator, DAG)
+
+    until(lambda: backfill(operator), within_s=60)
+    most = watch(operator)
+    unpaused(operator, DAG, paused=True)
+
+    runs = backfill_runs(operator)
+    assert [run["state"] for run in runs] == ["success"] * 5, states(operator, runs)
+    assert [run["data_interval_end"] for run in runs] == [
+        "2025-11-24T21:00:00Z", "2025-11-25T21:00:00Z", "2025-11-26T21:00:00Z",
+        "2025-11-28T18:00:00Z", "2025-12-01T21:00:00Z",
+    ]  # fmt: skip
+    assert most <= 2
+    begun = [run["start_date"] for run in runs]
+    assert begun == sorted(begun, reverse=True)
+    with closing(open_store(airflow)) as store:
+        for session, truth in zip(SESSIONS, made, strict=True):
+            assert served(store, session) == truth_of(truth, session)
+            bars = store.read(
+                Resolution.MINUTE, session.start_ns, session.end_ns, venue=session.venue
+            )
+            assert {(bar.final, bar.rev) for bar in bars} == {(True, 1)}
+    assert Counter(
+        (row.session, row.rev)
+        for session in SESSIONS
+        for row in publications(airflow.lake, session)
+    ) == Counter((day, 1) for day in DAYS)
+
+
+def backfill_runs(api: AirflowApi) -> list[dict[str, Any]]:
+    """The runs of backfills, oldest session first."""
+    found = api.request("GET", f"/api/v2/dags/{DAG}/dagRuns?run_type=backfill&limit=20")
+    return sorted(found["dag_runs"], key=lambda run: run["logical_date"])
+
+
+def backfill(api: AirflowApi) -> bool:
+    """Ask for the backfill; Airflow refuses where its SQLite was being written to."""
+    wanted = {
+        "dag_id": DAG,
+        "from_date": "2025-11-24T00:00:00Z",
+        "to_date": "2025-12-02T00:00:00Z",
+        "run_backwards": True,
+        "max_active_runs": 2,
+        "reprocess_behavior": "none",
+        "dag_run_conf": {},
+    }
+    try:
+        return api.request("POST", "/api/v2/backfills", wanted)["dag_id"] == DAG
+    except TransientError:
+        return False
+
+
+def watch(api: AirflowApi) -> int:
+    """Wait for the end of the backfill; return the most runs that were seen at once."""
+    most = 0
+
+    def is_over() -> bool:
+        nonlocal most
+        runs = backfill_runs(api)
+        most = max(most, sum(1 for run in runs if run["state"] == "running"))
+        return len(runs) == 5 and all(run["state"] in ("success", "failed") for run in runs)
+
+    until(is_over, within_s=900)
+    return most
+
+
+def states(api: AirflowApi, runs: list[dict[str, Any]]) -> str:
+    """What the tasks of runs came to, for a message."""
+    found = {}
+    for run in runs:
+        path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances"
+        tasks = api.request("GET", path)["task_instances"]
+        found[run["logical_date"]] = {one["task_id"]: one["state"] for one in tasks}
+    return json.dumps(found, indent=1)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("word", ["scheduler", "triggerer", "dag-processor", "api"])
+def test_a_killed_component_comes_back(airflow: Settings, word: str) -> None:
+    killed = component(airflow, word)
+    os.kill(killed, signal.SIGKILL)
+
+    until(lambda: component(airflow, word) not in (0, killed), within_s=30)
+    until(lambda: airflow_state(airflow) is State.RUNNING, within_s=120)
+    assert f"name={word}" in log_file(airflow, "airflow").read_text()
+
+
+@pytest.fixture
+def brought_back(airflow: Settings) -> Iterator[Settings]:
+    """An Airflow that may be stopped: it runs again after the test."""
+    yield airflow
+    local_stack.up(airflow, ("airflow",), lambda _: None)
+
+
+@pytest.mark.faults
+def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Settings) -> None:
+    airflow = brought_back
+    running = process.find(pid_file(airflow, "airflow"))
+    assert running is not None
+    os.kill(running.pid, signal.SIGKILL)
+    until(lambda: airflow_state(airflow) is State.STOPPED)
+    assert process.session(running) != []
+
+    said: list[str] = []
+    local_stack.up(airflow, ("airflow",), said.append)
+
+    assert any("left behind" in line for line in said)
+    assert process.session(running) == []
+    assert airflow_state(airflow) is State.RUNNING
+    started = process.find(pid_file(airflow, "airflow"))
+    assert started is not None
+    local_stack.down(airflow, said.append)
+    assert process.session(started) == []
+    assert any("airflow: stopped" in line for line in said)

@@ -1,0 +1,118 @@
+"""Every DAG file is read without an error, says who owns it, and bounds what it does."""
+
+import ast
+import subprocess
+import sys
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from truetape.schedule.defaults import Tag
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk import DAG
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted([*(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").glob("*.py")])
+QUESTIONS = ("### What it does", "### What a failure means", "### Is a re-run safe?", "### Runbook")
+HEAVY = ("pyspark", "great_expectations", "pandas", "pyarrow", "deltalake", "kafka",
+         "influxdb_client", "exchange_calendars", "plotly", "talib")  # fmt: skip
+
+FRESH = """
+import runpy, sys
+runpy.run_path(sys.argv[1])
+print("\\n".join({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def dags(bag: "DagBag") -> "list[DAG]":
+    return list(bag.dags.values())
+
+
+def test_no_dag_file_fails_to_be_read(bag: "DagBag") -> None:
+    assert bag.import_errors == {}
+    assert {Path(dag.fileloc).name for dag in dags(bag)} == {
+        file.name for file in (ROOT / "dags").glob("*.py")
+    }
+
+
+def test_each_dag_says_whose_it_is_and_what_it_is_for(bag: "DagBag") -> None:
+    for dag in dags(bag):
+        assert dag.owner == "truetape", dag.dag_id
+        assert dag.tags, dag.dag_id
+        assert dag.tags <= set(Tag), dag.dag_id
+        for question in QUESTIONS:
+            assert f"{question}\n" in (dag.doc_md or ""), f"{dag.dag_id} lacks {question!r}"
+
+
+def test_each_dag_is_bounded(bag: "DagBag") -> None:
+    for dag in dags(bag):
+        assert dag.dagrun_timeout is not None, dag.dag_id
+        assert dag.dagrun_timeout <= timedelta(hours=4), dag.dag_id
+        assert 1 <= dag.max_active_runs <= 2, dag.dag_id
+        assert dag.catchup is False, dag.dag_id
+        for task in dag.tasks:
+            assert task.execution_timeout is not None, f"{dag.dag_id}.{task.task_id}"
+            assert task.retry_policy is not None, f"{dag.dag_id}.{task.task_id}"
+            assert 0 <= (task.retries or 0) <= 3, f"{dag.dag_id}.{task.task_id}"
+
+
+def test_each_field_of_a_form_is_titled_and_typed(bag: "DagBag") -> None:
+    for dag in dags(bag):
+        for name in dag.params:
+            param = dag.params.get_param(name)
+            assert {"type", "title"} <= param.schema.keys(), f"{dag.dag_id} {name}"
+            assert param.description, f"{dag.dag_id} {name}"
+
+
+def test_a_dag_serializes_to_the_same_bytes_twice(bag: "DagBag") -> None:
+    """Whatever differs would make a new DAG version each time a file is read."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    again = DagBag()
+    for dag_id, dag in bag.dags.items():
+        assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(again.dags[dag_id])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_nothing_heavy_is_loaded_to_read_a_file(file: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert not set(done.stdout.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_file_imports_only_truetape_and_what_airflow_offers(file: Path) -> None:
+    tree = ast.parse(file.read_text("utf-8"))
+    modules = {
+        node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+    allowed = ("truetape", "airflow.sdk", "airflow.providers", "airflow.plugins_manager")
+    for module in modules - sys.stdlib_module_names:
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            assert module.startswith(allowed), f"{file.name} imports {module}"
+
+
+def test_the_batch_dag_is_the_sessions_of_its_venue(bag: "DagBag") -> None:
+    dag = bag.dags["batch_recompute_xnys"]
+
+    assert dag.timetable.summary == "XNYS close + 4 h 15 min"
+    assert dag.task_dict.keys() == {"session", "archive", "recompute", "publish", "verify"}
+    order = ["session", "archive", "recompute", "publish", "verify"]
+    for before, after in pairwise(order):
+        assert after in dag.task_dict[before].downstream_task_ids

@@ -1,0 +1,128 @@
+"""Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.loop import own_settings, send, served, truth_of
+from truetape import calendars
+from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator_faults import Cause, Faults
+from truetape.local import airflow_config
+from truetape.market.resolution import Resolution
+from truetape.reconcile.recomputed import publications
+from truetape.serving.store import open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+pytestmark = pytest.mark.real
+
+VENUE = "IEXG"
+DAY = date(2026, 3, 6)
+SESSION = calendars.session(venues()[VENUE], DAY)
+TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
+
+REFUSED = (Cause.MALFORMED, Cause.BAD_CLOCK)
+
+Run = Callable[..., "DagRun"]
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a lake and a topic of its own, as the tasks read them from the environment."""
+    settings = own_settings(stack, tmp_path, venues=(VENUE,))
+    for name, value in airflow_config.environment(settings, os.environ).items():
+        if name != "AIRFLOW_HOME":
+            monkeypatch.setenv(name, value)
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+    return settings
+
+
+@pytest.fixture
+def run(airflow_db: None, own: Settings) -> Run:
+    """Run a DAG of the dags folder as `airflow dags test` does."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    dags = DagBag().dags
+
+    def run_one(dag_id: str, **conf: object) -> "DagRun":
+        dag = dags[dag_id]
+        dag.deadline = None  # `dag.test()` takes the alerts' forms for their ids (3.3.2)
+        return dag.test(logical_date=None, run_after=datetime.now(UTC), run_conf=conf or None)
+
+    return run_one
+
+
+def states(run: "DagRun") -> dict[str, str]:
+    """The state of each task of a run."""
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}
+
+
+def events(run: "DagRun", asset: str) -> list[dict[str, Any]]:
+    """What a run announced of an asset."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        wanted = select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)
+        return [event.extra for event in session.scalars(wanted) if event.name == asset]
+
+
+def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
+    plan = Plan(DAY, venue=VENUE, seed=3, trades=900, offset_s=0, duration_s=120, faults=TROUBLED)
+    made = simulate(plan)
+    send(own, made.records)
+
+    archived = run("archive_trades")
+    again = run("archive_trades")
+    first = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY), reason="for the test")
+    second = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
+
+    rejected = sum(1 for trouble in made.troubles if trouble.cause in REFUSED)
+    [event] = events(archived, "raw")
+    assert event["records"] == len(made.records)
+    assert event["rejected"] == rejected > 0
+    assert set(states(archived).values()) == {"success"}
+    assert states(again) == {"archive": "success", "announce": "skipped", "completeness": "success"}
+    assert events(again, "raw") == []
+    assert set(states(first).values()) == set(states(second).values()) == {"success"}
+    with closing(open_store(own)) as store:
+        assert served(store, SESSION) == truth_of(made, SESSION)
+        start, end = SESSION.start_ns, SESSION.end_ns
+        assert all(bar.final for bar in store.read(Resolution.MINUTE, start, end, venue=VENUE))
+    [published] = publications(own.lake, SESSION)
+    assert (published.rev, published.reason) == (1, "for the test")
+    assert published.who == "airflow:manual"
+    [announced] = events(first, "bars")
+    assert announced["session"] == str(DAY)
+    assert (announced["rev"], announced["edits"] > 0) == (1, True)
+    assert [event["edits"] for event in events(second, "bars")] == [0]
+
+
+def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
+    own: Settings, run: Run
+) -> None:
+    other = Plan(DAY, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
+    send(own, simulate(other).records)
+
+    done = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
+
+    assert str(done.state) == "success"
+    assert states(done) == {
+        "session": "success",
+        "archive": "success",
+        "recompute": "success",
+        "publish": "skipped",
+        "verify": "skipped",
+    }
+    assert publications(own.lake, SESSION) == []

@@ -1,0 +1,66 @@
+"""The demo simulates the very session that Airflow's schedule will find."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+import pytest
+from airflow.timetables.base import TimeRestriction
+from pendulum import DateTime
+
+from truetape.local import demo
+from truetape.schedule.timetable import ExchangeSessionTimetable
+from truetape.settings import Settings
+from truetape.venues import venues
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        "2026-11-21T00:59:59Z",
+        "2026-11-21T01:00:00Z",
+        "2026-11-22T12:00:00Z",
+        "2026-11-27T21:59:59Z",
+        "2026-11-27T22:00:00Z",
+        "2026-11-27T03:00:00Z",
+    ],
+    ids=[
+        "a second before the evening is over",
+        "as it is over",
+        "on a sunday",
+        "before a half day is over",
+        "as it is over too",
+        "in the night behind thanksgiving",
+    ],
+)
+def test_the_demo_and_the_schedule_mean_the_same_session(clock: str, tmp_path: Path) -> None:
+    now = pendulum.parse(clock)
+    assert isinstance(now, DateTime)
+    settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
+    venue = venues()[demo.VENUE]
+
+    class Now(ExchangeSessionTimetable):
+        def now(self) -> DateTime:
+            return now
+
+    delay = venue.after_hours + timedelta(minutes=settings.batch_delay_min)
+    run = Now(venue, delay).next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
+    )
+
+    assert run is not None
+    assert run.data_interval is not None
+    session = demo.last_session(int(now.timestamp()) * 10**9)
+    assert run.data_interval.start.to_date_string() == str(session.date)
+    assert run.run_after <= now
+
+
+def test_the_demo_has_a_home_and_ports_of_its_own(tmp_path: Path) -> None:
+    base = Settings.from_env({"TRUETAPE_HOME": str(tmp_path)})
+    settings = demo.demo_settings(base)
+
+    assert settings.home == tmp_path / "demo"
+    assert settings.airflow_port != base.airflow_port
+    assert settings.kafka != base.kafka
+    assert settings.influx_url != base.influx_url
+    assert settings.dags_paused

@@ -1,0 +1,288 @@
+"""The timetable: one run a session for twenty years, and nothing that could stop a scheduler."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import islice, pairwise
+
+import pendulum
+import pytest
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
+from pendulum import DateTime
+
+from support.build import KRAKEN, NEW_YORK
+from truetape import calendars
+from truetape.market.sessions import Session, Venue
+from truetape.schedule.timetable import ExchangeSessionTimetable
+from truetape.venues import venues
+
+DELAY = timedelta(hours=4, minutes=15)
+
+
+class At(ExchangeSessionTimetable):
+    """The timetable at a time of the test's choice."""
+
+    clock = "2026-11-20T12:00:00Z"
+
+    def now(self) -> DateTime:
+        """Return that time."""
+        return utc(self.clock)
+
+
+def utc(text: str) -> DateTime:
+    """An instant, as Airflow passes it."""
+    parsed = pendulum.parse(text)
+    assert isinstance(parsed, DateTime)
+    return parsed
+
+
+def at(clock: str, venue: Venue = NEW_YORK) -> At:
+    """A timetable whose clock stands."""
+    timetable = At(venue, DELAY)
+    timetable.clock = clock
+    return timetable
+
+
+def between(
+    timetable: ExchangeSessionTimetable, earliest: DateTime | None, latest: DateTime | None
+) -> Iterator[DagRunInfo]:
+    """The runs that Airflow's backfill would make, asked for as Airflow asks."""
+    restriction = TimeRestriction(earliest, latest, catchup=True)
+    info: DagRunInfo | None = None
+    while info := timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=restriction):
+        yield info
+
+
+def interval(run: DagRunInfo | None) -> DataInterval:
+    """The interval of a run that must be there."""
+    assert run is not None
+    assert run.data_interval is not None
+    return run.data_interval
+
+
+def span(opens: str, closes: str) -> DataInterval:
+    """A data interval of one day, by the hours."""
+    return DataInterval(utc(opens), utc(closes))
+
+
+def regular(venue: Venue, first: date, last: date) -> list[Session]:
+    """The sessions of the calendar."""
+    found = calendars.sessions(venue, first, last)
+    return [session for session in found if session.open_ns is not None]
+
+
+@pytest.mark.parametrize("venue", [NEW_YORK, KRAKEN], ids=["exchange", "round the clock"])
+def test_twenty_years_have_each_session_once_and_in_order(venue: Venue) -> None:
+    first, last = date(2010, 1, 1), date(2029, 12, 31)
+    timetable = ExchangeSessionTimetable(venue, DELAY)
+
+    runs = list(between(timetable, utc("2010-01-01T00:00:00Z"), utc("2029-12-31T23:59:59Z")))
+
+    expected = regular(venue, first, last)
+    assert [int(interval(run).start.timestamp()) * 10**9 for run in runs] == [
+        session.open_ns for session in expected
+    ]
+    assert [int(interval(run).end.timestamp()) * 10**9 for run in runs] == [
+        session.close_ns for session in expected
+    ]
+    delays = {(run.run_after - interval(run).end).total_seconds() for run in runs}
+    assert delays == {DELAY.total_seconds()}
+    assert all(interval(left).end <= interval(right).start for left, right in pairwise(runs))
+    assert len(runs) > 5_000
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [
+        ("2026-11-25T14:30:00Z", "2026-11-25T21:00:00Z"),
+        ("2026-11-27T14:30:00Z", "2026-11-27T18:00:00Z"),
+        ("2026-12-24T14:30:00Z", "2026-12-24T18:00:00Z"),
+        ("2026-10-30T13:30:00Z", "2026-10-30T20:00:00Z"),
+        ("2026-11-02T14:30:00Z", "2026-11-02T21:00:00Z"),
+        ("2026-03-06T14:30:00Z", "2026-03-06T21:00:00Z"),
+        ("2026-03-09T13:30:00Z", "2026-03-09T20:00:00Z"),
+    ],
+    ids=[
+        "before thanksgiving",
+        "half day after it",
+        "christmas eve",
+        "last of summer time",
+        "first of winter time",
+        "last of winter time",
+        "first of summer time",
+    ],
+)
+def test_the_interval_is_the_session_as_the_exchange_had_it(opens: str, closes: str) -> None:
+    day = utc(opens).start_of("day")
+    runs = list(between(at("2026-01-01T00:00:00Z"), day, day.end_of("day")))
+
+    assert [interval(run) for run in runs] == [span(opens, closes)]
+    assert runs[0].run_after == utc(closes) + DELAY
+    assert runs[0].logical_date == utc(opens)
+
+
+@pytest.mark.parametrize(
+    ("last_open", "next_open"),
+    [
+        ("2026-11-25T14:30:00Z", "2026-11-27T14:30:00Z"),
+        ("2012-10-26T13:30:00Z", "2012-10-31T13:30:00Z"),
+        ("2026-06-18T13:30:00Z", "2026-06-22T13:30:00Z"),
+        ("2021-06-18T13:30:00Z", "2021-06-21T13:30:00Z"),
+        ("2022-06-17T13:30:00Z", "2022-06-21T13:30:00Z"),
+        ("2025-01-08T14:30:00Z", "2025-01-10T14:30:00Z"),
+        ("2001-09-10T13:30:00Z", "2001-09-17T13:30:00Z"),
+    ],
+    ids=[
+        "thanksgiving",
+        "hurricane sandy",
+        "juneteenth 2026",
+        "juneteenth before it was one",
+        "juneteenth on a sunday",
+        "day of mourning",
+        "september 2001",
+    ],
+)
+def test_closed_days_have_no_run(last_open: str, next_open: str) -> None:
+    last = DataInterval(utc(last_open), utc(last_open).add(hours=6))
+    run = at(next_open).next_dagrun_info(
+        last_automated_data_interval=last, restriction=TimeRestriction(None, None, catchup=True)
+    )
+
+    assert interval(run).start == utc(next_open)
+
+
+@pytest.mark.parametrize(
+    ("clock", "session"),
+    [
+        ("2026-11-21T01:14:59Z", "2026-11-19"),
+        ("2026-11-21T01:15:00Z", "2026-11-20"),
+        ("2026-11-22T12:00:00Z", "2026-11-20"),
+    ],
+    ids=["a second before it is over", "as it is over", "on a sunday"],
+)
+def test_a_new_dag_begins_with_the_newest_session_that_is_over(clock: str, session: str) -> None:
+    run = at(clock).next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
+    )
+
+    assert interval(run).start.to_date_string() == session
+
+
+@pytest.mark.parametrize(
+    ("clock", "session"),
+    [("2026-11-20T12:00:00Z", "2026-11-10"), ("2026-12-20T12:00:00Z", "2026-12-18")],
+    ids=["a week off loses nothing", "a month off is for backfill"],
+)
+def test_sessions_missed_while_airflow_was_off_are_made_up_for(clock: str, session: str) -> None:
+    run = at(clock).next_dagrun_info(
+        last_automated_data_interval=span("2026-11-09T14:30:00Z", "2026-11-09T21:00:00Z"),
+        restriction=TimeRestriction(None, None, catchup=False),
+    )
+
+    assert interval(run).start.to_date_string() == session
+
+
+def test_the_session_that_runs_now_waits_for_its_close_and_the_delay() -> None:
+    run = at("2026-11-20T16:00:00Z").next_dagrun_info(
+        last_automated_data_interval=span("2026-11-19T14:30:00Z", "2026-11-19T21:00:00Z"),
+        restriction=TimeRestriction(None, None, catchup=False),
+    )
+
+    assert run is not None
+    assert run.run_after == utc("2026-11-21T01:15:00Z")
+
+
+def test_the_bounds_of_a_backfill_are_instants_and_both_included() -> None:
+    opens = [utc(f"2026-11-{day}T14:30:00Z") for day in (19, 20, 23)]
+    timetable = at("2026-12-01T00:00:00Z")
+
+    assert [interval(run).start for run in between(timetable, opens[0], opens[2])] == opens
+    assert [
+        interval(run).start
+        for run in between(timetable, opens[0].add(seconds=1), opens[2].subtract(seconds=1))
+    ] == [opens[1]]
+
+
+@pytest.mark.parametrize(
+    ("instant", "opens", "closes"),
+    [
+        ("2026-11-27T17:59:00Z", "2026-11-25T14:30:00Z", "2026-11-25T21:00:00Z"),
+        ("2026-11-27T18:00:00Z", "2026-11-27T14:30:00Z", "2026-11-27T18:00:00Z"),
+        ("2026-11-29T12:00:00Z", "2026-11-27T14:30:00Z", "2026-11-27T18:00:00Z"),
+    ],
+    ids=["during a half day", "at its close", "on the sunday behind it"],
+)
+def test_a_run_by_hand_takes_the_last_session_that_closed(
+    instant: str, opens: str, closes: str
+) -> None:
+    found = at(instant).infer_manual_data_interval(run_after=utc(instant))
+
+    assert found == span(opens, closes)
+
+
+def test_a_venue_that_never_closes_runs_by_the_utc_day() -> None:
+    found = at("2026-11-22T10:00:00Z", KRAKEN).infer_manual_data_interval(
+        run_after=utc("2026-11-22T10:00:00Z")
+    )
+
+    assert found == span("2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "instant",
+    ["0001-01-01T00:00:00Z", "1677-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2262-05-01T00:00:00Z",
+     "9999-12-31T23:59:59Z"],
+)  # fmt: skip
+@pytest.mark.parametrize("catchup", [True, False])
+@pytest.mark.parametrize(
+    "venue",
+    [NEW_YORK, KRAKEN, replace(NEW_YORK, calendar="NOPE"), replace(NEW_YORK, calendar="CMES")],
+    ids=["exchange", "round the clock", "unknown calendar", "over midnight"],
+)
+def test_no_date_and_no_calendar_raises_anything(instant: str, catchup: bool, venue: Venue) -> None:
+    when = utc(instant)
+    timetable = at(instant, venue)
+    last = DataInterval(when, when)
+
+    timetable.infer_manual_data_interval(run_after=when)
+    for restriction in (
+        TimeRestriction(None, None, catchup),
+        TimeRestriction(when, None, catchup),
+        TimeRestriction(when, when, catchup),
+    ):
+        for before in (None, last):
+            timetable.next_dagrun_info(last_automated_data_interval=before, restriction=restriction)
+
+
+@pytest.mark.parametrize("code", sorted(venues()))
+def test_every_declared_venue_has_a_next_session(code: str) -> None:
+    runs = between(at("2026-11-20T12:00:00Z", venues()[code]), utc("2026-11-20T00:00:00Z"), None)
+
+    assert len(list(islice(runs, 3))) == 3
+
+
+def test_the_serialized_form_is_json_and_stands_for_the_whole() -> None:
+    venue = replace(NEW_YORK, name="renamed since")
+    written = json.dumps(ExchangeSessionTimetable(venue, DELAY).serialize())
+
+    read = ExchangeSessionTimetable.deserialize(json.loads(written))
+
+    assert read.serialize() == json.loads(written)
+    assert (read.summary, read.description) == (
+        "XNYS close + 4 h 15 min",
+        "Each session of renamed since, 4 h 15 min after its close",
+    )
+
+
+def test_a_scheduler_that_lives_for_years_does_not_run_off_its_calendar() -> None:
+    timetable = at("2026-11-20T12:00:00Z")
+    assert interval(next(between(timetable, utc("2026-11-20T00:00:00Z"), None)))
+
+    timetable.clock = "2041-03-01T12:00:00Z"
+    run = timetable.next_dagrun_info(
+        last_automated_data_interval=span("2041-02-28T14:30:00Z", "2041-02-28T21:00:00Z"),
+        restriction=TimeRestriction(None, None, catchup=False),
+    )
+
+    assert interval(run).start == utc("2041-03-01T14:30:00Z")
