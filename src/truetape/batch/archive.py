@@ -93,7 +93,8 @@ def writing_raw(
     """Keep a backfill and the archive of one home from writing `raw` at the same time: where one
     ends is where the other begins. TransientError after RAW_WAIT_S seconds.
     """
-    lock = checkpoint_for(settings).with_suffix(".lock")
+    checkpoint = checkpoint_for(settings)
+    lock = checkpoint.with_name(f"{checkpoint.name}.lock")
     with exclusive(lock, wait_s=RAW_WAIT_S, report=report):
         yield
 
