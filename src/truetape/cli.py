@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": ("truetape.local.demo_commands:demo", "Show all of it on a simulated session."),
     "speed": ("truetape.speed.commands:speed", "Order, supervise and inspect the speed layer."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
+    "backfill": ("truetape.batch.backfill_commands:backfill", "Fill holes of the lake from Kafka."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
     "quality": ("truetape.quality.commands:quality", "Check a session, ask the gate, see trends."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
