@@ -24,6 +24,14 @@ class TransientError(TruetapeError):
     exit_code = 75
 
 
+class LeaseLostError(TransientError):
+    """Another driver holds the lease of the speed layer; this one must not write any more."""
+
+
+class OutdatedPlanError(TransientError):
+    """Things changed since a plan was made, and nothing was done; a new plan knows them."""
+
+
 class VerificationError(TruetapeError):
     """What was read back is not what was written; nothing is announced as final."""
 

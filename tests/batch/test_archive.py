@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from support.loop import Letter, letters, own_settings, send
 from support.wait import until
-from truetape.batch.archive import Hole, checkpoint_for, completeness
+from truetape.batch.archive import checkpoint_for
+from truetape.batch.commands import archive as archive_verb
+from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake, Table
+from truetape.batch.offsets import Completeness, Hole, Kept
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.local.speed_process import end_offsets
@@ -73,9 +77,10 @@ def test_a_session_is_archived_record_by_record(spark: "SparkSession", own: Sett
     assert offsets(spark, own) == in_kafka(own)
     held = Counter(bytes(row.value) for row in raw(spark, own).select("value").collect())
     assert held == Counter(record.payload for record in made)
-    for part in archived.partitions:
-        assert (part.first, part.holes) == (0, ())
-        assert part.records == part.last + 1
+    assert {part.partition: part.records for part in archived.partitions} == (
+        end_offsets(own.kafka, own.topic)
+    )
+    assert [(part.holes, part.repeated) for part in archived.partitions] == [((), 0)] * 4
 
 
 def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(
@@ -177,20 +182,151 @@ def test_an_archive_killed_in_the_middle_goes_on_without_loss_or_repeat(
     assert offsets(spark, own) == in_kafka(own)
 
 
-def test_missing_offsets_are_named(spark: "SparkSession", own: Settings) -> None:
-    send(own, [Record(GOOD % number, "truetape", "IBM", RECEIVED) for number in range(20)])
-    (whole,) = archive_once(own).partitions
-    assert (whole.records, whole.first, whole.last, whole.holes) == (20, 0, 19, ())
+def good(first: int, last: int) -> list[Record]:
+    """Trades of one symbol, so that they go to one partition."""
+    return [Record(GOOD % number, "truetape", "IBM", RECEIVED) for number in range(first, last + 1)]
 
+
+def delete(spark: "SparkSession", own: Settings, where: str) -> None:
     path = Lake(own.lake).path(Table.RAW)
-    spark.sql(f"DELETE FROM delta.`{path}` WHERE offset IN (3, 4, 5, 11)")  # noqa: S608 - our path
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE {where}")  # noqa: S608 - our path
 
-    (torn,) = completeness(spark, Lake(own.lake), own.topic)
-    assert torn.records == 16
-    assert torn.holes == (
-        Hole(own.topic, torn.partition, 3, 5),
-        Hole(own.topic, torn.partition, 11, 11),
+
+def expire(own: Settings, partition: int, before: int) -> None:
+    """Let Kafka drop the records of a partition below an offset, as retention does."""
+    from kafka import TopicPartition
+    from kafka.admin import KafkaAdminClient
+
+    with KafkaAdminClient(bootstrap_servers=own.kafka) as admin:
+        admin.delete_records({TopicPartition(own.topic, partition): before})
+
+
+def holding(parts: list[Completeness]) -> Completeness:
+    """The one partition that has records, or lacks some."""
+    (found,) = [part for part in parts if part.records or part.holes]
+    return found
+
+
+def test_kafka_says_what_it_has_of_each_partition(own: Settings) -> None:
+    send(own, good(0, 9))
+    (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
+    expire(own, used, 4)
+
+    assert kept_offsets(own.kafka, own.topic) == (
+        dict.fromkeys(range(4), Kept(0, 0)) | {used: Kept(4, 10)}
     )
+
+
+def test_rows_that_raw_lost_are_named_by_a_recount(spark: "SparkSession", own: Settings) -> None:
+    """In the middle and at the end; Kafka dropped a part of them."""
+    send(own, good(0, 19))
+    whole = holding(archive_once(own).partitions)
+    assert (whole.records, whole.first, whole.last, whole.holes) == (20, 0, 19, ())
+    delete(spark, own, "offset IN (3, 4, 5, 11, 18, 19)")
+    expire(own, whole.partition, 5)
+
+    assert holding(archive_once(own).partitions) == whole
+    found = archive_once(own, recount=True)
+
+    torn = holding(found.partitions)
+    place = (own.topic, torn.partition)
+    assert (found.records, found.since, torn.records) == (0, None, 14)
+    assert torn.holes == (
+        Hole(*place, 3, 4, recoverable=False),
+        Hole(*place, 5, 5, recoverable=True),
+        Hole(*place, 11, 11, recoverable=True),
+        Hole(*place, 18, 19, recoverable=True),
+    )
+    assert holding(archive_once(own).partitions) == torn
+
+
+def test_records_that_kafka_dropped_before_the_first_run_are_a_hole_at_the_start(
+    spark: "SparkSession", own: Settings
+) -> None:
+    send(own, good(0, 9))
+    (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
+    expire(own, used, 7)
+
+    found = archive_once(own)
+
+    part = holding(found.partitions)
+    assert (found.records, part.first, part.last) == (3, 7, 9)
+    assert part.holes == (Hole(own.topic, used, 0, 6, recoverable=False),)
+
+
+def test_a_partition_that_raw_has_nothing_of_is_one_hole(
+    spark: "SparkSession", own: Settings
+) -> None:
+    send(own, good(0, 4))
+    archive_once(own)
+    delete(spark, own, "true")
+
+    part = holding(archive_once(own, recount=True).partitions)
+
+    assert (part.records, part.first, part.last) == (0, None, None)
+    assert part.holes == (Hole(own.topic, part.partition, 0, 4, recoverable=True),)
+
+
+def test_a_second_run_opens_no_file_of_the_first(spark: "SparkSession", own: Settings) -> None:
+    """Files of `raw` that a run must not read are away while it runs; letters are sent all the
+    same.
+    """
+    earlier, later = records(400), [*records(100, seed=2), Record(b"bad", "truetape", "IBM", 1)]
+    send(own, earlier)
+    first = archive_once(own)
+    old = list(Path(own.lake, "raw").glob("date=*/**/*.parquet"))
+    send(own, later)
+
+    for file in old:
+        file.rename(file.with_suffix(".away"))
+    second = archive_once(own)
+    for file in old:
+        file.with_suffix(".away").rename(file)
+
+    assert (first.records, second.records) == (len(earlier), len(later))
+    assert second.dead_letters == second.rejected - first.rejected > 0
+    recounted = archive_once(own, recount=True)
+    assert (recounted.partitions, recounted.records) == (second.partitions, 0)
+
+
+def test_the_verb_prints_what_is_held_and_what_is_missing(
+    spark: "SparkSession", own: Settings
+) -> None:
+    send(own, [*good(0, 19), Record(b"bad", "truetape", "IBM", RECEIVED)])
+    (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
+    printed(own)
+    delete(spark, own, "offset IN (0, 7)")
+    expire(own, used, 1)
+
+    lines = printed(own, "--recount")
+
+    assert lines[0] == f"archived 0 records into {own.lake}"
+    assert lines[1:-3] == [
+        line
+        for part in range(4)
+        for line in (
+            [
+                f"  {own.topic}/{used}: offsets 1 to 20, 19 records, 2 holes",
+                "    hole: offsets 0 to 0, lost: no longer in Kafka",
+                "    hole: offsets 7 to 7, still in Kafka",
+            ]
+            if part == used
+            else [f"  {own.topic}/{part}: 0 records, 0 holes"]
+        )
+    ]
+    assert lines[-3:] == [
+        "  19 trades, cancels and corrections received = 18 accepted + 1 rejected",
+        "  0 dead letters sent to trades.rejected",
+        "  counted all of raw",
+    ]
+    assert printed(own)[-1].startswith("  counted what raw got since its version ")
+
+
+def printed(own: Settings, *options: str) -> list[str]:
+    """What `truetape archive` prints."""
+    done = CliRunner(env=own.to_env()).invoke(archive_verb, options, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
 
 
 def broken(**changes: str) -> bytes:

@@ -1,5 +1,6 @@
-"""Whole numbers in Spark: instants are cut, never rounded."""
+"""Numbers in Spark: instants are cut, never rounded; a VWAP is rounded once, half to even."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,7 +8,7 @@ from pyspark.sql import functions as F
 
 from support.build import VENUES, at
 from truetape.batch.canonical import session_date
-from truetape.batch.fold import floor_div
+from truetape.batch.fold import NOTIONAL, VOLUME, floor_div, with_vwap
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,3 +35,34 @@ def test_the_last_nanosecond_of_a_day_belongs_to_it(spark: "SparkSession") -> No
     dates = frame.select(session_date(VENUES, F.lit("KRAKEN"), F.col("instant"))).collect()
 
     assert [str(row[0]) for row in dates] == ["2026-11-19", "2026-11-20"]
+
+
+VWAPS = {
+    "down": ("1", "3", "0.33333333"),
+    "up": ("2", "3", "0.66666667"),
+    "half to 0": ("0.00000001", "2", "0"),
+    "half up to 2": ("0.00000003", "2", "0.00000002"),
+    "half down to 2": ("0.00000005", "2", "0.00000002"),
+    "half of the smallest sizes": ("0.00000000010129110", "0.00000102", "0.0000993"),
+    "next to half of the smallest sizes": ("0.00000000010129111", "0.00000102", "0.00009931"),
+    "carry into the tenth digit": ("999999999.999999999", "1", "1000000000"),
+    "largest price and size": (
+        "9999999999899999990.0000000001",
+        "9999999999.99999999",
+        "999999999.99",
+    ),
+    "half of 200 trillion units": ("5000000", "200000000000000", "0.00000002"),
+    "next to half of 200 trillion units": ("5000000.000001", "200000000000000", "0.00000003"),
+    "no volume": ("0", "0", None),
+}
+
+
+def test_a_vwap_is_rounded_once_and_half_to_even(spark: "SparkSession") -> None:
+    schema = f"name string, notional {NOTIONAL}, priced_volume {VOLUME}"
+    rows = [(name, Decimal(total), Decimal(size)) for name, (total, size, _) in VWAPS.items()]
+
+    found = with_vwap(spark.createDataFrame(rows, schema)).collect()
+
+    assert {row.name: row.vwap for row in found} == {
+        name: None if vwap is None else Decimal(vwap) for name, (_, _, vwap) in VWAPS.items()
+    }

@@ -1,120 +1,218 @@
-"""The Spark expression for bars and the reference fold give the same bytes, in both layers."""
+"""The Spark expression for bars and the reference fold give the same bytes, in both layers.
+
+A Spark job costs about a second, so each example draws many markets and folds them in one.
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from support.build import SECOND, VENUES
-from support.market import EVENT_ROW, event_row, trades_of, troubled
+from support.market import (
+    CONDITIONS,
+    EVENT_ROW,
+    LEAN_CONDITIONS,
+    again,
+    event_row,
+    events,
+    markets,
+    placed,
+    trades,
+)
+from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.canonical import canonical as spark_canonical
 from truetape.batch.canonical import event_of
 from truetape.batch.eligibility import judge
 from truetape.batch.recompute import in_day, session_bars
 from truetape.calendars import sessions
-from truetape.market.bars import Bar, bars
+from truetape.feeds.native import encode
+from truetape.market.bars import bars
 from truetape.market.canonical import canonical
+from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade
 from truetape.profiles import load
 from truetape.speed.stream import RESOLUTIONS, provisional_bars
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.spark
 
 DAY = date(2026, 11, 20)
 SESSION = sessions(VENUES["XNYS"], DAY, DAY)[0]
-KINDS = ("number", "text", "none", "sequence")
-PROFILE = load("sip")
+PROFILES = st.sampled_from(["sip", "lean", "all"]).map(load)
+CODES = (*CONDITIONS, *LEAN_CONDITIONS)
+ORDERS = st.integers(0, 99)
+"""Orders of arrival; the first is as drawn."""
+DAY_S = 86_400
+SEARCHING = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking, which takes a job a step: `fewest` does it in a few."""
+
+Markets = dict[str, list[Event]]
+Fold = Callable[[list[Event]], list[str]]
+"""From events to bars as text."""
 
 
-def test_batch_bars_equal_the_reference_on_troubled_sessions(spark: "SparkSession") -> None:
-    events = [
-        event
-        for number in range(60)
-        for event in troubled(
-            trades_of(f"S{number}", number, 40, ids=KINDS[number % 4]), seed=number
-        )
+@settings(max_examples=12, deadline=None, phases=SEARCHING)
+@given(markets(events(CODES), most=16), PROFILES, ORDERS)
+def test_batch_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
+    spark: "SparkSession", drawn: Markets, profile: Profile, order: int
+) -> None:
+    def ours(happened: list[Event]) -> list[str]:
+        arrivals = arranged([*happened, *second_deliveries(happened)], order)
+        return batch_bars(spark, arrivals, profile)
+
+    def theirs(happened: list[Event]) -> list[str]:
+        return expected(happened, list(Resolution), profile)
+
+    hold_equal(drawn, ours, theirs)
+
+
+@settings(max_examples=5, deadline=None, phases=SEARCHING)
+@given(
+    drawn=markets(trades(conditions=CODES), most=10),
+    profile=PROFILES,
+    order=ORDERS,
+    batches=st.integers(1, 4),
+    killed_after=st.integers(0, 3),
+)
+def test_streamed_and_batch_bars_equal_the_reference_whatever_the_micro_batches(
+    *,
+    spark: "SparkSession",
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: Markets,
+    profile: Profile,
+    order: int,
+    batches: int,
+    killed_after: int,
+) -> None:
+    """The query is killed after some batches, the last of which it has to repeat."""
+
+    def arrivals(prints: list[Event]) -> list[Event]:
+        repeated = [one for one in prints if one.id is not None]
+        return arranged([*prints, *repeated], order)
+
+    def streamed_ones(prints: list[Event]) -> list[str]:
+        parts = list(split(arrivals(prints), batches))
+        folder = tmp_path_factory.mktemp("stream")
+        return streamed_bars(spark, parts, min(killed_after, len(parts)), profile, folder)
+
+    hold_equal(drawn, streamed_ones, lambda prints: expected(prints, RESOLUTIONS, profile))
+    hold_equal(
+        drawn,
+        lambda prints: batch_bars(spark, arrivals(prints), profile),
+        lambda prints: expected(prints, list(Resolution), profile),
+    )
+
+
+def arranged(arrivals: list[Event], order: int) -> list[Event]:
+    return random.Random(order).sample(arrivals, len(arrivals)) if order else arrivals
+
+
+def split(arrivals: list[Event], batches: int) -> Iterator[list[Event]]:
+    size = -(-len(arrivals) // batches)
+    for begin in range(0, len(arrivals), size):
+        yield arrivals[begin : begin + size]
+
+
+def second_deliveries(happened: Iterable[Event]) -> list[Event]:
+    """Every trade that has an id once more, received later."""
+    return [
+        again(event, event.position.offset + 5_000, event.received_ns + 1_000 * SECOND)
+        for event in happened
+        if isinstance(event, Trade) and event.id is not None
     ]
 
-    assert batch_bars(spark, events) == expected(events, list(Resolution))
+
+def hold_equal(drawn: Markets, ours: Fold, theirs: Fold) -> None:
+    """Compare all bars; a failure shows the fewest events of one symbol that make bars differ."""
+    found, wanted = (fold(everything(drawn)) for fold in (ours, theirs))
+    if sorted(found) == sorted(wanted):
+        return
+    guilty = {symbol_of(bar) for bar in {*found} ^ {*wanted}}
+    assert guilty, "a bar came twice"
+    market = fewest(drawn[min(guilty)], ours, theirs)
+    found, wanted = (fold(market) for fold in (ours, theirs))
+    lines = [encode(event) for event in market]
+    lines += [f"Spark     {bar}" for bar in sorted({*found} - {*wanted})]
+    lines += [f"reference {bar}" for bar in sorted({*wanted} - {*found})]
+    pytest.fail("these events give other bars:\n" + "\n".join(lines))
 
 
-def test_the_order_and_the_split_of_arrival_do_not_move_a_bar(spark: "SparkSession") -> None:
-    events = troubled(trades_of("IBM", 1, 300, ids="number"), seed=1)
-    shuffled = random.Random(2).sample(events, len(events))
+def fewest(market: list[Event], ours: Fold, theirs: Fold) -> list[Event]:
+    """Leave out one event after another for as long as bars differ.
 
-    assert batch_bars(spark, shuffled) == batch_bars(spark, events)
-
-
-@pytest.mark.parametrize("files", [1, 7])
-def test_streamed_bars_equal_the_reference_whatever_the_micro_batches(
-    spark: "SparkSession", tmp_path: Path, files: int
-) -> None:
-    trades = [
-        trade
-        for number in range(20)
-        for trade in trades_of(f"S{number}", number, 40, ids=KINDS[number % 4])
-    ]
-    repeated = trades + random.Random(3).sample([t for t in trades if t.id is not None], 200)
-    arrivals = random.Random(files).sample(repeated, len(repeated))
-
-    served = streamed_bars(spark, arrivals, tmp_path, files)
-
-    assert served == expected(trades, list(RESOLUTIONS))
+    Hypothesis would fold each try in a job of its own; here all tries are symbols of one job.
+    """
+    while True:
+        tries = placed([market[:n] + market[n + 1 :] for n in range(len(market))])
+        found, wanted = (fold(everything(tries)) for fold in (ours, theirs))
+        guilty = {symbol_of(bar) for bar in {*found} ^ {*wanted}}
+        if not guilty:
+            return market
+        market = tries[min(guilty)]
 
 
-def test_a_query_that_is_stopped_and_started_again_goes_on_where_it_was(
-    spark: "SparkSession", tmp_path: Path
-) -> None:
-    trades = trades_of("IBM", 5, 200, ids="number")
-    half = tmp_path / "arrivals"
-    stage(spark, trades[:100], half / "first")
-
-    before = run_stream(spark, half, tmp_path / "checkpoint")
-    stage(spark, trades[50:], half / "second")
-    after = run_stream(spark, half, tmp_path / "checkpoint")
-
-    assert list((before | after).values()) == expected(trades, list(RESOLUTIONS))
+def everything(drawn: Markets) -> list[Event]:
+    return [event for market in drawn.values() for event in market]
 
 
-def expected(events: Sequence[Event], resolutions: Sequence[Resolution]) -> list[str]:
-    settled = canonical(events, VENUES).trades
+def symbol_of(bar: str) -> str:
+    return bar.partition("|")[0]
+
+
+def expected(
+    happened: Sequence[Event], resolutions: Sequence[Resolution], profile: Profile
+) -> list[str]:
+    settled = canonical(happened, VENUES).trades
     found = [
         bar
         for resolution in resolutions
-        for bar in bars(settled, PROFILE, resolution, {"XNYS": [SESSION]})
+        for bar in bars(settled, profile, resolution, {"XNYS": [SESSION]})
     ]
     return sorted(text_of(bar) for bar in found)
 
 
-def batch_bars(spark: "SparkSession", events: Sequence[Event]) -> list[str]:
-    frame = spark.createDataFrame([event_row(event) for event in events], EVENT_ROW)
-    trades = frame.where("kind = 'trade'")
+def batch_bars(spark: "SparkSession", arrivals: Sequence[Event], profile: Profile) -> list[str]:
+    frame = spark.createDataFrame([event_row(event) for event in arrivals], EVENT_ROW)
+    prints = frame.where("kind = 'trade'")
     amendments = [event_of(row) for row in frame.where("kind <> 'trade'").collect()]
-    settled = spark_canonical(trades, amendments, VENUES)  # type: ignore[arg-type]
-    flagged = judge(settled, PROFILE).withColumn("in_day", in_day(SESSION))
-    rows = session_bars(flagged, SESSION, PROFILE).collect()
+    settled = spark_canonical(prints, amendments, VENUES)  # type: ignore[arg-type]
+    flagged = judge(settled, profile).withColumn("in_day", in_day(SESSION))
+    rows = session_bars(flagged, SESSION, profile).collect()
     return sorted(text_of(bar_of(row)) for row in rows)
 
 
 def streamed_bars(
-    spark: "SparkSession", arrivals: Sequence[Trade], folder: Path, files: int
+    spark: "SparkSession",
+    parts: Sequence[Sequence[Event]],
+    killed_after: int,
+    profile: Profile,
+    folder: Path,
 ) -> list[str]:
-    size = -(-len(arrivals) // files)
-    for number in range(files):
-        part = arrivals[number * size : (number + 1) * size]
-        stage(spark, part, folder / "arrivals" / f"{number:03d}")
-    return list(run_stream(spark, folder / "arrivals", folder / "checkpoint").values())
+    """Stream the parts, one a micro-batch; start anew in the middle, without the last commit."""
+    served: dict[tuple[object, ...], str] = {}
+    arrivals, checkpoint = folder / "arrivals", folder / "checkpoint"
+    for number, part in enumerate(parts[:killed_after]):
+        stage(spark, part, arrivals / f"{number:03d}")
+    if killed_after:
+        served |= run_stream(spark, arrivals, checkpoint, profile)
+        (checkpoint / "commits" / str(killed_after - 1)).unlink()
+    for number, part in enumerate(parts[killed_after:], killed_after):
+        stage(spark, part, arrivals / f"{number:03d}")
+    served |= run_stream(spark, arrivals, checkpoint, profile)
+    return sorted(served.values())
 
 
-def stage(spark: "SparkSession", trades: Sequence[Trade], folder: Path) -> None:
-    rows = [(*event_row(trade), None, DAY) for trade in trades]
+def stage(spark: "SparkSession", part: Sequence[Event], folder: Path) -> None:
+    rows = [(*event_row(event), None, DAY) for event in part]
     frame = spark.createDataFrame(rows, f"{EVENT_ROW}, event_time timestamp, session date")
     timed = frame.selectExpr(
         "* except (event_time)", "timestamp_micros(event_ns div 1000) as event_time"
@@ -123,41 +221,10 @@ def stage(spark: "SparkSession", trades: Sequence[Trade], folder: Path) -> None:
 
 
 def run_stream(
-    spark: "SparkSession", folder: Path, checkpoint: Path
+    spark: "SparkSession", folder: Path, checkpoint: Path, profile: Profile
 ) -> dict[tuple[object, ...], str]:
-    """Run the plan over all files, one a batch, and keep the last row of each key,
-    sorted by text.
-    """
+    """Run the plan over all files, one a batch."""
     schema = spark.read.parquet(str(next(folder.iterdir()))).schema
     source = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1)
-    last: dict[tuple[object, ...], str] = {}
-
-    def keep(frame: "DataFrame", _: int) -> None:
-        for row in frame.collect():
-            last[row.symbol, row.resolution, row.start_ns] = text_of(bar_of(row))
-
-    query = (
-        provisional_bars(source.parquet(f"{folder}/*"), PROFILE, 3_600, ["truetape"])
-        .writeStream.outputMode("update")
-        .option("checkpointLocation", str(checkpoint))
-        .trigger(availableNow=True)
-        .foreachBatch(keep)
-        .start()
-    )
-    query.awaitTermination()
-    return dict(sorted(last.items(), key=lambda item: item[1]))
-
-
-def bar_of(row: "Row") -> Bar:
-    return Bar(
-        row.symbol, row.venue, Resolution(row.resolution), row.start_ns,
-        row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
-    )  # fmt: skip
-
-
-def text_of(bar: Bar) -> str:
-    """Every field as exact text: two bars are equal when their bytes are."""
-    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
-    exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
-    place = [bar.symbol, bar.resolution.value, str(bar.start_ns // SECOND)]
-    return "|".join([*place, *exact, str(bar.trades)])
+    arrivals = source.parquet(f"{folder}/*")
+    return streamed(provisional_bars(arrivals, profile, DAY_S, ["truetape"]), checkpoint)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
+from support.spark_bars import bar_of, text_of
 from truetape import venues
 from truetape.batch.archive import raw_rows
 from truetape.batch.lake import Lake, Table
@@ -28,7 +29,7 @@ from truetape.market.trades import Event
 from truetape.profiles import load
 
 if TYPE_CHECKING:
-    from pyspark.sql import Row, SparkSession
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.spark
 
@@ -62,21 +63,6 @@ def native(events: Sequence[Event]) -> list[Record]:
         Record(encode(event).encode(), "truetape", event.symbol, event.received_ns)
         for event in events
     ]
-
-
-def text_of(bar: Bar) -> str:
-    """Every field as exact text: two bars are equal when their bytes are."""
-    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
-    exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
-    place = [bar.symbol, bar.resolution.value, str(bar.start_ns)]
-    return "|".join([*place, *exact, str(bar.trades)])
-
-
-def bar_of(row: "Row") -> Bar:
-    return Bar(
-        row.symbol, row.venue, Resolution(row.resolution), row.start_ns,
-        row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
-    )  # fmt: skip
 
 
 def bars_in(spark: "SparkSession", lake: Lake) -> list[Bar]:

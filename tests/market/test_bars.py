@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.build import KRAKEN, NEW_YORK, NOON, SECOND, VENUES, at, cancel, correction, trade
+from support.market import CLOSES, OPENS, again, events
 from truetape.market.bars import Bar, Tally, bars, half_even_quotient, merge, tally, vwap
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import REGULAR, Condition, Profile
@@ -32,7 +33,6 @@ PROFILE = Profile(
     },
 )
 DAY = NEW_YORK.date_of(NOON)
-OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
 SESSIONS = {
     "XNYS": [session_of(NEW_YORK, DAY, (OPENS, CLOSES))],
     "KRAKEN": [session_of(KRAKEN, DAY, None)],
@@ -235,63 +235,32 @@ def test_the_daily_bar_of_a_venue_without_calendar_is_the_utc_day() -> None:
     assert (bar.start_ns, text(bar)) == (midnight, "1 2 1 2 20 1.50000000 2")
 
 
-PRICES = st.decimals("0.01", "999", places=4)
-SIZES = st.decimals("0", "5000", places=8)
-MOMENTS = st.integers(-7_300, 7_300).map(lambda quarter: NOON + quarter * SECOND // 4)
-
-
-@st.composite
-def tapes(draw: st.DrawFn) -> list[Event]:
-    """A few trades with ties, duplicates, cancels and corrections, each with its own position."""
-    events: list[Event] = []
-    for number in range(draw(st.integers(1, 12))):
-        name = draw(st.sampled_from([None, str(number), f"x{number % 5}"]))
-        event_ns, delay = draw(MOMENTS), draw(st.integers(0, 90)) * SECOND
-        events.append(
-            trade(
-                str(draw(PRICES)),
-                str(draw(SIZES)),
-                id=name,
-                event_ns=event_ns,
-                received_ns=event_ns + delay,
-                conditions=draw(st.sampled_from([(), ("@",), ("Z",), ("I",), ("9",), ("?",)])),
-                offset=len(events),
-            )
-        )
-    named = [event.id for event in events if isinstance(event, Trade) and event.id]
-    for name in draw(st.lists(st.sampled_from(named), max_size=4)) if named else ():
-        received_ns, offset = draw(MOMENTS), 1_000 + len(events)
-        if draw(st.booleans()):
-            events.append(cancel(name, received_ns, offset))
-        else:
-            values = str(draw(PRICES)), str(draw(SIZES))
-            events.append(correction(name, *values, received_ns, offset))
-    return events
+MARKETS = events((*[(code,) for code in PROFILE.tables[""]], (), ("?",)), tapes=(None,))
 
 
 @settings(deadline=None)  # behaviour, not timing
-@given(tapes(), st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
+@given(MARKETS, st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
 def test_no_permutation_and_no_second_delivery_changes_a_bar(
-    events: list[Event], random: "st.random.Random", resolution: Resolution
+    market: list[Event], random: "st.random.Random", resolution: Resolution
 ) -> None:
-    expected = fold(events, resolution)
-    again = [
-        trade(**fields(event), offset=5_000 + place, received_ns=2 * event.received_ns)  # type: ignore[arg-type]
-        for place, event in enumerate(events)
+    expected = fold(market, resolution)
+    repeats = [
+        again(event, 5_000 + place, 2 * event.received_ns)
+        for place, event in enumerate(market)
         if isinstance(event, Trade) and event.id is not None
     ]
-    shuffled = [*events, *again]
+    shuffled = [*market, *repeats]
     random.shuffle(shuffled)
 
     assert fold(shuffled, resolution) == expected
 
 
 @settings(deadline=None)  # behaviour, not timing
-@given(tapes(), st.data())
+@given(MARKETS, st.data())
 def test_any_split_of_the_trades_merges_to_the_same_tally(
-    events: list[Event], data: st.DataObject
+    market: list[Event], data: st.DataObject
 ) -> None:
-    prints = [event for event in events if isinstance(event, Trade)]
+    prints = [event for event in market if isinstance(event, Trade)]
     tallies = [tally(item, PROFILE.judge(item.conditions)) for item in prints]
     cut = data.draw(st.integers(0, len(tallies)))
     mixed = data.draw(st.permutations(tallies))
@@ -302,27 +271,27 @@ def test_any_split_of_the_trades_merges_to_the_same_tally(
 
 
 @settings(deadline=None)  # behaviour, not timing
-@given(tapes())
-def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(events: list[Event]) -> None:
-    ids = {event.id for event in events if isinstance(event, Trade) and event.id}
-    prints = [event for event in events if isinstance(event, Trade)]
+@given(MARKETS)
+def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(market: list[Event]) -> None:
+    ids = {event.id for event in market if isinstance(event, Trade) and event.id}
+    prints = [event for event in market if isinstance(event, Trade)]
     first = min(event.event_ns for event in prints)
     gone = [
         cancel(name, first + 400 * SECOND, 9_000 + place) for place, name in enumerate(sorted(ids))
     ]
-    again = [
-        trade(**fields(event), offset=20_000 + place, received_ns=NOON + 9_000 * SECOND)  # type: ignore[arg-type]
+    repeats = [
+        again(event, 20_000 + place, NOON + 9_000 * SECOND)
         for place, event in enumerate(prints)
         if event.id
     ]
 
-    assert fold([*events, *gone, *again]) == fold([event for event in prints if event.id is None])
+    assert fold([*market, *gone, *repeats]) == fold([event for event in prints if event.id is None])
 
 
 @settings(deadline=None)  # behaviour, not timing
-@given(tapes())
-def test_each_resolution_is_the_roll_up_of_the_one_below(events: list[Event]) -> None:
-    prints = [item.trade for item in canonical(events, VENUES).trades if item.counts]
+@given(MARKETS)
+def test_each_resolution_is_the_roll_up_of_the_one_below(market: list[Event]) -> None:
+    prints = [item.trade for item in canonical(market, VENUES).trades if item.counts]
     for small, large in pairwise(INTRADAY):
         rolled = roll_up(fold(prints, small), large)
 

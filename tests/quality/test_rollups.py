@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, VENUES
-from support.market import trades_of, troubled
+from support.seeded_market import trades_of, troubled
 from support.session_lake import Row, bar_rows, trade_rows
 from truetape.calendars import session
 from truetape.market.resolution import Resolution

@@ -1,73 +1,134 @@
-"""Random but seeded markets: events with every awkward property at a high rate, and Spark rows of
-them.
+"""Markets drawn by Hypothesis: every awkward property of events at a high rate; Spark rows of them.
+
+Draws are small numbers with the boring value first, so that a failing market shrinks to few events.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from support.build import NOON, SECOND, cancel, correction, trade
-from truetape.market.trades import Cancel, Correction, Event, Position, Trade
+from hypothesis import strategies as st
 
-CONDITIONS = ((), (), ("@",), ("@", "I"), ("F",), ("Z",), ("T",), ("O",), ("6",), ("@", "nonsense"))
+from support.build import NOON, SECOND, at, cancel, correction, trade
+from truetape.market.trades import Cancel, Correction, Event, Trade
+
 EVENT_ROW = (
     "topic string, partition int, offset bigint, feed string, index int, kind string, "
     "symbol string, venue string, id string, sequence bigint, event_ns bigint, "
     "received_ns bigint, price decimal(18,9), size decimal(18,8), conditions array<string>, "
     "tape string, exchange string"
 )
+OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
+"""The regular session of the day that all drawn events lie in."""
+EDGES = (OPENS - 1, OPENS, NOON - 1, CLOSES - 1, CLOSES, CLOSES + 75 * SECOND)
+MOMENTS = st.one_of(
+    st.builds(
+        lambda bar, inside: NOON + bar * 41 * SECOND + inside,
+        st.integers(0, 7),
+        st.sampled_from([0, 1, 5, SECOND // 2, SECOND - 1]),
+    ),
+    st.integers(-7_300, 7_300).map(lambda quarter: NOON + quarter * SECOND // 4),
+    st.sampled_from(EDGES),
+)
+"""Few instants, so that ties and full bars are many; sometimes the hour around, or an edge."""
+PRICES = st.builds(
+    lambda steps, scale: str(Decimal(100_000 + steps).scaleb(-scale)),
+    st.integers(-999, 999),
+    st.sampled_from([3, 3, 9]),
+)
+SIZES = st.builds(
+    lambda steps, scale: str(Decimal(steps).scaleb(-scale)),
+    st.integers(0, 5_000),
+    st.sampled_from([0, 0, 2, 8]),
+)
+UNIQUE_IDS = (None, "{n}", "x{n}", "X-{n}", "00{n}", "9999999999999999{n:03}")
+"""Numbers, text, numbers with leading zeros, and one digit more than a number may have."""
+SHARED_IDS = (*UNIQUE_IDS, "x1", "1")
+"""The same, and ids that several trades have: the first delivery decides."""
+CONDITIONS = ((), ("@",), ("Z",), ("I",), ("9",), ("6",), ("O", "X"), ("T", "I"), ("nonsense",))
+LEAN_CONDITIONS = (("5",), ("13", "29"), ("29",), ("24", "31"), ("suspicious",))
+TAPES = (None, "A", "B", "C")
 
 
-def trades_of(symbol: str, seed: int, count: int, *, ids: str) -> list[Trade]:
-    """Make trades crowded into few instants: ties in time, equal prices, odd conditions.
-
-    `ids` is "number", "text", "none" or "sequence".
-    """
-    rnd = random.Random(seed)
+@st.composite
+def trades(
+    draw: st.DrawFn,
+    ids: Sequence[str | None] = UNIQUE_IDS,
+    conditions: Sequence[tuple[str, ...]] = CONDITIONS,
+    tapes: Sequence[str | None] = TAPES,
+    most: int = 10,
+) -> list[Trade]:
+    """Draw the trades of one symbol, each with its own position; ids, ties and conditions mixed."""
     made = []
-    for number in range(count):
-        event_ns = NOON + rnd.choice([0, 1, 5, 999_999_999]) + rnd.randrange(8) * 41 * SECOND
-        known = str(number * 7) if ids != "text" else f"x{number * 7}-{rnd.randrange(9)}"
+    for number in range(draw(st.integers(1, most))):
+        name, event_ns = draw(st.sampled_from(ids)), draw(MOMENTS)
         made.append(
             trade(
-                str(Decimal(rnd.randrange(99_000, 101_000)).scaleb(-3)),
-                str(Decimal(rnd.randrange(1, 5_000)).scaleb(-rnd.choice([0, 0, 2, 8]))),
-                symbol=symbol,
-                id=None if ids == "none" else known,
-                sequence=rnd.randrange(1 << 40) if ids == "sequence" else None,
+                draw(PRICES),
+                draw(SIZES),
+                id=name and name.format(n=number),
+                sequence=draw(st.sampled_from([None, None, None, 1, 2, 1 << 40])),
                 event_ns=event_ns,
-                received_ns=event_ns + rnd.randrange(3 * SECOND),
-                conditions=rnd.choice(CONDITIONS),
-                tape=rnd.choice([None, "A", "B", "C"]),
-                offset=seed * 1_000 + number,
+                received_ns=event_ns + draw(st.integers(0, 90)) * SECOND,
+                conditions=draw(st.sampled_from(conditions)),
+                tape=draw(st.sampled_from(tapes)),
+                offset=number,
             )
         )
     return made
 
 
-def troubled(trades: Sequence[Trade], seed: int) -> list[Event]:
-    """Add repeat deliveries, cancels and corrections, some before their trade, and
-    shuffle it all.
-    """
-    rnd = random.Random(seed)
-    events: list[Event] = list(trades)
-    for one in trades:
-        place = Position("trades", 1, one.position.offset)
-        after = one.received_ns + rnd.randrange(-5, 60) * SECOND
-        if one.id is None:
-            continue
-        match rnd.randrange(8):
-            case 0 | 1:
-                events.append(replace(one, position=place, received_ns=after))
-            case 2:
-                events.append(cancel(one.id, after, place.offset, symbol=one.symbol))
-            case 3:
-                events.append(
-                    correction(one.id, "100.5", "7", after, place.offset, symbol=one.symbol)
-                )
-    rnd.shuffle(events)
-    return events
+@st.composite
+def events(
+    draw: st.DrawFn,
+    conditions: Sequence[tuple[str, ...]] = CONDITIONS,
+    tapes: Sequence[str | None] = TAPES,
+) -> list[Event]:
+    """Draw trades with shared ids, cancels and corrections, some received before their trade."""
+    prints = draw(trades(SHARED_IDS, conditions, tapes))
+    named = [one for one in prints if one.id is not None]
+    amendments: list[Event] = []
+    for meant in draw(st.lists(st.sampled_from(named), max_size=4)) if named else ():
+        received_ns = meant.received_ns + draw(st.integers(-100, 100)) * SECOND
+        offset = 1_000 + len(amendments)
+        fields = {"event_ns": draw(st.sampled_from([None, meant.event_ns, NOON]))}
+        if draw(st.booleans()):
+            amendments.append(cancel(str(meant.id), received_ns, offset, **fields))
+        else:
+            fields |= {"conditions": draw(st.sampled_from([None, *conditions]))}
+            values = draw(PRICES), draw(SIZES)
+            amendments.append(correction(str(meant.id), *values, received_ns, offset, **fields))
+    return [*prints, *amendments]
+
+
+def again(trade: Trade, offset: int, received_ns: int) -> Trade:
+    """Return a second delivery of a trade: the same print at another position."""
+    place = replace(trade.position, offset=offset)
+    return replace(trade, position=place, received_ns=received_ns)
+
+
+def markets(
+    of_a_symbol: st.SearchStrategy[list[Event]], most: int
+) -> st.SearchStrategy[dict[str, list[Event]]]:
+    """Draw independent markets of up to `most` symbols, by symbol."""
+    # as many as a number says: a list of its own accord stays near its least length
+    sized = st.integers(1, most).flatmap(
+        lambda size: st.lists(of_a_symbol, min_size=size, max_size=size)
+    )
+    return sized.map(placed)
+
+
+def placed(drawn: Sequence[Sequence[Event]]) -> dict[str, list[Event]]:
+    """Give each market a symbol of its own, and offsets that no other one has."""
+    return {
+        f"S{number}": [_placed(event, f"S{number}", number) for event in market]
+        for number, market in enumerate(drawn)
+    }
+
+
+def _placed(event: Event, symbol: str, number: int) -> Event:
+    offset = number * 10_000 + event.position.offset % 10_000
+    return replace(event, symbol=symbol, position=replace(event.position, offset=offset))
 
 
 def event_row(event: Event) -> tuple[object, ...]:

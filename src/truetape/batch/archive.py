@@ -7,86 +7,96 @@ holds.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.counted import count
 from truetape.batch.fold import floor_div
+from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import RAW, Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
+from truetape.local.locks import exclusive
 from truetape.market.resolution import SECOND_NS
 from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
+RAW_WAIT_S = 1_800.0
+"""How long an archive or a backfill waits for the other to end."""
 _EARLIEST = -2
 """What Spark's Kafka source takes for "from the first record of this partition"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Offsets `[first, last]` of one partition that the lake should hold and does not."""
-
-    topic: str
-    partition: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Completeness:
-    """What the lake holds of one partition: `records` offsets between `first` and `last`,
-    inclusive.
-    """
-
-    topic: str
-    partition: int
-    first: int
-    last: int
-    records: int
-    holes: tuple[Hole, ...]
-
-
-def archive(spark: SparkSession, settings: Settings, limits: Limits) -> int:
-    """Append every record that Kafka has and `raw` lacks; return how many were appended.
+def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
+    """Append every record that Kafka has and `raw` lacks.
 
     Safe to repeat and to kill at any moment. Stops with an error when Kafka no longer has records
     that were never archived (`failOnDataLoss`), since that is a loss to be seen, not skipped.
     """
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
+    checkpoint = checkpoint_for(settings)
+    has_begun = any((checkpoint / "offsets").glob("[0-9]*"))
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
-        "startingOffsets": starting_offsets(spark, lake, settings),
+        # heeded for a new checkpoint only
+        "startingOffsets": "earliest" if has_begun else starting_offsets(lake, settings),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
         "maxOffsetsPerTrigger": str(MAX_RECORDS_PER_BATCH),
     }
     records = spark.readStream.format("kafka").options(**source).load()
-    before = lake.read(spark, Table.RAW).count()
     query = (
         from_kafka(records)
         .writeStream.queryName("archive")
         .trigger(availableNow=True)
-        .option("checkpointLocation", str(checkpoint_for(settings)))
+        .option("checkpointLocation", str(checkpoint))
         .foreachBatch(_Append(lake.path(Table.RAW), limits))
         .start()
     )
     query.awaitTermination()
-    return int(lake.read(spark, Table.RAW).count() - before)
 
 
 def checkpoint_for(settings: Settings) -> Path:
     """Return the checkpoint folder, one for each pair of topic and lake: a new lake starts anew."""
     lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
     return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
+
+
+def next_offsets(settings: Settings) -> dict[int, int] | None:
+    """Return, by partition, where the archive goes on from its checkpoint; None where it has
+    finished no batch and would find its start in the lake.
+
+    A batch that is begun and not finished is run again, so its records are still to come.
+    """
+    checkpoint = checkpoint_for(settings)
+    finished = [int(path.name) for path in (checkpoint / "commits").glob("[0-9]*")]
+    if not finished:
+        return None
+    last = (checkpoint / "offsets" / str(max(finished))).read_text().splitlines()[-1]
+    return {int(part): offset for part, offset in json.loads(last)[settings.topic].items()}
+
+
+@contextmanager
+def writing_raw(
+    settings: Settings, report: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Keep a backfill and the archive of one home from writing `raw` at the same time: where one
+    ends is where the other begins. TransientError after RAW_WAIT_S seconds.
+    """
+    checkpoint = checkpoint_for(settings)
+    lock = checkpoint.with_name(f"{checkpoint.name}.lock")
+    with exclusive(lock, wait_s=RAW_WAIT_S, report=report):
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +111,7 @@ class _Append:
     def __call__(self, batch: DataFrame, number: int) -> None:
         held = batch.persist()
         try:
-            feeds = {row.feed for row in held.select("feed").distinct().collect()}
-            contracts = [contract.load(name) for name in contract.names() if name in feeds]
+            contracts = contracts_of(held)
             query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
             (
                 raw_rows(held, contracts, self.limits)
@@ -130,65 +139,42 @@ def from_kafka(records: DataFrame) -> DataFrame:
     )
 
 
+def contracts_of(records: DataFrame) -> list[Contract]:
+    """Load the contracts of the feeds that records name, of those that there are."""
+    feeds = {row.feed for row in records.select("feed").distinct().collect()}
+    return [contract.load(name) for name in contract.names() if name in feeds]
+
+
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
     """Decode records into the rows of `raw`: one row a record, its events and rejections inside."""
     decoded = decode(records, contracts, limits)
-    times = F.transform("events", lambda event: event["event_ns"])
+    times, kinds = F.col("events.event_ns"), F.col("events.kind")
     first = F.array_min(times)
     return decoded.withColumns(
         {
             "first_event_ns": first,
             "last_event_ns": F.array_max(times),
             "date": F.to_date(F.timestamp_seconds(floor_div(first, SECOND_NS))),
-            "amends": F.exists("events", lambda event: event["kind"] != "trade"),
+            "amends": F.array_contains(kinds, "cancel") | F.array_contains(kinds, "correct"),
+            "accepted": F.size("events"),
             "rejections": F.size("rejected"),
         }
     ).select(*RAW.names)
 
 
-def starting_offsets(spark: SparkSession, lake: Lake, settings: Settings) -> str:
-    """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
-    record. Spark wants either every partition named or none.
+def starting_offsets(lake: Lake, settings: Settings) -> str:
+    """Return where a new checkpoint starts: behind what the lake holds, or at the first record that
+    Kafka still has; what lies between is a hole that each count names.
+
+    Spark wants either every partition named or none.
     """
-    own = lake.read(spark, Table.RAW).where(F.col("topic") == settings.topic)
-    ends = own.groupBy("partition").agg(F.max("offset").alias("end")).collect()
+    kept = kept_offsets(settings.kafka, settings.topic)
+    held = count(lake, settings.topic).ends
+    ends = {part: max(end, kept[part].begin) for part, end in held.items() if part in kept}
     if not ends:
         return "earliest"
-    starts = {str(part): _EARLIEST for part in range(settings.partitions)}
-    return json.dumps({settings.topic: starts | {str(row.partition): row.end + 1 for row in ends}})
-
-
-def completeness(spark: SparkSession, lake: Lake, topic: str) -> list[Completeness]:
-    """Count what `raw` holds per partition and name the holes; no trust in any bookkeeping."""
-    offsets = (
-        lake.read(spark, Table.RAW).where(F.col("topic") == topic).select("partition", "offset")
-    )
-    counted = (
-        offsets.groupBy("partition")
-        .agg(
-            F.min("offset").alias("first"),
-            F.max("offset").alias("last"),
-            F.count("*").alias("records"),
-        )
-        .orderBy("partition")
-        .collect()
-    )
-    followed = offsets.withColumn(
-        "next", F.expr("lead(offset) over (partition by partition order by offset)")
-    )
-    gaps = followed.where("next > offset + 1").orderBy("partition", "offset").collect()
-    holes = [Hole(topic, row.partition, row.offset + 1, row.next - 1) for row in gaps]
-    return [
-        Completeness(
-            topic,
-            row.partition,
-            row.first,
-            row.last,
-            row.records,
-            tuple(hole for hole in holes if hole.partition == row.partition),
-        )
-        for row in counted
-    ]
+    starts = dict.fromkeys(range(settings.partitions), _EARLIEST) | ends
+    return json.dumps({settings.topic: {str(part): start for part, start in starts.items()}})
 
 
 def _header(name: str) -> Column:

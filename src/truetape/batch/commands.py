@@ -1,6 +1,6 @@
 """The batch layer's verbs: `bars`, `archive`, `recompute`. Parses arguments, prints outcomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,10 @@ from truetape.market.resolution import Resolution
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
+    from truetape.batch.offsets import Completeness
     from truetape.market.sessions import Session
+
+_LISTED_HOLES = 20
 
 
 class _Instant(click.ParamType[int]):
@@ -106,29 +109,45 @@ def bars(  # noqa: PLR0917 - one parameter an option
 
 
 @click.command()
-def archive() -> None:
+@click.option("--recount", is_flag=True, help="Count all of `raw`, not only what is new.")
+def archive(recount: bool) -> None:
     """Bring every Kafka record that the lake lacks into its `raw` table, once.
 
     Safe to repeat and to interrupt. Ends with a count per partition; a hole is named by its
-    offsets.
+    offsets. Counts of earlier runs are taken over; --recount finds what `raw` lost since.
     """
     from truetape.batch.run import archive_once
 
     settings = Settings.from_env()
-    outcome = archive_once(settings)
+    outcome = archive_once(settings, recount=recount)
     click.echo(f"archived {outcome.records:,} records into {settings.lake}")
     for part in outcome.partitions:
-        click.echo(
-            f"  {part.topic}/{part.partition}: offsets {part.first} to {part.last}, "
-            f"{part.records:,} records, {len(part.holes)} holes"
-        )
-        for hole in part.holes:
-            click.echo(f"    hole: offsets {hole.first} to {hole.last}")
+        for line in _completeness(part):
+            click.echo(line)
     click.echo(
         f"  {outcome.received:,} trades, cancels and corrections received "
         f"= {outcome.accepted:,} accepted + {outcome.rejected:,} rejected"
     )
     click.echo(f"  {outcome.dead_letters:,} dead letters sent to trades.rejected")
+    click.echo(
+        "  counted all of raw"
+        if outcome.since is None
+        else f"  counted what raw got since its version {outcome.since}"
+    )
+
+
+def _completeness(part: "Completeness") -> Iterator[str]:
+    offsets = f"offsets {part.first} to {part.last}, " if part.records else ""
+    repeated = f", {part.repeated:,} of them repeated" if part.repeated else ""
+    yield (
+        f"  {part.topic}/{part.partition}: {offsets}{part.records:,} records{repeated}, "
+        f"{len(part.holes):,} holes"
+    )
+    for hole in part.holes[:_LISTED_HOLES]:
+        where = "still in Kafka" if hole.recoverable else "lost: no longer in Kafka"
+        yield f"    hole: offsets {hole.first} to {hole.last}, {where}"
+    if len(part.holes) > _LISTED_HOLES:
+        yield f"    and {len(part.holes) - _LISTED_HOLES:,} more"
 
 
 @click.command()

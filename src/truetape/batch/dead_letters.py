@@ -5,7 +5,8 @@ transaction: a run that is killed sends nothing, a run that is repeated sends no
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -22,18 +23,21 @@ TRANSACTIONAL_ID = "truetape-dead-letters"
 TRANSACTION_TIMEOUT_MS = 600_000
 """How long all letters of one run may take; below the broker's limit of 15 minutes."""
 
+Due: TypeAlias = "Mapping[TopicPartition, tuple[int, int]]"
+"""By partition, the offsets from the first to below the second: archived, letters not yet sent."""
 
-def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
-    """Send what `raw` rejected and was not sent before; return how many letters went out.
 
+def send_dead_letters(raw: DataFrame, ends: Mapping[int, int], settings: Settings) -> int:
+    """Send what `raw` rejected below `ends` and was not sent before; return how many letters went
+    out.
+
+    `ends` is the offset behind the last one held, by partition. Reads only what was not sent yet.
     TransientError when Kafka does not answer; nothing was sent then.
     """
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.errors import KafkaError
 
-    own = raw.where(F.col("topic") == settings.topic)
-    newest = own.groupBy("partition").agg(F.max("offset").alias("offset")).collect()
-    ends = {TopicPartition(settings.topic, row.partition): row.offset + 1 for row in newest}
+    parts = {TopicPartition(settings.topic, number): end for number, end in ends.items()}
     try:
         consumer = KafkaConsumer(
             bootstrap_servers=settings.kafka, group_id=GROUP, enable_auto_commit=False
@@ -47,10 +51,9 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
         )
         try:
             producer.init_transactions()
-            sent = {part: consumer.committed(part) or 0 for part in ends}
-            if sent == ends:
-                return 0
-            return _send(producer, _letters(own, sent), ends)
+            sent = {part: consumer.committed(part) or 0 for part in parts}
+            due = {part: (sent[part], end) for part, end in parts.items() if sent[part] < end}
+            return _send(producer, _letters(raw, due), due) if due else 0
         finally:
             producer.close()
             consumer.close()
@@ -58,20 +61,23 @@ def send_dead_letters(raw: DataFrame, settings: Settings) -> int:
         raise TransientError(f"cannot send dead letters to {REJECTED}: {error}") from error
 
 
-def _letters(raw: DataFrame, sent: "Mapping[TopicPartition, int]") -> Iterator[Row]:
-    """The rejections behind the sent offsets, in the order of their coordinates."""
-    fresh = F.lit(False)
-    for part, offset in sent.items():
-        fresh = fresh | ((F.col("partition") == part.partition) & (F.col("offset") >= offset))
-    rows = raw.where(fresh & (F.col("rejections") > 0)).select(
+def _letters(raw: DataFrame, due: Due) -> Iterator[Row]:
+    """The rejections of the offsets due, in the order of their coordinates."""
+    # partition by partition: of one condition with "or" in it, Delta would pass over no file
+    fresh = [
+        raw.where((F.col("topic") == part.topic) & (F.col("partition") == part.partition)).where(
+            (F.col("offset") >= begin) & (F.col("offset") < end)
+        )
+        for part, (begin, end) in due.items()
+    ]
+    rows = reduce(DataFrame.unionAll, fresh).where("rejections > 0")
+    letters = rows.select(
         "topic", "partition", "offset", "key", "value", "feed", F.explode("rejected").alias("why")
     )
-    yield from rows.orderBy("partition", "offset", "why.index").toLocalIterator()
+    yield from letters.orderBy("partition", "offset", "why.index").toLocalIterator()
 
 
-def _send(
-    producer: "KafkaProducer", letters: Iterable[Row], ends: "Mapping[TopicPartition, int]"
-) -> int:
+def _send(producer: "KafkaProducer", letters: Iterable[Row], due: Due) -> int:
     from kafka.structs import OffsetAndMetadata
 
     producer.begin_transaction()
@@ -85,7 +91,7 @@ def _send(
         )
         count += 1
     producer.send_offsets_to_transaction(
-        {part: OffsetAndMetadata(end, "", -1) for part, end in ends.items()}, GROUP
+        {part: OffsetAndMetadata(end, "", -1) for part, (_, end) in due.items()}, GROUP
     )
     producer.commit_transaction()
     return count

@@ -92,10 +92,14 @@ def with_vwap(bars: DataFrame) -> DataFrame:
     guess: the exact remainder then says whether to go one step up or down.
     """
     step = F.lit("0.00000001").cast("decimal(8,8)")
-    divisor = F.col("priced_volume").cast("decimal(20,8)")
+    divisor = F.col("priced_volume").cast("decimal(26,8)")
     guess = (F.col("notional") / F.when(divisor != 0, divisor)).cast(VWAP)
     exact = "decimal(37,17)"
-    rest = F.col("notional").cast(exact) - (guess * divisor).cast(exact)
+    # in two parts: a product of more than 38 digits would lose its last ones
+    whole = F.floor(guess)
+    part = (guess - whole).cast("decimal(8,8)")
+    rest = F.col("notional").cast(exact) - (whole * divisor).cast(exact)
+    rest = rest.cast(exact) - (part * divisor).cast(exact)
     half = (divisor * F.lit("0.000000005").cast("decimal(9,9)")).cast(exact)
     odd = F.pmod((guess * 100_000_000).cast("bigint"), F.lit(2)) == 1
     up = (rest > half) | ((rest == half) & odd)

@@ -1,4 +1,4 @@
-"""The lake: five Delta tables under one root. Knows their columns, not how they are computed."""
+"""The lake: Delta tables under one root. Knows their columns, not how they are computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ class Table(StrEnum):
     """The tables, each by the folder it lies in. Reconcile appends to the last two itself."""
 
     RAW = "raw"
+    COUNTED = "counted"
     TRADES = "trades"
     BARS = "bars"
     DRIFT = "drift"
@@ -69,6 +70,7 @@ RAW = (
         first_event_ns="bigint",
         last_event_ns="bigint",
         amends="boolean",
+        accepted="int",
         rejections="int",
     )
     .add("events", ArrayType(EVENT))
@@ -127,7 +129,9 @@ BARS = _columns(
     profile_version="int",
 )
 _SCHEMAS: Mapping[Table, tuple[StructType, tuple[str, ...]]] = {
-    Table.RAW: (RAW, ("date",)),
+    # one Kafka partition a file, also when files are compacted: only then does a range of offsets
+    # name the files that hold it
+    Table.RAW: (RAW, ("date", "partition")),
     Table.TRADES: (TRADES, ("venue", "session")),
     Table.BARS: (BARS, ("venue", "session")),
 }

@@ -5,12 +5,13 @@ Called by the command line, the Spark entry points and the DAGs alike.
 
 from dataclasses import dataclass
 
-from pyspark.sql import functions as F
-
 from truetape import profiles
-from truetape.batch.archive import Completeness, archive, completeness
+from truetape.batch.archive import archive, writing_raw
+from truetape.batch.counted import count, last_count, note
 from truetape.batch.dead_letters import send_dead_letters
+from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake, Table
+from truetape.batch.offsets import Completeness, completeness
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
 from truetape.feeds.decoder import Limits
@@ -23,37 +24,54 @@ from truetape.venues import venues
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What an archive run brought in, and what the lake holds now."""
+    """What an archive run brought in, and what the lake holds of the topic now.
+
+    `records` were counted for the first time. `since` is the version of `raw` whose count was
+    taken over, None when all of it was counted.
+    """
 
     records: int
     partitions: list[Completeness]
-    accepted: int
-    rejected: int
     dead_letters: int
+    since: int | None
+
+    @property
+    def accepted(self) -> int:
+        """Return how many trades, cancels and corrections all archived records held."""
+        return sum(span.accepted for part in self.partitions for span in part.spans)
+
+    @property
+    def rejected(self) -> int:
+        """Return how many were rejected."""
+        return sum(span.rejected for part in self.partitions for span in part.spans)
 
     @property
     def received(self) -> int:
-        """Return how many trades, cancels and corrections all archived records held."""
+        """Return how many there were of both."""
         return self.accepted + self.rejected
 
 
-def archive_once(settings: Settings) -> Archived:
-    """Archive what is new, send its dead letters, and count the whole topic."""
+def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
+    """Archive what is new, count it, and send its dead letters.
+
+    Complete means: every offset that Kafka had given out when the run began; what came since is the
+    next run's. `recount` counts all of `raw` again, which alone finds rows that it lost.
+    """
+    kept = kept_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
-    records = archive(spark, settings, Limits.of(settings))
+    with writing_raw(settings):
+        archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
-    dead = send_dead_letters(lake.read(spark, Table.RAW), settings)
-    counts = (
-        lake.read(spark, Table.RAW)
-        .where(F.col("topic") == settings.topic)
-        .agg(
-            F.coalesce(F.sum(F.size("events")), F.lit(0)).alias("accepted"),
-            F.coalesce(F.sum("rejections"), F.lit(0)).alias("rejected"),
-        )
-        .collect()[0]
-    )
-    held = completeness(spark, lake, settings.topic)
-    return Archived(records, held, counts.accepted, counts.rejected, dead)
+    known = last_count(lake, settings.topic)
+    counted = count(lake, settings.topic, known)
+    records = counted.records - (known.records if known else 0)
+    if recount:
+        known, counted = None, count(lake, settings.topic)
+    dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
+    if counted != known:
+        note(lake, counted)  # last: what is noted is taken for done, dead letters included
+    held = completeness(settings.topic, counted.spans, kept)
+    return Archived(records, held, dead, known.raw_version if known else None)
 
 
 def recompute_once(settings: Settings, session: Session, profile: str | None = None) -> Recomputed:

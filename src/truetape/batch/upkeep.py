@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from truetape.errors import TransientError
 
-TABLES = ("raw", "trades", "bars", "drift", "publications")
+TABLES = ("raw", "counted", "trades", "bars", "drift", "publications")
 """The folders of the lake's tables; `batch.lake` knows their columns, and imports Spark."""
 
 

@@ -17,11 +17,14 @@ from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.serving.store import open_store
 from truetape.settings import Settings
-from truetape.speed.heartbeat import newest
+from truetape.speed.board import Board
+from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.lease import fence
+from truetape.speed.spans import Span
 from truetape.venues import venues
 
 ALIVE_S = 30.0
-"""A driver whose last heartbeat is older than this is not waited for."""
+"""A driver whose last heartbeat is older than this loses the lease instead of being waited for."""
 FENCE_WAIT_S = 120.0
 WITHOUT_GATE = "without the gate"
 """How the reason of a publication begins that asked no gate."""
@@ -57,6 +60,7 @@ def publish_once(
         boundary = control.refresh().boundary(session.venue)
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
+        _forget_late_writes(Board(control, settings.topic), session)
     return replace(outcome, indicators=rows)
 
 
@@ -79,21 +83,41 @@ def verify_once(settings: Settings, session: Session) -> int:
 def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
     """Wait until no driver can still write below the session's end.
 
-    A driver shows the fences it keeps to in its heartbeat; one that is stopped or silent is past
-    doubt only as far as the lease goes, which is checked before every write.
+    A driver shows the fences it keeps to in its heartbeat. From one that is silent the lease is
+    taken, which it checks before every write; a write that had begun gets the time to arrive.
     """
     deadline = time.monotonic() + FENCE_WAIT_S
     while True:
-        beat = newest(settings.kafka)
-        age_s = 0.0 if beat is None else (time.time_ns() - beat.beat_ns) / 1e9
-        if beat is None or beat.state != "running" or age_s > ALIVE_S:
+        beat = newest(settings.kafka, settings.topic)
+        if beat is None or beat.state not in (Phase.RUNNING, Phase.STOPPING):
             return
         if beat.fences.get(session.venue, 0) >= session.end_ns:
             return
+        if (time.time_ns() - beat.beat_ns) / 1e9 > ALIVE_S:
+            report(f"{beat.driver} is silent; taking the lease from it")
+            fence(settings)
+            time.sleep(settings.write_timeout_s if beat.writing else 0.0)
+            return
         if time.monotonic() > deadline:
             raise TransientError(
-                f"the speed layer (pid {beat.pid} on {beat.host}) did not take the fence of "
+                f"the speed layer ({beat.driver}) did not take the fence of "
                 f"{session.venue} within {FENCE_WAIT_S:.0f} s; is it stuck? nothing was published"
             )
         report(f"waiting for the speed layer to keep to the fence of {session.venue}")
         time.sleep(0.5)
+
+
+def _forget_late_writes(board: Board, session: Session) -> None:
+    """Take the session's bars out of the last words of drivers that wrote without the lease."""
+    for word in board.refresh().ends:
+        rest = tuple(span for span in word.touched if not _is_inside(span, session))
+        if rest != word.touched:
+            board.say(replace(word, touched=rest))
+
+
+def _is_inside(span: Span, session: Session) -> bool:
+    return (
+        span.venue == session.venue
+        and session.start_ns <= span.start_ns
+        and span.end_ns <= session.end_ns
+    )

@@ -1,0 +1,175 @@
+"""Counts which offsets `raw` holds, and remembers the count so that the next one reads less.
+
+Only rows that were read are counted. The table `counted` is a note of them, never their proof: it
+is passed over when it speaks of another `raw`, and a full count needs it not at all. Reads Delta's
+files directly, without Spark.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from truetape.batch.lake import Lake, Table
+from truetape.batch.offsets import Span, joined
+from truetape.errors import ConfigError, TransientError
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.dataset
+    from deltalake import DeltaTable
+
+MAX_SPANS = 10_000
+"""Most spans of one topic. Beyond, offsets are not contiguous by nature: the topic is compacted, or
+written in transactions."""
+MAX_SKIPPED_SPANS = 50
+"""Most spans of one partition that a count does not read again; each is a term of its filter."""
+
+_COLUMNS = ("partition", "offset", "accepted", "rejections")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The offsets of a topic that one version of one `raw` holds."""
+
+    topic: str
+    raw_id: str
+    raw_version: int
+    spans: Mapping[int, tuple[Span, ...]]
+
+    @property
+    def records(self) -> int:
+        """Return how many records were counted, repeated ones included."""
+        return sum(span.records for spans in self.spans.values() for span in spans)
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """Return the offset behind the last one held, by partition."""
+        return {partition: spans[-1].last + 1 for partition, spans in self.spans.items()}
+
+
+def count(lake: Lake, topic: str, known: Counted | None = None) -> Counted:
+    """Count the records of a topic in the newest version of `raw`.
+
+    Offsets that are `known` are taken over, and files that hold no others are not opened: rows
+    that `raw` lost or got twice since stay unseen until it is counted without `known`. ConfigError
+    when there are more than MAX_SPANS spans.
+    """
+    raw = _open(lake, Table.RAW)
+    version = raw.version()
+    if known is not None and known.raw_version == version:
+        return known
+    kept = {} if known is None else {part: _largest(spans) for part, spans in known.spans.items()}
+    found = [(part, span) for part, spans in kept.items() for span in spans]
+    rows = raw.to_pyarrow_dataset()
+    for batch in rows.to_batches(columns=list(_COLUMNS), filter=_outside(topic, kept)):
+        found.extend(_spans(batch))
+        if len(found) > MAX_SPANS:
+            found = _bounded(found, topic)
+    return Counted(topic, raw.metadata().id, version, _by_partition(found))
+
+
+def last_count(lake: Lake, topic: str) -> Counted | None:
+    """Return the noted count of a topic; None where there is none of the `raw` that is there now,
+    which may have been made anew or restored.
+    """
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        table = _open(lake, Table.COUNTED)
+    except TableNotFoundError:
+        return None
+    rows = table.to_pyarrow_table(filters=[("topic", "=", topic)]).to_pylist()
+    raw = _open(lake, Table.RAW)
+    if not rows or rows[0]["raw_id"] != raw.metadata().id:
+        return None
+    if rows[0]["raw_version"] > raw.version():
+        return None
+    fields = ("first", "last", "records", "accepted", "rejected")
+    found = [(row["partition"], Span(**{name: row[name] for name in fields})) for row in rows]
+    return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
+
+
+def note(lake: Lake, counted: Counted) -> None:
+    """Replace the noted count of this topic; TransientError when somebody else does the same."""
+    import pyarrow
+    from deltalake import write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    about = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
+    rows = [
+        about | {"partition": partition} | asdict(span)
+        for partition, spans in counted.spans.items()
+        for span in spans
+    ]
+    text, whole = pyarrow.string(), pyarrow.int64()
+    schema = pyarrow.schema(
+        [("topic", text), ("raw_id", text), ("raw_version", whole), ("partition", whole)]
+        + [(name, whole) for name in Span.__slots__]
+    )
+    table = pyarrow.Table.from_pylist(rows, schema=schema)
+    path = lake.path(Table.COUNTED)
+    try:
+        write_deltalake(path, table, mode="overwrite", predicate=f"topic = '{counted.topic}'")
+    except CommitFailedError as error:
+        raise TransientError(f"{path}: another archive notes its count; run it again") from error
+
+
+def _open(lake: Lake, table: Table) -> "DeltaTable":
+    from deltalake import DeltaTable
+
+    return DeltaTable(lake.path(table))
+
+
+def _largest(spans: tuple[Span, ...]) -> list[Span]:
+    return sorted(spans, key=lambda span: span.records)[-MAX_SKIPPED_SPANS:]
+
+
+def _outside(topic: str, kept: Mapping[int, list[Span]]) -> "pyarrow.dataset.Expression":
+    """Choose the records of a topic that lie in no kept span; partitions without one whole."""
+    import pyarrow
+    from pyarrow.dataset import field
+
+    # of the column's own type, or no file is passed over
+    numbers = {part: pyarrow.scalar(part, pyarrow.int32()) for part in kept}
+    chosen = ~field("partition").isin(pyarrow.array(list(kept), pyarrow.int32()))
+    for part, spans in kept.items():
+        fresh = field("partition") == numbers[part]
+        for span in spans:
+            fresh &= (field("offset") < span.first) | (field("offset") > span.last)
+        chosen |= fresh
+    return (field("topic") == topic) & chosen
+
+
+def _spans(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, Span]]:
+    """Yield (partition, span) of rows in any order."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return
+    columns = [rows.column(name).to_numpy(zero_copy_only=False) for name in _COLUMNS]
+    order = np.lexsort((columns[1], columns[0]))
+    part, offset, accepted, rejected = (values[order].astype(np.int64) for values in columns)
+    begins = np.flatnonzero(np.r_[True, (np.diff(part) != 0) | (np.diff(offset) > 1)])
+    ends = np.r_[begins[1:], len(part)]
+    totals = [np.add.reduceat(values, begins) for values in (accepted, rejected)]
+    for begin, end, *held in zip(begins, ends, *totals, strict=True):
+        first, last = int(offset[begin]), int(offset[end - 1])
+        yield int(part[begin]), Span(first, last, int(end - begin), *map(int, held))
+
+
+def _by_partition(found: list[tuple[int, Span]]) -> dict[int, tuple[Span, ...]]:
+    groups: dict[int, list[Span]] = {}
+    for partition, span in found:
+        groups.setdefault(partition, []).append(span)
+    return {partition: joined(groups[partition]) for partition in sorted(groups)}
+
+
+def _bounded(found: list[tuple[int, Span]], topic: str) -> list[tuple[int, Span]]:
+    """Join what was found; ConfigError when it stays too much."""
+    joint = [(part, span) for part, spans in _by_partition(found).items() for span in spans]
+    if len(joint) > MAX_SPANS:
+        raise ConfigError(
+            f"offsets of {topic} lie in over {MAX_SPANS:,} pieces, so holes cannot be told: is it "
+            'compacted or written in transactions? see "Holes" in docs/RUNBOOK.md'
+        )
+    return joint

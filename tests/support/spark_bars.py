@@ -1,0 +1,45 @@
+"""Bars that Spark made, as exact text, so that two are equal when their bytes are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from truetape.market.bars import Bar
+from truetape.market.resolution import Resolution
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
+
+def bar_of(row: "Row") -> Bar:
+    """Return a row of recomputed or provisional bars as the reference's bar."""
+    return Bar(
+        row.symbol, row.venue, Resolution(row.resolution), row.start_ns,
+        row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
+    )  # fmt: skip
+
+
+def text_of(bar: Bar) -> str:
+    """Return symbol, resolution, start, six numbers, trades; nothing for what is not there."""
+    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
+    exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
+    place = [bar.symbol, bar.resolution.value, str(bar.start_ns)]
+    return "|".join([*place, *exact, str(bar.trades)])
+
+
+def streamed(bars: "DataFrame", checkpoint: Path) -> dict[tuple[object, ...], str]:
+    """Run a streaming plan over all that is there and keep the last text of each bar."""
+    last: dict[tuple[object, ...], str] = {}
+
+    def keep(frame: "DataFrame", _: int) -> None:
+        for row in frame.collect():
+            last[row.symbol, row.resolution, row.start_ns] = text_of(bar_of(row))
+
+    query = (
+        bars.writeStream.outputMode("update")
+        .option("checkpointLocation", str(checkpoint))
+        .trigger(availableNow=True)
+        .foreachBatch(keep)
+        .start()
+    )
+    query.awaitTermination()
+    return last
