@@ -178,7 +178,7 @@ def _of_session(
     if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
         return None
     chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
-    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns)).combine_chunks()
+    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns))
     return rows.sort_by([(name, "ascending") for name in order])
 
 
