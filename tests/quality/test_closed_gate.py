@@ -13,7 +13,7 @@ import pytest
 from support.quality_cases import CASES, Case, a_negative_size
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
 from truetape import calendars
-from truetape.errors import GateClosedError
+from truetape.errors import GateClosedError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality import run
@@ -185,6 +185,22 @@ def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
     world.good.write(world.settings.lake)
     assert run.require_open(world.settings, FRIDAY).run > opened.run
     assert len(reports_of(world)) == len(kept) + 2
+
+
+@EMBEDDED
+def test_what_was_recomputed_behind_the_gate_is_not_published(world: World) -> None:
+    """The verdict is about files that are no longer the session's."""
+    world.mend()
+    before = world.served()
+
+    def recompute_meanwhile(line: str) -> None:
+        if "the gate is open" in line:
+            world.spoil(Case("T5", a_negative_size, {}))
+
+    with pytest.raises(TransientError, match="was recomputed while it was being published"):
+        publish_once(world.settings, FRIDAY, "tests", "because", recompute_meanwhile)
+
+    assert world.served() == before
 
 
 @EMBEDDED
