@@ -133,7 +133,7 @@ def count_rows(bars: pa.Table, session: Session) -> pa.Table:
             "resolution": row["resolution"],
             "symbol": row["symbol"],
             "regular": row["count_all"],
-            "most": most[row["resolution"]],
+            "most": most.get(row["resolution"], 0),
         }
         for row in counted.to_pylist()
     ]
