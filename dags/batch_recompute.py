@@ -29,14 +29,14 @@ task.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, default_args
-from truetape.schedule.spark_job import SparkJob
+from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -105,9 +105,12 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             return session_tasks.verify(venue, published["session"])
 
         day = session()
-        archive = SparkJob(task_id="archive", job="archive")
+        archive = ArchiveJob(task_id="archive")
         recompute = SparkJob(
-            task_id="recompute", job="recompute", arguments=["--venue", venue, "--session", day]
+            task_id="recompute",
+            job="recompute",
+            arguments=["--venue", venue, "--session", day],
+            trigger_rule=TriggerRule.NONE_FAILED,  # the archive is skipped where nothing is new
         )
         day >> archive >> recompute
         verify(publish(day, recompute.output))

@@ -67,9 +67,9 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     records = counted.records - (known.records if known else 0)
     if recount:
         known, counted = None, count(lake, settings.topic)
-    if counted != known:
-        note(lake, counted)
     dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
+    if counted != known:
+        note(lake, counted)  # last: what is noted is taken for done, dead letters included
     held = completeness(settings.topic, counted.spans, kept)
     return Archived(records, held, dead, known.raw_version if known else None)
 
