@@ -6,18 +6,12 @@ from pathlib import Path
 
 from truetape.batch.run import archive_once
 from truetape.entry import run_job
-from truetape.local.locks import exclusive
 from truetape.settings import Settings
-
-OTHER_WITHIN_S = 600.0
-"""How long one archive waits for another: two on one checkpoint would end each other."""
 
 
 def archive(settings: Settings) -> dict[str, object]:
     """Archive, and return the counts that are worth an event."""
-    lock = settings.home / "run" / "archive.lock"
-    with exclusive(lock, wait_s=OTHER_WITHIN_S, report=print):
-        found = archive_once(settings)
+    found = archive_once(settings)
     holes = [
         f"{hole.topic}/{hole.partition}: offsets {hole.first} to {hole.last}"
         for part in found.partitions

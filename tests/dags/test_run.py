@@ -99,7 +99,7 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     assert set(states(archived).values()) == {"success"}
     assert states(again) == dict.fromkeys(("archive", "announce", "completeness"), "skipped")
     assert events(again, "raw") == []
-    done = dict.fromkeys(("session", "recompute", "publish", "verify"), "success")
+    done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
     assert states(first) == states(second) == done | {"archive": "skipped"}
     with closing(open_store(own)) as store:
         assert served(store, SESSION) == truth_of(made, SESSION)
@@ -151,6 +151,7 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
         "session": "success",
         "archive": "success",
         "recompute": "success",
+        "gate": "skipped",
         "publish": "skipped",
         "verify": "skipped",
     }
