@@ -30,7 +30,7 @@ HOMES = {
     "pandas": ("truetape.batch", "truetape.quality"),
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.console", "truetape.serving"),
-    "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "quality", "reconcile")),
+    "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),
     "talib": ("truetape.batch.indicators",),
 }
 """Where each heavy library may be imported: a module or a whole room."""

@@ -63,6 +63,25 @@ def test_a_wide_sum_keeps_its_sign() -> None:
     assert found.examples[0]["size"] == "-0.00000001"
 
 
+def test_texts_of_two_columns_are_compared() -> None:
+    found = checked(
+        {"symbol": ["A", "B"], "id": ["A", "C"], "feed": ["x", "x"]},
+        ("ExpectColumnPairValuesToBeEqual", {"column_A": "symbol", "column_B": "id"}),
+        ("ExpectColumnValuesToBeInSet", {"column": "feed", "value_set": ("x",)}),
+    )
+
+    assert (found.unexpected, found.error) == (1, "")
+    assert found.examples[0]["id"] == "C"
+
+
+def test_a_text_that_a_terminal_would_obey_is_spelt_out() -> None:
+    check = ("ExpectColumnValuesToBeInSet", {"column": "feed", "value_set": ("x",)})
+
+    found = checked({"feed": ["\x1b[2J", "y" * 500]}, check)
+
+    assert [row["feed"] for row in found.examples] == ["'\\x1b[2J'", "y" * 200]
+
+
 def test_nanoseconds_beside_nulls_are_not_rounded() -> None:
     times = pa.array([1_700_000_000_000_000_001, None], pa.int64())
 

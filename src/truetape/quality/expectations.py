@@ -6,6 +6,7 @@ An ephemeral context: nothing is stored, sent or rendered. Counts and a few row 
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -110,9 +111,11 @@ class _Tally:
 def _count(tallies: Sequence[_Tally], table: pa.Table, values: Mapping[str, int]) -> None:
     """Give a table to Great Expectations in chunks and add what it says to the rules' tallies."""
     columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
-    whole = any("column_set" in check.arguments for one in tallies for check in one.rule.checks)
+    checks = [check for tally in tallies for check in tally.rule.checks]
+    whole = any("column_set" in check.arguments for check in checks)
+    compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
     for start, end in _chunks(table):
-        rows = _pandas(table if whole else table.select(columns), start, end)
+        rows = _pandas(table if whole else table.select(columns), start, end, compared)
         for place, outcome in _outcomes([tally.rule for tally in tallies], rows, values):
             tallies[place[0]].add(place[1], outcome)
 
@@ -188,10 +191,19 @@ def _chunks(table: pa.Table) -> Iterator[tuple[int, int]]:
             start = int(end)
 
 
-def _pandas(table: pa.Table, start: int, end: int) -> pd.DataFrame:
-    """Return some rows as pandas holds numbers fastest, indexed by their number in the table."""
+def _pandas(table: pa.Table, start: int, end: int, compared: AbstractSet[str]) -> pd.DataFrame:
+    """Return some rows as pandas holds them best, indexed by their number in the table.
+
+    Texts become categories, a Python string for each different one and not for each row; but pandas
+    does not compare the categories of two columns.
+    """
     some = table.slice(start, end - start)
-    columns = {name: _plain(some[name]) for name in some.column_names}
+    columns = {
+        name: _plain(some[name])
+        if name in compared or not pa.types.is_string(some[name].type)
+        else some[name].dictionary_encode()
+        for name in some.column_names
+    }
     rows: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_nullable(columns))
     rows.index = pd.RangeIndex(start, end)
     return rows
@@ -199,8 +211,6 @@ def _pandas(table: pa.Table, start: int, end: int) -> pd.DataFrame:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
-    if pa.types.is_string(kind):
-        return column.dictionary_encode()  # a Python string for each different text, not each row
     if not pa.types.is_decimal(kind):
         return column
     if kind.precision > _INT64_DIGITS:
