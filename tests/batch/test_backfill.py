@@ -308,7 +308,7 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     lines = printed(own, *APPLY[1:])
 
     assert lines[0].startswith("finishing backfill ")
-    assert lines[-1] == "nothing to ingest"
+    assert "nothing to ingest" in lines
     assert not plan_is_noted(own)
     assert archived(own) == given_out(own)
     with closing(open_store(own)) as store:

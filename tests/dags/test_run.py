@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.loop import own_settings, send, served, truth_of
+from support.wait import until
 from truetape import calendars
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
@@ -18,6 +19,9 @@ from truetape.market.resolution import Resolution
 from truetape.reconcile.recomputed import publications
 from truetape.serving.store import open_store
 from truetape.settings import Settings
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.observed import Health
+from truetape.speed.supervise import status_of
 from truetape.venues import venues
 
 if TYPE_CHECKING:
@@ -95,7 +99,7 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     assert set(states(archived).values()) == {"success"}
     assert states(again) == dict.fromkeys(("archive", "announce", "completeness"), "skipped")
     assert events(again, "raw") == []
-    done = dict.fromkeys(("session", "recompute", "publish", "verify"), "success")
+    done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
     assert states(first) == states(second) == done | {"archive": "skipped"}
     with closing(open_store(own)) as store:
         assert served(store, SESSION) == truth_of(made, SESSION)
@@ -108,6 +112,30 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     assert announced["session"] == str(DAY)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
+
+
+def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run) -> None:
+    """A driver is started by one run and stopped by the order of another; no run holds it."""
+    began = run("speed_layer_control", action="start", reason="the market opens")
+    driver = until_working(own)
+    watched = run("speed_layer")
+    stopped = run("speed_layer_control", action="stop", reason="the market closed")
+
+    assert set(states(began).values()) == set(states(watched).values()) == {"success"}
+    assert set(states(stopped).values()) == {"success"}
+    assert (status_of(own).desired.who, status_of(own).desired.number) == ("airflow:manual", 2)
+    until(lambda: life_of(driver) is not Life.ALIVE, within_s=90)
+    assert status_of(own).health is Health.STOPPED
+    assert states(run("speed_layer")) == {"supervise": "success"}
+
+
+def until_working(own: Settings) -> Driver:
+    """Wait for a driver that has finished starting, and return it."""
+    working = (Health.HEALTHY, Health.LAGGING, Health.SILENT)
+    until(lambda: status_of(own).health in working, within_s=120)
+    beat = status_of(own).observed.beat
+    assert beat is not None
+    return beat.driver
 
 
 def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
@@ -123,6 +151,7 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
         "session": "success",
         "archive": "success",
         "recompute": "success",
+        "gate": "skipped",
         "publish": "skipped",
         "verify": "skipped",
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from support.build import NOON, SECOND
 from support.speed import beat, ended, failed, launch
 from truetape.errors import ConfigError
 from truetape.speed.driver import Driver, Life, life_of
@@ -55,6 +56,12 @@ def test_spans_hold_all_bars_of_a_venue_and_no_other() -> None:
     assert is_within(found, "XNYS", 30)
     assert not is_within(found, "XNYS", 31)
     assert not is_within(found, "KRAKEN", 10)
+
+
+def test_a_span_is_read_by_people() -> None:
+    minute = Span("XNYS", NOON, NOON + 60 * SECOND + 1)
+
+    assert str(minute) == "XNYS 2026-11-20 17:00:00 to 2026-11-20 17:01:00 UTC"
 
 
 class TestLife:

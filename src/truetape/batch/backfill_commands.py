@@ -12,6 +12,7 @@ from truetape.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
+    from truetape.batch.backfill_notes import Notes
     from truetape.batch.backfill_plan import BackfillPlan, PartitionPlan
     from truetape.local.loop import SessionOutcome
 
@@ -69,19 +70,23 @@ def backfill(  # noqa: PLR0917 - one parameter an option
 
     settings = Settings.from_env()
     request = request_of(_form(holes, start, end, offsets, symbols) | {"reason": reason})
-    if apply:
-        _finish(settings)
+    notes = Notes.of(settings)
+    for earlier in notes.unfinished() if apply else ():
+        click.echo(f"finishing backfill {earlier.plan.digest}: {earlier.plan.request.reason}")
+        _ingest_if_due(settings, notes, earlier)
     _progress("counting raw and asking Kafka")
     planned = plan_once(settings, request)
     for line in _lines(planned):
         click.echo(line)
     if not apply:
         click.echo("nothing was written: this is the plan; --apply carries it out")
-    elif not planned.plan.to_ingest:
-        click.echo("nothing to ingest")
+        return
+    if planned.plan.to_ingest:
+        notes.begin(planned)
+        _ingest(settings, planned)
     else:
-        Notes.of(settings).begin(planned)
-        _carry_out(settings, planned)
+        click.echo("nothing to ingest")
+    _settle(settings, notes)
 
 
 def _form(
@@ -96,24 +101,17 @@ def _form(
     return {"by": chosen[0], "from": start, "to": end, "offsets": offsets, "symbols": names}
 
 
-def _finish(settings: Settings) -> None:
-    """Finish what earlier runs began; a plan that is outdated never wrote anything."""
-    from truetape.batch.backfill_notes import Notes
-
-    notes = Notes.of(settings)
-    for earlier in notes.unfinished():
-        click.echo(f"finishing backfill {earlier.plan.digest}: {earlier.plan.request.reason}")
-        try:
-            _carry_out(settings, earlier)
-        except OutdatedPlanError as error:
-            click.echo(f"  dropped: {error}")
-            notes.finish(earlier)
+def _ingest_if_due(settings: Settings, notes: "Notes", earlier: "BackfillPlan") -> None:
+    """Ingest what an earlier run may not have; a plan that is outdated never wrote anything."""
+    try:
+        _ingest(settings, earlier)
+    except OutdatedPlanError as error:
+        click.echo(f"  dropped: {error}")
+        notes.finish(earlier)
 
 
-def _carry_out(settings: Settings, planned: "BackfillPlan") -> None:
-    from truetape.batch.backfill_notes import Notes
+def _ingest(settings: Settings, planned: "BackfillPlan") -> None:
     from truetape.batch.backfill_run import ingest_once
-    from truetape.local.loop import settle_backfill
 
     _progress("ingesting")
     done = ingest_once(settings, planned)
@@ -122,15 +120,23 @@ def _carry_out(settings: Settings, planned: "BackfillPlan") -> None:
         if done.records
         else f"all {planned.contents.records:,} records were in raw already"
     )
-    outcomes, open_ones = settle_backfill(
-        settings, planned, getpass.getuser(), datetime.now(UTC), _progress
-    )
-    for line in _settled(outcomes):
-        click.echo(line)
-    for venue, day in open_ones:
-        click.echo(f"  {venue} {day}: not over yet, left to its own recompute")
-    Notes.of(settings).finish(planned)
-    differing = sum(len(outcome.mismatches) for outcome in outcomes)
+
+
+def _settle(settings: Settings, notes: "Notes") -> None:
+    """Settle what was ingested and is not settled; last, since it can wait and retention cannot."""
+    from truetape.local.loop import settle_backfill
+
+    differing = 0
+    for planned in notes.unfinished():
+        outcomes, open_ones = settle_backfill(
+            settings, planned, getpass.getuser(), datetime.now(UTC), _progress
+        )
+        for line in _settled(outcomes):
+            click.echo(line)
+        for venue, day in open_ones:
+            click.echo(f"  {venue} {day}: not over yet, left to its own recompute")
+        notes.finish(planned)
+        differing += sum(len(outcome.mismatches) for outcome in outcomes)
     if differing:
         raise VerificationError(f"{differing:,} served bars differ from the recomputed ones")
 

@@ -76,8 +76,8 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
             f"backfill {plan.digest}: {due:,} rows were missing and raw got {records:,}; "
             'run "truetape archive --recount" and look for another writer'
         )
-    note(lake, after)
     dead = send_dead_letters(lake.read(spark, Table.RAW), after.ends, settings)
+    note(lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 ARCHIVE_TRADES = "archive_trades"
 MAINTENANCE = "maintenance"
+SPEED_LAYER = "speed_layer"
+SPEED_LAYER_CONTROL = "speed_layer_control"
 
 
 def batch_recompute(venue: str) -> str:
@@ -13,4 +15,5 @@ def batch_recompute(venue: str) -> str:
 
 def all_dags(venues: Iterable[str]) -> list[str]:
     """Return every DAG that an Airflow with these venues has."""
-    return [ARCHIVE_TRADES, MAINTENANCE, *(batch_recompute(venue) for venue in venues)]
+    fixed = [ARCHIVE_TRADES, MAINTENANCE, SPEED_LAYER, SPEED_LAYER_CONTROL]
+    return [*fixed, *(batch_recompute(venue) for venue in venues)]

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from truetape.market.resolution import SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,9 @@ class Span:
         return venue == self.venue and self.start_ns <= start_ns < self.end_ns
 
     def __str__(self) -> str:
-        return f"{self.venue} [{self.start_ns}, {self.end_ns})"
+        first = datetime.fromtimestamp(self.start_ns // SECOND_NS, UTC)
+        last = datetime.fromtimestamp((self.end_ns - 1) // SECOND_NS, UTC)
+        return f"{self.venue} {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def spans_of(bars: Iterable[tuple[str, int]]) -> tuple[Span, ...]:

@@ -65,6 +65,18 @@ def supervise_once(
     return action
 
 
+def next_step(settings: Settings, policy: Policy = POLICY) -> tuple[int, Action]:
+    """Return the number of the newest order and the action that `supervise_once` would take now.
+
+    Does nothing. TransientError when Kafka cannot be reached.
+    """
+    with ControlTopic(settings.kafka) as control:
+        board, now = Board(control, settings.topic), datetime.now(UTC)
+        observed = observe(settings, board, now, policy)
+        history = settle(board.history, observed, now, policy)
+        return board.desired.number, decide(board.desired, observed, history, now, policy)
+
+
 def status_of(settings: Settings, policy: Policy = POLICY) -> Status:
     """Look without doing anything."""
     with ControlTopic(settings.kafka) as control:
