@@ -7,7 +7,8 @@ holes. New records are announced as the asset `raw`.
 ### What a failure means
 `archive` red: Kafka is away, or it has dropped records that were never archived (the message says
 so: a loss that somebody must look at). `completeness` red: the lake lacks the offsets in the
-message. Bars that are being served do not change either way.
+message, and Kafka still has them. Offsets that neither has are named in its log; nothing brings
+them back, so they do not keep it red. Bars that are being served do not change either way.
 
 ### Is a re-run safe?
 Yes, at any time and as often as you like: what is archived is not archived again.
@@ -22,6 +23,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from truetape.log import logger
 from truetape.schedule import dag_names
 from truetape.schedule.assets import RAW
 from truetape.schedule.defaults import Tag, default_args
@@ -48,7 +50,9 @@ with DAG(
 
     @task
     def completeness(counts: dict[str, Any]) -> None:
-        """Fail when the lake lacks offsets."""
+        """Fail when the lake lacks offsets that Kafka still has; name those that are lost."""
+        if counts["lost"]:
+            logger("archive").warning("lost", offsets=counts["lost"])
         if counts["holes"]:
             raise AirflowFailException(f"the lake lacks {'; '.join(counts['holes'])}")
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from truetape.batch.offsets import Hole
 from truetape.batch.run import archive_once
 from truetape.entry import run_job
 from truetape.local.locks import exclusive
@@ -13,29 +14,33 @@ OTHER_WITHIN_S = 600.0
 """How long one archive waits for another: two on one checkpoint would end each other."""
 
 
-def archive(settings: Settings) -> dict[str, object]:
-    """Archive, and return the counts that are worth an event."""
+def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
+    """Archive, and return the counts that are worth an event, holes by what can be done."""
     lock = settings.home / "run" / "archive.lock"
     with exclusive(lock, wait_s=OTHER_WITHIN_S, report=print):
-        found = archive_once(settings)
-    holes = [
-        f"{hole.topic}/{hole.partition}: offsets {hole.first} to {hole.last}"
-        for part in found.partitions
-        for hole in part.holes
-    ]
+        found = archive_once(settings, recount=recount)
+    holes = [hole for part in found.partitions for hole in part.holes]
     return {
         "records": found.records,
         "rejected": found.rejected,
         "dead_letters": found.dead_letters,
-        "holes": holes,
+        "holes": [_named(hole) for hole in holes if hole.recoverable],
+        "lost": [_named(hole) for hole in holes if not hole.recoverable],
     }
+
+
+def _named(hole: Hole) -> str:
+    return f"{hole.topic}/{hole.partition}: offsets {hole.first} to {hole.last}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
+    parser.add_argument("--recount", action="store_true", help="count all of raw, not what is new")
     chosen = parser.parse_args()
-    return run_job("archive", lambda: archive(Settings.from_env()), chosen.outcome)
+    return run_job(
+        "archive", lambda: archive(Settings.from_env(), recount=chosen.recount), chosen.outcome
+    )
 
 
 if __name__ == "__main__":
