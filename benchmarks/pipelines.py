@@ -19,7 +19,7 @@ from truetape.errors import TransientError
 from truetape.local.jars import spark_jars
 from truetape.local.speed_process import SpeedProcess
 from truetape.settings import Settings
-from truetape.speed.job import checkpoint_for
+from truetape.speed.checkpoint import checkpoint_for
 
 _WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+).*?\bbatch=(\d+)")
 _BUCKET = "naive"

@@ -56,7 +56,7 @@ def compare(work: Path, trades: int, symbols: int, seed: int) -> str:
     """Make the files, run the steps, check that the bars are equal, return the table."""
     report(f"writing {trades:,} trades of {symbols} symbols as payloads and as typed columns")
     deliveries = payloads.write(work, trades, symbols, seed)
-    done = {name: _in_child(name, work) for name in STEPS}
+    done = {name: in_child(name, work) for name in STEPS}
     report("comparing the bars of Spark and DuckDB")
     bars, counted, volume = check(work)
     if counted != trades:
@@ -111,7 +111,8 @@ def check(work: Path) -> tuple[int, int, str]:
     return duck.totals(ours)
 
 
-def _in_child(step: str, work: Path) -> Measured:
+def in_child(step: str, work: Path) -> Measured:
+    """Run one step in a process of its own and return what it took."""
     report(f"{step}: running")
     command = [sys.executable, str(Path(__file__)), "--step", step, "--work", str(work)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:

@@ -1,10 +1,10 @@
 r"""
 ### What it does
 Makes a venue's session final: archives what Kafka still holds, recomputes the session's trades
-and bars exactly from the lake, publishes what differs from what is served, and reads it back. One
-DAG a venue of `TRUETAPE_VENUES`; one run a session, by the exchange's calendar, when its trading,
-after hours included, is over. The session of a run is its data interval; a run by hand takes the
-date of its form, else the last session that closed.
+and bars exactly from the lake, asks the quality gate, publishes what differs from what is served,
+and reads it back. One DAG a venue of `TRUETAPE_VENUES`; one run a session, by the exchange's
+calendar, when its trading, after hours included, is over. The session of a run is its data
+interval; a run by hand takes the date of its form, else the last session that closed.
 
 Past sessions are Airflow's own backfill, in any order, two at a time if you like:
 ```
@@ -15,8 +15,9 @@ Both dates are instants: a session belongs to it when its open lies between them
 
 ### What a failure means
 The session stays as it was served: provisional, or final by an earlier revision. `recompute` red
-changes nothing that is served. `publish` red may leave rows unsealed (`final=false`), never
-half-final ones. `verify` red: served and recomputed differ after all, somebody else writes.
+changes nothing that is served. `gate` red: the data broke a rule, its log names rule, rows and
+report; nothing is tried again by itself. `publish` red may leave rows unsealed (`final=false`),
+never half-final ones. `verify` red: served and recomputed differ after all, somebody else writes.
 
 ### Is a re-run safe?
 Yes. Every step replaces its result whole; a second publication makes zero edits. Clear the failed
@@ -29,14 +30,14 @@ task.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, default_args
-from truetape.schedule.spark_job import SparkJob
+from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -81,18 +82,18 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             start = dag_run.data_interval_start
             return session_tasks.session_date(venue, params["session"], start, dag_run.run_after)
 
-        @task(outlets=[BARS], max_active_tis_per_dag=1)
-        def publish(
-            day: str,
-            counts: dict[str, Any],
-            *,
-            params: Any = None,
-            dag_run: Any = None,
-            outlet_events: Any = None,
-        ) -> dict[str, Any]:
-            """Make the session final; a session without trades has nothing to publish."""
+        @task
+        def gate(day: str, counts: dict[str, Any]) -> dict[str, Any]:
+            """Let good data pass; a session without trades has nothing to publish."""
             if not counts["trades"]:
                 raise AirflowSkipException(f"{venue} {day} has no trades in the lake")
+            return session_tasks.gate(venue, day)
+
+        @task(outlets=[BARS], max_active_tis_per_dag=1)
+        def publish(
+            day: str, *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
+        ) -> dict[str, Any]:
+            """Make the session final."""
             who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
             reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
             done = session_tasks.publish(venue, day, who, reason)
@@ -105,12 +106,17 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             return session_tasks.verify(venue, published["session"])
 
         day = session()
-        archive = SparkJob(task_id="archive", job="archive")
+        archive = ArchiveJob(task_id="archive")
         recompute = SparkJob(
-            task_id="recompute", job="recompute", arguments=["--venue", venue, "--session", day]
+            task_id="recompute",
+            job="recompute",
+            arguments=["--venue", venue, "--session", day],
+            trigger_rule=TriggerRule.NONE_FAILED,  # the archive is skipped where nothing is new
         )
+        published = publish(day)
         day >> archive >> recompute
-        verify(publish(day, recompute.output))
+        gate(day, recompute.output) >> published
+        verify(published)
     return dag
 
 

@@ -7,18 +7,12 @@ from pathlib import Path
 from truetape.batch.offsets import Hole
 from truetape.batch.run import archive_once
 from truetape.entry import run_job
-from truetape.local.locks import exclusive
 from truetape.settings import Settings
-
-OTHER_WITHIN_S = 600.0
-"""How long one archive waits for another: two on one checkpoint would end each other."""
 
 
 def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
     """Archive, and return the counts that are worth an event, holes by what can be done."""
-    lock = settings.home / "run" / "archive.lock"
-    with exclusive(lock, wait_s=OTHER_WITHIN_S, report=print):
-        found = archive_once(settings, recount=recount)
+    found = archive_once(settings, recount=recount)
     holes = [hole for part in found.partitions for hole in part.holes]
     return {
         "records": found.records,

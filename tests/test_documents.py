@@ -120,10 +120,10 @@ def test_every_command_that_is_shown_would_be_understood(call: list[str]) -> Non
     command: click.Command = command_line
     context = click.Context(command, info_name="truetape")
     while isinstance(command, click.Group):
-        found = next((word for word in call if not word.startswith("-")), None)
-        if found is None:
+        given, rest, _ = command.make_parser(context).parse_args(list(call))
+        if not rest:
             break
-        call.remove(found)
+        found, *call = rest
         chosen = command.get_command(context, found)
         assert chosen is not None, f"no verb {found}"
         command, context = chosen, click.Context(chosen, parent=context, info_name=found)

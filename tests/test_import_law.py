@@ -20,9 +20,9 @@ MARKET = [name for name in MODULES if name.startswith("truetape.market")]
 
 HOMES = {
     "airflow": ("truetape.console", "truetape.schedule"),
-    "deltalake": ("truetape.batch", "truetape.reconcile"),
+    "deltalake": ("truetape.batch", "truetape.quality.session_tables", "truetape.reconcile"),
     "exchange_calendars": ("truetape.calendars",),
-    "great_expectations": ("truetape.quality",),
+    "great_expectations": ("truetape.quality.expectations",),
     "influxdb_client": ("truetape.serving",),
     "kafka": tuple(
         f"truetape.{room}" for room in ("feeds", "speed", "batch", "local", "reconcile")
@@ -30,7 +30,7 @@ HOMES = {
     "pandas": ("truetape.batch", "truetape.quality"),
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.console", "truetape.serving"),
-    "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "quality", "reconcile")),
+    "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),
     "talib": ("truetape.batch.indicators",),
 }
 """Where each heavy library may be imported: a module or a whole room."""

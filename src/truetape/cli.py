@@ -19,8 +19,11 @@ COMMANDS = {
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
     "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
     "demo": ("truetape.local.demo_commands:demo", "Show all of it on a simulated session."),
+    "speed": ("truetape.speed.commands:speed", "Order, supervise and inspect the speed layer."),
     "archive": ("truetape.batch.commands:archive", "Bring new Kafka records into the lake."),
+    "backfill": ("truetape.batch.backfill_commands:backfill", "Fill holes of the lake from Kafka."),
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
+    "quality": ("truetape.quality.commands:quality", "Check a session, ask the gate, see trends."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
     "verify": ("truetape.reconcile.commands:verify", "Compare served bars with recomputed ones."),
     "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
@@ -59,8 +62,8 @@ class _Verbs(click.Group):
 def truetape(verbose: bool) -> None:
     """Market bars that say whether they are final, which trades made them, and why they changed.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 65 what was read back differs, 75 a server was away
-    (try again), 78 a setting or file must be changed first.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 65 what was read back differs, 66 the quality gate
+    is closed, 75 a server was away (try again), 78 a setting or file must be changed first.
     """
     log.configure(verbose=verbose)
 

@@ -3,6 +3,7 @@
 Knows nothing of what a file means; venues, profiles and others read that from its `Node`s.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +13,8 @@ import yaml
 from truetape.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000
+_WHOLE = re.compile(r"-?[0-9][0-9_]*")
+_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,21 @@ class Node:
         if not (text.isascii() and text.isdigit()) or int(text) < least:
             self.fail(f"is {text!r}; write a whole number from {least}")
         return int(text)
+
+    def scalar(self) -> str | int | float | bool:
+        """Return a value by the way it is written: a quoted one is always a text."""
+        text = self.text()
+        if isinstance(self._yaml, yaml.ScalarNode) and self._yaml.style is not None:
+            return text
+        if text in ("true", "false"):
+            return text == "true"
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        return float(text) if _DECIMAL.fullmatch(text) else text
+
+    def is_list(self) -> bool:
+        """Say whether the value is a list, where one value may be written without brackets."""
+        return isinstance(self._yaml, yaml.SequenceNode)
 
     def choice(self, allowed: tuple[str, ...]) -> str:
         """Return one of the allowed words."""

@@ -12,6 +12,7 @@ from typing import Self
 from truetape.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
+LAUNCHERS = ("local", "yarn", "kubernetes")
 _YES_NO = ("True", "False")
 
 
@@ -79,6 +80,12 @@ class Settings:
     speed_shuffle_partitions: int
     speed_max_trades_per_batch: int
     """Most Kafka records a micro-batch takes; bounds memory while catching up."""
+    speed_venues: tuple[str, ...]
+    """The venues whose regular session must not be without a trade for long."""
+    speed_launcher: str
+    """How a supervisor starts the speed layer: as a process here, or through spark-submit."""
+    speed_submit_conf: tuple[str, ...]
+    """What a cluster needs to know beside that: spark.name=value, such as an image or a queue."""
     spark_master: str
     spark_driver_memory: str
     write_timeout_s: float
@@ -87,6 +94,8 @@ class Settings:
     seal_delay_s: float
     """Pause between the last value written and the seal: longer than any query lasts."""
     max_payload_bytes: int
+    backfill_approve_above: int
+    """Most records that Airflow's backfill ingests without a person's approval."""
     lake_keep_h: int
     """How long files that a newer version of a lake table replaced are kept for its readers."""
 
@@ -128,6 +137,9 @@ class Settings:
             future_slack_ms=read.whole("future_slack_ms", 1_000, 0),
             speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1, 1),
             speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000, 1),
+            speed_venues=read.names("speed_venues", "XNYS"),
+            speed_launcher=read.choice("speed_launcher", "local", LAUNCHERS),
+            speed_submit_conf=read.names("speed_submit_conf", "spark.submit.deployMode=cluster"),
             spark_master=read.text("spark_master", "local[2]"),
             spark_driver_memory=read.text("spark_driver_memory", "3g"),
             write_timeout_s=read.number("write_timeout_s", 10.0),
@@ -135,6 +147,7 @@ class Settings:
             max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
+            backfill_approve_above=read.whole("backfill_approve_above", 1_000_000, 0),
             lake_keep_h=read.whole("lake_keep_h", 720, 168),
         )
 

@@ -27,7 +27,7 @@ from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.serving.store import BarStore, open_store
 from truetape.settings import Settings
-from truetape.speed.job import checkpoint_for
+from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.stream import RESOLUTIONS
 from truetape.venues import venues
 

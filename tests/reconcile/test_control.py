@@ -1,4 +1,4 @@
-"""The control topic on a real Kafka: what one process announces, another one reads."""
+"""The control topic on a real Kafka: what one process writes, another one reads."""
 
 import secrets
 from dataclasses import replace
@@ -66,6 +66,23 @@ def test_records_about_other_things_are_passed_over(kafka: str, venue: str) -> N
     with ControlTopic(kafka) as control:
         control.announce(Boundary(venue, 9))
         assert control.refresh().boundary(venue) == Boundary(venue, 9)
+
+
+def test_other_keys_are_kept_until_they_are_removed(kafka: str, venue: str) -> None:
+    with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
+        for name in ("order", "history"):
+            writer.put(f"speed:{venue}:{name}", b"first")
+        writer.put(f"speed:{venue}:order", b"second")
+        reader.refresh()
+        assert reader.value(f"speed:{venue}:order") == b"second"
+        assert reader.values(f"speed:{venue}:").keys() == {
+            f"speed:{venue}:order",
+            f"speed:{venue}:history",
+        }
+
+        writer.put(f"speed:{venue}:order", None)
+
+        assert reader.refresh().value(f"speed:{venue}:order") is None
 
 
 def test_a_broker_that_is_away_is_a_transient_error() -> None:

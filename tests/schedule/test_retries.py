@@ -6,7 +6,13 @@ import pytest
 from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowException
 
-from truetape.errors import ConfigError, TransientError, TruetapeError, VerificationError
+from truetape.errors import (
+    ConfigError,
+    GateClosedError,
+    TransientError,
+    TruetapeError,
+    VerificationError,
+)
 from truetape.schedule.defaults import RETRY
 from truetape.schedule.spark_job import named
 
@@ -15,11 +21,18 @@ from truetape.schedule.spark_job import named
     ("error", "action"),
     [
         (ConfigError("set it"), RetryAction.FAIL),
+        (GateClosedError("T8"), RetryAction.FAIL),
         (TransientError("away"), RetryAction.RETRY),
         (VerificationError("differs"), RetryAction.DEFAULT),
         (OSError("disk"), RetryAction.DEFAULT),
     ],
-    ids=["configuration", "a server was away", "read back differs", "anything else"],
+    ids=[
+        "configuration",
+        "the gate is closed",
+        "a server was away",
+        "read back differs",
+        "anything else",
+    ],
 )
 def test_only_what_may_succeed_later_is_tried_again(error: Exception, action: RetryAction) -> None:
     decision = RETRY.evaluate(error, try_number=1, max_tries=3)
@@ -37,6 +50,7 @@ def test_a_server_that_was_away_is_given_a_minute() -> None:
         (75, TransientError),
         (78, ConfigError),
         (65, VerificationError),
+        (66, GateClosedError),
         (1, AirflowException),
         (137, AirflowException),
     ],

@@ -1,6 +1,7 @@
-"""The end of the stream: what is written, what the fence holds back, what a failure leaves."""
+"""The end of the stream: what is written and when, what is held back, what a failure leaves."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -8,21 +9,27 @@ from typing import Any
 import pytest
 
 from support.build import NOON, SECOND, VENUES
-from truetape.errors import ConfigError, VerificationError
+from support.race import Control
+from support.speed import driver, ended
+from truetape.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.boundary import Boundary
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
+from truetape.speed.board import Board
+from truetape.speed.driver import Life
+from truetape.speed.heartbeat import Suspect
+from truetape.speed.mending import Mender
+from truetape.speed.spans import Span
+from truetape.speed.succession import Succession
 from truetape.speed.writer import SpeedWriter, sequence
 
 
-class Board:
+class Fences(Control):
     """The control topic as the writer sees it."""
 
     def __init__(self, fence_ns: int = 0) -> None:
+        super().__init__()
         self.fence_ns = fence_ns
-
-    def refresh(self) -> "Board":
-        return self
 
     def boundaries(self) -> dict[str, Boundary]:
         return {"XNYS": Boundary("XNYS", self.fence_ns)} if self.fence_ns else {}
@@ -44,6 +51,29 @@ class Store:
         self.bars += rows
         return WriteReport(len(rows), len(rows))
 
+    def read(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str
+    ) -> list[ServedBar]:
+        newest = {bar.key: bar for bar in self.bars}
+        return list(newest.values()) if resolution is Resolution.SECOND else []
+
+
+class Lease:
+    """Notes each check with the bars that were stored by then; fails from a check on."""
+
+    def __init__(self, store: Store, lost_from: int | None = None) -> None:
+        self.store = store
+        self.lost_from = lost_from
+        self.checks: list[tuple[object, int]] = []
+
+    def beat(self, **news: Any) -> None:
+        if self.lost_from is not None and len(self.checks) >= self.lost_from:
+            raise LeaseLostError("fenced")
+        self.checks.append((news.get("writing", news), len(self.store.bars)))
+
+
+NOBODY_BEFORE = Succession()
+
 
 def frame(*starts_ns: int, price: Decimal | None = Decimal(100)) -> Any:
     rows = [
@@ -56,23 +86,77 @@ def frame(*starts_ns: int, price: Decimal | None = Decimal(100)) -> Any:
     return SimpleNamespace(collect=lambda: rows)
 
 
-def writer(store: Store, board: Board) -> SpeedWriter:
-    return SpeedWriter(store, board, VENUES)  # type: ignore[arg-type]
+def writer(
+    store: Store,
+    fences: Control | None = None,
+    lease: Lease | None = None,
+    succession: Succession = NOBODY_BEFORE,
+) -> SpeedWriter:
+    return SpeedWriter(
+        store,  # type: ignore[arg-type]
+        Board(fences or Fences(), "trades"),  # type: ignore[arg-type]
+        VENUES,
+        lease or Lease(store),
+        succession,
+        Mender(succession.suspects, 10.0, lambda _: Life.ALIVE),
+    )
 
 
 def test_bars_are_served_as_provisional() -> None:
     store = Store()
 
-    writer(store, Board())(frame(NOON), 0)
+    writer(store)(frame(NOON), 0)
 
     (bar,) = store.bars
     assert (bar.layer, bar.final, bar.rev, bar.void) == ("speed", False, 0, False)
     assert (bar.start_ns, bar.close, bar.trades, bar.seq) == (NOON, 100.0, 1, 12 * 3_600)
 
 
+def test_the_lease_is_checked_before_and_after_and_told_what_is_written() -> None:
+    store = Store()
+    lease = Lease(store)
+
+    writer(store, lease=lease)(frame(NOON, NOON + 3 * SECOND), 0)
+
+    span = Span("XNYS", NOON, NOON + 3 * SECOND + 1)
+    assert lease.checks == [((span,), 0), ((), 2)]
+
+
+def test_without_the_lease_nothing_is_written() -> None:
+    store = Store()
+    speed = writer(store, lease=Lease(store, lost_from=0))
+
+    with pytest.raises(LeaseLostError):
+        speed(frame(NOON), 0)
+
+    assert store.bars == []
+    assert isinstance(speed.failure, LeaseLostError)
+
+
+def test_a_lease_lost_while_writing_fails_the_batch() -> None:
+    """So Spark does not note it as done, and the heartbeat that named it stays the last."""
+    store = Store()
+    speed = writer(store, lease=Lease(store, lost_from=1))
+
+    with pytest.raises(LeaseLostError):
+        speed(frame(NOON), 0)
+
+    assert len(store.bars) == 1
+    assert speed.batch == -1
+
+
+def test_a_batch_without_bars_needs_no_check() -> None:
+    store = Store()
+    lease = Lease(store)
+
+    writer(store, lease=lease)(frame(NOON, price=None), 0)
+
+    assert lease.checks == []
+
+
 def test_a_bar_below_the_fence_is_not_written_and_is_counted() -> None:
     store = Store()
-    speed = writer(store, Board(fence_ns=NOON))
+    speed = writer(store, Fences(NOON))
 
     speed(frame(NOON - SECOND, NOON), 0)
 
@@ -81,12 +165,12 @@ def test_a_bar_below_the_fence_is_not_written_and_is_counted() -> None:
 
 
 def test_a_fence_is_taken_between_batches_and_told() -> None:
-    board = Board()
-    speed = writer(Store(), board)
+    fences = Fences()
+    speed = writer(Store(), fences)
     speed(frame(NOON), 0)
-    board.fence_ns = NOON + SECOND
+    fences.fence_ns = NOON + SECOND
 
-    speed.keep_to_fences()
+    speed.attend()
 
     assert speed.fences == {"XNYS": NOON + SECOND}
 
@@ -94,24 +178,97 @@ def test_a_fence_is_taken_between_batches_and_told() -> None:
 def test_a_bar_without_an_eligible_price_is_not_served() -> None:
     store = Store()
 
-    writer(store, Board())(frame(NOON, price=None), 0)
+    writer(store)(frame(NOON, price=None), 0)
 
     assert store.bars == []
 
 
 def test_a_refused_row_stops_the_batch() -> None:
     with pytest.raises(VerificationError, match="batch 7: 1 of 1 1s bars"):
-        writer(Store("type conflict"), Board())(frame(NOON), 7)
+        writer(Store("type conflict"))(frame(NOON), 7)
 
 
 def test_what_went_wrong_is_kept_for_the_exit_code() -> None:
     refused = ConfigError("older than the bucket keeps")
-    speed = writer(Store(refused), Board())
+    speed = writer(Store(refused))
 
     with pytest.raises(ConfigError):
         speed(frame(NOON), 0)
 
     assert speed.failure is refused
+
+
+def test_a_writer_that_is_closed_leaves_the_batch_to_the_next_driver() -> None:
+    store = Store()
+    speed = writer(store)
+
+    assert speed.close(within_s=1)
+    with pytest.raises(TransientError, match="left to the next driver"):
+        speed(frame(NOON), 3)
+
+    assert store.bars == []
+
+
+class TestMending:
+    """What becomes of bars that a frozen driver writes when it thaws."""
+
+    suspect = Suspect(3, driver(3), (Span("XNYS", NOON, NOON + SECOND),), batch=0)
+
+    def overwritten(self, store: Store) -> ServedBar:
+        """Let the suspect's old row arrive over the newest one; return the newest."""
+        newest = store.bars[-1]
+        store.bars.append(replace(newest, trades=0))
+        return newest
+
+    def test_an_overwritten_bar_is_written_anew_under_the_lease(self) -> None:
+        store = Store()
+        lease = Lease(store)
+        speed = writer(store, lease=lease, succession=Succession(3, (self.suspect,)))
+        speed(frame(NOON), 0)
+        newest = self.overwritten(store)
+
+        speed.attend()
+
+        assert store.bars[-1] == newest
+        assert speed.mended == 1
+        assert lease.checks[-2:] == [((Span("XNYS", NOON, NOON + 1),), 2), ((), 3)]
+
+    def test_a_bar_of_an_earlier_driver_is_right_as_it_was_taken_over(self) -> None:
+        store = Store()
+        writer(store)(frame(NOON), 0)
+        speed = writer(store, succession=Succession(4, (self.suspect,)))
+        speed.take_over()
+        newest = self.overwritten(store)
+
+        speed.attend()
+
+        assert store.bars[-1] == newest
+
+    def test_last_words_are_forgotten_but_for_bars_that_must_be_published(self) -> None:
+        fences = Fences()
+        board = Board(fences, "trades")  # type: ignore[arg-type]
+        late = ended(2, epoch=2, touched=self.suspect.spans)
+        for word in (ended(1, epoch=1, code=0), late, ended(4, epoch=4)):
+            board.say(word)
+
+        writer(Store(), fences, succession=Succession(4)).take_over()
+
+        assert board.ends == [late]
+
+    def test_a_batch_that_is_run_again_needs_no_publication(self) -> None:
+        fences, store = Fences(), Store()
+        board = Board(fences, "trades")  # type: ignore[arg-type]
+        lease = Lease(store)
+        speed = writer(store, fences, lease, Succession(3, (self.suspect,)))
+        speed.mender.grace_s = 0.0
+        board.say(ended(3, epoch=3, touched=self.suspect.spans))
+        speed.take_over()
+        assert [word.epoch for word in board.ends] == [3]
+
+        speed.attend()
+
+        assert board.ends == []
+        assert lease.checks[-1] == ({"suspects": ()}, 0)
 
 
 def test_the_ordinal_counts_widths_from_the_venues_midnight() -> None:

@@ -7,7 +7,8 @@ holds.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,19 @@ from pyspark.sql import functions as F
 
 from truetape.batch.counted import count
 from truetape.batch.fold import floor_div
+from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import RAW, Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
+from truetape.local.locks import exclusive
 from truetape.market.resolution import SECOND_NS
 from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
+RAW_WAIT_S = 1_800.0
+"""How long an archive or a backfill waits for the other to end."""
 _EARLIEST = -2
 """What Spark's Kafka source takes for "from the first record of this partition"."""
 
@@ -67,6 +72,33 @@ def checkpoint_for(settings: Settings) -> Path:
     return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
 
 
+def next_offsets(settings: Settings) -> dict[int, int] | None:
+    """Return, by partition, where the archive goes on from its checkpoint; None where it has
+    finished no batch and would find its start in the lake.
+
+    A batch that is begun and not finished is run again, so its records are still to come.
+    """
+    checkpoint = checkpoint_for(settings)
+    finished = [int(path.name) for path in (checkpoint / "commits").glob("[0-9]*")]
+    if not finished:
+        return None
+    last = (checkpoint / "offsets" / str(max(finished))).read_text().splitlines()[-1]
+    return {int(part): offset for part, offset in json.loads(last)[settings.topic].items()}
+
+
+@contextmanager
+def writing_raw(
+    settings: Settings, report: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Keep a backfill and the archive of one home from writing `raw` at the same time: where one
+    ends is where the other begins. TransientError after RAW_WAIT_S seconds.
+    """
+    checkpoint = checkpoint_for(settings)
+    lock = checkpoint.with_name(f"{checkpoint.name}.lock")
+    with exclusive(lock, wait_s=RAW_WAIT_S, report=report):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class _Append:
     """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows,
@@ -79,8 +111,7 @@ class _Append:
     def __call__(self, batch: DataFrame, number: int) -> None:
         held = batch.persist()
         try:
-            feeds = {row.feed for row in held.select("feed").distinct().collect()}
-            contracts = [contract.load(name) for name in contract.names() if name in feeds]
+            contracts = contracts_of(held)
             query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
             (
                 raw_rows(held, contracts, self.limits)
@@ -108,17 +139,23 @@ def from_kafka(records: DataFrame) -> DataFrame:
     )
 
 
+def contracts_of(records: DataFrame) -> list[Contract]:
+    """Load the contracts of the feeds that records name, of those that there are."""
+    feeds = {row.feed for row in records.select("feed").distinct().collect()}
+    return [contract.load(name) for name in contract.names() if name in feeds]
+
+
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
     """Decode records into the rows of `raw`: one row a record, its events and rejections inside."""
     decoded = decode(records, contracts, limits)
-    times = F.transform("events", lambda event: event["event_ns"])
+    times, kinds = F.col("events.event_ns"), F.col("events.kind")
     first = F.array_min(times)
     return decoded.withColumns(
         {
             "first_event_ns": first,
             "last_event_ns": F.array_max(times),
             "date": F.to_date(F.timestamp_seconds(floor_div(first, SECOND_NS))),
-            "amends": F.exists("events", lambda event: event["kind"] != "trade"),
+            "amends": F.array_contains(kinds, "cancel") | F.array_contains(kinds, "correct"),
             "accepted": F.size("events"),
             "rejections": F.size("rejected"),
         }
@@ -126,10 +163,14 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
 
 
 def starting_offsets(lake: Lake, settings: Settings) -> str:
-    """Return where a new checkpoint starts: behind what the lake holds, else at the earliest
-    record. Spark wants either every partition named or none.
+    """Return where a new checkpoint starts: behind what the lake holds, or at the first record that
+    Kafka still has; what lies between is a hole that each count names.
+
+    Spark wants either every partition named or none.
     """
-    ends = count(lake, settings.topic).ends
+    kept = kept_offsets(settings.kafka, settings.topic)
+    held = count(lake, settings.topic).ends
+    ends = {part: max(end, kept[part].begin) for part, end in held.items() if part in kept}
     if not ends:
         return "earliest"
     starts = dict.fromkeys(range(settings.partitions), _EARLIEST) | ends

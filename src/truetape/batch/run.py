@@ -6,7 +6,7 @@ Called by the command line, the Spark entry points and the DAGs alike.
 from dataclasses import dataclass
 
 from truetape import profiles
-from truetape.batch.archive import archive
+from truetape.batch.archive import archive, writing_raw
 from truetape.batch.counted import count, last_count, note
 from truetape.batch.dead_letters import send_dead_letters
 from truetape.batch.kafka_offsets import kept_offsets
@@ -59,16 +59,17 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     """
     kept = kept_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
-    archive(spark, settings, Limits.of(settings))
+    with writing_raw(settings):
+        archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
     known = last_count(lake, settings.topic)
     counted = count(lake, settings.topic, known)
     records = counted.records - (known.records if known else 0)
     if recount:
         known, counted = None, count(lake, settings.topic)
-    if counted != known:
-        note(lake, counted)
     dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
+    if counted != known:
+        note(lake, counted)  # last: what is noted is taken for done, dead letters included
     held = completeness(settings.topic, counted.spans, kept)
     return Archived(records, held, dead, known.raw_version if known else None)
 

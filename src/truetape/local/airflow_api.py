@@ -12,6 +12,8 @@ from truetape.settings import Secret
 
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _PAGE = 100
+_TIMEOUT_S = 60.0
+"""A server that was just started takes 10 s and more for its first requests, and others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class AirflowApi:
 
     def ill_components(self) -> list[str]:
         """Return the parts that do not say that they are healthy."""
-        answer = self._call("GET", "/api/v2/monitor/health")
+        answer = call(self.url, "GET", "/api/v2/monitor/health", None, {})
         if answer.status != 200:
             return [f"the API answered {answer.status} {answer.text}"]
         told: dict[str, dict[str, str]] = json.loads(answer.body)
@@ -97,7 +99,7 @@ class AirflowApi:
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.reveal()}"
         encoded = None if body is None else json.dumps(body).encode()
-        return call(self.url, method, path, encoded, headers)
+        return call(self.url, method, path, encoded, headers, timeout_s=_TIMEOUT_S)
 
 
 def _run(told: Mapping[str, Any]) -> DagRun:

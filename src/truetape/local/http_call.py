@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from truetape.errors import TransientError
 
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,21 @@ class Answer:
 
 
 def call(
-    url: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    url: str,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float = TIMEOUT_S,
 ) -> Answer:
-    """Send one request below `url`, which is plain http(s); TransientError without an answer."""
+    """Send one request below `url`, which is plain http(s).
+
+    TransientError without an answer; the request may have been carried out all the same.
+    """
     parts = urlsplit(url)
     make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+    connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
         connection.request(method, path, body, dict(headers))
         response = connection.getresponse()

@@ -4,14 +4,19 @@ import getpass
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date, datetime
 
+from truetape import calendars
+from truetape.batch.backfill_plan import BackfillPlan
 from truetape.batch.recompute import Recomputed
 from truetape.batch.run import Archived, archive_once, recompute_once
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.reconcile.publication import Mismatch, Published, verify
 from truetape.reconcile.run import publish_once
 from truetape.serving.store import open_store
 from truetape.settings import Settings
+from truetape.venues import venues
 
 Report = Callable[[str], None]
 
@@ -32,17 +37,40 @@ def settle(
     """Archive what Kafka has, then make the given sessions final, oldest first."""
     report("archiving what Kafka holds")
     archived = archive_once(settings)
-    return archived, [_settle_one(settings, session, reason, report) for session in sessions]
+    who = getpass.getuser()
+    outcomes = [settle_one(settings, session, reason, report, who) for session in sessions]
+    return archived, outcomes
 
 
-def _settle_one(
-    settings: Settings, session: Session, reason: str, report: Report
+def settle_backfill(
+    settings: Settings, backfill: BackfillPlan, who: str, now: datetime, report: Report
+) -> tuple[list[SessionOutcome], list[tuple[str, date]]]:
+    """Make final what a backfill touched, oldest first; return the outcomes, and the sessions that
+    are not over at `now` and are left to their own recompute.
+
+    Archives nothing: the archive may be what cannot go on. Safe to repeat.
+    """
+    known = venues()
+    found = [calendars.session(known[venue], day) for venue, day in backfill.to_settle()]
+    now_ns = int(now.timestamp()) * SECOND_NS
+    reason = f"backfill {backfill.plan.digest}: {backfill.plan.request.reason}"
+    outcomes = [
+        settle_one(settings, session, reason, report, who)
+        for session in found
+        if session.end_ns <= now_ns
+    ]
+    return outcomes, [(one.venue, one.date) for one in found if one.end_ns > now_ns]
+
+
+def settle_one(
+    settings: Settings, session: Session, reason: str, report: Report, who: str
 ) -> SessionOutcome:
+    """Make one session final from what the lake holds: recompute, publish, verify."""
     label = f"{session.venue} {session.date}"
     report(f"{label}: recomputing")
     recomputed = recompute_once(settings, session)
     report(f"{label}: publishing")
-    published = publish_once(settings, session, getpass.getuser(), reason, report)
+    published = publish_once(settings, session, who, reason, report)
     with closing(open_store(settings)) as store:
         compared, mismatches = verify(settings.lake, store, session)
     return SessionOutcome(recomputed, published, compared, mismatches)

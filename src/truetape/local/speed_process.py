@@ -5,7 +5,6 @@ Decides nothing.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Self
 
 from truetape.errors import TransientError
-from truetape.resources import folder
 from truetape.settings import Settings
-from truetape.speed.heartbeat import Heartbeat, newest
+from truetape.speed.heartbeat import Heartbeat, Phase, newest
+from truetape.speed.launcher import command, environment
+from truetape.speed.offsets import TopicEnds
 
 _POLL_S = 0.3
 _LOG_LINES = 20
@@ -37,12 +37,11 @@ class SpeedProcess:
         """Start the driver; does not wait for it to be ready."""
         log = settings.home / "logs" / "speed_layer.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        program = [sys.executable, str(folder("spark") / "speed_layer.py")]
         started = time.time_ns()
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                program,
-                env=os.environ | settings.to_env(),
+                command(),
+                env=environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -51,10 +50,11 @@ class SpeedProcess:
         return cls(settings, process, log, started)
 
     def heartbeat(self) -> Heartbeat | None:
-        """Return this driver's newest heartbeat, None before its first."""
-        beat = newest(self.settings.kafka)
-        own = beat is not None and beat.pid == self.process.pid and beat.beat_ns > self.started_ns
-        return beat if own else None
+        """Return this driver's newest heartbeat, None before its query runs."""
+        beat = newest(self.settings.kafka, self.settings.topic)
+        if beat is None or beat.driver.pid != self.process.pid or beat.beat_ns < self.started_ns:
+            return None
+        return None if beat.state is Phase.STARTING else beat
 
     def wait_until_ready(self, within_s: float = 180.0) -> None:
         """Wait for the first heartbeat; TransientError when the driver ends or stays silent."""
@@ -111,11 +111,5 @@ class SpeedProcess:
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """Return the next offset of each partition of a topic."""
-    from kafka import KafkaConsumer, TopicPartition
-
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
-    try:
-        parts = [TopicPartition(topic, part) for part in consumer.partitions_for_topic(topic) or ()]
-        return {part.partition: end for part, end in consumer.end_offsets(parts).items()}
-    finally:
-        consumer.close()
+    with TopicEnds(bootstrap, topic) as ends:
+        return {int(part): end for part, end in ends.now().items()}

@@ -13,15 +13,30 @@ from truetape.settings import Settings
 
 @click.command()
 @session_options
-@click.option("--reason", default="published by hand", help="Kept in the ledger.")
-def publish(venue: str, day: str, reason: str) -> None:
+@click.option("--reason", help="Kept in the ledger. Required with --no-gate.")
+@click.option(
+    "--gate/--no-gate",
+    "gated",
+    default=True,
+    show_default=True,
+    help="Publish only what passes the quality gate. --no-gate is told in the ledger.",
+)
+def publish(venue: str, day: str, reason: str | None, gated: bool) -> None:
     """Make the served bars of one session equal the recomputed ones, and final.
 
-    Raises the venue's fence, waits until the speed layer keeps to it, writes what differs, reads it
-    back, seals it, and then moves the boundary. Safe to repeat: a second run makes zero edits.
+    Asks the quality gate first (about 20 s): a session that breaks a gate rule is not published,
+    what is served stays, and the exit code is 66. Then raises the venue's fence, waits until the
+    speed layer keeps to it, writes what differs, reads it back, seals it, and moves the boundary.
+    Safe to repeat: a second run makes zero edits.
+
+    \b
+      truetape publish --venue XNYS --session 2026-11-20
+      truetape publish --venue XNYS --session 2026-11-20 --no-gate --reason "split 7:1, see T-118"
     """
     from truetape.reconcile.run import publish_once
 
+    if not (gated or reason):
+        raise click.UsageError("--no-gate needs --reason: the ledger keeps who did it, and why")
     settings = Settings.from_env()
     session = session_named(venue, day)
 
@@ -29,7 +44,8 @@ def publish(venue: str, day: str, reason: str) -> None:
         if sys.stderr.isatty():
             click.echo(line, err=True)
 
-    outcome = publish_once(settings, session, getpass.getuser(), reason, progress)
+    words = reason or "published by hand"
+    outcome = publish_once(settings, session, getpass.getuser(), words, progress, gated=gated)
     click.echo(f"{venue} {day}: {outcome.indicators:,} indicator rows written")
     if outcome.rev is None:
         click.echo(f"{venue} {day}: zero edits, {outcome.bars:,} bars are served as recomputed")

@@ -1,6 +1,7 @@
-"""The control topic: what both layers must agree on, compacted by key. Rarely written, often read.
+"""The control topic: what drivers, supervisors and publications must agree on, compacted by key.
 
-This room's only use of kafka-python.
+Rarely written, often read. Knows boundaries; what other keys mean is their room's affair. This
+room's only use of kafka-python.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from truetape.errors import TransientError
 from truetape.reconcile.boundary import Boundary, fence_of
-from truetape.topics import CONTROL
+from truetape.topics import CONNECT_WITHIN_MS, CONTROL
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -24,6 +25,7 @@ class ControlTopic:
 
     bootstrap: str
     _consumer: "KafkaConsumer | None" = None
+    _values: dict[str, bytes] = field(default_factory=dict)
     _boundaries: dict[str, Boundary] = field(default_factory=dict)
 
     def boundary(self, venue: str) -> Boundary:
@@ -33,6 +35,15 @@ class ControlTopic:
     def boundaries(self) -> dict[str, Boundary]:
         """Return all known boundaries as of the last `refresh`."""
         return dict(self._boundaries)
+
+    def value(self, key: str) -> bytes | None:
+        """Return the newest value of a key, as of the last `refresh`."""
+        return self._values.get(key)
+
+    def values(self, prefix: str) -> dict[str, bytes]:
+        """Return the newest value of each key with a prefix, as of the last `refresh`."""
+        items = list(self._values.items())  # another thread may be refreshing
+        return {key: value for key, value in items if key.startswith(prefix)}
 
     def refresh(self) -> Self:
         """Read what is new, to the end of the topic; TransientError when Kafka does not answer."""
@@ -57,19 +68,23 @@ class ControlTopic:
 
     def announce(self, boundary: Boundary) -> None:
         """Write a venue's boundary and wait for the acknowledgement."""
+        self.put(f"{_BOUNDARY}{boundary.venue}", boundary.encode())
+
+    def put(self, key: str, value: bytes | None) -> None:
+        """Write the value of a key, None to remove it, and wait for the acknowledgement."""
         from kafka import KafkaProducer
         from kafka.errors import KafkaError
 
-        key = f"{_BOUNDARY}{boundary.venue}".encode()
+        name = key.encode()
         try:
             producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
             try:
-                producer.send(CONTROL, key=key, value=boundary.encode()).get(_TIMEOUT_S)
+                producer.send(CONTROL, key=name, value=value).get(_TIMEOUT_S)
             finally:
                 producer.close(timeout=_TIMEOUT_S)
         except KafkaError as error:
             raise TransientError(f"cannot write {CONTROL}: {error}") from error
-        self._boundaries[boundary.venue] = boundary
+        self._take(name, value)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -98,13 +113,18 @@ class ControlTopic:
                 enable_auto_commit=False,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
+                bootstrap_timeout_ms=CONNECT_WITHIN_MS,
             )
             self._consumer.assign([partition])
             self._consumer.seek_to_beginning(partition)
         return self._consumer
 
-    def _take(self, key: bytes | None, value: bytes | None) -> None:
-        if key is None or value is None or not key.startswith(_BOUNDARY.encode()):
-            return
-        boundary = Boundary.decode(value)
-        self._boundaries[boundary.venue] = boundary
+    def _take(self, name: bytes | None, value: bytes | None) -> None:
+        key = (name or b"").decode()
+        if value is None:
+            self._values.pop(key, None)
+        elif key.startswith(_BOUNDARY):
+            boundary = Boundary.decode(value)
+            self._boundaries[boundary.venue] = boundary
+        else:
+            self._values[key] = value

@@ -75,7 +75,7 @@ def publish(
     session = request.session
     wanted = recomputed(lake, session)
     served = _served_digests(store, session)
-    rev = _next_rev(publications(lake, session), served)
+    rev = _rev_above(publications(lake, session), served)
     changes: Counter[Change] = Counter()
     for symbols in _rounds(served.keys() | set(wanted.symbols)):
         edits = {
@@ -93,6 +93,11 @@ def publish(
     if changes:
         record(lake, _ledger_row(wanted, request, outcome, rev))
     return outcome
+
+
+def next_rev(lake: str, store: BarStore, session: Session) -> int:
+    """Return the rev that a publication of a session would have now."""
+    return _rev_above(publications(lake, session), _served_digests(store, session))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
         yield symbols_of_round
 
 
-def _next_rev(past: list[Publication], served: Mapping[str, list[Digest]]) -> int:
+def _rev_above(past: list[Publication], served: Mapping[str, list[Digest]]) -> int:
     """One more than any publication recorded, and never below a rev that is served already.
 
     A publication that was killed has rows but no record: its successor goes on above it.

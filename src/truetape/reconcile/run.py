@@ -1,4 +1,5 @@
-"""Publishing as one call: fence, publication, boundary, in the order that keeps the layers apart.
+"""Publishing as one call: gate, fence, publication, boundary, in the order that keeps the layers
+apart.
 
 Called by the command line and by the DAGs alike.
 """
@@ -10,17 +11,23 @@ from dataclasses import replace
 
 from truetape.errors import TransientError, VerificationError
 from truetape.market.sessions import Session
+from truetape.quality.run import require_open
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.serving.store import open_store
 from truetape.settings import Settings
-from truetape.speed.heartbeat import newest
+from truetape.speed.board import Board
+from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.lease import fence
+from truetape.speed.spans import Span
 from truetape.venues import venues
 
 ALIVE_S = 30.0
-"""A driver whose last heartbeat is older than this is not waited for."""
+"""A driver whose last heartbeat is older than this loses the lease instead of being waited for."""
 FENCE_WAIT_S = 120.0
+WITHOUT_GATE = "without the gate"
+"""How the reason of a publication begins that asked no gate."""
 
 
 def publish_once(
@@ -29,24 +36,31 @@ def publish_once(
     who: str,
     reason: str,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    gated: bool = True,
 ) -> Published:
-    """Publish one session of the lake to the bar store.
+    """Publish one session of the lake to the bar store, if the quality gate lets it.
 
-    TransientError when a live speed driver does not keep to the fence in time; nothing is written
-    then.
+    GateClosedError when it does not: nothing is written then, and no fence goes up. `gated=False`
+    asks no gate, and the ledger says so beside the reason. TransientError when a live speed driver
+    does not keep to the fence in time; nothing but the fence is written then.
     """
+    if gated:
+        require_open(settings, session, report)
+    words = reason if gated else f"{WITHOUT_GATE}: {reason}"
     with closing(open_store(settings)) as store, ControlTopic(settings.kafka) as control:
         boundary = control.refresh().boundary(session.venue)
         if boundary.fence_ns < session.end_ns:
             control.announce(boundary.raised(session.end_ns))
         _wait_for_fence(settings, session, report)
-        request = Request(session, who, reason, time.time_ns(), settings.seal_delay_s)
+        request = Request(session, who, words, time.time_ns(), settings.seal_delay_s)
         outcome = publish(settings.lake, store, request, report)
         venue = venues()[session.venue]
         rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
         boundary = control.refresh().boundary(session.venue)
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
+        _forget_late_writes(Board(control, settings.topic), session)
     return replace(outcome, indicators=rows)
 
 
@@ -69,21 +83,41 @@ def verify_once(settings: Settings, session: Session) -> int:
 def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
     """Wait until no driver can still write below the session's end.
 
-    A driver shows the fences it keeps to in its heartbeat; one that is stopped or silent is past
-    doubt only as far as the lease goes, which is checked before every write.
+    A driver shows the fences it keeps to in its heartbeat. From one that is silent the lease is
+    taken, which it checks before every write; a write that had begun gets the time to arrive.
     """
     deadline = time.monotonic() + FENCE_WAIT_S
     while True:
-        beat = newest(settings.kafka)
-        age_s = 0.0 if beat is None else (time.time_ns() - beat.beat_ns) / 1e9
-        if beat is None or beat.state != "running" or age_s > ALIVE_S:
+        beat = newest(settings.kafka, settings.topic)
+        if beat is None or beat.state not in (Phase.RUNNING, Phase.STOPPING):
             return
         if beat.fences.get(session.venue, 0) >= session.end_ns:
             return
+        if (time.time_ns() - beat.beat_ns) / 1e9 > ALIVE_S:
+            report(f"{beat.driver} is silent; taking the lease from it")
+            fence(settings)
+            time.sleep(settings.write_timeout_s if beat.writing else 0.0)
+            return
         if time.monotonic() > deadline:
             raise TransientError(
-                f"the speed layer (pid {beat.pid} on {beat.host}) did not take the fence of "
+                f"the speed layer ({beat.driver}) did not take the fence of "
                 f"{session.venue} within {FENCE_WAIT_S:.0f} s; is it stuck? nothing was published"
             )
         report(f"waiting for the speed layer to keep to the fence of {session.venue}")
         time.sleep(0.5)
+
+
+def _forget_late_writes(board: Board, session: Session) -> None:
+    """Take the session's bars out of the last words of drivers that wrote without the lease."""
+    for word in board.refresh().ends:
+        rest = tuple(span for span in word.touched if not _is_inside(span, session))
+        if rest != word.touched:
+            board.say(replace(word, touched=rest))
+
+
+def _is_inside(span: Span, session: Session) -> bool:
+    return (
+        span.venue == session.venue
+        and session.start_ns <= span.start_ns
+        and span.end_ns <= session.end_ns
+    )

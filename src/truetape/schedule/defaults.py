@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from truetape.errors import ConfigError, TransientError
+from truetape.errors import ConfigError, GateClosedError, TransientError
 
 RUNBOOK = "docs/RUNBOOK.md"
 
@@ -23,6 +23,7 @@ class Tag(StrEnum):
 RETRY = ExceptionRetryPolicy(
     rules=[
         RetryRule(ConfigError, RetryAction.FAIL, reason="somebody must change something first"),
+        RetryRule(GateClosedError, RetryAction.FAIL, reason="the same data break the same rules"),
         RetryRule(
             TransientError,
             RetryAction.RETRY,

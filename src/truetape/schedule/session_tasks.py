@@ -34,6 +34,17 @@ def session_date(venue: str, asked: str | None, start: datetime | None, at: date
     return str(newest.date)
 
 
+def gate(venue: str, day: str) -> dict[str, Any]:
+    """Ask the quality gate about a recomputed session; return the run of its report.
+
+    GateClosedError when it stays shut.
+    """
+    from truetape.quality.run import require_open
+
+    report = require_open(Settings.from_env(), _session(venue, day), print)
+    return {"report": report.run, "rows": dict(report.rows)}
+
+
 def publish(venue: str, day: str, who: str, reason: str) -> dict[str, Any]:
     """Publish a session; return what an asset event says about it."""
     from truetape.reconcile.run import publish_once

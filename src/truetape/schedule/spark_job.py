@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from truetape.errors import TruetapeError, of_exit_code
 from truetape.resources import folder
@@ -61,6 +61,21 @@ class SparkJob(SparkSubmitOperator):
         master = BaseHook.get_connection(self._conn_id).host or ""
         placed = placement(settings, spark_jars(settings.cache), master)
         return {**placed, **semantics(), **(self.conf or {})}
+
+
+class ArchiveJob(SparkJob):
+    """Archive what Kafka has; skipped where there is nothing new, which takes no Spark to tell."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(job="archive", **kwargs)
+
+    def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
+        """Archive, or skip."""
+        from truetape.batch.pending import has_new_records
+
+        if not has_new_records(Settings.from_env()):
+            raise AirflowSkipException("the lake has every record that Kafka has")
+        return super().execute(context)
 
 
 def named(error: AirflowException) -> AirflowException | TruetapeError:

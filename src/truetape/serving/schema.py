@@ -71,6 +71,12 @@ PIPELINE: Mapping[str, Measurement] = {
             "digest:text who:text",
         ),
         _measurement(
+            "quality",
+            "rule suite venue",
+            "session:text run:text kind:text severity:text passed:bool rows:int unexpected:int "
+            "share:float",
+        ),
+        _measurement(
             "drift",
             "cause resolution venue",
             "session:text rev:int bars:int changed:int missing:int extra:int "

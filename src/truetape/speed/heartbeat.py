@@ -1,74 +1,125 @@
 """The heartbeat: what the streaming driver says about itself, on a topic of its own.
 
-Read from the tail: only the newest record matters. This room's only use of kafka-python.
+Written under the lease (`lease`), read here from the tail: only a layer's newest record matters.
+Read whether its transaction is finished or not: a broker that crashes can leave one open for good,
+and nobody would hear a heartbeat again. A fenced driver cannot append, committed or not.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from truetape.errors import TransientError
-from truetape.topics import HEARTBEAT
+from truetape.speed.driver import Driver
+from truetape.speed.records import decode
+from truetape.speed.spans import Span
+from truetape.topics import CONNECT_WITHIN_MS, HEARTBEAT
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
 
 _TIMEOUT_S = 10.0
+_PAGE = 400
+"""Offsets read at once; a beat takes two, one for the transaction's own mark."""
+_MAX_PAGES = 100
+
+
+class Phase(StrEnum):
+    """What a driver is doing; it writes bars while `RUNNING` and `STOPPING` only."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether this is a driver's last word."""
+        return self in (Phase.STOPPED, Phase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A driver that was fenced in the middle of a write and may still be alive.
+
+    Frozen between its check and its POST, it may overwrite the bars of `spans` with older values
+    whenever it thaws. It checks before every other write, so these are all it can touch.
+    """
+
+    epoch: int
+    driver: Driver
+    spans: tuple[Span, ...]
+    batch: int = -1
+    """The batch that it was writing, -1 for bars that it was mending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """One report of the driver. Offsets are the next ones to be read, by partition."""
+    """One report of the driver that holds the lease. Times are the driver's clock."""
 
-    application: str
-    host: str
-    pid: int
-    state: str
-    batch: int
+    layer: str
+    epoch: int
+    """Counts the holders of the lease."""
+    driver: Driver
+    order: int
+    """The number of the order it runs under."""
+    started_ns: int
     beat_ns: int
-    rows_per_s: float
-    offsets: Mapping[str, int]
-    lag: Mapping[str, int]
-    watermark: str
-    fences: Mapping[str, int]
-    written: int
-    fenced: int
-    rejected: int
+    state: Phase = Phase.STARTING
+    application: str = ""
+    """Spark's name for it: what YARN kills, and what the event log is called."""
+    batch: int = -1
+    batch_end_ns: int = 0
+    """When it last finished a batch, also one without rows."""
+    rows_per_s: float = 0.0
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    """The next offset to read, by partition; what lies before is in the bars."""
+    lag: Mapping[str, int] = field(default_factory=dict)
+    """Records in Kafka that are not in the bars, by partition."""
+    watermark: str = ""
+    freshness_s: float | None = None
+    """From the newest bar's start to its acknowledgement, in the last batch that wrote any."""
+    fences: Mapping[str, int] = field(default_factory=dict)
+    writing: tuple[Span, ...] = ()
+    """The bars that it may be writing at this moment; none between two writes."""
+    writing_batch: int = -1
+    suspects: tuple[Suspect, ...] = ()
+    """The earlier drivers whose late writes it looks out for."""
+    written: int = 0
+    fenced: int = 0
+    """Bars that it left alone, since they were below the fence."""
+    mended: int = 0
+    """Bars that it wrote anew after an earlier driver's late write."""
 
     @property
     def total_lag(self) -> int:
-        """Return how many records Kafka holds that the driver has not read."""
+        """Return how many records Kafka holds that are not in the bars."""
         return sum(self.lag.values())
 
-    def encode(self) -> bytes:
-        """Return the record value."""
-        return json.dumps(asdict(self)).encode()
+    @property
+    def at(self) -> datetime:
+        """Return when it was written."""
+        return _instant(self.beat_ns)
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        """Read a record value that `encode` wrote."""
-        return cls(**json.loads(value))
+    @property
+    def started_at(self) -> datetime:
+        """Return when the driver took the lease."""
+        return _instant(self.started_ns)
 
-
-class HeartbeatTopic:
-    """Writes heartbeats and reads the newest one."""
-
-    def __init__(self, bootstrap: str) -> None:
-        from kafka import KafkaProducer
-
-        self._bootstrap = bootstrap
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks=1)
-
-    def beat(self, heartbeat: Heartbeat) -> None:
-        """Send one heartbeat; does not wait, a lost one is followed by the next."""
-        self._producer.send(HEARTBEAT, partition=0, value=heartbeat.encode())
-
-    def close(self) -> None:
-        """Send what is left and let go of the connection."""
-        self._producer.flush(timeout=_TIMEOUT_S)
-        self._producer.close(timeout=_TIMEOUT_S)
+    @property
+    def batch_ended_at(self) -> datetime:
+        """Return when the driver last finished a batch; 1970 before its first."""
+        return _instant(self.batch_end_ns)
 
 
-def newest(bootstrap: str) -> Heartbeat | None:
-    """Return the newest heartbeat, None when there is none; TransientError without an answer."""
+def newest(bootstrap: str, layer: str) -> Heartbeat | None:
+    """Return a layer's newest heartbeat, None where there is none within the topic's retention.
+
+    TransientError when Kafka does not answer.
+    """
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
 
@@ -78,23 +129,46 @@ def newest(bootstrap: str) -> Heartbeat | None:
             bootstrap_servers=bootstrap,
             group_id=None,
             enable_auto_commit=False,
-            isolation_level="read_committed",
+            isolation_level="read_uncommitted",
+            bootstrap_timeout_ms=CONNECT_WITHIN_MS,
         )
         try:
-            consumer.assign([partition])
-            first = consumer.beginning_offsets([partition])[partition]
-            end = consumer.end_offsets([partition])[partition]
-            if first == end:
-                return None
-            consumer.seek(partition, max(first, end - 3))
-            last = None
-            for _ in range(int(_TIMEOUT_S)):
-                for record in consumer.poll(timeout_ms=1_000).get(partition, []):
-                    last = record.value
-                if consumer.position(partition) >= end:
-                    break
-            return Heartbeat.decode(last) if last is not None else None
+            value = _last_of(consumer, partition, layer.encode())
         finally:
             consumer.close()
     except KafkaError as error:
         raise TransientError(f"cannot read {HEARTBEAT} at {bootstrap}: {error}") from error
+    return None if value is None else decode(Heartbeat, value)
+
+
+def _last_of(consumer: "KafkaConsumer", partition: "TopicPartition", key: bytes) -> bytes | None:
+    """Search backwards, a page at a time; layers may share the topic."""
+    consumer.assign([partition])
+    first = consumer.beginning_offsets([partition])[partition]
+    end = consumer.end_offsets([partition])[partition]
+    for _ in range(_MAX_PAGES):
+        begin = max(first, end - _PAGE)
+        if begin >= end:
+            break
+        values = _page(consumer, partition, begin, end, key)
+        if values:
+            return values[-1]
+        end = begin
+    return None
+
+
+def _page(
+    consumer: "KafkaConsumer", partition: "TopicPartition", begin: int, end: int, key: bytes
+) -> list[bytes]:
+    consumer.seek(partition, begin)
+    found: list[bytes] = []
+    for _ in range(int(_TIMEOUT_S)):
+        records = consumer.poll(timeout_ms=1_000).get(partition, [])
+        found += [one.value for one in records if one.key == key and one.offset < end]
+        if consumer.position(partition) >= end:
+            return found
+    raise TransientError(f"{HEARTBEAT}: no answer at offset {begin}; try again")
+
+
+def _instant(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / 1e9, UTC)

@@ -1,17 +1,16 @@
-"""The streaming application: one query, one checkpoint, one heartbeat a second, until it is told to
+"""The streaming application: one query on one checkpoint, under one lease, until it is told to
 stop.
 
-Started by `spark/speed_layer.py`. Exit codes: 0 asked to stop, 75 transient, 78 configuration.
+Exit codes: 0 asked to stop, 75 transient or fenced, 78 configuration.
 """
 
-import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from truetape import profiles, venues
 from truetape.batch.spark import spark_session
-from truetape.errors import ConfigError, TransientError
+from truetape.errors import LeaseLostError, TransientError, TruetapeError
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.local.jars import spark_jars
@@ -29,34 +28,133 @@ from truetape.reconcile.control import ControlTopic
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed import stream
-from truetape.speed.heartbeat import Heartbeat, HeartbeatTopic
+from truetape.speed.board import Board
+from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
+from truetape.speed.driver import Driver
+from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.lease import Lease
+from truetape.speed.mending import Mender
+from truetape.speed.offsets import TopicEnds, behind
+from truetape.speed.progress import Progress
+from truetape.speed.succession import Ended
 from truetape.speed.writer import SpeedWriter
 
-LAYOUT = 1
-"""Raised whenever the plan changes what the state holds; an older checkpoint is then refused."""
 BEAT_S = 1.0
+WRITE_ENDS_WITHIN_S = 60.0
+"""How long a driver waits for its own write when it stops: all attempts of it."""
+COMMIT_WITHIN_S = 5.0
+"""How long a driver waits for Spark to note the last batch as done."""
+EXIT_WITHIN_S = 60.0
+"""A JVM that hangs is not waited for any longer once the last word is said."""
 
 
-def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. A query that ends by itself raises what its writer met, such as
-    a ConfigError for refused retention, else TransientError.
+def run(settings: Settings, order: int | None = None, after: int | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or an order newer than `order`; None stands for the newest of
+    now.
+
+    With `after`, leave the lease alone when its holder has a later epoch: whoever decided to start
+    this driver had not seen that one. Says why it ended on the control topic. A query that ends by
+    itself raises what its writer met, else TransientError.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    checkpoint = checkpoint_for(settings)
-    spark = spark_session("truetape speed layer", settings, spark_jars(settings.cache))
-    spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    beats = HeartbeatTopic(settings.kafka)
-    try:
-        with ControlTopic(settings.kafka) as control:
-            writer = SpeedWriter(open_store(settings), control, venues.venues())
-            query = start(spark, settings, writer, checkpoint)
-            _watch(query, writer, beats, stop)
-    finally:
-        beats.close()
-        spark.stop()
+    with ControlTopic(settings.kafka) as control:
+        board = Board(control, settings.topic).refresh()
+        tenure = _Tenure(settings, board, board.desired.number if order is None else order)
+        try:
+            reason = tenure.objection(after) or tenure.serve(stop)
+        except TruetapeError as error:
+            tenure.say(error.exit_code, str(error), is_fenced=isinstance(error, LeaseLostError))
+            raise
+        else:
+            tenure.say(0, reason)
+        finally:
+            tenure.leave()
+
+
+class _Tenure:
+    """One driver's time with the lease."""
+
+    def __init__(self, settings: Settings, board: Board, order: int) -> None:
+        self.settings = settings
+        self.board = board
+        self.order = order
+        self.lease: Lease | None = None
+        self.code = TransientError.exit_code
+
+    def objection(self, after: int | None) -> str | None:
+        """Say why not to begin at all: what led to this start is out of date."""
+        number = self.board.desired.number
+        if number > self.order:
+            return f"order {number} came before the start"
+        holder = None if after is None else newest(self.settings.kafka, self.board.layer)
+        if holder is not None and after is not None and holder.epoch > after:
+            return f"{holder.driver} took the lease before"
+        return None
+
+    def serve(self, stop: threading.Event) -> str:
+        """Take the lease, stream until told otherwise, stop between two batches; return why."""
+        checkpoint = checkpoint_for(self.settings)
+        lease = self.lease = Lease.take(
+            self.settings, self.board, self.order, lambda: first_batch(checkpoint)
+        )
+        feared = [str(one.driver) for one in lease.succession.suspects]
+        logger("speed").info("took the lease", epoch=lease.epoch, order=self.order, feared=feared)
+        with (
+            closing(open_store(self.settings)) as store,
+            TopicEnds(self.settings.kafka, self.settings.topic) as ends,
+        ):
+            mender = Mender(lease.succession.suspects, self.settings.write_timeout_s)
+            writer = SpeedWriter(
+                store, self.board, venues.venues(), lease, lease.succession, mender
+            )
+            spark = _spark(self.settings)
+            try:
+                lease.beat(application=str(spark.sparkContext.applicationId))
+                if mender.suspects:
+                    lease.wait(self.settings.write_timeout_s)
+                writer.take_over()
+                query = start(spark, self.settings, writer, checkpoint)
+                watch = _Watch(query, writer, lease, ends, read_to(checkpoint, ends.topic))
+                return self._stream(watch, stop)
+            finally:
+                writer.close(WRITE_ENDS_WITHIN_S)
+
+    def say(self, code: int, message: str, *, is_fenced: bool = False) -> None:
+        """Leave the last word; without Kafka nobody hears it, and that is said in the log."""
+        self.code = code
+        epoch = 0 if self.lease is None else self.lease.epoch
+        touched = self.lease.unsettled if self.lease is not None and is_fenced else ()
+        word = Ended(epoch, Driver.this(), code, message, datetime.now(UTC), touched)
+        try:
+            self.board.say(word)
+        except TransientError as error:
+            logger("speed").warning("last word not heard", error=str(error))
+        spans = [str(span) for span in touched]
+        logger("speed").info("ended", code=code, why=message, touched=spans)
+
+    def leave(self) -> None:
+        """Let go of Kafka and Java; a JVM that hangs is left behind after a while."""
+        timer = threading.Timer(EXIT_WITHIN_S, os._exit, [self.code])
+        timer.daemon = True
+        timer.start()
+        if self.lease is not None:
+            self.lease.close()
+        if (spark := SparkSession.getActiveSession()) is not None:
+            spark.stop()
+
+    def _stream(self, watch: "_Watch", stop: threading.Event) -> str:
+        reason = "a signal"
+        while not stop.wait(BEAT_S):
+            watch.look()
+            newer = self.board.desired
+            if newer.number > self.order:
+                reason = f"order {newer.number} by {newer.who}: {newer.reason}"
+                break
+        logger("speed").info("stopping", why=reason)
+        watch.end()
+        return reason
 
 
 def start(
@@ -84,113 +182,78 @@ def start(
     )
 
 
-def checkpoint_for(settings: Settings) -> Path:
-    """Return the checkpoint folder; ConfigError when it belongs to another plan."""
-    folder = settings.home / "checkpoints" / f"speed-{settings.topic}-{settings.profile}"
-    layout = {
-        "layout": LAYOUT,
-        "profile": settings.profile,
-        "shuffle_partitions": settings.speed_shuffle_partitions,
-        "lateness_s": settings.speed_lateness_s,
-    }
-    marker = folder.with_suffix(".json")
-    if marker.exists():
-        found = json.loads(marker.read_text())
-        if found != layout:
-            raise ConfigError(
-                f"checkpoint {folder.name} was written for {found}, this is {layout}; "
-                'see "incompatible checkpoint" in docs/RUNBOOK.md'
+def _spark(settings: Settings) -> SparkSession:
+    spark = spark_session("truetape speed layer", settings, spark_jars(settings.cache))
+    spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
+    return spark
+
+
+class _Watch:
+    """Looks after the running query: beats, fences, suspects, and the log of where time went."""
+
+    def __init__(
+        self,
+        query: StreamingQuery,
+        writer: SpeedWriter,
+        lease: Lease,
+        ends: TopicEnds,
+        read: Mapping[str, int],
+    ) -> None:
+        self._query = query
+        self._writer = writer
+        self._lease = lease
+        self._ends = ends
+        self._read = read
+        self._logged = -1
+
+    def look(self) -> None:
+        """Beat once; raise when the query has ended or the lease is lost."""
+        if not self._query.isActive:
+            raise self._writer.failure or TransientError(
+                f"the streaming query ended: {self._query.exception()}"
             )
-    else:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps(layout))
-    return folder
+        self._writer.attend()
+        self._beat(Phase.RUNNING)
+        self._log_durations(self._query.lastProgress)
 
+    def end(self) -> None:
+        """Stop between two batches: what is being written is finished and noted as done."""
+        self._beat(Phase.STOPPING)
+        if not self._writer.close(WRITE_ENDS_WITHIN_S):
+            raise TransientError(f"a write did not end within {WRITE_ENDS_WITHIN_S:.0f} s")
+        give_up = time.monotonic() + COMMIT_WITHIN_S
+        while self._progress().batch < self._writer.batch and time.monotonic() < give_up:
+            time.sleep(0.05)
+        self._query.stop()
+        self._beat(Phase.STOPPED)
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What Spark last reported of a finished batch, in the terms of a heartbeat."""
+    def _progress(self) -> Progress:
+        return Progress.of(self._query.lastProgress)
 
-    batch: int
-    rows_per_s: float
-    offsets: Mapping[str, int]
-    lag: Mapping[str, int]
-    watermark: str
-
-    @classmethod
-    def of(cls, report: Mapping[str, Any] | None) -> "Progress":
-        """Read `query.lastProgress`; before the first batch everything is empty."""
-        if not report or not report.get("sources"):
-            return cls(-1, 0.0, {}, {}, "")
-        source = report["sources"][0]
-        ends, newest = _offsets(source.get("endOffset")), _offsets(source.get("latestOffset"))
-        return cls(
-            batch=int(report["batchId"]),
-            rows_per_s=float(report.get("processedRowsPerSecond") or 0.0),
-            offsets=ends,
-            lag={part: max(0, newest.get(part, end) - end) for part, end in ends.items()},
-            watermark=str(report.get("eventTime", {}).get("watermark", "")),
+    def _beat(self, state: Phase) -> None:
+        progress, writer = self._progress(), self._writer
+        self._read = progress.offsets or self._read
+        self._lease.beat(
+            state=state,
+            batch=progress.batch,
+            batch_end_ns=progress.batch_end_ns,
+            rows_per_s=progress.rows_per_s,
+            offsets=self._read,
+            lag=behind(self._ends.now(), self._read),
+            watermark=progress.watermark,
+            freshness_s=writer.freshness_s,
+            fences=writer.fences,
+            written=writer.written,
+            fenced=writer.fenced,
+            mended=writer.mended,
         )
 
-
-def _offsets(reported: Any) -> dict[str, int]:
-    """Read offsets as Spark reports them: an object, its text, or the text "null" where a restart
-    runs a planned batch again.
-    """
-    found = json.loads(reported) if isinstance(reported, str) else reported
-    topics: Mapping[str, Mapping[str, Any]] = found or {}
-    return {
-        part: int(offset) for partitions in topics.values() for part, offset in partitions.items()
-    }
-
-
-def _watch(
-    query: StreamingQuery, writer: SpeedWriter, beats: HeartbeatTopic, stop: threading.Event
-) -> None:
-    """Beat while the query lives, and log where the newest batch's time went.
-
-    A query that ends by itself is a failure, whatever it says.
-    """
-    logged = -1
-    while not stop.wait(BEAT_S):
-        if not query.isActive:
-            beats.beat(_heartbeat(query, writer, "failed"))
-            if writer.failure is not None:
-                raise writer.failure
-            raise TransientError(f"the streaming query ended: {query.exception()}")
-        writer.keep_to_fences()
-        beats.beat(_heartbeat(query, writer, "running"))
-        logged = _log_durations(query.lastProgress, logged)
-    logger("speed").info("stopping", batch=Progress.of(query.lastProgress).batch)
-    query.stop()
-    beats.beat(_heartbeat(query, writer, "stopped"))
-
-
-def _log_durations(report: Mapping[str, Any] | None, logged: int) -> int:
-    """Log the newest batch unless that is `logged`; return its number."""
-    if not report or int(report["batchId"]) == logged:
-        return logged
-    spent = report.get("durationMs") or {}
-    rows = report.get("numInputRows", 0)
-    logger("speed").info("spent", batch=report["batchId"], rows=rows, **spent)
-    return int(report["batchId"])
-
-
-def _heartbeat(query: StreamingQuery, writer: SpeedWriter, state: str) -> Heartbeat:
-    progress = Progress.of(query.lastProgress)
-    return Heartbeat(
-        application=str(query.id),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        state=state,
-        batch=progress.batch,
-        beat_ns=time.time_ns(),
-        rows_per_s=progress.rows_per_s,
-        offsets=progress.offsets,
-        lag=progress.lag,
-        watermark=progress.watermark,
-        fences=writer.fences,
-        written=writer.written,
-        fenced=writer.fenced,
-        rejected=0,
-    )
+    def _log_durations(self, report: Mapping[str, Any] | None) -> None:
+        """Log the newest batch unless that was done."""
+        if not report or int(report["batchId"]) == self._logged:
+            return
+        self._logged = int(report["batchId"])
+        spent = report.get("durationMs") or {}
+        rows = report.get("numInputRows", 0)
+        logger("speed").info("spent", batch=self._logged, rows=rows, **spent)

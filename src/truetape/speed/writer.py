@@ -1,5 +1,5 @@
-"""The end of the stream: changed bars of a micro-batch go to the bar store, guarded by the
-boundary.
+"""The end of the stream: changed bars of a micro-batch go to the bar store, under the lease and
+above the fences.
 
 Idempotent: Spark may run a batch again after a crash, and the same rows overwrite themselves.
 """
@@ -9,14 +9,17 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from truetape.errors import TruetapeError, VerificationError
+from truetape.errors import TransientError, TruetapeError, VerificationError
 from truetape.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
-from truetape.reconcile.control import ControlTopic
 from truetape.serving.store import BarStore, ServedBar
+from truetape.speed.board import Board
+from truetape.speed.mending import RESOLUTIONS, Mender
+from truetape.speed.spans import Span, spans_of
+from truetape.speed.succession import Ended, Succession
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -24,21 +27,36 @@ if TYPE_CHECKING:
 _HOUR_NS = 3_600_000_000_000
 
 
+class Held(Protocol):
+    """What the writer asks of its lease."""
+
+    def beat(self, **news: Any) -> None:
+        """Commit a heartbeat, or raise because the lease is lost."""
+
+
 @dataclass(slots=True)
 class SpeedWriter:
     """A foreachBatch function. Counts what it wrote and what the fence held back.
 
     `fences` are those that no write of this driver can any longer fall below: they are read anew
-    before each batch, and `keep_to_fences` may raise them only between two batches.
+    before each batch, and `attend` may raise them only between two batches.
     """
 
     store: BarStore
-    control: ControlTopic
+    board: Board
     venues: Mapping[str, Venue]
+    lease: Held
+    succession: Succession
+    mender: Mender
     written: int = 0
     fenced: int = 0
+    mended: int = 0
+    batch: int = -1
+    """The newest batch that was written."""
+    freshness_s: float | None = None
     fences: Mapping[str, int] = field(default_factory=dict)
     failure: TruetapeError | None = None
+    _is_closed: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, bars: "DataFrame", batch: int) -> None:
@@ -49,25 +67,54 @@ class SpeedWriter:
         rows = bars.collect()
         try:
             with self._writing:
+                if self._is_closed:
+                    raise TransientError(f"batch {batch} is left to the next driver: stopping")
                 self._write_open(rows, batch)
         except TruetapeError as error:
             self.failure = error
             raise
 
+    def attend(self) -> None:
+        """Between two batches: take new fences, look at bars that a suspect may have touched.
+
+        Does nothing while a batch is being written.
+        """
+        if not self._writing.acquire(blocking=False):
+            return
+        try:
+            self._read_fences()
+            self._mend()
+        finally:
+            self._writing.release()
+
+    def take_over(self) -> None:
+        """Before the first batch: take for right what is served where a suspect may still write,
+        and forget the last words that matter no more.
+        """
+        for span in self.mender.spans:
+            for resolution in RESOLUTIONS:
+                self.mender.note(resolution, self._read(resolution, span))
+        feared = {one.epoch for one in self.succession.suspects}
+        self._forget(one for one in self.board.ends if one.epoch not in feared)
+
+    def close(self, within_s: float) -> bool:
+        """Let the write in progress end and allow no other; False when it did not end in time."""
+        ended = self._writing.acquire(timeout=within_s)
+        self._is_closed = True
+        if ended:
+            self._writing.release()
+        return ended
+
     def _write_open(self, rows: "list[Row]", batch: int) -> None:
         fences = self._read_fences()
         open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
-        for resolution in (Resolution.SECOND, Resolution.MINUTE):
-            self._write(resolution, self._served(open_rows, resolution), batch)
+        bars = {resolution: self._served(open_rows, resolution) for resolution in RESOLUTIONS}
+        self._write(bars, batch)
         self.fenced += len(rows) - len(open_rows)
-
-    def keep_to_fences(self) -> None:
-        """Take new fences while no batch is being written, as in a quiet market."""
-        with self._writing:
-            self._read_fences()
+        self.batch = batch
 
     def _read_fences(self) -> Mapping[str, int]:
-        boundaries = self.control.refresh().boundaries()
+        boundaries = self.board.refresh().control.boundaries()
         self.fences = {venue: boundary.fence_ns for venue, boundary in boundaries.items()}
         return self.fences
 
@@ -79,7 +126,22 @@ class SpeedWriter:
             and None not in (row.open, row.high, row.low, row.close)
         ]
 
-    def _write(self, resolution: Resolution, bars: list[ServedBar], batch: int) -> None:
+    def _write(self, bars: Mapping[Resolution, list[ServedBar]], batch: int = -1) -> None:
+        """Write bars between two checks of the lease; the first one names them.
+
+        LeaseLostError from the second check leaves them named in the lease's `unsettled`.
+        """
+        spans = spans_of((bar.venue, bar.start_ns) for rows in bars.values() for bar in rows)
+        if not spans:
+            return
+        self.lease.beat(writing=spans, writing_batch=batch)
+        for resolution, rows in bars.items():
+            self._store(resolution, rows, batch)
+        self.lease.beat(writing=(), writing_batch=-1)
+        for resolution, rows in bars.items():
+            self.mender.note(resolution, rows)
+
+    def _store(self, resolution: Resolution, bars: list[ServedBar], batch: int) -> None:
         if not bars:
             return
         report = self.store.write(resolution, bars)
@@ -91,6 +153,8 @@ class SpeedWriter:
                 f"batch {batch}: {len(report.rejected)} of {report.sent} {resolution.value} bars "
                 f"were refused, first {first.reason}: {first.line}"
             )
+        if resolution is Resolution.SECOND:
+            self.freshness_s = (acked_ns - max(bar.start_ns for bar in bars)) / 1e9
         logger("speed").info(
             "wrote",
             batch=batch,
@@ -98,6 +162,29 @@ class SpeedWriter:
             bars=report.stored,
             acked_ns=acked_ns,
         )
+
+    def _mend(self) -> None:
+        """Write anew what a suspect has overwritten; forget suspects that can do no more harm."""
+        if self.mender.is_due(self.board.ends):
+            wrong = self.mender.wrong(self._read, self.fences)
+            self._write(wrong)
+            self.mended += sum(map(len, wrong.values()))
+        gone = self.mender.release(self.fences)
+        if gone:
+            epochs = {one.epoch for one in gone}
+            self._forget(one for one in self.board.ends if one.epoch in epochs)
+            self.lease.beat(suspects=self.mender.suspects)
+
+    def _forget(self, words: Iterable[Ended]) -> None:
+        for word in list(words):
+            if self.succession.is_dealt_with(word):
+                self.board.forget(word.epoch)
+            else:
+                late = [str(span) for span in word.touched]
+                logger("speed").error("wrote late; publish", driver=str(word.driver), spans=late)
+
+    def _read(self, resolution: Resolution, span: Span) -> Iterable[ServedBar]:
+        return self.store.read(resolution, span.start_ns, span.end_ns, venue=span.venue)
 
 
 def provisional(row: "Row", resolution: Resolution, venues: Mapping[str, Venue]) -> ServedBar:

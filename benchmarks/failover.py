@@ -1,0 +1,125 @@
+"""Failover: seconds from `kill -9` of the streaming driver to the first new bar, several times.
+
+A supervisor takes a step every second, as an asset watcher would wake it. Trades come all the time.
+Changes nothing outside a temporary home.
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from freshness import private_stack
+from load import Load
+from measure import report, stopped_by_signals, table
+
+from truetape.errors import TransientError, TruetapeError
+from truetape.local import topics
+from truetape.settings import Settings
+from truetape.speed.heartbeat import Heartbeat, Phase, newest
+from truetape.speed.order import State
+from truetape.speed.supervise import order, supervise_once
+
+GOAL_S = 60.0
+_STEP_S = 1.0
+_WITHIN_S = 300.0
+_WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """One kill. All in seconds after it."""
+
+    lease: float
+    query: float
+    first_bar: float
+    caught_up: float
+
+    def row(self, number: int) -> tuple[str, ...]:
+        """Return the line of the table."""
+        times = (self.lease, self.query, self.first_bar, self.caught_up)
+        return (str(number), *(f"{seconds:.1f} s" for seconds in times))
+
+
+def main() -> int:
+    """Kill the driver again and again; 0 when each new bar came within the goal."""
+    given = _arguments()
+    try:
+        with stopped_by_signals(), private_stack() as settings:
+            found = _measure(settings, given.rate, given.times)
+    except TruetapeError as error:
+        print(f"failover: {error}", file=sys.stderr)
+        return error.exit_code
+    head = ("kill", "lease taken", "query runs", "first new bar", "caught up")
+    print(table([head, *(one.row(number) for number, one in enumerate(found, start=1))]))
+    return 0 if all(one.first_bar < GOAL_S for one in found) else 1
+
+
+def _measure(settings: Settings, rate: int, times: int) -> list[Failover]:
+    topics.ensure_topics(settings.kafka, settings, report)
+    order(settings, State.STARTED, "benchmark", "failover.py")
+    load = Load(settings.topic, rate, int(_WITHIN_S) * (times + 1), settings.home / "load")
+    with load.running(settings):
+        try:
+            _supervised(settings, lambda beat: beat.state is Phase.RUNNING and beat.written > 0)
+            return [_kill(settings, rate, number) for number in range(1, times + 1)]
+        finally:
+            order(settings, State.STOPPED, "benchmark is over", "failover.py")
+            _supervised(settings, lambda beat: beat.state is Phase.STOPPED)
+
+
+def _kill(settings: Settings, rate: int, number: int) -> Failover:
+    beat = newest(settings.kafka, settings.topic)
+    if beat is None:
+        raise TransientError("no driver to kill")
+    os.killpg(beat.driver.pid, signal.SIGKILL)
+    killed_ns, epoch = time.time_ns(), beat.epoch
+    report(f"kill {number}: {beat.driver} is dead")
+    running = _supervised(settings, lambda b: b.epoch > epoch and b.state is Phase.RUNNING)
+    caught_up = _supervised(
+        settings, lambda b: b.epoch > epoch and b.written > 0 and b.total_lag < rate * 2
+    )
+    return Failover(
+        lease=(running.started_ns - killed_ns) / 1e9,
+        query=(running.beat_ns - killed_ns) / 1e9,
+        first_bar=(_first_ack(settings.home / "logs" / "speed_layer.log", killed_ns) - killed_ns)
+        / 1e9,
+        caught_up=(caught_up.beat_ns - killed_ns) / 1e9,
+    )
+
+
+def _supervised(settings: Settings, condition: Callable[[Heartbeat], bool]) -> Heartbeat:
+    """Take steps until the newest heartbeat meets a condition; return it."""
+    deadline = time.monotonic() + _WITHIN_S
+    while time.monotonic() < deadline:
+        supervise_once(settings)
+        beat = newest(settings.kafka, settings.topic)
+        if beat is not None and condition(beat):
+            return beat
+        time.sleep(_STEP_S)
+    raise TransientError(f"the speed layer did not come up within {_WITHIN_S:.0f} s")
+
+
+def _first_ack(log: Path, after_ns: int) -> int:
+    acks = [int(found[1]) for found in map(_WROTE.search, log.read_text().splitlines()) if found]
+    return min(ack for ack in acks if ack > after_ns)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="failover.py",
+        description="Kill the speed layer's driver and measure how long bars stay away. Needs a "
+        "JDK (17 or newer) and starts servers of its own.",
+    )
+    parser.add_argument("--times", type=int, default=5, help="how often it is killed")
+    parser.add_argument("--rate", type=int, default=500, help="trades a second meanwhile")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The quality gate: seconds and memory for a session of N trades, and what the import costs.
+
+The session is decoded and recomputed by Spark first, in processes of their own that are not
+measured here; the gate then runs in a fresh process, as an Airflow task or a `publish` does.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import payloads
+from measure import report, stopped_by_signals, table
+from recompute import in_child
+
+from truetape.errors import TruetapeError, VerificationError
+from truetape.settings import Settings
+
+_WITHIN_S = 900
+
+
+def main() -> int:
+    """Make the session, run the gate in a child process, print the table."""
+    wanted = _arguments()
+    if wanted.work:
+        print(json.dumps(_measured(wanted.work)))
+        return 0
+    try:
+        with (
+            stopped_by_signals(),
+            tempfile.TemporaryDirectory(prefix="truetape-quality-") as work,
+        ):
+            print(measure(Path(work), wanted.trades, wanted.symbols, wanted.seed))
+    except TruetapeError as error:
+        print(f"quality: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def measure(work: Path, trades: int, symbols: int, seed: int) -> str:
+    """Return the table; VerificationError where the gate closes on a good session."""
+    report(f"writing {trades:,} trades of {symbols} symbols")
+    payloads.write(work, trades, symbols, seed)
+    for step in ("decode", "recompute"):
+        in_child(step, work)
+    report("gate: running three times in one process")
+    command = [sys.executable, str(Path(__file__)), "--work", str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
+    if done.returncode:
+        raise VerificationError(f"the gate ended with code {done.returncode}: {done.stderr[-500:]}")
+    runs = json.loads(done.stdout.splitlines()[-1])
+    bars = runs[0]["rows"]["bars"]
+    return f"\n{trades:,} trades of {symbols} symbols, {bars:,} bars, 2 cores\n\n{_rows(runs)}"
+
+
+def _rows(runs: list[dict[str, object]]) -> str:
+    steps = ("load", "read", "trades", "bars", "reconciliation")
+    head = ("run", *steps, "sum", "peak MB")
+    lines = [
+        (
+            str(run["name"]),
+            *[f"{run['seconds'][step]:.1f} s" for step in steps],  # type: ignore[index]
+            f"{sum(run['seconds'].values()):.1f} s",  # type: ignore[attr-defined]
+            f"{run['peak_mb']:,}",
+        )
+        for run in runs
+    ]
+    return table([head, *lines])
+
+
+def _measured(work: Path) -> list[dict[str, object]]:
+    """Run the gate: in a fresh process, again, and with the session served."""
+    from truetape.quality.edit_frames import ROW_BY_ROW
+    from truetape.quality.run import check_session
+    from truetape.reconcile.recomputed import recomputed
+    from truetape.serving.store import open_store
+
+    home = work / "home"
+    settings = replace(
+        Settings.from_env({"TRUETAPE_HOME": str(home)}), store="embedded", bucket_set="history"
+    )
+    session, runs = payloads.session(), []
+    for name in ("in a fresh process", "again", "with the session served"):
+        if name.startswith("with"):
+            with closing(open_store(settings)) as store:
+                for resolution in ROW_BY_ROW:
+                    store.write(resolution, recomputed(settings.lake, session).bars(resolution))
+        found = check_session(settings, session)
+        if not found.is_open:
+            raise VerificationError(f"the gate is closed: {found.verdict}")
+        measured = {"seconds": dict(found.seconds), "rows": dict(found.rows)}
+        runs.append(measured | {"name": name, "peak_mb": found.peak_mb})
+    return runs
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="quality.py",
+        description="Measure what the quality gate costs for a session: the import of Great "
+        "Expectations, reading, each suite, and the memory of the process.",
+    )
+    parser.add_argument("--trades", type=int, default=2_000_000, help="trades in the session")
+    parser.add_argument("--symbols", type=int, default=200, help="symbols in the session")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same trades")
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

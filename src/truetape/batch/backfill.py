@@ -1,0 +1,191 @@
+"""Backfill in Spark: the records at exactly the missing coordinates, from Kafka into `raw`.
+
+Reads Kafka by offsets, beside the archive's stream and without its checkpoint; decodes as the
+archive does. What to read is decided in `backfill_plan`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from truetape.batch import stretches
+from truetape.batch.archive import contracts_of, from_kafka, raw_rows
+from truetape.batch.backfill_plan import Asked, Contents, Plan, Touched
+from truetape.batch.canonical import session_date
+from truetape.batch.lake import Lake, Table
+from truetape.batch.recompute import AMENDMENT_REACH
+from truetape.errors import ConfigError
+from truetape.feeds.decoder import Limits
+from truetape.market.resolution import SECOND_NS
+from truetape.market.sessions import Venue
+from truetape.settings import Settings
+
+MAX_READS = 8
+"""Most ranges of offsets that Kafka is read in; closer holes share one, and what lies between them
+is read and left out."""
+MAX_TOUCHED = 1_000_000
+"""Most pairs of session and symbol that one backfill may touch; they travel with the plan."""
+_NAME = ("feed", "venue", "symbol", "id")
+_PLACE = ("partition", "offset", "index")
+
+
+def missing_rows(spark: SparkSession, settings: Settings, wanted: Asked) -> DataFrame:
+    """Read the records at these offsets as rows of `raw`. There must be some.
+
+    Fails when Kafka drops one of them meanwhile.
+    """
+    reads = (_read(spark, settings, ranges) for ranges in _rounds(wanted))
+    found = from_kafka(reduce(DataFrame.unionAll, reads))
+    table = spark.createDataFrame(
+        [(part, one.first, one.last) for part, several in wanted.items() for one in several],
+        "part int, first bigint, last bigint",
+    )
+    inside = (F.col("partition") == F.col("part")) & F.col("offset").between(
+        F.col("first"), F.col("last")
+    )
+    # a task compiles the decoder, so a range of a few records must not be one of its own
+    cores = spark.sparkContext.defaultParallelism
+    exact = found.join(F.broadcast(table), inside, "leftsemi").coalesce(cores)
+    return raw_rows(exact, contracts_of(exact), Limits.of(settings))
+
+
+def look(
+    spark: SparkSession, settings: Settings, plan: Plan, venues: Mapping[str, Venue]
+) -> Contents:
+    """Read what a plan would ingest and say what it holds; writes nothing.
+
+    ConfigError when Kafka has fewer records there than offsets.
+    """
+    if not plan.to_ingest:
+        return Contents()
+    rows = missing_rows(spark, settings, plan.to_ingest).persist()
+    try:
+        counts = rows.select(
+            F.count("*").alias("records"),
+            F.sum("accepted").alias("events"),
+            F.sum("rejections").alias("rejected"),
+        ).collect()[0]
+        if counts.records != plan.total("to_ingest"):
+            raise ConfigError(
+                f"{plan.topic} has {counts.records:,} records at {plan.total('to_ingest'):,} "
+                "offsets: it is compacted or written in transactions, so holes cannot be told; "
+                'see "Holes" in docs/RUNBOOK.md'
+            )
+        archived = Lake(settings.lake).read(spark, Table.RAW)
+        touched = _touched(rows, archived, venues)
+        return Contents(counts.records, counts.events, counts.rejected, touched)
+    finally:
+        rows.unpersist()
+
+
+def append(spark: SparkSession, settings: Settings, plan: Plan) -> None:
+    """Append what a plan ingests to `raw`, in one commit, as its `number`-th backfill.
+
+    Delta keeps the number in the commit of the rows and passes over one that it has: of several
+    plans with the same number one is carried out, however often each is tried.
+    """
+    (
+        missing_rows(spark, settings, plan.to_ingest)
+        .write.format("delta")
+        .mode("append")
+        .option("txnAppId", backfills_of(plan.topic))
+        .option("txnVersion", plan.number)
+        .option("userMetadata", f"backfill {plan.digest}: {plan.request.reason}")
+        .save(Lake(settings.lake).path(Table.RAW))
+    )
+
+
+def backfills_of(topic: str) -> str:
+    """Return the name under which Delta keeps the number of the last backfill of a topic."""
+    return f"backfill-{topic}"
+
+
+def _rounds(wanted: Asked) -> Iterator[dict[int, stretches.Stretch]]:
+    """Yield reads: of each partition one range at a time, until all that is wanted was in one."""
+    covers = {part: stretches.covered(several, MAX_READS) for part, several in wanted.items()}
+    for place in range(max(len(cover) for cover in covers.values())):
+        yield {part: cover[place] for part, cover in covers.items() if place < len(cover)}
+
+
+def _read(
+    spark: SparkSession, settings: Settings, ranges: Mapping[int, stretches.Stretch]
+) -> DataFrame:
+    starts = {str(part): one.first for part, one in ranges.items()}
+    ends = {str(part): one.last + 1 for part, one in ranges.items()}
+    source = {
+        "kafka.bootstrap.servers": settings.kafka,
+        "assign": json.dumps({settings.topic: sorted(ranges)}),
+        "startingOffsets": json.dumps({settings.topic: starts}),
+        "endingOffsets": json.dumps({settings.topic: ends}),
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "kafka.isolation.level": "read_committed",
+    }
+    return spark.read.format("kafka").options(**source).load()
+
+
+def _touched(
+    rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]
+) -> tuple[Touched, ...]:
+    """Find the sessions that rows belong to, and the symbols of these rows in each."""
+    events = _events(rows, venues)
+    told = events.where("session is not null").select("venue", "session", "symbol")
+    named = _named(events, archived, venues)
+    pairs = (told if named is None else told.unionByName(named)).distinct()
+    found = pairs.limit(MAX_TOUCHED + 1).collect()
+    if len(found) > MAX_TOUCHED:
+        raise ConfigError(
+            f"over {MAX_TOUCHED:,} sessions and symbols are touched; fill the holes in portions "
+            "with --offsets"
+        )
+    return _grouped((row.venue, row.session, row.symbol) for row in found)
+
+
+def _named(events: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> DataFrame | None:
+    """Find the sessions of trades that amendments without an event time name.
+
+    That is the latest trade of the id received before; where none was, each of that id, since it
+    waits for one. None where there is no such amendment.
+    """
+    silent = events.where("session is null")
+    earliest = silent.agg(F.min("received_ns").alias("ns")).collect()[0].ns
+    if earliest is None:
+        return None
+    reach_ns = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
+    nearby = archived.where(F.col("last_event_ns") >= earliest - reach_ns)
+    trades = (
+        _events(nearby, venues)
+        .unionByName(events)
+        .where("kind = 'trade'")
+        .select(*_NAME, "session", F.col("received_ns").alias("known_ns"))
+    )
+    pairs = silent.select(*_NAME, *_PLACE, "received_ns").join(trades, list(_NAME))
+    before: Column = F.when(F.col("known_ns") <= F.col("received_ns"), F.col("known_ns"))
+    chosen = pairs.groupBy(*_NAME, *_PLACE).agg(
+        F.max(before).alias("latest"),
+        F.max_by("session", before).alias("meant"),
+        F.collect_set("session").alias("every"),
+    )
+    sessions = F.when(F.col("latest").isNull(), F.col("every")).otherwise(F.array("meant"))
+    return chosen.select("venue", F.explode(sessions).alias("session"), "symbol")
+
+
+def _events(rows: DataFrame, venues: Mapping[str, Venue]) -> DataFrame:
+    """Return one row an event, with its session where it says when it traded."""
+    events = rows.select("partition", "offset", "feed", F.explode("events").alias("event"))
+    flat = events.select("partition", "offset", "feed", "event.*")
+    session = session_date(venues, F.col("venue"), F.col("event_ns"))
+    return flat.select(*_NAME, *_PLACE, "kind", "received_ns", session.alias("session"))
+
+
+def _grouped(pairs: Iterable[tuple[str, date, str]]) -> tuple[Touched, ...]:
+    symbols: dict[tuple[str, date], set[str]] = {}
+    for venue, day, symbol in pairs:
+        symbols.setdefault((venue, day), set()).add(symbol)
+    return tuple(
+        Touched(venue, day, tuple(sorted(symbols[venue, day]))) for venue, day in sorted(symbols)
+    )

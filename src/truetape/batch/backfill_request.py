@@ -1,0 +1,194 @@
+"""What a backfill is asked for, and the form that asks. Finds out nothing and does no I/O.
+
+Symbols never restrict which offsets are ingested: offsets stay countable only as long as none is
+left out. They restrict which of the sessions touched are settled afterwards.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from truetape.batch import stretches
+from truetape.batch.stretches import Stretches
+from truetape.errors import ConfigError
+from truetape.feeds import values as grammar
+from truetape.feeds.native import iso
+from truetape.market.event_time import Shape, TimeSpec, parse
+
+MIN_REASON = 3
+MAX_REASON = 500
+MAX_SYMBOLS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ByTime:
+    """The records that Kafka stamped in `[start_ns, end_ns)`.
+
+    Kafka stamps a record when it arrives (LogAppendTime), so this is neither the event time nor the
+    receipt time: a replay of 2013 that was sent today has today's stamps.
+    """
+
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByOffsets:
+    """The offsets named, by partition."""
+
+    offsets: Mapping[int, Stretches]
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Every offset that Kafka ever gave out, so whatever a recount finds missing."""
+
+
+What: TypeAlias = ByTime | ByOffsets | Holes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which offsets to fill, why, and whose sessions to settle then; no symbols means all."""
+
+    what: What
+    reason: str
+    symbols: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values of a form that asks the same; `request_of` reads them."""
+        values: dict[str, Any] = {"reason": self.reason, "symbols": list(self.symbols)}
+        match self.what:
+            case ByTime(start_ns, end_ns):
+                return values | {"by": "time", "from": iso(start_ns), "to": iso(end_ns)}
+            case ByOffsets(offsets):
+                return values | {"by": "offsets", "offsets": stretches.text_of(offsets)}
+            case Holes():
+                return values | {"by": "holes"}
+
+
+FORM: Mapping[str, Mapping[str, Any]] = {
+    "by": {
+        "default": "holes",
+        "type": "string",
+        "enum": ["holes", "time", "offsets"],
+        "title": "Fill",
+        "description": "All holes, or what a time window or offsets hold of them.",
+    },
+    "from": {
+        "default": None,
+        "type": ["null", "string"],
+        "format": "date-time",
+        "title": "From",
+        "description": "By time: when Kafka got the first record (not when it traded).",
+    },
+    "to": {
+        "default": None,
+        "type": ["null", "string"],
+        "format": "date-time",
+        "title": "To",
+        "description": "By time: the first instant that does not belong to the window.",
+    },
+    "offsets": {
+        "default": None,
+        "type": ["null", "string"],
+        "pattern": r"^ *\d+:\d+(-\d+)?( *, *\d+:\d+(-\d+)?)* *$",
+        "title": "Offsets",
+        "description": "By offsets: PARTITION:FIRST-LAST, both included, such as 0:100-200,3:5-9.",
+    },
+    "symbols": {
+        "default": [],
+        "type": ["null", "array"],
+        "items": {"type": "string"},
+        "maxItems": MAX_SYMBOLS,
+        "title": "Symbols",
+        "description": "Settle only the sessions in which one of these was touched; none: all. "
+        "Missing offsets are ingested whatever they hold.",
+    },
+    "reason": {
+        "default": None,
+        "type": "string",
+        "maxLength": MAX_REASON,
+        "minLength": MIN_REASON,
+        "title": "Reason",
+        "description": "Kept with every publication that follows.",
+    },
+    "dry_run": {
+        "default": True,
+        "type": "boolean",
+        "title": "Dry run",
+        "description": "Only plan: say what is missing, lost and touched. Writes nothing.",
+    },
+}
+"""The form by field: a default and a JSON schema each. `request_of` checks what goes together."""
+
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "holes": (),
+    "time": ("from", "to"),
+    "offsets": ("offsets",),
+}
+
+
+def request_of(values: Mapping[str, Any]) -> Request:
+    """Read the values of a form; `dry_run` is not part of the request.
+
+    ConfigError for a field that is unknown, missing, malformed, or of no use beside the others.
+    """
+    unknown = sorted(values.keys() - FORM.keys())
+    if unknown:
+        raise ConfigError(f"no field {', '.join(unknown)}; the form has {', '.join(FORM)}")
+    by = values.get("by", "holes")
+    if by not in _NEEDS:
+        raise ConfigError(f"by is {by!r}; choose {', '.join(_NEEDS)}")
+    texts = {name: _text(values, name) for name in ("from", "to", "offsets")}
+    for name, text in texts.items():
+        if name in _NEEDS[by] and not text:
+            raise ConfigError(f"a backfill by {by} needs {name!r}")
+        if text and name not in _NEEDS[by]:
+            raise ConfigError(f"{name!r} is of no use when filling by {by}; leave it empty")
+    return Request(_what(by, texts), _reason(values), _symbols(values))
+
+
+def _what(by: str, texts: Mapping[str, str]) -> What:
+    if by == "holes":
+        return Holes()
+    if by == "offsets":
+        return ByOffsets(stretches.parse(texts["offsets"]))
+    start_ns, end_ns = _instant(texts["from"]), _instant(texts["to"])
+    if start_ns >= end_ns:
+        raise ConfigError(f"from {texts['from']} is not before to {texts['to']}")
+    return ByTime(start_ns, end_ns)
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{name} is {value!r}; give a text")
+    return (value or "").strip()
+
+
+def _instant(text: str) -> int:
+    parsed = parse(text, TimeSpec(Shape.ISO8601))
+    if not isinstance(parsed, int):
+        raise ConfigError(f"{text!r}: {parsed.detail}; write it like 2026-11-20T21:00:00Z")
+    return parsed
+
+
+def _reason(values: Mapping[str, Any]) -> str:
+    reason = _text(values, "reason")
+    if not MIN_REASON <= len(reason) <= MAX_REASON:
+        raise ConfigError(
+            f"reason is {reason[:40]!r}; say in {MIN_REASON} to {MAX_REASON} characters why, "
+            "since it is kept with each publication"
+        )
+    return reason
+
+
+def _symbols(values: Mapping[str, Any]) -> tuple[str, ...]:
+    given = values.get("symbols") or []
+    if not isinstance(given, list | tuple) or len(given) > MAX_SYMBOLS:
+        raise ConfigError(f"symbols is {str(given)[:40]!r}; give a list of at most {MAX_SYMBOLS}")
+    for symbol in given:
+        if not isinstance(symbol, str) or grammar.symbol(symbol) != symbol:
+            raise ConfigError(f"symbol {symbol!r} cannot be one; give them as they are served")
+    return tuple(sorted(set(given)))

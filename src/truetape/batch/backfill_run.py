@@ -1,0 +1,143 @@
+"""Backfill as single calls: plan, ingest. Each finds out how things stand, then does one thing.
+
+Called by the command line, the Spark entry points and the DAGs alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from truetape.batch import stretches
+from truetape.batch.archive import next_offsets, writing_raw
+from truetape.batch.backfill import append, backfills_of, look
+from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
+from truetape.batch.backfill_request import ByOffsets, ByTime, Request
+from truetape.batch.counted import Counted, count, note
+from truetape.batch.dead_letters import send_dead_letters
+from truetape.batch.kafka_offsets import kept_offsets, offsets_since
+from truetape.batch.lake import Lake, Table
+from truetape.batch.offsets import Kept
+from truetape.batch.spark import spark_session
+from truetape.errors import ConfigError, OutdatedPlanError, VerificationError
+from truetape.local.jars import spark_jars
+from truetape.settings import Settings
+from truetape.venues import venues
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingestion brought into `raw`, counted there; no records where they were there."""
+
+    records: int
+    dead_letters: int
+
+
+def plan_once(settings: Settings, request: Request) -> BackfillPlan:
+    """Find out what a request would bring, without writing anything.
+
+    Counts all of `raw`, asks Kafka for its offsets, and reads the missing records that it still
+    has. ConfigError when there is no `raw` yet.
+    """
+    plan, _ = _plan(settings, request)
+    if not plan.to_ingest:
+        return BackfillPlan(plan, Contents())
+    spark = spark_session("truetape backfill plan", settings, spark_jars(settings.cache))
+    return BackfillPlan(plan, look(spark, settings, plan, venues()))
+
+
+def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
+    """Bring exactly the missing records of a plan into `raw`, and send their dead letters.
+
+    Safe to repeat and to kill at any moment. OutdatedPlanError, and nothing is written, when some
+    of the records came otherwise since, left Kafka, or another backfill was first.
+    VerificationError when `raw` did not get as many rows as were missing.
+    """
+    plan = backfill.plan
+    if plan.topic != settings.topic:
+        raise ConfigError(f"the plan is for topic {plan.topic}, the settings say {settings.topic}")
+    if not plan.to_ingest:
+        return Ingested(0, 0)
+    with writing_raw(settings):
+        return _ingest(settings, plan)
+
+
+def _ingest(settings: Settings, plan: Plan) -> Ingested:
+    again = Request(ByOffsets(plan.to_ingest), plan.request.reason)
+    fresh, before = _plan(settings, again)
+    due = _still_due(plan, fresh)
+    spark = spark_session("truetape backfill", settings, spark_jars(settings.cache))
+    lake = Lake(settings.lake)
+    after = before
+    if due:
+        append(spark, settings, plan)
+        after = count(lake, plan.topic, before)
+    records = after.records - before.records
+    if records != due:
+        raise VerificationError(
+            f"backfill {plan.digest}: {due:,} rows were missing and raw got {records:,}; "
+            'run "truetape archive --recount" and look for another writer'
+        )
+    dead = send_dead_letters(lake.read(spark, Table.RAW), after.ends, settings)
+    note(lake, after)  # last, as in `archive_once`
+    return Ingested(records, dead)
+
+
+def _still_due(plan: Plan, fresh: Plan) -> int:
+    """Return how many records are still to be ingested: all of the plan's, or none when it was
+    carried out before; OutdatedPlanError for anything between.
+    """
+    wanted = stretches.size(one for several in plan.to_ingest.values() for one in several)
+    if fresh.raw_id != plan.raw_id:
+        raise OutdatedPlanError(
+            f"plan {plan.digest} is for a raw that was replaced since; plan again"
+        )
+    if fresh.total("archived") == wanted:
+        return 0
+    if fresh.to_ingest == plan.to_ingest and fresh.number == plan.number:
+        return wanted
+    raise OutdatedPlanError(
+        f"plan {plan.digest} is outdated: of {wanted:,} records {fresh.total('archived'):,} are "
+        f"archived by now and {fresh.total('lost'):,} are lost, and raw has had "
+        f"{fresh.number - plan.number} backfills since; nothing was written, plan again"
+    )
+
+
+def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
+    """Plan offsets. The order matters: what is read first may only be too small, so that a record
+    that comes meanwhile counts as archived, or as the archive's to bring, never as missing.
+    """
+    lake = Lake(settings.lake)
+    checkpoint = next_offsets(settings)
+    raw_id, number = _backfills(lake, settings.topic)
+    counted = count(lake, settings.topic)
+    kafka = kept_offsets(settings.kafka, settings.topic)
+    due = _due(counted, kafka) if checkpoint is None else checkpoint
+    archive = Archive(raw_id, number, counted.spans, due)
+    times = _times(settings, request, kafka)
+    return plan_backfill(request, settings.topic, kafka, archive, times), counted
+
+
+def _due(counted: Counted, kafka: Mapping[int, Kept]) -> dict[int, int]:
+    """Return where an archive without a checkpoint would begin; see `archive.starting_offsets`."""
+    ends = {part: end for part, end in counted.ends.items() if part in kafka}
+    return {part: max(end, kafka[part].begin) for part, end in ends.items()}
+
+
+def _times(
+    settings: Settings, request: Request, kafka: Mapping[int, Kept]
+) -> dict[int, tuple[int, int]]:
+    if not isinstance(request.what, ByTime):
+        return {}
+    firsts = offsets_since(settings.kafka, settings.topic, request.what.start_ns)
+    lasts = offsets_since(settings.kafka, settings.topic, request.what.end_ns)
+    return {part: (firsts[part], min(lasts[part], kafka[part].end)) for part in kafka}
+
+
+def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
+    """Return the id of `raw`, and the number of its last backfill of a topic; 0 before any."""
+    from deltalake import DeltaTable
+
+    path = lake.path(Table.RAW)
+    if not DeltaTable.is_deltatable(path):
+        raise ConfigError(f"no table {path}; run `truetape archive` first")
+    table = DeltaTable(path)
+    return table.metadata().id, table.transaction_version(backfills_of(topic)) or 0

@@ -1,0 +1,17 @@
+"""Asks whether the archive has anything to do, without starting Spark."""
+
+from truetape.batch.counted import last_count
+from truetape.batch.kafka_offsets import kept_offsets
+from truetape.batch.lake import Lake
+from truetape.settings import Settings
+
+
+def has_new_records(settings: Settings) -> bool:
+    """Say whether Kafka has records that no archive run has finished with.
+
+    What was counted was archived, and its dead letters sent. TransientError when Kafka is away.
+    """
+    kept = kept_offsets(settings.kafka, settings.topic)
+    counted = last_count(Lake(settings.lake), settings.topic)
+    done = {} if counted is None else counted.ends
+    return any(done.get(partition, 0) < there.end for partition, there in kept.items())

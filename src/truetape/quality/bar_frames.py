@@ -1,0 +1,294 @@
+"""The frames of a session's bars: each bar by itself, beside narrower bars, beside trades. Pure."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from truetape.market.resolution import INTRADAY, Resolution
+from truetape.market.sessions import Session, Venue
+from truetape.quality.columns import codes, doubles, floats, numbers, remainder, table, whole
+from truetape.quality.facts import (
+    History,
+    SymbolFacts,
+    gap_in_sigmas,
+    usual_missing_share,
+)
+from truetape.quality.frames import FRAMES, Frame
+from truetape.quality.rollups import (
+    PRICE_SCALE,
+    compare,
+    in_force,
+    merged,
+    prints,
+    starts_of,
+    stored,
+    together,
+)
+from truetape.quality.session_tables import SessionTables
+from truetape.quality.suite import Table
+from truetape.quality.trade_frames import trades_by_symbol
+
+SHORT = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES)
+"""Widths at which a price that trebles is an error or a corporate action, and not a busy day."""
+OFFICIAL_CODES = ("M", "Q", "24", "26")
+"""Conditions of official opens and closes: of the US tapes, and as bits of LEAN's word."""
+_VWAP_SCALE = 8
+
+
+def bar_frames(tables: SessionTables, venue: Venue, history: History) -> Iterator[Frame]:
+    """Yield the frames of the bars suite; only that of the schema where a column is missing."""
+    yield Frame("types", pa.table({"declared": list(tables.declared_bars)}))
+    if tables.trades is None or tables.bars is None:
+        return
+    session = tables.session
+    yield Frame("bars", bar_rows(tables.bars, tables.trades, session))
+    yield Frame("rollups", rollup_rows(tables.bars))
+    yield Frame("folds", fold_rows(tables.bars, tables.trades, session))
+    yield Frame("counts", count_rows(tables.bars, session))
+    facts = facts_of(tables)
+    yield Frame("minutes", minute_rows(facts, history))
+    yield Frame("opens", open_rows(tables.bars, history))
+    yield Frame("official", official_rows(tables.trades, venue))
+
+
+def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
+    """Add to each bar what the rules about single bars read."""
+    open_, high, low, close = (
+        whole(bars[name], PRICE_SCALE) for name in ("open", "high", "low", "close")
+    )
+    served, per_vwap = bars["served"], 10 ** (PRICE_SCALE - _VWAP_SCALE)
+    is_base = pc.equal(bars["resolution"], Resolution.SECOND.value)
+    columns = {
+        "body_top": pc.max_element_wise(open_, close),
+        "body_bottom": pc.min_element_wise(open_, close),
+        "low_floor": _floor(low, per_vwap),
+        "high_ceil": pc.negate(_floor(pc.negate(high), per_vwap)),
+        "vwap_exact": _vwap_exact(bars),
+        "has_volume": pc.greater(bars["volume"], Decimal(0)),
+        "is_base": is_base,
+        "prints": _prints_inside(bars, trades),
+        "is_short": pc.and_(
+            pc.is_in(bars["resolution"], pa.array([one.value for one in SHORT])), served
+        ),
+        "range_factor": floats(_range_factors(bars)),
+        "start_rest": _start_rest(bars, session),
+        "seq_rest": _seq_rest(bars, session),
+        "in_session": _in_session(bars, session),
+    }
+    for name, column in columns.items():
+        bars = bars.append_column(name, column)
+    return bars.select(list(FRAMES[Table.BARS]["bars"].columns))
+
+
+def rollup_rows(bars: pa.Table) -> pa.Table:
+    """Compare 1m, 5m and 1h bars with what the next narrower ones add up to."""
+    by_width = {resolution: stored(bars, resolution) for resolution in INTRADAY}
+    return together(
+        compare(
+            merged(by_width[narrow], starts_of(by_width[narrow]["start_ns"], wide)),
+            by_width[wide],
+            wide,
+        )
+        for narrow, wide in pairwise(INTRADAY)
+    )
+
+
+def fold_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
+    """Compare 1s and 1d bars with what the session's trades add up to."""
+    single = prints(trades)
+    seconds = merged(single, starts_of(single["start_ns"], Resolution.SECOND))
+    in_day = single.filter(single["in_day"])
+    opens = pa.array(np.full(in_day.num_rows, session.open_ns or 0))
+    days = merged(in_day, opens)
+    return together(
+        compare(made, stored(bars, resolution), resolution)
+        for resolution, made in ((Resolution.SECOND, seconds), (Resolution.DAY, days))
+    )
+
+
+def count_rows(bars: pa.Table, session: Session) -> pa.Table:
+    """Count the bars between open and close, and how many the calendar has room for."""
+    if session.open_ns is None or session.close_ns is None:
+        return table([], "resolution:text symbol:text regular:int most:int")
+    length = session.close_ns - session.open_ns
+    most = {
+        one.value: 1 if one is Resolution.DAY else -(-length // one.width_ns) for one in Resolution
+    }
+    inside = pc.and_(
+        pc.greater_equal(bars["start_ns"], session.open_ns),
+        pc.less(bars["start_ns"], session.close_ns),
+    )
+    counted = bars.filter(inside).group_by(["resolution", "symbol"]).aggregate([([], "count_all")])
+    rows = [
+        {
+            "resolution": row["resolution"],
+            "symbol": row["symbol"],
+            "regular": row["count_all"],
+            "most": most[row["resolution"]],
+        }
+        for row in counted.to_pylist()
+    ]
+    return table(rows, "resolution:text symbol:text regular:int most:int")
+
+
+def facts_of(tables: SessionTables) -> dict[str, SymbolFacts]:
+    """Return what later sessions need to know of this one, by symbol."""
+    if tables.trades is None or tables.bars is None:
+        return {}
+    served = tables.bars.filter(tables.bars["served"])
+    closes = _by_symbol(served, Resolution.DAY, "close")
+    minutes = {
+        row["symbol"]: 1 - row["regular"] / row["most"]
+        for row in count_rows(served, tables.session).to_pylist()
+        if row["resolution"] == Resolution.MINUTE.value
+    }
+    return {
+        symbol: SymbolFacts(count, minutes.get(symbol, 1.0), closes.get(symbol))
+        for symbol, count in trades_by_symbol(tables.trades).items()
+    }
+
+
+def minute_rows(facts: Mapping[str, SymbolFacts], history: History) -> pa.Table:
+    """Return the share of minutes without a bar beside the usual one."""
+    rows = []
+    for symbol, fact in sorted(facts.items()):
+        usual = usual_missing_share(history.get(symbol, ()))
+        rows.append(
+            {
+                "symbol": symbol,
+                "missing_share": fact.missing_share,
+                "usual_missing_share": usual,
+                "excess_missing": None if usual is None else fact.missing_share - usual,
+            }
+        )
+    return table(
+        rows, "symbol:text missing_share:float usual_missing_share:float excess_missing:float"
+    )
+
+
+def open_rows(bars: pa.Table, history: History) -> pa.Table:
+    """Return each daily open beside the close before it."""
+    rows = []
+    for symbol, opened in sorted(_by_symbol(bars, Resolution.DAY, "open").items()):
+        earlier = history.get(symbol, ())
+        rows.append(
+            {
+                "symbol": symbol,
+                "open": opened,
+                "previous_close": earlier[-1].close if earlier else None,
+                "sigmas": gap_in_sigmas(earlier, opened),
+            }
+        )
+    return table(rows, "symbol:text open:float previous_close:float sigmas:float")
+
+
+def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
+    """Return the prints that repeat an auction as an official price, at venues that have such."""
+    columns = [*FRAMES[Table.TRADES]["trades"].keys, "counts"]
+    lists = trades["conditions"].combine_chunks()
+    official = pc.is_in(pc.list_flatten(lists), pa.array(OFFICIAL_CODES))
+    rows = np.unique(np.asarray(pc.list_parent_indices(lists).filter(official)))
+    return trades.take(pa.array(rows if venue.calendar else [], pa.int64())).select(columns)
+
+
+def _floor(values: pa.ChunkedArray, by: int) -> pa.ChunkedArray:
+    """Whole numbers over `by`, rounded down."""
+    return pc.divide(pc.subtract(values, remainder(values, by)), by)
+
+
+def _vwap_exact(bars: pa.Table) -> pa.ChunkedArray:
+    """Whether vwap is notional over priced volume to half of its last place; null without one."""
+    vwap = bars["vwap"].cast(pa.decimal256(30, 8))
+    volume = bars["priced_volume"].cast(pa.decimal256(30, 8))
+    product = pc.multiply(vwap, volume)
+    off = pc.abs(pc.subtract(product, bars["notional"].cast(pa.decimal256(50, 17))))
+    half = pa.scalar(Decimal("0.000000005"), pa.decimal256(10, 9))
+    return pc.less_equal(off, pc.multiply(volume, half))
+
+
+def _prints_inside(bars: pa.Table, trades: pa.Table) -> pa.Array:
+    """The number of trades in force in each bar's second, meant for bars of one second."""
+    counting = in_force(trades)
+    seconds = pa.table(
+        {
+            "symbol": counting["symbol"],
+            "start_ns": starts_of(counting["event_ns"], Resolution.SECOND),
+        }
+    )
+    counts = seconds.group_by(["symbol", "start_ns"]).aggregate([([], "count_all")])
+    wanted = pa.table(
+        {
+            "symbol": bars["symbol"],
+            "start_ns": bars["start_ns"],
+            "row": pa.array(np.arange(bars.num_rows)),
+        }
+    )
+    found = wanted.join(counts, ["symbol", "start_ns"]).sort_by("row")["count_all"]
+    return pc.fill_null(found, 0).combine_chunks()
+
+
+def _range_factors(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """High over low; NaN where there is none."""
+    high, low = doubles(bars["high"]), doubles(bars["low"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(low > 0, high / low, np.nan)
+
+
+def _widths(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The width of each bar; 0 for a daily one and for one of no known width."""
+    intraday = {one.value: one.width_ns for one in INTRADAY}
+    dictionary = bars["resolution"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+    return np.array([intraday.get(name, 0) for name in dictionary])[codes(bars["resolution"])]
+
+
+def _start_rest(bars: pa.Table, session: Session) -> pa.Array:
+    """How far a start is from where such a bar may start; a daily one only at the open."""
+    starts, widths = numbers(bars["start_ns"]), _widths(bars)
+    daily = starts - (session.open_ns or 0)
+    return pa.array(np.where(widths > 0, np.mod(starts, np.maximum(widths, 1)), daily))
+
+
+def _seq_rest(bars: pa.Table, session: Session) -> pa.Array:
+    """How far `seq` is from the bar's place in the session."""
+    starts, widths = numbers(bars["start_ns"]), _widths(bars)
+    place = np.where(widths > 0, (starts - session.start_ns) // np.maximum(widths, 1), 0)
+    return pa.array(numbers(bars["seq"]) - place)
+
+
+def _in_session(bars: pa.Table, session: Session) -> pa.Array:
+    """Whether the whole bar lies in the session; a day without a regular one has no daily bar."""
+    starts, widths = numbers(bars["start_ns"]), _widths(bars)
+    inside = (starts >= session.start_ns) & (starts + widths <= session.end_ns)
+    return pa.array(inside & ((widths > 0) | (session.open_ns is not None)))
+
+
+def _by_symbol(bars: pa.Table, resolution: Resolution, column: str) -> dict[str, float]:
+    """One number of each symbol's bar of a width; of the last one where there are several."""
+    some = bars.filter(pc.equal(bars["resolution"], resolution.value))
+    values = zip(some["symbol"].to_pylist(), some[column].to_pylist(), strict=True)
+    return {name: float(value) for name, value in values if name is not None and value is not None}
+
+
+def located(example: Mapping[str, str], trades: pa.Table) -> dict[str, str]:
+    """Add to a bar in a report the Kafka records of its first and last trade, where it has any."""
+    width = {one.value: one.width_ns for one in Resolution}.get(example.get("resolution", ""))
+    if width is None or not example.get("start_ns") or not example.get("symbol"):
+        return dict(example)
+    start = int(example["start_ns"])
+    inside = pc.and_(
+        pc.equal(trades["symbol"], example["symbol"]),
+        pc.and_(
+            pc.greater_equal(trades["event_ns"], start),
+            pc.less(trades["event_ns"], start + width),
+        ),
+    )
+    rows = trades.filter(inside).select(["topic", "partition", "offset", "index"])
+    if not rows.num_rows:
+        return dict(example) | {"first_record": "", "last_record": ""}
+    ends = rows.take([0, rows.num_rows - 1]).to_pylist()
+    first, last = (f"{at['topic']}/{at['partition']}@{at['offset']}.{at['index']}" for at in ends)
+    return dict(example) | {"first_record": first, "last_record": last}

@@ -1,0 +1,221 @@
+"""The frames of reconciliation: what a publication would change, and what is served after it.
+
+Bars of a minute and wider are compared one by one; those of a second, most of all rows, by the
+digest of each symbol: they cannot differ without the minutes above them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+
+from truetape.market.resolution import Resolution
+from truetape.quality.columns import table
+from truetape.quality.frames import Frame
+from truetape.reconcile.diff import Change, Edit, diff_bars, final
+from truetape.reconcile.recomputed import RecomputedSession
+from truetape.serving.digest import digest_of
+from truetape.serving.store import BarStore, ServedBar
+
+ROW_BY_ROW = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
+LEAST_ROWS = 100
+"""Shares of fewer rows are not judged: one bar of five would be a fifth."""
+
+Edits = Mapping[Resolution, Sequence[Edit]]
+Served = Mapping[Resolution, Sequence[ServedBar]]
+
+
+def reconciliation_frames(
+    wanted: RecomputedSession, store: BarStore, rev: int, speed_profile: str
+) -> Iterator[Frame]:
+    """Yield the frames of what publishing as `rev` would do; reads the store, writes nothing."""
+    served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
+    edits = {
+        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev))
+        for resolution in ROW_BY_ROW
+    }
+    yield Frame("edits", edit_rows(edits))
+    volumes = {
+        resolution: sum(bar.volume for bar in wanted.bars(resolution)) for resolution in ROW_BY_ROW
+    }
+    yield Frame("levels", level_rows(served, edits, volumes))
+    profile, version = wanted.profile
+    row = {
+        "venue": wanted.session.venue,
+        "session": str(wanted.session.date),
+        "profile_recomputed": f"{profile} {version}",
+        "profile_speed": speed_profile,
+    }
+    columns = "venue:text session:text profile_recomputed:text profile_speed:text"
+    yield Frame("session", table([row], columns))
+
+
+def served_frames(wanted: RecomputedSession, store: BarStore, rev: int) -> Iterator[Frame]:
+    """Yield the frames of what is served beside what was recomputed; reads the store only."""
+    served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
+    yield Frame(
+        "rows",
+        served_rows(
+            (resolution, served[resolution], wanted.bars(resolution)) for resolution in ROW_BY_ROW
+        ),
+    )
+    yield Frame("digests", digest_rows(wanted, store))
+    edits = {
+        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev))
+        for resolution in ROW_BY_ROW
+    }
+    yield Frame("edits", edit_rows(edits).select(["resolution", "symbol", "start_ns", "change"]))
+
+
+def edit_rows(edits: Edits) -> pa.Table:
+    """Return a row for each edit; a row that nothing was served for has no `rev_before`."""
+    rows = [
+        {
+            "resolution": resolution.value,
+            "symbol": edit.after.symbol,
+            "start_ns": edit.after.start_ns,
+            "change": str(edit.change),
+            "rev_before": None if edit.before is None else edit.before.rev,
+            "rev_after": edit.after.rev,
+        }
+        for resolution, part in edits.items()
+        for edit in part
+    ]
+    return table(
+        rows,
+        "resolution:text symbol:text start_ns:int change:text rev_before:int rev_after:int",
+    )
+
+
+def level_rows(served: Served, edits: Edits, volumes: Mapping[Resolution, float]) -> pa.Table:
+    """Return what a publication means at each width: how much of what was provisional changes, how
+    much of what was final would be gone.
+    """
+    rows = [
+        _level(resolution, served[resolution], edits[resolution], volumes[resolution])
+        for resolution in served
+    ]
+    return table(
+        rows,
+        "resolution:text provisional:int changed_share:float close_p95_bps:float final:int "
+        "lost_share:float is_judged:bool volume_ratio:float",
+    )
+
+
+def served_rows(
+    sides: Iterable[tuple[Resolution, Iterable[ServedBar], Iterable[ServedBar]]],
+) -> pa.Table:
+    """Return a row for each bar of either side: on which it is, whether both are equal."""
+    rows = []
+    for resolution, served, wanted in sides:
+        ours = {bar.key: bar for bar in wanted}
+        theirs = list(served)
+        rows += [_served_row(resolution, bar, ours.get(bar.key)) for bar in theirs]
+        absent = ours.keys() - {bar.key for bar in theirs}
+        rows += [_absent_row(resolution, ours[key]) for key in sorted(absent, key=str)]
+    return table(
+        rows,
+        "resolution:text symbol:text start_ns:int side:text in_both:bool equal:bool is_void:bool "
+        "is_empty:bool",
+    )
+
+
+def digest_rows(wanted: RecomputedSession, store: BarStore) -> pa.Table:
+    """Return the digests of each symbol at each width, as served and as recomputed."""
+    session, rows = wanted.session, []
+    for resolution in Resolution:
+        served = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
+        ours = {
+            symbol: digest_of(bars)
+            for symbol, bars in groupby(wanted.bars(resolution), lambda bar: bar.symbol)
+        }
+        for symbol in sorted(served.keys() | ours.keys()):
+            there, here = served.get(symbol), ours.get(symbol)
+            rows.append(
+                {
+                    "resolution": resolution.value,
+                    "symbol": symbol,
+                    "bars_served": there.bars - there.void if there else 0,
+                    "bars_recomputed": here.bars if here else 0,
+                    # void rows hold zeros only, which add nothing
+                    "fingerprint_served": f"{there.fingerprint}.{there.trades}" if there else "0.0",
+                    "fingerprint_recomputed": f"{here.fingerprint}.{here.trades}"
+                    if here
+                    else "0.0",
+                }
+            )
+    return table(
+        rows,
+        "resolution:text symbol:text bars_served:int bars_recomputed:int fingerprint_served:text "
+        "fingerprint_recomputed:text",
+    )
+
+
+def _read(
+    store: BarStore, resolution: Resolution, wanted: RecomputedSession
+) -> Sequence[ServedBar]:
+    session = wanted.session
+    return list(store.read(resolution, session.start_ns, session.end_ns, venue=session.venue))
+
+
+def _level(
+    resolution: Resolution, served: Sequence[ServedBar], edits: Sequence[Edit], volume: float
+) -> dict[str, object]:
+    live = [bar for bar in served if not bar.void]
+    provisional = sum(not bar.final for bar in live)
+    sealed = len(live) - provisional
+    befores = [(edit.change, edit.before) for edit in edits if edit.before is not None]
+    changed = sum(
+        change in (Change.CHANGE, Change.VOID) and not before.final for change, before in befores
+    )
+    lost = sum(change is Change.VOID and before.final for change, before in befores)
+    moves = [
+        abs(edit.after.close / edit.before.close - 1) * 10_000
+        for edit in edits
+        if edit.change is Change.CHANGE and edit.before is not None and edit.before.close
+    ]
+    return {
+        "resolution": resolution.value,
+        "provisional": provisional,
+        "changed_share": changed / provisional if provisional >= LEAST_ROWS else None,
+        "close_p95_bps": float(np.quantile(moves, 0.95)) if moves else None,
+        "final": sealed,
+        "lost_share": lost / sealed if sealed else None,
+        "is_judged": sealed >= LEAST_ROWS,
+        "volume_ratio": sum(bar.volume for bar in live) / volume if live and volume else None,
+    }
+
+
+def _served_row(
+    resolution: Resolution, served: ServedBar, wanted: ServedBar | None
+) -> dict[str, object]:
+    alone = "void" if served.void else "served"
+    return {
+        "resolution": resolution.value,
+        "symbol": served.symbol,
+        "start_ns": served.start_ns,
+        "side": alone if wanted is None else "both",
+        "in_both": wanted is not None,
+        "equal": wanted is not None and served == final(wanted, served.rev),
+        "is_void": served.void,
+        "is_empty": _is_empty(served),
+    }
+
+
+def _absent_row(resolution: Resolution, wanted: ServedBar) -> dict[str, object]:
+    return {
+        "resolution": resolution.value,
+        "symbol": wanted.symbol,
+        "start_ns": wanted.start_ns,
+        "side": "recomputed",
+        "in_both": False,
+        "equal": False,
+        "is_void": False,
+        "is_empty": False,
+    }
+
+
+def _is_empty(bar: ServedBar) -> bool:
+    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
+    return bar.final and not any(numbers)

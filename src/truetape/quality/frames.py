@@ -1,0 +1,148 @@
+"""Frames: the tables that rules look at, by what they are made of. Builds none of them.
+
+A frame is an Arrow table, so that numbers stay exact. Decimals of up to 18 digits reach Great
+Expectations as whole numbers of their last decimal place, wider ones as doubles.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from truetape.quality.suite import Table
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Rows to check. `name` is one of the table's `FRAMES`, whose columns it has."""
+
+    name: str
+    table: "pyarrow.Table"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one row of a frame is, the columns that name it, the other columns that it has."""
+
+    row: str
+    keys: tuple[str, ...]
+    values: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return all columns."""
+        return self.keys + self.values
+
+
+def _shape(row: str, keys: str, values: str = "") -> Shape:
+    return Shape(row, tuple(keys.split()), tuple(values.split()))
+
+
+_POSITION = "topic partition offset index"
+_PARTITIONS = _shape("a Kafka partition", "topic partition", "first last records holes repeats")
+_TYPES = _shape("a column of the lake's table, as name and type", "declared")
+
+FRAMES: Mapping[Table, Mapping[str, Shape]] = {
+    Table.TRADES: {
+        "columns": _shape("no row at all: the columns of the lake's table", ""),
+        "types": _TYPES,
+        "trades": _shape(
+            "a delivered trade",
+            f"symbol event_ns id {_POSITION}",
+            "feed received_ns price size known keyed ahead_ns off_hours_s on_grid grid_rest "
+            "deviation volume_share",
+        ),
+        "feeds": _shape(
+            "a feed",
+            "feed",
+            "trades duplicate_share late_p50_s late_p99_s late_max_s backward_share "
+            "odd_lot_share off_exchange_share",
+        ),
+        "series": _shape(
+            "a symbol of a feed that numbers trades without a gap", "feed symbol", "ids missing"
+        ),
+        "symbols": _shape("a symbol", "symbol", "trades usual_trades ratio"),
+        "partitions": _PARTITIONS,
+        "amendments": _shape(
+            "a cancel or correction", f"kind symbol id received_ns {_POSITION}",
+            "found applied cancels",
+        ),
+        "session": _shape("the session", "venue session", "archived recomputed missed_share"),
+    },
+    Table.BARS: {
+        "types": _TYPES,
+        "bars": _shape(
+            "a bar of the lake",
+            "resolution symbol start_ns",
+            "seq open high low close volume vwap trades first last served profile profile_version "
+            "body_top body_bottom low_floor high_ceil vwap_exact has_volume is_base prints "
+            "is_short range_factor start_rest seq_rest in_session",
+        ),
+        "rollups": _shape(
+            "a 1m, 5m or 1h bar, stored or made from narrower ones", "resolution symbol start_ns",
+            "equal differs",
+        ),
+        "folds": _shape(
+            "a 1s or 1d bar, stored or made from the session's trades",
+            "resolution symbol start_ns", "equal differs",
+        ),
+        "counts": _shape(
+            "a symbol at one width, its bars between open and close", "resolution symbol",
+            "regular most",
+        ),
+        "minutes": _shape(
+            "a symbol", "symbol", "missing_share usual_missing_share excess_missing"
+        ),
+        "opens": _shape("a symbol", "symbol", "open previous_close sigmas"),
+        "official": _shape(
+            "a print of an official open or close", f"symbol event_ns id {_POSITION}", "counts"
+        ),
+    },
+    Table.RECONCILIATION: {
+        "edits": _shape(
+            "a row of 1m or wider that publication would write", "resolution symbol start_ns",
+            "change rev_before rev_after",
+        ),
+        "levels": _shape(
+            "a width from 1m on",
+            "resolution",
+            "provisional changed_share close_p95_bps final lost_share is_judged volume_ratio",
+        ),
+        "session": _shape("the session", "venue session", "profile_recomputed profile_speed"),
+    },
+    Table.SERVED: {
+        "rows": _shape(
+            "a bar of 1m or wider, served or recomputed", "resolution symbol start_ns",
+            "side in_both equal is_void is_empty",
+        ),
+        "digests": _shape(
+            "a symbol at one width", "resolution symbol",
+            "bars_served bars_recomputed fingerprint_served fingerprint_recomputed",
+        ),
+        "edits": _shape(
+            "a row that publishing again would write", "resolution symbol start_ns", "change"
+        ),
+    },
+    Table.FEED: {
+        "feeds": _shape(
+            "a feed",
+            "feed",
+            "records events rejected silent rejected_share duplicate_share late_p99_s "
+            "first_event_ns last_event_ns",
+        ),
+        "reasons": _shape("a reason for which records of a feed were rejected", "feed reason",
+                          "count share"),
+        "partitions": _PARTITIONS,
+    },
+}  # fmt: skip
+
+NAMES: Mapping[Table, tuple[str, ...]] = {
+    Table.TRADES: ("session_start_ns", "session_end_ns", "future_slack_ns"),
+    Table.BARS: ("newest_event_ns",),
+    Table.RECONCILIATION: (),
+    Table.SERVED: (),
+    Table.FEED: (),
+}
+"""What a rule may write as `$name`."""

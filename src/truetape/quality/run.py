@@ -1,0 +1,297 @@
+"""Checking as single calls: read, build frames, ask Great Expectations, keep the report, say so.
+
+Called by the command line, by `publish` and by the DAGs alike. The first call of a process takes
+15 s longer than the others: that is the import of Great Expectations.
+"""
+
+import hashlib
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from truetape import profiles
+from truetape.errors import GateClosedError, VerificationError
+from truetape.log import logger
+from truetape.market.sessions import Session
+from truetape.quality import report as reports
+from truetape.quality import suite_yaml, trend
+from truetape.quality.facts import History, SymbolFacts
+from truetape.quality.gate import Closed, Open
+from truetape.quality.metrics import points
+from truetape.quality.report import Kind, Report
+from truetape.quality.results import RuleResult
+from truetape.quality.suite import Suite, Table
+from truetape.serving.store import BarStore, open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from truetape.quality.frames import Frame
+    from truetape.quality.session_tables import SessionTables
+
+GATE = (Table.TRADES, Table.BARS, Table.RECONCILIATION)
+"""The suites that a session must pass before it is published, by table."""
+MAX_FACTS = 5_000
+"""Symbols that a report keeps facts of, those with most trades: half a megabyte."""
+
+Progress = Callable[[str], None]
+
+
+def check_session(
+    settings: Settings, session: Session, progress: Progress = lambda _: None
+) -> Report:
+    """Check a recomputed session by all suites of the gate; keep the report and its metrics.
+
+    Changes nothing that is served, and raises nothing for what it finds: `require_open` does.
+    """
+    from truetape.quality.session_tables import read_session
+
+    clock = _Clock(progress, f"{session.venue} {session.date}")
+    clock.step("read", "reading the session")
+    tables = read_session(settings.lake, session)
+    earlier = trend.history(trend.earlier_reports(settings.home, session.venue, session.date))
+    with closing(open_store(settings)) as store:
+        results: list[RuleResult] = []
+        for suite in _suites(GATE):
+            frames = _frames(settings, store, tables, earlier, suite.table)
+            results += _validated(clock, suite, frames, _values(settings, tables))
+        report = Report(
+            run=clock.run,
+            kind=Kind.GATE,
+            venue=session.venue,
+            session=session.date,
+            results=tuple(_with_records(one, tables) for one in results),
+            suites={suite.id: suite.version for suite in _suites(GATE)},
+            fingerprint=_fingerprint(settings, session),
+            rows={"trades": _rows(tables.trades), "bars": _rows(tables.bars)},
+            facts=_facts(tables),
+        )
+        return _kept(settings, store, report, clock)
+
+
+def require_open(
+    settings: Settings, session: Session, progress: Progress = lambda _: None
+) -> Report:
+    """Return the report of an open gate; GateClosedError names rules, rows and the report's file.
+
+    A verdict is good for the very files of the lake, suites and profile that it was found for: an
+    earlier open one for these is taken as it is. A closed one is always looked at again.
+    """
+    last = reports.newest(settings.home, Kind.GATE, session.venue, session.date)
+    if last and last.is_open and last.fingerprint == _fingerprint(settings, session):
+        progress(f"{session.venue} {session.date}: the gate is open since run {last.run}")
+        return last
+    report = check_session(settings, session, progress)
+    match report.verdict:
+        case Closed() as closed:
+            raise GateClosedError(
+                f"{session.venue} {session.date}: the gate is closed by {closed.reason}. Nothing "
+                f"was published, what is served stays. {reports.path_of(settings.home, report)} "
+                'has the rows; see "Closed gate" in docs/RUNBOOK.md'
+            )
+        case Open(flags):
+            progress(f"{session.venue} {session.date}: the gate is open, {len(flags)} flags")
+    return report
+
+
+def check_served(
+    settings: Settings, session: Session, progress: Progress = lambda _: None
+) -> Report:
+    """Check what is served of a published session; keep the report and its metrics."""
+    from truetape.quality.edit_frames import served_frames
+    from truetape.reconcile.publication import next_rev
+    from truetape.reconcile.recomputed import recomputed
+
+    clock = _Clock(progress, f"{session.venue} {session.date}")
+    clock.step("read", "reading the session")
+    wanted = recomputed(settings.lake, session)
+    (suite,) = _suites((Table.SERVED,))
+    with closing(open_store(settings)) as store:
+        frames = served_frames(wanted, store, next_rev(settings.lake, store, session))
+        report = Report(
+            run=clock.run,
+            kind=Kind.SERVED,
+            venue=session.venue,
+            session=session.date,
+            results=tuple(_validated(clock, suite, frames, {})),
+            suites={suite.id: suite.version},
+            rows={"bars": _rows(wanted.table)},
+        )
+        return _kept(settings, store, report, clock)
+
+
+def check_feed(settings: Settings, progress: Progress = lambda _: None) -> Report:
+    """Check what the archive brought in since the last look, `MAX_RECORDS` of it at most.
+
+    `rows` of the report says how many records were looked at, and how many are left.
+    """
+    from truetape.quality.feed_frames import feed_frames
+    from truetape.quality.feed_tables import read_feed
+
+    clock = _Clock(progress, f"feeds of {settings.topic}")
+    clock.step("read", "reading what is new")
+    last = reports.newest(settings.home, Kind.FEED, None, None)
+    since = _since(last, settings.topic)
+    tables = read_feed(settings.lake, settings.topic, settings.partitions, since)
+    (suite,) = _suites((Table.FEED,))
+    with closing(open_store(settings)) as store:
+        report = Report(
+            run=clock.run,
+            kind=Kind.FEED,
+            venue=None,
+            session=None,
+            results=tuple(_validated(clock, suite, feed_frames(tables), {})),
+            suites={suite.id: suite.version},
+            rows={"records": tables.records.num_rows, "left": tables.behind},
+            offsets={f"{settings.topic}/{part}": end for part, end in tables.ends.items()},
+        )
+        return _kept(settings, store, report, clock)
+
+
+def _since(last: Report | None, topic: str) -> dict[int, int]:
+    found = {} if last is None else last.offsets
+    places = ((key.rpartition("/"), end) for key, end in found.items())
+    return {int(part): end for (name, _, part), end in places if name == topic}
+
+
+def _frames(
+    settings: Settings,
+    store: BarStore,
+    tables: "SessionTables",
+    earlier: History,
+    table: Table,
+) -> "Iterable[Frame]":
+    from truetape.quality.bar_frames import bar_frames
+    from truetape.quality.edit_frames import reconciliation_frames
+    from truetape.quality.trade_frames import trade_frames
+    from truetape.reconcile.publication import next_rev
+    from truetape.reconcile.recomputed import recomputed
+
+    session = tables.session
+    venue = venues()[session.venue]
+    if table is Table.TRADES:
+        return trade_frames(tables, venue, earlier, time.time_ns())
+    if table is Table.BARS:
+        return bar_frames(tables, venue, earlier)
+    if tables.bars is None:
+        return ()
+    profile = profiles.load(settings.profile)
+    rev = next_rev(settings.lake, store, session)
+    return reconciliation_frames(
+        recomputed(settings.lake, session), store, rev, f"{profile.id} {profile.version}"
+    )
+
+
+def _values(settings: Settings, tables: "SessionTables") -> dict[str, int]:
+    """What the `$names` of suites stand for."""
+    from truetape.quality.trade_frames import newest_receipt_ns
+
+    slack_ns = settings.future_slack_ms * 1_000_000
+    newest_ns = 0 if tables.trades is None else newest_receipt_ns(tables.trades)
+    return {
+        "session_start_ns": tables.session.start_ns,
+        "session_end_ns": tables.session.end_ns,
+        "future_slack_ns": slack_ns,
+        "newest_event_ns": newest_ns + slack_ns,
+    }
+
+
+def _validated(
+    clock: "_Clock", suite: Suite, frames: "Iterable[Frame]", values: Mapping[str, int]
+) -> list[RuleResult]:
+    clock.step("load", "loading Great Expectations, about 15 s in a new process")
+    from truetape.quality import expectations
+
+    expectations.load()
+    clock.step(suite.id, f"checking {suite.about}")
+    return expectations.validate(suite, frames, values)
+
+
+def _with_records(result: RuleResult, tables: "SessionTables") -> RuleResult:
+    """Add to rows that are bars the Kafka records of their first and last trade."""
+    from truetape.quality.bar_frames import located
+
+    if tables.trades is None or not result.examples:
+        return result
+    examples = tuple(located(example, tables.trades) for example in result.examples)
+    return replace(result, examples=examples)
+
+
+def _facts(tables: "SessionTables") -> dict[str, SymbolFacts]:
+    from truetape.quality.bar_frames import facts_of
+
+    busiest = sorted(facts_of(tables).items(), key=lambda item: -item[1].trades)
+    return dict(busiest[:MAX_FACTS])
+
+
+def _fingerprint(settings: Settings, session: Session) -> str:
+    """A digest of all that a verdict rests on, but for what is served and what is archived."""
+    from truetape.quality.session_tables import fingerprint
+
+    profile = profiles.load(settings.profile)
+    parts = [
+        fingerprint(settings.lake, session),
+        *(suite.digest for suite in _suites(GATE)),
+        f"{profile.id} {profile.version} {settings.future_slack_ms}",
+        f"{settings.store} {settings.bucket_set}",
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _suites(tables: Iterable[Table]) -> list[Suite]:
+    return [suite_yaml.load(str(table)) for table in tables]
+
+
+def _kept(settings: Settings, store: BarStore, report: Report, clock: "_Clock") -> Report:
+    """Write the report, then its metrics; the report stays where the metrics cannot be written."""
+    clock.stop()
+    whole = replace(report, seconds=clock.seconds, peak_mb=_peak_mb())
+    path = reports.write(settings.home, whole)
+    broken = [one.rule for one in whole.results if not one.passed]
+    logger("quality").info(
+        "checked", kind=str(whole.kind), broken=broken, seconds=sum(clock.seconds.values()),
+        peak_mb=whole.peak_mb, report=str(path),
+    )  # fmt: skip
+    written = store.write_points(points(whole))
+    if written.rejected:
+        first = written.rejected[0]
+        raise VerificationError(f"{path} is kept, its metrics are not: {first.reason}")
+    return whole
+
+
+def _rows(table: "pyarrow.Table | None") -> int:
+    return 0 if table is None else table.num_rows
+
+
+def _peak_mb() -> int:
+    """The most memory that this process has had, in MB; Linux counts in kibibytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024 // 1_000_000
+
+
+class _Clock:
+    """Tells each step when it begins, and how long it took."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self.run = reports.new_run(time.time_ns())
+        self.seconds: dict[str, float] = {}
+        self._progress, self._label = progress, label
+        self._step, self._began = "", 0.0
+
+    def step(self, name: str, told: str) -> None:
+        """End the step before and begin one."""
+        self.stop()
+        if name not in self.seconds:
+            self._progress(f"{self._label}: {told}")
+        self._step, self._began = name, time.monotonic()
+
+    def stop(self) -> None:
+        """End the step."""
+        if self._step:
+            spent = self.seconds.get(self._step, 0.0) + time.monotonic() - self._began
+            self.seconds[self._step] = round(spent, 3)
+        self._step = ""

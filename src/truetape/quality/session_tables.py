@@ -1,0 +1,314 @@
+"""What the lake holds of one session, read without Spark; this room's only use of deltalake.
+
+Held as Arrow: what that takes is measured by `benchmarks/quality.py`. Reads the session's own
+partitions, and of `raw` only what can overlap it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from truetape import calendars
+from truetape.errors import ConfigError
+from truetape.market.sessions import Session
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    import pyarrow.dataset
+    from deltalake import DeltaTable
+
+MAX_TRADES = 30_000_000
+"""A larger session would need more than 10 GB; check fewer symbols a venue, or a larger machine."""
+MAX_AMENDMENTS = 200_000
+AMENDMENT_REACH = timedelta(days=7)
+"""How far back an amendment looks for its trade: as far as `batch.recompute` does."""
+
+TRADE_COLUMNS = {
+    "symbol": "string", "ordinal": "long", "feed": "string", "id": "string", "event_ns": "long",
+    "received_ns": "long", "price": "decimal(18,9)", "size": "decimal(18,8)",
+    "conditions": "array<string>", "exchange": "string", "topic": "string", "partition": "integer",
+    "offset": "long", "index": "integer", "duplicate": "boolean", "cancelled": "boolean",
+    "corrected": "boolean", "late": "boolean", "in_day": "boolean", "open_close": "boolean",
+    "high_low": "boolean", "counts": "boolean", "auction": "boolean", "known": "boolean",
+}  # fmt: skip
+BAR_COLUMNS = {
+    "symbol": "string", "resolution": "string", "start_ns": "long", "seq": "integer",
+    "open": "decimal(18,9)", "high": "decimal(18,9)", "low": "decimal(18,9)",
+    "close": "decimal(18,9)", "volume": "decimal(28,8)", "vwap": "decimal(18,8)", "trades": "long",
+    "notional": "decimal(38,17)", "priced_volume": "decimal(28,8)", "first": "long",
+    "last": "long", "served": "boolean", "profile": "string", "profile_version": "integer",
+}  # fmt: skip
+"""What frames are made of. Without one of these, or with another type, there is only a schema."""
+
+_NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
+"""How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
+
+TradeName = tuple[str, str, str]
+"""Feed, symbol and id: what an amendment calls its trade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amending:
+    """A cancel or correction as archived; `digest` is that of its payload, byte for byte."""
+
+    kind: str
+    feed: str
+    symbol: str
+    id: str
+    event_ns: int | None
+    received_ns: int
+    topic: str
+    partition: int
+    offset: int
+    index: int
+    digest: str
+
+    @property
+    def name(self) -> TradeName:
+        """Return what it calls its trade."""
+        return self.feed, self.symbol, self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many offsets `raw` has of a partition, between two that the session has; inclusive."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    records: int
+    distinct: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTables:
+    """One session as the lake has it.
+
+    `trades` are ordered by symbol and ordinal, `bars` by symbol, resolution and start; each is None
+    where the lake's table lacks a column or has it in another type. The `declared` ones are texts
+    of name and type.
+    """
+
+    session: Session
+    trades: pa.Table | None
+    bars: pa.Table | None
+    declared_trades: tuple[str, ...]
+    declared_bars: tuple[str, ...]
+    archived: int
+    """Deliveries of trades of this session that `raw` holds now."""
+    coverage: tuple[Coverage, ...]
+    amendments: tuple[Amending, ...]
+    named_before: frozenset[TradeName] | None
+    """Which trades that amendments name are of sessions before, None where that is not known."""
+
+
+def read_session(lake: str, session: Session) -> SessionTables:
+    """Read a session; ConfigError when it was never recomputed or is too large."""
+    trades, bars = (opened(lake, table) for table in ("trades", "bars"))
+    rows = _of_session(trades, session, TRADE_COLUMNS, ("symbol", "ordinal"))
+    if rows is not None and rows.num_rows > MAX_TRADES:
+        raise ConfigError(
+            f"{session.venue} {session.date}: {rows.num_rows:,} trades; "
+            f"the gate takes sessions of up to {MAX_TRADES:,}"
+        )
+    if rows is not None and not rows.num_rows:
+        raise ConfigError(
+            f"{session.venue} {session.date} was not recomputed; "
+            f"run `truetape recompute --venue {session.venue} --session {session.date}`"
+        )
+    raw = opened(lake, "raw").to_pyarrow_dataset()
+    amendments = tuple(_amendments(raw, session))
+    return SessionTables(
+        session=session,
+        trades=rows,
+        bars=_of_session(bars, session, BAR_COLUMNS, ("symbol", "resolution", "start_ns")),
+        declared_trades=_declared(trades),
+        declared_bars=_declared(bars),
+        archived=_archived(raw, session),
+        coverage=() if rows is None else tuple(_coverage(raw, rows)),
+        amendments=amendments,
+        named_before=None
+        if rows is None
+        else _named_before(
+            trades, session, {one.name for one in amendments} - _named_in(rows, amendments)
+        ),
+    )
+
+
+def fingerprint(lake: str, session: Session) -> str:
+    """Return a digest of the files that hold a session: equal as long as nobody recomputes it."""
+    total = hashlib.sha256()
+    for table in ("trades", "bars"):
+        chosen = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
+        files = opened(lake, table).file_uris(file_pruning_predicate=chosen)
+        total.update("\n".join(sorted(files)).encode())
+    return total.hexdigest()
+
+
+def opened(lake: str, table: str) -> "DeltaTable":
+    """Open a table of the lake; ConfigError names the verb that writes it first."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    path = f"{lake.rstrip('/')}/{table}"
+    try:
+        return DeltaTable(path)
+    except TableNotFoundError as error:
+        verb = "archive" if table == "raw" else "recompute"
+        raise ConfigError(f"no table {path}; run `truetape {verb}` first") from error
+
+
+def _declared(table: "DeltaTable") -> tuple[str, ...]:
+    def text(kind: Any) -> str:
+        return f"array<{text(kind.element_type)}>" if hasattr(kind, "element_type") else kind.type
+
+    return tuple(f"{field.name} {text(field.type)}" for field in table.schema().fields)
+
+
+def _of_session(
+    table: "DeltaTable", session: Session, columns: Mapping[str, str], order: Sequence[str]
+) -> pa.Table | None:
+    if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
+        return None
+    chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns)).combine_chunks()
+    return rows.sort_by([(name, "ascending") for name in order])
+
+
+def _archived(raw: "pyarrow.dataset.Dataset", session: Session) -> int:
+    """Count the session's trades in `raw`, one batch of records in memory at a time."""
+    overlapping = (pc.field("first_event_ns") < session.end_ns) & (
+        pc.field("last_event_ns") >= session.start_ns
+    )
+    return sum(
+        pc.sum(
+            pc.and_(
+                pc.and_(
+                    pc.equal(events.field("kind"), "trade"),
+                    pc.equal(events.field("venue"), session.venue),
+                ),
+                pc.and_(
+                    pc.greater_equal(events.field("event_ns"), session.start_ns),
+                    pc.less(events.field("event_ns"), session.end_ns),
+                ),
+            )
+        ).as_py()
+        or 0
+        for batch in raw.to_batches(columns=["events"], filter=overlapping, **_NARROW)
+        for events in [pc.list_flatten(batch.column("events"))]
+    )
+
+
+def _amendments(raw: "pyarrow.dataset.Dataset", session: Session) -> Iterator[Amending]:
+    """Yield the cancels and corrections received on the day, or about an event time in it."""
+    received, first, last = (
+        pc.field(name) for name in ("received_ns", "first_event_ns", "last_event_ns")
+    )
+    that_day = (received >= session.start_ns) & (received < session.end_ns)
+    about_it = (first < session.end_ns) & (last >= session.start_ns)
+    names = ["topic", "partition", "offset", "feed", "value", "events"]
+    found = raw.to_table(columns=names, filter=pc.field("amends") & (that_day | about_it))
+    if found.num_rows > MAX_AMENDMENTS:
+        raise ConfigError(
+            f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and corrections; "
+            "check the feed first"
+        )
+    for row in found.to_pylist():
+        digest = hashlib.sha256(row["value"] or b"").hexdigest()
+        for event in row["events"]:
+            when = event["received_ns"] if event["event_ns"] is None else event["event_ns"]
+            mine = event["venue"] == session.venue and session.holds(when)
+            if event["kind"] != "trade" and mine:
+                yield _amending(row, event, digest)
+
+
+def _amending(row: Mapping[str, Any], event: Mapping[str, Any], digest: str) -> Amending:
+    return Amending(
+        kind=event["kind"],
+        feed=row["feed"],
+        symbol=event["symbol"],
+        id=event["id"],
+        event_ns=event["event_ns"],
+        received_ns=event["received_ns"],
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["offset"],
+        index=event["index"],
+        digest=digest,
+    )
+
+
+def _coverage(raw: "pyarrow.dataset.Dataset", trades: pa.Table) -> Iterator[Coverage]:
+    """Count the offsets that `raw` has between the first and last on-time trade of the session.
+
+    Late trades are left out: one that comes days later would make this read those days.
+    """
+    on_time = trades.filter(pc.invert(trades["late"]))
+    ends = on_time.group_by(["topic", "partition"]).aggregate(
+        [("offset", "min"), ("offset", "max")]
+    )
+    for row in ends.sort_by([("topic", "ascending"), ("partition", "ascending")]).to_pylist():
+        topic, partition = row["topic"], row["partition"]
+        first, last = row["offset_min"], row["offset_max"]
+        offset = pc.field("offset")
+        chosen = (
+            (pc.field("topic") == topic)
+            & (pc.field("partition") == partition)
+            & (offset >= first)
+            & (offset <= last)
+        )
+        held = raw.to_table(columns=["offset"], filter=chosen)["offset"]
+        yield Coverage(topic, partition, first, last, len(held), pc.count_distinct(held).as_py())
+
+
+def _named_before(
+    trades: "DeltaTable", session: Session, names: AbstractSet[TradeName]
+) -> frozenset[TradeName] | None:
+    """Find named trades in the sessions within reach; None where the one before is not recomputed.
+
+    Reads nothing where no name is left to find.
+    """
+    if not names:
+        return frozenset()
+    if not _has_previous(trades, session):
+        return None
+    chosen = (
+        (pc.field("venue") == session.venue)
+        & (pc.field("session") >= pa.scalar(session.date - AMENDMENT_REACH))
+        & (pc.field("session") < pa.scalar(session.date))
+        & pc.field("id").isin(sorted({name[2] for name in names}))
+    )
+    columns = ["feed", "symbol", "id"]
+    rows = trades.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
+    return frozenset(names & _names(rows))
+
+
+def _has_previous(trades: "DeltaTable", session: Session) -> bool:
+    """Say whether the last regular session before this one was recomputed."""
+    before = calendars.sessions(
+        venues()[session.venue],
+        session.date - AMENDMENT_REACH,
+        session.date - timedelta(days=1),
+    )
+    regular = [one.date.isoformat() for one in before if one.open_ns is not None]
+    parts = {(part["venue"], str(part["session"])) for part in trades.partitions()}
+    return bool(regular) and (session.venue, regular[-1]) in parts
+
+
+def _named_in(trades: pa.Table, amendments: Iterable[Amending]) -> set[TradeName]:
+    """Return the names of amendments that this session's own trades have."""
+    wanted = {one.name for one in amendments}
+    ids = pa.array(sorted({name[2] for name in wanted}), pa.string())
+    return wanted & _names(trades.filter(pc.is_in(trades["id"], ids)))
+
+
+def _names(rows: pa.Table) -> set[TradeName]:
+    some = rows.select(["feed", "symbol", "id"]).to_pylist()
+    return {(row["feed"], row["symbol"], row["id"]) for row in some}

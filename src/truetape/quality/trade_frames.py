@@ -1,0 +1,269 @@
+"""The frames of a session's trades: their columns, and what rules need beside them. Pure.
+
+Everything is computed on whole columns; a Python loop runs over symbols at most.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from truetape.market.resolution import SECOND_NS
+from truetape.market.sessions import Session, Venue
+from truetape.quality.amendment_frame import amendment_rows
+from truetape.quality.columns import (
+    codes,
+    doubles,
+    flags,
+    floats,
+    names,
+    numbers,
+    place_in_run,
+    remainder,
+    table,
+    whole,
+)
+from truetape.quality.facts import History, usual_trades
+from truetape.quality.frames import Frame
+from truetape.quality.rollups import PRICE_SCALE, in_force
+from truetape.quality.session_tables import Coverage, SessionTables
+
+ROLLING_TRADES = 50
+"""How many earlier prices a price is held against, as in Barndorff-Nielsen et al. 2009, rule Q4."""
+LEAST_SPREAD = 0.001
+"""Least deviation that counts as one, as a share of the price: an idle market has none at all."""
+LEAST_TRADES = 1_000
+"""Below this many trades of a symbol, one print may be a large part of its volume."""
+ROUND_LOT = 100
+CLOSED_DAY_S = 86_400
+NUMBERED_FEEDS = ("binance", "kraken-rest")
+"""Feeds whose ids count the trades of a symbol without a gap."""
+OFF_EXCHANGE = "D"
+"""The exchange letter of trades reported to FINRA, which keep to no tick grid."""
+_DOLLAR, _CENT, _HUNDREDTH = 10**9, 10**7, 10**5
+_FEED_COLUMNS = (
+    "feed:text trades:int duplicate_share:float late_p50_s:float late_p99_s:float late_max_s:float "
+    "backward_share:float odd_lot_share:float off_exchange_share:float"
+)
+
+
+def trade_frames(
+    tables: SessionTables, venue: Venue, history: History, now_ns: int
+) -> Iterator[Frame]:
+    """Yield the frames of the trades suite; only those of the schema where a column is missing."""
+    columns = [declared.partition(" ")[0] for declared in tables.declared_trades]
+    yield Frame("columns", pa.table({name: pa.array([], pa.string()) for name in columns}))
+    yield Frame("types", pa.table({"declared": list(tables.declared_trades)}))
+    if tables.trades is None:
+        return
+    yield Frame("trades", trade_rows(tables.trades, tables.session, venue))
+    yield Frame("feeds", feed_rows(tables.trades, venue))
+    yield Frame("series", series_rows(tables.trades))
+    yield Frame("symbols", symbol_rows(tables.trades, history))
+    yield Frame("partitions", partition_rows(tables.coverage))
+    yield Frame("amendments", amendment_rows(tables, now_ns))
+    yield Frame("session", _session_row(tables))
+
+
+def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
+    """Add to each trade what the rules about single trades read."""
+    equity = venue.calendar is not None
+    price = whole(trades["price"], PRICE_SCALE)
+    columns = {
+        "keyed": pc.and_(trades["id"].is_valid(), pc.invert(trades["duplicate"])),
+        "ahead_ns": pc.subtract(trades["event_ns"], trades["received_ns"]),
+        "off_hours_s": off_hours(trades["event_ns"], session),
+        "on_grid": pc.and_(
+            pc.not_equal(pc.fill_null(trades["exchange"], ""), OFF_EXCHANGE), equity
+        ),
+        "grid_rest": _grid_rest(price),
+        "deviation": deviations(trades),
+        "volume_share": volume_shares(trades),
+    }
+    for name, column in columns.items():
+        trades = trades.append_column(name, column)
+    return trades
+
+
+def off_hours(event_ns: pa.ChunkedArray, session: Session) -> pa.ChunkedArray:
+    """Return how far outside of the regular session: seconds before it negative, after it positive.
+
+    A day without a session is a whole day away.
+    """
+    if session.open_ns is None or session.close_ns is None:
+        return pa.chunked_array([pa.array(np.full(len(event_ns), CLOSED_DAY_S))])
+    before = pc.min_element_wise(pc.subtract(event_ns, session.open_ns), 0)
+    after = pc.max_element_wise(pc.subtract(event_ns, session.close_ns - 1), 0)
+    return pc.divide(pc.add(before, after), SECOND_NS)
+
+
+def deviations(trades: pa.Table) -> pa.Array:
+    """Return how far a price is from the median of the 50 before it, in rolling deviations.
+
+    The deviation is the median absolute one of the 50 before, and at least 0.1 % of the price. Only
+    prints in force that set a range count and are counted; null until a symbol has 100 of them.
+    """
+    valid = np.asarray(trades["price"].is_valid())
+    counts = flags(trades["high_low"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
+    chosen = np.flatnonzero(valid & counts)
+    price = pd.Series(trades["price"].cast(pa.float64()).to_numpy()[chosen])
+    middle = price.rolling(ROLLING_TRADES).median().shift(1)
+    away = (price - middle).abs()
+    usual = away.rolling(ROLLING_TRADES).median().shift(1)
+    found: NDArray[np.float64] = (away / np.maximum(usual, LEAST_SPREAD * middle)).to_numpy()
+    place = place_in_run(codes(trades["symbol"])[chosen])
+    found[place < 2 * ROLLING_TRADES] = np.nan  # the window reaches into another symbol
+    every = np.full(trades.num_rows, np.nan)
+    every[chosen] = found
+    return floats(every)
+
+
+def volume_shares(trades: pa.Table) -> pa.Array:
+    """Return a print's share of its symbol's volume in the session.
+
+    Null for symbols with few trades, and for auctions, which are large every day.
+    """
+    symbol, size = codes(trades["symbol"]), doubles(trades["size"])
+    counts = flags(trades["counts"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
+    total = np.bincount(symbol, np.where(counts, size, 0.0))
+    prints = np.bincount(symbol, counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = size / total[symbol]
+    share[~counts | flags(trades["auction"]) | (prints[symbol] < LEAST_TRADES)] = np.nan
+    return floats(share)
+
+
+def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
+    """Return what each feed of a session is like as a whole."""
+    feed_of = codes(trades["feed"])
+    late_s = doubles(pc.subtract(trades["received_ns"], trades["event_ns"])) / SECOND_NS
+    duplicate, backward = flags(trades["duplicate"]), _backward(trades)
+    odd_lot = doubles(trades["size"]) < ROUND_LOT
+    off_exchange = flags(pc.equal(trades["exchange"], OFF_EXCHANGE))
+    equity = venue.calendar is not None
+    rows = []
+    for code, feed in enumerate(names(trades["feed"])):
+        mine = feed_of == code
+        first = mine & ~duplicate
+        p50, p99, most = np.nanquantile(late_s[first], (0.5, 0.99, 1.0))
+        rows.append(
+            {
+                "feed": feed,
+                "trades": int(mine.sum()),
+                "duplicate_share": float(duplicate[mine].mean()),
+                "late_p50_s": float(p50),
+                "late_p99_s": float(p99),
+                "late_max_s": float(most),
+                "backward_share": float(backward[mine].mean()),
+                "odd_lot_share": float(odd_lot[first].mean()) if equity else None,
+                "off_exchange_share": float(off_exchange[first].mean()) if equity else None,
+            }
+        )
+    return table(rows, _FEED_COLUMNS)
+
+
+def series_rows(trades: pa.Table) -> pa.Table:
+    """Return the ids that are missing between the first and the last, of feeds that number."""
+    chosen = pc.and_(
+        pc.is_in(trades["feed"], pa.array(NUMBERED_FEEDS)),
+        pc.match_substring_regex(pc.fill_null(trades["id"], ""), "^[0-9]{1,18}$"),
+    )
+    some = trades.filter(chosen)
+    numbered = pa.table(
+        {name: some[name] for name in ("feed", "symbol")} | {"id": some["id"].cast(pa.int64())}
+    )
+    found = numbered.group_by(["feed", "symbol"]).aggregate(
+        [("id", "min"), ("id", "max"), ("id", "count_distinct")]
+    )
+    span = pc.add(pc.subtract(found["id_max"], found["id_min"]), 1)
+    ids = found["id_count_distinct"]
+    return pa.table(
+        {
+            "feed": found["feed"],
+            "symbol": found["symbol"],
+            "ids": ids,
+            "missing": pc.subtract(span, ids),
+        }
+    )
+
+
+def symbol_rows(trades: pa.Table, history: History) -> pa.Table:
+    """Return each symbol's trades beside the usual number; also symbols that are usually there."""
+    counts = trades_by_symbol(trades)
+    rows = []
+    for symbol in sorted(counts.keys() | history.keys()):
+        usual = usual_trades(history.get(symbol, ()))
+        count = counts.get(symbol, 0)
+        if count or usual:
+            ratio = count / usual if usual else None
+            rows.append({"symbol": symbol, "trades": count, "usual_trades": usual, "ratio": ratio})
+    return table(rows, "symbol:text trades:int usual_trades:float ratio:float")
+
+
+def newest_receipt_ns(trades: pa.Table) -> int:
+    """Return when the last trade came, 0 where that is told of none."""
+    return pc.max(trades["received_ns"]).as_py() or 0
+
+
+def trades_by_symbol(trades: pa.Table) -> dict[str, int]:
+    """Return the number of trades in force of each symbol."""
+    values = pc.value_counts(in_force(trades)["symbol"].combine_chunks()).to_pylist()
+    return {row["values"]: row["counts"] for row in values if row["values"] is not None}
+
+
+def partition_rows(coverage: Sequence[Coverage]) -> pa.Table:
+    """Return the offsets that a partition lacks, and those that are archived more than once."""
+    rows = [
+        {
+            "topic": part.topic,
+            "partition": part.partition,
+            "first": part.first,
+            "last": part.last,
+            "records": part.records,
+            "holes": part.last - part.first + 1 - part.distinct,
+            "repeats": part.records - part.distinct,
+        }
+        for part in coverage
+    ]
+    return table(
+        rows, "topic:text partition:int first:int last:int records:int holes:int repeats:int"
+    )
+
+
+def _session_row(tables: SessionTables) -> pa.Table:
+    session = tables.session
+    rows = 0 if tables.trades is None else tables.trades.num_rows
+    row = {
+        "venue": session.venue,
+        "session": str(session.date),
+        "archived": tables.archived,
+        "recomputed": rows,
+        "missed_share": (tables.archived - rows) / max(1, tables.archived),
+    }
+    columns = "venue:text session:text archived:int recomputed:int missed_share:float"
+    return table([row], columns)
+
+
+def _grid_rest(price: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What is left of a price over its tick: a cent, or a hundredth of one below a dollar."""
+    from_a_dollar = pc.greater_equal(price, _DOLLAR)
+    return pc.if_else(from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH))
+
+
+def _backward(trades: pa.Table) -> NDArray[np.bool_]:
+    """Say of each trade whether it is older than the one that its feed sent before it, in its
+    partition.
+    """
+    partitions = (codes(trades["feed"]), codes(trades["topic"]), numbers(trades["partition"]))
+    place = (numbers(trades["index"]), numbers(trades["offset"]))
+    order = np.lexsort((*place, *reversed(partitions)))
+    same = np.ones(len(order), dtype=bool)
+    for values in partitions:
+        same &= np.diff(values[order], prepend=-1) == 0
+    event_ns = numbers(trades["event_ns"])[order]
+    found = np.zeros(len(order), dtype=bool)
+    found[order] = same & (np.diff(event_ns, prepend=event_ns[:1]) < 0)
+    return found

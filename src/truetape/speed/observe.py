@@ -1,0 +1,75 @@
+"""Reads what can be known about the speed layer: Kafka, processes, calendars. Judges nothing."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from truetape import calendars
+from truetape.errors import ConfigError, TransientError
+from truetape.settings import Settings
+from truetape.speed.board import Board
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import newest
+from truetape.speed.observed import POLICY, Observed, Policy
+from truetape.speed.offsets import TopicEnds, behind
+from truetape.speed.succession import Ended
+from truetape.venues import venues
+
+
+def observe(
+    settings: Settings, board: Board, now: datetime | None = None, policy: Policy = POLICY
+) -> Observed:
+    """Look once. What cannot be read is said in `problem`, and then nothing else is."""
+    now = datetime.now(UTC) if now is None else now
+    try:
+        board.refresh()
+        beat, launch = newest(settings.kafka, settings.topic), board.history.last
+        driver = None if launch is None else launch.driver
+        found = Observed(
+            beat=beat,
+            life=_life(None if beat is None else beat.driver),
+            ended=None if beat is None else _last_word(board, beat.driver, beat.started_at),
+            launch=launch,
+            launch_life=_life(driver),
+            launch_ended=None if launch is None else _last_word(board, driver, launch.at),
+        )
+        return _with_lag(found, settings, now, policy)
+    except (ConfigError, TransientError) as error:
+        return Observed(problem=str(error))
+
+
+def open_venues(settings: Settings, now: datetime) -> tuple[str, ...]:
+    """Return which of the expected venues are in their regular session; loads their calendars."""
+    known, instant = venues(), int(now.timestamp() * 1e9)
+    unknown = [code for code in settings.speed_venues if code not in known]
+    if unknown:
+        raise ConfigError(f"TRUETAPE_SPEED_VENUES has {unknown[0]!r}; see schemas/venues.yaml")
+    return tuple(
+        code
+        for code in settings.speed_venues
+        if calendars.session(known[code], known[code].date_of(instant)).is_regular(instant)
+    )
+
+
+def _with_lag(found: Observed, settings: Settings, now: datetime, policy: Policy) -> Observed:
+    """Add how far the driver is behind what Kafka holds now, whatever it says itself."""
+    read = {} if found.beat is None else found.beat.offsets
+    with TopicEnds(settings.kafka, settings.topic) as topic:
+        reach = topic.now()
+        waited = topic.at(now - timedelta(seconds=policy.progress_within_s))
+        is_quiet = topic.at(now - timedelta(seconds=policy.silence_s)) == reach
+    return replace(
+        found,
+        lag=behind(reach, read),
+        overdue=sum(behind(waited, read).values()),
+        open_venues=open_venues(settings, now) if is_quiet else (),
+    )
+
+
+def _life(driver: Driver | None) -> Life:
+    return Life.UNSEEN if driver is None else life_of(driver)
+
+
+def _last_word(board: Board, driver: Driver | None, since: datetime) -> Ended | None:
+    """Return a driver's last word; of one without a known pid, any that came since."""
+    found = [one for one in board.ends if one.at >= since and driver in (None, one.driver)]
+    return found[-1] if found else None

@@ -1,0 +1,403 @@
+"""Backfill on a real Kafka: exactly what is missing comes back, what is lost is named."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+from pyspark.errors import PySparkException
+
+from support.loop import own_settings, send, served, truth_of
+from support.wait import until
+from truetape import calendars
+from truetape.batch.archive import checkpoint_for
+from truetape.batch.backfill import append
+from truetape.batch.backfill_commands import backfill as verb
+from truetape.batch.backfill_plan import BackfillPlan, Contents, Touched
+from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
+from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
+from truetape.batch.lake import Lake, Table
+from truetape.batch.run import archive_once
+from truetape.batch.stretches import Stretch, merged
+from truetape.errors import OutdatedPlanError
+from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.local.loop import settle
+from truetape.local.speed_process import end_offsets
+from truetape.market.sessions import Session
+from truetape.serving.store import open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.real
+
+DAY = date(2026, 3, 3)
+RECEIVED = 1_772_550_000_000_000_000
+"""2026-03-03T15:00:00Z, within the session of New York."""
+NEXT_DAY = RECEIVED + 86_400 * 1_000_000_000
+TRADE = (
+    b'{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"%d",'
+    b'"event_time":"2026-03-03T15:00:00Z","price":"100","size":"10"}'
+)
+CANCEL = b'{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"%d"}'
+BROKEN = Record(b"broken", "truetape", "IBM", RECEIVED)
+HOLES = Request(Holes(), "to find out")
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    """Bars go to the embedded store: what is tested here ends before serving."""
+    return own_settings(stack, tmp_path, store="embedded")
+
+
+def good(first: int, last: int) -> list[Record]:
+    """Trades of one symbol, so that they go to one partition, at offsets as they are numbered."""
+    return [
+        Record(TRADE % number, "truetape", "IBM", RECEIVED) for number in range(first, last + 1)
+    ]
+
+
+def used(own: Settings) -> int:
+    """The one partition that has records."""
+    (found,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
+    return found
+
+
+def raw(own: Settings) -> DeltaTable:
+    return DeltaTable(Lake(own.lake).path(Table.RAW))
+
+
+def archived(own: Settings) -> Counter[tuple[int, int]]:
+    """How often each (partition, offset) lies in the lake."""
+    rows = raw(own).to_pyarrow_table(columns=["partition", "offset"]).to_pylist()
+    return Counter((row["partition"], row["offset"]) for row in rows)
+
+
+def given_out(own: Settings, *except_: tuple[int, int]) -> Counter[tuple[int, int]]:
+    """Every (partition, offset) of Kafka once, except some."""
+    ends = end_offsets(own.kafka, own.topic).items()
+    return Counter({(p, o) for p, end in ends for o in range(end)} - set(except_))
+
+
+def lose(own: Settings, where: str) -> int:
+    """Delete archived rows; return how many these were."""
+    return int(raw(own).delete(where)["num_deleted_rows"])
+
+
+def expire(own: Settings, partition: int, before: int) -> None:
+    """Let Kafka drop the records of a partition below an offset, as retention does."""
+    from kafka import TopicPartition
+    from kafka.admin import KafkaAdminClient
+
+    with KafkaAdminClient(bootstrap_servers=own.kafka) as admin:
+        admin.delete_records({TopicPartition(own.topic, partition): before})
+
+
+def at(partition: int, *ends: tuple[int, int]) -> dict[int, tuple[Stretch, ...]]:
+    return {partition: merged(Stretch(first, last) for first, last in ends)}
+
+
+def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
+    """Records that the archive has not brought yet are left to it."""
+    send(own, [*good(0, 19), BROKEN])
+    assert archive_once(own).dead_letters == 1
+    where = used(own)
+    before = raw(own).to_pyarrow_table().sort_by("offset")
+    assert lose(own, "offset IN (0, 4, 5, 6, 11, 20)") == 6
+    send(own, good(21, 23))
+    version = raw(own).version()
+
+    planned = plan_once(own, HOLES)
+
+    assert raw(own).version() == version
+    assert planned.plan.to_ingest == at(where, (0, 0), (4, 6), (11, 11), (20, 20))
+    assert planned.plan.total("awaited") == 3
+    assert (planned.plan.lost, planned.plan.archive_is_stuck) == ({}, False)
+    assert planned.contents == Contents(6, 5, 1, (Touched("XNYS", DAY, ("IBM",)),))
+
+    assert ingest_once(own, planned) == Ingested(6, 0)
+    assert raw(own).to_pyarrow_table().sort_by("offset") == before
+    assert ingest_once(own, planned) == Ingested(0, 0)
+    again = plan_once(own, HOLES)
+    assert (again.plan.to_ingest, again.contents) == ({}, Contents())
+    assert archive_once(own).records == 3
+    assert archived(own) == given_out(own)
+
+
+@pytest.mark.long
+def test_the_same_rows_lost_again_come_back_again(own: Settings) -> None:
+    send(own, good(0, 9))
+    archive_once(own)
+    for _ in range(2):
+        assert lose(own, "offset IN (2, 3)") == 2
+        assert ingest_once(own, plan_once(own, HOLES)).records == 2
+
+    assert archived(own) == given_out(own)
+
+
+def test_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
+    """What Kafka still has is brought, what it dropped is named; a new checkpoint goes on."""
+    send(own, good(0, 9))
+    archive_once(own)
+    where = used(own)
+    send(own, [*good(10, 27), BROKEN, *good(29, 29)])
+    expire(own, where, 15)
+    with pytest.raises(PySparkException):
+        archive_once(own)
+
+    planned = plan_once(own, HOLES)
+
+    assert planned.plan.archive_is_stuck
+    assert planned.plan.lost == at(where, (10, 14))
+    assert planned.plan.to_ingest == at(where, (15, 29))
+    assert ingest_once(own, planned) == Ingested(15, 1)
+    lost = [(where, offset) for offset in range(10, 15)]
+    assert archived(own) == given_out(own, *lost)
+    again = plan_once(own, HOLES)
+    assert (again.plan.to_ingest, again.plan.lost) == ({}, planned.plan.lost)
+
+    with pytest.raises(PySparkException):
+        archive_once(own)
+    shutil.rmtree(checkpoint_for(own))
+    send(own, good(30, 34))
+    resumed = archive_once(own)
+    assert (resumed.records, resumed.dead_letters) == (5, 0)
+    assert archived(own) == given_out(own, *lost)
+    (part,) = [part for part in resumed.partitions if part.records]
+    assert [(hole.first, hole.last, hole.recoverable) for hole in part.holes] == [(10, 14, False)]
+
+
+def test_a_new_checkpoint_goes_on_where_kafka_begins_when_it_has_nothing_left(
+    own: Settings,
+) -> None:
+    send(own, good(0, 9))
+    archive_once(own)
+    where = used(own)
+    send(own, good(10, 14))
+    expire(own, where, 15)
+    assert plan_once(own, HOLES).plan.lost == at(where, (10, 14))
+    shutil.rmtree(checkpoint_for(own))
+
+    assert not plan_once(own, HOLES).plan.archive_is_stuck
+    assert archive_once(own).records == 0
+    send(own, good(15, 16))
+    assert archive_once(own).records == 2
+
+
+def test_a_plan_that_others_overtook_writes_nothing(own: Settings) -> None:
+    send(own, good(0, 9))
+    archive_once(own)
+    where = used(own)
+    lose(own, "offset IN (2, 3, 7)")
+    some = plan_once(own, Request(ByOffsets(at(where, (0, 3))), "the first"))
+    every = plan_once(own, HOLES)
+    last = plan_once(own, Request(ByOffsets(at(where, (7, 7))), "the last"))
+    assert some.plan.total("archived") == 2
+
+    assert ingest_once(own, some).records == 2
+    for outdated in (every, last):
+        with pytest.raises(OutdatedPlanError, match="1 backfills since"):
+            ingest_once(own, outdated)
+    expiring = plan_once(own, HOLES)
+    expire(own, where, 8)
+    with pytest.raises(OutdatedPlanError, match="1 are lost"):
+        ingest_once(own, expiring)
+
+    assert archived(own) == given_out(own, (where, 7))
+
+
+@pytest.mark.long
+def test_of_two_plans_with_one_number_delta_takes_one(spark: "SparkSession", own: Settings) -> None:
+    """As when two hosts, which no lock keeps apart, carry them out at the same time."""
+    send(own, good(0, 9))
+    archive_once(own)
+    lose(own, "offset IN (2, 3, 7)")
+    plan = plan_once(own, HOLES).plan
+    other = plan_once(own, Request(ByOffsets(at(used(own), (2, 3))), "the same")).plan
+
+    append(spark, own, plan)
+    append(spark, own, other)
+    append(spark, own, plan)
+
+    assert archived(own) == given_out(own)
+
+
+def test_a_window_of_time_is_when_kafka_got_the_records(own: Settings) -> None:
+    """All of them traded and were received at the same time, years apart from Kafka's."""
+    send(own, good(0, 9))
+    middle = time.time_ns() + 2_000_000
+    until(lambda: time.time_ns() > middle + 2_000_000, within_s=5)
+    send(own, good(10, 19))
+    archive_once(own)
+    where = used(own)
+    lose(own, "offset IN (1, 12, 13)")
+
+    later = plan_once(own, Request(ByTime(middle, time.time_ns() + 10**10), "the second half"))
+    earlier = plan_once(own, Request(ByTime(RECEIVED, middle), "the first half"))
+
+    assert later.plan.to_ingest == at(where, (12, 13))
+    assert later.plan.total("asked") == 10
+    assert earlier.plan.to_ingest == at(where, (1, 1))
+    assert earlier.plan.total("asked") == 10
+
+
+def test_a_cancel_touches_the_session_of_the_trade_that_it_names(own: Settings) -> None:
+    """It says no time itself, and came a day later; the trade of another id is not meant."""
+    send(own, good(0, 3))
+    send(own, [Record(CANCEL % 2, "truetape", "IBM", NEXT_DAY)])
+    archive_once(own)
+    lose(own, "offset = 4")
+
+    found = plan_once(own, HOLES)
+
+    assert found.contents == Contents(1, 1, 0, (Touched("XNYS", DAY, ("IBM",)),))
+
+
+def session() -> Session:
+    return calendars.session(venues()["XNYS"], DAY)
+
+
+def simulated() -> SimulatedSession:
+    return simulate(Plan(DAY, venue="XNYS", seed=3, trades=1_500, offset_s=600, duration_s=600))
+
+
+def plan_is_noted(own: Settings) -> bool:
+    return bool(list((own.home / "backfills").rglob("*.json")))
+
+
+def rows_are_in(own: Settings) -> bool:
+    return plan_is_noted(own) and raw(own).transaction_version(f"backfill-{own.topic}") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", [plan_is_noted, rows_are_in])
+def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
+    own: Settings, moment: Callable[[Settings], bool]
+) -> None:
+    """Every offset once, and the sessions touched are served as what really traded."""
+    made = simulated()
+    send(own, made.records)
+    settle(own, [session()], "first", lambda _: None)
+    missing = lose(own, "offset % 10 < 3")
+    assert missing > 300
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from truetape.cli import main; main()", *APPLY],
+        env=os.environ | own.to_env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: moment(own) or child.poll() is not None, within_s=180)
+        assert child.poll() is None
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+    lines = printed(own, *APPLY[1:])
+
+    assert lines[0].startswith("finishing backfill ")
+    assert "nothing to ingest" in lines
+    assert not plan_is_noted(own)
+    assert archived(own) == given_out(own)
+    with closing(open_store(own)) as store:
+        assert served(store, session()) == truth_of(made, session())
+
+
+APPLY = ("backfill", "--holes", "--reason", "rows were lost", "--apply")
+
+
+def printed(own: Settings, *options: str) -> list[str]:
+    """What `truetape backfill` prints."""
+    done = CliRunner(env=own.to_env()).invoke(verb, options, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+@pytest.mark.long
+def test_the_verb_shows_the_plan_first_then_fills_and_settles(own: Settings) -> None:
+    send(own, good(0, 19))
+    settle(own, [session()], "first", lambda _: None)
+    where = used(own)
+    lose(own, "offset IN (0, 7, 8)")
+    expire(own, where, 1)
+    archive_as_is = plan_once(own, HOLES).plan
+
+    shown = printed(own, "--holes", "--reason", "two lost")
+
+    names = ("asked", "in kafka", "archived", "to ingest", "lost", "awaited", "unwritten")
+    table = [
+        "".join(["partition", *(f"{name:>12}" for name in names)]),
+        *[
+            row(part, 20, 19, 17, 2, 1, 0, 0) if part == where else row(part, *[0] * 7)
+            for part in range(4)
+        ],
+    ]
+    assert shown == [
+        f"backfill {dataclasses.replace(archive_as_is, request=two_lost()).digest} of {own.topic}",
+        *table,
+        f"  partition {where}: offsets 7 to 8, still in Kafka",
+        f"  partition {where}: offsets 0 to 0, lost: no longer in Kafka",
+        "to ingest: 2 records = 2 events + 0 rejected, in 1 sessions",
+        "  XNYS 2026-03-03: 1 symbols",
+        "nothing was written: this is the plan; --apply carries it out",
+    ]
+    elsewhere = printed(own, "--holes", "--reason", "two lost", "--symbols", "SPY")
+    assert elsewhere[-2] == "  1 sessions have none of the symbols asked for"
+    assert archived(own) == given_out(own, (where, 0), (where, 7), (where, 8))
+
+    done = printed(own, "--holes", "--reason", "two lost", "--apply")
+
+    assert done[:-2] == shown[:-1]
+    assert done[-2:] == [
+        "ingested 2 records, sent 0 dead letters",
+        "  XNYS 2026-03-03: 19 trades, rev 2, 5 edits; 5 bars compared, 0 differ",
+    ]
+    assert archived(own) == given_out(own, (where, 0))
+    assert printed(own, "--holes", "--reason", "again", "--apply")[-1] == "nothing to ingest"
+
+
+def row(partition: int, *counts: int) -> str:
+    return "".join([f"{partition:>9}", *(f"{count:>12}" for count in counts)])
+
+
+def two_lost() -> Request:
+    return Request(Holes(), "two lost")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--reason", "why not"], "give one of"),
+        (["--holes", "--offsets", "0:1", "--reason", "why not"], "give one of"),
+        (["--from", "2026-11-20T14:00:00Z", "--reason", "why not"], "needs 'to'"),
+        (["--holes", "--reason", ""], "say in 3 to 500"),
+    ],
+)
+def test_the_verb_refuses_what_is_no_request(options: Iterable[str], message: str) -> None:
+    done = CliRunner().invoke(verb, list(options))
+
+    assert message in str(done.exception)
+
+
+def test_a_plan_may_travel_as_json_between_planning_and_ingesting(own: Settings) -> None:
+    send(own, good(0, 9))
+    archive_once(own)
+    lose(own, "offset = 5")
+    sent = plan_once(own, HOLES).to_dict()
+
+    assert ingest_once(own, BackfillPlan.from_dict(sent)).records == 1

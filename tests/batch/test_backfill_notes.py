@@ -1,0 +1,75 @@
+"""What a backfill goes by on disk: where the archive goes on, and the plans under way."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from truetape.batch.archive import checkpoint_for, next_offsets
+from truetape.batch.backfill_notes import Notes
+from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
+from truetape.batch.backfill_request import Holes, Request
+from truetape.errors import ConfigError
+from truetape.settings import Settings
+
+
+def planned(number: int) -> BackfillPlan:
+    return BackfillPlan(
+        Plan(Request(Holes(), "nightly"), "trades", "raw-1", number, False, ()), Contents()
+    )
+
+
+def test_plans_under_way_are_kept_oldest_first_until_they_are_finished(settings: Settings) -> None:
+    notes = Notes.of(settings)
+    assert notes.unfinished() == []
+    for number in (2, 1):
+        notes.begin(planned(number))
+        os.utime(notes.folder / f"{planned(number).plan.digest}.json", (10 - number,) * 2)
+
+    assert notes.unfinished() == [planned(2), planned(1)]
+    notes.finish(planned(2))
+    notes.finish(planned(2))
+    assert Notes.of(settings).unfinished() == [planned(1)]
+
+
+def test_another_lake_or_topic_has_notes_of_its_own(settings: Settings) -> None:
+    Notes.of(settings).begin(planned(1))
+
+    for other in ({"lake": "/elsewhere"}, {"topic": "others"}):
+        assert Notes.of(dataclasses.replace(settings, **other)).unfinished() == []
+
+
+def test_a_note_that_cannot_be_read_is_named(settings: Settings) -> None:
+    notes = Notes.of(settings)
+    notes.begin(planned(1))
+    (path,) = notes.folder.glob("*.json")
+    path.write_text('{"digest"')
+
+    with pytest.raises(ConfigError, match=str(path)):
+        notes.unfinished()
+
+
+def checkpoint(settings: Settings, commits: int, offsets: list[str]) -> None:
+    """A checkpoint as Spark leaves it: more batches may be begun than finished."""
+    folder = checkpoint_for(settings)
+    for name in ("commits", "offsets"):
+        (folder / name).mkdir(parents=True)
+    for number in range(commits):
+        Path(folder, "commits", str(number)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+    for number, ends in enumerate(offsets):
+        Path(folder, "offsets", str(number)).write_text(f'v1\n{{"batchWatermarkMs":0}}\n{ends}')
+
+
+def test_the_archive_goes_on_behind_its_last_finished_batch(settings: Settings) -> None:
+    """The batch behind is begun, and will be run again."""
+    places = [f'{{"trades":{{"0":{n},"1":{10 * n}}}}}' for n in range(12)]
+    checkpoint(settings, 11, places)
+
+    assert next_offsets(settings) == {0: 10, 1: 100}
+
+
+def test_an_archive_that_finished_no_batch_finds_its_start_in_the_lake(settings: Settings) -> None:
+    assert next_offsets(settings) is None
+    checkpoint(settings, 0, ['{"trades":{"0":5}}'])
+    assert next_offsets(settings) is None

@@ -1,0 +1,293 @@
+"""The plan of a backfill: every offset asked for in one set, and nothing left after it was done."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from truetape.batch.backfill_plan import (
+    MAX_STRETCHES,
+    Archive,
+    BackfillPlan,
+    Contents,
+    PartitionPlan,
+    Plan,
+    Touched,
+    plan_backfill,
+)
+from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
+from truetape.batch.offsets import Kept, Span, joined
+from truetape.batch.stretches import Stretch, Stretches, merged
+from truetape.errors import ConfigError
+
+ALL = Request(Holes(), "nightly")
+
+
+def stretches(*ends: tuple[int, int]) -> Stretches:
+    return tuple(Stretch(first, last) for first, last in ends)
+
+
+def spans(*ends: tuple[int, int]) -> tuple[Span, ...]:
+    return joined(Span(first, last, last - first + 1, last - first + 1, 0) for first, last in ends)
+
+
+def asking(*ends: tuple[int, int]) -> Request:
+    return Request(ByOffsets({0: merged(stretches(*ends))}), "by hand")
+
+
+def planned(
+    request: Request,
+    held: tuple[tuple[int, int], ...],
+    kafka: tuple[int, int],
+    due: int | None,
+) -> Plan:
+    """A plan for one partition, whose archive goes on at `due`."""
+    places = {} if due is None else {0: due}
+    archive = Archive("raw-1", 4, {0: spans(*held)} if held else {}, places)
+    return plan_backfill(request, "trades", {0: Kept(*kafka)}, archive)
+
+
+def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
+    """The sets that are not empty."""
+    names = ("archived", "to_ingest", "lost", "awaited", "unwritten")
+    found = {name: [(s.first, s.last) for s in getattr(part, name)] for name in names}
+    return {name: ends for name, ends in found.items() if ends}
+
+
+@pytest.mark.parametrize(
+    ("request_", "held", "kafka", "due", "expected"),
+    [
+        (ALL, ((0, 9),), (0, 10), 10, {"archived": [(0, 9)]}),
+        (
+            ALL,
+            ((0, 2), (6, 9)),
+            (0, 10),
+            10,
+            {"archived": [(0, 2), (6, 9)], "to_ingest": [(3, 5)]},
+        ),
+        (
+            ALL,
+            ((0, 2), (6, 9)),
+            (5, 10),
+            10,
+            {"archived": [(0, 2), (6, 9)], "to_ingest": [(5, 5)], "lost": [(3, 4)]},
+        ),
+        (
+            ALL,
+            ((0, 2), (6, 9)),
+            (10, 10),
+            10,
+            {"archived": [(0, 2), (6, 9)], "lost": [(3, 5)]},
+        ),
+        (ALL, (), (0, 5), 5, {"to_ingest": [(0, 4)]}),
+        (ALL, (), (0, 5), None, {"awaited": [(0, 4)]}),
+        (ALL, (), (0, 0), None, {}),
+        (
+            ALL,
+            ((0, 7),),
+            (0, 20),
+            10,
+            {"archived": [(0, 7)], "to_ingest": [(8, 9)], "awaited": [(10, 19)]},
+        ),
+        (
+            ALL,
+            ((0, 9),),
+            (15, 30),
+            10,
+            {"archived": [(0, 9)], "to_ingest": [(15, 29)], "lost": [(10, 14)]},
+        ),
+        (ALL, ((0, 9),), (15, 15), 10, {"archived": [(0, 9)], "lost": [(10, 14)]}),
+        (
+            asking((1, 3), (8, 12)),
+            ((0, 2),),
+            (0, 10),
+            10,
+            {"archived": [(1, 2)], "to_ingest": [(3, 3), (8, 9)], "unwritten": [(10, 12)]},
+        ),
+        (asking((50, 60)), ((0, 9),), (0, 10), 10, {"unwritten": [(50, 60)]}),
+    ],
+    ids=[
+        "nothing is missing",
+        "the middle",
+        "the middle, of which Kafka dropped a part",
+        "the middle, which Kafka dropped",
+        "everything that was archived",
+        "a partition that the archive has not begun",
+        "an empty partition",
+        "a tail that raw lost, and one that the archive brings itself",
+        "an archive that was stopped past retention",
+        "an archive that was stopped until nothing was left",
+        "offsets by hand",
+        "offsets that nobody has written",
+    ],
+)
+def test_each_offset_goes_to_its_set(
+    request_: Request,
+    held: tuple[tuple[int, int], ...],
+    kafka: tuple[int, int],
+    due: int | None,
+    expected: dict[str, list[tuple[int, int]]],
+) -> None:
+    (part,) = planned(request_, held, kafka, due).partitions
+
+    assert sets(part) == expected
+
+
+def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
+    """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
+    archive = Archive("raw-1", 0, {0: spans((0, 9)), 1: spans((0, 4))}, {0: 10, 1: 5})
+    kafka = {0: Kept(12, 14), 1: Kept(0, 8)}
+
+    plan = plan_backfill(ALL, "trades", kafka, archive)
+
+    assert plan.archive_is_stuck
+    assert plan.to_ingest == {0: stretches((12, 13)), 1: stretches((5, 7))}
+    assert plan.lost == {0: stretches((10, 11))}
+    assert (plan.total("asked"), plan.total("archived"), plan.total("lost")) == (22, 15, 2)
+
+
+@pytest.mark.parametrize(
+    ("times", "asked"),
+    [
+        ((4, 8), stretches((4, 7))),
+        ((4, 4), ()),
+        ((3, 8), stretches((0, 7))),
+        ((3, 3), stretches((0, 2))),
+    ],
+    ids=["inside", "an empty window", "from before what Kafka has", "all before what Kafka has"],
+)
+def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: Stretches) -> None:
+    archive = Archive("raw-1", 0, {}, {0: 10})
+    request = Request(ByTime(1, 2), "outage")
+
+    plan = plan_backfill(request, "trades", {0: Kept(3, 10)}, archive, {0: times})
+
+    assert plan.partitions[0].asked == asked
+    assert plan.partitions[0].in_kafka == merged(
+        Stretch(max(3, one.first), one.last) for one in asked if one.last >= 3
+    )
+
+
+def test_a_partition_that_nobody_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no partition 7; it has 0"):
+        plan_backfill(
+            Request(ByOffsets({7: stretches((0, 1))}), "by hand"),
+            "trades",
+            {0: Kept(0, 5)},
+            Archive("raw-1", 0, {}, {}),
+        )
+
+
+def test_a_topic_that_was_made_anew_is_refused() -> None:
+    with pytest.raises(ConfigError, match="made anew"):
+        planned(ALL, ((0, 9),), (0, 5), 10)
+
+
+def test_too_many_holes_at_once_are_refused() -> None:
+    every_other = tuple((2 * n, 2 * n) for n in range(MAX_STRETCHES + 2))
+    end = 2 * MAX_STRETCHES + 3
+
+    with pytest.raises(ConfigError, match="in portions"):
+        planned(ALL, every_other, (0, end), end)
+
+
+OFFSETS = st.sets(st.integers(0, 30))
+SITUATIONS = st.tuples(OFFSETS, st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+
+
+def situation(
+    held: set[int], begin: int, length: int, due: int
+) -> tuple[tuple[tuple[int, int], ...], tuple[int, int], int]:
+    """What the lake holds, what Kafka has, and where the archive goes on: not behind its end."""
+    end = begin + length
+    return tuple((offset, offset) for offset in held), (begin, end), min(due, end)
+
+
+def offsets_of(several: Stretches) -> list[int]:
+    return [offset for one in several for offset in range(one.first, one.last + 1)]
+
+
+@given(SITUATIONS, OFFSETS)
+def test_the_sets_have_every_offset_asked_for_once(
+    given_: tuple[set[int], int, int, int], asked: set[int]
+) -> None:
+    held, kafka, due = situation(*given_)
+    request = asking(*((offset, offset) for offset in asked))
+
+    (part,) = planned(request, held, kafka, due).partitions
+
+    split = (part.archived, part.to_ingest, part.lost, part.awaited, part.unwritten)
+    assert sorted(offset for several in split for offset in offsets_of(several)) == sorted(asked)
+    assert set(offsets_of(part.archived)) == asked & given_[0]
+    assert set(offsets_of(part.to_ingest)) <= set(range(*kafka)) - given_[0]
+    assert not set(offsets_of(part.lost)) & set(range(*kafka))
+
+
+@given(SITUATIONS)
+def test_after_a_plan_was_carried_out_there_is_nothing_to_ingest(
+    given_: tuple[set[int], int, int, int],
+) -> None:
+    held, kafka, due = situation(*given_)
+    first = planned(ALL, held, kafka, due)
+    brought = [(one.first, one.last) for one in first.partitions[0].to_ingest]
+
+    second = planned(ALL, (*held, *brought), kafka, due)
+
+    assert second.to_ingest == {}
+    assert second.lost == first.lost
+    assert second.total("awaited") == first.total("awaited")
+
+
+def whole(**changes: object) -> BackfillPlan:
+    plan = planned(Request(Holes(), "nightly", ("IBM",)), ((0, 2), (6, 9)), (5, 10), 10)
+    touched = (
+        Touched("KRAKEN", date(2026, 3, 3), ("XBTUSD",)),
+        Touched("XNYS", date(2026, 3, 2), ("IBM", "SPY")),
+        Touched("XNYS", date(2026, 3, 3), ("SPY",)),
+        Touched("ARCX", date(2026, 3, 1), ("IBM",)),
+    )
+    return BackfillPlan(
+        dataclasses.replace(plan, **changes),  # type: ignore[arg-type]
+        Contents(1, 2, 0, touched),
+    )
+
+
+def test_a_plan_comes_back_from_json_as_it_was() -> None:
+    assert BackfillPlan.from_dict(json.loads(json.dumps(whole().to_dict()))) == whole()
+
+
+def test_only_sessions_with_a_symbol_asked_for_are_settled_oldest_first() -> None:
+    every = whole(request=ALL)
+
+    assert whole().to_settle() == [("ARCX", date(2026, 3, 1)), ("XNYS", date(2026, 3, 2))]
+    assert every.to_settle() == [
+        ("ARCX", date(2026, 3, 1)),
+        ("XNYS", date(2026, 3, 2)),
+        ("KRAKEN", date(2026, 3, 3)),
+        ("XNYS", date(2026, 3, 3)),
+    ]
+
+
+def test_the_digest_is_that_of_the_plan_alone() -> None:
+    assert whole().plan.digest == whole().plan.digest
+    assert (
+        len({whole().plan.digest, whole(number=6).plan.digest, whole(raw_id="x").plan.digest}) == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"digest": "0" * 16}, "was changed"),
+        ({"plan": {}}, "is not a Plan"),
+        ({"more": 1}, "is not a backfill plan"),
+        ({"contents": []}, "is not contents"),
+    ],
+)
+def test_what_is_no_plan_is_refused(change: Mapping[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BackfillPlan.from_dict(whole().to_dict() | change)

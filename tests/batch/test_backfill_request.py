@@ -1,0 +1,86 @@
+"""The form of a backfill: what it takes, what it refuses, and that it comes back as it was."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from truetape.batch.backfill_request import FORM, ByOffsets, ByTime, Holes, Request, request_of
+from truetape.batch.stretches import Stretch
+from truetape.errors import ConfigError
+
+NOON, ONE = 1_795_176_000_000_000_000, 1_795_179_600_000_000_000
+"""2026-11-20T12:00:00Z and an hour later."""
+TIMES = {"by": "time", "from": "2026-11-20T12:00:00Z", "to": "2026-11-20T14:00:00+01:00"}
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({}, Holes()),
+        ({"by": "holes", "from": None, "to": "", "offsets": None, "dry_run": True}, Holes()),
+        (TIMES, ByTime(NOON, ONE)),
+        ({"by": "offsets", "offsets": "1:5-9"}, ByOffsets({1: (Stretch(5, 9),)})),
+    ],
+    ids=["nothing but a reason", "all fields", "a window", "offsets"],
+)
+def test_a_form_becomes_a_request_and_back(values: dict[str, Any], what: object) -> None:
+    request = request_of({"reason": "outage", "symbols": ["SPY", "IBM", "IBM"]} | values)
+
+    assert request == Request(what, "outage", ("IBM", "SPY"))
+    assert request_of(json.loads(json.dumps(request.to_dict()))) == request
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"by": "everything"}, "choose holes, time, offsets"),
+        ({"by": "time", "from": "2026-11-20T12:00:00Z"}, "needs 'to'"),
+        (TIMES | {"to": "2026-11-20T12:00:00Z"}, "is not before"),
+        (TIMES | {"from": "2026-11-20T12:00:00"}, "write it like"),
+        (TIMES | {"offsets": "0:1-2"}, "'offsets' is of no use"),
+        ({"by": "offsets"}, "needs 'offsets'"),
+        ({"by": "offsets", "offsets": "1-2"}, "PARTITION:FIRST-LAST"),
+        ({"by": "offsets", "offsets": 12}, "give a text"),
+        ({"by": "holes", "from": "2026-11-20T12:00:00Z"}, "'from' is of no use"),
+        ({"reason": " a "}, "say in 3 to 500 characters why"),
+        ({"reason": None}, "say in 3 to 500 characters why"),
+        ({"symbols": "IBM"}, "give a list"),
+        ({"symbols": ["EV,IL=\nX"]}, "cannot be one"),
+        ({"symbol": ["IBM"]}, "no field symbol"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        request_of({"reason": "outage"} | values)
+
+
+def schema() -> dict[str, Any]:
+    """The form as one JSON schema."""
+    return {"type": "object", "properties": {name: dict(field) for name, field in FORM.items()}}
+
+
+def test_each_default_is_what_its_field_allows_except_the_reason_that_must_be_given() -> None:
+    defaults = {name: field["default"] for name, field in FORM.items()}
+    faults = jsonschema.Draft202012Validator(schema()).iter_errors(defaults)
+
+    assert [fault.path[0] for fault in faults] == ["reason"]
+    assert defaults["dry_run"] is True
+
+
+@pytest.mark.parametrize("values", [TIMES, {"by": "offsets", "offsets": "0:1-2, 3:5"}, {}])
+def test_what_is_a_request_fits_the_schema(values: dict[str, Any]) -> None:
+    whole = {"reason": "outage"} | values
+    request_of(whole)
+
+    jsonschema.Draft202012Validator(schema()).validate(whole)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"by": "x"}, {"offsets": "1-2"}, {"symbols": "IBM"}, {"reason": "a"}, {"dry_run": "no"}],
+)
+def test_the_schema_refuses_what_a_form_can_check_alone(values: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema()).validate(values)

@@ -1,0 +1,324 @@
+"""Drivers that are killed and frozen under supervision: one writer, and the bars of the fold."""
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from support.fault_proxy import FaultProxy, Mode
+from support.loop import own_settings, send, served, truth_of
+from support.supervised import POLICY, Noting, Supervised, signalled, supervised
+from support.wait import until
+from truetape.calendars import session
+from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.feeds.simulator_faults import NO_FAULTS
+from truetape.local.speed_process import SpeedProcess
+from truetape.market.sessions import Session
+from truetape.serving.store import BarStore, open_store
+from truetape.settings import Settings
+from truetape.speed.checkpoint import checkpoint_for
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import Phase
+from truetape.speed.launcher import LocalLauncher, Ticket
+from truetape.speed.observed import Health
+from truetape.speed.order import State
+from truetape.speed.stream import RESOLUTIONS
+from truetape.speed.supervise import status_of
+from truetape.speed.supervisor import Restart, Start
+from truetape.venues import venues
+
+pytestmark = [pytest.mark.faults, pytest.mark.real]
+
+DAY = date(2026, 3, 5)
+DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    """Lateness beyond the simulated time; writes that time out sooner than as delivered."""
+    return own_settings(
+        stack, tmp_path, speed_lateness_s=3_600, profile="sip", write_timeout_s=3.0, speed_venues=()
+    )
+
+
+def made_at(venue: str, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue of its own."""
+    plan = Plan(
+        DAY, venue=venue, seed=11, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
+    )
+    return session(venues()[venue], DAY), simulate(plan)
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[BarStore]:
+    store = open_store(settings)
+    store.ensure_buckets()
+    yield store
+    store.close()
+
+
+def parts(records: Sequence[Record], count: int) -> list[Sequence[Record]]:
+    size = -(-len(records) // count)
+    return [records[begin : begin + size] for begin in range(0, len(records), size)]
+
+
+def trickle(settings: Settings, records: Sequence[Record]) -> threading.Thread:
+    """Send in the background, a few records at a time, so that they fall into many batches."""
+
+    def work() -> None:
+        for begin in range(0, len(records), 20):
+            send(settings, records[begin : begin + 20])
+
+    sender = threading.Thread(target=work)
+    sender.start()
+    return sender
+
+
+def holder(layer: Supervised) -> Driver:
+    beat = layer.beat()
+    assert beat is not None
+    return beat.driver
+
+
+@pytest.mark.long
+def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) -> None:
+    """Killed while batches run; each successor goes on where the last one stopped."""
+    day, made = made_at("BATS")
+    rnd = Random(5)
+    with store_of(own) as store, supervised(own) as layer:
+        first, *rest = parts(made.records, 6)
+        send(own, first)
+        layer.until(layer.has_read_all)
+        for number, records in enumerate(rest, start=1):
+            sender = trickle(own, records)
+            layer.until(lambda: written(layer) > 0)
+            goal = written(layer) + rnd.randrange(1, 60)
+            until(
+                lambda goal=goal, sender=sender: written(layer) >= goal or not sender.is_alive(), 60
+            )
+            signalled(holder(layer), signal.SIGKILL)
+            seconds = layer.until(lambda number=number: layer.has_read_all(number + 1))
+            print(f"kill {number}: all read again after {seconds:.1f} s")
+            sender.join()
+            layer.until(layer.has_read_all)
+
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert [
+            type(action) for action in layer.actions if isinstance(action, Start | Restart)
+        ] == [Start] * 6
+
+
+def written(layer: Supervised) -> int:
+    beat = layer.beat()
+    return 0 if beat is None else beat.written
+
+
+def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Settings) -> None:
+    day, made = made_at("IEXG")
+    first, second, third = parts(made.records, 3)
+    with store_of(own) as store, supervised(own) as layer:
+        send(own, first)
+        layer.until(layer.has_read_all)
+        frozen = holder(layer)
+        signalled(frozen, signal.SIGSTOP)
+        send(own, second)
+        layer.until(lambda: layer.has_read_all(2))
+        assert [type(action) for action in layer.actions] == [Start, Restart]
+        assert life_of(frozen) is Life.ALIVE
+
+        signalled(frozen, signal.SIGCONT)
+        until(lambda: life_of(frozen) is Life.DEAD, 60)
+        send(own, third)
+        layer.until(lambda: layer.has_read_all(2))
+
+        word = layer.word_of(1)
+        assert word is not None
+        assert (word.driver, word.code, word.touched) == (frozen, 75, ())
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        beat = layer.beat()
+        assert beat is not None
+        assert (beat.epoch, beat.mended) == (2, 0)
+
+
+def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_anew(
+    own: Settings,
+) -> None:
+    """Its POST is held back until its successor has written newer values, and then lands."""
+    day, made = made_at("ARCX")
+    first, second, third = parts(made.records, 3)
+    with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
+        starved = dataclasses.replace(own, influx_url=proxy.url)
+        with supervised(own) as layer, supervised_by(starved, layer):
+            send(own, first)
+            layer.until(layer.has_read_all)
+            proxy.set(Mode.BLACKHOLE)
+            send(own, second)
+            until(layer.is_writing, 60)
+            frozen = holder(layer)
+            signalled(frozen, signal.SIGSTOP)
+            layer.launcher = own_launcher(layer, own)
+            send(own, third)
+            layer.until(lambda: layer.has_read_all(2))
+            right = truth_of(made, day, RESOLUTIONS)
+            assert served(store, day, RESOLUTIONS) == right
+
+            proxy.set(Mode.REFUSE)
+            proxy.set(Mode.PASS)
+            signalled(frozen, signal.SIGCONT)
+            layer.until(lambda: mended(layer) > 0, within_s=90)
+
+            until(lambda: life_of(frozen) is Life.DEAD, 60)
+            until(lambda: served(store, day, RESOLUTIONS) == right, 30)
+            until(lambda: not suspects(layer), 30)
+            assert "touched=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
+            assert status_of(own).touched == ()
+
+
+@contextmanager
+def supervised_by(settings: Settings, layer: Supervised) -> Iterator[None]:
+    """Launch drivers with other settings than those that are supervised."""
+    layer.launcher = own_launcher(layer, settings)
+    yield
+
+
+def own_launcher(layer: Supervised, settings: Settings) -> Noting:
+    assert isinstance(layer.launcher, Noting)
+    return Noting(LocalLauncher(settings), layer.launcher.started)
+
+
+def mended(layer: Supervised) -> int:
+    beat = layer.beat()
+    return 0 if beat is None else beat.mended
+
+
+def suspects(layer: Supervised) -> int:
+    beat = layer.beat()
+    return 0 if beat is None else len(beat.suspects)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
+def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: int) -> None:
+    """Nothing but the lease stands between the drivers that they start at once."""
+    venue = ("XNAS", "XASE", "XNYS")[seed]
+    day, made = made_at(venue, trades=1_000)
+    with store_of(own) as store, supervised(own) as layer:
+        send(own, made.records)
+        assert isinstance(layer.launcher, Noting)
+        started = layer.launcher.started
+        others = [
+            Supervised(own, Noting(Elsewhere(own, f"host-{number}-{seed}"), started))
+            for number in range(2)
+        ]
+        rnd = Random(seed)
+        race = [threading.Thread(target=delayed, args=(one, rnd.random())) for one in others]
+        for thread in race:
+            thread.start()
+        for thread in race:
+            thread.join()
+        assert 1 <= len(started) <= 2
+
+        layer.until(lambda: layer.has_read_all() and len(alive(started)) == 1)
+
+        assert alive(started) == [holder(layer)]
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+
+
+@dataclasses.dataclass
+class Elsewhere:
+    """A launcher that does not know of drivers that others have started."""
+
+    settings: Settings
+    host: str
+
+    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
+        return OtherHost(self.settings, self.host).start(ticket, None)
+
+    def stop(self, driver: Driver | None, application: str) -> None:
+        LocalLauncher(self.settings).stop(driver, application)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OtherHost(LocalLauncher):
+    """A local launcher with a pid file of its own."""
+
+    host: str
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.settings.home / "run" / f"{self.host}.json"
+
+
+def delayed(layer: Supervised, seconds: float) -> None:
+    threading.Event().wait(seconds)
+    layer.step()
+
+
+def alive(drivers: Sequence[Driver]) -> list[Driver]:
+    return [one for one in drivers if life_of(one) is Life.ALIVE]
+
+
+def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
+    """Every batch that was begun is done, and the next order starts another driver."""
+    day, made = made_at("USEQ", trades=1_000)
+    with store_of(own) as store, supervised(own) as layer:
+        sender = trickle(own, made.records)
+        layer.until(lambda: written(layer) > 0)
+
+        layer.order(State.STOPPED)
+        layer.until(lambda: status_of(own, POLICY).health is Health.STOPPED)
+
+        beat = layer.beat()
+        assert beat is not None
+        assert beat.state is Phase.STOPPED
+        word = layer.word_of(1)
+        assert word is not None
+        assert (word.code, word.message) == (0, "order 2 by tests: a test")
+        sender.join()
+        layer.order(State.STARTED)
+        layer.until(lambda: layer.has_read_all(2))
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+
+
+@pytest.mark.long
+def test_a_driver_started_by_hand_fences_the_supervised_one_and_is_adopted(own: Settings) -> None:
+    with supervised(own) as layer:
+        layer.until(lambda: running(layer))
+        mine = SpeedProcess.start(own)
+        try:
+            mine.wait_until_ready()
+            layer.until(lambda: layer.word_of(1) is not None)
+
+            word = layer.word_of(1)
+            assert word is not None
+            assert word.code == 75
+            layer.until(lambda: any("somebody else" in one.reason for one in layer.actions))
+            assert mine.stop() == 0
+        finally:
+            mine.kill()
+
+
+def running(layer: Supervised) -> bool:
+    beat = layer.beat()
+    return beat is not None and beat.state is Phase.RUNNING
+
+
+@pytest.mark.long
+def test_a_driver_that_cannot_work_is_given_up_loudly(own: Settings) -> None:
+    """A checkpoint of another plan: exit code 78, and no second attempt."""
+    marker = checkpoint_for(own).with_suffix(".json")
+    marker.write_text(marker.read_text().replace('"layout": 1', '"layout": 0'))
+    with supervised(own) as layer:
+        layer.until(lambda: layer.actions and type(layer.actions[-1]).__name__ == "GiveUp")
+
+        assert "docs/RUNBOOK.md" in layer.actions[-1].reason
+        assert len([one for one in layer.actions if isinstance(one, Start)]) == 1
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])

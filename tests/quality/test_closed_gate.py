@@ -1,0 +1,218 @@
+"""A closed gate on the whole way of a publication, with a real Kafka and real stores of both kinds:
+nothing is published, what was served stays, and mended data opens it again.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from support.quality_cases import CASES, Case, a_negative_size
+from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
+from truetape import calendars
+from truetape.errors import GateClosedError
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.quality import run
+from truetape.quality.report import Kind, newest
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.control import ControlTopic
+from truetape.reconcile.publication import Published
+from truetape.reconcile.recomputed import publications
+from truetape.reconcile.run import publish_once
+from truetape.serving.store import ServedBar, open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+pytestmark = pytest.mark.real
+
+ONE_A_SUITE = [case for case in CASES if case.rule in ("T8", "B16", "R20")]
+Rows = dict[tuple[Resolution, str, int], ServedBar]
+
+
+@dataclass(slots=True)
+class World:
+    """A lake whose session was published once, and the store that serves it."""
+
+    settings: Settings
+    good: LakeSession
+    session: Session = FRIDAY
+    shares: int = 100
+
+    def publish(self, *, gated: bool = True) -> Published:
+        """Publish the session as the command line does."""
+        return publish_once(self.settings, self.session, "tests", "because", gated=gated)
+
+    def spoil(self, case: Case) -> None:
+        """Put a broken session into the lake, as a defective recompute would."""
+        broken = self.good.copy()
+        case.change(broken)
+        broken.write(self.settings.lake)
+
+    def mend(self) -> None:
+        """Recompute rightly, with a correction that has come since: SOLO traded one share more."""
+        self.shares += 1
+        mended = self.good.copy()
+        mended.trade("SOLO")["size"] = Decimal(self.shares)
+        mended.fold()
+        mended.write(self.settings.lake)
+
+    def served(self) -> Rows:
+        """Return every row of the session that readers get."""
+        with closing(open_store(self.settings)) as store:
+            return {
+                (resolution, row.symbol, row.start_ns): row
+                for resolution in Resolution
+                for row in store.read(
+                    resolution,
+                    self.session.start_ns,
+                    self.session.end_ns,
+                    venue=self.session.venue,
+                )
+            }
+
+    def boundary(self) -> object:
+        """Return fence and boundary of the venue."""
+        with ControlTopic(self.settings.kafka) as control:
+            return control.refresh().boundary(self.session.venue)
+
+
+BOTH = pytest.mark.parametrize("world", ["embedded", "influx"], indirect=True)
+INFLUX = pytest.mark.parametrize("world", ["influx"], indirect=True)
+EMBEDDED = pytest.mark.parametrize("world", ["embedded"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def world(
+    request: pytest.FixtureRequest, stack: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """One published session for all cases, in a store of either kind."""
+    settings = own(stack, tmp_path_factory.mktemp(request.param), request.param)
+    made = World(settings, lake_session(good_events()))
+    made.good.write(settings.lake)
+    made.publish()
+    return made
+
+
+def own(stack: Settings, folder: Path, store: str) -> Settings:
+    """Return settings on the run's servers, with a home and a lake of their own."""
+    settings = replace(
+        stack,
+        home=folder / "home",
+        lake=str(folder / "lake"),
+        store=store,
+        bucket_set="history",
+        seal_delay_s=0.0,
+    )
+    with closing(open_store(settings)) as opened:
+        opened.ensure_buckets()
+    return settings
+
+
+def closes(world: World, case: Case) -> None:
+    """Publish a broken session and assert that nothing of it went out."""
+    before = (world.served(), world.boundary(), publications(world.settings.lake, FRIDAY))
+    world.spoil(case)
+
+    with pytest.raises(GateClosedError, match=f"the gate is closed by .*{case.rule}") as raised:
+        world.publish()
+
+    found = newest(world.settings.home, Kind.GATE, "XNYS", FRIDAY.date)
+    assert found is not None
+    assert found.run in str(raised.value)
+    (result,) = [one for one in found.results if one.rule == case.rule]
+    assert not result.passed
+    if case.shows:
+        assert any(case.shows.items() <= example.items() for example in result.examples)
+    after = (world.served(), world.boundary(), publications(world.settings.lake, FRIDAY))
+    assert after == before
+    assert before[0]
+    assert all(row.final for row in before[0].values())
+
+
+@BOTH
+@pytest.mark.parametrize("case", ONE_A_SUITE, ids=str)
+def test_a_closed_gate_publishes_nothing_and_mended_data_open_it(world: World, case: Case) -> None:
+    revs = [item.rev for item in publications(world.settings.lake, FRIDAY)]
+    closes(world, case)
+
+    world.mend()
+
+    outcome = world.publish()
+    assert outcome.rev is not None
+    assert outcome.rev > max(revs)
+    assert {row.volume for row in world.served().values() if row.symbol == "SOLO"} == {
+        float(world.shares)
+    }
+
+
+@INFLUX
+@pytest.mark.parametrize("case", [one for one in CASES if one not in ONE_A_SUITE], ids=str)
+def test_every_gate_rule_keeps_what_is_served(world: World, case: Case) -> None:
+    closes(world, case)
+
+
+@EMBEDDED
+def test_without_the_gate_bad_data_go_out_and_the_ledger_says_so(world: World) -> None:
+    world.spoil(Case("T5", a_negative_size, {}))
+    with pytest.raises(GateClosedError):
+        world.publish()
+    kept = reports_of(world)
+
+    world.publish(gated=False)
+
+    last = publications(world.settings.lake, FRIDAY)[-1]
+    assert (last.who, last.reason) == ("tests", "without the gate: because")
+    assert reports_of(world) == kept
+
+
+@EMBEDDED
+def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
+    """A task that publishes right after the task of the gate does not check again."""
+    world.mend()
+    opened = run.require_open(world.settings, FRIDAY)
+    kept = reports_of(world)
+
+    assert run.require_open(world.settings, FRIDAY) == opened
+    assert world.publish().rev is not None
+    assert reports_of(world) == kept
+
+    other_slack = replace(world.settings, future_slack_ms=2_000)
+    assert run.require_open(other_slack, FRIDAY).run > opened.run
+    world.good.write(world.settings.lake)
+    assert run.require_open(world.settings, FRIDAY).run > opened.run
+    assert len(reports_of(world)) == len(kept) + 2
+
+
+@EMBEDDED
+def test_what_was_published_is_served_as_recomputed(world: World) -> None:
+    world.mend()
+    world.publish()
+
+    assert run.check_served(world.settings, FRIDAY).is_open
+
+
+def reports_of(world: World) -> list[str]:
+    """Return the names of all reports of the session."""
+    folder = world.settings.home / "quality" / "XNYS" / str(FRIDAY.date)
+    return sorted(path.name for path in folder.glob("*.json"))
+
+
+def test_a_closed_gate_raises_no_fence(stack: Settings, tmp_path: Path) -> None:
+    """At a venue whose session was never published, by any test."""
+    session = calendars.session(venues()["IEXG"], FRIDAY.date)
+    events = [replace(event, venue="IEXG") for event in good_events()]
+    new = World(own(stack, tmp_path, "embedded"), lake_session(events, session), session)
+    new.spoil(Case("T5", a_negative_size, {}))
+
+    with pytest.raises(GateClosedError):
+        new.publish()
+
+    assert new.boundary() == Boundary("IEXG")
+    assert new.served() == {}
+
+    new.mend()
+    new.publish()
+    assert new.boundary() == Boundary("IEXG", session.end_ns, session.end_ns)

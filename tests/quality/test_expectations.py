@@ -1,0 +1,163 @@
+"""Great Expectations on Arrow frames: exact numbers, nulls, chunks, and what cannot be checked."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from truetape.quality import expectations
+from truetape.quality.expectations import MAX_EXAMPLES, validate
+from truetape.quality.frames import Frame
+from truetape.quality.results import RuleResult
+from truetape.quality.suite import Argument, Check, Named, Rule, Severity, Suite, Table
+
+BETWEEN = "ExpectColumnValuesToBeBetween"
+UNIQUE = "ExpectCompoundColumnsToBeUnique"
+
+
+def checked(
+    rows: Mapping[str, Any],
+    *checks: tuple[str, Mapping[str, Argument]],
+    where: str | None = None,
+    values: Mapping[str, int] | None = None,
+) -> RuleResult:
+    """Check one rule on columns, in the name of the trades suite."""
+    made = tuple(Check(name, dict(arguments)) for name, arguments in checks)
+    rule = Rule("T1", Severity.GATE, "a rule", "tests", "trades", where, made)
+    suite = Suite("trades", 1, Table.TRADES, "tests", (rule,), "")
+    keys = {"symbol": "IBM", "event_ns": 1, "id": "1", "topic": "t", "partition": 0, "offset": 0,
+            "index": 0}  # fmt: skip
+    table = pa.table(dict(rows))
+    for name, value in keys.items():
+        if name not in rows:
+            table = table.append_column(name, pa.array([value] * table.num_rows))
+    (result,) = validate(suite, [Frame("trades", table)], values or {})
+    return result
+
+
+def prices(*texts: str | None) -> pa.Array:
+    return pa.array([None if text is None else Decimal(text) for text in texts],
+                    pa.decimal128(18, 9))  # fmt: skip
+
+
+def test_the_last_digit_of_a_price_counts() -> None:
+    """Both are the same double."""
+    found = checked(
+        {"price": prices("123456789.123456789"), "size": prices("123456789.123456788")},
+        ("ExpectColumnPairValuesAToBeGreaterThanB",
+         {"column_A": "size", "column_B": "price", "or_equal": True}),
+    )  # fmt: skip
+
+    assert (found.passed, found.unexpected) == (False, 1)
+    assert found.examples[0]["price"] == "123456789.123456789"
+
+
+def test_a_wide_sum_keeps_its_sign() -> None:
+    volume = pa.array([Decimal("-0.00000001"), Decimal(0), Decimal("1e19")], pa.decimal128(28, 8))
+
+    found = checked({"size": volume}, (BETWEEN, {"column": "size", "min_value": 0}))
+
+    assert (found.rows, found.unexpected) == (3, 1)
+    assert found.examples[0]["size"] == "-0.00000001"
+
+
+def test_texts_of_two_columns_are_compared() -> None:
+    found = checked(
+        {"symbol": ["A", "B"], "id": ["A", "C"], "feed": ["x", "x"]},
+        ("ExpectColumnPairValuesToBeEqual", {"column_A": "symbol", "column_B": "id"}),
+        ("ExpectColumnValuesToBeInSet", {"column": "feed", "value_set": ("x",)}),
+    )
+
+    assert (found.unexpected, found.error) == (1, "")
+    assert found.examples[0]["id"] == "C"
+
+
+def test_a_text_that_a_terminal_would_obey_is_spelt_out() -> None:
+    check = ("ExpectColumnValuesToBeInSet", {"column": "feed", "value_set": ("x",)})
+
+    found = checked({"feed": ["\x1b[2J", "y" * 500]}, check)
+
+    assert [row["feed"] for row in found.examples] == ["'\\x1b[2J'", "y" * 200]
+
+
+def test_nanoseconds_beside_nulls_are_not_rounded() -> None:
+    times = pa.array([1_700_000_000_000_000_001, None], pa.int64())
+
+    late = (BETWEEN, {"column": "received_ns", "max_value": 1_700_000_000_000_000_000})
+
+    assert checked({"received_ns": times}, late).unexpected == 1
+
+
+def test_nulls_are_for_the_rule_about_nulls() -> None:
+    columns = {"price": prices("1", None)}
+
+    assert checked(columns, (BETWEEN, {"column": "price", "min_value": 0})).passed
+    found = checked(columns, ("ExpectColumnValuesToNotBeNull", {"column": "price"}))
+    assert (found.passed, found.rows, found.unexpected) == (False, 2, 1)
+    assert found.examples[0]["price"] == ""
+
+
+def test_a_named_value_is_put_in() -> None:
+    check = (BETWEEN, {"column": "size", "max_value": Named("most")})
+
+    assert checked({"size": [1, 2]}, check, values={"most": 2}).passed
+    assert not checked({"size": [1, 2]}, check, values={"most": 1}).passed
+
+
+def test_only_rows_with_yes_are_looked_at() -> None:
+    check = (BETWEEN, {"column": "size", "max_value": 1})
+
+    found = checked({"size": [1, 2, 3], "keyed": [True, False, None]}, check, where="keyed")
+
+    assert (found.passed, found.rows) == (True, 1)
+
+
+def test_a_frame_without_rows_breaks_nothing() -> None:
+    empty = {"size": pa.array([], pa.int64()), "symbol": pa.array([], pa.string())}
+
+    assert checked(empty, (BETWEEN, {"column": "size", "max_value": 1}),
+                   (UNIQUE, {"column_list": ("symbol", "size")})).passed  # fmt: skip
+
+
+def test_a_few_rows_are_named_and_all_are_counted() -> None:
+    found = checked({"size": list(range(100))}, (BETWEEN, {"column": "size", "max_value": 9}))
+
+    assert found.unexpected == 90
+    assert [row["size"] for row in found.examples] == [str(size) for size in range(10, 15)]
+    assert MAX_EXAMPLES == 5
+
+
+def test_chunks_are_whole_symbols_and_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbols of 3, 4 and 2 rows in chunks of 4; each has its first two sizes twice."""
+    monkeypatch.setattr(expectations, "MAX_CHUNK_ROWS", 4)
+    symbols = ["A"] * 3 + ["B"] * 4 + ["C"] * 2
+    sizes = [1, 1, 5, 1, 1, 6, 7, 1, 1]
+
+    found = checked(
+        {"symbol": symbols, "size": sizes, "offset": list(range(9))},
+        (UNIQUE, {"column_list": ("symbol", "size")}),
+        (BETWEEN, {"column": "size", "max_value": 5}),
+    )
+
+    assert (found.rows, found.unexpected) == (9, 6 + 2)
+    assert [row["offset"] for row in found.examples] == ["0", "1", "3", "4", "5"]
+
+
+def test_a_rule_that_cannot_be_evaluated_does_not_hold() -> None:
+    found = checked({"size": [1]}, ("ExpectColumnValuesToMatchRegex",
+                                    {"column": "size", "regex": "("}))  # fmt: skip
+
+    assert not found.passed
+    assert found.error
+    assert found.summary.startswith("could not be checked: ")
+
+
+def test_a_rule_whose_frame_never_comes_does_not_hold() -> None:
+    rule = Rule("T1", Severity.GATE, "a rule", "tests", "trades", None, ())
+    suite = Suite("trades", 1, Table.TRADES, "tests", (rule,), "")
+
+    (found,) = validate(suite, [], {})
+
+    assert (found.passed, found.error) == (False, "there is no frame 'trades' to check")

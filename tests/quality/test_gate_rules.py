@@ -1,0 +1,126 @@
+"""Every gate rule is broken once: the gate closes for it and names the rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.build import VENUES
+from support.quality_cases import CASES, Case
+from support.serving import own_buckets
+from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
+from truetape.quality.bar_frames import bar_frames
+from truetape.quality.edit_frames import reconciliation_frames
+from truetape.quality.expectations import validate
+from truetape.quality.frames import Frame
+from truetape.quality.gate import Closed, Open, decide
+from truetape.quality.results import RuleResult
+from truetape.quality.session_tables import read_session
+from truetape.quality.suite import Severity, Table
+from truetape.quality.suite_yaml import load
+from truetape.quality.trade_frames import newest_receipt_ns, trade_frames
+from truetape.reconcile.recomputed import recomputed
+from truetape.serving.embedded import EmbeddedStore
+
+SLACK_NS = 1_000_000_000
+GATES = (Table.TRADES, Table.BARS, Table.RECONCILIATION)
+BARE_SCHEMA = ("T3", "B1")
+"""Rules about types: with another type nothing else can be checked."""
+NEVER = ("R23", "R24")
+"""Gate rules that a session in the lake cannot break; `test_edit_frames` breaks them."""
+
+
+@pytest.fixture(scope="module")
+def good() -> LakeSession:
+    """The session that every case breaks."""
+    return lake_session(good_events())
+
+
+def checked(made: LakeSession, folder: Path, suite: str) -> list[RuleResult]:
+    """Write a session and check it by one suite."""
+    lake = str(folder)
+    made.write(lake)
+    tables = read_session(lake, FRIDAY)
+    newest = 0 if tables.trades is None else newest_receipt_ns(tables.trades)
+    values = {
+        "session_start_ns": FRIDAY.start_ns,
+        "session_end_ns": FRIDAY.end_ns,
+        "future_slack_ns": SLACK_NS,
+        "newest_event_ns": newest + SLACK_NS,
+    }
+
+    def frames() -> Iterator[Frame]:
+        match suite:
+            case "trades":
+                yield from trade_frames(tables, VENUES["XNYS"], {}, FRIDAY.end_ns * 2)
+            case "bars":
+                yield from bar_frames(tables, VENUES["XNYS"], {})
+            case _:
+                store = EmbeddedStore(folder / "bars.sqlite", own_buckets("history"))
+                yield from reconciliation_frames(recomputed(lake, FRIDAY), store, 1, "sip 1")
+
+    return validate(load(suite), frames(), values)
+
+
+def shows(result: RuleResult, case: Case) -> bool:
+    """Say whether one of the rows named is the one that was changed."""
+    return any(case.shows.items() <= example.items() for example in result.examples)
+
+
+@pytest.mark.parametrize("suite", ["trades", "bars", "reconciliation"])
+def test_a_good_session_keeps_to_every_rule(good: LakeSession, tmp_path: Path, suite: str) -> None:
+    found = checked(good, tmp_path, suite)
+
+    assert {one.rule: one.summary for one in found if not one.passed} == {}
+    assert decide(found) == Open(())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_broken_gate_rule_closes_the_gate_and_names_the_row(
+    good: LakeSession, tmp_path: Path, case: Case
+) -> None:
+    broken = good.copy()
+    case.change(broken)
+
+    verdict = decide(checked(broken, tmp_path, case.suite))
+
+    assert isinstance(verdict, Closed)
+    failing = {one.rule: one for one in verdict.failing if not one.error}
+    assert set(failing) == {case.rule, *case.also}
+    assert case.rule in verdict.reason
+    assert len(failing) == len(verdict.failing) or case.rule in BARE_SCHEMA
+    found = failing[case.rule]
+    if case.shows:
+        assert shows(found, case), found.examples
+        assert found.unexpected >= len(found.examples) > 0
+    else:
+        assert found.observed
+
+
+def test_every_gate_rule_has_a_case() -> None:
+    gates = {
+        rule.id
+        for table in GATES
+        for rule in load(str(table)).rules
+        if rule.severity is Severity.GATE
+    }
+
+    assert gates == {case.rule for case in CASES} | set(NEVER)
+
+
+@pytest.mark.parametrize("name", ["trades", "bars"])
+def test_a_table_that_lacks_a_column_closes_the_gate_by_what_cannot_be_checked(
+    good: LakeSession, tmp_path: Path, name: str
+) -> None:
+    broken = good.copy()
+    schema = broken.schemas[name]
+    broken.schemas[name] = schema.remove(
+        schema.get_field_index("served" if name == "bars" else "late")
+    )
+
+    verdict = decide(checked(broken, tmp_path, name))
+
+    assert isinstance(verdict, Closed)
+    reasons = {one.rule: one.summary for one in verdict.failing}
+    assert ("missing ['late']" in reasons["T1"]) if name == "trades" else reasons["B1"]
+    assert "could not be checked" in reasons["T4" if name == "trades" else "B3"]

@@ -1,0 +1,148 @@
+"""Suites as data: what a file may say, and how it is told what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from truetape.batch.lake import BARS, TRADES
+from truetape.errors import ConfigError
+from truetape.quality.frames import FRAMES
+from truetape.quality.session_tables import BAR_COLUMNS, TRADE_COLUMNS
+from truetape.quality.suite import EXPECTATIONS, Check, Named, Severity, Table
+from truetape.quality.suite_yaml import load, names, suite_in
+
+GOOD = """\
+suite: mine
+version: 3
+table: trades
+about: a suite of a test
+rules:
+  - id: T4
+    severity: gate
+    meaning: a price is above zero
+    source: a paper
+    frame: trades
+    where: keyed
+    checks:
+      - ExpectColumnValuesToBeBetween: {column: [price, size], min_value: 0, strict_min: true}
+      - ExpectColumnValuesToBeBetween: {column: ahead_ns, max_value: $future_slack_ns}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    """Write a suite file."""
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_rule_is_read_with_a_check_for_each_column(tmp_path: Path) -> None:
+    suite = suite_in(written(tmp_path, GOOD))
+
+    assert (suite.id, suite.version, suite.table) == ("mine", 3, Table.TRADES)
+    (rule,) = suite.rules
+    assert (rule.id, rule.severity, rule.where) == ("T4", Severity.GATE, "keyed")
+    between = "ExpectColumnValuesToBeBetween"
+    assert rule.checks == (
+        Check(between, {"column": "price", "min_value": 0, "strict_min": True}),
+        Check(between, {"column": "size", "min_value": 0, "strict_min": True}),
+        Check(between, {"column": "ahead_ns", "max_value": Named("future_slack_ns")}),
+    )
+    assert rule.columns == ("price", "size", "ahead_ns")
+
+
+def test_a_changed_file_has_another_digest(tmp_path: Path) -> None:
+    before = suite_in(written(tmp_path, GOOD)).digest
+
+    assert (
+        suite_in(written(tmp_path, GOOD.replace("min_value: 0", "min_value: 1"))).digest != before
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "complaint"),
+    [
+        ("suite: mine", "suite: other", 1, "it must be the file's own name"),
+        ("version: 3", "version: 0", 2, "version is '0'"),
+        ("table: trades", "table: quotes", 3, "write one of trades, bars"),
+        ("id: T4", "id: t4", 6, "rules.0.id is 't4'; write a capital and a number"),
+        ("severity: gate", "severity: stop", 7, "rules.0.severity is 'stop'; write one of gate"),
+        ("    source: a paper\n", "", 6, "lacks 'source'"),
+        ("frame: trades", "frame: trade", 10, "rules.0.frame is 'trade'; write one of columns"),
+        ("where: keyed", "where: keys", 11, "rules.0.where is 'keys'; write one of symbol"),
+        ("[price, size]", "[price, weight]", 13, "names 'weight'; the frame has symbol, event_ns"),
+        ("column: ahead_ns, ", "", 14, "lacks the column that it reads"),
+        ("min_value: 0", "least: 0", 13, "least is not known; known are column, min_value"),
+        ("$future_slack_ns", "$slack", 14, "$session_start_ns, $session_end_ns, $future_slack_ns"),
+        ("- ExpectColumnValuesToBeBetween: {column: a", "- ExpectMagic: {column: a", 14,
+         "ExpectMagic is no expectation that rules may use"),
+        ("version: 3", "version: 3\nowner: me", 3, "owner is not known"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_file_line_and_field(
+    tmp_path: Path, old: str, new: str, line: int, complaint: str
+) -> None:
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+
+    with pytest.raises(ConfigError) as raised:
+        suite_in(path)
+
+    assert str(raised.value).startswith(f"{path}, line {line}: ")
+    assert complaint in str(raised.value)
+
+
+def test_an_id_is_used_once(tmp_path: Path) -> None:
+    rule = GOOD.partition("rules:\n")[2]
+
+    with pytest.raises(ConfigError, match=r"line 15: rules.1 has the id 'T4' of a rule before it"):
+        suite_in(written(tmp_path, GOOD + rule))
+
+
+def test_a_rule_without_checks_is_refused(tmp_path: Path) -> None:
+    empty = GOOD.partition("    checks:\n")[0] + "    checks: []\n"
+
+    with pytest.raises(ConfigError, match="a rule that checks nothing always passes"):
+        suite_in(written(tmp_path, empty))
+
+
+def test_an_unknown_suite_is_told_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="known are bars, feed, reconciliation, served, trades"):
+        load("quotes")
+
+
+def test_every_table_has_a_suite_of_its_name() -> None:
+    assert names() == sorted(Table)
+    assert [load(name).table for name in names()] == names()
+
+
+@pytest.mark.parametrize(("table", "schema"), [("trades", TRADES), ("bars", BARS)])
+def test_the_suites_name_the_columns_of_the_lake(table: str, schema: object) -> None:
+    """Who adds a column to the lake adds it to its suite, and raises the suite's version."""
+    kinds = {"bigint": "long", "int": "integer"}
+    fields = {
+        field.name: kinds.get(field.dataType.simpleString(), field.dataType.simpleString())
+        for field in schema.fields  # type: ignore[attr-defined]
+    }
+    arguments = load(table).rules[0].checks[0].arguments
+    if table == "trades":
+        assert set(arguments["column_set"]) == set(fields)  # type: ignore[arg-type]
+    else:
+        declared = {f"{name} {kind}" for name, kind in fields.items()}
+        assert set(arguments["value_set"]) == declared  # type: ignore[arg-type]
+    needed = TRADE_COLUMNS if table == "trades" else BAR_COLUMNS
+    assert needed.items() <= fields.items()
+
+
+def test_expectations_are_those_of_great_expectations() -> None:
+    """By name and argument, as the installed version has them."""
+    from great_expectations import expectations
+
+    for name, arguments in EXPECTATIONS.items():
+        assert set(arguments) <= set(getattr(expectations, name).__fields__), name
+
+
+def test_no_frame_is_declared_for_nothing() -> None:
+    """Each frame is read by a rule."""
+    for name in names():
+        suite = load(name)
+        assert {rule.frame for rule in suite.rules} == set(FRAMES[suite.table])

@@ -1,0 +1,267 @@
+"""What the frames of trades say, by hand."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from support.build import SECOND, VENUES
+from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
+from truetape.calendars import session
+from truetape.market.sessions import Session
+from truetape.quality.amendment_frame import SETTLE_NS, amendment_rows
+from truetape.quality.facts import LEAST_SESSIONS, SymbolFacts
+from truetape.quality.session_tables import Amending, Coverage, SessionTables
+from truetape.quality.trade_frames import (
+    deviations,
+    feed_rows,
+    off_hours,
+    partition_rows,
+    series_rows,
+    symbol_rows,
+    trade_frames,
+    trade_rows,
+    volume_shares,
+)
+
+XNYS, KRAKEN = VENUES["XNYS"], VENUES["KRAKEN"]
+LONG_AFTER = FRIDAY.end_ns + SETTLE_NS
+
+
+def row(number: int = 0, **values: object) -> Row:
+    """Build a trade of the lake; every default is the boring value."""
+    boring: Row = {
+        "venue": "XNYS", "session": FRIDAY.date, "symbol": "IBM", "ordinal": number + 1,
+        "feed": "truetape", "id": str(number), "sequence": None, "event_ns": NOON + number,
+        "received_ns": NOON + number, "price": Decimal(100), "size": Decimal(100),
+        "conditions": [], "tape": None, "exchange": None, "topic": "trades", "partition": 0,
+        "offset": number, "index": 0, "duplicate": False, "cancelled": False, "corrected": False,
+        "late": False, "in_day": True, "open_close": True, "high_low": True, "counts": True,
+        "auction": False, "known": True,
+    }  # fmt: skip
+    return boring | values
+
+
+def table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows as the lake's table of trades."""
+    return pa.Table.from_pylist(list(rows), schema=TRADES)
+
+
+@pytest.mark.parametrize(
+    ("event_ns", "seconds"),
+    [
+        pytest.param(OPEN - 19_800 * SECOND, -19_800, id="four in the morning"),
+        pytest.param(OPEN - SECOND, -1, id="a second before the open"),
+        pytest.param(OPEN, 0, id="the open"),
+        pytest.param(CLOSE - 1, 0, id="the last nanosecond"),
+        pytest.param(CLOSE + 14_400 * SECOND, 14_400, id="eight in the evening"),
+    ],
+)
+def test_off_hours_are_counted_from_the_calendar(event_ns: int, seconds: int) -> None:
+    assert off_hours(pa.chunked_array([[event_ns]]), FRIDAY).to_pylist() == [seconds]
+
+
+@pytest.mark.parametrize(
+    ("day", "seconds"),
+    [
+        pytest.param(session(XNYS, FRIDAY.date.replace(day=29)), 10_800, id="closes at one"),
+        pytest.param(session(XNYS, FRIDAY.date.replace(day=28)), 86_400, id="Thanksgiving"),
+        pytest.param(session(KRAKEN, FRIDAY.date.replace(day=29)), 0, id="never closes"),
+    ],
+)
+def test_nine_in_the_evening_is_off_hours_by_the_day(day: Session, seconds: int) -> None:
+    """21:00 UTC, four in the afternoon of New York."""
+    evening = pa.chunked_array([[day.start_ns // (86_400 * SECOND) * 86_400 * SECOND
+                                 + 21 * 3_600 * SECOND]])  # fmt: skip
+
+    assert off_hours(evening, day).to_pylist() == [seconds]
+
+
+def test_one_price_out_of_line_deviates_and_its_neighbours_do_not() -> None:
+    """The price swings by 0.02 around 100, so a deviation is the floor of 0.1 %: 0.1."""
+    rows = [row(number, price=Decimal(f"100.0{number % 3}")) for number in range(150)]
+    rows[120]["price"] = Decimal("103.01")
+
+    found = deviations(table(rows)).to_pylist()
+
+    assert found[:100] == [None] * 100
+    assert found[120] == pytest.approx((103.01 - 100.01) / 0.10001)
+    assert max(value for value in found[100:120] + found[121:]) < 1
+
+
+def test_prices_of_another_symbol_and_trades_not_in_force_are_no_measure() -> None:
+    other = [row(number, symbol="AAA", price=Decimal(500)) for number in range(120)]
+    rows = [row(number) for number in range(110)]
+    rows[105] |= {"price": Decimal(900), "cancelled": True}
+    rows[106] |= {"price": Decimal(900), "high_low": False}
+
+    found = deviations(table(other + rows)).to_pylist()
+
+    assert found[120:220] == [None] * 100
+    assert found[225] is None
+    assert found[226] is None
+    assert [value for value in found[220:] if value] == []
+
+
+def test_a_print_s_share_of_volume_leaves_auctions_and_quiet_symbols_out() -> None:
+    rows = [row(number) for number in range(1_000)]
+    rows[5]["size"] = Decimal(100_000)
+    rows[6] |= {"size": Decimal(100_000), "auction": True}
+    quiet = [row(number, symbol="KO", size=Decimal(7)) for number in range(999)]
+
+    found = volume_shares(table(rows + quiet)).to_pylist()
+
+    total = 998 * 100 + 200_000
+    assert found[5] == pytest.approx(100_000 / total)
+    assert found[6] is None
+    assert found[7] == pytest.approx(100 / total)
+    assert found[1_000:] == [None] * 999
+
+
+def test_a_feed_is_told_by_its_shares() -> None:
+    rows = [row(number, received_ns=NOON + number + SECOND) for number in range(8)]
+    rows[3]["duplicate"] = True
+    rows[4]["received_ns"] = NOON + 4 + 61 * SECOND
+    rows[5]["event_ns"] = NOON
+    rows[6] |= {"size": Decimal(99), "exchange": "D"}
+
+    (found,) = feed_rows(table(rows), XNYS).to_pylist()
+
+    assert (found["feed"], found["trades"], found["duplicate_share"]) == ("truetape", 8, 1 / 8)
+    assert found["backward_share"] == 1 / 8
+    assert found["late_p50_s"] == pytest.approx(1, abs=1e-6)
+    assert found["late_max_s"] == pytest.approx(61, abs=1e-6)
+    assert (found["odd_lot_share"], found["off_exchange_share"]) == (1 / 7, 1 / 7)
+
+
+def test_a_venue_without_a_calendar_has_no_odd_lots() -> None:
+    (found,) = feed_rows(table([row(size=Decimal("0.5"))]), KRAKEN).to_pylist()
+
+    assert found["odd_lot_share"] is None
+
+
+def test_order_is_that_of_each_partition() -> None:
+    """Two partitions, each in order: their offsets interleave and nothing goes backward."""
+    rows = [row(n, partition=n % 2, offset=n // 2, event_ns=NOON + (n % 2) * 50) for n in range(6)]
+
+    (found,) = feed_rows(table(rows), XNYS).to_pylist()
+
+    assert found["backward_share"] == 0
+
+
+def test_missing_ids_are_counted_where_a_feed_numbers_its_trades() -> None:
+    rows = [row(n, feed="binance", id=str(10 + 2 * n)) for n in range(3)]
+    rows += [row(n, feed="coinbase", id=str(10 + 2 * n)) for n in range(3)]
+
+    assert series_rows(table(rows)).to_pylist() == [
+        {"feed": "binance", "symbol": "IBM", "ids": 3, "missing": 2}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("price", "exchange", "on_grid", "rest"),
+    [
+        pytest.param("100.01", "N", True, 0, id="a cent"),
+        pytest.param("100.001", "N", True, 1_000_000, id="a tenth of a cent"),
+        pytest.param("0.9999", "N", True, 0, id="below a dollar"),
+        pytest.param("0.99995", "N", True, 50_000, id="a twentieth of a cent below a dollar"),
+        pytest.param("100.001", "D", False, 1_000_000, id="off exchange"),
+    ],
+)
+def test_the_tick_grid(price: str, exchange: str, on_grid: bool, rest: int) -> None:
+    (found,) = trade_rows(
+        table([row(price=Decimal(price), exchange=exchange)]), FRIDAY, XNYS
+    ).to_pylist()
+
+    assert (found["on_grid"], found["grid_rest"]) == (on_grid, rest)
+
+
+def test_trades_of_a_symbol_stand_beside_the_usual_number() -> None:
+    usual = [SymbolFacts(trades, 0.0, None) for trades in (10, 30, 20, 40, 50)]
+    history = {"IBM": usual, "GONE": usual, "NEW": usual[: LEAST_SESSIONS - 1]}
+    rows = table([row(0), row(1), row(2, symbol="NEW"), row(3, cancelled=True)])
+
+    assert symbol_rows(rows, history).to_pylist() == [
+        {"symbol": "GONE", "trades": 0, "usual_trades": 30.0, "ratio": 0.0},
+        {"symbol": "IBM", "trades": 2, "usual_trades": 30.0, "ratio": 2 / 30},
+        {"symbol": "NEW", "trades": 1, "usual_trades": None, "ratio": None},
+    ]
+
+
+def test_holes_and_repeats_of_a_partition() -> None:
+    (found,) = partition_rows([Coverage("trades", 2, 10, 19, records=9, distinct=8)]).to_pylist()
+
+    assert (found["holes"], found["repeats"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("archived", "missed"), [(4, 0.0), (5, 0.2), (3, -1 / 3)])
+def test_trades_archived_since_the_recompute_are_a_share(archived: int, missed: float) -> None:
+    rows = table([row(number) for number in range(4)])
+    tables = SessionTables(FRIDAY, rows, None, (), (), archived, (), (), frozenset())
+
+    frames = {frame.name: frame.table for frame in trade_frames(tables, XNYS, {}, LONG_AFTER)}
+
+    (found,) = frames["session"].to_pylist()
+    assert found["missed_share"] == pytest.approx(missed)
+
+
+def amending(**values: object) -> Amending:
+    """Build a cancel of IBM's trade 0, a second after it."""
+    boring: dict[str, object] = {
+        "kind": "cancel", "feed": "truetape", "symbol": "IBM", "id": "0", "event_ns": None,
+        "received_ns": NOON + SECOND, "topic": "trades", "partition": 0, "offset": 9, "index": 0,
+        "digest": "a",
+    }  # fmt: skip
+    return Amending(**(boring | values))  # type: ignore[arg-type]
+
+
+def judged(
+    *amendments: Amending,
+    rows: Sequence[Row] = (),
+    before: frozenset[tuple[str, str, str]] | None = frozenset(),
+    now_ns: int = LONG_AFTER,
+) -> list[tuple[bool | None, bool | None, int]]:
+    """Return found, applied and cancels of each amendment of a session."""
+    tables = SessionTables(
+        FRIDAY, table(rows or [row(0, cancelled=True), row(1)]), None, (), (), 0, (), amendments,
+        before,
+    )  # fmt: skip
+    found = amendment_rows(tables, now_ns).to_pylist()
+    return [(one["found"], one["applied"], one["cancels"]) for one in found]
+
+
+def test_a_cancel_finds_its_trade_and_was_applied() -> None:
+    assert judged(amending()) == [(True, True, 1)]
+    assert judged(amending(id="1")) == [(True, False, 1)]
+
+
+def test_a_cancel_received_before_its_trade_may_mean_another() -> None:
+    assert judged(amending(id="1", received_ns=NOON - SECOND)) == [(True, None, 1)]
+
+
+def test_a_cancel_finds_a_trade_of_a_session_before() -> None:
+    name = ("truetape", "IBM", "900")
+
+    assert judged(amending(id="900"), before=frozenset({name})) == [(True, None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("before", "now_ns", "found"),
+    [
+        pytest.param(frozenset(), LONG_AFTER, False, id="nobody has it"),
+        pytest.param(frozenset(), LONG_AFTER - 1, None, id="it may still come"),
+        pytest.param(None, LONG_AFTER, None, id="the session before was not recomputed"),
+    ],
+)
+def test_a_cancel_of_no_trade_is_judged_when_that_can_be_known(
+    before: frozenset[tuple[str, str, str]] | None, now_ns: int, found: bool | None
+) -> None:
+    assert judged(amending(id="9"), before=before, now_ns=now_ns) == [(found, None, 1)]
+
+
+def test_a_cancel_that_is_delivered_again_is_one_cancel() -> None:
+    again, other = amending(offset=10), amending(offset=11, digest="b")
+
+    assert [cancels for _, _, cancels in judged(amending(), again)] == [1, 1]
+    assert [cancels for _, _, cancels in judged(amending(), again, other)] == [2, 2, 2]

@@ -1,0 +1,51 @@
+"""The checkpoint: one folder a plan, and how far it got, as Spark writes it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import ConfigError
+from truetape.settings import Settings
+from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
+
+METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}'
+
+
+def note(folder: Path, batch: int, offsets: str, *, is_done: bool = True) -> None:
+    for name in ("offsets", "commits"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "offsets" / str(batch)).write_text(f"v1\n{METADATA}\n{offsets}")
+    if is_done:
+        (folder / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+
+
+def test_a_plan_finds_its_folder_again(settings: Settings) -> None:
+    folder = checkpoint_for(settings)
+
+    assert checkpoint_for(settings) == folder
+    assert folder.name == "speed-trades-sip"
+
+
+def test_another_plan_is_refused(settings: Settings) -> None:
+    checkpoint_for(settings)
+
+    with pytest.raises(ConfigError, match="speed-trades-sip was written for"):
+        checkpoint_for(replace(settings, speed_lateness_s=61))
+
+
+def test_nothing_was_read_before_the_first_batch_is_done(tmp_path: Path) -> None:
+    note(tmp_path, 0, '{"trades":{"0":5}}', is_done=False)
+
+    assert first_batch(tmp_path) == 0
+    assert read_to(tmp_path, "trades") == {}
+    assert read_to(tmp_path / "missing", "trades") == {}
+
+
+def test_what_the_newest_finished_batch_read_counts(tmp_path: Path) -> None:
+    note(tmp_path, 9, '{"trades":{"0":5,"1":2}}')
+    note(tmp_path, 10, '{"trades":{"0":8,"1":2}}')
+    note(tmp_path, 11, '{"trades":{"0":9,"1":4}}', is_done=False)
+
+    assert first_batch(tmp_path) == 11
+    assert read_to(tmp_path, "trades") == {"0": 8, "1": 2}

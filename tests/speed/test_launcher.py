@@ -1,0 +1,215 @@
+"""How a driver is started: the words of the command, and what it inherits."""
+
+from pathlib import Path
+
+import pytest
+
+from truetape.errors import ConfigError, TransientError
+from truetape.settings import Settings
+from truetape.speed import launcher
+from truetape.speed.driver import Driver
+from truetape.speed.launcher import (
+    KubernetesLauncher,
+    LocalLauncher,
+    Ticket,
+    YarnLauncher,
+    command,
+    environment,
+    kubernetes_command,
+    kubernetes_kill,
+    launcher_for,
+    yarn_command,
+)
+
+TICKET = Ticket(order=3, after=7)
+
+
+def made(tmp_path: Path, **variables: str) -> Settings:
+    env = {f"TRUETAPE_{name.upper()}": value for name, value in variables.items()}
+    return Settings.from_env({"TRUETAPE_HOME": str(tmp_path)} | env)
+
+
+def pairs(words: tuple[str, ...], option: str) -> list[str]:
+    return [words[place + 1] for place, word in enumerate(words) if word == option]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("local", LocalLauncher), ("yarn", YarnLauncher), ("kubernetes", KubernetesLauncher)],
+)
+def test_the_setting_chooses_the_launcher(name: str, kind: type, tmp_path: Path) -> None:
+    assert isinstance(launcher_for(made(tmp_path, speed_launcher=name)), kind)
+
+
+def test_a_driver_here_is_told_its_order_and_the_newest_epoch() -> None:
+    assert command(TICKET)[-6:] == ("speed", "run", "--order", "3", "--after", "7")
+    assert command()[-2:] == ("speed", "run")
+
+
+def test_a_driver_inherits_settings_and_nothing_that_is_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "s3cret")
+    monkeypatch.setenv("JAVA_HOME", "/opt/java")
+
+    env = environment(made(tmp_path, topic="prints"))
+
+    assert (env["TRUETAPE_TOPIC"], env["JAVA_HOME"]) == ("prints", "/opt/java")
+    assert not [name for name in env if name.startswith("AIRFLOW")]
+
+
+def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None:
+    settings = made(
+        tmp_path, spark_master="yarn", speed_submit_conf="spark.yarn.queue=market", topic="prints"
+    )
+
+    words = yarn_command(settings, [Path("kafka.jar")], TICKET)
+
+    assert words[:3] == ("spark-submit", "--master", "yarn")
+    assert pairs(words, "--name") == ["truetape-speed-prints"]
+    conf = pairs(words, "--conf")
+    assert {
+        "spark.submit.deployMode=cluster",
+        "spark.jars=kafka.jar",
+        "spark.driver.memory=3g",
+        "spark.sql.session.timeZone=UTC",
+        "spark.yarn.maxAppAttempts=1",
+        "spark.yarn.submit.waitAppCompletion=false",
+        "spark.yarn.queue=market",
+        "spark.yarn.appMasterEnv.TRUETAPE_TOPIC=prints",
+    } <= set(conf)
+    assert words[-5].endswith("spark/speed_layer.py")
+    assert words[-4:] == ("--order", "3", "--after", "7")
+
+
+def test_a_pod_has_a_fixed_name_so_that_there_is_one(tmp_path: Path) -> None:
+    settings = made(
+        tmp_path,
+        spark_master="k8s://https://10.0.0.1:6443",
+        speed_submit_conf="spark.kubernetes.container.image=truetape:1 "
+        "spark.kubernetes.namespace=market",
+        topic="Prints_1",
+    )
+
+    words = kubernetes_command(settings, TICKET)
+
+    conf = pairs(words, "--conf")
+    assert "spark.kubernetes.driver.pod.name=truetape-speed-prints-1" in conf
+    assert "spark.kubernetes.submission.waitAppCompletion=false" in conf
+    assert "spark.kubernetes.container.image=truetape:1" in conf
+    assert "spark.kubernetes.driverEnv.TRUETAPE_TOPIC=Prints_1" in conf
+    assert words[-5:-4] == ("local:///opt/truetape/spark/speed_layer.py",)
+    assert kubernetes_kill(settings)[-1] == "market:truetape-speed-prints-1"
+
+
+def test_no_token_is_among_the_words(tmp_path: Path) -> None:
+    token = tmp_path / "secrets" / "influx-token"
+    token.parent.mkdir()
+    token.write_text("s3cret")
+    settings = made(tmp_path, spark_master="yarn")
+
+    for words in (yarn_command(settings, [], TICKET), kubernetes_command(settings, TICKET)):
+        assert "s3cret" not in " ".join(words)
+
+
+@pytest.mark.parametrize("conf", ["spark.yarn.queue", "queue=market", "spark.yarn.queue="])
+def test_a_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=conf):
+        yarn_command(made(tmp_path, speed_submit_conf=conf), [], TICKET)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH whose spark-submit and yarn write down how they were called, and fail as told."""
+    calls = tmp_path / "calls"
+    for name in ("spark-submit", "yarn"):
+        tool = tmp_path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> {calls}\n'
+            f"if [ -e {tmp_path}/broken ]; then echo no queue >&2; exit 3; fi\n"
+        )
+        tool.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
+    return calls
+
+
+def test_what_a_cluster_starts_has_no_pid_yet(cluster: Path, tmp_path: Path) -> None:
+    yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
+
+    assert yarn.start(TICKET, None) is None
+    yarn.stop(None, "application_1_0001")
+
+    submitted, killed = cluster.read_text().splitlines()
+    assert submitted.startswith("spark-submit --master yarn ")
+    assert killed == "yarn application -kill application_1_0001"
+
+
+def test_a_pod_is_removed_before_the_next_one_is_made(cluster: Path, tmp_path: Path) -> None:
+    pods = launcher_for(made(tmp_path, speed_launcher="kubernetes", spark_master="k8s://here"))
+
+    pods.start(TICKET, None)
+
+    kill, submit = cluster.read_text().splitlines()
+    assert kill == "spark-submit --master k8s://here --kill default:truetape-speed-trades"
+    assert submit.startswith("spark-submit --master k8s://here --name truetape-speed-trades ")
+
+
+def test_a_submission_that_fails_says_the_cluster_s_last_words(
+    cluster: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").touch()
+    yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
+
+    with pytest.raises(TransientError, match="spark-submit ended with 3: no queue"):
+        yarn.start(TICKET, None)
+
+
+def test_a_cluster_without_its_tools_is_a_matter_of_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
+    yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
+
+    with pytest.raises(ConfigError, match="no spark-submit on PATH"):
+        yarn.start(TICKET, None)
+
+
+class TestHere:
+    """Processes of this machine; a sleeping one stands for the driver."""
+
+    @pytest.fixture(autouse=True)
+    def _asleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launcher, "command", lambda _: ("sleep", "60"))
+
+    def test_two_who_start_at_once_get_the_same_driver(self, tmp_path: Path) -> None:
+        here = LocalLauncher(made(tmp_path))
+        first = here.start(TICKET, None)
+
+        assert here.start(TICKET, None) == first
+        here.stop(first, "")
+
+    def test_a_driver_that_hangs_is_replaced_and_lives_on(self, tmp_path: Path) -> None:
+        here = LocalLauncher(made(tmp_path))
+        hung = here.start(TICKET, None)
+        successor = here.start(TICKET, hung)
+
+        assert successor not in (hung, None)
+        assert here.start(TICKET, hung) == successor
+        for driver in (hung, successor):
+            here.stop(driver, "")
+
+    def test_a_driver_outlives_the_one_who_started_it(self, tmp_path: Path) -> None:
+        """It leads a session: what ends its starter's group does not reach it."""
+        import os
+
+        here = LocalLauncher(made(tmp_path))
+        driver = here.start(TICKET, None)
+
+        assert isinstance(driver, Driver)
+        assert os.getsid(driver.pid) == driver.pid
+        here.stop(driver, "")
+        assert here.start(TICKET, None) != driver
+        here.stop(here.start(TICKET, None), "")

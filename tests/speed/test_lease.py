@@ -1,0 +1,153 @@
+"""The lease on a real Kafka: one holder, whoever came last; heartbeats that are always readable."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from support.influxd import free_port
+from truetape.errors import LeaseLostError, TransientError
+from truetape.reconcile.control import ControlTopic
+from truetape.settings import Settings
+from truetape.speed.board import Board
+from truetape.speed.driver import Driver
+from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.lease import Lease, fence
+from truetape.speed.spans import Span
+from truetape.topics import HEARTBEAT
+
+pytestmark = pytest.mark.real
+
+SPAN = Span("XNYS", 100, 200)
+
+
+@pytest.fixture
+def own(stack: Settings) -> Settings:
+    """Settings of a layer that no other test knows; the topics are the run's to share."""
+    return replace(stack, topic=f"trades-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def board(own: Settings) -> Iterator[Board]:
+    with ControlTopic(own.kafka) as control:
+        yield Board(control, own.topic)
+
+
+def taken(own: Settings, board: Board, order: int = 0) -> Lease:
+    return Lease.take(own, board, order, lambda: 5)
+
+
+def test_a_holder_says_who_it_is(own: Settings, board: Board) -> None:
+    lease = taken(own, board, 4)
+    lease.beat(state=Phase.RUNNING, batch=7)
+
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert (beat.epoch, beat.driver, beat.order) == (1, Driver.this(), 4)
+    assert (beat.state, beat.batch, beat.writing) == (Phase.RUNNING, 7, ())
+    lease.close()
+
+
+def test_the_next_one_fences_it_and_counts_on(own: Settings, board: Board) -> None:
+    first = taken(own, board)
+    second = taken(own, board)
+
+    with pytest.raises(LeaseLostError, match="must not write"):
+        first.beat(batch=1)
+    with pytest.raises(LeaseLostError):
+        first.beat(batch=2)
+    second.beat(batch=3)
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert (beat.epoch, beat.batch) == (2, 3)
+    second.close()
+
+
+def test_a_write_that_was_announced_and_not_confirmed_is_inherited(
+    own: Settings, board: Board
+) -> None:
+    first = taken(own, board)
+    first.beat(writing=(SPAN,))
+    second = taken(own, board)
+
+    with pytest.raises(LeaseLostError):
+        first.beat(writing=())
+
+    assert first.unsettled == (SPAN,)
+    (suspect,) = second.succession.suspects
+    assert (suspect.epoch, suspect.spans) == (1, (SPAN,))
+    third = taken(own, board)
+    assert third.succession.suspects == (suspect,)
+    third.close()
+
+
+def test_a_write_that_was_confirmed_is_not(own: Settings, board: Board) -> None:
+    first = taken(own, board)
+    first.beat(writing=(SPAN,))
+    first.beat(writing=())
+
+    second = taken(own, board)
+
+    assert (first.unsettled, second.succession.suspects) == ((), ())
+    second.close()
+
+
+def test_layers_do_not_fence_each_other(own: Settings, board: Board) -> None:
+    other = replace(own, topic=f"{own.topic}-b")
+    lease = taken(own, board)
+    neighbour = taken(other, Board(board.control, other.topic))
+    for _ in range(300):
+        neighbour.beat()
+
+    lease.beat(batch=5)
+    for _ in range(300):
+        neighbour.beat()
+
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert beat.batch == 5
+    lease.close()
+    neighbour.close()
+
+
+def test_a_layer_without_a_driver_has_no_heartbeat(own: Settings) -> None:
+    assert newest(own.kafka, own.topic) is None
+
+
+def test_fencing_leaves_nobody_with_the_lease(own: Settings, board: Board) -> None:
+    lease = taken(own, board)
+
+    fence(own)
+
+    with pytest.raises(LeaseLostError):
+        lease.beat()
+
+
+def test_a_transaction_that_somebody_left_open_hides_no_heartbeat(
+    own: Settings, board: Board
+) -> None:
+    """A reader of committed records alone would hear nothing behind it, for as long as it stays."""
+    from kafka import KafkaProducer
+
+    stray = KafkaProducer(bootstrap_servers=own.kafka, transactional_id=f"stray-{own.topic}")
+    stray.init_transactions()
+    stray.begin_transaction()
+    stray.send(HEARTBEAT, partition=0, key=b"stray", value=b"{}").get(10)
+
+    lease = taken(own, board)
+    lease.beat(batch=9)
+
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert beat.batch == 9
+    stray.abort_transaction()
+    stray.close()
+    lease.close()
+
+
+def test_a_broker_that_is_away_is_a_transient_error(own: Settings) -> None:
+    away = replace(own, kafka=f"127.0.0.1:{free_port()}")
+
+    with pytest.raises(TransientError, match="cannot read"):
+        newest(away.kafka, away.topic)

@@ -1,0 +1,465 @@
+"""The supervisor's decision, as a table: what is seen, what was ordered, what is done."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.speed import NOW, ago, beat, driver, ended, failed, launch, ns, order
+from truetape.speed.driver import Life
+from truetape.speed.heartbeat import Phase
+from truetape.speed.history import MAX_LAUNCHES, History, How, Launch, back_off
+from truetape.speed.observed import POLICY, Health, Observed, settle
+from truetape.speed.order import NO_ORDER, State
+from truetape.speed.supervisor import (
+    Action,
+    Adopt,
+    BackOff,
+    GiveUp,
+    Nothing,
+    Restart,
+    Start,
+    Stop,
+    decide,
+    why,
+)
+
+ALIVE = Observed(beat=beat(), life=Life.ALIVE, launch=launch(), launch_life=Life.ALIVE)
+"""The driver that was launched is at work and has read everything."""
+NOBODY = Observed()
+FROZEN = replace(ALIVE, beat=beat(seconds_ago=21))
+KILLED = replace(ALIVE, life=Life.DEAD, launch_life=Life.DEAD)
+STUCK = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(61))), lag={"0": 40}, overdue=3)
+BUSY = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(5))), lag={"0": 9_000}, overdue=8_000)
+KNOWN = History((launch(),))
+
+
+def seen(**fields: object) -> Observed:
+    return replace(ALIVE, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("observed", "health"),
+    [
+        pytest.param(ALIVE, Health.HEALTHY, id="beats, has read everything"),
+        pytest.param(seen(lag={"0": 5}), Health.HEALTHY, id="a few records that just came"),
+        pytest.param(
+            seen(beat=beat(batch_end_ns=ns(ago(3_000)))), Health.HEALTHY, id="quiet, market closed"
+        ),
+        pytest.param(
+            seen(beat=beat(batch_end_ns=ns(ago(3_000))), lag={"0": 1}),
+            Health.HEALTHY,
+            id="the first trade after a quiet hour",
+        ),
+        pytest.param(seen(open_venues=("XNYS",)), Health.SILENT, id="quiet, market open"),
+        pytest.param(BUSY, Health.LAGGING, id="far behind, batches end"),
+        pytest.param(STUCK, Health.HUNG, id="beats, records wait, no batch ends"),
+        pytest.param(FROZEN, Health.HUNG, id="alive and mute"),
+        pytest.param(replace(FROZEN, life=Life.UNSEEN), Health.HUNG, id="mute, elsewhere"),
+        pytest.param(replace(FROZEN, life=Life.DEAD), Health.GONE, id="mute and dead"),
+        pytest.param(seen(life=Life.DEAD), Health.GONE, id="killed a moment ago"),
+        pytest.param(NOBODY, Health.GONE, id="never a driver"),
+        pytest.param(seen(ended=ended(code=0)), Health.STOPPED, id="said that it stopped"),
+        pytest.param(seen(ended=ended(code=75)), Health.GONE, id="said that it failed"),
+        pytest.param(seen(beat=beat(state=Phase.STOPPED)), Health.STOPPED, id="last beat: stopped"),
+        pytest.param(seen(beat=beat(state=Phase.FAILED)), Health.GONE, id="last beat: failed"),
+        pytest.param(
+            seen(beat=beat(state=Phase.STARTING, started_ns=ns(ago(20)))),
+            Health.STARTING,
+            id="has the lease, starts Spark",
+        ),
+        pytest.param(
+            seen(beat=beat(state=Phase.STARTING, started_ns=ns(ago(181)))),
+            Health.HUNG,
+            id="has been starting for three minutes",
+        ),
+        pytest.param(
+            seen(launch=launch(2, 5)), Health.STARTING, id="a successor has not spoken yet"
+        ),
+        pytest.param(
+            seen(launch=launch(2, 181)), Health.HUNG, id="a successor is alive and never spoke"
+        ),
+        pytest.param(
+            seen(launch=launch(None, 5), launch_life=Life.UNSEEN),
+            Health.STARTING,
+            id="a cluster may be starting one",
+        ),
+        pytest.param(
+            seen(launch=launch(None, 181), launch_life=Life.UNSEEN),
+            Health.HEALTHY,
+            id="a cluster started none, the old one works",
+        ),
+        pytest.param(
+            Observed(launch=launch(None, 181)), Health.GONE, id="a cluster started none at all"
+        ),
+        pytest.param(
+            seen(launch=launch(2, 5), launch_life=Life.DEAD),
+            Health.HEALTHY,
+            id="a successor died, the old one works",
+        ),
+        pytest.param(
+            seen(launch=launch(2, 5), launch_ended=ended(2, 78), launch_life=Life.UNSEEN),
+            Health.HEALTHY,
+            id="a successor refused, the old one works",
+        ),
+        pytest.param(seen(problem="no Kafka"), Health.UNKNOWN, id="unreadable"),
+        pytest.param(
+            replace(KILLED, problem="no Kafka"), Health.UNKNOWN, id="dead, but unreadable"
+        ),
+    ],
+)
+def test_health_is_judged_by_progress(observed: Observed, health: Health) -> None:
+    assert observed.health(NOW, POLICY) is health
+
+
+@pytest.mark.parametrize("health", [ALIVE, FROZEN, KILLED, STUCK, BUSY, NOBODY])
+def test_every_health_has_words(health: Observed) -> None:
+    assert why(health, NOW, POLICY)
+
+
+def names(action: Action) -> str:
+    return type(action).__name__
+
+
+@pytest.mark.parametrize(
+    ("desired", "observed", "history", "action"),
+    [
+        pytest.param(order(), ALIVE, KNOWN, Nothing, id="healthy"),
+        pytest.param(order(), BUSY, KNOWN, Nothing, id="catching up"),
+        pytest.param(
+            order(), seen(open_venues=("XNYS",)), KNOWN, Nothing, id="a silent feed is no fault"
+        ),
+        pytest.param(order(), ALIVE, History(), Adopt, id="healthy, history was lost"),
+        pytest.param(
+            order(), seen(beat=beat(3)), KNOWN, Adopt, id="healthy, started by somebody else"
+        ),
+        pytest.param(
+            order(),
+            ALIVE,
+            History((failed(1, 3_700, code=None),)),
+            Adopt,
+            id="was believed dead and works",
+        ),
+        pytest.param(order(), NOBODY, History(), Start, id="never a driver"),
+        pytest.param(order(), KILLED, KNOWN, Start, id="killed"),
+        pytest.param(order(), seen(ended=ended(code=0)), KNOWN, Start, id="ended by a signal"),
+        pytest.param(order(), FROZEN, KNOWN, Restart, id="frozen"),
+        pytest.param(order(), STUCK, KNOWN, Restart, id="stuck"),
+        pytest.param(
+            order(),
+            seen(launch=launch(2, 5)),
+            History((launch(), launch(2, 5))),
+            Nothing,
+            id="one is starting",
+        ),
+        pytest.param(
+            order(), seen(launch=launch(2, 181)), KNOWN, Restart, id="one never came to life"
+        ),
+        pytest.param(order(), seen(problem="no Kafka"), KNOWN, Nothing, id="unreadable"),
+        pytest.param(NO_ORDER, NOBODY, History(), Nothing, id="no order yet"),
+        pytest.param(NO_ORDER, seen(beat=beat(order=0)), History(), Nothing, id="run by hand"),
+        pytest.param(
+            order(State.STOPPED, 2), seen(ended=ended(code=0)), KNOWN, Nothing, id="stopped"
+        ),
+        pytest.param(order(State.STOPPED, 2), KILLED, KNOWN, Nothing, id="killed while stopping"),
+        pytest.param(
+            order(State.STOPPED, 2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="asked to stop"
+        ),
+        pytest.param(
+            order(State.STOPPED, 2, seconds_ago=91), ALIVE, KNOWN, Stop, id="does not stop"
+        ),
+        pytest.param(
+            order(State.STOPPED, 2, seconds_ago=91), FROZEN, KNOWN, Stop, id="frozen, must stop"
+        ),
+        pytest.param(
+            order(State.STOPPED, 2, seconds_ago=91),
+            seen(beat=beat(order=2)),
+            KNOWN,
+            Nothing,
+            id="started by hand after the order to stop",
+        ),
+        pytest.param(
+            order(number=2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="restart: ends its batch"
+        ),
+        pytest.param(
+            order(number=2, seconds_ago=91), ALIVE, KNOWN, Restart, id="restart: does not end"
+        ),
+        pytest.param(
+            order(number=2, seconds_ago=5),
+            seen(ended=ended(code=0)),
+            KNOWN,
+            Start,
+            id="restart: has ended",
+        ),
+        pytest.param(
+            order(),
+            KILLED,
+            History((failed(1, 0.5, 0.2),)),
+            BackOff,
+            id="failed at once, too early",
+        ),
+        pytest.param(
+            order(), KILLED, History((failed(1, 1.5, 0.2),)), Start, id="failed at once, time is up"
+        ),
+        pytest.param(
+            order(),
+            FROZEN,
+            History(tuple(failed(n, 100 - n) for n in range(8))),
+            BackOff,
+            id="hung after eight failures",
+        ),
+        pytest.param(
+            order(),
+            KILLED,
+            History((*(failed(n, 4_000 - n) for n in range(8)), failed(9, 70, 61))),
+            Start,
+            id="worked for a minute: earlier failures are forgotten",
+        ),
+        pytest.param(
+            order(), KILLED, History((failed(1, 900, 1, code=78),)), GiveUp, id="a setting is wrong"
+        ),
+        pytest.param(
+            order(number=2),
+            KILLED,
+            History((failed(1, 900, 1, code=78),)),
+            Start,
+            id="a setting was wrong, a new order",
+        ),
+        pytest.param(
+            order(),
+            KILLED,
+            History(tuple(failed(n, 3_500 - n) for n in range(12))),
+            GiveUp,
+            id="twelve failures within the hour",
+        ),
+        pytest.param(
+            order(),
+            KILLED,
+            History(tuple(failed(n, 3_500 - n) for n in range(11))),
+            Start,
+            id="eleven failures within the hour",
+        ),
+        pytest.param(
+            order(),
+            KILLED,
+            History(tuple(failed(n, 3_605 - n) for n in range(12))),
+            Start,
+            id="twelve failures, some longer ago",
+        ),
+        pytest.param(
+            order(number=2),
+            KILLED,
+            History(tuple(failed(n, 3_500 - n) for n in range(12))),
+            Start,
+            id="twelve failures, a new order",
+        ),
+        pytest.param(order(), KILLED, History(gave_up=1), GiveUp, id="given up stays given up"),
+        pytest.param(
+            order(number=2), KILLED, History(gave_up=1), Start, id="given up, a new order"
+        ),
+        pytest.param(order(), ALIVE, History(gave_up=1), Adopt, id="given up, but one works"),
+    ],
+)
+def test_one_step_at_a_time(
+    desired: object, observed: Observed, history: History, action: type
+) -> None:
+    assert names(decide(desired, observed, history, NOW)) == action.__name__  # type: ignore[arg-type]
+
+
+def test_a_restart_names_what_it_replaces() -> None:
+    assert decide(order(), FROZEN, KNOWN, NOW) == Restart(
+        "pid 1 on host-1 makes no progress, 0 records behind", driver(1)
+    )
+
+
+def test_giving_up_says_what_happened_last() -> None:
+    fallen = replace(KILLED, launch_ended=ended(1, 78, message="checkpoint of another plan"))
+
+    action = decide(order(), fallen, History((failed(1, 9, code=78),)), NOW)
+
+    assert isinstance(action, GiveUp)
+    assert "checkpoint of another plan" in action.reason
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(0, 0), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (5_000, 300)]
+)
+def test_launches_move_apart_by_doubling(failures: int, seconds: float) -> None:
+    assert back_off(failures, 1, 300) == timedelta(seconds=seconds)
+
+
+def test_the_wait_counts_from_the_last_launch() -> None:
+    """A driver that needs 20 s to fail has waited for 20 s already."""
+    history = History(tuple(failed(n, 300 - 60 * n, 20) for n in range(5)))
+
+    assert decide(order(), KILLED, history, ago(45)) == BackOff(
+        "5 failed in a row: pid 1 on host-1 is gone", ago(44)
+    )
+    assert names(decide(order(), KILLED, history, ago(44))) == "Start"
+
+
+class TestSettling:
+    """What the history learns from what is seen."""
+
+    def last(self, history: History, observed: Observed) -> Launch:
+        found = settle(history, observed, NOW, POLICY).last
+        assert found is not None
+        return found
+
+    def test_a_healthy_driver_has_not_ended(self) -> None:
+        assert settle(KNOWN, ALIVE, NOW, POLICY) == KNOWN
+
+    def test_a_killed_one_has_no_code_and_worked_until_its_last_batch(self) -> None:
+        found = self.last(KNOWN, KILLED)
+
+        assert (found.ended, found.code) == (NOW, None)
+        assert found.worked_s == pytest.approx(3_599.5)
+
+    def test_one_that_said_why_keeps_its_code_and_time(self) -> None:
+        found = self.last(KNOWN, replace(KILLED, launch_ended=ended(code=78, seconds_ago=9)))
+
+        assert (found.ended, found.code) == (ago(9), 78)
+
+    def test_a_hung_one_has_ended(self) -> None:
+        assert self.last(KNOWN, FROZEN).ended == NOW
+
+    def test_one_that_died_before_it_spoke_never_worked(self) -> None:
+        history = History((launch(2, 5),))
+        fallen = Observed(beat=beat(1), launch=history.last, launch_life=Life.DEAD)
+
+        found = self.last(history, fallen)
+
+        assert (found.ended, found.worked_s) == (NOW, 0.0)
+
+    def test_one_that_a_cluster_never_started_has_ended(self) -> None:
+        history = History((launch(None, 181),))
+
+        assert self.last(history, Observed(launch=history.last)).ended == NOW
+
+    def test_one_on_a_cluster_is_known_by_its_first_word(self) -> None:
+        history = History((launch(None, 3_700),))
+        spoken = Observed(beat=beat(4), launch=history.last)
+
+        assert self.last(history, spoken).driver == driver(4)
+
+    def test_nothing_is_learnt_when_nothing_can_be_read(self) -> None:
+        assert settle(KNOWN, replace(KILLED, problem="no Kafka"), NOW, POLICY) == KNOWN
+
+    def test_what_has_ended_stays_as_it_was(self) -> None:
+        history = History((failed(1, 100),))
+
+        assert settle(history, KILLED, NOW, POLICY) == history
+
+    def test_the_history_is_bounded(self) -> None:
+        history = History()
+        for number in range(MAX_LAUNCHES + 5):
+            history = history.began(launch(number))
+
+        assert len(history.launches) == MAX_LAUNCHES
+        assert history.launches[0].driver == driver(5)
+
+
+PIDS = st.integers(1, 3)
+SECONDS = st.floats(0, 8_000)
+BEATS = st.none() | st.builds(
+    beat,
+    PIDS,
+    st.floats(0, 100),
+    order=st.integers(0, 2),
+    state=st.sampled_from(Phase),
+    started_ns=SECONDS.map(ago).map(ns),
+    batch_end_ns=SECONDS.map(ago).map(ns),
+)
+ENDS = st.none() | st.builds(ended, PIDS, st.sampled_from([0, 1, 75, 78]), SECONDS)
+LAUNCHES = st.builds(
+    Launch,
+    SECONDS.map(ago),
+    st.integers(0, 2),
+    st.sampled_from(How),
+    st.just("because"),
+    st.none() | PIDS.map(driver),
+    st.none() | SECONDS.map(ago),
+    st.sampled_from([None, 0, 1, 75, 78]),
+    SECONDS,
+)
+HISTORIES = st.builds(
+    History,
+    st.lists(LAUNCHES, max_size=15).map(lambda some: tuple(sorted(some, key=lambda one: one.at))),
+    st.none() | st.integers(0, 2),
+)
+OBSERVED = st.builds(
+    Observed,
+    st.none() | st.just("no Kafka"),
+    BEATS,
+    st.sampled_from(Life),
+    ENDS,
+    st.none() | LAUNCHES,
+    st.sampled_from(Life),
+    ENDS,
+    st.dictionaries(st.sampled_from(["0", "1"]), st.integers(0, 9)),
+    st.integers(0, 5),
+    st.sampled_from([(), ("XNYS",)]),
+)
+ORDERS = st.builds(order, st.sampled_from(State), st.integers(1, 3), st.floats(0, 500))
+ANYTHING = settings(max_examples=300, deadline=None)
+
+
+@ANYTHING
+@given(ORDERS, OBSERVED, HISTORIES)
+def test_a_driver_is_started_only_where_none_works(
+    desired: object, observed: Observed, history: History
+) -> None:
+    action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
+
+    health = observed.health(NOW, POLICY)
+    match action:
+        case Start() | BackOff() | GiveUp() if not isinstance(action, Start):
+            assert health in (Health.GONE, Health.STOPPED, Health.HUNG)
+        case Start():
+            assert health in (Health.GONE, Health.STOPPED)
+        case Restart():
+            assert health is Health.HUNG or observed.order(NOW, POLICY) < desired.number  # type: ignore[attr-defined]
+
+
+@ANYTHING
+@given(ORDERS, OBSERVED, HISTORIES)
+def test_an_order_to_stop_starts_nothing_and_an_order_to_run_stops_nothing(
+    desired: object, observed: Observed, history: History
+) -> None:
+    action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
+
+    if desired.state is State.STOPPED:  # type: ignore[attr-defined]
+        assert isinstance(action, Nothing | Stop)
+    else:
+        assert not isinstance(action, Stop)
+
+
+@ANYTHING
+@given(ORDERS, OBSERVED, HISTORIES)
+def test_nothing_is_done_about_what_cannot_be_read(
+    desired: object, observed: Observed, history: History
+) -> None:
+    blind = replace(observed, problem="no Kafka")
+
+    assert isinstance(decide(desired, blind, history, NOW), Nothing)  # type: ignore[arg-type]
+
+
+@ANYTHING
+@given(ORDERS, OBSERVED, HISTORIES)
+def test_every_wait_ends_by_itself(desired: object, observed: Observed, history: History) -> None:
+    """A back-off names an instant at which the same sight leads on."""
+    action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
+    if not isinstance(action, BackOff):
+        return
+
+    assert NOW < action.until <= NOW + timedelta(seconds=POLICY.max_back_off_s)
+    later: datetime = action.until
+    assert not isinstance(decide(desired, observed, history, later), BackOff)  # type: ignore[arg-type]
+
+
+@ANYTHING
+@given(ORDERS, OBSERVED, HISTORIES)
+def test_every_action_says_why(desired: object, observed: Observed, history: History) -> None:
+    assert decide(desired, observed, history, NOW).reason  # type: ignore[arg-type]

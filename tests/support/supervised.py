@@ -1,0 +1,112 @@
+"""A supervised speed layer in tests: real drivers, steps as fast as wanted, an end for all."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from truetape.local.speed_process import end_offsets
+from truetape.reconcile.control import ControlTopic
+from truetape.settings import Settings
+from truetape.speed.board import Board
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import Heartbeat, newest
+from truetape.speed.launcher import Launcher, LocalLauncher, Ticket
+from truetape.speed.observed import Policy
+from truetape.speed.order import State
+from truetape.speed.succession import Ended
+from truetape.speed.supervise import order, supervise_once
+from truetape.speed.supervisor import Action, Nothing
+
+POLICY = Policy(beat_within_s=8, progress_within_s=30)
+"""As delivered, but for waits that only cost a test its time."""
+_STEP_S = 0.5
+
+
+@dataclass
+class Noting:
+    """A launcher that also remembers whom it started."""
+
+    launcher: Launcher
+    started: list[Driver]
+
+    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
+        driver = self.launcher.start(ticket, replaces)
+        if driver is not None and driver not in self.started:
+            self.started.append(driver)
+        return driver
+
+    def stop(self, driver: Driver | None, application: str) -> None:
+        self.launcher.stop(driver, application)
+
+
+@dataclass
+class Supervised:
+    """The speed layer of some settings, under supervision by this process."""
+
+    settings: Settings
+    launcher: Launcher
+    actions: list[Action] = field(default_factory=list)
+
+    def step(self) -> Action:
+        action = supervise_once(self.settings, POLICY, self.launcher)
+        if not isinstance(action, Nothing):
+            self.actions.append(action)
+        return action
+
+    def until(self, condition: Callable[[], object], within_s: float = 180.0) -> float:
+        """Supervise until `condition` holds; return the seconds that it took."""
+        began = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began < within_s, f"not within {within_s} s: {self.actions}"
+            self.step()
+            time.sleep(_STEP_S)
+        return time.monotonic() - began
+
+    def beat(self) -> Heartbeat | None:
+        return newest(self.settings.kafka, self.settings.topic)
+
+    def has_read_all(self, epoch: int = 0) -> bool:
+        """Say whether a driver of at least this epoch has bars of all that is in Kafka."""
+        beat = self.beat()
+        ends = end_offsets(self.settings.kafka, self.settings.topic)
+        return (
+            beat is not None
+            and beat.epoch >= epoch
+            and all(beat.offsets.get(str(part), 0) >= end for part, end in ends.items())
+        )
+
+    def is_writing(self) -> bool:
+        beat = self.beat()
+        return beat is not None and bool(beat.writing)
+
+    def word_of(self, epoch: int) -> Ended | None:
+        """Return the last word of a driver, if it is still on the board."""
+        with ControlTopic(self.settings.kafka) as control:
+            ends = Board(control, self.settings.topic).refresh().ends
+        return next((one for one in ends if one.epoch == epoch), None)
+
+    def order(self, state: State) -> None:
+        order(self.settings, state, "a test", "tests")
+
+
+@contextmanager
+def supervised(settings: Settings) -> Iterator[Supervised]:
+    """Order the speed layer to run; kill every driver of it at the end."""
+    started: list[Driver] = []
+    layer = Supervised(settings, Noting(LocalLauncher(settings), started))
+    layer.order(State.STARTED)
+    try:
+        yield layer
+    finally:
+        for driver in started:
+            signalled(driver, signal.SIGKILL)
+
+
+def signalled(driver: Driver, sent: signal.Signals) -> None:
+    """Send a signal to a driver and all that it has started."""
+    if life_of(driver) is Life.ALIVE:
+        with suppress(ProcessLookupError):
+            os.killpg(driver.pid, sent)
