@@ -30,8 +30,11 @@ check: packages ## format, lint and types
 test: setup ## everything: check, then the fast, real (Spark and servers) and faults tiers
 	$(call tier,check,$(MAKE) --no-print-directory check)
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
-	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults")
-	$(call tier,faults,$(UV_RUN) pytest -q -m "faults")
+	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
+	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
+
+test-long: setup ## the stories that take minutes each: Airflow killed, drivers killed five times
+	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
@@ -49,4 +52,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd check test test-fast demo stack-up stack-down clean
+.PHONY: help setup packages jars influxd check test test-long test-fast demo stack-up stack-down clean

@@ -94,6 +94,8 @@ class Settings:
     seal_delay_s: float
     """Pause between the last value written and the seal: longer than any query lasts."""
     max_payload_bytes: int
+    backfill_approve_above: int
+    """Most records that Airflow's backfill ingests without a person's approval."""
     lake_keep_h: int
     """How long files that a newer version of a lake table replaced are kept for its readers."""
 
@@ -145,6 +147,7 @@ class Settings:
             max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
             seal_delay_s=read.number("seal_delay_s", 2.0),
             max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
+            backfill_approve_above=read.whole("backfill_approve_above", 1_000_000, 0),
             lake_keep_h=read.whole("lake_keep_h", 720, 168),
         )
 

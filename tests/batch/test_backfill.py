@@ -138,6 +138,7 @@ def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
     assert archived(own) == given_out(own)
 
 
+@pytest.mark.long
 def test_the_same_rows_lost_again_come_back_again(own: Settings) -> None:
     send(own, good(0, 9))
     archive_once(own)
@@ -219,6 +220,7 @@ def test_a_plan_that_others_overtook_writes_nothing(own: Settings) -> None:
     assert archived(own) == given_out(own, (where, 7))
 
 
+@pytest.mark.long
 def test_of_two_plans_with_one_number_delta_takes_one(spark: "SparkSession", own: Settings) -> None:
     """As when two hosts, which no lock keeps apart, carry them out at the same time."""
     send(own, good(0, 9))
@@ -281,6 +283,7 @@ def rows_are_in(own: Settings) -> bool:
     return plan_is_noted(own) and raw(own).transaction_version(f"backfill-{own.topic}") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [plan_is_noted, rows_are_in])
 def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     own: Settings, moment: Callable[[Settings], bool]
@@ -325,6 +328,7 @@ def printed(own: Settings, *options: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_the_verb_shows_the_plan_first_then_fills_and_settles(own: Settings) -> None:
     send(own, good(0, 19))
     settle(own, [session()], "first", lambda _: None)

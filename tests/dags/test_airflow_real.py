@@ -29,7 +29,7 @@ from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.venues import venues
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 DAG = "batch_recompute_xnys"
 DAYS = [date(2025, 11, day) for day in (24, 25, 26, 28)] + [date(2025, 12, 1)]

@@ -56,7 +56,8 @@ def test_each_dag_is_bounded(bag: "DagBag") -> None:
         assert 1 <= dag.max_active_runs <= 2, dag.dag_id
         assert dag.catchup is False, dag.dag_id
         for task in dag.tasks:
-            assert task.execution_timeout is not None, f"{dag.dag_id}.{task.task_id}"
+            bound = task.execution_timeout or getattr(task, "response_timeout", None)
+            assert bound is not None, f"{dag.dag_id}.{task.task_id}"
             assert task.retry_policy is not None, f"{dag.dag_id}.{task.task_id}"
             assert 0 <= (task.retries or 0) <= 3, f"{dag.dag_id}.{task.task_id}"
 

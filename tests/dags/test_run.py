@@ -5,13 +5,17 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from deltalake import DeltaTable
 
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape import calendars
+from truetape.batch.lake import Lake, Table
+from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.local import airflow_config
@@ -112,6 +116,76 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     assert announced["session"] == str(DAY)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
+
+
+def test_a_hole_is_planned_then_filled_and_its_session_made_final(own: Settings, run: Run) -> None:
+    made = simulate(Plan(DAY, venue=VENUE, seed=4, trades=300, offset_s=0, duration_s=60))
+    send(own, made.records)
+    archive_once(own)
+    lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
+
+    looked = run("backfill_from_kafka", reason="what is missing?")
+    after_look = completeness(own)
+    filled = run("backfill_from_kafka", reason="lost files", dry_run=False)
+    again = run("backfill_from_kafka", reason="lost files", dry_run=False)
+
+    assert lost > 50
+    planned = dict.fromkeys(("form", "who", "plan", "decide"), "success")
+    skipped = dict.fromkeys(("approve", "ingest", "settle"), "skipped")
+    assert states(looked) == planned | skipped
+    assert returned(looked, "plan")["to_ingest"] == after_look == lost
+    assert returned(looked, "plan")["sessions"] == [f"{VENUE} {DAY}"]
+    assert states(filled) == planned | {
+        "approve": "skipped", "ingest": "success", "settle": "success",
+    }  # fmt: skip
+    assert returned(filled, "ingest")["records"] == lost
+    [session] = returned(filled, "settle")["settled"]
+    assert (session["session"], session["rev"]) == (str(DAY), 1)
+    assert completeness(own) == 0
+    assert states(again)["ingest"] == "skipped"
+    assert returned(again, "settle")["settled"] == []
+    with closing(open_store(own)) as store:
+        assert served(store, SESSION) == truth_of(made, SESSION)
+
+
+def test_a_large_backfill_waits_for_a_person(
+    own: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waits for is tested by Airflow; here nothing may be written before."""
+    monkeypatch.setenv("TRUETAPE_BACKFILL_APPROVE_ABOVE", "10")
+    send(own, simulate(Plan(DAY, venue=VENUE, seed=4, trades=60, duration_s=30)).records)
+    archive_once(own)
+    lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
+
+    from airflow.dag_processing.dagbag import DagBag
+
+    dag = DagBag().dags["backfill_from_kafka"]
+    chosen = dag.get_task("decide").python_callable  # type: ignore[attr-defined]
+    planned = returned(run("backfill_from_kafka", reason="what is missing?"), "plan")
+    manual = SimpleNamespace(run_type="manual")
+
+    assert planned["to_ingest"] == lost > 10
+    assert chosen(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
+    assert dag.get_task("approve").downstream_task_ids == {"ingest"}
+
+
+def completeness(own: Settings) -> int:
+    """How many offsets a recount finds missing."""
+    parts = archive_once(own, recount=True).partitions
+    return sum(hole.last - hole.first + 1 for part in parts for hole in part.holes)
+
+
+def returned(run: "DagRun", task: str) -> Any:
+    """What a task of a run returned."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = XComModel.get_many(
+            run_id=run.run_id, dag_ids=run.dag_id, task_ids=task, key="return_value"
+        )
+        row = session.execute(found).scalars().first()
+        return XComModel.deserialize_value(row)
 
 
 def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run) -> None:

@@ -86,6 +86,7 @@ def holder(layer: Supervised) -> Driver:
     return beat.driver
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) -> None:
     """Killed while batches run; each successor goes on where the last one stopped."""
     day, made = made_at("BATS")
@@ -201,7 +202,7 @@ def suspects(layer: Supervised) -> int:
     return 0 if beat is None else len(beat.suspects)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
 def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: int) -> None:
     """Nothing but the lease stands between the drivers that they start at once."""
     venue = ("XNAS", "XASE", "XNYS")[seed]
@@ -284,6 +285,7 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
 
 
+@pytest.mark.long
 def test_a_driver_started_by_hand_fences_the_supervised_one_and_is_adopted(own: Settings) -> None:
     with supervised(own) as layer:
         layer.until(lambda: running(layer))
@@ -306,6 +308,7 @@ def running(layer: Supervised) -> bool:
     return beat is not None and beat.state is Phase.RUNNING
 
 
+@pytest.mark.long
 def test_a_driver_that_cannot_work_is_given_up_loudly(own: Settings) -> None:
     """A checkpoint of another plan: exit code 78, and no second attempt."""
     marker = checkpoint_for(own).with_suffix(".json")

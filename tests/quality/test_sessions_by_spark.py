@@ -45,6 +45,7 @@ def flags_of(found: Report) -> dict[str, int]:
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_real_equity_sessions_pass_and_the_odd_prints_of_spy_are_flagged(
     spark: "SparkSession", settings: Settings
 ) -> None:
@@ -78,6 +79,7 @@ def found_close(day: date) -> int:
 
 
 @pytest.mark.data
+@pytest.mark.long
 def test_a_real_crypto_session_passes_and_is_late_as_pages_are(
     spark: "SparkSession", settings: Settings
 ) -> None:

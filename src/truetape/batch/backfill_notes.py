@@ -6,6 +6,7 @@ nothing there tells any more which sessions they touched. One small file a plan.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.errors import ConfigError
 from truetape.settings import Settings
+
+MAX_PROPOSED = 100
+"""Plans that nobody carried out and that are still kept, about 10 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,23 @@ class Notes:
     def begin(self, backfill: BackfillPlan) -> None:
         """Note a plan, before the first row is written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(backfill)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(backfill.to_dict(), indent=1))
-        draft.replace(path)
+        _write(self._path(backfill), backfill)
+
+    def propose(self, backfill: BackfillPlan) -> None:
+        """Keep a plan that may be carried out later; the newest MAX_PROPOSED are kept."""
+        folder = self.folder / "proposed"
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"{backfill.plan.digest}.json", backfill)
+        oldest = sorted(folder.glob("*.json"), key=_age)[:-MAX_PROPOSED]
+        for path in oldest:
+            path.unlink(missing_ok=True)
+
+    def proposed(self, digest: str) -> BackfillPlan:
+        """Return a plan that was proposed; ConfigError when it is not kept any more."""
+        path = self.folder / "proposed" / f"{digest}.json"
+        if not re.fullmatch("[0-9a-f]{16}", digest) or not path.exists():
+            raise ConfigError(f"no plan {digest!r} is kept; plan again")
+        return _read(path)
 
     def finish(self, backfill: BackfillPlan) -> None:
         """Forget a plan, when nothing of it is left to do."""
@@ -40,11 +57,20 @@ class Notes:
 
     def unfinished(self) -> list[BackfillPlan]:
         """Return the plans that were begun and not finished, oldest first."""
-        paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [_read(path) for path in paths]
+        return [_read(path) for path in sorted(self.folder.glob("*.json"), key=_age)]
 
     def _path(self, backfill: BackfillPlan) -> Path:
         return self.folder / f"{backfill.plan.digest}.json"
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _write(path: Path, backfill: BackfillPlan) -> None:
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(backfill.to_dict(), indent=1))
+    draft.replace(path)
 
 
 def _read(path: Path) -> BackfillPlan:

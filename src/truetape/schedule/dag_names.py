@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 ARCHIVE_TRADES = "archive_trades"
+BACKFILL_FROM_KAFKA = "backfill_from_kafka"
 MAINTENANCE = "maintenance"
 SPEED_LAYER = "speed_layer"
 SPEED_LAYER_CONTROL = "speed_layer_control"
@@ -15,5 +16,5 @@ def batch_recompute(venue: str) -> str:
 
 def all_dags(venues: Iterable[str]) -> list[str]:
     """Return every DAG that an Airflow with these venues has."""
-    fixed = [ARCHIVE_TRADES, MAINTENANCE, SPEED_LAYER, SPEED_LAYER_CONTROL]
+    fixed = [ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, MAINTENANCE, SPEED_LAYER, SPEED_LAYER_CONTROL]
     return [*fixed, *(batch_recompute(venue) for venue in venues)]

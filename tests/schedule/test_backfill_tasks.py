@@ -1,0 +1,76 @@
+"""What a backfill's run asks for, and where its plan leads."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from truetape.batch.backfill_notes import MAX_PROPOSED, Notes
+from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
+from truetape.batch.backfill_request import Holes, Request
+from truetape.errors import ConfigError
+from truetape.schedule.backfill_tasks import asked, next_task, step
+from truetape.settings import Settings
+
+FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
+
+
+def test_a_person_must_say_why_and_the_schedule_says_it_itself() -> None:
+    with pytest.raises(ConfigError, match="why"):
+        asked(FORM | {"dry_run": True}, by_hand=True)
+
+    assert asked(FORM, by_hand=False)["reason"] == "nightly, by schedule"
+    assert asked(FORM | {"reason": "lost files"}, by_hand=True)["by"] == "holes"
+
+
+def test_what_does_not_go_together_is_refused_before_anything_starts() -> None:
+    with pytest.raises(ConfigError, match="of no use"):
+        asked(FORM | {"reason": "why not", "offsets": "0:1-2"}, by_hand=True)
+
+
+@pytest.mark.parametrize(
+    ("to_ingest", "dry_run", "leads_to"),
+    [
+        (0, True, None),
+        (5, True, None),
+        (0, False, "settle"),
+        (1, False, "ingest"),
+        (100, False, "ingest"),
+        (101, False, "approve"),
+    ],
+)
+def test_a_plan_leads_to_its_task(to_ingest: int, dry_run: bool, leads_to: str | None) -> None:
+    planned = {"to_ingest": to_ingest}
+
+    assert next_task(planned, dry_run=dry_run, approve_above=100) == leads_to
+
+
+def test_an_unknown_step_is_refused(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="no step"):
+        step(settings, "drop", "")
+
+
+def planned(number: int) -> BackfillPlan:
+    request = Request(Holes(), "to find out")
+    return BackfillPlan(Plan(request, "trades", "raw", number, False, ()), Contents())
+
+
+def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "backfills")
+    plans = [planned(number) for number in range(MAX_PROPOSED + 1)]
+    for number, plan in enumerate(plans):
+        notes.propose(plan)
+        path = tmp_path / "backfills" / "proposed" / f"{plan.plan.digest}.json"
+        os.utime(path, ns=(number, number))
+    notes.propose(plans[-1])
+
+    assert notes.proposed(plans[1].plan.digest) == plans[1]
+    assert notes.unfinished() == []
+    with pytest.raises(ConfigError, match="plan again"):
+        notes.proposed(plans[0].plan.digest)
+
+
+@pytest.mark.parametrize("digest", ["../../etc/passwd", "", "0" * 15, "0" * 16])
+def test_only_a_kept_plan_can_be_carried_out(tmp_path: Path, digest: str) -> None:
+    with pytest.raises(ConfigError, match="plan again"):
+        Notes(tmp_path).proposed(digest)
