@@ -4,6 +4,7 @@ nothing is published, what was served stays, and mended data opens it again.
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from support.quality_cases import CASES, Case, a_negative_size
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
 from truetape import calendars
-from truetape.errors import GateClosedError
+from truetape.errors import GateClosedError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality import run
@@ -73,7 +74,7 @@ class World:
                 )
             }
 
-    def boundary(self) -> object:
+    def boundary(self) -> Boundary:
         """Return fence and boundary of the venue."""
         with ControlTopic(self.settings.kafka) as control:
             return control.refresh().boundary(self.session.venue)
@@ -187,6 +188,22 @@ def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
 
 
 @EMBEDDED
+def test_what_was_recomputed_behind_the_gate_is_not_published(world: World) -> None:
+    """The verdict is about files that are no longer the session's."""
+    world.mend()
+    before = world.served()
+
+    def recompute_meanwhile(line: str) -> None:
+        if "the gate is open" in line:
+            world.spoil(Case("T5", a_negative_size, {}))
+
+    with pytest.raises(TransientError, match="was recomputed while it was being published"):
+        publish_once(world.settings, FRIDAY, "tests", "because", recompute_meanwhile)
+
+    assert world.served() == before
+
+
+@EMBEDDED
 def test_what_was_published_is_served_as_recomputed(world: World) -> None:
     world.mend()
     world.publish()
@@ -201,18 +218,25 @@ def reports_of(world: World) -> list[str]:
 
 
 def test_a_closed_gate_raises_no_fence(stack: Settings, tmp_path: Path) -> None:
-    """At a venue whose session was never published, by any test."""
-    session = calendars.session(venues()["IEXG"], FRIDAY.date)
-    events = [replace(event, venue="IEXG") for event in good_events()]
+    """In 2027, above any fence that another test has raised; so nothing is published after it."""
+    session = calendars.session(venues()["XASE"], date(2027, 11, 19))
+    later_ns = session.start_ns - FRIDAY.start_ns
+    events = [
+        replace(
+            event,
+            venue="XASE",
+            received_ns=event.received_ns + later_ns,
+            event_ns=None if event.event_ns is None else event.event_ns + later_ns,
+        )
+        for event in good_events()
+    ]
     new = World(own(stack, tmp_path, "embedded"), lake_session(events, session), session)
     new.spoil(Case("T5", a_negative_size, {}))
+    before = new.boundary()
+    assert before.fence_ns < session.end_ns
 
     with pytest.raises(GateClosedError):
         new.publish()
 
-    assert new.boundary() == Boundary("IEXG")
+    assert new.boundary() == before
     assert new.served() == {}
-
-    new.mend()
-    new.publish()
-    assert new.boundary() == Boundary("IEXG", session.end_ns, session.end_ns)

@@ -154,6 +154,19 @@ def test_a_rule_that_cannot_be_evaluated_does_not_hold() -> None:
     assert found.summary.startswith("could not be checked: ")
 
 
+def test_a_check_without_an_outcome_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = expectations._outcomes
+    monkeypatch.setattr(expectations, "_outcomes", lambda *given: list(every(*given))[:1])
+
+    found = checked(
+        {"size": [1]},
+        (BETWEEN, {"column": "size", "max_value": 5}),
+        (BETWEEN, {"column": "size", "min_value": 0}),
+    )
+
+    assert (found.passed, found.error) == (False, "no outcome of check 2")
+
+
 def test_a_rule_whose_frame_never_comes_does_not_hold() -> None:
     rule = Rule("T1", Severity.GATE, "a rule", "tests", "trades", None, ())
     suite = Suite("trades", 1, Table.TRADES, "tests", (rule,), "")

@@ -13,8 +13,9 @@ from support.seeded_market import trades_of, troubled
 from support.session_lake import Row, bar_rows, trade_rows
 from truetape.calendars import session
 from truetape.market.resolution import Resolution
+from truetape.quality import rollups
 from truetape.quality.bar_frames import fold_rows, rollup_rows
-from truetape.quality.rollups import compare, merged, prints, starts_of, stored
+from truetape.quality.rollups import by_symbols, compare, merged, prints, starts_of, stored
 
 FRIDAY = session(VENUES["XNYS"], VENUES["XNYS"].date_of(NOON))
 
@@ -96,6 +97,24 @@ def test_sums_of_many_digits_stay_exact() -> None:
     # 2 x 123456789.123456789 x 9876543210.12345678, by bc
     assert found["notional"] == Decimal("2438652624721841157.56134737527815884")
     assert (found["first"], found["last"], found["trades"]) == (1, 2, 2)
+
+
+def test_symbols_are_taken_a_few_at_a_time_and_none_is_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rollups, "MAX_ROWS", 4)
+    rows = pa.table({"symbol": ["A"] * 3 + ["B"] + ["C"] * 9 + [None]})
+
+    assert [some["symbol"].to_pylist() for (some,) in by_symbols(rows)] == [
+        ["A", "A", "A", "B"],
+        ["C"] * 9,
+    ]
+
+
+def test_a_session_without_bars_has_nothing_to_compare() -> None:
+    _, bars = tables(7)
+
+    assert rollup_rows(bars.slice(0, 0)).num_rows == 0
 
 
 def test_bars_without_a_symbol_or_a_start_are_left_to_other_rules() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.data import real_data
-from support.spark_lake import archived, recomputed, records_of
+from support.spark_lake import archived, lean_ticks, page, recomputed
 from truetape import calendars
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
@@ -54,7 +54,7 @@ def test_real_equity_sessions_pass_and_the_odd_prints_of_spy_are_flagged(
     """
     mine = own(settings, "lean")
     paths = sorted(real_data("lean_us_equity_2013-10", "tick").glob("*/*.zip"))
-    archived(spark, mine.lake, records_of(paths, "lean-equity-tick"))
+    archived(spark, mine.lake, lean_ticks(paths, venues()["USEQ"]))
     found = {}
     for day in range(7, 12):
         session = day_of("USEQ", date(2013, 10, day))
@@ -85,9 +85,9 @@ def test_a_real_crypto_session_passes_and_is_late_as_pages_are(
 ) -> None:
     """A thousand trades came in one page, hours after the first of them."""
     mine = own(settings, "all")
-    page = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
+    answer = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
     session = day_of("KRAKEN", date(2025, 11, 10))
-    archived(spark, mine.lake, records_of([page], "kraken-rest"))
+    archived(spark, mine.lake, [page(answer, "kraken-rest")])
     recomputed(spark, mine.lake, session, "all")
 
     assert set(flags_of(check_session(mine, session))) == {"T12"}

@@ -1,8 +1,12 @@
 """Sessions put into a lake by Spark, as archive and recompute do, without Kafka."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from truetape import venues
 from truetape.batch.archive import raw_rows
@@ -11,30 +15,49 @@ from truetape.batch.recompute import Rules, recompute
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import read
 from truetape.feeds.simulator import Record
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
-from truetape.market.sessions import Session
+from truetape.market.sessions import Session, Venue
 from truetape.profiles import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-COLUMNS = (
-    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
-    "feed string, received_ns bigint"
-)
+LEAN = "lean-equity-tick"
+EPOCH = date(1970, 1, 1)
+
+_SCHEMA = pa.schema(
+    [
+        ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
+        ("record_ms", pa.int64()), ("key", pa.string()), ("value", pa.binary()),
+        ("feed", pa.string()), ("received_ns", pa.int64()),
+    ]
+)  # fmt: skip
 
 
 def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> None:
-    """Append records to `raw` as one partition of Kafka, from offset 0."""
+    """Write records to a new `raw` as one partition of Kafka, from offset 0."""
     wanted = list(records)
     rows = [
-        ("trades", 0, offset, 0, one.key, bytearray(one.payload), one.feed, one.received_ns)
+        {
+            "topic": "trades",
+            "partition": 0,
+            "offset": offset,
+            "record_ms": 0,
+            "key": one.key,
+            "value": one.payload,
+            "feed": one.feed,
+            "received_ns": one.received_ns,
+        }
         for offset, one in enumerate(wanted)
     ]
+    file = Path(lake) / "records.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
     contracts = [contract.load(name) for name in {one.feed for one in wanted}]
-    frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
+    frame = raw_rows(spark.read.parquet(str(file)).repartition(4), contracts, Limits())
     Lake(lake).ensure(spark, Table.RAW)
     frame.write.format("delta").mode("append").save(Lake(lake).path(Table.RAW))
 
@@ -45,16 +68,20 @@ def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str)
     recompute(spark, Lake(lake), session, rules)
 
 
-def records_of(paths: Sequence[Path], feed: str) -> list[Record]:
-    """Return the payloads of trade files as a replay sends them: received when they traded."""
-    found = [record for path in paths for record in _records(path, feed)]
+def page(path: Path, feed: str) -> Record:
+    """Return one answer of a REST feed, received when its last trade was."""
+    [(payload, items)] = decoded(path, contract.load(feed), Limits())
+    events = [item for item in items if not isinstance(item, Rejected)]
+    return Record(payload.payload, feed, "", max(event.received_ns for event in events))
+
+
+def lean_ticks(paths: Sequence[Path], venue: Venue) -> list[Record]:
+    """Return LEAN's ticks in order, each received when it traded: its first field says when."""
+    found = [
+        Record(one.payload, LEAN, one.key or "", midnight_ns + milliseconds * 1_000_000)
+        for path in paths
+        for one in read(path, contract.load(LEAN))
+        for midnight_ns in [venue.midnight_ns(one.day or EPOCH)]
+        for milliseconds in [int(one.payload.split(b",", 1)[0])]
+    ]
     return sorted(found, key=lambda record: record.received_ns)
-
-
-def _records(path: Path, feed: str) -> Iterator[Record]:
-    latest = 0
-    for payload, items in decoded(path, contract.load(feed), Limits()):
-        events = [item for item in items if not isinstance(item, Rejected)]
-        latest = max((event.received_ns for event in events), default=latest)
-        key = payload.key or (events[0].symbol if events else "")
-        yield Record(payload.payload, feed, key, latest)

@@ -20,6 +20,7 @@ from truetape.quality.facts import (
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.rollups import (
     PRICE_SCALE,
+    by_symbols,
     compare,
     in_force,
     merged,
@@ -86,28 +87,32 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
 
 def rollup_rows(bars: pa.Table) -> pa.Table:
     """Compare 1m, 5m and 1h bars with what the next narrower ones add up to."""
-    by_width = {resolution: stored(bars, resolution) for resolution in INTRADAY}
-    return together(
-        compare(
-            merged(by_width[narrow], starts_of(by_width[narrow]["start_ns"], wide)),
-            by_width[wide],
-            wide,
-        )
-        for narrow, wide in pairwise(INTRADAY)
-    )
+    return together(found for (some,) in by_symbols(bars) for found in _rollups(some))
 
 
 def fold_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
     """Compare 1s and 1d bars with what the session's trades add up to."""
+    return together(
+        found
+        for some_bars, some_trades in by_symbols(bars, trades)
+        for found in _folds(some_bars, some_trades, session)
+    )
+
+
+def _rollups(bars: pa.Table) -> Iterator[pa.Table]:
+    by_width = {resolution: stored(bars, resolution) for resolution in INTRADAY}
+    for narrow, wide in pairwise(INTRADAY):
+        rows = by_width[narrow]
+        yield compare(merged(rows, starts_of(rows["start_ns"], wide)), by_width[wide], wide)
+
+
+def _folds(bars: pa.Table, trades: pa.Table, session: Session) -> Iterator[pa.Table]:
     single = prints(trades)
     seconds = merged(single, starts_of(single["start_ns"], Resolution.SECOND))
+    yield compare(seconds, stored(bars, Resolution.SECOND), Resolution.SECOND)
     in_day = single.filter(single["in_day"])
-    opens = pa.array(np.full(in_day.num_rows, session.open_ns or 0))
-    days = merged(in_day, opens)
-    return together(
-        compare(made, stored(bars, resolution), resolution)
-        for resolution, made in ((Resolution.SECOND, seconds), (Resolution.DAY, days))
-    )
+    days = merged(in_day, pa.array(np.full(in_day.num_rows, session.open_ns or 0)))
+    yield compare(days, stored(bars, Resolution.DAY), Resolution.DAY)
 
 
 def count_rows(bars: pa.Table, session: Session) -> pa.Table:
@@ -128,7 +133,7 @@ def count_rows(bars: pa.Table, session: Session) -> pa.Table:
             "resolution": row["resolution"],
             "symbol": row["symbol"],
             "regular": row["count_all"],
-            "most": most[row["resolution"]],
+            "most": most.get(row["resolution"], 0),
         }
         for row in counted.to_pylist()
     ]

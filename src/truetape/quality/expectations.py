@@ -116,8 +116,12 @@ def _count(tallies: Sequence[_Tally], table: pa.Table, values: Mapping[str, int]
     compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
     for start, end in _chunks(table):
         rows = _pandas(table if whole else table.select(columns), start, end, compared)
+        missing = {(at, n) for at, one in enumerate(tallies) for n in range(len(one.rule.checks))}
         for place, outcome in _outcomes([tally.rule for tally in tallies], rows, values):
             tallies[place[0]].add(place[1], outcome)
+            missing.discard(place)
+        for at, number in missing:  # what was not looked at has not passed
+            tallies[at].errors.append(f"no outcome of check {number + 1}")
 
 
 def _outcomes(

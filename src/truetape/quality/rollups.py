@@ -4,7 +4,8 @@ A third fold beside the reference and Spark's, sharing no line with either: a ga
 code under suspicion would always agree with it. A trade is a bar of one print here.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -12,14 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.market.resolution import Resolution
-from truetape.quality.columns import remainder, whole
+from truetape.quality.columns import remainder, table, whole
 
 FIELDS = (
     "open", "high", "low", "close", "volume", "notional", "priced_volume", "trades", "first",
     "last",
 )  # fmt: skip
 PRICE_SCALE = 9
+MAX_ROWS = 300_000
+"""Trades and bars that are folded at once; while they are joined, each takes about a kilobyte."""
 
+_NOTHING = table([], "resolution:text symbol:text start_ns:int equal:bool differs:text")
 _VOLUME, _NOTIONAL = pa.decimal128(38, 8), pa.decimal128(38, 17)
 _FOLDS = {
     "open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum",
@@ -115,9 +119,35 @@ def compare(made: pa.Table, found: pa.Table, resolution: Resolution) -> pa.Table
     )
 
 
+def by_symbols(*tables: pa.Table) -> Iterator[tuple[pa.Table, ...]]:
+    """Yield the rows of some symbols of each table, together `MAX_ROWS` at most, or one symbol's.
+
+    Rows without a symbol are left out.
+    """
+    counts: Counter[str] = Counter()
+    for rows in tables:
+        for row in pc.value_counts(rows["symbol"].combine_chunks()).to_pylist():
+            counts[row["values"]] += row["counts"]
+    for symbols in _groups(counts):
+        chosen = pa.array(symbols, pa.string())
+        yield tuple(rows.filter(pc.is_in(rows["symbol"], chosen)) for rows in tables)
+
+
 def together(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return the rows of several comparisons, ordered by symbol."""
-    return pa.concat_tables(tables).sort_by([("symbol", "ascending")])
+    """Return the rows of several comparisons, of none as well, ordered by symbol."""
+    return pa.concat_tables([_NOTHING, *tables]).sort_by([("symbol", "ascending")])
+
+
+def _groups(counts: Mapping[str, int]) -> Iterator[list[str]]:
+    group, rows = list[str](), 0
+    for symbol in sorted(name for name in counts if name is not None):
+        if group and rows + counts[symbol] > MAX_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(symbol)
+        rows += counts[symbol]
+    if group:
+        yield group
 
 
 def _side(rows: pa.Table, side: str) -> pa.Table:

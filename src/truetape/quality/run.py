@@ -53,6 +53,7 @@ def check_session(
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
+    fingerprint = _fingerprint(settings, session)  # before the rows: never that of newer ones
     tables = read_session(settings.lake, session)
     earlier = trend.history(trend.earlier_reports(settings.home, session.venue, session.date))
     with closing(open_store(settings)) as store:
@@ -67,7 +68,7 @@ def check_session(
             session=session.date,
             results=tuple(_with_records(one, tables) for one in results),
             suites={suite.id: suite.version for suite in _suites(GATE)},
-            fingerprint=_fingerprint(settings, session),
+            fingerprint=fingerprint,
             rows={"trades": _rows(tables.trades), "bars": _rows(tables.bars)},
             facts=_facts(tables),
         )
@@ -83,7 +84,7 @@ def require_open(
     earlier open one for these is taken as it is. A closed one is always looked at again.
     """
     last = reports.newest(settings.home, Kind.GATE, session.venue, session.date)
-    if last and last.is_open and last.fingerprint == _fingerprint(settings, session):
+    if last and last.is_open and is_current(settings, session, last):
         progress(f"{session.venue} {session.date}: the gate is open since run {last.run}")
         return last
     report = check_session(settings, session, progress)
@@ -97,6 +98,11 @@ def require_open(
         case Open(flags):
             progress(f"{session.venue} {session.date}: the gate is open, {len(flags)} flags")
     return report
+
+
+def is_current(settings: Settings, session: Session, report: Report) -> bool:
+    """Say whether a verdict is about what the lake, the suites and the profile are now."""
+    return report.fingerprint == _fingerprint(settings, session)
 
 
 def check_served(

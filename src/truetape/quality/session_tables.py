@@ -112,17 +112,8 @@ class SessionTables:
 def read_session(lake: str, session: Session) -> SessionTables:
     """Read a session; ConfigError when it was never recomputed or is too large."""
     trades, bars = (opened(lake, table) for table in ("trades", "bars"))
+    _check_size(trades, session)
     rows = _of_session(trades, session, TRADE_COLUMNS, ("symbol", "ordinal"))
-    if rows is not None and rows.num_rows > MAX_TRADES:
-        raise ConfigError(
-            f"{session.venue} {session.date}: {rows.num_rows:,} trades; "
-            f"the gate takes sessions of up to {MAX_TRADES:,}"
-        )
-    if rows is not None and not rows.num_rows:
-        raise ConfigError(
-            f"{session.venue} {session.date} was not recomputed; "
-            f"run `truetape recompute --venue {session.venue} --session {session.date}`"
-        )
     raw = opened(lake, "raw").to_pyarrow_dataset()
     amendments = tuple(_amendments(raw, session))
     return SessionTables(
@@ -165,6 +156,22 @@ def opened(lake: str, table: str) -> "DeltaTable":
         raise ConfigError(f"no table {path}; run `truetape {verb}` first") from error
 
 
+def _check_size(trades: "DeltaTable", session: Session) -> None:
+    """Count before anything is read; the counts of files are in their footers."""
+    mine = (pc.field("venue") == session.venue) & (pc.field("session") == pa.scalar(session.date))
+    rows = trades.to_pyarrow_dataset().count_rows(filter=mine)
+    if rows > MAX_TRADES:
+        raise ConfigError(
+            f"{session.venue} {session.date}: {rows:,} trades; "
+            f"the gate takes sessions of up to {MAX_TRADES:,}"
+        )
+    if not rows:
+        raise ConfigError(
+            f"{session.venue} {session.date} was not recomputed; "
+            f"run `truetape recompute --venue {session.venue} --session {session.date}`"
+        )
+
+
 def _declared(table: "DeltaTable") -> tuple[str, ...]:
     def text(kind: Any) -> str:
         return f"array<{text(kind.element_type)}>" if hasattr(kind, "element_type") else kind.type
@@ -178,7 +185,7 @@ def _of_session(
     if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
         return None
     chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
-    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns)).combine_chunks()
+    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns))
     return rows.sort_by([(name, "ascending") for name in order])
 
 

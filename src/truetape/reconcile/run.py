@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from truetape.errors import TransientError, VerificationError
 from truetape.market.sessions import Session
-from truetape.quality.run import require_open
+from truetape.quality.run import is_current, require_open
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish, verify
@@ -45,14 +45,18 @@ def publish_once(
     asks no gate, and the ledger says so beside the reason. TransientError when a live speed driver
     does not keep to the fence in time; nothing but the fence is written then.
     """
-    if gated:
-        require_open(settings, session, report)
+    verdict = require_open(settings, session, report) if gated else None
     words = reason if gated else f"{WITHOUT_GATE}: {reason}"
     with closing(open_store(settings)) as store, ControlTopic(settings.kafka) as control:
         boundary = control.refresh().boundary(session.venue)
         if boundary.fence_ns < session.end_ns:
             control.announce(boundary.raised(session.end_ns))
-        _wait_for_fence(settings, session, report)
+        wait_for_fence(settings, session, report)
+        if verdict is not None and not is_current(settings, session, verdict):
+            raise TransientError(
+                f"{session.venue} {session.date} was recomputed while it was being published; "
+                "nothing was written but the fence; publish again"
+            )
         request = Request(session, who, words, time.time_ns(), settings.seal_delay_s)
         outcome = publish(settings.lake, store, request, report)
         venue = venues()[session.venue]
@@ -60,7 +64,7 @@ def publish_once(
         boundary = control.refresh().boundary(session.venue)
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
-        _forget_late_writes(Board(control, settings.topic), session)
+        forget_late_writes(Board(control, settings.topic), session)
     return replace(outcome, indicators=rows)
 
 
@@ -80,7 +84,7 @@ def verify_once(settings: Settings, session: Session) -> int:
     return compared
 
 
-def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
+def wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
     """Wait until no driver can still write below the session's end.
 
     A driver shows the fences it keeps to in its heartbeat. From one that is silent the lease is
@@ -107,7 +111,7 @@ def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str]
         time.sleep(0.5)
 
 
-def _forget_late_writes(board: Board, session: Session) -> None:
+def forget_late_writes(board: Board, session: Session) -> None:
     """Take the session's bars out of the last words of drivers that wrote without the lease."""
     for word in board.refresh().ends:
         rest = tuple(span for span in word.touched if not _is_inside(span, session))
