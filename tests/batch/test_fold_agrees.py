@@ -151,13 +151,14 @@ def fewest(market: list[Event], ours: Fold, theirs: Fold) -> list[Event]:
 
     Hypothesis would fold each try in a job of its own; here all tries are symbols of one job.
     """
-    while True:
+    while len(market) > 1:
         tries = placed([market[:n] + market[n + 1 :] for n in range(len(market))])
         found, wanted = (fold(everything(tries)) for fold in (ours, theirs))
         guilty = {symbol_of(bar) for bar in {*found} ^ {*wanted}}
         if not guilty:
-            return market
+            break
         market = tries[min(guilty)]
+    return market
 
 
 def everything(drawn: Markets) -> list[Event]:
@@ -197,18 +198,28 @@ def streamed_bars(
     profile: Profile,
     folder: Path,
 ) -> list[str]:
-    """Stream the parts, one a micro-batch; start anew in the middle, without the last commit."""
+    """Stream the parts, one a micro-batch; the query is killed in mid-batch and repeats it."""
     served: dict[tuple[object, ...], str] = {}
     arrivals, checkpoint = folder / "arrivals", folder / "checkpoint"
+    last = checkpoint / "commits" / str(killed_after - 1)
     for number, part in enumerate(parts[:killed_after]):
         stage(spark, part, arrivals / f"{number:03d}")
     if killed_after:
         served |= run_stream(spark, arrivals, checkpoint, profile)
-        (checkpoint / "commits" / str(killed_after - 1)).unlink()
+        uncommit(checkpoint, killed_after - 1)
     for number, part in enumerate(parts[killed_after:], killed_after):
         stage(spark, part, arrivals / f"{number:03d}")
     served |= run_stream(spark, arrivals, checkpoint, profile)
+    assert last.exists() or not killed_after
     return sorted(served.values())
+
+
+def uncommit(checkpoint: Path, batch: int) -> None:
+    """Bring a checkpoint to where a kill between a batch's last write and its commit leaves it."""
+    for log in ("offsets", "commits"):
+        for entry in (checkpoint / log).glob("[0-9]*"):
+            if int(entry.name) > batch or (log, int(entry.name)) == ("commits", batch):
+                entry.unlink()
 
 
 def stage(spark: "SparkSession", part: Sequence[Event], folder: Path) -> None:

@@ -62,8 +62,8 @@ IBM = Day(
     "lean",
     "USEQ",
     (date(2013, 10, 7),),
-    trades=24_292,
-    payloads=24_292,
+    trades=24_293,
+    payloads=24_293,
 )
 KRAKEN = Day(
     ("kraken_xbtusdt_2025-11-10", "http_trades.json"),

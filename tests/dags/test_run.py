@@ -31,7 +31,7 @@ from truetape.venues import venues
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 VENUE = "IEXG"
 DAY = date(2026, 3, 6)

@@ -33,7 +33,7 @@ from truetape.speed.supervise import status_of
 from truetape.speed.supervisor import Restart, Start
 from truetape.venues import venues
 
-pytestmark = [pytest.mark.faults, pytest.mark.real]
+pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
 DAY = date(2026, 3, 5)
 DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
@@ -86,7 +86,6 @@ def holder(layer: Supervised) -> Driver:
     return beat.driver
 
 
-@pytest.mark.long
 def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) -> None:
     """Killed while batches run; each successor goes on where the last one stopped."""
     day, made = made_at("BATS")
@@ -202,7 +201,7 @@ def suspects(layer: Supervised) -> int:
     return 0 if beat is None else len(beat.suspects)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
+@pytest.mark.parametrize("seed", range(3))
 def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: int) -> None:
     """Nothing but the lease stands between the drivers that they start at once."""
     venue = ("XNAS", "XASE", "XNYS")[seed]
@@ -285,7 +284,6 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
 
 
-@pytest.mark.long
 def test_a_driver_started_by_hand_fences_the_supervised_one_and_is_adopted(own: Settings) -> None:
     with supervised(own) as layer:
         layer.until(lambda: running(layer))
@@ -308,7 +306,6 @@ def running(layer: Supervised) -> bool:
     return beat is not None and beat.state is Phase.RUNNING
 
 
-@pytest.mark.long
 def test_a_driver_that_cannot_work_is_given_up_loudly(own: Settings) -> None:
     """A checkpoint of another plan: exit code 78, and no second attempt."""
     marker = checkpoint_for(own).with_suffix(".json")

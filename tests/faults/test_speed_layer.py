@@ -171,7 +171,7 @@ def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
     """Without cancels and corrections both layers agree, repeats and bad clocks included."""
     faults = dataclasses.replace(NO_FAULTS, duplicate=0.05, malformed=0.02, bad_clock=0.05)
     day, made = made_at("XASE", faults)
-    late = late_trades(day)
+    late = late_trades(day, made)
     more = [Record(encode(item).encode(), "truetape", item.symbol, day.end_ns) for item in late]
     with store_of(own) as store, running(own) as driver:
         send(own, made.records)
@@ -200,12 +200,17 @@ def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
         assert {row.rev for row in rows(store, day)} == {1, 2}
 
 
-def late_trades(day: Session) -> list[Trade]:
-    """Trades of two symbols that become known when the session is final; one symbol is new."""
+def late_trades(day: Session, made: SimulatedSession) -> list[Trade]:
+    """Trades of two symbols that become known when the session is final; one symbol is new.
+
+    At a price of that session: the gate would take a leap for a corporate action.
+    """
+    ibm = (one for one in made.truth.events if isinstance(one, Trade) and one.symbol == "IBM")
+    price = str(next(ibm).price)
     event_ns = (day.open_ns or 0) + 700 * SECOND
     return [
         trade(
-            "999.5",
+            price,
             "100",
             symbol=symbol,
             venue=day.venue,

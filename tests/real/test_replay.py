@@ -188,11 +188,11 @@ def test_a_day_of_ibm_equals_the_vendor_s_bars(own: Settings, store: BarStore) -
     printed = replay(own, IBM)
 
     assert printed.summary == (
-        "24,292 payloads held 24,292 records = 24,292 accepted + 0 rejected; "
-        "the lake holds 24,292 = 24,292 + 0, 0 holes"
+        "24,293 payloads held 24,293 records = 24,293 accepted + 0 rejected; "
+        "the lake holds 24,293 = 24,293 + 0, 0 holes"
     )
     (session,) = printed.sessions
-    assert (session[:3], session[-1]) == (["USEQ 2013-10-07", "24,292", "1"], "0")
+    assert (session[:3], session[-1]) == (["USEQ 2013-10-07", "24,293", "1"], "0")
     assert printed.rows("IBM") == [
         ["IBM", "20131007_trade.zip", "1s", "4,921", "4,921", "100.0000%"],
         ["IBM", "20131007_trade.zip", "1m", "388", "388", "100.0000%"],

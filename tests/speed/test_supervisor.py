@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from support.speed import NOW, ago, beat, driver, ended, failed, launch, ns, order
 from truetape.speed.driver import Life
-from truetape.speed.heartbeat import Phase
+from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.history import MAX_LAUNCHES, History, How, Launch, back_off
-from truetape.speed.observed import POLICY, Health, Observed, settle
+from truetape.speed.observed import POLICY, Health, Observed, last_word, settle
 from truetape.speed.order import NO_ORDER, State
+from truetape.speed.succession import Ended
 from truetape.speed.supervisor import (
     Action,
     Adopt,
@@ -76,31 +77,35 @@ def seen(**fields: object) -> Observed:
             id="has been starting for three minutes",
         ),
         pytest.param(
-            seen(launch=launch(2, 5)), Health.STARTING, id="a successor has not spoken yet"
+            seen(launch=launch(2, 5, after=1)), Health.STARTING, id="a successor has not spoken yet"
         ),
         pytest.param(
-            seen(launch=launch(2, 181)), Health.HUNG, id="a successor is alive and never spoke"
+            seen(launch=launch(2, 181, after=1)),
+            Health.HUNG,
+            id="a successor is alive and never spoke",
         ),
         pytest.param(
-            seen(launch=launch(None, 5), launch_life=Life.UNSEEN),
+            seen(launch=launch(None, 5, after=1), launch_life=Life.UNSEEN),
             Health.STARTING,
             id="a cluster may be starting one",
         ),
         pytest.param(
-            seen(launch=launch(None, 181), launch_life=Life.UNSEEN),
+            seen(launch=launch(None, 181, after=1), launch_life=Life.UNSEEN),
             Health.HEALTHY,
             id="a cluster started none, the old one works",
         ),
         pytest.param(
-            Observed(launch=launch(None, 181)), Health.GONE, id="a cluster started none at all"
+            Observed(launch=launch(None, 181, after=1)),
+            Health.GONE,
+            id="a cluster started none at all",
         ),
         pytest.param(
-            seen(launch=launch(2, 5), launch_life=Life.DEAD),
+            seen(launch=launch(2, 5, after=1), launch_life=Life.DEAD),
             Health.HEALTHY,
             id="a successor died, the old one works",
         ),
         pytest.param(
-            seen(launch=launch(2, 5), launch_ended=ended(2, 78), launch_life=Life.UNSEEN),
+            seen(launch=launch(2, 5, after=1), launch_ended=ended(2, 78), launch_life=Life.UNSEEN),
             Health.HEALTHY,
             id="a successor refused, the old one works",
         ),
@@ -133,7 +138,7 @@ def names(action: Action) -> str:
         ),
         pytest.param(order(), ALIVE, History(), Adopt, id="healthy, history was lost"),
         pytest.param(
-            order(), seen(beat=beat(3)), KNOWN, Adopt, id="healthy, started by somebody else"
+            order(), seen(beat=beat(3, epoch=2)), KNOWN, Adopt, id="somebody else took the lease"
         ),
         pytest.param(
             order(),
@@ -149,13 +154,17 @@ def names(action: Action) -> str:
         pytest.param(order(), STUCK, KNOWN, Restart, id="stuck"),
         pytest.param(
             order(),
-            seen(launch=launch(2, 5)),
-            History((launch(), launch(2, 5))),
+            seen(launch=launch(2, 5, after=1)),
+            History((launch(), launch(2, 5, after=1))),
             Nothing,
             id="one is starting",
         ),
         pytest.param(
-            order(), seen(launch=launch(2, 181)), KNOWN, Restart, id="one never came to life"
+            order(),
+            seen(launch=launch(2, 181, after=1)),
+            KNOWN,
+            Restart,
+            id="one never came to life",
         ),
         pytest.param(order(), seen(problem="no Kafka"), KNOWN, Nothing, id="unreadable"),
         pytest.param(NO_ORDER, NOBODY, History(), Nothing, id="no order yet"),
@@ -300,6 +309,28 @@ def test_the_wait_counts_from_the_last_launch() -> None:
     assert names(decide(order(), KILLED, history, ago(44))) == "Start"
 
 
+@pytest.mark.parametrize(
+    ("whom", "word"),
+    [
+        pytest.param(beat(epoch=3), ended(2, epoch=3), id="the holder, by its epoch"),
+        pytest.param(launch(2), ended(2, epoch=3), id="a process, by itself"),
+        pytest.param(
+            launch(None, 60, after=2), ended(2, epoch=3), id="a cluster's, as it is newer"
+        ),
+        pytest.param(
+            launch(None, 60, after=3), ended(1, epoch=0), id="a cluster's, it had no lease"
+        ),
+        pytest.param(launch(None, 60, after=3), None, id="a cluster's, only its predecessor spoke"),
+        pytest.param(launch(3), None, id="a process that has not spoken"),
+        pytest.param(beat(epoch=4), None, id="a holder that has not spoken"),
+    ],
+)
+def test_last_words_find_their_drivers(whom: Heartbeat | Launch, word: Ended | None) -> None:
+    ends = [ended(2, epoch=3)] if word is None else [ended(9, epoch=1), word]
+
+    assert last_word(whom, ends) == word
+
+
 class TestSettling:
     """What the history learns from what is seen."""
 
@@ -326,7 +357,7 @@ class TestSettling:
         assert self.last(KNOWN, FROZEN).ended == NOW
 
     def test_one_that_died_before_it_spoke_never_worked(self) -> None:
-        history = History((launch(2, 5),))
+        history = History((launch(2, 5, after=1),))
         fallen = Observed(beat=beat(1), launch=history.last, launch_life=Life.DEAD)
 
         found = self.last(history, fallen)
@@ -334,13 +365,13 @@ class TestSettling:
         assert (found.ended, found.worked_s) == (NOW, 0.0)
 
     def test_one_that_a_cluster_never_started_has_ended(self) -> None:
-        history = History((launch(None, 181),))
+        history = History((launch(None, 181, after=1),))
 
         assert self.last(history, Observed(launch=history.last)).ended == NOW
 
     def test_one_on_a_cluster_is_known_by_its_first_word(self) -> None:
-        history = History((launch(None, 3_700),))
-        spoken = Observed(beat=beat(4), launch=history.last)
+        history = History((launch(None, 3_700, after=1),))
+        spoken = Observed(beat=beat(4, epoch=2), launch=history.last)
 
         assert self.last(history, spoken).driver == driver(4)
 
@@ -376,6 +407,7 @@ ENDS = st.none() | st.builds(ended, PIDS, st.sampled_from([0, 1, 75, 78]), SECON
 LAUNCHES = st.builds(
     Launch,
     SECONDS.map(ago),
+    st.integers(0, 2),
     st.integers(0, 2),
     st.sampled_from(How),
     st.just("because"),

@@ -354,13 +354,19 @@ def supervisor(world: World) -> Generator[None, None, None]:
         match action:
             case Start(reason):
                 driver = launch(world, launched, desired.number, after, None)
-                history = history.began(Launch(now, desired.number, How.START, reason, driver))
+                history = history.began(
+                    Launch(now, desired.number, after, How.START, reason, driver)
+                )
             case Restart(reason, replaces):
                 driver = launch(world, launched, desired.number, after, replaces)
-                history = history.began(Launch(now, desired.number, How.RESTART, reason, driver))
+                history = history.began(
+                    Launch(now, desired.number, after, How.RESTART, reason, driver)
+                )
             case Adopt(reason, driver) if observed.beat is not None:
                 at = observed.beat.started_at
-                history = history.began(Launch(at, desired.number, How.ADOPT, reason, driver))
+                history = history.began(
+                    Launch(at, desired.number, after - 1, How.ADOPT, reason, driver)
+                )
             case Stop(_, driver) if driver is not None:
                 world.processes[driver.pid].kill()
             case GiveUp():
@@ -379,17 +385,13 @@ def look(world: World, last: Launch | None) -> Observed:
     waited = [at for _, at in world.trades[read:] if world.now - at > timedelta(seconds=60)]
     driver = last.driver if last else None
 
-    def word(who: Driver | None, since: datetime) -> Ended | None:
-        found = [one for one in ends if one.at >= since and one.driver == who]
-        return found[-1] if found else None
-
     return Observed(
         beat=beat,
         life=world.life_of(beat.driver) if beat else Life.UNSEEN,
-        ended=word(beat.driver, beat.started_at) if beat else None,
+        ended=next((one for one in ends if beat and one.epoch == beat.epoch), None),
         launch=last,
         launch_life=world.life_of(driver) if driver else Life.UNSEEN,
-        launch_ended=word(driver, last.at) if last else None,
+        launch_ended=next((one for one in ends if last and one.driver == driver), None),
         lag={"0": len(world.trades) - read},
         overdue=len(waited),
     )

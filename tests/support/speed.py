@@ -50,9 +50,9 @@ def order(state: State = State.STARTED, number: int = 1, seconds_ago: float = 7_
 
 
 def launch(pid: int | None = 1, seconds_ago: float = 3_700, **fields: object) -> Launch:
-    """Build the launch of the driver that `beat` tells of."""
+    """Build the launch of the driver that `beat` tells of; later ones say `after=1`."""
     process = None if pid is None else driver(pid)
-    made = Launch(ago(seconds_ago), 1, How.START, "no driver runs", process)
+    made = Launch(ago(seconds_ago), 1, 0, How.START, "no driver runs", process)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 

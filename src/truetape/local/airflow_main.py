@@ -70,6 +70,8 @@ class Component:
 def run(settings: Settings, stop: threading.Event) -> None:
     """Bring the database up to date, then keep every component running until `stop` is set."""
     _migrate()
+    if stop.is_set():
+        return
     files = {name: log_file(settings, f"airflow-{name}") for name in COMPONENTS}
     components = [Component(name, file, _spawn(name, file)) for name, file in files.items()]
     try:

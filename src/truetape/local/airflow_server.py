@@ -96,9 +96,10 @@ class AirflowServer:
         deadline = time.monotonic() + _DAGS_READ_WITHIN_S
         while missing := [dag for dag in all_dags(self.settings.venues) if not api.has_dag(dag)]:
             if time.monotonic() > deadline:
+                said = "; ".join(api.import_errors()) or "nothing"
                 raise TransientError(
-                    f"Airflow lacks {', '.join(missing)}; its DAG files say: "
-                    f"{'; '.join(api.import_errors()) or 'nothing'}"
+                    f"Airflow lacks {', '.join(missing)}; of its DAG files it says: {said}. Where "
+                    'settings changed since it was started: "truetape stack down", then up'
                 )
             time.sleep(_POLL_S)
         report(f"airflow: {len(all_dags(self.settings.venues))} DAGs are there")

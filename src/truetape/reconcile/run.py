@@ -51,7 +51,7 @@ def publish_once(
         boundary = control.refresh().boundary(session.venue)
         if boundary.fence_ns < session.end_ns:
             control.announce(boundary.raised(session.end_ns))
-        _wait_for_fence(settings, session, report)
+        wait_for_fence(settings, session, report)
         if verdict is not None and not is_current(settings, session, verdict):
             raise TransientError(
                 f"{session.venue} {session.date} was recomputed while it was being published; "
@@ -64,7 +64,7 @@ def publish_once(
         boundary = control.refresh().boundary(session.venue)
         if boundary.final_ns < session.end_ns:
             control.announce(boundary.sealed(session.end_ns))
-        _forget_late_writes(Board(control, settings.topic), session)
+        forget_late_writes(Board(control, settings.topic), session)
     return replace(outcome, indicators=rows)
 
 
@@ -84,7 +84,7 @@ def verify_once(settings: Settings, session: Session) -> int:
     return compared
 
 
-def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
+def wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
     """Wait until no driver can still write below the session's end.
 
     A driver shows the fences it keeps to in its heartbeat. From one that is silent the lease is
@@ -111,7 +111,7 @@ def _wait_for_fence(settings: Settings, session: Session, report: Callable[[str]
         time.sleep(0.5)
 
 
-def _forget_late_writes(board: Board, session: Session) -> None:
+def forget_late_writes(board: Board, session: Session) -> None:
     """Take the session's bars out of the last words of drivers that wrote without the lease."""
     for word in board.refresh().ends:
         rest = tuple(span for span in word.touched if not _is_inside(span, session))

@@ -22,11 +22,13 @@ class How(StrEnum):
 class Launch:
     """One driver under supervision. `driver` is None where a cluster says no pid.
 
-    `worked_s` is how long it lived and finished batches, known once it has ended.
+    `after` is the newest epoch that was known when it was launched. `worked_s` is how long it lived
+    and finished batches, known once it has ended.
     """
 
     at: datetime
     order: int
+    after: int
     how: How
     reason: str
     driver: Driver | None = None

@@ -9,9 +9,8 @@ from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import newest
-from truetape.speed.observed import POLICY, Observed, Policy
+from truetape.speed.observed import POLICY, Observed, Policy, last_word
 from truetape.speed.offsets import TopicEnds, behind
-from truetape.speed.succession import Ended
 from truetape.venues import venues
 
 
@@ -23,14 +22,13 @@ def observe(
     try:
         board.refresh()
         beat, launch = newest(settings.kafka, settings.topic), board.history.last
-        driver = None if launch is None else launch.driver
         found = Observed(
             beat=beat,
             life=_life(None if beat is None else beat.driver),
-            ended=None if beat is None else _last_word(board, beat.driver, beat.started_at),
+            ended=None if beat is None else last_word(beat, board.ends),
             launch=launch,
-            launch_life=_life(driver),
-            launch_ended=None if launch is None else _last_word(board, driver, launch.at),
+            launch_life=_life(None if launch is None else launch.driver),
+            launch_ended=None if launch is None else last_word(launch, board.ends),
         )
         return _with_lag(found, settings, now, policy)
     except (ConfigError, TransientError) as error:
@@ -67,9 +65,3 @@ def _with_lag(found: Observed, settings: Settings, now: datetime, policy: Policy
 
 def _life(driver: Driver | None) -> Life:
     return Life.UNSEEN if driver is None else life_of(driver)
-
-
-def _last_word(board: Board, driver: Driver | None, since: datetime) -> Ended | None:
-    """Return a driver's last word; of one without a known pid, any that came since."""
-    found = [one for one in board.ends if one.at >= since and driver in (None, one.driver)]
-    return found[-1] if found else None

@@ -4,7 +4,7 @@ Health is judged by progress: a process may be alive and do nothing, and quiet i
 trade came.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -81,9 +81,8 @@ class Observed:
         """Say whether the newest heartbeat is of the newest launch."""
         if self.launch is None or self.beat is None:
             return False
-        if self.launch.driver is None:
-            return self.beat.started_at >= self.launch.at
-        return self.launch.driver == self.beat.driver
+        is_later = self.beat.epoch > self.launch.after
+        return is_later and self.launch.driver in (None, self.beat.driver)
 
     def newcomer(self, now: datetime, policy: Policy) -> Launch | None:
         """Return the newest launch while it may still take the lease; it counts before the holder.
@@ -95,8 +94,8 @@ class Observed:
             return None
         if self.launch_ended is not None or self.launch_life is Life.DEAD:
             return None
-        if self.beat is not None and self.beat.started_at > launch.at:
-            return None  # somebody else came later
+        if self.beat is not None and self.beat.epoch > launch.after:
+            return None  # somebody else took the lease meanwhile
         is_late = now - launch.at > timedelta(seconds=policy.start_within_s)
         return None if is_late and self.launch_life is Life.UNSEEN else launch
 
@@ -139,6 +138,24 @@ class Observed:
             return Health.SILENT if self.open_venues else Health.HEALTHY
         is_stuck = idle > timedelta(seconds=policy.progress_within_s)
         return Health.HUNG if is_stuck else Health.LAGGING
+
+
+def last_word(whom: Heartbeat | Launch, ends: Iterable[Ended]) -> Ended | None:
+    """Return what a driver said at its end, None while it has not.
+
+    Of a launch on a cluster, whose pid is not known, any word counts that came after it and is not
+    of a driver that was known before.
+    """
+    match whom:
+        case Heartbeat(epoch=epoch):
+            found = [one for one in ends if one.epoch == epoch]
+        case Launch(driver=None, after=after, at=began):
+            found = [
+                one for one in ends if one.at >= began and (one.epoch == 0 or one.epoch > after)
+            ]
+        case Launch(driver=driver):
+            found = [one for one in ends if one.driver == driver]
+    return found[-1] if found else None
 
 
 def settle(history: History, observed: Observed, now: datetime, policy: Policy) -> History:

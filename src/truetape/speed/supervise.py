@@ -115,7 +115,8 @@ class _Step:
             case Restart(reason, replaces):
                 return self._launch(How.RESTART, reason, replaces, launcher)
             case Adopt(reason, driver) if beat is not None:
-                launch = Launch(beat.started_at, beat.order, How.ADOPT, reason, driver)
+                before = beat.epoch - 1
+                launch = Launch(beat.started_at, beat.order, before, How.ADOPT, reason, driver)
                 return self.history.began(launch)
             case Stop(_, driver):
                 launcher.stop(driver, "" if beat is None else beat.application)
@@ -130,9 +131,9 @@ class _Step:
         self, how: How, reason: str, replaces: Driver | None, launcher: Launcher
     ) -> History:
         order, beat = self.board.desired.number, self.observed.beat
-        ticket = Ticket(order, 0 if beat is None else beat.epoch)
-        driver = launcher.start(ticket, replaces)
-        return self.history.began(Launch(self.now, order, how, reason, driver))
+        after = 0 if beat is None else beat.epoch
+        driver = launcher.start(Ticket(order, after), replaces)
+        return self.history.began(Launch(self.now, order, after, how, reason, driver))
 
     def _clear_away(self, launcher: Launcher) -> None:
         """End processes that were replaced a while ago and hang on to their memory."""
