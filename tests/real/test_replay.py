@@ -24,7 +24,7 @@ from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, ServedBar, open_store
 from truetape.settings import Settings
 
-pytestmark = [pytest.mark.real, pytest.mark.data]
+pytestmark = [pytest.mark.real, pytest.mark.data, pytest.mark.long]
 
 REPLAY_WITHIN_S = 300.0
 STOP_WITHIN_S = 90.0
