@@ -21,11 +21,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import AirflowFailException
 
-from truetape.log import logger
 from truetape.schedule import dag_names
 from truetape.schedule.assets import RAW
+from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import ArchiveJob
 
@@ -49,10 +48,7 @@ with DAG(
     @task
     def completeness(counts: dict[str, Any]) -> None:
         """Fail when the lake lacks offsets that Kafka still has; name those that are lost."""
-        if counts["lost"]:
-            logger("archive").warning("lost", offsets=counts["lost"])
-        if counts["holes"]:
-            raise AirflowFailException(f"the lake lacks {'; '.join(counts['holes'])}")
+        require_complete(counts)
 
     announce(archive.output)
     completeness(archive.output)

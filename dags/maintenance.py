@@ -2,17 +2,19 @@
 ### What it does
 Every night: brings the buckets of the bar store to what `influx/buckets.yaml` declares, merges
 the small files of the lake and removes those that were replaced longer ago than
-`TRUETAPE_LAKE_KEEP_H`, and makes Airflow forget runs older than 30 days.
+`TRUETAPE_LAKE_KEEP_H`, counts all of `raw` anew, which alone finds rows that it has lost, and
+makes Airflow forget runs older than 30 days.
 
 ### What a failure means
 Nothing is lost and nothing is served wrong; disk and memory grow until it succeeds. `lake` red
-after three tries: another writer changes the same table all the time, look for one that hangs.
+after all tries: another writer changes the same table all the time, look for one that hangs.
+`completeness` red: the lake lacks the offsets in the message; `backfill_from_kafka` fills them.
 
 ### Is a re-run safe?
-Yes, at any time; the three tasks do not depend on each other.
+Yes, at any time; each task does no more than its name says.
 
 ### Runbook
-`docs/RUNBOOK.md#disk`
+`docs/RUNBOOK.md#disk`, `docs/RUNBOOK.md#holes`
 """
 
 from datetime import timedelta
@@ -21,7 +23,9 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from truetape.schedule import dag_names, upkeep_tasks
+from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.spark_job import SparkJob
 
 with DAG(
     dag_names.MAINTENANCE,
@@ -49,6 +53,13 @@ with DAG(
         """Forget old runs."""
         return upkeep_tasks.clean_airflow()
 
+    @task
+    def completeness(counts: dict[str, Any]) -> None:
+        """Fail when the lake lacks offsets that Kafka still has."""
+        require_complete(counts)
+
+    recount = SparkJob(task_id="recount", job="archive", arguments=["--recount"])
+    completeness(recount.output)
     buckets()
     lake()
     airflow_database()

@@ -212,6 +212,21 @@ def until_working(own: Settings) -> Driver:
     return beat.driver
 
 
+def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run) -> None:
+    made = simulate(Plan(DAY, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30))
+    send(own, made.records)
+    archive_once(own)
+
+    done = run("maintenance")
+
+    assert states(done) == dict.fromkeys(
+        ("buckets", "lake", "airflow_database", "recount", "completeness"), "success"
+    )
+    assert {one["table"] for one in returned(done, "lake")} == {"raw", "counted"}
+    assert returned(done, "recount")["holes"] == []
+    assert completeness(own) == 0
+
+
 def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
     own: Settings, run: Run
 ) -> None:
