@@ -109,6 +109,14 @@ def test_a_file_imports_only_truetape_and_what_airflow_offers(file: Path) -> Non
             assert module.startswith(allowed), f"{file.name} imports {module}"
 
 
+def test_the_checks_follow_the_archive_and_the_publications(bag: "DagBag") -> None:
+    """A DAG of its own: whatever it finds, the archive goes on."""
+    dag = bag.dags["data_quality"]
+
+    assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["raw", "bars"]
+    assert dag.task_dict.keys() == {"check"}
+
+
 def test_the_batch_dag_is_the_sessions_of_its_venue(bag: "DagBag") -> None:
     dag = bag.dags["batch_recompute_xnys"]
 
