@@ -1,12 +1,17 @@
 """Where the versioned data files are: feed contracts, profiles, venues, bucket declarations.
 
-In a checkout they are the top-level folders; in a built wheel they travel inside the package.
+In a checkout they are the top-level folders; in a built wheel they travel inside the package, and
+in the zip file that is shipped to a cluster, too.
 """
 
+import zipfile
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from truetape.errors import ConfigError
+
+_DATA = "truetape/_data/"
 
 
 @cache
@@ -15,9 +20,23 @@ def folder(name: str) -> Path:
     it.
     """
     package = Path(__file__).resolve().parent
-    for root in (package / "_data", package.parents[1]):
+    roots = [package / "_data", package.parents[1]]
+    if package.parent.is_file():
+        roots = [Path(_unpacked(package.parent).name) / _DATA]
+    for root in roots:
         if (root / name).is_dir():
             return root / name
     raise ConfigError(
         f"no {name}/ folder beside the truetape package in {package}; reinstall truetape"
     )
+
+
+@cache
+def _unpacked(archive: Path) -> "TemporaryDirectory[str]":
+    """Unpack the data of a zip file that truetape was imported from, for as long as it runs."""
+    folder = TemporaryDirectory(prefix="truetape-data-")
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(
+            folder.name, [name for name in content.namelist() if name.startswith(_DATA)]
+        )
+    return folder

@@ -80,6 +80,8 @@ class Settings:
     speed_shuffle_partitions: int
     speed_max_trades_per_batch: int
     """Most Kafka records a micro-batch takes; bounds memory while catching up."""
+    speed_cores: int
+    """Most cores of a standalone cluster that the speed layer takes, so that jobs find some."""
     speed_venues: tuple[str, ...]
     """The venues whose regular session must not be without a trade for long."""
     speed_launcher: str
@@ -137,6 +139,7 @@ class Settings:
             future_slack_ms=read.whole("future_slack_ms", 1_000, 0),
             speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1, 1),
             speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000, 1),
+            speed_cores=read.whole("speed_cores", 2, 1),
             speed_venues=read.names("speed_venues", "XNYS"),
             speed_launcher=read.choice("speed_launcher", "local", LAUNCHERS),
             speed_submit_conf=read.names("speed_submit_conf", "spark.submit.deployMode=cluster"),

@@ -11,7 +11,7 @@ from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
-from truetape.batch.offsets import Kept, Span
+from truetape.batch.offsets import Kept, OffsetRange
 from truetape.errors import OutdatedPlanError
 from truetape.local import loop
 from truetape.settings import Settings
@@ -19,12 +19,12 @@ from truetape.settings import Settings
 
 def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> BackfillPlan:
     """Offsets 0 to 19, of which 7 and 8 are missing and Kafka dropped 0; 20 and 21 are newer."""
-    spans = {1: (Span(1, 6, 6, 6, 0), Span(9, 19, 11, 11, 0))}
+    ranges = {1: (OffsetRange(1, 6, 6, 6, 0), OffsetRange(9, 19, 11, 11, 0))}
     plan = plan_backfill(
         Request(Holes(), "two lost", symbols),
         "trades",
         {0: Kept(0, 0), 1: Kept(1, 22)},
-        Archive("raw-1", number - 1, spans, {1: due}),
+        Archive("raw-1", number - 1, ranges, {1: due}),
     )
     touched = tuple(
         Touched("XNYS", date(2026, 3, day), (symbol, "SPY"))

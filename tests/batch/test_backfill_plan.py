@@ -20,7 +20,7 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
-from truetape.batch.offsets import Kept, Span, joined
+from truetape.batch.offsets import Kept, OffsetRange, joined
 from truetape.batch.stretches import Stretch, Stretches, merged
 from truetape.errors import ConfigError
 
@@ -31,8 +31,10 @@ def stretches(*ends: tuple[int, int]) -> Stretches:
     return tuple(Stretch(first, last) for first, last in ends)
 
 
-def spans(*ends: tuple[int, int]) -> tuple[Span, ...]:
-    return joined(Span(first, last, last - first + 1, last - first + 1, 0) for first, last in ends)
+def ranges(*ends: tuple[int, int]) -> tuple[OffsetRange, ...]:
+    return joined(
+        OffsetRange(first, last, last - first + 1, last - first + 1, 0) for first, last in ends
+    )
 
 
 def asking(*ends: tuple[int, int]) -> Request:
@@ -47,7 +49,7 @@ def planned(
 ) -> Plan:
     """A plan for one partition, whose archive goes on at `due`."""
     places = {} if due is None else {0: due}
-    archive = Archive("raw-1", 4, {0: spans(*held)} if held else {}, places)
+    archive = Archive("raw-1", 4, {0: ranges(*held)} if held else {}, places)
     return plan_backfill(request, "trades", {0: Kept(*kafka)}, archive)
 
 
@@ -139,7 +141,7 @@ def test_each_offset_goes_to_its_set(
 
 def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
     """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
-    archive = Archive("raw-1", 0, {0: spans((0, 9)), 1: spans((0, 4))}, {0: 10, 1: 5})
+    archive = Archive("raw-1", 0, {0: ranges((0, 9)), 1: ranges((0, 4))}, {0: 10, 1: 5})
     kafka = {0: Kept(12, 14), 1: Kept(0, 8)}
 
     plan = plan_backfill(ALL, "trades", kafka, archive)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from truetape.batch import counted
 from truetape.batch.counted import Counted, count, last_count, note
 from truetape.batch.lake import Lake, Table
-from truetape.batch.offsets import Span
+from truetape.batch.offsets import OffsetRange
 from truetape.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def places(partition: int, first: int, last: int) -> list[Place]:
     return [(partition, offset) for offset in range(first, last + 1)]
 
 
-def span(first: int, last: int, records: int | None = None) -> Span:
+def offset_range(first: int, last: int, records: int | None = None) -> OffsetRange:
     """What `put` makes of these offsets."""
     held = range(first, last + 1)
     size = len(held) if records is None else records
-    return Span(first, last, size, 2 * size, sum(offset % 10 == 0 for offset in held))
+    return OffsetRange(first, last, size, 2 * size, sum(offset % 10 == 0 for offset in held))
 
 
 def files(lake: Lake) -> set[Path]:
@@ -91,15 +91,18 @@ def test_each_partition_is_counted_with_what_its_records_held(lake: Lake) -> Non
 
     found = count(lake, TOPIC)
 
-    assert found.spans == {0: (span(0, 19),), 1: (span(7, 9), span(12, 12))}
+    assert found.ranges == {
+        0: (offset_range(0, 19),),
+        1: (offset_range(7, 9), offset_range(12, 12)),
+    }
     assert (found.records, found.ends) == (24, {0: 20, 1: 13})
 
 
-def test_a_topic_without_records_has_no_spans(lake: Lake) -> None:
+def test_a_topic_without_records_has_no_ranges(lake: Lake) -> None:
     put(lake, places(0, 0, 3), topic="another")
 
-    assert count_and_note(lake).spans == {}
-    assert count_and_note(lake).spans == {}
+    assert count_and_note(lake).ranges == {}
+    assert count_and_note(lake).ranges == {}
 
 
 def test_records_of_two_runs_join_into_one_span(lake: Lake) -> None:
@@ -107,7 +110,7 @@ def test_records_of_two_runs_join_into_one_span(lake: Lake) -> None:
     count_and_note(lake)
     put(lake, [*places(0, 20, 24), *places(1, 0, 3)])
 
-    assert count_and_note(lake).spans == {0: (span(0, 24),), 1: (span(0, 3),)}
+    assert count_and_note(lake).ranges == {0: (offset_range(0, 24),), 1: (offset_range(0, 3),)}
 
 
 def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
@@ -119,7 +122,10 @@ def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
     for file in old:
         file.rename(file.with_suffix(".away"))
 
-    assert count_and_note(lake).spans == {0: (span(0, 10_004),), 1: (span(0, 100),)}
+    assert count_and_note(lake).ranges == {
+        0: (offset_range(0, 10_004),),
+        1: (offset_range(0, 100),),
+    }
     with pytest.raises(FileNotFoundError):
         count(lake, TOPIC)
 
@@ -137,7 +143,7 @@ def test_compacted_files_are_passed_over_too(lake: Lake) -> None:
     for file in old:
         file.rename(file.with_suffix(".away"))
 
-    assert count_and_note(lake).spans == {0: (span(0, 599),), 1: (span(0, 59),)}
+    assert count_and_note(lake).ranges == {0: (offset_range(0, 599),), 1: (offset_range(0, 59),)}
 
 
 def test_a_count_of_a_version_that_was_counted_reads_nothing(lake: Lake) -> None:
@@ -155,9 +161,9 @@ def test_rows_deleted_behind_the_count_are_found_by_a_full_count_only(lake: Lake
     raw(lake).delete("offset in (3, 4, 5, 11)")
     put(lake, places(0, 20, 20))
 
-    assert count_and_note(lake).spans == {0: (span(0, 20),)}
+    assert count_and_note(lake).ranges == {0: (offset_range(0, 20),)}
     torn = count(lake, TOPIC)
-    assert torn.spans == {0: (span(0, 2), span(6, 10), span(12, 20))}
+    assert torn.ranges == {0: (offset_range(0, 2), offset_range(6, 10), offset_range(12, 20))}
     note(lake, torn)
     assert last_count(lake, TOPIC) == torn
 
@@ -168,17 +174,17 @@ def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
     put(lake, places(0, 15, 15))
 
     assert count_and_note(lake).records == 20
-    assert count(lake, TOPIC).spans == {0: (Span(0, 19, 21, 42, 2),)}
+    assert count(lake, TOPIC).ranges == {0: (OffsetRange(0, 19, 21, 42, 2),)}
 
 
 def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake) -> None:
     put(lake, [*places(0, 4, 9), *places(0, 12, 19)])
     count_and_note(lake)
     put(lake, places(0, 10, 11))
-    assert count_and_note(lake).spans == {0: (span(4, 19),)}
+    assert count_and_note(lake).ranges == {0: (offset_range(4, 19),)}
     put(lake, places(0, 0, 3))
 
-    assert count_and_note(lake).spans == {0: (span(0, 19),)}
+    assert count_and_note(lake).ranges == {0: (offset_range(0, 19),)}
 
 
 @pytest.mark.parametrize("count_stays", [True, False], ids=["a version behind", "made anew"])
@@ -204,26 +210,26 @@ def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
 def test_offsets_in_too_many_pieces_are_an_error(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(counted, "MAX_SPANS", most)
+    monkeypatch.setattr(counted, "MAX_RANGES", most)
     put(lake, [(0, 2 * number) for number in range(50)])
 
     if most == 50:
-        assert len(count(lake, TOPIC).spans[0]) == 50
+        assert len(count(lake, TOPIC).ranges[0]) == 50
     else:
         with pytest.raises(ConfigError, match="trades lie in over 49 pieces"):
             count(lake, TOPIC)
 
 
-def test_a_partition_in_more_spans_than_a_filter_takes_is_still_counted_right(
+def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counted, "MAX_SKIPPED_SPANS", 2)
+    monkeypatch.setattr(counted, "MAX_SKIPPED_RANGES", 2)
     pieces = [places(0, 10 * number, 10 * number + number) for number in range(6)]
     put(lake, [place for piece in pieces for place in piece])
     count_and_note(lake)
     put(lake, [(0, 9), (0, 60)])
 
-    assert count_and_note(lake).spans == count(lake, TOPIC).spans
+    assert count_and_note(lake).ranges == count(lake, TOPIC).ranges
     assert count_and_note(lake).records == 23
 
 
@@ -247,8 +253,8 @@ def test_however_records_arrive_both_counts_say_what_is_there(
 
         held = {
             (part, offset)
-            for part, spans in step.spans.items()
-            for one in spans
+            for part, ranges in step.ranges.items()
+            for one in ranges
             for offset in range(one.first, one.last + 1)
         }
         assert held == there

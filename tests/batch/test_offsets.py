@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truetape.batch.offsets import Completeness, Hole, Kept, Span, completeness, joined
+from truetape.batch.offsets import Completeness, Hole, Kept, OffsetRange, completeness, joined
 
 
-def span(first: int, last: int) -> Span:
-    """A span whose records are there once and hold one event each."""
+def offset_range(first: int, last: int) -> OffsetRange:
+    """A range whose records are there once and hold one event each."""
     size = last - first + 1
-    return Span(first, last, records=size, accepted=size, rejected=0)
+    return OffsetRange(first, last, records=size, accepted=size, rejected=0)
 
 
 def only(found: list[Completeness]) -> Completeness:
@@ -64,14 +64,14 @@ def only(found: list[Completeness]) -> Completeness:
 def test_what_is_missing_is_named(
     held: Sequence[tuple[int, int]], kafka: tuple[int, int], holes: list[tuple[int, int, bool]]
 ) -> None:
-    found = only(completeness("t", {3: [span(*one) for one in held]}, {3: Kept(*kafka)}))
+    found = only(completeness("t", {3: [offset_range(*one) for one in held]}, {3: Kept(*kafka)}))
 
     assert found.holes == tuple(Hole("t", 3, *hole) for hole in holes)
     assert found.records == sum(last - first + 1 for first, last in held)
 
 
 def test_a_partition_that_only_one_side_knows_is_listed() -> None:
-    found = completeness("t", {2: [span(1, 4)]}, {0: Kept(0, 0), 1: Kept(0, 2)})
+    found = completeness("t", {2: [offset_range(1, 4)]}, {0: Kept(0, 0), 1: Kept(0, 2)})
 
     assert [(part.partition, part.first, part.last, part.records) for part in found] == [
         (0, None, None, 0),
@@ -85,19 +85,25 @@ def test_a_partition_that_only_one_side_knows_is_listed() -> None:
     ]
 
 
-def test_spans_that_touch_or_overlap_are_one() -> None:
-    spans = [span(5, 9), span(0, 2), span(3, 4), span(12, 13), span(8, 10)]
+def test_ranges_that_touch_or_overlap_are_one() -> None:
+    ranges = [
+        offset_range(5, 9),
+        offset_range(0, 2),
+        offset_range(3, 4),
+        offset_range(12, 13),
+        offset_range(8, 10),
+    ]
 
-    assert joined(spans) == (
-        Span(0, 10, records=13, accepted=13, rejected=0),
-        Span(12, 13, records=2, accepted=2, rejected=0),
+    assert joined(ranges) == (
+        OffsetRange(0, 10, records=13, accepted=13, rejected=0),
+        OffsetRange(12, 13, records=2, accepted=2, rejected=0),
     )
 
 
 def test_a_record_held_twice_is_counted_as_repeated() -> None:
-    spans = joined([span(0, 9), span(4, 6), span(5, 5)])
+    ranges = joined([offset_range(0, 9), offset_range(4, 6), offset_range(5, 5)])
 
-    found = only(completeness("t", {0: spans}, {0: Kept(0, 10)}))
+    found = only(completeness("t", {0: ranges}, {0: Kept(0, 10)}))
 
     assert (found.records, found.repeated, found.holes) == (14, 4, ())
 
@@ -110,9 +116,9 @@ def test_held_and_missing_offsets_make_up_all_that_were_given_out(
     held: set[int], begin: int, more: int
 ) -> None:
     kept = Kept(begin, begin + more)
-    spans = joined(span(offset, offset) for offset in held)
+    ranges = joined(offset_range(offset, offset) for offset in held)
 
-    found = only(completeness("t", {0: spans}, {0: kept}))
+    found = only(completeness("t", {0: ranges}, {0: kept}))
 
     in_holes = [
         (offset, hole.recoverable)

@@ -258,6 +258,29 @@ def brought_back(airflow: Settings) -> Iterator[Settings]:
 
 
 @pytest.mark.faults
+def test_sigterm_to_all_of_airflow_leaves_no_worker_that_goes_on(
+    brought_back: Settings, operator: AirflowApi
+) -> None:
+    """As a service manager ends it, while tasks run and others wait for a worker."""
+    running = process.find(pid_file(brought_back, "airflow"))
+    assert running is not None
+    unpaused(operator, "maintenance")
+    operator.request("POST", "/api/v2/dags/maintenance/dagRuns", {"logical_date": None})
+    until(lambda: working(operator, "maintenance") > 1, within_s=60)
+
+    os.killpg(running.pid, signal.SIGTERM)
+
+    until(lambda: not process.is_alive(running), within_s=60)
+    assert process.session(running) == []
+
+
+def working(api: AirflowApi, dag: str) -> int:
+    """How many tasks of a DAG run now."""
+    path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances?state=running"
+    return len(api.request("GET", path)["task_instances"])
+
+
+@pytest.mark.faults
 def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Settings) -> None:
     airflow = brought_back
     running = process.find(pid_file(airflow, "airflow"))

@@ -1,16 +1,15 @@
 """Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
 
 import os
-from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from deltalake import DeltaTable
 
+from support.dag_runs import Run, callable_of, events, returned, runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape import calendars
@@ -20,16 +19,15 @@ from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.local import airflow_config
 from truetape.market.resolution import Resolution
+from truetape.quality.report import Kind, newest
 from truetape.reconcile.recomputed import publications
+from truetape.schedule.assets import BARS
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.observed import Health
 from truetape.speed.supervise import status_of
 from truetape.venues import venues
-
-if TYPE_CHECKING:
-    from airflow.models.dagrun import DagRun
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -39,8 +37,6 @@ SESSION = calendars.session(venues()[VENUE], DAY)
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
 
 REFUSED = (Cause.MALFORMED, Cause.BAD_CLOCK)
-
-Run = Callable[..., "DagRun"]
 
 
 @pytest.fixture
@@ -57,33 +53,8 @@ def own(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
 
 @pytest.fixture
 def run(airflow_db: None, own: Settings) -> Run:
-    """Run a DAG of the dags folder as `airflow dags test` does."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    dags = DagBag().dags
-
-    def run_one(dag_id: str, **conf: object) -> "DagRun":
-        dag = dags[dag_id]
-        dag.deadline = None  # `dag.test()` takes the alerts' forms for their ids (3.3.2)
-        return dag.test(logical_date=None, run_after=datetime.now(UTC), run_conf=conf or None)
-
-    return run_one
-
-
-def states(run: "DagRun") -> dict[str, str]:
-    """The state of each task of a run."""
-    return {task.task_id: str(task.state) for task in run.get_task_instances()}
-
-
-def events(run: "DagRun", asset: str) -> list[dict[str, Any]]:
-    """What a run announced of an asset."""
-    from airflow.models.asset import AssetEvent
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        wanted = select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)
-        return [event.extra for event in session.scalars(wanted) if event.name == asset]
+    """Run a DAG of the dags folder, as Airflow reads it with these settings."""
+    return runner()
 
 
 def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
@@ -116,6 +87,9 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     assert announced["session"] == str(DAY)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
+    told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
+    looked = callable_of("data_quality", "check")(triggering_asset_events=told)
+    assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
 
 
 def test_a_hole_is_planned_then_filled_and_its_session_made_final(own: Settings, run: Run) -> None:
@@ -175,19 +149,6 @@ def completeness(own: Settings) -> int:
     return sum(hole.last - hole.first + 1 for part in parts for hole in part.holes)
 
 
-def returned(run: "DagRun", task: str) -> Any:
-    """What a task of a run returned."""
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        found = XComModel.get_many(
-            run_id=run.run_id, dag_ids=run.dag_id, task_ids=task, key="return_value"
-        )
-        row = session.execute(found).scalars().first()
-        return XComModel.deserialize_value(row)
-
-
 def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run) -> None:
     """A driver is started by one run and stopped by the order of another; no run holds it."""
     began = run("speed_layer_control", action="start", reason="the market opens")
@@ -245,3 +206,33 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
         "verify": "skipped",
     }
     assert publications(own.lake, SESSION) == []
+
+
+def test_a_hole_makes_the_check_red_and_does_not_hold_the_archive_up(
+    own: Settings, run: Run
+) -> None:
+    made = simulate(Plan(DAY, venue=VENUE, seed=6, trades=300, offset_s=0, duration_s=60))
+    half = len(made.records) // 2
+    send(own, made.records[:half])
+    archive_once(own)
+    good = run("data_quality")
+    first = newest(own.home, Kind.FEED, None, None)
+    send(own, made.records[half:])
+    archive_once(own)
+    assert first is not None
+    hole = " or ".join(
+        f"(partition = {part.rpartition('/')[2]} and offset = {end + 1})"
+        for part, end in first.offsets.items()
+    )
+    assert DeltaTable(Lake(own.lake).path(Table.RAW)).delete(hole)["num_deleted_rows"] > 0
+
+    red = run("data_quality")
+    send(own, made.records[:10])
+    archived = run("archive_trades")
+    again = run("data_quality")
+
+    assert (states(good), first.is_open) == ({"check": "success"}, True)
+    assert first.rows == {"records": half, "left": 0}
+    assert states(red) == {"check": "failed"}
+    assert states(archived)["announce"] == states(again)["check"] == "success"
+    assert returned(again, "check")["records"] == 10

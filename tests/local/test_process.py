@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,13 @@ DEAF = (
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "print('deaf', flush=True); time.sleep(60)",
+)
+
+DEAF_AND_BUSY = "trap '' TERM; while :; do sleep 60 & sleep 0.05; done"
+KILL_OTHERS = "from truetape.local.process import kill_others; kill_others()"
+ENDS_WITH_ALL = (
+    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM});"
+    f"print('ready', flush=True); signal.sigwait({{signal.SIGTERM}}); {KILL_OTHERS}"
 )
 
 
@@ -116,6 +125,39 @@ def test_a_process_that_ignores_the_request_is_killed(
 
     assert not process.stop(running, within_s=0.1)
     assert not process.is_alive(running)
+
+
+def test_what_is_started_while_a_server_is_killed_ends_too(start: Callable[..., Running]) -> None:
+    running = start("sh", "-c", DEAF_AND_BUSY)
+    until(lambda: len(process.session(running)) > 4)
+
+    assert not process.stop(running, within_s=0.1)
+    assert process.session(running) == []
+
+
+def test_a_server_that_ends_may_kill_what_is_left_in_its_session(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    """Airflow's workers pass SIGTERM over, and go on without a scheduler."""
+    leader = f"{sys.executable} -c {shlex.quote(ENDS_WITH_ALL)}"
+    running = start("sh", "-c", f"sh -c {shlex.quote(DEAF_AND_BUSY)} & exec {leader}")
+    until(lambda: len(process.session(running)) > 4)
+    until(lambda: "ready" in (tmp_path / "logs" / "sleeper.log").read_text())
+
+    os.killpg(running.pid, signal.SIGTERM)
+
+    until(lambda: not process.is_alive(running))
+    assert process.session(running) == []
+
+
+def test_a_process_that_leads_no_session_kills_nobody(start: Callable[..., Running]) -> None:
+    follower = f"{sys.executable} -c {shlex.quote(KILL_OTHERS)}"
+    running = start("sh", "-c", f"sleep 60 & {follower} && touch done; wait")
+    done = Path(f"/proc/{running.pid}/cwd").resolve() / "done"
+
+    until(done.exists)
+
+    assert len(process.session(running)) == 2
 
 
 def test_what_a_server_has_started_ends_with_it(start: Callable[..., Running]) -> None:

@@ -17,7 +17,8 @@ from truetape.errors import GateClosedError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality import run
-from truetape.quality.report import Kind, newest
+from truetape.quality.report import Kind, Report, newest
+from truetape.quality.suite import Severity
 from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.publication import Published
@@ -125,12 +126,22 @@ def closes(world: World, case: Case) -> None:
     assert found.run in str(raised.value)
     (result,) = [one for one in found.results if one.rule == case.rule]
     assert not result.passed
+    assert broken_by(found, case.suite) == {case.rule, *case.also}
     if case.shows:
         assert any(case.shows.items() <= example.items() for example in result.examples)
     after = (world.served(), world.boundary(), publications(world.settings.lake, FRIDAY))
     assert after == before
     assert before[0]
     assert all(row.final for row in before[0].values())
+
+
+def broken_by(report: Report, suite: str) -> set[str]:
+    """The gate rules of a suite that rows break, those aside that could not be checked."""
+    return {
+        one.rule
+        for one in report.results
+        if one.suite == suite and one.severity is Severity.GATE and not one.passed and not one.error
+    }
 
 
 @BOTH

@@ -1,5 +1,6 @@
 """How a driver is started: the words of the command, and what it inherits."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from truetape.speed.launcher import (
 )
 
 TICKET = Ticket(order=3, after=7)
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""What a machine of a cluster calls the Python of this version."""
 
 
 def made(tmp_path: Path, **variables: str) -> Settings:
@@ -58,12 +61,23 @@ def test_a_driver_inherits_settings_and_nothing_that_is_secret(
     assert not [name for name in env if name.startswith("AIRFLOW")]
 
 
+@pytest.mark.parametrize(
+    ("master", "executors"), [("local[2]", sys.executable), ("spark://10.0.0.1:7077", PYTHON)]
+)
+def test_executors_elsewhere_run_the_python_of_their_machine(
+    master: str, executors: str, tmp_path: Path
+) -> None:
+    env = environment(made(tmp_path, spark_master=master))
+
+    assert (env["PYSPARK_DRIVER_PYTHON"], env["PYSPARK_PYTHON"]) == (sys.executable, executors)
+
+
 def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None:
     settings = made(
         tmp_path, spark_master="yarn", speed_submit_conf="spark.yarn.queue=market", topic="prints"
     )
 
-    words = yarn_command(settings, [Path("kafka.jar")], TICKET)
+    words = yarn_command(settings, [Path("kafka.jar")], [Path("truetape.zip")], TICKET)
 
     assert words[:3] == ("spark-submit", "--master", "yarn")
     assert pairs(words, "--name") == ["truetape-speed-prints"]
@@ -71,12 +85,15 @@ def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None
     assert {
         "spark.submit.deployMode=cluster",
         "spark.jars=kafka.jar",
+        "spark.submit.pyFiles=truetape.zip",
         "spark.driver.memory=3g",
         "spark.sql.session.timeZone=UTC",
         "spark.yarn.maxAppAttempts=1",
         "spark.yarn.submit.waitAppCompletion=false",
         "spark.yarn.queue=market",
         "spark.yarn.appMasterEnv.TRUETAPE_TOPIC=prints",
+        f"spark.yarn.appMasterEnv.PYSPARK_PYTHON={PYTHON}",
+        f"spark.yarn.appMasterEnv.PYSPARK_DRIVER_PYTHON={PYTHON}",
     } <= set(conf)
     assert words[-5].endswith("spark/speed_layer.py")
     assert words[-4:] == ("--order", "3", "--after", "7")
@@ -108,14 +125,14 @@ def test_no_token_is_among_the_words(tmp_path: Path) -> None:
     token.write_text("s3cret")
     settings = made(tmp_path, spark_master="yarn")
 
-    for words in (yarn_command(settings, [], TICKET), kubernetes_command(settings, TICKET)):
+    for words in (yarn_command(settings, [], [], TICKET), kubernetes_command(settings, TICKET)):
         assert "s3cret" not in " ".join(words)
 
 
 @pytest.mark.parametrize("conf", ["spark.yarn.queue", "queue=market", "spark.yarn.queue="])
 def test_a_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=conf):
-        yarn_command(made(tmp_path, speed_submit_conf=conf), [], TICKET)
+        yarn_command(made(tmp_path, speed_submit_conf=conf), [], [], TICKET)
 
 
 @pytest.fixture
@@ -132,6 +149,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tool.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
     monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
+    monkeypatch.setattr(launcher, "packages_for", lambda *_: [])
     return calls
 
 
@@ -171,6 +189,7 @@ def test_a_cluster_without_its_tools_is_a_matter_of_configuration(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(launcher, "spark_jars", lambda _: [])
+    monkeypatch.setattr(launcher, "packages_for", lambda *_: [])
     yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
 
     with pytest.raises(ConfigError, match="no spark-submit on PATH"):

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from truetape.batch import stretches
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
-from truetape.batch.offsets import Kept, Spans
+from truetape.batch.offsets import Kept, OffsetRanges
 from truetape.batch.stretches import Stretch, Stretches, below, common, merged, without
 from truetape.errors import ConfigError
 
@@ -32,7 +32,7 @@ class Archive:
     raw_id: str
     number: int
     """How many backfills `raw` has had: the next one takes the next number, and only one can."""
-    spans: Spans
+    ranges: OffsetRanges
     due: Mapping[int, int]
 
     def is_stuck(self, kafka: Mapping[int, Kept]) -> bool:
@@ -214,7 +214,7 @@ def plan_backfill(
     and for more than MAX_STRETCHES to ingest.
     """
     _check_same_topic(topic, kafka, archive.due)
-    asked = _asked(request, topic, kafka, archive.spans, times or {})
+    asked = _asked(request, topic, kafka, archive.ranges, times or {})
     is_stuck = archive.is_stuck(kafka)
     parts = tuple(
         _of_partition(partition, asked[partition], kafka.get(partition), archive, is_stuck)
@@ -243,12 +243,12 @@ def _asked(
     request: Request,
     topic: str,
     kafka: Mapping[int, Kept],
-    spans: Spans,
+    ranges: OffsetRanges,
     times: Mapping[int, tuple[int, int]],
 ) -> Asked:
     match request.what:
         case ByOffsets(offsets):
-            missing = sorted(offsets.keys() - kafka.keys() - spans.keys())
+            missing = sorted(offsets.keys() - kafka.keys() - ranges.keys())
             if missing:
                 raise ConfigError(
                     f"{topic} has no partition {', '.join(map(str, missing))}; "
@@ -261,22 +261,22 @@ def _asked(
                 for part, (first, last) in times.items()
             }
         case _:
-            return {part: below(_end(part, kafka, spans)) for part in kafka.keys() | spans.keys()}
+            return {part: below(_end(part, kafka, ranges)) for part in kafka.keys() | ranges.keys()}
 
 
-def _end(part: int, kafka: Mapping[int, Kept], spans: Spans) -> int:
+def _end(part: int, kafka: Mapping[int, Kept], ranges: OffsetRanges) -> int:
     """Return the offset behind the last one given out, by Kafka's word or by the lake's."""
     known = kafka[part].end if part in kafka else 0
-    return max([known, *(span.last + 1 for span in spans.get(part, ()))])
+    return max([known, *(one.last + 1 for one in ranges.get(part, ()))])
 
 
 def _of_partition(
     partition: int, asked: Stretches, kept: Kept | None, archive: Archive, is_stuck: bool
 ) -> PartitionPlan:
-    spans = archive.spans.get(partition, ())
+    ranges = archive.ranges.get(partition, ())
     begin, end = (0, 0) if kept is None else (kept.begin, kept.end)
-    held = merged(Stretch(span.first, span.last) for span in spans)
-    given_out = below(max([end, *(span.last + 1 for span in spans)]))
+    held = merged(Stretch(one.first, one.last) for one in ranges)
+    given_out = below(max([end, *(one.last + 1 for one in ranges)]))
     missing = without(common(asked, given_out), held)
     in_kafka = common(missing, below(end, begin))
     due = archive.due.get(partition, 0)

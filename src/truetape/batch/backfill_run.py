@@ -111,7 +111,7 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
     counted = count(lake, settings.topic)
     kafka = kept_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
-    archive = Archive(raw_id, number, counted.spans, due)
+    archive = Archive(raw_id, number, counted.ranges, due)
     times = _times(settings, request, kafka)
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 

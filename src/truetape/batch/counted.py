@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from truetape.batch.lake import Lake, Table
-from truetape.batch.offsets import Span, joined
+from truetape.batch.offsets import OffsetRange, joined
 from truetape.errors import ConfigError, TransientError
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import pyarrow.dataset
     from deltalake import DeltaTable
 
-MAX_SPANS = 10_000
-"""Most spans of one topic. Beyond, offsets are not contiguous by nature: the topic is compacted, or
-written in transactions."""
-MAX_SKIPPED_SPANS = 50
-"""Most spans of one partition that a count does not read again; each is a term of its filter."""
+MAX_RANGES = 10_000
+"""Most ranges of one topic. Beyond, offsets are not contiguous by nature: the topic is compacted,
+or written in transactions."""
+MAX_SKIPPED_RANGES = 50
+"""Most ranges of one partition that a count does not read again; each is a term of its filter."""
 
 _COLUMNS = ("partition", "offset", "accepted", "rejections")
 
@@ -34,17 +34,17 @@ class Counted:
     topic: str
     raw_id: str
     raw_version: int
-    spans: Mapping[int, tuple[Span, ...]]
+    ranges: Mapping[int, tuple[OffsetRange, ...]]
 
     @property
     def records(self) -> int:
         """Return how many records were counted, repeated ones included."""
-        return sum(span.records for spans in self.spans.values() for span in spans)
+        return sum(one.records for ranges in self.ranges.values() for one in ranges)
 
     @property
     def ends(self) -> dict[int, int]:
         """Return the offset behind the last one held, by partition."""
-        return {partition: spans[-1].last + 1 for partition, spans in self.spans.items()}
+        return {partition: ranges[-1].last + 1 for partition, ranges in self.ranges.items()}
 
 
 def count(lake: Lake, topic: str, known: Counted | None = None) -> Counted:
@@ -52,18 +52,20 @@ def count(lake: Lake, topic: str, known: Counted | None = None) -> Counted:
 
     Offsets that are `known` are taken over, and files that hold no others are not opened: rows
     that `raw` lost or got twice since stay unseen until it is counted without `known`. ConfigError
-    when there are more than MAX_SPANS spans.
+    when there are more than MAX_RANGES ranges.
     """
     raw = _open(lake, Table.RAW)
     version = raw.version()
     if known is not None and known.raw_version == version:
         return known
-    kept = {} if known is None else {part: _largest(spans) for part, spans in known.spans.items()}
-    found = [(part, span) for part, spans in kept.items() for span in spans]
+    kept = (
+        {} if known is None else {part: _largest(ranges) for part, ranges in known.ranges.items()}
+    )
+    found = [(part, one) for part, ranges in kept.items() for one in ranges]
     rows = raw.to_pyarrow_dataset()
     for batch in rows.to_batches(columns=list(_COLUMNS), filter=_outside(topic, kept)):
-        found.extend(_spans(batch))
-        if len(found) > MAX_SPANS:
+        found.extend(_ranges(batch))
+        if len(found) > MAX_RANGES:
             found = _bounded(found, topic)
     return Counted(topic, raw.metadata().id, version, _by_partition(found))
 
@@ -85,7 +87,9 @@ def last_count(lake: Lake, topic: str) -> Counted | None:
     if rows[0]["raw_version"] > raw.version():
         return None
     fields = ("first", "last", "records", "accepted", "rejected")
-    found = [(row["partition"], Span(**{name: row[name] for name in fields})) for row in rows]
+    found = [
+        (row["partition"], OffsetRange(**{name: row[name] for name in fields})) for row in rows
+    ]
     return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
 
 
@@ -97,14 +101,14 @@ def note(lake: Lake, counted: Counted) -> None:
 
     about = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
     rows = [
-        about | {"partition": partition} | asdict(span)
-        for partition, spans in counted.spans.items()
-        for span in spans
+        about | {"partition": partition} | asdict(one)
+        for partition, ranges in counted.ranges.items()
+        for one in ranges
     ]
     text, whole = pyarrow.string(), pyarrow.int64()
     schema = pyarrow.schema(
         [("topic", text), ("raw_id", text), ("raw_version", whole), ("partition", whole)]
-        + [(name, whole) for name in Span.__slots__]
+        + [(name, whole) for name in OffsetRange.__slots__]
     )
     table = pyarrow.Table.from_pylist(rows, schema=schema)
     path = lake.path(Table.COUNTED)
@@ -120,28 +124,28 @@ def _open(lake: Lake, table: Table) -> "DeltaTable":
     return DeltaTable(lake.path(table))
 
 
-def _largest(spans: tuple[Span, ...]) -> list[Span]:
-    return sorted(spans, key=lambda span: span.records)[-MAX_SKIPPED_SPANS:]
+def _largest(ranges: tuple[OffsetRange, ...]) -> list[OffsetRange]:
+    return sorted(ranges, key=lambda one: one.records)[-MAX_SKIPPED_RANGES:]
 
 
-def _outside(topic: str, kept: Mapping[int, list[Span]]) -> "pyarrow.dataset.Expression":
-    """Choose the records of a topic that lie in no kept span; partitions without one whole."""
+def _outside(topic: str, kept: Mapping[int, list[OffsetRange]]) -> "pyarrow.dataset.Expression":
+    """Choose the records of a topic that lie in no kept range; partitions without one whole."""
     import pyarrow
     from pyarrow.dataset import field
 
     # of the column's own type, or no file is passed over
     numbers = {part: pyarrow.scalar(part, pyarrow.int32()) for part in kept}
     chosen = ~field("partition").isin(pyarrow.array(list(kept), pyarrow.int32()))
-    for part, spans in kept.items():
+    for part, ranges in kept.items():
         fresh = field("partition") == numbers[part]
-        for span in spans:
-            fresh &= (field("offset") < span.first) | (field("offset") > span.last)
+        for one in ranges:
+            fresh &= (field("offset") < one.first) | (field("offset") > one.last)
         chosen |= fresh
     return (field("topic") == topic) & chosen
 
 
-def _spans(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, Span]]:
-    """Yield (partition, span) of rows in any order."""
+def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, OffsetRange]]:
+    """Yield (partition, range) of rows in any order."""
     import numpy as np
 
     if not rows.num_rows:
@@ -154,22 +158,22 @@ def _spans(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, Span]]:
     totals = [np.add.reduceat(values, begins) for values in (accepted, rejected)]
     for begin, end, *held in zip(begins, ends, *totals, strict=True):
         first, last = int(offset[begin]), int(offset[end - 1])
-        yield int(part[begin]), Span(first, last, int(end - begin), *map(int, held))
+        yield int(part[begin]), OffsetRange(first, last, int(end - begin), *map(int, held))
 
 
-def _by_partition(found: list[tuple[int, Span]]) -> dict[int, tuple[Span, ...]]:
-    groups: dict[int, list[Span]] = {}
-    for partition, span in found:
-        groups.setdefault(partition, []).append(span)
+def _by_partition(found: list[tuple[int, OffsetRange]]) -> dict[int, tuple[OffsetRange, ...]]:
+    groups: dict[int, list[OffsetRange]] = {}
+    for partition, one in found:
+        groups.setdefault(partition, []).append(one)
     return {partition: joined(groups[partition]) for partition in sorted(groups)}
 
 
-def _bounded(found: list[tuple[int, Span]], topic: str) -> list[tuple[int, Span]]:
+def _bounded(found: list[tuple[int, OffsetRange]], topic: str) -> list[tuple[int, OffsetRange]]:
     """Join what was found; ConfigError when it stays too much."""
-    joint = [(part, span) for part, spans in _by_partition(found).items() for span in spans]
-    if len(joint) > MAX_SPANS:
+    joint = [(part, one) for part, ranges in _by_partition(found).items() for one in ranges]
+    if len(joint) > MAX_RANGES:
         raise ConfigError(
-            f"offsets of {topic} lie in over {MAX_SPANS:,} pieces, so holes cannot be told: is it "
+            f"offsets of {topic} lie in over {MAX_RANGES:,} pieces, so holes cannot be told: is it "
             'compacted or written in transactions? see "Holes" in docs/RUNBOOK.md'
         )
     return joint

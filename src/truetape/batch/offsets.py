@@ -7,12 +7,12 @@ missing: at the start, in the middle, at the end, or all of it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-Spans = Mapping[int, Sequence["Span"]]
-"""Spans by partition, ascending and never adjacent, as `joined` makes them."""
+OffsetRanges = Mapping[int, Sequence["OffsetRange"]]
+"""Ranges by partition, ascending and never adjacent, as `joined` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetRange:
     """Offsets `first` to `last`, none of them missing, and what their records hold.
 
     There are more `records` than offsets where a record lies in the lake more than once.
@@ -54,31 +54,31 @@ class Completeness:
 
     topic: str
     partition: int
-    spans: tuple[Span, ...]
+    ranges: tuple[OffsetRange, ...]
     holes: tuple[Hole, ...]
 
     @property
     def first(self) -> int | None:
         """Return the first offset held, None when there is none."""
-        return self.spans[0].first if self.spans else None
+        return self.ranges[0].first if self.ranges else None
 
     @property
     def last(self) -> int | None:
         """Return the last offset held, None when there is none."""
-        return self.spans[-1].last if self.spans else None
+        return self.ranges[-1].last if self.ranges else None
 
     @property
     def records(self) -> int:
         """Return how many records the lake holds, repeated ones included."""
-        return sum(span.records for span in self.spans)
+        return sum(one.records for one in self.ranges)
 
     @property
     def repeated(self) -> int:
         """Return how many of the records the lake should not hold, since it has them already."""
-        return self.records - sum(span.last - span.first + 1 for span in self.spans)
+        return self.records - sum(one.last - one.first + 1 for one in self.ranges)
 
 
-def completeness(topic: str, held: Spans, kafka: Mapping[int, Kept]) -> list[Completeness]:
+def completeness(topic: str, held: OffsetRanges, kafka: Mapping[int, Kept]) -> list[Completeness]:
     """Name the holes of each partition that the lake or Kafka knows, in their order."""
     return [
         _of_partition(topic, partition, held.get(partition, ()), kafka.get(partition))
@@ -86,35 +86,35 @@ def completeness(topic: str, held: Spans, kafka: Mapping[int, Kept]) -> list[Com
     ]
 
 
-def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Merge spans that touch or overlap; where they overlap, records are held more than once."""
-    merged: list[Span] = []
-    for span in sorted(spans, key=lambda item: item.first):
-        if merged and span.first <= merged[-1].last + 1:
-            merged[-1] = _sum(merged[-1], span)
+def joined(ranges: Iterable[OffsetRange]) -> tuple[OffsetRange, ...]:
+    """Merge ranges that touch or overlap; where they overlap, records are held more than once."""
+    merged: list[OffsetRange] = []
+    for one in sorted(ranges, key=lambda item: item.first):
+        if merged and one.first <= merged[-1].last + 1:
+            merged[-1] = _sum(merged[-1], one)
         else:
-            merged.append(span)
+            merged.append(one)
     return tuple(merged)
 
 
 def _of_partition(
-    topic: str, partition: int, spans: Sequence[Span], kept: Kept | None
+    topic: str, partition: int, ranges: Sequence[OffsetRange], kept: Kept | None
 ) -> Completeness:
     begin, end = (0, 0) if kept is None else (kept.begin, kept.end)
     holes = [
         Hole(topic, partition, first, last, recoverable=kept is not None and begin <= first)
-        for gap in _gaps(spans, end)
+        for gap in _gaps(ranges, end)
         for first, last in _cut(gap, begin)
     ]
-    return Completeness(topic, partition, tuple(spans), tuple(holes))
+    return Completeness(topic, partition, tuple(ranges), tuple(holes))
 
 
-def _gaps(spans: Sequence[Span], end: int) -> Iterator[tuple[int, int]]:
+def _gaps(ranges: Sequence[OffsetRange], end: int) -> Iterator[tuple[int, int]]:
     due = 0
-    for span in spans:
-        if due < span.first:
-            yield due, span.first - 1
-        due = span.last + 1
+    for one in ranges:
+        if due < one.first:
+            yield due, one.first - 1
+        due = one.last + 1
     if due < end:
         yield due, end - 1
 
@@ -128,8 +128,8 @@ def _cut(gap: tuple[int, int], begin: int) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def _sum(one: Span, other: Span) -> Span:
-    return Span(
+def _sum(one: OffsetRange, other: OffsetRange) -> OffsetRange:
+    return OffsetRange(
         first=one.first,
         last=max(one.last, other.last),
         records=one.records + other.records,

@@ -38,12 +38,12 @@ class Archived:
     @property
     def accepted(self) -> int:
         """Return how many trades, cancels and corrections all archived records held."""
-        return sum(span.accepted for part in self.partitions for span in part.spans)
+        return sum(one.accepted for part in self.partitions for one in part.ranges)
 
     @property
     def rejected(self) -> int:
         """Return how many were rejected."""
-        return sum(span.rejected for part in self.partitions for span in part.spans)
+        return sum(one.rejected for part in self.partitions for one in part.ranges)
 
     @property
     def received(self) -> int:
@@ -70,7 +70,7 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
     if counted != known:
         note(lake, counted)  # last: what is noted is taken for done, dead letters included
-    held = completeness(settings.topic, counted.spans, kept)
+    held = completeness(settings.topic, counted.ranges, kept)
     return Archived(records, held, dead, known.raw_version if known else None)
 
 

@@ -6,26 +6,34 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from truetape.batch.spark_conf import placement, semantics
+from truetape.batch.executors import require_alike
+from truetape.batch.spark_conf import executor_python, is_local, placement, semantics
+from truetape.local.package import packages_for
 from truetape.settings import Settings
 
 
-def spark_session(app: str, settings: Settings, jars: list[Path]) -> SparkSession:
+def spark_session(
+    app: str, settings: Settings, jars: list[Path], extra: Mapping[str, str] | None = None
+) -> SparkSession:
     """Start or return this process's Spark session, with Delta and Kafka from `jars` where there
-    are any.
+    are any. `extra` is configuration that only a new session takes.
 
-    In a job that `spark-submit` started, master, memory and jars are what was submitted; what
-    results rest on is set here in any case.
+    In a job that `spark-submit` started, master, memory, jars and packages are what was submitted;
+    what results rest on is set here in any case. On a cluster a new session asks its executors
+    first; see `executors.require_alike`.
     """
     builder = SparkSession.builder.appName(app)
     if not _was_submitted(os.environ):
-        builder = builder.master(settings.spark_master)
-        for key, value in placement(settings, jars, settings.spark_master).items():
-            builder = builder.config(key, value)
-    for key, value in semantics().items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
+        master = settings.spark_master
+        os.environ.setdefault("PYSPARK_PYTHON", executor_python(master))
+        packages = packages_for(master, settings.cache)
+        placed = placement(settings, jars, packages, master)
+        builder = builder.master(master).config(map=placed | dict(extra or {}))
+    is_new = SparkSession.getActiveSession() is None
+    session = builder.config(map=dict(semantics())).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    if is_new and not is_local(session.sparkContext.master):
+        require_alike(session)
     return session
 
 

@@ -1,7 +1,7 @@
 """Stretches: sets of one partition's offsets, written by their ends. Does no I/O.
 
-A set is a tuple of stretches, ascending, none of which touch. What lies in the lake is a `Span`
-(`offsets`), which also says what it holds; a stretch says where, no more.
+A set is a tuple of stretches, ascending, none of which touch. What lies in the lake is an
+`OffsetRange` (`offsets`), which also says what it holds; a stretch says where, no more.
 """
 
 import re

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from truetape.batch.spark_conf import READ_BY_SPARK
 from truetape.local import secret_files
 from truetape.local.java import find_java
 from truetape.local.server import LOOPBACK
@@ -100,10 +101,11 @@ def environment(settings: Settings, outer: Mapping[str, str]) -> dict[str, str]:
     """Return what Airflow and its tasks run with.
 
     `outer` may add connections (AIRFLOW_CONN_*), variables (AIRFLOW_VAR_*) and options
-    (AIRFLOW__*). Tasks see this stack through TRUETAPE_*, and spark-submit finds its Spark and its
-    Python by the three variables that it looks at.
+    (AIRFLOW__*), and tell Spark of a cluster (`READ_BY_SPARK`). Tasks see this stack through
+    TRUETAPE_*, and spark-submit finds its Spark and its Python by the three variables that it looks
+    at.
     """
-    kept = ("HOME", "LANG", "TZ", "JAVA_TOOL_OPTIONS")
+    kept = ("HOME", "LANG", "TZ", "JAVA_TOOL_OPTIONS", *READ_BY_SPARK)
     added = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW__")
     programs = f"{Path(sys.executable).parent}:{find_java().parent}"
     own = {

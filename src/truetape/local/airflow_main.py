@@ -16,7 +16,7 @@ from pathlib import Path
 
 from truetape import log
 from truetape.errors import TransientError, TruetapeError
-from truetape.local.process import open_log
+from truetape.local.process import kill_others, open_log
 from truetape.local.server import log_file
 from truetape.settings import Settings
 
@@ -82,6 +82,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
         first, *others = [component.process for component in components]
         _end(others)
         _end([first])  # the API server goes last: ending tasks tell it how they ended
+        # LocalExecutor's workers pass SIGTERM over, and without a scheduler take the next task
+        kill_others()
 
 
 def _migrate() -> None:

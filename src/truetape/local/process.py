@@ -115,11 +115,26 @@ def stop(running: Running, *, within_s: float) -> bool:
         (signal.SIGTERM, session, within_s),
         (signal.SIGKILL, session, _KILLED_WITHIN_S),
     ):
-        _signal(running, whom(running), sent)
-        if _are_gone(running, whom, wait_s) and not session(running):
+        if _ended(running, whom, sent, wait_s) and not session(running):
             _wait_for_threads(running)
             return sent is signal.SIGTERM
     raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
+
+
+def kill_others() -> None:
+    """Kill whatever else is in the session that this process leads, and what that starts meanwhile.
+
+    Does nothing where another process leads: the others are not ours then. TransientError when
+    even a kill has no effect.
+    """
+    me = os.getpid()
+    this = Running("session", "", me, birth(me) or "", time.time())
+
+    def others(running: Running) -> list[int]:
+        return [pid for pid in session(running) if pid != me]
+
+    if not _ended(this, others, signal.SIGKILL, _KILLED_WITHIN_S):
+        raise TransientError(f"processes {others(this)} survived a kill")
 
 
 def session(running: Running, proc: Path = _PROC) -> list[int]:
@@ -245,9 +260,21 @@ def _leader(running: Running) -> list[int]:
     return [running.pid] if is_alive(running) else []
 
 
-def _are_gone(running: Running, whom: Callable[[Running], list[int]], wait_s: float) -> bool:
+def _ended(
+    running: Running,
+    whom: Callable[[Running], list[int]],
+    sent: signal.Signals,
+    wait_s: float,
+) -> bool:
+    """Signal each process once, those too that are started meanwhile, and wait until none is left.
+
+    Once, since for some a second SIGTERM means not to wait for those below them.
+    """
+    told: set[int] = set()
     give_up = time.monotonic() + wait_s
-    while whom(running):
+    while pids := whom(running):
+        _signal(running, [pid for pid in pids if pid not in told], sent)
+        told.update(pids)
         if time.monotonic() > give_up:
             return False
         time.sleep(_POLL_S)

@@ -160,16 +160,11 @@ def _progress(line: str) -> None:
 
 def _finish(settings: Settings, found: "Report", style: str, every: bool) -> None:
     """Print a report; GateClosedError, for the exit code, where a gate rule does not hold."""
-    from truetape.quality.gate import Closed
-    from truetape.quality.report import path_of
+    from truetape.quality.report import refusal
 
     _print(settings.home, found, style, every)
-    match found.verdict:
-        case Closed(failing):
-            raise GateClosedError(
-                f"gate rules that do not hold: {', '.join(one.rule for one in failing)}; rows in "
-                f'{path_of(settings.home, found)}; see "Closed gate" in docs/RUNBOOK.md'
-            )
+    if (text := refusal(settings.home, found)) is not None:
+        raise GateClosedError(text)
 
 
 def _print(home: Path, found: "Report", style: str, every: bool) -> None:

@@ -38,10 +38,10 @@ def read_feed(lake: str, topic: str, partitions: int, since: Mapping[int, int]) 
     raw = opened(lake, "raw").to_pyarrow_dataset()
     most = max(1, MAX_RECORDS // partitions)
     after = {part: since.get(part, -1) for part in range(partitions)}
-    spans = dict(_spans(raw, topic, after))
-    ends = {part: min(last, first + most - 1) for part, (first, last) in spans.items()}
+    ranges = dict(_ranges(raw, topic, after))
+    ends = {part: min(last, first + most - 1) for part, (first, last) in ranges.items()}
     columns = ["partition", "offset", "feed", "received_ns", "events", "rejected"]
-    chosen = [_slice(topic, part, spans[part][0], end) for part, end in ends.items()]
+    chosen = [_slice(topic, part, ranges[part][0], end) for part, end in ends.items()]
     records = (
         raw.to_table(columns=columns, filter=reduce(or_, chosen))
         if chosen
@@ -49,13 +49,13 @@ def read_feed(lake: str, topic: str, partitions: int, since: Mapping[int, int]) 
     )
     return FeedTables(
         records=records,
-        coverage=tuple(_coverage(records, topic, after, spans, ends)),
+        coverage=tuple(_coverage(records, topic, after, ranges, ends)),
         ends={**since, **ends},
-        behind=sum(last - ends[part] for part, (_, last) in spans.items()),
+        behind=sum(last - ends[part] for part, (_, last) in ranges.items()),
     )
 
 
-def _spans(
+def _ranges(
     raw: "pyarrow.dataset.Dataset", topic: str, after: Mapping[int, int]
 ) -> Iterator[tuple[int, tuple[int, int]]]:
     """Yield the first and last offset that `raw` has behind `after`, of partitions with any.
@@ -82,11 +82,11 @@ def _coverage(
     records: pa.Table,
     topic: str,
     after: Mapping[int, int],
-    spans: Mapping[int, tuple[int, int]],
+    ranges: Mapping[int, tuple[int, int]],
     ends: Mapping[int, int],
 ) -> Iterator[Coverage]:
     """Count each partition from where the last look ended: a hole between two looks counts too."""
     for part, end in ends.items():
         held = records.filter(pc.equal(records["partition"], part))["offset"]
-        first = after[part] + 1 if after[part] >= 0 else spans[part][0]
+        first = after[part] + 1 if after[part] >= 0 else ranges[part][0]
         yield Coverage(topic, part, first, end, len(held), pc.count_distinct(held).as_py())

@@ -15,7 +15,7 @@ from typing import Any
 from truetape.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
 from truetape.quality.facts import SymbolFacts
-from truetape.quality.gate import Open, Verdict, decide
+from truetape.quality.gate import Closed, Open, Verdict, decide
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 
@@ -117,6 +117,21 @@ def sessions(home: Path, venue: str, before: date | None = None) -> Iterator[dat
         day = date.fromisoformat(folder.name)
         if before is None or day < before:
             yield day
+
+
+def refusal(home: Path, report: Report) -> str | None:
+    """Say which gate rules do not hold, where their rows are and where to read on; None where all
+    of them do.
+    """
+    match report.verdict:
+        case Open():
+            return None
+        case Closed() as closed:
+            about = f"{report.venue} {report.session}" if report.venue else "feeds"
+            return (
+                f"{about}: gate rules that do not hold: {closed.reason}; rows in "
+                f'{path_of(home, report)}; see "Closed gate" in docs/RUNBOOK.md'
+            )
 
 
 def read(path: Path) -> Report:

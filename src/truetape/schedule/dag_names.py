@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 ARCHIVE_TRADES = "archive_trades"
 BACKFILL_FROM_KAFKA = "backfill_from_kafka"
+DATA_QUALITY = "data_quality"
 MAINTENANCE = "maintenance"
 SPEED_LAYER = "speed_layer"
 SPEED_LAYER_CONTROL = "speed_layer_control"
@@ -16,5 +17,6 @@ def batch_recompute(venue: str) -> str:
 
 def all_dags(venues: Iterable[str]) -> list[str]:
     """Return every DAG that an Airflow with these venues has."""
-    fixed = [ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, MAINTENANCE, SPEED_LAYER, SPEED_LAYER_CONTROL]
-    return [*fixed, *(batch_recompute(venue) for venue in venues)]
+    fixed = [ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, DATA_QUALITY, MAINTENANCE]
+    speed = [SPEED_LAYER, SPEED_LAYER_CONTROL]
+    return [*fixed, *speed, *(batch_recompute(venue) for venue in venues)]

@@ -1,7 +1,8 @@
 """A Spark job that ends, as an Airflow task: submitted to the connection `spark_default`.
 
-The cluster is the connection, not code. The job is one of `spark/*.py`; what it counts comes back
-as a small JSON file, so its driver runs on this machine (deploy mode "client").
+The cluster is the connection, not code: where that names one, the job ships truetape to it. The job
+is one of `spark/*.py`; what it counts comes back as a small JSON file, so its driver runs on this
+machine (deploy mode "client").
 """
 
 import json
@@ -54,13 +55,16 @@ class SparkJob(SparkSubmitOperator):
         return counted
 
     def _configuration(self) -> dict[str, str]:
-        from truetape.batch.spark_conf import placement, semantics
+        from truetape.batch.spark_conf import interpreters, placement, semantics
         from truetape.local.jars import spark_jars
+        from truetape.local.package import packages_for
 
         settings = Settings.from_env()
-        master = BaseHook.get_connection(self._conn_id).host or ""
-        placed = placement(settings, spark_jars(settings.cache), master)
-        return {**placed, **semantics(), **(self.conf or {})}
+        conn = BaseHook.get_connection(self._conn_id)
+        master = master_of(conn.conn_type or "", conn.host or "", conn.port)
+        jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
+        placed = placement(settings, jars, packages, master)
+        return {**placed, **interpreters(master), **semantics(), **(self.conf or {})}
 
 
 class ArchiveJob(SparkJob):
@@ -76,6 +80,14 @@ class ArchiveJob(SparkJob):
         if not has_new_records(Settings.from_env()):
             raise AirflowSkipException("the lake has every record that Kafka has")
         return super().execute(context)
+
+
+def master_of(conn_type: str, host: str, port: int | None) -> str:
+    """Return the master that a connection names, as the provider reads it: a form has all of it in
+    the host, a URI has its scheme in the type.
+    """
+    master = host if "://" in host or not port else f"{conn_type}://{host}"
+    return f"{master}:{port}" if port else master
 
 
 def named(error: AirflowException) -> AirflowException | TruetapeError:

@@ -183,7 +183,9 @@ def start(
 
 
 def _spark(settings: Settings) -> SparkSession:
-    spark = spark_session("truetape speed layer", settings, spark_jars(settings.cache))
+    # a standalone cluster gives an application every core that is free, and this one never ends
+    share = {"spark.cores.max": str(settings.speed_cores)}
+    spark = spark_session("truetape speed layer", settings, spark_jars(settings.cache), share)
     spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
     spark.conf.set("spark.sql.adaptive.enabled", "false")
     return spark

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from truetape.batch.spark_conf import placement, semantics
+from truetape.batch.spark_conf import READ_BY_SPARK, executor_python, placement, semantics
 from truetape.errors import ConfigError, TransientError
 from truetape.local import process
 from truetape.local.jars import spark_jars
 from truetape.local.locks import exclusive
+from truetape.local.package import packages_for
 from truetape.local.process import Program, Running
 from truetape.local.server import log_file, pid_file
 from truetape.resources import folder
@@ -27,19 +28,7 @@ TERM_WITHIN_S = 10.0
 """A driver that is made an end of has had its time to stop by itself."""
 SUBMIT_WITHIN_S = 120.0
 _OTHER_LAUNCH_WITHIN_S = 30.0
-_KEPT = (
-    "HOME",
-    "JAVA_HOME",
-    "JAVA_TOOL_OPTIONS",
-    "LANG",
-    "PATH",
-    "TZ",
-    "SPARK_CONF_DIR",
-    "SPARK_LOCAL_DIRS",
-    "HADOOP_CONF_DIR",
-    "YARN_CONF_DIR",
-    "KUBECONFIG",
-)
+_KEPT = ("HOME", "JAVA_TOOL_OPTIONS", "LANG", "PATH", "TZ", *READ_BY_SPARK)
 """What a driver inherits; Airflow's environment holds secrets that are none of its business."""
 
 
@@ -84,7 +73,10 @@ def command(ticket: Ticket | None = None) -> tuple[str, ...]:
 def environment(settings: Settings) -> dict[str, str]:
     """Return a driver's environment: the settings, and nothing of its parent's but the usual."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    python = {
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_PYTHON": executor_python(settings.spark_master),
+    }
     return kept | python | settings.to_env()
 
 
@@ -135,7 +127,8 @@ class YarnLauncher:
     def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:  # noqa: ARG002 - it is fenced
         """Submit a driver; its pid is known by its first heartbeat."""
         jars = spark_jars(self.settings.cache)
-        _submit(yarn_command(self.settings, jars, ticket), self.settings)
+        packages = packages_for(self.settings.spark_master, self.settings.cache)
+        _submit(yarn_command(self.settings, jars, packages, ticket), self.settings)
         return None
 
     def stop(self, driver: Driver | None, application: str) -> None:  # noqa: ARG002 - not ours to signal
@@ -161,18 +154,23 @@ class KubernetesLauncher:
         _submit(kubernetes_kill(self.settings), self.settings, may_fail=True)
 
 
-def yarn_command(settings: Settings, jars: Sequence[Path], ticket: Ticket) -> tuple[str, ...]:
+def yarn_command(
+    settings: Settings, jars: Sequence[Path], packages: Sequence[Path], ticket: Ticket
+) -> tuple[str, ...]:
     """Return the spark-submit that hands a driver to YARN and does not wait for its end.
 
-    `jars` are uploaded with it.
+    `jars` and `packages` are uploaded with it. The driver runs there, so it takes the Python of
+    that machine; YARN would hand on the one that submits.
     """
+    python = executor_python(settings.spark_master)
+    there = settings.to_env() | {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
     conf = (
-        placement(settings, jars, settings.spark_master)
+        placement(settings, jars, packages, settings.spark_master)
         | {
             "spark.yarn.maxAppAttempts": "1",
             "spark.yarn.submit.waitAppCompletion": "false",
         }
-        | {f"spark.yarn.appMasterEnv.{name}": value for name, value in settings.to_env().items()}
+        | {f"spark.yarn.appMasterEnv.{name}": value for name, value in there.items()}
     )
     program = str(folder("spark") / f"{NAME}.py")
     return _spark_submit(settings, conf, program, ticket)
@@ -185,7 +183,7 @@ def kubernetes_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
     and the Kafka connector.
     """
     conf = (
-        placement(settings, (), settings.spark_master)
+        placement(settings, (), (), settings.spark_master)
         | {
             "spark.kubernetes.driver.pod.name": pod_name(settings),
             "spark.kubernetes.submission.waitAppCompletion": "false",

@@ -1,0 +1,73 @@
+"""truetape as one zip file that Python imports from, for machines that do not have it.
+
+Holds the package and its data files, not the libraries that it imports.
+"""
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import truetape
+from truetape.batch.spark_conf import is_local
+from truetape.resources import folder
+
+_DATA = ("schemas", "influx")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every member, the earliest that a zip file can say: equal files, equal bytes."""
+
+
+def packages_for(master: str, cache: Path) -> list[Path]:
+    """Return what a driver brings along for executors that run elsewhere: nothing on one machine.
+
+    The one place that says what Spark ships beside jars, for jobs and drivers alike.
+    """
+    return [] if is_local(master) else [package(cache)]
+
+
+def package(cache: Path) -> Path:
+    """Return the zip file of this very truetape; makes it when there is none of these files yet.
+
+    Older ones stay: a driver that runs hands its own to executors that join late.
+    """
+    members = dict(_members())
+    path = cache / f"truetape-{truetape.__version__}-{_digest(members)[:16]}.zip"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".packing-", dir=cache) as work:
+            unfinished = Path(work) / path.name
+            _write(unfinished, members)
+            unfinished.replace(path)
+    return path
+
+
+def _members() -> Iterator[tuple[str, Path]]:
+    """Yield the name and the file of each member, data where `resources` looks for it."""
+    source = Path(truetape.__file__).parent
+    yield from _files(source, "truetape")
+    for name in _DATA:
+        yield from _files(folder(name), f"truetape/_data/{name}")
+
+
+def _files(root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        place = path.relative_to(root)
+        if path.is_file() and not {"__pycache__", "_data"} & set(place.parts):
+            yield f"{prefix}/{place.as_posix()}", path
+
+
+def _digest(members: Mapping[str, Path]) -> str:
+    parts = [f"{name} {_digest_of(path)}" for name, path in members.items()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, members: Mapping[str, Path]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in members.items():
+            member = zipfile.ZipInfo(name, _EPOCH)
+            archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED)

@@ -1,0 +1,48 @@
+"""What executors answer, compared with the driver, and what their silence means."""
+
+import pytest
+
+from truetape.batch.executors import Versions, differences, explained
+from truetape.errors import ConfigError, TransientError
+
+DRIVER = Versions(spark="4.2.0", python="3.11", truetape="0.1.0")
+MASTER = "spark://master:7077"
+
+
+def test_executors_that_run_the_same_do_not_differ() -> None:
+    assert differences(DRIVER, [("one", DRIVER), ("two", DRIVER)]) == []
+
+
+def test_what_differs_is_named_with_its_host_and_once() -> None:
+    other = Versions(spark="4.1.0", python="3.12", truetape="0.1.0")
+
+    assert differences(DRIVER, [("one", DRIVER), ("two", other), ("two", other)]) == [
+        "spark is 4.1.0 on two and 4.2.0 in the driver",
+        "python is 3.12 on two and 3.11 in the driver",
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Job aborted\npyspark.errors.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] 3.9 and 3.11",
+        'Job aborted\njava.io.IOException: Cannot run program "python3.11": error=2',
+        "Job aborted\nModuleNotFoundError: No module named 'truetape'",
+        "java.io.InvalidClassException: o.a.s.rdd.RDD; local class incompatible",
+    ],
+    ids=["another Python", "no Python", "no truetape", "another Spark"],
+)
+def test_what_stays_so_is_not_tried_again(said: str) -> None:
+    error = explained(said, MASTER)
+
+    assert isinstance(error, ConfigError)
+    assert said.splitlines()[-1] in str(error)
+    assert "CLUSTER.md" in str(error)
+
+
+@pytest.mark.parametrize("said", ["Job 0 cancelled", ""], ids=["a full cluster", "nothing"])
+def test_what_may_pass_is_tried_again(said: str) -> None:
+    error = explained(said, MASTER)
+
+    assert isinstance(error, TransientError)
+    assert said in str(error)

@@ -1,0 +1,166 @@
+"""The cluster is a setting: two workers that have no truetape make the bars of one machine."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from deltalake import DeltaTable
+
+from support.dag_runs import runner, states
+from support.loop import own_settings, send, served, truth_of
+from support.spark_cluster import Cluster, two_workers
+from truetape import calendars
+from truetape.batch.lake import Lake, Table
+from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.local import airflow_config
+from truetape.local.loop import settle
+from truetape.local.speed_process import SpeedProcess, end_offsets
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.serving.store import ServedBar, open_store
+from truetape.settings import Settings
+from truetape.speed.launcher import environment
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+VENUE = "BITSTAMP"
+SESSION = calendars.session(venues()[VENUE], date(2026, 3, 6))
+TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
+PLAN = Plan(SESSION.date, venue=VENUE, seed=3, trades=900, duration_s=120, faults=TROUBLED)
+READ_WITHIN_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for the module."""
+    with two_workers(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def places(
+    stack: Settings, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Settings, Settings]:
+    """Settings of one machine, and of the cluster, which tasks of Airflow read.
+
+    Only the master, from which the connection follows, and the URL of the lake are others; home and
+    topic, so that neither sees what the other does.
+    """
+    there = dataclasses.replace(
+        on_one_machine(stack, tmp_path / "there"),
+        spark_master=cluster.master,
+        lake=f"file://{tmp_path}/there/lake",
+    )
+    for name, value in airflow_config.environment(there, os.environ).items():
+        if name != "AIRFLOW_HOME":
+            monkeypatch.setenv(name, value)
+    return on_one_machine(stack, tmp_path / "here"), there
+
+
+def test_a_cluster_makes_the_bars_of_one_machine(
+    spark: "SparkSession", airflow_db: None, cluster: Cluster, places: tuple[Settings, Settings]
+) -> None:
+    here, there = places
+    made = simulate(PLAN)
+
+    with streaming(here, made.records):
+        provisional = bars(here)
+    with streaming(there, made.records):
+        assert bars(there) == provisional
+        assert {bar.layer for bar in provisional} == {"speed"}
+        settle(here, [SESSION], "tests", lambda _: None)
+        run = runner()
+        archived = run("archive_trades")
+        final = run(f"batch_recompute_{VENUE.lower()}", session=str(SESSION.date))
+        assert cluster.applications("active") == {"truetape speed layer"}
+
+    assert set(states(archived).values()) == {"success"}
+    assert states(final)["verify"] == "success"
+    assert bars(there) == bars(here)
+    assert {(bar.layer, bar.final) for bar in bars(there)} == {("batch", True)}
+    with closing(open_store(there)) as store:
+        assert served(store, SESSION) == truth_of(made, SESSION)
+    for table in (Table.TRADES, Table.BARS):
+        assert rows(there, table) == rows(here, table)
+    assert cluster.applications("completed") >= {"truetape archive", "truetape recompute"}
+    assert len(cluster.shipped()) == 1
+
+
+def test_a_driver_of_another_version_is_refused(
+    stack: Settings, cluster: Cluster, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(on_one_machine(stack, tmp_path), spark_master=cluster.master)
+    driver = (
+        "import truetape; truetape.__version__ = '9.9'\n"
+        "from truetape.batch.spark import spark_session\n"
+        "from truetape.settings import Settings\n"
+        "spark_session('another version', Settings.from_env(), [])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", driver],
+        env=environment(settings),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith("truetape.errors.ConfigError: spark://127.0.0.1:")
+    assert "truetape is 0.1.0 on " in said
+    assert "and 9.9 in the driver" in said
+
+
+def on_one_machine(stack: Settings, folder: Path) -> Settings:
+    """Settings with a store of their own; lateness beyond the simulated time, so that provisional
+    bars do not depend on how records fall into batches.
+    """
+    return own_settings(stack, folder, store="embedded", venues=(VENUE,), speed_lateness_s=3_600)
+
+
+@contextmanager
+def streaming(settings: Settings, records: tuple[Record, ...]) -> Iterator[None]:
+    """A driver that has read all records, sent in two parts so that the second finds state."""
+    half = len(records) // 2
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+    driver = SpeedProcess.start(settings)
+    try:
+        driver.wait_until_ready()
+        for part in (records[:half], records[half:]):
+            send(settings, part)
+            driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
+        yield
+        assert driver.stop() == 0
+    finally:
+        driver.kill()
+
+
+def bars(settings: Settings, session: Session = SESSION) -> list[ServedBar]:
+    """All bars that are served of a session."""
+    with closing(open_store(settings)) as store:
+        return [
+            bar
+            for resolution in Resolution
+            for bar in store.read(resolution, session.start_ns, session.end_ns, venue=session.venue)
+        ]
+
+
+def rows(settings: Settings, table: Table) -> list[Any]:
+    """The rows of a table, but for the name of the topic, which each run has of its own."""
+    found = DeltaTable(Lake(settings.lake).path(table)).to_pyarrow_table()
+    kept = found.drop_columns([name for name in ("topic",) if name in found.column_names])
+    return sorted(kept.to_pylist(), key=str)

@@ -1,0 +1,23 @@
+"""Which cluster a connection names, as the provider's hook reads it."""
+
+import pytest
+
+from truetape.schedule.spark_job import master_of
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "host", "port", "master"),
+    [
+        ("spark", "local[2]", None, "local[2]"),
+        ("spark", "yarn", None, "yarn"),
+        ("spark", "spark://one:7077", None, "spark://one:7077"),
+        ("spark", "spark://one", 7077, "spark://one:7077"),
+        ("spark", "one", 7077, "spark://one:7077"),
+        ("k8s", "10.0.0.1", 6443, "k8s://10.0.0.1:6443"),
+    ],
+    ids=["here", "yarn", "whole", "whole but for the port", "a URI", "a URI of Kubernetes"],
+)
+def test_a_connection_names_a_master(
+    conn_type: str, host: str, port: int | None, master: str
+) -> None:
+    assert master_of(conn_type, host, port) == master
