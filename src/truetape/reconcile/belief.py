@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from truetape.market.bars import Tally
 from truetape.market.canonical import amended
 from truetape.market.trades import Event, Position
 from truetape.reconcile.sides import (
@@ -42,7 +43,9 @@ class Belief:
 def belief(window: Window, rules: Rules) -> Belief:
     """Return the likeliest belief that gives the served values, by float as a reader gets them."""
     expected: Belief | None = None
-    for by_arrival in (False, True):
+    # a base was added up in the total order; by arrival it would be another one
+    orders = (False, True) if window.base == Tally() else (False,)
+    for by_arrival in orders:
         for known, way in _beliefs(window, rules):
             prints = as_served(window, way, known)
             if by_arrival:

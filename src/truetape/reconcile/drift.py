@@ -97,11 +97,12 @@ def explain(window: Window, rules: Rules, judge: Judge) -> tuple[FieldDrift, ...
             if delta:
                 parts[field].append(_part(cause, delta, steps.deciding(field)))
         reached = now
-    unexplained = _plus(unexplained, _minus(window.recomputed, reached))
+    end = _exact(window.recomputed, reached)
+    unexplained = _plus(unexplained, _minus(end, reached))
     for field, delta in zip(FIELDS, unexplained, strict=True):
         if delta:
             parts[field].append(Part(Cause.UNEXPLAINED, delta))
-    return _drifts(start, window.recomputed, parts)
+    return _drifts(start, end, parts)
 
 
 def said(served: Values, recomputed: Values, cause: Cause) -> tuple[FieldDrift, ...]:

@@ -34,6 +34,8 @@ class Delivery:
     duplicate: bool = False
     amendments: tuple[Amendment, ...] = ()
     """Those that mean this trade, in order of arrival."""
+    eligibility: Eligibility | None = None
+    """What the recompute let its values in force set, where that is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +135,14 @@ def in_force(window: Window, judge: Judge) -> list[Print | None]:
     for delivery in window.deliveries:
         item = amended(delivery.trade, delivery.amendments)
         counts = not (delivery.duplicate or item.cancelled)
-        found.append(counted(window, item.trade, judge) if counts else None)
+        judged = delivery.eligibility or judge(item.trade.conditions, item.trade.tape)
+        found.append(_print(window, item.trade, judged) if counts else None)
     return found
 
 
 def counted(window: Window, trade: Trade, judge: Judge) -> Print | None:
     """Return the print that a trade in force is, None where this bar does not take it."""
-    eligibility = judge(trade.conditions, trade.tape)
-    daily = window.daily
-    if daily is not None and not (daily.is_regular(trade.event_ns) or eligibility.auction):
-        return None
-    return Print(trade, eligibility, trade.order)
+    return _print(window, trade, judge(trade.conditions, trade.tape))
 
 
 def add(prints: Iterable[Print | None], base: Tally) -> Tally:
@@ -158,6 +157,13 @@ def values_of(total: Tally) -> Values:
     average = vwap(total.notional, total.priced_volume) or Decimal(0)
     prices = (total.first[1], total.high, total.low, total.last[1])
     return *prices, total.volume, average, Decimal(total.trades)
+
+
+def _print(window: Window, trade: Trade, eligibility: Eligibility) -> Print | None:
+    daily = window.daily
+    if daily is not None and not (daily.is_regular(trade.event_ns) or eligibility.auction):
+        return None
+    return Print(trade, eligibility, trade.order)
 
 
 def _served(

@@ -1,0 +1,165 @@
+"""Events as archived, read from the lake's `raw` without Spark.
+
+Reads only the files that can hold what is asked for; filters what is nested in bounded batches.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from truetape.errors import ConfigError
+from truetape.market.sessions import Session
+from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.dataset
+
+MAX_EVENTS = 2_000_000
+"""Most events of one symbol and session that are read: about a kilobyte of memory each."""
+MAX_AMENDMENTS = 200_000
+
+Name = tuple[str, str, str]
+"""Feed, symbol and id: what an amendment calls its trade."""
+
+_COLUMNS = ["topic", "partition", "offset", "feed", "events"]
+_NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
+"""How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
+_LAST_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvents:
+    """The `raw` table of a lake."""
+
+    lake: str
+
+    def amendments(self, session: Session, names: Iterable[Name]) -> list[Amendment]:
+        """Return the cancels and corrections received since a session began that call a trade so.
+
+        Of no names, nothing is read.
+        """
+        import pyarrow.compute as pc
+
+        wanted = set(names)
+        if not wanted:
+            return []
+        recent = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
+        ids = sorted({name[2] for name in wanted})
+        found = [
+            event
+            for event in self._events(recent, session.venue, ("id", ids))
+            if not isinstance(event, Trade) and (event.feed, event.symbol, event.id) in wanted
+        ]
+        return [one for one in found if one.event_ns is None or session.holds(one.event_ns)]
+
+    def originals(self, positions: Iterable[Position]) -> dict[Position, Trade]:
+        """Return trades as they were received, by their positions."""
+        import pyarrow.compute as pc
+
+        wanted = set(positions)
+        if not wanted:
+            return {}
+        offsets = sorted({place.offset for place in wanted})
+        chosen = (
+            pc.field("topic").isin(sorted({place.topic for place in wanted}))
+            & pc.field("partition").isin(sorted({place.partition for place in wanted}))
+            & (pc.field("offset") >= offsets[0])
+            & (pc.field("offset") <= offsets[-1])
+            & pc.field("offset").isin(offsets)
+        )
+        return {
+            event.position: event
+            for event in self._events(chosen, None, None)
+            if isinstance(event, Trade) and event.position in wanted
+        }
+
+    def of_symbol(
+        self, session: Session, symbol: str, as_of_ns: int | None = None
+    ) -> Iterator[Event]:
+        """Yield the trades of a symbol in a session, and all that could amend one of them, received
+        at or before `as_of_ns`; ConfigError for more than MAX_EVENTS.
+        """
+        import pyarrow.compute as pc
+
+        latest = _LAST_NS if as_of_ns is None else as_of_ns
+        inside = (pc.field("first_event_ns") < session.end_ns) & (
+            pc.field("last_event_ns") >= session.start_ns
+        )
+        amending = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
+        number = 0
+        for event in self._events(inside | amending, session.venue, ("symbol", [symbol])):
+            when = event.event_ns
+            mine = session.holds(when) if when is not None else True
+            if not mine or event.received_ns > latest:
+                continue
+            number += 1
+            if number > MAX_EVENTS:
+                raise ConfigError(
+                    f"{symbol} has over {MAX_EVENTS:,} events on {session.date}; "
+                    "fold it with `truetape recompute`"
+                )
+            yield event
+
+    def _events(
+        self,
+        chosen: "pyarrow.dataset.Expression",
+        venue: str | None,
+        one_of: tuple[str, list[str]] | None,
+    ) -> Iterator[Event]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        path = f"{self.lake.rstrip('/')}/raw"
+        try:
+            raw = DeltaTable(path).to_pyarrow_dataset()
+        except TableNotFoundError as error:
+            raise ConfigError(f"no table {path}; run `truetape archive` first") from error
+        for batch in raw.to_batches(columns=_COLUMNS, filter=chosen, **_NARROW):
+            events = batch.column("events")
+            rows = pa.Table.from_batches([batch.drop_columns(["events"])]).take(
+                pc.list_parent_indices(events)
+            )
+            flat = pa.Table.from_struct_array(pc.list_flatten(events))
+            for name in rows.column_names:
+                flat = flat.append_column(f"record_{name}", rows[name])
+            if venue is not None:
+                flat = flat.filter(pc.equal(flat["venue"], venue))
+            if one_of is not None:
+                flat = flat.filter(pc.is_in(flat[one_of[0]], pa.array(one_of[1], pa.string())))
+            yield from map(event_of, flat.to_pylist())
+
+
+def event_of(row: Mapping[str, Any]) -> Event:
+    """Turn one event of `raw` into the domain's; `record_` columns are those of its record."""
+    position = Position(
+        row["record_topic"], row["record_partition"], row["record_offset"], row["index"]
+    )
+    conditions = row["conditions"]
+    named = {name: row[name] for name in ("venue", "symbol", "id", "event_ns", "received_ns")}
+    match row["kind"]:
+        case "trade":
+            return Trade(
+                feed=row["record_feed"],
+                sequence=row["sequence"],
+                price=row["price"],
+                size=row["size"],
+                conditions=tuple(conditions or ()),
+                tape=row["tape"],
+                exchange=row["exchange"],
+                position=position,
+                **named,
+            )
+        case "cancel":
+            return Cancel(feed=row["record_feed"], position=position, **named)
+        case _:
+            return Correction(
+                feed=row["record_feed"],
+                price=row["price"],
+                size=row["size"],
+                conditions=None if conditions is None else tuple(conditions),
+                position=position,
+                **named,
+            )
