@@ -7,44 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from support.build import SECOND, VENUES, cancel, correction, trade
+from support.build import SECOND, cancel
+from support.drifting import DAY, HOUR, MINUTE, QUIET, SPEED, printed
+from support.drifting import publish_and_note as run
 from support.lake import TamperedStore
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.market.resolution import Resolution
-from truetape.market.trades import Event, Trade
+from truetape.market.trades import Event
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
-from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
-from truetape.reconcile.publication import Published, Request, publish
 from truetape.reconcile.recomputed import publications
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
-
-MINUTE = 60 * SECOND
-SPEED = SpeedLayer("sip", MINUTE, frozenset({"truetape"}))
-HOUR = 3_600 * SECOND
-
-
-def printed(number: int, price: str, size: str = "10", **fields: object) -> Trade:
-    """Trade n of IBM, n seconds after noon, received a tenth of a second later."""
-    event_ns = NOON + number * SECOND
-    values: dict[str, object] = {"id": str(number), "event_ns": event_ns, "symbol": "IBM"}
-    values |= {"received_ns": event_ns + int(str(fields.pop("delay", SECOND // 10)))}
-    values |= {"conditions": ("@",), "tape": "A", "exchange": "N"}
-    return trade(price, size, **(values | fields))
-
-
-QUIET = [printed(number, "100") for number in (1, 2, 61, 62, 121)]
-LATE = printed(63, "101", delay=5 * MINUTE)
-DAY: list[Event] = [
-    *QUIET,
-    LATE,
-    cancel("2", NOON + 600 * SECOND, symbol="IBM"),
-    correction("121", "102", "30", NOON + 601 * SECOND, symbol="IBM"),
-    *(printed(number, "50", symbol="KO") for number in (1, 61)),
-]
-"""IBM: a cancel in minute 0, a late print in minute 1, a correction in minute 2. KO is quiet."""
 
 
 @pytest.fixture
@@ -60,17 +35,6 @@ def store(tmp_path: Path) -> Iterator[BarStore]:
 def lake(tmp_path: Path) -> str:
     """A path for a lake."""
     return str(tmp_path / "lake")
-
-
-def run(
-    lake: str, store: BarStore, speed: SpeedLayer = SPEED, as_of_ns: int = NOON + HOUR
-) -> Published:
-    """Publish the session of a lake and note its drift, as `publish_once` does."""
-    notes = DriftNotes(lake, store, VENUES["XNYS"], FRIDAY, speed)
-    request = Request(FRIDAY, "tests", "because", as_of_ns, 0.0, notes.note)
-    outcome = publish(lake, store, request, sleep=lambda _: None)
-    notes.tell(outcome.rev)
-    return outcome
 
 
 def ledger(lake: str) -> list[BarDrift]:

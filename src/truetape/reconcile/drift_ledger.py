@@ -95,20 +95,45 @@ class DriftLedger:
         self, session: Session, symbol: str | None = None, rev: int | None = None
     ) -> list[BarDrift]:
         """Return the entries of a session, by rev, symbol, resolution and start."""
-        from deltalake import DeltaTable
-
-        if not DeltaTable.is_deltatable(self.path):
-            return []
         chosen: list[tuple[str, str, Any]] = [
             ("venue", "=", session.venue),
             ("session", "=", session.date),
         ]
-        if symbol is not None:
-            chosen.append(("symbol", "=", symbol))
-        if rev is not None:
-            chosen.append(("rev", "=", rev))
-        rows = DeltaTable(self.path).to_pyarrow_table(filters=chosen).to_pylist()
-        return _entries(rows)
+        return self._read(chosen, symbol, rev)
+
+    def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
+        """Return the dates and venues that have entries, the oldest first."""
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.path):
+            return []
+        parts = DeltaTable(self.path).partitions()
+        found = {(date.fromisoformat(str(part["session"])), part["venue"]) for part in parts}
+        return sorted(pair for pair in found if venue in (None, pair[1]))
+
+    def between(
+        self, first: date, last: date, venue: str | None = None, symbol: str | None = None
+    ) -> list[BarDrift]:
+        """Return the entries of sessions from a date to another, both included."""
+        chosen: list[tuple[str, str, Any]] = [("session", ">=", first), ("session", "<=", last)]
+        if venue is not None:
+            chosen.append(("venue", "=", venue))
+        return self._read(chosen, symbol)
+
+    def _read(
+        self,
+        chosen: list[tuple[str, str, Any]],
+        symbol: str | None = None,
+        rev: int | None = None,
+    ) -> list[BarDrift]:
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.path):
+            return []
+        named = [] if symbol is None else [("symbol", "=", symbol)]
+        numbered = [] if rev is None else [("rev", "=", rev)]
+        filters: list[tuple[str, str, Any]] = [*chosen, *named, *numbered]
+        return _entries(DeltaTable(self.path).to_pyarrow_table(filters=filters).to_pylist())
 
     def _write(
         self,
@@ -229,4 +254,4 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         BarDrift(venue, day, rev, symbol, Resolution(width), start, Change(change), tuple(found))
         for (venue, day, rev, symbol, width, start, change), found in bars.items()
     ]
-    return sorted(entries, key=lambda one: (one.rev, *one.place))
+    return sorted(entries, key=lambda one: (one.session, one.venue, one.rev, *one.place))
