@@ -30,6 +30,7 @@ COMMANDS = {
         "truetape.reconcile.drift_commands:drift",
         "Show what publications changed, and why.",
     ),
+    "explain": ("truetape.reconcile.explain_commands:explain", "Tell which trades made one bar."),
     "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
 }
 

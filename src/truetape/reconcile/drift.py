@@ -119,8 +119,7 @@ def is_explained(drifts: Iterable[FieldDrift]) -> bool:
 
 def name_of(trade: Trade) -> str:
     """Return what a trade is called in the ledger: its id, else where it was read."""
-    place = trade.position
-    return trade.id or f"{place.topic}/{place.partition}@{place.offset}.{place.index}"
+    return trade.id or str(trade.position)
 
 
 class _Steps:

@@ -104,7 +104,15 @@ class SessionTrades:
         found = _numbers(self._rows, "received_ns") > doubts.after_ns
         for flag in _FLAGS:
             found |= _numbers(self._rows, flag)
-        return found | doubts.everything
+        return found | self._repeated() | doubts.everything
+
+    def _repeated(self) -> "Numbers":
+        """Mark the trades that were delivered again: a repeat is one beside its first delivery."""
+        import pyarrow.compute as pc
+
+        again = self._rows["id"].filter(self._rows["duplicate"]).unique()
+        marked: Numbers = pc.is_in(self._rows["id"], again).to_numpy()
+        return marked
 
     def _keys(self, resolution: Resolution) -> "Numbers":
         """Number the bar of each row: symbol and start as one whole number."""

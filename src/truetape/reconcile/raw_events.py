@@ -22,10 +22,18 @@ MAX_AMENDMENTS = 200_000
 Name = tuple[str, str, str]
 """Feed, symbol and id: what an amendment calls its trade."""
 
-_COLUMNS = ["topic", "partition", "offset", "feed", "events"]
+_COLUMNS = ["topic", "partition", "offset", "feed", "contract_version", "events"]
 _NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
 """How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
 _LAST_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedEvent:
+    """An event, and the version of the contract that decoded it."""
+
+    event: Event
+    contract_version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class RawEvents:
         ids = sorted({name[2] for name in wanted})
         found = [
             event
-            for event in self._events(recent, session.venue, ("id", ids))
+            for event in self._plain(recent, session.venue, ("id", ids))
             if not isinstance(event, Trade) and (event.feed, event.symbol, event.id) in wanted
         ]
         return [one for one in found if one.event_ns is None or session.holds(one.event_ns)]
@@ -70,13 +78,13 @@ class RawEvents:
         )
         return {
             event.position: event
-            for event in self._events(chosen, None, None)
+            for event in self._plain(chosen, None, None)
             if isinstance(event, Trade) and event.position in wanted
         }
 
     def of_symbol(
         self, session: Session, symbol: str, as_of_ns: int | None = None
-    ) -> Iterator[Event]:
+    ) -> Iterator[ArchivedEvent]:
         """Yield the trades of a symbol in a session, and all that could amend one of them, received
         at or before `as_of_ns`; ConfigError for more than MAX_EVENTS.
         """
@@ -88,10 +96,10 @@ class RawEvents:
         )
         amending = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
         number = 0
-        for event in self._events(inside | amending, session.venue, ("symbol", [symbol])):
-            when = event.event_ns
-            mine = session.holds(when) if when is not None else True
-            if not mine or event.received_ns > latest:
+        for item in self._events(inside | amending, session.venue, ("symbol", [symbol])):
+            when = item.event.event_ns
+            mine = when is None or session.holds(when)
+            if not mine or item.event.received_ns > latest:
                 continue
             number += 1
             if number > MAX_EVENTS:
@@ -99,14 +107,14 @@ class RawEvents:
                     f"{symbol} has over {MAX_EVENTS:,} events on {session.date}; "
                     "fold it with `truetape recompute`"
                 )
-            yield event
+            yield item
 
     def _events(
         self,
         chosen: "pyarrow.dataset.Expression",
         venue: str | None,
         one_of: tuple[str, list[str]] | None,
-    ) -> Iterator[Event]:
+    ) -> Iterator[ArchivedEvent]:
         import pyarrow as pa
         import pyarrow.compute as pc
         from deltalake import DeltaTable
@@ -129,7 +137,16 @@ class RawEvents:
                 flat = flat.filter(pc.equal(flat["venue"], venue))
             if one_of is not None:
                 flat = flat.filter(pc.is_in(flat[one_of[0]], pa.array(one_of[1], pa.string())))
-            yield from map(event_of, flat.to_pylist())
+            for row in flat.to_pylist():
+                yield ArchivedEvent(event_of(row), row["record_contract_version"])
+
+    def _plain(
+        self,
+        chosen: "pyarrow.dataset.Expression",
+        venue: str | None,
+        one_of: tuple[str, list[str]] | None,
+    ) -> Iterator[Event]:
+        return (item.event for item in self._events(chosen, venue, one_of))
 
 
 def event_of(row: Mapping[str, Any]) -> Event:
