@@ -158,7 +158,8 @@ class SessionTrades:
         amended = [one for one, flag in pairs if flag["cancelled"] or flag["corrected"]]
         names = {(one.feed, one.symbol, one.id or "") for one in amended}
         amendments = self._raw.amendments(self._session, names)
-        meant = amendments_of(amended, amendments, {self._venue.code: self._venue})
+        named = [*amended, *self._raw.elsewhere(self._session, amendments, amended)]
+        meant = amendments_of(named, amendments, {self._venue.code: self._venue})
         found: dict[int, list[Delivery]] = defaultdict(list)
         for key, (trade, flag) in zip(keys[rows].tolist(), pairs, strict=True):
             delivery = Delivery(

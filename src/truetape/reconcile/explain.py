@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from truetape import calendars, profiles
-from truetape.errors import ConfigError, TruetapeError
+from truetape.errors import TruetapeError
 from truetape.market.resolution import Resolution
-from truetape.market.sessions import Session, Venue
+from truetape.market.sessions import Session
+from truetape.reconcile.as_of import venue_of
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.drift_windows import profile_of
 from truetape.reconcile.lineage import BarId, Lineage, Versions, history, trace
@@ -29,11 +30,11 @@ def explain_bar(
     what can overlap the session.
     """
     with closing(open_store(settings)) as store:
-        market = venues()[venue] if venue else _venue_of(store, symbol)
+        market = venues()[venue] if venue else venue_of(store, symbol)
         session = calendars.session(market, market.date_of(instant_ns))
         bar = BarId(symbol, market.code, resolution, _start(resolution, instant_ns, session))
         served = _served(store, bar)
-    archived = list(RawEvents(settings.lake).of_symbol(session, symbol))
+    archived = RawEvents(settings.lake).of_symbol(session, symbol)
     made = _profile(settings, session)
     profile = profiles.load(made[0])
     events = [item.event for item in archived]
@@ -53,17 +54,6 @@ def explain_bar(
         history=history(publications(settings.lake, session), drifts, bar),
         versions=Versions(made, _contracts(archived), _versions(settings.lake)),
     )
-
-
-def _venue_of(store: BarStore, symbol: str) -> Venue:
-    """Find the one venue that has bars of a symbol."""
-    found = sorted(
-        {bar.venue for resolution in Resolution for bar in store.tail(resolution, symbol, 1)}
-    )
-    if len(found) != 1:
-        told = f"has bars on {', '.join(found)}" if found else "is served nowhere"
-        raise ConfigError(f"{symbol} {told}; name the venue with --venue")
-    return venues()[found[0]]
 
 
 def _start(resolution: Resolution, instant_ns: int, session: Session) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truetape.errors import ConfigError
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 2_000_000
 """Most events of one symbol and session that are read: about a kilobyte of memory each."""
-MAX_AMENDMENTS = 200_000
+AMENDMENT_REACH_NS = 7 * 86_400 * SECOND_NS
+"""How far back an amendment looks for its trade: as far as `batch.recompute` does."""
 
 Name = tuple[str, str, str]
 """Feed, symbol and id: what an amendment calls its trade."""
@@ -82,11 +84,42 @@ class RawEvents:
             if isinstance(event, Trade) and event.position in wanted
         }
 
+    def elsewhere(
+        self, session: Session, amendments: Iterable[Amendment], trades: Iterable[Trade]
+    ) -> list[Trade]:
+        """Return trades of other sessions that amendments may mean rather than these trades.
+
+        An id is unique within a day only. An amendment that names no day, and came after the
+        session or before any trade of its id, may mean a trade of a neighbour; `batch.recompute`
+        looks as far. Reads nothing where there is none such.
+        """
+        import pyarrow.compute as pc
+
+        seen = {_name(trade): trade.received_ns for trade in sorted(trades, key=_newest_first)}
+        open_ones = [one for one in amendments if not _is_settled(one, seen, session)]
+        if not open_ones:
+            return []
+        names = {_name(one) for one in open_ones}
+        latest = max(session.end_ns, *(one.received_ns for one in open_ones))
+        nearby = (pc.field("last_event_ns") >= session.start_ns - AMENDMENT_REACH_NS) & (
+            pc.field("first_event_ns") <= latest
+        )
+        ids = sorted({name[2] for name in names})
+        return [
+            event
+            for event in self._plain(nearby, session.venue, ("id", ids))
+            if isinstance(event, Trade)
+            and _name(event) in names
+            and not session.holds(event.event_ns)
+        ]
+
     def of_symbol(
         self, session: Session, symbol: str, as_of_ns: int | None = None
-    ) -> Iterator[ArchivedEvent]:
-        """Yield the trades of a symbol in a session, and all that could amend one of them, received
-        at or before `as_of_ns`; ConfigError for more than MAX_EVENTS.
+    ) -> list[ArchivedEvent]:
+        """Return the trades of a symbol in a session, all that could amend one of them, and the
+        trades of other sessions that are amended instead; received at or before `as_of_ns`.
+
+        ConfigError for more than MAX_EVENTS.
         """
         import pyarrow.compute as pc
 
@@ -95,19 +128,26 @@ class RawEvents:
             pc.field("last_event_ns") >= session.start_ns
         )
         amending = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
-        number = 0
+        found: list[ArchivedEvent] = []
         for item in self._events(inside | amending, session.venue, ("symbol", [symbol])):
             when = item.event.event_ns
             mine = when is None or session.holds(when)
             if not mine or item.event.received_ns > latest:
                 continue
-            number += 1
-            if number > MAX_EVENTS:
+            found.append(item)
+            if len(found) > MAX_EVENTS:
                 raise ConfigError(
                     f"{symbol} has over {MAX_EVENTS:,} events on {session.date}; "
                     "fold it with `truetape recompute`"
                 )
-            yield item
+        events = [item.event for item in found]
+        others = self.elsewhere(
+            session,
+            [one for one in events if not isinstance(one, Trade)],
+            [one for one in events if isinstance(one, Trade)],
+        )
+        known = (one for one in others if one.received_ns <= latest)
+        return [*found, *(ArchivedEvent(one, None) for one in known)]
 
     def _events(
         self,
@@ -147,6 +187,23 @@ class RawEvents:
         one_of: tuple[str, list[str]] | None,
     ) -> Iterator[Event]:
         return (item.event for item in self._events(chosen, venue, one_of))
+
+
+def _name(event: Event) -> Name:
+    return event.feed, event.symbol, event.id or ""
+
+
+def _newest_first(trade: Trade) -> int:
+    return -trade.received_ns
+
+
+def _is_settled(amendment: Amendment, seen: Mapping[Name, int], session: Session) -> bool:
+    """Say whether an amendment can mean only a trade of this session; `seen` are first receipts."""
+    if amendment.event_ns is not None:
+        return True
+    earliest = seen.get(_name(amendment))
+    in_time = earliest is not None and earliest <= amendment.received_ns
+    return in_time and amendment.received_ns < session.end_ns
 
 
 def event_of(row: Mapping[str, Any]) -> Event:
