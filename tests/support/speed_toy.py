@@ -1,10 +1,9 @@
 """A speed layer in a few lines, from the reference's fold: what it would have served of events."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from support.build import SECOND
-from truetape.market.bars import Bar, bars
+from truetape.market.bars import bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade
@@ -54,23 +53,7 @@ def provisional_bars(
     }
 
 
-def told_by_arrival(trades: Iterable[Trade]) -> list[Trade]:
-    """Return the same trades, in such an order that the first and last to arrive are first and
-    last: each at the instant of its bar's first one, numbered as they came.
-    """
-    arrived = sorted(trades, key=lambda one: one.received_ns)
-    return [
-        replace(one, event_ns=one.event_ns // SECOND * SECOND, sequence=number)
-        for number, one in enumerate(arrived)
-    ]
-
-
 def serve(store: BarStore, served: dict[Resolution, list[ServedBar]]) -> None:
     """Write provisional bars, as the speed layer does."""
     for resolution, rows in served.items():
         store.write(resolution, rows)
-
-
-def bar_values(bar: Bar) -> tuple[object, ...]:
-    """Return what a bar tells."""
-    return bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades
