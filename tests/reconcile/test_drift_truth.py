@@ -4,29 +4,46 @@ cause, and nothing else.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from support import truths
-from support.build import SECOND
+from support.build import SECOND, cancel, correction
+from support.data import real_data
 from support.drifting import SPEED, publish_and_note
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, lake_session
 from support.speed_toy import heard, provisional_bars, serve
+from truetape.calendars import session as session_on
+from truetape.feeds import contract
+from truetape.feeds.decoded import decoded
+from truetape.feeds.decoder import Limits
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
 from truetape.market.resolution import Resolution
-from truetape.market.trades import Trade
+from truetape.market.sessions import Session
+from truetape.market.trades import Event, Trade
 from truetape.profiles import load
-from truetape.reconcile.confusion import Confusion, Findings, confusion
+from truetape.reconcile import drift_notes
+from truetape.reconcile.confusion import (
+    Confusion,
+    Findings,
+    causes_of,
+    confusion,
+    in_changed_bars,
+)
 from truetape.reconcile.diff import Change
 from truetape.reconcile.drift import Cause, FieldDrift, Part
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_notes import SpeedLayer
+from truetape.reconcile.drift_windows import Doubts
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import ServedBar
+from truetape.venues import venues
 
 TROUBLED = Faults(late=0.03, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.01)
 SYMBOLS = ("IBM", "KO", "MSFT")
@@ -51,7 +68,7 @@ def four_troubles() -> Story:
     """Late, doubled, cancelled and corrected prints of a feed whose repeats are counted."""
     session = made(TROUBLED)
     counted = heard(session.truth.events, repeats=True)
-    causes = truths.of_troubles(session, counted)
+    causes = causes_of(session.truth, counted, load("sip"))
     return Story(session, provisional_bars(counted), COUNTS_REPEATS, causes)
 
 
@@ -59,7 +76,7 @@ def repeats_dropped() -> Story:
     """The same from a feed whose contract expects repeats: they are no drift."""
     session = made(TROUBLED, seed=2)
     counted = heard(session.truth.events)
-    causes = truths.of_troubles(session, counted)
+    causes = causes_of(session.truth, counted, load("sip"))
     assert Cause.DUPLICATE not in causes.values()
     return Story(session, provisional_bars(counted), SPEED, causes)
 
@@ -102,7 +119,7 @@ def told_by(tmp_path: Path, story: Story) -> tuple[Findings, Confusion, int]:
     publish_and_note(lake, store, story.speed)
     final = truths.shown(store, FRIDAY.start_ns, FRIDAY.end_ns)
     store.close()
-    happened = truths.in_bars(story.causes, events, story.served, final)
+    happened = in_changed_bars(story.causes, events, story.served, final)
     entries = DriftLedger(lake).of_session(FRIDAY)
     return happened, confusion(happened, entries), len(entries)
 
@@ -152,6 +169,127 @@ def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
         print(line)
     assert found.wrong == 0
     assert found.right >= 4
+
+
+def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = four_troubles()
+    (tmp_path / "summed").mkdir()
+    (tmp_path / "spelt").mkdir()
+    told_by(tmp_path / "summed", story)
+    monkeypatch.setattr(drift_notes, "Doubts", lambda after, everything: Doubts(after, True))  # noqa: ARG005
+    told_by(tmp_path / "spelt", story)
+
+    summed, spelt = (
+        DriftLedger(str(tmp_path / name / "lake")).of_session(FRIDAY)
+        for name in ("summed", "spelt")
+    )
+    assert len(summed) > 100
+    assert summed == spelt
+
+
+@dataclass(frozen=True, slots=True)
+class RealDay:
+    """A file of real trades, and how it is to be read."""
+
+    file: tuple[str, ...]
+    feed: str
+    profile: str
+    session: Session
+
+
+IBM = RealDay(
+    ("lean_us_equity_2013-10", "tick", "ibm", "20131007_trade.zip"),
+    "lean-equity-tick",
+    "lean",
+    session_on(venues()["USEQ"], date(2013, 10, 7)),
+)
+KRAKEN = RealDay(
+    ("kraken_xbtusdt_2025-11-10", "http_trades.json"),
+    "kraken-rest",
+    "all",
+    session_on(venues()["KRAKEN"], date(2025, 11, 10)),
+)
+TROUBLES = (Cause.LATE, Cause.DUPLICATE, Cause.CANCEL, Cause.CORRECTION)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("day", [IBM, KRAKEN], ids=lambda day: day.session.venue)
+def test_troubles_put_into_real_days_are_found_and_nothing_else(
+    tmp_path: Path, day: RealDay
+) -> None:
+    """One trade in forty, by seed: late, delivered again, cancelled, corrected."""
+    trades = real_trades(day)
+    events, troubled = with_troubles(trades, Random(7))
+    counted = heard(events, repeats=True)
+    served = provisional_bars(counted, day.profile)
+    lake = str(tmp_path / "lake")
+    lake_session(events, day.session, day.profile).write(lake)
+    store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    serve(store, served)
+
+    speed = SpeedLayer(day.profile, SPEED.lateness_ns, frozenset())
+    publish_and_note(lake, store, speed, session=day.session)
+
+    final = truths.shown(store, day.session.start_ns, day.session.end_ns)
+    store.close()
+    profile = load(day.profile)
+    prices = {
+        (one.symbol, one.id or "")
+        for one in trades
+        if profile.judge(one.conditions, one.tape).high_low
+    }
+    causes = {
+        key: cause
+        for key, cause in troubled.items()
+        if cause is not Cause.CORRECTION or key in prices
+    }
+    happened = in_changed_bars(causes, events, served, final)
+    found = confusion(happened, DriftLedger(lake).of_session(day.session))
+    for line in found.lines():
+        print(line)
+    assert set(happened.values()) == set(TROUBLES)
+    assert (found.right, found.wrong) == (len(happened), 0)
+
+
+def real_trades(day: RealDay) -> list[Trade]:
+    """The trades of a real session, numbered where they have no ids, received when they traded."""
+    found = [
+        item
+        for _, items in decoded(real_data(*day.file), contract.load(day.feed), Limits())
+        for item in items
+        if isinstance(item, Trade) and day.session.holds(item.event_ns)
+    ]
+    return [
+        replace(one, id=one.id or str(number), received_ns=one.event_ns)
+        for number, one in enumerate(found)
+    ]
+
+
+def with_troubles(
+    trades: list[Trade], draw: Random
+) -> tuple[list[Event], dict[tuple[str, str], Cause]]:
+    """Let one trade in forty go wrong; return all events, and what happened to which trade."""
+    events: list[Event] = []
+    troubled: dict[tuple[str, str], Cause] = {}
+    for one in trades:
+        cause = draw.choice(TROUBLES) if draw.random() < 1 / 40 else None
+        name = {"symbol": one.symbol, "venue": one.venue, "feed": one.feed}
+        soon = one.received_ns + 20 * SECOND
+        is_late = cause is Cause.LATE
+        events.append(replace(one, received_ns=soon + 400 * SECOND) if is_late else one)
+        match cause:
+            case Cause.DUPLICATE:
+                events.append(replace(one, received_ns=soon))
+            case Cause.CANCEL:
+                events.append(cancel(one.id or "", soon, **name))
+            case Cause.CORRECTION:
+                better = str(one.price + draw.randint(1, 9))
+                events.append(correction(one.id or "", better, str(one.size), soon, **name))
+        if cause is not None:
+            troubled[one.symbol, one.id or ""] = cause
+    return events, troubled
 
 
 def test_a_confusion_counts_what_is_told_wrong_twice_or_never() -> None:

@@ -1,11 +1,13 @@
 """A small day with one trouble a minute, and its publication with drift noted. No Spark."""
 
-from support.build import SECOND, VENUES, cancel, correction, trade
+from support.build import SECOND, cancel, correction, trade
 from support.session_lake import FRIDAY, NOON
+from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
 from truetape.reconcile.publication import Published, Request, publish
 from truetape.serving.store import BarStore
+from truetape.venues import venues
 
 MINUTE = 60 * SECOND
 SPEED = SpeedLayer("sip", MINUTE, frozenset({"truetape"}))
@@ -34,11 +36,15 @@ DAY: list[Event] = [
 
 
 def publish_and_note(
-    lake: str, store: BarStore, speed: SpeedLayer = SPEED, as_of_ns: int = NOON + HOUR
+    lake: str,
+    store: BarStore,
+    speed: SpeedLayer = SPEED,
+    as_of_ns: int = NOON + HOUR,
+    session: Session = FRIDAY,
 ) -> Published:
     """Publish a lake's session and note its drift, as `publish_once` does behind fence and gate."""
-    notes = DriftNotes(lake, store, VENUES["XNYS"], FRIDAY, speed)
-    request = Request(FRIDAY, "tests", "because", as_of_ns, 0.0, notes.note)
+    notes = DriftNotes(lake, store, venues()[session.venue], session, speed)
+    request = Request(session, "tests", "because", as_of_ns, 0.0, notes.note)
     outcome = publish(lake, store, request, sleep=lambda _: None)
     notes.tell(outcome.rev)
     return outcome
