@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -208,10 +208,10 @@ def _settle(
     speed = SpeedLayer(settings.profile, lateness, frozenset())
     notes = DriftNotes(settings.lake, store, venues()[VENUE], session, speed)
 
-    def note(rev: int, edits: dict[Resolution, list[Edit]]) -> None:
+    def note(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
         spent.note += _timed(lambda: notes.note(rev, edits))
 
-    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note)  # type: ignore[arg-type]
+    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note)
     spent.publish = _timed(lambda: publish(settings.lake, store, request))
     spent.tell = _timed(lambda: notes.tell(1))
     return spent
