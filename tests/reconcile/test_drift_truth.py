@@ -50,7 +50,7 @@ SYMBOLS = ("IBM", "KO", "MSFT")
 COUNTS_REPEATS = replace(SPEED, drops_repeats=frozenset())
 
 
-def made(faults: Faults, seed: int = 1, trades: int = 2_000) -> SimulatedSession:
+def made(faults: Faults, seed: int = 1, trades: int = 1_500) -> SimulatedSession:
     return simulate(Plan(FRIDAY.date, seed=seed, symbols=SYMBOLS, trades=trades, faults=faults))
 
 
@@ -94,9 +94,12 @@ def driver_down() -> Story:
     return Story(session, provisional_bars(counted), SPEED, causes)
 
 
+STORIES = (four_troubles, repeats_dropped, driver_down)
+
+
 def other_profile() -> Story:
     """The speed layer counts every print, the recompute goes by the conditions."""
-    session = made(NO_FAULTS, seed=4)
+    session = made(NO_FAULTS, seed=4, trades=800)
     counted = heard(session.truth.events)
     causes = {
         (one.symbol, one.id or ""): Cause.ELIGIBILITY
@@ -124,7 +127,7 @@ def told_by(tmp_path: Path, story: Story) -> tuple[Findings, Confusion, int]:
     return happened, confusion(happened, entries), len(entries)
 
 
-@pytest.mark.parametrize("tell", [four_troubles, repeats_dropped, driver_down], ids=str)
+@pytest.mark.parametrize("tell", STORIES, ids=lambda tell: tell.__name__)
 def test_every_trouble_is_in_the_ledger_with_its_cause_and_trade_and_nothing_else(
     tmp_path: Path, tell: Callable[[], Story]
 ) -> None:
@@ -154,7 +157,7 @@ def test_another_profile_is_the_only_cause_where_nothing_went_wrong(tmp_path: Pa
 
 
 def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
-    session = made(NO_FAULTS, seed=6, trades=6_000)
+    session = made(NO_FAULTS, seed=6, trades=2_500)
     served = truths.served_by_arrival(session.truth.events)
     lake = str(tmp_path / "lake")
     lake_session(session.truth.events).write(lake)
