@@ -85,20 +85,16 @@ def explain(window: Window, rules: Rules, judge: Judge) -> tuple[FieldDrift, ...
     """
     believed = belief(window, rules)
     steps = _Steps(window, rules, judge, believed.prints, by_arrival=believed.by_arrival)
-    reached = values_of(steps.total)
-    start = _exact(window.served, reached)
-    unexplained = _minus(reached, start)
+    start = _exact(window.served, steps.values)
+    unexplained = _minus(steps.values, start)
     parts: dict[str, list[Part]] = defaultdict(list)
-    for cause in Cause:
-        if not steps.take(cause):
-            continue
-        now = values_of(steps.total)
-        for field, delta in zip(FIELDS, _minus(now, reached), strict=True):
+    for cause in steps.causes:
+        deltas = steps.take(cause)
+        for field, delta in zip(FIELDS, deltas, strict=True):
             if delta:
                 parts[field].append(_part(cause, delta, steps.deciding(field)))
-        reached = now
-    end = _exact(window.recomputed, reached)
-    unexplained = _plus(unexplained, _minus(end, reached))
+    end = _exact(window.recomputed, steps.values)
+    unexplained = _plus(unexplained, _minus(end, steps.values))
     for field, delta in zip(FIELDS, unexplained, strict=True):
         if delta:
             parts[field].append(Part(Cause.UNEXPLAINED, delta))
@@ -157,41 +153,48 @@ class _Steps:
             self._now.append(now)
             self._then.append(then.by_arrival() if then and by_arrival else then)
         self._base = add(alike, window.base)
-        self._before = self.total = add(self._now, self._base)
+        self._before = self._total = add(self._now, self._base)
+        self._is_flip = False
+        self.values = values_of(self._total)
 
-    def take(self, cause: Cause) -> bool:
-        """Let one class of events count as it does in the end; say whether there was any."""
+    @property
+    def causes(self) -> list[Cause]:
+        """Return the classes that there are events of, in the order of application."""
+        return [cause for cause in Cause if cause in self._classes]
+
+    def take(self, cause: Cause) -> Values:
+        """Let one class of events count as it does in the end; return what that moves."""
         self._taken = []
-        for place in self._classes.get(cause, ()):
+        for place in self._classes[cause]:
             before, after = self._now[place], self._then[place]
             if cause is Cause.ORDER:
                 after = before and before.in_order()
             self._now[place] = after
             self._taken.append((before, after))
-        self._before, self.total = self.total, add(self._now, self._base)
-        return bool(self._taken)
+        self._before, self._total = self._total, add(self._now, self._base)
+        past, self.values = self.values, values_of(self._total)
+        self._is_flip = (past == NOTHING) != (self.values == NOTHING)
+        return _minus(self.values, past)
 
     def deciding(self, field: str) -> list[Trade]:
-        """Return the trades of the class taken last that changed a field."""
+        """Return the trades of the class taken last that changed a field: those that set the new
+        value, or would have kept it from being reached.
+        """
+        # a bar that appears or vanishes does so by its prices, and takes every field along
+        fields = (field, *_PRICES) if self._is_flip else (field,)
         found: list[Trade] = []
         for before, after in self._taken:
             one = after or before
-            if one is not None and self._matters(field, before, after):
+            if one is not None and any(self._moves(name, before, after) for name in fields):
                 found.append(one.trade)
         return found
-
-    def _matters(self, field: str, before: Print | None, after: Print | None) -> bool:
-        """Say whether a trade set the new value, or would have kept it from being reached."""
-        is_flip = (values_of(self._before) == NOTHING) != (values_of(self.total) == NOTHING)
-        fields = (field, *_PRICES) if is_flip else (field,)
-        return any(self._moves(one, before, after) for one in fields)
 
     def _moves(self, field: str, before: Print | None, after: Print | None) -> bool:
         if field in _SUMS:
             return _share(field, before) != _share(field, after)
         if before is not None and after is not None and before.key != after.key:
-            return _sets(field, before, self._before) or _sets(field, after, self.total)
-        return _beats(field, before, self.total) or _sets(field, after, self.total)
+            return _sets(field, before, self._before) or _sets(field, after, self._total)
+        return _beats(field, before, self._total) or _sets(field, after, self._total)
 
 
 def _class_of(
