@@ -64,6 +64,7 @@ class DriftNotes:
     _past: list[Publication] = field(default_factory=list)
     _is_told: bool = False
     _pending: dict[tuple[str, str, int], BarDrift] | None = None
+    _noted: list[BarDrift] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -89,22 +90,23 @@ class DriftNotes:
         found = {entry.place: entry for entry in self._entries(rev, drifting)}
         symbols = {edit.after.symbol for part in edits.values() for edit in part}
         left = {place: one for place, one in pending.items() if place[0] in symbols}
-        ledger = DriftLedger(self.lake)
-        if not left:
-            ledger.append(found.values())
-            return
         befores = {place: edit.before for place, edit in drifting.items()}
         for place, entry in left.items():
             key = (Resolution(place[1]), place[0], place[2])
             if key not in befores or _has_landed(entry, values_of(befores[key])):
                 found[place] = chained(entry, found[place]) if place in found else entry
-        ledger.replace(self.session, rev, list(found.values()))
+        entries = list(found.values())
+        self._noted += entries
+        if left:
+            DriftLedger(self.lake).replace(self.session, rev, entries)
+        else:
+            DriftLedger(self.lake).append(entries)
 
     def tell(self, rev: int | None) -> None:
-        """Write the metrics of a publication, from what the ledger has of it."""
+        """Write the metrics of a publication that noted its drift here."""
         if rev is None:
             return
-        entries = DriftLedger(self.lake).of_session(self.session, rev=rev)
+        entries = self._noted
         report = self.store.write_points(points(entries, time.time_ns()))
         if report.rejected:
             first = report.rejected[0]
