@@ -28,7 +28,7 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.profiles import load
-from truetape.reconcile import drift_notes
+from truetape.reconcile import drift_notes, drift_windows
 from truetape.reconcile.confusion import (
     Confusion,
     Findings,
@@ -177,11 +177,13 @@ def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
 def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also when only few prints are objects at a time."""
     story = four_troubles()
     (tmp_path / "summed").mkdir()
     (tmp_path / "spelt").mkdir()
     told_by(tmp_path / "summed", story)
     monkeypatch.setattr(drift_notes, "Doubts", lambda after, everything: Doubts(after, True))  # noqa: ARG005
+    monkeypatch.setattr(drift_windows, "MAX_PRINTS", 40)
     told_by(tmp_path / "spelt", story)
 
     summed, spelt = (

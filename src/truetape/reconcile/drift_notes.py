@@ -5,7 +5,7 @@ Decides which edits are drift and by whose rules the bar was served; `drift` fin
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -19,15 +19,15 @@ from truetape.market.sessions import Session, Venue
 from truetape.reconcile.diff import Change, Edit
 from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger, chained
+from truetape.reconcile.drift_metrics import DriftMetrics
 from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
 from truetape.reconcile.recomputed import Publication, publications
 from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
-from truetape.serving.store import BarStore, Point, ServedBar
+from truetape.serving.store import BarStore, ServedBar
 from truetape.settings import Settings
 from truetape.speed.mending import RESOLUTIONS
 from truetape.venues import venues
 
-BASIS_POINTS = 10_000
 MAX_JUDGED = 10_000
 """Most combinations of conditions that are remembered of a profile."""
 _NEVER = 2**63 - 1
@@ -64,7 +64,7 @@ class DriftNotes:
     _past: list[Publication] = field(default_factory=list)
     _is_told: bool = False
     _pending: dict[tuple[str, str, int], BarDrift] | None = None
-    _noted: list[BarDrift] = field(default_factory=list)
+    _metrics: DriftMetrics = field(default_factory=DriftMetrics)
 
     @classmethod
     def of(
@@ -96,7 +96,8 @@ class DriftNotes:
             if key not in befores or _has_landed(entry, values_of(befores[key])):
                 found[place] = chained(entry, found[place]) if place in found else entry
         entries = list(found.values())
-        self._noted += entries
+        for entry in entries:
+            self._metrics.add(entry)
         if left:
             DriftLedger(self.lake).replace(self.session, rev, entries)
         else:
@@ -106,16 +107,15 @@ class DriftNotes:
         """Write the metrics of a publication that noted its drift here."""
         if rev is None:
             return
-        entries = self._noted
-        report = self.store.write_points(points(entries, time.time_ns()))
+        report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
         if report.rejected:
             first = report.rejected[0]
             raise VerificationError(
                 f"{len(report.rejected)} drift metrics were refused, first {first.reason}: "
                 f"{first.line}"
             )
-        lost = sum(not is_explained(entry.fields) for entry in entries)
-        logger("reconcile").info("drift", rev=rev, bars=len(entries), unexplained=lost)
+        told = self._metrics
+        logger("reconcile").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
 
     def _begin(self, rev: int) -> dict[tuple[str, str, int], BarDrift]:
         """Before anything of this publication is written: see what was told, and what is left."""
@@ -179,9 +179,8 @@ class DriftNotes:
             doubts = Doubts(rules.as_of_ns or _NEVER, everything=profile != final)
             for place, window in trades.windows({key: sides[key] for key in places}, doubts):
                 fields = explain(window, rules, judge)
-                if not is_explained(fields):
-                    fields = explain(trades.whole(place, sides[place]), rules, judge)
-                yield place, fields
+                spelt_out = None if is_explained(fields) else trades.whole(place, sides[place])
+                yield place, explain(spelt_out, rules, judge) if spelt_out else fields
 
     def _by_rules(
         self, drifting: Mapping[BarPlace, Edit]
@@ -220,42 +219,6 @@ def values_of(bar: ServedBar | None) -> Values:
     if bar is None or bar.void:
         return NOTHING
     return tuple(Decimal(repr(getattr(bar, name))) for name in FIELDS)
-
-
-def points(entries: Iterable[BarDrift], now_ns: int) -> Iterator[Point]:
-    """Yield a point for each cause at each resolution: how many bars, and how far they moved."""
-    groups: dict[tuple[Cause, Resolution, str], list[BarDrift]] = defaultdict(list)
-    for entry in entries:
-        for cause in entry.causes:
-            groups[cause, entry.resolution, entry.venue].append(entry)
-    for (cause, resolution, venue), found in groups.items():
-        yield Point(
-            "drift",
-            {"cause": str(cause), "resolution": resolution.value, "venue": venue},
-            now_ns,
-            {
-                "session": found[0].session.isoformat(),
-                "rev": found[0].rev,
-                "bars": len(found),
-                "changed": sum(one.change is Change.CHANGE for one in found),
-                "missing": sum(one.change is Change.ADD for one in found),
-                "extra": sum(one.change is Change.VOID for one in found),
-                "max_abs_bps": max(_close_bps(one, cause) for one in found),
-                "volume": float(sum(_delta(one, cause, "volume") for one in found)),
-            },
-        )
-
-
-def _close_bps(entry: BarDrift, cause: Cause) -> float:
-    closes = [one.before for one in entry.fields if one.field == "close"]
-    if not closes or not closes[0]:
-        return 0.0
-    return float(abs(_delta(entry, cause, "close") / closes[0]) * BASIS_POINTS)
-
-
-def _delta(entry: BarDrift, cause: Cause, name: str) -> Decimal:
-    parts = (part for drift in entry.fields if drift.field == name for part in drift.parts)
-    return sum((part.delta for part in parts if part.cause is cause), Decimal(0))
 
 
 def _has_landed(entry: BarDrift, served: Values) -> bool:

@@ -17,7 +17,7 @@ from truetape.market.canonical import amendments_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.market.trades import Position, Trade
+from truetape.market.trades import Amendment, Position, Trade
 from truetape.reconcile.raw_events import RawEvents
 from truetape.reconcile.sides import Delivery, Values, Window
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow
 
     Numbers = numpy.ndarray[Any, Any]
+
+MAX_PRINTS = 200_000
+"""Most prints that are objects at a time: about two kilobytes of memory each."""
 
 _TRADE = [
     "feed", "symbol", "id", "sequence", "event_ns", "received_ns", "price", "size", "conditions",
@@ -65,6 +68,9 @@ class SessionTrades:
         encoded = self._rows["symbol"].combine_chunks().dictionary_encode()
         self._codes = {name: code for code, name in enumerate(encoded.dictionary.to_pylist())}
         self._symbols = encoded.indices.to_numpy(zero_copy_only=False).astype("int64")
+        self._amendments: (
+            tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]] | None
+        ) = None
 
     def windows(
         self, bars: Mapping[BarPlace, Sides], doubts: Doubts
@@ -80,18 +86,41 @@ class SessionTrades:
             keys = self._keys(resolution)
             chosen = np.isin(keys, [self._key(place) for place in places])
             bases = self._bases(keys, chosen & ~doubtful, resolution)
-            found = self._deliveries(keys, np.flatnonzero(chosen & doubtful))
-            for place in places:
-                key = self._key(place)
-                yield place, self._window(place, bars[place], found[key], bases.get(key))
+            for some in self._portions(places, keys[chosen & doubtful]):
+                mine = np.isin(keys, [self._key(place) for place in some])
+                found = self._deliveries(keys, np.flatnonzero(mine & doubtful))
+                for place in some:
+                    key = self._key(place)
+                    yield place, self._window(place, bars[place], found[key], bases.get(key))
 
-    def whole(self, place: BarPlace, sides: Sides) -> Window:
-        """Return the window of one bar with every print spelt out."""
+    def whole(self, place: BarPlace, sides: Sides) -> Window | None:
+        """Return the window of one bar with every print spelt out; None for over MAX_PRINTS."""
         import numpy as np
 
         keys = self._keys(place[0])
-        found = self._deliveries(keys, np.flatnonzero(keys == self._key(place)))
-        return self._window(place, sides, found[self._key(place)], None)
+        rows = np.flatnonzero(keys == self._key(place))
+        if len(rows) > MAX_PRINTS:
+            return None
+        return self._window(place, sides, self._deliveries(keys, rows)[self._key(place)], None)
+
+    def _portions(self, places: Sequence[BarPlace], keys: "Numbers") -> Iterator[list[BarPlace]]:
+        """Split bars so that those of a portion have MAX_PRINTS doubtful prints, or are one."""
+        import numpy as np
+
+        counts = dict(
+            zip(*(one.tolist() for one in np.unique(keys, return_counts=True)), strict=True)
+        )
+        portion: list[BarPlace] = []
+        prints = 0
+        for place in places:
+            more = counts.get(self._key(place), 0)
+            if portion and prints + more > MAX_PRINTS:
+                yield portion
+                portion, prints = [], 0
+            portion.append(place)
+            prints += more
+        if portion:
+            yield portion
 
     def _window(
         self, place: BarPlace, sides: Sides, found: list[Delivery], base: Tally | None
@@ -152,24 +181,37 @@ class SessionTrades:
         """Return the deliveries that rows stand for, by the number of their bar."""
         trades = self._trades(rows)
         flags = self._rows.select([*_FLAGS, *_JUDGED]).take(rows).to_pylist()
-        pairs = list(zip(trades, flags, strict=True))
-        corrected = [trade.position for trade, flag in pairs if flag["corrected"]]
-        originals = self._raw.originals(corrected)
-        amended = [one for one, flag in pairs if flag["cancelled"] or flag["corrected"]]
-        names = {(one.feed, one.symbol, one.id or "") for one in amended}
-        amendments = self._raw.amendments(self._session, names)
-        named = [*amended, *self._raw.elsewhere(self._session, amendments, amended)]
-        meant = amendments_of(named, amendments, {self._venue.code: self._venue})
+        originals, meant = self._amended()
         found: dict[int, list[Delivery]] = defaultdict(list)
-        for key, (trade, flag) in zip(keys[rows].tolist(), pairs, strict=True):
-            delivery = Delivery(
-                originals.get(trade.position, trade),
-                flag["duplicate"],
-                tuple(meant.get(trade.position, ())),
-                _judged(flag),
+        for key, trade, flag in zip(keys[rows].tolist(), trades, flags, strict=True):
+            place = trade.position
+            found[key].append(
+                Delivery(
+                    originals.get(place, trade),
+                    flag["duplicate"],
+                    tuple(meant.get(place, ())),
+                    _judged(flag),
+                )
             )
-            found[key].append(delivery)
         return found
+
+    def _amended(self) -> tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]]:
+        """Read, once, what amended trades were before, and by what they were amended."""
+        import numpy as np
+
+        if self._amendments is None:
+            corrected = _numbers(self._rows, "corrected")
+            changed = corrected | _numbers(self._rows, "cancelled")
+            originals = self._raw.originals(
+                one.position for one in self._trades(np.flatnonzero(corrected))
+            )
+            trades = self._trades(np.flatnonzero(changed))
+            names = {(one.feed, one.symbol, one.id or "") for one in trades}
+            amendments = self._raw.amendments(self._session, names)
+            named = [*trades, *self._raw.elsewhere(self._session, amendments, trades)]
+            meant = amendments_of(named, amendments, {self._venue.code: self._venue})
+            self._amendments = originals, meant
+        return self._amendments
 
     def _trades(self, rows: "Numbers") -> list[Trade]:
         taken = self._rows.select(_TRADE).take(rows).to_pylist()
