@@ -33,6 +33,8 @@ MAX_JUDGED = 10_000
 _NEVER = 2**63 - 1
 
 Edits = Mapping[Resolution, list[Edit]]
+ProfileName = tuple[str, int]
+"""Id and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,27 +177,27 @@ class DriftNotes:
         trades = SessionTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
         final = profile_of(self.lake, self.session)
         judge = self._judge(final[0])
-        for (rules, profile), places in self._by_rules(drifting).items():
+        for (rules, profile), places in self._by_rules(drifting, final).items():
             doubts = Doubts(rules.as_of_ns or _NEVER, everything=profile != final)
             for place, window in trades.windows({key: sides[key] for key in places}, doubts):
                 fields = explain(window, rules, judge)
                 spelt_out = None if is_explained(fields) else trades.whole(place, sides[place])
-                yield place, explain(spelt_out, rules, judge) if spelt_out else fields
+                yield place, fields if spelt_out is None else explain(spelt_out, rules, judge)
 
     def _by_rules(
-        self, drifting: Mapping[BarPlace, Edit]
-    ) -> dict[tuple[Rules, tuple[str, int]], list[BarPlace]]:
+        self, drifting: Mapping[BarPlace, Edit], final: ProfileName
+    ) -> dict[tuple[Rules, ProfileName], list[BarPlace]]:
         """Group bars by how they were served: by the speed layer, or by which publication."""
-        found: dict[tuple[Rules, tuple[str, int]], list[BarPlace]] = defaultdict(list)
+        found: dict[tuple[Rules, ProfileName], list[BarPlace]] = defaultdict(list)
         for place, edit in drifting.items():
             before = edit.before
             by_batch = before.rev if before is not None and before.layer == "batch" else None
             if before is None and self._past:
                 by_batch = self._past[-1].rev
-            found[self._rules(by_batch)].append(place)
+            found[self._rules(by_batch, final)].append(place)
         return found
 
-    def _rules(self, rev: int | None) -> tuple[Rules, tuple[str, int]]:
+    def _rules(self, rev: int | None, final: ProfileName) -> tuple[Rules, ProfileName]:
         lateness = self.speed.lateness_ns
         if rev is None:
             profile = profiles.load(self.speed.profile)
@@ -203,7 +205,6 @@ class DriftNotes:
             return rules, (profile.id, profile.version)
         known = [one for one in self._past if one.rev >= rev]
         if not known:  # a publication that was killed has no row, and knew what the lake knows
-            final = profile_of(self.lake, self.session)
             return Rules(self._judge(final[0]), lateness, None, _NEVER), final
         made = known[0]
         rules = Rules(self._judge(made.profile), lateness, None, made.as_of_ns)
