@@ -16,6 +16,7 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Event
 from truetape.reconcile.diff import final, void
+from truetape.reconcile.drift_windows import profile_of
 from truetape.reconcile.raw_events import RawEvents
 from truetape.reconcile.recomputed import Publication, publications
 from truetape.serving.store import BarStore, ServedBar
@@ -45,14 +46,28 @@ def bars_as_of(settings: Settings, asked: Asked, as_of_ns: int) -> list[ServedBa
     """
     raw = RawEvents(settings.lake)
     found: list[ServedBar] = []
-    profile = profiles.load(settings.profile)
     for session in _sessions(asked):
         archived = raw.of_symbol(session, asked.symbol, as_of_ns)
         past = [one for one in publications(settings.lake, session) if one.published_ns <= as_of_ns]
         events = [item.event for item in archived]
         fold = _Fold(events, asked.venue, session, asked.resolution)
+        profile = profiles.load(profile_for(settings, session)[0])
         found += known_at(fold.at(as_of_ns, profile), fold.published(past))
     return [bar for bar in found if asked.start_ns <= bar.start_ns < asked.end_ns]
+
+
+def profile_for(settings: Settings, session: Session) -> tuple[str, int]:
+    """Return id and version of the profile of a session's last recompute; before any, those of the
+    settings' profile.
+    """
+    from deltalake import DeltaTable
+
+    if DeltaTable.is_deltatable(f"{settings.lake.rstrip('/')}/bars"):
+        found = profile_of(settings.lake, session)
+        if found[0]:
+            return found
+    profile = profiles.load(settings.profile)
+    return profile.id, profile.version
 
 
 def venue_of(store: BarStore, symbol: str) -> Venue:

@@ -8,9 +8,8 @@ from truetape import calendars, profiles
 from truetape.errors import TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.as_of import venue_of
+from truetape.reconcile.as_of import profile_for, venue_of
 from truetape.reconcile.drift_ledger import DriftLedger
-from truetape.reconcile.drift_windows import profile_of
 from truetape.reconcile.lineage import BarId, Lineage, Versions, history, trace
 from truetape.reconcile.raw_events import ArchivedEvent, RawEvents
 from truetape.reconcile.recomputed import publications
@@ -35,7 +34,7 @@ def explain_bar(
         bar = BarId(symbol, market.code, resolution, _start(resolution, instant_ns, session))
         served = _served(store, bar)
     archived = RawEvents(settings.lake).of_symbol(session, symbol)
-    made = _profile(settings, session)
+    made = profile_for(settings, session)
     profile = profiles.load(made[0])
     events = [item.event for item in archived]
     folded, lines, pending = trace(bar, events, market, session, profile)
@@ -69,18 +68,6 @@ def _served(store: BarStore, bar: BarId) -> ServedBar | None:
     return next(
         iter(store.read(bar.resolution, *window, venue=bar.venue, symbols=[bar.symbol])), None
     )
-
-
-def _profile(settings: Settings, session: Session) -> tuple[str, int]:
-    """Return the profile of the last recompute, before any the one of the settings."""
-    from deltalake import DeltaTable
-
-    if DeltaTable.is_deltatable(f"{settings.lake.rstrip('/')}/bars"):
-        found = profile_of(settings.lake, session)
-        if found[0]:
-            return found
-    profile = profiles.load(settings.profile)
-    return profile.id, profile.version
 
 
 def _contracts(archived: list[ArchivedEvent]) -> Mapping[str, tuple[int, ...]]:
