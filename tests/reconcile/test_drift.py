@@ -415,6 +415,24 @@ def test_a_layer_that_keeps_to_its_rules_leaves_nothing_unexplained(
         assert trades <= present.get(cause, set())
 
 
+@given(streams(), st.integers(0, 300))
+def test_what_changed_a_published_bar_came_after_its_publication(
+    events: list[Trade | Amendment], seconds: int
+) -> None:
+    """And nothing is unexplained, whenever the publication was."""
+    as_of_ns = NOON + seconds * SECOND
+    before = [item.trade for item in canonical(events, VENUES, as_of_ns).trades if item.counts]
+    rules = replace(PUBLISHED, as_of_ns=as_of_ns)
+    window = Window(values(before, SIP), values(in_force(events), SIP), deliveries(events))
+
+    drifts = explain(window, rules, SIP.judge)
+
+    came_later = {event.id for event in events if event.received_ns > as_of_ns}
+    assert Cause.UNEXPLAINED not in causes(drifts)
+    for trades in causes(drifts).values():
+        assert trades <= came_later
+
+
 @given(streams(), st.booleans(), st.sampled_from([SIP, ALL]))
 def test_applying_the_listed_causes_to_what_was_served_gives_what_was_recomputed(
     events: list[Trade | Amendment], repeats: bool, profile: Profile
