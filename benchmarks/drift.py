@@ -69,14 +69,27 @@ def main() -> int:
     wanted = _arguments()
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-drift-") as work:
-            print(measure(Path(work), wanted.trades, wanted.symbols, wanted.batches, wanted.seed))
+            print(measure(Path(work), _plan(wanted), wanted.batches))
     except TruetapeError as error:
         print(f"drift: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(work: Path, trades: int, symbols: int, batches: int, seed: int) -> str:
+def _plan(wanted: argparse.Namespace) -> Plan:
+    """Plan minutes of trading after the open: micro-batches must be short beside the lateness."""
+    return Plan(
+        DAY,
+        seed=wanted.seed,
+        symbols=tuple(f"S{number:03}" for number in range(wanted.symbols)),
+        trades=wanted.trades,
+        offset_s=0,
+        duration_s=60 * wanted.minutes,
+        faults=Faults(malformed=0.001),
+    )
+
+
+def measure(work: Path, plan: Plan, batches: int) -> str:
     """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
     from truetape.batch.spark import spark_session
     from truetape.local.jars import spark_jars
@@ -86,10 +99,7 @@ def measure(work: Path, trades: int, symbols: int, batches: int, seed: int) -> s
         store="embedded",
         bucket_set="history",
     )
-    names = tuple(f"S{number:03}" for number in range(symbols))
-    faults = Faults(malformed=0.001)
-    plan = Plan(DAY, seed=seed, symbols=names, trades=trades, faults=faults)
-    report(f"simulating {trades:,} trades of {symbols} symbols")
+    report(f"simulating {plan.trades:,} trades of {len(plan.symbols)} symbols")
     made = simulate(plan)
     session = calendars.session(venues()[VENUE], DAY)
     size = -(-len(made.records) // batches)
@@ -300,7 +310,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--trades", type=int, default=200_000, help="true prints in the session")
     parser.add_argument("--symbols", type=int, default=20, help="symbols in the session")
-    parser.add_argument("--batches", type=int, default=40, help="micro-batches of the stream")
+    parser.add_argument("--minutes", type=float, default=60, help="minutes of trading")
+    parser.add_argument("--batches", type=int, default=60, help="micro-batches of the stream")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
     return parser.parse_args()
 
