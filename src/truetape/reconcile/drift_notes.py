@@ -66,6 +66,8 @@ class DriftNotes:
     _past: list[Publication] = field(default_factory=list)
     _is_told: bool = False
     _pending: dict[tuple[str, str, int], BarDrift] | None = None
+    _unseen: dict[tuple[str, str, int], BarDrift] = field(default_factory=dict)
+    """What a killed publication had noted, of symbols that need no more edits."""
     _metrics: DriftMetrics = field(default_factory=DriftMetrics)
 
     @classmethod
@@ -92,6 +94,7 @@ class DriftNotes:
         found = {entry.place: entry for entry in self._entries(rev, drifting)}
         symbols = {edit.after.symbol for part in edits.values() for edit in part}
         left = {place: one for place, one in pending.items() if place[0] in symbols}
+        self._unseen = {place: one for place, one in self._unseen.items() if place not in left}
         befores = {place: edit.before for place, edit in drifting.items()}
         for place, entry in left.items():
             key = (Resolution(place[1]), place[0], place[2])
@@ -109,6 +112,8 @@ class DriftNotes:
         """Write the metrics of a publication that noted its drift here."""
         if rev is None:
             return
+        for entry in self._unseen.values():
+            self._metrics.add(entry)
         report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
         if report.rejected:
             first = report.rejected[0]
@@ -127,6 +132,7 @@ class DriftNotes:
             last = self._past[-1].rev if self._past else 0
             left = DriftLedger(self.lake).adopt(self.session, last, rev)
             self._pending = {entry.place: entry for entry in left}
+            self._unseen = dict(self._pending)
         return self._pending
 
     def _has_speed_rows(self) -> bool:
