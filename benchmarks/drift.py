@@ -235,7 +235,7 @@ def _settle(
     def note(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
         spent.note += _timed(lambda: notes.note(rev, edits))
 
-    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note)
+    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note=note)
     spent.publish = _timed(lambda: publish(settings.lake, store, request))
     spent.tell = _timed(lambda: notes.tell(1))
     return spent

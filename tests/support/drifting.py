@@ -44,7 +44,7 @@ def publish_and_note(
 ) -> Published:
     """Publish a lake's session and note its drift, as `publish_once` does behind fence and gate."""
     notes = DriftNotes(lake, store, venues()[session.venue], session, speed)
-    request = Request(session, "tests", "because", as_of_ns, 0.0, notes.note)
+    request = Request(session, "tests", "because", as_of_ns, 0.0, note=notes.note)
     outcome = publish(lake, store, request, sleep=lambda _: None)
     notes.tell(outcome.rev)
     return outcome

@@ -59,7 +59,9 @@ def publish_once(
                 "nothing was written but the fence; publish again"
             )
         drift = DriftNotes.of(settings, store, session)
-        request = Request(session, who, words, time.time_ns(), settings.seal_delay_s, drift.note)
+        request = Request(
+            session, who, words, time.time_ns(), settings.seal_delay_s, note=drift.note
+        )
         outcome = publish(settings.lake, store, request, report)
         drift.tell(outcome.rev)
         venue = venues()[session.venue]
