@@ -29,7 +29,7 @@ HOMES = {
     ),
     "pandas": ("truetape.batch", "truetape.quality"),
     "pendulum": ("truetape.schedule",),
-    "plotly": ("truetape.console", "truetape.serving"),
+    "plotly": ("truetape.console", "truetape.serving", "truetape.reconcile.drift_chart"),
     "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),
     "talib": ("truetape.batch.indicators",),
 }

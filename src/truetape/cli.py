@@ -28,6 +28,11 @@ COMMANDS = {
     "quality": ("truetape.quality.commands:quality", "Check a session, ask the gate, see trends."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
     "verify": ("truetape.reconcile.commands:verify", "Compare served bars with recomputed ones."),
+    "drift": (
+        "truetape.reconcile.drift_commands:drift",
+        "Show what publications changed, and why.",
+    ),
+    "explain": ("truetape.reconcile.explain_commands:explain", "Tell which trades made one bar."),
     "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
 }
 

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from support.build import KRAKEN, NOON, SECOND, VENUES, cancel, correction, trade
-from truetape.market.canonical import Canonical, canonical, key_of
+from truetape.market.canonical import Canonical, amended, amendments_of, canonical, key_of
 from truetape.market.trades import Event
 
 DAY = 86_400 * SECOND
@@ -96,6 +96,22 @@ def test_every_trade_is_kept_and_flagged() -> None:
         for item in found.trades
     }
     assert flags == {0: (False, False, True), 1: (True, False, False), 2: (False, True, False)}
+
+
+def test_amendments_are_told_with_the_first_delivery_that_they_mean_in_order_of_arrival() -> None:
+    first, again = trade("1", id="a"), trade("1", id="a", offset=1)
+    better = correction("a", "2", "5", NOON + SECOND, offset=2)
+    gone = cancel("a", NOON + 2 * SECOND, offset=3)
+    other = cancel("b", NOON + SECOND, offset=4)
+
+    meant = amendments_of([first, again], [gone, other, better], VENUES)
+
+    assert meant == {first.position: [better, gone]}
+    assert (amended(first, meant[first.position]).cancelled, amended(first, []).trade) == (
+        True,
+        first,
+    )
+    assert amended(first, [better]).trade.price == Decimal(2)
 
 
 def test_a_correction_stands_at_the_original_event_time_and_keeps_what_it_does_not_name() -> None:

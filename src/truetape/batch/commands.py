@@ -14,6 +14,7 @@ from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.batch.offsets import Completeness
+    from truetape.batch.recompute import Recomputed
     from truetape.market.sessions import Session
 
 _LISTED_HOLES = 20
@@ -154,16 +155,56 @@ def _completeness(part: "Completeness") -> Iterator[str]:
 @click.command()
 @session_options
 @click.option("--profile", help="Eligibility profile; default is TRUETAPE_PROFILE.")
-def recompute(venue: str, day: str, profile: str | None) -> None:
+@click.option(
+    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME; writes nothing to the lake."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="With --as-of: all bars, into .csv or .jsonl."
+)
+def recompute(
+    venue: str, day: str, profile: str | None, as_of_ns: int | None, out: Path | None
+) -> None:
     """Recompute one session's trades and bars from the lake, exactly.
 
     Replaces the session in the lake as a whole; what is served does not change until `publish`.
+    With --as-of it only counts what was known then, and writes the bars to a file if asked.
+
+    \b
+      truetape recompute --venue XNYS --session 2026-11-20
+      truetape recompute --venue XNYS --session 2026-11-20 --as-of 2026-11-20T19:00:00Z --out b.csv
     """
     from truetape.batch.run import recompute_once
 
-    outcome = recompute_once(Settings.from_env(), session_named(venue, day), profile)
+    session = session_named(venue, day)
+    if as_of_ns is not None:
+        _recompute_as_of(session, profile, as_of_ns, out)
+        return
+    if out is not None:
+        raise click.UsageError("--out needs --as-of; the lake has the other bars")
+    _tell(recompute_once(Settings.from_env(), session, profile), "")
+
+
+def _recompute_as_of(
+    session: "Session", profile: str | None, as_of_ns: int, out: Path | None
+) -> None:
+    from truetape.batch.file_bars import lines
+    from truetape.batch.run import known_once
+    from truetape.feeds.native import iso
+
+    if out is not None and out.suffix not in (".csv", ".jsonl"):
+        raise click.UsageError(f"--out {out}: give a name that ends in .csv or .jsonl")
+    known = known_once(Settings.from_env(), session, profile, as_of_ns)
+    _tell(known.counts, f" as known at {iso(as_of_ns)}")
+    if out is not None:
+        with out.open("w", encoding="utf-8") as file:
+            for line in lines(known.bars(), out.suffix[1:]):
+                file.write(f"{line}\n")
+
+
+def _tell(outcome: "Recomputed", when: str) -> None:
+    named = f"{outcome.session.venue} {outcome.session.date}{when}"
     click.echo(
-        f"{venue} {day}: {outcome.trades:,} trades ({outcome.duplicates:,} repeat deliveries, "
+        f"{named}: {outcome.trades:,} trades ({outcome.duplicates:,} repeat deliveries, "
         f"{outcome.cancelled:,} cancelled, {outcome.corrected:,} corrected, "
         f"{outcome.unknown_conditions:,} with unknown conditions)"
     )

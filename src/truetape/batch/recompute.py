@@ -58,19 +58,25 @@ def recompute(
 ) -> Recomputed:
     """Replace the session's rows of `trades` and `bars` by what `raw` says now."""
     deliveries, amendments = session_events(lake.read(spark, Table.RAW), session)
+    lake.replace(flagged(deliveries, amendments, session, rules), Table.TRADES, session)
+    trades = of_session(lake.read(spark, Table.TRADES), session)
+    lake.replace(session_bars(trades, session, rules.profile), Table.BARS, session)
+    return summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
+
+
+def flagged(
+    deliveries: DataFrame, amendments: Sequence[Amendment], session: Session, rules: Rules
+) -> DataFrame:
+    """Settle and judge a session's deliveries: the rows of `trades`."""
     settled = canonical(deliveries, amendments, rules.venues).where(
         F.col("session") == F.lit(session.date)
     )
-    flagged = judge(settled, rules.profile).withColumns(
+    return judge(settled, rules.profile).withColumns(
         {
             "late": F.col("received_ns") - F.col("event_ns") > rules.lateness_ns,
             "in_day": in_day(session),
         }
     )
-    lake.replace(flagged, Table.TRADES, session)
-    trades = of_session(lake.read(spark, Table.TRADES), session)
-    lake.replace(session_bars(trades, session, rules.profile), Table.BARS, session)
-    return _summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
 
 
 def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequence[Amendment]]:
@@ -205,7 +211,8 @@ def _unsettled(
     return [amendment for amendment in amendments if not settled(amendment)]
 
 
-def _summary(trades: DataFrame, bars: DataFrame, session: Session) -> Recomputed:
+def summary(trades: DataFrame, bars: DataFrame, session: Session) -> Recomputed:
+    """Count what a session's trades and bars are."""
     row = trades.agg(
         F.count("*").alias("trades"),
         *[

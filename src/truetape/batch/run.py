@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from truetape import profiles
 from truetape.batch.archive import archive, writing_raw
+from truetape.batch.as_of import Known, recompute_as_of
 from truetape.batch.counted import count, last_count, note
 from truetape.batch.dead_letters import send_dead_letters
 from truetape.batch.kafka_offsets import kept_offsets
@@ -77,9 +78,19 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
 def recompute_once(settings: Settings, session: Session, profile: str | None = None) -> Recomputed:
     """Recompute one session with a profile, by default the one of the settings."""
     spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-    rules = Rules(
+    return recompute(spark, Lake(settings.lake), session, _rules(settings, profile))
+
+
+def known_once(settings: Settings, session: Session, profile: str | None, as_of_ns: int) -> Known:
+    """Recompute one session from what was received by an instant, without writing it."""
+    spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
+    rules = _rules(settings, profile)
+    return recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
+
+
+def _rules(settings: Settings, profile: str | None) -> Rules:
+    return Rules(
         profile=profiles.load(profile or settings.profile),
         venues=venues(),
         lateness_ns=settings.speed_lateness_s * SECOND_NS,
     )
-    return recompute(spark, Lake(settings.lake), session, rules)

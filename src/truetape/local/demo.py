@@ -7,24 +7,25 @@ import dataclasses
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from truetape import calendars
 from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import Producer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import Trouble
 from truetape.local import airflow_config, influxd, stack
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.local.airflow_server import AirflowServer
 from truetape.local.replay import READ_WITHIN_S
 from truetape.local.speed_process import SpeedProcess, end_offsets
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
+from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.schedule import dag_names
-from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.serving.store import BarStore, open_store
 from truetape.settings import Settings
+from truetape.speed.mending import RESOLUTIONS
 from truetape.venues import venues
 
 VENUE = "XNYS"
@@ -46,16 +47,6 @@ class Final:
     published: Mapping[str, int]
     compared: int
     page: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A bar that publication changed, and the troubles that lie inside it."""
-
-    resolution: Resolution
-    before: ServedBar | None
-    after: ServedBar | None
-    troubles: tuple[Trouble, ...]
 
 
 def demo_settings(base: Settings) -> Settings:
@@ -143,10 +134,11 @@ def stream(
         driver.stop()
 
 
-def snapshot(store: BarStore, session: Session, resolution: Resolution) -> dict[object, ServedBar]:
-    """Return what is served of a session now, by row."""
-    rows = store.read(resolution, session.start_ns, session.end_ns, venue=session.venue)
-    return {bar.key: bar for bar in rows}
+def served(store: BarStore, session: Session) -> int:
+    """Count the bars that the speed layer serves of a session."""
+    window = (session.venue, session.start_ns, session.end_ns)
+    found = [store.digests(resolution, *window) for resolution in RESOLUTIONS]
+    return sum(digest.bars for digests in found for digest in digests.values())
 
 
 def airflow(settings: Settings) -> AirflowApi:
@@ -183,29 +175,9 @@ def leave_running(api: AirflowApi) -> None:
         api.unpause(dag)
 
 
-def changes(
-    before: dict[object, ServedBar],
-    after: dict[object, ServedBar],
-    resolution: Resolution,
-    made: SimulatedSession,
-) -> Iterator[Changed]:
-    """Yield the bars whose values publication changed, with the simulator's own
-    troubles in them.
-    """
-    for key in sorted(before.keys() | after.keys(), key=str):
-        old, new = before.get(key), after.get(key)
-        if old is not None and new is not None and _values(old) == _values(new):
-            continue
-        bar = old or new
-        if bar is None:
-            continue
-        inside = tuple(
-            trouble
-            for trouble in made.troubles
-            if trouble.symbol == bar.symbol
-            and bar.start_ns <= trouble.event_ns < bar.start_ns + resolution.width_ns
-        )
-        yield Changed(resolution, old, new, inside)
+def drift(settings: Settings, session: Session) -> list[BarDrift]:
+    """Return what became final otherwise than it was served, as the ledger has it."""
+    return DriftLedger(settings.lake).of_session(session)
 
 
 def _final(api: AirflowApi, run: DagRun) -> Final:
@@ -215,10 +187,6 @@ def _final(api: AirflowApi, run: DagRun) -> Final:
         compared=api.returned(run, "verify"),
         page=api.page_of(run),
     )
-
-
-def _values(bar: ServedBar) -> tuple[float, ...]:
-    return (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
 
 
 def _send(settings: Settings, made: SimulatedSession, speed: float) -> None:

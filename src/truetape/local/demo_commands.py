@@ -1,8 +1,6 @@
 """The verb `demo`: the loop on a simulated session, shown while it runs."""
 
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +13,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from truetape.feeds.simulator import SimulatedSession
-    from truetape.local.demo import Changed, Final
+    from truetape.local.demo import Final
     from truetape.market.sessions import Session
+    from truetape.reconcile.drift_ledger import BarDrift
     from truetape.serving.store import BarStore, ServedBar
 
-    Served = Mapping[Resolution, dict[object, ServedBar]]
-
-_SHOWN_CHANGES = 15
+_SHOWN_LINES = 20
 
 
 @click.command()
@@ -72,34 +69,17 @@ def demo(  # noqa: PLR0917 - one parameter an option
             f"{speed:g} times as fast as real time. {minutes * 60 / speed:.0f} s:"
         )
         _stream(settings, made, speed, store, session)
-        before = _served(store, session)
+        before = steps.served(store, session)
         console.rule("3 of 4: the session is over, Airflow makes it final")
         outcome = steps.finish(api, report)
         console.rule("4 of 4: what changed, and why")
-        _print_outcome(console, _changes(before, _served(store, session), made), outcome, before)
+        _print_outcome(console, steps.drift(settings, session), outcome, before)
         if keep:
             steps.leave_running(api)
             _print_how_to_go_on(console, settings)
     finally:
         if not keep:
             stack.down(settings, report)
-
-
-def _served(store: "BarStore", session: "Session") -> "Served":
-    from truetape.local import demo as steps
-
-    shown = (Resolution.SECOND, Resolution.MINUTE)
-    return {resolution: steps.snapshot(store, session, resolution) for resolution in shown}
-
-
-def _changes(before: "Served", after: "Served", made: "SimulatedSession") -> "list[Changed]":
-    from truetape.local import demo as steps
-
-    return [
-        change
-        for resolution, rows in before.items()
-        for change in steps.changes(rows, after[resolution], resolution, made)
-    ]
 
 
 def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
@@ -170,41 +150,19 @@ def _table(rows: "list[ServedBar]") -> "Table":
 
 
 def _print_outcome(
-    console: "Console",
-    found: "list[Changed]",
-    outcome: "Final",
-    before: "Served",
+    console: "Console", drift: "list[BarDrift]", outcome: "Final", before: int
 ) -> None:
-    from rich.table import Table
+    from truetape.reconcile.drift_table import lines_of, sums, table
 
-    from truetape.feeds.native import iso
-
-    served = sum(len(rows) for rows in before.values())
-    causes = Counter(str(trouble.cause) for change in found for trouble in change.troubles)
-    unexplained = sum(1 for change in found if not change.troubles)
+    minutes = [entry for entry in drift if entry.resolution is Resolution.MINUTE]
     console.print(
-        f"{served:,} provisional 1s and 1m bars were served. {len(found):,} changed or came late; "
-        f"troubles inside: "
-        + ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
-        + f". Without any: {unexplained}."
+        f"{before:,} provisional 1s and 1m bars were served. The drift ledger has {len(drift):,} "
+        "that became final otherwise. Of the 1m bars:"
     )
-    table = Table(title=f"The first {_SHOWN_CHANGES} of {len(found)}", title_justify="left")
-    for heading in ("bar", "symbol", "provisional", "final", "why"):
-        table.add_column(heading)
-    minutes_first = sorted(found, key=lambda change: change.resolution is not Resolution.MINUTE)
-    for change in minutes_first[:_SHOWN_CHANGES]:
-        bar = change.after or change.before
-        if bar is None:
-            continue
-        why = Counter(str(trouble.cause) for trouble in change.troubles)
-        table.add_row(
-            f"{change.resolution.value} {iso(bar.start_ns)[11:19]}",
-            bar.symbol,
-            _text(change.before),
-            _text(change.after),
-            ", ".join(f"{count} {cause}" for cause, count in why.items()),
-        )
-    console.print(table)
+    for line in sums(minutes):
+        console.print(f"  {line}", highlight=False)
+    lines = lines_of(minutes)
+    console.print(table(lines[:_SHOWN_LINES], f"The first {_SHOWN_LINES} of {len(lines)} lines"))
     published, recomputed = outcome.published, outcome.recomputed
     console.print(
         f"Final: rev {published['rev']}, {published['bars']:,} bars in five resolutions from "
@@ -212,12 +170,3 @@ def _print_outcome(
         f"{recomputed['cancelled']} cancelled, {recomputed['corrected']} corrected). Read back: "
         f"{outcome.compared:,} compared, none differs. The run: {outcome.page}"
     )
-
-
-def _text(bar: "ServedBar | None") -> str:
-    if bar is None:
-        return "-"
-    if bar.void:
-        return "void"
-    prices = " ".join(f"{price:.2f}" for price in (bar.open, bar.high, bar.low, bar.close))
-    return f"{prices}  {bar.volume:,.0f} in {bar.trades}"

@@ -6,8 +6,7 @@ This is the reference. The Spark expression (`truetape.batch.fold`) must give th
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal
-from fractions import Fraction
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Eligibility, Profile
@@ -17,6 +16,7 @@ from truetape.market.trades import OrderKey, Trade
 
 VWAP_DECIMALS = 8
 _EXACT = Context(prec=60)
+_LONG = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 Price = tuple[OrderKey, Decimal]
 
@@ -166,6 +166,10 @@ def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
 
 
 def half_even_quotient(numerator: Decimal, denominator: Decimal, decimals: int) -> Decimal:
-    """Round numerator / denominator once, half-even, to `decimals` places."""
-    exact = Fraction(numerator) / Fraction(denominator)
-    return Decimal(round(exact * 10**decimals)).scaleb(-decimals, _EXACT)
+    """Round numerator / denominator half-even to `decimals` places, as if once.
+
+    A quotient of numbers of up to 38 digits is a tie or differs from one by more than 10^-60, so
+    cutting it to 120 digits first changes nothing.
+    """
+    quotient = _LONG.divide(numerator, denominator)
+    return quotient.quantize(Decimal(1).scaleb(-decimals), context=_LONG)

@@ -58,16 +58,8 @@ def canonical(
             amendments.append(event)
 
     firsts = _first_deliveries(trades, venues)
-    targets = _Targets(firsts, venues)
-    state = {key: CanonicalTrade(trade) for key, trade in firsts.items()}
-    pending = []
-    for amendment in sorted(amendments, key=_arrival):
-        key = targets.of(amendment)
-        if key is None:
-            pending.append(amendment)
-        else:
-            state[key] = _amend(state[key], amendment)
-
+    meant, pending = _meant(firsts, amendments, venues)
+    state = {key: amended(trade, meant.get(key, ())) for key, trade in firsts.items()}
     repeats = [
         CanonicalTrade(trade, duplicate=True)
         for trade in trades
@@ -75,6 +67,26 @@ def canonical(
     ]
     ordered = sorted([*state.values(), *repeats], key=lambda item: item.trade.order)
     return Canonical(tuple(ordered), tuple(pending))
+
+
+def amendments_of(
+    trades: Iterable[Trade], amendments: Iterable[Amendment], venues: Mapping[str, Venue]
+) -> dict[Position, list[Amendment]]:
+    """Return the amendments that mean a trade, in order of arrival, by its position.
+
+    Only first deliveries are amended; which trade is meant, `canonical` says.
+    """
+    firsts = _first_deliveries(list(trades), venues)
+    meant, _ = _meant(firsts, amendments, venues)
+    return {firsts[key].position: found for key, found in meant.items()}
+
+
+def amended(trade: Trade, amendments: Iterable[Amendment]) -> CanonicalTrade:
+    """Apply amendments that mean a trade, in order of arrival."""
+    item = CanonicalTrade(trade)
+    for amendment in amendments:
+        item = _amend(item, amendment)
+    return item
 
 
 def key_of(trade: Trade, venues: Mapping[str, Venue]) -> TradeKey:
@@ -92,6 +104,24 @@ def _first_deliveries(
     for trade in sorted(trades, key=_arrival):
         firsts.setdefault(key_of(trade, venues), trade)
     return firsts
+
+
+def _meant(
+    firsts: Mapping[TradeKey, Trade],
+    amendments: Iterable[Amendment],
+    venues: Mapping[str, Venue],
+) -> tuple[dict[TradeKey, list[Amendment]], list[Amendment]]:
+    """Sort amendments, in order of arrival, by the trade they mean; then those that found none."""
+    targets = _Targets(firsts, venues)
+    meant: dict[TradeKey, list[Amendment]] = defaultdict(list)
+    pending = []
+    for amendment in sorted(amendments, key=_arrival):
+        key = targets.of(amendment)
+        if key is None:
+            pending.append(amendment)
+        else:
+            meant[key].append(amendment)
+    return meant, pending
 
 
 def _arrival(event: Event) -> tuple[int, Position]:

@@ -23,6 +23,10 @@ class Position:
     offset: int
     index: int = 0
 
+    def __str__(self) -> str:
+        """Return it as people write it: topic/partition@offset.index."""
+        return f"{self.topic}/{self.partition}@{self.offset}.{self.index}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:

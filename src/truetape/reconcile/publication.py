@@ -30,6 +30,8 @@ SYMBOLS_PER_ROUND = 50
 """How many symbols are diffed, written and sealed together; bounds the edits held in memory."""
 
 Report = Callable[[str], None]
+Note = Callable[[int, Mapping[Resolution, list[Edit]]], None]
+"""Takes down, with the rev, the edits of a round that is about to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Request:
     reason: str
     as_of_ns: int
     seal_delay_s: float
+    note: Note = lambda rev, edits: None  # noqa: ARG005 - a publication that nobody asks about
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def publish(
         }
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
+            request.note(rev, edits)
             _write_round(store, edits, request, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
     bars = sum(1 for resolution in Resolution for _ in wanted.bars(resolution))

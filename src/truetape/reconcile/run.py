@@ -13,6 +13,7 @@ from truetape.errors import TransientError, VerificationError
 from truetape.market.sessions import Session
 from truetape.quality.run import is_current, require_open
 from truetape.reconcile.control import ControlTopic
+from truetape.reconcile.drift_notes import DriftNotes
 from truetape.reconcile.indicators import publish_indicators
 from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.serving.store import open_store
@@ -57,8 +58,12 @@ def publish_once(
                 f"{session.venue} {session.date} was recomputed while it was being published; "
                 "nothing was written but the fence; publish again"
             )
-        request = Request(session, who, words, time.time_ns(), settings.seal_delay_s)
+        drift = DriftNotes.of(settings, store, session)
+        request = Request(
+            session, who, words, time.time_ns(), settings.seal_delay_s, note=drift.note
+        )
         outcome = publish(settings.lake, store, request, report)
+        drift.tell(outcome.rev)
         venue = venues()[session.venue]
         rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
         boundary = control.refresh().boundary(session.venue)

@@ -4,6 +4,8 @@ import re
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ DEFAULT_LAST = 20
 DEFAULT_PLOTTED = 390
 WIDE = 160
 """Columns of a table that goes into a file or a pipe."""
+DAYS_BACK = 7
+"""How many days --as-of looks back for bars where no --from says where to begin."""
 MAX_SHOWN = 500_000
 """Most bars of one `show`: they are held in memory."""
 
@@ -36,6 +40,9 @@ MAX_SHOWN = 500_000
 )
 @click.option("--from", "start_ns", type=INSTANT, help="First instant, like 2026-11-20T14:30:00Z.")
 @click.option("--to", "end_ns", type=INSTANT, help="Instant after the last.")
+@click.option(
+    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: from what was received by then."
+)
 @click.option("--venue", help="Only this venue, like XNYS [all that have the symbol].")
 @click.option(
     "--last",
@@ -62,6 +69,7 @@ def show(  # noqa: PLR0917 - one parameter an option
     resolution: str,
     start_ns: int | None,
     end_ns: int | None,
+    as_of_ns: int | None,
     venue: str | None,
     last: int | None,
     style: str,
@@ -70,32 +78,37 @@ def show(  # noqa: PLR0917 - one parameter an option
     """Print or plot the served bars of SYMBOL, the most recent ones unless --from says otherwise.
 
     Each bar says whether it is provisional (the speed layer's) or final, and which publication
-    (rev) made it. Void bars are those whose trades were all cancelled.
+    (rev) made it. Void bars are those whose trades were all cancelled. With --as-of bars are folded
+    from the archived trades that were known then; final are those that were published by then.
 
     \b
       truetape show IBM
       truetape show IBM --resolution 1d --from 2013-10-01T00:00:00Z --format csv
       truetape show BTC/USD --venue KRAKEN --plot btc.html
+      truetape show IBM --from 2026-11-20T14:30:00Z --as-of 2026-11-20T15:00:00Z
     """
     from truetape.serving.store import open_store
+    from truetape.serving.table import utc
 
     settings = Settings.from_env()
     width = Resolution(resolution)
     count = last or (DEFAULT_LAST if plot is None else DEFAULT_PLOTTED)
-    store = open_store(settings)
-    try:
-        if start_ns is None:
+    window = (start_ns, end_ns)
+    with closing(open_store(settings)) as store:
+        if as_of_ns is not None:
+            bars = _as_of(store, settings, (width, symbol, venue), window, as_of_ns)
+            bars = bars if last is None and start_ns is not None else bars[-count:]
+        elif start_ns is None:
             bars = store.tail(width, symbol, count, venue=venue, end_ns=end_ns)
         else:
             bars = _window(store, width, symbol, venue, (start_ns, end_ns), last=last)
         if not bars:
             raise TruetapeError(_nothing(store, settings, width, symbol, venue))
-    finally:
-        store.close()
+    known_at = "" if as_of_ns is None else f" as known at {utc(as_of_ns)}"
     if plot is None:
-        _print(bars, style, f"{symbol} {resolution}, times in UTC")
+        _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
     else:
-        _plot(bars, symbol, resolution, plot)
+        _plot(bars, symbol, f"{resolution}{known_at}", plot)
 
 
 def _window(
@@ -122,6 +135,31 @@ def _window(
         return bars
     venues = sorted({bar.venue for bar in bars})
     return [bar for one in venues for bar in [row for row in bars if row.venue == one][-last:]]
+
+
+def _as_of(
+    store: "BarStore",
+    settings: Settings,
+    bars: tuple[Resolution, str, str | None],
+    window: tuple[int | None, int | None],
+    as_of_ns: int,
+) -> "list[ServedBar]":
+    """Fold what was known; without a first instant the last day that has bars, of a few."""
+    from truetape.reconcile.as_of import Asked, bars_as_of, venue_of
+    from truetape.venues import venues
+
+    resolution, symbol, venue = bars
+    market = venues()[venue] if venue else venue_of(store, symbol)
+    end = min(window[1] or as_of_ns + 1, as_of_ns + 1)
+    if window[0] is not None:
+        return bars_as_of(settings, Asked(market, symbol, resolution, window[0], end), as_of_ns)
+    for back in range(DAYS_BACK):
+        day = market.date_of(end - 1) - timedelta(days=back)
+        start = market.midnight_ns(day)
+        found = bars_as_of(settings, Asked(market, symbol, resolution, start, end), as_of_ns)
+        if found:
+            return found
+    return []
 
 
 def _nothing(

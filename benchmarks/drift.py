@@ -1,0 +1,325 @@
+"""The drift ledger: is it right, and what does it cost? On a simulated session, by the real layers.
+
+Spark streams the session's records in micro-batches and serves provisional bars; archive, recompute
+and publication follow. What the ledger then says is compared with what the simulator did, trade by
+trade, and its time with that of the recompute.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from measure import report, stopped_by_signals, table
+
+from truetape import calendars
+from truetape.errors import TruetapeError, VerificationError
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.sessions import Session
+from truetape.market.trades import Event, Trade
+from truetape.profiles import load
+from truetape.reconcile.confusion import (
+    Confusion,
+    Shown,
+    bars_of,
+    causes_of,
+    confusion,
+    in_changed_bars,
+)
+from truetape.reconcile.diff import Edit
+from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
+from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
+from truetape.reconcile.publication import Request, publish
+from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DAY = date(2026, 11, 20)
+VENUE = "XNYS"
+Both = tuple[Shown, Shown]
+"""What was served before the publication, and after it."""
+_SERVED = (Resolution.SECOND, Resolution.MINUTE)
+_SCHEMA = pa.schema(
+    [
+        ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
+        ("record_ms", pa.int64()), ("key", pa.string()), ("value", pa.binary()),
+        ("feed", pa.string()), ("received_ns", pa.int64()),
+    ]
+)  # fmt: skip
+
+
+def main() -> int:
+    """Run it all, print the tables; exit code 65 when the ledger is wrong or costs too much."""
+    wanted = _arguments()
+    try:
+        with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-drift-") as work:
+            print(measure(Path(work), _plan(wanted), wanted.batches, wanted.most_cost))
+    except TruetapeError as error:
+        print(f"drift: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _plan(wanted: argparse.Namespace) -> Plan:
+    """Plan minutes of trading after the open: micro-batches must be short beside the lateness."""
+    return Plan(
+        DAY,
+        seed=wanted.seed,
+        symbols=tuple(f"S{number:03}" for number in range(wanted.symbols)),
+        trades=wanted.trades,
+        offset_s=0,
+        duration_s=60 * wanted.minutes,
+        faults=Faults(malformed=0.001),
+    )
+
+
+def measure(work: Path, plan: Plan, batches: int, most_cost: float) -> str:
+    """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
+    from truetape.batch.spark import spark_session
+    from truetape.local.jars import spark_jars
+
+    settings = replace(
+        Settings.from_env({"TRUETAPE_HOME": str(work / "home")}),
+        store="embedded",
+        bucket_set="history",
+    )
+    report(f"simulating {plan.trades:,} trades of {len(plan.symbols)} symbols")
+    made = simulate(plan)
+    session = calendars.session(venues()[VENUE], DAY)
+    size = -(-len(made.records) // batches)
+    _write_records(work, made, size)
+    spark = spark_session("drift", settings, spark_jars(settings.cache))
+    try:
+        with closing(open_store(settings)) as store:
+            store.ensure_buckets()
+            report(f"streaming {len(made.records):,} records in {batches} micro-batches")
+            served = _stream(spark, settings, work, store)
+            report("recomputing and publishing")
+            found = _settle(spark, settings, work, store, session)
+            final = _shown(store, session)
+    finally:
+        spark.stop()
+    entries = DriftLedger(settings.lake).of_session(session)
+    told, doubtful = _confused(made, settings, entries, size, (served, final))
+    text = _tables(told, doubtful, found, len(entries))
+    if told.wrong or not told.right or found.share > most_cost:
+        raise VerificationError(
+            f"{told.wrong} trades told wrong, {found.share:.0%} of a recompute; "
+            f"at most {most_cost:.0%}\n{text}"
+        )
+    return f"\n{text}"
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds of each step. `note` is what the ledger takes, `tell` its metrics."""
+
+    recompute: float = 0.0
+    publish: float = 0.0
+    note: float = 0.0
+    tell: float = 0.0
+
+    @property
+    def ledger(self) -> float:
+        """Return what the ledger takes, its metrics included."""
+        return self.note + self.tell
+
+    @property
+    def share(self) -> float:
+        """Return that as a share of the recompute."""
+        return self.ledger / self.recompute
+
+
+def _write_records(work: Path, made: SimulatedSession, size: int) -> None:
+    """Write a file for each micro-batch; streams read files in the order of their times."""
+    (work / "records").mkdir()
+    for number, start in enumerate(range(0, len(made.records), size)):
+        rows = [
+            {
+                "topic": "trades",
+                "partition": 0,
+                "offset": offset,
+                "record_ms": 0,
+                "key": one.key,
+                "value": one.payload,
+                "feed": one.feed,
+                "received_ns": one.received_ns,
+            }
+            for offset, one in enumerate(made.records[start : start + size], start)
+        ]
+        file = work / "records" / f"{number:06}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
+        os.utime(file, (1_000_000 + number, 1_000_000 + number))
+
+
+def _stream(
+    spark: "SparkSession", settings: Settings, work: Path, store: BarStore
+) -> dict[Resolution, list[ServedBar]]:
+    """Serve provisional bars by the speed layer's own plan; repeats are counted, as for a feed that
+    expects none.
+    """
+    from truetape.feeds import contract
+    from truetape.feeds.decoder import Limits
+    from truetape.speed.stream import provisional_bars, trades_of
+    from truetape.speed.writer import provisional
+
+    known, last = venues(), {}
+
+    def keep(frame: "DataFrame", _: int) -> None:
+        for row in frame.collect():
+            last[row.symbol, row.resolution, row.start_ns] = row
+
+    records = (
+        spark.readStream.schema(spark.read.parquet(str(work / "records")).schema)
+        .option("maxFilesPerTrigger", 1)
+        .parquet(str(work / "records"))
+    )
+    trades = trades_of(records, [contract.load("truetape")], Limits.of(settings), known)
+    profile = load(settings.profile)
+    spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
+    query = (
+        provisional_bars(trades, profile, settings.speed_lateness_s, [])
+        .writeStream.outputMode("update")
+        .option("checkpointLocation", str(work / "checkpoint"))
+        .trigger(availableNow=True)
+        .foreachBatch(keep)
+        .start()
+    )
+    query.awaitTermination()
+    served: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in _SERVED}
+    for row in last.values():
+        if None not in (row.open, row.high, row.low, row.close):
+            resolution = Resolution(row.resolution)
+            served[resolution].append(provisional(row, resolution, known))
+    for resolution, rows in served.items():
+        store.write(resolution, rows)
+    return served
+
+
+def _settle(
+    spark: "SparkSession", settings: Settings, work: Path, store: BarStore, session: Session
+) -> Spent:
+    """Archive, recompute and publish; return where the time went."""
+    from truetape.batch.archive import raw_rows
+    from truetape.batch.lake import Lake, Table
+    from truetape.batch.recompute import Rules, recompute
+    from truetape.feeds import contract
+    from truetape.feeds.decoder import Limits
+
+    lake = Lake(settings.lake)
+    lake.ensure(spark, Table.RAW)
+    records = spark.read.parquet(str(work / "records"))
+    rows = raw_rows(records, [contract.load("truetape")], Limits.of(settings))
+    rows.write.format("delta").mode("append").save(lake.path(Table.RAW))
+    lateness = settings.speed_lateness_s * SECOND_NS
+    spent = Spent()
+    rules = Rules(load(settings.profile), venues(), lateness)
+    spent.recompute = _timed(lambda: recompute(spark, lake, session, rules))
+    speed = SpeedLayer(settings.profile, lateness, frozenset())
+    notes = DriftNotes(settings.lake, store, venues()[VENUE], session, speed)
+
+    def note(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
+        spent.note += _timed(lambda: notes.note(rev, edits))
+
+    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note=note)
+    spent.publish = _timed(lambda: publish(settings.lake, store, request))
+    spent.tell = _timed(lambda: notes.tell(1))
+    return spent
+
+
+def _confused(
+    made: SimulatedSession, settings: Settings, entries: Sequence[BarDrift], size: int, shown: Both
+) -> tuple[Confusion, int]:
+    """Compare ledger and truth; also return how many deliveries were in doubt.
+
+    Spark drops a trade whose minute the watermark has passed: that of the batch before, or that of
+    the one before. Where the two disagree there is no truth, and the bar is left out.
+    """
+    events = made.truth.events
+    strict, lenient = (_counted(events, size, settings, lag) for lag in (1, 2))
+    doubtful = set(lenient) ^ set(strict)
+    unsure = {bar for one in doubtful for bar in bars_of(one.symbol, one.event_ns, _SERVED)}
+    causes = causes_of(made.truth, strict, load(settings.profile))
+    happened = in_changed_bars(causes, events, *shown)
+    sure = {key: cause for key, cause in happened.items() if key[0] not in unsure}
+    told = [one for one in entries if (one.symbol, one.resolution, one.start_ns) not in unsure]
+    return confusion(sure, told), len(doubtful)
+
+
+def _counted(events: Sequence[Event], size: int, settings: Settings, lag: int) -> list[Trade]:
+    """Return the deliveries that a stream counts whose watermark is `lag` batches old."""
+    found: list[Trade] = []
+    newest: list[int] = []
+    for batch in _batches(events, size):
+        passed = newest[-lag] - settings.speed_lateness_s * SECOND_NS if len(newest) >= lag else 0
+        minute = Resolution.MINUTE
+        found += [one for one in batch if minute.start_of(one.event_ns) + minute.width_ns > passed]
+        newest.append(max([*newest[-1:], *(one.event_ns for one in batch)], default=0))
+    return found
+
+
+def _batches(events: Sequence[Event], size: int) -> Iterator[list[Trade]]:
+    trades = [one for one in events if isinstance(one, Trade)]
+    last = max(one.position.offset for one in trades)
+    for number in range(last // size + 1):
+        yield [one for one in trades if one.position.offset // size == number]
+
+
+def _shown(store: BarStore, session: Session) -> dict[Resolution, list[ServedBar]]:
+    return {
+        resolution: list(store.read(resolution, session.start_ns, session.end_ns))
+        for resolution in _SERVED
+    }
+
+
+def _tables(told: Confusion, doubtful: int, spent: Spent, bars: int) -> str:
+    beside = spent.publish / spent.recompute
+    rows = [
+        ("step", "seconds", "of the recompute"),
+        ("recompute", f"{spent.recompute:.1f}", "1"),
+        ("publication, ledger included", f"{spent.publish:.1f}", f"{beside:.2f}"),
+        (f"ledger, {bars:,} bars", f"{spent.ledger:.2f}", f"{spent.share:.2f}"),
+    ]
+    doubt = f"{doubtful} deliveries in doubt, their bars left out"
+    return "\n".join([*told.lines(), doubt, "", table(rows)])
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="drift.py",
+        description="Hold the drift ledger to the simulator's truth, trade by trade, and its time "
+        "to that of the recompute.",
+    )
+    parser.add_argument("--trades", type=int, default=200_000, help="true prints in the session")
+    parser.add_argument("--symbols", type=int, default=20, help="symbols in the session")
+    parser.add_argument("--minutes", type=float, default=60, help="minutes of trading")
+    parser.add_argument("--batches", type=int, default=60, help="micro-batches of the stream")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
+    parser.add_argument(
+        "--most-cost", type=float, default=0.2, help="most that the ledger may add to a recompute"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The chart of drift: this room's only plotly import. Reads no ledger."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from truetape.reconcile.drift import Cause
+from truetape.reconcile.drift_ledger import BarDrift
+from truetape.serving.table import utc
+
+COLOURS = {
+    Cause.MISSING: "#7f7f7f",
+    Cause.LATE: "#4575b4",
+    Cause.DUPLICATE: "#91bfdb",
+    Cause.CORRECTION: "#fdae61",
+    Cause.CANCEL: "#f46d43",
+    Cause.ELIGIBILITY: "#66bd63",
+    Cause.ORDER: "#9e7bb5",
+    Cause.REVERT: "#d9b44a",
+    Cause.UNEXPLAINED: "#d7191c",
+}
+SLOT_NS = 300_000_000_000
+"""Bars of one session are counted in slots of five minutes."""
+MAX_TICKS = 12
+
+
+def write_drift_chart(entries: Sequence[BarDrift], title: str, path: Path) -> None:
+    """Write an HTML page that needs no network: changed bars by cause, and the volume they moved.
+
+    Over the time of day for one session, by session for several.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _figure(entries, title).write_html(path, include_plotlyjs=True, full_html=True)
+
+
+def _figure(entries: Sequence[BarDrift], title: str) -> Any:
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.05
+    )
+    is_one_session = len({(entry.session, entry.venue) for entry in entries}) == 1
+    places = sorted({_place(entry, is_one_session) for entry in entries})
+    for cause in Cause:
+        bars: dict[str, int] = defaultdict(int)
+        volume: dict[str, float] = defaultdict(float)
+        for entry in entries:
+            if cause in entry.causes:
+                place = _place(entry, is_one_session)
+                bars[place] += 1
+                volume[place] += _volume(entry, cause)
+        if bars:
+            figure.add_trace(_columns(cause, places, bars, is_named=True), row=1, col=1)
+            figure.add_trace(_columns(cause, places, volume, is_named=False), row=2, col=1)
+    figure.update_xaxes(
+        type="category", categoryorder="array", categoryarray=places, nticks=MAX_TICKS
+    )
+    figure.update_layout(
+        title=escape(title),
+        template="plotly_white",
+        barmode="relative",
+        hovermode="x unified",
+        yaxis_title="bars changed",
+        yaxis2_title="volume, recomputed - served",
+        legend_orientation="h",
+    )
+    return figure
+
+
+def _columns(cause: Cause, places: Sequence[str], heights: Any, *, is_named: bool) -> Any:
+    from plotly.graph_objects import Bar
+
+    return Bar(
+        name=str(cause),
+        x=list(places),
+        y=[heights.get(place, 0) for place in places],
+        marker={"color": COLOURS[cause]},
+        legendgroup=str(cause),
+        showlegend=is_named,
+    )
+
+
+def _place(entry: BarDrift, is_one_session: bool) -> str:
+    if is_one_session:
+        return utc(entry.start_ns - entry.start_ns % SLOT_NS)
+    return f"{entry.session.isoformat()} {entry.venue}"
+
+
+def _volume(entry: BarDrift, cause: Cause) -> float:
+    parts = (part for drift in entry.fields if drift.field == "volume" for part in drift.parts)
+    return float(sum(part.delta for part in parts if part.cause is cause))

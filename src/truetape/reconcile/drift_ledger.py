@@ -1,0 +1,257 @@
+"""The drift ledger: the lake's table `drift`, one row for each field of each bar that changed.
+
+Written before the bars themselves: whatever a reader ever saw change has its entry. What a killed
+publication wrote is taken over by the one that completes it, so that no entry is there twice.
+This module knows rows; which causes go into them is found elsewhere.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.reconcile.diff import Change
+from truetape.reconcile.drift import Cause, FieldDrift, Part
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TABLE = "drift"
+MAX_TRADES = 1_000
+"""Most trades that are listed for one cause of one field; `count` has all of them."""
+_STEP = Decimal("1e-17")
+_EXACT = Context(prec=60)
+
+
+@dataclass(frozen=True, slots=True)
+class BarDrift:
+    """What one publication changed in one bar, with the causes of each field."""
+
+    venue: str
+    session: date
+    rev: int
+    symbol: str
+    resolution: Resolution
+    start_ns: int
+    change: Change
+    fields: tuple[FieldDrift, ...]
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Return which bar of the session it is."""
+        return self.symbol, self.resolution.value, self.start_ns
+
+    @property
+    def causes(self) -> dict[Cause, tuple[str, ...]]:
+        """Return the trades that matter by cause, over all fields."""
+        found: dict[Cause, dict[str, None]] = defaultdict(dict)
+        for drift in self.fields:
+            for part in drift.parts:
+                found[part.cause].update(dict.fromkeys(part.trades))
+        return {cause: tuple(found[cause]) for cause in Cause if cause in found}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftLedger:
+    """The table `drift` of one lake."""
+
+    lake: str
+
+    @property
+    def path(self) -> str:
+        """Return where the table lies."""
+        return f"{self.lake.rstrip('/')}/{TABLE}"
+
+    def append(self, entries: Iterable[BarDrift]) -> None:
+        """Add entries, in one commit."""
+        rows = [row for entry in entries for row in _rows(entry)]
+        if rows:
+            self._write(rows, mode="append")
+
+    def replace(self, session: Session, rev: int, entries: Sequence[BarDrift]) -> None:
+        """Put entries in the place of those that a publication has for the same symbols."""
+        names = sorted({entry.symbol for entry in entries})
+        if not names:
+            return
+        listed = ", ".join(f"'{name}'" for name in names)  # symbols have no quotes
+        where = f"{_of(session)} AND rev = {rev} AND symbol IN ({listed})"
+        self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
+
+    def adopt(self, session: Session, after: int, rev: int) -> list[BarDrift]:
+        """Make entries of publications later than `after` those of `rev`, and return them."""
+        from deltalake import DeltaTable
+
+        found = [entry for entry in self.of_session(session) if entry.rev > after]
+        if any(entry.rev != rev for entry in found):
+            where = f"{_of(session)} AND rev > {after}"
+            DeltaTable(self.path).update(predicate=where, updates={"rev": str(rev)})
+        return [replace(entry, rev=rev) for entry in found]
+
+    def of_session(
+        self, session: Session, symbol: str | None = None, rev: int | None = None
+    ) -> list[BarDrift]:
+        """Return the entries of a session, by rev, symbol, resolution and start."""
+        chosen: list[tuple[str, str, Any]] = [
+            ("venue", "=", session.venue),
+            ("session", "=", session.date),
+        ]
+        return self._read(chosen, symbol, rev)
+
+    def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
+        """Return the dates and venues that have entries, the oldest first."""
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.path):
+            return []
+        parts = DeltaTable(self.path).partitions()
+        found = {(date.fromisoformat(str(part["session"])), part["venue"]) for part in parts}
+        return sorted(pair for pair in found if venue in (None, pair[1]))
+
+    def between(
+        self, first: date, last: date, venue: str | None = None, symbol: str | None = None
+    ) -> list[BarDrift]:
+        """Return the entries of sessions from a date to another, both included."""
+        chosen: list[tuple[str, str, Any]] = [("session", ">=", first), ("session", "<=", last)]
+        if venue is not None:
+            chosen.append(("venue", "=", venue))
+        return self._read(chosen, symbol)
+
+    def _read(
+        self,
+        chosen: list[tuple[str, str, Any]],
+        symbol: str | None = None,
+        rev: int | None = None,
+    ) -> list[BarDrift]:
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.path):
+            return []
+        named = [] if symbol is None else [("symbol", "=", symbol)]
+        numbered = [] if rev is None else [("rev", "=", rev)]
+        filters: list[tuple[str, str, Any]] = [*chosen, *named, *numbered]
+        return _entries(DeltaTable(self.path).to_pyarrow_table(filters=filters).to_pylist())
+
+    def _write(
+        self,
+        rows: list[dict[str, Any]],
+        mode: Literal["append", "overwrite"],
+        where: str | None = None,
+    ) -> None:
+        import pyarrow
+        from deltalake import write_deltalake
+
+        table = pyarrow.Table.from_pylist(rows, schema=_schema())
+        write_deltalake(
+            self.path,
+            table,
+            mode=mode,
+            predicate=where,
+            partition_by=["venue", "session"],
+        )
+
+
+def chained(earlier: BarDrift, later: BarDrift) -> BarDrift:
+    """Return two changes of one bar, one after the other, as one."""
+    fields = {drift.field: drift for drift in earlier.fields}
+    for drift in later.fields:
+        first = fields.get(drift.field)
+        parts = (*(first.parts if first else ()), *drift.parts)
+        before = first.before if first else drift.before
+        fields[drift.field] = FieldDrift(drift.field, before, drift.after, _joined(parts))
+    return replace(later, change=earlier.change, fields=tuple(fields.values()))
+
+
+def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
+    found: dict[Cause, Part] = {}
+    for part in parts:
+        first = found.get(part.cause)
+        found[part.cause] = (
+            part
+            if first is None
+            else Part(
+                part.cause,
+                first.delta + part.delta,
+                tuple(dict.fromkeys((*first.trades, *part.trades))),
+                max(first.lateness_ns, part.lateness_ns),
+            )
+        )
+    return tuple(part for part in found.values() if part.delta)
+
+
+def _of(session: Session) -> str:
+    return f"venue = '{session.venue}' AND session = '{session.date.isoformat()}'"
+
+
+def _schema() -> "pyarrow.Schema":
+    import pyarrow as pa
+
+    exact = pa.decimal128(38, 17)
+    cause = pa.struct(
+        [
+            ("cause", pa.string()), ("delta", exact), ("lateness_ns", pa.int64()),
+            ("count", pa.int64()), ("trades", pa.list_(pa.string())),
+        ]
+    )  # fmt: skip
+    return pa.schema(
+        [
+            ("venue", pa.string()), ("session", pa.date32()), ("rev", pa.int64()),
+            ("symbol", pa.string()), ("resolution", pa.string()), ("start_ns", pa.int64()),
+            ("field", pa.string()), ("change", pa.string()), ("before", exact), ("after", exact),
+            ("delta", exact), ("causes", pa.list_(cause)),
+        ]
+    )  # fmt: skip
+
+
+def _rows(entry: BarDrift) -> list[dict[str, Any]]:
+    return [
+        {
+            "venue": entry.venue,
+            "session": entry.session,
+            "rev": entry.rev,
+            "symbol": entry.symbol,
+            "resolution": entry.resolution.value,
+            "start_ns": entry.start_ns,
+            "field": drift.field,
+            "change": str(entry.change),
+            "before": _exact(drift.before),
+            "after": _exact(drift.after),
+            "delta": _exact(drift.delta),
+            "causes": [_cause(part) for part in drift.parts],
+        }
+        for drift in entry.fields
+    ]
+
+
+def _exact(value: Decimal) -> Decimal:
+    return value.quantize(_STEP, context=_EXACT)
+
+
+def _cause(part: Part) -> dict[str, Any]:
+    return {
+        "cause": str(part.cause),
+        "delta": _exact(part.delta),
+        "lateness_ns": part.lateness_ns,
+        "count": len(part.trades),
+        "trades": list(part.trades[:MAX_TRADES]),
+    }
+
+
+def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
+    names = ("venue", "session", "rev", "symbol", "resolution", "start_ns", "change")
+    bars: dict[tuple[Any, ...], list[FieldDrift]] = defaultdict(list)
+    for row in rows:
+        parts = tuple(
+            Part(Cause(one["cause"]), one["delta"], tuple(one["trades"]), one["lateness_ns"])
+            for one in row["causes"]
+        )
+        drift = FieldDrift(row["field"], row["before"], row["after"], parts)
+        bars[tuple(row[name] for name in names)].append(drift)
+    entries = [
+        BarDrift(venue, day, rev, symbol, Resolution(width), start, Change(change), tuple(found))
+        for (venue, day, rev, symbol, width, start, change), found in bars.items()
+    ]
+    return sorted(entries, key=lambda one: (one.session, one.venue, one.rev, *one.place))

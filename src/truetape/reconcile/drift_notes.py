@@ -1,0 +1,240 @@
+"""Writes the drift of a publication down, round by round, before its bars are written.
+
+Decides which edits are drift and by whose rules the bar was served; `drift` finds the causes.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache, lru_cache
+
+from truetape import profiles
+from truetape.errors import VerificationError
+from truetape.feeds import contract
+from truetape.log import logger
+from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.sessions import Session, Venue
+from truetape.reconcile.diff import Change, Edit
+from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
+from truetape.reconcile.drift_ledger import BarDrift, DriftLedger, chained
+from truetape.reconcile.drift_metrics import DriftMetrics
+from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
+from truetape.reconcile.recomputed import Publication, publications
+from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
+from truetape.serving.store import BarStore, ServedBar
+from truetape.settings import Settings
+from truetape.speed.mending import RESOLUTIONS
+from truetape.venues import venues
+
+MAX_JUDGED = 10_000
+"""Most combinations of conditions that are remembered of a profile."""
+_NEVER = 2**63 - 1
+
+Edits = Mapping[Resolution, list[Edit]]
+ProfileName = tuple[str, int]
+"""Id and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedLayer:
+    """How the speed layer is set: what it serves, and which repeats it drops."""
+
+    profile: str
+    lateness_ns: int
+    drops_repeats: frozenset[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SpeedLayer":
+        """Read it from the settings and the contracts of the feeds that it serves."""
+        contracts = [contract.load(name) for name in settings.feeds]
+        dropped = frozenset(item.feed for item in contracts if item.duplicates_expected)
+        return cls(settings.profile, settings.speed_lateness_s * SECOND_NS, dropped)
+
+
+@dataclass(slots=True)
+class DriftNotes:
+    """The drift of one publication. `cause` is set where it is known without looking: a revert."""
+
+    lake: str
+    store: BarStore
+    venue: Venue
+    session: Session
+    speed: SpeedLayer
+    cause: Cause | None = None
+    _past: list[Publication] = field(default_factory=list)
+    _is_told: bool = False
+    _pending: dict[tuple[str, str, int], BarDrift] | None = None
+    _unseen: dict[tuple[str, str, int], BarDrift] = field(default_factory=dict)
+    """What a killed publication had noted, of symbols that need no more edits."""
+    _metrics: DriftMetrics = field(default_factory=DriftMetrics)
+
+    @classmethod
+    def of(
+        cls, settings: Settings, store: BarStore, session: Session, cause: Cause | None = None
+    ) -> "DriftNotes":
+        """Prepare for the publication of a session; reads nothing yet."""
+        venue = venues()[session.venue]
+        return cls(settings.lake, store, venue, session, SpeedLayer.of(settings), cause)
+
+    def note(self, rev: int, edits: Edits) -> None:
+        """Append the drift of a round to the ledger; `publication.Note`.
+
+        Entries that a killed publication left are taken over: they are kept where its write has
+        landed, and replaced where it has not.
+        """
+        pending = self._begin(rev)
+        drifting = {
+            (resolution, edit.after.symbol, edit.after.start_ns): edit
+            for resolution, part in edits.items()
+            for edit in part
+            if self._is_drift(resolution, edit)
+        }
+        found = {entry.place: entry for entry in self._entries(rev, drifting)}
+        symbols = {edit.after.symbol for part in edits.values() for edit in part}
+        left = {place: one for place, one in pending.items() if place[0] in symbols}
+        self._unseen = {place: one for place, one in self._unseen.items() if place not in left}
+        befores = {place: edit.before for place, edit in drifting.items()}
+        for place, entry in left.items():
+            key = (Resolution(place[1]), place[0], place[2])
+            if key not in befores or _has_landed(entry, values_of(befores[key])):
+                found[place] = chained(entry, found[place]) if place in found else entry
+        entries = list(found.values())
+        for entry in entries:
+            self._metrics.add(entry)
+        if left:
+            DriftLedger(self.lake).replace(self.session, rev, entries)
+        else:
+            DriftLedger(self.lake).append(entries)
+
+    def tell(self, rev: int | None) -> None:
+        """Write the metrics of a publication that noted its drift here."""
+        if rev is None:
+            return
+        for entry in self._unseen.values():
+            self._metrics.add(entry)
+        report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
+        if report.rejected:
+            first = report.rejected[0]
+            raise VerificationError(
+                f"{len(report.rejected)} drift metrics were refused, first {first.reason}: "
+                f"{first.line}"
+            )
+        told = self._metrics
+        logger("reconcile").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
+
+    def _begin(self, rev: int) -> dict[tuple[str, str, int], BarDrift]:
+        """Before anything of this publication is written: see what was told, and what is left."""
+        if self._pending is None:
+            self._past = publications(self.lake, self.session)
+            self._is_told = bool(self._past) or self._has_speed_rows()
+            last = self._past[-1].rev if self._past else 0
+            left = DriftLedger(self.lake).adopt(self.session, last, rev)
+            self._pending = {entry.place: entry for entry in left}
+            self._unseen = dict(self._pending)
+        return self._pending
+
+    def _has_speed_rows(self) -> bool:
+        window = (self.session.venue, self.session.start_ns, self.session.end_ns)
+        digests = self.store.digests(Resolution.MINUTE, *window)
+        return any(one.batch < one.bars for one in digests.values())
+
+    def _is_drift(self, resolution: Resolution, edit: Edit) -> bool:
+        """Say whether readers were told otherwise before.
+
+        Where the speed layer served nothing of a session, nobody was told anything; and it does not
+        serve the wider resolutions.
+        """
+        match edit.change:
+            case Change.CONFIRM:
+                return False
+            case Change.ADD:
+                return self._is_told and (bool(self._past) or resolution in RESOLUTIONS)
+            case _:
+                return True
+
+    def _entries(self, rev: int, drifting: Mapping[BarPlace, Edit]) -> Iterator[BarDrift]:
+        for (resolution, symbol, start), fields in self._explained(drifting):
+            if fields:
+                yield BarDrift(
+                    venue=self.session.venue,
+                    session=self.session.date,
+                    rev=rev,
+                    symbol=symbol,
+                    resolution=resolution,
+                    start_ns=start,
+                    change=drifting[resolution, symbol, start].change,
+                    fields=fields,
+                )
+
+    def _explained(
+        self, drifting: Mapping[BarPlace, Edit]
+    ) -> Iterator[tuple[BarPlace, tuple[FieldDrift, ...]]]:
+        sides = {
+            place: (values_of(edit.before), values_of(edit.after))
+            for place, edit in drifting.items()
+        }
+        if self.cause is not None:
+            yield from ((place, said(*both, self.cause)) for place, both in sides.items())
+            return
+        if not drifting:
+            return
+        trades = SessionTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
+        final = profile_of(self.lake, self.session)
+        judge = self._judge(final[0])
+        for (rules, profile), places in self._by_rules(drifting, final).items():
+            doubts = Doubts(rules.as_of_ns or _NEVER, everything=profile != final)
+            for place, window in trades.windows({key: sides[key] for key in places}, doubts):
+                fields = explain(window, rules, judge)
+                spelt_out = None if is_explained(fields) else trades.whole(place, sides[place])
+                yield place, fields if spelt_out is None else explain(spelt_out, rules, judge)
+
+    def _by_rules(
+        self, drifting: Mapping[BarPlace, Edit], final: ProfileName
+    ) -> dict[tuple[Rules, ProfileName], list[BarPlace]]:
+        """Group bars by how they were served: by the speed layer, or by which publication."""
+        found: dict[tuple[Rules, ProfileName], list[BarPlace]] = defaultdict(list)
+        for place, edit in drifting.items():
+            before = edit.before
+            by_batch = before.rev if before is not None and before.layer == "batch" else None
+            if before is None and self._past:
+                by_batch = self._past[-1].rev
+            found[self._rules(by_batch, final)].append(place)
+        return found
+
+    def _rules(self, rev: int | None, final: ProfileName) -> tuple[Rules, ProfileName]:
+        lateness = self.speed.lateness_ns
+        if rev is None:
+            profile = profiles.load(self.speed.profile)
+            rules = Rules(_judge_of(profile.id), lateness, self.speed.drops_repeats)
+            return rules, (profile.id, profile.version)
+        known = [one for one in self._past if one.rev >= rev]
+        if not known:  # a publication that was killed has no row, and knew what the lake knows
+            return Rules(self._judge(final[0]), lateness, None, _NEVER), final
+        made = known[0]
+        rules = Rules(self._judge(made.profile), lateness, None, made.as_of_ns)
+        return rules, (made.profile, made.profile_version)
+
+    def _judge(self, profile: str) -> Judge:
+        """A session without any bar has no profile, and one of old may be gone."""
+        return _judge_of(profile if profile in profiles.names() else self.speed.profile)
+
+
+def values_of(bar: ServedBar | None) -> Values:
+    """Return what a row tells: the shortest decimals that read back as its doubles."""
+    if bar is None or bar.void:
+        return NOTHING
+    return tuple(Decimal(repr(getattr(bar, name))) for name in FIELDS)
+
+
+def _has_landed(entry: BarDrift, served: Values) -> bool:
+    """Say whether a row is served as an entry says that it became."""
+    told = dict(zip(FIELDS, served, strict=True))
+    return all(float(one.after) == float(told[one.field]) for one in entry.fields)
+
+
+@cache
+def _judge_of(profile: str) -> Judge:
+    """Return the `judge` of a profile, which remembers what it has judged."""
+    return lru_cache(MAX_JUDGED)(profiles.load(profile).judge)

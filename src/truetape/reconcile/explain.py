@@ -1,0 +1,89 @@
+"""Explaining one bar: reads what `lineage` needs from bar store and lake, without Spark."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+
+from truetape import calendars, profiles
+from truetape.errors import TruetapeError
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.reconcile.as_of import profile_for, venue_of
+from truetape.reconcile.drift_ledger import DriftLedger
+from truetape.reconcile.lineage import BarId, Lineage, Versions, history, trace
+from truetape.reconcile.raw_events import ArchivedEvent, RawEvents
+from truetape.reconcile.recomputed import publications
+from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+TABLES = ("raw", "trades", "bars", "drift", "publications")
+
+
+def explain_bar(
+    settings: Settings, symbol: str, instant_ns: int, resolution: Resolution, venue: str | None
+) -> Lineage:
+    """Return the lineage of the bar that holds an instant.
+
+    TruetapeError when neither the store nor the lake knows anything of such a bar. Reads of `raw`
+    what can overlap the session.
+    """
+    with closing(open_store(settings)) as store:
+        market = venues()[venue] if venue else venue_of(store, symbol)
+        session = calendars.session(market, market.date_of(instant_ns))
+        bar = BarId(symbol, market.code, resolution, _start(resolution, instant_ns, session))
+        served = _served(store, bar)
+    archived = RawEvents(settings.lake).of_symbol(session, symbol)
+    made = profile_for(settings, session)
+    profile = profiles.load(made[0])
+    events = [item.event for item in archived]
+    folded, lines, pending = trace(bar, events, market, session, profile)
+    if served is None and not lines:
+        raise TruetapeError(
+            f"no {resolution.value} bar of {symbol} at {instant_ns} on {market.code}, "
+            "neither served nor from any trade of the lake"
+        )
+    drifts = DriftLedger(settings.lake).of_session(session, symbol)
+    return Lineage(
+        bar=bar,
+        served=served,
+        folded=folded,
+        lines=lines,
+        pending=pending,
+        history=history(publications(settings.lake, session), drifts, bar),
+        versions=Versions(made, _contracts(archived), _versions(settings.lake)),
+    )
+
+
+def _start(resolution: Resolution, instant_ns: int, session: Session) -> int:
+    if resolution is not Resolution.DAY:
+        return resolution.start_of(instant_ns)
+    if session.open_ns is None:
+        raise TruetapeError(f"{session.venue} is closed on {session.date}: it has no 1d bar")
+    return session.open_ns
+
+
+def _served(store: BarStore, bar: BarId) -> ServedBar | None:
+    window = (bar.start_ns, bar.start_ns + 1)
+    return next(
+        iter(store.read(bar.resolution, *window, venue=bar.venue, symbols=[bar.symbol])), None
+    )
+
+
+def _contracts(archived: list[ArchivedEvent]) -> Mapping[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for item in archived:
+        if item.contract_version is not None:
+            found[item.event.feed].add(item.contract_version)
+    return {feed: tuple(sorted(found[feed])) for feed in sorted(found)}
+
+
+def _versions(lake: str) -> Mapping[str, int]:
+    from deltalake import DeltaTable
+
+    paths = {name: f"{lake.rstrip('/')}/{name}" for name in TABLES}
+    return {
+        name: DeltaTable(path).version()
+        for name, path in paths.items()
+        if DeltaTable.is_deltatable(path)
+    }
