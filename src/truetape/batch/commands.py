@@ -129,6 +129,8 @@ def archive(recount: bool) -> None:
         f"= {outcome.accepted:,} accepted + {outcome.rejected:,} rejected"
     )
     click.echo(f"  {outcome.dead_letters:,} dead letters sent to trades.rejected")
+    for (name, day), symbols in sorted(outcome.dirty.items()):
+        click.echo(f"  dirty: {name} {day}, {symbols:,} symbols; `truetape repair` recomputes them")
     click.echo(
         "  counted all of raw"
         if outcome.since is None
@@ -153,14 +155,18 @@ def _completeness(part: "Completeness") -> Iterator[str]:
 @click.command()
 @session_options
 @click.option("--profile", help="Eligibility profile; default is TRUETAPE_PROFILE.")
-def recompute(venue: str, day: str, profile: str | None) -> None:
+@click.option("--dirty", is_flag=True, help="Only the symbols that are marked dirty.")
+def recompute(venue: str, day: str, profile: str | None, dirty: bool) -> None:
     """Recompute one session's trades and bars from the lake, exactly.
 
     Replaces the session in the lake as a whole; what is served does not change until `publish`.
+    With --dirty only symbols for which something was archived since, if the others have the same
+    profile; `truetape repair` does that, and publishes.
     """
     from truetape.batch.run import recompute_once
 
-    outcome = recompute_once(Settings.from_env(), session_named(venue, day), profile)
+    session = session_named(venue, day)
+    outcome = recompute_once(Settings.from_env(), session, profile, dirty=dirty)
     click.echo(
         f"{venue} {day}: {outcome.trades:,} trades ({outcome.duplicates:,} repeat deliveries, "
         f"{outcome.cancelled:,} cancelled, {outcome.corrected:,} corrected, "
