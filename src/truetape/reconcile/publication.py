@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Protocol
 
 from truetape import __version__
 from truetape.errors import VerificationError
@@ -19,11 +20,11 @@ from truetape.market.sessions import Session
 from truetape.reconcile.diff import Change, Edit, diff_bars, final
 from truetape.reconcile.recomputed import (
     Publication,
-    RecomputedSession,
     publications,
     recomputed,
     record,
 )
+from truetape.reconcile.superseded import keep_bars
 from truetape.serving.store import BarStore, Digest, ServedBar
 
 SYMBOLS_PER_ROUND = 50
@@ -32,15 +33,59 @@ SYMBOLS_PER_ROUND = 50
 Report = Callable[[str], None]
 
 
+class Wanted(Protocol):
+    """The bars that are to be served of a session: what was recomputed, or an older rev."""
+
+    @property
+    def session(self) -> Session:
+        """Return whose bars these are."""
+        ...
+
+    @property
+    def symbols(self) -> list[str]:
+        """Return the session's symbols, sorted."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Return how many bars these are, of all resolutions."""
+        ...
+
+    @property
+    def profile(self) -> tuple[str, int]:
+        """Return the eligibility profile of these bars and its version."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Return the version of the lake's `bars` that they were read from first."""
+        ...
+
+    def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
+        """Yield the bars of some symbols, ordered by symbol, venue and start."""
+        ...
+
+    def digest(self) -> str:
+        """Return the digest of every bar's exact values."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to publish, and the words that the ledger keeps about it."""
+    """What to publish, and the words that the ledger keeps about it.
+
+    With `symbols` the rows of others are neither read nor written: whoever gives them knows that
+    these are served as wanted. `restores` and `raw_version` go into the ledger.
+    """
 
     session: Session
     who: str
     reason: str
     as_of_ns: int
     seal_delay_s: float
+    symbols: frozenset[str] | None = None
+    restores: int = 0
+    raw_version: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +117,29 @@ def publish(
 
     VerificationError when the rows read back differ from those written; nothing is sealed then.
     """
+    return bring(lake, store, recomputed(lake, request.session), request, report, sleep=sleep)
+
+
+def bring(
+    lake: str,
+    store: BarStore,
+    wanted: Wanted,
+    request: Request,
+    report: Report = lambda _: None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Bring the served bars of a session to those wanted, and record the publication.
+
+    What was final and is replaced is kept first. A publication that was killed between its last
+    row and its record is recorded by the next one, with no edits.
+    """
     session = request.session
-    wanted = recomputed(lake, session)
     served = _served_digests(store, session)
-    rev = _rev_above(publications(lake, session), served)
+    past = publications(lake, session)
+    rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
-    for symbols in _rounds(served.keys() | set(wanted.symbols)):
+    for symbols in _rounds(_chosen(served.keys() | set(wanted.symbols), request)):
         edits = {
             resolution: list(diff_bars(_read(store, resolution, session, symbols), bars, rev))
             for resolution in Resolution
@@ -85,13 +147,13 @@ def publish(
         }
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
+            _keep(lake, session, edits)
             _write_round(store, edits, request, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
-    bars = sum(1 for resolution in Resolution for _ in wanted.bars(resolution))
-    last = rev if changes else rev - 1
-    outcome = Published(session, rev if changes else None, last, dict(changes), bars)
-    if changes:
-        record(lake, _ledger_row(wanted, request, outcome, rev))
+    last = rev if changes else max(rev - 1, 1)
+    outcome = Published(session, rev if changes else None, last, dict(changes), wanted.count)
+    if not past or past[-1].rev < last:
+        record(lake, _ledger_row(wanted, request, outcome, last))
     return outcome
 
 
@@ -110,13 +172,17 @@ class Mismatch:
 
 
 def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
-    """Compare what is served with what was recomputed; return the rows compared and those that
-    differ.
+    """Compare what is served with what was recomputed; see `compare`."""
+    return compare(store, recomputed(lake, session))
+
+
+def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
+    """Compare what is served with what is wanted; return the rows compared and those that differ.
 
     A served row must be final, of the batch layer and equal in every value; a void row matches
     none.
     """
-    wanted = recomputed(lake, session)
+    session = wanted.session
     compared, wrong = 0, []
     for resolution in Resolution:
         served = {bar.key: bar for bar in _read(store, resolution, session, None)}
@@ -127,6 +193,17 @@ def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mism
                 wrong.append(Mismatch(resolution, found, bar))
         wrong += [Mismatch(resolution, bar, None) for bar in served.values() if not bar.void]
     return compared, wrong
+
+
+def _chosen(symbols: set[str], request: Request) -> set[str]:
+    return symbols if request.symbols is None else symbols & request.symbols
+
+
+def _keep(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -> None:
+    """Keep the final rows that a round replaces, before the first of them is touched."""
+    for resolution, part in edits.items():
+        rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
+        keep_bars(lake, session, resolution, rows)
 
 
 def _write_round(
@@ -223,9 +300,7 @@ def _rev_above(past: list[Publication], served: Mapping[str, list[Digest]]) -> i
     return max(revs, default=0) + 1
 
 
-def _ledger_row(
-    wanted: RecomputedSession, request: Request, outcome: Published, rev: int
-) -> Publication:
+def _ledger_row(wanted: Wanted, request: Request, outcome: Published, rev: int) -> Publication:
     profile, profile_version = wanted.profile
     return Publication(
         venue=request.session.venue,
@@ -244,4 +319,6 @@ def _ledger_row(
         run_id=uuid.uuid4().hex,
         who=request.who,
         reason=request.reason,
+        raw_version=request.raw_version,
+        restores=request.restores,
     )
