@@ -5,6 +5,8 @@ from collections.abc import Iterable
 ARCHIVE_TRADES = "archive_trades"
 BACKFILL_FROM_KAFKA = "backfill_from_kafka"
 MAINTENANCE = "maintenance"
+REPAIR_SESSIONS = "repair_sessions"
+REVERT_SESSION = "revert_session"
 SPEED_LAYER = "speed_layer"
 SPEED_LAYER_CONTROL = "speed_layer_control"
 
@@ -16,5 +18,8 @@ def batch_recompute(venue: str) -> str:
 
 def all_dags(venues: Iterable[str]) -> list[str]:
     """Return every DAG that an Airflow with these venues has."""
-    fixed = [ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, MAINTENANCE, SPEED_LAYER, SPEED_LAYER_CONTROL]
+    fixed = [
+        ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, MAINTENANCE, REPAIR_SESSIONS, REVERT_SESSION,
+        SPEED_LAYER, SPEED_LAYER_CONTROL,
+    ]  # fmt: skip
     return [*fixed, *(batch_recompute(venue) for venue in venues)]
