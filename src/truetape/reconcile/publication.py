@@ -25,12 +25,14 @@ from truetape.reconcile.recomputed import (
     record,
 )
 from truetape.reconcile.superseded import keep_bars
+from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 
 SYMBOLS_PER_ROUND = 50
 """How many symbols are diffed, written and sealed together; bounds the edits held in memory."""
 
 Report = Callable[[str], None]
+_Digests = Mapping[Resolution, Digest]
 
 
 class Wanted(Protocol):
@@ -131,7 +133,8 @@ def bring(
 ) -> Published:
     """Bring the served bars of a session to those wanted, and record the publication.
 
-    What was final and is replaced is kept first. A publication that was killed between its last
+    Symbols whose digests say that they are served as wanted are not read. What was final and is
+    replaced is kept first. A publication that was killed between its last
     row and its record is recorded by the next one, with no edits.
     """
     session = request.session
@@ -140,11 +143,7 @@ def bring(
     rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
     for symbols in _rounds(_chosen(served.keys() | set(wanted.symbols), request)):
-        edits = {
-            resolution: list(diff_bars(_read(store, resolution, session, symbols), bars, rev))
-            for resolution in Resolution
-            for bars in [wanted.bars(resolution, symbols)]
-        }
+        edits = dict(_edits(store, wanted, _differing(wanted, served, symbols), rev))
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
             _keep(lake, session, edits)
@@ -193,6 +192,34 @@ def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
                 wrong.append(Mismatch(resolution, found, bar))
         wrong += [Mismatch(resolution, bar, None) for bar in served.values() if not bar.void]
     return compared, wrong
+
+
+def _differing(wanted: Wanted, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
+    """Return the symbols of which something may have to be written."""
+    due: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in symbols}
+    for resolution in Resolution:
+        for symbol, digest in digests_of(wanted.bars(resolution, symbols)).items():
+            due[symbol][resolution] = digest
+    return [symbol for symbol in symbols if not _stands(served.get(symbol, {}), due[symbol])]
+
+
+def _stands(served: _Digests, due: _Digests) -> bool:
+    """Say whether all bars of a symbol are final and as they should be. One that has void rows is
+    looked at: these have a place in the digest, and none among the bars.
+    """
+    return served.keys() == due.keys() and all(
+        replace(found, rev_sum=0, rev_max=0)
+        == replace(due[each], rev_sum=0, rev_max=0, final=found.bars, batch=found.bars)
+        for each, found in served.items()
+    )
+
+
+def _edits(
+    store: BarStore, wanted: Wanted, symbols: list[str], rev: int
+) -> Iterator[tuple[Resolution, list[Edit]]]:
+    for resolution in Resolution if symbols else ():
+        served = _read(store, resolution, wanted.session, symbols)
+        yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev))
 
 
 def _chosen(symbols: set[str], request: Request) -> set[str]:
@@ -274,14 +301,14 @@ def _read(
     return store.read(resolution, start, end, venue=session.venue, symbols=symbols)
 
 
-def _served_digests(store: BarStore, session: Session) -> dict[str, list[Digest]]:
-    """The digests of whatever is served of a session, by symbol, one for each resolution it has."""
-    found: dict[str, list[Digest]] = {}
+def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
+    """The digests of whatever is served of a session, by symbol and resolution."""
+    found: dict[str, dict[Resolution, Digest]] = {}
     for resolution in Resolution:
         digests = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
         for symbol, digest in digests.items():
-            found.setdefault(symbol, []).append(digest)
-    return found
+            found.setdefault(symbol, {})[resolution] = digest
+    return dict(found)
 
 
 def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
@@ -290,13 +317,13 @@ def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
         yield symbols_of_round
 
 
-def _rev_above(past: list[Publication], served: Mapping[str, list[Digest]]) -> int:
+def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:
     """One more than any publication recorded, and never below a rev that is served already.
 
     A publication that was killed has rows but no record: its successor goes on above it.
     """
     revs = [publication.rev for publication in past]
-    revs += [digest.rev_max for digests in served.values() for digest in digests]
+    revs += [digest.rev_max for digests in served.values() for digest in digests.values()]
     return max(revs, default=0) + 1
 
 
