@@ -146,7 +146,9 @@ def test_the_ledger_says_what_was_restored(lake: str, store: BarStore) -> None:
 
 
 def test_a_revert_can_be_reverted_and_a_recompute_ends_it(lake: str, store: BarStore) -> None:
-    """Every rev that ever was stays reachable; the last one asked for is served already."""
+    """Every rev that ever was stays reachable. The last one asked for is served already, as another
+    rev; that it is held by now is news all the same.
+    """
     seen = publish_all(lake, store)
     for rev in (1, 3, 2, 4, 5, 1):
         revert(lake, store, rev)
@@ -157,7 +159,22 @@ def test_a_revert_can_be_reverted_and_a_recompute_ends_it(lake: str, store: BarS
 
     assert readable(store) == seen[3]
     assert not is_held(lake, SESSION)
-    assert [one.restores for one in publications(lake, SESSION)][4:] == [1, 3, 2, 4, 5, 0]
+    assert [one.restores for one in publications(lake, SESSION)][4:] == [1, 3, 2, 4, 5, 1, 0]
+
+
+def test_a_recompute_that_agrees_with_a_revert_ends_it_without_an_edit(
+    lake: str, store: BarStore
+) -> None:
+    publish_all(lake, store)
+    revert(lake, store, 2)
+    put(lake, 1)
+
+    outcome = publish(lake, store, request(), sleep=lambda _: None)
+
+    assert (outcome.edits, outcome.last_rev) == (0, 6)
+    assert not is_held(lake, SESSION)
+    assert publish(lake, store, request(), sleep=lambda _: None).last_rev == 6
+    assert len(publications(lake, SESSION)) == 6
 
 
 def test_what_was_recomputed_since_does_not_matter(lake: str, store: BarStore) -> None:

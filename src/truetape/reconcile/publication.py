@@ -134,8 +134,9 @@ def bring(
     """Bring the served bars of a session to those wanted, and record the publication.
 
     Symbols whose digests say that they are served as wanted are not read. What was final and is
-    replaced is kept first. A publication that was killed between its last
-    row and its record is recorded by the next one, with no edits.
+    replaced is kept first. Without an edit there is a record only where there is news: of a
+    publication that was killed between its last row and its record, of a revert that begins or
+    ends.
     """
     session = request.session
     served = _served_digests(store, session)
@@ -149,7 +150,8 @@ def bring(
             _keep(lake, session, edits)
             _write_round(store, edits, request, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
-    last = rev if changes else max(rev - 1, 1)
+    is_news = bool(changes or (past and past[-1].restores != request.restores))
+    last = rev if is_news else max(rev - 1, 1)
     outcome = Published(session, rev if changes else None, last, dict(changes), wanted.count)
     if not past or past[-1].rev < last:
         record(lake, _ledger_row(wanted, request, outcome, last))
@@ -195,23 +197,33 @@ def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
 
 
 def _differing(wanted: Wanted, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
-    """Return the symbols of which something may have to be written."""
-    due: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in symbols}
-    for resolution in Resolution:
-        for symbol, digest in digests_of(wanted.bars(resolution, symbols)).items():
-            due[symbol][resolution] = digest
-    return [symbol for symbol in symbols if not _stands(served.get(symbol, {}), due[symbol])]
-
-
-def _stands(served: _Digests, due: _Digests) -> bool:
-    """Say whether all bars of a symbol are final and as they should be. One that has void rows is
-    looked at: these have a place in the digest, and none among the bars.
+    """Return the symbols of which something may have to be written: those that are not final as a
+    whole, and those that have another digest than is wanted.
     """
-    return served.keys() == due.keys() and all(
-        replace(found, rev_sum=0, rev_max=0)
-        == replace(due[each], rev_sum=0, rev_max=0, final=found.bars, batch=found.bars)
-        for each, found in served.items()
-    )
+    final = [symbol for symbol in symbols if _is_final(served.get(symbol, {}))]
+    due: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in final}
+    for resolution in Resolution if final else ():
+        for symbol, digest in digests_of(wanted.bars(resolution, final)).items():
+            due[symbol][resolution] = _values(digest)
+    stands = {
+        symbol
+        for symbol in final
+        if {each: _values(digest) for each, digest in served[symbol].items()} == due[symbol]
+    }
+    return [symbol for symbol in symbols if symbol not in stands]
+
+
+def _is_final(served: _Digests) -> bool:
+    """Say whether every row of a symbol is a final bar. Void rows have a place in the digest, and
+    none among the bars that are wanted: a symbol that has some is read.
+    """
+    every = [(digest.final, digest.batch, digest.void) for digest in served.values()]
+    return bool(every) and every == [(one.bars, one.bars, 0) for one in served.values()]
+
+
+def _values(digest: Digest) -> Digest:
+    """The digest of the bars' values alone: without what a publication adds to them."""
+    return replace(digest, rev_sum=0, rev_max=0, final=0, batch=0)
 
 
 def _edits(
