@@ -1,5 +1,6 @@
 """The documents say what is there: links, paths, verbs, modules, settings, reasons, exit codes."""
 
+import inspect
 import json
 import pkgutil
 import re
@@ -83,16 +84,45 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
             assert list(ROOT.glob(text.rstrip("/"))), text
 
 
-def shown_commands() -> Iterator[tuple[Path, list[str]]]:
-    """Yield every call of truetape in a fenced block, as the words after `truetape`."""
+def shown_commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every call of truetape in a fenced block or a help text, as the words after
+    `truetape`.
+    """
+    for shown_in, block in [*fenced_blocks(), *helps()]:
+        for line in block.replace("\\\n", " ").splitlines():
+            if not re.search(r"(^|[ |])truetape( |$)", line) or line.startswith("rejected"):
+                continue
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+            lexer.whitespace_split = True
+            yield from ((shown_in, call) for call in calls(list(lexer)))
+
+
+def fenced_blocks() -> Iterator[tuple[str, str]]:
+    """Yield where and what."""
     for document in DOCUMENTS:
-        for block in FENCE.findall(document.read_text("utf-8")):
-            for line in block.replace("\\\n", " ").splitlines():
-                if not re.search(r"(^|[ |])truetape( |$)", line) or line.startswith("rejected"):
-                    continue
-                lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
-                lexer.whitespace_split = True
-                yield from ((document, call) for call in calls(list(lexer)))
+        yield from (
+            (named(document), block) for block in FENCE.findall(document.read_text("utf-8"))
+        )
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Yield the verb, and each paragraph of its help that is printed as it stands."""
+    for verb, command in every_verb(command_line, ()):
+        paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+        yield from ((f"{verb} --help", text[2:]) for text in paragraphs if text.startswith("\b\n"))
+
+
+def every_verb(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield a verb with its words, and those below it."""
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_verb(below, (*path, name))
 
 
 def calls(words: list[str]) -> Iterator[list[str]]:
@@ -110,8 +140,8 @@ def calls(words: list[str]) -> Iterator[list[str]]:
 
 
 SHOWN = [
-    pytest.param(call, id=f"{named(document)}: {' '.join(call)}"[:90])
-    for document, call in shown_commands()
+    pytest.param(call, id=f"{shown_in}: {' '.join(call)}"[:90])
+    for shown_in, call in shown_commands()
 ]
 
 
@@ -136,6 +166,15 @@ def test_every_command_that_is_shown_would_be_understood(call: list[str]) -> Non
         assert value is not None or not parameter.required, f"lacks {parameter.name}"
         if isinstance(parameter.type, click.Choice) and isinstance(value, str):
             parameter.type.convert(value, parameter, context)
+
+
+@pytest.mark.parametrize(
+    "help_text", [pytest.param(one.help, id=verb) for verb, one in every_verb(command_line, ())]
+)
+def test_what_a_help_prints_as_it_stands_begins_on_a_line_of_its_own(help_text: str | None) -> None:
+    """Click reflows the paragraph otherwise, and prints the mark."""
+    for paragraph in inspect.cleandoc(help_text or "").split("\n\n"):
+        assert "\b" not in paragraph.removeprefix("\b\n")
 
 
 def test_the_readme_shows_every_verb_and_its_table_has_each_once() -> None:

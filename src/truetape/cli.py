@@ -3,13 +3,15 @@ used.
 """
 
 import importlib
+import os
+import select
 import sys
 from typing import NoReturn
 
 import click
 
 from truetape import __version__, log
-from truetape.errors import TruetapeError
+from truetape.errors import TransientError, TruetapeError
 
 COMMANDS = {
     "event-time": ("truetape.feeds.time_commands:event_time", "Parse raw event times, one a line."),
@@ -35,6 +37,21 @@ COMMANDS = {
 class _Verbs(click.Group):
     """Lists every verb without importing it, so that `--help` answers at once."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; ends quietly when its reader has seen enough, as `head` does.
+
+        Click takes any broken pipe for that, a server's too.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if not _reader_is_gone():
+                raise TransientError(
+                    f"a connection was closed at the other end: {error}"
+                ) from error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its rest goes nowhere
+            ctx.exit(0)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
@@ -56,6 +73,13 @@ class _Verbs(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+def _reader_is_gone() -> bool:
+    """Say whether whoever read our output has closed it."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,8 +104,6 @@ def main() -> NoReturn:
     except click.Abort:
         click.echo("stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
     except TruetapeError as error:
         click.echo(f"truetape: {error}", err=True)
         sys.exit(error.exit_code)

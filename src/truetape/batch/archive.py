@@ -178,8 +178,9 @@ def starting_offsets(lake: Lake, settings: Settings) -> str:
 
 
 def _header(name: str) -> Column:
-    matching = F.filter("headers", lambda header: header["key"] == name)
-    return F.get(matching, F.lit(0))["value"]
+    """Return the first header of a name; without a lambda, which Spark interprets row by row."""
+    position = F.array_position("headers.key", F.lit(name)).cast("int")
+    return F.get("headers.value", position - 1)
 
 
 def _text(value: Column) -> Column:

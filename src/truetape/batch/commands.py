@@ -86,9 +86,10 @@ def bars(  # noqa: PLR0917 - one parameter an option
     Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
     decimals. Both engines print the same bytes; `spark` is for files too large for one process.
 
-    \b truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
-    truetape bars day.jsonl --feed truetape --profile sip --resolution 1d --as-of
-    2026-11-20T21:05:00Z
+    \b
+      truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
+      truetape bars day.jsonl --feed truetape --profile sip --resolution 1d \\
+          --as-of 2026-11-20T21:05:00Z
     """
     from truetape.batch import file_bars
 

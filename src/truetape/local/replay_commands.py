@@ -35,8 +35,9 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     Where a vendor's own bars lie beside a file, the bars read back from InfluxDB are compared with
     them.
 
-    \b truetape replay tick/ibm/2013*.zip --feed lean-equity-tick --profile lean truetape replay
-    http_trades.json --feed kraken-rest --profile all --speed 600
+    \b
+      truetape replay tick/ibm/2013*.zip --feed lean-equity-tick --profile lean
+      truetape replay http_trades.json --feed kraken-rest --profile all --speed 600
     """
     from rich.console import Console
 

@@ -26,7 +26,10 @@ BAR_KEY = ("venue", "symbol", "resolution", "start_ns")
 
 
 def kafka_records(spark: SparkSession, settings: Settings) -> DataFrame:
-    """Open the topic as a stream, from the earliest record for a new checkpoint: no silent gap."""
+    """Open the topic as a stream, from the earliest record for a new checkpoint: no silent gap.
+
+    Read by no more tasks than there are cores: each sets the decoder up anew in every batch.
+    """
     options = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
@@ -36,7 +39,8 @@ def kafka_records(spark: SparkSession, settings: Settings) -> DataFrame:
         "kafka.isolation.level": "read_committed",
         "maxOffsetsPerTrigger": str(settings.speed_max_trades_per_batch),
     }
-    return from_kafka(spark.readStream.format("kafka").options(**options).load())
+    records = spark.readStream.format("kafka").options(**options).load()
+    return from_kafka(records.coalesce(spark.sparkContext.defaultParallelism))
 
 
 def trades_of(

@@ -1,0 +1,48 @@
+"""What becomes of errors that reach the command line."""
+
+import subprocess
+import sys
+
+VERB = """
+import click, errno, sys
+from truetape import cli
+
+@click.command()
+def verb():
+    {body}
+
+cli.COMMANDS["verb"] = ("verb:verb", "")
+sys.modules["verb"] = sys.modules["__main__"]
+sys.argv = ["truetape", "verb"]
+cli.main()
+"""
+SAYS_LINES = VERB.format(body="[click.echo(number) for number in range(100_000)]")
+LOSES_A_SERVER = VERB.format(body='raise BrokenPipeError(errno.EPIPE, "Broken pipe")')
+
+
+def test_a_reader_that_has_seen_enough_ends_a_verb_in_silence() -> None:
+    verb = subprocess.Popen(
+        [sys.executable, "-c", SAYS_LINES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert verb.stdout is not None
+    assert verb.stderr is not None
+    with verb.stdout, verb.stderr:
+        assert verb.stdout.readline() == "0\n"
+        verb.stdout.close()
+        assert (verb.stderr.read(), verb.wait(timeout=60)) == ("", 0)
+
+
+def test_another_broken_pipe_is_no_success() -> None:
+    verb = subprocess.run(
+        [sys.executable, "-c", LOSES_A_SERVER],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert verb.returncode == 75
+    assert "a connection was closed at the other end" in verb.stderr
