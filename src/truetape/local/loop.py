@@ -12,6 +12,7 @@ from truetape import calendars
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.batch.recompute import Recomputed
 from truetape.batch.run import Archived, archive_once, recompute_once
+from truetape.errors import GateClosedError
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.reconcile.publication import Mismatch, Published, verify
@@ -67,14 +68,22 @@ def settle_backfill(
     return outcomes, [(one.venue, one.date) for one in found if one.end_ns > now_ns]
 
 
-def repair_all(settings: Settings, who: str, reason: str, report: Report) -> list[SessionOutcome]:
+def repair_all(
+    settings: Settings, who: str, reason: str, report: Report
+) -> tuple[list[SessionOutcome], list[GateClosedError]]:
     """Recompute and publish the dirty symbols of every published session that is not held; return
-    the outcomes.
+    the outcomes, and the closed gates of those that stay dirty.
     """
     known, orders = venues(), Orders(dirty=True)
     due = [one for one in dirty_sessions(settings.lake) if one.state is State.DUE]
     found = [calendars.session(known[one.venue], one.day) for one in due]
-    return [settle_one(settings, one, reason, report, who, orders=orders) for one in found]
+    outcomes, closed = [], []
+    for session in found:
+        try:
+            outcomes.append(settle_one(settings, session, reason, report, who, orders=orders))
+        except GateClosedError as error:  # of this session; the others are none the worse
+            closed.append(error)
+    return outcomes, closed
 
 
 def settle_one(

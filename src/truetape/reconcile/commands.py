@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import session_named, session_options
-from truetape.errors import VerificationError
+from truetape.errors import GateClosedError, VerificationError
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,9 +77,16 @@ def repair(reason: str) -> None:
     """
     from truetape.local.loop import repair_all
 
-    outcomes = repair_all(Settings.from_env(), getpass.getuser(), reason, _progress)
+    outcomes, closed = repair_all(Settings.from_env(), getpass.getuser(), reason, _progress)
     for outcome in outcomes:
         _tell(outcome.published)
+    if closed:
+        raise GateClosedError("\n".join(str(error) for error in closed))
+    wrong = [one for one in outcomes if one.mismatches]
+    if wrong:
+        raise VerificationError(
+            f"served bars of {len(wrong):,} sessions differ; publish them again"
+        )
     if not outcomes:
         click.echo("nothing to repair")
 
