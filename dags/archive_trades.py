@@ -3,6 +3,8 @@
 Every five minutes, brings each Kafka record that the lake lacks into its table `raw`, once; sends
 each rejected record to `trades.rejected`, once; counts the offsets of each partition and names
 holes. New records are announced as the asset `raw`; a run that finds none is skipped at once.
+Late trades, cancels and corrections mark symbols of recomputed sessions dirty, and these are
+announced as the asset `dirty_sessions`, which wakes `repair_sessions`.
 
 ### What a failure means
 `archive` red: Kafka is away, or it has dropped records that were never archived (the message says
@@ -14,16 +16,17 @@ them back, so they do not keep it red. Bars that are being served do not change 
 Yes, at any time and as often as you like: what is archived is not archived again.
 
 ### Runbook
-`docs/RUNBOOK.md#holes`, `docs/RUNBOOK.md#dead-letters`.
+`docs/RUNBOOK.md#holes`, `docs/RUNBOOK.md#dead-letters`, `docs/RUNBOOK.md#dirty-sessions`.
 """
 
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.schedule import dag_names
-from truetape.schedule.assets import RAW
+from truetape.schedule.assets import DIRTY, RAW
 from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import ArchiveJob
@@ -50,5 +53,13 @@ with DAG(
         """Fail when the lake lacks offsets that Kafka still has; name those that are lost."""
         require_complete(counts)
 
+    @task(outlets=[DIRTY])
+    def dirty(counts: dict[str, Any], *, outlet_events: Any = None) -> None:
+        """Wake the repair of sessions that the new records change."""
+        if not counts["dirty"]:
+            raise AirflowSkipException("no recomputed session changes")
+        outlet_events[DIRTY].extra = {"sessions": counts["dirty"]}
+
     announce(archive.output)
+    dirty(archive.output)
     completeness(archive.output)

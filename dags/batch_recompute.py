@@ -17,7 +17,8 @@ Both dates are instants: a session belongs to it when its open lies between them
 The session stays as it was served: provisional, or final by an earlier revision. `recompute` red
 changes nothing that is served. `gate` red: the data broke a rule, its log names rule, rows and
 report; nothing is tried again by itself. `publish` red may leave rows unsealed (`final=false`),
-never half-final ones. `verify` red: served and recomputed differ after all, somebody else writes.
+never half-final ones; a session that was reverted is refused unless the form gives a reason.
+`verify` red: served and recomputed differ after all, somebody else writes.
 
 ### Is a re-run safe?
 Yes. Every step replaces its result whole; a second publication makes zero edits. Clear the failed
@@ -71,7 +72,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
                 type="string",
                 maxLength=200,
                 title="Reason",
-                description="Kept with the publication.",
+                description="Kept with the publication. Ends a revert of the session.",
             ),
         },
     ) as dag:
@@ -96,7 +97,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             """Make the session final."""
             who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
             reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
-            done = session_tasks.publish(venue, day, who, reason)
+            done = session_tasks.publish(venue, day, who, reason, supersedes=bool(params["reason"]))
             outlet_events[BARS].extra = done
             return done
 

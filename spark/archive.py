@@ -20,6 +20,10 @@ def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
         "dead_letters": found.dead_letters,
         "holes": [_named(hole) for hole in holes if hole.recoverable],
         "lost": [_named(hole) for hole in holes if not hole.recoverable],
+        "dirty": [
+            {"venue": venue, "session": str(day), "symbols": symbols}
+            for (venue, day), symbols in sorted(found.dirty.items())
+        ],
     }
 
 

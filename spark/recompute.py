@@ -10,9 +10,9 @@ from truetape.entry import run_job
 from truetape.settings import Settings
 
 
-def recompute(venue: str, day: str) -> dict[str, object]:
+def recompute(venue: str, day: str, *, dirty: bool) -> dict[str, object]:
     """Recompute, and return the counts."""
-    found = recompute_once(Settings.from_env(), session_named(venue, day))
+    found = recompute_once(Settings.from_env(), session_named(venue, day), dirty=dirty)
     return {
         "trades": found.trades,
         "duplicates": found.duplicates,
@@ -27,9 +27,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venue", required=True)
     parser.add_argument("--session", required=True, help="its date, like 2026-11-20")
+    parser.add_argument("--dirty", action="store_true", help="only symbols that are marked dirty")
     parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
     chosen = parser.parse_args()
-    return run_job("recompute", lambda: recompute(chosen.venue, chosen.session), chosen.outcome)
+    return run_job(
+        "recompute",
+        lambda: recompute(chosen.venue, chosen.session, dirty=chosen.dirty),
+        chosen.outcome,
+    )
 
 
 if __name__ == "__main__":

@@ -27,12 +27,14 @@ COMMANDS = {
     "recompute": ("truetape.batch.commands:recompute", "Recompute one session's bars exactly."),
     "quality": ("truetape.quality.commands:quality", "Check a session, ask the gate, see trends."),
     "publish": ("truetape.reconcile.commands:publish", "Make served bars equal recomputed ones."),
+    "repair": ("truetape.reconcile.commands:repair", "Recompute and publish what is dirty."),
     "verify": ("truetape.reconcile.commands:verify", "Compare served bars with recomputed ones."),
     "drift": (
         "truetape.reconcile.drift_commands:drift",
         "Show what publications changed, and why.",
     ),
     "explain": ("truetape.reconcile.explain_commands:explain", "Tell which trades made one bar."),
+    "status": ("truetape.reconcile.commands:status", "Say what is final, missing, dirty or held."),
     "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
 }
 

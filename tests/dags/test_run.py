@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,14 +16,16 @@ from support.wait import until
 from truetape import calendars
 from truetape.batch.lake import Lake, Table
 from truetape.batch.run import archive_once
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.native import encode
+from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.local import airflow_config
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.trades import Trade
 from truetape.quality.report import Kind, newest
 from truetape.reconcile.recomputed import publications
 from truetape.schedule.assets import BARS
-from truetape.serving.store import open_store
+from truetape.serving.store import Key, ServedBar, open_store
 from truetape.settings import Settings
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.observed import Health
@@ -71,8 +74,12 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     [event] = events(archived, "raw")
     assert event["records"] == len(made.records)
     assert event["dead_letters"] == rejected > 0
-    assert set(states(archived).values()) == {"success"}
-    assert states(again) == dict.fromkeys(("archive", "announce", "completeness"), "skipped")
+    assert states(archived) == {
+        "archive": "success", "announce": "success", "completeness": "success", "dirty": "skipped"
+    }  # fmt: skip
+    assert states(again) == dict.fromkeys(
+        ("archive", "announce", "dirty", "completeness"), "skipped"
+    )
     assert events(again, "raw") == []
     done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
     assert states(first) == states(second) == done | {"archive": "skipped"}
@@ -90,6 +97,51 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
     looked = callable_of("data_quality", "check")(triggering_asset_events=told)
     assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
+
+
+def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
+    own: Settings, run: Run
+) -> None:
+    made = simulate(Plan(DAY, venue=VENUE, seed=8, trades=300, offset_s=0, duration_s=60))
+    send(own, made.records)
+    run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
+    before = rows_of(own)
+    [first, *_] = [one for one in made.truth.events if isinstance(one, Trade)]
+    late = replace(first, id="900001", sequence=900_001, received_ns=SESSION.end_ns + SECOND_NS)
+    send(own, [Record(encode(late).encode(), "truetape", late.symbol, late.received_ns)])
+
+    archived = run("archive_trades")
+    repaired = run("repair_sessions")
+    idle = run("repair_sessions")
+    after = rows_of(own)
+    reverted = run("revert_session", venue=VENUE, session=str(DAY), rev=1, reason="not ours")
+
+    assert events(archived, "dirty_sessions") == [
+        {"sessions": [{"venue": VENUE, "session": str(DAY), "symbols": 1}]}
+    ]
+    done = dict.fromkeys(("arguments", "recompute", "gate", "publish", "verify"), "success")
+    assert states(repaired) == {"due": "success"} | {f"repair.{one}": done[one] for one in done}
+    assert [event["rev"] for event in events(repaired, "bars")] == [2]
+    assert set(states(idle).values()) == {"success", "skipped"}
+    assert events(idle, "bars") == []
+    changed = {bar.symbol for bar in after.values() if bar.rev == 2}
+    assert changed == {late.symbol}
+    with closing(open_store(own)) as store:
+        assert served(store, SESSION) == truth_of(made, SESSION)
+    assert set(states(reverted).values()) == {"success"}
+    values = {key: replace(bar, rev=1) for key, bar in rows_of(own).items() if not bar.void}
+    assert values == before
+    *_, last = publications(own.lake, SESSION)
+    assert (last.rev, last.restores, last.who) == (3, 1, "airflow:manual")
+    assert last.reason == "revert to rev 1: not ours"
+
+
+def rows_of(own: Settings) -> dict[Key, ServedBar]:
+    """What is served of the session in minutes."""
+    with closing(open_store(own)) as store:
+        start, end = SESSION.start_ns, SESSION.end_ns
+        found = store.read(Resolution.MINUTE, start, end, venue=VENUE)
+        return {bar.key: bar for bar in found}
 
 
 def test_a_hole_is_planned_then_filled_and_its_session_made_final(own: Settings, run: Run) -> None:

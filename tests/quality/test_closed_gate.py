@@ -23,7 +23,7 @@ from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.publication import Published
 from truetape.reconcile.recomputed import publications
-from truetape.reconcile.run import publish_once
+from truetape.reconcile.run import Orders, publish_once
 from truetape.serving.store import ServedBar, open_store
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -45,7 +45,8 @@ class World:
 
     def publish(self, *, gated: bool = True) -> Published:
         """Publish the session as the command line does."""
-        return publish_once(self.settings, self.session, "tests", "because", gated=gated)
+        orders = Orders(gated=gated)
+        return publish_once(self.settings, self.session, "tests", "because", orders=orders)
 
     def spoil(self, case: Case) -> None:
         """Put a broken session into the lake, as a defective recompute would."""

@@ -122,6 +122,44 @@ def test_a_second_publication_makes_no_edit_and_no_record(lake: str, store: BarS
     assert [item.rev for item in publications(lake, SESSION)] == [1]
 
 
+def test_a_second_publication_reads_no_bar(lake: str, store: BarStore) -> None:
+    """The digests of both symbols say that they are served as they should be."""
+    run(lake, store)
+    noted = TamperedStore(store)
+
+    assert run(lake, noted).edits == 0
+
+    assert noted.calls == []
+
+
+def test_only_symbols_that_differ_are_read(lake: str, store: BarStore) -> None:
+    run(lake, store)
+    put_bars(lake, SESSION, changed(recomputed(), close=99.5))
+    noted = TamperedStore(store)
+
+    run(lake, noted)
+
+    assert set(noted.asked) == {("KO",)}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"final": False}, {"layer": "speed", "final": False}, {"close": 100.25}, {"trades": 9}],
+    ids=str,
+)
+def test_a_row_that_somebody_else_changed_is_found_and_put_right(
+    lake: str, store: BarStore, values: dict[str, object]
+) -> None:
+    run(lake, store)
+    before = rows(store)
+    key = (Resolution.MINUTE, "KO", OPEN + 60 * SECOND)
+    store.write(Resolution.MINUTE, [replace(before[key], **values)])
+
+    assert run(lake, store).edits == 1
+
+    assert rows(store) == before | {key: replace(before[key], rev=2)}
+
+
 def test_a_changed_value_changes_its_row_only(lake: str, store: BarStore) -> None:
     run(lake, store)
     before = rows(store)

@@ -1,11 +1,17 @@
-"""Which session a run is for."""
+"""Which session a run is for, and which sessions are repaired."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
+from support.ledger import publication
+from truetape.batch import dirty
+from truetape.batch.dirty import Mark
 from truetape.errors import ConfigError
-from truetape.schedule.session_tasks import session_date
+from truetape.reconcile.recomputed import record
+from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
 
 def utc(text: str) -> datetime:
@@ -45,3 +51,36 @@ def test_a_run_is_for_one_session(
 def test_a_closed_day_cannot_be_asked_for(day: str) -> None:
     with pytest.raises(ConfigError, match=f"XNYS has no regular session on {day}"):
         session_date("XNYS", day, None, MONDAY_NOON)
+
+
+THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lake with three dirty sessions, as the tasks read it from the environment."""
+    monkeypatch.setenv("TRUETAPE_HOME", str(tmp_path))
+    found = str(tmp_path / "lake")
+    days = (MONDAY, FRIDAY, THURSDAY)
+    dirty.mark(found, [Mark("XNYS", day, "IBM", 1, 0, "raw", 3, 1) for day in days])
+    return found
+
+
+def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: str) -> None:
+    for past in (
+        publication(1, session=MONDAY),
+        publication(1, session=FRIDAY),
+        publication(1, session=THURSDAY),
+        publication(2, session=THURSDAY, restores=1),
+    ):
+        record(lake, past)
+
+    assert due_repairs() == [
+        {"venue": "XNYS", "session": "2026-11-20"},
+        {"venue": "XNYS", "session": "2026-11-23"},
+    ]
+
+
+def test_what_became_dirty_since_the_recompute_is_left_to_the_next_run(lake: str) -> None:
+    with pytest.raises(AirflowSkipException, match="1 symbols became dirty meanwhile"):
+        gate_of_repair("XNYS", "2026-11-20")

@@ -12,6 +12,7 @@ from support.race import (
     lowered,
     race,
     spoilt,
+    trespasses,
     unannounced,
 )
 from truetape.speed.spans import is_within
@@ -56,6 +57,29 @@ def test_kills_and_freezes_leave_the_bars_of_the_fold(seed: int, is_one_host: bo
     served, named = counts(world.served), spoilt(world)
     wrong = {key for key, trades in world.fold().items() if served.get(key) != trades}
     assert not [key for key in wrong if not is_within(named, str(key[1]), int(str(key[2])))]
+
+
+@HOSTS
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nobody_writes_below_a_boundary(seed: int, is_one_host: bool) -> None:
+    """Publications race the drivers: what was made final is left alone, however steps fall."""
+    world = race(seed, faults=Faults.NONE, is_one_host=is_one_host, publishers=2)
+
+    assert len(world.published) > 4
+    assert trespasses(world) == []
+
+
+@HOSTS
+@pytest.mark.parametrize("seed", SEEDS)
+def test_only_a_driver_without_the_lease_could_and_it_says_so(seed: int, is_one_host: bool) -> None:
+    """One that froze between its check and its write: its last word names what it touched, until
+    a publication of these bars.
+    """
+    world = race(seed, faults=Faults.ANY, is_one_host=is_one_host, publishers=1)
+
+    late = trespasses(world)
+    assert not [write for write in late if write.was_held]
+    assert unannounced(world) == []
 
 
 def test_the_seeds_meet_what_they_are_meant_to_meet() -> None:

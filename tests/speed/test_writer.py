@@ -17,7 +17,7 @@ from truetape.reconcile.boundary import Boundary
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
 from truetape.speed.board import Board
 from truetape.speed.driver import Life
-from truetape.speed.heartbeat import Suspect
+from truetape.speed.heartbeat import Phase, Suspect
 from truetape.speed.mending import Mender
 from truetape.speed.spans import Span
 from truetape.speed.succession import Succession
@@ -65,8 +65,12 @@ class Lease:
         self.store = store
         self.lost_from = lost_from
         self.checks: list[tuple[object, int]] = []
+        self.said: list[Phase] = []
 
     def beat(self, **news: Any) -> None:
+        if "state" in news:
+            self.said.append(news["state"])
+            return
         if self.lost_from is not None and len(self.checks) >= self.lost_from:
             raise LeaseLostError("fenced")
         self.checks.append((news.get("writing", news), len(self.store.bars)))
@@ -143,6 +147,21 @@ def test_a_lease_lost_while_writing_fails_the_batch() -> None:
 
     assert len(store.bars) == 1
     assert speed.batch == -1
+
+
+def test_a_driver_says_that_it_runs_before_it_first_reads_the_fences() -> None:
+    """A publication waits for drivers that run only: its fence must not come in between."""
+    store, fences = Store(), Fences(NOON)
+    lease = Lease(store)
+    known: list[int] = []
+    fences.boundaries = lambda: (known.append(len(lease.said)), {})[1]  # type: ignore[method-assign]
+    speed = writer(store, fences, lease)
+
+    speed(frame(NOON), 0)
+    speed(frame(NOON + SECOND), 1)
+
+    assert known == [1, 1]
+    assert lease.said == [Phase.RUNNING]
 
 
 def test_a_batch_without_bars_needs_no_check() -> None:

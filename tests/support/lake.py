@@ -68,6 +68,8 @@ class TamperedStore:
     tamper: Callable[[int, list[ServedBar]], list[ServedBar]] = lambda _, rows: rows
     after: Callable[[int], None] = lambda _: None
     calls: list[tuple[str, Resolution, tuple[ServedBar, ...]]] = field(default_factory=list)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    """The symbols of each read."""
     writes: int = 0
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
@@ -86,6 +88,7 @@ class TamperedStore:
     ) -> Iterator[ServedBar]:
         """Read, and note it."""
         self.calls.append(("read", resolution, ()))
+        self.asked.append(tuple(chosen["symbols"] or ()))
         return self.store.read(resolution, start_ns, end_ns, **chosen)
 
     def __getattr__(self, name: str) -> Any:

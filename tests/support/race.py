@@ -19,6 +19,7 @@ from support.speed import NOW, ns
 from truetape.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.run import Keeping, keeping
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life
@@ -56,12 +57,13 @@ class Control:
 
     def __init__(self) -> None:
         self.newest: dict[str, bytes] = {}
+        self.venues: dict[str, Boundary] = {}
 
     def refresh(self) -> "Control":
         return self
 
     def boundaries(self) -> dict[str, Boundary]:
-        return {}
+        return dict(self.venues)
 
     def value(self, key: str) -> bytes | None:
         return self.newest.get(key)
@@ -104,6 +106,9 @@ class World:
     in_flight: list[tuple["Process", list[ServedBar]]] = field(default_factory=list)
     processes: list["Process"] = field(default_factory=list)
     supervisors: list[Iterator[None]] = field(default_factory=list)
+    publishers: list[Iterator[None]] = field(default_factory=list)
+    published: list[tuple[int, int]] = field(default_factory=list)
+    """Up to which instant bars were made final, and how many writes had arrived by then."""
     faults: Faults = Faults.ANY
     is_over: bool = False
     depth: int = 0
@@ -134,7 +139,9 @@ class World:
         self.now += timedelta(seconds=self.rnd.choice([0.05, 0.1, 0.2, 1]))
         free = [one for one in self.processes if one.can_run]
         choices: list[Callable[[], object]] = [one.step for one in free] * 4
-        choices += [lambda run=run: next(run, None) for run in self.supervisors]
+        choices += [
+            lambda run=run: next(run, None) for run in (*self.supervisors, *self.publishers)
+        ]
         choices += [self.trade] * 3
         if self.may_fail():
             choices += [one.kill for one in free if self.rnd.random() < 0.1]
@@ -282,6 +289,7 @@ class Process:
             yield
         mender = Mender(succession.suspects, WRITE_TIMEOUT_S, world.life_of, world.seconds)
         writer = SpeedWriter(self, world.board, VENUES, self, succession, mender)  # type: ignore[arg-type]
+        self.writer = writer
         writer.take_over()
         while world.board.desired.number <= self.order:
             yield
@@ -324,6 +332,7 @@ class Process:
             state=Phase.RUNNING,
             batch_end_ns=ns(self.world.now),
             offsets={"0": self.world.planned.get(done, 0)},
+            fences=self.writer.fences if self.writer else {},
         )
 
     def _end(self, code: int, touched: Any = ()) -> None:
@@ -377,6 +386,51 @@ def supervisor(world: World) -> Generator[None, None, None]:
         yield
 
 
+def publisher(world: World) -> Generator[None, None, None]:
+    """Make minute after minute final, as `publish_once` does: fence, wait, publish."""
+    control: Any = world.board.control
+    for minute in range(60):
+        end_ns = NOON + (minute + 1) * MINUTE_NS
+        while max(world.minutes, default=0) < end_ns:
+            yield
+        boundary = control.venues.get("XNYS", Boundary("XNYS"))
+        control.venues["XNYS"] = boundary.raised(end_ns)
+        yield
+        while True:
+            beat = world.last_beat()
+            found = keeping(beat, "XNYS", end_ns, ns(world.now))
+            if found is Keeping.YES:
+                break
+            if found is Keeping.SILENT:
+                world.token += 1
+                yield from _writes_arrive(world)
+                break
+            yield
+        world.published.append((end_ns, len(world.writes)))
+        control.venues["XNYS"] = control.venues["XNYS"].sealed((end_ns - MINUTE_NS, end_ns))
+        yield
+
+
+def _writes_arrive(world: World) -> Generator[None, None, None]:
+    """Wait as long as a write that has left a driver may take, whether one was under way or not."""
+    began = world.now
+    while world.now - began < timedelta(seconds=WRITE_TIMEOUT_S):
+        yield
+    for sender, rows in world.in_flight:
+        sender.arrive(rows)
+    world.in_flight.clear()
+
+
+def trespasses(world: World) -> list[Write]:
+    """The writes that arrived below a boundary after it was published."""
+    return [
+        write
+        for end_ns, arrived in world.published
+        for write in world.writes[arrived:]
+        if write.bar.start_ns < end_ns
+    ]
+
+
 def look(world: World, last: Launch | None) -> Observed:
     """What `observe` would find."""
     beat = world.last_beat()
@@ -413,9 +467,17 @@ def launch(
     return identity
 
 
-def race(seed: int, *, faults: Faults, is_one_host: bool, supervisors: int = 2) -> World:
+def race(
+    seed: int,
+    *,
+    faults: Faults,
+    is_one_host: bool,
+    supervisors: int = 2,
+    publishers: int = 0,
+) -> World:
     """Run a race of two supervisors, then end all faults and let everything settle."""
     world = World(random.Random(seed), is_one_host, faults=faults)
+    world.publishers = [publisher(world) for _ in range(publishers)]
     world.board.order(State.STARTED, "race", "test")
     world.supervisors = [supervisor(world) for _ in range(supervisors)]
     for _ in range(STEPS):

@@ -5,22 +5,19 @@ archive does. What to read is decided in `backfill_plan`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch import stretches
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
-from truetape.batch.backfill_plan import Asked, Contents, Plan, Touched
-from truetape.batch.canonical import session_date
+from truetape.batch.backfill_plan import Asked, Contents, Plan
 from truetape.batch.lake import Lake, Table
-from truetape.batch.recompute import AMENDMENT_REACH
+from truetape.batch.touched import grouped, touched
 from truetape.errors import ConfigError
 from truetape.feeds.decoder import Limits
-from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 from truetape.settings import Settings
 
@@ -29,8 +26,6 @@ MAX_READS = 8
 is read and left out."""
 MAX_TOUCHED = 1_000_000
 """Most pairs of session and symbol that one backfill may touch; they travel with the plan."""
-_NAME = ("feed", "venue", "symbol", "id")
-_PLACE = ("partition", "offset", "index")
 
 
 def missing_rows(spark: SparkSession, settings: Settings, wanted: Asked) -> DataFrame:
@@ -76,7 +71,7 @@ def look(
                 'see "Holes" in docs/RUNBOOK.md'
             )
         archived = Lake(settings.lake).read(spark, Table.RAW)
-        touched = _touched(rows, archived, venues)
+        touched = grouped(_touches(rows, archived, venues))
         return Contents(counts.records, counts.events, counts.rejected, touched)
     finally:
         rows.unpersist()
@@ -128,64 +123,12 @@ def _read(
     return spark.read.format("kafka").options(**source).load()
 
 
-def _touched(
-    rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]
-) -> tuple[Touched, ...]:
-    """Find the sessions that rows belong to, and the symbols of these rows in each."""
-    events = _events(rows, venues)
-    told = events.where("session is not null").select("venue", "session", "symbol")
-    named = _named(events, archived, venues)
-    pairs = (told if named is None else told.unionByName(named)).distinct()
-    found = pairs.limit(MAX_TOUCHED + 1).collect()
+def _touches(rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> list[Row]:
+    """Find which symbols of which sessions rows touch; ConfigError for more than a plan holds."""
+    found: list[Row] = touched(rows, archived, venues).limit(MAX_TOUCHED + 1).collect()
     if len(found) > MAX_TOUCHED:
         raise ConfigError(
             f"over {MAX_TOUCHED:,} sessions and symbols are touched; fill the holes in portions "
             "with --offsets"
         )
-    return _grouped((row.venue, row.session, row.symbol) for row in found)
-
-
-def _named(events: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> DataFrame | None:
-    """Find the sessions of trades that amendments without an event time name.
-
-    That is the latest trade of the id received before; where none was, each of that id, since it
-    waits for one. None where there is no such amendment.
-    """
-    silent = events.where("session is null")
-    earliest = silent.agg(F.min("received_ns").alias("ns")).collect()[0].ns
-    if earliest is None:
-        return None
-    reach_ns = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
-    nearby = archived.where(F.col("last_event_ns") >= earliest - reach_ns)
-    trades = (
-        _events(nearby, venues)
-        .unionByName(events)
-        .where("kind = 'trade'")
-        .select(*_NAME, "session", F.col("received_ns").alias("known_ns"))
-    )
-    pairs = silent.select(*_NAME, *_PLACE, "received_ns").join(trades, list(_NAME))
-    before: Column = F.when(F.col("known_ns") <= F.col("received_ns"), F.col("known_ns"))
-    chosen = pairs.groupBy(*_NAME, *_PLACE).agg(
-        F.max(before).alias("latest"),
-        F.max_by("session", before).alias("meant"),
-        F.collect_set("session").alias("every"),
-    )
-    sessions = F.when(F.col("latest").isNull(), F.col("every")).otherwise(F.array("meant"))
-    return chosen.select("venue", F.explode(sessions).alias("session"), "symbol")
-
-
-def _events(rows: DataFrame, venues: Mapping[str, Venue]) -> DataFrame:
-    """Return one row an event, with its session where it says when it traded."""
-    events = rows.select("partition", "offset", "feed", F.explode("events").alias("event"))
-    flat = events.select("partition", "offset", "feed", "event.*")
-    session = session_date(venues, F.col("venue"), F.col("event_ns"))
-    return flat.select(*_NAME, *_PLACE, "kind", "received_ns", session.alias("session"))
-
-
-def _grouped(pairs: Iterable[tuple[str, date, str]]) -> tuple[Touched, ...]:
-    symbols: dict[tuple[str, date], set[str]] = {}
-    for venue, day, symbol in pairs:
-        symbols.setdefault((venue, day), set()).add(symbol)
-    return tuple(
-        Touched(venue, day, tuple(sorted(symbols[venue, day]))) for venue, day in sorted(symbols)
-    )
+    return found

@@ -11,10 +11,11 @@ from truetape.batch.archive import next_offsets, writing_raw
 from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
-from truetape.batch.counted import Counted, count, note
+from truetape.batch.counted import Counted, count, last_count, note
 from truetape.batch.dead_letters import send_dead_letters
 from truetape.batch.kafka_offsets import kept_offsets, offsets_since
 from truetape.batch.lake import Lake, Table
+from truetape.batch.marking import mark_dirty
 from truetape.batch.offsets import Kept
 from truetape.batch.spark import spark_session
 from truetape.errors import ConfigError, OutdatedPlanError, VerificationError
@@ -76,6 +77,8 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
             f"backfill {plan.digest}: {due:,} rows were missing and raw got {records:,}; "
             'run "truetape archive --recount" and look for another writer'
         )
+    # since the last note, not since the plan: a killed ingestion has marked nothing
+    mark_dirty(spark, lake, last_count(lake, plan.topic), after, venues())
     dead = send_dead_letters(lake.read(spark, Table.RAW), after.ends, settings)
     note(lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)

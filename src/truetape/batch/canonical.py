@@ -5,6 +5,7 @@ the driver and through the reference itself: one rule, not two.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
@@ -24,14 +25,18 @@ _VERDICT = (
 
 
 def canonical(
-    trades: DataFrame, amendments: Sequence[Amendment], venues: Mapping[str, Venue]
+    trades: DataFrame,
+    amendments: Sequence[Amendment],
+    venues: Mapping[str, Venue],
+    day: date | None = None,
 ) -> DataFrame:
     """Return every trade with the values in force, `duplicate`, `cancelled`, `corrected`,
     `ordinal`.
 
     `trades` has the columns of `feeds.spark_decoder.EVENT` plus `feed` and the position, one row a
     delivery. `ordinal` numbers a symbol's trades from 1 in the total order (`Trade.order`), so that
-    bars need no wider sort key.
+    bars need no wider sort key. With `day`, only trades of that session date are returned and
+    numbered.
     """
     dated = trades.withColumn("session", session_date(venues, F.col("venue"), F.col("event_ns")))
     arrival = [F.col(name) for name in ("received_ns", *POSITION)]
@@ -39,6 +44,8 @@ def canonical(
     repeated = F.col("id").isNotNull() & (F.row_number().over(delivery) > 1)
     marked = dated.repartition("venue", "symbol").withColumn("duplicate", repeated)
     amended = _amend(marked, amendments, venues)
+    if day is not None:
+        amended = amended.where(F.col("session") == F.lit(day))
     in_order = Window.partitionBy("venue", "symbol").orderBy(total_order())
     return amended.withColumn("ordinal", F.row_number().over(in_order).cast("bigint"))
 

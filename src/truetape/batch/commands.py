@@ -131,6 +131,8 @@ def archive(recount: bool) -> None:
         f"= {outcome.accepted:,} accepted + {outcome.rejected:,} rejected"
     )
     click.echo(f"  {outcome.dead_letters:,} dead letters sent to trades.rejected")
+    for (name, day), symbols in sorted(outcome.dirty.items()):
+        click.echo(f"  dirty: {name} {day}, {symbols:,} symbols; `truetape repair` recomputes them")
     click.echo(
         "  counted all of raw"
         if outcome.since is None
@@ -155,18 +157,21 @@ def _completeness(part: "Completeness") -> Iterator[str]:
 @click.command()
 @session_options
 @click.option("--profile", help="Eligibility profile; default is TRUETAPE_PROFILE.")
+@click.option("--dirty", is_flag=True, help="Only the symbols that are marked dirty.")
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME; writes nothing to the lake."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="With --as-of: all bars, into .csv or .jsonl."
 )
-def recompute(
-    venue: str, day: str, profile: str | None, as_of_ns: int | None, out: Path | None
+def recompute(  # noqa: PLR0917 - one parameter an option
+    venue: str, day: str, profile: str | None, dirty: bool, as_of_ns: int | None, out: Path | None
 ) -> None:
     """Recompute one session's trades and bars from the lake, exactly.
 
     Replaces the session in the lake as a whole; what is served does not change until `publish`.
+    With --dirty only symbols for which something was archived since, if the others have the same
+    profile; `truetape repair` does that, and publishes.
     With --as-of it only counts what was known then, and writes the bars to a file if asked.
 
     \b
@@ -177,11 +182,13 @@ def recompute(
 
     session = session_named(venue, day)
     if as_of_ns is not None:
+        if dirty:
+            raise click.UsageError("--dirty writes the lake, --as-of does not: give one of them")
         _recompute_as_of(session, profile, as_of_ns, out)
         return
     if out is not None:
         raise click.UsageError("--out needs --as-of; the lake has the other bars")
-    _tell(recompute_once(Settings.from_env(), session, profile), "")
+    _tell(recompute_once(Settings.from_env(), session, profile, dirty=dirty), "")
 
 
 def _recompute_as_of(

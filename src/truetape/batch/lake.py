@@ -1,6 +1,6 @@
 """The lake: Delta tables under one root. Knows their columns, not how they are computed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,12 +25,17 @@ from truetape.market.sessions import Session
 
 
 class Table(StrEnum):
-    """The tables, each by the folder it lies in. Reconcile appends to the last two itself."""
+    """The tables, each by the folder it lies in. Those without columns here are written by the
+    modules that own them, without Spark.
+    """
 
     RAW = "raw"
     COUNTED = "counted"
     TRADES = "trades"
     BARS = "bars"
+    BASIS = "basis"
+    DIRTY = "dirty"
+    SUPERSEDED = "superseded"
     DRIFT = "drift"
     PUBLICATIONS = "publications"
 
@@ -153,11 +158,16 @@ class Lake:
         empty = spark.createDataFrame([], schema)
         empty.write.format("delta").mode("ignore").partitionBy(*partitions).save(self.path(table))
 
-    def read(self, spark: SparkSession, table: Table) -> DataFrame:
-        """Read a table; ConfigError when nothing was ever written to it."""
+    def read(self, spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
+        """Read a table, the newest version or an older one; ConfigError when nothing was ever
+        written to it.
+        """
         if not self.has(spark, table):
             raise ConfigError(f"no table {self.path(table)}; run `truetape archive` first")
-        return spark.read.format("delta").load(self.path(table))
+        reader = spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path(table))
 
     def has(self, spark: SparkSession, table: Table) -> bool:
         """Say whether a table exists."""
@@ -165,10 +175,21 @@ class Lake:
         log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
         return bool(log.getFileSystem(spark._jsc.hadoopConfiguration()).exists(log))
 
-    def replace(self, frame: DataFrame, table: Table, session: Session) -> None:
-        """Replace one session of `trades` or `bars` whole, atomically; other sessions stay."""
+    def replace(
+        self,
+        frame: DataFrame,
+        table: Table,
+        session: Session,
+        symbols: Sequence[str] | None = None,
+    ) -> None:
+        """Replace one session of `trades` or `bars`, or some symbols of it, atomically; all other
+        rows stay.
+        """
         schema, partitions = _SCHEMAS[table]
         where = f"venue = '{session.venue}' AND session = DATE'{session.date.isoformat()}'"
+        if symbols is not None:
+            # symbols hold no quotes: their grammar is letters, digits and . / _ -
+            where += f" AND symbol IN ({', '.join(repr(symbol) for symbol in symbols)})"
         (
             frame.select(*schema.names)
             .write.format("delta")

@@ -1,16 +1,17 @@
 """Recompute: a session's canonical trades and exact bars, from `raw` alone.
 
-Whole sessions only, replaced atomically, so that a second run gives the same tables.
+Whole sessions, or some of their symbols; replaced atomically, so that a second run gives the same
+tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch import fold
+from truetape.batch import basis, fold
 from truetape.batch.canonical import POSITION, canonical, event_of, named_by
 from truetape.batch.eligibility import judge
 from truetape.batch.lake import Lake, Table
@@ -55,12 +56,24 @@ def recompute(
     lake: Lake,
     session: Session,
     rules: Rules,
+    symbols: Iterable[str] | None = None,
 ) -> Recomputed:
-    """Replace the session's rows of `trades` and `bars` by what `raw` says now."""
-    deliveries, amendments = session_events(lake.read(spark, Table.RAW), session)
-    lake.replace(flagged(deliveries, amendments, session, rules), Table.TRADES, session)
+    """Replace the session's rows of `trades` and `bars` by what `raw` says now.
+
+    With `symbols`, only the rows of these: no bar depends on a trade of another symbol. What is
+    archived for the session after `raw` was read is marked dirty.
+    """
+    chosen = None if symbols is None else tuple(sorted(set(symbols)))
+    basis.watch(lake.root, session)
+    raw = basis.raw_now(lake.root)
+    deliveries, amendments = session_events(
+        lake.read(spark, Table.RAW, version=raw[1]), session, chosen
+    )
+    lake.replace(flagged(deliveries, amendments, session, rules), Table.TRADES, session, chosen)
     trades = of_session(lake.read(spark, Table.TRADES), session)
-    lake.replace(session_bars(trades, session, rules.profile), Table.BARS, session)
+    mine = trades if chosen is None else trades.where(F.col("symbol").isin(*chosen))
+    lake.replace(session_bars(mine, session, rules.profile), Table.BARS, session, chosen)
+    basis.record(lake.root, session, raw, chosen)
     return summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
 
 
@@ -68,9 +81,7 @@ def flagged(
     deliveries: DataFrame, amendments: Sequence[Amendment], session: Session, rules: Rules
 ) -> DataFrame:
     """Settle and judge a session's deliveries: the rows of `trades`."""
-    settled = canonical(deliveries, amendments, rules.venues).where(
-        F.col("session") == F.lit(session.date)
-    )
+    settled = canonical(deliveries, amendments, rules.venues, session.date)
     return judge(settled, rules.profile).withColumns(
         {
             "late": F.col("received_ns") - F.col("event_ns") > rules.lateness_ns,
@@ -79,8 +90,11 @@ def flagged(
     )
 
 
-def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequence[Amendment]]:
-    """Read a session's deliveries of trades, and every amendment that could concern one of them.
+def session_events(
+    raw: DataFrame, session: Session, symbols: Sequence[str] | None = None
+) -> tuple[DataFrame, Sequence[Amendment]]:
+    """Read a session's deliveries of trades, and every amendment that could concern one of them;
+    all symbols, or some.
 
     Where an amendment names an id that this session does not settle, the neighbouring sessions'
     trades of that id come along: ids are unique within a day only.
@@ -89,10 +103,13 @@ def session_events(raw: DataFrame, session: Session) -> tuple[DataFrame, Sequenc
     overlapping = raw.where(
         (F.col("first_event_ns") < session.end_ns) & (F.col("last_event_ns") >= session.start_ns)
     )
-    trades = _exploded(overlapping, session.venue).where((F.col("kind") == "trade") & inside)
+    wanted = F.lit(True) if symbols is None else F.col("symbol").isin(*symbols)
+    trades = _exploded(overlapping, session.venue).where(
+        (F.col("kind") == "trade") & inside & wanted
+    )
     recent = (F.col("received_ns") >= session.start_ns - SECOND_NS) | F.col("received_ns").isNull()
     amending = raw.where(F.col("amends") & recent)
-    amendments = _amendments(amending, session, inside)
+    amendments = _amendments(amending, session, inside, wanted)
     if not amendments:
         return trades, amendments
     reach_ns = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
@@ -175,8 +192,10 @@ def _exploded(raw: DataFrame, venue: str) -> DataFrame:
     )
 
 
-def _amendments(raw: DataFrame, session: Session, inside: Column) -> Sequence[Amendment]:
-    events = _exploded(raw, session.venue).where(F.col("kind") != "trade")
+def _amendments(
+    raw: DataFrame, session: Session, inside: Column, wanted: Column
+) -> Sequence[Amendment]:
+    events = _exploded(raw, session.venue).where((F.col("kind") != "trade") & wanted)
     due = events.where(inside | F.col("event_ns").isNull())
     rows = due.orderBy(*POSITION).limit(MAX_AMENDMENTS + 1).collect()
     if len(rows) > MAX_AMENDMENTS:

@@ -8,19 +8,26 @@ from dataclasses import dataclass
 from truetape import profiles
 from truetape.batch.archive import archive, writing_raw
 from truetape.batch.as_of import Known, recompute_as_of
+from truetape.batch.basis import profiles_of
 from truetape.batch.counted import count, last_count, note
 from truetape.batch.dead_letters import send_dead_letters
+from truetape.batch.dirty import pending
 from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake, Table
+from truetape.batch.marking import Marked, mark_dirty
 from truetape.batch.offsets import Completeness, completeness
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
 from truetape.feeds.decoder import Limits
 from truetape.local.jars import spark_jars
+from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.settings import Settings
 from truetape.venues import venues
+
+MAX_DIRTY_SYMBOLS = 500
+"""Most symbols that are recomputed by themselves: each is a term of a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,15 @@ class Archived:
     """What an archive run brought in, and what the lake holds of the topic now.
 
     `records` were counted for the first time. `since` is the version of `raw` whose count was
-    taken over, None when all of it was counted.
+    taken over, None when all of it was counted. `dirty` is how many symbols of which sessions
+    changed after they were recomputed.
     """
 
     records: int
     partitions: list[Completeness]
     dead_letters: int
     since: int | None
+    dirty: Marked
 
     @property
     def accepted(self) -> int:
@@ -53,7 +62,7 @@ class Archived:
 
 
 def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
-    """Archive what is new, count it, and send its dead letters.
+    """Archive what is new, count it, send its dead letters, and mark what it makes dirty.
 
     Complete means: every offset that Kafka had given out when the run began; what came since is the
     next run's. `recount` counts all of `raw` again, which alone finds rows that it lost.
@@ -66,19 +75,28 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     known = last_count(lake, settings.topic)
     counted = count(lake, settings.topic, known)
     records = counted.records - (known.records if known else 0)
+    marked = mark_dirty(spark, lake, known, counted, venues())
     if recount:
         known, counted = None, count(lake, settings.topic)
     dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
     if counted != known:
-        note(lake, counted)  # last: what is noted is taken for done, dead letters included
+        note(lake, counted)  # last: what is noted is taken for done, letters and marks included
     held = completeness(settings.topic, counted.ranges, kept)
-    return Archived(records, held, dead, known.raw_version if known else None)
+    return Archived(records, held, dead, known.raw_version if known else None, marked)
 
 
-def recompute_once(settings: Settings, session: Session, profile: str | None = None) -> Recomputed:
-    """Recompute one session with a profile, by default the one of the settings."""
+def recompute_once(
+    settings: Settings, session: Session, profile: str | None = None, *, dirty: bool = False
+) -> Recomputed:
+    """Recompute one session with a profile, by default the one of the settings.
+
+    `dirty` recomputes the symbols that are marked, where their bars and the others' can be of one
+    making; all symbols else.
+    """
     spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-    return recompute(spark, Lake(settings.lake), session, _rules(settings, profile))
+    rules = _rules(settings, profile)
+    symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
+    return recompute(spark, Lake(settings.lake), session, rules, symbols)
 
 
 def known_once(settings: Settings, session: Session, profile: str | None, as_of_ns: int) -> Known:
@@ -94,3 +112,16 @@ def _rules(settings: Settings, profile: str | None) -> Rules:
         venues=venues(),
         lateness_ns=settings.speed_lateness_s * SECOND_NS,
     )
+
+
+def dirty_symbols(lake: str, session: Session, profile: Profile) -> tuple[str, ...] | None:
+    """Return the marked symbols of a session; None where all of it must be recomputed.
+
+    That is where nothing is marked, where so much is that a whole recompute costs less, and where
+    the other symbols' bars are of another profile.
+    """
+    symbols = sorted({one.symbol for one in pending(lake, session)})
+    made_by = {(profile.id, profile.version)}
+    if not 0 < len(symbols) <= MAX_DIRTY_SYMBOLS or profiles_of(lake, session) != made_by:
+        return None
+    return tuple(symbols)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from truetape.errors import TransientError
 
-TABLES = ("raw", "counted", "trades", "bars", "drift", "publications")
+TABLES = (
+    "raw", "counted", "trades", "bars", "basis", "dirty", "superseded", "drift", "publications",
+)  # fmt: skip
 """The folders of the lake's tables; `batch.lake` knows their columns, and imports Spark."""
 
 

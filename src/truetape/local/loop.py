@@ -1,4 +1,6 @@
-"""The batch half of the loop, for sessions that are over: archive, recompute, publish, verify."""
+"""The batch half of the loop, for sessions that are over: archive, recompute, publish, verify; and
+again for what is dirty.
+"""
 
 import getpass
 from collections.abc import Callable, Iterable
@@ -10,10 +12,13 @@ from truetape import calendars
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.batch.recompute import Recomputed
 from truetape.batch.run import Archived, archive_once, recompute_once
+from truetape.errors import GateClosedError
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.reconcile.publication import Mismatch, Published, verify
-from truetape.reconcile.run import publish_once
+from truetape.reconcile.repairs import State, dirty_sessions
+from truetape.reconcile.revert import is_held
+from truetape.reconcile.run import USUAL, Orders, publish_once
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -46,7 +51,8 @@ def settle_backfill(
     settings: Settings, backfill: BackfillPlan, who: str, now: datetime, report: Report
 ) -> tuple[list[SessionOutcome], list[tuple[str, date]]]:
     """Make final what a backfill touched, oldest first; return the outcomes, and the sessions that
-    are not over at `now` and are left to their own recompute.
+    are not over at `now` and are left to their own recompute. One that is held by a revert stays
+    as it is, and dirty.
 
     Archives nothing: the archive may be what cannot go on. Safe to repeat.
     """
@@ -57,20 +63,46 @@ def settle_backfill(
     outcomes = [
         settle_one(settings, session, reason, report, who)
         for session in found
-        if session.end_ns <= now_ns
+        if session.end_ns <= now_ns and not is_held(settings.lake, session)
     ]
     return outcomes, [(one.venue, one.date) for one in found if one.end_ns > now_ns]
 
 
+def repair_all(
+    settings: Settings, who: str, reason: str, report: Report
+) -> tuple[list[SessionOutcome], list[GateClosedError]]:
+    """Recompute and publish the dirty symbols of every published session that is not held; return
+    the outcomes, and the closed gates of those that stay dirty.
+    """
+    known, orders = venues(), Orders(dirty=True)
+    due = [one for one in dirty_sessions(settings.lake) if one.state is State.DUE]
+    found = [calendars.session(known[one.venue], one.day) for one in due]
+    outcomes, closed = [], []
+    for session in found:
+        try:
+            outcomes.append(settle_one(settings, session, reason, report, who, orders=orders))
+        except GateClosedError as error:  # of this session; the others are none the worse
+            closed.append(error)
+    return outcomes, closed
+
+
 def settle_one(
-    settings: Settings, session: Session, reason: str, report: Report, who: str
+    settings: Settings,
+    session: Session,
+    reason: str,
+    report: Report,
+    who: str,
+    *,
+    orders: Orders = USUAL,
 ) -> SessionOutcome:
-    """Make one session final from what the lake holds: recompute, publish, verify."""
+    """Make one session final from what the lake holds: recompute, publish, verify; all of it, or
+    what is dirty.
+    """
     label = f"{session.venue} {session.date}"
     report(f"{label}: recomputing")
-    recomputed = recompute_once(settings, session)
+    recomputed = recompute_once(settings, session, dirty=orders.dirty)
     report(f"{label}: publishing")
-    published = publish_once(settings, session, who, reason, report)
+    published = publish_once(settings, session, who, reason, report, orders=orders)
     with closing(open_store(settings)) as store:
         compared, mismatches = verify(settings.lake, store, session)
     return SessionOutcome(recomputed, published, compared, mismatches)

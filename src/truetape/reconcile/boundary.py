@@ -1,31 +1,84 @@
 """The boundary: up to which instant a venue's bars belong to the batch layer.
 
 Two instants, not one. The fence goes up before a publication: the speed layer writes nothing that
-starts before it. The boundary proper moves after the publication: everything before it is final.
+starts before it. The boundary proper moves after the publication, and no further than sessions
+follow each other without one missing: everything from `final_from_ns` to it is final.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
+
+from truetape.errors import ConfigError
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+
+MAX_RUNS = 10_000
+"""Most pieces that a venue's published sessions may lie in: the record of a boundary is 400 kB."""
+
+Run = tuple[int, int]
+"""Sessions that follow each other, all of them published: from, to, in epoch nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Both instants of one venue, in epoch nanoseconds; 0 while nothing was published."""
+    """Fence, boundary and published runs of one venue; 0 and nothing while none was published.
+
+    `runs` are ascending and never touch. What lies between two of them is not final, however far
+    the fence is.
+    """
 
     venue: str
     fence_ns: int = 0
     final_ns: int = 0
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def final_from_ns(self) -> int:
+        """Return from where on everything below the boundary is final."""
+        begins = [begin for begin, end in self.runs if begin < self.final_ns <= end]
+        return begins[0] if begins else self.final_ns
+
+    def final_for(self, resolution: Resolution) -> int:
+        """Return the boundary of a resolution: the end of its last whole window.
+
+        A window that begins in one session and ends in the next is not final before both are. The
+        daily bar is a session's, not a window of the clock.
+        """
+        if resolution is Resolution.DAY:
+            return self.final_ns
+        return self.final_ns - self.final_ns % resolution.width_ns
 
     def raised(self, end_ns: int) -> Self:
         """Raise the fence to `end_ns`; a fence never comes down."""
-        return type(self)(self.venue, max(self.fence_ns, end_ns), self.final_ns)
+        fence = max(self.fence_ns, end_ns)
+        return type(self)(self.venue, fence, self.final_ns, self.runs)
 
-    def sealed(self, end_ns: int) -> Self:
-        """Move the boundary to `end_ns`, and the fence with it; it never moves back."""
-        final = max(self.final_ns, end_ns)
-        return type(self)(self.venue, max(self.fence_ns, final), final)
+    def sealed(self, claim: Run, *, anew: bool = False) -> Self:
+        """Add a published session, and move the boundary as far as it now reaches; never back.
+
+        The boundary goes to the end of the run that it lies in. Sessions behind a missing one
+        wait for that one, unless the boundary is to begin `anew` with this session; history before
+        it changes only where it counts from.
+        """
+        runs = _joined([*self.runs, claim])
+        if len(runs) > MAX_RUNS:
+            raise ConfigError(
+                f"{self.venue}: sessions are published in over {MAX_RUNS:,} pieces; "
+                "publish those that are missing between them"
+            )
+        reached = max(self.final_ns, claim[1]) if anew else self.final_ns or claim[1]
+        return self._with(max(self.fence_ns, claim[1]), reached, runs)
+
+    def merged(self, other: Self) -> Self:
+        """Return what is known by either of two records, whichever was written last."""
+        fence, reached = max(self.fence_ns, other.fence_ns), max(self.final_ns, other.final_ns)
+        return self._with(fence, reached, _joined([*self.runs, *other.runs]))
+
+    def _with(self, fence_ns: int, reached_ns: int, runs: tuple[Run, ...]) -> Self:
+        ends = [end for begin, end in runs if begin < reached_ns <= end]
+        return type(self)(self.venue, fence_ns, max([reached_ns, *ends]), runs)
 
     def is_open(self, start_ns: int) -> bool:
         """Say whether the speed layer may still write a bar that starts at `start_ns`."""
@@ -34,15 +87,39 @@ class Boundary:
     def encode(self) -> bytes:
         """Return the record value for the control topic."""
         fields = {"venue": self.venue, "fence_ns": self.fence_ns, "final_ns": self.final_ns}
-        return json.dumps(fields).encode()
+        return json.dumps(fields | {"runs": self.runs}).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """Read a record value that `encode` wrote."""
+        """Read a record value that `encode` wrote; one without runs is of an older version."""
         fields = json.loads(value)
-        return cls(fields["venue"], int(fields["fence_ns"]), int(fields["final_ns"]))
+        final = int(fields["final_ns"])
+        runs = fields.get("runs", [[0, final]] if final else [])
+        pairs = tuple((int(begin), int(end)) for begin, end in runs)
+        return cls(fields["venue"], int(fields["fence_ns"]), final, pairs)
+
+
+def claim_of(session: Session, before: Session | None) -> Run:
+    """Return what the publication of a session makes final.
+
+    That is the session, and the closed days since the regular session `before`, on which nothing
+    trades. A closed day that is published itself claims no more than itself.
+    """
+    if session.open_ns is None or before is None:
+        return session.start_ns, session.end_ns
+    return before.end_ns, session.end_ns
 
 
 def fence_of(boundaries: Mapping[str, Boundary], venue: str) -> Boundary:
     """Return a venue's boundary; a venue never published is open from the beginning of time."""
     return boundaries.get(venue, Boundary(venue))
+
+
+def _joined(runs: Iterable[Run]) -> tuple[Run, ...]:
+    found: list[Run] = []
+    for begin, end in sorted(runs):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return tuple(found)

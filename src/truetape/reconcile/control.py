@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BOUNDARY = "boundary:"
 _TIMEOUT_S = 10.0
+MAX_ANNOUNCEMENTS = 5
+"""How often a boundary is announced anew because somebody else has announced one meanwhile."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class ControlTopic:
     _consumer: "KafkaConsumer | None" = None
     _values: dict[str, bytes] = field(default_factory=dict)
     _boundaries: dict[str, Boundary] = field(default_factory=dict)
+    _newest: dict[str, Boundary] = field(default_factory=dict)
 
     def boundary(self, venue: str) -> Boundary:
         """Return a venue's boundary as of the last `refresh`."""
@@ -67,8 +70,24 @@ class ControlTopic:
         return self
 
     def announce(self, boundary: Boundary) -> None:
-        """Write a venue's boundary and wait for the acknowledgement."""
-        self.put(f"{_BOUNDARY}{boundary.venue}", boundary.encode())
+        """Write a venue's boundary, wait for the acknowledgement, and leave nothing behind it.
+
+        Of two publications at once, each writes what it read before the other wrote. So the topic
+        is read again: it must end with all that either knows.
+        """
+        key = f"{_BOUNDARY}{boundary.venue}"
+        for _ in range(MAX_ANNOUNCEMENTS):
+            self.put(key, self.boundary(boundary.venue).merged(boundary).encode())
+            if self.refresh().newest(boundary.venue) == self.boundary(boundary.venue):
+                return
+        raise TransientError(
+            f"{boundary.venue}: others announced boundaries {MAX_ANNOUNCEMENTS} times meanwhile; "
+            "publish again"
+        )
+
+    def newest(self, venue: str) -> Boundary:
+        """Return what the last record of a venue says by itself, as of the last `refresh`."""
+        return fence_of(self._newest, venue)
 
     def put(self, key: str, value: bytes | None) -> None:
         """Write the value of a key, None to remove it, and wait for the acknowledgement."""
@@ -125,6 +144,8 @@ class ControlTopic:
             self._values.pop(key, None)
         elif key.startswith(_BOUNDARY):
             boundary = Boundary.decode(value)
-            self._boundaries[boundary.venue] = boundary
+            self._newest[boundary.venue] = boundary
+            # never lower than what was read before, whoever wrote it
+            self._boundaries[boundary.venue] = self.boundary(boundary.venue).merged(boundary)
         else:
             self._values[key] = value

@@ -5,7 +5,8 @@ back into earlier sessions (nights do not count), over at most `WARM_UP_BARS` ba
 of a session does not grow with history.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from truetape.batch.indicators import IndicatorValues, Sample, indicators
 from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
+from truetape.reconcile.superseded import as_of_rev, keep_indicators, newest_by, superseded
 from truetape.serving.store import BarStore, IndicatorRow
 
 if TYPE_CHECKING:
@@ -41,33 +43,62 @@ def publish_indicators(lake: str, store: BarStore, venue: Venue, session: Sessio
 
     Safe to repeat: a second run writes nothing. VerificationError when a row is refused.
     """
+    return sum(
+        _bring(lake, store, session, resolution, rows=rows, rev=rev)
+        for resolution in REACH
+        for rows in [_rows(lake, venue, session, resolution, rev)]
+    )
+
+
+def restore_indicators(
+    lake: str, store: BarStore, session: Session, restored: int, rev: int
+) -> int:
+    """Write the indicator rows of an older rev again, as rev `rev`; return how many differed."""
+    kept = superseded(lake, session).indicators
     written = 0
     for resolution in REACH:
-        served = {
-            row.key: row
-            for row in store.read_indicators(
-                resolution, session.start_ns, session.end_ns, venue=venue.code
-            )
-        }
-        wanted = list(_rows(lake, venue, session, resolution, rev))
-        fresh = [row for row in wanted if not _same(served.get(row.key), row)]
-        gone = served.keys() - {row.key for row in wanted}
-        fresh += [
-            IndicatorRow(row.symbol, row.venue, row.start_ns, {}, rev, void=True)
-            for row in (served[key] for key in gone)
-            if not row.void
-        ]
-        if not fresh:
-            continue
-        report = store.write_indicators(resolution, fresh)
-        if report.rejected:
-            first = report.rejected[0]
-            raise VerificationError(
-                f"{len(report.rejected)} of {report.sent} {resolution.value} indicator rows were "
-                f"refused, first {first.reason}: {first.line}"
-            )
-        written += report.stored
+        served = _read(store, session, resolution)
+        stood = as_of_rev(served, newest_by(restored, kept[resolution]), restored)
+        wanted = [replace(row, rev=rev) for row in stood if not row.void]
+        written += _bring(lake, store, session, resolution, rows=wanted, rev=rev)
     return written
+
+
+def _bring(
+    lake: str,
+    store: BarStore,
+    session: Session,
+    resolution: Resolution,
+    *,
+    rows: Iterable[IndicatorRow],
+    rev: int,
+) -> int:
+    """Bring the served rows of a resolution to those wanted; what they replace is kept first."""
+    served = {row.key: row for row in _read(store, session, resolution)}
+    wanted = list(rows)
+    fresh = [row for row in wanted if not _same(served.get(row.key), row)]
+    gone = served.keys() - {row.key for row in wanted}
+    fresh += [
+        IndicatorRow(row.symbol, row.venue, row.start_ns, {}, rev, void=True)
+        for row in (served[key] for key in gone)
+        if not row.void
+    ]
+    if not fresh:
+        return 0
+    replaced = [served[row.key] for row in fresh if row.key in served]
+    keep_indicators(lake, session, resolution, replaced)
+    report = store.write_indicators(resolution, fresh)
+    if report.rejected:
+        first = report.rejected[0]
+        raise VerificationError(
+            f"{len(report.rejected)} of {report.sent} {resolution.value} indicator rows were "
+            f"refused, first {first.reason}: {first.line}"
+        )
+    return report.stored
+
+
+def _read(store: BarStore, session: Session, resolution: Resolution) -> Iterator[IndicatorRow]:
+    return store.read_indicators(resolution, session.start_ns, session.end_ns, venue=session.venue)
 
 
 def _rows(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Protocol
 
 from truetape import __version__
 from truetape.errors import VerificationError
@@ -19,11 +20,12 @@ from truetape.market.sessions import Session
 from truetape.reconcile.diff import Change, Edit, diff_bars, final
 from truetape.reconcile.recomputed import (
     Publication,
-    RecomputedSession,
     publications,
     recomputed,
     record,
 )
+from truetape.reconcile.superseded import keep_bars
+from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 
 SYMBOLS_PER_ROUND = 50
@@ -32,17 +34,62 @@ SYMBOLS_PER_ROUND = 50
 Report = Callable[[str], None]
 Note = Callable[[int, Mapping[Resolution, list[Edit]]], None]
 """Takes down, with the rev, the edits of a round that is about to be written."""
+_Digests = Mapping[Resolution, Digest]
+
+
+class Wanted(Protocol):
+    """The bars that are to be served of a session: what was recomputed, or an older rev."""
+
+    @property
+    def session(self) -> Session:
+        """Return whose bars these are."""
+        ...
+
+    @property
+    def symbols(self) -> list[str]:
+        """Return the session's symbols, sorted."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Return how many bars these are, of all resolutions."""
+        ...
+
+    @property
+    def profile(self) -> tuple[str, int]:
+        """Return the eligibility profile of these bars and its version."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Return the version of the lake's `bars` that they were read from first."""
+        ...
+
+    def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
+        """Yield the bars of some symbols, ordered by symbol, venue and start."""
+        ...
+
+    def digest(self) -> str:
+        """Return the digest of every bar's exact values."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to publish, and the words that the ledger keeps about it."""
+    """What to publish, and the words that the ledger keeps about it.
+
+    With `symbols` the rows of others are neither read nor written: whoever gives them knows that
+    these are served as wanted. `restores` and `raw_version` go into the ledger.
+    """
 
     session: Session
     who: str
     reason: str
     as_of_ns: int
     seal_delay_s: float
+    symbols: frozenset[str] | None = None
+    restores: int = 0
+    raw_version: int = -1
     note: Note = lambda rev, edits: None  # noqa: ARG005 - a publication that nobody asks about
 
 
@@ -75,27 +122,43 @@ def publish(
 
     VerificationError when the rows read back differ from those written; nothing is sealed then.
     """
+    return bring(lake, store, recomputed(lake, request.session), request, report, sleep=sleep)
+
+
+def bring(
+    lake: str,
+    store: BarStore,
+    wanted: Wanted,
+    request: Request,
+    report: Report = lambda _: None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Bring the served bars of a session to those wanted, and record the publication.
+
+    Symbols whose digests say that they are served as wanted are not read. What was final and is
+    replaced is kept first. Without an edit there is a record only where there is news: of a
+    publication that was killed between its last row and its record, of a revert that begins or
+    ends.
+    """
     session = request.session
-    wanted = recomputed(lake, session)
     served = _served_digests(store, session)
-    rev = _rev_above(publications(lake, session), served)
+    past = publications(lake, session)
+    rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
-    for symbols in _rounds(served.keys() | set(wanted.symbols)):
-        edits = {
-            resolution: list(diff_bars(_read(store, resolution, session, symbols), bars, rev))
-            for resolution in Resolution
-            for bars in [wanted.bars(resolution, symbols)]
-        }
+    for symbols in _rounds(_chosen(served.keys() | set(wanted.symbols), request)):
+        edits = dict(_edits(store, wanted, _differing(wanted, served, symbols), rev))
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
+            _keep(lake, session, edits)
             request.note(rev, edits)
             _write_round(store, edits, request, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
-    bars = sum(1 for resolution in Resolution for _ in wanted.bars(resolution))
-    last = rev if changes else rev - 1
-    outcome = Published(session, rev if changes else None, last, dict(changes), bars)
-    if changes:
-        record(lake, _ledger_row(wanted, request, outcome, rev))
+    is_news = bool(changes or (past and past[-1].restores != request.restores))
+    last = rev if is_news else max(rev - 1, 1)
+    outcome = Published(session, rev if changes else None, last, dict(changes), wanted.count)
+    if not past or past[-1].rev < last:
+        record(lake, _ledger_row(wanted, request, outcome, last))
     return outcome
 
 
@@ -114,13 +177,17 @@ class Mismatch:
 
 
 def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
-    """Compare what is served with what was recomputed; return the rows compared and those that
-    differ.
+    """Compare what is served with what was recomputed; see `compare`."""
+    return compare(store, recomputed(lake, session))
+
+
+def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
+    """Compare what is served with what is wanted; return the rows compared and those that differ.
 
     A served row must be final, of the batch layer and equal in every value; a void row matches
     none.
     """
-    wanted = recomputed(lake, session)
+    session = wanted.session
     compared, wrong = 0, []
     for resolution in Resolution:
         served = {bar.key: bar for bar in _read(store, resolution, session, None)}
@@ -131,6 +198,55 @@ def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mism
                 wrong.append(Mismatch(resolution, found, bar))
         wrong += [Mismatch(resolution, bar, None) for bar in served.values() if not bar.void]
     return compared, wrong
+
+
+def _differing(wanted: Wanted, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
+    """Return the symbols of which something may have to be written: those that are not final as a
+    whole, and those that have another digest than is wanted.
+    """
+    final = [symbol for symbol in symbols if _is_final(served.get(symbol, {}))]
+    due: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in final}
+    for resolution in Resolution if final else ():
+        for symbol, digest in digests_of(wanted.bars(resolution, final)).items():
+            due[symbol][resolution] = _values(digest)
+    stands = {
+        symbol
+        for symbol in final
+        if {each: _values(digest) for each, digest in served[symbol].items()} == due[symbol]
+    }
+    return [symbol for symbol in symbols if symbol not in stands]
+
+
+def _is_final(served: _Digests) -> bool:
+    """Say whether every row of a symbol is a final bar. Void rows have a place in the digest, and
+    none among the bars that are wanted: a symbol that has some is read.
+    """
+    every = [(digest.final, digest.batch, digest.void) for digest in served.values()]
+    return bool(every) and every == [(one.bars, one.bars, 0) for one in served.values()]
+
+
+def _values(digest: Digest) -> Digest:
+    """The digest of the bars' values alone: without what a publication adds to them."""
+    return replace(digest, rev_sum=0, rev_max=0, final=0, batch=0)
+
+
+def _edits(
+    store: BarStore, wanted: Wanted, symbols: list[str], rev: int
+) -> Iterator[tuple[Resolution, list[Edit]]]:
+    for resolution in Resolution if symbols else ():
+        served = _read(store, resolution, wanted.session, symbols)
+        yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev))
+
+
+def _chosen(symbols: set[str], request: Request) -> set[str]:
+    return symbols if request.symbols is None else symbols & request.symbols
+
+
+def _keep(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -> None:
+    """Keep the final rows that a round replaces, before the first of them is touched."""
+    for resolution, part in edits.items():
+        rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
+        keep_bars(lake, session, resolution, rows)
 
 
 def _write_round(
@@ -201,14 +317,14 @@ def _read(
     return store.read(resolution, start, end, venue=session.venue, symbols=symbols)
 
 
-def _served_digests(store: BarStore, session: Session) -> dict[str, list[Digest]]:
-    """The digests of whatever is served of a session, by symbol, one for each resolution it has."""
-    found: dict[str, list[Digest]] = {}
+def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
+    """The digests of whatever is served of a session, by symbol and resolution."""
+    found: dict[str, dict[Resolution, Digest]] = {}
     for resolution in Resolution:
         digests = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
         for symbol, digest in digests.items():
-            found.setdefault(symbol, []).append(digest)
-    return found
+            found.setdefault(symbol, {})[resolution] = digest
+    return dict(found)
 
 
 def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
@@ -217,19 +333,17 @@ def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
         yield symbols_of_round
 
 
-def _rev_above(past: list[Publication], served: Mapping[str, list[Digest]]) -> int:
+def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:
     """One more than any publication recorded, and never below a rev that is served already.
 
     A publication that was killed has rows but no record: its successor goes on above it.
     """
     revs = [publication.rev for publication in past]
-    revs += [digest.rev_max for digests in served.values() for digest in digests]
+    revs += [digest.rev_max for digests in served.values() for digest in digests.values()]
     return max(revs, default=0) + 1
 
 
-def _ledger_row(
-    wanted: RecomputedSession, request: Request, outcome: Published, rev: int
-) -> Publication:
+def _ledger_row(wanted: Wanted, request: Request, outcome: Published, rev: int) -> Publication:
     profile, profile_version = wanted.profile
     return Publication(
         venue=request.session.venue,
@@ -248,4 +362,6 @@ def _ledger_row(
         run_id=uuid.uuid4().hex,
         who=request.who,
         reason=request.reason,
+        raw_version=request.raw_version,
+        restores=request.restores,
     )

@@ -1,15 +1,15 @@
-"""Reads recomputed bars from the lake as they are to be served, without starting Spark.
-
-This room's only use of deltalake and pyarrow.
+"""Reads recomputed bars from the lake as they are to be served, and the ledger of publications,
+without starting Spark.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, get_type_hints
 
+from truetape.batch.basis import bases
 from truetape.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -18,6 +18,7 @@ from truetape.serving.store import ServedBar
 if TYPE_CHECKING:
     import pyarrow
 
+_Filters = list[tuple[str, str, object]]
 _COLUMNS = (
     "symbol", "venue", "resolution", "start_ns", "open", "high", "low", "close",
     "volume", "vwap", "trades", "seq", "served", "profile", "profile_version",
@@ -26,7 +27,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One row of `publications`: what was made final, from which tables, by whom and why."""
+    """One row of `publications`: what was made final, from which tables, by whom and why.
+
+    `restores` is the rev that a revert brought back, 0 for all others. `raw_version` is that of the
+    newest recompute, -1 where that is not known.
+    """
 
     venue: str
     session: date
@@ -44,6 +49,8 @@ class Publication:
     run_id: str
     who: str
     reason: str
+    raw_version: int = -1
+    restores: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +101,32 @@ class RecomputedSession:
         rows = self.table.filter(chosen).select(["start_ns", "volume"]).to_pylist()
         return {row["start_ns"]: row["volume"] for row in rows}
 
+    @property
+    def count(self) -> int:
+        """Return how many bars are served, of all resolutions."""
+        import pyarrow.compute as pc
+
+        return int(pc.sum(self.table.column("served")).as_py() or 0)
+
     def digest(self) -> str:
-        """Return a SHA-256 over every served bar's exact values, in order."""
-        total = hashlib.sha256()
-        for resolution in Resolution:
-            for bar in self.bars(resolution):
-                total.update(repr(bar).encode())
-        return total.hexdigest()
+        """Return the digest of every served bar's exact values."""
+        return digest_of(bar for resolution in Resolution for bar in self.bars(resolution))
+
+
+def digest_of(bars: Iterable[ServedBar]) -> str:
+    """Return a SHA-256 over bars as a recompute gives them: by resolution, symbol, venue, start;
+    `rev` 0, not final.
+    """
+    total = hashlib.sha256()
+    for bar in bars:
+        total.update(repr(bar).encode())
+    return total.hexdigest()
 
 
 def recomputed(lake: str, session: Session) -> RecomputedSession:
-    """Read a session's bars; ConfigError when it was never recomputed."""
+    """Read a session's bars, none where it has no trades; ConfigError when it was never
+    recomputed.
+    """
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -115,7 +137,7 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
         raise ConfigError(f"no bars in {path}; run `truetape recompute` first") from error
     chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
     rows = table.to_pyarrow_table(filters=chosen, columns=list(_COLUMNS))
-    if not rows.num_rows:
+    if not rows.num_rows and not bases(lake, session):
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "
             f"run `truetape recompute --venue {session.venue} --session {session.date}`"
@@ -125,6 +147,17 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
 
 def publications(lake: str, session: Session) -> list[Publication]:
     """Return a session's publications, oldest first."""
+    return _ledger(lake, [("venue", "=", session.venue), ("session", "=", session.date)])
+
+
+def newest_publications(lake: str, venue: str | None = None) -> list[Publication]:
+    """Return the newest publication of each session, of one venue or of all. Reads all of them."""
+    chosen: _Filters | None = None if venue is None else [("venue", "=", venue)]
+    newest = {(one.venue, one.session): one for one in _ledger(lake, chosen)}
+    return [newest[place] for place in sorted(newest)]
+
+
+def _ledger(lake: str, chosen: _Filters | None) -> list[Publication]:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -132,8 +165,9 @@ def publications(lake: str, session: Session) -> list[Publication]:
         table = DeltaTable(f"{lake.rstrip('/')}/publications")
     except TableNotFoundError:
         return []
-    chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
-    rows = table.to_pyarrow_table(filters=chosen).to_pylist()
+    found = table.to_pyarrow_table(filters=chosen).to_pylist()
+    # a ledger that is older than a column has nothing there
+    rows = ({name: value for name, value in row.items() if value is not None} for row in found)
     return sorted((Publication(**row) for row in rows), key=lambda item: item.rev)
 
 
@@ -146,7 +180,8 @@ def record(lake: str, publication: Publication) -> None:
     hints = get_type_hints(Publication)
     schema = pyarrow.schema([(name, types[hint]) for name, hint in hints.items()])
     table = pyarrow.Table.from_pylist([asdict(publication)], schema=schema)
-    write_deltalake(f"{lake.rstrip('/')}/publications", table, mode="append")
+    path = f"{lake.rstrip('/')}/publications"
+    write_deltalake(path, table, mode="append", schema_mode="merge")
 
 
 def _strings(values: list[str]) -> "pyarrow.Array":

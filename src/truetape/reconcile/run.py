@@ -1,25 +1,36 @@
-"""Publishing as one call: gate, fence, publication, boundary, in the order that keeps the layers
-apart.
+"""Publishing and reverting as one call: gate, fence, publication, boundary, in the order that keeps
+the layers apart.
 
 Called by the command line and by the DAGs alike.
 """
 
+import hashlib
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from truetape.errors import TransientError, VerificationError
-from truetape.market.sessions import Session
+from truetape import calendars
+from truetape.batch.basis import Basis, bases
+from truetape.batch.dirty import settle
+from truetape.errors import ConfigError, TransientError, VerificationError
+from truetape.local.locks import exclusive
+from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
+from truetape.reconcile.announcement import announced
+from truetape.reconcile.boundary import Boundary, Run, claim_of
 from truetape.reconcile.control import ControlTopic
+from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_notes import DriftNotes
-from truetape.reconcile.indicators import publish_indicators
-from truetape.reconcile.publication import Published, Request, publish, verify
-from truetape.serving.store import open_store
+from truetape.reconcile.indicators import publish_indicators, restore_indicators
+from truetape.reconcile.publication import Published, Request, bring, compare, next_rev, publish
+from truetape.reconcile.recomputed import Publication, newest_publications, publications
+from truetape.reconcile.revert import in_force, restored, revert_in_force
+from truetape.serving.store import BarStore, open_store
 from truetape.settings import Settings
 from truetape.speed.board import Board
-from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.lease import fence
 from truetape.speed.spans import Span
 from truetape.venues import venues
@@ -27,8 +38,28 @@ from truetape.venues import venues
 ALIVE_S = 30.0
 """A driver whose last heartbeat is older than this loses the lease instead of being waited for."""
 FENCE_WAIT_S = 120.0
+PUBLISH_WAIT_S = 1_800.0
+"""How long a publication waits for another one of the same venue and home."""
 WITHOUT_GATE = "without the gate"
 """How the reason of a publication begins that asked no gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a publication differs from the usual one. Each departure needs somebody who says so.
+
+    `gated`: asks the quality gate. `dirty`: leaves symbols alone that were not recomputed since
+    the last publication. `supersedes`: may replace a revert. `begins`: the boundary counts from
+    this session on, whatever is missing before it.
+    """
+
+    gated: bool = True
+    dirty: bool = False
+    supersedes: bool = False
+    begins: bool = False
+
+
+USUAL = Orders()
 
 
 def publish_once(
@@ -38,48 +69,189 @@ def publish_once(
     reason: str,
     report: Callable[[str], None] = lambda _: None,
     *,
-    gated: bool = True,
+    orders: Orders = USUAL,
 ) -> Published:
     """Publish one session of the lake to the bar store, if the quality gate lets it.
 
-    GateClosedError when it does not: nothing is written then, and no fence goes up. `gated=False`
-    asks no gate, and the ledger says so beside the reason. TransientError when a live speed driver
-    does not keep to the fence in time; nothing but the fence is written then.
+    GateClosedError when it does not: nothing is written then, and no fence goes up. Without the
+    gate, the ledger says so beside the reason. ConfigError for a session that was reverted, unless
+    the orders supersede that. TransientError when a live speed driver does not keep to the fence in
+    time; nothing but the fence is written then.
     """
-    verdict = require_open(settings, session, report) if gated else None
-    words = reason if gated else f"{WITHOUT_GATE}: {reason}"
-    with closing(open_store(settings)) as store, ControlTopic(settings.kafka) as control:
-        boundary = control.refresh().boundary(session.venue)
-        if boundary.fence_ns < session.end_ns:
-            control.announce(boundary.raised(session.end_ns))
-        wait_for_fence(settings, session, report)
+    verdict = require_open(settings, session, report) if orders.gated else None
+    with _publishing(settings, session, report) as desk:
+        past = publications(settings.lake, session)
+        words = words_of(reason, orders, past, session)
+        desk.raise_fence(report)
         if verdict is not None and not is_current(settings, session, verdict):
             raise TransientError(
                 f"{session.venue} {session.date} was recomputed while it was being published; "
                 "nothing was written but the fence; publish again"
             )
-        drift = DriftNotes.of(settings, store, session)
+        known = bases(settings.lake, session)  # before the bars: these hold no less
+        drift = DriftNotes.of(settings, desk.store, session)
         request = Request(
-            session, who, words, time.time_ns(), settings.seal_delay_s, note=drift.note
-        )
-        outcome = publish(settings.lake, store, request, report)
+            session, who, words, time.time_ns(), settings.seal_delay_s,
+            symbols=_dirty_symbols(desk, known, past) if orders.dirty else None,
+            raw_version=max((one.raw_version for one in known), default=-1),
+            note=drift.note,
+        )  # fmt: skip
+        outcome = publish(settings.lake, desk.store, request, report)
         drift.tell(outcome.rev)
-        venue = venues()[session.venue]
-        rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
-        boundary = control.refresh().boundary(session.venue)
-        if boundary.final_ns < session.end_ns:
-            control.announce(boundary.sealed(session.end_ns))
-        forget_late_writes(Board(control, settings.topic), session)
-    return replace(outcome, indicators=rows)
+        rows = publish_indicators(
+            settings.lake, desk.store, venues()[session.venue], session, outcome.last_rev
+        )
+        outcome = replace(outcome, indicators=rows)
+        desk.seal(outcome, who, words, begins=orders.begins)
+        settle(settings.lake, session, known)
+    return outcome
+
+
+def revert_once(
+    settings: Settings,
+    session: Session,
+    rev: int,
+    who: str,
+    reason: str,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+) -> Published:
+    """Serve an older rev of a session again, under a new rev of its own.
+
+    Asks no gate: that rev was published before. Safe to repeat. ConfigError where there was no such
+    rev; VerificationError, and nothing is written, when it cannot be put together exactly.
+    """
+    with _publishing(settings, session, report) as desk:
+        wanted = restored(settings.lake, desk.store, session, rev)
+        desk.raise_fence(report)
+        words = f"revert to rev {rev}: {reason}"
+        drift = DriftNotes.of(settings, desk.store, session, Cause.REVERT)
+        request = Request(
+            session, who, words, wanted.publication.as_of_ns, settings.seal_delay_s,
+            restores=rev, raw_version=wanted.publication.raw_version, note=drift.note,
+        )  # fmt: skip
+        outcome = bring(settings.lake, desk.store, wanted, request, report)
+        drift.tell(outcome.rev)
+        rows = restore_indicators(settings.lake, desk.store, session, rev, outcome.last_rev)
+        outcome = replace(outcome, indicators=rows)
+        desk.seal(outcome, who, words)
+    return outcome
+
+
+def claim(venue: Venue, session: Session) -> Run:
+    """Return what the publication of a session makes final, by the venue's calendar."""
+    return claim_of(session, calendars.last_regular(venue, session.start_ns))
+
+
+def from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:
+    """Return the boundary that publications, oldest first, have moved to where it is."""
+    boundary = Boundary(venue.code)
+    for one in past:
+        boundary = boundary.sealed(claim(venue, calendars.session(venue, one.session)))
+    return boundary
+
+
+def words_of(reason: str, orders: Orders, past: list[Publication], session: Session) -> str:
+    """Return what the ledger says about a publication; ConfigError where it may not be one."""
+    held = revert_in_force(past)
+    words = reason if orders.gated else f"{WITHOUT_GATE}: {reason}"
+    if held is None:
+        return words
+    if not orders.supersedes:
+        raise ConfigError(
+            f"{session.venue} {session.date} is held at rev {held.restores} by {held.who} "
+            f"({held.reason}); publish with a reason to supersede that"
+        )
+    return f"supersedes the revert to rev {held.restores}: {words}"
+
+
+def newly_recomputed(known: Iterable[Basis], last: Publication | None) -> frozenset[str] | None:
+    """Return the symbols whose bars may differ from a publication's; None for all of them."""
+    if last is None:
+        return None
+    newer = [one.symbols for one in known if one.bars_version > last.bars_version]
+    if None in newer:
+        return None
+    return frozenset(symbol for symbols in newer for symbol in symbols or ())
+
+
+def _dirty_symbols(
+    desk: "_Desk", known: list[Basis], past: list[Publication]
+) -> frozenset[str] | None:
+    """The symbols to publish; None where rows are served that no publication recorded."""
+    if not past or revert_in_force(past):
+        return None
+    if next_rev(desk.settings.lake, desk.store, desk.session) != past[-1].rev + 1:
+        return None
+    return newly_recomputed(known, past[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What a publication holds while it is at work: nobody else publishes the venue from here."""
+
+    settings: Settings
+    session: Session
+    store: BarStore
+    control: ControlTopic
+
+    def raise_fence(self, report: Callable[[str], None]) -> None:
+        """Raise the fence to the session's end, and wait until the speed layer keeps to it."""
+        boundary = self.boundary()
+        raised = boundary.raised(self.session.end_ns)
+        if raised != self.control.boundary(self.session.venue):
+            self.control.announce(raised)
+        wait_for_fence(self.settings, self.session, report)
+
+    def boundary(self) -> Boundary:
+        """Return the venue's boundary; from the ledger where the control topic was lost."""
+        venue = venues()[self.session.venue]
+        found = self.control.refresh().boundary(venue.code)
+        if found.fence_ns:
+            return found
+        past = newest_publications(self.settings.lake, venue.code)
+        return from_ledger(venue, sorted(past, key=lambda one: one.published_ns))
+
+    def seal(self, outcome: Published, who: str, words: str, *, begins: bool = False) -> None:
+        """Move the boundary as far as it now reaches, and tell of it."""
+        venue = venues()[self.session.venue]
+        boundary = self.boundary()
+        moved = boundary.sealed(claim(venue, self.session), anew=begins)
+        if moved != boundary:
+            self.control.announce(moved)
+        forget_late_writes(Board(self.control, self.settings.topic), self.session)
+        told = announced(moved, outcome, who, words, time.time_ns())
+        written = self.store.write_points(told)
+        if written.rejected:
+            first = written.rejected[0]
+            raise VerificationError(
+                f"{venue.code} {self.session.date} is final, its metrics are not written: "
+                f"{first.reason}: {first.line}"
+            )
+
+
+@contextmanager
+def _publishing(
+    settings: Settings, session: Session, report: Callable[[str], None]
+) -> Iterator[_Desk]:
+    """Let one process of this home publish a venue at a time: it moves the venue's boundary."""
+    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
+    lock = settings.home / "locks" / f"publish-{session.venue}-{lake}.lock"
+    with (
+        exclusive(lock, wait_s=PUBLISH_WAIT_S, report=report),
+        closing(open_store(settings)) as store,
+        ControlTopic(settings.kafka) as control,
+    ):
+        yield _Desk(settings, session, store, control)
 
 
 def verify_once(settings: Settings, session: Session) -> int:
-    """Compare what is served of one session with the lake; return how many bars were compared.
+    """Compare what is served of one session with what must be; return how many bars were compared.
 
     VerificationError when they differ, with the first one that does.
     """
     with closing(open_store(settings)) as store:
-        compared, wrong = verify(settings.lake, store, session)
+        compared, wrong = compare(store, in_force(settings.lake, store, session))
     if wrong:
         raise VerificationError(
             f"{session.venue} {session.date}: {len(wrong):,} of {compared:,} served bars differ, "
@@ -87,6 +259,26 @@ def verify_once(settings: Settings, session: Session) -> int:
             "publish the session again"
         )
     return compared
+
+
+class Keeping(StrEnum):
+    """Whether a driver keeps to a fence: yes, not yet, or it must lose the lease first."""
+
+    YES = "yes"
+    NOT_YET = "not yet"
+    SILENT = "silent"
+
+
+def keeping(beat: Heartbeat | None, venue: str, fence_ns: int, now_ns: int) -> Keeping:
+    """Say what the newest heartbeat means for a fence. One that starts reads the fences before its
+    first write.
+    """
+    if beat is None or beat.state not in (Phase.RUNNING, Phase.STOPPING):
+        return Keeping.YES
+    if beat.fences.get(venue, 0) >= fence_ns:
+        return Keeping.YES
+    is_silent = (now_ns - beat.beat_ns) / 1e9 > ALIVE_S
+    return Keeping.SILENT if is_silent else Keeping.NOT_YET
 
 
 def wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
@@ -98,11 +290,10 @@ def wait_for_fence(settings: Settings, session: Session, report: Callable[[str],
     deadline = time.monotonic() + FENCE_WAIT_S
     while True:
         beat = newest(settings.kafka, settings.topic)
-        if beat is None or beat.state not in (Phase.RUNNING, Phase.STOPPING):
+        found = keeping(beat, session.venue, session.end_ns, time.time_ns())
+        if beat is None or found is Keeping.YES:
             return
-        if beat.fences.get(session.venue, 0) >= session.end_ns:
-            return
-        if (time.time_ns() - beat.beat_ns) / 1e9 > ALIVE_S:
+        if found is Keeping.SILENT:
             report(f"{beat.driver} is silent; taking the lease from it")
             fence(settings)
             time.sleep(settings.write_timeout_s if beat.writing else 0.0)

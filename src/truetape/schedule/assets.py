@@ -6,6 +6,8 @@ from truetape.schedule.watch import SpeedStepTrigger
 
 RAW = Asset("raw")
 """New records in the lake's `raw`: how many, and how many dead letters came of them."""
+DIRTY = Asset("dirty_sessions")
+"""Sessions for which something was archived after they were recomputed, and how many symbols."""
 BARS = Asset("bars")
 """A session's final bars in the store: venue, session, rev, edits."""
 SPEED_STEP = Asset(

@@ -6,6 +6,8 @@ ARCHIVE_TRADES = "archive_trades"
 BACKFILL_FROM_KAFKA = "backfill_from_kafka"
 DATA_QUALITY = "data_quality"
 MAINTENANCE = "maintenance"
+REPAIR_SESSIONS = "repair_sessions"
+REVERT_SESSION = "revert_session"
 SPEED_LAYER = "speed_layer"
 SPEED_LAYER_CONTROL = "speed_layer_control"
 
@@ -17,6 +19,8 @@ def batch_recompute(venue: str) -> str:
 
 def all_dags(venues: Iterable[str]) -> list[str]:
     """Return every DAG that an Airflow with these venues has."""
-    fixed = [ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, DATA_QUALITY, MAINTENANCE]
-    speed = [SPEED_LAYER, SPEED_LAYER_CONTROL]
-    return [*fixed, *speed, *(batch_recompute(venue) for venue in venues)]
+    fixed = [
+        ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, DATA_QUALITY, MAINTENANCE, REPAIR_SESSIONS,
+        REVERT_SESSION, SPEED_LAYER, SPEED_LAYER_CONTROL,
+    ]  # fmt: skip
+    return [*fixed, *(batch_recompute(venue) for venue in venues)]

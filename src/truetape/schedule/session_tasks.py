@@ -4,7 +4,9 @@ Imports nothing heavy before a task runs.
 """
 
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape import calendars
 from truetape.errors import ConfigError
@@ -12,6 +14,9 @@ from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.settings import Settings
 from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from truetape.reconcile.publication import Published
 
 
 def session_date(venue: str, asked: str | None, start: datetime | None, at: datetime) -> str:
@@ -45,19 +50,57 @@ def gate(venue: str, day: str) -> dict[str, Any]:
     return {"report": report.run, "rows": dict(report.rows)}
 
 
-def publish(venue: str, day: str, who: str, reason: str) -> dict[str, Any]:
-    """Publish a session; return what an asset event says about it."""
-    from truetape.reconcile.run import publish_once
+def publish(
+    venue: str,
+    day: str,
+    who: str,
+    reason: str,
+    *,
+    supersedes: bool = False,
+    dirty: bool = False,
+) -> dict[str, Any]:
+    """Publish a session, or what is dirty of it; return what an asset event says about it.
 
-    outcome = publish_once(Settings.from_env(), _session(venue, day), who, reason, print)
-    return {
-        "venue": venue,
-        "session": day,
-        "rev": outcome.last_rev,
-        "edits": outcome.edits,
-        "bars": outcome.bars,
-        "indicators": outcome.indicators,
-    }
+    `supersedes`: also one that a revert holds.
+    """
+    from truetape.reconcile.run import Orders, publish_once
+
+    orders = Orders(supersedes=supersedes, dirty=dirty)
+    settings, session = Settings.from_env(), _session(venue, day)
+    return _told(publish_once(settings, session, who, reason, print, orders=orders))
+
+
+def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, Any]:
+    """Serve an older rev of a session again; return what an asset event says about it."""
+    from truetape.reconcile.run import revert_once
+
+    settings, session = Settings.from_env(), _session(venue, day)
+    return _told(revert_once(settings, session, rev, who, reason, report=print))
+
+
+def due_repairs() -> list[dict[str, str]]:
+    """Return the dirty sessions that are to be repaired, oldest first."""
+    from truetape.reconcile.repairs import State, dirty_sessions
+
+    found = dirty_sessions(Settings.from_env().lake)
+    due = [one for one in found if one.state is State.DUE]
+    return [{"venue": one.venue, "session": str(one.day)} for one in due]
+
+
+def gate_of_repair(venue: str, day: str) -> dict[str, Any]:
+    """Ask the gate about a repaired session, as `gate` does.
+
+    Skipped where more was archived since the recompute: the run that this has woken brings all.
+    """
+    from truetape.batch.basis import bases
+    from truetape.batch.dirty import is_settled, pending
+
+    lake, session = Settings.from_env().lake, _session(venue, day)
+    known = bases(lake, session)
+    newer = {one.symbol for one in pending(lake, session) if not is_settled(one, known)}
+    if newer:
+        raise AirflowSkipException(f"{len(newer):,} symbols became dirty meanwhile; next run")
+    return gate(venue, day)
 
 
 def verify(venue: str, day: str) -> int:
@@ -65,6 +108,17 @@ def verify(venue: str, day: str) -> int:
     from truetape.reconcile.run import verify_once
 
     return verify_once(Settings.from_env(), _session(venue, day))
+
+
+def _told(outcome: "Published") -> dict[str, Any]:
+    return {
+        "venue": outcome.session.venue,
+        "session": str(outcome.session.date),
+        "rev": outcome.last_rev,
+        "edits": outcome.edits,
+        "bars": outcome.bars,
+        "indicators": outcome.indicators,
+    }
 
 
 def _session(venue: str, day: str) -> Session:

@@ -70,6 +70,8 @@ PIPELINE: Mapping[str, Measurement] = {
             "session:text rev:int bars:int edits:int unexplained:int seconds:float "
             "digest:text who:text",
         ),
+        _measurement("boundary", "resolution venue", "final_ns:int final_from_ns:int fence_ns:int"),
+        _measurement("annotation", "kind venue", "session:text rev:int who:text text:text"),
         _measurement(
             "quality",
             "rule suite venue",

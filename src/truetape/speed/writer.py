@@ -17,6 +17,7 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.board import Board
+from truetape.speed.heartbeat import Phase
 from truetape.speed.mending import RESOLUTIONS, Mender
 from truetape.speed.spans import Span, spans_of
 from truetape.speed.succession import Ended, Succession
@@ -57,6 +58,7 @@ class SpeedWriter:
     fences: Mapping[str, int] = field(default_factory=dict)
     failure: TruetapeError | None = None
     _is_closed: bool = False
+    _has_begun: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, bars: "DataFrame", batch: int) -> None:
@@ -106,6 +108,10 @@ class SpeedWriter:
         return ended
 
     def _write_open(self, rows: "list[Row]", batch: int) -> None:
+        if not self._has_begun:
+            # from here on a publication waits for this driver to take its fence
+            self.lease.beat(state=Phase.RUNNING)
+            self._has_begun = True
         fences = self._read_fences()
         open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
         bars = {resolution: self._served(open_rows, resolution) for resolution in RESOLUTIONS}

@@ -1,0 +1,82 @@
+"""
+### What it does
+Serves an older rev of a session again, bar by bar as it was, under a new rev of its own; the
+ledger of publications keeps who did it and why. The session is held there: repairs leave it alone,
+until somebody publishes it with a reason (the form of its `batch_recompute`).
+
+### What a failure means
+`revert` red: there was no such rev, or it cannot be put together exactly any more (the message
+says which). Nothing was written then. `verify` red: somebody else writes.
+
+### Is a re-run safe?
+Yes: a second run finds the rev served and makes zero edits.
+
+### Runbook
+`docs/RUNBOOK.md#reverting-a-session`
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+
+from truetape.schedule import dag_names, session_tasks
+from truetape.schedule.assets import BARS
+from truetape.schedule.defaults import Tag, default_args
+from truetape.settings import Settings
+
+with DAG(
+    dag_names.REVERT_SESSION,
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args=default_args(),
+    tags=[Tag.BATCH],
+    doc_md=__doc__,
+    params={
+        "venue": Param(
+            None,
+            type="string",
+            enum=list(Settings.from_env().venues),
+            title="Venue",
+            description="Whose session it is.",
+        ),
+        "session": Param(
+            None, type="string", format="date", title="Session", description="Its date."
+        ),
+        "rev": Param(
+            None,
+            type="integer",
+            minimum=1,
+            title="Rev",
+            description="Which one to serve again; `truetape status` lists the newest.",
+        ),
+        "reason": Param(
+            None,
+            type="string",
+            minLength=3,
+            maxLength=200,
+            title="Reason",
+            description="Kept with the publication, and shown to whoever asks why.",
+        ),
+    },
+):
+
+    @task(outlets=[BARS])
+    def revert(
+        *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
+    ) -> dict[str, Any]:
+        """Serve the older rev."""
+        who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+        place = (params["venue"], params["session"])
+        done = session_tasks.revert(*place, params["rev"], who, params["reason"])
+        outlet_events[BARS].extra = done
+        return done
+
+    @task
+    def verify(reverted: dict[str, Any]) -> int:
+        """Compare what is served now with that rev."""
+        return session_tasks.verify(reverted["venue"], reverted["session"])
+
+    verify(revert())

@@ -1,0 +1,130 @@
+"""The basis of a session's bars: which version of `raw` each recompute read, and for which symbols.
+
+Written in two steps. Before a recompute reads `raw`, its session is watched: whatever is archived
+for it from then on is marked dirty. When its bars are written, its basis is recorded, so that a
+publication knows which marks they settle. Reads Delta's files directly, without Spark.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from truetape.errors import ConfigError
+from truetape.market.sessions import Session
+
+TABLE = "basis"
+_NONE_YET = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """One recompute of a session. `symbols` is None where all of it was recomputed.
+
+    `bars_version` is one of the lake's `bars` that holds the outcome.
+    """
+
+    raw_id: str
+    raw_version: int
+    bars_version: int
+    symbols: tuple[str, ...] | None
+    recorded_ns: int
+
+    def holds(self, symbol: str, raw_id: str, raw_version: int) -> bool:
+        """Say whether these bars know what a version of `raw` has of a symbol."""
+        mine = self.symbols is None or symbol in self.symbols
+        return mine and (self.raw_id != raw_id or self.raw_version >= raw_version)
+
+
+def watch(lake: str, session: Session) -> None:
+    """Have what is archived for a session marked from now on; safe to repeat."""
+    if (session.venue, session.date) not in watched(lake):
+        _append(lake, session, Basis("", _NONE_YET, _NONE_YET, None, time.time_ns()))
+
+
+def watched(lake: str) -> frozenset[tuple[str, date]]:
+    """Return every venue and session date that was ever recomputed, from the table's log alone."""
+    from deltalake import DeltaTable
+
+    path = _path(lake)
+    if not DeltaTable.is_deltatable(path):
+        return frozenset()
+    parts = DeltaTable(path).partitions()
+    return frozenset((part["venue"], date.fromisoformat(str(part["session"]))) for part in parts)
+
+
+def raw_now(lake: str) -> tuple[str, int]:
+    """Return the id of `raw` and its newest version; ConfigError where there is no `raw`."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    path = f"{lake.rstrip('/')}/raw"
+    try:
+        table = DeltaTable(path)
+    except TableNotFoundError as error:
+        raise ConfigError(f"no table {path}; run `truetape archive` first") from error
+    return table.metadata().id, table.version()
+
+
+def record(
+    lake: str, session: Session, raw: tuple[str, int], symbols: tuple[str, ...] | None
+) -> None:
+    """Record what a session's bars, which are written by now, were recomputed from."""
+    from deltalake import DeltaTable
+
+    version = DeltaTable(f"{lake.rstrip('/')}/bars").version()
+    _append(lake, session, Basis(*raw, version, symbols, time.time_ns()))
+
+
+def bases(lake: str, session: Session) -> list[Basis]:
+    """Return the recomputes of a session, oldest first."""
+    from deltalake import DeltaTable
+
+    path = _path(lake)
+    if not DeltaTable.is_deltatable(path):
+        return []
+    names = list(Basis.__slots__)
+    table = DeltaTable(path).to_pyarrow_table(filters=_partition(session), columns=names)
+    found = [
+        Basis(**row | {"symbols": None if row["symbols"] is None else tuple(row["symbols"])})
+        for row in table.to_pylist()
+        if row["raw_version"] != _NONE_YET
+    ]
+    return sorted(found, key=lambda one: one.recorded_ns)
+
+
+def profiles_of(lake: str, session: Session) -> frozenset[tuple[str, int]]:
+    """Return the profiles, by id and version, that a session's bars in the lake were made with."""
+    from deltalake import DeltaTable
+
+    path = f"{lake.rstrip('/')}/bars"
+    if not DeltaTable.is_deltatable(path):
+        return frozenset()
+    names = ["profile", "profile_version"]
+    rows = DeltaTable(path).to_pyarrow_table(filters=_partition(session), columns=names)
+    pairs = rows.group_by(names).aggregate([]).to_pylist()
+    return frozenset((one["profile"], one["profile_version"]) for one in pairs)
+
+
+def _partition(session: Session) -> list[tuple[str, str, object]]:
+    return [("venue", "=", session.venue), ("session", "=", session.date)]
+
+
+def _append(lake: str, session: Session, basis: Basis) -> None:
+    import pyarrow
+    from deltalake import write_deltalake
+
+    text, whole = pyarrow.string(), pyarrow.int64()
+    schema = pyarrow.schema(
+        [
+            ("venue", text), ("session", pyarrow.date32()), ("raw_id", text),
+            ("raw_version", whole), ("bars_version", whole), ("symbols", pyarrow.list_(text)),
+            ("recorded_ns", whole),
+        ]
+    )  # fmt: skip
+    row = {"venue": session.venue, "session": session.date} | asdict(basis)
+    table = pyarrow.Table.from_pylist([row], schema=schema)
+    write_deltalake(_path(lake), table, mode="append", partition_by=["venue", "session"])
+
+
+def _path(lake: str) -> str:
+    return f"{lake.rstrip('/')}/{TABLE}"

@@ -1,0 +1,43 @@
+"""What serving is told about a publication: where the boundary is, and what was done. Pure."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.publication import Published
+from truetape.serving.store import Point
+
+
+def announced(
+    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int
+) -> Iterator[Point]:
+    """Yield the boundary of each resolution, and an annotation where something was changed."""
+    for resolution in Resolution:
+        yield Point(
+            "boundary",
+            {"venue": boundary.venue, "resolution": resolution.value},
+            now_ns,
+            {
+                "final_ns": boundary.final_for(resolution),
+                "final_from_ns": boundary.final_from_ns,
+                "fence_ns": boundary.fence_ns,
+            },
+        )
+    if outcome.rev is not None:
+        session = outcome.session
+        text = (
+            f"{session.venue} {session.date} rev {outcome.rev}: {outcome.edits:,} edits, "
+            f"final to {instant(boundary.final_ns)} ({words})"
+        )
+        yield Point(
+            "annotation",
+            {"venue": session.venue, "kind": "publication"},
+            now_ns,
+            {"session": str(session.date), "rev": outcome.rev, "who": who, "text": text},
+        )
+
+
+def instant(ns: int) -> str:
+    """Write an instant of whole seconds the way it is read."""
+    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

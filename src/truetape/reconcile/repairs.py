@@ -1,0 +1,63 @@
+"""Dirty sessions, and what is to be done about each. Decides; repairs nothing itself."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from truetape import calendars
+from truetape.batch.dirty import Mark, pending
+from truetape.reconcile.recomputed import Publication, publications
+from truetape.reconcile.revert import revert_in_force
+from truetape.venues import venues
+
+
+class State(StrEnum):
+    """Whether a dirty session is repaired, or what that waits for."""
+
+    DUE = "due"
+    UNPUBLISHED = "never published: its own recompute brings it"
+    HELD = "held by a revert: publish it with a reason, or leave it"
+
+
+@dataclass(frozen=True, slots=True)
+class DirtySession:
+    """A session with symbols for which something was archived after it was recomputed."""
+
+    venue: str
+    day: date
+    state: State
+    symbols: tuple[str, ...]
+    trades: int
+    amendments: int
+
+
+Past = Callable[[str, date], Sequence[Publication]]
+
+
+def sort_out(marks: Iterable[Mark], past: Past) -> Iterator[DirtySession]:
+    """Yield each session that has marks, oldest first, and what becomes of it."""
+    groups: dict[tuple[date, str], list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault((mark.session, mark.venue), []).append(mark)
+    for (day, venue), some in sorted(groups.items()):
+        published = past(venue, day)
+        held = revert_in_force(published) is not None
+        yield DirtySession(
+            venue,
+            day,
+            State.HELD if held else State.DUE if published else State.UNPUBLISHED,
+            tuple(sorted({mark.symbol for mark in some})),
+            sum(mark.trades for mark in some),
+            sum(mark.amendments for mark in some),
+        )
+
+
+def dirty_sessions(lake: str) -> list[DirtySession]:
+    """Return every dirty session of a lake."""
+    known = venues()
+
+    def past(venue: str, day: date) -> list[Publication]:
+        return publications(lake, calendars.session(known[venue], day))
+
+    return list(sort_out(pending(lake), past))

@@ -1,0 +1,147 @@
+"""The status of what is served: up to where it is final, what is missing, dirty or held.
+
+Reads the control topic and the lake, changes nothing. `lines` and `fields` only put it into words.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Venue
+from truetape.reconcile.announcement import instant
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.control import ControlTopic
+from truetape.reconcile.recomputed import Publication, newest_publications
+from truetape.reconcile.repairs import DirtySession, dirty_sessions
+from truetape.settings import Settings
+from truetape.venues import venues
+
+MAX_LISTED = 5
+"""Most publications, gaps of a venue, and symbols of a session that are listed by name."""
+
+Gap = tuple[date, date]
+"""First and last date between two runs of published sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is served, as of now. `newest` are the last publications of each session."""
+
+    boundaries: tuple[Boundary, ...]
+    dirty: tuple[DirtySession, ...]
+    newest: tuple[Publication, ...]
+
+    @property
+    def held(self) -> list[Publication]:
+        """Return the reverts that are in force."""
+        return [one for one in self.newest if one.restores]
+
+
+def status_of(settings: Settings, venue: str | None = None) -> Status:
+    """Read the status of all venues, or of one; TransientError when Kafka does not answer."""
+    with ControlTopic(settings.kafka) as control:
+        found = control.refresh().boundaries()
+    return Status(
+        tuple(found[code] for code in sorted(found) if venue in (None, code)),
+        tuple(one for one in dirty_sessions(settings.lake) if venue in (None, one.venue)),
+        tuple(newest_publications(settings.lake, venue)),
+    )
+
+
+def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:
+    """Return the dates between runs of published sessions, which nobody claims as final."""
+    ends = [end for _, end in boundary.runs[:-1]]
+    begins = [begin for begin, _ in boundary.runs[1:]]
+    return [
+        (venue.date_of(end), venue.date_of(begin - 1))
+        for end, begin in zip(ends, begins, strict=True)
+    ]
+
+
+def lines(status: Status) -> Iterator[str]:
+    """Yield what an operator reads."""
+    for boundary in status.boundaries:
+        yield from _boundary_lines(boundary)
+    if not status.boundaries:
+        yield "no boundary: nothing was published to this Kafka"
+    for one in status.dirty:
+        yield (
+            f"dirty: {one.venue} {one.day}, {_some(one.symbols)}: {one.trades:,} trades, "
+            f"{one.amendments:,} amendments since; {one.state.value}"
+        )
+    for held in status.held:
+        label = f"{held.venue} {held.session}"
+        yield f"held: {label} at rev {held.restores} by {held.who}: {held.reason}"
+    for last in sorted(status.newest, key=lambda item: item.published_ns)[-MAX_LISTED:]:
+        yield (
+            f"published {instant(last.published_ns)}: {last.venue} {last.session} rev {last.rev}, "
+            f"{last.edits:,} edits, {last.bars:,} bars, by {last.who}: {last.reason}"
+        )
+
+
+def fields(status: Status) -> dict[str, Any]:
+    """Return the same for programs: instants in epoch nanoseconds."""
+    return {
+        "boundaries": [
+            {
+                "venue": one.venue,
+                "final_from_ns": one.final_from_ns,
+                "final_ns": {each.value: one.final_for(each) for each in Resolution},
+                "fence_ns": one.fence_ns,
+                "runs": [list(run) for run in one.runs],
+            }
+            for one in status.boundaries
+        ],
+        "dirty": [
+            {
+                "venue": one.venue,
+                "session": str(one.day),
+                "symbols": list(one.symbols),
+                "trades": one.trades,
+                "amendments": one.amendments,
+                "state": one.state.name.lower(),
+            }
+            for one in status.dirty
+        ],
+        "held": [
+            {
+                "venue": one.venue,
+                "session": str(one.session),
+                "rev": one.rev,
+                "restores": one.restores,
+                "who": one.who,
+                "reason": one.reason,
+            }
+            for one in status.held
+        ],
+    }
+
+
+def _boundary_lines(boundary: Boundary) -> Iterator[str]:
+    if not boundary.final_ns:
+        yield f"{boundary.venue}: nothing final; fence {instant(boundary.fence_ns)}"
+        return
+    shorter = [
+        f"{one.value} to {instant(boundary.final_for(one))}"
+        for one in Resolution
+        if boundary.final_for(one) != boundary.final_ns
+    ]
+    yield (
+        f"{boundary.venue}: final from {instant(boundary.final_from_ns)} "
+        f"to {', '.join([instant(boundary.final_ns), *shorter])}; "
+        f"fence {instant(boundary.fence_ns)}"
+    )
+    known = venues().get(boundary.venue)
+    found = [] if known is None else gaps(boundary, known)
+    for first, last in found[-MAX_LISTED:]:
+        yield f"  not published: {first}" + ("" if first == last else f" to {last}")
+    if len(found) > MAX_LISTED:
+        yield f"  and {len(found) - MAX_LISTED:,} gaps before"
+
+
+def _some(symbols: Sequence[str]) -> str:
+    rest = len(symbols) - MAX_LISTED
+    named = ", ".join(symbols[:MAX_LISTED])
+    return named if rest <= 0 else f"{named} and {rest:,} more symbols"

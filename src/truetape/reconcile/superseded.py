@@ -1,0 +1,145 @@
+"""Superseded rows: what was served and final before a later publication replaced it, kept for good.
+
+Together with what is served, they say what each rev of a session was. Only rows that change are
+kept, so a session that is published once costs nothing here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.serving.store import IndicatorRow, Key, ServedBar
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TABLE = "superseded"
+_NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
+
+
+class _Revised(Protocol):
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def rev(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=_Revised)
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The superseded rows of one session, by resolution."""
+
+    bars: Mapping[Resolution, list[ServedBar]]
+    indicators: Mapping[Resolution, list[IndicatorRow]]
+
+
+def newest_by(rev: int, superseded: Iterable[Row]) -> dict[Key, Row]:
+    """Return the newest superseded row of each place that is of a rev or of one before it."""
+    best: dict[Key, Row] = {}
+    for row in superseded:
+        if row.rev <= rev and (row.key not in best or best[row.key].rev <= row.rev):
+            best[row.key] = row
+    return best
+
+
+def as_of_rev(served: Iterable[Row], best: Mapping[Key, Row], rev: int) -> Iterator[Row]:
+    """Yield the rows that stood as of a rev, in the order of the served ones.
+
+    `best` is what `newest_by` found for that rev. No row is ever deleted, so whatever stood
+    anywhere has a served successor; a provisional row, of rev 0, is nobody's.
+    """
+    for row in served:
+        stood = row if 0 < row.rev <= rev else best.get(row.key)
+        if stood is not None:
+            yield stood
+
+
+def keep_bars(lake: str, session: Session, resolution: Resolution, rows: list[ServedBar]) -> None:
+    """Keep bars that are about to be replaced; a row kept twice is one row all the same."""
+    _append(
+        lake,
+        session,
+        [
+            {name: getattr(bar, name) for name in ("symbol", "start_ns", "rev", "seq", "void")}
+            | {name: getattr(bar, name) for name in (*_NUMBERS, "trades")}
+            | {"kind": "bar", "resolution": resolution.value, "values": ""}
+            for bar in rows
+        ],
+    )
+
+
+def keep_indicators(
+    lake: str, session: Session, resolution: Resolution, rows: list[IndicatorRow]
+) -> None:
+    """Keep indicator rows that are about to be replaced."""
+    _append(
+        lake,
+        session,
+        [
+            {name: getattr(row, name) for name in ("symbol", "start_ns", "rev", "void")}
+            | dict.fromkeys(_NUMBERS, 0.0)
+            | {"kind": "indicator", "resolution": resolution.value, "trades": 0, "seq": 0}
+            | {"values": json.dumps(dict(row.values))}
+            for row in rows
+        ],
+    )
+
+
+def superseded(lake: str, session: Session) -> Superseded:
+    """Read the superseded rows of a session."""
+    from deltalake import DeltaTable
+
+    path = f"{lake.rstrip('/')}/{TABLE}"
+    bars: dict[Resolution, list[ServedBar]] = {one: [] for one in Resolution}
+    indicators: dict[Resolution, list[IndicatorRow]] = {one: [] for one in Resolution}
+    if DeltaTable.is_deltatable(path):
+        chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+        for row in DeltaTable(path).to_pyarrow_table(filters=chosen).to_pylist():
+            resolution = Resolution(row["resolution"])
+            if row["kind"] == "bar":
+                bars[resolution].append(_bar(row))
+            else:
+                indicators[resolution].append(_indicator(row))
+    return Superseded(bars, indicators)
+
+
+def _append(lake: str, session: Session, rows: list[dict[str, Any]]) -> None:
+    from deltalake import write_deltalake
+
+    if not rows:
+        return
+    place = {"venue": session.venue, "session": session.date}
+    table = _table([place | row for row in rows])
+    path = f"{lake.rstrip('/')}/{TABLE}"
+    write_deltalake(path, table, mode="append", partition_by=["venue", "session"])
+
+
+def _table(rows: list[dict[str, Any]]) -> "pyarrow.Table":
+    import pyarrow
+
+    text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
+    schema = pyarrow.schema(
+        [
+            ("venue", text), ("session", pyarrow.date32()), ("kind", text), ("resolution", text),
+            ("symbol", text), ("start_ns", whole), ("rev", whole), ("seq", whole),
+            ("void", pyarrow.bool_()), ("trades", whole), ("values", text),
+            *((name, number) for name in _NUMBERS),
+        ]
+    )  # fmt: skip
+    return pyarrow.Table.from_pylist(rows, schema=schema)
+
+
+def _bar(row: Mapping[str, Any]) -> ServedBar:
+    names = ("symbol", "venue", "start_ns", "rev", "seq", "void", "trades", *_NUMBERS)
+    return ServedBar(layer="batch", final=True, **{name: row[name] for name in names})
+
+
+def _indicator(row: Mapping[str, Any]) -> IndicatorRow:
+    names = ("symbol", "venue", "start_ns", "rev", "void")
+    return IndicatorRow(values=json.loads(row["values"]), **{name: row[name] for name in names})

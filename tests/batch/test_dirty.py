@@ -1,0 +1,132 @@
+"""Dirty marks: taken away by bars that know what they are about, and by no others."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pyarrow import table
+
+from support.build import VENUES
+from truetape.batch import basis, dirty
+from truetape.batch.basis import Basis
+from truetape.batch.dirty import Mark
+from truetape.calendars import session
+from truetape.errors import ConfigError
+from truetape.market.sessions import Session
+
+FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
+THURSDAY = session(VENUES["XNYS"], date(2026, 11, 19))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return str(tmp_path / "lake")
+
+
+def mark(symbol: str, version: int, day: Session = FRIDAY, raw_id: str = "raw") -> Mark:
+    return Mark(day.venue, day.date, symbol, 1, 0, raw_id, version, marked_ns=version)
+
+
+def whole(version: int, raw_id: str = "raw") -> Basis:
+    return Basis(raw_id, version, 0, None, version)
+
+
+def some(version: int, *symbols: str) -> Basis:
+    return Basis("raw", version, 0, symbols, version)
+
+
+def test_a_lake_without_marks_has_none_pending(lake: str) -> None:
+    assert dirty.pending(lake) == dirty.pending(lake, FRIDAY) == []
+    assert dirty.settle(lake, FRIDAY, [whole(7)]) == []
+
+
+def test_marks_of_all_sessions_or_of_one(lake: str) -> None:
+    marks = [mark("KO", 4), mark("IBM", 3), mark("IBM", 3, THURSDAY)]
+
+    assert dirty.mark(lake, marks) == 3
+
+    assert dirty.pending(lake, FRIDAY) == [marks[1], marks[0]]
+    assert dirty.pending(lake) == [marks[2], marks[1], marks[0]]
+
+
+def test_more_marks_than_one_write_takes(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirty, "MARKS_PER_WRITE", 2)
+
+    assert dirty.mark(lake, (mark(f"S{number}", 1) for number in range(5))) == 5
+    assert len(dirty.pending(lake)) == 5
+
+
+@pytest.mark.parametrize(
+    ("bases", "stay"),
+    [
+        pytest.param([], ["IBM", "KO"], id="nothing was recomputed"),
+        pytest.param([whole(2)], ["IBM", "KO"], id="recomputed before"),
+        pytest.param([whole(3)], ["KO"], id="one of them came after"),
+        pytest.param([whole(4)], [], id="recomputed after both"),
+        pytest.param([some(9, "KO")], ["IBM"], id="only one symbol was recomputed"),
+        pytest.param([whole(3), some(9, "KO")], [], id="all, then one again"),
+        pytest.param([some(9, "O'K")], ["IBM", "KO"], id="a name with a quote in it"),
+        pytest.param([whole(0, "another raw")], [], id="raw was made anew"),
+    ],
+)
+def test_a_mark_goes_when_the_bars_know_its_version(
+    lake: str, bases: list[Basis], stay: list[str]
+) -> None:
+    marks = [mark("IBM", 3), mark("KO", 4)]
+    dirty.mark(lake, [*marks, mark("IBM", 1, THURSDAY)])
+
+    left = dirty.settle(lake, FRIDAY, bases)
+
+    assert [one.symbol for one in left] == stay
+    assert [one.symbol for one in marks if not dirty.is_settled(one, bases)] == stay
+    assert dirty.pending(lake, FRIDAY) == left
+    assert len(dirty.pending(lake, THURSDAY)) == 1
+
+
+def test_a_mark_that_is_made_meanwhile_stays(lake: str) -> None:
+    """The archive marks while a publication takes older marks away."""
+    dirty.mark(lake, [mark("IBM", 3)])
+    known = [whole(3)]
+
+    dirty.mark(lake, [mark("IBM", 4)])
+
+    assert dirty.settle(lake, FRIDAY, known) == [mark("IBM", 4)]
+
+
+def put(lake: str, name: str) -> None:
+    write_deltalake(f"{lake}/{name}", table({"x": [1]}), mode="append")
+
+
+def test_a_session_is_watched_from_its_first_recompute_on(lake: str) -> None:
+    assert basis.watched(lake) == frozenset()
+
+    basis.watch(lake, FRIDAY)
+    basis.watch(lake, FRIDAY)
+
+    assert basis.watched(lake) == {("XNYS", FRIDAY.date)}
+    assert basis.bases(lake, FRIDAY) == []
+    assert DeltaTable(f"{lake}/basis").version() == 0
+
+
+def test_a_basis_says_what_was_read_and_which_bars_came_of_it(lake: str) -> None:
+    put(lake, "raw")
+    put(lake, "raw")
+    put(lake, "bars")
+    basis.watch(lake, FRIDAY)
+    raw_id, version = basis.raw_now(lake)
+
+    basis.record(lake, FRIDAY, (raw_id, version), None)
+    put(lake, "bars")
+    basis.record(lake, FRIDAY, (raw_id, version + 1), ("IBM", "KO"))
+
+    first, second = basis.bases(lake, FRIDAY)
+    assert version == 1
+    assert (first.raw_version, first.bars_version, first.symbols) == (1, 0, None)
+    assert (second.raw_version, second.bars_version, second.symbols) == (2, 1, ("IBM", "KO"))
+    assert basis.bases(lake, THURSDAY) == []
+
+
+def test_without_raw_there_is_nothing_to_recompute_from(lake: str) -> None:
+    with pytest.raises(ConfigError, match="run `truetape archive` first"):
+        basis.raw_now(lake)

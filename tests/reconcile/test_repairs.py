@@ -1,0 +1,117 @@
+"""Which dirty sessions are repaired, and which symbols a repair publishes."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+
+from support.build import VENUES, at
+from support.ledger import publication
+from truetape.batch.basis import Basis
+from truetape.batch.dirty import Mark
+from truetape.calendars import session
+from truetape.errors import ConfigError
+from truetape.reconcile.recomputed import Publication
+from truetape.reconcile.repairs import DirtySession, State, sort_out
+from truetape.reconcile.run import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of
+
+THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
+SESSION = session(VENUES["XNYS"], FRIDAY)
+PAST = {
+    THURSDAY: [publication(1), publication(2), publication(3, restores=1)],
+    FRIDAY: [publication(1, restores=0), publication(2)],
+}
+
+
+def mark(symbol: str, day: date, *, trades: int = 0, amendments: int = 0) -> Mark:
+    return Mark("XNYS", day, symbol, trades, amendments, "raw", 5, 1)
+
+
+def test_each_dirty_session_is_due_held_or_left_to_its_own_recompute() -> None:
+    marks = [
+        mark("KO", FRIDAY, trades=2),
+        mark("IBM", FRIDAY, trades=1, amendments=1),
+        mark("IBM", FRIDAY, amendments=1),
+        mark("PG", THURSDAY, trades=1),
+        mark("KO", MONDAY, trades=1),
+    ]
+
+    assert list(sort_out(marks, lambda _, day: PAST.get(day, []))) == [
+        DirtySession("XNYS", THURSDAY, State.HELD, ("PG",), 1, 0),
+        DirtySession("XNYS", FRIDAY, State.DUE, ("IBM", "KO"), 3, 2),
+        DirtySession("XNYS", MONDAY, State.UNPUBLISHED, ("KO",), 1, 0),
+    ]
+
+
+def basis(bars_version: int, *symbols: str) -> Basis:
+    return Basis("raw", 1, bars_version, symbols or None, bars_version)
+
+
+@pytest.mark.parametrize(
+    ("known", "last", "symbols"),
+    [
+        pytest.param([basis(4)], None, None, id="never published"),
+        pytest.param([basis(4)], publication(1, bars_version=4), set(), id="nothing since"),
+        pytest.param(
+            [basis(4), basis(5, "IBM"), basis(7, "KO", "PG")],
+            publication(1, bars_version=4),
+            {"IBM", "KO", "PG"},
+            id="two repairs, neither published",
+        ),
+        pytest.param(
+            [basis(4), basis(5, "IBM"), basis(7, "KO")],
+            publication(2, bars_version=6),
+            {"KO"},
+            id="one of them was published",
+        ),
+        pytest.param(
+            [basis(4), basis(5, "IBM"), basis(7)],
+            publication(1, bars_version=4),
+            None,
+            id="a whole recompute that nobody published",
+        ),
+    ],
+)
+def test_a_repair_publishes_what_was_recomputed_since_the_last_publication(
+    known: list[Basis], last: Publication | None, symbols: set[str] | None
+) -> None:
+    assert newly_recomputed(known, last) == symbols
+
+
+@pytest.mark.parametrize(
+    ("orders", "past", "words"),
+    [
+        pytest.param(Orders(), [], "late trades", id="first"),
+        pytest.param(Orders(gated=False), [], f"{WITHOUT_GATE}: late trades", id="no gate"),
+        pytest.param(
+            Orders(supersedes=True), PAST[FRIDAY], "late trades", id="nothing to supersede"
+        ),
+        pytest.param(
+            Orders(supersedes=True),
+            PAST[THURSDAY],
+            "supersedes the revert to rev 1: late trades",
+            id="a revert, knowingly",
+        ),
+    ],
+)
+def test_the_ledger_tells_what_a_publication_departs_from(
+    orders: Orders, past: Sequence[Publication], words: str
+) -> None:
+    assert words_of("late trades", orders, list(past), SESSION) == words
+
+
+def test_a_lost_boundary_is_made_from_the_ledger() -> None:
+    """Published on Thursday, Monday, then Friday: one run, from Wednesday night to Monday night."""
+    past = [publication(1, session=day) for day in (THURSDAY, MONDAY, FRIDAY)]
+
+    assert from_ledger(VENUES["XNYS"], past[:2]).final_ns == at("2026-11-20T05:00:00")
+    found = from_ledger(VENUES["XNYS"], past)
+    assert (found.final_from_ns, found.final_ns, found.fence_ns) == (
+        at("2026-11-19T05:00:00"), at("2026-11-24T05:00:00"), at("2026-11-24T05:00:00"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("orders", [Orders(), Orders(dirty=True), Orders(gated=False)])
+def test_a_revert_is_not_superseded_by_chance(orders: Orders) -> None:
+    with pytest.raises(ConfigError, match=r"held at rev 1 by tests \(because\); publish with a"):
+        words_of("nightly", orders, PAST[THURSDAY], SESSION)

@@ -1,0 +1,297 @@
+"""Reverting in both kinds of bar store: an older rev again, exactly, or nothing is written."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from support.build import SECOND, VENUES
+from support.lake import Bars, TamperedStore, put_bars
+from support.serving import bar, own_buckets
+from truetape.calendars import session
+from truetape.errors import ConfigError, VerificationError
+from truetape.market.resolution import Resolution
+from truetape.reconcile.diff import Change
+from truetape.reconcile.indicators import restore_indicators
+from truetape.reconcile.publication import Published, Request, bring, compare, publish
+from truetape.reconcile.recomputed import publications
+from truetape.reconcile.revert import in_force, is_held, restored
+from truetape.reconcile.superseded import keep_indicators, superseded
+from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.influx import InfluxStore
+from truetape.serving.store import BarStore, IndicatorRow, ServedBar
+
+SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
+OPEN = SESSION.open_ns or 0
+WIDTHS = {Resolution.SECOND: SECOND, Resolution.MINUTE: 60 * SECOND}
+Rows = dict[tuple[Resolution, str, int], tuple[object, ...]]
+
+
+@pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BarStore]:
+    """An empty store of either kind, in buckets of its own."""
+    opened: BarStore
+    if request.param == "embedded":
+        opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    else:
+        opened = InfluxStore.from_settings(request.getfixturevalue("stack"), own_buckets("history"))
+    opened.ensure_buckets()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return str(tmp_path / "lake")
+
+
+def made(closes: dict[str, list[float | None]]) -> Bars:
+    """Bars of symbols by their closes, at two resolutions; None where there is no bar."""
+    return {
+        resolution: [
+            bar(symbol=symbol, start_ns=start, seq=(start - SESSION.start_ns) // width, close=close)
+            for symbol, several in closes.items()
+            for number, close in enumerate(several)
+            for start in [OPEN + number * width]
+            if close is not None
+        ]
+        for resolution, width in WIDTHS.items()
+    }
+
+
+STATES: list[dict[str, list[float | None]]] = [
+    {"IBM": [10.0, 11.0, 12.0], "KO": [50.0, 51.0]},
+    {"IBM": [10.0, 11.5, 12.0], "KO": [50.0, 51.0, 52.0]},
+    {"IBM": [10.0, None, 12.0], "KO": [50.0, 51.0, 52.0]},
+    {"IBM": [10.0, 11.0, 12.5], "KO": [None, None, None], "PG": [7.0]},
+]
+"""A correction and a late bar; a bust that empties a bar; a symbol gone, one new, one bar back."""
+
+
+def request(restores: int = 0) -> Request:
+    return Request(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0, restores=restores)
+
+
+def put(lake: str, state: int) -> None:
+    put_bars(lake, SESSION, made(STATES[state]))
+
+
+def publish_all(lake: str, store: BarStore) -> list[Rows]:
+    """Publish each state in turn; return what readers saw after each, by rev - 1."""
+    seen = []
+    for number in range(len(STATES)):
+        put(lake, number)
+        assert publish(lake, store, request(), sleep=lambda _: None).rev == number + 1
+        seen.append(readable(store))
+    return seen
+
+
+def revert(lake: str, store: BarStore, rev: int) -> Published:
+    wanted = restored(lake, store, SESSION, rev)
+    return bring(lake, store, wanted, request(restores=rev), sleep=lambda _: None)
+
+
+def readable(store: BarStore) -> Rows:
+    """What a reader of final bars gets, by place: everything but rev."""
+    return {
+        (resolution, one.symbol, one.start_ns): values(one)
+        for resolution in Resolution
+        for one in store.read(resolution, SESSION.start_ns, SESSION.end_ns, venue="XNYS")
+        if one.final and not one.void
+    }
+
+
+def values(one: ServedBar) -> tuple[object, ...]:
+    return (one.open, one.high, one.low, one.close, one.volume, one.vwap, one.trades, one.seq,
+            one.layer)  # fmt: skip
+
+
+@pytest.mark.parametrize("rev", [1, 2, 3])
+def test_an_older_rev_is_served_again_as_it_was(lake: str, store: BarStore, rev: int) -> None:
+    seen = publish_all(lake, store)
+
+    outcome = revert(lake, store, rev)
+
+    assert outcome.rev == len(STATES) + 1
+    assert readable(store) == seen[rev - 1]
+    wanted = in_force(lake, store, SESSION)
+    assert compare(store, wanted) == (len(seen[rev - 1]), [])
+
+
+def test_reverting_twice_writes_nothing_more(lake: str, store: BarStore) -> None:
+    publish_all(lake, store)
+    revert(lake, store, 2)
+    before = publications(lake, SESSION)
+
+    again = revert(lake, store, 2)
+
+    assert (again.rev, again.edits) == (None, 0)
+    assert publications(lake, SESSION) == before
+
+
+def test_the_ledger_says_what_was_restored(lake: str, store: BarStore) -> None:
+    publish_all(lake, store)
+    assert not is_held(lake, SESSION)
+
+    revert(lake, store, 1)
+
+    *past, last = publications(lake, SESSION)
+    assert [one.restores for one in past] == [0, 0, 0, 0]
+    assert (last.rev, last.restores, last.digest) == (5, 1, past[0].digest)
+    assert (last.bars, last.bars_version) == (past[0].bars, past[0].bars_version)
+    assert is_held(lake, SESSION)
+
+
+def test_a_revert_can_be_reverted_and_a_recompute_ends_it(lake: str, store: BarStore) -> None:
+    """Every rev that ever was stays reachable. The last one asked for is served already, as another
+    rev; that it is held by now is news all the same.
+    """
+    seen = publish_all(lake, store)
+    for rev in (1, 3, 2, 4, 5, 1):
+        revert(lake, store, rev)
+        assert readable(store) == seen[(1 if rev == 5 else rev) - 1]
+
+    put(lake, 3)
+    publish(lake, store, request(), sleep=lambda _: None)
+
+    assert readable(store) == seen[3]
+    assert not is_held(lake, SESSION)
+    assert [one.restores for one in publications(lake, SESSION)][4:] == [1, 3, 2, 4, 5, 1, 0]
+
+
+def test_a_recompute_that_agrees_with_a_revert_ends_it_without_an_edit(
+    lake: str, store: BarStore
+) -> None:
+    publish_all(lake, store)
+    revert(lake, store, 2)
+    put(lake, 1)
+
+    outcome = publish(lake, store, request(), sleep=lambda _: None)
+
+    assert (outcome.edits, outcome.last_rev) == (0, 6)
+    assert not is_held(lake, SESSION)
+    assert publish(lake, store, request(), sleep=lambda _: None).last_rev == 6
+    assert len(publications(lake, SESSION)) == 6
+
+
+def test_what_was_recomputed_since_does_not_matter(lake: str, store: BarStore) -> None:
+    """A recompute replaces the lake's bars; an older rev needs none of them, and no old file."""
+    seen = publish_all(lake, store)
+    put_bars(lake, SESSION, made({"IBM": [99.0]}))
+
+    revert(lake, store, 2)
+
+    assert readable(store) == seen[1]
+
+
+def test_a_rev_that_never_was_is_refused(lake: str, store: BarStore) -> None:
+    publish_all(lake, store)
+
+    with pytest.raises(ConfigError, match="has no rev 9; it has 1, 2, 3, 4"):
+        revert(lake, store, 9)
+
+
+def test_a_rev_that_cannot_be_had_exactly_is_refused(lake: str, store: BarStore) -> None:
+    """As when a store was lost and filled again from the lake: its rows are all of a new rev."""
+    publish_all(lake, store)
+    minute = Resolution.MINUTE
+    first = next(iter(store.read(minute, SESSION.start_ns, SESSION.end_ns, venue="XNYS")))
+    store.write(minute, [replace(first, close=first.close + 1)])
+    before = readable(store)
+
+    with pytest.raises(VerificationError, match="rev 1 cannot be put together any more"):
+        revert(lake, store, 1)
+
+    assert readable(store) == before
+    assert len(publications(lake, SESSION)) == len(STATES)
+
+
+class Killed(BaseException):
+    """The end of the publishing process."""
+
+
+def test_a_publication_killed_at_any_write_loses_no_older_rev(lake: str, store: BarStore) -> None:
+    """Publish and revert are cut at each write in turn; then every rev that is on record is still
+    there, bar by bar.
+    """
+    seen = {number + 1: rows for number, rows in enumerate(publish_all(lake, store))}
+    kills = 0
+    for number in range(6):  # two resolutions, each unsealed, written and sealed
+        put_bars(lake, SESSION, made({"IBM": [20.0 + number, 11.0], "KO": [50.0]}))
+        for wanted in (None, 1):
+            try:
+                if wanted is None:
+                    publish(lake, dying(store, number), request(), sleep=lambda _: None)
+                else:
+                    whole = restored(lake, store, SESSION, wanted)
+                    bring(lake, dying(store, number), whole, request(wanted), sleep=lambda _: None)
+            except Killed:
+                kills += 1
+        publish(lake, store, request(), sleep=lambda _: None)
+        seen[publications(lake, SESSION)[-1].rev] = readable(store)
+
+    assert kills >= 10
+    for rev, rows in sorted(seen.items()):
+        revert(lake, store, rev)
+        assert readable(store) == rows, rev
+
+
+def dying(store: BarStore, at: int) -> TamperedStore:
+    """A store whose user dies in write `at`, of which half the rows have landed."""
+
+    def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
+        return written[: len(written) // 2] if number == at else written
+
+    def after(number: int) -> None:
+        if number == at:
+            raise Killed
+
+    return TamperedStore(store, tamper, after)
+
+
+def test_only_rows_that_change_are_kept(lake: str, store: BarStore) -> None:
+    put(lake, 0)
+    publish(lake, store, request(), sleep=lambda _: None)
+    assert superseded(lake, SESSION).bars == {one: [] for one in Resolution}
+    put(lake, 1)
+    publish(lake, store, request(), sleep=lambda _: None)
+
+    kept = superseded(lake, SESSION).bars
+    assert [(one.symbol, one.close, one.rev) for one in kept[Resolution.MINUTE]] == [
+        ("IBM", 11.0, 1)
+    ]
+
+
+def test_indicators_come_back_with_their_bars(lake: str, store: BarStore) -> None:
+    minute = Resolution.MINUTE
+    first = [IndicatorRow("IBM", "XNYS", OPEN + n * 60 * SECOND, {"sma_20": 1.0 + n}, 1, void=False)
+             for n in range(3)]  # fmt: skip
+    store.write_indicators(minute, first)
+    keep_indicators(lake, SESSION, minute, first[:2])
+    second = [replace(first[0], values={"sma_20": 9.0, "ema_12": 2.0}, rev=2),
+              replace(first[1], values={}, rev=2, void=True),
+              replace(first[0], start_ns=OPEN + 240 * SECOND, rev=2)]  # fmt: skip
+    store.write_indicators(minute, second)
+
+    assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 3
+
+    found = list(store.read_indicators(minute, SESSION.start_ns, SESSION.end_ns, venue="XNYS"))
+    assert [(one.start_ns, dict(one.values)) for one in found if not one.void] == [
+        (one.start_ns, dict(one.values)) for one in first
+    ]
+    assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 0
+
+
+def test_a_publication_of_some_symbols_leaves_the_others(lake: str, store: BarStore) -> None:
+    put(lake, 0)
+    publish(lake, store, request(), sleep=lambda _: None)
+    put(lake, 1)
+
+    only = replace(request(), symbols=frozenset({"KO"}))
+    outcome = publish(lake, store, only, sleep=lambda _: None)
+
+    assert outcome.changes == {Change.ADD: len(WIDTHS)}
+    assert {one[1] for one in itertools.chain(readable(store))} == {"IBM", "KO"}

@@ -1,0 +1,99 @@
+"""What `truetape status` says of a venue, its gaps, what is dirty and what is held."""
+
+from datetime import date
+
+from support.build import SECOND, VENUES, at
+from support.ledger import publication
+from truetape.calendars import session
+from truetape.reconcile.announcement import announced
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.diff import Change
+from truetape.reconcile.publication import Published
+from truetape.reconcile.repairs import DirtySession, State
+from truetape.reconcile.status import MAX_LISTED, Status, fields, gaps, lines
+from truetape.serving.schema import PIPELINE
+
+DAY = 24 * 3_600 * SECOND
+W18, T19, F20, S21 = (at(f"2026-11-{day}T05:00:00") for day in (18, 19, 20, 21))
+TUESDAY = at("2026-11-24T05:00:00")
+BOUNDARY = Boundary("XNYS", TUESDAY + DAY, S21, ((W18, S21), (TUESDAY, TUESDAY + DAY)))
+DIRTY = DirtySession("XNYS", date(2026, 11, 20), State.DUE, ("IBM", "KO"), 3, 1)
+
+
+def test_what_is_missing_lies_between_published_runs() -> None:
+    assert gaps(BOUNDARY, VENUES["XNYS"]) == [(date(2026, 11, 21), date(2026, 11, 23))]
+    assert gaps(Boundary("XNYS", S21, S21, ((W18, S21),)), VENUES["XNYS"]) == []
+
+
+def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
+    reverted = publication(3, restores=1, who="ann", reason="wrong cancels", published_ns=F20)
+    first = publication(1, session=date(2026, 11, 19), published_ns=T19)
+
+    assert list(lines(Status((BOUNDARY,), (DIRTY,), (first, reverted)))) == [
+        "XNYS: final from 2026-11-18T05:00:00Z to 2026-11-21T05:00:00Z; fence 2026-11-25T05:00:00Z",
+        "  not published: 2026-11-21 to 2026-11-23",
+        "dirty: XNYS 2026-11-20, IBM, KO: 3 trades, 1 amendments since; due",
+        "held: XNYS 2026-11-20 at rev 1 by ann: wrong cancels",
+        "published 2026-11-19T05:00:00Z: XNYS 2026-11-19 rev 1, 10 edits, 10 bars, "
+        "by tests: because",
+        "published 2026-11-20T05:00:00Z: XNYS 2026-11-20 rev 3, 10 edits, 10 bars, "
+        "by ann: wrong cancels",
+    ]
+
+
+def test_nothing_published_is_said_so() -> None:
+    assert list(lines(Status((), (), ()))) == ["no boundary: nothing was published to this Kafka"]
+    assert list(lines(Status((Boundary("XNYS", F20),), (), ()))) == [
+        "XNYS: nothing final; fence 2026-11-20T05:00:00Z"
+    ]
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    days = [W18 + 2 * number * DAY for number in range(MAX_LISTED + 3)]
+    many = Boundary("XNYS", days[-1], days[0] + DAY, tuple((day, day + DAY) for day in days))
+    symbols = tuple(f"S{number}" for number in range(MAX_LISTED + 2))
+    dirty = DirtySession("XNYS", date(2026, 11, 20), State.HELD, symbols, 9, 0)
+
+    said = list(lines(Status((many,), (dirty,), ())))
+
+    assert said[-2] == "  and 2 gaps before"
+    assert sum(line.startswith("  not published") for line in said) == MAX_LISTED
+    assert "S0, S1, S2, S3, S4 and 2 more symbols: 9 trades" in said[-1]
+
+
+def test_a_program_reads_instants_in_nanoseconds() -> None:
+    reverted = publication(3, restores=1)
+
+    found = fields(Status((BOUNDARY,), (DIRTY,), (reverted,)))
+
+    [boundary] = found["boundaries"]
+    assert boundary["final_ns"] == dict.fromkeys(("1s", "1m", "5m", "1h", "1d"), S21)
+    assert (boundary["final_from_ns"], boundary["fence_ns"]) == (W18, TUESDAY + DAY)
+    assert found["dirty"][0]["symbols"] == ["IBM", "KO"]
+    assert found["dirty"][0]["state"] == "due"
+    assert [(one["rev"], one["restores"]) for one in found["held"]] == [(3, 1)]
+
+
+def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
+    day = session(VENUES["XNYS"], date(2026, 11, 20))
+    outcome = Published(day, rev, 2, {Change.CHANGE: 3} if rev else {}, 10)
+    points = list(announced(BOUNDARY, outcome, "ann", "late trades", F20))
+    for point in points:
+        pinned = PIPELINE[point.measurement]
+        assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))
+    return [(point.measurement, dict(point.fields)) for point in points]
+
+
+def test_serving_is_told_the_boundary_of_each_resolution_and_what_was_done() -> None:
+    *boundaries, (name, annotation) = told(2)
+
+    assert [one for one, _ in boundaries] == ["boundary"] * 5
+    assert {one["final_ns"] for _, one in boundaries} == {S21}
+    assert name == "annotation"
+    assert annotation["text"] == (
+        "XNYS 2026-11-20 rev 2: 3 edits, final to 2026-11-21T05:00:00Z (late trades)"
+    )
+
+
+def test_a_publication_that_changed_nothing_annotates_nothing() -> None:
+    assert [name for name, _ in told(None)] == ["boundary"] * 5
