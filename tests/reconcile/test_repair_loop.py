@@ -21,6 +21,8 @@ from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.local.loop import repair_all, settle_one
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
+from truetape.reconcile.drift import Cause
+from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.recomputed import publications
 from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.run import Orders, publish_once, revert_once, verify_once
@@ -108,6 +110,7 @@ def test_a_session_that_changes_after_it_was_final(world: World) -> None:
     cancels_that_change_nothing_make_no_rev(world)
     a_revert_brings_the_first_rev_back_and_holds_it(world)
     only_a_reason_supersedes_it(world)
+    the_drift_ledger_says_why(world)
     readers_are_told(world)
 
 
@@ -217,6 +220,22 @@ def only_a_reason_supersedes_it(world: World) -> None:
     assert ledger[2].reason == "revert to rev 1: the bust was not ours"
     assert ledger[3].reason == "supersedes the revert to rev 1: the bust was right"
     assert pending(world.settings.lake) == []
+
+
+def the_drift_ledger_says_why(world: World) -> None:
+    """Of each rev, by symbol: what came late changed two, and what was held back a second time."""
+    causes: dict[tuple[int, str], set[Cause]] = {}
+    for entry in DriftLedger(world.settings.lake).of_session(SESSION):
+        found = {part.cause for one in entry.fields for part in one.parts}
+        causes.setdefault((entry.rev, entry.symbol), set()).update(found)
+    assert causes == {
+        (2, "IBM"): {Cause.CANCEL},
+        (2, "MSFT"): {Cause.LATE},
+        (3, "IBM"): {Cause.REVERT},
+        (3, "MSFT"): {Cause.REVERT},
+        (4, "IBM"): {Cause.CANCEL},
+        (4, "MSFT"): {Cause.LATE, Cause.CORRECTION},
+    }
 
 
 def readers_are_told(world: World) -> None:
