@@ -203,6 +203,24 @@ def test_a_price_that_nobody_printed_is_unexplained(lake: str, store: BarStore) 
     assert [(one.field, one.delta) for one in wrong[0].fields] == [("high", Decimal("-0.5"))]
 
 
+@pytest.mark.parametrize("volume", [1e-20, 0.1 + 0.2, 1e18, 20.000000000000004])
+def test_whatever_double_was_served_fits_into_the_ledger(
+    lake: str, store: BarStore, volume: float
+) -> None:
+    lake_session(QUIET).write(lake)
+    served = provisional_bars(heard(QUIET))
+    first = served[Resolution.MINUTE][0]
+    serve(store, served | {Resolution.MINUTE: [replace(first, volume=volume)]})
+
+    run(lake, store)
+
+    [wrong] = [entry for entry in ledger(lake) if entry.place[1:] == ("1m", NOON)]
+    [field] = wrong.fields
+    assert field.after == 20
+    assert abs(float(field.before) - volume) <= 1e-17
+    assert sum(part.delta for part in field.parts) == field.after - field.before
+
+
 def test_the_metrics_say_how_many_bars_each_cause_changed(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY)))

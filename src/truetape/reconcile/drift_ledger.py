@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from truetape.market.resolution import Resolution
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 TABLE = "drift"
 MAX_TRADES = 1_000
 """Most trades that are listed for one cause of one field; `count` has all of them."""
-_STEP = Decimal("1e-17")
-_EXACT = Context(prec=60)
+DECIMALS = 17
+"""Most decimals of a number in the ledger: those of price times size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +188,7 @@ def _of(session: Session) -> str:
 def _schema() -> "pyarrow.Schema":
     import pyarrow as pa
 
-    exact = pa.decimal128(38, 17)
+    exact = pa.decimal128(38, DECIMALS)
     cause = pa.struct(
         [
             ("cause", pa.string()), ("delta", exact), ("lateness_ns", pa.int64()),
@@ -217,23 +216,19 @@ def _rows(entry: BarDrift) -> list[dict[str, Any]]:
             "start_ns": entry.start_ns,
             "field": drift.field,
             "change": str(entry.change),
-            "before": _exact(drift.before),
-            "after": _exact(drift.after),
-            "delta": _exact(drift.delta),
+            "before": drift.before,
+            "after": drift.after,
+            "delta": drift.delta,
             "causes": [_cause(part) for part in drift.parts],
         }
         for drift in entry.fields
     ]
 
 
-def _exact(value: Decimal) -> Decimal:
-    return value.quantize(_STEP, context=_EXACT)
-
-
 def _cause(part: Part) -> dict[str, Any]:
     return {
         "cause": str(part.cause),
-        "delta": _exact(part.delta),
+        "delta": part.delta,
         "lateness_ns": part.lateness_ns,
         "count": len(part.trades),
         "trades": list(part.trades[:MAX_TRADES]),

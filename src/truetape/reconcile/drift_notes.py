@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache, lru_cache
 
 from truetape import profiles
@@ -18,7 +18,7 @@ from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.diff import Change, Edit
 from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger, chained
+from truetape.reconcile.drift_ledger import DECIMALS, BarDrift, DriftLedger, chained
 from truetape.reconcile.drift_metrics import DriftMetrics
 from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
 from truetape.reconcile.recomputed import Publication, publications
@@ -31,6 +31,8 @@ from truetape.venues import venues
 MAX_JUDGED = 10_000
 """Most combinations of conditions that are remembered of a profile."""
 _NEVER = 2**63 - 1
+_LAST = Decimal(1).scaleb(-DECIMALS)
+_EXACT = Context(prec=60)
 
 Edits = Mapping[Resolution, list[Edit]]
 ProfileName = tuple[str, int]
@@ -222,10 +224,19 @@ class DriftNotes:
 
 
 def values_of(bar: ServedBar | None) -> Values:
-    """Return what a row tells: the shortest decimals that read back as its doubles."""
+    """Return what a row tells: the shortest decimals that read back as its doubles, as far as the
+    ledger has decimals.
+    """
     if bar is None or bar.void:
         return NOTHING
-    return tuple(Decimal(repr(getattr(bar, name))) for name in FIELDS)
+    return tuple(_decimal(repr(getattr(bar, name))) for name in FIELDS)
+
+
+def _decimal(text: str) -> Decimal:
+    value = Decimal(text)
+    if "e" in text or len(text) > DECIMALS:
+        return value.quantize(_LAST, context=_EXACT)
+    return value
 
 
 def _has_landed(entry: BarDrift, served: Values) -> bool:
