@@ -164,7 +164,7 @@ def test_an_archive_killed_in_the_middle_goes_on_without_loss_or_repeat(
 ) -> None:
     send(own, records(1_000))
     child = subprocess.Popen(
-        [sys.executable, "-c", "from truetape.cli import main; main()", "archive"],
+        [sys.executable, "-m", "truetape.cli", "archive"],
         env=os.environ | own.to_env(),
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -295,7 +295,7 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     missing = lose(own, "offset % 10 < 3")
     assert missing > 300
     child = subprocess.Popen(
-        [sys.executable, "-c", "from truetape.cli import main; main()", *APPLY],
+        [sys.executable, "-m", "truetape.cli", *APPLY],
         env=os.environ | own.to_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
