@@ -47,7 +47,7 @@ class Versions:
 
 
 def require_alike(spark: "SparkSession") -> None:
-    """Compare the executors that are there with this driver, by a job on every core.
+    """Compare the executors that are there with this driver, by a task on every core.
 
     ConfigError names what differs, and where. TransientError when they do not answer.
     """
@@ -85,17 +85,21 @@ def _asked(spark: "SparkSession") -> list[tuple[str, Versions]]:
     from pyspark.errors import PySparkException
 
     context = spark.sparkContext
-    cores = context.defaultParallelism
     timer = threading.Timer(ANSWER_WITHIN_S, context.cancelAllJobs)
     timer.daemon = True
     timer.start()
+    told: list[tuple[str, Versions]] = []
+    asked = 0
     try:
-        return list(context.parallelize(range(cores), cores).map(_answer).collect())
+        while (cores := context.defaultParallelism) > asked:  # others may have come meanwhile
+            told += context.parallelize(range(cores), cores).map(_answer).collect()
+            asked = cores
     except (Py4JJavaError, PySparkException) as error:
         said = str(getattr(error, "java_exception", error))
         raise explained(said, context.master) from error
     finally:
         timer.cancel()
+    return told
 
 
 def _answer(_: int) -> tuple[str, Versions]:
