@@ -52,8 +52,22 @@ class Publications(RuleBasedStateMachine):
         self.put()
 
     def teardown(self) -> None:
-        self.store.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.every_rev_can_be_had()
+        finally:
+            self.store.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def every_rev_can_be_had(self) -> None:
+        """Whatever came after it, also a publication that was killed and never finished."""
+        for rev, shown in self.seen.items():
+            wanted = restored(self.lake, self.store, SESSION, rev)
+            found = {
+                self.place(each, row): (row.close, row.trades)
+                for each in WIDTHS
+                for row in wanted.bars(each)
+            }
+            assert found == shown
 
     @rule(place=PLACES, close=st.integers(1, 4))
     def a_bar_changes(self, place: tuple[str, int], close: int) -> None:
@@ -217,8 +231,8 @@ def dying(store: BarStore, at: int, landed: float) -> TamperedStore:
 
 TestPublications = Publications.TestCase
 TestPublications.settings = settings(
-    max_examples=15,
-    stateful_step_count=10,
+    max_examples=12,
+    stateful_step_count=16,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
