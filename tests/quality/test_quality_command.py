@@ -119,4 +119,4 @@ def test_publishing_without_the_gate_needs_a_reason() -> None:
     found = CliRunner().invoke(truetape, ["publish", *SESSION, "--no-gate"])
 
     assert found.exit_code == 2
-    assert "--no-gate needs --reason" in found.output
+    assert "--no-gate, --rev and --begin need --reason" in found.output

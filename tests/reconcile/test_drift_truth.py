@@ -220,7 +220,13 @@ TROUBLES = (Cause.LATE, Cause.DUPLICATE, Cause.CANCEL, Cause.CORRECTION)
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("day", [IBM, KRAKEN], ids=lambda day: day.session.venue)
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param(IBM, id="IBM", marks=pytest.mark.real),  # 10 s: not for the fast tier
+        pytest.param(KRAKEN, id="KRAKEN"),
+    ],
+)
 def test_troubles_put_into_real_days_are_found_and_nothing_else(
     tmp_path: Path, day: RealDay
 ) -> None:

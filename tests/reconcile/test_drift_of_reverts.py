@@ -1,0 +1,74 @@
+"""Drift of a revert, and of what supersedes it: told, not found; then explained by events again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.build import cancel
+from support.drifting import DAY, HOUR, SPEED, publish_and_note
+from support.serving import own_buckets
+from support.session_lake import FRIDAY, NOON, lake_session
+from truetape.reconcile.drift import Cause
+from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
+from truetape.reconcile.drift_notes import DriftNotes
+from truetape.reconcile.publication import Request, bring
+from truetape.reconcile.revert import restored
+from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.store import BarStore
+from truetape.venues import venues
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BarStore]:
+    """An empty embedded store."""
+    opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    opened.ensure_buckets()
+    yield opened
+    opened.close()
+
+
+def revert(lake: str, store: BarStore, rev: int) -> None:
+    """Bring an older rev back and note it, as `revert_once` does behind the fence."""
+    wanted = restored(lake, store, FRIDAY, rev)
+    notes = DriftNotes(lake, store, venues()["XNYS"], FRIDAY, SPEED, Cause.REVERT)
+    request = Request(
+        FRIDAY, "tests", "because", wanted.publication.as_of_ns, 0.0, restores=rev, note=notes.note
+    )
+    notes.tell(bring(lake, store, wanted, request, sleep=lambda _: None).rev)
+
+
+def causes(lake: str, rev: int) -> dict[str, set[str]]:
+    """The trades of each cause that a publication told."""
+    found: dict[str, set[str]] = {}
+    for entry in entries(lake, rev):
+        for cause, trades in entry.causes.items():
+            found.setdefault(str(cause), set()).update(trades)
+    return found
+
+
+def entries(lake: str, rev: int) -> list[BarDrift]:
+    return DriftLedger(lake).of_session(FRIDAY, rev=rev)
+
+
+def test_a_revert_is_in_the_ledger_and_what_supersedes_it_has_its_causes_again(
+    lake: str, store: BarStore
+) -> None:
+    lake_session(DAY).write(lake)
+    publish_and_note(lake, store)
+    lake_session([*DAY, cancel("61", NOON + 2 * HOUR, symbol="IBM")]).write(lake)
+    publish_and_note(lake, store, as_of_ns=NOON + 3 * HOUR)
+
+    revert(lake, store, 1)
+    publish_and_note(lake, store, as_of_ns=NOON + 4 * HOUR)
+
+    assert causes(lake, 2) == {"cancel": {"61"}}
+    assert causes(lake, 3) == {"revert": set()}
+    assert causes(lake, 4) == {"cancel": {"61"}}
+    places = [{entry.place for entry in entries(lake, rev)} for rev in (2, 3, 4)]
+    assert places[0] == places[1] == places[2]
