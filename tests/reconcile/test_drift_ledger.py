@@ -268,6 +268,7 @@ def writes_of(lake: str, store: BarStore) -> int:
     return counting.writes
 
 
+@pytest.mark.real  # every write of it
 @pytest.mark.parametrize("has_landed", [False, True], ids=["before", "after"])
 def test_a_publication_killed_at_any_write_leaves_no_double_and_no_missing_entry(
     tmp_path: Path, has_landed: bool

@@ -301,6 +301,7 @@ class Killed(BaseException):
     """The end of the publishing process."""
 
 
+@pytest.mark.real  # every write of it on either side
 def test_a_publication_killed_at_any_write_is_completed_by_the_next(
     tmp_path: Path, store: BarStore
 ) -> None:

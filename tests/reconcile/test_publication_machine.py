@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -229,7 +230,7 @@ def dying(store: BarStore, at: int, landed: float) -> TamperedStore:
     return TamperedStore(store, tamper, after)
 
 
-TestPublications = Publications.TestCase
+TestPublications = pytest.mark.real(Publications.TestCase)  # 10 s
 TestPublications.settings = settings(
     max_examples=12,
     stateful_step_count=16,

@@ -213,6 +213,7 @@ class Killed(BaseException):
     """The end of the publishing process."""
 
 
+@pytest.mark.real  # every write of it on either side
 def test_a_publication_killed_at_any_write_loses_no_older_rev(lake: str, store: BarStore) -> None:
     """Publish and revert are cut at each write in turn; then every rev that is on record is still
     there, bar by bar.
