@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import date
 
+from truetape.batch.tables import session_filters, table_path
 from truetape.errors import ConfigError
 from truetape.market.sessions import Session
 
@@ -57,7 +58,7 @@ def raw_now(lake: str) -> tuple[str, int]:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
-    path = f"{lake.rstrip('/')}/raw"
+    path = table_path(lake, "raw")
     try:
         table = DeltaTable(path)
     except TableNotFoundError as error:
@@ -71,7 +72,7 @@ def record(
     """Record what a session's bars, which are written by now, were recomputed from."""
     from deltalake import DeltaTable
 
-    version = DeltaTable(f"{lake.rstrip('/')}/bars").version()
+    version = DeltaTable(table_path(lake, "bars")).version()
     _append(lake, session, Basis(*raw, version, symbols, time.time_ns()))
 
 
@@ -83,7 +84,7 @@ def bases(lake: str, session: Session) -> list[Basis]:
     if not DeltaTable.is_deltatable(path):
         return []
     names = list(Basis.__slots__)
-    table = DeltaTable(path).to_pyarrow_table(filters=_partition(session), columns=names)
+    table = DeltaTable(path).to_pyarrow_table(filters=session_filters(session), columns=names)
     found = [
         Basis(**row | {"symbols": None if row["symbols"] is None else tuple(row["symbols"])})
         for row in table.to_pylist()
@@ -96,17 +97,13 @@ def profiles_of(lake: str, session: Session) -> frozenset[tuple[str, int]]:
     """Return the profiles, by id and version, that a session's bars in the lake were made with."""
     from deltalake import DeltaTable
 
-    path = f"{lake.rstrip('/')}/bars"
+    path = table_path(lake, "bars")
     if not DeltaTable.is_deltatable(path):
         return frozenset()
     names = ["profile", "profile_version"]
-    rows = DeltaTable(path).to_pyarrow_table(filters=_partition(session), columns=names)
+    rows = DeltaTable(path).to_pyarrow_table(filters=session_filters(session), columns=names)
     pairs = rows.group_by(names).aggregate([]).to_pylist()
     return frozenset((one["profile"], one["profile_version"]) for one in pairs)
-
-
-def _partition(session: Session) -> list[tuple[str, str, object]]:
-    return [("venue", "=", session.venue), ("session", "=", session.date)]
 
 
 def _append(lake: str, session: Session, basis: Basis) -> None:
@@ -127,4 +124,4 @@ def _append(lake: str, session: Session, basis: Basis) -> None:
 
 
 def _path(lake: str) -> str:
-    return f"{lake.rstrip('/')}/{TABLE}"
+    return table_path(lake, TABLE)

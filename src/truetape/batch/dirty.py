@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from truetape.batch.basis import Basis
+from truetape.batch.tables import quoted, session_filters, session_where, table_path
 from truetape.errors import TransientError
 from truetape.market.sessions import Session
 
@@ -56,7 +57,7 @@ def pending(lake: str, session: Session | None = None) -> list[Mark]:
     path = _path(lake)
     if not DeltaTable.is_deltatable(path):
         return []
-    chosen = None if session is None else _partition(session)
+    chosen = None if session is None else session_filters(session)
     rows = DeltaTable(path).to_pyarrow_table(filters=chosen).to_pylist()
     marks = (Mark(**row) for row in rows)
     return sorted(marks, key=lambda one: (one.venue, one.session, one.symbol, one.marked_ns))
@@ -82,12 +83,11 @@ def is_settled(mark: Mark, bases: Iterable[Basis]) -> bool:
 def _about(session: Session, basis: Basis) -> str:
     """Return which marks a recompute settles, as a condition; the same rule as `Basis.holds`."""
     terms = [
-        f"venue = '{session.venue}'",
-        f"session = '{session.date.isoformat()}'",
+        session_where(session),
         f"(raw_id != '{basis.raw_id}' OR raw_version <= {basis.raw_version})",
     ]
     if basis.symbols is not None:
-        terms.append(f"symbol IN ({', '.join(map(_quoted, basis.symbols))})")
+        terms.append(f"symbol IN ({', '.join(map(quoted, basis.symbols))})")
     return " AND ".join(terms)
 
 
@@ -104,14 +104,6 @@ def _delete(lake: str, condition: str) -> None:
     raise TransientError(f"{_path(lake)}: others wrote {MAX_TRIES} times meanwhile; try again")
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _partition(session: Session) -> list[tuple[str, str, object]]:
-    return [("venue", "=", session.venue), ("session", "=", session.date)]
-
-
 def _table(marks: list[Mark]) -> "pyarrow.Table":
     import pyarrow
 
@@ -126,4 +118,4 @@ def _table(marks: list[Mark]) -> "pyarrow.Table":
 
 
 def _path(lake: str) -> str:
-    return f"{lake.rstrip('/')}/{TABLE}"
+    return table_path(lake, TABLE)

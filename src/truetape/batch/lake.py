@@ -19,6 +19,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from truetape.batch.tables import quoted, table_path
 from truetape.errors import ConfigError
 from truetape.feeds.spark_decoder import EVENT, REJECTED
 from truetape.market.sessions import Session
@@ -150,7 +151,7 @@ class Lake:
 
     def path(self, table: Table) -> str:
         """Return where a table lies."""
-        return f"{self.root.rstrip('/')}/{table}"
+        return table_path(self.root, table)
 
     def ensure(self, spark: SparkSession, table: Table) -> None:
         """Create a table that is not there yet, empty; safe to repeat."""
@@ -188,8 +189,7 @@ class Lake:
         schema, partitions = _SCHEMAS[table]
         where = f"venue = '{session.venue}' AND session = DATE'{session.date.isoformat()}'"
         if symbols is not None:
-            # symbols hold no quotes: their grammar is letters, digits and . / _ -
-            where += f" AND symbol IN ({', '.join(repr(symbol) for symbol in symbols)})"
+            where += f" AND symbol IN ({', '.join(map(quoted, symbols))})"
         (
             frame.select(*schema.names)
             .write.format("delta")

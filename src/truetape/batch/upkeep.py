@@ -5,6 +5,7 @@ Readers of older versions keep them for a while; what a table says now never cha
 
 from dataclasses import dataclass
 
+from truetape.batch.tables import table_path
 from truetape.errors import TransientError
 
 TABLES = (
@@ -36,7 +37,7 @@ def tidy(lake: str, keep_h: int) -> list[Tidied]:
 
     done = []
     for name in TABLES:
-        path = f"{lake.rstrip('/')}/{name}"
+        path = table_path(lake, name)
         if not DeltaTable.is_deltatable(path):
             continue
         table = DeltaTable(path)

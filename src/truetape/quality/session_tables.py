@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape import calendars
+from truetape.batch.tables import session_filters, table_path
 from truetape.errors import ConfigError
 from truetape.market.sessions import Session
 from truetape.venues import venues
@@ -148,7 +149,7 @@ def opened(lake: str, table: str) -> "DeltaTable":
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
-    path = f"{lake.rstrip('/')}/{table}"
+    path = table_path(lake, table)
     try:
         return DeltaTable(path)
     except TableNotFoundError as error:
@@ -184,7 +185,7 @@ def _of_session(
 ) -> pa.Table | None:
     if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
         return None
-    chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+    chosen = session_filters(session)
     rows = table.to_pyarrow_table(filters=chosen, columns=list(columns))
     return rows.sort_by([(name, "ascending") for name in order])
 

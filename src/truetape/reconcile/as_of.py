@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from truetape import calendars, profiles
+from truetape.batch.tables import table_path
 from truetape.errors import ConfigError
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
@@ -62,7 +63,7 @@ def profile_for(settings: Settings, session: Session) -> tuple[str, int]:
     """
     from deltalake import DeltaTable
 
-    if DeltaTable.is_deltatable(f"{settings.lake.rstrip('/')}/bars"):
+    if DeltaTable.is_deltatable(table_path(settings.lake, "bars")):
         found = profile_of(settings.lake, session)
         if found[0]:
             return found

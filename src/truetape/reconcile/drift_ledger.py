@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from truetape.batch.tables import Filters, quoted, session_filters, session_where, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.diff import Change
@@ -63,7 +64,7 @@ class DriftLedger:
     @property
     def path(self) -> str:
         """Return where the table lies."""
-        return f"{self.lake.rstrip('/')}/{TABLE}"
+        return table_path(self.lake, TABLE)
 
     def append(self, entries: Iterable[BarDrift]) -> None:
         """Add entries, in one commit."""
@@ -76,8 +77,8 @@ class DriftLedger:
         names = sorted({entry.symbol for entry in entries})
         if not names:
             return
-        listed = ", ".join(f"'{name}'" for name in names)  # symbols have no quotes
-        where = f"{_of(session)} AND rev = {rev} AND symbol IN ({listed})"
+        listed = ", ".join(map(quoted, names))
+        where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
         self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
 
     def adopt(self, session: Session, after: int, rev: int) -> list[BarDrift]:
@@ -86,7 +87,7 @@ class DriftLedger:
 
         found = [entry for entry in self.of_session(session) if entry.rev > after]
         if any(entry.rev != rev for entry in found):
-            where = f"{_of(session)} AND rev > {after}"
+            where = f"{session_where(session)} AND rev > {after}"
             DeltaTable(self.path).update(predicate=where, updates={"rev": str(rev)})
         return [replace(entry, rev=rev) for entry in found]
 
@@ -94,11 +95,7 @@ class DriftLedger:
         self, session: Session, symbol: str | None = None, rev: int | None = None
     ) -> list[BarDrift]:
         """Return the entries of a session, by rev, symbol, resolution and start."""
-        chosen: list[tuple[str, str, Any]] = [
-            ("venue", "=", session.venue),
-            ("session", "=", session.date),
-        ]
-        return self._read(chosen, symbol, rev)
+        return self._read(session_filters(session), symbol, rev)
 
     def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
         """Return the dates and venues that have entries, the oldest first."""
@@ -114,14 +111,14 @@ class DriftLedger:
         self, first: date, last: date, venue: str | None = None, symbol: str | None = None
     ) -> list[BarDrift]:
         """Return the entries of sessions from a date to another, both included."""
-        chosen: list[tuple[str, str, Any]] = [("session", ">=", first), ("session", "<=", last)]
+        chosen: Filters = [("session", ">=", first), ("session", "<=", last)]
         if venue is not None:
             chosen.append(("venue", "=", venue))
         return self._read(chosen, symbol)
 
     def _read(
         self,
-        chosen: list[tuple[str, str, Any]],
+        chosen: Filters,
         symbol: str | None = None,
         rev: int | None = None,
     ) -> list[BarDrift]:
@@ -131,7 +128,7 @@ class DriftLedger:
             return []
         named = [] if symbol is None else [("symbol", "=", symbol)]
         numbered = [] if rev is None else [("rev", "=", rev)]
-        filters: list[tuple[str, str, Any]] = [*chosen, *named, *numbered]
+        filters: Filters = [*chosen, *named, *numbered]
         return _entries(DeltaTable(self.path).to_pyarrow_table(filters=filters).to_pylist())
 
     def _write(
@@ -179,10 +176,6 @@ def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
             )
         )
     return tuple(part for part in found.values() if part.delta)
-
-
-def _of(session: Session) -> str:
-    return f"venue = '{session.venue}' AND session = '{session.date.isoformat()}'"
 
 
 def _schema() -> "pyarrow.Schema":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from truetape.batch.tables import session_filters, table_path
 from truetape.errors import ConfigError
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of
@@ -225,7 +226,7 @@ def profile_of(lake: str, session: Session) -> tuple[str, int]:
     from deltalake import DeltaTable
 
     mine = (pc.field("venue") == session.venue) & (pc.field("session") == pa.scalar(session.date))
-    bars = DeltaTable(f"{lake.rstrip('/')}/bars").to_pyarrow_dataset()
+    bars = DeltaTable(table_path(lake, "bars")).to_pyarrow_dataset()
     rows = bars.scanner(columns=["profile", "profile_version"], filter=mine).head(1).to_pylist()
     return (rows[0]["profile"], rows[0]["profile_version"]) if rows else ("", 0)
 
@@ -234,14 +235,13 @@ def _read(lake: str, session: Session, symbols: Sequence[str]) -> "pyarrow.Table
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
-    path = f"{lake.rstrip('/')}/trades"
+    path = table_path(lake, "trades")
     try:
         table = DeltaTable(path)
     except TableNotFoundError as error:
         raise ConfigError(f"no trades in {path}; run `truetape recompute` first") from error
     chosen = [
-        ("venue", "=", session.venue),
-        ("session", "=", session.date),
+        *session_filters(session),
         ("symbol", "in", list(symbols)),
     ]
     columns = [*_TRADE, *_FLAGS, *_JUDGED, "ordinal", "in_day"]

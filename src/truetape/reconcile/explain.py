@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from truetape import calendars, profiles
+from truetape.batch.tables import table_path
 from truetape.errors import TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -81,7 +82,7 @@ def _contracts(archived: list[ArchivedEvent]) -> Mapping[str, tuple[int, ...]]:
 def _versions(lake: str) -> Mapping[str, int]:
     from deltalake import DeltaTable
 
-    paths = {name: f"{lake.rstrip('/')}/{name}" for name in TABLES}
+    paths = {name: table_path(lake, name) for name in TABLES}
     return {
         name: DeltaTable(path).version()
         for name, path in paths.items()

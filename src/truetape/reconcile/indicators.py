@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from truetape import calendars
 from truetape.batch.indicators import IndicatorValues, Sample, indicators
+from truetape.batch.tables import table_path
 from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
@@ -142,7 +143,7 @@ def _bars(
         ("resolution", "=", resolution.value),
         ("served", "=", True),
     ]
-    table: pyarrow.Table = DeltaTable(f"{lake.rstrip('/')}/bars").to_pyarrow_table(
+    table: pyarrow.Table = DeltaTable(table_path(lake, "bars")).to_pyarrow_table(
         filters=chosen, columns=_COLUMNS
     )
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from truetape.batch.tables import table_path
 from truetape.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
@@ -160,7 +161,7 @@ class RawEvents:
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
-        path = f"{self.lake.rstrip('/')}/raw"
+        path = table_path(self.lake, "raw")
         try:
             raw = DeltaTable(path).to_pyarrow_dataset()
         except TableNotFoundError as error:

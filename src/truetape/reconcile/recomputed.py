@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, get_type_hints
 
 from truetape.batch.basis import bases
+from truetape.batch.tables import Filters, session_filters, table_path
 from truetape.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -18,7 +19,6 @@ from truetape.serving.store import ServedBar
 if TYPE_CHECKING:
     import pyarrow
 
-_Filters = list[tuple[str, str, object]]
 _COLUMNS = (
     "symbol", "venue", "resolution", "start_ns", "open", "high", "low", "close",
     "volume", "vwap", "trades", "seq", "served", "profile", "profile_version",
@@ -130,12 +130,12 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
-    path = f"{lake.rstrip('/')}/bars"
+    path = table_path(lake, "bars")
     try:
         table = DeltaTable(path)
     except TableNotFoundError as error:
         raise ConfigError(f"no bars in {path}; run `truetape recompute` first") from error
-    chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+    chosen = session_filters(session)
     rows = table.to_pyarrow_table(filters=chosen, columns=list(_COLUMNS))
     if not rows.num_rows and not bases(lake, session):
         raise ConfigError(
@@ -147,22 +147,22 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
 
 def publications(lake: str, session: Session) -> list[Publication]:
     """Return a session's publications, oldest first."""
-    return _ledger(lake, [("venue", "=", session.venue), ("session", "=", session.date)])
+    return _ledger(lake, session_filters(session))
 
 
 def newest_publications(lake: str, venue: str | None = None) -> list[Publication]:
     """Return the newest publication of each session, of one venue or of all. Reads all of them."""
-    chosen: _Filters | None = None if venue is None else [("venue", "=", venue)]
+    chosen: Filters | None = None if venue is None else [("venue", "=", venue)]
     newest = {(one.venue, one.session): one for one in _ledger(lake, chosen)}
     return [newest[place] for place in sorted(newest)]
 
 
-def _ledger(lake: str, chosen: _Filters | None) -> list[Publication]:
+def _ledger(lake: str, chosen: Filters | None) -> list[Publication]:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        table = DeltaTable(f"{lake.rstrip('/')}/publications")
+        table = DeltaTable(table_path(lake, "publications"))
     except TableNotFoundError:
         return []
     found = table.to_pyarrow_table(filters=chosen).to_pylist()
@@ -180,7 +180,7 @@ def record(lake: str, publication: Publication) -> None:
     hints = get_type_hints(Publication)
     schema = pyarrow.schema([(name, types[hint]) for name, hint in hints.items()])
     table = pyarrow.Table.from_pylist([asdict(publication)], schema=schema)
-    path = f"{lake.rstrip('/')}/publications"
+    path = table_path(lake, "publications")
     write_deltalake(path, table, mode="append", schema_mode="merge")
 
 

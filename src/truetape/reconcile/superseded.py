@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from truetape.batch.tables import session_filters, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import IndicatorRow, Key, ServedBar
@@ -95,11 +96,11 @@ def superseded(lake: str, session: Session) -> Superseded:
     """Read the superseded rows of a session."""
     from deltalake import DeltaTable
 
-    path = f"{lake.rstrip('/')}/{TABLE}"
+    path = table_path(lake, TABLE)
     bars: dict[Resolution, list[ServedBar]] = {one: [] for one in Resolution}
     indicators: dict[Resolution, list[IndicatorRow]] = {one: [] for one in Resolution}
     if DeltaTable.is_deltatable(path):
-        chosen = [("venue", "=", session.venue), ("session", "=", session.date)]
+        chosen = session_filters(session)
         for row in DeltaTable(path).to_pyarrow_table(filters=chosen).to_pylist():
             resolution = Resolution(row["resolution"])
             if row["kind"] == "bar":
@@ -116,7 +117,7 @@ def _append(lake: str, session: Session, rows: list[dict[str, Any]]) -> None:
         return
     place = {"venue": session.venue, "session": session.date}
     table = _table([place | row for row in rows])
-    path = f"{lake.rstrip('/')}/{TABLE}"
+    path = table_path(lake, TABLE)
     write_deltalake(path, table, mode="append", partition_by=["venue", "session"])
 
 
