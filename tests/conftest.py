@@ -36,6 +36,16 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.from_env({"TRUETAPE_HOME": str(tmp_path / "home")})
 
 
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a verb reads its settings from: an empty home, one SQLite file for bars of any age."""
+    return {
+        "TRUETAPE_HOME": str(tmp_path / "home"),
+        "TRUETAPE_STORE": "embedded",
+        "TRUETAPE_BUCKET_SET": "history",
+    }
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """One local Spark session for the whole run, with the Delta and Kafka connectors."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -97,15 +96,6 @@ def test_at_random_instants_bars_as_of_are_the_simulators_truth_of_that_instant(
                     assert told == [float(getattr(bar, name) or 0) for name in NUMBERS]
                 seen.add(tuple(wanted))
     assert len(seen) > 20  # the instants do differ
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "TRUETAPE_HOME": str(tmp_path / "home"),
-        "TRUETAPE_STORE": "embedded",
-        "TRUETAPE_BUCKET_SET": "history",
-    }
 
 
 @pytest.fixture

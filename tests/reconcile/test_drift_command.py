@@ -24,15 +24,6 @@ from truetape.settings import Settings
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "TRUETAPE_HOME": str(tmp_path / "home"),
-        "TRUETAPE_STORE": "embedded",
-        "TRUETAPE_BUCKET_SET": "history",
-    }
-
-
 def published(environment: dict[str, str], served: dict[Resolution, list[ServedBar]]) -> None:
     """Publish `DAY` over provisional bars."""
     settings = Settings.from_env(environment)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,15 +29,6 @@ ODDITIES = [
 ]
 EVENTS: list[Event] = [*DAY, AGAIN, *ODDITIES, cancel("404", NOON + HOUR, symbol="IBM")]
 """`DAY`, and in its first minute a repeat, an official close, an unknown code and an odd lot."""
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "TRUETAPE_HOME": str(tmp_path / "home"),
-        "TRUETAPE_STORE": "embedded",
-        "TRUETAPE_BUCKET_SET": "history",
-    }
 
 
 @pytest.fixture

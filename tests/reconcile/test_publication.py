@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,6 @@ from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change
 from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.reconcile.recomputed import publications
-from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
 from truetape.settings import Settings
@@ -28,19 +27,6 @@ OPEN = SESSION.open_ns or 0
 SYMBOLS = ("IBM", "KO")
 COUNTS = {Resolution.SECOND: 5, Resolution.MINUTE: 4, Resolution.DAY: 1}
 ROWS = len(SYMBOLS) * sum(COUNTS.values())
-
-
-@pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BarStore]:
-    """An empty store of either kind, in buckets of its own."""
-    opened: BarStore
-    if request.param == "embedded":
-        opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
-    else:
-        opened = InfluxStore.from_settings(request.getfixturevalue("stack"), own_buckets("history"))
-    opened.ensure_buckets()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Reverting in both kinds of bar store: an older rev again, exactly, or nothing is written."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from support.build import SECOND, VENUES
 from support.lake import Bars, TamperedStore, put_bars
-from support.serving import bar, own_buckets
+from support.serving import bar
 from truetape.calendars import session
 from truetape.errors import ConfigError, VerificationError
 from truetape.market.resolution import Resolution
@@ -20,27 +19,12 @@ from truetape.reconcile.publication import Published, Request, bring, compare, p
 from truetape.reconcile.recomputed import publications
 from truetape.reconcile.revert import in_force, is_held, restored
 from truetape.reconcile.superseded import keep_indicators, superseded
-from truetape.serving.embedded import EmbeddedStore
-from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
 OPEN = SESSION.open_ns or 0
 WIDTHS = {Resolution.SECOND: SECOND, Resolution.MINUTE: 60 * SECOND}
 Rows = dict[tuple[Resolution, str, int], tuple[object, ...]]
-
-
-@pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BarStore]:
-    """An empty store of either kind, in buckets of its own."""
-    opened: BarStore
-    if request.param == "embedded":
-        opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
-    else:
-        opened = InfluxStore.from_settings(request.getfixturevalue("stack"), own_buckets("history"))
-    opened.ensure_buckets()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

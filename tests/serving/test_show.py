@@ -22,15 +22,6 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "TRUETAPE_HOME": str(tmp_path / "home"),
-        "TRUETAPE_STORE": "embedded",
-        "TRUETAPE_BUCKET_SET": "history",
-    }
-
-
-@pytest.fixture
 def store(environment: Mapping[str, str]) -> Iterator[BarStore]:
     store = open_store(Settings.from_env(environment))
     yield store
