@@ -27,7 +27,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, task
 from truetape.batch.backfill_request import FORM
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args
 from truetape.schedule.spark_job import SparkJob
 from truetape.settings import Settings
 
@@ -68,7 +68,7 @@ with DAG(
     @task
     def who(*, dag_run: Any = None) -> str:
         """Say who started the run; kept with each publication."""
-        return f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+        return asked_by(dag_run)
 
     plan = SparkJob(task_id="plan", job="backfill", arguments=["plan", form()])
     approve = ApprovalOperator(

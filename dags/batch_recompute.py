@@ -37,7 +37,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args
 from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.settings import Settings
@@ -95,7 +95,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             day: str, *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
         ) -> dict[str, Any]:
             """Make the session final."""
-            who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+            who = asked_by(dag_run)
             reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
             done = session_tasks.publish(venue, day, who, reason, supersedes=bool(params["reason"]))
             outlet_events[BARS].extra = done

@@ -26,7 +26,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task, ta
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS, DIRTY
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args
 from truetape.schedule.spark_job import SparkJob
 
 with DAG(
@@ -66,7 +66,7 @@ with DAG(
             session: dict[str, str], *, dag_run: Any = None, outlet_events: Any = None
         ) -> dict[str, Any]:
             """Publish the symbols that were recomputed."""
-            who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+            who = asked_by(dag_run)
             reason = f"{dag_run.dag_id} {dag_run.run_id}"
             place = (session["venue"], session["session"])
             done = session_tasks.publish(*place, who, reason, dirty=True)

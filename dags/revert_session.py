@@ -22,7 +22,7 @@ from airflow.sdk import DAG, Param, task
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args
 from truetape.settings import Settings
 
 with DAG(
@@ -68,7 +68,7 @@ with DAG(
         *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
     ) -> dict[str, Any]:
         """Serve the older rev."""
-        who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+        who = asked_by(dag_run)
         place = (params["venue"], params["session"])
         done = session_tasks.revert(*place, params["rev"], who, params["reason"])
         outlet_events[BARS].extra = done

@@ -21,7 +21,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 
 from truetape.schedule import dag_names, speed_tasks
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args
 
 with DAG(
     dag_names.SPEED_LAYER_CONTROL,
@@ -54,7 +54,7 @@ with DAG(
     @task(retries=0, execution_timeout=timedelta(minutes=2))
     def order(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
         """Write the order."""
-        who = f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+        who = asked_by(dag_run)
         return speed_tasks.order(params["action"], params["reason"], who)
 
     @task(execution_timeout=timedelta(minutes=2))

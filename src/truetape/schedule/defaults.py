@@ -35,6 +35,11 @@ RETRY = ExceptionRetryPolicy(
 """Whether a failed task is tried again, by what it raised; all other errors take `retry_delay`."""
 
 
+def asked_by(dag_run: Any) -> str:
+    """Return who is behind a run, as ledgers keep it: who triggered it, else what did."""
+    return f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+
+
 def default_args() -> dict[str, Any]:
     """Return what each task has unless it says otherwise."""
     return {
