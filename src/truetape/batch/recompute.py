@@ -6,7 +6,6 @@ tables.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +15,7 @@ from truetape.batch.canonical import POSITION, canonical, event_of, named_by
 from truetape.batch.eligibility import judge
 from truetape.batch.lake import Lake, Table
 from truetape.errors import ConfigError
+from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
@@ -23,8 +23,6 @@ from truetape.market.trades import Amendment, Trade
 
 MAX_AMENDMENTS = 200_000
 """Most cancels and corrections that one recompute takes to the driver: about 200 MB."""
-AMENDMENT_REACH = timedelta(days=7)
-"""How far back a cancel without event time looks for its trade."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from truetape.batch.backfill_plan import Touched
 from truetape.batch.canonical import session_date
-from truetape.batch.recompute import AMENDMENT_REACH
+from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 

@@ -6,10 +6,15 @@ Keeps every trade and flags it; drops nothing. Eligibility by conditions comes l
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 from truetape.market.sessions import Venue
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
+
+AMENDMENT_REACH = timedelta(days=7)
+"""How far back of its session an amendment without event time looks for its trade: whoever reads a
+session reads as far, so that all find the same one.
+"""
 
 TradeKey = tuple[str, str, str, date, str] | Position
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from truetape import calendars
 from truetape.batch.tables import session_filters, table_path
 from truetape.errors import ConfigError
+from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.sessions import Session
 from truetape.venues import venues
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 MAX_TRADES = 30_000_000
 """At 0.9 kB a trade, all that the gate makes of them included, these take 27 GB."""
 MAX_AMENDMENTS = 200_000
-AMENDMENT_REACH = timedelta(days=7)
-"""How far back an amendment looks for its trade: as far as `batch.recompute` does."""
 
 TRADE_COLUMNS = {
     "symbol": "string", "ordinal": "long", "feed": "string", "id": "string", "event_ns": "long",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from truetape.batch.tables import table_path
 from truetape.errors import ConfigError
+from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 2_000_000
 """Most events of one symbol and session that are read: about a kilobyte of memory each."""
-AMENDMENT_REACH_NS = 7 * 86_400 * SECOND_NS
-"""How far back an amendment looks for its trade: as far as `batch.recompute` does."""
+_REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
 
 Name = tuple[str, str, str]
 """Feed, symbol and id: what an amendment calls its trade."""
@@ -102,7 +102,7 @@ class RawEvents:
             return []
         names = {_name(one) for one in open_ones}
         latest = max(session.end_ns, *(one.received_ns for one in open_ones))
-        nearby = (pc.field("last_event_ns") >= session.start_ns - AMENDMENT_REACH_NS) & (
+        nearby = (pc.field("last_event_ns") >= session.start_ns - _REACH_NS) & (
             pc.field("first_event_ns") <= latest
         )
         ids = sorted({name[2] for name in names})
