@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from truetape import profiles
-from truetape.errors import GateClosedError, VerificationError
+from truetape.errors import GateClosedError
 from truetape.log import logger
 from truetape.market.sessions import Session
 from truetape.quality import report as reports
@@ -263,10 +263,7 @@ def _kept(settings: Settings, store: BarStore, report: Report, clock: "_Clock") 
         "checked", kind=str(whole.kind), broken=broken, seconds=sum(clock.seconds.values()),
         peak_mb=whole.peak_mb, report=str(path),
     )  # fmt: skip
-    written = store.write_points(points(whole))
-    if written.rejected:
-        first = written.rejected[0]
-        raise VerificationError(f"{path} is kept, its metrics are not: {first.reason}")
+    store.write_points(points(whole)).require_stored("metrics", f"{path} is kept without them")
     return whole
 
 

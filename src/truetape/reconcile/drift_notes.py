@@ -11,7 +11,6 @@ from decimal import Context, Decimal
 from functools import cache, lru_cache
 
 from truetape import profiles
-from truetape.errors import VerificationError
 from truetape.feeds import contract
 from truetape.log import logger
 from truetape.market.resolution import SECOND_NS, Resolution
@@ -117,12 +116,7 @@ class DriftNotes:
         for entry in self._unseen.values():
             self._metrics.add(entry)
         report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
-        if report.rejected:
-            first = report.rejected[0]
-            raise VerificationError(
-                f"{len(report.rejected)} drift metrics were refused, first {first.reason}: "
-                f"{first.line}"
-            )
+        report.require_stored("drift metrics")
         told = self._metrics
         logger("reconcile").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from truetape import calendars
 from truetape.batch.indicators import IndicatorValues, Sample, indicators
 from truetape.batch.tables import table_path
-from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.superseded import as_of_rev, keep_indicators, newest_by, superseded
@@ -89,12 +88,7 @@ def _bring(
     replaced = [served[row.key] for row in fresh if row.key in served]
     keep_indicators(lake, session, resolution, replaced)
     report = store.write_indicators(resolution, fresh)
-    if report.rejected:
-        first = report.rejected[0]
-        raise VerificationError(
-            f"{len(report.rejected)} of {report.sent} {resolution.value} indicator rows were "
-            f"refused, first {first.reason}: {first.line}"
-        )
+    report.require_stored(f"{resolution.value} indicator rows")
     return report.stored
 
 

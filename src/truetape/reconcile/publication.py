@@ -287,12 +287,7 @@ def _store(store: BarStore, resolution: Resolution, bars: list[ServedBar]) -> No
     if not bars:
         return
     report = store.write(resolution, bars)
-    if report.rejected:
-        first = report.rejected[0]
-        raise VerificationError(
-            f"{len(report.rejected)} of {report.sent} {resolution.value} bars were refused, "
-            f"first {first.reason}: {first.line}; nothing was sealed"
-        )
+    report.require_stored(f"{resolution.value} bars", "nothing was sealed")
 
 
 def _compare(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.settings import Settings
 
@@ -110,6 +111,17 @@ class WriteReport:
             raise ValueError(
                 f"a write report must add up: sent {self.sent}, stored {self.stored}, "
                 f"rejected {len(self.rejected)}"
+            )
+
+    def require_stored(self, rows: str, context: str = "") -> None:
+        """Raise a VerificationError that names the first row refused, if one was. `rows` says what
+        they are, `context` what to know before.
+        """
+        if self.rejected:
+            first = self.rejected[0]
+            raise VerificationError(
+                f"{context}{context and ': '}{len(self.rejected)} of {self.sent} {rows} were "
+                f"refused, first {first.reason}: {first.line}"
             )
 
     def __add__(self, other: "WriteReport") -> "WriteReport":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from truetape.errors import TransientError, TruetapeError, VerificationError
+from truetape.errors import TransientError, TruetapeError
 from truetape.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
@@ -153,12 +153,7 @@ class SpeedWriter:
         report = self.store.write(resolution, bars)
         acked_ns = time.time_ns()
         self.written += report.stored
-        if report.rejected:
-            first = report.rejected[0]
-            raise VerificationError(
-                f"batch {batch}: {len(report.rejected)} of {report.sent} {resolution.value} bars "
-                f"were refused, first {first.reason}: {first.line}"
-            )
+        report.require_stored(f"{resolution.value} bars", f"batch {batch}")
         if resolution is Resolution.SECOND:
             self.freshness_s = (acked_ns - max(bar.start_ns for bar in bars)) / 1e9
         logger("speed").info(
