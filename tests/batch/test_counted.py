@@ -238,6 +238,7 @@ ARRIVALS = st.lists(
 )
 
 
+@pytest.mark.real
 @settings(deadline=None, max_examples=40)  # each example writes a few small tables
 @given(ARRIVALS)
 def test_however_records_arrive_both_counts_say_what_is_there(

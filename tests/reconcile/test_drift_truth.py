@@ -156,6 +156,7 @@ def test_another_profile_is_the_only_cause_where_nothing_went_wrong(tmp_path: Pa
     assert found.unnamed == 0
 
 
+@pytest.mark.real
 def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
     session = made(NO_FAULTS, seed=6, trades=2_500)
     served = truths.served_by_arrival(session.truth.events)
@@ -174,6 +175,7 @@ def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
     assert found.right >= 4
 
 
+@pytest.mark.real
 def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,13 @@ def regular(venue: Venue, first: date, last: date) -> list[Session]:
     return [session for session in found if session.open_ns is not None]
 
 
-@pytest.mark.parametrize("venue", [NEW_YORK, KRAKEN], ids=["exchange", "round the clock"])
+@pytest.mark.parametrize(
+    "venue",
+    [
+        pytest.param(NEW_YORK, id="exchange", marks=pytest.mark.real),
+        pytest.param(KRAKEN, id="round the clock"),
+    ],
+)
 def test_twenty_years_have_each_session_once_and_in_order(venue: Venue) -> None:
     first, last = date(2010, 1, 1), date(2029, 12, 31)
     timetable = ExchangeSessionTimetable(venue, DELAY)
