@@ -36,6 +36,9 @@ test: setup ## everything: check, then the fast, real (Spark and servers) and fa
 test-long: setup ## the stories that take minutes each: Airflow killed, drivers killed five times
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
+schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
+	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/reconcile/test_loop_machine.py tests/reconcile/test_publication_machine.py)
+
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
 
@@ -52,4 +55,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd check test test-long test-fast demo stack-up stack-down clean
+.PHONY: help setup packages jars influxd check test test-long schedules test-fast demo stack-up stack-down clean

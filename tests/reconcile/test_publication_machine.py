@@ -10,12 +10,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from support.build import SECOND, VENUES
-from support.lake import TamperedStore, put_bars
+from support.lake import dying, put_bars
+from support.machines import FAST_FOLDER, schedules
 from support.serving import bar, own_buckets
 from truetape.calendars import session
 from truetape.market.resolution import Resolution
@@ -41,7 +41,7 @@ class Publications(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="truetape-machine-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="truetape-machine-", dir=FAST_FOLDER))
         self.lake = str(self.folder / "lake")
         self.store = EmbeddedStore(self.folder / "bars.sqlite", own_buckets("history"))
         self.store.ensure_buckets()
@@ -143,7 +143,7 @@ class Publications(RuleBasedStateMachine):
         """Die in write `at`; whatever is final then was final before, or is as it shall be."""
         before = self.readable()
         try:
-            work(dying(self.store, at, landed))
+            work(dying(self.store, at, landed, KilledError))
         except KilledError:
             self.is_torn = True
             for key, values in self.readable().items():
@@ -217,23 +217,5 @@ class Publications(RuleBasedStateMachine):
         return resolution, row.symbol, row.start_ns
 
 
-def dying(store: BarStore, at: int, landed: float) -> TamperedStore:
-    """A store whose user dies in write `at`, of which this share of the rows has landed."""
-
-    def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
-        return written[: int(len(written) * landed)] if number == at else written
-
-    def after(number: int) -> None:
-        if number == at:
-            raise KilledError
-
-    return TamperedStore(store, tamper, after)
-
-
 TestPublications = pytest.mark.real(Publications.TestCase)  # 10 s
-TestPublications.settings = settings(
-    max_examples=12,
-    stateful_step_count=16,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestPublications.settings = schedules(12, steps=16)

@@ -93,3 +93,16 @@ class TamperedStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
+
+
+def dying(store: BarStore, at: int, landed: float, death: type[BaseException]) -> TamperedStore:
+    """A store whose user dies in write `at`, of which this share of the rows has landed."""
+
+    def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
+        return written[: int(len(written) * landed)] if number == at else written
+
+    def after(number: int) -> None:
+        if number == at:
+            raise death
+
+    return TamperedStore(store, tamper, after)

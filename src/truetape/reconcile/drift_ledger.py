@@ -81,15 +81,15 @@ class DriftLedger:
         where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
         self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
 
-    def adopt(self, session: Session, after: int, rev: int) -> list[BarDrift]:
-        """Make entries of publications later than `after` those of `rev`, and return them."""
-        from deltalake import DeltaTable
+    def later_than(self, session: Session, rev: int) -> list[BarDrift]:
+        """Return the entries of publications that were killed: they have no record after `rev`."""
+        return [entry for entry in self.of_session(session) if entry.rev > rev]
 
-        found = [entry for entry in self.of_session(session) if entry.rev > after]
-        if any(entry.rev != rev for entry in found):
-            where = f"{session_where(session)} AND rev > {after}"
-            DeltaTable(self.path).update(predicate=where, updates={"rev": str(rev)})
-        return [replace(entry, rev=rev) for entry in found]
+    def adopt(self, session: Session, after: int, rev: int, entries: Sequence[BarDrift]) -> None:
+        """Put entries of `rev` in the place of all those that are later than `after`."""
+        where = f"{session_where(session)} AND rev > {after}"
+        rows = [row for entry in entries for row in _rows(replace(entry, rev=rev))]
+        self._write(rows, "overwrite", where)
 
     def of_session(
         self, session: Session, symbol: str | None = None, rev: int | None = None

@@ -6,7 +6,7 @@ Decides which edits are drift and by whose rules the bar was served; `drift` fin
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import cache, lru_cache
 
@@ -82,8 +82,8 @@ class DriftNotes:
     def note(self, rev: int, edits: Edits) -> None:
         """Append the drift of a round to the ledger; `publication.Note`.
 
-        Entries that a killed publication left are taken over: they are kept where its write has
-        landed, and replaced where it has not.
+        What a killed publication had noted and written is taken over; the drift from there on is
+        added to it.
         """
         pending = self._begin(rev)
         drifting = {
@@ -96,11 +96,8 @@ class DriftNotes:
         symbols = {edit.after.symbol for part in edits.values() for edit in part}
         left = {place: one for place, one in pending.items() if place[0] in symbols}
         self._unseen = {place: one for place, one in self._unseen.items() if place not in left}
-        befores = {place: edit.before for place, edit in drifting.items()}
         for place, entry in left.items():
-            key = (Resolution(place[1]), place[0], place[2])
-            if key not in befores or _has_landed(entry, values_of(befores[key])):
-                found[place] = chained(entry, found[place]) if place in found else entry
+            found[place] = chained(entry, found[place]) if place in found else entry
         entries = list(found.values())
         for entry in entries:
             self._metrics.add(entry)
@@ -110,8 +107,11 @@ class DriftNotes:
             DriftLedger(self.lake).append(entries)
 
     def tell(self, rev: int | None) -> None:
-        """Write the metrics of a publication that noted its drift here."""
+        """Write the metrics of a publication that noted its drift here; `rev` is None where nothing
+        had to be changed: then nothing of a killed one has landed, and its notes go.
+        """
         if rev is None:
+            self._forget()
             return
         for entry in self._unseen.values():
             self._metrics.add(entry)
@@ -126,10 +126,35 @@ class DriftNotes:
             self._past = publications(self.lake, self.session)
             self._is_told = bool(self._past) or self._has_speed_rows()
             last = self._past[-1].rev if self._past else 0
-            left = DriftLedger(self.lake).adopt(self.session, last, rev)
+            ledger = DriftLedger(self.lake)
+            noted = ledger.later_than(self.session, last)
+            left = [replace(entry, rev=rev) for entry in self._landed(noted)]
+            if noted != left:
+                ledger.adopt(self.session, last, rev, left)
             self._pending = {entry.place: entry for entry in left}
             self._unseen = dict(self._pending)
         return self._pending
+
+    def _landed(self, noted: list[BarDrift]) -> list[BarDrift]:
+        """Return the entries whose bars are served as they say; a killed publication notes first
+        and writes then.
+        """
+        served: dict[tuple[str, str, int], Values] = {}
+        for resolution in {entry.resolution for entry in noted}:
+            symbols = sorted({one.symbol for one in noted if one.resolution is resolution})
+            start, end = self.session.start_ns, self.session.end_ns
+            for row in self.store.read(
+                resolution, start, end, venue=self.session.venue, symbols=symbols
+            ):
+                served[row.symbol, resolution.value, row.start_ns] = values_of(row)
+        return [one for one in noted if _has_landed(one, served.get(one.place, NOTHING))]
+
+    def _forget(self) -> None:
+        """Take back what a killed publication noted that has no record even now."""
+        past = publications(self.lake, self.session)
+        last, ledger = past[-1].rev if past else 0, DriftLedger(self.lake)
+        if ledger.later_than(self.session, last):
+            ledger.adopt(self.session, last, last, [])
 
     def _has_speed_rows(self) -> bool:
         window = (self.session.venue, self.session.start_ns, self.session.end_ns)

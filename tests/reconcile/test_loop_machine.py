@@ -1,0 +1,282 @@
+"""Whatever happens to trades and to the process that publishes them, in any order: what is final is
+the reference fold, every change that a reader could see is in the ledger with causes that add up.
+
+The clock is the machine's own; the speed layer is the toy of `support.speed_toy`.
+"""
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from support.build import SECOND, VENUES, cancel, correction, trade
+from support.drifting import SPEED
+from support.lake import dying
+from support.machines import FAST_FOLDER, schedules
+from support.serving import own_buckets
+from support.session_lake import FRIDAY, NOON, lake_session
+from support.speed_toy import SERVED, heard, provisional_bars, serve
+from truetape.market.bars import bars
+from truetape.market.canonical import amendments_of, canonical
+from truetape.market.resolution import Resolution
+from truetape.market.trades import Event, Position, Trade
+from truetape.profiles import load
+from truetape.reconcile.drift import Cause
+from truetape.reconcile.drift_ledger import DriftLedger
+from truetape.reconcile.drift_notes import DriftNotes, values_of
+from truetape.reconcile.publication import Published, Request, bring, publish
+from truetape.reconcile.recomputed import publications
+from truetape.reconcile.revert import restored
+from truetape.reconcile.sides import FIELDS, NOTHING, Values
+from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.store import BarStore, ServedBar
+
+Place = tuple[Resolution, str, int]
+Shown = dict[Place, Values]
+
+
+class KilledError(BaseException):
+    """The end of the publishing process."""
+
+
+class Loop(RuleBasedStateMachine):
+    """`told` is what readers were last told of each bar; `shown` is that of each rev."""
+
+    symbols = st.sampled_from(["IBM", "KO"])
+    prices = st.integers(98, 103).map(str)
+    sizes = st.sampled_from(["10", "30"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="truetape-loop-", dir=FAST_FOLDER))
+        self.lake = str(self.folder / "lake")
+        self.store = EmbeddedStore(self.folder / "bars.sqlite", own_buckets("history"))
+        self.store.ensure_buckets()
+        self.now_ns = NOON
+        self.events: list[Event] = []
+        self.records, self.rejected = 0, 0
+        self.is_fenced = False
+        self.told: Shown = {}
+        self.shown: dict[int, Shown] = {}
+        self.print("SOLO", "100", "10", 1, "@")  # nobody cancels it: the session is never empty
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @rule(symbol=symbols, price=prices, size=sizes, code=st.sampled_from(["@", "I", "?"]))
+    def a_trade(self, symbol: str, price: str, size: str, code: str) -> None:
+        self.print(symbol, price, size, 1, code)
+
+    @rule(symbol=symbols, price=prices, minutes=st.integers(3, 6))
+    def a_late_trade(self, symbol: str, price: str, minutes: int) -> None:
+        self.print(symbol, price, "10", minutes * 60, "@")
+
+    @rule(data=st.data())
+    def a_repeat_delivery(self, data: st.DataObject) -> None:
+        again = data.draw(st.sampled_from(self.trades()))
+        self.receive(replace(again, received_ns=self.now_ns))
+
+    @rule(data=st.data())
+    def a_cancel(self, data: st.DataObject) -> None:
+        symbol, number = self.named(data)
+        self.receive(cancel(number, self.now_ns, symbol=symbol))
+
+    @rule(data=st.data(), price=prices, size=sizes)
+    def a_correction(self, data: st.DataObject, price: str, size: str) -> None:
+        symbol, number = self.named(data)
+        self.receive(correction(number, price, size, self.now_ns, symbol=symbol))
+
+    @rule()
+    def a_record_that_is_no_trade(self) -> None:
+        self.records += 1
+        self.rejected += 1
+
+    @rule(seconds=st.sampled_from([1, 20, 60, 200]))
+    def time_passes(self, seconds: int) -> None:
+        self.now_ns += seconds * SECOND
+
+    @precondition(lambda self: not self.is_fenced)
+    @rule()
+    def the_speed_layer_writes(self) -> None:
+        """All that it has counted, again too: as after a restart from its checkpoint."""
+        serve(self.store, provisional_bars(heard(self.events)))
+        self.told = self.readable()
+
+    @rule()
+    def the_session_is_published(self) -> None:
+        is_told = bool(self.told) or bool(self.shown)
+        outcome = self.publish(self.store)
+
+        assert self.readable() == self.folded()
+        if outcome.rev is not None:
+            self.note(outcome.rev, is_told=is_told)
+        again = self.publish(self.store)
+        assert (again.edits, again.rev) == (0, None)
+        assert len(DriftLedger(self.lake).of_session(FRIDAY)) == self.entries
+
+    @precondition(lambda self: self.shown)
+    @rule(data=st.data())
+    def an_older_rev_is_served_again(self, data: st.DataObject) -> None:
+        rev = data.draw(st.sampled_from(sorted(self.shown)))
+
+        outcome = self.revert(self.store, rev)
+
+        assert self.readable() == self.shown[rev]
+        if outcome.rev is not None:
+            self.note(outcome.rev, is_told=True)
+
+    @rule(at=st.integers(0, 5), landed=st.sampled_from([0.0, 0.5, 1.0]))
+    def a_publication_is_killed(self, at: int, landed: float) -> None:
+        is_told = bool(self.told) or bool(self.shown)
+        try:
+            outcome = self.publish(dying(self.store, at, landed, KilledError))
+        except KilledError:
+            return
+        assert self.readable() == self.folded()
+        if outcome.rev is not None:
+            self.note(outcome.rev, is_told=is_told)
+
+    @invariant()
+    def every_record_is_accounted_for(self) -> None:
+        settled = canonical(self.events, VENUES)
+        amendments = [one for one in self.events if not isinstance(one, Trade)]
+        meant = amendments_of(self.trades(), amendments, VENUES)
+        applied = sum(map(len, meant.values()))
+        assert self.records == (
+            len(settled.trades) + applied + len(settled.pending) + self.rejected
+        )
+
+    @invariant()
+    def no_rev_is_on_record_twice(self) -> None:
+        ledger = [one.rev for one in publications(self.lake, FRIDAY)]
+        assert ledger == sorted(set(ledger))
+
+    entries = 0
+
+    def note(self, rev: int, *, is_told: bool) -> None:
+        """Hold the ledger of a publication against what readers were told before and after."""
+        after = self.readable()
+        everything = DriftLedger(self.lake).of_session(FRIDAY)
+        entries = {
+            (one.resolution, one.symbol, one.start_ns): one for one in everything if one.rev == rev
+        }
+        self.entries = len(everything)
+        for place in self.told.keys() | after.keys() if is_told else ():
+            before, now = self.told.get(place, NOTHING), after.get(place, NOTHING)
+            if place[0] not in SERVED and not self.shown:
+                continue
+            changed = {
+                field: (was, becomes)
+                for field, was, becomes in zip(FIELDS, before, now, strict=True)
+                if was != becomes
+            }
+            entry = entries.pop(place, None)
+            if not changed:
+                assert entry is None or all(not one.delta for one in entry.fields)
+                continue
+            assert entry is not None, (place, changed)
+            assert Cause.UNEXPLAINED not in entry.causes
+            found = {one.field: one for one in entry.fields if one.delta}
+            assert found.keys() == changed.keys()
+            for field, (was, becomes) in changed.items():
+                one = found[field]
+                assert float(one.before) == float(was)
+                assert float(one.after) == float(becomes)
+                assert sum(part.delta for part in one.parts) == one.delta
+        gone = [
+            entry.fields for entry in entries.values()
+        ]  # a killed one wrote them, the next one took them back
+        assert not any(one.delta for fields in gone for one in fields)
+        self.told = after
+        self.shown[rev] = after
+
+    def publish(self, store: BarStore) -> Published:
+        self.is_fenced = True
+        lake_session(self.events).write(self.lake)
+        notes = DriftNotes(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED)
+        outcome = publish(
+            self.lake, store, replace(self.request(), note=notes.note), sleep=lambda _: None
+        )
+        notes.tell(outcome.rev)
+        return outcome
+
+    def revert(self, store: BarStore, rev: int) -> Published:
+        notes = DriftNotes(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED, Cause.REVERT)
+        wanted = restored(self.lake, self.store, FRIDAY, rev)
+        request = replace(self.request(), restores=rev, note=notes.note)
+        outcome = bring(self.lake, store, wanted, request, sleep=lambda _: None)
+        notes.tell(outcome.rev)
+        return outcome
+
+    def request(self) -> Request:
+        return Request(FRIDAY, "tests", "because", self.now_ns, seal_delay_s=0.0)
+
+    def print(self, symbol: str, price: str, size: str, age_s: int, code: str) -> None:
+        """A print that happened so many seconds ago."""
+        number = sum(one.symbol == symbol for one in self.trades()) + 1
+        self.receive(
+            trade(
+                price,
+                size,
+                symbol=symbol,
+                id=str(number),
+                event_ns=self.now_ns - age_s * SECOND,
+                received_ns=self.now_ns,
+                conditions=(code,),
+                tape="A",
+                exchange="N",
+            )
+        )
+
+    def receive(self, event: Event) -> None:
+        """Take one record in; the next one comes a tenth of a second later."""
+        place = Position("trades", 0, self.records)
+        self.events.append(replace(event, position=place, received_ns=self.now_ns))
+        self.records += 1
+        self.now_ns += SECOND // 10
+
+    def trades(self) -> list[Trade]:
+        return [one for one in self.events if isinstance(one, Trade)]
+
+    def named(self, data: st.DataObject) -> tuple[str, str]:
+        """A trade that there is, or that may come."""
+        return data.draw(self.symbols), str(data.draw(st.integers(1, 6)))
+
+    def folded(self) -> Shown:
+        """What readers must be told: the reference fold of all that was received."""
+        settled = canonical(self.events, VENUES).trades
+        return {
+            (each, bar.symbol, bar.start_ns): _values(bar)
+            for each in Resolution
+            for bar in bars(settled, load("sip"), each, {"XNYS": [FRIDAY]})
+            if bar.is_served
+        }
+
+    def readable(self) -> Shown:
+        rows = [
+            (each, row)
+            for each in Resolution
+            for row in self.store.read(each, FRIDAY.start_ns, FRIDAY.end_ns, venue="XNYS")
+        ]
+        return {
+            (each, row.symbol, row.start_ns): values_of(row) for each, row in rows if not row.void
+        }
+
+
+def _values(bar: object) -> Values:
+    """The values of a reference bar, as a store keeps them."""
+    names = ("open", "high", "low", "close", "volume", "vwap")
+    numbers = {name: float(getattr(bar, name) or 0) for name in names}  # no priced volume: 0
+    row = {name: getattr(bar, name) for name in ("symbol", "venue", "start_ns", "trades")}
+    return values_of(
+        ServedBar(**row, **numbers, rev=1, seq=0, layer="batch", final=True, void=False)
+    )
+
+
+TestLoop = pytest.mark.real(Loop.TestCase)
+TestLoop.settings = schedules(8, steps=20)

@@ -1,0 +1,19 @@
+"""How state machines run: few schedules by default, thousands on demand, where tables are fast."""
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+FAST_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own in it
+"""Where thousands of small tables are written fast, if the machine has it."""
+
+
+def schedules(few: int, steps: int) -> settings:
+    """Try `few` schedules, or as many as TRUETAPE_SCHEDULES says: thousands by `make schedules`."""
+    return settings(
+        max_examples=int(os.environ.get("TRUETAPE_SCHEDULES", few)),
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
