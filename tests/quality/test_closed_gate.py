@@ -23,7 +23,7 @@ from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.publication import Published
 from truetape.reconcile.recomputed import publications
-from truetape.reconcile.run import Orders, publish_once
+from truetape.reconcile.run import Orders, publish_once, revert_once
 from truetape.serving.store import ServedBar, open_store
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -221,6 +221,20 @@ def test_what_was_published_is_served_as_recomputed(world: World) -> None:
     world.publish()
 
     assert run.check_served(world.settings, FRIDAY).is_open
+
+
+@EMBEDDED
+def test_a_reverted_session_is_held_against_the_rev_it_was_brought_back_to(world: World) -> None:
+    world.mend()
+    older = world.publish().rev
+    assert older is not None
+    world.mend()
+    world.publish()
+
+    revert_once(world.settings, FRIDAY, older, "tests", "the feed was wrong")
+
+    assert run.check_served(world.settings, FRIDAY).is_open
+    publish_once(world.settings, FRIDAY, "tests", "because", orders=Orders(supersedes=True))
 
 
 def reports_of(world: World) -> list[str]:

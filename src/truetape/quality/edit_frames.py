@@ -14,6 +14,7 @@ from truetape.market.resolution import Resolution
 from truetape.quality.columns import table
 from truetape.quality.frames import Frame
 from truetape.reconcile.diff import Change, Edit, diff_bars, final
+from truetape.reconcile.publication import Wanted
 from truetape.reconcile.recomputed import RecomputedSession
 from truetape.serving.digest import digest_of
 from truetape.serving.store import BarStore, ServedBar
@@ -51,8 +52,8 @@ def reconciliation_frames(
     yield Frame("session", table([row], columns))
 
 
-def served_frames(wanted: RecomputedSession, store: BarStore, rev: int) -> Iterator[Frame]:
-    """Yield the frames of what is served beside what was recomputed; reads the store only."""
+def served_frames(wanted: Wanted, store: BarStore, rev: int) -> Iterator[Frame]:
+    """Yield the frames of what is served beside what must be; reads the store only."""
     served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
     yield Frame(
         "rows",
@@ -121,7 +122,7 @@ def served_rows(
     )
 
 
-def digest_rows(wanted: RecomputedSession, store: BarStore) -> pa.Table:
+def digest_rows(wanted: Wanted, store: BarStore) -> pa.Table:
     """Return the digests of each symbol at each width, as served and as recomputed."""
     session, rows = wanted.session, []
     for resolution in Resolution:
@@ -152,9 +153,7 @@ def digest_rows(wanted: RecomputedSession, store: BarStore) -> pa.Table:
     )
 
 
-def _read(
-    store: BarStore, resolution: Resolution, wanted: RecomputedSession
-) -> Sequence[ServedBar]:
+def _read(store: BarStore, resolution: Resolution, wanted: Wanted) -> Sequence[ServedBar]:
     session = wanted.session
     return list(store.read(resolution, session.start_ns, session.end_ns, venue=session.venue))
 

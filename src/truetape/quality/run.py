@@ -108,16 +108,19 @@ def is_current(settings: Settings, session: Session, report: Report) -> bool:
 def check_served(
     settings: Settings, session: Session, progress: Progress = lambda _: None
 ) -> Report:
-    """Check what is served of a published session; keep the report and its metrics."""
+    """Check what is served of a published session; keep the report and its metrics.
+
+    It is held against the recomputed bars, or against the rev that a revert has restored.
+    """
     from truetape.quality.edit_frames import served_frames
     from truetape.reconcile.publication import next_rev
-    from truetape.reconcile.recomputed import recomputed
+    from truetape.reconcile.revert import in_force
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
-    wanted = recomputed(settings.lake, session)
     (suite,) = _suites((Table.SERVED,))
     with closing(open_store(settings)) as store:
+        wanted = in_force(settings.lake, store, session)
         frames = served_frames(wanted, store, next_rev(settings.lake, store, session))
         report = Report(
             run=clock.run,
@@ -126,7 +129,7 @@ def check_served(
             session=session.date,
             results=tuple(_validated(clock, suite, frames, {})),
             suites={suite.id: suite.version},
-            rows={"bars": _rows(wanted.table)},
+            rows={"bars": wanted.count},
         )
         return _kept(settings, store, report, clock)
 
