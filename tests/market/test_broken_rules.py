@@ -1,0 +1,245 @@
+"""Each rule of the reference fold, broken on purpose: the tests beside it notice every one."""
+
+from pathlib import Path
+
+import pytest
+
+from support.mutants import FAILED, PASSED, Mutant, outcome
+
+pytestmark = pytest.mark.long  # a pytest for each
+
+TESTS = [
+    f"tests/market/test_{name}.py"
+    for name in ("bars", "canonical", "eligibility", "resolution", "sessions", "trades")
+]
+BARS, CANONICAL, TRADES = "market/bars.py", "market/canonical.py", "market/trades.py"
+ELIGIBILITY, SESSIONS = "market/eligibility.py", "market/sessions.py"
+
+MUTANTS = [
+    Mutant("open is the first print", BARS, "first=min(firsts", "first=max(firsts"),
+    Mutant("close is the last print", BARS, "last=max(lasts", "last=min(lasts"),
+    Mutant("high is the highest", BARS, "high=max(highs", "high=min(highs"),
+    Mutant("low is the lowest", BARS, "low=min(lows", "low=max(lows"),
+    Mutant("what is not in force does not count", BARS, "if not item.counts:", "if False:"),
+    Mutant(
+        "only prints that may set open and close do",
+        BARS,
+        "(trade.order, trade.price) if eligibility.open_close else None",
+        "(trade.order, trade.price)",
+    ),
+    Mutant(
+        "only prints that may set high and low do",
+        BARS,
+        "high_low = trade.price if eligibility.high_low else None",
+        "high_low = trade.price",
+    ),
+    Mutant(
+        "only prints that count for volume add their size",
+        BARS,
+        "size = trade.size if eligibility.volume else Decimal(0)",
+        "size = trade.size",
+    ),
+    Mutant(
+        "vwap is over prints that count for high and low too",
+        BARS,
+        "priced = size if eligibility.high_low else Decimal(0)",
+        "priced = size",
+    ),
+    Mutant(
+        "trades are prints that count for volume",
+        BARS,
+        "trades=int(eligibility.volume)",
+        "trades=1",
+    ),
+    Mutant(
+        "vwap is rounded half to even",
+        BARS,
+        "rounding=ROUND_HALF_EVEN",
+        'rounding="ROUND_HALF_UP"',
+    ),
+    Mutant("vwap is rounded once", BARS, "Context(prec=120,", "Context(prec=13,"),
+    Mutant("sums are exact", BARS, "_EXACT = Context(prec=60)", "_EXACT = Context(prec=8)"),
+    Mutant(
+        "a daily bar takes its auction prints",
+        BARS,
+        "if session.is_regular(trade.event_ns) or eligibility.auction",
+        "if session.is_regular(trade.event_ns)",
+    ),
+    Mutant(
+        "a daily bar takes no other print out of hours",
+        BARS,
+        "if session.is_regular(trade.event_ns) or eligibility.auction",
+        "if True",
+    ),
+    Mutant(
+        "a bar without a price of each kind is not served",
+        BARS,
+        "return None not in (self.open, self.high, self.low, self.close)",
+        "return True",
+    ),
+    Mutant(
+        "as of an instant includes what was received then",
+        CANONICAL,
+        "event.received_ns > as_of_ns",
+        "event.received_ns >= as_of_ns",
+    ),
+    Mutant(
+        "the first delivery counts",
+        CANONICAL,
+        "for trade in sorted(trades, key=_arrival):",
+        "for trade in sorted(trades, key=_arrival, reverse=True):",
+    ),
+    Mutant(
+        "an id is unique within its day only",
+        CANONICAL,
+        "return trade.feed, trade.venue, trade.symbol, day, trade.id",
+        "return trade.feed, trade.venue, trade.symbol, date.min, trade.id",
+    ),
+    Mutant(
+        "identical prints without id are prints of their own",
+        CANONICAL,
+        "return trade.position\n",
+        'return "", "", trade.symbol, date.min, f"{trade.event_ns} {trade.price} {trade.size}"\n',
+    ),
+    Mutant(
+        "a repeat delivery does not count",
+        CANONICAL,
+        "return not (self.duplicate or self.cancelled)",
+        "return not self.cancelled",
+    ),
+    Mutant(
+        "a cancelled trade does not count",
+        CANONICAL,
+        "return not (self.duplicate or self.cancelled)",
+        "return not self.duplicate",
+    ),
+    Mutant(
+        "nothing changes a cancelled trade",
+        CANONICAL,
+        "    if item.cancelled:\n        return item\n",
+        "",
+    ),
+    Mutant(
+        "a correction brings its size",
+        CANONICAL,
+        "price=price, size=size, conditions=kept",
+        "price=price, conditions=kept",
+    ),
+    Mutant(
+        "a correction brings its price",
+        CANONICAL,
+        "price=price, size=size, conditions=kept",
+        "size=size, conditions=kept",
+    ),
+    Mutant(
+        "a correction without conditions keeps the old ones",
+        CANONICAL,
+        "kept = item.trade.conditions if conditions is None else conditions",
+        "kept = conditions or ()",
+    ),
+    Mutant(
+        "a correction may bring conditions",
+        CANONICAL,
+        "kept = item.trade.conditions if conditions is None else conditions",
+        "kept = item.trade.conditions",
+    ),
+    Mutant(
+        "amendments apply in order of arrival",
+        CANONICAL,
+        "for amendment in sorted(amendments, key=_arrival):",
+        "for amendment in sorted(amendments, key=_arrival, reverse=True):",
+    ),
+    Mutant(
+        "an amendment means the latest trade before it",
+        CANONICAL,
+        "return before[-1]",
+        "return before[0]",
+    ),
+    Mutant(
+        "an amendment waits for a trade that comes later",
+        CANONICAL,
+        "return due[0][0] if due else None",
+        "return None",
+    ),
+    Mutant(
+        "an amendment with event time means the trade of that day",
+        CANONICAL,
+        "if amendment.event_ns is not None:",
+        "if False:",
+    ),
+    Mutant(
+        "an amendment means no trade of a later day",
+        CANONICAL,
+        "if self._date(trade) <= latest]",
+        "]",
+    ),
+    Mutant(
+        "one condition that forbids open and close is enough",
+        ELIGIBILITY,
+        "open_close=all(",
+        "open_close=any(",
+    ),
+    Mutant(
+        "one condition that forbids high and low is enough",
+        ELIGIBILITY,
+        "high_low=all(",
+        "high_low=any(",
+    ),
+    Mutant(
+        "one condition that forbids volume is enough", ELIGIBILITY, "volume=all(", "volume=any("
+    ),
+    Mutant(
+        "an unknown condition counts for nothing",
+        ELIGIBILITY,
+        "Eligibility(open_close=False, high_low=False, volume=False, known=False)",
+        "Eligibility(open_close=True, high_low=True, volume=True, known=False)",
+    ),
+    Mutant(
+        "an unknown condition is flagged",
+        ELIGIBILITY,
+        "volume=False, known=False)",
+        "volume=False)",
+    ),
+    Mutant(
+        "a condition may lift another's restrictions", ELIGIBILITY, " if code not in lifted]", "]"
+    ),
+    Mutant(
+        "at one instant the sequence decides",
+        TRADES,
+        "if sequence is not None:",
+        "if sequence is not None and trade_id is None:",
+    ),
+    Mutant(
+        "ids that are numbers compare as numbers",
+        TRADES,
+        "if len(trade_id) <= 18 and trade_id.isascii() and trade_id.isdigit():",
+        "if False:",
+    ),
+    Mutant(
+        "without sequence and id the position decides",
+        TRADES,
+        "            place.offset,\n",
+        "            0,\n",
+    ),
+    Mutant(
+        "the regular session is half-open",
+        SESSIONS,
+        "self.open_ns <= event_ns < self.close_ns",
+        "self.open_ns <= event_ns <= self.close_ns",
+    ),
+    Mutant(
+        "a trading day is half-open",
+        SESSIONS,
+        "self.start_ns <= event_ns < self.end_ns",
+        "self.start_ns <= event_ns <= self.end_ns",
+    ),
+]
+
+
+def test_the_rules_as_they_are_pass(tmp_path: Path) -> None:
+    assert outcome(None, TESTS, tmp_path) == PASSED
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_a_broken_rule_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
+    assert outcome(mutant, TESTS, tmp_path) == FAILED
