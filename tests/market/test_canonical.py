@@ -162,6 +162,22 @@ def test_an_id_used_on_two_days_means_two_trades(amendment: Event, left: list[st
     assert key_of(YESTERDAY, VENUES) != key_of(TODAY, VENUES)
 
 
+def test_an_amendment_waits_for_no_trade_of_a_later_day() -> None:
+    """Ids begin anew each day: the trade it waits for is of the day it came on, or before."""
+    early = cancel("a", NOON - DAY)
+
+    assert outcome([TODAY, early]).pending == (early,)
+    assert in_force([TODAY, early]) == [("2", "10")]
+
+
+def test_a_cancelled_trade_keeps_the_values_it_had() -> None:
+    corrected_too_late = correction("a", "2", "5", MUCH_LATER, 1_001)
+
+    (item,) = outcome([trade("1", id="a"), cancel("a", LATER), corrected_too_late]).trades
+
+    assert (str(item.trade.price), item.cancelled, item.corrected) == ("1", True, False)
+
+
 def test_a_day_turns_at_midnight_of_the_venue() -> None:
     kraken = {"venue": "KRAKEN", "id": "a", "symbol": "XBT"}
     before, after = (
