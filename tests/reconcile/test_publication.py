@@ -3,14 +3,14 @@
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from support.build import SECOND, VENUES
-from support.lake import Bars, TamperedStore, put_bars
+from support.lake import Bars, TamperedStore, dying, put_bars
 from support.serving import bar, own_buckets
 from truetape.calendars import session
 from truetape.errors import VerificationError
@@ -302,7 +302,7 @@ def test_a_publication_killed_at_any_write_is_completed_by_the_next(
             close += 0.25
             put_bars(lake, SESSION, recomputed(close=close))
             try:
-                run(lake, dying(store, number, lands))
+                run(lake, dying(store, number, lands, Killed))
                 survived = True
             except Killed:
                 kills += 1
@@ -316,63 +316,67 @@ def test_a_publication_killed_at_any_write_is_completed_by_the_next(
     assert kills == 3 * 3 * len(COUNTS)
 
 
-def dying(store: BarStore, at: int, lands: float) -> TamperedStore:
-    """A store whose user dies in write `at`, of which this share of the rows has landed."""
-
-    def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
-        return written[: int(len(written) * lands)] if number == at else written
-
-    def after(number: int) -> None:
-        if number == at:
-            raise Killed
-
-    return TamperedStore(store, tamper, after)
-
-
 @pytest.mark.real
-def test_no_reader_ever_sees_a_final_row_of_two_publications(
+def test_no_reader_ever_sees_a_final_row_of_two_publications_wherever_one_is_killed(
     tmp_path: Path, stack: Settings
 ) -> None:
-    """Every value of a row is its rev, so a mixed row gives itself away."""
+    """All values of a row are its publication's number, so a mixed row gives itself away."""
     lake, buckets = str(tmp_path / "lake"), own_buckets("history")
     writer = InfluxStore.from_settings(stack, buckets)
     writer.ensure_buckets()
-    put_bars(lake, SESSION, of_rev(1))
+    put_bars(lake, SESSION, of_number(1))
     publish_for_readers(lake, writer)
-    stop, failures, seen = threading.Event(), [], []
+    stop, watches = threading.Event(), [Watch() for _ in range(3)]
     readers = [
         threading.Thread(
-            target=hammer, args=(InfluxStore.from_settings(stack, buckets), stop, failures, seen)
+            target=watch.hammer, args=(InfluxStore.from_settings(stack, buckets), stop)
         )
-        for _ in range(3)
+        for watch in watches
     ]
     for reader in readers:
         reader.start()
-    for rev in range(2, 8):
-        put_bars(lake, SESSION, of_rev(rev))
-        assert publish_for_readers(lake, writer).rev == rev
+    number = 1
+    for write in range(UNSEAL_WRITE_SEAL):
+        for lands in (0.0, 0.5, 1.0):
+            number += 1
+            put_bars(lake, SESSION, of_number(number))
+            with pytest.raises(Killed):
+                publish_for_readers(lake, dying(writer, write, lands, Killed))
+            publish_for_readers(lake, writer)
+            assert verify(lake, writer, SESSION) == (390 * len(SYMBOLS), [])
     stop.set()
     for reader in readers:
         reader.join()
 
-    assert failures == []
-    assert {rev for rev, _ in seen} >= set(range(1, 7))
-    assert any(not final for _, final in seen)
+    assert [watch.wrong for watch in watches] == [[], [], []]
+    numbers: dict[int, set[float]] = {}
+    for watch in watches:
+        for rev, close in watch.final:
+            numbers.setdefault(rev, set()).add(close)
+    assert all(len(found) == 1 for found in numbers.values())
+    assert len(numbers) >= number
+    assert any(watch.saw_unsealed for watch in watches)
+    ledger = [one.rev for one in publications(lake, SESSION)]
+    assert ledger == sorted(set(ledger))
+    assert len(ledger) == number
+
+
+UNSEAL_WRITE_SEAL = 3
+"""Writes of a publication that replaces final rows of one resolution."""
 
 
 def publish_for_readers(lake: str, store: BarStore) -> Published:
     return publish(lake, store, Request(SESSION, "tests", "readers", 1, seal_delay_s=0.5))
 
 
-def of_rev(rev: int) -> Bars:
-    number = float(rev)
-    values = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), number)
+def of_number(number: int) -> Bars:
+    values = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), float(number))
     minutes = [
         bar(
             symbol=symbol,
             start_ns=OPEN + minute * 60 * SECOND,
             seq=(OPEN - SESSION.start_ns) // (60 * SECOND) + minute,
-            trades=rev,
+            trades=number,
             **values,
         )
         for symbol in SYMBOLS
@@ -381,17 +385,29 @@ def of_rev(rev: int) -> Bars:
     return {Resolution.MINUTE: minutes}
 
 
-def hammer(
-    store: InfluxStore,
-    stop: threading.Event,
-    failures: list[ServedBar],
-    seen: list[tuple[int, bool]],
-) -> None:
-    while not stop.is_set():
-        found = list(store.read(Resolution.MINUTE, SESSION.start_ns, SESSION.end_ns, venue="XNYS"))
-        for item in found:
-            numbers = (item.open, item.high, item.low, item.close, item.volume, item.vwap)
-            if item.final and {*numbers, item.trades} != {item.rev}:
-                failures.append(item)
-        seen += {(item.rev, item.final) for item in found}
-    store.close()
+@dataclass(slots=True)
+class Watch:
+    """What one reader sees. `wrong`: final rows of two publications, and revs that fell."""
+
+    final: set[tuple[int, float]] = field(default_factory=set)
+    wrong: list[ServedBar] = field(default_factory=list)
+    saw_unsealed: bool = False
+    _revs: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def hammer(self, store: InfluxStore, stop: threading.Event) -> None:
+        while not stop.is_set():
+            for item in store.read(
+                Resolution.MINUTE, SESSION.start_ns, SESSION.end_ns, venue="XNYS"
+            ):
+                self.look(item)
+        store.close()
+
+    def look(self, item: ServedBar) -> None:
+        if not item.final:
+            self.saw_unsealed = True
+            return
+        numbers = {item.open, item.high, item.low, item.close, item.volume, item.vwap, item.trades}
+        if len(numbers) > 1 or item.rev < self._revs.get(place(item), 0):
+            self.wrong.append(item)
+        self._revs[place(item)] = item.rev
+        self.final.add((item.rev, item.close))
