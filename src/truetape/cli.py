@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": ("truetape.reconcile.explain_commands:explain", "Tell which trades made one bar."),
     "status": ("truetape.reconcile.commands:status", "Say what is final, missing, dirty or held."),
     "show": ("truetape.serving.commands:show", "Print or plot served bars of a symbol."),
+    "export": ("truetape.serving.export_commands:export", "Write bars or trades into a file."),
 }
 
 

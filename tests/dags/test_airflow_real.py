@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.airflow_user import airflow_state, component, signed_in, unpaused
 from support.loop import send, served, truth_of
 from support.wait import until
 from truetape import calendars
@@ -39,21 +40,10 @@ TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01)
 LISTEN = "0A"
 
 
-def signed_in(settings: Settings, user: str) -> AirflowApi:
-    """The API as one of the stack's users."""
-    api = AirflowApi(f"http://127.0.0.1:{settings.airflow_port}")
-    return api.signed_in(user, airflow_config.passwords(settings)[user])
-
-
 @pytest.fixture
 def operator(airflow: Settings) -> AirflowApi:
     """The API as the user who runs things."""
     return signed_in(airflow, "operator")
-
-
-def unpaused(api: AirflowApi, dag: str, paused: bool = False) -> None:
-    """Let Airflow run a DAG, or no longer."""
-    api.request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
 
 
 def listening(pid: int) -> set[str]:
@@ -78,24 +68,6 @@ def pids(settings: Settings) -> list[int]:
     running = process.find(pid_file(settings, "airflow"))
     assert running is not None
     return process.session(running)
-
-
-def component(settings: Settings, word: str) -> int:
-    """The pid of one of the four components: a child of the first process."""
-    running = process.find(pid_file(settings, "airflow"))
-    assert running is not None
-    for pid in process.session(running):
-        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        if parent == running.pid and word in title:
-            return pid
-    return 0
-
-
-def airflow_state(settings: Settings) -> State:
-    """How the stack says that Airflow is."""
-    [one] = [one for one in local_stack.status(settings) if one.part == "airflow"]
-    return one.state
 
 
 def test_every_listener_is_on_loopback(airflow: Settings) -> None:

@@ -1,0 +1,163 @@
+"""Canonical trades for programs: as pandas frames, and as Arrow batches for whoever writes files.
+
+Reads what the last recompute of each session made of its trades; decides nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from truetape.batch.tables import table_path
+from truetape.errors import ConfigError
+from truetape.settings import Settings
+from truetape.venues import venues
+from truetape.windows import When, Window, window
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+    import pyarrow.dataset
+
+COLUMNS = (
+    "symbol", "venue", "session", "event_ns", "received_ns", "price", "size", "conditions", "feed",
+    "id", "sequence", "tape", "exchange", "duplicate", "cancelled", "corrected", "late",
+    "open_close", "high_low", "counts", "known", "topic", "partition", "offset", "index",
+)  # fmt: skip
+_TIMES = {"event_ns": "event_time", "received_ns": "received_time"}
+_CATEGORIES = ("symbol", "venue", "feed", "tape", "exchange", "topic")
+_NARROW = {"batch_size": 65_536, "batch_readahead": 2, "fragment_readahead": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which trades a program asks for; no symbols means all."""
+
+    window: Window
+    symbols: Sequence[str] | None = None
+    venue: str | None = None
+    in_force_only: bool = True
+
+
+def read_trades(
+    symbols: str | Iterable[str],
+    start: When,
+    end: When | None = None,
+    *,
+    venue: str | None = None,
+    in_force_only: bool = True,
+    exact: bool = False,
+    settings: Settings | None = None,
+) -> "pandas.DataFrame":
+    """Return the trades of symbols in `[start, end)`, in the order in which they make bars.
+
+    Index: `event_time` in UTC. Columns: symbol, venue, session, received_time, price, size (floats;
+    Decimals with `exact`), conditions, feed, id, sequence, tape, exchange; the flags duplicate,
+    cancelled, corrected, late; what the profile lets the print set: open_close, high_low, counts
+    (volume), known (only known conditions); where it came from: topic, partition, offset, index.
+    Repeat deliveries and cancelled trades are left out unless `in_force_only` is False; a corrected
+    trade has its new values.
+
+    ConfigError for a window that is none, or where nothing was ever recomputed.
+    """
+    import pyarrow
+
+    settings = settings or Settings.from_env()
+    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    chosen = Chosen(window(start, end), names, venue, in_force_only)
+    batches = trade_batches(settings, chosen, exact=exact)
+    table = pyarrow.Table.from_batches(batches, trade_schema(exact=exact))
+    frame: pandas.DataFrame = table.to_pandas(date_as_object=False)
+    frame["session"] = frame["session"].astype("datetime64[s]")
+    for name in _CATEGORIES:
+        frame[name] = frame[name].astype("category")
+    return frame.set_index("event_time")
+
+
+def trade_schema(*, exact: bool = True) -> "pyarrow.Schema":
+    """Return the columns of a program's trades; prices and sizes as decimals or as doubles."""
+    import pyarrow as pa
+
+    text, whole, yes = pa.string(), pa.int64(), pa.bool_()
+    kinds = {
+        "session": pa.date32(),
+        "event_ns": pa.timestamp("ns", "UTC"),
+        "received_ns": pa.timestamp("ns", "UTC"),
+        "price": pa.decimal128(18, 9) if exact else pa.float64(),
+        "size": pa.decimal128(18, 8) if exact else pa.float64(),
+        "conditions": pa.list_(text),
+        "partition": pa.int32(),
+        "index": pa.int32(),
+        **dict.fromkeys(("sequence", "offset"), whole),
+        **dict.fromkeys(
+            (
+                "duplicate", "cancelled", "corrected", "late", "open_close", "high_low", "counts",
+                "known",
+            ),
+            yes,
+        ),
+    }  # fmt: skip
+    return pa.schema([(_TIMES.get(name, name), kinds.get(name, text)) for name in COLUMNS])
+
+
+def trade_batches(
+    settings: Settings, chosen: Chosen, *, exact: bool = False
+) -> Iterator["pyarrow.RecordBatch"]:
+    """Yield the chosen trades as Arrow batches of `trade_schema`, a session and venue at a time."""
+    import pyarrow
+
+    schema = trade_schema(exact=exact)
+    for table in _sessions(settings, chosen):
+        columns = [
+            table[name].cast(schema.field(_TIMES.get(name, name)).type, safe=False)
+            for name in COLUMNS
+        ]
+        yield from pyarrow.table(columns, schema=schema).to_batches()
+
+
+def _sessions(settings: Settings, chosen: Chosen) -> Iterator["pyarrow.Table"]:
+    import pyarrow.compute as pc
+
+    dataset = _dataset(settings)
+    for venue, day in _partitions(settings, chosen):
+        start, end = chosen.window.of(venues()[venue])
+        wanted = (
+            (pc.field("venue") == venue)
+            & (pc.field("session") == day)
+            & (pc.field("event_ns") >= start)
+            & (pc.field("event_ns") < end)
+        )
+        if chosen.symbols is not None:
+            wanted &= pc.field("symbol").isin(list(chosen.symbols))
+        if chosen.in_force_only:
+            wanted &= ~pc.field("duplicate") & ~pc.field("cancelled")
+        table = dataset.to_table([*COLUMNS, "ordinal"], filter=wanted, **_NARROW)
+        yield table.sort_by([("symbol", "ascending"), ("ordinal", "ascending")])
+
+
+def _dataset(settings: Settings) -> "pyarrow.dataset.Dataset":
+    from deltalake import DeltaTable
+
+    path = table_path(settings.lake, "trades")
+    if not DeltaTable.is_deltatable(path):
+        raise ConfigError(f"no table {path}; run `truetape recompute` first")
+    return DeltaTable(path).to_pyarrow_dataset()
+
+
+def _partitions(settings: Settings, chosen: Chosen) -> list[tuple[str, date]]:
+    """The venues and dates that the window may hold trades of, by date."""
+    from deltalake import DeltaTable
+
+    parts = DeltaTable(table_path(settings.lake, "trades")).partitions()
+    known = venues()
+    found = []
+    for part in parts:
+        venue, day = str(part["venue"]), date.fromisoformat(str(part["session"]))
+        if venue not in known or chosen.venue not in (None, venue):
+            continue
+        start, end = chosen.window.of(known[venue])
+        if known[venue].midnight_ns(day) < end and start < known[venue].midnight_ns(
+            day + timedelta(days=1)
+        ):
+            found.append((venue, day))
+    return sorted(found, key=lambda one: (one[1], one[0]))

@@ -1,0 +1,172 @@
+"""The stream goes on without Airflow, and whatever anybody does to the DAG that supervises it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.airflow_user import airflow_state, component, killed, signed_in, unpaused
+from support.loop import send, served, truth_of
+from support.supervised import signalled
+from support.wait import until
+from truetape.calendars import session
+from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.simulator_faults import NO_FAULTS
+from truetape.local import stack as local_stack
+from truetape.local.airflow_api import AirflowApi
+from truetape.local.speed_process import end_offsets
+from truetape.local.stack import State
+from truetape.schedule import dag_names
+from truetape.serving.store import open_store
+from truetape.settings import Settings
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import Heartbeat, newest
+from truetape.speed.stream import RESOLUTIONS
+from truetape.venues import venues
+
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
+
+DAY = date(2026, 3, 5)
+AWAY_S = 60.0
+SLICE = 20
+"""Trades at a time: there must be enough for a minute of them."""
+DAG = dag_names.SPEED_LAYER
+
+
+@pytest.fixture
+def own(airflow: Settings) -> Iterator[Settings]:
+    """The run's Airflow, which runs again after the test, without a speed layer."""
+    yield airflow
+    if (beat := newest(airflow.kafka, airflow.topic)) is not None:
+        signalled(beat.driver, signal.SIGKILL)
+    local_stack.up(airflow, ("airflow",), lambda _: None)
+    for dag in (DAG, dag_names.SPEED_LAYER_CONTROL):
+        unpaused(signed_in(airflow, "operator"), dag, paused=True)
+
+
+def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) -> None:
+    day = session(venues()["BATS"], DAY)
+    made = simulate(
+        Plan(DAY, venue="BATS", seed=7, trades=3_000, offset_s=600, duration_s=300,
+             faults=NO_FAULTS)
+    )  # fmt: skip
+    stream, operator = Stream(own, made.records), signed_in(own, "operator")
+    for dag in (DAG, dag_names.SPEED_LAYER_CONTROL):
+        unpaused(operator, dag)
+
+    finished(operator, dag_names.SPEED_LAYER_CONTROL, {"action": "start", "reason": "tests"})
+    until(lambda: newest(own.kafka, own.topic) is not None, 180)
+    stream.goes_on()
+    first = stream.beat()
+
+    for word in ("scheduler", "triggerer", "api"):
+        gone = component(own, word)
+        os.kill(gone, signal.SIGKILL)
+        stream.goes_on()
+        until(lambda word=word, gone=gone: component(own, word) not in (0, gone), 60)
+        until(lambda: airflow_state(own) is State.RUNNING, 120)
+        stream.goes_on()
+
+    killed(own)
+    back_at = time.monotonic() + AWAY_S
+    while time.monotonic() < back_at:
+        stream.goes_on()
+    assert airflow_state(own) is State.STOPPED
+    local_stack.up(own, ("airflow",), lambda _: None)
+
+    operator = signed_in(own, "operator")
+    run = finished(operator, DAG, {})
+    assert stream.is_of(first)
+    cleared(operator, run)
+    stream.goes_on()
+    operator.request("PATCH", f"/api/v2/dags/{DAG}/dagRuns/{run}", {"state": "failed"})
+    unpaused(operator, DAG, paused=True)
+    stream.goes_on()
+    stream.ends()
+
+    assert stream.is_of(first)
+    assert processes_of(own) == {first.driver.pid}
+    with closing(open_store(own)) as store:
+        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+
+
+class Stream:
+    """Trades that come slice by slice, and the one driver that reads them."""
+
+    def __init__(self, settings: Settings, records: Sequence[Record]) -> None:
+        self._settings = settings
+        self._left = list(records)
+
+    def goes_on(self) -> None:
+        """Send a few trades and wait until the driver has bars of all that is in Kafka."""
+        assert len(self._left) > SLICE, "more trades are needed"
+        part, self._left = self._left[:SLICE], self._left[SLICE:]
+        self._send(part)
+
+    def ends(self) -> None:
+        """Send the rest."""
+        self._send(self._left)
+
+    def beat(self) -> Heartbeat:
+        beat = newest(self._settings.kafka, self._settings.topic)
+        assert beat is not None
+        return beat
+
+    def is_of(self, first: Heartbeat) -> bool:
+        """Say whether the same driver, under the same lease, is at it."""
+        now = self.beat()
+        return (now.driver, now.epoch) == (first.driver, first.epoch) and alive(now.driver)
+
+    def _send(self, records: Sequence[Record]) -> None:
+        send(self._settings, records)
+        until(self._has_read_all, 120)
+
+    def _has_read_all(self) -> bool:
+        offsets = self.beat().offsets
+        ends = end_offsets(self._settings.kafka, self._settings.topic)
+        return all(offsets.get(str(part), 0) >= end for part, end in ends.items())
+
+
+def alive(driver: Driver) -> bool:
+    return life_of(driver) is Life.ALIVE
+
+
+def processes_of(settings: Settings) -> set[int]:
+    """The pids of all drivers of a topic, whoever started them."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            is_ours = settings.topic.encode() in (folder / "environ").read_bytes()
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ProcessLookupError):
+            continue
+        if is_ours and {b"truetape.cli", b"speed", b"run"} <= set(command):
+            found.add(int(folder.name))
+    return found
+
+
+def finished(api: AirflowApi, dag: str, conf: dict[str, Any]) -> str:
+    """Start a run and wait for its success; return its id."""
+    run = api.request("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})[
+        "dag_run_id"
+    ]
+    until(lambda: state_of(api, dag, run) in ("success", "failed"), 180)
+    assert state_of(api, dag, run) == "success"
+    return str(run)
+
+
+def state_of(api: AirflowApi, dag: str, run: str) -> str:
+    return str(api.request("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+
+
+def cleared(api: AirflowApi, run: str) -> None:
+    """Clear a run's tasks, so that they run again, and wait until they have."""
+    wanted = {"dag_run_id": run, "dry_run": False, "only_failed": False}
+    api.request("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", wanted)
+    until(lambda: state_of(api, DAG, run) == "success", 180)

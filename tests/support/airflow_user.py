@@ -1,0 +1,51 @@
+"""What people and faults do to the stack's Airflow: sign in, pause, look for its parts, kill."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from truetape.local import airflow_config, process
+from truetape.local import stack as local_stack
+from truetape.local.airflow_api import AirflowApi
+from truetape.local.server import pid_file
+from truetape.local.stack import State
+from truetape.settings import Settings
+
+
+def signed_in(settings: Settings, user: str) -> AirflowApi:
+    """The API as one of the stack's users."""
+    api = AirflowApi(f"http://127.0.0.1:{settings.airflow_port}")
+    return api.signed_in(user, airflow_config.passwords(settings)[user])
+
+
+def unpaused(api: AirflowApi, dag: str, paused: bool = False) -> None:
+    """Let Airflow run a DAG, or no longer."""
+    api.request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
+
+
+def component(settings: Settings, word: str) -> int:
+    """The pid of one of the four components: a child of the first process."""
+    running = process.find(pid_file(settings, "airflow"))
+    assert running is not None
+    for pid in process.session(running):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if parent == running.pid and word in title:
+            return pid
+    return 0
+
+
+def airflow_state(settings: Settings) -> State:
+    """How the stack says that Airflow is."""
+    [one] = [one for one in local_stack.status(settings) if one.part == "airflow"]
+    return one.state
+
+
+def killed(settings: Settings) -> None:
+    """Kill every process of the stack's Airflow at once."""
+    running = process.find(pid_file(settings, "airflow"))
+    assert running is not None
+    for pid in process.session(running):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
