@@ -22,18 +22,22 @@ jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, onc
 influxd: packages ## find influxd, or build it from its Go module (10 min, once)
 	@$(UV_RUN) python -m truetape.local.influxd
 
+browser: ## find Chromium, or install it from Debian's packages; tests look at the console with it
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+		|| { echo "chromium is missing: apt-get install chromium" >&2; exit 69; }
+
 check: packages ## format, lint and types
 	$(UV_RUN) ruff format --check .
 	$(UV_RUN) ruff check .
 	$(UV_RUN) mypy
 
-test: setup ## everything: check, then the fast, real (Spark and servers) and faults tiers
+test: setup browser ## everything: check, then the fast, real (Spark and servers) and faults tiers
 	$(call tier,check,$(MAKE) --no-print-directory check)
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
 	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
 
-test-long: setup ## the stories that take minutes each: Airflow killed, drivers killed five times
+test-long: setup browser ## the stories that take minutes each: Airflow killed, drivers killed five times
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
 schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
@@ -55,4 +59,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd check test test-long schedules test-fast demo stack-up stack-down clean
+.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast demo stack-up stack-down clean

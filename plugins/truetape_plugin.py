@@ -1,7 +1,8 @@
-"""Registers with Airflow what must be known by name: the timetable and the deadline's reference."""
+"""Registers with Airflow what must be known by name: timetable, deadline's reference, console."""
 
 from airflow.plugins_manager import AirflowPlugin
 
+from truetape.console.lazy import PREFIX, VIEWS, LazyConsole
 from truetape.schedule.deadline import SessionClose
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
@@ -12,3 +13,5 @@ class TruetapePlugin(AirflowPlugin):
     name = "truetape"
     timetables = [ExchangeSessionTimetable]  # noqa: RUF012 - Airflow's own shape
     deadline_references = [SessionClose]  # noqa: RUF012
+    fastapi_apps = [{"app": LazyConsole(), "url_prefix": PREFIX, "name": "truetape"}]  # noqa: RUF012
+    external_views = VIEWS

@@ -22,6 +22,7 @@ from truetape.feeds.simulator_faults import Faults
 from truetape.local import airflow_config, process
 from truetape.local import stack as local_stack
 from truetape.local.airflow_api import AirflowApi
+from truetape.local.http_call import call
 from truetape.local.server import log_file, pid_file
 from truetape.local.stack import State
 from truetape.market.resolution import Resolution
@@ -111,6 +112,38 @@ def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
 
     with pytest.raises(ConfigError, match="401"):
         api.request("GET", "/api/v2/dags")
+
+
+PAGES = (
+    "/truetape/",
+    "/truetape/market",
+    "/truetape/files/console.css",
+    "/truetape/files/plotly.js",
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_console_is_for_those_who_are_signed_in(airflow: Settings, page: str) -> None:
+    url = f"http://127.0.0.1:{airflow.airflow_port}"
+    bad = {"Authorization": "Bearer nobody"}
+
+    assert call(url, "GET", page, None, {}, timeout_s=60).status == 401
+    assert call(url, "GET", page, None, bad, timeout_s=60).status in (401, 403)
+    for user in ("viewer", "operator"):
+        token = signed_in(airflow, user).token
+        assert token is not None
+        mine = {"Authorization": f"Bearer {token.reveal()}"}
+        assert call(url, "GET", page, None, mine, timeout_s=60).status == 200
+
+
+def test_the_menu_has_the_console(operator: AirflowApi) -> None:
+    (ours,) = [
+        one
+        for one in operator.request("GET", "/api/v2/plugins")["plugins"]
+        if one["name"] == "truetape"
+    ]
+
+    assert [view["href"] for view in ours["external_views"]] == ["truetape/", "truetape/market"]
 
 
 def test_every_dag_is_read_without_an_error_and_has_its_next_session(

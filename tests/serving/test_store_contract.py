@@ -312,6 +312,15 @@ def test_the_tail_is_the_last_bars_of_each_venue(store: BarStore) -> None:
     assert store.tail(MINUTE, "IBM", 50, venue="XNYS") == rows
 
 
+def test_every_symbol_is_named_once_whatever_its_letters(store: BarStore) -> None:
+    names = ["A B", "BRK.B", "ES=F", 'q"uote', "Ω"]
+    store.write(MINUTE, [bar(symbol=name, venue=venue) for name in names for venue in ("X", "Y")])
+    store.write(Resolution.DAY, [bar(symbol="OTHER")])
+
+    assert store.symbols(MINUTE) == sorted(names)
+    assert store.symbols(Resolution.HOUR) == []
+
+
 def test_a_void_row_replaces_the_bar_it_voids(store: BarStore) -> None:
     numbers = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), 0.0)
     void = bar(**numbers, trades=0, seq=0, rev=2, void=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from truetape.batch.offsets import Kept
 from truetape.errors import TransientError
+from truetape.topics import CONNECT_WITHIN_MS
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
@@ -46,7 +47,11 @@ def _asking(bootstrap: str, topic: str) -> "Iterator[tuple[KafkaConsumer, list[T
     from kafka.errors import KafkaError
 
     try:
-        consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=None,
+            bootstrap_timeout_ms=CONNECT_WITHIN_MS,
+        )
         try:
             numbers = consumer.partitions_for_topic(topic) or ()
             yield consumer, [TopicPartition(topic, number) for number in numbers]

@@ -55,8 +55,8 @@ def table(lines: Sequence[Line], title: str) -> "Table":
     for name in names:
         shown.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
     for line in lines:
-        cells = _cells(line)
-        shown.add_row(*(Text(cells[name]) for name in names))
+        texts = cells(line)
+        shown.add_row(*(Text(texts[name]) for name in names))
     return shown
 
 
@@ -180,7 +180,8 @@ def _drift_fields(drift: BarDrift | None) -> list[dict[str, Any]]:
     ]
 
 
-def _cells(line: Line) -> Mapping[str, str]:
+def cells(line: Line) -> Mapping[str, str]:
+    """Return one print as text, by the names of `COLUMNS`, and why it does not count."""
     trade, grade = line.trade, line.eligibility
     grades = {"open/close": grade.open_close, "high/low": grade.high_low, "volume": grade.volume}
     lateness = (trade.received_ns - trade.event_ns) / SECOND_NS

@@ -37,7 +37,8 @@ RETRY = ExceptionRetryPolicy(
 
 def asked_by(dag_run: Any) -> str:
     """Return who is behind a run, as ledgers keep it: who triggered it, else what did."""
-    return f"airflow:{dag_run.triggering_user_name or dag_run.run_type}"
+    run_type = getattr(dag_run.run_type, "value", dag_run.run_type)  # an enumeration in a task
+    return f"airflow:{dag_run.triggering_user_name or run_type}"
 
 
 def default_args() -> dict[str, Any]:

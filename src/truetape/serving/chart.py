@@ -1,16 +1,34 @@
-"""The candlestick chart of served bars: the only plotly import. Reads no store."""
+"""The candlestick chart of served bars, as a page of its own or as data for one. Reads no store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-from truetape.serving.store import ServedBar
+from truetape.serving.store import IndicatorRow, ServedBar
 from truetape.serving.table import utc
 
 UP, DOWN = "#1a9850", "#d73027"
 PROVISIONAL_OPACITY = 0.4
 MAX_TICKS = 12
+LINES = {
+    "sma_20": "#8e44ad", "sma_50": "#b7950b", "bollinger_upper": "#7f8c8d",
+    "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
+}  # fmt: skip
+"""Indicators that a chart of prices may show, and their colours; hidden until they are asked for.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a chart shows beside the bars. `changed` are causes, by the start of a bar that became
+    final otherwise than readers were told before.
+    """
+
+    indicators: Sequence[IndicatorRow] = ()
+    changed: Mapping[int, str] = field(default_factory=dict)
 
 
 def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
@@ -21,10 +39,25 @@ def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
     """
     shown = [bar for bar in bars if not bar.void]
     path.parent.mkdir(parents=True, exist_ok=True)
-    _figure(shown, title).write_html(path, include_plotlyjs=True, full_html=True)
+    figure = _figure(shown, Extras())
+    figure.update_layout(title=escape(title), template="plotly_white")
+    figure.write_html(path, include_plotlyjs=True, full_html=True)
 
 
-def _figure(bars: Sequence[ServedBar], title: str) -> Any:
+def figure_json(bars: Sequence[ServedBar], extras: Extras) -> str:
+    """Return the same chart as JSON for plotly.js, without colours of page and text.
+
+    Each candle's `customdata` is the start of its bar in nanoseconds, as text: JavaScript's numbers
+    would round it.
+    """
+    figure = _figure([bar for bar in bars if not bar.void], extras)
+    figure.update_layout(
+        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)"
+    )
+    return str(figure.to_json())
+
+
+def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(
@@ -36,14 +69,22 @@ def _figure(bars: Sequence[ServedBar], title: str) -> Any:
         if some:
             figure.add_trace(_candles(some, kind), row=1, col=1)
     figure.add_trace(_vwap(bars), row=1, col=1)
+    for line in _indicators(bars, extras.indicators):
+        figure.add_trace(line, row=1, col=1)
+    if marks := [bar for bar in bars if bar.start_ns in extras.changed]:
+        figure.add_trace(_marks(marks, extras.changed), row=1, col=1)
     figure.add_trace(_volume(bars), row=2, col=1)
     starts = [utc(bar.start_ns) for bar in bars]
+    labelled = starts[:: max(1, ceil(len(starts) / MAX_TICKS))]
     figure.update_xaxes(
-        type="category", categoryorder="array", categoryarray=starts, nticks=MAX_TICKS
+        type="category",
+        categoryorder="array",
+        categoryarray=starts,
+        tickvals=labelled,
+        ticktext=list(_labels(labelled)),
+        tickangle=0,
     )
     figure.update_layout(
-        title=escape(title),
-        template="plotly_white",
         hovermode="x unified",
         xaxis_rangeslider_visible=False,
         yaxis_title="price",
@@ -51,6 +92,17 @@ def _figure(bars: Sequence[ServedBar], title: str) -> Any:
         legend_orientation="h",
     )
     return figure
+
+
+def _labels(starts: Sequence[str]) -> Iterator[str]:
+    """Write the time of day below a candle, and the day where it is another one than before."""
+    before = ""
+    for start in starts:
+        day, _, clock = start.removesuffix("Z").partition("T")
+        yield (
+            clock.removesuffix(":00") if day == before else f"{clock.removesuffix(':00')}<br>{day}"
+        )
+        before = day
 
 
 def _candles(bars: Sequence[ServedBar], kind: str) -> Any:
@@ -65,6 +117,7 @@ def _candles(bars: Sequence[ServedBar], kind: str) -> Any:
         low=[bar.low for bar in bars],
         close=[bar.close for bar in bars],
         text=[f"{kind}, {bar.layer} rev {bar.rev}, {bar.trades:,} trades" for bar in bars],
+        customdata=[str(bar.start_ns) for bar in bars],
         increasing={"line": {"color": UP}, **hollow},
         decreasing={"line": {"color": DOWN}, **hollow},
         opacity=PROVISIONAL_OPACITY if kind == "provisional" else 1.0,
@@ -80,6 +133,43 @@ def _vwap(bars: Sequence[ServedBar]) -> Any:
         y=[bar.vwap or None for bar in bars],
         mode="lines",
         line={"width": 1, "color": "#4575b4"},
+    )
+
+
+def _indicators(bars: Sequence[ServedBar], rows: Sequence[IndicatorRow]) -> list[Any]:
+    """A line each, where it has a value for any of the bars."""
+    from plotly.graph_objects import Scatter
+
+    known = {row.start_ns: row.values for row in rows if not row.void}
+    places = [utc(bar.start_ns) for bar in bars]
+    lines = []
+    for name, color in LINES.items():
+        values = [known.get(bar.start_ns, {}).get(name) for bar in bars]
+        if any(value is not None for value in values):
+            lines.append(
+                Scatter(
+                    name=name,
+                    x=places,
+                    y=values,
+                    mode="lines",
+                    visible="legendonly",
+                    line={"width": 1, "color": color},
+                )
+            )
+    return lines
+
+
+def _marks(bars: Sequence[ServedBar], causes: Mapping[int, str]) -> Any:
+    from plotly.graph_objects import Scatter
+
+    return Scatter(
+        name="changed since it was provisional",
+        x=[utc(bar.start_ns) for bar in bars],
+        y=[bar.high for bar in bars],
+        text=[causes[bar.start_ns] for bar in bars],
+        customdata=[str(bar.start_ns) for bar in bars],
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 9, "color": "#e67e22"},
     )
 
 

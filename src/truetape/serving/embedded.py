@@ -135,6 +135,11 @@ class EmbeddedStore:
             bars += [_bar(row) for row in self._served(newest_first, [*key, one, end, count])][::-1]
         return bars
 
+    def symbols(self, resolution: Resolution) -> list[str]:
+        """Return every symbol that has bars; see `BarStore.symbols`."""
+        query = "SELECT DISTINCT symbol FROM bar WHERE bucket = ? ORDER BY symbol"
+        return [row[0] for row in self._rows(query, [self._buckets.bars[resolution].name])]
+
     def digests(
         self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
     ) -> dict[str, Digest]:

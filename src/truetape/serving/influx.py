@@ -109,6 +109,11 @@ class InfluxStore:
             bars += list(self._bars(replace(select, start_ns=start, where=where)))[-count:]
         return bars
 
+    def symbols(self, resolution: Resolution) -> list[str]:
+        """Return every symbol that has bars; see `BarStore.symbols`."""
+        bucket = self._buckets.bars[resolution]
+        return influxql.tag_values(self._server, bucket.name, BAR.name, "symbol")
+
     def digests(
         self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
     ) -> dict[str, Digest]:

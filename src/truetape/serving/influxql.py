@@ -104,6 +104,13 @@ def last_starts(server: Server, select: Select, rows: int) -> dict[Tags, int]:
     return dict(sorted(starts.items()))
 
 
+def tag_values(server: Server, bucket: str, measurement: str, tag: str) -> list[str]:
+    """Return the values that a tag has in a measurement, sorted."""
+    statement = f"SHOW TAG VALUES FROM {_name(measurement)} WITH KEY = {_name(tag)}"
+    (series,) = ask(server, bucket, statement)
+    return sorted({str(value) for one in series for _, value in one["values"]})
+
+
 def delete(server: Server, bucket: str, selects: Sequence[Select]) -> None:
     """Delete rows. InfluxDB ignores it silently where the token may only write."""
     for first in range(0, len(selects), MAX_STATEMENTS):

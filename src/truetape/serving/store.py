@@ -214,6 +214,10 @@ class BarStore(Protocol):
         """Return a symbol's last `count` bars on each venue, ordered by venue and start."""
         ...
 
+    def symbols(self, resolution: Resolution) -> list[str]:
+        """Return every symbol that has bars, in alphabetical order."""
+        ...
+
     def digests(
         self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
     ) -> dict[str, Digest]:

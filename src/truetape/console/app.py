@@ -1,0 +1,141 @@
+"""The console: one FastAPI application that Airflow mounts at `/truetape`.
+
+Pages are made on the server; scripts only draw charts and refresh them. Reads, changes nothing:
+whatever changes something is a DAG run, started through Airflow's own API with the viewer's rights.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from pydantic import BeforeValidator
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from truetape.console import airflow_side, market, overview, pages
+from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
+from truetape.errors import ConfigError, TransientError, TruetapeError
+from truetape.market.resolution import Resolution
+from truetape.reconcile.explain_text import COLUMNS, cells, head
+from truetape.settings import Settings
+
+SCRIPTS = {"console.css": "text/css", "market.js": "text/javascript", "page.js": "text/javascript"}
+"""Files of ours that a page may ask for, and what they are."""
+_STATUS = {ConfigError: 400, TransientError: 503}
+
+Symbol = Annotated[str, Query(min_length=1, max_length=64)]
+Venue = Annotated[str, Query(max_length=16)]
+Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
+"""A session's date; a form sends an empty text where none is chosen."""
+Ask = Callable[[], Settings]
+
+
+def create(ask: Ask = Settings.from_env, who: Guard | None = None) -> FastAPI:
+    """Build the application. `who` decides who gets in: Airflow, unless a test does."""
+    app = FastAPI(
+        title="truetape",
+        dependencies=[Depends(who or guard())],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.middleware("http")(with_headers)
+    app.add_exception_handler(TruetapeError, _told)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _misread)
+
+    @app.get("/", response_class=HTMLResponse)
+    def overview_page(request: Request) -> str:
+        found = overview.gather(ask(), airflow_side.is_supervised())
+        wrong = list(overview.concerns(found))
+        return _page(request, "overview.html", active="overview", found=found, concerns=wrong)
+
+    @app.get("/market", response_class=HTMLResponse)
+    def market_page(
+        request: Request,
+        symbol: Annotated[str, Query(max_length=64)] = "",
+        venue: Venue = "",
+        resolution: Resolution = Resolution.MINUTE,
+        session: Day = None,
+    ) -> str:
+        asked = market.Asked(symbol, venue, resolution, session)
+        return _page(request, "market.html", active="market", view=market.view(ask(), asked))
+
+    @app.get("/market/chart")
+    def market_chart(
+        symbol: Symbol,
+        venue: Venue = "",
+        resolution: Resolution = Resolution.MINUTE,
+        session: Day = None,
+    ) -> Response:
+        asked = market.Asked(symbol, venue, resolution, session)
+        return Response(market.chart(ask(), asked), media_type="application/json")
+
+    @app.get("/market/bar", response_class=HTMLResponse)
+    def bar_page(
+        request: Request,
+        symbol: Symbol,
+        start_ns: Annotated[int, Query(ge=0, lt=2**63)],
+        venue: Venue = "",
+        resolution: Resolution = Resolution.MINUTE,
+    ) -> str:
+        found = market.lineage(ask(), market.Asked(symbol, venue, resolution, None), start_ns)
+        return _page(
+            request,
+            "bar.html",
+            active="market",
+            found=found,
+            head=list(head(found)),
+            columns=(*COLUMNS, "why not"),
+            cells=cells,
+        )
+
+    @app.get("/files/plotly.js")
+    def plotly() -> FileResponse:
+        return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
+
+    @app.get("/files/{name}")
+    def file(name: str) -> FileResponse:
+        if name not in SCRIPTS:
+            raise HTTPException(404, f"no file {name}")
+        path = Path(__file__).parent / "static" / name
+        return FileResponse(path, media_type=SCRIPTS[name], headers=_kept())
+
+    return app
+
+
+def _page(request: Request, template: str, **values: Any) -> str:
+    """Render a page whose links lead back to the console's root from however deep it lies."""
+    below = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return pages.render(template, root="../" * below.lstrip("/").count("/"), **values)
+
+
+def _kept() -> Mapping[str, str]:
+    return {"Cache-Control": IMMUTABLE}
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """Answer with what could not be done, as a page or for a script."""
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    return _answer(request, status, str(error))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - what it is registered for
+    return _answer(request, error.status_code, str(error.detail))
+
+
+async def _misread(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    found = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return _answer(request, 422, found)
+
+
+def _answer(request: Request, status: int, reason: str) -> Response:
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": reason}, status)
+    page = _page(request, "error.html", active="", status=status, reason=reason)
+    return HTMLResponse(page, status)

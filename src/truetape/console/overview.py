@@ -1,0 +1,283 @@
+"""The overview: whether what readers see is complete, and if not, what is wrong where.
+
+`gather` asks every source once and keeps what failed as such; `concerns` judges, without I/O.
+"""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from truetape.errors import TransientError, TruetapeError
+from truetape.quality import report as reports
+from truetape.quality.report import Kind, Report
+from truetape.reconcile import status as serving
+from truetape.reconcile.recomputed import Publication
+from truetape.reconcile.repairs import State as Repair
+from truetape.settings import Settings
+from truetape.venues import venues
+
+MAX_PUBLICATIONS = 10
+SOURCES = 4
+CONNECT_WITHIN_S = 1.0
+"""A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
+"""
+MAX_SESSIONS = 10
+"""Sessions of each venue whose newest gate report is looked at, the newest first."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A source that could not be read, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedCard:
+    """The speed layer as its supervisor sees it."""
+
+    health: str
+    reason: str
+    ordered: str
+    order_reason: str
+    freshness_s: float | None
+    lag: int
+    rows_per_s: float
+    driver: str
+    beat_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCard:
+    """Up to where a venue is final. Gaps are dates that nobody claims as final."""
+
+    venue: str
+    name: str
+    final_from_ns: int
+    final_ns: int
+    fence_ns: int
+    gaps: tuple[serving.Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCard:
+    """What is final, dirty or held, and what was published last, newest first."""
+
+    venues: tuple[VenueCard, ...]
+    dirty: tuple[str, ...]
+    held: tuple[str, ...]
+    publications: tuple[Publication, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Offsets that the lake lacks."""
+
+    partition: int
+    first: int
+    last: int
+    is_recoverable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that the page shows; `is_supervised` is None where Airflow could not be asked."""
+
+    at: datetime
+    speed: SpeedCard | Failed
+    serving: ServingCard | Failed
+    holes: tuple[Hole, ...] | Failed
+    closed: tuple[Report, ...] | Failed
+    is_supervised: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Something that keeps what is served from being complete; `page` is where to read on."""
+
+    what: str
+    is_grave: bool
+    page: str = ""
+
+
+def gather(settings: Settings, is_supervised: bool | None) -> Overview:
+    """Ask Kafka, lake and reports at once; whatever does not answer is told as such."""
+    with ThreadPoolExecutor(SOURCES) as pool:
+        speed = pool.submit(_or_failed, lambda: _speed(settings))
+        served = pool.submit(_or_failed, lambda: _serving(settings))
+        holes = pool.submit(_or_failed, lambda: tuple(_holes(settings)))
+        closed = pool.submit(_or_failed, lambda: tuple(closed_gates(settings)))
+    return Overview(
+        datetime.now(UTC),
+        speed.result(),
+        served.result(),
+        holes.result(),
+        closed.result(),
+        is_supervised,
+    )
+
+
+def concerns(found: Overview) -> Iterator[Concern]:
+    """Yield what is wrong, the grave first."""
+    yield from sorted(_concerns(found), key=lambda one: not one.is_grave)
+
+
+def _concerns(found: Overview) -> Iterator[Concern]:
+    for name, source in (
+        ("the speed layer", found.speed),
+        ("boundaries and publications", found.serving),
+        ("offsets", found.holes),
+        ("quality reports", found.closed),
+    ):
+        if isinstance(source, Failed):
+            yield Concern(f"{name} cannot be read: {source.reason}", is_grave=True)
+    if found.is_supervised is False:
+        yield Concern(
+            "supervision is paused: a driver that dies stays dead (DAG speed_layer)", is_grave=True
+        )
+    if isinstance(found.speed, SpeedCard):
+        yield from _concerns_of_speed(found.speed)
+    if isinstance(found.serving, ServingCard):
+        yield from _concerns_of_serving(found.serving)
+    if isinstance(found.holes, tuple):
+        yield from _concerns_of_holes(found.holes)
+    for report in found.closed if isinstance(found.closed, tuple) else ():
+        rules = ", ".join(one.rule for one in report.results if not one.passed)
+        yield Concern(
+            f"the gate of {report.venue} {report.session} is closed: {rules}",
+            is_grave=True,
+            page="quality",
+        )
+
+
+def _concerns_of_speed(card: SpeedCard) -> Iterator[Concern]:
+    if card.ordered == "stopped":
+        yield Concern(f"the speed layer is stopped: {card.order_reason}", is_grave=False)
+    elif card.health not in ("healthy", "starting"):
+        yield Concern(f"the speed layer is {card.health}: {card.reason}", is_grave=True)
+
+
+def _concerns_of_serving(card: ServingCard) -> Iterator[Concern]:
+    for venue in card.venues:
+        if venue.gaps:
+            first, last = venue.gaps[0][0], venue.gaps[-1][1]
+            yield Concern(
+                f"{venue.venue}: {len(venue.gaps):,} gaps without publication between {first} "
+                f"and {last}",
+                is_grave=False,
+            )
+    for line in card.dirty:
+        yield Concern(f"dirty: {line}", is_grave=False)
+    for line in card.held:
+        yield Concern(f"held by a revert: {line}", is_grave=False)
+
+
+def _concerns_of_holes(holes: Sequence[Hole]) -> Iterator[Concern]:
+    for recoverable, words in ((True, "Kafka still has them"), (False, "lost to retention")):
+        some = [one for one in holes if one.is_recoverable is recoverable]
+        if some:
+            missing = sum(one.last - one.first + 1 for one in some)
+            yield Concern(
+                f"{missing:,} records are missing in the lake; {words}",
+                is_grave=recoverable,
+                page="backfill",
+            )
+
+
+def closed_gates(settings: Settings) -> Iterator[Report]:
+    """Yield the newest gate report of each recent session whose gate is closed."""
+    for venue in venues():
+        for day in list(reports.sessions(settings.home, venue))[:MAX_SESSIONS]:
+            found = reports.newest(settings.home, Kind.GATE, venue, day)
+            if found is not None and not found.is_open:
+                yield found
+
+
+def require_kafka(settings: Settings) -> None:
+    """Raise a TransientError when none of the bootstrap servers takes a connection."""
+    for address in settings.kafka.split(","):
+        host, _, port = address.strip().rpartition(":")
+        with suppress(OSError), socket.create_connection((host, int(port)), CONNECT_WITHIN_S):
+            return
+    raise TransientError(f"no Kafka takes a connection at {settings.kafka}")
+
+
+def _or_failed(ask: Callable[[], T]) -> T | Failed:
+    try:
+        return ask()
+    except TruetapeError as error:
+        return Failed(str(error))
+
+
+def _speed(settings: Settings) -> SpeedCard:
+    from truetape.speed.supervise import status_of
+
+    require_kafka(settings)
+    status = status_of(settings)
+    beat, desired = status.observed.beat, status.desired
+    age = None if beat is None else (datetime.now(UTC) - beat.at).total_seconds()
+    return SpeedCard(
+        health=status.health.value,
+        reason=status.reason,
+        ordered=desired.state.value,
+        order_reason=f"{desired.reason} ({desired.who})" if desired.who else desired.reason,
+        freshness_s=None if beat is None else beat.freshness_s,
+        lag=sum(status.observed.lag.values()),
+        rows_per_s=0.0 if beat is None else beat.rows_per_s,
+        driver="" if beat is None else str(beat.driver),
+        beat_age_s=age,
+    )
+
+
+def _serving(settings: Settings) -> ServingCard:
+    require_kafka(settings)
+    status, known = serving.status_of(settings), venues()
+    newest = sorted(status.newest, key=lambda one: one.published_ns, reverse=True)
+    return ServingCard(
+        venues=tuple(
+            VenueCard(
+                one.venue,
+                known[one.venue].name if one.venue in known else one.venue,
+                one.final_from_ns,
+                one.final_ns,
+                one.fence_ns,
+                tuple(serving.gaps(one, known[one.venue])) if one.venue in known else (),
+            )
+            for one in status.boundaries
+        ),
+        dirty=tuple(
+            f"{one.venue} {one.day}, {len(one.symbols):,} symbols: {one.state.value}"
+            for one in status.dirty
+            if one.state is not Repair.UNPUBLISHED
+        ),
+        held=tuple(
+            f"{one.venue} {one.session} at rev {one.restores} by {one.who}: {one.reason}"
+            for one in status.held
+        ),
+        publications=tuple(newest[:MAX_PUBLICATIONS]),
+    )
+
+
+def _holes(settings: Settings) -> Iterator[Hole]:
+    from truetape.batch.counted import last_count
+    from truetape.batch.kafka_offsets import kept_offsets
+    from truetape.batch.lake import Lake
+    from truetape.batch.offsets import completeness
+
+    require_kafka(settings)
+    counted = last_count(Lake(settings.lake), settings.topic)
+    kafka = kept_offsets(settings.kafka, settings.topic)
+    if counted is None:
+        return
+    for part in completeness(settings.topic, counted.ranges, kafka):
+        # what came since the last count is the next archive run's
+        behind = counted.ends.get(part.partition, 0)
+        for hole in part.holes:
+            if hole.last < behind:
+                yield Hole(part.partition, hole.first, hole.last, hole.recoverable)

@@ -1,0 +1,63 @@
+"""Templates and how they write values. Every value is escaped; no markup comes from data."""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from truetape import __version__
+from truetape.market.resolution import SECOND_NS
+from truetape.serving.table import utc
+
+PAGES = (("overview", "", "Overview"), ("market", "market", "Market"))
+"""Name, path below the console's root, and title of each page."""
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page. Links are relative, so that the console works below any prefix."""
+    return _environment().get_template(template).render(pages=PAGES, **values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"utc": _instant, "count": _count, "ago": _ago, "kind": _kind}
+    environment.globals["version"] = __version__
+    return environment
+
+
+def _instant(value: int | datetime) -> str:
+    """Write an instant for eyes: to the second, in UTC."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return utc(value - value % SECOND_NS).replace("T", " ").replace("Z", " UTC")
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if isinstance(value, int) or value == int(value) else f"{value:,.2f}"
+
+
+def _ago(seconds: float) -> str:
+    """Write a span of time by its two largest units; short ones to the hundredth."""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    left = int(seconds)
+    words: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, size)
+        if number or (unit == "s" and not words):
+            words.append(f"{number} {unit}")
+    return " ".join(words[:2])
+
+
+def _kind(value: object) -> str:
+    """Name the type of a value, for templates that show one kind or another."""
+    return type(value).__name__

@@ -1,0 +1,242 @@
+"""The console's pages, without Airflow: what they show, what they refuse, what a browser may do."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from html.parser import HTMLParser
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from support.build import NOON, SECOND
+from support.drifting import DAY, publish_and_note
+from support.serving import bar, bars, indicators
+from support.session_lake import FRIDAY, lake_session
+from support.session_lake import NOON as LAKE_NOON
+from truetape.console.app import create
+from truetape.console.security import guard
+from truetape.errors import TransientError
+from truetape.market.resolution import Resolution
+from truetape.serving.store import BarStore, open_store
+from truetape.settings import Settings
+
+MINUTE = Resolution.MINUTE
+HOSTILE = "<script>alert('x')</script>\"&"
+PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&start_ns={NOON}",
+         "/files/plotly.js", "/files/console.css"]  # fmt: skip
+
+
+@pytest.fixture
+def here(environment: Mapping[str, str]) -> Settings:
+    """Kafka is nowhere: pages must say so and show the rest."""
+    return Settings.from_env({**environment, "TRUETAPE_KAFKA": "127.0.0.1:1"})
+
+
+@pytest.fixture
+def store(here: Settings) -> Iterator[BarStore]:
+    with closing(open_store(here)) as store:
+        yield store
+
+
+@pytest.fixture
+def client(here: Settings) -> TestClient:
+    return TestClient(create(lambda: here, lambda: None))
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
+    for path in ("/", "/market"):
+        tags = Tags(client.get(path).text).found
+        assert all("src" in attributes for tag, attributes in tags if tag == "script")
+        assert not [1 for tag, attributes in tags if tag == "style" or "style" in attributes]
+        assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
+
+
+def test_nothing_comes_from_elsewhere(client: TestClient) -> None:
+    for path in PATHS[:2]:
+        for _, attributes in Tags(client.get(path).text).found:
+            for name in ("src", "href", "action"):
+                assert "//" not in (attributes.get(name) or "")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_says_what_a_browser_may_do(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def routes(app: FastAPI) -> list[APIRoute]:
+    return [route for route in app.routes if isinstance(route, APIRoute)]
+
+
+def test_every_route_asks_who_comes(here: Settings) -> None:
+    def nobody() -> None:
+        raise HTTPException(401, "Not authenticated")
+
+    app = create(lambda: here, nobody)
+    turned_away = TestClient(app)
+
+    assert len(app.routes) == len(routes(app)) > 5
+    for route in routes(app):
+        path = route.path.replace("{name}", "console.css")
+        assert turned_away.get(path, params={"symbol": "IBM", "start_ns": 1}).status_code == 401
+
+
+def test_where_airflow_s_security_is_missing_nobody_gets_in(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "airflow.api_fastapi.core_api.security", None)
+
+    refused = TestClient(create(lambda: here, guard()))
+
+    assert {refused.get(path).status_code for path in PATHS} == {503}
+
+
+def test_no_file_but_those_that_are_named(client: TestClient) -> None:
+    for name in ("app.py", "..%2fapp.py", "plotly.min.js"):
+        assert client.get(f"/files/{name}").status_code == 404
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_shown(client: TestClient) -> None:
+    text = Tags(client.get("/").text).text
+
+    assert "No." in text
+    assert "boundaries and publications cannot be read" in text
+    assert "None." in text or "Cannot be read" in text
+
+
+def test_a_chart_tells_final_bars_from_provisional_ones(
+    client: TestClient, store: BarStore
+) -> None:
+    store.write(MINUTE, bars(3))
+    store.write(MINUTE, [bar(start_ns=NOON + 180 * SECOND, layer="speed", final=False)])
+    store.write(MINUTE, [bar(start_ns=NOON + 240 * SECOND, void=True)])
+    store.write_indicators(MINUTE, [indicators(sma_20=100.5)])
+
+    figure = client.get("/market/chart", params={"symbol": "IBM"}).json()
+
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    assert len(traces["final"]["x"]) == 3
+    assert traces["provisional"]["x"] == ["2026-11-20T17:03:00Z"]
+    assert traces["final"]["customdata"][0] == str(NOON)
+    assert traces["sma_20"]["visible"] == "legendonly"
+
+
+def test_changed_bars_are_marked_with_their_causes(
+    here: Settings, client: TestClient, store: BarStore
+) -> None:
+    lake_session(DAY).write(here.lake)
+    store.write(
+        MINUTE, [bar(symbol="IBM", start_ns=LAKE_NOON + 60 * SECOND, layer="speed", final=False)]
+    )
+    publish_and_note(here.lake, store)
+
+    asked = {"symbol": "IBM", "session": str(FRIDAY.date), "venue": "XNYS"}
+    figure = client.get("/market/chart", params=asked).json()
+
+    (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
+    assert marks["x"][0].startswith("2024-11-22T17:0")
+    assert any("late" in text for text in marks["text"])
+
+
+def test_a_bar_is_shown_with_its_trades(
+    here: Settings, client: TestClient, store: BarStore
+) -> None:
+    lake_session(DAY).write(here.lake)
+    publish_and_note(here.lake, store)
+
+    asked = {"symbol": "IBM", "start_ns": LAKE_NOON, "resolution": "1m"}
+    text = Tags(client.get("/market/bar", params=asked).text).text
+
+    assert "Trades that made it (1)" in text
+    assert "Left out (1)" in text
+    assert "cancelled 2 by trades/0@" in text
+
+
+def test_a_hostile_symbol_is_text(client: TestClient, store: BarStore) -> None:
+    store.write(MINUTE, [bar(symbol=HOSTILE)])
+
+    page = client.get("/market", params={"symbol": HOSTILE})
+
+    tags = Tags(page.text)
+    assert "<script>alert" not in page.text
+    assert HOSTILE in tags.text
+    assert {"value": HOSTILE} in [attributes for tag, attributes in tags.found if tag == "option"]
+    assert json.loads(client.get("/market/chart", params={"symbol": HOSTILE}).text)["data"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/market/chart?symbol=NONE", 400),
+        ("/market/chart?symbol=IBM&venue=MOON", 400),
+        ("/market/chart?symbol=IBM&resolution=7m", 422),
+        ("/market/bar?symbol=IBM&start_ns=-1", 422),
+        ("/nowhere", 404),
+    ],
+    ids=["no symbol", "no venue", "no resolution", "before 1970", "no page"],
+)
+def test_what_is_not_there_is_named(
+    client: TestClient, store: BarStore, path: str, status: int
+) -> None:
+    store.write(MINUTE, bars(1))
+
+    answer = client.get(path, headers={"Accept": "text/html"})
+
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+
+
+def test_a_session_that_is_not_chosen_is_none(client: TestClient, store: BarStore) -> None:
+    """As a browser sends the form."""
+    store.write(MINUTE, bars(1))
+
+    assert client.get("/market?symbol=IBM&resolution=1m&session=").status_code == 200
+    assert client.get("/market/chart?symbol=IBM&session=").status_code == 200
+    assert "session" in client.get("/market?session=yesterday").json()["detail"]
+
+
+def test_a_server_that_is_away_is_an_answer_to_try_again(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> BarStore:
+        raise TransientError("InfluxDB is away")
+
+    monkeypatch.setattr("truetape.console.market.open_store", away)
+
+    answer = TestClient(create(lambda: here, lambda: None)).get("/market")
+
+    assert (answer.status_code, answer.json()) == (503, {"detail": "InfluxDB is away"})
+
+
+def test_links_lead_back_from_however_deep(
+    here: Settings, client: TestClient, store: BarStore
+) -> None:
+    lake_session(DAY).write(here.lake)
+    publish_and_note(here.lake, store)
+
+    deep = client.get(f"/market/bar?symbol=IBM&start_ns={LAKE_NOON}").text
+
+    assert 'href="../market"' in deep
+    assert 'href="market"' in client.get("/market").text

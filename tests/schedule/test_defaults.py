@@ -1,0 +1,23 @@
+"""What tasks have in common."""
+
+from types import SimpleNamespace
+
+import pytest
+from airflow.utils.types import DagRunType
+
+from truetape.schedule.defaults import asked_by
+
+
+@pytest.mark.parametrize(
+    ("user", "run_type", "who"),
+    [
+        ("operator", DagRunType.MANUAL, "airflow:operator"),
+        (None, DagRunType.SCHEDULED, "airflow:scheduled"),
+        (None, "backfill", "airflow:backfill"),
+    ],
+    ids=["a person", "the schedule", "text"],
+)
+def test_ledgers_name_who_is_behind_a_run(user: str | None, run_type: object, who: str) -> None:
+    run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
+
+    assert asked_by(run) == who
