@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FAILED = 0, 1
 _DATA = ("schemas", "influx", "dags", "plugins", "spark")
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
