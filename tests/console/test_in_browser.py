@@ -114,9 +114,11 @@ def test_pages_have_no_error_ask_nobody_else_and_are_accessible(
     console: str, page: "Page", seen: Seen
 ) -> None:
     findings = []
-    for path in ("", "market", MARKET, f"market/bar?symbol=IBM&start_ns={LAKE_NOON}"):
+    drift = f"drift/session?venue=XNYS&session={FRIDAY.date}"
+    bar_page = f"market/bar?symbol=IBM&start_ns={LAKE_NOON}"
+    for path in ("", "market", MARKET, bar_page, "drift", drift, "quality"):
         page.goto(console + path)
-        if path.startswith("market") and "/" not in path:
+        if path == drift or (path.startswith("market") and path != bar_page):
             page.wait_for_selector("#chart[data-drawn=yes]", timeout=30_000)
         results = Axe().run(page).response["violations"]
         findings += [(path, one["id"]) for one in results if one["impact"] in SERIOUS]

@@ -15,17 +15,22 @@ from support.drifting import DAY, publish_and_note
 from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
+from support.speed_toy import heard, provisional_bars, serve
 from truetape.console.app import create
 from truetape.console.security import guard
 from truetape.errors import TransientError
 from truetape.market.resolution import Resolution
+from truetape.quality import report as reports
+from truetape.quality.results import RuleResult
+from truetape.quality.suite import Severity
 from truetape.serving.store import BarStore, open_store
 from truetape.settings import Settings
 
 MINUTE = Resolution.MINUTE
 HOSTILE = "<script>alert('x')</script>\"&"
 PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&start_ns={NOON}",
-         "/files/plotly.js", "/files/console.css"]  # fmt: skip
+         "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality", "/files/plotly.js",
+         "/files/console.css"]  # fmt: skip
 
 
 @pytest.fixture
@@ -58,11 +63,11 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += f"{data} "
 
 
 def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
-    for path in ("/", "/market"):
+    for path in ("/", "/market", "/drift", "/quality"):
         tags = Tags(client.get(path).text).found
         assert all("src" in attributes for tag, attributes in tags if tag == "script")
         assert not [1 for tag, attributes in tags if tag == "style" or "style" in attributes]
@@ -86,6 +91,9 @@ def test_every_answer_says_what_a_browser_may_do(client: TestClient, path: str) 
     assert headers["x-content-type-options"] == "nosniff"
 
 
+ANYTHING = {"symbol": "IBM", "start_ns": 1, "venue": "XNYS", "session": "2024-11-22", "run": "x"}
+
+
 def routes(app: FastAPI) -> list[APIRoute]:
     return [route for route in app.routes if isinstance(route, APIRoute)]
 
@@ -100,7 +108,7 @@ def test_every_route_asks_who_comes(here: Settings) -> None:
     assert len(app.routes) == len(routes(app)) > 5
     for route in routes(app):
         path = route.path.replace("{name}", "console.css")
-        assert turned_away.get(path, params={"symbol": "IBM", "start_ns": 1}).status_code == 401
+        assert turned_away.get(path, params=ANYTHING).status_code == 401
 
 
 def test_where_airflow_s_security_is_missing_nobody_gets_in(
@@ -240,3 +248,74 @@ def test_links_lead_back_from_however_deep(
 
     assert 'href="../market"' in deep
     assert 'href="market"' in client.get("/market").text
+
+
+@pytest.fixture
+def drifted(here: Settings, store: BarStore) -> None:
+    """A published day with a late print, a cancel and a correction of IBM."""
+    lake_session(DAY).write(here.lake)
+    serve(store, provisional_bars(heard(DAY)))
+    publish_and_note(here.lake, store)
+
+
+def test_drift_is_listed_by_session_and_cause(client: TestClient, drifted: None) -> None:
+    text = " ".join(Tags(client.get("/drift").text).text.split())
+
+    assert "Session Bars late correction cancel Volume XNYS 2024-11-22 6 2 2 2 20" in text
+
+
+def test_the_drift_of_a_session_goes_down_to_the_trades(client: TestClient, drifted: None) -> None:
+    asked = {"venue": "XNYS", "session": "2024-11-22", "symbol": "IBM", "cause": "cancel"}
+
+    page = client.get("/drift/session", params=asked).text
+
+    rows = [line for line in page.split("<tr") if "market/bar?symbol=IBM" in line]
+    assert rows
+    assert all("<td>cancel</td>" in row for row in rows)
+    assert any("<td>volume</td>" in row and "<td>-10</td><td>2</td>" in row for row in rows)
+
+
+def test_the_chart_of_drift_has_a_trace_for_each_cause(client: TestClient, drifted: None) -> None:
+    asked = {"venue": "XNYS", "session": "2024-11-22"}
+
+    figure = client.get("/drift/chart", params=asked).json()
+
+    assert {trace["name"] for trace in figure["data"]} == {"late", "correction", "cancel"}
+
+
+def report_of(here: Settings, passed: bool, example: str = "") -> reports.Report:
+    """Write the report of one gate rule."""
+    result = RuleResult(
+        "trades", "T5", Severity.GATE, "sizes are above 0", "trades", passed, rows=10,
+        unexpected=0 if passed else 1, examples=({"symbol": example},) if example else (),
+    )  # fmt: skip
+    made = reports.Report(
+        reports.new_run(NOON), reports.Kind.GATE, "XNYS", FRIDAY.date, (result,), {"trades": 1}
+    )
+    reports.write(here.home, made)
+    return made
+
+
+def test_a_closed_gate_is_told_with_its_rules_and_rows(here: Settings, client: TestClient) -> None:
+    made = report_of(here, passed=False, example=HOSTILE)
+
+    listed = Tags(client.get("/quality").text).text
+    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": made.run}
+    page = client.get("/quality/report", params=asked).text
+
+    assert "closed" in listed
+    assert "T5" in listed
+    assert "T5: sizes are above 0" in Tags(page).text
+    assert "1 values in 10 rows" in Tags(page).text
+    assert "<script>alert" not in page
+    assert "the gate of XNYS 2024-11-22 is closed: T5" in Tags(client.get("/").text).text
+
+
+@pytest.mark.parametrize("run", ["../../secrets/influx-token", "20261120T170000000000-abcdef", "x"])
+def test_a_report_that_is_none_is_not_looked_for(client: TestClient, run: str) -> None:
+    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": run}
+
+    answer = client.get("/quality/report", params=asked)
+
+    assert answer.status_code == 400
+    assert "no report" in answer.json()["detail"]

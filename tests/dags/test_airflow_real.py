@@ -114,12 +114,10 @@ def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
         api.request("GET", "/api/v2/dags")
 
 
-PAGES = (
-    "/truetape/",
-    "/truetape/market",
-    "/truetape/files/console.css",
-    "/truetape/files/plotly.js",
-)
+PAGES = [
+    f"/truetape/{path}"
+    for path in ("", "market", "drift", "quality", "files/console.css", "files/plotly.js")
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -143,7 +141,9 @@ def test_the_menu_has_the_console(operator: AirflowApi) -> None:
         if one["name"] == "truetape"
     ]
 
-    assert [view["href"] for view in ours["external_views"]] == ["truetape/", "truetape/market"]
+    assert [view["href"] for view in ours["external_views"]] == [
+        "truetape/", "truetape/market", "truetape/drift", "truetape/quality",
+    ]  # fmt: skip
 
 
 def test_every_dag_is_read_without_an_error_and_has_its_next_session(

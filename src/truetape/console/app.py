@@ -9,20 +9,25 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from truetape.console import airflow_side, market, overview, pages
+from truetape.console import airflow_side, drift, market, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.errors import ConfigError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
+from truetape.reconcile.drift import Cause
+from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.settings import Settings
 
-SCRIPTS = {"console.css": "text/css", "market.js": "text/javascript", "page.js": "text/javascript"}
+SCRIPTS = {
+    "console.css": "text/css",
+    **dict.fromkeys(("draw.js", "drift.js", "market.js", "page.js"), "text/javascript"),
+}
 """Files of ours that a page may ask for, and what they are."""
 _STATUS = {ConfigError: 400, TransientError: 503}
 
@@ -42,69 +47,144 @@ def create(ask: Ask = Settings.from_env, who: Guard | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    app.state.ask = ask
     app.middleware("http")(with_headers)
     app.add_exception_handler(TruetapeError, _told)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)
-
-    @app.get("/", response_class=HTMLResponse)
-    def overview_page(request: Request) -> str:
-        found = overview.gather(ask(), airflow_side.is_supervised())
-        wrong = list(overview.concerns(found))
-        return _page(request, "overview.html", active="overview", found=found, concerns=wrong)
-
-    @app.get("/market", response_class=HTMLResponse)
-    def market_page(
-        request: Request,
-        symbol: Annotated[str, Query(max_length=64)] = "",
-        venue: Venue = "",
-        resolution: Resolution = Resolution.MINUTE,
-        session: Day = None,
-    ) -> str:
-        asked = market.Asked(symbol, venue, resolution, session)
-        return _page(request, "market.html", active="market", view=market.view(ask(), asked))
-
-    @app.get("/market/chart")
-    def market_chart(
-        symbol: Symbol,
-        venue: Venue = "",
-        resolution: Resolution = Resolution.MINUTE,
-        session: Day = None,
-    ) -> Response:
-        asked = market.Asked(symbol, venue, resolution, session)
-        return Response(market.chart(ask(), asked), media_type="application/json")
-
-    @app.get("/market/bar", response_class=HTMLResponse)
-    def bar_page(
-        request: Request,
-        symbol: Symbol,
-        start_ns: Annotated[int, Query(ge=0, lt=2**63)],
-        venue: Venue = "",
-        resolution: Resolution = Resolution.MINUTE,
-    ) -> str:
-        found = market.lineage(ask(), market.Asked(symbol, venue, resolution, None), start_ns)
-        return _page(
-            request,
-            "bar.html",
-            active="market",
-            found=found,
-            head=list(head(found)),
-            columns=(*COLUMNS, "why not"),
-            cells=cells,
-        )
-
-    @app.get("/files/plotly.js")
-    def plotly() -> FileResponse:
-        return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
-
-    @app.get("/files/{name}")
-    def file(name: str) -> FileResponse:
-        if name not in SCRIPTS:
-            raise HTTPException(404, f"no file {name}")
-        path = Path(__file__).parent / "static" / name
-        return FileResponse(path, media_type=SCRIPTS[name], headers=_kept())
-
+    app.include_router(router)
     return app
+
+
+def _settings(request: Request) -> Settings:
+    """The settings of this request: those of the environment, unless a test gives others."""
+    ask: Ask = request.app.state.ask
+    return ask()
+
+
+router = APIRouter()
+Here = Annotated[Settings, Depends(_settings)]
+
+
+@router.get("/", response_class=HTMLResponse)
+def overview_page(request: Request, here: Here) -> str:
+    """Show whether what is served is complete."""
+    found = overview.gather(here, airflow_side.is_supervised())
+    wrong = list(overview.concerns(found))
+    return _page(request, "overview.html", active="overview", found=found, concerns=wrong)
+
+
+@router.get("/market", response_class=HTMLResponse)
+def market_page(  # noqa: PLR0917 - one parameter a field of the query
+    request: Request,
+    here: Here,
+    symbol: Annotated[str, Query(max_length=64)] = "",
+    venue: Venue = "",
+    resolution: Resolution = Resolution.MINUTE,
+    session: Day = None,
+) -> str:
+    """Show a symbol's chart and what else may be chosen."""
+    asked = market.Asked(symbol, venue, resolution, session)
+    return _page(request, "market.html", active="market", view=market.view(here, asked))
+
+
+@router.get("/market/chart")
+def market_chart(
+    here: Here,
+    symbol: Symbol,
+    venue: Venue = "",
+    resolution: Resolution = Resolution.MINUTE,
+    session: Day = None,
+) -> Response:
+    """Return the chart of a symbol as JSON for plotly."""
+    asked = market.Asked(symbol, venue, resolution, session)
+    return Response(market.chart(here, asked), media_type="application/json")
+
+
+@router.get("/market/bar", response_class=HTMLResponse)
+def bar_page(  # noqa: PLR0917 - one parameter a field of the query
+    request: Request,
+    here: Here,
+    symbol: Symbol,
+    start_ns: Annotated[int, Query(ge=0, lt=2**63)],
+    venue: Venue = "",
+    resolution: Resolution = Resolution.MINUTE,
+) -> str:
+    """Show the trades that made one bar, and its history."""
+    found = market.lineage(here, market.Asked(symbol, venue, resolution, None), start_ns)
+    return _page(
+        request,
+        "bar.html",
+        active="market",
+        found=found,
+        head=list(head(found)),
+        columns=(*COLUMNS, "why not"),
+        cells=cells,
+    )
+
+
+@router.get("/drift", response_class=HTMLResponse)
+def drift_page(request: Request, here: Here) -> str:
+    """Show which sessions became final otherwise than they were told."""
+    return _page(request, "drift.html", active="drift", totals=drift.sessions(here))
+
+
+@router.get("/drift/session", response_class=HTMLResponse)
+def session_page(  # noqa: PLR0917 - one parameter a field of the query
+    request: Request,
+    here: Here,
+    venue: Venue,
+    session: date,
+    symbol: Annotated[str, Query(max_length=64)] = "",
+    cause: Cause | None = None,
+) -> str:
+    """Show the drift of one session, down to the trades."""
+    found = drift.of_session(here, drift.session(venue, session), symbol, cause)
+    return _page(request, "drift_session.html", active="drift", found=found)
+
+
+@router.get("/drift/chart")
+def drift_chart(
+    here: Here, venue: Venue, session: date, symbol: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """Return the drift of one session as JSON for plotly."""
+    entries = drift.entries_of(here, drift.session(venue, session))
+    chosen = [one for one in entries if symbol in ("", one.symbol)]
+    return Response(drift_figure(chosen), media_type="application/json")
+
+
+@router.get("/quality", response_class=HTMLResponse)
+def quality_page(request: Request, here: Here) -> str:
+    """Show the newest reports."""
+    return _page(request, "quality.html", active="quality", checked=quality.newest(here))
+
+
+@router.get("/quality/report", response_class=HTMLResponse)
+def report_page(
+    request: Request,
+    here: Here,
+    run: Annotated[str, Query(max_length=64)],
+    venue: Venue = "",
+    session: Day = None,
+) -> str:
+    """Show one report, rule by rule."""
+    found = quality.page(here, venue, session, run)
+    return _page(request, "report.html", active="quality", found=found)
+
+
+@router.get("/files/plotly.js")
+def plotly() -> FileResponse:
+    """Return plotly's script, of the installed package."""
+    return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
+
+
+@router.get("/files/{name}")
+def file(name: str) -> FileResponse:
+    """Return one of our own files, no other."""
+    if name not in SCRIPTS:
+        raise HTTPException(404, f"no file {name}")
+    path = Path(__file__).parent / "static" / name
+    return FileResponse(path, media_type=SCRIPTS[name], headers={"Cache-Control": "no-cache"})
 
 
 def _page(request: Request, template: str, **values: Any) -> str:

@@ -17,6 +17,8 @@ VIEWS = [
     for name, path, title in (
         ("overview", "", "truetape: overview"),
         ("market", "market", "truetape: market"),
+        ("drift", "drift", "truetape: drift"),
+        ("quality", "quality", "truetape: quality"),
     )
 ]
 """Entries of Airflow's menu; `href` without a leading slash works below any prefix."""

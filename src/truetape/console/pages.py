@@ -9,9 +9,15 @@ import jinja2
 
 from truetape import __version__
 from truetape.market.resolution import SECOND_NS
+from truetape.reconcile.drift_table import plain
 from truetape.serving.table import utc
 
-PAGES = (("overview", "", "Overview"), ("market", "market", "Market"))
+PAGES = (
+    ("overview", "", "Overview"),
+    ("market", "market", "Market"),
+    ("drift", "drift", "Drift"),
+    ("quality", "quality", "Quality"),
+)
 """Name, path below the console's root, and title of each page."""
 
 
@@ -29,7 +35,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"utc": _instant, "count": _count, "ago": _ago, "kind": _kind}
+    environment.filters |= {
+        "utc": _instant,
+        "count": _count,
+        "ago": _ago,
+        "kind": _kind,
+        "plain": plain,
+    }
     environment.globals["version"] = __version__
     return environment
 

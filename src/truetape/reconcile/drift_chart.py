@@ -32,10 +32,20 @@ def write_drift_chart(entries: Sequence[BarDrift], title: str, path: Path) -> No
     Over the time of day for one session, by session for several.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _figure(entries, title).write_html(path, include_plotlyjs=True, full_html=True)
+    figure = _figure(entries)
+    figure.update_layout(title=escape(title), template="plotly_white")
+    figure.write_html(path, include_plotlyjs=True, full_html=True)
 
 
-def _figure(entries: Sequence[BarDrift], title: str) -> Any:
+def figure_json(entries: Sequence[BarDrift]) -> str:
+    """Return the same chart as JSON for plotly.js, without colours of page and text."""
+    figure = _figure(entries)
+    clear = "rgba(0,0,0,0)"
+    figure.update_layout(template="none", paper_bgcolor=clear, plot_bgcolor=clear)
+    return str(figure.to_json())
+
+
+def _figure(entries: Sequence[BarDrift]) -> Any:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(
@@ -58,8 +68,6 @@ def _figure(entries: Sequence[BarDrift], title: str) -> Any:
         type="category", categoryorder="array", categoryarray=places, nticks=MAX_TICKS
     )
     figure.update_layout(
-        title=escape(title),
-        template="plotly_white",
         barmode="relative",
         hovermode="x unified",
         yaxis_title="bars changed",
