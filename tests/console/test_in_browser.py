@@ -116,7 +116,7 @@ def test_pages_have_no_error_ask_nobody_else_and_are_accessible(
     findings = []
     drift = f"drift/session?venue=XNYS&session={FRIDAY.date}"
     bar_page = f"market/bar?symbol=IBM&start_ns={LAKE_NOON}"
-    for path in ("", "market", MARKET, bar_page, "drift", drift, "quality"):
+    for path in ("", "market", MARKET, bar_page, "drift", drift, "quality", "backfill"):
         page.goto(console + path)
         if path == drift or (path.startswith("market") and path != bar_page):
             page.wait_for_selector("#chart[data-drawn=yes]", timeout=30_000)

@@ -16,6 +16,9 @@ from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
+from truetape.batch.backfill_request import FORM
+from truetape.batch.counted import Counted
+from truetape.batch.offsets import Kept, OffsetRange
 from truetape.console.app import create
 from truetape.console.security import guard
 from truetape.errors import TransientError
@@ -29,7 +32,8 @@ from truetape.settings import Settings
 MINUTE = Resolution.MINUTE
 HOSTILE = "<script>alert('x')</script>\"&"
 PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&start_ns={NOON}",
-         "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality", "/files/plotly.js",
+         "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality", "/backfill",
+         "/files/plotly.js",
          "/files/console.css"]  # fmt: skip
 
 
@@ -67,7 +71,7 @@ class Tags(HTMLParser):
 
 
 def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
-    for path in ("/", "/market", "/drift", "/quality"):
+    for path in ("/", "/market", "/drift", "/quality", "/backfill"):
         tags = Tags(client.get(path).text).found
         assert all("src" in attributes for tag, attributes in tags if tag == "script")
         assert not [1 for tag, attributes in tags if tag == "style" or "style" in attributes]
@@ -319,3 +323,28 @@ def test_a_report_that_is_none_is_not_looked_for(client: TestClient, run: str) -
 
     assert answer.status_code == 400
     assert "no report" in answer.json()["detail"]
+
+
+def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:
+    page = Tags(client.get("/backfill").text)
+
+    names = {str(attributes.get("name")) for tag, attributes in page.found if tag != "meta"}
+    assert {*FORM} - {"dry_run"} <= names
+    assert "no Kafka takes a connection" in page.text
+
+
+def test_partitions_say_what_the_lake_lacks(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held are 0 to 4, 8 and 9; Kafka begins at 6 and has 20."""
+    ranges = {0: (OffsetRange(0, 4, 5, 5, 0), OffsetRange(8, 9, 2, 2, 0))}
+    held = Counted("trades", "raw", 1, ranges)
+    monkeypatch.setattr("truetape.console.backfill.require_kafka", lambda _: None)
+    monkeypatch.setattr("truetape.batch.counted.last_count", lambda *_: held)
+    monkeypatch.setattr(
+        "truetape.batch.kafka_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
+    )
+
+    text = " ".join(Tags(client.get("/backfill").text).text.split())
+
+    assert "0 6 to 19 7 2 1 10 1 nothing 0 0 0 0" in text

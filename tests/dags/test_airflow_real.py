@@ -116,7 +116,15 @@ def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
 
 PAGES = [
     f"/truetape/{path}"
-    for path in ("", "market", "drift", "quality", "files/console.css", "files/plotly.js")
+    for path in (
+        "",
+        "market",
+        "drift",
+        "quality",
+        "backfill",
+        "files/console.css",
+        "files/plotly.js",
+    )
 ]
 
 
@@ -142,7 +150,7 @@ def test_the_menu_has_the_console(operator: AirflowApi) -> None:
     ]
 
     assert [view["href"] for view in ours["external_views"]] == [
-        "truetape/", "truetape/market", "truetape/drift", "truetape/quality",
+        "truetape/", "truetape/market", "truetape/drift", "truetape/quality", "truetape/backfill",
     ]  # fmt: skip
 
 

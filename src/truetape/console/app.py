@@ -15,18 +15,21 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from truetape.console import airflow_side, drift, market, overview, pages, quality
+from truetape.console import airflow_side, backfill, drift, market, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.errors import ConfigError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
+from truetape.schedule import dag_names
 from truetape.settings import Settings
 
 SCRIPTS = {
     "console.css": "text/css",
-    **dict.fromkeys(("draw.js", "drift.js", "market.js", "page.js"), "text/javascript"),
+    **dict.fromkeys(
+        ("backfill.js", "draw.js", "drift.js", "market.js", "page.js"), "text/javascript"
+    ),
 }
 """Files of ours that a page may ask for, and what they are."""
 _STATUS = {ConfigError: 400, TransientError: 503}
@@ -170,6 +173,26 @@ def report_page(
     """Show one report, rule by rule."""
     found = quality.page(here, venue, session, run)
     return _page(request, "report.html", active="quality", found=found)
+
+
+@router.get("/backfill", response_class=HTMLResponse)
+def backfill_page(request: Request, here: Here) -> str:
+    """Show what the lake lacks, and the form that starts the DAG which fills it."""
+    found: list[backfill.Partition] = []
+    problem = ""
+    try:
+        found = backfill.partitions(here)
+    except TransientError as error:
+        problem = str(error)
+    return _page(
+        request,
+        "backfill.html",
+        active="backfill",
+        partitions=found,
+        problem=problem,
+        fields=backfill.FIELDS,
+        dag=dag_names.BACKFILL_FROM_KAFKA,
+    )
 
 
 @router.get("/files/plotly.js")

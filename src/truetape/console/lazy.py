@@ -19,6 +19,7 @@ VIEWS = [
         ("market", "market", "truetape: market"),
         ("drift", "drift", "truetape: drift"),
         ("quality", "quality", "truetape: quality"),
+        ("backfill", "backfill", "truetape: backfill"),
     )
 ]
 """Entries of Airflow's menu; `href` without a leading slash works below any prefix."""

@@ -17,6 +17,7 @@ PAGES = (
     ("market", "market", "Market"),
     ("drift", "drift", "Drift"),
     ("quality", "quality", "Quality"),
+    ("backfill", "backfill", "Backfill"),
 )
 """Name, path below the console's root, and title of each page."""
 
