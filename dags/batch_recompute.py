@@ -44,6 +44,26 @@ from truetape.settings import Settings
 from truetape.venues import venues
 
 
+def form() -> dict[str, Param]:
+    """Return what a person may say about a run."""
+    return {
+        "session": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Session",
+            description="Its date. Empty: the session of the run, else the last that closed.",
+        ),
+        "reason": Param(
+            "",
+            type="string",
+            maxLength=200,
+            title="Reason",
+            description="Kept with the publication. Ends a revert of the session.",
+        ),
+    }
+
+
 def batch_recompute(venue: str, settings: Settings) -> DAG:
     """Return the DAG of one venue."""
     known = venues()[venue]
@@ -59,22 +79,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
         default_args=default_args(),
         tags=[Tag.BATCH, Tag.PER_SESSION],
         doc_md=__doc__,
-        params={
-            "session": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                title="Session",
-                description="Its date. Empty: the session of the run, else the last that closed.",
-            ),
-            "reason": Param(
-                "",
-                type="string",
-                maxLength=200,
-                title="Reason",
-                description="Kept with the publication. Ends a revert of the session.",
-            ),
-        },
+        params=form(),
     ) as dag:
 
         @task
