@@ -14,6 +14,7 @@ from truetape.batch.spark import spark_session
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from pyspark.sql import SparkSession
 
 # before anything imports Airflow, which would else make itself a home in that of the user
@@ -95,6 +96,22 @@ def airflow(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     local_stack.up(settings, ("airflow",))
     yield settings
     local_stack.down(settings)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """One Chromium for a module; each test takes a context of its own.
+
+    Not for the whole run: while it is open, no other test could run an event loop of its own.
+    """
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    assert program, "no chromium; install it: make browser"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The console where operators meet it: in a browser, signed in to the stack's own Airflow."""
 
-from collections.abc import Iterator
 from datetime import date
-from shutil import which
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,18 +21,6 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 
 SLOW_MS = 120_000
 """Airflow's own pages take 10 s and more on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    program = which("chromium")
-    assert program, "no chromium; install it: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def page_of(browser: "Browser", airflow: Settings, user: str) -> "Page":
