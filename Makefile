@@ -23,7 +23,7 @@ influxd: packages ## find influxd, or build it from its Go module (10 min, once)
 	@$(UV_RUN) python -m truetape.local.influxd
 
 browser: ## find Chromium, or install it from Debian's packages; tests look at the console with it
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; } \
 		|| { echo "chromium is missing: apt-get install chromium" >&2; exit 69; }
 
 check: packages ## format, lint and types
