@@ -71,6 +71,10 @@ def _ago(seconds: float) -> str:
     return " ".join(words[:2])
 
 
+def _percent(share: float) -> str:
+    return f"{share:.3%}"
+
+
 def _kind(value: object) -> str:
     """Name the type of a value, for templates that show one kind or another."""
     return type(value).__name__
