@@ -192,7 +192,7 @@ class Loop(RuleBasedStateMachine):
                 assert float(one.before) == float(was)
                 assert float(one.after) == float(becomes)
                 assert sum(part.delta for part in one.parts) == one.delta
-        # a killed one wrote them and the next took them back; or nobody was told but by a killed one
+        # a killed one wrote them and the next took them back, or nobody but it had told anything
         seen = {} if is_told else self.torn
         others = [entry.fields for place, entry in entries.items() if place not in seen]
         assert not any(one.delta for fields in others for one in fields)
