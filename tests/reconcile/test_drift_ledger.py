@@ -331,3 +331,31 @@ def test_a_killed_publication_and_a_new_trade_are_told_as_one_change(
     assert fields["volume"].delta == 0
     for one in entry.fields:
         assert sum(part.delta for part in one.parts) == one.delta
+
+
+def test_what_comes_after_a_killed_first_publication_is_told(lake: str, tmp_path: Path) -> None:
+    """It has written over all that the speed layer had served, and found nothing to change."""
+    store = fresh(tmp_path / "bars.sqlite")
+    serve(store, provisional_bars(heard(QUIET)))
+    lake_session(QUIET).write(lake)
+    with pytest.raises(KilledError):
+        run(lake, TamperedStore(store, die_at(2)))
+    lake_session([*QUIET, printed(301, "101", delay=5 * MINUTE)]).write(lake)
+
+    run(lake, store)
+
+    assert told(ledger(lake))["IBM", "1m", 300] == {"late": ("301",)}
+
+
+def test_who_was_told_nothing_and_killed_is_told_nothing(lake: str, tmp_path: Path) -> None:
+    """Nobody had served the session: bars that a second attempt adds are no drift."""
+    store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    store.ensure_buckets()
+    lake_session(QUIET).write(lake)
+    with pytest.raises(KilledError):
+        run(lake, TamperedStore(store, die_at(1)))
+    lake_session([*QUIET, printed(301, "101", delay=5 * MINUTE)]).write(lake)
+
+    run(lake, store)
+
+    assert ledger(lake) == []

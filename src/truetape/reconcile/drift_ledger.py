@@ -25,6 +25,8 @@ MAX_TRADES = 1_000
 """Most trades that are listed for one cause of one field; `count` has all of them."""
 DECIMALS = 17
 """Most decimals of a number in the ledger: those of price times size."""
+_NOBODY = ""
+"""The symbol of the row that `DriftLedger.tell` writes; no bar has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,27 @@ class DriftLedger:
         listed = ", ".join(map(quoted, names))
         where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
         self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
+
+    def was_told(self, session: Session) -> bool:
+        """Say whether `tell` was called for a session."""
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.path):
+            return False
+        filters: Filters = [*session_filters(session), ("symbol", "=", _NOBODY)]
+        found = DeltaTable(self.path).to_pyarrow_table(columns=["rev"], filters=filters)
+        return bool(found.num_rows)
+
+    def tell(self, session: Session) -> None:
+        """Note that the speed layer served a session, before its first publication writes over it.
+
+        One that is killed leaves no other trace of that, and what comes to its bars is drift.
+        """
+        if not self.was_told(session):
+            row = dict.fromkeys(_schema().names) | {
+                "venue": session.venue, "session": session.date, "rev": 0, "symbol": _NOBODY,
+            }  # fmt: skip
+            self._write([row], mode="append")
 
     def later_than(self, session: Session, rev: int) -> list[BarDrift]:
         """Return the entries of publications that were killed: they have no record after `rev`."""
@@ -232,6 +255,8 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
     names = ("venue", "session", "rev", "symbol", "resolution", "start_ns", "change")
     bars: dict[tuple[Any, ...], list[FieldDrift]] = defaultdict(list)
     for row in rows:
+        if row["symbol"] == _NOBODY:
+            continue
         parts = tuple(
             Part(Cause(one["cause"]), one["delta"], tuple(one["trades"]), one["lateness_ns"])
             for one in row["causes"]

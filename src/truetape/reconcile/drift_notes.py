@@ -124,9 +124,9 @@ class DriftNotes:
         """Before anything of this publication is written: see what was told, and what is left."""
         if self._pending is None:
             self._past = publications(self.lake, self.session)
-            self._is_told = bool(self._past) or self._has_speed_rows()
-            last = self._past[-1].rev if self._past else 0
             ledger = DriftLedger(self.lake)
+            self._is_told = bool(self._past) or self._was_told(ledger)
+            last = self._past[-1].rev if self._past else 0
             noted = ledger.later_than(self.session, last)
             left = [replace(entry, rev=rev) for entry in self._landed(noted)]
             if noted != left:
@@ -155,6 +155,15 @@ class DriftNotes:
         last, ledger = past[-1].rev if past else 0, DriftLedger(self.lake)
         if ledger.later_than(self.session, last):
             ledger.adopt(self.session, last, last, [])
+
+    def _was_told(self, ledger: DriftLedger) -> bool:
+        """Say whether the speed layer served the session, also when a killed publication has
+        written over all that it did.
+        """
+        if self._has_speed_rows():
+            ledger.tell(self.session)
+            return True
+        return ledger.was_told(self.session)
 
     def _has_speed_rows(self) -> bool:
         window = (self.session.venue, self.session.start_ns, self.session.end_ns)
