@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 Run = Callable[..., "DagRun"]
+_STATES: dict[str, dict[str, str]] = {}
+_RETURNED: dict[str, dict[str, Any]] = {}
+"""By run, and in it by task: `dag.test()` removes the run before from the database, with all of it.
+"""
 
 
 def runner() -> Run:
@@ -19,7 +23,10 @@ def runner() -> Run:
     def run_one(dag_id: str, **conf: object) -> "DagRun":
         dag = dags[dag_id]
         dag.deadline = None  # `dag.test()` takes the alerts' forms for their ids (3.3.2)
-        return dag.test(logical_date=None, run_after=datetime.now(UTC), run_conf=conf or None)
+        run = dag.test(logical_date=None, run_after=datetime.now(UTC), run_conf=conf or None)
+        _STATES[run.run_id] = {task.task_id: str(task.state) for task in run.get_task_instances()}
+        _RETURNED[run.run_id] = {task: _returned(run, task) for task in _STATES[run.run_id]}
+        return run
 
     return run_one
 
@@ -35,7 +42,7 @@ def callable_of(dag_id: str, task: str) -> Callable[..., Any]:
 
 def states(run: "DagRun") -> dict[str, str]:
     """The state of each task of a run."""
-    return {task.task_id: str(task.state) for task in run.get_task_instances()}
+    return _STATES[run.run_id]
 
 
 def events(run: "DagRun", asset: str) -> list[dict[str, Any]]:
@@ -51,6 +58,10 @@ def events(run: "DagRun", asset: str) -> list[dict[str, Any]]:
 
 def returned(run: "DagRun", task: str) -> Any:
     """What a task of a run returned."""
+    return _RETURNED[run.run_id][task]
+
+
+def _returned(run: "DagRun", task: str) -> Any:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
@@ -59,4 +70,4 @@ def returned(run: "DagRun", task: str) -> Any:
             run_id=run.run_id, dag_ids=run.dag_id, task_ids=task, key="return_value"
         )
         row = session.execute(found).scalars().first()
-        return XComModel.deserialize_value(row)
+        return None if row is None else XComModel.deserialize_value(row)

@@ -114,7 +114,7 @@ def _program(folder: Path, name: str, python: Path, words: tuple[str, ...]) -> P
 def _answers(cluster: Cluster) -> bool:
     try:
         return bool(cluster.state()["status"] == "ALIVE")
-    except OSError:
+    except (OSError, ValueError):  # a page for people is all it has while it starts
         log = cluster.folder / "master" / "master.log"
         assert process.find(log.with_suffix(".json")) is not None, log_tail(log)
         return False
