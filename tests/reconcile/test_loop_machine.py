@@ -192,9 +192,8 @@ class Loop(RuleBasedStateMachine):
                 assert float(one.before) == float(was)
                 assert float(one.after) == float(becomes)
                 assert sum(part.delta for part in one.parts) == one.delta
-        # a killed one wrote them and the next took them back, or nobody but it had told anything
-        seen = {} if is_told else self.torn
-        others = [entry.fields for place, entry in entries.items() if place not in seen]
+        # written by a killed one and taken back, or told by nobody else
+        others = [entry.fields for place, entry in entries.items() if place not in self.torn]
         assert not any(one.delta for fields in others for one in fields)
         self.torn = {}
         self.told = after
