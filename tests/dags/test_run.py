@@ -89,7 +89,7 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
         assert all(bar.final for bar in store.read(Resolution.MINUTE, start, end, venue=VENUE))
     [published] = publications(own.lake, SESSION)
     assert (published.rev, published.reason) == (1, "for the test")
-    assert published.who == "airflow:manual"
+    assert published.who == "airflow:dag_test"
     [announced] = events(first, "bars")
     assert announced["session"] == str(DAY)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
@@ -132,7 +132,7 @@ def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
     values = {key: replace(bar, rev=1) for key, bar in rows_of(own).items() if not bar.void}
     assert values == before
     *_, last = publications(own.lake, SESSION)
-    assert (last.rev, last.restores, last.who) == (3, 1, "airflow:manual")
+    assert (last.rev, last.restores, last.who) == (3, 1, "airflow:dag_test")
     assert last.reason == "revert to rev 1: not ours"
 
 
@@ -210,7 +210,7 @@ def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run)
 
     assert set(states(began).values()) == set(states(watched).values()) == {"success"}
     assert set(states(stopped).values()) == {"success"}
-    assert (status_of(own).desired.who, status_of(own).desired.number) == ("airflow:manual", 2)
+    assert (status_of(own).desired.who, status_of(own).desired.number) == ("airflow:dag_test", 2)
     until(lambda: life_of(driver) is not Life.ALIVE, within_s=90)
     assert status_of(own).health is Health.STOPPED
     assert states(run("speed_layer")) == {"supervise": "success"}

@@ -1,17 +1,29 @@
-"""Runs of DAGs in this process, and what they left: states, returned values, announcements."""
+"""Runs of DAGs in this process, and what they left: states, returned values, announcements.
 
-from collections.abc import Callable
+All of it is read at once: `dag.test()` removes the run before from the database, and a `DagRun` of
+it would then speak of whichever run took its place.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-Run = Callable[..., "DagRun"]
-_STATES: dict[str, dict[str, str]] = {}
-_RETURNED: dict[str, dict[str, Any]] = {}
-"""By run, and in it by task: `dag.test()` removes the run before from the database, with all of it.
-"""
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run that is over: how it ended, states and returned values by task, announcements by asset."""
+
+    state: str
+    states: Mapping[str, str]
+    returned: Mapping[str, Any]
+    events: Mapping[str, list[dict[str, Any]]]
+
+
+Run = Callable[..., Ran]
 
 
 def runner() -> Run:
@@ -20,13 +32,14 @@ def runner() -> Run:
 
     dags = DagBag().dags
 
-    def run_one(dag_id: str, **conf: object) -> "DagRun":
+    def run_one(dag_id: str, **conf: object) -> Ran:
         dag = dags[dag_id]
         dag.deadline = None  # `dag.test()` takes the alerts' forms for their ids (3.3.2)
         run = dag.test(logical_date=None, run_after=datetime.now(UTC), run_conf=conf or None)
-        _STATES[run.run_id] = {task.task_id: str(task.state) for task in run.get_task_instances()}
-        _RETURNED[run.run_id] = {task: _returned(run, task) for task in _STATES[run.run_id]}
-        return run
+        found = {task.task_id: str(task.state) for task in run.get_task_instances()}
+        return Ran(
+            str(run.state), found, {task: _returned(run, task) for task in found}, _events(run)
+        )
 
     return run_one
 
@@ -40,25 +53,32 @@ def callable_of(dag_id: str, task: str) -> Callable[..., Any]:
     return called
 
 
-def states(run: "DagRun") -> dict[str, str]:
+def states(run: Ran) -> Mapping[str, str]:
     """The state of each task of a run."""
-    return _STATES[run.run_id]
+    return run.states
 
 
-def events(run: "DagRun", asset: str) -> list[dict[str, Any]]:
+def events(run: Ran, asset: str) -> list[dict[str, Any]]:
     """What a run announced of an asset."""
+    return run.events.get(asset, [])
+
+
+def returned(run: Ran, task: str) -> Any:
+    """What a task of a run returned."""
+    return run.returned[task]
+
+
+def _events(run: "DagRun") -> dict[str, list[dict[str, Any]]]:
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    found: dict[str, list[dict[str, Any]]] = {}
     with create_session() as session:
         wanted = select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)
-        return [event.extra for event in session.scalars(wanted) if event.name == asset]
-
-
-def returned(run: "DagRun", task: str) -> Any:
-    """What a task of a run returned."""
-    return _RETURNED[run.run_id][task]
+        for event in session.scalars(wanted):
+            found.setdefault(event.name, []).append(event.extra)
+    return found
 
 
 def _returned(run: "DagRun", task: str) -> Any:
