@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A run that is over: how it ended, states and returned values by task, announcements by asset."""
+    """A run that is over: its state, states and returned values by task, announcements by asset."""
 
     state: str
     states: Mapping[str, str]
