@@ -6,7 +6,7 @@ import pytest
 
 from support.mutants import FAILED, PASSED, Mutant, outcome
 
-pytestmark = pytest.mark.long  # a Spark session for each
+pytestmark = [pytest.mark.real, pytest.mark.long]  # a Spark session for each
 
 TESTS = [
     f"tests/batch/test_{name}.py" for name in ("fold", "eligibility", "recompute", "fold_agrees")

@@ -6,7 +6,7 @@ import pytest
 
 from support.mutants import FAILED, PASSED, Mutant, outcome
 
-pytestmark = pytest.mark.long  # a pytest for each
+pytestmark = [pytest.mark.real, pytest.mark.long]  # a pytest for each
 
 TESTS = [
     f"tests/market/test_{name}.py"
