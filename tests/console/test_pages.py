@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
@@ -287,14 +288,16 @@ def test_the_chart_of_drift_has_a_trace_for_each_cause(client: TestClient, drift
     assert {trace["name"] for trace in figure["data"]} == {"late", "correction", "cancel"}
 
 
-def report_of(here: Settings, passed: bool, example: str = "") -> reports.Report:
+def report_of(
+    here: Settings, passed: bool, example: str = "", day: date = FRIDAY.date
+) -> reports.Report:
     """Write the report of one gate rule."""
     result = RuleResult(
         "trades", "T5", Severity.GATE, "sizes are above 0", "trades", passed, rows=10,
         unexpected=0 if passed else 1, examples=({"symbol": example},) if example else (),
     )  # fmt: skip
     made = reports.Report(
-        reports.new_run(NOON), reports.Kind.GATE, "XNYS", FRIDAY.date, (result,), {"trades": 1}
+        reports.new_run(NOON), reports.Kind.GATE, "XNYS", day, (result,), {"trades": 1}
     )
     reports.write(here.home, made)
     return made
@@ -313,6 +316,17 @@ def test_a_closed_gate_is_told_with_its_rules_and_rows(here: Settings, client: T
     assert "1 values in 10 rows" in Tags(page).text
     assert "<script>alert" not in page
     assert "the gate of XNYS 2024-11-22 is closed: T5" in Tags(client.get("/").text).text
+
+
+def test_a_rule_is_told_beside_what_is_usual(here: Settings, client: TestClient) -> None:
+    earlier = date(2024, 11, 21)
+    report_of(here, passed=True, day=earlier)
+    made = report_of(here, passed=False)
+    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": made.run}
+
+    text = Tags(client.get("/quality/report", params=asked).text).text
+
+    assert "10.000% of the rows; usually 0.000%, at most 0.000% in 1 earlier sessions" in text
 
 
 @pytest.mark.parametrize("run", ["../../secrets/influx-token", "20261120T170000000000-abcdef", "x"])

@@ -42,6 +42,7 @@ def _environment() -> jinja2.Environment:
         "ago": _ago,
         "kind": _kind,
         "plain": plain,
+        "percent": _percent,
     }
     environment.globals["version"] = __version__
     return environment
