@@ -347,6 +347,19 @@ def test_what_comes_after_a_killed_first_publication_is_told(lake: str, tmp_path
     assert told(ledger(lake))["IBM", "1m", 300] == {"late": ("301",)}
 
 
+def test_a_session_that_was_served_rightly_is_not_listed(lake: str, tmp_path: Path) -> None:
+    """The ledger notes that it was served; it has no drift for all that."""
+    store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    store.ensure_buckets()
+    serve(store, provisional_bars(heard(QUIET)))
+    lake_session(QUIET).write(lake)
+
+    run(lake, store)
+
+    assert DriftLedger(lake).was_told(FRIDAY)
+    assert DriftLedger(lake).sessions() == []
+
+
 def test_who_was_told_nothing_and_killed_is_told_nothing(lake: str, tmp_path: Path) -> None:
     """Nobody had served the session: bars that a second attempt adds are no drift."""
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))

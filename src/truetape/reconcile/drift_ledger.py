@@ -126,8 +126,14 @@ class DriftLedger:
 
         if not DeltaTable.is_deltatable(self.path):
             return []
-        parts = DeltaTable(self.path).partitions()
-        found = {(date.fromisoformat(str(part["session"])), part["venue"]) for part in parts}
+        import pyarrow
+
+        files = pyarrow.table(DeltaTable(self.path).get_add_actions(flatten=True)).to_pylist()
+        found = {
+            (date.fromisoformat(str(file["partition.session"])), file["partition.venue"])
+            for file in files
+            if file["max.symbol"] != _NOBODY
+        }
         return sorted(pair for pair in found if venue in (None, pair[1]))
 
     def between(
