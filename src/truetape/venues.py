@@ -7,6 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from truetape.declarations import Node, read
+from truetape.errors import ConfigError
 from truetape.market.sessions import Venue
 from truetape.resources import folder
 
@@ -17,6 +18,14 @@ _CODE = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 def venues() -> dict[str, Venue]:
     """Return every declared venue by its code; ConfigError names file, line and field."""
     return venues_in(folder("schemas") / "venues.yaml")
+
+
+def venue_named(code: str) -> Venue:
+    """Return the venue of a code; ConfigError lists the known ones."""
+    known = venues()
+    if code not in known:
+        raise ConfigError(f"no venue {code!r}; schemas/venues.yaml has {', '.join(sorted(known))}")
+    return known[code]
 
 
 def venues_in(path: Path) -> dict[str, Venue]:

@@ -48,17 +48,15 @@ def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 def session_named(venue: str, day: str) -> "Session":
     """Return a session by the words of the command line; ConfigError when there is none such."""
-    from truetape.calendars import sessions
-    from truetape.venues import venues
+    from truetape import calendars
+    from truetape.venues import venue_named
 
-    known = venues()
-    if venue not in known:
-        raise ConfigError(f"no venue {venue!r}; schemas/venues.yaml has {', '.join(sorted(known))}")
+    market = venue_named(venue)
     try:
         when = date.fromisoformat(day)
     except ValueError as error:
         raise ConfigError(f"{day!r} is not a date like 2026-11-20") from error
-    return sessions(known[venue], when, when)[0]
+    return calendars.session(market, when)
 
 
 @click.command()

@@ -7,13 +7,13 @@ from datetime import date
 from decimal import Decimal
 
 from truetape import calendars
-from truetape.errors import ConfigError
+from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_table import Line, lines_of
 from truetape.settings import Settings
-from truetape.venues import venues
+from truetape.venues import venue_named, venues
 
 MAX_SESSIONS = 20
 """Sessions that are listed, the newest first."""
@@ -90,10 +90,7 @@ def entries_of(settings: Settings, chosen: Session) -> list[BarDrift]:
 
 def session(venue: str, day: date) -> Session:
     """Return a session; ConfigError where there is no such venue."""
-    known = venues().get(venue)
-    if known is None:
-        raise ConfigError(f"no venue {venue!r}; there are {', '.join(sorted(venues()))}")
-    return calendars.session(known, day)
+    return calendars.session(venue_named(venue), day)
 
 
 def _totals(groups: Iterable[tuple[str, date, str, Sequence[BarDrift]]]) -> Totals:
@@ -120,7 +117,7 @@ def _volume(entries: Iterable[BarDrift]) -> Decimal:
         (
             drift.delta
             for entry in entries
-            if entry.resolution.value == "1m"
+            if entry.resolution is Resolution.MINUTE
             for drift in entry.fields
             if drift.field == "volume"
         ),

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from truetape import calendars
 from truetape.errors import ConfigError
 from truetape.market.resolution import Resolution
-from truetape.market.sessions import Session, Venue
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.serving.chart import Extras, figure_json
 from truetape.serving.store import BarStore, ServedBar, open_store
 from truetape.settings import Settings
-from truetape.venues import venues
+from truetape.venues import venue_named
 
 if TYPE_CHECKING:
     from truetape.reconcile.lineage import Lineage
@@ -90,7 +89,7 @@ def lineage(settings: Settings, asked: Asked, start_ns: int) -> "Lineage":
     from truetape.reconcile.explain import explain_bar
 
     if asked.venue:
-        _known(asked.venue)
+        venue_named(asked.venue)
     return explain_bar(settings, asked.symbol, start_ns, asked.resolution, asked.venue or None)
 
 
@@ -101,7 +100,7 @@ def _bars(store: BarStore, asked: Asked) -> Sequence[ServedBar]:
             for bar in store.tail(asked.resolution, asked.symbol, DEFAULT_BARS, venue=asked.venue)
             if not bar.void
         ]
-    session = _session(asked)
+    session = calendars.session(venue_named(asked.venue), asked.session)
     found: list[ServedBar] = []
     for bar in store.read(
         asked.resolution,
@@ -117,20 +116,9 @@ def _bars(store: BarStore, asked: Asked) -> Sequence[ServedBar]:
     return found
 
 
-def _session(asked: Asked) -> Session:
-    return calendars.session(_known(asked.venue), asked.session or date.min)
-
-
-def _known(venue: str) -> Venue:
-    found = venues().get(venue)
-    if found is None:
-        raise ConfigError(f"no venue {venue!r}; there are {', '.join(sorted(venues()))}")
-    return found
-
-
 def _one_venue(store: BarStore, asked: Asked) -> str:
     if asked.venue:
-        return _known(asked.venue).code
+        return venue_named(asked.venue).code
     served = _venues_of(store, asked)
     if len(served) == 1:
         return served[0]
@@ -149,7 +137,7 @@ def _neighbours(asked: Asked) -> tuple[date | None, date | None]:
     """The sessions before and after the one that is shown."""
     if asked.session is None or not asked.venue:
         return None, None
-    known = _known(asked.venue)
+    known = venue_named(asked.venue)
     day = timedelta(days=1)
     before = calendars.last_regular(known, known.midnight_ns(asked.session))
     after = calendars.next_regular(known, asked.session + day)
@@ -162,7 +150,7 @@ def _changed(
     """The causes, by start, of bars that became final otherwise than readers were told before."""
     if not bars:
         return {}
-    known = _known(venue)
+    known = venue_named(venue)
     first, last = known.date_of(bars[0].start_ns), known.date_of(bars[-1].start_ns)
     entries = DriftLedger(settings.lake).between(first, last, venue, asked.symbol)
     causes: dict[int, dict[str, None]] = {}
