@@ -159,6 +159,18 @@ def test_a_window_that_is_none_is_named(read: Read, start: Any, end: Any, says: 
         read("IBM", start, end)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"venue": "MOON"}, {"resolution": "7m"}, {"venue": "MOON", "as_of": "2026-11-20T18:00:00Z"}],
+    ids=["venue", "resolution", "venue as of"],
+)
+def test_what_is_not_there_is_named(read: Read, store: BarStore, wrong: dict[str, str]) -> None:
+    store.write(MINUTE, bars(1))
+
+    with pytest.raises(ConfigError, match=r"no (venue 'MOON'|resolution '7m')"):
+        read("IBM", "2026-11-20", **wrong)
+
+
 def test_bars_as_of_an_instant_are_those_of_what_was_received_by_then(
     here: Settings, store: BarStore, read: Read
 ) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from truetape.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, ServedBar, open_store
 from truetape.settings import Settings
-from truetape.venues import venues
+from truetape.venues import venue_named, venues
 from truetape.windows import When, Window, instant, window
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def read_bars(
 
     settings = settings or Settings.from_env()
     chosen = Chosen(
-        Resolution(resolution),
+        _resolution(resolution),
         window(start, end),
         [symbols] if isinstance(symbols, str) else list(symbols),
         venue,
@@ -115,13 +116,20 @@ def bar_batches(
         yield pyarrow.RecordBatch.from_pylist([_row(bar) for bar in part], schema=bar_schema())
 
 
+def _resolution(name: str) -> Resolution:
+    known = [resolution.value for resolution in Resolution]
+    if name not in known:
+        raise ConfigError(f"no resolution {name!r}; there are {', '.join(known)}")
+    return Resolution(name)
+
+
 def _bars(settings: Settings, store: BarStore, chosen: Chosen) -> Iterator[ServedBar]:
     if chosen.as_of_ns is not None:
         yield from _known(settings, store, chosen, chosen.as_of_ns)
         return
-    known = venues()
-    edges = {code: chosen.window.of(market) for code, market in known.items()}
-    start, end = edges[chosen.venue] if chosen.venue in edges else chosen.window.of_any()
+    markets = venues().values() if chosen.venue is None else [venue_named(chosen.venue)]
+    edges = {market.code: chosen.window.of(market) for market in markets}
+    start, end = chosen.window.of_any() if chosen.venue is None else edges[chosen.venue]
     for bar in store.read(
         chosen.resolution, start, end, venue=chosen.venue, symbols=chosen.symbols
     ):
@@ -136,7 +144,7 @@ def _known(
     from truetape.reconcile.as_of import Asked, bars_as_of, venue_of
 
     for symbol in sorted(set(chosen.symbols or ())):
-        market = venues()[chosen.venue] if chosen.venue else venue_of(store, symbol)
+        market = venue_named(chosen.venue) if chosen.venue else venue_of(store, symbol)
         start, end = chosen.window.of(market)
         asked = Asked(market, symbol, chosen.resolution, start, min(end, as_of_ns + 1))
         yield from bars_as_of(settings, asked, as_of_ns)
