@@ -353,7 +353,7 @@ def test_partitions_say_what_the_lake_lacks(
     """Held are 0 to 4, 8 and 9; Kafka begins at 6 and has 20."""
     ranges = {0: (OffsetRange(0, 4, 5, 5, 0), OffsetRange(8, 9, 2, 2, 0))}
     held = Counted("trades", "raw", 1, ranges)
-    monkeypatch.setattr("truetape.console.backfill.require_kafka", lambda _: None)
+    monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
     monkeypatch.setattr("truetape.batch.counted.last_count", lambda *_: held)
     monkeypatch.setattr(
         "truetape.batch.kafka_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
@@ -362,3 +362,7 @@ def test_partitions_say_what_the_lake_lacks(
     text = " ".join(Tags(client.get("/backfill").text).text.split())
 
     assert "0 6 to 19 7 2 1 10 1 nothing 0 0 0 0" in text
+    overview = " ".join(Tags(client.get("/").text).text.split())
+    assert "2 records are missing in the lake; Kafka still has them" in overview
+    assert "1 records are missing in the lake; lost to retention" in overview
+    assert "0 5 5 lost them 0 6 7 still has them" in overview

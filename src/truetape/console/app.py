@@ -15,7 +15,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from truetape.console import airflow_side, backfill, drift, market, overview, pages, quality
+from truetape.batch.backfill_request import FORM
+from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.errors import ConfigError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
@@ -178,10 +179,10 @@ def report_page(
 @router.get("/backfill", response_class=HTMLResponse)
 def backfill_page(request: Request, here: Here) -> str:
     """Show what the lake lacks, and the form that starts the DAG which fills it."""
-    found: list[backfill.Partition] = []
+    found: list[offsets.Partition] = []
     problem = ""
     try:
-        found = backfill.partitions(here)
+        found = offsets.partitions(here)
     except TransientError as error:
         problem = str(error)
     return _page(
@@ -190,7 +191,7 @@ def backfill_page(request: Request, here: Here) -> str:
         active="backfill",
         partitions=found,
         problem=problem,
-        fields=backfill.FIELDS,
+        fields=FORM,
         dag=dag_names.BACKFILL_FROM_KAFKA,
     )
 

@@ -3,15 +3,16 @@
 `gather` asks every source once and keeps what failed as such; `concerns` judges, without I/O.
 """
 
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
-from truetape.errors import TransientError, TruetapeError
+from truetape.batch.offsets import Hole
+from truetape.console.offsets import Partition, partitions, require_kafka
+from truetape.errors import TruetapeError
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.reconcile import status as serving
@@ -22,9 +23,6 @@ from truetape.venues import venues
 
 MAX_PUBLICATIONS = 10
 SOURCES = 4
-CONNECT_WITHIN_S = 1.0
-"""A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
-"""
 MAX_SESSIONS = 10
 """Sessions of each venue whose newest gate report is looked at, the newest first."""
 
@@ -61,7 +59,6 @@ class VenueCard:
     name: str
     final_from_ns: int
     final_ns: int
-    fence_ns: int
     gaps: tuple[serving.Gap, ...]
 
 
@@ -76,34 +73,29 @@ class ServingCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
-    """Offsets that the lake lacks."""
-
-    partition: int
-    first: int
-    last: int
-    is_recoverable: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Overview:
     """All that the page shows; `is_supervised` is None where Airflow could not be asked."""
 
     at: datetime
     speed: SpeedCard | Failed
     serving: ServingCard | Failed
-    holes: tuple[Hole, ...] | Failed
+    partitions: tuple[Partition, ...] | Failed
     closed: tuple[Report, ...] | Failed
     is_supervised: bool | None
+
+    @property
+    def holes(self) -> list[Hole]:
+        """Return what the lake lacks, as far as that is known."""
+        parts = () if isinstance(self.partitions, Failed) else self.partitions
+        return [hole for part in parts for hole in part.holes]
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something that keeps what is served from being complete; `page` is where to read on."""
+    """Something that keeps what is served from being complete."""
 
     what: str
     is_grave: bool
-    page: str = ""
 
 
 def gather(settings: Settings, is_supervised: bool | None) -> Overview:
@@ -111,13 +103,13 @@ def gather(settings: Settings, is_supervised: bool | None) -> Overview:
     with ThreadPoolExecutor(SOURCES) as pool:
         speed = pool.submit(_or_failed, lambda: _speed(settings))
         served = pool.submit(_or_failed, lambda: _serving(settings))
-        holes = pool.submit(_or_failed, lambda: tuple(_holes(settings)))
+        parts = pool.submit(_or_failed, lambda: tuple(partitions(settings)))
         closed = pool.submit(_or_failed, lambda: tuple(closed_gates(settings)))
     return Overview(
         datetime.now(UTC),
         speed.result(),
         served.result(),
-        holes.result(),
+        parts.result(),
         closed.result(),
         is_supervised,
     )
@@ -132,7 +124,7 @@ def _concerns(found: Overview) -> Iterator[Concern]:
     for name, source in (
         ("the speed layer", found.speed),
         ("boundaries and publications", found.serving),
-        ("offsets", found.holes),
+        ("offsets", found.partitions),
         ("quality reports", found.closed),
     ):
         if isinstance(source, Failed):
@@ -145,14 +137,13 @@ def _concerns(found: Overview) -> Iterator[Concern]:
         yield from _concerns_of_speed(found.speed)
     if isinstance(found.serving, ServingCard):
         yield from _concerns_of_serving(found.serving)
-    if isinstance(found.holes, tuple):
-        yield from _concerns_of_holes(found.holes)
+    if isinstance(found.partitions, tuple):
+        yield from _concerns_of_holes(found.partitions)
     for report in found.closed if isinstance(found.closed, tuple) else ():
         rules = ", ".join(one.rule for one in report.results if not one.passed)
         yield Concern(
             f"the gate of {report.venue} {report.session} is closed: {rules}",
             is_grave=True,
-            page="quality",
         )
 
 
@@ -178,34 +169,21 @@ def _concerns_of_serving(card: ServingCard) -> Iterator[Concern]:
         yield Concern(f"held by a revert: {line}", is_grave=False)
 
 
-def _concerns_of_holes(holes: Sequence[Hole]) -> Iterator[Concern]:
+def _concerns_of_holes(found: Sequence[Partition]) -> Iterator[Concern]:
     for recoverable, words in ((True, "Kafka still has them"), (False, "lost to retention")):
-        some = [one for one in holes if one.is_recoverable is recoverable]
-        if some:
-            missing = sum(one.last - one.first + 1 for one in some)
-            yield Concern(
-                f"{missing:,} records are missing in the lake; {words}",
-                is_grave=recoverable,
-                page="backfill",
-            )
+        missing = sum(part.missing(recoverable=recoverable) for part in found)
+        if missing:
+            told = f"{missing:,} records are missing in the lake; {words}"
+            yield Concern(told, is_grave=recoverable)
 
 
 def closed_gates(settings: Settings) -> Iterator[Report]:
     """Yield the newest gate report of each recent session whose gate is closed."""
     for venue in venues():
-        for day in list(reports.sessions(settings.home, venue))[:MAX_SESSIONS]:
+        for day in islice(reports.sessions(settings.home, venue), MAX_SESSIONS):
             found = reports.newest(settings.home, Kind.GATE, venue, day)
             if found is not None and not found.is_open:
                 yield found
-
-
-def require_kafka(settings: Settings) -> None:
-    """Raise a TransientError when none of the bootstrap servers takes a connection."""
-    for address in settings.kafka.split(","):
-        host, _, port = address.strip().rpartition(":")
-        with suppress(OSError), socket.create_connection((host, int(port)), CONNECT_WITHIN_S):
-            return
-    raise TransientError(f"no Kafka takes a connection at {settings.kafka}")
 
 
 def _or_failed(ask: Callable[[], T]) -> T | Failed:
@@ -246,7 +224,6 @@ def _serving(settings: Settings) -> ServingCard:
                 known[one.venue].name if one.venue in known else one.venue,
                 one.final_from_ns,
                 one.final_ns,
-                one.fence_ns,
                 tuple(serving.gaps(one, known[one.venue])) if one.venue in known else (),
             )
             for one in status.boundaries
@@ -262,22 +239,3 @@ def _serving(settings: Settings) -> ServingCard:
         ),
         publications=tuple(newest[:MAX_PUBLICATIONS]),
     )
-
-
-def _holes(settings: Settings) -> Iterator[Hole]:
-    from truetape.batch.counted import last_count
-    from truetape.batch.kafka_offsets import kept_offsets
-    from truetape.batch.lake import Lake
-    from truetape.batch.offsets import completeness
-
-    require_kafka(settings)
-    counted = last_count(Lake(settings.lake), settings.topic)
-    kafka = kept_offsets(settings.kafka, settings.topic)
-    if counted is None:
-        return
-    for part in completeness(settings.topic, counted.ranges, kafka):
-        # what came since the last count is the next archive run's
-        behind = counted.ends.get(part.partition, 0)
-        for hole in part.holes:
-            if hole.last < behind:
-                yield Hole(part.partition, hole.first, hole.last, hole.recoverable)
