@@ -6,21 +6,18 @@ Imports nothing heavy: scheduler and workers load the plugin, too.
 from typing import Any
 
 PREFIX = "/truetape"
+PAGES = {"overview": "", "market": "market", "drift": "drift", "quality": "quality",
+         "backfill": "backfill"}  # fmt: skip
+"""Each page by its name, and its path below the console's root."""
 VIEWS = [
     {
-        "name": title,
+        "name": f"truetape: {name}",
         "href": f"truetape/{path}",
         "destination": "nav",
         "category": "browse",
         "url_route": f"truetape-{name}",
     }
-    for name, path, title in (
-        ("overview", "", "truetape: overview"),
-        ("market", "market", "truetape: market"),
-        ("drift", "drift", "truetape: drift"),
-        ("quality", "quality", "truetape: quality"),
-        ("backfill", "backfill", "truetape: backfill"),
-    )
+    for name, path in PAGES.items()
 ]
 """Entries of Airflow's menu; `href` without a leading slash works below any prefix."""
 

@@ -8,18 +8,10 @@ from typing import Any
 import jinja2
 
 from truetape import __version__
+from truetape.console.lazy import PAGES
 from truetape.market.resolution import SECOND_NS
 from truetape.reconcile.drift_table import plain
 from truetape.serving.table import utc
-
-PAGES = (
-    ("overview", "", "Overview"),
-    ("market", "market", "Market"),
-    ("drift", "drift", "Drift"),
-    ("quality", "quality", "Quality"),
-    ("backfill", "backfill", "Backfill"),
-)
-"""Name, path below the console's root, and title of each page."""
 
 
 def render(template: str, **values: Any) -> str:
