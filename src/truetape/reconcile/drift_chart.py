@@ -8,6 +8,7 @@ from typing import Any
 
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import BarDrift
+from truetape.serving.chart import as_json
 from truetape.serving.table import utc
 
 COLOURS = {
@@ -39,10 +40,7 @@ def write_drift_chart(entries: Sequence[BarDrift], title: str, path: Path) -> No
 
 def figure_json(entries: Sequence[BarDrift]) -> str:
     """Return the same chart as JSON for plotly.js, without colours of page and text."""
-    figure = _figure(entries)
-    clear = "rgba(0,0,0,0)"
-    figure.update_layout(template="none", paper_bgcolor=clear, plot_bgcolor=clear)
-    return str(figure.to_json())
+    return as_json(_figure(entries))
 
 
 def _figure(entries: Sequence[BarDrift]) -> Any:

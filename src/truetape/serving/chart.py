@@ -50,10 +50,13 @@ def figure_json(bars: Sequence[ServedBar], extras: Extras) -> str:
     Each candle's `customdata` is the start of its bar in nanoseconds, as text: JavaScript's numbers
     would round it.
     """
-    figure = _figure([bar for bar in bars if not bar.void], extras)
-    figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)"
-    )
+    return as_json(_figure([bar for bar in bars if not bar.void], extras))
+
+
+def as_json(figure: Any) -> str:
+    """Return a figure for plotly.js; page and text keep the colours that the page gives them."""
+    clear = "rgba(0,0,0,0)"
+    figure.update_layout(template="none", paper_bgcolor=clear, plot_bgcolor=clear)
     return str(figure.to_json())
 
 
