@@ -37,6 +37,7 @@ class _Instant(click.ParamType[int]):
 
 
 INSTANT = _Instant()
+RESOLUTION = click.Choice([resolution.value for resolution in Resolution])
 
 
 def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,7 +63,7 @@ def session_named(venue: str, day: str) -> "Session":
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
-@click.option("--resolution", required=True, type=click.Choice([r.value for r in Resolution]))
+@click.option("--resolution", required=True, type=RESOLUTION)
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--symbol", help="Only this symbol.")
 @click.option(

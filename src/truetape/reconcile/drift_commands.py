@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.batch.commands import RESOLUTION
 from truetape.errors import TruetapeError
-from truetape.market.resolution import Resolution
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CAUSES = (
 @click.option("--rev", type=int, help="Only what this publication changed.")
 @click.option(
     "--resolution",
-    type=click.Choice([resolution.value for resolution in Resolution]),
+    type=RESOLUTION,
     default="1m",
     show_default=True,
     help="Width of the bars: one at a time, since the same trade moves a bar of each.",

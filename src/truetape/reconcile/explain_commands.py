@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import INSTANT
+from truetape.batch.commands import INSTANT, RESOLUTION
 from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.settings import Settings
@@ -24,7 +24,7 @@ WIDE = 220
 @click.argument("start_ns", type=INSTANT, metavar="START")
 @click.option(
     "--resolution",
-    type=click.Choice([resolution.value for resolution in Resolution]),
+    type=RESOLUTION,
     default="1m",
     show_default=True,
     help="Width of the bar.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import INSTANT
+from truetape.batch.commands import INSTANT, RESOLUTION
 from truetape.errors import TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.settings import Settings
@@ -33,7 +33,7 @@ MAX_SHOWN = 500_000
 @click.argument("symbol")
 @click.option(
     "--resolution",
-    type=click.Choice([resolution.value for resolution in Resolution]),
+    type=RESOLUTION,
     default="1m",
     show_default=True,
     help="Width of the bars.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.batch.commands import RESOLUTION
 from truetape.errors import ConfigError, TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.settings import Settings
@@ -30,7 +31,7 @@ FORMATS = ("parquet", "csv")
 @click.option("--to", "end", help="Day or instant after the last [all that there is].")
 @click.option(
     "--resolution",
-    type=click.Choice([resolution.value for resolution in Resolution]),
+    type=RESOLUTION,
     default="1m",
     show_default=True,
     help="Width of the bars.",
