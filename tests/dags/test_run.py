@@ -21,6 +21,7 @@ from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.local import airflow_config
 from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.quality.report import Kind, newest
 from truetape.reconcile.recomputed import publications
@@ -35,8 +36,7 @@ from truetape.venues import venues
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 VENUE = "IEXG"
-DAY = date(2026, 3, 6)
-SESSION = calendars.session(venues()[VENUE], DAY)
+SESSIONS = iter(calendars.sessions(venues()[VENUE], date(2026, 3, 2), date(2026, 3, 31)))
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
 
 REFUSED = (Cause.MALFORMED, Cause.BAD_CLOCK)
@@ -55,20 +55,30 @@ def own(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
 
 
 @pytest.fixture
+def session() -> Session:
+    """A session that no other test of this module has; they share the buckets, thus the revs."""
+    return next(SESSIONS)
+
+
+@pytest.fixture
 def run(airflow_db: None, own: Settings) -> Run:
     """Run a DAG of the dags folder, as Airflow reads it with these settings."""
     return runner()
 
 
-def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
-    plan = Plan(DAY, venue=VENUE, seed=3, trades=900, offset_s=0, duration_s=120, faults=TROUBLED)
+def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: Session) -> None:
+    plan = Plan(
+        session.date, venue=VENUE, seed=3, trades=900, offset_s=0, duration_s=120, faults=TROUBLED
+    )
     made = simulate(plan)
     send(own, made.records)
 
     archived = run("archive_trades")
     again = run("archive_trades")
-    first = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY), reason="for the test")
-    second = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
+    first = run(
+        f"batch_recompute_{VENUE.lower()}", session=str(session.date), reason="for the test"
+    )
+    second = run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
 
     rejected = sum(1 for trouble in made.troubles if trouble.cause in REFUSED)
     [event] = events(archived, "raw")
@@ -84,14 +94,14 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
     done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
     assert states(first) == states(second) == done | {"archive": "skipped"}
     with closing(open_store(own)) as store:
-        assert served(store, SESSION) == truth_of(made, SESSION)
-        start, end = SESSION.start_ns, SESSION.end_ns
+        assert served(store, session) == truth_of(made, session)
+        start, end = session.start_ns, session.end_ns
         assert all(bar.final for bar in store.read(Resolution.MINUTE, start, end, venue=VENUE))
-    [published] = publications(own.lake, SESSION)
+    [published] = publications(own.lake, session)
     assert (published.rev, published.reason) == (1, "for the test")
     assert published.who == "airflow:dag_test"
     [announced] = events(first, "bars")
-    assert announced["session"] == str(DAY)
+    assert announced["session"] == str(session.date)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
     told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
@@ -100,24 +110,26 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run) -> None:
 
 
 def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
-    own: Settings, run: Run
+    own: Settings, run: Run, session: Session
 ) -> None:
-    made = simulate(Plan(DAY, venue=VENUE, seed=8, trades=300, offset_s=0, duration_s=60))
+    made = simulate(Plan(session.date, venue=VENUE, seed=8, trades=300, offset_s=0, duration_s=60))
     send(own, made.records)
-    run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
-    before = rows_of(own)
+    run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
+    before = rows_of(own, session)
     [first, *_] = [one for one in made.truth.events if isinstance(one, Trade)]
-    late = replace(first, id="900001", sequence=900_001, received_ns=SESSION.end_ns + SECOND_NS)
+    late = replace(first, id="900001", sequence=900_001, received_ns=session.end_ns + SECOND_NS)
     send(own, [Record(encode(late).encode(), "truetape", late.symbol, late.received_ns)])
 
     archived = run("archive_trades")
     repaired = run("repair_sessions")
     idle = run("repair_sessions")
-    after = rows_of(own)
-    reverted = run("revert_session", venue=VENUE, session=str(DAY), rev=1, reason="not ours")
+    after = rows_of(own, session)
+    reverted = run(
+        "revert_session", venue=VENUE, session=str(session.date), rev=1, reason="not ours"
+    )
 
     assert events(archived, "dirty_sessions") == [
-        {"sessions": [{"venue": VENUE, "session": str(DAY), "symbols": 1}]}
+        {"sessions": [{"venue": VENUE, "session": str(session.date), "symbols": 1}]}
     ]
     done = dict.fromkeys(("arguments", "recompute", "gate", "publish", "verify"), "success")
     assert states(repaired) == {"due": "success"} | {f"repair.{one}": done[one] for one in done}
@@ -127,25 +139,29 @@ def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
     changed = {bar.symbol for bar in after.values() if bar.rev == 2}
     assert changed == {late.symbol}
     with closing(open_store(own)) as store:
-        assert served(store, SESSION) == truth_of(made, SESSION)
+        assert served(store, session) == truth_of(made, session)
     assert set(states(reverted).values()) == {"success"}
-    values = {key: replace(bar, rev=1) for key, bar in rows_of(own).items() if not bar.void}
+    values = {
+        key: replace(bar, rev=1) for key, bar in rows_of(own, session).items() if not bar.void
+    }
     assert values == before
-    *_, last = publications(own.lake, SESSION)
+    *_, last = publications(own.lake, session)
     assert (last.rev, last.restores, last.who) == (3, 1, "airflow:dag_test")
     assert last.reason == "revert to rev 1: not ours"
 
 
-def rows_of(own: Settings) -> dict[Key, ServedBar]:
+def rows_of(own: Settings, session: Session) -> dict[Key, ServedBar]:
     """What is served of the session in minutes."""
     with closing(open_store(own)) as store:
-        start, end = SESSION.start_ns, SESSION.end_ns
+        start, end = session.start_ns, session.end_ns
         found = store.read(Resolution.MINUTE, start, end, venue=VENUE)
         return {bar.key: bar for bar in found}
 
 
-def test_a_hole_is_planned_then_filled_and_its_session_made_final(own: Settings, run: Run) -> None:
-    made = simulate(Plan(DAY, venue=VENUE, seed=4, trades=300, offset_s=0, duration_s=60))
+def test_a_hole_is_planned_then_filled_and_its_session_made_final(
+    own: Settings, run: Run, session: Session
+) -> None:
+    made = simulate(Plan(session.date, venue=VENUE, seed=4, trades=300, offset_s=0, duration_s=60))
     send(own, made.records)
     archive_once(own)
     lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
@@ -160,26 +176,26 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(own: Settings,
     skipped = dict.fromkeys(("approve", "ingest", "settle"), "skipped")
     assert states(looked) == planned | skipped
     assert returned(looked, "plan")["to_ingest"] == after_look == lost
-    assert returned(looked, "plan")["sessions"] == [f"{VENUE} {DAY}"]
+    assert returned(looked, "plan")["sessions"] == [f"{VENUE} {session.date}"]
     assert states(filled) == planned | {
         "approve": "skipped", "ingest": "success", "settle": "success",
     }  # fmt: skip
     assert returned(filled, "ingest")["records"] == lost
-    [session] = returned(filled, "settle")["settled"]
-    assert (session["session"], session["rev"]) == (str(DAY), 1)
+    [settled] = returned(filled, "settle")["settled"]
+    assert (settled["session"], settled["rev"]) == (str(session.date), 1)
     assert completeness(own) == 0
     assert states(again)["ingest"] == "skipped"
     assert returned(again, "settle")["settled"] == []
     with closing(open_store(own)) as store:
-        assert served(store, SESSION) == truth_of(made, SESSION)
+        assert served(store, session) == truth_of(made, session)
 
 
 def test_a_large_backfill_waits_for_a_person(
-    own: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+    own: Settings, run: Run, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it waits for is tested by Airflow; here nothing may be written before."""
     monkeypatch.setenv("TRUETAPE_BACKFILL_APPROVE_ABOVE", "10")
-    send(own, simulate(Plan(DAY, venue=VENUE, seed=4, trades=60, duration_s=30)).records)
+    send(own, simulate(Plan(session.date, venue=VENUE, seed=4, trades=60, duration_s=30)).records)
     archive_once(own)
     lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
 
@@ -225,8 +241,8 @@ def until_working(own: Settings) -> Driver:
     return beat.driver
 
 
-def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run) -> None:
-    made = simulate(Plan(DAY, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30))
+def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session: Session) -> None:
+    made = simulate(Plan(session.date, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30))
     send(own, made.records)
     archive_once(own)
 
@@ -241,12 +257,12 @@ def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run) -> None
 
 
 def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
-    own: Settings, run: Run
+    own: Settings, run: Run, session: Session
 ) -> None:
-    other = Plan(DAY, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
+    other = Plan(session.date, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
     send(own, simulate(other).records)
 
-    done = run(f"batch_recompute_{VENUE.lower()}", session=str(DAY))
+    done = run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
 
     assert str(done.state) == "success"
     assert states(done) == {
@@ -257,13 +273,13 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
         "publish": "skipped",
         "verify": "skipped",
     }
-    assert publications(own.lake, SESSION) == []
+    assert publications(own.lake, session) == []
 
 
 def test_a_hole_makes_the_check_red_and_does_not_hold_the_archive_up(
-    own: Settings, run: Run
+    own: Settings, run: Run, session: Session
 ) -> None:
-    made = simulate(Plan(DAY, venue=VENUE, seed=6, trades=300, offset_s=0, duration_s=60))
+    made = simulate(Plan(session.date, venue=VENUE, seed=6, trades=300, offset_s=0, duration_s=60))
     half = len(made.records) // 2
     send(own, made.records[:half])
     archive_once(own)
