@@ -36,7 +36,8 @@ from truetape.venues import venues
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 VENUE = "IEXG"
-SESSIONS = iter(calendars.sessions(venues()[VENUE], date(2026, 3, 2), date(2026, 3, 31)))
+MARCH = calendars.sessions(venues()[VENUE], date(2026, 3, 1), date(2026, 3, 31))
+SESSIONS = iter([session for session in MARCH if session.open_ns is not None])
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
 
 REFUSED = (Cause.MALFORMED, Cause.BAD_CLOCK)
