@@ -132,6 +132,22 @@ def provisional(store: BarStore, wrong: int, **values: object) -> None:
     store.write(MINUTE, rows)
 
 
+def test_what_the_database_added_up_is_not_held_against_the_speed_layer(
+    lake: str, store: EmbeddedStore
+) -> None:
+    """A roll-up that stood still for hours has wrong bars; its minutes are what is judged."""
+    five = Resolution.FIVE_MINUTES
+    rows = [
+        replace(one, start_ns=OPEN + number * five.width_ns, layer="speed", final=False, rev=0)
+        for number, one in enumerate(session_bars()[MINUTE][:120])
+    ]
+    store.write(five, rows)
+    wanted = [replace(one, close=1.0, volume=2.0) for one in rows[:60]]
+    put_bars(lake, FRIDAY, session_bars() | {five: wanted})
+
+    assert before_publication(lake, store) == {}
+
+
 def test_a_speed_layer_that_was_mostly_right_is_no_flag(lake: str, store: EmbeddedStore) -> None:
     provisional(store, 30, close=100.5 * 1.0049)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.serving import MINUTE_NS, bar
+from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change, diff_bars, same_values
 from truetape.serving.store import ServedBar
 
@@ -58,6 +59,34 @@ def test_a_difference_in_any_value_is_a_change(field: str) -> None:
     other = replace(SEALED, **{field: getattr(SEALED, field) + 1})
 
     assert [edit.change for edit in diff_bars([other], [WANTED], REV)] == [Change.CHANGE]
+
+
+@pytest.mark.parametrize(
+    ("before", "resolution", "expected"),
+    [
+        pytest.param(PROVISIONAL, Resolution.FIVE_MINUTES, Change.CONFIRM, id="added up"),
+        pytest.param(PROVISIONAL, Resolution.HOUR, Change.CONFIRM, id="added up to an hour"),
+        pytest.param(PROVISIONAL, Resolution.MINUTE, Change.CHANGE, id="made of trades"),
+        pytest.param(PROVISIONAL, Resolution.DAY, Change.CHANGE, id="no roll-up there is"),
+        pytest.param(SEALED, Resolution.HOUR, Change.CHANGE, id="final"),
+    ],
+)
+def test_a_vwap_that_the_database_added_up_is_right_to_the_last_decimal(
+    before: ServedBar, resolution: Resolution, expected: Change
+) -> None:
+    other = replace(before, vwap=before.vwap + 1e-8)
+
+    [edit] = diff_bars([other], [WANTED], REV, resolution)
+
+    assert (edit.change, edit.after.vwap) == (expected, WANTED.vwap)
+
+
+def test_a_vwap_that_is_further_off_is_wrong_whoever_made_it() -> None:
+    other = replace(PROVISIONAL, vwap=PROVISIONAL.vwap + 3e-8)
+
+    [edit] = diff_bars([other], [WANTED], REV, Resolution.HOUR)
+
+    assert edit.change is Change.CHANGE
 
 
 def test_who_wrote_a_row_and_when_is_no_value() -> None:

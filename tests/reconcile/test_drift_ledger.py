@@ -13,12 +13,13 @@ from support.drifting import publish_and_note as run
 from support.lake import TamperedStore
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_toy import SERVED, heard, provisional_bars, serve
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.recomputed import publications
 from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.rollups import ROLLED_UP
 from truetape.serving.store import BarStore, ServedBar
 
 
@@ -82,6 +83,23 @@ def test_a_publication_writes_down_each_bar_that_changed_with_its_causes(
     late = next(entry for entry in entries if entry.place == ("IBM", "1m", NOON + MINUTE))
     high = next(one for one in late.fields if one.field == "high")
     assert (high.before, high.after, high.parts[0].lateness_ns) == (100, 101, 5 * MINUTE)
+
+
+def test_a_wider_provisional_bar_has_no_entry_beside_those_of_its_minutes(
+    lake: str, store: BarStore
+) -> None:
+    """The database added it up from them; once it is final, a change of it has an entry."""
+    lake_session(DAY).write(lake)
+    serve(store, provisional_bars(heard(DAY), resolutions=(*SERVED, *ROLLED_UP)))
+
+    run(lake, store)
+    first = told(ledger(lake))
+    lake_session([*DAY, cancel("63", NOON + 2 * HOUR, symbol="IBM")]).write(lake)
+    run(lake, store, as_of_ns=NOON + 3 * HOUR)
+
+    assert first == FIRST
+    again = told(one for one in ledger(lake) if one.rev == 2)
+    assert again["IBM", "5m", 0] == again["IBM", "1h", 0] == {"cancel": ("63",)}
 
 
 def test_what_is_written_down_adds_up_to_batch_total_minus_speed_total(

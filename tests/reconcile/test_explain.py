@@ -116,6 +116,19 @@ def test_the_history_says_what_each_publication_changed_and_why(
     assert (bar["served"]["rev"], bar["served"]["final"]) == (2, True)
 
 
+def test_a_wider_bar_says_which_of_its_minutes_changed(run: Run) -> None:
+    """The first publication made it final; its provisional values were those of its minutes."""
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m", "--format", "json"))
+    text = run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m").output
+
+    [first] = bar["history"]
+    assert first["changes"] == []
+    assert [(one["start_ns"] - NOON) // (60 * SECOND) for one in first["minutes"]] == [0, 1, 2]
+    assert "its minute 2024-11-22T17:00:00Z changed: cancel" in text
+    assert "its minute 2024-11-22T17:01:00Z changed: late" in text
+    assert "no value of this bar changed" not in text
+
+
 def test_a_corrected_trade_shows_both_values(run: Run) -> None:
     bar = told(run("IBM", "2024-11-22T17:02:01Z", "--resolution", "1s", "--format", "json"))
 

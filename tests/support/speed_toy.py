@@ -39,9 +39,11 @@ def heard(
 
 
 def provisional_bars(
-    trades: Iterable[Trade], profile: str = "sip"
+    trades: Iterable[Trade],
+    profile: str = "sip",
+    resolutions: Iterable[Resolution] = SERVED,
 ) -> dict[Resolution, list[ServedBar]]:
-    """Return what is served when these trades are counted."""
+    """Return what is served when these trades are counted; of wider bars, as the roll-ups would."""
     counted = [CanonicalTrade(one) for one in trades]
     return {
         resolution: [
@@ -49,7 +51,7 @@ def provisional_bars(
             for bar in bars(counted, load(profile), resolution, {})
             if bar.is_served
         ]
-        for resolution in SERVED
+        for resolution in resolutions
     }
 
 

@@ -40,8 +40,9 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
 
     Safe to repeat: running servers are adopted, crashed ones come back with their data. The first
     start downloads the broker's jars (about 45 s), later ones take seconds, Airflow's a minute.
-    InfluxDB gets the buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them, Airflow
-    the DAGs of dags/, which run by their schedules from then on.
+    InfluxDB gets the buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them and the
+    roll-up tasks of influx/tasks/, Airflow the DAGs of dags/, which run by their schedules from
+    then on.
 
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
@@ -59,7 +60,7 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
         local_stack.up(settings, wanted, report, build_influx=build_influx)
         if "influx" in wanted:
             store = open_store(settings)
-            for change in store.ensure_buckets():
+            for change in store.ensure_buckets() + store.ensure_rollups():
                 report(change)
             store.close()
 

@@ -83,6 +83,7 @@ def start(settings: Settings, report: Report) -> BarStore:
     stack.up(settings, report=report)
     store = open_store(settings)
     store.ensure_buckets()
+    store.ensure_rollups()
     return store
 
 

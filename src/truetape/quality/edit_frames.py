@@ -13,7 +13,7 @@ import pyarrow as pa
 from truetape.market.resolution import Resolution
 from truetape.quality.columns import table
 from truetape.quality.frames import Frame
-from truetape.reconcile.diff import Change, Edit, diff_bars, final
+from truetape.reconcile.diff import Change, Edit, diff_bars, final, is_rolled_up
 from truetape.reconcile.publication import Wanted
 from truetape.reconcile.recomputed import RecomputedSession
 from truetape.serving.digest import digest_of
@@ -33,7 +33,7 @@ def reconciliation_frames(
     """Yield the frames of what publishing as `rev` would do; reads the store, writes nothing."""
     served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
     edits = {
-        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev))
+        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev, resolution))
         for resolution in ROW_BY_ROW
     }
     yield Frame("edits", edit_rows(edits))
@@ -63,7 +63,7 @@ def served_frames(wanted: Wanted, store: BarStore, rev: int) -> Iterator[Frame]:
     )
     yield Frame("digests", digest_rows(wanted, store))
     edits = {
-        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev))
+        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev, resolution))
         for resolution in ROW_BY_ROW
     }
     yield Frame("edits", edit_rows(edits).select(["resolution", "symbol", "start_ns", "change"]))
@@ -161,17 +161,19 @@ def _read(store: BarStore, resolution: Resolution, wanted: Wanted) -> Sequence[S
 def _level(
     resolution: Resolution, served: Sequence[ServedBar], edits: Sequence[Edit], volume: float
 ) -> dict[str, object]:
-    live = [bar for bar in served if not bar.void]
+    # what the database added up says nothing that its minutes do not say
+    live = [bar for bar in served if not bar.void and not is_rolled_up(bar, resolution)]
     provisional = sum(not bar.final for bar in live)
     sealed = len(live) - provisional
-    befores = [(edit.change, edit.before) for edit in edits if edit.before is not None]
+    judged = [edit for edit in edits if edit.before and not is_rolled_up(edit.before, resolution)]
+    befores = [(edit.change, edit.before) for edit in judged if edit.before is not None]
     changed = sum(
         change in (Change.CHANGE, Change.VOID) and not before.final for change, before in befores
     )
     lost = sum(change is Change.VOID and before.final for change, before in befores)
     moves = [
         abs(edit.after.close / edit.before.close - 1) * 10_000
-        for edit in edits
+        for edit in judged
         if edit.change is Change.CHANGE and edit.before is not None and edit.before.close
     ]
     return {

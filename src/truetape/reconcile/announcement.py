@@ -9,10 +9,8 @@ from truetape.reconcile.publication import Published
 from truetape.serving.store import Point
 
 
-def announced(
-    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int
-) -> Iterator[Point]:
-    """Yield the boundary of each resolution, and an annotation where something was changed."""
+def boundary_points(boundary: Boundary, now_ns: int) -> Iterator[Point]:
+    """Yield fence and boundary of each resolution."""
     for resolution in Resolution:
         yield Point(
             "boundary",
@@ -24,6 +22,13 @@ def announced(
                 "fence_ns": boundary.fence_ns,
             },
         )
+
+
+def announced(
+    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int
+) -> Iterator[Point]:
+    """Yield the boundary of each resolution, and an annotation where something was changed."""
+    yield from boundary_points(boundary, now_ns)
     if outcome.rev is not None:
         session = outcome.session
         text = (

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from truetape.market.bars import VWAP_DECIMALS
+from truetape.market.resolution import Resolution
+from truetape.serving.rollups import ROLLED_UP
 from truetape.serving.store import ServedBar
+
+ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS
+"""A minute's VWAP is rounded and so is the exact one, each by half a unit of the last decimal."""
 
 
 class Change(StrEnum):
@@ -30,20 +36,24 @@ class Edit:
 
 
 def diff_bars(
-    served: Iterable[ServedBar], recomputed: Iterable[ServedBar], rev: int
+    served: Iterable[ServedBar],
+    recomputed: Iterable[ServedBar],
+    rev: int,
+    resolution: Resolution = Resolution.MINUTE,
 ) -> Iterator[Edit]:
     """Yield the edits that make `served` equal `recomputed`, in the order of the recomputed rows.
 
     A row that is already final with equal values is left alone, so that a second run yields
     nothing. Every edit carries `rev` and is final in `after`; sealing it is the publisher's
-    business.
+    business. A provisional row that the database added up was right when its VWAP is, to the last
+    decimal of those that it was added up from.
     """
     rows = {bar.key: bar for bar in served}
     for bar in recomputed:
         before = rows.pop(bar.key, None)
         if before is None:
             yield Edit(Change.ADD, None, final(bar, rev))
-        elif not same_values(before, bar):
+        elif not same_values(_to_compare(before, bar, resolution), bar):
             yield Edit(Change.CHANGE, before, final(bar, rev))
         elif not before.final or before.layer != "batch":
             yield Edit(Change.CONFIRM, before, final(bar, rev))
@@ -81,6 +91,18 @@ def void(bar: ServedBar, rev: int) -> ServedBar:
         final=True,
         void=True,
     )
+
+
+def is_rolled_up(bar: ServedBar, resolution: Resolution) -> bool:
+    """Say whether a row was added up by the database from narrower ones (`serving.rollups`)."""
+    return bar.layer == "speed" and resolution in ROLLED_UP
+
+
+def _to_compare(before: ServedBar, bar: ServedBar, resolution: Resolution) -> ServedBar:
+    is_close = abs(before.vwap - bar.vwap) <= ROLLED_VWAP_ERROR
+    if is_rolled_up(before, resolution) and is_close:
+        return replace(before, vwap=bar.vwap)
+    return before
 
 
 def _values(bar: ServedBar) -> tuple[float | int | bool, ...]:

@@ -15,7 +15,7 @@ from truetape.feeds import contract
 from truetape.log import logger
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.reconcile.diff import Change, Edit
+from truetape.reconcile.diff import Change, Edit, is_rolled_up
 from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
 from truetape.reconcile.drift_ledger import DECIMALS, BarDrift, DriftLedger, chained
 from truetape.reconcile.drift_metrics import DriftMetrics
@@ -182,7 +182,8 @@ class DriftNotes:
             case Change.ADD:
                 return self._is_told and (bool(self._past) or resolution in RESOLUTIONS)
             case _:
-                return True
+                # a wider provisional row says what its minutes say, and those have their entries
+                return edit.before is None or not is_rolled_up(edit.before, resolution)
 
     def _entries(self, rev: int, drifting: Mapping[BarPlace, Edit]) -> Iterator[BarDrift]:
         for (resolution, symbol, start), fields in self._explained(drifting):

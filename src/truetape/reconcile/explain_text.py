@@ -22,6 +22,8 @@ COLUMNS = (
     "where", "amended",
 )  # fmt: skip
 _RIGHT = ("seq", "price", "size", "received")
+MAX_MINUTES = 5
+"""How many changed minutes of a wider bar are spelt out."""
 
 
 def head(found: Lineage) -> Iterator[str]:
@@ -133,8 +135,14 @@ def _revision(one: Revision) -> Iterator[str]:
         f"  rev {made.rev}  {utc(made.published_ns)}, as of {utc(made.as_of_ns)}, by {made.who}: "
         f"{made.reason}"
     )
+    for minute in one.minutes[:MAX_MINUTES]:
+        causes = ", ".join(minute.causes)
+        yield f"         its minute {utc(minute.start_ns)} changed: {causes}"
+    if len(one.minutes) > MAX_MINUTES:
+        yield f"         and {len(one.minutes) - MAX_MINUTES} more of its minutes"
     if one.drift is None:
-        yield "         no value of this bar changed"
+        if not one.minutes:
+            yield "         no value of this bar changed"
         return
     for drift in one.drift.fields:
         parts = ", ".join(
@@ -155,6 +163,10 @@ def _revision_fields(one: Revision) -> dict[str, Any]:
         "reason": made.reason,
         "profile": f"{made.profile} {made.profile_version}",
         "changes": _drift_fields(one.drift),
+        "minutes": [
+            {"start_ns": minute.start_ns, "changes": _drift_fields(minute)}
+            for minute in one.minutes
+        ],
     }
 
 

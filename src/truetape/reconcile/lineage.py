@@ -3,6 +3,7 @@
 Pure; does no I/O. Uses the reference rules, as `market.canonical` and `market.bars` have them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +16,7 @@ from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Cancel, Event, Position, Trade
 from truetape.reconcile.drift_ledger import BarDrift
 from truetape.reconcile.recomputed import Publication
+from truetape.serving.rollups import ROLLED_UP, SOURCE
 from truetape.serving.store import ServedBar
 
 
@@ -32,6 +34,13 @@ class BarId:
         if self.resolution is Resolution.DAY:
             return session.holds(event_ns)
         return self.start_ns <= event_ns < self.start_ns + self.resolution.width_ns
+
+    def adds_up(self, drift: BarDrift) -> bool:
+        """Say whether an entry is of a minute that the bar is added up from."""
+        is_mine = drift.symbol == self.symbol and drift.resolution is SOURCE
+        return (
+            is_mine and self.start_ns <= drift.start_ns < self.start_ns + self.resolution.width_ns
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One publication of the session, and what it changed in this bar; None where nothing."""
+    """One publication of the session, and what it changed in this bar; None where nothing.
+
+    A provisional bar wider than a minute says what its minutes say: `minutes` are those of them
+    that this publication changed.
+    """
 
     publication: Publication
     drift: BarDrift | None
+    minutes: tuple[BarDrift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +145,15 @@ def history(
     publications: Sequence[Publication], drifts: Iterable[BarDrift], bar: BarId
 ) -> tuple[Revision, ...]:
     """Return the publications of a session with what each changed in a bar, oldest first."""
-    place = (bar.symbol, bar.resolution.value, bar.start_ns)
-    changed = {drift.rev: drift for drift in drifts if drift.place == place}
-    return tuple(Revision(one, changed.get(one.rev)) for one in publications)
+    place, entries = (bar.symbol, bar.resolution.value, bar.start_ns), list(drifts)
+    changed = {drift.rev: drift for drift in entries if drift.place == place}
+    minutes: dict[int, list[BarDrift]] = defaultdict(list)
+    for drift in entries:
+        if bar.resolution in ROLLED_UP and bar.adds_up(drift):
+            minutes[drift.rev].append(drift)
+    return tuple(
+        Revision(one, changed.get(one.rev), tuple(minutes[one.rev])) for one in publications
+    )
 
 
 @dataclass(frozen=True, slots=True)

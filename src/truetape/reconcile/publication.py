@@ -235,7 +235,7 @@ def _edits(
 ) -> Iterator[tuple[Resolution, list[Edit]]]:
     for resolution in Resolution if symbols else ():
         served = _read(store, resolution, wanted.session, symbols)
-        yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev))
+        yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev, resolution))
 
 
 def _chosen(symbols: set[str], request: Request) -> set[str]:

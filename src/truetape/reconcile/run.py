@@ -18,7 +18,7 @@ from truetape.errors import ConfigError, TransientError, VerificationError
 from truetape.local.locks import exclusive
 from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
-from truetape.reconcile.announcement import announced
+from truetape.reconcile.announcement import announced, boundary_points
 from truetape.reconcile.boundary import Boundary, Run, claim_of
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.drift import Cause
@@ -196,12 +196,17 @@ class _Desk:
     control: ControlTopic
 
     def raise_fence(self, report: Callable[[str], None]) -> None:
-        """Raise the fence to the session's end, and wait until the speed layer keeps to it."""
+        """Raise the fence to the session's end, and wait until nobody writes below it: neither the
+        speed layer nor a roll-up in the database, which reads the fence there.
+        """
         boundary = self.boundary()
         raised = boundary.raised(self.session.end_ns)
         if raised != self.control.boundary(self.session.venue):
             self.control.announce(raised)
+        told = self.store.write_points(boundary_points(raised, time.time_ns()))
+        told.require_stored("fences", "nothing was published")
         wait_for_fence(self.settings, self.session, report)
+        self.store.await_rollups(FENCE_WAIT_S)
 
     def boundary(self) -> Boundary:
         """Return the venue's boundary; from the ledger where the control topic was lost."""

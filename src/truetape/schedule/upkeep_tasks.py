@@ -17,11 +17,11 @@ _CLEAN_WITHIN_S = 1_800.0
 
 
 def declared_buckets() -> list[str]:
-    """Bring the buckets to what is declared; return what was changed."""
+    """Bring buckets and roll-up tasks to what is declared; return what was changed."""
     from truetape.serving.store import open_store
 
     with closing(open_store(Settings.from_env())) as store:
-        return list(store.ensure_buckets())
+        return store.ensure_buckets() + store.ensure_rollups()
 
 
 def tidy_lake() -> list[dict[str, Any]]:

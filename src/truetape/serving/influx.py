@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from truetape.errors import ConfigError, TransientError
 from truetape.market.resolution import Resolution
-from truetape.serving import influxql, lines
+from truetape.serving import influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import FINGERPRINT_SQL
 from truetape.serving.influxql import FIRST_FIELD, MAX_SYMBOLS_PER_QUERY, Select
@@ -199,6 +199,14 @@ class InfluxStore:
         org_id = found["orgs"][0]["id"]
         changes = (self._ensure(bucket, org_id) for bucket in self._buckets.all)
         return [change for change in changes if change]
+
+    def ensure_rollups(self) -> list[str]:
+        """Create missing tasks, bring the others to their declaration; return what was done."""
+        return rollups.ensure(self._server, self._buckets)
+
+    def await_rollups(self, within_s: float) -> None:
+        """Wait for the tasks that are at work; see `BarStore.await_rollups`."""
+        rollups.await_runs(self._server, self._buckets, within_s)
 
     def ping(self) -> float:
         """Write a canary and read it back; `/health` says OK even when neither works."""

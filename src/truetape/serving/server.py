@@ -74,7 +74,7 @@ class Server:
             url=self.url, token=token.reveal(), org=org, timeout=int(timeout_s * 1_000)
         )
         self._pool: urllib3.PoolManager = self._client.api_client.rest_client.pool_manager
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._authorization = {"Authorization": f"Token {token.reveal()}"}
         self._traffic = Traffic()
         self._lock = threading.Lock()
@@ -106,7 +106,7 @@ class Server:
                 self.url + path,
                 body=body,
                 headers={**self._authorization, **(headers or {})},
-                timeout=urllib3.Timeout(connect=self._timeout_s, read=self._timeout_s),
+                timeout=urllib3.Timeout(connect=self.timeout_s, read=self.timeout_s),
                 retries=False,
                 redirect=False,
             )

@@ -252,6 +252,17 @@ class BarStore(Protocol):
         """Make buckets what `influx/buckets.yaml` declares; return one line for each change."""
         ...
 
+    def ensure_rollups(self) -> list[str]:
+        """Make the roll-up tasks what `influx/tasks/` declares; return one line for each change.
+
+        Nothing where the store has no tasks: then bars wider than a minute wait for a publication.
+        """
+        ...
+
+    def await_rollups(self, within_s: float) -> None:
+        """Wait until every roll-up that is at work now has ended; see `rollups.await_runs`."""
+        ...
+
     def ping(self) -> float:
         """Write a canary and read it back; return the seconds it took."""
         ...
