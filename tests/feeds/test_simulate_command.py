@@ -2,12 +2,19 @@
 
 import gzip
 import json
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 
+from support.loop import own_settings
+from support.wait import until
 from truetape.errors import ConfigError
 from truetape.feeds.commands import simulate
+from truetape.settings import Settings
 
 ARGS = ["--date", "2026-11-20", "--trades", "300", "--malformed", "0.01"]
 
@@ -46,5 +53,37 @@ def test_a_rate_and_a_duration_make_the_number_of_prints() -> None:
 
 
 def test_what_cannot_be_done_is_a_config_error(tmp_path: Path) -> None:
-    for args in ([], ["--date", "2026-11-20", "--rate", "5"], [*ARGS, "--out", f"{tmp_path}/x/y"]):
+    refused = (
+        [],
+        ["--date", "2026-11-20", "--rate", "5"],
+        [*ARGS, "--out", f"{tmp_path}/x/y"],
+        [*ARGS, "--kafka", "--out", f"{tmp_path}/y"],
+    )
+    for args in refused:
         assert isinstance(CliRunner().invoke(simulate, args).exception, ConfigError), args
+
+
+@pytest.mark.real
+def test_records_go_to_kafka_as_a_feed_handler_sends_them(stack: Settings, tmp_path: Path) -> None:
+    """Key, feed and receipt time beside the bytes that the file would have."""
+    own = own_settings(stack, tmp_path)
+    lines = CliRunner().invoke(simulate, ARGS).stdout.splitlines()
+
+    done = CliRunner().invoke(simulate, [*ARGS, "--kafka"], env=own.to_env())
+
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    consumer = KafkaConsumer(bootstrap_servers=own.kafka, auto_offset_reset="earliest")
+    with closing(consumer):
+        parts = [TopicPartition(own.topic, part) for part in range(own.partitions)]
+        consumer.assign(parts)
+        found: list[ConsumerRecord] = []
+        until(lambda: found.extend(polled(consumer)) or len(found) >= len(lines), within_s=30)
+    assert sorted(one.value.decode() for one in found) == sorted(lines)
+    assert {one.key.decode() for one in found if one.key} == {"IBM", "MSFT", "AAPL"}
+    assert {dict(one.headers)["feed"] for one in found} == {b"truetape"}
+    assert all(int(dict(one.headers)["received_ns"]) > 0 for one in found)
+
+
+def polled(consumer: KafkaConsumer) -> list[ConsumerRecord]:
+    return [one for part in consumer.poll(timeout_ms=500).values() for one in part]

@@ -8,7 +8,9 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 from pendulum import DateTime
 
-from truetape.local import demo
+from truetape.feeds.commands import simulate
+from truetape.local import demo, demo_live
+from truetape.local.demo_places import places
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -64,3 +66,40 @@ def test_the_demo_has_a_home_and_ports_of_its_own(tmp_path: Path) -> None:
     assert settings.kafka != base.kafka
     assert settings.influx_url != base.influx_url
     assert settings.dags_paused
+
+
+def test_its_table_of_addresses_leads_to_every_page_of_the_console(tmp_path: Path) -> None:
+    settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
+
+    found = {place.what: place.where for place in places(settings)}
+
+    airflow = f"http://127.0.0.1:{settings.airflow_port}"
+    assert found["Airflow"] == airflow
+    assert {name: where for name, where in found.items() if name.startswith("console")} == {
+        f"console: {page}": f"{airflow}/plugin/truetape-{page}"
+        for page in ("overview", "market", "drift", "quality", "backfill")
+    }
+    assert found["Kafka"] == settings.kafka
+
+
+def test_the_live_market_is_one_that_is_open_and_within_the_demos_venues(tmp_path: Path) -> None:
+    """Its command is one that `truetape simulate` takes, and tells no secret."""
+    settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
+    program = demo_live.market(settings)
+    verb = program.command.index("simulate")
+
+    told = simulate.make_context("simulate", list(program.command[verb + 1 :])).params
+
+    assert (told["live"], told["to_kafka"], told["venue"]) == (True, True, demo_live.VENUE)
+    assert demo_live.VENUE in settings.venues
+    assert venues()[demo_live.VENUE].calendar is None
+    assert not any("token" in name.lower() and "file" not in name.lower() for name in program.env)
+
+
+def test_stopping_a_demo_that_does_not_run_does_nothing(tmp_path: Path) -> None:
+    settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
+    said: list[str] = []
+
+    demo_live.stop(settings, said.append)
+
+    assert said == []

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from truetape.errors import ConfigError
+from truetape.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.feeds.simulator import Plan
+    from truetape.feeds.simulator import Plan, Record
     from truetape.feeds.simulator_faults import Faults
 
 LIVE_LEAD_S = 1.0
@@ -43,6 +44,7 @@ LIVE_LEAD_S = 1.0
 @click.option("--bad-clock", type=float, help="Share of the time that one clock runs ahead.")
 @click.option("--no-faults", is_flag=True, help="None of these, unless one is given.")
 @click.option("--live", is_flag=True, help="Start now and write each record when it is due.")
+@click.option("--kafka", "to_kafka", is_flag=True, help="Send to TRUETAPE_TOPIC, write nothing.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write here, .gz packs [stdout].")
 @click.option("--truth", type=click.Path(path_type=Path), help="Write the true trades, native.")
 @click.option("--troubles", type=click.Path(path_type=Path), help="Write what went wrong, JSON.")
@@ -58,6 +60,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     duration: float | None,
     no_faults: bool,
     live: bool,
+    to_kafka: bool,
     out: Path | None,
     truth: Path | None,
     troubles: Path | None,
@@ -72,6 +75,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     \b
     truetape simulate --date 2026-11-20 --trades 200000 --out day.jsonl --truth truth.jsonl
     truetape simulate --feed binance --symbols BTCUSDT --duration 30 --rate 200 --live
+    truetape simulate --venue BITSTAMP --symbols BTCUSD --duration 600 --rate 20 --live --kafka
     """
     from truetape.feeds.simulator import Plan
 
@@ -79,6 +83,8 @@ def simulate(  # noqa: PLR0917 - one parameter an option
         raise ConfigError("no session to simulate; give --date YYYY-MM-DD, or --live for now")
     if rate is not None and duration is None:
         raise ConfigError("--rate needs --duration")
+    if to_kafka and out is not None:
+        raise ConfigError("--kafka and --out exclude each other; give one of them")
     plan = Plan(
         day=datetime.now(UTC).date() if day is None else day.date(),
         feed=feed,
@@ -91,7 +97,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
         starts_ns=time.time_ns() + int(LIVE_LEAD_S * 1e9) if live else None,
         faults=_faults(no_faults, faults),
     )
-    _simulate(plan, live=live, out=out, truth=truth, troubles=troubles)
+    _simulate(plan, live=live, to_kafka=to_kafka, out=out, truth=truth, troubles=troubles)
 
 
 def _faults(none: bool, given: Mapping[str, float | None]) -> "Faults":
@@ -103,7 +109,13 @@ def _faults(none: bool, given: Mapping[str, float | None]) -> "Faults":
 
 
 def _simulate(
-    plan: "Plan", *, live: bool, out: Path | None, truth: Path | None, troubles: Path | None
+    plan: "Plan",
+    *,
+    live: bool,
+    to_kafka: bool,
+    out: Path | None,
+    truth: Path | None,
+    troubles: Path | None,
 ) -> None:
     from truetape.feeds.native import encode
     from truetape.feeds.simulator import paced, simulate
@@ -115,10 +127,24 @@ def _simulate(
     if troubles:
         _write(troubles, (json.dumps(asdict(trouble)).encode() for trouble in made.troubles))
     records = paced(made.records, time.time_ns, time.sleep) if live else made.records
-    _write(out, (record.payload for record in records), flush=live)
+    if to_kafka:
+        _send(records)
+    else:
+        _write(out, (record.payload for record in records), flush=live)
     counts = Counter(str(trouble.cause) for trouble in made.troubles)
     told = ", ".join(f"{count:,} {cause}" for cause, count in sorted(counts.items()))
     click.echo(f"{len(made.records):,} records; {told or 'no trouble'}", err=True)
+
+
+def _send(records: "Iterable[Record]") -> None:
+    """Send records to the topic of the settings, each as soon as it comes."""
+    from truetape.feeds.producer import Producer
+
+    settings = Settings.from_env()
+    with Producer(settings.kafka) as producer:
+        for one in records:
+            producer.send(settings.topic, one.key, one.payload, one.feed, one.received_ns)
+        producer.flush()
 
 
 def _write(path: Path | None, lines: Iterable[bytes], *, flush: bool = False) -> None:

@@ -56,6 +56,15 @@ class AirflowApi:
         path = f"/api/v2/dags/{quote(dag)}/dagRuns?limit={_PAGE}&order_by=-id"
         return [_run(one) for one in self.request("GET", path)["dag_runs"]]
 
+    def run(self, dag: str, run: str) -> DagRun:
+        """Return one run as it is now."""
+        return _run(self.request("GET", _path(DagRun(dag, run, ""))))
+
+    def trigger(self, dag: str, conf: Mapping[str, object]) -> DagRun:
+        """Start a run with these values of its form, as a person would."""
+        path = f"/api/v2/dags/{quote(dag)}/dagRuns"
+        return _run(self.request("POST", path, {"logical_date": None, "conf": conf}))
+
     def tasks(self, run: DagRun) -> dict[str, str]:
         """Return the state of each task of a run, "waiting" before Airflow has looked at it."""
         found = self.request("GET", f"{_path(run)}/taskInstances?limit={_PAGE}")["task_instances"]

@@ -7,14 +7,16 @@ import dataclasses
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from truetape import calendars
+from truetape.batch.lake import Lake, Table
 from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import Producer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.local import airflow_config, influxd, stack
+from truetape.local import airflow_config, demo_live, influxd, stack
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.local.airflow_server import AirflowServer
 from truetape.local.replay import READ_WITHIN_S
@@ -33,7 +35,7 @@ SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")
 DAG = dag_names.batch_recompute(VENUE)
 KAFKA, INFLUX_PORT, AIRFLOW_PORT = "127.0.0.1:19192", 18186, 18180
 USER = "operator"
-_FINAL_WITHIN_S = 900.0
+_RUN_WITHIN_S = 900.0
 _POLL_S = 0.5
 
 Report = Callable[[str], None]
@@ -46,6 +48,16 @@ class Final:
     recomputed: Mapping[str, int]
     published: Mapping[str, int]
     compared: int
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """What the tasks of a backfill said: the plan, how many records came in, what was settled."""
+
+    planned: Mapping[str, Any]
+    ingested: int
+    settled: Sequence[Mapping[str, Any]]
     page: str
 
 
@@ -64,12 +76,12 @@ def demo_settings(base: Settings) -> Settings:
         airflow=True,
         airflow_port=AIRFLOW_PORT,
         dags_paused=True,
-        venues=(VENUE,),
+        venues=(VENUE, demo_live.VENUE),
         batch_delay_min=0,
         # the simulated session may lie some days back, which is no reason for an alert
         final_within_min=10_080,
         store="influx" if has_influxd else "embedded",
-        bucket_set="history",
+        bucket_set="live",
         profile="sip",
         feeds=("truetape",),
     )
@@ -78,7 +90,7 @@ def demo_settings(base: Settings) -> Settings:
 def start(settings: Settings, report: Report) -> BarStore:
     """Stop an earlier demo, empty its home and start the servers anew."""
     if settings.home.exists():
-        stack.down(settings, report)
+        stop(settings, report)
         shutil.rmtree(settings.home)
     stack.up(settings, report=report)
     store = open_store(settings)
@@ -154,26 +166,65 @@ def finish(api: AirflowApi, report: Report) -> Final:
     Reports each change of a task's state. TransientError when a task fails or it takes too long.
     """
     api.unpause(DAG)
-    deadline = time.monotonic() + _FINAL_WITHIN_S
-    shown: dict[str, str] = {}
-    while time.monotonic() < deadline:
-        for run in api.runs(DAG)[:1]:
-            tasks = api.tasks(run)
-            for task in [task for task in tasks if tasks[task] != shown.get(task)]:
-                report(f"{DAG}.{task}: {tasks[task]}")
-            shown = tasks
-            if run.state == "failed":
-                raise TransientError(f"{DAG} failed; see {api.page_of(run)}")
-            if run.is_over:
-                return _final(api, run)
-        time.sleep(_POLL_S)
-    raise TransientError(f"{DAG} was not done in {_FINAL_WITHIN_S:.0f} s; see {api.url}")
+    return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
+
+
+def lose_records(settings: Settings, session: Session) -> int:
+    """Take every third archived record of a session out of the lake, as lost files would; return
+    how many they were.
+    """
+    from deltalake import DeltaTable
+
+    raw = DeltaTable(Lake(settings.lake).path(Table.RAW))
+    gone = raw.delete(f"date = '{session.date}' and offset % 3 = 0")
+    return int(gone["num_deleted_rows"])
+
+
+def backfill(api: AirflowApi, report: Report) -> Backfilled:
+    """Let the DAG of backfills find what is missing, ingest it, and settle what that touched."""
+    dag = dag_names.BACKFILL_FROM_KAFKA
+    api.unpause(dag)
+    asked = api.trigger(dag, {"reason": "the demo lost files", "dry_run": False})
+    run = _followed(api, report, dag, lambda: api.run(dag, asked.run))
+    return Backfilled(
+        planned=api.returned(run, "plan"),
+        ingested=api.returned(run, "ingest")["records"],
+        settled=api.returned(run, "settle")["settled"],
+        page=api.page_of(run),
+    )
 
 
 def leave_running(api: AirflowApi) -> None:
     """Let the other DAGs run by their schedules too."""
-    for dag in (dag_names.ARCHIVE_TRADES, dag_names.MAINTENANCE):
+    for dag in (dag_names.ARCHIVE_TRADES, dag_names.REPAIR_SESSIONS, dag_names.MAINTENANCE):
         api.unpause(dag)
+
+
+def stop(settings: Settings, report: Report) -> None:
+    """Stop the live market, its speed layer and the servers of a demo, whichever run."""
+    demo_live.stop(settings, report)
+    stack.down(settings, report)
+
+
+def _followed(
+    api: AirflowApi, report: Report, dag: str, look: Callable[[], DagRun | None]
+) -> DagRun:
+    """Report each change of a task's state until the run is over, and return the run."""
+    deadline = time.monotonic() + _RUN_WITHIN_S
+    shown: dict[str, str] = {}
+    while time.monotonic() < deadline:
+        run = look()
+        if run is not None:
+            tasks = api.tasks(run)
+            for task in [task for task in tasks if tasks[task] != shown.get(task)]:
+                report(f"{dag}.{task}: {tasks[task]}")
+            shown = tasks
+            if run.state == "failed":
+                raise TransientError(f"{dag} failed; see {api.page_of(run)}")
+            if run.is_over:
+                return run
+        time.sleep(_POLL_S)
+    raise TransientError(f"{dag} was not done in {_RUN_WITHIN_S:.0f} s; see {api.url}")
 
 
 def drift(settings: Settings, session: Session) -> list[BarDrift]:

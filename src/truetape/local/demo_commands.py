@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from truetape.feeds.simulator import SimulatedSession
-    from truetape.local.demo import Final
+    from truetape.local.demo import Backfilled, Final
     from truetape.market.sessions import Session
     from truetape.reconcile.drift_ledger import BarDrift
     from truetape.serving.store import BarStore, ServedBar
@@ -28,20 +28,22 @@ _SHOWN_LINES = 20
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same session.")
 @click.option("--down", is_flag=True, help="Only stop the servers of an earlier demo.")
 @click.option("--keep/--stop", default=True, show_default=True, help="Keep the servers running.")
+@click.option("--live/--no-live", default=True, show_default=True, help="End with a live market.")
 def demo(  # noqa: PLR0917 - one parameter an option
-    minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool
+    minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool, live: bool
 ) -> None:
-    """Show the whole system on the last minutes of a simulated session.
+    """Show the whole system: a tour in six parts, most of which stays to be looked at.
 
-    Starts a real Kafka, InfluxDB, Airflow and Spark in a home of its own, prints where Airflow is
-    and how to sign in, streams a session with late trades, repeat deliveries, cancels, corrections
-    and one bad clock, shows the provisional bars as they appear; then Airflow makes the session
-    final, and what changed is printed.
+    Starts a real Kafka, InfluxDB, Airflow and Spark in a home of its own and prints their addresses
+    and what to look at. Streams the end of a simulated session with late trades, repeat deliveries,
+    cancels, corrections and one bad clock, and shows the provisional bars as they appear; Airflow
+    makes the session final, and what changed is printed with its causes. Files of the lake are
+    lost, and a backfill brings their records back from Kafka. At last a market opens now.
     """
     from rich.console import Console
 
     from truetape.local import demo as steps
-    from truetape.local import stack
+    from truetape.local import demo_live
 
     settings = steps.demo_settings(Settings.from_env())
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
@@ -50,9 +52,9 @@ def demo(  # noqa: PLR0917 - one parameter an option
         console.print(f"  {line}", style="dim", highlight=False)
 
     if down:
-        stack.down(settings, report)
+        steps.stop(settings, report)
         return
-    console.rule("1 of 4: real servers")
+    console.rule("1 of 6: real servers")
     if settings.store == "embedded":
         console.print(
             "There is no influxd on this machine: bars are served from an embedded store instead. "
@@ -61,49 +63,102 @@ def demo(  # noqa: PLR0917 - one parameter an option
     store = steps.start(settings, report)
     try:
         api = steps.airflow(settings)
-        _print_sign_in(console, settings)
+        _print_addresses(console, settings)
         session, made = steps.simulated(seed, minutes * 60, trades)
-        console.rule(f"2 of 4: {session.date} streams in, provisional bars appear")
+        console.rule(f"2 of 6: {session.date} streams in, provisional bars appear")
         console.print(
             f"{len(made.records):,} records with {len(made.troubles):,} troubles in them, "
             f"{speed:g} times as fast as real time. {minutes * 60 / speed:.0f} s:"
         )
         _stream(settings, made, speed, store, session)
         before = steps.served(store, session)
-        console.rule("3 of 4: the session is over, Airflow makes it final")
+        console.rule("3 of 6: the session is over, Airflow makes it final")
         outcome = steps.finish(api, report)
-        console.rule("4 of 4: what changed, and why")
+        console.rule("4 of 6: what changed, and why")
         _print_outcome(console, steps.drift(settings, session), outcome, before)
+        _print_gate(console, settings, session)
+        console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
+        lost = steps.lose_records(settings, session)
+        console.print(f"{lost:,} archived records of {session.date} are gone from the lake.")
+        _print_backfill(console, steps.backfill(api, report))
+        if live:
+            console.rule("6 of 6: a market in the present")
+            demo_live.begin(settings, api)
+            _print_live(console, settings, demo_live.wait_until_served(store, report))
         if keep:
             steps.leave_running(api)
             _print_how_to_go_on(console, settings)
     finally:
         if not keep:
-            stack.down(settings, report)
+            steps.stop(settings, report)
 
 
 def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
     from truetape.local import demo as steps
 
     console.print(
-        f"\nThe servers keep running, and so do the DAGs. Look at a symbol, and stop them when you "
-        f"are done:\n  TRUETAPE_HOME={settings.home} TRUETAPE_KAFKA={settings.kafka} "
+        f"\nAll of it keeps running. Look at a symbol here too, and stop it when you are done:\n"
+        f"  TRUETAPE_HOME={settings.home} TRUETAPE_KAFKA={settings.kafka} "
         f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
-        f"TRUETAPE_BUCKET_SET=history truetape show IBM --last 10\n  truetape demo --down"
+        "truetape show IBM --last 10\n  truetape demo --down"
     )
 
 
-def _print_sign_in(console: "Console", settings: Settings) -> None:
+def _print_addresses(console: "Console", settings: Settings) -> None:
+    from rich.table import Table
+
     from truetape.local import airflow_config
     from truetape.local import demo as steps
-    from truetape.local.airflow_server import AirflowServer
+    from truetape.local.demo_places import places
 
     password = airflow_config.passwords(settings)[steps.USER]
+    table = Table(title="Where to look", title_justify="left")
+    for heading in ("what", "where", "what it shows"):
+        table.add_column(heading, overflow="fold")
+    for place in places(settings):
+        table.add_row(place.what, place.where, place.shows)
+    console.print(table)
     console.print(
-        f"\nAirflow: {AirflowServer(settings).address}   sign in as {steps.USER}, "
-        f"password {password.reveal()}\n",
+        f"\nSign in to Airflow as {steps.USER}, password {password.reveal()}\n",
         style="bold",
         highlight=False,
+    )
+
+
+def _print_gate(console: "Console", settings: Settings, session: "Session") -> None:
+    from truetape.local.demo_places import gate
+
+    told = gate(settings, session)
+    console.print(
+        f"The quality gate was {'open' if told.is_open else 'closed'}: {told.rules} rules held "
+        f"against {told.rows:,} rows, {told.flags} flagged. Rule by rule: {told.page}"
+    )
+
+
+def _print_backfill(console: "Console", done: "Backfilled") -> None:
+    plan = done.planned
+    console.print(
+        f"The plan: {plan['asked']:,} offsets asked for, {plan['archived']:,} archived, "
+        f"{plan['to_ingest']:,} missing and in Kafka, {plan['lost']:,} lost to retention. "
+        f"Ingested: {done.ingested:,}."
+    )
+    for one in done.settled:
+        console.print(
+            f"Settled: {one['venue']} {one['session']}, rev {one['rev']} as before; "
+            f"{one['compared']:,} served bars compared, none differs. The run: {done.page}"
+        )
+
+
+def _print_live(console: "Console", settings: Settings, first: "ServedBar") -> None:
+    from truetape.feeds.native import iso
+    from truetape.local import demo_live
+    from truetape.local.demo_places import market_page
+
+    console.print(
+        f"{demo_live.RATE} trades a second on {demo_live.VENUE} for {demo_live.HOURS} hours. The "
+        f"first bar served: {first.symbol} {iso(first.start_ns)[:19]}Z, {first.trades} trades, "
+        f"close {first.close}. Watch the minutes fill: "
+        f"{market_page(settings, demo_live.SYMBOLS[0])}"
     )
 
 

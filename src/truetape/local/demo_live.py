@@ -1,0 +1,106 @@
+"""The demo's live part: a simulated market in the present, served under Airflow's supervision.
+
+Both go on when the demo's command has ended; `stop` ends them.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from truetape.errors import TransientError
+from truetape.local import process
+from truetape.local.airflow_api import AirflowApi
+from truetape.local.process import Program
+from truetape.local.server import log_file, pid_file
+from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.schedule import dag_names
+from truetape.serving.store import BarStore, ServedBar
+from truetape.settings import Settings
+from truetape.speed import launcher
+from truetape.speed.order import State
+from truetape.speed.supervise import order
+
+NAME = "market"
+VENUE = "BITSTAMP"
+"""One that never closes: there is always a session going on."""
+SYMBOLS = ("BTCUSD", "ETHUSD", "SOLUSD")
+RATE = 20
+HOURS = 4
+_SERVED_WITHIN_S = 300.0
+_STOPPED_WITHIN_S = 60.0
+_POLL_S = 1.0
+
+Report = Callable[[str], None]
+
+
+def begin(settings: Settings, api: AirflowApi) -> None:
+    """Start the market, and order the speed layer to serve it."""
+    process.start(market(settings))
+    api.unpause(dag_names.SPEED_LAYER)
+    api.unpause(dag_names.SPEED_LAYER_CONTROL)
+    api.trigger(
+        dag_names.SPEED_LAYER_CONTROL, {"action": "start", "reason": "the demo's market is open"}
+    )
+
+
+def market(settings: Settings) -> Program:
+    """Return the program that sends a market's trades as they happen, with their troubles."""
+    command = (
+        sys.executable, "-m", "truetape.cli", "simulate", "--live", "--kafka",
+        "--venue", VENUE, "--symbols", ",".join(SYMBOLS),
+        "--rate", str(RATE), "--duration", str(HOURS * 3_600), "--seed", "7",
+        "--late", "0.002", "--duplicate", "0.002", "--bad-clock", "0",
+    )  # fmt: skip
+    return Program(
+        name=NAME,
+        address=settings.kafka,
+        command=command,
+        env=launcher.environment(settings),
+        cwd=settings.home,
+        log=log_file(settings, NAME),
+        pid_file=pid_file(settings, NAME),
+    )
+
+
+def wait_until_served(store: BarStore, report: Report) -> ServedBar:
+    """Return the first bar of the present, once it is served. TransientError when none comes."""
+    deadline = time.monotonic() + _SERVED_WITHIN_S
+    told = ""
+    while time.monotonic() < deadline:
+        since = time.time_ns() - 60 * SECOND_NS
+        found = [
+            bar for bar in store.tail(Resolution.SECOND, SYMBOLS[0], 1) if bar.start_ns > since
+        ]
+        if found:
+            return found[0]
+        now = "the supervisor starts a driver, which takes Spark half a minute"
+        if told != now:
+            report(now)
+            told = now
+        time.sleep(_POLL_S)
+    raise TransientError(
+        f"no bar of {SYMBOLS[0]} was served within {_SERVED_WITHIN_S:.0f} s; see the run of "
+        f"{dag_names.SPEED_LAYER_CONTROL} in Airflow and the log of the speed layer"
+    )
+
+
+def stop(settings: Settings, report: Report) -> None:
+    """End market and speed layer of a demo, whichever run. Safe to repeat.
+
+    The order comes first: a supervisor would start another driver.
+    """
+    market_running = process.find(pid_file(settings, NAME))
+    if market_running is not None:
+        process.stop(market_running, within_s=_STOPPED_WITHIN_S)
+        report(f"{NAME}: stopped (pid {market_running.pid})")
+    driver = process.find(pid_file(settings, launcher.NAME))
+    if driver is None:
+        return
+    with suppress(TransientError):  # without a broker no supervisor starts anything
+        order(settings, State.STOPPED, "the demo is over", "truetape demo")
+    deadline = time.monotonic() + _STOPPED_WITHIN_S
+    while process.is_alive(driver) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    process.stop(driver, within_s=launcher.TERM_WITHIN_S)
+    report(f"{launcher.NAME}: stopped (pid {driver.pid})")

@@ -1,0 +1,75 @@
+"""Where the parts of a demo are, and what its quality gate said. Starts and changes nothing."""
+
+from dataclasses import dataclass
+
+from truetape.console.lazy import PAGES, PREFIX
+from truetape.errors import TransientError
+from truetape.local.airflow_server import AirflowServer
+from truetape.market.sessions import Session
+from truetape.quality.report import Kind, newest
+from truetape.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something to look at."""
+
+    what: str
+    where: str
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The verdict on a session: rules held against how many rows, how many were not met."""
+
+    is_open: bool
+    rules: int
+    flags: int
+    rows: int
+    page: str
+
+
+def places(settings: Settings) -> list[Place]:
+    """Return where the parts of a demo are, and what they show."""
+    airflow_at = AirflowServer(settings).address
+    console = {
+        "overview": "is what readers see complete? freshness, lag, holes, boundary, open gates",
+        "market": "candles: provisional hollow, changed ones marked; a click leads to the trades",
+        "drift": "what became final otherwise than it was served, by cause, down to the trades",
+        "quality": "every report of the gate, rule by rule",
+        "backfill": "which offsets are missing, and a form that fills them",
+    }
+    found = [Place("Airflow", airflow_at, "the DAGs: supervision, archive, batch, backfill")]
+    found += [Place(f"console: {page}", _page(settings, page), console[page]) for page in PAGES]
+    if settings.store == "influx":
+        signs = f"buckets and tasks; truetape, password in {settings.home}/secrets/influx-password"
+        found.append(Place("InfluxDB", settings.influx_url, signs))
+    found.append(Place("Kafka", settings.kafka, f"topic {settings.topic}, payloads as received"))
+    found.append(Place("lake", settings.lake, "Delta tables: raw, trades, bars, drift"))
+    return found
+
+
+def market_page(settings: Settings, symbol: str) -> str:
+    """Return the address of a symbol's chart."""
+    return f"{AirflowServer(settings).address}{PREFIX}/market?symbol={symbol}"
+
+
+def gate(settings: Settings, session: Session) -> Gate:
+    """Return what the quality gate said of a session that was published."""
+    found = newest(settings.home, Kind.GATE, session.venue, session.date)
+    if found is None:
+        raise TransientError(
+            f"{session.venue} {session.date}: the gate left no report; see Airflow"
+        )
+    return Gate(
+        is_open=found.is_open,
+        rules=len(found.results),
+        flags=sum(not result.passed for result in found.results),
+        rows=sum(found.rows.values()),
+        page=_page(settings, "quality"),
+    )
+
+
+def _page(settings: Settings, page: str) -> str:
+    return f"{AirflowServer(settings).address}/plugin/truetape-{page}"
