@@ -1,9 +1,11 @@
 """What a store on a real InfluxDB does when the server, the network or the token fails."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,12 @@ from support import influxd
 from support.build import NOON
 from support.fault_proxy import FaultProxy, Mode
 from support.influxd import InfluxServer
-from support.serving import MINUTE_NS, bar, bars, own_buckets
+from support.serving import MINUTE_NS, bar, bars, own_buckets, prefixed
 from truetape.errors import ConfigError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
+from truetape.resources import folder
 from truetape.serving import lines
-from truetape.serving.buckets import Buckets
+from truetape.serving.buckets import Buckets, load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.serving.store import Key, ServedBar
@@ -222,6 +225,40 @@ def test_ensure_buckets_brings_retention_and_shards_to_the_declaration(
     found = influx_server.api("GET", f"/api/v2/buckets?name={minute.name}")["buckets"][0]
     rule = found["retentionRules"][0]
     assert (rule["everySeconds"], rule["shardGroupDurationSeconds"]) == (34_560_000, 604_800)
+
+
+def test_a_shorter_retention_in_the_file_takes_effect_and_older_bars_are_refused_at_once(
+    influx_server: InfluxServer, tmp_path: Path
+) -> None:
+    """Nothing of a write is stored when one bar of it is too old; after it, the same bar fits."""
+    declared = (folder("influx") / "buckets.yaml").read_text()
+    file = tmp_path / "buckets.yaml"
+    file.write_text(declared.replace("retention: 400d, shard: 7d", "retention: 30d, shard: 7d"))
+    now = time.time_ns() // MINUTE.width_ns * MINUTE.width_ns
+    old, young = (bar(start_ns=now - days * DAY_NS) for days in (31, 29))
+    prefix = f"t{secrets.token_hex(4)}_"
+    before, after = (prefixed(load_buckets("live", one), prefix) for one in (None, file))
+    with closing(connect(influx_server, before)) as store:
+        store.ensure_buckets()
+        assert store.write(MINUTE, [old]).stored == 1
+
+    with closing(connect(influx_server, after)) as store:
+        changes = store.ensure_buckets()
+        sent = store.traffic.rows_written
+        with pytest.raises(ConfigError) as refused:
+            store.write(MINUTE, [young, replace(old, symbol="KO")])
+        assert store.traffic.rows_written == sent
+        assert [one.symbol for one in store.read(MINUTE, old.start_ns, now)] == ["IBM"]
+        assert store.write(MINUTE, [young]).stored == 1
+
+    [change] = changes
+    assert change.startswith(f"changed {after.bars[MINUTE].name}")
+    told = str(refused.value)
+    assert f"bucket {after.bars[MINUTE].name} keeps 30 days" in told
+    assert "nothing was written" in told
+    assert "TRUETAPE_BUCKET_SET=history" in told
+    found = influx_server.api("GET", f"/api/v2/buckets?name={after.bars[MINUTE].name}")
+    assert found["buckets"][0]["retentionRules"][0]["everySeconds"] == 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,11 @@ def speed_batch(time_ns: int = NOON, query: str = "bars", **fields: object) -> P
 
 def own_buckets(set_name: str) -> Buckets:
     """Return the declared set under names that no other test uses."""
-    declared, prefix = load_buckets(set_name), f"t{secrets.token_hex(4)}_"
+    return prefixed(load_buckets(set_name), f"t{secrets.token_hex(4)}_")
+
+
+def prefixed(declared: Buckets, prefix: str) -> Buckets:
+    """Return a set with other names."""
     return replace(
         declared,
         bars={
