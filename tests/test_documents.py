@@ -6,6 +6,7 @@ import pkgutil
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from truetape.cli import COMMANDS
 from truetape.cli import truetape as command_line
 from truetape.errors import TruetapeError
 from truetape.feeds.contract_yaml import read_contract
+from truetape.feeds.decode_lines import Task
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
 from truetape.market.rejection import Reason, Rejected
@@ -268,6 +270,21 @@ def test_the_contract_of_the_feeds_document_is_one(tmp_path: Path) -> None:
     assert [(item.reason, item.index) for item in found if isinstance(item, Rejected)] == [
         (told[2]["reason"], told[2]["index"])
     ]
+
+
+def test_the_new_feed_of_its_document_decodes_as_the_document_shows(tmp_path: Path) -> None:
+    text = (ROOT / "docs/NEW_FEED.md").read_text("utf-8")
+    payloads, shown = (
+        block.partition("```")[0].strip().splitlines() for block in text.split("```json\n")[1:]
+    )
+    file = tmp_path / "acme.yaml"
+    file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    task, out = Task.of(read_contract(file), None, None), BytesIO()
+
+    tally = task.run(BytesIO("\n".join(payloads).encode()), out)
+
+    assert out.getvalue().decode().splitlines() == shown
+    assert (tally.accepted, tally.rejected) == (3, 1)
 
 
 def test_sections_that_messages_send_to_exist() -> None:
