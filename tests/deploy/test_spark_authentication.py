@@ -1,4 +1,4 @@
-"""Spark's secret file as `make env` writes it, on a real cluster: who lacks it gets no work done."""
+"""Spark's secret file as `make env` writes it, on a real cluster: without it no work is done."""
 
 import os
 import subprocess
@@ -80,9 +80,9 @@ def test_the_secret_is_on_no_command_line(cluster: Cluster, conf: Path) -> None:
         line.split()[1] for line in lines if line.startswith("spark.authenticate.secret ")
     ]
     seen = [
-        Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-        for pid in os.listdir("/proc")
-        if pid.isdecimal() and Path(f"/proc/{pid}/cmdline").exists()
+        (process / "cmdline").read_text(errors="replace")
+        for process in Path("/proc").iterdir()
+        if process.name.isdecimal() and (process / "cmdline").exists()
     ]
 
     assert [line for line in seen if "deploy.master.Master" in line]
