@@ -125,7 +125,7 @@ def test_no_password_is_among_the_words_of_a_command() -> None:
     assert "-p" not in create_words("admin", "Admin")
 
 
-@pytest.mark.parametrize("path", ["", "market", "drift", "quality", "backfill", "files/live.js"])
+@pytest.mark.parametrize("path", ["", "market", "drift", "quality", "backfill", "files/page.js"])
 def test_nobody_sees_the_console_without_signing_in(composed: Composed, path: str) -> None:
     assert composed.page(None, OVERVIEW + path).status == 401
 
