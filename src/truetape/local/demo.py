@@ -169,15 +169,19 @@ def finish(api: AirflowApi, report: Report) -> Final:
     return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
-def lose_records(settings: Settings, session: Session) -> int:
-    """Take every third archived record of a session out of the lake, as lost files would; return
-    how many they were.
+def lose_records(settings: Settings) -> int:
+    """Take the middle third of each partition out of the lake, as lost files would; return how many
+    records that were.
     """
     from deltalake import DeltaTable
 
+    thirds = {part: end // 3 for part, end in end_offsets(settings.kafka, settings.topic).items()}
+    lost = [
+        f"(partition = {part} and offset >= {third} and offset < {2 * third})"
+        for part, third in thirds.items()
+    ]
     raw = DeltaTable(Lake(settings.lake).path(Table.RAW))
-    gone = raw.delete(f"date = '{session.date}' and offset % 3 = 0")
-    return int(gone["num_deleted_rows"])
+    return int(raw.delete(" or ".join(lost))["num_deleted_rows"])
 
 
 def backfill(api: AirflowApi, report: Report) -> Backfilled:

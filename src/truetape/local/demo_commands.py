@@ -85,8 +85,8 @@ def demo(  # noqa: PLR0917 - one parameter an option
         _print_outcome(console, steps.drift(settings, session), outcome, before)
         _print_gate(console, settings, session)
         console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
-        lost = steps.lose_records(settings, session)
-        console.print(f"{lost:,} archived records of {session.date} are gone from the lake.")
+        lost = steps.lose_records(settings)
+        console.print(f"{lost:,} archived records are gone from the lake.")
         _print_backfill(console, steps.backfill(api, report))
         if live:
             console.rule("6 of 6: a market in the present")
