@@ -1,22 +1,17 @@
-"""One InfluxDB with the same market in both sets of buckets, and the queries of the files."""
+"""One InfluxDB with the same market in both sets of buckets."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from support import influxd
 from support.served_market import Served, served_market, write
-from truetape.dashboards.asking import Query, queries
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.settings import Settings
-
-GRAFANA = Path(__file__).resolve().parents[2] / "grafana"
-QUERIES: list[Query] = list(queries(GRAFANA))
 
 
 @pytest.fixture(scope="package")

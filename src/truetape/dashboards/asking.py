@@ -16,7 +16,7 @@ from truetape.dashboards.frames import Answer, frames_of
 from truetape.errors import ConfigError
 from truetape.serving.server import Reply, Server
 
-_PROFILER = 'import "profiler"\noption profiler.enabledProfilers = ["operator"]\n'
+_PROFILER = 'option profiler.enabledProfilers = ["operator"]'
 _DIALECT = {"annotations": ["group", "datatype", "default"]}
 ANNOTATION_POINTS = 100
 
@@ -63,12 +63,20 @@ def operators(server: Server, flux: str) -> set[str]:
     """Return the names of the operators that InfluxDB runs for a query, such as
     `readWindowAggregateSource`.
     """
-    reply = _post(server, _PROFILER + flux)
+    reply = _post(server, _profiled(flux))
     if reply.status != 200:
         raise ConfigError(f"{reply.status}: {reply.message}")
     found = frames_of(reply.body.decode()).frames
     kinds = (one.column("Type").values for one in found if one.name == "profiler/operator")
     return {kind.rpartition(".")[2] for values in kinds for kind in values}
+
+
+def _profiled(flux: str) -> str:
+    """Turn the profiler on; imports come before anything else in Flux."""
+    rows = flux.split("\n")
+    imports = [row for row in rows if row.startswith("import ")]
+    rest = [row for row in rows if not row.startswith("import ")]
+    return "\n".join(['import "profiler"', *imports, _PROFILER, *rest])
 
 
 def _post(server: Server, flux: str) -> Reply:

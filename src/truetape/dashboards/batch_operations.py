@@ -22,8 +22,8 @@ _REPORT = {
     "links": [
         {
             "title": "the report, in the console",
-            "url": "${airflow}/truetape/quality/report?run=${__data.fields.run}"
-            "&venue=${__data.fields.venue:percentencode}&session=${__data.fields.session}",
+            "url": "${airflow}/truetape/quality/report?run=${__data.fields.Run}"
+            "&venue=${__data.fields.Venue:percentencode}&session=${__data.fields.Session}",
             "targetBlank": True,
         }
     ]
@@ -32,8 +32,8 @@ _SESSION = {
     "links": [
         {
             "title": "drift of this session, in the console",
-            "url": "${airflow}/truetape/drift/session?venue=${__data.fields.venue:percentencode}"
-            "&session=${__data.fields.session}",
+            "url": "${airflow}/truetape/drift/session?venue=${__data.fields.Venue:percentencode}"
+            "&session=${__data.fields.Session}",
             "targetBlank": True,
         }
     ]
@@ -121,15 +121,23 @@ LEDGER = Panel(
             "group()",
             'sort(columns: ["_time"])',
             f"tail(n: {LISTED})",
-            flux.keep(
-                "_time", "venue", "session", "rev", "bars", "edits", "indicators", "seconds", "who"
+            flux.headed(
+                _time="Published",
+                venue="Venue",
+                session="Session",
+                rev="Rev",
+                bars="Bars",
+                edits="Edits",
+                indicators="Indicators",
+                seconds="Took",
+                who="Who",
             ),
         )
     ],
     width=14,
     defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("_time", descending=True),
-    overrides={"session": _SESSION, "rev": {"unit": "none"}, "seconds": {"unit": "s"}},
+    options=drawing.table("Published", descending=True),
+    overrides={"Session": _SESSION, "Rev": {"unit": "none"}, "Took": {"unit": "s"}},
     max_points=300,
 )
 DURATIONS = Panel(
@@ -164,19 +172,20 @@ FAILING = Panel(
             "group()",
             'sort(columns: ["_time"])',
             f"tail(n: {LISTED})",
-            flux.keep(
-                "_time", "venue", "session", "suite", "rule", "severity", "kind", "rows",
-                "unexpected", "share", "run",
+            flux.headed(
+                _time="Checked", venue="Venue", session="Session", suite="Suite", rule="Rule",
+                severity="Severity", kind="Looked at", rows="Rows", unexpected="Unexpected",
+                share="Share", run="Run",
             ),
         )
     ],
     width=24,
     defaults={"custom": {"align": "auto", "filterable": True}, "noValue": "every rule held"},
-    options=drawing.table("_time", descending=True),
+    options=drawing.table("Checked", descending=True),
     overrides={
-        "run": _REPORT,
-        "share": {"unit": "percentunit", "decimals": 2},
-        "severity": {
+        "Run": _REPORT,
+        "Share": {"unit": "percentunit", "decimals": 2},
+        "Severity": {
             "mappings": [
                 {
                     "type": "value",

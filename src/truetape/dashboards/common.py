@@ -86,6 +86,7 @@ def over_time(measurement: str, name: str, function: str, *labels: str, where: s
         f"{joined}()",
         flux.grouped(*labels),
         'sort(columns: ["_time"])',
+        flux.keep(*labels, "_time", "_value"),
     )
 
 

@@ -53,6 +53,18 @@ def keep(*columns: str) -> str:
     return f"keep(columns: [{listed}])"
 
 
+def headed(**headings: str) -> str:
+    """Return the steps that end a table: these columns, renamed, in this order.
+
+    `map` gives its columns in another order each time and Grafana shows them as they come; a
+    duplicate is always put last.
+    """
+    copies = [
+        f'duplicate(column: "{column}", as: "{heading}")' for column, heading in headings.items()
+    ]
+    return pipe(*copies, keep(*headings.values()))
+
+
 def grouped(*columns: str) -> str:
     """Return the step that makes one table for each combination of these columns."""
     listed = ", ".join(f'"{column}"' for column in columns)

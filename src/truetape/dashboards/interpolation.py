@@ -84,7 +84,7 @@ def _variables(query: str, view: View, chosen: Mapping[str, Chosen]) -> str:
         value = {**built_in, **chosen}.get(name)
         if value is None:
             raise ConfigError(f"variable ${name} has no value; Grafana would send it as it stands")
-        if value.values == [ALL] and value.every is not None:
+        if list(value.values) == [ALL] and value.every is not None:
             return value.every
         return _FORMATS[found["format"] or "glob"](value.values)
 

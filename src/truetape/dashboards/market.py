@@ -321,14 +321,15 @@ WATCHLIST = Panel(
             "map(fn: (r) => ({symbol: r.symbol, venue: r.venue, last: r.close, "
             "age: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0, "
             "rev: if exists r.rev then r.rev else 0.0}))",
+            flux.headed(symbol="Symbol", venue="Venue", last="Last", age="Age", rev="Rev"),
         )
     ],
     width=10,
     defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("symbol"),
+    options=drawing.table("Symbol"),
     overrides={
-        "age": {"unit": "s", "custom.width": 110},
-        "rev": {
+        "Age": {"unit": "s", "custom.width": 110},
+        "Rev": {
             "mappings": [
                 {"type": "value", "options": {"0": {"text": "provisional", "color": ORANGE}}}
             ],
@@ -375,11 +376,12 @@ BREADTH = Panel(
             "declining: accumulator.declining + r.declining, "
             "unchanged: accumulator.unchanged + r.unchanged}))",
             "group()",
+            flux.headed(venue="Venue", advancing="Up", declining="Down", unchanged="Unchanged"),
         )
     ],
     width=7,
     defaults={"custom": {"align": "auto"}},
-    options=drawing.table("venue"),
+    options=drawing.table("Venue"),
 )
 LARGEST = Panel(
     "Largest moves",
@@ -393,7 +395,7 @@ LARGEST = Panel(
             f"map(fn: (r) => ({{symbol: r.symbol, change: {_CHANGE}, "
             f"size: if {_CHANGE} < 0.0 then -({_CHANGE}) else {_CHANGE}}}))",
             f'top(n: {MOVERS}, columns: ["size"])',
-            flux.keep("symbol", "change"),
+            flux.headed(symbol="Symbol", change="Change"),
         )
     ],
     width=8,
@@ -402,7 +404,7 @@ LARGEST = Panel(
 )
 LISTED = Panel(
     "Newest bars of $symbol",
-    f"The last {LISTED_BARS} bars in view. A click on `rev` opens the bar's lineage in truetape's "
+    f"The last {LISTED_BARS} bars in view. A click on `Rev` opens the bar's lineage in truetape's "
     "console: the trades that made it, what was left out and why, and what each publication "
     "changed.",
     "table",
@@ -419,19 +421,20 @@ LISTED = Panel(
             f"tail(n: {LISTED_BARS})",
             "map(fn: (r) => ({r with resolution: resolution, start_ns: string(v: int(v: r._time)), "
             'state: if r.final then "final" else "provisional"}))',
-            flux.keep(
-                "_time", "open", "high", "low", "close", "volume", "trades", "rev", "state",
-                "resolution", "start_ns",
+            flux.headed(
+                _time="Start", open="Open", high="High", low="Low", close="Close",
+                volume="Volume", trades="Trades", state="State", rev="Rev",
+                resolution="Resolution", start_ns="Nanoseconds",
             ),
         )
     ],
     width=16,
     defaults={"custom": {"align": "auto"}},
-    options=drawing.table("_time", descending=True),
+    options=drawing.table("Start", descending=True),
     overrides={
-        "volume": {"unit": "short"},
-        "trades": {"unit": "short"},
-        "state": {
+        "Volume": {"unit": "short"},
+        "Trades": {"unit": "short"},
+        "State": {
             "mappings": [
                 {
                     "type": "value",
@@ -443,13 +446,14 @@ LISTED = Panel(
             ],
             "custom.cellOptions": {"type": "color-text"},
         },
-        "rev": {
+        "Nanoseconds": {"custom.hidden": True},
+        "Rev": {
             "links": [
                 {
                     "title": "lineage of this bar",
                     "url": "${airflow}/truetape/market/bar?symbol=${symbol:percentencode}"
-                    "&venue=${venue:percentencode}&resolution=${__data.fields.resolution}"
-                    "&start_ns=${__data.fields.start_ns}",
+                    "&venue=${venue:percentencode}&resolution=${__data.fields.Resolution}"
+                    "&start_ns=${__data.fields.Nanoseconds}",
                     "targetBlank": True,
                 }
             ],

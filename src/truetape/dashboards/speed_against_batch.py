@@ -20,8 +20,8 @@ LISTED = 200
 _CHOSEN = f"{AT_RESOLUTION} and {AT_VENUES}"
 _SESSION_LINKS = {
     "drift of this session, in the console": "${airflow}/truetape/drift/session"
-    "?venue=${__data.fields.venue:percentencode}&session=${__data.fields.session}",
-    "runs of its DAG, in Airflow": "${airflow}/dags/${__data.fields.dag}/runs",
+    "?venue=${__data.fields.Venue:percentencode}&session=${__data.fields.Session}",
+    "runs of its DAG, in Airflow": "${airflow}/dags/${__data.fields.DAG}/runs",
 }
 _WITH_DAG = 'map(fn: (r) => ({r with dag: "batch_recompute_" + strings.toLower(v: r.venue)}))'
 _HIDDEN = {"custom.hidden": True}
@@ -124,21 +124,22 @@ BY_SESSION = Panel(
             'sort(columns: ["_time"])',
             f"tail(n: {LISTED})",
             _WITH_DAG,
-            flux.keep(
-                "_time", "venue", "session", "cause", "rev", "bars", "changed", "missing", "extra",
-                "max_abs_bps", "volume", "dag",
+            flux.headed(
+                _time="Published", venue="Venue", session="Session", cause="Cause", rev="Rev",
+                bars="Bars", changed="Changed", missing="Missing", extra="Extra",
+                max_abs_bps="Largest (bp)", volume="Volume", dag="DAG",
             ),
         ))
     ],
     width=24,
     defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("_time", descending=True),
+    options=drawing.table("Published", descending=True),
     overrides={
-        "session": _LINKED,
-        "dag": _HIDDEN,
-        "rev": {"unit": "none"},
-        "max_abs_bps": {"unit": "none", "decimals": 2},
-        "cause": {
+        "Session": _LINKED,
+        "DAG": _HIDDEN,
+        "Rev": {"unit": "none"},
+        "Largest (bp)": {"unit": "none", "decimals": 2},
+        "Cause": {
             "mappings": [
                 {
                     "type": "value",
@@ -171,11 +172,12 @@ BOUNDARY = Panel(
             'pivot(rowKey: ["venue"], columnKey: ["_field"], valueColumn: "_value")',
             "map(fn: (r) => ({venue: r.venue, final_from: time(v: r.final_from_ns), "
             "final_to: time(v: r.final_ns), fence: time(v: r.fence_ns)}))",
+            flux.headed(venue="Venue", final_from="Final from", final_to="Final to", fence="Fence"),
         )
     ],
     width=12,
     defaults={"custom": {"align": "auto"}},
-    options=drawing.table("venue"),
+    options=drawing.table("Venue"),
 )
 REVISIONS = Panel(
     "Revisions",
@@ -192,14 +194,22 @@ REVISIONS = Panel(
                 'sort(columns: ["_time"])',
                 f"tail(n: {LISTED})",
                 _WITH_DAG,
-                flux.keep("_time", "venue", "session", "rev", "edits", "who", "dag"),
+                flux.headed(
+                    _time="Published",
+                    venue="Venue",
+                    session="Session",
+                    rev="Rev",
+                    edits="Edits",
+                    who="Who",
+                    dag="DAG",
+                ),
             ),
         )
     ],
     width=12,
     defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("_time", descending=True),
-    overrides={"session": _LINKED, "dag": _HIDDEN, "rev": {"unit": "none"}},
+    options=drawing.table("Published", descending=True),
+    overrides={"Session": _LINKED, "DAG": _HIDDEN, "Rev": {"unit": "none"}},
     max_points=300,
 )
 

@@ -38,9 +38,9 @@ def _each(name: str, begin: str, condition: str, *shape: str) -> list[str]:
     ]
 
 
-def _all(*names: str) -> str:
-    listed = ", ".join(f"{name}{width}" for name in names for width in _WIDTHS)
-    return f"union(tables: [{listed}])"
+def _all(*names: str, more: tuple[str, ...] = ()) -> str:
+    each = [f"{name}{width}" for name in names for width in _WIDTHS]
+    return f"union(tables: [{', '.join((*each, *more))}])"
 
 
 def _counts(state: str, condition: str) -> list[str]:
@@ -54,7 +54,11 @@ _FINAL = _counts("final", 'r._field == "final" and r._value == true')
 _PROVISIONAL = _counts("provisional", 'r._field == "final" and r._value == false')
 _VOID = _counts("void", 'r._field == "void" and r._value == true')
 _SERIES = _each("series", "begin", 'r._field == "rev"', "last()", "group()", "count()")
-_BY_WIDTH = 'pivot(rowKey: ["resolution"], columnKey: ["state"], valueColumn: "_value")'
+_ZEROS = [
+    f'{{resolution: "{width}", state: "{state}", _value: 0}}'
+    for width in _WIDTHS
+    for state in ("final", "provisional", "void")
+]
 
 
 def _ends(name: str, function: str, order: str) -> list[str]:
@@ -94,7 +98,9 @@ SERIES = Panel(
         flux.lines(
             _HEAD,
             *_SERIES,
-            flux.pipe(_all("series"), "group()", flux.keep("resolution", "_value")),
+            flux.pipe(
+                _all("series"), "group()", flux.headed(resolution="Resolution", _value="Series")
+            ),
         )
     ],
     width=9,
@@ -108,13 +114,27 @@ STATES = Panel(
     "short",
     [
         flux.lines(
-            _HEAD, *_FINAL, *_PROVISIONAL, *_VOID,
-            flux.pipe(_all("final", "provisional", "void"), "group()", _BY_WIDTH),
+            'import "array"',
+            _HEAD,
+            *_FINAL,
+            *_PROVISIONAL,
+            *_VOID,
+            "zeros = array.from(rows: [" + ", ".join(_ZEROS) + "])",
+            flux.pipe(
+                _all("final", "provisional", "void", more=("zeros",)),
+                flux.grouped("resolution", "state"),
+                "sum()",
+                "group()",
+                'pivot(rowKey: ["resolution"], columnKey: ["state"], valueColumn: "_value")',
+                flux.headed(
+                    resolution="Resolution", final="Final", provisional="Provisional", void="Void"
+                ),
+            ),
         )
     ],
     width=9,
     defaults={"custom": {"align": "auto"}},
-    options=drawing.table("resolution"),
+    options=drawing.table("Resolution"),
 )  # fmt: skip
 EXTENT = Panel(
     "Oldest and newest bar of each bucket",
@@ -130,12 +150,13 @@ EXTENT = Panel(
                 _all("oldest", "newest"),
                 "group()",
                 'pivot(rowKey: ["resolution"], columnKey: ["end"], valueColumn: "_time")',
+                flux.headed(resolution="Resolution", oldest="Oldest", newest="Newest"),
             ),
         )
     ],
     width=12,
     defaults={"custom": {"align": "auto"}},
-    options=drawing.table("resolution"),
+    options=drawing.table("Resolution"),
 )
 BARS_WRITTEN = Panel(
     "Bars written by the speed layer",
