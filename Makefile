@@ -49,6 +49,9 @@ test-fast: packages ## tests that need neither Spark nor a server
 demo: packages jars ## show the whole system on a simulated session
 	@$(UV_RUN) truetape demo
 
+dashboards: packages ## write grafana/ anew from truetape.dashboards
+	@$(UV_RUN) python -m truetape.dashboards.files grafana
+
 stack-up: packages ## start the local Kafka, InfluxDB and Airflow
 	@$(UV_RUN) truetape stack up
 
@@ -59,4 +62,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast demo stack-up stack-down clean
+.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast demo dashboards stack-up stack-down clean

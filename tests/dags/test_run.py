@@ -86,10 +86,11 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     assert event["records"] == len(made.records)
     assert event["dead_letters"] == rejected > 0
     assert states(archived) == {
-        "archive": "success", "announce": "success", "completeness": "success", "dirty": "skipped"
+        "archive": "success", "announce": "success", "completeness": "success",
+        "metrics": "success", "dirty": "skipped",
     }  # fmt: skip
     assert states(again) == dict.fromkeys(
-        ("archive", "announce", "dirty", "completeness"), "skipped"
+        ("archive", "announce", "dirty", "completeness", "metrics"), "skipped"
     )
     assert events(again, "raw") == []
     done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")

@@ -194,6 +194,8 @@ class _Desk:
     session: Session
     store: BarStore
     control: ControlTopic
+    began: float
+    """When it began, by the monotonic clock."""
 
     def raise_fence(self, report: Callable[[str], None]) -> None:
         """Raise the fence to the session's end, and wait until nobody writes below it: neither the
@@ -225,7 +227,8 @@ class _Desk:
         if moved != boundary:
             self.control.announce(moved)
         forget_late_writes(Board(self.control, self.settings.topic), self.session)
-        told = announced(moved, outcome, who, words, time.time_ns())
+        seconds = time.monotonic() - self.began
+        told = announced(moved, outcome, who, words, time.time_ns(), seconds=seconds)
         place = f"{venue.code} {self.session.date}"
         self.store.write_points(told).require_stored("metrics", f"{place} is final without them")
 
@@ -242,7 +245,7 @@ def _publishing(
         closing(open_store(settings)) as store,
         ControlTopic(settings.kafka) as control,
     ):
-        yield _Desk(settings, session, store, control)
+        yield _Desk(settings, session, store, control, time.monotonic())
 
 
 def verify_once(settings: Settings, session: Session) -> int:
