@@ -20,6 +20,7 @@ from truetape.console import airflow_side, drift, market, offsets, overview, pag
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.errors import ConfigError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
+from truetape.quality.runs import DagRun
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
@@ -39,6 +40,8 @@ Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 """A session's date; a form sends an empty text where none is chosen."""
+Airflow = Annotated[str, Query(min_length=1, max_length=250)]
+"""An id of a DAG or of a run, as long as Airflow's own may be."""
 Ask = Callable[[], Settings]
 
 
@@ -161,6 +164,13 @@ def drift_chart(
 def quality_page(request: Request, here: Here) -> str:
     """Show the newest reports."""
     return _page(request, "quality.html", active="quality", checked=quality.newest(here))
+
+
+@router.get("/quality/run", response_class=HTMLResponse)
+def run_page(request: Request, here: Here, dag: Airflow, run: Airflow) -> str:
+    """Show the reports of one run of a DAG."""
+    found = quality.of_run(here, DagRun(dag, run))
+    return _page(request, "run.html", active="quality", found=found)
 
 
 @router.get("/quality/report", response_class=HTMLResponse)

@@ -1,4 +1,4 @@
-"""Quality reports: the newest of each session, and one of them rule by rule, with its trend."""
+"""Quality reports: the newest of each session, those of a DAG run, one of them rule by rule."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,7 @@ from truetape.errors import ConfigError
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
+from truetape.quality.runs import DagRun, Noted, noted
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -56,6 +57,28 @@ def newest(settings: Settings) -> list[Checked]:
     that of the feeds.
     """
     return [_checked(report) for report in _newest(settings)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReports:
+    """The reports of one run of a DAG; `lost` are those that it had and that are kept no longer."""
+
+    of: DagRun
+    checked: tuple[Checked, ...]
+    lost: tuple[Noted, ...]
+
+
+def of_run(settings: Settings, of: DagRun) -> RunReports:
+    """Return the reports that the tasks of a run made, or took as they were."""
+    there: list[Checked] = []
+    lost: list[Noted] = []
+    for one in noted(settings.home, of):
+        path = one.path(settings.home)
+        if path.is_file():
+            there.append(_checked(reports.read(path)))
+        else:
+            lost.append(one)
+    return RunReports(of, tuple(there), tuple(lost))
 
 
 def page(settings: Settings, venue: str, session: date | None, run: str) -> ReportPage:
