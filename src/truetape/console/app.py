@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from truetape.batch.backfill_request import FORM
 from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
-from truetape.errors import ConfigError, TransientError, TruetapeError
+from truetape.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
 from truetape.quality.runs import DagRun
 from truetape.reconcile.drift import Cause
@@ -34,7 +34,8 @@ SCRIPTS = {
     ),
 }
 """Files of ours that a page may ask for, and what they are."""
-_STATUS = {ConfigError: 400, TransientError: 503}
+_STATUS = {NotThereError: 404, ConfigError: 400, TransientError: 503, TruetapeError: 500}
+"""What a page answers to an error: the first kind that fits."""
 
 Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
@@ -233,7 +234,7 @@ def _kept() -> Mapping[str, str]:
 
 async def _told(request: Request, error: Exception) -> Response:
     """Answer with what could not be done, as a page or for a script."""
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return _answer(request, status, str(error))
 
 

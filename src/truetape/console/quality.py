@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 
-from truetape.errors import ConfigError
+from truetape.errors import NotThereError
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
@@ -82,13 +82,13 @@ def of_run(settings: Settings, of: DagRun) -> RunReports:
 
 
 def page(settings: Settings, venue: str, session: date | None, run: str) -> ReportPage:
-    """Return one report, of the feeds where no session is named; ConfigError where it is none."""
+    """Return one report, of the feeds where no session is named; NotThereError where it is none."""
     if not _RUN.fullmatch(run) or (venue and venue not in venues()):
-        raise ConfigError(f"no report {run!r} of {venue or 'the feeds'}")
+        raise NotThereError(f"no report {run!r} of {venue or 'the feeds'}")
     folder = reports.folder_of(settings.home, venue or None, session)
     path = folder / f"{run}.json"
     if not path.is_file():
-        raise ConfigError(
+        raise NotThereError(
             f"no report {run} of {venue or 'the feeds'} {session or ''}; it may be old"
         )
     report = reports.read(path)

@@ -22,8 +22,9 @@ def published(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
 def check(sessions: Iterable[tuple[str, str]], of: DagRun) -> dict[str, Any]:
     """Check what is served of sessions, then what the archive brought in since the last look.
 
-    Every look leaves its report and metrics, and the report is noted as one of the run `of`. GateClosedError names the rules that do not hold: of
-    all sessions, and of the first look at the feeds that finds one; the next run looks behind it.
+    Every look leaves its report and metrics, and the report is noted as one of the run `of`.
+    GateClosedError names the rules that do not hold: of all sessions, and of the first look at the
+    feeds that finds one; the next run looks behind it.
     """
     from truetape.quality.report import refusal
     from truetape.quality.run import check_feed, check_served
