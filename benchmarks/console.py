@@ -48,7 +48,14 @@ CHART = "#chart[data-drawn=yes]"
 ROWS = "main tbody tr"
 WITHIN_MS = 30_000
 START_WITHIN_S = 120
-WIDTH, HEIGHT, PHONE = 1_180, 820, 360
+WIDTH, HEIGHT = 1_180, 820
+PICTURES = (
+    ("overview", "overview", 740),
+    ("market", "market", HEIGHT),
+    ("drift session", "drift", HEIGHT),
+    ("run", "run", 330),
+)
+"""Pages that are photographed, the names of the pictures, and how much of the page they show."""
 COLORS = 64
 MOST_BYTES = 150_000
 LOOK = """
@@ -288,24 +295,12 @@ def _photograph(browser: "Browser", address: str, pages: list[Page], folder: Pat
     """Write the pictures of the README: small ones, of a palette."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {page.name: page for page in pages}
-    for name, picture, scheme, width in (
-        ("overview", "overview", "light", WIDTH),
-        ("overview", "overview-phone", "dark", PHONE),
-        ("market", "market", "light", WIDTH),
-        ("market", "market-dark", "dark", WIDTH),
-        ("drift session", "drift", "light", WIDTH),
-        ("run", "run", "light", WIDTH),
-        ("report", "report", "light", WIDTH),
-    ):
-        context = browser.new_context(
-            viewport={"width": width, "height": HEIGHT},
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        tab = context.new_page()
+    for name, picture, height in PICTURES:
+        tab = browser.new_page(viewport={"width": WIDTH, "height": height})
         tab.goto(address + known[name].path)
         tab.wait_for_selector(known[name].sign, timeout=WITHIN_MS)
         small = _reduced(tab.screenshot())
-        context.close()
+        tab.close()
         if len(small) > MOST_BYTES:
             raise VerificationError(f"{picture}.png has {len(small):,} bytes; show less of it")
         (folder / f"{picture}.png").write_bytes(small)

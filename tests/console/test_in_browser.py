@@ -302,6 +302,23 @@ def test_a_new_bar_comes_to_the_chart_by_itself_and_the_view_stays(
     assert kept == [1, [99, 102]]
 
 
+def test_the_overview_looks_again_and_says_when_it_cannot(
+    console: str, page: "Page", seen: Seen
+) -> None:
+    page.goto(console)
+    page.evaluate("document.querySelector('main h1').textContent = 'old'")
+    page.click("#refresh")
+    until(lambda: page.inner_text("main h1") == "Is what I see complete?", 10)
+    assert page.evaluate("document.activeElement.id") == "refresh"
+    assert seen.messages == []
+
+    page.route(console, lambda route: route.abort())
+    page.click("#refresh")
+    until(lambda: "Could not look again" in page.inner_text("#state"), 10)
+
+    assert page.inner_text("main h1") == "Is what I see complete?"
+
+
 def test_a_night_leaves_no_gap_between_two_sessions(console: str, page: "Page") -> None:
     drawn(page, console + f"market?symbol={NIGHT}")
 

@@ -5,6 +5,7 @@ import runpy
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
@@ -15,9 +16,11 @@ from fastapi.testclient import TestClient
 from support.build import NOON, SECOND
 from support.drifting import DAY, publish_and_note
 from support.html import Tags, text_of
+from support.ledger import publication
 from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
+from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
 from truetape.batch.counted import Counted
 from truetape.batch.offsets import Kept, OffsetRange
@@ -34,10 +37,13 @@ from truetape.errors import (
 )
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
+from truetape.market.trades import Trade
 from truetape.quality import report as reports
 from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
+from truetape.reconcile.drift_notes import SpeedLayer
+from truetape.reconcile.recomputed import record
 from truetape.serving.store import BarStore
 from truetape.settings import Settings
 
@@ -201,6 +207,53 @@ def test_what_is_not_there_is_named(
 
     assert answer.status_code == status
     assert "Traceback" not in answer.text
+
+
+HOSTILE_DAY = [
+    replace(one, symbol=HOSTILE, **({"conditions": ("<b>",)} if isinstance(one, Trade) else {}))
+    for one in DAY
+    if one.symbol == "IBM"
+]
+"""A day whose symbol and conditions are markup, with a cancel, a correction and a late print."""
+ASKED = quote(HOSTILE, safe="")
+
+
+@pytest.mark.parametrize(
+    ("path", "shows"),
+    [
+        ("/", "XNYS 2024-11-22 1"),
+        (f"/market?symbol={ASKED}", HOSTILE),
+        (f"/market/bar?symbol={ASKED}&start_ns={LAKE_NOON}", f"{HOSTILE}, 1m from"),
+        ("/drift", "XNYS 2024-11-22"),
+        ("/drift/session?venue=XNYS&session=2024-11-22", f"{HOSTILE} 1m"),
+        (
+            f"/drift/session?venue=XNYS&session=2024-11-22&symbol={ASKED}",
+            f"Line by line, {HOSTILE}",
+        ),
+    ],
+)
+def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
+    here: Settings, client: TestClient, store: BarStore, path: str, shows: str
+) -> None:
+    lake_session(HOSTILE_DAY, profile="all").write(here.lake)
+    serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
+    publish_and_note(here.lake, store, SpeedLayer("all", 60 * SECOND, frozenset({"truetape"})))
+
+    page = client.get(path, headers={"Accept": "text/html"})
+
+    assert page.status_code == 200
+    assert shows in text_of(page.text)
+    assert "<script>alert" not in page.text
+    assert "<b>" not in page.text
+
+
+def test_who_published_and_why_is_text(here: Settings, client: TestClient) -> None:
+    record(here.lake, publication(1, restores=1, who=HOSTILE, reason=HOSTILE))
+
+    page = client.get("/").text
+
+    assert text_of(page).count(HOSTILE) == 4  # in the table, and among the reverts
+    assert "<script>alert" not in page
 
 
 FAILURES = [
