@@ -78,6 +78,33 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
+MAX_IMAGE_BYTES = 150_000
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def images() -> Iterator[tuple[Path, str, Path]]:
+    """Yield each document with the words and the file of each image that it shows."""
+    for document in DOCUMENTS:
+        for words, target in IMAGE.findall(prose(document)):
+            yield document, words, (document.parent / target).resolve()
+
+
+def test_every_image_that_is_shown_is_there_small_and_told_in_words() -> None:
+    shown = list(images())
+
+    assert shown
+    for document, words, file in shown:
+        assert words, (named(document), file.name)
+        assert file.read_bytes().startswith(b"\x89PNG"), named(document)
+        assert file.stat().st_size < MAX_IMAGE_BYTES, file.name
+
+
+def test_every_image_that_is_kept_is_shown() -> None:
+    kept = {*ROOT.glob("docs/images/*")}
+
+    assert kept == {file for _, _, file in images()}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_every_file_that_is_named_exists(document: Path) -> None:
     for text in IN_CODE.findall(prose(document)):

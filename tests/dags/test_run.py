@@ -24,6 +24,7 @@ from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.quality.report import Kind, newest
+from truetape.quality.runs import DagRun, noted
 from truetape.reconcile.recomputed import publications
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
@@ -107,8 +108,12 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
     told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
-    looked = callable_of("data_quality", "check")(triggering_asset_events=told)
+    looked = callable_of("data_quality", "check")(
+        triggering_asset_events=told, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
+    )
     assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
+    noted_ones = [one.run for one in noted(own.home, DagRun("data_quality", "1"))]
+    assert noted_ones == looked["reports"]
 
 
 def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(

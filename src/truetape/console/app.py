@@ -18,8 +18,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from truetape.batch.backfill_request import FORM
 from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
-from truetape.errors import ConfigError, TransientError, TruetapeError
+from truetape.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
+from truetape.quality.runs import DagRun
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
@@ -33,12 +34,15 @@ SCRIPTS = {
     ),
 }
 """Files of ours that a page may ask for, and what they are."""
-_STATUS = {ConfigError: 400, TransientError: 503}
+_STATUS = {NotThereError: 404, ConfigError: 400, TransientError: 503, TruetapeError: 500}
+"""What a page answers to an error: the first kind that fits."""
 
 Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 """A session's date; a form sends an empty text where none is chosen."""
+Airflow = Annotated[str, Query(min_length=1, max_length=250)]
+"""An id of a DAG or of a run, as long as Airflow's own may be."""
 Ask = Callable[[], Settings]
 
 
@@ -163,6 +167,13 @@ def quality_page(request: Request, here: Here) -> str:
     return _page(request, "quality.html", active="quality", checked=quality.newest(here))
 
 
+@router.get("/quality/run", response_class=HTMLResponse)
+def run_page(request: Request, here: Here, dag: Airflow, run: Airflow) -> str:
+    """Show the reports of one run of a DAG."""
+    found = quality.of_run(here, DagRun(dag, run))
+    return _page(request, "run.html", active="quality", found=found)
+
+
 @router.get("/quality/report", response_class=HTMLResponse)
 def report_page(
     request: Request,
@@ -223,7 +234,7 @@ def _kept() -> Mapping[str, str]:
 
 async def _told(request: Request, error: Exception) -> Response:
     """Answer with what could not be done, as a page or for a script."""
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return _answer(request, status, str(error))
 
 

@@ -18,6 +18,7 @@ from truetape.errors import ConfigError, TransientError, VerificationError
 from truetape.local.locks import exclusive
 from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
+from truetape.quality.runs import DagRun
 from truetape.reconcile.announcement import announced, boundary_points
 from truetape.reconcile.boundary import Boundary, Run, claim_of
 from truetape.reconcile.control import ControlTopic
@@ -50,13 +51,15 @@ class Orders:
 
     `gated`: asks the quality gate. `dirty`: leaves symbols alone that were not recomputed since
     the last publication. `supersedes`: may replace a revert. `begins`: the boundary counts from
-    this session on, whatever is missing before it.
+    this session on, whatever is missing before it. `of` is the run of a DAG that publishes: the
+    gate's report is noted as one of its reports.
     """
 
     gated: bool = True
     dirty: bool = False
     supersedes: bool = False
     begins: bool = False
+    of: DagRun | None = None
 
 
 USUAL = Orders()
@@ -78,7 +81,7 @@ def publish_once(
     the orders supersede that. TransientError when a live speed driver does not keep to the fence in
     time; nothing but the fence is written then.
     """
-    verdict = require_open(settings, session, report) if orders.gated else None
+    verdict = require_open(settings, session, report, orders.of) if orders.gated else None
     with _publishing(settings, session, report) as desk:
         past = publications(settings.lake, session)
         words = words_of(reason, orders, past, session)
