@@ -13,7 +13,7 @@ help: ## list the verbs
 setup: packages jars influxd ## install packages, resolve jars, build influxd (10 min, once)
 
 packages: ## install Python packages from the lock
-	@command -v uv >/dev/null || python3 -m pip install --quiet uv
+	@command -v uv >/dev/null || python3 -m pip install --quiet --require-hashes -r deploy/uv.txt
 	uv sync --frozen
 
 jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, once)
@@ -37,7 +37,7 @@ test: setup browser ## everything: check, then the fast, real (Spark and servers
 	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
 
-test-long: setup browser ## the stories that take minutes each: Airflow killed, drivers killed five times
+test-long: setup browser postgres ## the stories that take minutes each: Airflow killed, drivers killed five times
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
 schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
@@ -61,8 +61,19 @@ stack-up: packages ## start the local Kafka, InfluxDB and Airflow
 stack-down: packages ## stop them; their data stays
 	@$(UV_RUN) truetape stack down
 
+env: packages ## make .env and secrets/ for the containers, as far as they are missing
+	@$(UV_RUN) truetape deploy env
+
+compose-check: packages ## hold the compose file to the rules, and to a compose tool where there is one
+	@$(UV_RUN) truetape deploy check docker-compose.airflow.yml
+	@$(UV_RUN) python -m truetape.deploy.compose_tool docker-compose.airflow.yml
+
+postgres: ## find Postgres, or install it from Debian's packages; Airflow is tried on it
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; } \
+		|| { echo "postgres is missing: apt-get install postgresql" >&2; exit 69; }
+
 clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast screenshots demo dashboards stack-up stack-down clean
+.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast screenshots demo dashboards stack-up stack-down env compose-check postgres clean

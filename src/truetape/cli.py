@@ -19,6 +19,7 @@ COMMANDS = {
     "simulate": ("truetape.feeds.commands:simulate", "Make a believable session, with its truth."),
     "bars": ("truetape.batch.commands:bars", "Fold trade files into bars, without servers."),
     "stack": ("truetape.local.commands:stack", "Start, stop and inspect the local servers."),
+    "deploy": ("truetape.deploy.commands:deploy", "Prepare and check the stack in containers."),
     "replay": ("truetape.local.replay_commands:replay", "Send trade files through the whole loop."),
     "demo": ("truetape.local.demo_commands:demo", "Show all of it on a simulated session."),
     "speed": ("truetape.speed.commands:speed", "Order, supervise and inspect the speed layer."),

@@ -12,7 +12,7 @@ from typing import Self
 from truetape.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
-LAUNCHERS = ("local", "yarn", "kubernetes")
+LAUNCHERS = ("local", "yarn", "kubernetes", "elsewhere")
 _YES_NO = ("True", "False")
 
 
@@ -85,7 +85,8 @@ class Settings:
     speed_venues: tuple[str, ...]
     """The venues whose regular session must not be without a trade for long."""
     speed_launcher: str
-    """How a supervisor starts the speed layer: as a process here, or through spark-submit."""
+    """How a supervisor starts the speed layer: as a process here, or through spark-submit; or that
+    another supervisor starts it, and this one only looks."""
     speed_submit_conf: tuple[str, ...]
     """What a cluster needs to know beside that: spark.name=value, such as an image or a queue."""
     spark_master: str

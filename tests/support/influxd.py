@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,22 +69,8 @@ def binary(cache: Path) -> Path:
 
 def start(executable: Path, folder: Path) -> InfluxServer:
     """Start influxd with its data in `folder` and set it up; the caller stops it."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "influxd.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                str(executable),
-                f"--http-bind-address=127.0.0.1:{port}",
-                f"--bolt-path={folder / 'influxd.bolt'}",
-                f"--sqlite-path={folder / 'influxd.sqlite'}",
-                f"--engine-path={folder / 'engine'}",
-                "--reporting-disabled",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    _await_ready(url, process)
+    process, url = start_new(executable, folder)
+    port = int(url.rpartition(":")[2])
     wanted = {
         "username": "tests",
         "password": secrets.token_urlsafe(24),
@@ -93,6 +80,30 @@ def start(executable: Path, folder: Path) -> InfluxServer:
     created = _exchange("POST", f"{url}/api/v2/setup", wanted, None)
     token = Secret(created["auth"]["token"])
     return InfluxServer(url, port, token, created["org"]["id"], process)
+
+
+def start_new(executable: Path, folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """Start influxd with its data in `folder`, waiting for its first user; the caller stops it."""
+    port = free_port()
+    words = [
+        str(executable),
+        f"--http-bind-address=127.0.0.1:{port}",
+        f"--bolt-path={folder / 'influxd.bolt'}",
+        f"--sqlite-path={folder / 'influxd.sqlite'}",
+        f"--engine-path={folder / 'engine'}",
+        "--reporting-disabled",
+    ]
+    return spawn(words, port, folder), f"http://127.0.0.1:{port}"
+
+
+def spawn(
+    words: list[str], port: int, folder: Path, env: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start influxd by these words and wait until it answers; the caller stops it."""
+    with (folder / "influxd.log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log, env=env)
+    _await_ready(f"http://127.0.0.1:{port}", process)
+    return process
 
 
 def free_port() -> int:

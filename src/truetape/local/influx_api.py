@@ -4,7 +4,9 @@ Tokens travel in the header only. Bars are written and read by `truetape.serving
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from truetape.errors import ConfigError, TransientError
@@ -13,6 +15,9 @@ from truetape.settings import Secret
 
 _SETUP_BUCKET = "setup"
 """`/api/v2/setup` insists on making a bucket; ours are declared elsewhere, so it is deleted."""
+
+_MOST_BUCKETS = 100
+"""InfluxDB lists no more at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,40 @@ class InfluxApi:
 
     def new_read_token(self, token: Secret, description: str) -> Secret:
         """Create a token that may read every bucket of the organisation and nothing else."""
-        orgs = self._json("GET", f"/api/v2/orgs?org={quote(self.org)}", None, token)["orgs"]
-        org_id = orgs[0]["id"]  # type: ignore[index]
-        permission = {"action": "read", "resource": {"type": "buckets", "orgID": org_id}}
-        wanted = {"orgID": org_id, "description": description, "permissions": [permission]}
+        org = self.org_id(token)
+        permission = {"action": "read", "resource": {"type": "buckets", "orgID": org}}
+        return self.new_token(token, org, description, [permission])
+
+    def new_token(
+        self, token: Secret, org: str, description: str, permissions: Sequence[Mapping[str, object]]
+    ) -> Secret:
+        """Create a token that may do so much; it is shown this once."""
+        wanted = {"orgID": org, "description": description, "permissions": permissions}
         return Secret(str(self._json("POST", "/api/v2/authorizations", wanted, token)["token"]))
+
+    def org_id(self, token: Secret) -> str:
+        """Return the id of the organisation."""
+        orgs = self._list("orgs", f"org={quote(self.org)}", token)
+        return str(orgs[0]["id"])
+
+    def bucket_ids(self, token: Secret) -> dict[str, str]:
+        """Return the id of each bucket by its name."""
+        found = self._list("buckets", f"org={quote(self.org)}&limit={_MOST_BUCKETS}", token)
+        return {one["name"]: one["id"] for one in found}
+
+    def authorizations(self, token: Secret) -> list[dict[str, Any]]:
+        """Return what every token of the organisation may do, without the tokens."""
+        return self._list("authorizations", f"org={quote(self.org)}", token)
+
+    def revoke(self, token: Secret, authorization: str) -> None:
+        """Take a token back; whoever uses it is refused from then on."""
+        answer = self._call("DELETE", f"/api/v2/authorizations/{authorization}", None, token)
+        if answer.status not in (204, 404):
+            raise TransientError(f"a token was not revoked: {answer.status} {answer.text}")
+
+    def _list(self, kind: str, query: str, token: Secret) -> list[dict[str, Any]]:
+        found = self._json("GET", f"/api/v2/{kind}?{query}", None, token)[kind]
+        return list(found)  # type: ignore[call-overload]
 
     def _json(
         self, method: str, path: str, wanted: object, token: Secret | None

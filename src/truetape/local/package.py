@@ -12,6 +12,7 @@ from pathlib import Path
 import truetape
 from truetape.batch.spark_conf import is_local
 from truetape.resources import folder
+from truetape.settings import Settings
 
 _DATA = ("schemas", "influx")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -71,3 +72,12 @@ def _write(path: Path, members: Mapping[str, Path]) -> None:
         for name, file in members.items():
             member = zipfile.ZipInfo(name, _EPOCH)
             archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def main() -> None:
+    """Make the zip file now, where nothing can be written later."""
+    print(package(Settings.from_env().cache))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,11 +10,16 @@ ORDERS = {"start": "started", "stop": "stopped", "restart": "started"}
 
 
 def supervise() -> dict[str, Any]:
-    """Take one step; ConfigError when the supervisor has given up, so that a person looks."""
+    """Take one step, or look at what the supervisor elsewhere does.
+
+    ConfigError when it has given up, so that a person looks.
+    """
+    from truetape.speed.keeper import look
     from truetape.speed.supervise import supervise_once
     from truetape.speed.supervisor import GiveUp
 
-    action = supervise_once(Settings.from_env())
+    settings = Settings.from_env()
+    action = (look if settings.speed_launcher == "elsewhere" else supervise_once)(settings)
     if isinstance(action, GiveUp):
         raise ConfigError(f"given up: {action.reason}")
     return {"action": type(action).__name__, "why": action.reason}

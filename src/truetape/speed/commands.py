@@ -52,14 +52,25 @@ def restart(reason: str) -> None:
 
 
 @speed.command()
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1),
+    help="Stay, and take a step every so many seconds until SIGTERM; then the driver ends, too.",
+)
 @click.pass_context
-def supervise(ctx: click.Context) -> None:
+def supervise(ctx: click.Context, every: float | None) -> None:
     """Take one step towards the order: start, replace, adopt or stop a driver, or leave it alone.
 
     Safe to repeat and to run twice at once, on any host. Call it every few seconds, as the DAG
-    does. Exit codes: 0 done, 1 given up (a new `truetape speed start` tries again), 75 Kafka could
-    not be read and nothing was done.
+    does, or let it stay with --every, as the container of the speed layer does. Exit codes: 0 done,
+    1 given up (a new `truetape speed start` tries again), 75 Kafka could not be read and nothing
+    was done.
     """
+    if every is not None:
+        from truetape.speed.keeper import keep_until_term
+
+        keep_until_term(Settings.from_env(), every)
+        return
     from truetape.speed.supervise import supervise_once
     from truetape.speed.supervisor import GiveUp
 

@@ -55,12 +55,17 @@ class Launcher(Protocol):
 
 
 def launcher_for(settings: Settings) -> Launcher:
-    """Return the launcher that `settings.speed_launcher` names."""
+    """Return the launcher that `settings.speed_launcher` names; ConfigError for "elsewhere"."""
     match settings.speed_launcher:
         case "yarn":
             return YarnLauncher(settings)
         case "kubernetes":
             return KubernetesLauncher(settings)
+        case "elsewhere":
+            raise ConfigError(
+                "TRUETAPE_SPEED_LAUNCHER is elsewhere: drivers are started by another supervisor; "
+                "set it to local to start them here"
+            )
     return LocalLauncher(settings)
 
 
@@ -101,6 +106,11 @@ class LocalLauncher:
             return
         running = Running(NAME, self.settings.kafka, driver.pid, driver.born, since_s=0.0)
         process.stop(running, within_s=TERM_WITHIN_S)
+
+    def running(self) -> Driver | None:
+        """Return the driver that this home has, None when it has none."""
+        there = process.find(self._pid_file)
+        return None if there is None else _driver(there)
 
     @property
     def _pid_file(self) -> Path:

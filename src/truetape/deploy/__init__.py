@@ -1,0 +1,1 @@
+"""What the containers of `docker-compose.airflow.yml` need: secrets, set-up, health checks."""

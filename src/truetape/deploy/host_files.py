@@ -1,0 +1,180 @@
+"""What the host holds for the containers: the variables of `.env` and the files of `secrets/`.
+
+Makes what is missing, never changes what is there, and shows no secret.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from truetape.errors import ConfigError
+from truetape.local import secret_files
+from truetape.local.airflow_config import USERS, new_fernet_key
+from truetape.local.kafka_server import new_cluster_id
+from truetape.settings import Secret
+
+CONTAINER_UID = 50_000
+"""Who truetape's containers run as where root prepares them; else they run as whoever does."""
+PRIVATE = 0o600
+SHARED = 0o444
+"""For a file that another image's user must read: `secrets/` itself lets nobody else in, and a
+container is given the file alone.
+"""
+DATABASE = "airflow"
+"""User and database of Airflow in Postgres."""
+_HEADER = "# Made by `make env`; holds no secret. What is set here is kept when it runs again.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """User and group that truetape's containers run as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """One file of `secrets/`: who may read it, and its content, from those made before it."""
+
+    name: str
+    mode: int
+    make: Callable[[Mapping[str, Secret]], Secret]
+
+
+def random_secret(_: Mapping[str, Secret]) -> Secret:
+    """Return a new random secret."""
+    return secret_files.generate()
+
+
+def database_url(made: Mapping[str, Secret]) -> Secret:
+    """Return the address of Airflow's database, its password in it."""
+    password = made["postgres-password"].reveal()
+    return Secret(f"postgresql+psycopg2://{DATABASE}:{password}@postgres:5432/{DATABASE}")
+
+
+def user_passwords(_: Mapping[str, Secret]) -> Secret:
+    """Return a password for each of Airflow's users, as JSON."""
+    return Secret(json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
+
+
+def spark_defaults(_: Mapping[str, Secret]) -> Secret:
+    """Return Spark's configuration file: who does not know its secret may not talk to Spark.
+
+    Spark reads such a secret from this file or from a command line that others can see.
+    """
+    values = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secret_files.generate().reveal(),
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+        "spark.master.rest.enabled": "false",
+        "spark.ui.killEnabled": "false",
+    }
+    return Secret("\n".join(f"{key} {value}" for key, value in values.items()))
+
+
+SECRETS = (
+    SecretFile("airflow-fernet", PRIVATE, lambda _: new_fernet_key()),
+    SecretFile("airflow-jwt", PRIVATE, random_secret),
+    SecretFile("airflow-passwords", PRIVATE, user_passwords),
+    SecretFile("airflow-session", PRIVATE, random_secret),
+    SecretFile("grafana-key", SHARED, random_secret),
+    SecretFile("grafana-password", SHARED, random_secret),
+    SecretFile("influx-operator-token", PRIVATE, random_secret),
+    SecretFile("influx-password", PRIVATE, random_secret),
+    SecretFile("postgres-password", SHARED, random_secret),
+    SecretFile("spark-defaults", PRIVATE, spark_defaults),
+    SecretFile("airflow-database", PRIVATE, database_url),
+)
+
+
+def owner_here() -> Owner:
+    """Return whom containers run as: whoever calls, but never root."""
+    if os.getuid() == 0:
+        return Owner(CONTAINER_UID, CONTAINER_UID)
+    return Owner(os.getuid(), os.getgid())
+
+
+def variables(owner: Owner) -> dict[str, str]:
+    """Return every variable that the compose file asks for; ports are those of the local stack."""
+    return {
+        "TRUETAPE_UID": str(owner.uid),
+        "TRUETAPE_GID": str(owner.gid),
+        "TRUETAPE_KAFKA_CLUSTER_ID": new_cluster_id(),
+        "TRUETAPE_AIRFLOW_PORT": "18080",
+        "TRUETAPE_GRAFANA_PORT": "13000",
+        "TRUETAPE_INFLUX_PORT": "18086",
+        "TRUETAPE_KAFKA_PORT": "19092",
+        "TRUETAPE_BUCKET_SET": "live",
+        "TRUETAPE_FEEDS": "truetape",
+        "TRUETAPE_INFLUX_ORG": "truetape",
+        "TRUETAPE_PROFILE": "sip",
+        "TRUETAPE_SPEED_VENUES": "XNYS",
+        "TRUETAPE_VENUES": "XNYS",
+    }
+
+
+def prepare(folder: Path, owner: Owner) -> list[Path]:
+    """Make what `folder` lacks of `.env` and `secrets/`; return the files made or added to.
+
+    Safe to repeat: a value that is there stays. ConfigError when a file is empty, or is readable by
+    others though it should not be.
+    """
+    changed = [_add_variables(folder / ".env", variables(owner))]
+    place = folder / "secrets"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.stat().st_mode & 0o077:
+        raise ConfigError(f"{place} can be read by others; make it private: chmod 700 {place}")
+    known: dict[str, Secret] = {}
+    for one in SECRETS:
+        file = place / one.name
+        if not file.exists():
+            _write(file, one, one.make(known), owner)
+            changed.append(file)
+        known[one.name] = _read(file, one)
+    return [path for path in changed if path is not None]
+
+
+def read_variables(env_file: Path) -> dict[str, str]:
+    """Return the variables of an `.env` file; none where there is no file."""
+    if not env_file.exists():
+        return {}
+    lines = [line.partition("=") for line in env_file.read_text("utf-8").splitlines()]
+    return {name.strip(): value for name, equals, value in lines if equals and name[:1] != "#"}
+
+
+def _add_variables(env_file: Path, wanted: Mapping[str, str]) -> Path | None:
+    known = read_variables(env_file)
+    missing = {name: value for name, value in wanted.items() if name not in known}
+    if not missing:
+        return None
+    before = env_file.read_text("utf-8") if env_file.exists() else _HEADER
+    if not before.endswith("\n"):
+        before += "\n"
+    added = "".join(f"{name}={value}\n" for name, value in missing.items())
+    unfinished = env_file.with_name(".env.new")
+    unfinished.write_text(before + added, encoding="utf-8")
+    unfinished.chmod(PRIVATE)
+    unfinished.replace(env_file)
+    return env_file
+
+
+def _write(file: Path, one: SecretFile, value: Secret, owner: Owner) -> None:
+    secret_files.write(file, value)
+    if os.getuid() == 0:
+        os.chown(file, owner.uid, owner.gid)
+    file.chmod(one.mode)
+
+
+def _read(file: Path, one: SecretFile) -> Secret:
+    mode = file.stat().st_mode & 0o777
+    if mode & ~one.mode:
+        raise ConfigError(f"{file} has mode {mode:04o}; set it: chmod {one.mode:o} {file}")
+    value = file.read_text("utf-8").strip()
+    if not value:
+        raise ConfigError(f"{file} is empty; remove it and run make env again")
+    return Secret(value)

@@ -1,0 +1,331 @@
+"""The compose file keeps the rules, and each rule notices a file that breaks it."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from support.composed import FILE, ROOT, compose
+from truetape.cli import truetape as command_line
+from truetape.deploy import compose_file
+from truetape.deploy.compose_file import ComposeFile, problems, read, start_order
+from truetape.deploy.compose_tool import config, find_tool
+from truetape.deploy.host_files import SECRETS
+from truetape.errors import ConfigError
+from truetape.local import airflow_config
+from truetape.local.influx_server import influxd_config
+from truetape.local.kafka_server import server_properties
+from truetape.settings import Settings
+
+SERVICES = sorted(compose().services)
+PROGRAMS = {
+    "truetape:0.1.0": {"truetape", "airflow", "spark-class"},
+    "apache/kafka": {"/opt/kafka/bin/kafka-broker-api-versions.sh"},
+    "influxdb": {"influxd", "curl"},
+    "postgres": {"psql"},
+    "grafana/grafana": {"/bin/sh", "wget"},
+}
+"""What each image is known to hold, by its name: what its own file installs or is there for."""
+
+
+def test_the_compose_file_keeps_every_rule() -> None:
+    assert problems(compose()) == []
+
+
+def changed(replaced: str, new: str) -> ComposeFile:
+    """The compose file with one thing made worse, at its own place."""
+    text = FILE.read_text("utf-8")
+    assert replaced in text
+    text = text.replace(replaced, new, 1)
+    return ComposeFile(FILE, text, yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "new", "told"),
+    [
+        ('["127.0.0.1:${TRUETAPE_GRAFANA_PORT', '["${TRUETAPE_GRAFANA_PORT',
+         "open to other machines"),
+        ("influxdb:2.9.1@sha256:05d6", "influxdb:latest@sha256:05d6", "not pinned"),
+        ("grafana/grafana:13.2.3@sha256:b28bae15e219c998fb0e0424ed724930cc61b1f61fb404d47c862f9a23f9e572",
+         "grafana/grafana:13.2.3", "has no digest"),
+        ('user: "472:472"', 'user: "0:0"', "grafana: user '0:0' may be root"),
+        ("cap_drop: [ALL]", "cap_drop: [NET_RAW]", "keeps capabilities"),
+        ("no-new-privileges:true", "no-new-privileges:false", "may gain privileges"),
+        ("  init: true\n  read_only: true", "  init: true\n  read_only: false",
+         "can write its root"),
+        ("mem_limit: 8g", "mem_limit: 0", "airflow-scheduler: has no mem_limit"),
+        ("max-size: 10m, ", "", "grows without end"),
+        ("${TRUETAPE_VENUES:?run make env}", "${TRUETAPE_VENUES:-XNYS}", "is not required"),
+        ("${TRUETAPE_VENUES:?run make env}", "${TRUETAPE_NOWHERE:?run make env}", "nothing makes"),
+        ("GF_SECURITY_ADMIN_PASSWORD__FILE: /run/secrets/grafana-password",
+         "GF_SECURITY_ADMIN_PASSWORD: admin", "is a secret in an environment"),
+        ("POSTGRES_PASSWORD_FILE: /run/secrets/postgres-password",
+         "POSTGRES_PASSWORD_FILE: /etc/passwd", "is no secret's file"),
+        ("secrets: [postgres-password]", "secrets: []", "which it does not see"),
+        ("TRUETAPE_INFLUX_URL: http://influxdb:8086", "TRUETAPE_INFLUX_URL: http://a:b@influxdb:8086",
+         "has a password in an address"),
+        ("GF_SECURITY_ADMIN_USER: truetape", "GF_SECURITY_ADMIN_USER: changeme", "everybody knows"),
+        ("./grafana/dashboards:/etc", "./grafana/nowhere:/etc", "does not exist"),
+        ("/etc/grafana/dashboards:ro", "/etc/grafana/dashboards",
+         "may write into"),
+        ("- airflow-logs:/var/log/airflow:ro", "- /var/run/docker.sock:/x", "the engine's socket"),
+        ("inner: {internal: true}", "inner: {}", "has a way out"),
+        ("postgres: {condition: service_healthy}", "postgres: {condition: service_started}",
+         "not on service_healthy"),
+        ("      spark-master: {condition: service_healthy}\n",
+         "      spark-master: {condition: service_healthy}\n"
+         "      speed-layer: {condition: service_healthy}\n",
+         "wait in a circle"),
+        ("  grafana-data:\n", "  grafana-data:\n  old-data:\n", "nobody uses old-data"),
+        ("{file: ./secrets/grafana-key}", "{file: ./grafana-key}", "nothing makes the secret"),
+        ("test: [CMD, psql,", "test: [NONE, psql,", "postgres: has no health check"),
+        ("mode=1777,size=64m", "mode=1777", "has no size"),
+    ],
+)  # fmt: skip
+def test_a_file_that_breaks_a_rule_is_told_of_it(replaced: str, new: str, told: str) -> None:
+    found = problems(changed(replaced, new))
+
+    assert [line for line in found if told in line], found
+
+
+def test_what_is_no_compose_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("version: '3'\n")
+
+    with pytest.raises(ConfigError, match="no services"):
+        read(tmp_path / "a.yml")
+
+
+def test_each_service_starts_after_what_it_waits_for() -> None:
+    order = start_order(compose())
+
+    assert sorted(order) == SERVICES
+    for before, after in [
+        ("postgres", "airflow-init"), ("airflow-init", "airflow-api"),
+        ("airflow-api", "airflow-scheduler"), ("kafka", "stores-init"),
+        ("influxdb", "stores-init"), ("stores-init", "grafana"), ("stores-init", "speed-layer"),
+        ("spark-master", "spark-worker"), ("spark-worker", "airflow-scheduler"),
+    ]:  # fmt: skip
+        assert order.index(before) < order.index(after), (before, after)
+
+
+def words_of(service: Mapping[str, Any], key: str) -> list[str]:
+    found = service.get(key, [])
+    return shlex.split(found) if isinstance(found, str) else [str(word) for word in found]
+
+
+def programs(service: Mapping[str, Any]) -> Iterator[str]:
+    """Every program that a service is told to run: its first, and what asks for its health."""
+    for key in ("entrypoint", "command"):
+        words = words_of(service, key)
+        if words and (key == "entrypoint" or not service.get("entrypoint")):
+            yield words[0]
+    kind, *test = words_of(service.get("healthcheck", {}), "test") or ["NONE"]
+    if kind == "CMD":
+        yield test[0]
+    if kind == "CMD-SHELL":
+        yield test[0].split()[0]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_program_is_one_that_the_image_holds(name: str) -> None:
+    service = compose().services[name]
+    image = str(service["image"])
+    known = PROGRAMS.get(image) or PROGRAMS[image.partition(":")[0]]
+
+    assert set(programs(service)) <= known
+
+
+def truetape_calls() -> Iterator[tuple[str, list[str]]]:
+    for name, service in compose().services.items():
+        test = words_of(service.get("healthcheck", {}), "test")
+        for words in (words_of(service, "command"), test[1:]):
+            if words[:1] == ["truetape"]:
+                yield name, words[1:]
+
+
+@pytest.mark.parametrize(
+    "call", [pytest.param(call, id=f"{name}: {' '.join(call)}") for name, call in truetape_calls()]
+)
+def test_every_call_of_truetape_would_be_understood(call: list[str]) -> None:
+    command: click.Command = command_line
+    context = click.Context(command, info_name="truetape")
+    rest = list(call)
+    while isinstance(command, click.Group):
+        _, rest, _ = command.make_parser(context).parse_args(rest)
+        found, *rest = rest
+        chosen = command.get_command(context, found)
+        assert chosen is not None, f"no verb {found}"
+        command, context = chosen, click.Context(chosen, parent=context, info_name=found)
+    command.parse_args(context, rest)  # raises for what it does not take
+
+
+def test_airflow_s_own_components_are_those_of_the_local_stack() -> None:
+    from truetape.local.airflow_main import COMPONENTS
+
+    started = {
+        tuple(words_of(service, "command")[1:])
+        for service in compose().services.values()
+        if words_of(service, "command")[:1] == ["airflow"]
+    }
+
+    assert started == set(COMPONENTS.values())
+
+
+ONLY_LOCAL = {
+    "core.simple_auth_manager_users": "FAB keeps users in its database; deploy init creates them",
+    "core.simple_auth_manager_passwords_file": "as above",
+    "database.sql_alchemy_conn": "Postgres; the address holds a password, so it comes by a command",
+}
+ONLY_COMPOSED = {
+    "core.auth_manager": "FAB in place of the simple manager, which is for one machine",
+    "database.sql_alchemy_conn_cmd": "see above",
+    "logging.dag_processor_child_process_log_directory": "AIRFLOW_HOME is small and in memory here",
+}
+OTHER_VALUES = {
+    "core.dags_folder": "where the image has it",
+    "core.plugins_folder": "where the image has it",
+    "core.fernet_key_cmd": "where the secret is mounted",
+    "core.execution_api_server_url": "the API server is another container",
+    "api.host": "in a container of its own; only loopback publishes the port",
+    "api.port": "inside the container",
+    "api.base_url": "the published port",
+    "api.secret_key_cmd": "where the secret is mounted",
+    "api_auth.jwt_secret_cmd": "where the secret is mounted",
+    "logging.base_log_folder": "a volume that the components share",
+}
+
+
+def composed_options() -> dict[str, str]:
+    """Airflow's options as the compose file gives them, by section and name."""
+    given = compose_file.environment(compose().services["airflow-api"])
+    found = {re.fullmatch(r"AIRFLOW__([A-Z_]+?)__(\w+)", name): given[name] for name in given}
+    return {f"{m[1]}.{m[2]}".lower(): value for m, value in found.items() if m}
+
+
+def local_options(settings: Settings) -> dict[str, str]:
+    from configparser import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_string(airflow_config.airflow_cfg(settings))
+    return {
+        f"{part}.{key}": parser[part][key] for part in parser.sections() for key in parser[part]
+    }
+
+
+def test_airflow_is_configured_as_in_the_local_stack_but_for_what_has_a_reason(
+    settings: Settings,
+) -> None:
+    local, composed = local_options(settings), composed_options()
+
+    assert set(local) - set(composed) == set(ONLY_LOCAL)
+    assert set(composed) - set(local) == set(ONLY_COMPOSED)
+    assert {key for key in set(local) & set(composed) if local[key] != composed[key]} == set(
+        OTHER_VALUES
+    )
+
+
+def test_kafka_is_configured_as_in_the_local_stack_but_for_its_listeners() -> None:
+    lines = server_properties(19092, 19093, Path("/logs")).splitlines()
+    local = dict(line.split("=", 1) for line in lines)
+    given = compose_file.environment(compose().services["kafka"])
+
+    # the names of variables are those of properties, written as the image reads them
+    names = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in local.items()}
+    assert set(names) == set(given) - {"CLUSTER_ID", "KAFKA_HEAP_OPTS"}
+    assert {name for name in names if names[name] != given[name]} == {
+        "KAFKA_ADVERTISED_LISTENERS", "KAFKA_CONTROLLER_QUORUM_VOTERS", "KAFKA_LISTENERS",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "KAFKA_LOG_DIRS",
+    }  # fmt: skip
+
+
+def test_influxdb_is_configured_as_in_the_local_stack_but_for_its_places() -> None:
+    import json
+
+    local = json.loads(influxd_config("127.0.0.1:18086", Path("/data")))
+    given = compose_file.environment(compose().services["influxdb"])
+
+    names = {f"INFLUXD_{key.upper().replace('-', '_')}": value for key, value in local.items()}
+    assert set(names) == set(given)
+    told = {name: str(value).lower() for name, value in names.items()}
+    assert {name for name in told if told[name] != given[name].lower()} == {
+        "INFLUXD_HTTP_BIND_ADDRESS", "INFLUXD_BOLT_PATH", "INFLUXD_SQLITE_PATH",
+        "INFLUXD_ENGINE_PATH",
+    }  # fmt: skip
+
+
+def test_truetape_s_own_variables_are_settings() -> None:
+    known = set(Settings.from_env({}).to_env())
+    ours = {
+        name
+        for service in compose().services.values()
+        if str(service["image"]).startswith("truetape:")
+        for name in compose_file.environment(service)
+        if name.startswith("TRUETAPE_")
+    }
+
+    assert ours <= known
+
+
+def test_only_who_needs_a_secret_sees_it() -> None:
+    seen = {
+        one.name: {
+            name
+            for name, service in compose().services.items()
+            if one.name in compose_file.secret_sources(service)
+        }
+        for one in SECRETS
+    }
+    airflow = {name for name in SERVICES if name.startswith("airflow-")}
+
+    assert seen == {
+        "airflow-database": airflow,
+        "airflow-fernet": airflow,
+        "airflow-jwt": airflow,
+        "airflow-session": airflow,
+        "airflow-passwords": {"airflow-init"},
+        "grafana-key": {"grafana"},
+        "grafana-password": {"grafana"},
+        "influx-operator-token": {"stores-init"},
+        "influx-password": {"stores-init"},
+        "postgres-password": {"postgres"},
+        "spark-defaults": {"spark-master", "spark-worker", "speed-layer", "airflow-scheduler"},
+    }
+
+
+def test_only_who_writes_bars_has_the_writer_s_token() -> None:
+    def holders(role: str) -> set[str]:
+        mounts = {
+            name: [str(mount) for mount in service.get("volumes", [])]
+            for name, service in compose().services.items()
+        }
+        return {
+            name for name in mounts for mount in mounts[name] if mount.startswith(f"token-{role}:")
+        }
+
+    assert holders("writer") == {"stores-init", "speed-layer", "airflow-scheduler"}
+    assert holders("reader") == {"stores-init", "airflow-api"}
+    assert holders("grafana") == {"stores-init", "grafana"}
+
+
+def test_the_console_can_change_neither_lake_nor_logs() -> None:
+    mounts = compose().services["airflow-api"]["volumes"]
+
+    assert all(mount.endswith(":ro") for mount in mounts)
+
+
+def test_a_compose_tool_understands_the_file() -> None:
+    tool = find_tool(Settings.from_env().cache)
+    if tool is None:
+        pytest.skip("no compose tool of version 2 on this machine")
+
+    told = yaml.safe_load(config(tool, FILE))
+
+    assert sorted(told["services"]) == SERVICES
+    assert told["services"]["airflow-api"]["ports"][0]["host_ip"] == "127.0.0.1"
+    assert told["services"]["spark-worker"]["deploy"]["replicas"] == 2
+    assert str(ROOT) not in str(told["secrets"])
