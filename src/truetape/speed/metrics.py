@@ -41,7 +41,8 @@ def points(
     written.
 
     `reports` are what Spark said of these batches, oldest first; there may be none. `counts` are
-    those of the last point and of now. Layers are told apart by their `topic`. `seconds` is the longest of the batches.
+    those of the last point and of now. `seconds` is the longest of the batches. `topic` tells
+    speed layers apart.
     """
     before, now = counts
     seconds = [_took_s(one) for one in reports]
