@@ -29,8 +29,8 @@ SOURCE = Path(truetape.__file__).parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/adr/*.md"))
 FOLDERS = (
-    ".ci", "benchmarks", "dags", "deploy", "docs", "influx", "plugins", "schemas", "spark", "src",
-    "tests",
+    ".ci", "benchmarks", "dags", "deploy", "docs", "grafana", "influx", "plugins", "schemas",
+    "spark", "src", "tests",
 )  # fmt: skip
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

@@ -202,7 +202,7 @@ def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(server: Server, market:
     overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
 
     assert [(one.error, one.rows) for one in [*found, overlay]] == [("", 0)] * 6
-    assert rows(states, "final", "provisional", "void") == [(1, 0, 1)]
+    assert rows(states, "Final", "Provisional", "Void") == [(1, 0, 1)]
 
 
 def test_stats_of_a_symbol_are_those_of_its_bars(server: Server, market: Served) -> None:
@@ -218,6 +218,15 @@ def test_stats_of_a_symbol_are_those_of_its_bars(server: Server, market: Served)
     assert stat("Change over the range") == pytest.approx((last.close - first.open) / first.open)
     share = sum(one.final for one in shown) / len(shown)
     assert stat("Is what I see complete?") == pytest.approx(share)
+
+
+def test_a_range_without_bars_is_neither_complete_nor_not(server: Server, market: Served) -> None:
+    night = market.session.start_ns
+    complete = query("Market", "Is what I see complete?")
+
+    found = answer(server, complete, night, 300, chosen())
+
+    assert (found.error, found.frames) == ("", [])
 
 
 def test_a_session_that_is_final_is_complete(server: Server, market: Served) -> None:

@@ -30,7 +30,7 @@ def test_the_batches_of_some_seconds_are_one_point() -> None:
     reports = [report(7, 3_000, 500, late=2), report(8, 1_000, 1_500)]
     counts = (Counts(10, 1, 0), Counts(50, 4, 2))
 
-    batch, freshness = points(reports, counts, 12, 0.75, NOON)
+    batch, freshness = points(reports, counts, 12, 0.75, NOON, topic="trades")
 
     assert batch.fields == {
         "batch": 8,
@@ -45,6 +45,7 @@ def test_the_batches_of_some_seconds_are_one_point() -> None:
     }
     # 2026-11-20T17:00:00Z, whole seconds
     assert freshness.fields == {"freshness_s": 0.75, "watermark_ns": 1_795_194_000_000_000_000}
+    assert batch.tags == freshness.tags == {"query": "trades"}
     for point in (batch, freshness):
         pinned = PIPELINE[point.measurement]
         assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))
@@ -52,7 +53,7 @@ def test_the_batches_of_some_seconds_are_one_point() -> None:
 
 def test_a_layer_without_input_still_tells_its_lag_and_no_freshness() -> None:
     """An old freshness would look like a fresh one."""
-    [batch] = points([], (Counts(50), Counts(50)), 0, 0.75, NOON)
+    [batch] = points([], (Counts(50), Counts(50)), 0, 0.75, NOON, topic="trades")
 
     assert (batch.fields["records"], batch.fields["lag"], batch.fields["batch"]) == (0, 0, -1)
     assert (batch.fields["seconds"], batch.fields["rows_per_s"]) == (0.0, 0.0)
@@ -80,7 +81,7 @@ def test_a_slow_store_holds_nobody_up_and_a_failing_one_ends_nothing() -> None:
     store = Slow()
     teller = Teller(store)  # type: ignore[arg-type]
     first, second, third, fourth = (
-        list(points([report(number, 1, 1)], (Counts(), Counts(1)), 0, 0.5, NOON))
+        list(points([report(number, 1, 1)], (Counts(), Counts(1)), 0, 0.5, NOON, topic="trades"))
         for number in range(4)
     )
 

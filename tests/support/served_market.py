@@ -169,7 +169,7 @@ def _points(served: Served) -> Iterator[Point]:
         }
         counts = (Counts(40 * number, number, 0), Counts(40 * (number + 1), number + 1, 1))
         at = end - (30 - number) * MINUTE_NS
-        yield from points([report], counts, 7, 0.5 + number / 10, at)
+        yield from points([report], counts, 7, 0.5 + number / 10, at, topic="trades")
     yield archive_point(
         "trades",
         {"records": 900, "rejected": 3, "dead_letters": 3, "holes": ["a", "b"], "lost": []},

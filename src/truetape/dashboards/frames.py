@@ -99,25 +99,24 @@ class _Table:
 
 
 def _tables(body: str) -> Iterator[_Table]:
+    """Yield the rows under each header; the lines above it say what its columns are."""
     notes: dict[str, list[str]] = {}
     table: _Table | None = None
     for row in csv.reader(io.StringIO(body)):
         if not row:
             continue
         if row[0].startswith("#"):
-            if table is not None and notes.keys() >= {"#group", "#datatype", "#default"}:
+            if table is not None:
                 yield table
                 notes, table = {}, None
             notes[row[0]] = row[1:]
         elif table is None:
-            default = notes.get("#default", [""] * len(row))
-            kinds = notes.get("#datatype", ["string"] * len(row))
-            key = [one == "true" for one in notes.get("#group", ["false"] * len(row))]
-            table = _Table(row[1:], kinds, key, [])
-            notes.setdefault("#default", default)
+            in_key = [one == "true" for one in notes["#group"]]
+            table = _Table(row[1:], notes["#datatype"], in_key, [])
         else:
-            default = notes["#default"]
-            table.rows.append([value or default[at] for at, value in enumerate(row[1:])])
+            defaults = notes["#default"]
+            pairs = zip(row[1:], defaults, strict=True)
+            table.rows.append([value or default for value, default in pairs])
     if table is not None:
         yield table
 

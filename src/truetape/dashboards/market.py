@@ -77,7 +77,7 @@ def _count(state: str, *conditions: str) -> str:
     )
 
 
-def _states(last: str) -> str:
+def _states(*last: str) -> str:
     """Return a query that counts bars by state, in one row, and shapes that row."""
     return flux.lines(
         flux.following_zoom(),
@@ -92,7 +92,7 @@ def _states(last: str) -> str:
             "sum()",
             "group()",
             'pivot(rowKey: [], columnKey: ["state"], valueColumn: "_value")',
-            last,
+            *last,
         ),
     )
 
@@ -134,8 +134,8 @@ COMPLETE = Panel(
         flux.lines(
             'import "array"',
             _states(
-                "map(fn: (r) => ({_value: if r.final + r.provisional > 0 then float(v: r.final) / "
-                "float(v: r.final + r.provisional) else 0.0}))"
+                "filter(fn: (r) => r.final + r.provisional > 0)",
+                "map(fn: (r) => ({_value: float(v: r.final) / float(v: r.final + r.provisional)}))",
             ),
         )
     ],
@@ -153,7 +153,12 @@ STATES = Panel(
     "which were taken back; it is not drawn.",
     "stat",
     "short",
-    [flux.lines('import "array"', _states(flux.keep("final", "provisional", "void")))],
+    [
+        flux.lines(
+            'import "array"',
+            _states(flux.headed(final="Final", provisional="Provisional", void="Void")),
+        )
+    ],
     width=6,
     options=drawing.stat(names=True),
 )

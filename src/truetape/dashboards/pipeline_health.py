@@ -123,7 +123,7 @@ def _line(  # noqa: PLR0917 - a table of panels reads best without names
         unit,
         [over_time(measurement, name, function, "query")],
         width=12,
-        defaults=drawing.lines(name),
+        defaults=drawing.lines(drawing.label("query")),
         options=drawing.series("max", "lastNotNull"),
     )
 

@@ -273,7 +273,8 @@ class _Watch:
         counts = Counts(writer.written, writer.fenced, writer.mended)
         lag = sum(self._lag.values())
         both = (self._told_counts, counts)
-        if not self._teller.tell(points(fresh, both, lag, writer.freshness_s, time.time_ns())):
+        told = points(fresh, both, lag, writer.freshness_s, time.time_ns(), topic=self._ends.topic)
+        if not self._teller.tell(told):
             return
         self._told_counts = counts
         self._told_of = max((one["timestamp"] for one in fresh), default=self._told_of)

@@ -15,7 +15,6 @@ from truetape.log import logger
 from truetape.serving.store import BarStore, Point
 
 EVERY_S = 10.0
-QUERY = "speed_layer"
 END_WITHIN_S = 5.0
 """How long the last points may take when the driver stops."""
 
@@ -35,19 +34,22 @@ def points(
     lag: int,
     freshness_s: float | None,
     now_ns: int,
+    *,
+    topic: str,
 ) -> Iterator[Point]:
     """Yield a point about the batches since the last one, and one about freshness where bars were
     written.
 
     `reports` are what Spark said of these batches, oldest first; there may be none. `counts` are
-    those of the last point and of now. `seconds` is the longest of the batches.
+    those of the last point and of now. `seconds` is the longest of the batches. `topic` tells
+    speed layers apart.
     """
     before, now = counts
     seconds = [_took_s(one) for one in reports]
     records = sum(int(one.get("numInputRows") or 0) for one in reports)
     yield Point(
         "speed_batch",
-        {"query": QUERY},
+        {"query": topic},
         now_ns,
         {
             "batch": int(reports[-1]["batchId"]) if reports else -1,
@@ -63,7 +65,7 @@ def points(
     )
     if reports and freshness_s is not None and now.written > before.written:
         fields = {"freshness_s": freshness_s, "watermark_ns": _watermark_ns(reports[-1])}
-        yield Point("speed_freshness", {"query": QUERY}, now_ns, fields)
+        yield Point("speed_freshness", {"query": topic}, now_ns, fields)
 
 
 class Teller:
