@@ -51,8 +51,11 @@ class Cluster:
 
 
 @contextmanager
-def two_workers(folder: Path) -> Iterator[Cluster]:
-    """Start a master and two workers, and stop them with all that they have started."""
+def two_workers(folder: Path, conf: Path | None = None) -> Iterator[Cluster]:
+    """Start a master and two workers, and stop them with all that they have started.
+
+    `conf` is the folder of their spark-defaults.conf.
+    """
     port, web = free_port(), free_port()
     cluster = Cluster(f"spark://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{web}/json/", folder)
     python = bare_python(folder / "python")
@@ -60,7 +63,7 @@ def two_workers(folder: Path) -> Iterator[Cluster]:
 
     def start(name: str, role: str, *arguments: str) -> None:
         words = ("org.apache.spark.deploy." + role, "--host", LOOPBACK, *arguments)
-        started.append(process.start(_program(folder / name, name, python, words)))
+        started.append(process.start(_program(folder / name, name, python, words, conf)))
 
     try:
         start("master", "master.Master", "--port", str(port), "--webui-port", str(web))
@@ -89,7 +92,9 @@ def bare_python(folder: Path) -> Path:
     return folder / "bin"
 
 
-def _program(folder: Path, name: str, python: Path, words: tuple[str, ...]) -> Program:
+def _program(
+    folder: Path, name: str, python: Path, words: tuple[str, ...], conf: Path | None
+) -> Program:
     spec = find_spec("pyspark")
     assert spec is not None
     assert spec.origin is not None
@@ -100,6 +105,8 @@ def _program(folder: Path, name: str, python: Path, words: tuple[str, ...]) -> P
         "SPARK_LOCAL_IP": LOOPBACK,
         "SPARK_LOCAL_DIRS": str(folder / "scratch"),
     }
+    if conf is not None:
+        env["SPARK_CONF_DIR"] = str(conf)
     return Program(
         name=name,
         address=LOOPBACK,

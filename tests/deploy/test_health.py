@@ -1,0 +1,150 @@
+"""What makes a container ill: no heartbeat, no leader, no worker, no supervisor's work."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from truetape.cli import truetape as command_line
+from truetape.deploy import health
+from truetape.errors import TransientError
+from truetape.settings import Settings
+from truetape.speed import supervise
+from truetape.speed.observed import Health, Observed
+from truetape.speed.order import NO_ORDER, Desired, State
+
+
+@contextmanager
+def answering(status: int, told: object) -> Iterator[str]:
+    """A server that answers whatever it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+HEARTBEATS = {
+    "metadatabase": {"status": "healthy"},
+    "scheduler": {"status": "unhealthy"},
+    "triggerer": {"status": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ("metadatabase", None),
+        ("scheduler", "scheduler is unhealthy"),
+        ("triggerer", "triggerer is unknown"),
+        ("dag_processor", "dag_processor is unknown"),
+    ],
+)
+def test_a_part_of_airflow_is_judged_by_its_own_heartbeat(part: str, problem: str | None) -> None:
+    with answering(200, HEARTBEATS) as url:
+        assert health.airflow_problem(url, part) == problem
+
+
+def test_an_api_that_does_not_answer_well_is_ill() -> None:
+    with answering(503, {}) as url, pytest.raises(TransientError, match="503"):
+        health.airflow_problem(url, "scheduler")
+    with pytest.raises(TransientError, match="did not answer"):
+        health.airflow_problem(url, "scheduler")
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"), [("ALIVE", None), ("STANDBY", "the master is STANDBY")]
+)
+def test_a_master_must_lead(status: str, problem: str | None) -> None:
+    with answering(200, {"status": status}) as url:
+        assert health.master_problem(url) == problem
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_well"),
+    [
+        ([], False),
+        ([{"host": "10.0.0.7", "state": "ALIVE"}], True),
+        ([{"host": "10.0.0.8", "state": "ALIVE"}], False),
+        ([{"host": "10.0.0.7", "state": "DEAD"}], False),
+        ([{"host": "10.0.0.7", "state": "DEAD"}, {"host": "10.0.0.7", "state": "ALIVE"}], True),
+    ],
+    ids=["none", "alive", "another", "dead", "came back"],
+)
+def test_a_worker_must_be_known_to_its_master(workers: list[dict[str, Any]], is_well: bool) -> None:
+    with answering(200, {"workers": workers}) as url:
+        assert (health.worker_problem(url, "10.0.0.7") is None) == is_well
+
+
+@dataclass
+class Told:
+    """As much of a status as the check looks at."""
+
+    health: Health
+    desired: Desired
+    observed: Observed
+    reason: str = "what is wrong"
+
+
+@pytest.mark.parametrize(
+    ("ordered", "found", "is_well"),
+    [
+        (State.STARTED, Health.HEALTHY, True),
+        (State.STARTED, Health.STARTING, True),
+        (State.STARTED, Health.LAGGING, True),
+        (State.STARTED, Health.HUNG, False),
+        (State.STARTED, Health.GONE, False),
+        (State.STOPPED, Health.GONE, True),
+        (State.STOPPED, Health.HUNG, True),
+    ],
+)
+def test_the_speed_layer_must_work_if_it_was_ordered_to(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    ordered: State,
+    found: Health,
+    is_well: bool,
+) -> None:
+    desired = replace(NO_ORDER, state=ordered)
+    monkeypatch.setattr(supervise, "status_of", lambda _: Told(found, desired, Observed()))
+
+    assert (health.speed_problem(settings) is None) == is_well
+
+
+def test_a_kafka_that_cannot_be_read_makes_the_speed_layer_ill(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Observed(problem="no metadata")
+    told = Told(Health.UNKNOWN, NO_ORDER, away)
+    monkeypatch.setattr(supervise, "status_of", lambda _: told)
+
+    assert health.speed_problem(settings) == "no metadata"
+
+
+def test_the_verb_ends_with_75_where_a_part_does_not_work() -> None:
+    with answering(200, HEARTBEATS) as url:
+        words = ["deploy", "health", "--url", url]
+        ill = CliRunner().invoke(command_line, [*words, "scheduler"])
+        well = CliRunner().invoke(command_line, [*words, "metadatabase"])
+
+    assert (ill.exit_code, ill.output) == (75, "scheduler is unhealthy\n")
+    assert (well.exit_code, well.output) == (0, "works\n")

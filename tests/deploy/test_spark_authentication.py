@@ -1,0 +1,89 @@
+"""Spark's secret file as `make env` writes it, on a real cluster: without it no work is done."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.composed import Host
+from support.spark_cluster import Cluster, two_workers
+from truetape.batch.spark_conf import executor_python
+from truetape.deploy.health import master_problem, worker_problem
+
+pytestmark = [pytest.mark.real, pytest.mark.spark]
+
+COUNT = """
+import sys
+from pyspark.sql import SparkSession
+session = SparkSession.builder.master(sys.argv[1]).config("spark.ui.enabled", "false").config(
+    "spark.driver.host", "127.0.0.1").config("spark.cores.max", "2").getOrCreate()
+print("counted", session.sparkContext.parallelize(range(100), 4).map(lambda n: n + 1).sum())
+"""
+WITHIN_S = 180.0
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that containers see as /etc/truetape/spark."""
+    folder = tmp_path_factory.mktemp("conf")
+    host = Host.made(folder / "host")
+    (folder / "spark-defaults.conf").write_text(host.secret("spark-defaults").read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(conf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with two_workers(tmp_path_factory.mktemp("cluster"), conf) as running:
+        yield running
+
+
+def counted(cluster: Cluster, conf: Path | None) -> "subprocess.CompletedProcess[str]":
+    """Run a driver that adds up to 5,050, with or without the file."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
+    env |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_DRIVER_PYTHON": sys.executable}
+    env["PYSPARK_PYTHON"] = executor_python(cluster.master)
+    if conf is not None:
+        env["SPARK_CONF_DIR"] = str(conf)
+    return subprocess.run(
+        [sys.executable, "-c", COUNT, cluster.master],
+        env=env, check=False, capture_output=True, text=True, timeout=WITHIN_S,
+    )  # fmt: skip
+
+
+def test_a_driver_that_knows_the_secret_works(cluster: Cluster, conf: Path) -> None:
+    done = counted(cluster, conf)
+
+    assert "counted 5050" in done.stdout, done.stderr[-2_000:]
+
+
+def test_a_driver_that_does_not_is_refused(cluster: Cluster) -> None:
+    done = counted(cluster, None)
+
+    assert done.returncode != 0
+    assert "counted" not in done.stdout
+
+
+def test_master_and_workers_are_well(cluster: Cluster) -> None:
+    url = cluster.state_url.removesuffix("/json/")
+
+    assert master_problem(url) is None
+    assert worker_problem(url, "127.0.0.1") is None
+    assert worker_problem(url, "127.0.0.2") is not None
+
+
+def test_the_secret_is_on_no_command_line(cluster: Cluster, conf: Path) -> None:
+    lines = (conf / "spark-defaults.conf").read_text().splitlines()
+    [secret] = [
+        line.split()[1] for line in lines if line.startswith("spark.authenticate.secret ")
+    ]
+    seen = [
+        (process / "cmdline").read_text(errors="replace")
+        for process in Path("/proc").iterdir()
+        if process.name.isdecimal() and (process / "cmdline").exists()
+    ]
+
+    assert [line for line in seen if "deploy.master.Master" in line]
+    assert not [line for line in seen if secret in line]
