@@ -59,20 +59,27 @@ PICTURES = (
 COLORS = 64
 MOST_BYTES = 150_000
 LOOK = """
-const look = () => {
-  if (window.shown || !document.querySelector(SELECTOR)) return;
-  requestAnimationFrame(() => requestAnimationFrame(() => { window.shown ||= performance.now(); }));
-};
-new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });
+window.shown = new Promise((resolve) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  new MutationObserver(async (_, observer) => {
+    if (!document.querySelector(SELECTOR)) return;
+    observer.disconnect();
+    await frame();
+    await frame();
+    resolve(performance.now());
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+});
 """
 """Takes the time at the second frame behind the one in which the data came: they are painted."""
-READ = """() => {
+READ = """async () => {
+  const shown = await window.shown;
   const [page] = performance.getEntriesByType("navigation");
   const all = [page, ...performance.getEntriesByType("resource")];
+  const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
   return {
     server: page.responseStart - page.requestStart,
-    paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
-    shown: window.shown,
+    paint,
+    shown: Math.max(shown, paint),
     requests: all.length,
     bytes: all.reduce((sum, one) => sum + one.transferSize, 0),
   };
@@ -158,13 +165,17 @@ def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> Non
 
 
 def serve(port: int) -> None:
-    """Serve the console of the environment's settings on the loopback, to everybody."""
+    """Serve the console of the environment's settings on the loopback, to everybody; answers are
+    packed as Airflow packs those of all its plugins.
+    """
     import uvicorn
     from fastapi import FastAPI
+    from fastapi.middleware.gzip import GZipMiddleware
 
     from truetape.console.app import create
 
     root = FastAPI()
+    root.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
     root.mount("/truetape", create(Settings.from_env, lambda: None))
     uvicorn.run(root, host="127.0.0.1", port=port, log_level="warning")
 
@@ -279,8 +290,7 @@ def _open(browser: "Browser", address: str, page: Page) -> tuple[Opened, Opened]
     found = []
     for _ in range(2):
         tab.goto(address + page.path)
-        ready = "window.shown && performance.getEntriesByName('first-contentful-paint').length"
-        tab.wait_for_function(ready, timeout=WITHIN_MS)
+        tab.wait_for_selector(page.sign, timeout=WITHIN_MS)
         found.append(_read(tab.evaluate(READ)))
         tab.goto("about:blank")
     context.close()

@@ -1,5 +1,6 @@
 """Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
 
+import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -190,6 +191,9 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     assert returned(filled, "ingest")["records"] == lost
     [settled] = returned(filled, "settle")["settled"]
     assert (settled["session"], settled["rev"]) == (str(session.date), 1)
+    asker = json.loads(returned(filled, "who"))
+    [gate] = noted(own.home, DagRun(asker["dag"], asker["run"]))
+    assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
     assert completeness(own) == 0
     assert states(again)["ingest"] == "skipped"
     assert returned(again, "settle")["settled"] == []
