@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from truetape import calendars
-from truetape.batch.lake import Lake, Table
+from truetape.batch.loss import lose_records
 from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import Producer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
@@ -169,19 +169,10 @@ def finish(api: AirflowApi, report: Report) -> Final:
     return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
-def lose_records(settings: Settings) -> int:
-    """Take the middle third of each partition out of the lake, as lost files would; return how many
-    records that were.
-    """
-    from deltalake import DeltaTable
-
+def lose_third(settings: Settings) -> int:
+    """Take the middle third of each partition out of the lake; return how many records that was."""
     thirds = {part: end // 3 for part, end in end_offsets(settings.kafka, settings.topic).items()}
-    lost = [
-        f"(partition = {part} and offset >= {third} and offset < {2 * third})"
-        for part, third in thirds.items()
-    ]
-    raw = DeltaTable(Lake(settings.lake).path(Table.RAW))
-    return int(raw.delete(" or ".join(lost))["num_deleted_rows"])
+    return lose_records(settings.lake, {part: (one, 2 * one) for part, one in thirds.items()})
 
 
 def backfill(api: AirflowApi, report: Report) -> Backfilled:

@@ -85,7 +85,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
         _print_outcome(console, steps.drift(settings, session), outcome, before)
         _print_gate(console, settings, session)
         console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
-        lost = steps.lose_records(settings)
+        lost = steps.lose_third(settings)
         console.print(f"{lost:,} archived records are gone from the lake.")
         _print_backfill(console, steps.backfill(api, report))
         if live:
