@@ -6,7 +6,7 @@ from truetape.batch.lake import Lake, Table
 
 
 def lose_records(lake: str, stretches: Mapping[int, tuple[int, int]]) -> int:
-    """Delete the offsets `[first, end)` of each partition from `raw`; return how many there were."""
+    """Delete the offsets `[first, end)` of each partition from `raw`; return how many that was."""
     from deltalake import DeltaTable
 
     lost = " or ".join(
