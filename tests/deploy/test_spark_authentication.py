@@ -76,9 +76,7 @@ def test_master_and_workers_are_well(cluster: Cluster) -> None:
 
 def test_the_secret_is_on_no_command_line(cluster: Cluster, conf: Path) -> None:
     lines = (conf / "spark-defaults.conf").read_text().splitlines()
-    [secret] = [
-        line.split()[1] for line in lines if line.startswith("spark.authenticate.secret ")
-    ]
+    [secret] = [line.split()[1] for line in lines if line.startswith("spark.authenticate.secret ")]
     seen = [
         (process / "cmdline").read_text(errors="replace")
         for process in Path("/proc").iterdir()

@@ -1,4 +1,4 @@
-"""The verb `deploy`: what the containers of docker-compose.airflow.yml are prepared and asked by."""
+"""The verb `deploy`: how the containers of docker-compose.airflow.yml are prepared and asked."""
 
 from pathlib import Path
 
@@ -47,8 +47,7 @@ def env(folder: Path) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     default="docker-compose.airflow.yml",
 )
-@click.pass_context
-def check(ctx: click.Context, file: Path) -> None:
+def check(file: Path) -> None:
     """Hold a compose file to the rules of docs/DEPLOY.md: pins, users, ports, secrets, health.
 
     Reads the file alone and starts nothing. Exit codes: 0 it keeps them, 78 it breaks the rules
@@ -108,7 +107,9 @@ def airflow(passwords: Path) -> None:
 
 @deploy.command()
 @click.argument("part", type=click.Choice(_PARTS))
-@click.option("--url", default="", help="Whom to ask: Airflow's API, or the page of Spark's master.")
+@click.option(
+    "--url", default="", help="Whom to ask: Airflow's API, or the page of Spark's master."
+)
 @click.pass_context
 def health(ctx: click.Context, part: str, url: str) -> None:
     """Say whether a part does its work. Exit codes: 0 it does, 75 it does not."""

@@ -20,7 +20,9 @@ WITHOUT_DIGEST = {"apache/kafka:4.4.0": "no record of its digest was found"}
 WRITABLE_ROOT = {"kafka": "the image writes its configuration below /opt/kafka before it starts"}
 """Services whose root file system is not read-only, each with its reason."""
 
-_IMAGE = re.compile(r"[a-z0-9][a-z0-9./-]*:(?P<tag>[A-Za-z0-9_.-]+)(?P<digest>@sha256:[0-9a-f]{64})?")
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9./-]*:(?P<tag>[A-Za-z0-9_.-]+)(?P<digest>@sha256:[0-9a-f]{64})?"
+)
 _VARIABLE = re.compile(r"(?<!\$)\$(?:\{(?P<name>\w+)(?P<rest>[^}]*)\}|(?P<bare>\w+))")
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|_KEY|CONN\b|SQL_ALCHEMY_CONN")
 _BY_FILE = re.compile(r"(_FILE|_CMD)$")
@@ -88,7 +90,7 @@ def secret_sources(service: Mapping[str, Any]) -> list[str]:
 
 
 def resolved(text: str, values: Mapping[str, str]) -> str:
-    """Put variables in, as a compose tool does; `$$` becomes `$`. KeyError for one without value."""
+    """Put variables in as a compose tool does; `$$` becomes `$`. KeyError for one without value."""
     filled = _VARIABLE.sub(lambda found: values[found["name"] or found["bare"]], text)
     return filled.replace("$$", "$")
 
@@ -130,9 +132,7 @@ def _secrets_are_made(file: ComposeFile) -> Iterator[str]:
 
 def _nothing_is_left_over(file: ComposeFile) -> Iterator[str]:
     for kind in ("secrets", "volumes", "networks"):
-        used = {
-            name for service in file.services.values() for name in _USES[kind](service)
-        }
+        used = {name for service in file.services.values() for name in _USES[kind](service)}
         declared = set(file.document.get(kind, {}))
         yield from (f"{kind}: {name} is not declared" for name in sorted(used - declared))
         yield from (f"{kind}: nobody uses {name}" for name in sorted(declared - used))

@@ -21,8 +21,12 @@ _WITHIN_S = 120.0
 
 
 def find_tool(cache: Path) -> tuple[str, ...] | None:
-    """Return the words that start a compose tool of version 2 or later, None where there is none."""
-    found = [("docker", "compose"), (str(cache / "compose" / BUILT), "compose"), ("docker-compose",)]
+    """Return the words that start a compose tool from version 2 on; None where there is none."""
+    found = [
+        ("docker", "compose"),
+        (str(cache / "compose" / BUILT), "compose"),
+        ("docker-compose",),
+    ]
     return next((words for words in found if _is_tool(words)), None)
 
 
@@ -36,7 +40,14 @@ def config(tool: Sequence[str], file: Path, *extra: str) -> str:
         (folder / "secrets").mkdir()
         for one in SECRETS:
             (folder / "secrets" / one.name).touch()
-        where = ("--project-directory", name, "--env-file", str(env_file), "-f", str(file.resolve()))
+        where = (
+            "--project-directory",
+            name,
+            "--env-file",
+            str(env_file),
+            "-f",
+            str(file.resolve()),
+        )
         done = _run((*tool, *where, "config", *extra), folder)
     if done.returncode != 0:
         raise ConfigError(f"{' '.join(tool)} refuses {file}: {done.stderr.strip()}")

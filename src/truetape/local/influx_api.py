@@ -86,8 +86,9 @@ class InfluxApi:
             raise TransientError(f"a token was not revoked: {answer.status} {answer.text}")
 
     def _list(self, kind: str, query: str, token: Secret) -> list[dict[str, Any]]:
-        found: Any = self._json("GET", f"/api/v2/{kind}?{query}", None, token)[kind]
-        return [dict(one) for one in found]
+        answer: dict[str, Any] = self._json("GET", f"/api/v2/{kind}?{query}", None, token)
+        found: list[dict[str, Any]] = answer[kind]
+        return found
 
     def _json(
         self, method: str, path: str, wanted: object, token: Secret | None
