@@ -335,6 +335,20 @@ def test_a_night_leaves_no_gap_between_two_sessions(console: str, page: "Page") 
     assert "2024-11-22" in days
 
 
+def test_the_labels_below_a_drift_chart_are_times_that_nothing_covers(
+    console: str, page: "Page"
+) -> None:
+    drawn(page, console + DRIFT)
+
+    legend = page.locator("#chart .legend .bg").bounding_box()
+    labels = page.locator("#chart .x2tick text")
+    boxes = [one.bounding_box() for one in labels.all()]
+
+    assert labels.all_text_contents() == ["17:00"]
+    assert legend
+    assert all(box and box["y"] + box["height"] <= legend["y"] for box in boxes)
+
+
 def test_changed_bars_carry_a_mark_with_their_causes(console: str, page: "Page") -> None:
     """IBM had a cancel, a late print and a correction in a minute each; KO had none."""
     drawn(page, console + MARKET)

@@ -25,7 +25,7 @@ from truetape.batch.backfill_request import FORM
 from truetape.batch.counted import Counted
 from truetape.batch.offsets import Kept, OffsetRange
 from truetape.console.app import create
-from truetape.console.security import guard
+from truetape.console.security import PLOTLY, guard
 from truetape.errors import (
     ConfigError,
     GateClosedError,
@@ -111,6 +111,18 @@ def test_where_airflow_s_security_is_missing_nobody_gets_in(
     refused = TestClient(create(lambda: here, guard()))
 
     assert {refused.get(path).status_code for path in PATHS} == {503}
+
+
+@pytest.mark.parametrize("takes", ["gzip, deflate", "identity"])
+def test_the_script_that_draws_is_that_of_the_installed_package(
+    client: TestClient, takes: str
+) -> None:
+    """The client unpacks what is packed, as a browser does."""
+    answer = client.get("/files/plotly.js", headers={"Accept-Encoding": takes})
+
+    assert answer.content == PLOTLY.read_bytes()
+    assert answer.headers.get("content-encoding") == ("gzip" if "gzip" in takes else None)
+    assert "max-age" in answer.headers["cache-control"]
 
 
 def test_no_file_but_those_that_are_named(client: TestClient) -> None:
