@@ -43,7 +43,7 @@ Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 """A session's date; a form sends an empty text where none is chosen."""
-Airflow = Annotated[str, Query(min_length=1, max_length=250)]
+AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 """An id of a DAG or of a run, as long as Airflow's own may be."""
 Ask = Callable[[], Settings]
 
@@ -170,7 +170,7 @@ def quality_page(request: Request, here: Here) -> str:
 
 
 @router.get("/quality/run", response_class=HTMLResponse)
-def run_page(request: Request, here: Here, dag: Airflow, run: Airflow) -> str:
+def run_page(request: Request, here: Here, dag: AirflowId, run: AirflowId) -> str:
     """Show the reports of one run of a DAG."""
     found = quality.of_run(here, DagRun(dag, run))
     return _page(request, "run.html", active="quality", found=found)
