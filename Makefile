@@ -37,7 +37,7 @@ test: setup browser ## everything: check, then the fast, real (Spark and servers
 	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
 
-test-long: setup browser postgres ## the stories that take minutes each: Airflow killed, drivers killed five times
+test-long: setup browser postgres compose-tool ## the stories that take minutes each: Airflow killed, drivers killed five times
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
 schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
@@ -68,6 +68,11 @@ compose-check: packages ## hold the compose file to the rules, and to a compose 
 	@$(UV_RUN) truetape deploy check docker-compose.airflow.yml
 	@$(UV_RUN) python -m truetape.deploy.compose_tool docker-compose.airflow.yml
 
+COMPOSE_TOOL = $(or $(TRUETAPE_CACHE),$(HOME)/.cache/truetape)/compose-spec-2.16.2
+
+compose-tool: ## build the reader inside Docker Compose from its Go module (half a minute, once)
+	@[ -x "$(COMPOSE_TOOL)" ] || (cd deploy/compose && GOTOOLCHAIN=local go build -trimpath -o "$(COMPOSE_TOOL)" .)
+
 postgres: ## find Postgres, or install it from Debian's packages; Airflow is tried on it
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; } \
 		|| { echo "postgres is missing: apt-get install postgresql" >&2; exit 69; }
@@ -76,4 +81,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast screenshots demo dashboards stack-up stack-down env compose-check postgres clean
+.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast screenshots demo dashboards stack-up stack-down env compose-check compose-tool postgres clean

@@ -26,6 +26,7 @@ from truetape.settings import Secret
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
+OVERVIEW = "/truetape/"
 INIT_WITHIN_S = 900.0
 READY_WITHIN_S = 300.0
 SLOW_S = 120.0
@@ -44,7 +45,7 @@ class Composed:
     def api(self, user: str) -> AirflowApi:
         return AirflowApi(self.url).signed_in(user, Secret(self.passwords[user]))
 
-    def page(self, user: str | None, path: str = "/truetape/overview") -> Answer:
+    def page(self, user: str | None, path: str = OVERVIEW) -> Answer:
         """What a page answers to a user, or to nobody."""
         headers = {}
         if user is not None:
@@ -124,8 +125,9 @@ def test_no_password_is_among_the_words_of_a_command() -> None:
     assert "-p" not in create_words("admin", "Admin")
 
 
-def test_nobody_sees_the_console_without_signing_in(composed: Composed) -> None:
-    assert composed.page(None).status == 401
+@pytest.mark.parametrize("path", ["", "market", "drift", "quality", "backfill", "files/live.js"])
+def test_nobody_sees_the_console_without_signing_in(composed: Composed, path: str) -> None:
+    assert composed.page(None, OVERVIEW + path).status == 401
 
 
 @pytest.mark.parametrize("user", ["admin", "operator", "viewer"])
@@ -171,7 +173,7 @@ def test_the_console_takes_the_cookie_of_a_browser(composed: Composed) -> None:
     cookie = SimpleCookie({"_token": token.reveal()})
     headers = {"Cookie": cookie.output(header="", sep=";").strip()}
 
-    answer = call(composed.url, "GET", "/truetape/overview", None, headers, timeout_s=SLOW_S)
+    answer = call(composed.url, "GET", OVERVIEW, None, headers, timeout_s=SLOW_S)
 
     assert answer.status == 200
 

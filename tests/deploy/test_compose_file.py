@@ -318,10 +318,10 @@ def test_the_console_can_change_neither_lake_nor_logs() -> None:
     assert all(mount.endswith(":ro") for mount in mounts)
 
 
-def test_a_compose_tool_understands_the_file() -> None:
-    tool = find_tool(Settings.from_env().cache)
+def test_a_compose_tool_understands_the_file(tmp_path: Path) -> None:
+    tool = find_tool(Settings.from_env({}).cache)
     if tool is None:
-        pytest.skip("no compose tool of version 2 on this machine")
+        pytest.skip("no compose tool on this machine; make compose-tool builds one")
 
     told = yaml.safe_load(config(tool, FILE))
 
@@ -329,3 +329,7 @@ def test_a_compose_tool_understands_the_file() -> None:
     assert told["services"]["airflow-api"]["ports"][0]["host_ip"] == "127.0.0.1"
     assert told["services"]["spark-worker"]["deploy"]["replicas"] == 2
     assert str(ROOT) not in str(told["secrets"])
+    worse = tmp_path / "worse.yml"
+    worse.write_text(FILE.read_text().replace("    pids_limit: 512", "    pidz_limit: 512", 1))
+    with pytest.raises(ConfigError, match="pidz_limit"):
+        config(tool, worse)

@@ -164,7 +164,8 @@ def _add_variables(env_file: Path, wanted: Mapping[str, str]) -> Path | None:
 
 
 def _write(file: Path, one: SecretFile, value: Secret, owner: Owner) -> None:
-    secret_files.write(file, value)
+    # Airflow takes what `cat` prints for the name of its database, a line's end included
+    secret_files.write(file, value, end="")
     if os.getuid() == 0:
         os.chown(file, owner.uid, owner.gid)
     file.chmod(one.mode)

@@ -26,14 +26,17 @@ def read(path: Path) -> Secret | None:
     return Secret(value)
 
 
-def write(path: Path, value: Secret) -> None:
-    """Write a secret, mode 600 in a folder of mode 700; a reader sees all of it or no file."""
+def write(path: Path, value: Secret, end: str = "\n") -> None:
+    """Write a secret, mode 600 in a folder of mode 700; a reader sees all of it or no file.
+
+    `end` is "" for readers that would take a line's end for a part of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
-        file.write(value.reveal() + "\n")
+        file.write(value.reveal() + end)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
