@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.airflow_page import SLOW_MS, signed_in_page
 from support.airflow_user import signed_in, unpaused
 from support.loop import send
 from support.wait import until
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, simulate
-from truetape.local import airflow_config
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.schedule import dag_names
 from truetape.settings import Settings
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-
-SLOW_MS = 120_000
-"""Airflow's own pages take 10 s and more on a busy machine."""
-
-
-def page_of(browser: "Browser", airflow: Settings, user: str) -> "Page":
-    """A page of somebody who has signed in by Airflow's form."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(SLOW_MS)
-    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/")
-    page.locator("input[name=username]").fill(user)
-    page.locator("input[name=password]").fill(airflow_config.passwords(airflow)[user].reveal())
-    page.locator("button[type=submit]").click()
-    page.wait_for_url(lambda url: "/auth/login" not in url)
-    return page
 
 
 def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
@@ -47,7 +32,7 @@ def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
 def test_whoever_is_signed_in_sees_the_console_in_airflow(
     airflow: Settings, browser: "Browser", user: str
 ) -> None:
-    page = page_of(browser, airflow, user)
+    page = signed_in_page(browser, airflow, user)
 
     frame = console(page, airflow, "overview")
 
@@ -91,7 +76,7 @@ def test_the_page_of_a_run_leads_to_its_quality_reports(
     checked = finished(api, dag_names.DATA_QUALITY)
     assert checked.state == "success"
 
-    page = page_of(browser, airflow, user)
+    page = signed_in_page(browser, airflow, user)
     page.goto(api.page_of(checked))
     page.get_by_role("link", name="Quality reports").or_(
         page.get_by_role("tab", name="Quality reports")
@@ -113,7 +98,7 @@ def test_the_page_of_a_run_without_reports_says_so(
     conf = {"by": "holes", "reason": "is anything missing?", "dry_run": True}
     planned = finished(api, dag_names.BACKFILL_FROM_KAFKA, conf)
 
-    page = page_of(browser, airflow, "viewer")
+    page = signed_in_page(browser, airflow, "viewer")
     page.goto(f"{api.page_of(planned)}/plugin/truetape-run-quality")
     frame = page.frame_locator("iframe")
     frame.locator("text=This run has no quality report.").wait_for()
@@ -129,7 +114,7 @@ def test_a_viewer_plans_no_backfill_and_an_operator_does(
 
     said = {}
     for user in ("viewer", "operator"):
-        page = page_of(browser, airflow, user)
+        page = signed_in_page(browser, airflow, user)
         frame = console(page, airflow, "backfill")
         frame.locator("input[name=reason]").fill("is anything missing?")
         frame.locator("button", has_text="Plan").first.click()
