@@ -46,8 +46,14 @@ schedules: packages ## thousands of random schedules of the loop and of publicat
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(UV_RUN) pytest -q -m "not spark and not real and not faults")
 
+screenshots: setup browser ## photograph the console for the README: real servers, a simulated session (5 min)
+	$(UV_RUN) python benchmarks/console.py --times 1 --pictures docs/images
+
 demo: packages jars ## show the whole system on a simulated session
 	@$(UV_RUN) truetape demo
+
+dashboards: packages ## write grafana/ anew from truetape.dashboards
+	@$(UV_RUN) python -m truetape.dashboards.files grafana
 
 stack-up: packages ## start the local Kafka, InfluxDB and Airflow
 	@$(UV_RUN) truetape stack up
@@ -75,4 +81,4 @@ clean: ## remove what builds and tests left in the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast demo stack-up stack-down env compose-check compose-tool postgres clean
+.PHONY: help setup packages jars influxd browser check test test-long schedules test-fast screenshots demo dashboards stack-up stack-down env compose-check compose-tool postgres clean

@@ -101,13 +101,13 @@ def measure(work: Path, plan: Plan, batches: int, most_cost: float) -> str:
     made = simulate(plan)
     session = calendars.session(venues()[VENUE], DAY)
     size = -(-len(made.records) // batches)
-    _write_records(work, made, size)
+    write_records(work, made, size)
     spark = spark_session("drift", settings, spark_jars(settings.cache))
     try:
         with closing(open_store(settings)) as store:
             store.ensure_buckets()
             report(f"streaming {len(made.records):,} records in {batches} micro-batches")
-            served = _stream(spark, settings, work, store)
+            served = stream(spark, settings, work, store)
             report("recomputing and publishing")
             found = _settle(spark, settings, work, store, session)
             final = _shown(store, session)
@@ -144,7 +144,7 @@ class Spent:
         return self.ledger / self.recompute
 
 
-def _write_records(work: Path, made: SimulatedSession, size: int) -> None:
+def write_records(work: Path, made: SimulatedSession, size: int) -> None:
     """Write a file for each micro-batch; streams read files in the order of their times."""
     (work / "records").mkdir()
     for number, start in enumerate(range(0, len(made.records), size)):
@@ -166,7 +166,7 @@ def _write_records(work: Path, made: SimulatedSession, size: int) -> None:
         os.utime(file, (1_000_000 + number, 1_000_000 + number))
 
 
-def _stream(
+def stream(
     spark: "SparkSession", settings: Settings, work: Path, store: BarStore
 ) -> dict[Resolution, list[ServedBar]]:
     """Serve provisional bars by the speed layer's own plan; repeats are counted, as for a feed that

@@ -10,7 +10,8 @@ announced as the asset `dirty_sessions`, which wakes `repair_sessions`.
 `archive` red: Kafka is away, or it has dropped records that were never archived (the message says
 so: a loss that somebody must look at). `completeness` red: the lake lacks the offsets in the
 message, and Kafka still has them. Offsets that neither has are named in its log; nothing brings
-them back, so they do not keep it red. Bars that are being served do not change either way.
+them back, so they do not keep it red. `metrics` red: InfluxDB is away, and dashboards lack this
+run. Bars that are being served do not change either way.
 
 ### Is a re-run safe?
 Yes, at any time and as often as you like: what is archived is not archived again.
@@ -26,10 +27,12 @@ from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.schedule import dag_names
+from truetape.schedule.archive_metrics import tell
 from truetape.schedule.assets import DIRTY, RAW
 from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import ArchiveJob
+from truetape.settings import Settings
 
 with DAG(
     dag_names.ARCHIVE_TRADES,
@@ -60,6 +63,12 @@ with DAG(
             raise AirflowSkipException("no recomputed session changes")
         outlet_events[DIRTY].extra = {"sessions": counts["dirty"]}
 
+    @task
+    def metrics(counts: dict[str, Any]) -> None:
+        """Tell the bucket `pipeline` what was counted."""
+        tell(Settings.from_env(), counts)
+
     announce(archive.output)
     dirty(archive.output)
     completeness(archive.output)
+    metrics(archive.output)

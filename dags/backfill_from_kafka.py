@@ -27,7 +27,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, task
 from truetape.batch.backfill_request import FORM
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
-from truetape.schedule.defaults import Tag, asked_by, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
 from truetape.schedule.spark_job import SparkJob
 from truetape.settings import Settings
 
@@ -67,8 +67,8 @@ with DAG(
 
     @task
     def who(*, dag_run: Any = None) -> str:
-        """Say who started the run; kept with each publication."""
-        return asked_by(dag_run)
+        """Say who started the run, and which it is; kept with publications and reports."""
+        return backfill_tasks.asker(asked_by(dag_run), run_of(dag_run))
 
     plan = SparkJob(task_id="plan", job="backfill", arguments=["plan", form()])
     approve = ApprovalOperator(

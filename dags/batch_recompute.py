@@ -37,7 +37,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
-from truetape.schedule.defaults import Tag, asked_by, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
 from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.settings import Settings
@@ -89,11 +89,11 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             return session_tasks.session_date(venue, params["session"], start, dag_run.run_after)
 
         @task
-        def gate(day: str, counts: dict[str, Any]) -> dict[str, Any]:
+        def gate(day: str, counts: dict[str, Any], *, dag_run: Any = None) -> dict[str, Any]:
             """Let good data pass; a session without trades has nothing to publish."""
             if not counts["trades"]:
                 raise AirflowSkipException(f"{venue} {day} has no trades in the lake")
-            return session_tasks.gate(venue, day)
+            return session_tasks.gate(venue, day, run_of(dag_run))
 
         @task(outlets=[BARS], max_active_tis_per_dag=1)
         def publish(
@@ -102,7 +102,9 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             """Make the session final."""
             who = asked_by(dag_run)
             reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
-            done = session_tasks.publish(venue, day, who, reason, supersedes=bool(params["reason"]))
+            done = session_tasks.publish(
+                venue, day, who, reason, supersedes=bool(params["reason"]), of=run_of(dag_run)
+            )
             outlet_events[BARS].extra = done
             return done
 

@@ -24,7 +24,7 @@ from airflow.sdk import DAG, task
 
 from truetape.schedule import dag_names, quality_tasks
 from truetape.schedule.assets import BARS, RAW
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, default_args, run_of
 
 with DAG(
     dag_names.DATA_QUALITY,
@@ -38,9 +38,9 @@ with DAG(
 ):
 
     @task(execution_timeout=timedelta(minutes=30))
-    def check(*, triggering_asset_events: Any = None) -> dict[str, Any]:
+    def check(*, triggering_asset_events: Any = None, dag_run: Any = None) -> dict[str, Any]:
         """Check what is new: in one task, since loading Great Expectations takes 15 s."""
         events = [event.extra for event in triggering_asset_events[BARS]]
-        return quality_tasks.check(quality_tasks.published(events))
+        return quality_tasks.check(quality_tasks.published(events), run_of(dag_run))
 
     check()

@@ -26,7 +26,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task, ta
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS, DIRTY
-from truetape.schedule.defaults import Tag, asked_by, default_args
+from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
 from truetape.schedule.spark_job import SparkJob
 
 with DAG(
@@ -57,9 +57,10 @@ with DAG(
             return ["--venue", session["venue"], "--session", session["session"], "--dirty"]
 
         @task
-        def gate(session: dict[str, str]) -> dict[str, Any]:
+        def gate(session: dict[str, str], *, dag_run: Any = None) -> dict[str, Any]:
             """Let good data pass."""
-            return session_tasks.gate_of_repair(session["venue"], session["session"])
+            place = (session["venue"], session["session"])
+            return session_tasks.gate_of_repair(*place, run_of(dag_run))
 
         @task(outlets=[BARS], max_active_tis_per_dag=1)
         def publish(
@@ -69,7 +70,7 @@ with DAG(
             who = asked_by(dag_run)
             reason = f"{dag_run.dag_id} {dag_run.run_id}"
             place = (session["venue"], session["session"])
-            done = session_tasks.publish(*place, who, reason, dirty=True)
+            done = session_tasks.publish(*place, who, reason, dirty=True, of=run_of(dag_run))
             outlet_events[BARS].extra = done
             return done
 

@@ -2,7 +2,7 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from truetape.console.lazy import PREFIX, VIEWS, LazyConsole
+from truetape.console.lazy import PREFIX, RUN_VIEW, VIEWS, LazyConsole
 from truetape.schedule.deadline import SessionClose
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
@@ -14,4 +14,4 @@ class TruetapePlugin(AirflowPlugin):
     timetables = [ExchangeSessionTimetable]  # noqa: RUF012 - Airflow's own shape
     deadline_references = [SessionClose]  # noqa: RUF012
     fastapi_apps = [{"app": LazyConsole(), "url_prefix": PREFIX, "name": "truetape"}]  # noqa: RUF012
-    external_views = VIEWS
+    external_views = [*VIEWS, RUN_VIEW]  # noqa: RUF012

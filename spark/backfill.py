@@ -12,7 +12,7 @@ from truetape.settings import Settings
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=list(STEPS))
-    parser.add_argument("text", help="plan: the form as JSON; ingest: a digest; settle: who")
+    parser.add_argument("text", help="plan: the form as JSON; ingest: a digest; settle: who asks")
     parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
     chosen = parser.parse_args()
     return run_job(

@@ -29,8 +29,8 @@ SOURCE = Path(truetape.__file__).parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/adr/*.md"))
 FOLDERS = (
-    ".ci", "benchmarks", "dags", "deploy", "docs", "influx", "plugins", "schemas", "spark", "src",
-    "tests",
+    ".ci", "benchmarks", "dags", "deploy", "docs", "grafana", "influx", "plugins", "schemas",
+    "spark", "src", "tests",
 )  # fmt: skip
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -76,6 +76,33 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         there = (document.parent / path).resolve() if path else document
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
+
+
+MAX_IMAGE_BYTES = 150_000
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def images() -> Iterator[tuple[Path, str, Path]]:
+    """Yield each document with the words and the file of each image that it shows."""
+    for document in DOCUMENTS:
+        for words, target in IMAGE.findall(prose(document)):
+            yield document, words, (document.parent / target).resolve()
+
+
+def test_every_image_that_is_shown_is_there_small_and_told_in_words() -> None:
+    shown = list(images())
+
+    assert shown
+    for document, words, file in shown:
+        assert words, (named(document), file.name)
+        assert file.read_bytes().startswith(b"\x89PNG"), named(document)
+        assert file.stat().st_size < MAX_IMAGE_BYTES, file.name
+
+
+def test_every_image_that_is_kept_is_shown() -> None:
+    kept = {*ROOT.glob("docs/images/*")}
+
+    assert kept == {file for _, _, file in images()}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)

@@ -32,6 +32,10 @@ class OutdatedPlanError(TransientError):
     """Things changed since a plan was made, and nothing was done; a new plan knows them."""
 
 
+class NotThereError(TruetapeError):
+    """What was asked for does not exist; a page answers 404."""
+
+
 class VerificationError(TruetapeError):
     """What was read back is not what was written; nothing is announced as final."""
 
@@ -45,6 +49,9 @@ class GateClosedError(TruetapeError):
 
 
 def of_exit_code(code: int) -> type[TruetapeError] | None:
-    """Return the error that a child process of ours ended with, None for a code of no meaning."""
+    """Return the error that a child process of ours ended with, None for a code of no meaning.
+
+    1 has none: whatever else goes wrong in a process ends it with that.
+    """
     kinds = {kind.exit_code: kind for kind in TruetapeError.__subclasses__()}
-    return kinds.get(code)
+    return None if code == TruetapeError.exit_code else kinds.get(code)

@@ -44,7 +44,7 @@ MUTANTS = [
         'both = F.col("counts") & F.col("high_low")',
         'both = F.col("counts")',
     ),
-    Mutant("vwap is rounded half to even", FOLD, "((rest == half) & odd)", "(rest == half)"),
+    Mutant("vwap is rounded half to even", FOLD, " | ((rest == -half) & odd)", ""),
     Mutant("ties are told by sequence or id", FOLD, '        rank.alias("rank"),\n', ""),
     Mutant(
         "instants are divided to the last digit",

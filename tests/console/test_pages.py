@@ -1,18 +1,22 @@
 """The console's pages, without Airflow: what they show, what they refuse, what a browser may do."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+import runpy
+from dataclasses import replace
 from datetime import date
-from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
 from fastapi import FastAPI, HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from support.build import NOON, SECOND
 from support.drifting import DAY, publish_and_note
+from support.html import Tags, text_of
+from support.ledger import publication
 from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
@@ -21,58 +25,40 @@ from truetape.batch.backfill_request import FORM
 from truetape.batch.counted import Counted
 from truetape.batch.offsets import Kept, OffsetRange
 from truetape.console.app import create
-from truetape.console.security import guard
-from truetape.errors import TransientError
+from truetape.console.security import PLOTLY, guard
+from truetape.errors import (
+    ConfigError,
+    GateClosedError,
+    LeaseLostError,
+    NotThereError,
+    TransientError,
+    TruetapeError,
+    VerificationError,
+)
+from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
+from truetape.market.trades import Trade
 from truetape.quality import report as reports
 from truetape.quality.results import RuleResult
+from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
-from truetape.serving.store import BarStore, open_store
+from truetape.reconcile.drift_notes import SpeedLayer
+from truetape.reconcile.recomputed import record
+from truetape.serving.store import BarStore
 from truetape.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 MINUTE = Resolution.MINUTE
 HOSTILE = "<script>alert('x')</script>\"&"
+RUN = DagRun("data_quality", "manual__2024-11-22T22:00:00+00:00")
 PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&start_ns={NOON}",
-         "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality", "/backfill",
-         "/files/plotly.js",
+         "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality",
+         "/quality/run?dag=d&run=r", "/backfill", "/files/plotly.js",
          "/files/console.css"]  # fmt: skip
 
 
-@pytest.fixture
-def here(environment: Mapping[str, str]) -> Settings:
-    """Kafka is nowhere: pages must say so and show the rest."""
-    return Settings.from_env({**environment, "TRUETAPE_KAFKA": "127.0.0.1:1"})
-
-
-@pytest.fixture
-def store(here: Settings) -> Iterator[BarStore]:
-    with closing(open_store(here)) as store:
-        yield store
-
-
-@pytest.fixture
-def client(here: Settings) -> TestClient:
-    return TestClient(create(lambda: here, lambda: None))
-
-
-class Tags(HTMLParser):
-    """Every tag of a page with its attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += f"{data} "
-
-
 def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
-    for path in ("/", "/market", "/drift", "/quality", "/backfill"):
+    for path in ("/", "/market", "/drift", "/quality", "/quality/run?dag=d&run=r", "/backfill"):
         tags = Tags(client.get(path).text).found
         assert all("src" in attributes for tag, attributes in tags if tag == "script")
         assert not [1 for tag, attributes in tags if tag == "style" or "style" in attributes]
@@ -96,7 +82,8 @@ def test_every_answer_says_what_a_browser_may_do(client: TestClient, path: str) 
     assert headers["x-content-type-options"] == "nosniff"
 
 
-ANYTHING = {"symbol": "IBM", "start_ns": 1, "venue": "XNYS", "session": "2024-11-22", "run": "x"}
+ANYTHING = {"symbol": "IBM", "start_ns": 1, "venue": "XNYS", "session": "2024-11-22", "run": "x",
+            "dag": "batch_recompute_xnys"}  # fmt: skip
 
 
 def routes(app: FastAPI) -> list[APIRoute]:
@@ -126,6 +113,18 @@ def test_where_airflow_s_security_is_missing_nobody_gets_in(
     assert {refused.get(path).status_code for path in PATHS} == {503}
 
 
+@pytest.mark.parametrize("takes", ["gzip, deflate", "identity"])
+def test_the_script_that_draws_is_that_of_the_installed_package(
+    client: TestClient, takes: str
+) -> None:
+    """The client unpacks what is packed, as a browser does."""
+    answer = client.get("/files/plotly.js", headers={"Accept-Encoding": takes})
+
+    assert answer.content == PLOTLY.read_bytes()
+    assert answer.headers.get("content-encoding") == ("gzip" if "gzip" in takes else None)
+    assert "max-age" in answer.headers["cache-control"]
+
+
 def test_no_file_but_those_that_are_named(client: TestClient) -> None:
     for name in ("app.py", "..%2fapp.py", "plotly.min.js"):
         assert client.get(f"/files/{name}").status_code == 404
@@ -135,7 +134,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(client: TestClient) -
     text = Tags(client.get("/").text).text
 
     assert "No." in text
-    assert "boundaries and publications cannot be read" in text
+    assert "boundaries cannot be read" in text
     assert "None." in text or "Cannot be read" in text
 
 
@@ -202,13 +201,14 @@ def test_a_hostile_symbol_is_text(client: TestClient, store: BarStore) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/market/chart?symbol=NONE", 400),
+        ("/market/chart?symbol=NONE", 404),
+        ("/market/bar?symbol=NONE&start_ns=1", 404),
         ("/market/chart?symbol=IBM&venue=MOON", 400),
         ("/market/chart?symbol=IBM&resolution=7m", 422),
         ("/market/bar?symbol=IBM&start_ns=-1", 422),
         ("/nowhere", 404),
     ],
-    ids=["no symbol", "no venue", "no resolution", "before 1970", "no page"],
+    ids=["no symbol", "no bar", "no venue", "no resolution", "before 1970", "no page"],
 )
 def test_what_is_not_there_is_named(
     client: TestClient, store: BarStore, path: str, status: int
@@ -219,6 +219,110 @@ def test_what_is_not_there_is_named(
 
     assert answer.status_code == status
     assert "Traceback" not in answer.text
+
+
+HOSTILE_DAY = [
+    replace(one, symbol=HOSTILE, **({"conditions": ("<b>",)} if isinstance(one, Trade) else {}))
+    for one in DAY
+    if one.symbol == "IBM"
+]
+"""A day whose symbol and conditions are markup, with a cancel, a correction and a late print."""
+ASKED = quote(HOSTILE, safe="")
+
+
+@pytest.mark.parametrize(
+    ("path", "shows"),
+    [
+        ("/", "XNYS 2024-11-22 1"),
+        (f"/market?symbol={ASKED}", HOSTILE),
+        (f"/market/bar?symbol={ASKED}&start_ns={LAKE_NOON}", f"{HOSTILE}, 1m from"),
+        ("/drift", "XNYS 2024-11-22"),
+        ("/drift/session?venue=XNYS&session=2024-11-22", f"{HOSTILE} 1m"),
+        (
+            f"/drift/session?venue=XNYS&session=2024-11-22&symbol={ASKED}",
+            f"Line by line, {HOSTILE}",
+        ),
+    ],
+)
+def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
+    here: Settings, client: TestClient, store: BarStore, path: str, shows: str
+) -> None:
+    lake_session(HOSTILE_DAY, profile="all").write(here.lake)
+    serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
+    publish_and_note(here.lake, store, SpeedLayer("all", 60 * SECOND, frozenset({"truetape"})))
+
+    page = client.get(path, headers={"Accept": "text/html"})
+
+    assert page.status_code == 200
+    assert shows in text_of(page.text)
+    assert "<script>alert" not in page.text
+    assert "<b>" not in page.text
+
+
+def test_who_published_and_why_is_text(here: Settings, client: TestClient) -> None:
+    record(here.lake, publication(1, restores=1, who=HOSTILE, reason=HOSTILE))
+
+    page = client.get("/").text
+
+    assert text_of(page).count(HOSTILE) == 4  # in the table, and among the reverts
+    assert "<script>alert" not in page
+
+
+FAILURES = [
+    (NotThereError, 404),
+    (ConfigError, 400),
+    (TransientError, 503),
+    (LeaseLostError, 503),
+    (VerificationError, 500),
+    (GateClosedError, 500),
+    (TruetapeError, 500),
+]
+
+
+def test_every_kind_of_error_has_its_answer() -> None:
+    def below(kind: type[TruetapeError]) -> set[type[TruetapeError]]:
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    told = tuple(kind for kind, _ in FAILURES)
+    assert {kind for kind in below(TruetapeError) if not issubclass(kind, told[:-1])} == {told[-1]}
+
+
+@pytest.mark.parametrize(("kind", "status"), FAILURES, ids=lambda one: getattr(one, "__name__", ""))
+def test_on_every_route_an_error_is_a_page_that_says_it(
+    here: Settings, kind: type[TruetapeError], status: int
+) -> None:
+    def ask() -> Settings:
+        raise kind(HOSTILE)
+
+    app = create(ask, lambda: None)
+    client = TestClient(app)
+    reading = [route.path for route in routes(app) if not route.path.startswith("/files/")]
+
+    assert len(reading) > 10
+    for path in reading:
+        page = client.get(path, params=ANYTHING, headers={"Accept": "text/html"})
+        assert page.status_code == status, path
+        assert HOSTILE in Tags(page.text).text, path
+        assert "<script>alert" not in page.text, path
+        assert 'href="' + "../" * (path.count("/") - 1) + 'market"' in page.text, path
+        data = client.get(path, params=ANYTHING, headers={"Accept": "application/json"})
+        assert (data.status_code, data.json()) == (status, {"detail": HOSTILE}), path
+
+
+def test_with_influxdb_away_every_page_that_needs_it_says_so(here: Settings) -> None:
+    token = here.home / "token"
+    here.home.mkdir()
+    token.write_text("a token that opens nothing")
+    url = f"http://127.0.0.1:{free_port()}"
+    away = replace(here, store="influx", influx_url=url, influx_token_file=token, write_attempts=1)
+    client = TestClient(create(lambda: away, lambda: None))
+
+    for path in ("/market", "/market/chart?symbol=IBM", "/market/bar?symbol=IBM&start_ns=1"):
+        answer = client.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code == 503, path
+        assert url in Tags(answer.text).text, path
+    for path in ("/drift", "/quality", "/quality/run?dag=d&run=r", "/backfill"):
+        assert client.get(path).status_code == 200, path
 
 
 def test_a_session_that_is_not_chosen_is_none(client: TestClient, store: BarStore) -> None:
@@ -253,14 +357,6 @@ def test_links_lead_back_from_however_deep(
 
     assert 'href="../market"' in deep
     assert 'href="market"' in client.get("/market").text
-
-
-@pytest.fixture
-def drifted(here: Settings, store: BarStore) -> None:
-    """A published day with a late print, a cancel and a correction of IBM."""
-    lake_session(DAY).write(here.lake)
-    serve(store, provisional_bars(heard(DAY)))
-    publish_and_note(here.lake, store)
 
 
 def test_drift_is_listed_by_session_and_cause(client: TestClient, drifted: None) -> None:
@@ -318,6 +414,87 @@ def test_a_closed_gate_is_told_with_its_rules_and_rows(here: Settings, client: T
     assert "the gate of XNYS 2024-11-22 is closed: T5" in Tags(client.get("/").text).text
 
 
+def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
+    here: Settings, client: TestClient
+) -> None:
+    closed = report_of(here, passed=False)
+    other = report_of(here, passed=True, day=date(2024, 11, 21))
+    gone = report_of(here, passed=True, day=date(2024, 11, 20))
+    report_of(here, passed=True, day=date(2024, 11, 19))
+    for made in (closed, other, gone, closed):
+        note(here.home, RUN, made)
+    reports.path_of(here.home, gone).unlink()
+
+    page = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run}).text
+
+    text = text_of(page)
+    assert f"DAG {RUN.dag} Run {RUN.run}" in text
+    assert "XNYS 2024-11-22 gate 2026-11-20 17:00:00 UTC closed T5" in text
+    assert "XNYS 2024-11-21 gate 2026-11-20 17:00:00 UTC open" in text
+    assert f"Report {gone.run} of XNYS 2024-11-20 is kept no longer" in text
+    assert "2024-11-19" not in text
+    links = [str(tag["href"]) for name, tag in Tags(page).found if name == "a" and "href" in tag]
+    found = [link for link in links if "quality/report?" in link]
+    assert [link.rpartition("run=")[2] for link in found] == [closed.run, other.run]
+    assert client.get("/quality/" + found[0].removeprefix("../quality/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "other", [DagRun("data_quality", "other"), DagRun("other", RUN.run)], ids=["run", "dag"]
+)
+def test_a_run_without_reports_says_why(here: Settings, client: TestClient, other: DagRun) -> None:
+    note(here.home, other, report_of(here, passed=True))
+
+    answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
+
+    assert answer.status_code == 200
+    assert "This run has no quality report." in text_of(answer.text)
+
+
+@pytest.mark.parametrize(
+    "hostile", [HOSTILE, "../../secrets/influx-token", "a\x00b", "{{ 7 * 7 }}"]
+)
+def test_a_hostile_run_id_is_text(here: Settings, client: TestClient, hostile: str) -> None:
+    made = report_of(here, passed=True, example=HOSTILE)
+    note(here.home, DagRun(hostile, hostile), made)
+
+    page = client.get("/quality/run", params={"dag": hostile, "run": hostile})
+
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    text = text_of(page.text)
+    assert f"DAG {hostile} Run {hostile}" in text
+    assert "XNYS 2024-11-22 gate" in text
+    assert [path.name for path in here.home.iterdir()] == ["quality"]
+
+
+def test_a_note_that_is_none_is_named(here: Settings, client: TestClient) -> None:
+    note(here.home, RUN, report_of(here, passed=True))
+    (file,) = (here.home / "quality" / "runs").glob("*.json")
+    file.write_text("[]")
+
+    answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
+
+    assert answer.status_code == 400
+    assert f"{file} is no note of a report" in answer.json()["detail"]
+
+
+def test_airflow_has_every_page_in_its_menu_and_the_reports_on_each_run() -> None:
+    """As Airflow's own API tells its pages of them."""
+    plugin = runpy.run_path(str(ROOT / "plugins/truetape_plugin.py"))["TruetapePlugin"]
+
+    views = [ExternalViewResponse.model_validate(one) for one in plugin.external_views]
+
+    assert [one.name for one in views if one.destination == "nav"] == [
+        "truetape: overview", "truetape: market", "truetape: drift", "truetape: quality",
+        "truetape: backfill",
+    ]  # fmt: skip
+    (of_run,) = [one for one in views if one.destination == "dag_run"]
+    assert of_run.href == "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}"
+    assert len({one.url_route for one in views}) == len(views)
+    assert not any(one.href.startswith("/") for one in views)
+
+
 def test_a_rule_is_told_beside_what_is_usual(here: Settings, client: TestClient) -> None:
     earlier = date(2024, 11, 21)
     report_of(here, passed=True, day=earlier)
@@ -335,7 +512,7 @@ def test_a_report_that_is_none_is_not_looked_for(client: TestClient, run: str) -
 
     answer = client.get("/quality/report", params=asked)
 
-    assert answer.status_code == 400
+    assert answer.status_code == 404
     assert "no report" in answer.json()["detail"]
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 
 from support.airflow_user import airflow_state, component, signed_in, unpaused
 from support.loop import send, served, truth_of
 from support.wait import until
 from truetape import calendars
+from truetape.console.app import router
 from truetape.errors import ConfigError, TransientError
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
@@ -114,22 +116,37 @@ def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
         api.request("GET", "/api/v2/dags")
 
 
-PAGES = [
-    f"/truetape/{path}"
-    for path in (
-        "",
-        "market",
-        "drift",
-        "quality",
-        "backfill",
-        "files/console.css",
-        "files/plotly.js",
-    )
-]
+PAGES = {
+    "": 200,
+    "market": 200,
+    "market/chart?symbol=NONE": 404,
+    "market/bar?symbol=NONE&start_ns=1": 404,
+    "drift": 200,
+    "drift/session?venue=XNYS&session=2026-03-09": 200,
+    "drift/chart?venue=XNYS&session=2026-03-09": 200,
+    "quality": 200,
+    "quality/report?run=none": 404,
+    "quality/run?dag=data_quality&run=manual__1": 200,
+    "backfill": 200,
+    "files/console.css": 200,
+    "files/plotly.js": 200,
+}
+"""What each route answers to whom it knows, in a stack that has served nothing yet."""
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_console_is_for_those_who_are_signed_in(airflow: Settings, page: str) -> None:
+def test_every_route_of_the_console_is_listed() -> None:
+    routes = {route.path.lstrip("/") for route in router.routes if isinstance(route, APIRoute)}
+
+    assert routes == {path.partition("?")[0] for path in PAGES} - {"files/console.css"} | {
+        "files/{name}"
+    }
+
+
+@pytest.mark.parametrize(("path", "status"), PAGES.items(), ids=PAGES)
+def test_the_console_is_for_those_who_are_signed_in(
+    airflow: Settings, path: str, status: int
+) -> None:
+    page = f"/truetape/{path}"
     url = f"http://127.0.0.1:{airflow.airflow_port}"
     bad = {"Authorization": "Bearer nobody"}
 
@@ -139,7 +156,7 @@ def test_the_console_is_for_those_who_are_signed_in(airflow: Settings, page: str
         token = signed_in(airflow, user).token
         assert token is not None
         mine = {"Authorization": f"Bearer {token.reveal()}"}
-        assert call(url, "GET", page, None, mine, timeout_s=60).status == 200
+        assert call(url, "GET", page, None, mine, timeout_s=60).status == status
 
 
 def test_the_menu_has_the_console(operator: AirflowApi) -> None:
@@ -151,6 +168,7 @@ def test_the_menu_has_the_console(operator: AirflowApi) -> None:
 
     assert [view["href"] for view in ours["external_views"]] == [
         "truetape/", "truetape/market", "truetape/drift", "truetape/quality", "truetape/backfill",
+        "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}",
     ]  # fmt: skip
 
 

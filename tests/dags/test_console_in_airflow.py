@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.airflow_page import SLOW_MS, signed_in_page
 from support.airflow_user import signed_in, unpaused
 from support.loop import send
+from support.wait import until
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, simulate
-from truetape.local import airflow_config
+from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.schedule import dag_names
 from truetape.settings import Settings
 
@@ -18,21 +20,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-
-SLOW_MS = 120_000
-"""Airflow's own pages take 10 s and more on a busy machine."""
-
-
-def page_of(browser: "Browser", airflow: Settings, user: str) -> "Page":
-    """A page of somebody who has signed in by Airflow's form."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(SLOW_MS)
-    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/")
-    page.locator("input[name=username]").fill(user)
-    page.locator("input[name=password]").fill(airflow_config.passwords(airflow)[user].reveal())
-    page.locator("button[type=submit]").click()
-    page.wait_for_url(lambda url: "/auth/login" not in url)
-    return page
 
 
 def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
@@ -45,7 +32,7 @@ def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
 def test_whoever_is_signed_in_sees_the_console_in_airflow(
     airflow: Settings, browser: "Browser", user: str
 ) -> None:
-    page = page_of(browser, airflow, user)
+    page = signed_in_page(browser, airflow, user)
 
     frame = console(page, airflow, "overview")
 
@@ -57,17 +44,77 @@ def test_whoever_is_signed_in_sees_the_console_in_airflow(
     page.context.close()
 
 
-def test_a_viewer_plans_no_backfill_and_an_operator_does(
-    airflow: Settings, browser: "Browser", spark: "SparkSession"
-) -> None:
+@pytest.fixture(scope="module")
+def archived(airflow: Settings, spark: "SparkSession") -> None:
+    """Fifty trades in Kafka and in the lake."""
     made = simulate(Plan(date(2026, 3, 9), seed=3, trades=50, offset_s=0, duration_s=60))
     send(airflow, made.records)
     archive_once(airflow)
+
+
+def finished(api: AirflowApi, dag: str, conf: dict[str, object] | None = None) -> DagRun:
+    """Trigger a DAG and return its run when it is over."""
+    body = {"logical_date": None, "conf": conf or {}}
+    name = api.request("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
+    seen: list[DagRun] = []
+
+    def is_over() -> bool:
+        seen[:] = [one for one in api.runs(dag) if one.run == name]
+        return seen[0].is_over
+
+    unpaused(api, dag)
+    until(is_over, 4 * SLOW_MS / 1_000)
+    unpaused(api, dag, paused=True)
+    return seen[0]
+
+
+@pytest.mark.parametrize("user", ["viewer", "operator"])
+def test_the_page_of_a_run_leads_to_its_quality_reports(
+    airflow: Settings, browser: "Browser", archived: None, user: str
+) -> None:
+    api = signed_in(airflow, "operator")
+    checked = finished(api, dag_names.DATA_QUALITY)
+    assert checked.state == "success"
+
+    page = signed_in_page(browser, airflow, user)
+    page.goto(api.page_of(checked))
+    page.get_by_role("link", name="Quality reports").or_(
+        page.get_by_role("tab", name="Quality reports")
+    ).first.click()
+    frame = page.frame_locator("iframe")
+    frame.locator("h1", has_text="Quality reports of a run").wait_for()
+
+    assert [one.inner_text() for one in frame.locator("dd").all()] == [checked.dag, checked.run]
+    frame.locator("tbody a", has_text="feeds").click()
+    frame.locator("h1", has_text="feeds: feed").wait_for()
+    assert "The gate is open." in frame.locator("main").inner_text()
+    page.context.close()
+
+
+def test_the_page_of_a_run_without_reports_says_so(
+    airflow: Settings, browser: "Browser", archived: None
+) -> None:
+    api = signed_in(airflow, "operator")
+    conf = {"by": "holes", "reason": "is anything missing?", "dry_run": True}
+    planned = finished(api, dag_names.BACKFILL_FROM_KAFKA, conf)
+
+    page = signed_in_page(browser, airflow, "viewer")
+    page.goto(f"{api.page_of(planned)}/plugin/truetape-run-quality")
+    frame = page.frame_locator("iframe")
+    frame.locator("text=This run has no quality report.").wait_for()
+
+    assert planned.run in frame.locator("main").inner_text()
+    page.context.close()
+
+
+def test_a_viewer_plans_no_backfill_and_an_operator_does(
+    airflow: Settings, browser: "Browser", archived: None
+) -> None:
     unpaused(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA)
 
     said = {}
     for user in ("viewer", "operator"):
-        page = page_of(browser, airflow, user)
+        page = signed_in_page(browser, airflow, user)
         frame = console(page, airflow, "backfill")
         frame.locator("input[name=reason]").fill("is anything missing?")
         frame.locator("button", has_text="Plan").first.click()

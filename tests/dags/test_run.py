@@ -1,5 +1,6 @@
 """Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
 
+import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -24,6 +25,7 @@ from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.quality.report import Kind, newest
+from truetape.quality.runs import DagRun, noted
 from truetape.reconcile.recomputed import publications
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
@@ -86,10 +88,11 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     assert event["records"] == len(made.records)
     assert event["dead_letters"] == rejected > 0
     assert states(archived) == {
-        "archive": "success", "announce": "success", "completeness": "success", "dirty": "skipped"
+        "archive": "success", "announce": "success", "completeness": "success",
+        "metrics": "success", "dirty": "skipped",
     }  # fmt: skip
     assert states(again) == dict.fromkeys(
-        ("archive", "announce", "dirty", "completeness"), "skipped"
+        ("archive", "announce", "dirty", "completeness", "metrics"), "skipped"
     )
     assert events(again, "raw") == []
     done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
@@ -106,8 +109,12 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
     told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
-    looked = callable_of("data_quality", "check")(triggering_asset_events=told)
+    looked = callable_of("data_quality", "check")(
+        triggering_asset_events=told, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
+    )
     assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
+    noted_ones = [one.run for one in noted(own.home, DagRun("data_quality", "1"))]
+    assert noted_ones == looked["reports"]
 
 
 def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
@@ -184,6 +191,9 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     assert returned(filled, "ingest")["records"] == lost
     [settled] = returned(filled, "settle")["settled"]
     assert (settled["session"], settled["rev"]) == (str(session.date), 1)
+    asker = json.loads(returned(filled, "who"))
+    [gate] = noted(own.home, DagRun(asker["dag"], asker["run"]))
+    assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
     assert completeness(own) == 0
     assert states(again)["ingest"] == "skipped"
     assert returned(again, "settle")["settled"] == []

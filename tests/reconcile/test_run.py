@@ -2,17 +2,23 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
+from support.drifting import QUIET
+from support.loop import own_settings
+from support.session_lake import FRIDAY, lake_session
 from truetape.calendars import session
 from truetape.errors import LeaseLostError, TransientError
 from truetape.market.sessions import Session
 from truetape.reconcile import run
 from truetape.reconcile.control import ControlTopic
-from truetape.reconcile.run import forget_late_writes, wait_for_fence
+from truetape.reconcile.run import Orders, forget_late_writes, publish_once, wait_for_fence
+from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
@@ -106,3 +112,22 @@ def test_a_publication_puts_right_what_was_written_late(board: Board) -> None:
     forget_late_writes(board, DAY)
 
     assert board.refresh().ends == [replace(word, touched=(NEXT_DAY,))]
+
+
+def test_the_store_knows_the_fence_before_the_bars_are_final(
+    stack: Settings, tmp_path: Path
+) -> None:
+    """Roll-ups in the database read it there; the boundary follows when all is served."""
+    own = own_settings(stack, tmp_path, store="embedded")
+    lake_session(QUIET).write(own.lake)
+
+    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+
+    with closing(open_store(own)) as store:
+        told = [
+            point.fields
+            for point in store.read_points("boundary", 0, 2**62)
+            if point.tags == {"resolution": "5m", "venue": FRIDAY.venue}
+        ]
+    assert [one["fence_ns"] for one in told] == [FRIDAY.end_ns] * 2
+    assert [one["final_ns"] for one in told] == [0, FRIDAY.end_ns]

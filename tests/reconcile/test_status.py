@@ -77,7 +77,7 @@ def test_a_program_reads_instants_in_nanoseconds() -> None:
 def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
     day = session(VENUES["XNYS"], date(2026, 11, 20))
     outcome = Published(day, rev, 2, {Change.CHANGE: 3} if rev else {}, 10)
-    points = list(announced(BOUNDARY, outcome, "ann", "late trades", F20))
+    points = list(announced(BOUNDARY, outcome, "ann", "late trades", F20, seconds=4.5))
     for point in points:
         pinned = PIPELINE[point.measurement]
         assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))
@@ -85,7 +85,7 @@ def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
 
 
 def test_serving_is_told_the_boundary_of_each_resolution_and_what_was_done() -> None:
-    *boundaries, (name, annotation) = told(2)
+    *boundaries, _, (name, annotation) = told(2)
 
     assert [one for one, _ in boundaries] == ["boundary"] * 5
     assert {one["final_ns"] for _, one in boundaries} == {S21}
@@ -96,4 +96,12 @@ def test_serving_is_told_the_boundary_of_each_resolution_and_what_was_done() -> 
 
 
 def test_a_publication_that_changed_nothing_annotates_nothing() -> None:
-    assert [name for name, _ in told(None)] == ["boundary"] * 5
+    assert [name for name, _ in told(None)] == [*["boundary"] * 5, "publication"]
+
+
+def test_serving_is_told_of_each_publication_also_of_one_that_changed_nothing() -> None:
+    (_, changed), (_, idle) = told(2)[5], told(None)[5]
+
+    assert (changed["session"], changed["rev"], changed["edits"]) == ("2026-11-20", 2, 3)
+    assert (changed["bars"], changed["seconds"], changed["who"]) == (10, 4.5, "ann")
+    assert (idle["rev"], idle["edits"]) == (2, 0)

@@ -9,7 +9,8 @@ from truetape.batch.backfill_notes import MAX_PROPOSED, Notes
 from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
 from truetape.batch.backfill_request import Holes, Request
 from truetape.errors import ConfigError
-from truetape.schedule.backfill_tasks import asked, next_task, step
+from truetape.quality.runs import DagRun
+from truetape.schedule.backfill_tasks import asked, asker, next_task, step
 from truetape.settings import Settings
 
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
@@ -74,3 +75,22 @@ def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> N
 def test_only_a_kept_plan_can_be_carried_out(tmp_path: Path, digest: str) -> None:
     with pytest.raises(ConfigError, match="plan again"):
         Notes(tmp_path).proposed(digest)
+
+
+def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = DagRun("backfill_from_kafka", "manual__2026-03-02T05:00:00+00:00")
+    Notes.of(settings).begin(planned(1))
+    asking: list[tuple[str, DagRun | None]] = []
+
+    def settled(*given: object, of: DagRun | None = None) -> tuple[list[object], list[object]]:
+        asking.append((str(given[2]), of))
+        return [], []
+
+    monkeypatch.setattr("truetape.local.loop.settle_backfill", settled)
+
+    step(settings, "settle", asker("airflow:ann", run))
+
+    assert asking == [("airflow:ann", run)]
+    assert Notes.of(settings).unfinished() == []

@@ -8,11 +8,13 @@ from support.session_lake import LakeSession, good_events, lake_session
 from truetape.errors import GateClosedError
 from truetape.quality import feed_tables
 from truetape.quality.report import Kind, newest
+from truetape.quality.runs import DagRun, noted
 from truetape.schedule import quality_tasks
 from truetape.schedule.quality_tasks import check, published
 
 SESSION = ("XNYS", "2024-11-22")
 RECORDS = 90
+RUN = DagRun("data_quality", "manual__2024-11-22T22:00:00+00:00")
 
 
 @pytest.fixture
@@ -46,9 +48,10 @@ def test_feeds_are_looked_at_until_nothing_is_left(
     archived(home)
     monkeypatch.setattr(feed_tables, "MAX_RECORDS", 4 * 40)  # 40 of each of four partitions
 
-    done = check([])
+    done = check([], RUN)
 
     assert (done["records"], done["left"], len(done["reports"])) == (RECORDS, 0, 3)
+    assert [one.run for one in noted(home, RUN)] == done["reports"]
 
 
 def test_a_run_is_bounded_and_the_next_one_goes_on(
@@ -58,15 +61,15 @@ def test_a_run_is_bounded_and_the_next_one_goes_on(
     monkeypatch.setattr(feed_tables, "MAX_RECORDS", 4 * 40)
     monkeypatch.setattr(quality_tasks, "MAX_LOOKS", 1)
 
-    assert (check([])["left"], check([])["left"]) == (50, 10)
+    assert (check([], RUN)["left"], check([], RUN)["left"]) == (50, 10)
 
 
 def test_a_hole_is_told_once_with_the_runbook_s_section(home: Path) -> None:
     archived(home, 30, 31)
 
     with pytest.raises(GateClosedError, match=r"feeds: .* F2 \(every offset .*\"Closed gate\" in"):
-        check([])
-    assert check([])["records"] == 0
+        check([], RUN)
+    assert check([], RUN)["records"] == 0
 
 
 def test_a_session_that_is_not_served_as_recomputed_keeps_no_feed_from_being_looked_at(
@@ -75,7 +78,7 @@ def test_a_session_that_is_not_served_as_recomputed_keeps_no_feed_from_being_loo
     archived(home, 30)
 
     with pytest.raises(GateClosedError) as raised:
-        check([SESSION])
+        check([SESSION], RUN)
 
     told = str(raised.value)
     assert "XNYS 2024-11-22: gate rules that do not hold: R1" in told
@@ -83,3 +86,4 @@ def test_a_session_that_is_not_served_as_recomputed_keeps_no_feed_from_being_loo
     feeds = newest(home, Kind.FEED, None, None)
     assert feeds is not None
     assert not feeds.is_open
+    assert [(one.venue, str(one.session)) for one in noted(home, RUN)] == [SESSION, (None, "None")]

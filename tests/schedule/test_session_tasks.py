@@ -10,6 +10,7 @@ from support.ledger import publication
 from truetape.batch import dirty
 from truetape.batch.dirty import Mark
 from truetape.errors import ConfigError
+from truetape.quality.runs import DagRun
 from truetape.reconcile.recomputed import record
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
@@ -83,4 +84,4 @@ def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: s
 
 def test_what_became_dirty_since_the_recompute_is_left_to_the_next_run(lake: str) -> None:
     with pytest.raises(AirflowSkipException, match="1 symbols became dirty meanwhile"):
-        gate_of_repair("XNYS", "2026-11-20")
+        gate_of_repair("XNYS", "2026-11-20", DagRun("repair_sessions", "manual__1"))

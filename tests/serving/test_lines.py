@@ -54,8 +54,8 @@ def test_an_indicator_row_writes_what_exists() -> None:
 
 def test_a_point_writes_its_tags_and_fields() -> None:
     assert lines.point(speed_batch(time_ns=9)) == (
-        "speed_batch,query=bars batch=7i,trades=2000i,rejected=1i,late=0i,bars=40i,dead_lines=0i,"
-        "seconds=0.36,freshness_s=0.5,watermark_ns=1795194000000000000i 9"
+        "speed_batch,query=bars batch=7i,records=2000i,late=1i,bars=40i,fenced=0i,mended=0i,lag=3i,"
+        "seconds=0.36,rows_per_s=5555.5 9"
     )
 
 
@@ -126,8 +126,8 @@ def test_what_a_line_cannot_say_is_refused_with_its_value(
     ids=["line break", "control", "surrogate", "long"],
 )
 def test_text_that_no_line_holds_is_refused(text: str) -> None:
-    fields = {"session": text, "rev": 1, "bars": 1, "edits": 1, "unexplained": 0}
-    fields |= {"seconds": 1.0, "digest": "", "who": ""}
+    fields = {"session": text, "rev": 1, "bars": 1, "edits": 1, "indicators": 0}
+    fields |= {"seconds": 1.0, "who": ""}
     point = replace(speed_batch(), measurement="publication", tags={"venue": "X"}, fields=fields)
 
     outcome = lines.point(point)

@@ -402,7 +402,7 @@ def test_pipeline_points_come_back(store: BarStore) -> None:
     wanted = [
         speed_batch(query="archive"),
         speed_batch(),
-        speed_batch(time_ns=NOON + 5, trades=0, seconds=0.1),
+        speed_batch(time_ns=NOON + 5, records=0, seconds=0.1),
     ]
 
     report = store.write_points(reversed(wanted))
@@ -419,13 +419,12 @@ def test_text_in_points_may_be_empty_or_hold_quotes_and_backslashes(store: BarSt
         measurement="publication",
         tags={"venue": "XNYS"},
         fields={
-            "session": "2026-11-20",
+            "session": 'a"b\\c,d =e',
             "rev": 1,
             "bars": 2,
             "edits": 3,
-            "unexplained": 0,
+            "indicators": 0,
             "seconds": 4.5,
-            "digest": 'a"b\\c,d =e',
             "who": "",
         },
     )
@@ -442,7 +441,7 @@ def test_text_in_points_may_be_empty_or_hold_quotes_and_backslashes(store: BarSt
         ({"measurement": "weather"}, "unknown measurement 'weather'"),
         ({"tags": {}}, "tags of speed_batch are query, not []"),
         ({"tags": {"query": "a", "run": "b"}}, "tags of speed_batch are query, not"),
-        ({"fields": {"batch": 1}}, "field trades is missing"),
+        ({"fields": {"batch": 1}}, "field records is missing"),
     ],
     ids=["measurement", "no tag", "tag too many", "field missing"],
 )
@@ -457,7 +456,7 @@ def test_points_outside_the_schema_are_dead_lines(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("trades", 2.0), ("trades", True), ("seconds", "0.5"), ("seconds", False), ("bars", 2**63)],
+    [("records", 2.0), ("records", True), ("seconds", "0.5"), ("seconds", False), ("bars", 2**63)],
     ids=["int as float", "int as bool", "float as text", "float as bool", "int too large"],
 )
 def test_a_field_of_another_type_is_a_dead_line(store: BarStore, field: str, value: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.store import BarStore, ServedBar, WriteReport
+from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
 
 Bars = Mapping[Resolution, Sequence[ServedBar]]
 
@@ -82,6 +82,11 @@ class TamperedStore:
             self.store.write(resolution, written)
         self.after(number)
         return WriteReport(len(rows), len(rows))
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the store has sent and received."""
+        return self.store.traffic
 
     def read(
         self, resolution: Resolution, start_ns: int, end_ns: int, **chosen: Any

@@ -46,17 +46,17 @@ def indicators(start_ns: int = NOON, symbol: str = "IBM", **values: float) -> In
 
 
 def speed_batch(time_ns: int = NOON, query: str = "bars", **fields: object) -> Point:
-    """Build the point of one micro-batch."""
+    """Build the point of some micro-batches."""
     values: dict[str, object] = {
         "batch": 7,
-        "trades": 2_000,
-        "rejected": 1,
-        "late": 0,
+        "records": 2_000,
+        "late": 1,
         "bars": 40,
-        "dead_lines": 0,
+        "fenced": 0,
+        "mended": 0,
+        "lag": 3,
         "seconds": 0.36,
-        "freshness_s": 0.5,
-        "watermark_ns": NOON,
+        "rows_per_s": 5_555.5,
     }
     return Point("speed_batch", {"query": query}, time_ns, values | fields)  # type: ignore[arg-type]
 

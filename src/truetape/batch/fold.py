@@ -102,7 +102,7 @@ def with_vwap(bars: DataFrame) -> DataFrame:
     rest = rest.cast(exact) - (part * divisor).cast(exact)
     half = (divisor * F.lit("0.000000005").cast("decimal(9,9)")).cast(exact)
     odd = F.pmod((guess * 100_000_000).cast("bigint"), F.lit(2)) == 1
-    up = (rest > half) | ((rest == half) & odd)
+    up = rest > half  # never a tie: the guess went up at one
     down = (rest < -half) | ((rest == -half) & odd)
     corrected = F.when(up, guess + step).when(down, guess - step).otherwise(guess)
     return bars.withColumn("vwap", corrected.cast(VWAP))

@@ -4,8 +4,10 @@ Pages are made on the server; scripts only draw charts and refresh them. Reads, 
 whatever changes something is a DAG run, started through Airflow's own API with the viewer's rights.
 """
 
+import gzip
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +20,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from truetape.batch.backfill_request import FORM
 from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
-from truetape.errors import ConfigError, TransientError, TruetapeError
+from truetape.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.market.resolution import Resolution
+from truetape.quality.runs import DagRun
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
@@ -33,12 +36,15 @@ SCRIPTS = {
     ),
 }
 """Files of ours that a page may ask for, and what they are."""
-_STATUS = {ConfigError: 400, TransientError: 503}
+_STATUS = {NotThereError: 404, ConfigError: 400, TransientError: 503, TruetapeError: 500}
+"""What a page answers to an error: the first kind that fits."""
 
 Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 """A session's date; a form sends an empty text where none is chosen."""
+AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
+"""An id of a DAG or of a run, as long as Airflow's own may be."""
 Ask = Callable[[], Settings]
 
 
@@ -163,6 +169,13 @@ def quality_page(request: Request, here: Here) -> str:
     return _page(request, "quality.html", active="quality", checked=quality.newest(here))
 
 
+@router.get("/quality/run", response_class=HTMLResponse)
+def run_page(request: Request, here: Here, dag: AirflowId, run: AirflowId) -> str:
+    """Show the reports of one run of a DAG."""
+    found = quality.of_run(here, DagRun(dag, run))
+    return _page(request, "run.html", active="quality", found=found)
+
+
 @router.get("/quality/report", response_class=HTMLResponse)
 def report_page(
     request: Request,
@@ -197,9 +210,12 @@ def backfill_page(request: Request, here: Here) -> str:
 
 
 @router.get("/files/plotly.js")
-def plotly() -> FileResponse:
-    """Return plotly's script, of the installed package."""
-    return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
+def plotly(request: Request) -> Response:
+    """Return plotly's script, of the installed package; packed once, not for each reader."""
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
+    headers = {**_kept(), "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(_packed(), media_type="text/javascript", headers=headers)
 
 
 @router.get("/files/{name}")
@@ -217,13 +233,18 @@ def _page(request: Request, template: str, **values: Any) -> str:
     return pages.render(template, root="../" * below.lstrip("/").count("/"), **values)
 
 
+@cache
+def _packed() -> bytes:
+    return gzip.compress(PLOTLY.read_bytes(), mtime=0)
+
+
 def _kept() -> Mapping[str, str]:
     return {"Cache-Control": IMMUTABLE}
 
 
 async def _told(request: Request, error: Exception) -> Response:
     """Answer with what could not be done, as a page or for a script."""
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return _answer(request, status, str(error))
 
 

@@ -20,6 +20,13 @@ VIEWS = [
     for name, path in PAGES.items()
 ]
 """Entries of Airflow's menu; `href` without a leading slash works below any prefix."""
+RUN_VIEW = {
+    "name": "Quality reports",
+    "href": "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}",
+    "destination": "dag_run",
+    "url_route": "truetape-run-quality",
+}
+"""A tab on the page of every DAG run. Airflow puts the ids in, encoded for a query."""
 
 
 class LazyConsole:

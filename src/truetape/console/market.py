@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from truetape import calendars
-from truetape.errors import ConfigError
+from truetape.errors import ConfigError, NotThereError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.serving.chart import Extras, figure_json
@@ -85,12 +85,12 @@ def chart(settings: Settings, asked: Asked) -> str:
 
 
 def lineage(settings: Settings, asked: Asked, start_ns: int) -> "Lineage":
-    """Return which trades made a bar, and its history; ConfigError where there is none such."""
+    """Return which trades made a bar, and its history; NotThereError where there is none such."""
     from truetape.reconcile.explain import explain_bar
 
-    if asked.venue:
-        venue_named(asked.venue)
-    return explain_bar(settings, asked.symbol, start_ns, asked.resolution, asked.venue or None)
+    with closing(open_store(settings)) as store:
+        market = _one_venue(store, asked)
+    return explain_bar(settings, asked.symbol, start_ns, asked.resolution, market)
 
 
 def _bars(store: BarStore, asked: Asked) -> Sequence[ServedBar]:
@@ -122,11 +122,9 @@ def _one_venue(store: BarStore, asked: Asked) -> str:
     served = _venues_of(store, asked)
     if len(served) == 1:
         return served[0]
-    raise ConfigError(
-        f"{asked.symbol} has bars on {', '.join(served)}; choose one"
-        if served
-        else f"no bars of {asked.symbol}"
-    )
+    if not served:
+        raise NotThereError(f"no bars of {asked.symbol}")
+    raise ConfigError(f"{asked.symbol} has bars on {', '.join(served)}; choose one")
 
 
 def _venues_of(store: BarStore, asked: Asked) -> list[str]:

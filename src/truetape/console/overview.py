@@ -5,7 +5,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
@@ -13,16 +14,21 @@ from typing import TypeVar
 from truetape.batch.offsets import Hole
 from truetape.console.offsets import Partition, partitions, require_kafka
 from truetape.errors import TruetapeError
+from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.reconcile import status as serving
-from truetape.reconcile.recomputed import Publication
+from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import State as Repair
+from truetape.reconcile.repairs import dirty_sessions
+from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.venues import venues
 
 MAX_PUBLICATIONS = 10
-SOURCES = 4
+SOURCES = 6
+STORE_WITHIN_S = 2.0
+"""The page asks the store once and waits no longer; writers try again and again."""
 MAX_SESSIONS = 10
 """Sessions of each venue whose newest gate report is looked at, the newest first."""
 
@@ -63,13 +69,20 @@ class VenueCard:
 
 
 @dataclass(frozen=True, slots=True)
-class ServingCard:
-    """What is final, dirty or held, and what was published last, newest first."""
+class LedgerCard:
+    """What the lake knows of publications: dirty, held, and the last ones, newest first."""
 
-    venues: tuple[VenueCard, ...]
     dirty: tuple[str, ...]
     held: tuple[str, ...]
     publications: tuple[Publication, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCard:
+    """The store that readers ask, and how many symbols have bars of a minute there."""
+
+    name: str
+    symbols: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,9 @@ class Overview:
 
     at: datetime
     speed: SpeedCard | Failed
-    serving: ServingCard | Failed
+    venues: tuple[VenueCard, ...] | Failed
+    ledger: LedgerCard | Failed
+    store: StoreCard | Failed
     partitions: tuple[Partition, ...] | Failed
     closed: tuple[Report, ...] | Failed
     is_supervised: bool | None
@@ -99,16 +114,20 @@ class Concern:
 
 
 def gather(settings: Settings, is_supervised: bool | None) -> Overview:
-    """Ask Kafka, lake and reports at once; whatever does not answer is told as such."""
+    """Ask Kafka, lake, store and reports at once; whatever does not answer is told as such."""
     with ThreadPoolExecutor(SOURCES) as pool:
         speed = pool.submit(_or_failed, lambda: _speed(settings))
-        served = pool.submit(_or_failed, lambda: _serving(settings))
+        final = pool.submit(_or_failed, lambda: tuple(_venues(settings)))
+        ledger = pool.submit(_or_failed, lambda: _ledger(settings))
+        store = pool.submit(_or_failed, lambda: _store(settings))
         parts = pool.submit(_or_failed, lambda: tuple(partitions(settings)))
         closed = pool.submit(_or_failed, lambda: tuple(closed_gates(settings)))
     return Overview(
         datetime.now(UTC),
         speed.result(),
-        served.result(),
+        final.result(),
+        ledger.result(),
+        store.result(),
         parts.result(),
         closed.result(),
         is_supervised,
@@ -123,7 +142,9 @@ def concerns(found: Overview) -> Iterator[Concern]:
 def _concerns(found: Overview) -> Iterator[Concern]:
     for name, source in (
         ("the speed layer", found.speed),
-        ("boundaries and publications", found.serving),
+        ("boundaries", found.venues),
+        ("publications", found.ledger),
+        ("served bars", found.store),
         ("offsets", found.partitions),
         ("quality reports", found.closed),
     ):
@@ -135,8 +156,10 @@ def _concerns(found: Overview) -> Iterator[Concern]:
         )
     if isinstance(found.speed, SpeedCard):
         yield from _concerns_of_speed(found.speed)
-    if isinstance(found.serving, ServingCard):
-        yield from _concerns_of_serving(found.serving)
+    if isinstance(found.venues, tuple):
+        yield from _concerns_of_gaps(found.venues)
+    if isinstance(found.ledger, LedgerCard):
+        yield from _concerns_of_ledger(found.ledger)
     if isinstance(found.partitions, tuple):
         yield from _concerns_of_holes(found.partitions)
     for report in found.closed if isinstance(found.closed, tuple) else ():
@@ -154,8 +177,8 @@ def _concerns_of_speed(card: SpeedCard) -> Iterator[Concern]:
         yield Concern(f"the speed layer is {card.health}: {card.reason}", is_grave=True)
 
 
-def _concerns_of_serving(card: ServingCard) -> Iterator[Concern]:
-    for venue in card.venues:
+def _concerns_of_gaps(found: Sequence[VenueCard]) -> Iterator[Concern]:
+    for venue in found:
         if venue.gaps:
             first, last = venue.gaps[0][0], venue.gaps[-1][1]
             yield Concern(
@@ -163,6 +186,9 @@ def _concerns_of_serving(card: ServingCard) -> Iterator[Concern]:
                 f"and {last}",
                 is_grave=False,
             )
+
+
+def _concerns_of_ledger(card: LedgerCard) -> Iterator[Concern]:
     for line in card.dirty:
         yield Concern(f"dirty: {line}", is_grave=False)
     for line in card.held:
@@ -213,21 +239,25 @@ def _speed(settings: Settings) -> SpeedCard:
     )
 
 
-def _serving(settings: Settings) -> ServingCard:
+def _venues(settings: Settings) -> Iterator[VenueCard]:
     require_kafka(settings)
-    status, known = serving.status_of(settings), venues()
+    known = venues()
+    for one in serving.boundaries_of(settings):
+        yield VenueCard(
+            one.venue,
+            known[one.venue].name if one.venue in known else one.venue,
+            one.final_from_ns,
+            one.final_ns,
+            tuple(serving.gaps(one, known[one.venue])) if one.venue in known else (),
+        )
+
+
+def _ledger(settings: Settings) -> LedgerCard:
+    status = serving.Status(
+        (), tuple(dirty_sessions(settings.lake)), tuple(newest_publications(settings.lake))
+    )
     newest = sorted(status.newest, key=lambda one: one.published_ns, reverse=True)
-    return ServingCard(
-        venues=tuple(
-            VenueCard(
-                one.venue,
-                known[one.venue].name if one.venue in known else one.venue,
-                one.final_from_ns,
-                one.final_ns,
-                tuple(serving.gaps(one, known[one.venue])) if one.venue in known else (),
-            )
-            for one in status.boundaries
-        ),
+    return LedgerCard(
         dirty=tuple(
             f"{one.venue} {one.day}, {len(one.symbols):,} symbols: {one.state.value}"
             for one in status.dirty
@@ -239,3 +269,10 @@ def _serving(settings: Settings) -> ServingCard:
         ),
         publications=tuple(newest[:MAX_PUBLICATIONS]),
     )
+
+
+def _store(settings: Settings) -> StoreCard:
+    once = replace(settings, write_attempts=1, write_timeout_s=STORE_WITHIN_S)
+    with closing(open_store(once)) as store:
+        name = "InfluxDB" if settings.store == "influx" else settings.store
+        return StoreCard(f"{name}, {settings.bucket_set}", len(store.symbols(Resolution.MINUTE)))

@@ -1,4 +1,4 @@
-"""Quality reports: the newest of each session, and one of them rule by rule, with its trend."""
+"""Quality reports: the newest of each session, those of a DAG run, one of them rule by rule."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 
-from truetape.errors import ConfigError
+from truetape.errors import NotThereError
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
+from truetape.quality.runs import DagRun, Noted, noted
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
 from truetape.settings import Settings
 from truetape.venues import venues
@@ -58,14 +59,36 @@ def newest(settings: Settings) -> list[Checked]:
     return [_checked(report) for report in _newest(settings)]
 
 
+@dataclass(frozen=True, slots=True)
+class RunReports:
+    """The reports of one run of a DAG; `lost` are those that it had and that are kept no longer."""
+
+    of: DagRun
+    checked: tuple[Checked, ...]
+    lost: tuple[Noted, ...]
+
+
+def of_run(settings: Settings, of: DagRun) -> RunReports:
+    """Return the reports that the tasks of a run made, or took as they were."""
+    there: list[Checked] = []
+    lost: list[Noted] = []
+    for one in noted(settings.home, of):
+        path = one.path(settings.home)
+        if path.is_file():
+            there.append(_checked(reports.read(path)))
+        else:
+            lost.append(one)
+    return RunReports(of, tuple(there), tuple(lost))
+
+
 def page(settings: Settings, venue: str, session: date | None, run: str) -> ReportPage:
-    """Return one report, of the feeds where no session is named; ConfigError where it is none."""
+    """Return one report, of the feeds where no session is named; NotThereError where it is none."""
     if not _RUN.fullmatch(run) or (venue and venue not in venues()):
-        raise ConfigError(f"no report {run!r} of {venue or 'the feeds'}")
+        raise NotThereError(f"no report {run!r} of {venue or 'the feeds'}")
     folder = reports.folder_of(settings.home, venue or None, session)
     path = folder / f"{run}.json"
     if not path.is_file():
-        raise ConfigError(
+        raise NotThereError(
             f"no report {run} of {venue or 'the feeds'} {session or ''}; it may be old"
         )
     report = reports.read(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from truetape import calendars
-from truetape.batch.lake import Lake, Table
+from truetape.batch.loss import lose_records
 from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import Producer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
@@ -169,15 +169,10 @@ def finish(api: AirflowApi, report: Report) -> Final:
     return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
-def lose_records(settings: Settings, session: Session) -> int:
-    """Take every third archived record of a session out of the lake, as lost files would; return
-    how many they were.
-    """
-    from deltalake import DeltaTable
-
-    raw = DeltaTable(Lake(settings.lake).path(Table.RAW))
-    gone = raw.delete(f"date = '{session.date}' and offset % 3 = 0")
-    return int(gone["num_deleted_rows"])
+def lose_third(settings: Settings) -> int:
+    """Take the middle third of each partition out of the lake; return how many records that was."""
+    thirds = {part: end // 3 for part, end in end_offsets(settings.kafka, settings.topic).items()}
+    return lose_records(settings.lake, {part: (one, 2 * one) for part, one in thirds.items()})
 
 
 def backfill(api: AirflowApi, report: Report) -> Backfilled:

@@ -1,6 +1,7 @@
 """The verb `demo`: the loop on a simulated session, shown while it runs."""
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +45,9 @@ def demo(  # noqa: PLR0917 - one parameter an option
 
     from truetape.local import demo as steps
     from truetape.local import demo_live
+    from truetape.local.demo_places import market_page
 
+    began = time.monotonic()
     settings = steps.demo_settings(Settings.from_env())
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
@@ -72,19 +75,24 @@ def demo(  # noqa: PLR0917 - one parameter an option
         )
         _stream(settings, made, speed, store, session)
         before = steps.served(store, session)
+        console.print(
+            f"{time.monotonic() - began:.0f} s after the start: {before:,} provisional bars are "
+            f"served. Draw them: {market_page(settings, steps.SYMBOLS[0])}"
+        )
         console.rule("3 of 6: the session is over, Airflow makes it final")
         outcome = steps.finish(api, report)
         console.rule("4 of 6: what changed, and why")
         _print_outcome(console, steps.drift(settings, session), outcome, before)
         _print_gate(console, settings, session)
         console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
-        lost = steps.lose_records(settings, session)
-        console.print(f"{lost:,} archived records of {session.date} are gone from the lake.")
+        lost = steps.lose_third(settings)
+        console.print(f"{lost:,} archived records are gone from the lake.")
         _print_backfill(console, steps.backfill(api, report))
         if live:
             console.rule("6 of 6: a market in the present")
             demo_live.begin(settings, api)
             _print_live(console, settings, demo_live.wait_until_served(store, report))
+        console.print(f"The tour took {time.monotonic() - began:.0f} s.")
         if keep:
             steps.leave_running(api)
             _print_how_to_go_on(console, settings)

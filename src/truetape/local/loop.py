@@ -15,6 +15,7 @@ from truetape.batch.run import Archived, archive_once, recompute_once
 from truetape.errors import GateClosedError
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
+from truetape.quality.runs import DagRun
 from truetape.reconcile.publication import Mismatch, Published, verify
 from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.revert import is_held
@@ -48,11 +49,17 @@ def settle(
 
 
 def settle_backfill(
-    settings: Settings, backfill: BackfillPlan, who: str, now: datetime, report: Report
+    settings: Settings,
+    backfill: BackfillPlan,
+    who: str,
+    now: datetime,
+    report: Report,
+    *,
+    of: DagRun | None = None,
 ) -> tuple[list[SessionOutcome], list[tuple[str, date]]]:
     """Make final what a backfill touched, oldest first; return the outcomes, and the sessions that
     are not over at `now` and are left to their own recompute. One that is held by a revert stays
-    as it is, and dirty.
+    as it is, and dirty. `of` is the run of a DAG that asks.
 
     Archives nothing: the archive may be what cannot go on. Safe to repeat.
     """
@@ -61,7 +68,7 @@ def settle_backfill(
     now_ns = int(now.timestamp()) * SECOND_NS
     reason = f"backfill {backfill.plan.digest}: {backfill.plan.request.reason}"
     outcomes = [
-        settle_one(settings, session, reason, report, who)
+        settle_one(settings, session, reason, report, who, orders=Orders(of=of))
         for session in found
         if session.end_ns <= now_ns and not is_held(settings.lake, session)
     ]

@@ -23,6 +23,7 @@ from truetape.quality.gate import Closed, Open
 from truetape.quality.metrics import points
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
+from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Suite, Table
 from truetape.serving.store import BarStore, open_store
 from truetape.settings import Settings
@@ -43,11 +44,15 @@ Progress = Callable[[str], None]
 
 
 def check_session(
-    settings: Settings, session: Session, progress: Progress = lambda _: None
+    settings: Settings,
+    session: Session,
+    progress: Progress = lambda _: None,
+    of: DagRun | None = None,
 ) -> Report:
     """Check a recomputed session by all suites of the gate; keep the report and its metrics.
 
-    Changes nothing that is served, and raises nothing for what it finds: `require_open` does.
+    Changes nothing that is served, and raises nothing for what it finds: `require_open` does. `of`
+    is the run of a DAG that asks; its reports are noted.
     """
     from truetape.quality.session_tables import read_session
 
@@ -72,11 +77,14 @@ def check_session(
             rows={"trades": _rows(tables.trades), "bars": _rows(tables.bars)},
             facts=_facts(tables),
         )
-        return _kept(settings, store, report, clock)
+        return _kept(settings, store, report, clock, of)
 
 
 def require_open(
-    settings: Settings, session: Session, progress: Progress = lambda _: None
+    settings: Settings,
+    session: Session,
+    progress: Progress = lambda _: None,
+    of: DagRun | None = None,
 ) -> Report:
     """Return the report of an open gate; GateClosedError names rules, rows and the report's file.
 
@@ -86,8 +94,9 @@ def require_open(
     last = reports.newest(settings.home, Kind.GATE, session.venue, session.date)
     if last and last.is_open and is_current(settings, session, last):
         progress(f"{session.venue} {session.date}: the gate is open since run {last.run}")
+        _note(settings, of, last)
         return last
-    report = check_session(settings, session, progress)
+    report = check_session(settings, session, progress, of)
     match report.verdict:
         case Closed() as closed:
             raise GateClosedError(
@@ -106,7 +115,10 @@ def is_current(settings: Settings, session: Session, report: Report) -> bool:
 
 
 def check_served(
-    settings: Settings, session: Session, progress: Progress = lambda _: None
+    settings: Settings,
+    session: Session,
+    progress: Progress = lambda _: None,
+    of: DagRun | None = None,
 ) -> Report:
     """Check what is served of a published session; keep the report and its metrics.
 
@@ -131,10 +143,12 @@ def check_served(
             suites={suite.id: suite.version},
             rows={"bars": wanted.count},
         )
-        return _kept(settings, store, report, clock)
+        return _kept(settings, store, report, clock, of)
 
 
-def check_feed(settings: Settings, progress: Progress = lambda _: None) -> Report:
+def check_feed(
+    settings: Settings, progress: Progress = lambda _: None, of: DagRun | None = None
+) -> Report:
     """Check what the archive brought in since the last look, `MAX_RECORDS` of it at most.
 
     `rows` of the report says how many records were looked at, and how many are left.
@@ -159,7 +173,7 @@ def check_feed(settings: Settings, progress: Progress = lambda _: None) -> Repor
             rows={"records": tables.records.num_rows, "left": tables.behind},
             offsets={f"{settings.topic}/{part}": end for part, end in tables.ends.items()},
         )
-        return _kept(settings, store, report, clock)
+        return _kept(settings, store, report, clock, of)
 
 
 def _since(last: Report | None, topic: str) -> dict[int, int]:
@@ -256,11 +270,14 @@ def _suites(tables: Iterable[Table]) -> list[Suite]:
     return [suite_yaml.load(str(table)) for table in tables]
 
 
-def _kept(settings: Settings, store: BarStore, report: Report, clock: "_Clock") -> Report:
+def _kept(
+    settings: Settings, store: BarStore, report: Report, clock: "_Clock", of: DagRun | None
+) -> Report:
     """Write the report, then its metrics; the report stays where the metrics cannot be written."""
     clock.stop()
     whole = replace(report, seconds=clock.seconds, peak_mb=_peak_mb())
     path = reports.write(settings.home, whole)
+    _note(settings, of, whole)
     broken = [one.rule for one in whole.results if not one.passed]
     logger("quality").info(
         "checked", kind=str(whole.kind), broken=broken, seconds=sum(clock.seconds.values()),
@@ -268,6 +285,11 @@ def _kept(settings: Settings, store: BarStore, report: Report, clock: "_Clock") 
     )  # fmt: skip
     store.write_points(points(whole)).require_stored("metrics", f"{path} is kept without them")
     return whole
+
+
+def _note(settings: Settings, of: DagRun | None, report: Report) -> None:
+    if of is not None:
+        note(settings.home, of, report)
 
 
 def _rows(table: "pyarrow.Table | None") -> int:

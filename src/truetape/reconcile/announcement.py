@@ -25,12 +25,28 @@ def boundary_points(boundary: Boundary, now_ns: int) -> Iterator[Point]:
 
 
 def announced(
-    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int
+    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int, *, seconds: float
 ) -> Iterator[Point]:
-    """Yield the boundary of each resolution, and an annotation where something was changed."""
+    """Yield the boundary of each resolution, the publication, which took so many seconds, and an
+    annotation where it changed something.
+    """
     yield from boundary_points(boundary, now_ns)
+    session = outcome.session
+    yield Point(
+        "publication",
+        {"venue": session.venue},
+        now_ns,
+        {
+            "session": str(session.date),
+            "rev": outcome.last_rev,
+            "bars": outcome.bars,
+            "edits": outcome.edits,
+            "indicators": outcome.indicators,
+            "seconds": seconds,
+            "who": who,
+        },
+    )
     if outcome.rev is not None:
-        session = outcome.session
         text = (
             f"{session.venue} {session.date} rev {outcome.rev}: {outcome.edits:,} edits, "
             f"final to {instant(boundary.final_ns)} ({words})"

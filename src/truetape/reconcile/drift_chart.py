@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,14 @@ def _figure(entries: Sequence[BarDrift]) -> Any:
         if bars:
             figure.add_trace(_columns(cause, places, bars, is_named=True), row=1, col=1)
             figure.add_trace(_columns(cause, places, volume, is_named=False), row=2, col=1)
+    labelled = places[:: max(1, ceil(len(places) / MAX_TICKS))]
     figure.update_xaxes(
-        type="category", categoryorder="array", categoryarray=places, nticks=MAX_TICKS
+        type="category",
+        categoryorder="array",
+        categoryarray=places,
+        tickvals=labelled,
+        ticktext=[_label(place, is_one_session) for place in labelled],
+        tickangle=0,
     )
     figure.update_layout(
         barmode="relative",
@@ -92,6 +99,11 @@ def _place(entry: BarDrift, is_one_session: bool) -> str:
     if is_one_session:
         return utc(entry.start_ns - entry.start_ns % SLOT_NS)
     return f"{entry.session.isoformat()} {entry.venue}"
+
+
+def _label(place: str, is_one_session: bool) -> str:
+    """The time of day, since the page says which session; else date above venue."""
+    return place[11:16] if is_one_session else place.replace(" ", "<br>")
 
 
 def _volume(entry: BarDrift, cause: Cause) -> float:

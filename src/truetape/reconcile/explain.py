@@ -6,7 +6,7 @@ from contextlib import closing
 
 from truetape import calendars, profiles
 from truetape.batch.tables import table_path
-from truetape.errors import TruetapeError
+from truetape.errors import NotThereError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.as_of import profile_for, venue_of
@@ -26,7 +26,7 @@ def explain_bar(
 ) -> Lineage:
     """Return the lineage of the bar that holds an instant.
 
-    TruetapeError when neither the store nor the lake knows anything of such a bar. Reads of `raw`
+    NotThereError when neither the store nor the lake knows anything of such a bar. Reads of `raw`
     what can overlap the session.
     """
     with closing(open_store(settings)) as store:
@@ -40,7 +40,7 @@ def explain_bar(
     events = [item.event for item in archived]
     folded, lines, pending = trace(bar, events, market, session, profile)
     if served is None and not lines:
-        raise TruetapeError(
+        raise NotThereError(
             f"no {resolution.value} bar of {symbol} at {instant_ns} on {market.code}, "
             "neither served nor from any trade of the lake"
         )
@@ -60,7 +60,7 @@ def _start(resolution: Resolution, instant_ns: int, session: Session) -> int:
     if resolution is not Resolution.DAY:
         return resolution.start_of(instant_ns)
     if session.open_ns is None:
-        raise TruetapeError(f"{session.venue} is closed on {session.date}: it has no 1d bar")
+        raise NotThereError(f"{session.venue} is closed on {session.date}: it has no 1d bar")
     return session.open_ns
 
 

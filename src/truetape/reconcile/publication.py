@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Protocol
 
 from truetape import __version__
-from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.diff import Change, Edit, diff_bars, final
@@ -24,6 +23,7 @@ from truetape.reconcile.recomputed import (
     recomputed,
     record,
 )
+from truetape.reconcile.sealing import write_round
 from truetape.reconcile.superseded import keep_bars
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
@@ -152,7 +152,7 @@ def bring(
         if any(edits.values()):
             _keep(lake, session, edits)
             request.note(rev, edits)
-            _write_round(store, edits, request, sleep)
+            write_round(store, session, edits, request.seal_delay_s, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
     is_news = bool(changes or (past and past[-1].restores != request.restores))
     last = rev if is_news else max(rev - 1, 1)
@@ -247,62 +247,6 @@ def _keep(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -
     for resolution, part in edits.items():
         rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
         keep_bars(lake, session, resolution, rows)
-
-
-def _write_round(
-    store: BarStore,
-    edits: Mapping[Resolution, list[Edit]],
-    request: Request,
-    sleep: Callable[[float], None],
-) -> None:
-    """Unseal and wait, write and compare, wait, seal and compare: all resolutions at once.
-
-    The first wait lets queries end that still read rows as final, before their values change; there
-    is nothing to wait for where nothing was final yet.
-    """
-    sealed = {
-        resolution: [
-            replace(edit.before, final=False)
-            for edit in part
-            if edit.before is not None and edit.before.final
-        ]
-        for resolution, part in edits.items()
-    }
-    for resolution, rows in sealed.items():
-        _store(store, resolution, rows)
-    if any(sealed.values()):
-        sleep(request.seal_delay_s)
-    for resolution, part in edits.items():
-        unsealed = [replace(edit.after, final=False) for edit in part]
-        _store(store, resolution, unsealed)
-        _compare(store, resolution, unsealed, request.session)
-    sleep(request.seal_delay_s)
-    for resolution, part in edits.items():
-        rows = [edit.after for edit in part]
-        _store(store, resolution, rows)
-        _compare(store, resolution, rows, request.session)
-
-
-def _store(store: BarStore, resolution: Resolution, bars: list[ServedBar]) -> None:
-    if not bars:
-        return
-    report = store.write(resolution, bars)
-    report.require_stored(f"{resolution.value} bars", "nothing was sealed")
-
-
-def _compare(
-    store: BarStore, resolution: Resolution, expected: list[ServedBar], session: Session
-) -> None:
-    if not expected:
-        return
-    symbols = sorted({bar.symbol for bar in expected})
-    found = {bar.key: bar for bar in _read(store, resolution, session, symbols)}
-    wrong = [bar for bar in expected if found.get(bar.key) != bar]
-    if wrong:
-        raise VerificationError(
-            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first "
-            f"wrote {wrong[0]}, read {found.get(wrong[0].key)}; is another writer at work?"
-        )
 
 
 def _read(

@@ -18,6 +18,7 @@ from truetape.errors import ConfigError, TransientError, VerificationError
 from truetape.local.locks import exclusive
 from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
+from truetape.quality.runs import DagRun
 from truetape.reconcile.announcement import announced, boundary_points
 from truetape.reconcile.boundary import Boundary, Run, claim_of
 from truetape.reconcile.control import ControlTopic
@@ -50,13 +51,15 @@ class Orders:
 
     `gated`: asks the quality gate. `dirty`: leaves symbols alone that were not recomputed since
     the last publication. `supersedes`: may replace a revert. `begins`: the boundary counts from
-    this session on, whatever is missing before it.
+    this session on, whatever is missing before it. `of` is the run of a DAG that publishes: the
+    gate's report is noted as one of its reports.
     """
 
     gated: bool = True
     dirty: bool = False
     supersedes: bool = False
     begins: bool = False
+    of: DagRun | None = None
 
 
 USUAL = Orders()
@@ -78,7 +81,7 @@ def publish_once(
     the orders supersede that. TransientError when a live speed driver does not keep to the fence in
     time; nothing but the fence is written then.
     """
-    verdict = require_open(settings, session, report) if orders.gated else None
+    verdict = require_open(settings, session, report, orders.of) if orders.gated else None
     with _publishing(settings, session, report) as desk:
         past = publications(settings.lake, session)
         words = words_of(reason, orders, past, session)
@@ -194,6 +197,8 @@ class _Desk:
     session: Session
     store: BarStore
     control: ControlTopic
+    began: float
+    """When it began, by the monotonic clock."""
 
     def raise_fence(self, report: Callable[[str], None]) -> None:
         """Raise the fence to the session's end, and wait until nobody writes below it: neither the
@@ -225,7 +230,8 @@ class _Desk:
         if moved != boundary:
             self.control.announce(moved)
         forget_late_writes(Board(self.control, self.settings.topic), self.session)
-        told = announced(moved, outcome, who, words, time.time_ns())
+        seconds = time.monotonic() - self.began
+        told = announced(moved, outcome, who, words, time.time_ns(), seconds=seconds)
         place = f"{venue.code} {self.session.date}"
         self.store.write_points(told).require_stored("metrics", f"{place} is final without them")
 
@@ -242,7 +248,7 @@ def _publishing(
         closing(open_store(settings)) as store,
         ControlTopic(settings.kafka) as control,
     ):
-        yield _Desk(settings, session, store, control)
+        yield _Desk(settings, session, store, control, time.monotonic())
 
 
 def verify_once(settings: Settings, session: Session) -> int:

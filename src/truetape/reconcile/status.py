@@ -41,13 +41,18 @@ class Status:
 
 def status_of(settings: Settings, venue: str | None = None) -> Status:
     """Read the status of all venues, or of one; TransientError when Kafka does not answer."""
-    with ControlTopic(settings.kafka) as control:
-        found = control.refresh().boundaries()
     return Status(
-        tuple(found[code] for code in sorted(found) if venue in (None, code)),
+        boundaries_of(settings, venue),
         tuple(one for one in dirty_sessions(settings.lake) if venue in (None, one.venue)),
         tuple(newest_publications(settings.lake, venue)),
     )
+
+
+def boundaries_of(settings: Settings, venue: str | None = None) -> tuple[Boundary, ...]:
+    """Read the boundaries alone; TransientError when Kafka does not answer."""
+    with ControlTopic(settings.kafka) as control:
+        found = control.refresh().boundaries()
+    return tuple(found[code] for code in sorted(found) if venue in (None, code))
 
 
 def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from truetape.errors import ConfigError, VerificationError
+from truetape.quality.runs import DagRun
 from truetape.settings import Settings
 
 NIGHTLY = {"by": "holes", "reason": "nightly, by schedule"}
@@ -61,14 +62,26 @@ def ingest(settings: Settings, digest: str) -> dict[str, Any]:
     return {"digest": digest, "records": done.records, "dead_letters": done.dead_letters}
 
 
-def settle(settings: Settings, who: str) -> dict[str, Any]:
-    """Make final what begun backfills touched; VerificationError where served bars then differ."""
+def asker(who: str, of: DagRun) -> str:
+    """Return who asks, and in which run of a DAG, as the text that `settle` takes."""
+    return json.dumps({"who": who, "dag": of.dag, "run": of.run})
+
+
+def settle(settings: Settings, by: str) -> dict[str, Any]:
+    """Make final what begun backfills touched; VerificationError where served bars then differ.
+
+    `by` is what `asker` returned; the gate's reports are noted as those of its run.
+    """
     from truetape.batch.backfill_notes import Notes
     from truetape.local.loop import settle_backfill
 
+    told = json.loads(by)
+    of = DagRun(told["dag"], told["run"])
     notes, settled, left, differing = Notes.of(settings), [], [], 0
     for planned in notes.unfinished():
-        outcomes, open_ones = settle_backfill(settings, planned, who, datetime.now(UTC), print)
+        outcomes, open_ones = settle_backfill(
+            settings, planned, told["who"], datetime.now(UTC), print, of=of
+        )
         notes.finish(planned)
         differing += sum(len(outcome.mismatches) for outcome in outcomes)
         settled += [

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from truetape.errors import ConfigError, GateClosedError, TransientError
+from truetape.quality.runs import DagRun
 
 RUNBOOK = "docs/RUNBOOK.md"
 
@@ -39,6 +40,11 @@ def asked_by(dag_run: Any) -> str:
     """Return who is behind a run, as ledgers keep it: who triggered it, else what did."""
     run_type = getattr(dag_run.run_type, "value", dag_run.run_type)  # an enumeration in a task
     return f"airflow:{dag_run.triggering_user_name or run_type}"
+
+
+def run_of(dag_run: Any) -> DagRun:
+    """Return a run by its names, under which its quality reports are noted."""
+    return DagRun(dag_run.dag_id, dag_run.run_id)
 
 
 def default_args() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from truetape import calendars
 from truetape.errors import GateClosedError
+from truetape.quality.runs import DagRun
 from truetape.settings import Settings
 from truetape.venues import venues
 
@@ -18,11 +19,12 @@ def published(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((event["venue"], event["session"]) for event in events))
 
 
-def check(sessions: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def check(sessions: Iterable[tuple[str, str]], of: DagRun) -> dict[str, Any]:
     """Check what is served of sessions, then what the archive brought in since the last look.
 
-    Every look leaves its report and metrics. GateClosedError names the rules that do not hold: of
-    all sessions, and of the first look at the feeds that finds one; the next run looks behind it.
+    Every look leaves its report and metrics, and the report is noted as one of the run `of`.
+    GateClosedError names the rules that do not hold: of all sessions, and of the first look at the
+    feeds that finds one; the next run looks behind it.
     """
     from truetape.quality.report import refusal
     from truetape.quality.run import check_feed, check_served
@@ -30,12 +32,12 @@ def check(sessions: Iterable[tuple[str, str]]) -> dict[str, Any]:
     settings = Settings.from_env()
     known = venues()
     found = [
-        check_served(settings, calendars.session(known[venue], date.fromisoformat(day)), print)
+        check_served(settings, calendars.session(known[venue], date.fromisoformat(day)), print, of)
         for venue, day in sessions
     ]
     records = left = 0
     for _ in range(MAX_LOOKS):
-        found.append(check_feed(settings, print))
+        found.append(check_feed(settings, print, of))
         records, left = records + found[-1].rows["records"], found[-1].rows["left"]
         if not left or not found[-1].is_open:
             break

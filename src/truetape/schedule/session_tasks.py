@@ -12,6 +12,7 @@ from truetape import calendars
 from truetape.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
+from truetape.quality.runs import DagRun
 from truetape.settings import Settings
 from truetape.venues import venues
 
@@ -39,14 +40,14 @@ def session_date(venue: str, asked: str | None, start: datetime | None, at: date
     return str(newest.date)
 
 
-def gate(venue: str, day: str) -> dict[str, Any]:
+def gate(venue: str, day: str, of: DagRun) -> dict[str, Any]:
     """Ask the quality gate about a recomputed session; return the run of its report.
 
-    GateClosedError when it stays shut.
+    GateClosedError when it stays shut. `of` is the run that asks; the report is noted as its own.
     """
     from truetape.quality.run import require_open
 
-    report = require_open(Settings.from_env(), _session(venue, day), print)
+    report = require_open(Settings.from_env(), _session(venue, day), print, of)
     return {"report": report.run, "rows": dict(report.rows)}
 
 
@@ -58,14 +59,15 @@ def publish(
     *,
     supersedes: bool = False,
     dirty: bool = False,
+    of: DagRun | None = None,
 ) -> dict[str, Any]:
     """Publish a session, or what is dirty of it; return what an asset event says about it.
 
-    `supersedes`: also one that a revert holds.
+    `supersedes`: also one that a revert holds. `of` is the run that publishes.
     """
     from truetape.reconcile.run import Orders, publish_once
 
-    orders = Orders(supersedes=supersedes, dirty=dirty)
+    orders = Orders(supersedes=supersedes, dirty=dirty, of=of)
     settings, session = Settings.from_env(), _session(venue, day)
     return _told(publish_once(settings, session, who, reason, print, orders=orders))
 
@@ -87,7 +89,7 @@ def due_repairs() -> list[dict[str, str]]:
     return [{"venue": one.venue, "session": str(one.day)} for one in due]
 
 
-def gate_of_repair(venue: str, day: str) -> dict[str, Any]:
+def gate_of_repair(venue: str, day: str, of: DagRun) -> dict[str, Any]:
     """Ask the gate about a repaired session, as `gate` does.
 
     Skipped where more was archived since the recompute: the run that this has woken brings all.
@@ -100,7 +102,7 @@ def gate_of_repair(venue: str, day: str) -> dict[str, Any]:
     newer = {one.symbol for one in pending(lake, session) if not is_settled(one, known)}
     if newer:
         raise AirflowSkipException(f"{len(newer):,} symbols became dirty meanwhile; next run")
-    return gate(venue, day)
+    return gate(venue, day, of)
 
 
 def verify(venue: str, day: str) -> int:

@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from truetape.declarations import Node, read
 from truetape.errors import ConfigError
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.resources import folder
@@ -53,24 +51,20 @@ class Buckets:
 
 def load_buckets(set_name: str, path: Path | None = None) -> Buckets:
     """Read one set of the declaration; ConfigError names file, line and field."""
-    path = path or folder("influx") / "buckets.yaml"
-    root = _Node.read(path)
-    root.only("version", "sets")
-    if root.at("version").value != VERSION:
-        raise root.at("version").wrong(f"must be {VERSION}")
-    chosen = root.at("sets").at(set_name)
-    chosen.only("bars", "pipeline")
-    bars = chosen.at("bars")
-    bars.only(*(resolution.value for resolution in Resolution))
+    root = read(path or folder("influx") / "buckets.yaml").mapping(("version", "sets"), ())
+    root["version"].choice((str(VERSION),))
+    chosen = root["sets"].mapping((set_name,))[set_name]
+    parts = chosen.mapping(("bars", "pipeline"), ())
+    bars = parts["bars"].mapping(tuple(resolution.value for resolution in Resolution), ())
     declared = Buckets(
         set_name,
-        {resolution: _bucket(bars.at(resolution.value)) for resolution in Resolution},
-        _bucket(chosen.at("pipeline")),
+        {resolution: _bucket(bars[resolution.value]) for resolution in Resolution},
+        _bucket(parts["pipeline"]),
     )
     names = [bucket.name for bucket in declared.all]
     for name in names:
         if names.count(name) > 1:
-            raise chosen.wrong(f"uses the bucket {name!r} twice")
+            chosen.fail(f"uses the bucket {name!r} twice")
     return declared
 
 
@@ -92,69 +86,29 @@ def check_retention(buckets: Buckets, bucket: Bucket, times: Iterable[int], now_
     )
 
 
-def _bucket(node: "_Node") -> Bucket:
-    node.only("bucket", "retention", "shard")
-    name = node.at("bucket")
-    if not isinstance(name.value, str) or not _NAME.fullmatch(name.value):
-        raise name.wrong("must be lower-case letters, digits and _, starting with a letter")
-    retention = None if node.at("retention").value == "forever" else node.at("retention").seconds()
-    shard = node.at("shard").seconds()
+def _bucket(node: Node) -> Bucket:
+    fields = node.mapping(("bucket", "retention", "shard"), ())
+    name = fields["bucket"]
+    if not _NAME.fullmatch(name.text()):
+        name.fail(
+            f"is {name.text()!r}; write lower-case letters, digits and _, starting with a letter"
+        )
+    keeps_all = fields["retention"].text() == "forever"
+    retention = None if keeps_all else _seconds(fields["retention"])
+    shard = _seconds(fields["shard"])
     if retention is not None and shard > retention:
-        raise node.at("shard").wrong("must not be longer than the retention")
-    return Bucket(name.value, retention, shard)
+        fields["shard"].fail(f"is {fields['shard'].text()!r}, longer than the retention")
+    return Bucket(name.text(), retention, shard)
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A value of the file with the place it came from, for messages."""
-
-    path: Path
-    field: str
-    node: yaml.Node
-
-    @classmethod
-    def read(cls, path: Path) -> "_Node":
-        try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        if node is None:
-            raise ConfigError(f"{path}: is empty; restore it from the repository")
-        return cls(path, "", node)
-
-    @property
-    def value(self) -> Any:
-        loader = yaml.SafeLoader("")
-        return loader.construct_document(self.node)
-
-    def at(self, name: str) -> "_Node":
-        for key, value in self._entries():
-            if key.value == name:
-                return _Node(self.path, f"{self.field}.{name}".lstrip("."), value)
-        raise self.wrong(f"has no {name!r}")
-
-    def only(self, *allowed: str) -> None:
-        for key, _ in self._entries():
-            if key.value not in allowed:
-                unknown = _Node(self.path, f"{self.field}.{key.value}".lstrip("."), key)
-                raise unknown.wrong(f"is unknown here; known: {', '.join(allowed)}")
-
-    def seconds(self) -> int:
-        match = _DURATION.fullmatch(str(self.value))
-        length = int(match[1]) * _UNITS_S[match[2]] if match else 0
-        if length < HOUR_S:
-            raise self.wrong('must be a whole number and s, m, h, d or w, at least 1h, like "7d"')
-        return length
-
-    def wrong(self, what: str) -> ConfigError:
-        line = self.node.start_mark.line + 1
-        shown = f" is {self.value!r} and" if isinstance(self.node, yaml.ScalarNode) else ""
-        return ConfigError(f"{self.path}:{line}: {self.field or 'the file'}{shown} {what}")
-
-    def _entries(self) -> list[tuple[yaml.Node, yaml.Node]]:
-        if not isinstance(self.node, yaml.MappingNode):
-            raise self.wrong("must be a mapping")
-        return list(self.node.value)
+def _seconds(node: Node) -> int:
+    match = _DURATION.fullmatch(node.text())
+    length = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if length < HOUR_S:
+        node.fail(
+            f"is {node.text()!r}; write a whole number and s, m, h, d or w, at least 1h, like 7d"
+        )
+    return length
 
 
 def _days(seconds: int | None) -> str:

@@ -58,17 +58,17 @@ PIPELINE: Mapping[str, Measurement] = {
         _measurement(
             "speed_batch",
             "query",
-            "batch:int trades:int rejected:int late:int bars:int dead_lines:int "
-            "seconds:float freshness_s:float watermark_ns:int",
+            "batch:int records:int late:int bars:int fenced:int mended:int lag:int "
+            "seconds:float rows_per_s:float",
         ),
+        _measurement("speed_freshness", "query", "freshness_s:float watermark_ns:int"),
         _measurement(
-            "archive", "topic", "records:int rejected:int first_hole:int holes:int seconds:float"
+            "archive", "topic", "records:int rejected:int dead_letters:int holes:int lost:int"
         ),
         _measurement(
             "publication",
             "venue",
-            "session:text rev:int bars:int edits:int unexplained:int seconds:float "
-            "digest:text who:text",
+            "session:text rev:int bars:int edits:int indicators:int seconds:float who:text",
         ),
         _measurement("boundary", "resolution venue", "final_ns:int final_from_ns:int fence_ns:int"),
         _measurement("annotation", "kind venue", "session:text rev:int who:text text:text"),

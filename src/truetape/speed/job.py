@@ -34,6 +34,7 @@ from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease
 from truetape.speed.mending import Mender
+from truetape.speed.metrics import EVERY_S, Counts, Teller, points
 from truetape.speed.offsets import TopicEnds, behind
 from truetape.speed.progress import Progress
 from truetape.speed.succession import Ended
@@ -103,6 +104,8 @@ class _Tenure:
         logger("speed").info("took the lease", epoch=lease.epoch, order=self.order, feared=feared)
         with (
             closing(open_store(self.settings)) as store,
+            closing(open_store(self.settings)) as metrics_store,
+            closing(Teller(metrics_store)) as teller,
             TopicEnds(self.settings.kafka, self.settings.topic) as ends,
         ):
             mender = Mender(lease.succession.suspects, self.settings.write_timeout_s)
@@ -116,7 +119,8 @@ class _Tenure:
                     lease.wait(self.settings.write_timeout_s)
                 writer.take_over()
                 query = start(spark, self.settings, writer, checkpoint)
-                watch = _Watch(query, writer, lease, ends, read_to(checkpoint, ends.topic))
+                read = read_to(checkpoint, ends.topic)
+                watch = _Watch(query, writer, lease, ends, read, teller=teller)
                 return self._stream(watch, stop)
             finally:
                 writer.close(WRITE_ENDS_WITHIN_S)
@@ -201,13 +205,20 @@ class _Watch:
         lease: Lease,
         ends: TopicEnds,
         read: Mapping[str, int],
+        *,
+        teller: Teller,
     ) -> None:
         self._query = query
         self._writer = writer
         self._lease = lease
         self._ends = ends
         self._read = read
+        self._lag: Mapping[str, int] = {}
         self._logged = -1
+        self._teller = teller
+        self._told = time.monotonic()
+        self._told_of = ""
+        self._told_counts = Counts()
 
     def look(self) -> None:
         """Beat once; raise when the query has ended or the lease is lost."""
@@ -218,6 +229,8 @@ class _Watch:
         self._writer.attend()
         self._beat(Phase.RUNNING)
         self._log_durations(self._query.lastProgress)
+        if time.monotonic() - self._told >= EVERY_S:
+            self._tell()
 
     def end(self) -> None:
         """Stop between two batches: what is being written is finished and noted as done."""
@@ -236,13 +249,14 @@ class _Watch:
     def _beat(self, state: Phase) -> None:
         progress, writer = self._progress(), self._writer
         self._read = progress.offsets or self._read
+        self._lag = behind(self._ends.now(), self._read)
         self._lease.beat(
             state=state,
             batch=progress.batch,
             batch_end_ns=progress.batch_end_ns,
             rows_per_s=progress.rows_per_s,
             offsets=self._read,
-            lag=behind(self._ends.now(), self._read),
+            lag=self._lag,
             watermark=progress.watermark,
             freshness_s=writer.freshness_s,
             fences=writer.fences,
@@ -250,6 +264,20 @@ class _Watch:
             fenced=writer.fenced,
             mended=writer.mended,
         )
+
+    def _tell(self) -> None:
+        """Hand over what the batches did since the last time."""
+        writer, self._told = self._writer, time.monotonic()
+        # by time: a trigger without rows reports under the number of the batch that comes next
+        fresh = [one for one in self._query.recentProgress if one["timestamp"] > self._told_of]
+        counts = Counts(writer.written, writer.fenced, writer.mended)
+        lag = sum(self._lag.values())
+        both = (self._told_counts, counts)
+        told = points(fresh, both, lag, writer.freshness_s, time.time_ns(), topic=self._ends.topic)
+        if not self._teller.tell(told):
+            return
+        self._told_counts = counts
+        self._told_of = max((one["timestamp"] for one in fresh), default=self._told_of)
 
     def _log_durations(self, report: Mapping[str, Any] | None) -> None:
         """Log the newest batch unless that was done."""

@@ -1,0 +1,346 @@
+"""The console in a browser: when a page is painted, and when its data are on the screen.
+
+Behind it lies a simulated session that has gone through the real layers: Kafka, lake, speed layer's
+plan, InfluxDB, gate, publication. The console runs in a process of its own and lets everybody in:
+what Airflow's login costs is not measured. With `--pictures` it is photographed as well.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from drift import stream, write_records
+from freshness import private_stack
+from measure import report, stopped_by_signals, table
+
+from truetape import calendars
+from truetape.errors import ConfigError, TransientError, TruetapeError, VerificationError
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.quality.report import Kind, Report, newest
+from truetape.quality.runs import DagRun, note
+from truetape.serving.store import open_store
+from truetape.settings import Settings
+from truetape.venues import venues
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+DAY = date(2025, 11, 20)
+RUN = DagRun("batch_recompute_xnys", "scheduled__2025-11-20T14:30:00+00:00")
+SYMBOL = "IBM"
+BATCHES = 60
+CHART = "#chart[data-drawn=yes]"
+ROWS = "main tbody tr"
+WITHIN_MS = 30_000
+START_WITHIN_S = 120
+WIDTH, HEIGHT = 1_180, 820
+PICTURES = (
+    ("overview", "overview", 740),
+    ("market", "market", HEIGHT),
+    ("drift session", "drift", HEIGHT),
+    ("run", "run", 330),
+)
+"""Pages that are photographed, the names of the pictures, and how much of the page they show."""
+COLORS = 64
+MOST_BYTES = 150_000
+LOOK = """
+window.shown = new Promise((resolve) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  new MutationObserver(async (_, observer) => {
+    if (!document.querySelector(SELECTOR)) return;
+    observer.disconnect();
+    await frame();
+    await frame();
+    resolve(performance.now());
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+});
+"""
+"""Takes the time at the second frame behind the one in which the data came: they are painted."""
+READ = """async () => {
+  const shown = await window.shown;
+  const [page] = performance.getEntriesByType("navigation");
+  const all = [page, ...performance.getEntriesByType("resource")];
+  const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
+  return {
+    server: page.responseStart - page.requestStart,
+    paint,
+    shown: Math.max(shown, paint),
+    requests: all.length,
+    bytes: all.reduce((sum, one) => sum + one.transferSize, 0),
+  };
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, and what of it says that its data are there."""
+
+    name: str
+    path: str
+    sign: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How one opening went: milliseconds since it was asked for, requests and bytes sent."""
+
+    server: float
+    paint: float
+    shown: float
+    requests: int
+    bytes: int
+
+
+def main() -> int:
+    """Prepare the session, open every page, print the table."""
+    wanted = _arguments()
+    if wanted.serve:
+        serve(wanted.serve)
+        return 0
+    try:
+        with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-console-") as work:
+            print(measure(Path(work), wanted))
+    except TruetapeError as error:
+        print(f"console: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def measure(work: Path, wanted: argparse.Namespace) -> str:
+    """Return the table; with pictures, write them too."""
+    plan = Plan(
+        DAY,
+        seed=wanted.seed,
+        symbols=(SYMBOL, *(f"S{number:03}" for number in range(1, wanted.symbols))),
+        trades=wanted.trades,
+        offset_s=0,
+        duration_s=60 * wanted.minutes,
+    )
+    session = calendars.session(venues()["XNYS"], DAY)
+    with private_stack() as stack:
+        settings = replace(stack, bucket_set="history", spark_driver_memory="2g")
+        prepare(work, settings, plan, session)
+        pages = _pages(settings, session)
+        with _server(work, settings) as address, _browser() as browser:
+            report(f"opening {len(pages)} pages, {wanted.times} times each")
+            for page in pages:
+                _open(browser, address, page)  # loads what the server imports with the first page
+            rows = [_row(browser, address, page, wanted.times) for page in pages]
+            if wanted.pictures:
+                _photograph(browser, address, pages, wanted.pictures)
+    head = ("page", "server", "first paint", "data", "data again", "requests", "kB")
+    about = f"{plan.trades:,} trades of {len(plan.symbols)} symbols in {wanted.minutes} minutes"
+    return f"\n{about}; ms, medians of {wanted.times}\n\n{table([head, *rows])}"
+
+
+def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> None:
+    """Serve a session provisionally, then make it final."""
+    from truetape.batch.run import archive_once
+    from truetape.local.loop import settle_one
+
+    report(f"simulating {plan.trades:,} trades")
+    made = simulate(plan)
+    report("serving provisional bars")
+    _serve_provisional(work, settings, made)
+    report("archiving, recomputing, publishing")
+    _send(settings, made)
+    archive_once(settings)
+    settle_one(settings, session, "at the close", report, "airflow:scheduled")
+    note(settings.home, RUN, _gate(settings, session))
+
+
+def serve(port: int) -> None:
+    """Serve the console of the environment's settings on the loopback, to everybody; answers are
+    packed as Airflow packs those of all its plugins.
+    """
+    import uvicorn
+    from fastapi import FastAPI
+    from fastapi.middleware.gzip import GZipMiddleware
+
+    from truetape.console.app import create
+
+    root = FastAPI()
+    root.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
+    root.mount("/truetape", create(Settings.from_env, lambda: None))
+    uvicorn.run(root, host="127.0.0.1", port=port, log_level="warning")
+
+
+def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -> None:
+    from truetape.batch.spark import spark_session
+    from truetape.local.jars import spark_jars
+
+    write_records(work, made, -(-len(made.records) // BATCHES))
+    spark = spark_session("console", settings, spark_jars(settings.cache))
+    try:
+        with closing(open_store(settings)) as store:
+            store.ensure_buckets()
+            stream(spark, settings, work, store)
+    finally:
+        spark.stop()
+
+
+def _send(settings: Settings, made: SimulatedSession) -> None:
+    from truetape.feeds.producer import Producer
+
+    producer = Producer(settings.kafka)
+    for one in made.records:
+        producer.send(settings.topic, one.key, one.payload, one.feed, one.received_ns)
+    producer.flush()
+    producer.close()
+
+
+def _gate(settings: Settings, session: Session) -> Report:
+    found = newest(settings.home, Kind.GATE, session.venue, session.date)
+    if found is None:
+        raise VerificationError(f"no gate report of {session.venue} {session.date}")
+    return found
+
+
+def _pages(settings: Settings, session: Session) -> list[Page]:
+    """The pages, each with the most that it can show of the session."""
+    with closing(open_store(settings)) as store:
+        (bar,) = store.tail(Resolution.MINUTE, SYMBOL, 1)
+    day, gate = str(session.date), _gate(settings, session).run
+    market = {"symbol": SYMBOL, "venue": session.venue, "session": day}
+    bar_of = {"symbol": SYMBOL, "start_ns": bar.start_ns}
+    about = {"venue": session.venue, "session": day}
+    return [
+        Page("overview", "", ROWS),
+        Page("market", f"market?{urlencode(market)}", CHART),
+        Page("market 1s", f"market?{urlencode(market | {'resolution': '1s'})}", CHART),
+        Page("bar", f"market/bar?{urlencode(bar_of)}", ROWS),
+        Page("drift", "drift", ROWS),
+        Page("drift session", f"drift/session?{urlencode(about)}", CHART),
+        Page("quality", "quality", ROWS),
+        Page("report", f"quality/report?{urlencode(about | {'run': gate})}", ROWS),
+        Page("run", f"quality/run?{urlencode({'dag': RUN.dag, 'run': RUN.run})}", ROWS),
+        Page("backfill", "backfill", ROWS),
+    ]
+
+
+@contextmanager
+def _server(work: Path, settings: Settings) -> Iterator[str]:
+    """The address of the console, in a process of its own."""
+    from truetape.local.http_call import call
+    from truetape.local.server import free_port
+
+    port = free_port()
+    own = {"AIRFLOW_HOME": str(work / "airflow")}  # it looks there for the supervisor's DAG
+    command = [sys.executable, __file__, "--serve", str(port)]
+    running = subprocess.Popen(command, env={**os.environ, **settings.to_env(), **own})
+    try:
+        give_up = time.monotonic() + START_WITHIN_S
+        while time.monotonic() < give_up:
+            try:
+                if call(f"http://127.0.0.1:{port}", "GET", "/truetape/quality", None, {}).status:
+                    break
+            except TransientError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/truetape/"
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+@contextmanager
+def _browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    if program is None:
+        raise ConfigError("no chromium; install it: make browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[str, ...]:
+    opened = [_open(browser, address, page) for _ in range(times)]
+    first, again = [one for one, _ in opened], [one for _, one in opened]
+    return (
+        page.name,
+        *(f"{median(getattr(one, name) for one in first):,.0f}" for name in ("server", "paint")),
+        *(f"{median(one.shown for one in some):,.0f}" for some in (first, again)),
+        f"{median(one.requests for one in first):.0f}",
+        f"{median(one.bytes for one in first) / 1_000:,.0f}",
+    )
+
+
+def _open(browser: "Browser", address: str, page: Page) -> tuple[Opened, Opened]:
+    """Open a page with nothing cached, and once more as a reader does who comes back."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    tab = context.new_page()
+    tab.add_init_script(LOOK.replace("SELECTOR", repr(page.sign)))
+    found = []
+    for _ in range(2):
+        tab.goto(address + page.path)
+        tab.wait_for_selector(page.sign, timeout=WITHIN_MS)
+        found.append(_read(tab.evaluate(READ)))
+        tab.goto("about:blank")
+    context.close()
+    return found[0], found[1]
+
+
+def _read(told: Mapping[str, Any]) -> Opened:
+    return Opened(**told)
+
+
+def _photograph(browser: "Browser", address: str, pages: list[Page], folder: Path) -> None:
+    """Write the pictures of the README: small ones, of a palette."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {page.name: page for page in pages}
+    for name, picture, height in PICTURES:
+        tab = browser.new_page(viewport={"width": WIDTH, "height": height})
+        tab.goto(address + known[name].path)
+        tab.wait_for_selector(known[name].sign, timeout=WITHIN_MS)
+        small = _reduced(tab.screenshot())
+        tab.close()
+        if len(small) > MOST_BYTES:
+            raise VerificationError(f"{picture}.png has {len(small):,} bytes; show less of it")
+        (folder / f"{picture}.png").write_bytes(small)
+        report(f"{folder / picture}.png: {len(small):,} bytes")
+
+
+def _reduced(picture: bytes) -> bytes:
+    from PIL import Image
+
+    written = BytesIO()
+    with Image.open(BytesIO(picture)) as image:
+        image.convert("RGB").quantize(COLORS).save(written, "PNG", optimize=True)
+    return written.getvalue()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="console.py",
+        description="Open every page of the console in a browser, with a session behind it that "
+        "went through the real layers, and measure when its data are on the screen.",
+    )
+    parser.add_argument("--trades", type=int, default=60_000, help="true prints in the session")
+    parser.add_argument("--symbols", type=int, default=6, help="symbols in the session")
+    parser.add_argument("--minutes", type=int, default=90, help="minutes of trading")
+    parser.add_argument("--times", type=int, default=9, help="openings of each page")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
+    parser.add_argument("--pictures", type=Path, help="a folder for pictures of the pages")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Dashboards: what each query of the boards fetches and how long it takes, beside the same on raw
+bars of a minute.
+
+Seeds one year of one symbol and the last day of many into an InfluxDB of its own, and asks as
+Grafana asks.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from measure import report, stopped_by_signals, table
+
+from truetape.dashboards.asking import Query, ask, queries
+from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_long
+from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
+from truetape.errors import TruetapeError, VerificationError
+from truetape.local import stack
+from truetape.local.server import free_port
+from truetape.market.resolution import Resolution
+from truetape.serving.buckets import load_buckets
+from truetape.serving.influx import InfluxStore
+from truetape.serving.server import Server
+from truetape.serving.store import ServedBar
+from truetape.settings import Secret, Settings
+
+GRAFANA = Path(__file__).resolve().parents[1] / "grafana"
+SET = "history"
+ONE, VENUE = "S0000", "XNYS"
+CLOSE_NS = 1_772_658_000_000_000_000
+"""2026-03-04T21:00:00Z, the close of New York."""
+MINUTES, DAYS = 390, 252
+DAY_NS = 86_400_000_000_000
+WIDTHS = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
+ROWS_AT_ONCE = 50_000
+TIMEOUT_S = 120.0
+READS_BARS = '_measurement == "bar"'
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a reader looks at: a name, a range, and the symbols of the watchlist."""
+
+    name: str
+    back_ns: int
+    watch: str
+
+
+SIGHTS = (
+    Sight("one symbol, one year", 365 * DAY_NS, ONE),
+    Sight("all symbols, one day", DAY_NS, ALL),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one query fetched for a panel, and the same from raw bars."""
+
+    query: Query
+    rows: int
+    shown: int
+    size: int
+    seconds: float
+    raw: Answer
+    raw_seconds: float
+    is_too_long: bool
+
+    @property
+    def ratio(self) -> float:
+        """Return how many rows were fetched for each that is drawn."""
+        return self.rows / self.shown if self.shown else 1.0
+
+
+def main() -> int:
+    """Measure, print a table for each sight; exit 0 only when no panel fetched too much."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=5, help="runs of each query; 1 of a raw one")
+    given = parser.parse_args()
+    try:
+        with stopped_by_signals(), private_influx() as settings:
+            store = InfluxStore.from_settings(settings, load_buckets(SET))
+            with closing(store), closing(_server(settings)) as server:
+                bars = seed(store, given.symbols)
+                print(f"\n{given.symbols} symbols, {bars:,} bars, 2 cores")
+                wide = [
+                    cost
+                    for sight in SIGHTS
+                    for cost in measure(server, sight, given.runs)
+                    if cost.is_too_long or cost.ratio > POINTS_ALLOWED
+                ]
+        if wide:
+            raise VerificationError(
+                f"{wide[0].query.name} fetched {wide[0].rows:,} rows to draw {wide[0].shown:,}"
+            )
+    except TruetapeError as error:
+        print(f"dashboards: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+@contextmanager
+def private_influx() -> Iterator[Settings]:
+    """Run an InfluxDB of our own, in a temporary home and on a free port."""
+    with tempfile.TemporaryDirectory(prefix="truetape-dashboards-") as home:
+        env = {"TRUETAPE_HOME": home, "TRUETAPE_CACHE": str(Settings.from_env().cache)}
+        settings = Settings.from_env(env | {"TRUETAPE_INFLUX_PORT": str(free_port())})
+        try:
+            stack.up(settings, ("influx",), report, build_influx=True)
+            yield replace(settings, write_timeout_s=TIMEOUT_S)
+        finally:
+            stack.down(settings, report)
+
+
+def seed(store: InfluxStore, symbols: int) -> int:
+    """Write a year of the first symbol and the last day of all; return how many bars that is."""
+    store.ensure_buckets()
+    count = 0
+    for resolution in WIDTHS:
+        report(f"bars of {resolution.value}")
+        waiting: list[ServedBar] = []
+        for bar in _bars(symbols, resolution):
+            waiting.append(bar)
+            if len(waiting) == ROWS_AT_ONCE:
+                store.write(resolution, waiting).require_stored("bars")
+                count, waiting = count + len(waiting), []
+        store.write(resolution, waiting).require_stored("bars")
+        count += len(waiting)
+    return count
+
+
+def measure(server: Server, sight: Sight, runs: int) -> list[Cost]:
+    """Ask every query that reads bars, and print the table."""
+    costs = []
+    for query in queries(GRAFANA):
+        if query.kind not in ("variable", "annotation", "alert") and READS_BARS in query.text:
+            report(f"{sight.name}: {query.name}")
+            costs.append(_cost(server, query, sight, runs))
+    print(f"\n{sight.name}\n\n{table(list(_rows(costs)))}", flush=True)
+    return costs
+
+
+def raw(text: str) -> str:
+    """Return what a query's filters let through of the bars of a minute, for a browser to shape."""
+    begins = [part.split("\n") for part in text.split("from(bucket: ")[1:]]
+    steps = [lines[2] for lines in begins]
+    source = f'from(bucket: "{SET}_bars_1m")\n  |> ' + "range(start: {start}, stop: {stop})\n"
+    each = [f"({source}{step})" for step in dict.fromkeys(steps)]
+    return each[0] if len(each) == 1 else f"union(tables: [{', '.join(each)}])"
+
+
+def _cost(server: Server, query: Query, sight: Sight, runs: int) -> Cost:
+    view = View(CLOSE_NS - sight.back_ns, CLOSE_NS, query.max_points)
+    chosen = _chosen(sight)
+    flux = interpolate(query.text, view, chosen)
+    took = []
+    for _ in range(runs):
+        answer, seconds = _timed(server, flux)
+        took.append(seconds)
+    whole = raw(query.text).replace("{start}", "v.timeRangeStart")
+    whole = whole.replace("{stop}", "v.timeRangeStop")
+    unshaped, raw_seconds = _timed(server, interpolate(whole, view, chosen))
+    return Cost(
+        query,
+        answer.rows,
+        drawn(query.kind, answer, query.max_points),
+        answer.size,
+        statistics.median(took),
+        unshaped,
+        raw_seconds,
+        is_too_long(answer, query.max_points),
+    )
+
+
+def _chosen(sight: Sight) -> Mapping[str, Chosen]:
+    values = {"set": SET, "symbol": ONE, "venue": VENUE, "res": "1ms", "watch": sight.watch}
+    return {name: Chosen((value,), ".*") for name, value in values.items()}
+
+
+def _timed(server: Server, flux: str) -> tuple[Answer, float]:
+    began = time.monotonic()
+    answer = ask(server, flux)
+    if answer.error and not answer.error.startswith("max series"):
+        raise VerificationError(f"{answer.error}\n{flux}")
+    return answer, time.monotonic() - began
+
+
+def _bars(symbols: int, resolution: Resolution) -> Iterator[ServedBar]:
+    for number in range(symbols):
+        for day in range(DAYS if number == 0 else 1):
+            yield from _session(number, day, resolution)
+
+
+def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBar]:
+    """Yield the bars of a session, `day` trading days back: prices that walk by themselves."""
+    weeks, rest = divmod(day, 5)
+    back = weeks * 7 + rest + (2 if rest > 2 else 0)  # the last day is a Wednesday
+    open_ns = CLOSE_NS - back * DAY_NS - MINUTES * Resolution.MINUTE.width_ns
+    width = min(resolution.width_ns, DAY_NS)
+    first = open_ns if resolution is Resolution.DAY else open_ns - open_ns % width
+    close_ns = open_ns + MINUTES * Resolution.MINUTE.width_ns
+    for seq, start_ns in enumerate(range(first, close_ns, width)):
+        price = 100.0 + (number * 7 + day * 13 + seq * 3) % 97 / 10
+        yield ServedBar(
+            symbol=f"S{number:04}",
+            venue=VENUE,
+            start_ns=start_ns,
+            open=price,
+            high=price + 0.5,
+            low=price - 0.5,
+            close=price + 0.1,
+            volume=500.0,
+            vwap=price,
+            trades=5,
+            rev=1,
+            seq=seq,
+            layer="batch",
+            final=True,
+            void=False,
+        )
+
+
+def _server(settings: Settings) -> Server:
+    token = Secret(settings.influx_token_file.read_text("utf-8").strip())
+    return Server(settings.influx_url, settings.influx_org, token, timeout_s=TIMEOUT_S, attempts=1)
+
+
+def _rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
+    yield (
+        "panel", "rows", "drawn", "ratio", "kB", "ms",
+        "raw rows", "raw kB", "raw ms", "fewer bytes", "faster",
+    )  # fmt: skip
+    for one in costs:
+        yield (
+            f"{one.query.board}: {one.query.title}",
+            f"{one.rows:,}",
+            f"{one.shown:,}",
+            f"{one.ratio:.2f}",
+            f"{one.size / 1e3:,.1f}",
+            f"{one.seconds * 1e3:.0f}",
+            f"{one.raw.rows:,}",
+            f"{one.raw.size / 1e3:,.0f}",
+            f"{one.raw_seconds * 1e3:,.0f}",
+            f"{one.raw.size / one.size:,.0f} x" if one.size else "-",
+            f"{one.raw_seconds / one.seconds:,.1f} x",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""What several boards share: variables, annotations, and the shapes of queries on the pipeline."""
+
+from truetape.dashboards import flux
+from truetape.dashboards.board import Annotation, Asked, Choice, Written
+
+SET = Choice(
+    "set",
+    "Buckets",
+    "Which set of influx/buckets.yaml: live expires, history keeps everything.",
+    {"live": "live", "history": "history"},
+)
+AIRFLOW = Written(
+    "airflow",
+    "Airflow",
+    "The address of Airflow, for links to its runs and to truetape's console.",
+    "http://127.0.0.1:18080",
+)
+RESOLUTION = Choice(
+    "resolution",
+    "Resolution",
+    "Bars of which width are counted: one trade is in a bar of each.",
+    {width: width for width in ("1m", "1s", "5m", "1h", "1d")},
+)
+ZOOM = Choice(
+    "res",
+    "Resolution",
+    "auto follows the zoom; others ask for bars of at least that width. Bars narrower than what a "
+    "panel can show are never fetched.",
+    {"auto": "1ms", **{width: width for width in ("1s", "1m", "5m", "1h", "1d")}},
+)
+VENUES = Asked(
+    "venues",
+    "Venues",
+    "Markets whose sessions are shown.",
+    flux.lines(
+        'import "influxdata/influxdb/schema"',
+        flux.of_pipeline(),
+        'schema.tagValues(bucket: bucket, tag: "venue", start: -30y, '
+        'predicate: (r) => r._measurement == "boundary")',
+    ),
+    many=True,
+)
+AT_VENUES = "r.venue =~ /^(?:${venues:regex})$/"
+AT_RESOLUTION = "r.resolution == ${resolution:doublequote}"
+
+
+def told(measurement: str, names: tuple[str, ...], *conditions: str) -> str:
+    """Return the beginning of a query on the pipeline's own words, within the range."""
+    return flux.pipe(
+        flux.lines(flux.of_pipeline(), "from(bucket: bucket)"),
+        flux.RANGE,
+        flux.where(measurement, flux.fields(*names), *conditions),
+    )
+
+
+def total(measurement: str, name: str, *conditions: str) -> str:
+    """Return a query for one number: the sum of a field over the range."""
+    return flux.pipe(
+        told(measurement, (name,), *conditions), "sum()", "group()", "sum()", flux.keep("_value")
+    )
+
+
+def newest(measurement: str, name: str, *conditions: str) -> str:
+    """Return a query for the newest value of a field in the range."""
+    return flux.pipe(
+        told(measurement, (name,), *conditions),
+        "last()",
+        "group()",
+        'sort(columns: ["_time"])',
+        "last()",
+        flux.keep("_time", "_value"),
+    )
+
+
+def over_time(measurement: str, name: str, function: str, *labels: str, where: str = "") -> str:
+    """Return a query for a field over time: a series for each combination of the labels.
+
+    The storage aggregates each series; where several have the same labels, their windows are added
+    up (or the largest is taken) afterwards.
+    """
+    joined = "max" if function == "max" else "sum"
+    return flux.pipe(
+        told(measurement, (name,), *([where] if where else [])),
+        flux.windows(function),
+        flux.grouped(*labels, "_time"),
+        f"{joined}()",
+        flux.grouped(*labels),
+        'sort(columns: ["_time"])',
+        flux.keep(*labels, "_time", "_value"),
+    )
+
+
+PUBLICATIONS = Annotation(
+    "Publications",
+    "blue",
+    flux.pipe(
+        told("annotation", ("text",), 'r.kind == "publication"'),
+        "group()",
+        'rename(columns: {_value: "text", venue: "tags"})',
+        flux.keep("_time", "text", "tags"),
+    ),
+)
+BOUNDARIES = Annotation(
+    "Boundaries",
+    "green",
+    flux.pipe(
+        flux.lines(flux.of_pipeline(), "from(bucket: bucket)"),
+        "range(start: -30y)",
+        flux.where("boundary", flux.fields("final_ns"), 'r.resolution == "1m"'),
+        "last()",
+        "group()",
+        "map(fn: (r) => ({_time: time(v: r._value), "
+        'text: "final up to here: " + r.venue, tags: r.venue}))',
+    ),
+)
+"""Where the boundary of each venue is now, not when it came there."""

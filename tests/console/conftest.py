@@ -1,0 +1,39 @@
+"""A console of one SQLite file, whose Kafka is nowhere and whose Airflow lets everybody in."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import pytest
+from fastapi.testclient import TestClient
+
+from support.drifting import DAY, publish_and_note
+from support.session_lake import lake_session
+from support.speed_toy import heard, provisional_bars, serve
+from truetape.console.app import create
+from truetape.serving.store import BarStore, open_store
+from truetape.settings import Settings
+
+
+@pytest.fixture
+def here(environment: Mapping[str, str]) -> Settings:
+    """Kafka is nowhere: pages must say so and show the rest."""
+    return Settings.from_env({**environment, "TRUETAPE_KAFKA": "127.0.0.1:1"})
+
+
+@pytest.fixture
+def store(here: Settings) -> Iterator[BarStore]:
+    with closing(open_store(here)) as store:
+        yield store
+
+
+@pytest.fixture
+def client(here: Settings) -> TestClient:
+    return TestClient(create(lambda: here, lambda: None))
+
+
+@pytest.fixture
+def drifted(here: Settings, store: BarStore) -> None:
+    """A published day with a late print, a cancel and a correction of IBM."""
+    lake_session(DAY).write(here.lake)
+    serve(store, provisional_bars(heard(DAY)))
+    publish_and_note(here.lake, store)

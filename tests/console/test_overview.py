@@ -1,0 +1,163 @@
+"""The overview in each state that it is there to tell of, and with parts that cannot be read."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from support.build import NOON, SECOND, VENUES
+from support.html import Tags, text_of
+from support.ledger import publication
+from truetape.batch import dirty
+from truetape.batch.dirty import Mark
+from truetape.calendars import session
+from truetape.console import overview
+from truetape.console.app import create
+from truetape.local.server import free_port
+from truetape.reconcile.boundary import Boundary
+from truetape.reconcile.recomputed import record
+from truetape.settings import Settings
+from truetape.speed.driver import Driver
+from truetape.speed.heartbeat import Heartbeat
+from truetape.speed.history import History
+from truetape.speed.observed import Health, Observed
+from truetape.speed.order import Desired, State
+from truetape.speed.supervise import Status
+
+FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
+MONDAY = session(VENUES["XNYS"], date(2026, 11, 23))
+TUESDAY = session(VENUES["XNYS"], date(2026, 11, 24))
+
+
+@pytest.fixture
+def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "require_kafka", lambda _: None)
+
+
+def speed_layer(
+    monkeypatch: pytest.MonkeyPatch, health: Health, ordered: State = State.STARTED
+) -> None:
+    """Let the supervisor see a driver that is 1,234 records behind in two partitions."""
+    now = datetime.now(UTC)
+    beat_ns = int((now - timedelta(seconds=7)).timestamp()) * SECOND
+    driver = Driver("host-a", "boot", 4242, "boot/1")
+    beat = Heartbeat("sip", 3, driver, 1, NOON, beat_ns, rows_per_s=1_999.5, freshness_s=2.25)
+    observed = Observed(beat=beat, lag={"0": 1_000, "1": 234})
+    desired = Desired(ordered, 1, "open for business", "ann", now)
+    status = Status(health, "seen by a test", desired, observed, History(), ())
+    monkeypatch.setattr("truetape.speed.supervise.status_of", lambda _: status)
+
+
+def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
+) -> None:
+    speed_layer(monkeypatch, Health.LAGGING)
+
+    text = text_of(client.get("/").text)
+
+    assert "Health lagging Why seen by a test Ordered started: open for business (ann)" in text
+    assert "Freshness 2.25 s Records behind 1,234 Records a second 1,999.50" in text
+    assert "the speed layer is lagging: seen by a test" in text
+
+
+def test_a_speed_layer_that_was_stopped_is_told_with_the_reason(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
+) -> None:
+    speed_layer(monkeypatch, Health.STOPPED, State.STOPPED)
+
+    assert "the speed layer is stopped: open for business (ann)" in text_of(client.get("/").text)
+
+
+@pytest.mark.parametrize(
+    ("is_supervised", "shown"),
+    [(True, "on"), (False, "paused"), (None, "unknown")],
+    ids=["on", "the DAG is paused", "no Airflow"],
+)
+@pytest.mark.parametrize("is_readable", [True, False], ids=["with Kafka", "without Kafka"])
+def test_supervision_is_shown_also_when_the_speed_layer_cannot_be_read(
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    is_supervised: bool | None,
+    shown: str,
+    is_readable: bool,
+) -> None:
+    monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
+    if is_readable:
+        monkeypatch.setattr(overview, "require_kafka", lambda _: None)
+        speed_layer(monkeypatch, Health.HEALTHY)
+
+    page = client.get("/").text
+
+    assert f"Supervision {shown}" in text_of(page)
+    told = "supervision is paused: a driver that dies stays dead (DAG speed_layer)"
+    assert (f'<li class="grave">{told}</li>' in page) is (is_supervised is False)
+
+
+def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
+) -> None:
+    runs = ((FRIDAY.start_ns, FRIDAY.end_ns), (TUESDAY.start_ns, TUESDAY.end_ns))
+    boundaries = (
+        Boundary("KRAKEN"),
+        Boundary("XNYS", TUESDAY.end_ns, FRIDAY.end_ns, runs),
+    )
+    monkeypatch.setattr("truetape.reconcile.status.boundaries_of", lambda _: boundaries)
+
+    text = text_of(client.get("/").text)
+
+    assert "KRAKEN nothing" in text
+    span = "2026-11-20 05:00:00 UTC 2026-11-21 05:00:00 UTC"
+    assert f"XNYS {span} 2026-11-21 to 2026-11-23" in text
+    assert "XNYS: 1 gaps without publication between 2026-11-21 and 2026-11-23" in text
+
+
+def test_last_publications_and_what_is_dirty_or_held_need_no_kafka(
+    here: Settings, client: TestClient
+) -> None:
+    days = [day.date for day in (FRIDAY, MONDAY)]
+    record(here.lake, publication(1, session=days[0], reason="at the close", published_ns=NOON))
+    later = {"session": days[1], "published_ns": NOON + SECOND}
+    record(here.lake, publication(1, **later))
+    record(here.lake, publication(2, restores=1, who="ann", reason="wrong cancels", **later))
+    dirty.mark(here.lake, [Mark("XNYS", days[0], "IBM", 1, 0, "raw", 3, 1)])
+
+    text = text_of(client.get("/").text)
+
+    assert "boundaries cannot be read: no Kafka takes a connection" in text
+    assert "XNYS 2026-11-20 1 2026-11-20 17:00:00 UTC 10 10 tests at the close" in text
+    assert text.index("XNYS 2026-11-23 2") < text.index("XNYS 2026-11-20 1")
+    assert "dirty: XNYS 2026-11-20, 1 symbols: due" in text
+    assert "held by a revert: XNYS 2026-11-23 at rev 1 by ann: wrong cancels" in text
+
+
+def test_with_kafka_and_influxdb_away_each_part_is_named_as_unknown(here: Settings) -> None:
+    here.home.mkdir()
+    token = here.home / "token"
+    token.write_text("a token that opens nothing")
+    url = f"http://127.0.0.1:{free_port()}"
+    away = replace(here, store="influx", influx_url=url, influx_token_file=token)
+    client = TestClient(create(lambda: away, lambda: None))
+
+    answer = client.get("/", headers={"Accept": "text/html"})
+
+    text = text_of(answer.text)
+    assert answer.status_code == 200
+    for part in ("the speed layer", "boundaries", "offsets", "served bars"):
+        assert f"{part} cannot be read: " in text
+    assert url in text.partition("Served bars Cannot be read: ")[2].partition("Last")[0]
+    assert "Last publications None yet." in text
+
+
+def test_a_quality_report_that_is_none_is_named_and_the_rest_is_shown(
+    here: Settings, client: TestClient, drifted: None
+) -> None:
+    broken = here.home / "quality" / "XNYS" / "2024-11-22" / "20241122T220000000000-abcdef.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("<script>alert(1)</script>")
+
+    page = client.get("/").text
+
+    assert "quality reports cannot be read: " in text_of(page)
+    assert not [1 for tag, attributes in Tags(page).found if tag == "script" and not attributes]
+    assert "XNYS 2024-11-22 1" in text_of(page)

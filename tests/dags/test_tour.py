@@ -1,0 +1,79 @@
+"""The README's first command, as a newcomer runs it, and the charts that it leads to."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.airflow_page import signed_in_page
+from truetape.local import demo
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+ROOT = Path(__file__).resolve().parents[2]
+TOUR_WITHIN_S = 1_500.0
+DRAWN = """[...document.querySelector('.js-plotly-plot').data]
+    .filter(trace => trace.type === 'candlestick')
+    .reduce((sum, trace) => sum + trace.x.length, 0)"""
+
+
+@pytest.fixture
+def tour(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
+    """What `make demo` prints, and the settings of the system that it leaves running."""
+    env = os.environ | {"TRUETAPE_HOME": str(tmp_path)}
+    try:
+        done = subprocess.run(
+            ["make", "demo"],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=TOUR_WITHIN_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield done.stdout, demo.demo_settings(Settings.from_env(env))
+    finally:
+        subprocess.run(
+            ["uv", "run", "--frozen", "truetape", "demo", "--down"], cwd=ROOT, env=env, check=True
+        )
+
+
+def test_the_tour_tells_all_that_it_promises_and_leads_to_charts(
+    tour: tuple[str, Settings], browser: "Browser"
+) -> None:
+    said, settings = tour
+    plain = re.sub(r"\s+", " ", said)
+
+    for part in range(1, 7):
+        assert f"{part} of 6" in said
+    lost = re.search(r"([\d,]+) archived records are gone", plain)
+    filled = re.search(
+        r"([\d,]+) missing and in Kafka, 0 lost to retention\. Ingested: ([\d,]+)\.", plain
+    )
+    assert lost is not None
+    assert filled is not None
+    assert lost[1] == filled[1] == filled[2] != "0"
+    assert "none differs" in plain
+    assert re.search(r"gate was open: \d+ rules held against [\d,]+ rows", plain)
+    page = signed_in_page(browser, settings, demo.USER)
+    bars = {}
+    for address, symbol in re.findall(r"(http://\S+/market\?symbol=(\w+))", said):
+        began = time.monotonic()
+        page.goto(address)
+        page.locator(".main-svg").first.wait_for()
+        bars[symbol] = page.evaluate(DRAWN)
+        waited = time.monotonic() - began
+        print(f"{symbol}: a chart of {bars[symbol]} bars {waited:.1f} s after it was asked for")
+    page.context.close()
+    assert set(bars) == {"IBM", "BTCUSD"}
+    assert all(count > 1 for count in bars.values())

@@ -1,0 +1,518 @@
+"""Every query of the boards, asked on a real InfluxDB as Grafana asks it, beside the fold."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from support.grafana import (
+    DAY_S,
+    DEFAULTS,
+    HOUR_S,
+    QUERIES,
+    SECOND_NS,
+    YEAR_S,
+    answer,
+    chosen,
+    matrix,
+    query,
+    sent,
+)
+from support.served_market import INDICATED, MINUTE_NS, ODD, SYMBOLS, VENUE, Served
+from support.serving import bar
+from truetape.dashboards.asking import Query, ask, operators
+from truetape.dashboards.frames import POINTS_ALLOWED, Answer, Frame, drawn, is_too_long
+from truetape.dashboards.interpolation import View, interpolate
+from truetape.market.resolution import Resolution
+from truetape.serving.buckets import load_buckets
+from truetape.serving.influx import InfluxStore
+from truetape.serving.server import Server
+from truetape.serving.store import ServedBar
+
+pytestmark = pytest.mark.real
+
+SETS = ("live", "history")
+RANGES = {"hour": HOUR_S, "day": DAY_S, "year": YEAR_S}
+PUSHED = ("aggregateWindow", "first()", "last()", "count()", "sum()", "min()", "max()")
+SOURCES = re.compile(r"from\(bucket: [^\n]+\n  \|> range[^\n]+\n  \|> filter[^\n]+\n  \|> ([^\n]+)")
+PRICES = ("open", "high", "low", "close", "volume")
+
+Rows = list[tuple[float | str | None, ...]]
+
+
+def only(found: Answer) -> Frame:
+    assert found.error == ""
+    [frame] = found.frames
+    return frame
+
+
+def rows(frame: Frame, *names: str) -> Rows:
+    columns = [frame.column(name) for name in names]
+    values = [one.numbers if one.is_number else one.values for one in columns]
+    return list(zip(*values, strict=True))
+
+
+def starts(frame: Frame, name: str = "_time") -> list[str]:
+    return frame.column(name).values
+
+
+def iso(ns: int) -> str:
+    return interpolate("v.timeRangeStart", View(ns, ns, 1), {})
+
+
+def one_number(found: Answer) -> float | None:
+    [column] = [one for one in only(found).columns if one.is_number]
+    [value] = column.numbers
+    return value
+
+
+def of_stat(found: Answer) -> str:
+    if not found.frames:
+        return ""
+    numbers = [one for one in found.frames[0].columns if one.is_number]
+    right = len(found.frames) == 1 and found.rows == 1 and numbers
+    return "" if right else "not one row with a number"
+
+
+def of_candles(found: Answer) -> str:
+    names = {column.name for frame in found.frames for column in frame.columns}
+    wide = len(found.frames) <= 1
+    return "" if wide and (not names or "_time" in names) else f"no wide frame: {names}"
+
+
+def of_series(found: Answer) -> str:
+    for frame in found.frames:
+        time, *others = frame.columns
+        if time.name != "Time" or len(others) != 1 or not others[0].is_number:
+            return f"no time and number: {[column.name for column in frame.columns]}"
+        if time.values != sorted(set(time.values)):
+            return "times are not ascending"
+    return ""
+
+
+def of_trend(found: Answer) -> str:
+    for frame in found.frames:
+        [along] = [column for column in frame.columns if column.name in ("bar", "seq")]
+        numbers = [number or 0 for number in along.numbers]
+        if len(found.frames) > 1 or numbers != sorted(set(numbers)):
+            return "no single frame along an ascending number"
+    return ""
+
+
+def of_table(found: Answer) -> str:
+    return "" if len(found.frames) <= 1 else f"{len(found.frames)} tables, a panel shows one"
+
+
+def of_annotation(found: Answer) -> str:
+    names = [{column.name for column in frame.columns} for frame in found.frames]
+    return "" if names in ([], [{"_time", "text", "tags"}]) else f"{names}"
+
+
+def of_variable(found: Answer) -> str:
+    kinds = [[column.kind for column in frame.columns] for frame in found.frames]
+    return "" if kinds == [["string"]] else f"not one column of texts: {kinds}"
+
+
+NEEDS: dict[str, Callable[[Answer], str]] = {
+    "stat": of_stat,
+    "candlestick": of_candles,
+    "timeseries": of_series,
+    "alert": of_series,
+    "trend": of_trend,
+    "table": of_table,
+    "bargauge": of_table,
+    "annotation": of_annotation,
+    "variable": of_variable,
+}
+
+
+@pytest.mark.parametrize("back_s", RANGES.values(), ids=RANGES.keys())
+@pytest.mark.parametrize("set_name", SETS)
+def test_every_query_gives_what_its_panel_draws_and_little_more(
+    server: Server, market: Served, set_name: str, back_s: int
+) -> None:
+    """For one, many and all symbols, in narrow and wide panels."""
+    wrong, asked = [], 0
+    for one, text in matrix(set_name, market.end_ns, back_s):
+        asked += 1
+        found = ask(server, text)
+        shown = drawn(one.kind, found, one.max_points)
+        problem = found.error or NEEDS[one.kind](found)
+        if is_too_long(found, one.max_points) or found.rows > POINTS_ALLOWED * shown:
+            problem = problem or f"{found.rows} rows to show {shown}"
+        if problem:
+            wrong.append(f"{one.name}, {one.max_points} points: {problem}")
+
+    assert wrong == []
+    assert asked >= len(QUERIES)
+
+
+def source_of(step: str) -> str:
+    """Return what must read for a query whose first step behind its filter is this one."""
+    if step.startswith(PUSHED):
+        return "readWindowAggregateSource"
+    return "readGroupSource" if step == "group()" else "readFilterSource"
+
+
+@pytest.mark.parametrize("one", [pytest.param(one, id=one.name) for one in QUERIES])
+def test_what_can_be_aggregated_is_aggregated_by_the_storage(
+    server: Server, market: Served, one: Query
+) -> None:
+    """A first step that the storage knows must not read rows; any other reads what is filtered."""
+    wanted = {source_of(step) for step in SOURCES.findall(one.text)}
+
+    found = operators(server, sent(one, market.end_ns, DAY_S, DEFAULTS))
+
+    sources = {name for name in found if name.startswith("read")}
+    assert sources == (wanted or {"readTagValuesSource"})
+
+
+@pytest.mark.parametrize(
+    ("back_s", "resolution"),
+    [(HOUR_S, Resolution.MINUTE), (DAY_S, Resolution.FIVE_MINUTES), (YEAR_S, Resolution.DAY)],
+    ids=["hour", "day", "year"],
+)
+@pytest.mark.parametrize("set_name", SETS)
+def test_candles_are_the_bars_of_the_fold_at_the_resolution_of_the_zoom(
+    server: Server, market: Served, set_name: str, back_s: int, resolution: Resolution
+) -> None:
+    wanted = market.of(resolution, "IBM", market.end_ns - back_s * SECOND_NS, market.end_ns)
+    candles = query("Market", "Candles of $symbol")
+
+    frame = only(answer(server, candles, market.end_ns, back_s, chosen(set=set_name)))
+
+    assert starts(frame) == [iso(one.start_ns) for one in wanted]
+    assert rows(frame, *PRICES) == [tuple(getattr(one, name) for name in PRICES) for one in wanted]
+    provisional = [None if one.final else one.close for one in wanted]
+    assert frame.column("provisional").numbers == provisional
+    assert len(wanted) > 1
+
+
+def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(server: Server, market: Served) -> None:
+    """The hour around it has no other bar of IBM; the count shows that it is there."""
+    stop = market.void_ns + MINUTE_NS
+    texts = [
+        "Candles of $symbol", "Close without gaps", "Sessions over each other",
+        "Newest bars of $symbol", "Change over the range",
+    ]  # fmt: skip
+
+    found = [answer(server, query("Market", text), stop, HOUR_S, chosen()) for text in texts]
+    states = only(answer(server, query("Market", "Bars by state"), stop, HOUR_S, chosen()))
+    overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
+
+    assert [(one.error, one.rows) for one in [*found, overlay]] == [("", 0)] * 6
+    assert rows(states, "Final", "Provisional", "Void") == [(1, 0, 1)]
+
+
+def test_stats_of_a_symbol_are_those_of_its_bars(server: Server, market: Served) -> None:
+    shown = market.of(Resolution.MINUTE, "IBM", market.end_ns - HOUR_S * SECOND_NS, market.end_ns)
+    last, first = shown[-1], shown[0]
+
+    def stat(title: str) -> float | None:
+        return one_number(answer(server, query("Market", title), market.end_ns, HOUR_S, chosen()))
+
+    assert stat("Last price") == last.close
+    assert stat("Age of the newest bar") == (market.end_ns - last.start_ns) / SECOND_NS
+    assert stat("Volume") == pytest.approx(sum(one.volume for one in shown))
+    assert stat("Change over the range") == pytest.approx((last.close - first.open) / first.open)
+    share = sum(one.final for one in shown) / len(shown)
+    assert stat("Is what I see complete?") == pytest.approx(share)
+
+
+def test_a_range_without_bars_is_neither_complete_nor_not(server: Server, market: Served) -> None:
+    night = market.session.start_ns
+    complete = query("Market", "Is what I see complete?")
+
+    found = answer(server, complete, night, 300, chosen())
+
+    assert (found.error, found.frames) == ("", [])
+
+
+def test_a_session_that_is_final_is_complete(server: Server, market: Served) -> None:
+    stop = (market.before.open_ns or 0) + 7_200 * SECOND_NS
+    complete = query("Market", "Is what I see complete?")
+
+    assert one_number(answer(server, complete, stop, HOUR_S, chosen())) == 1.0
+
+
+def test_overlays_begin_where_there_are_bars_enough(server: Server, market: Served) -> None:
+    first = market.session.open_ns or 0
+    shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)
+    stop = first + HOUR_S * SECOND_NS
+
+    overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
+
+    wanted = [(iso(one.start_ns), one.close + 1.0, one.close + 2.0) for one in shown[INDICATED:]]
+    assert rows(only(overlay), "_time", "sma_20", "ema_12") == wanted
+
+
+def test_the_line_without_gaps_counts_bars_over_the_night(server: Server, market: Served) -> None:
+    two_days = 2 * DAY_S + (market.session.start_ns - market.before.end_ns) // SECOND_NS
+    shown = market.of(
+        Resolution.FIVE_MINUTES, "IBM", market.end_ns - two_days * SECOND_NS, market.end_ns
+    )
+    gapless = replace(query("Market", "Close without gaps"), max_points=two_days // 300)
+
+    frame = only(answer(server, gapless, market.end_ns, two_days, chosen()))
+
+    wanted = [(number, one.close) for number, one in enumerate(shown, start=1)]
+    assert rows(frame, "bar", "close") == wanted
+    assert {one.start_ns < market.session.start_ns for one in shown} == {True, False}
+
+
+def test_sessions_lie_over_each_other_by_the_place_of_a_bar_in_its_day(
+    server: Server, market: Served
+) -> None:
+    panel = query("Market", "Sessions over each other")
+
+    frame = only(answer(server, panel, market.end_ns, 14 * DAY_S, chosen()))
+
+    for session in (market.before, market.session):
+        wanted = {
+            one.seq: one.close
+            for one in market.of(Resolution.FIVE_MINUTES, "IBM", session.start_ns, session.end_ns)
+        }
+        name = iso(session.start_ns).replace("Z", ".000000000Z")
+        found = {seq: close for seq, close in rows(frame, "seq", name) if close is not None}
+        assert found == wanted
+        assert wanted
+
+
+def test_the_watchlist_has_the_last_price_of_each_symbol_and_what_made_it(
+    server: Server, market: Served
+) -> None:
+    frame = only(answer(server, query("Market", "Watchlist"), market.end_ns, HOUR_S, chosen()))
+
+    found = {symbol: rest for symbol, *rest in rows(frame, "Symbol", "Venue", "Last", "Rev")}
+    wanted = {symbol: [VENUE, last(market, symbol).close, 0.0] for symbol in SYMBOLS}
+    wanted |= {symbol: [venue, 110.0, 1.0] for symbol, venue in ODD}
+    assert found == wanted
+
+
+def last(market: Served, symbol: str) -> ServedBar:
+    return market.of(Resolution.MINUTE, symbol, 0, market.end_ns)[-1]
+
+
+def test_symbols_with_signs_of_a_regular_expression_are_themselves(
+    server: Server, market: Served
+) -> None:
+    watchlist = query("Market", "Watchlist")
+
+    for symbol, _ in ODD:
+        frame = only(answer(server, watchlist, market.end_ns, HOUR_S, chosen(watch=symbol)))
+        assert frame.column("Symbol").values == [symbol]
+
+
+def test_volume_and_breadth_are_added_up_by_venue(server: Server, market: Served) -> None:
+    volume = answer(server, query("Market", "Volume by venue"), market.end_ns, DAY_S, chosen())
+    breadth = answer(server, query("Market", "Breadth by venue"), market.end_ns, DAY_S, chosen())
+    moves = answer(server, query("Market", "Largest moves"), market.end_ns, DAY_S, chosen())
+
+    totals = {
+        frame.labels["venue"]: sum(number or 0 for number in frame.column("Value").numbers)
+        for frame in volume.frames
+    }
+    begin = market.end_ns - DAY_S * SECOND_NS
+    hours = {
+        symbol: market.of(Resolution.HOUR, symbol, begin, market.end_ns)
+        for symbol in (*SYMBOLS, *(symbol for symbol, _ in ODD))
+    }
+    here = [one for symbol in (*SYMBOLS, "BRK.B") for one in hours[symbol]]
+    assert totals[VENUE] == pytest.approx(sum(one.volume for one in here))
+    fives = {
+        symbol: market.of(Resolution.FIVE_MINUTES, symbol, begin, market.end_ns)
+        for symbol in SYMBOLS
+    }
+    changes = {
+        symbol: (bars[-1].close - bars[0].open) / bars[0].open for symbol, bars in fives.items()
+    }
+    up = sum(change > 0 for change in changes.values()) + 1  # BRK.B: from 100 to 110
+    down = sum(change < 0 for change in changes.values())
+    assert rows(only(breadth), "Venue", "Up", "Down") == [("KRAKEN", 1, 0), (VENUE, up, down)]
+    found = dict(rows(only(moves), "Symbol", "Change"))
+    assert found == pytest.approx(changes | {symbol: 0.1 for symbol, _ in ODD})
+
+
+def test_a_bar_of_the_list_leads_to_its_lineage(server: Server, market: Served) -> None:
+    """Its nanoseconds are text: a number of JavaScript would lose the last ones."""
+    listed = query("Market", "Newest bars of $symbol")
+
+    frame = only(answer(server, listed, market.end_ns, HOUR_S, chosen()))
+
+    wanted = market.of(Resolution.MINUTE, "IBM", 0, market.end_ns)[-50:]
+    assert frame.column("Nanoseconds").kind == "string"
+    assert frame.column("Nanoseconds").values == [str(one.start_ns) for one in wanted]
+    assert set(frame.column("Resolution").values) == {"1m"}
+
+
+@pytest.mark.parametrize(("set_name", "shown"), [("live", ["1m"]), ("history", [])], ids=SETS)
+def test_a_resolution_that_has_expired_is_passed_over(
+    server: Server, market: Served, set_name: str, shown: list[str]
+) -> None:
+    """Live seconds are kept for a week; in "history" they would be there if there were any."""
+    month_ago = market.end_ns - 30 * DAY_S * SECOND_NS
+    start = month_ago - month_ago % MINUTE_NS
+    store = InfluxStore(server, load_buckets(set_name))
+    row = bar(symbol="OLD", start_ns=start)
+    store.write(Resolution.MINUTE, [row]).require_stored("bars")
+    listed = query("Market", "Newest bars of $symbol")
+    values = chosen(set=set_name, symbol="OLD")
+
+    found = answer(server, listed, start + MINUTE_NS, 300, values)
+
+    assert [one for frame in found.frames for one in frame.column("Resolution").values] == shown
+
+
+@pytest.mark.parametrize("res", ["1s", "1m", "5m", "1h", "1d"])
+def test_a_reader_can_ask_for_wider_bars_but_not_for_more_than_a_panel_shows(
+    server: Server, market: Served, res: str
+) -> None:
+    listed = query("Market", "Newest bars of $symbol")
+
+    frame = only(answer(server, listed, market.end_ns, DAY_S, chosen(res=res)))
+
+    wanted = {"1s": "5m", "1m": "5m"}.get(res, res)
+    assert set(frame.column("Resolution").values) == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("board", "title", "wanted"),
+    [
+        ("Pipeline health", "Is what I see complete?", 7 + 2),
+        ("Pipeline health", "Freshness", 3.4),
+        ("Pipeline health", "Feed silence", 60.0),
+        ("Pipeline health", "Last word of the speed layer", 60.0),
+        ("Pipeline health", "Holes", 2),
+        ("Pipeline health", "Dead letters in the range", 3),
+        ("Speed against batch", "Changed bars", 2 + 1),
+        ("Speed against batch", "Missing bars", 1 + 1),
+        ("Speed against batch", "Largest change of a close", 4.5),
+        ("Batch operations", "Is what I see complete?", 1),
+        ("Batch operations", "Publications", 2),
+        ("Batch operations", "Edits", 4 + 8),
+        ("Batch operations", "Slowest publication", 7.0),
+        ("Storage", "Is what I see complete?", 5),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("set_name", SETS)
+def test_a_stat_of_operators_is_what_was_written(  # noqa: PLR0917 - two fixtures, two tables
+    server: Server, market: Served, set_name: str, board: str, title: str, wanted: float
+) -> None:
+    """The points are made in tests/support/served_market.py."""
+    found = answer(server, query(board, title), market.end_ns, DAY_S, chosen(set=set_name))
+
+    assert one_number(found) == pytest.approx(wanted)
+
+
+def test_unexplained_drift_is_that_of_the_chosen_resolution(server: Server, market: Served) -> None:
+    unexplained = query("Speed against batch", "Is what I see complete?")
+
+    seconds = answer(server, unexplained, market.end_ns, DAY_S, chosen(resolution="1s"))
+    minutes = answer(server, unexplained, market.end_ns, DAY_S, chosen(resolution="1m"))
+
+    assert one_number(seconds) == 1
+    assert minutes.frames == []
+
+
+def test_tables_of_operators_say_venue_session_and_what_happened(
+    server: Server, market: Served
+) -> None:
+    def table(board: str, title: str, *names: str) -> Rows:
+        one = query(board, title)
+        return rows(only(answer(server, one, market.end_ns, DAY_S, chosen())), *names)
+
+    day = str(market.before.date)
+    drift = ("Venue", "Session", "Cause", "Rev", "Bars", "Largest (bp)", "DAG")
+    assert sorted(table("Speed against batch", "Drift by session and cause", *drift)) == [
+        (VENUE, day, "late", 1, 3, 4.5, "batch_recompute_xnys"),
+        (VENUE, day, "missing", 1, 2, 3.0, "batch_recompute_xnys"),
+    ]
+    boundary = ("Venue", "Final from", "Final to", "Fence")
+    assert table("Speed against batch", "Boundary and fence", *boundary) == [
+        (
+            VENUE, iso(market.before.start_ns), iso(market.before.end_ns),
+            iso(market.session.end_ns),
+        )
+    ]  # fmt: skip
+    ledger = ("Session", "Rev", "Bars", "Edits", "Indicators", "Took", "Who")
+    assert table("Batch operations", "Publications, one by one", *ledger) == [
+        (day, 1, 500, 4, 30, 3.5, "ann"),
+        (day, 2, 500, 8, 30, 7.0, "ann"),
+    ]
+    failing = ("Venue", "Suite", "Rule", "Severity", "Unexpected", "Share", "Run")
+    assert sorted(table("Batch operations", "Rules that do not hold", *failing)) == [
+        (VENUE, "bars", "B18", "flag", 2, 0.02, "r1"),
+        (VENUE, "trades", "T8", "gate", 2, 0.02, "r1"),
+        ("all", "feed", "F1", "gate", 2, 0.02, "r1"),
+    ]
+
+
+def test_storage_counts_the_bars_of_each_resolution_by_state(
+    server: Server, market: Served
+) -> None:
+    begin = market.end_ns - DAY_S * SECOND_NS
+    one = query("Storage", "Bars by resolution and state")
+
+    frame = only(answer(server, one, market.end_ns, YEAR_S, chosen()))
+
+    found = {
+        width: rest for width, *rest in rows(frame, "Resolution", "Final", "Provisional", "Void")
+    }
+    wanted = {}
+    for resolution, bars in market.bars.items():
+        near = [each for each in bars if begin <= each.start_ns < market.end_ns]
+        final = sum(each.final for each in near)
+        wanted[resolution.value] = [final, len(near) - final, sum(each.void for each in near)]
+    assert found == wanted
+
+
+def test_publications_and_boundaries_are_marked(server: Server, market: Served) -> None:
+    published = answer(server, query("Market", "Publications", "N"), market.end_ns, DAY_S, chosen())
+    bounds = answer(server, query("Market", "Boundaries", "N"), market.end_ns, DAY_S, chosen())
+
+    day = market.before.date
+    texts = only(published).column("text").values
+    assert [text.partition(", final")[0] for text in texts] == [
+        f"{VENUE} {day} rev 1: 4 edits", f"{VENUE} {day} rev 2: 8 edits",
+    ]  # fmt: skip
+    end = market.before.end_ns
+    assert rows(only(bounds), "_time", "text", "tags") == [
+        (iso(end - end % MINUTE_NS), f"final up to here: {VENUE}", VENUE)
+    ]
+
+
+def test_variables_offer_what_there_is(server: Server, market: Served) -> None:
+    def offered(name: str, **values: str) -> set[str]:
+        one = query("Market", name, "V")
+        found = only(answer(server, one, market.end_ns, HOUR_S, chosen(**values)))
+        return set(found.column("_value").values)
+
+    every = {*SYMBOLS, *(symbol for symbol, _ in ODD)}
+    assert offered("symbol") - {"OLD"} == every
+    assert offered("venue", symbol="BTC/USD") == {"KRAKEN"}
+
+
+@pytest.mark.parametrize(
+    ("title", "wanted"),
+    [
+        ("Bars not fresh", {}),
+        ("Lag does not go down", {}),
+        ("Holes in the lake", {"": 2.0}),
+        ("Many dead letters", {"": 3.0}),
+        ("Quality gate closed", {VENUE: 1.0, "all": 1.0}),
+        ("Unexplained change", {VENUE: 1.0}),
+    ],
+)
+def test_a_rule_sees_one_value_for_each_venue(
+    server: Server, market: Served, title: str, wanted: dict[str, float]
+) -> None:
+    """The first two look back minutes, and the range ends a day after the last point."""
+    quiet = wanted == {}
+    stop = market.end_ns + DAY_S * SECOND_NS if quiet else market.end_ns
+    found = answer(server, query("Alerts", title), stop, HOUR_S, chosen())
+
+    assert found.error == ""
+    seen = {frame.labels.get("venue", ""): frame.column("Value").numbers for frame in found.frames}
+    assert seen == {venue: [value] for venue, value in wanted.items()}

@@ -1,0 +1,125 @@
+"""A round of edits on a store where writes land late, as one that InfluxDB gave up may."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.serving import bar, own_buckets
+from support.session_lake import FRIDAY, OPEN
+from truetape.market.resolution import Resolution
+from truetape.reconcile.diff import Edit, diff_bars
+from truetape.reconcile.sealing import LATE_WRITE_S, write_round
+from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
+
+MINUTE = Resolution.MINUTE
+SEAL_DELAY_S = 2.0
+OLD = [bar(start_ns=OPEN, seq=0, close=100.0), bar(start_ns=OPEN, seq=0, symbol="KO")]
+NEW = [replace(one, close=100.25) for one in OLD]
+
+
+@dataclass
+class LateStore:
+    """Takes a write twice, as after a time-out; the first of both lands `lands_after_s` later."""
+
+    store: BarStore
+    late_write: int
+    """Which write that is, from 0."""
+    lands_after_s: float
+    writes: int = 0
+    waited_s: float = 0.0
+    retries: int = 0
+    on_the_way: list[ServedBar] = field(default_factory=list)
+    due_s: float = 0.0
+
+    def write(self, resolution: Resolution, bars: list[ServedBar]) -> WriteReport:
+        """Write; nothing on the way comes before its time."""
+        report = self.store.write(resolution, bars)
+        if self.writes == self.late_write:
+            self.retries += 1
+            self.on_the_way, self.due_s = list(bars), self.waited_s + self.lands_after_s
+        self.writes += 1
+        return report
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.waited_s += seconds
+        if self.on_the_way and self.waited_s >= self.due_s:
+            self.land()
+
+    def land(self) -> None:
+        """The late write arrives, over whatever is there."""
+        self.store.write(MINUTE, self.on_the_way)
+        self.on_the_way = []
+
+    def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
+        """Read."""
+        return self.store.read(*window, **chosen)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Retries, as InfluxDB's store counts them."""
+        return Traffic(retries=self.retries)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """A store that serves `OLD`, final."""
+    opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    opened.write(MINUTE, OLD)
+    yield opened
+    opened.close()
+
+
+def edits() -> Mapping[Resolution, list[Edit]]:
+    return {MINUTE: list(diff_bars(OLD, NEW, 2))}
+
+
+@pytest.mark.parametrize("late_write", [0, 1, 2], ids=["unseal", "values", "seal"])
+def test_a_write_that_lands_late_is_not_left_over_a_newer_one(
+    store: EmbeddedStore, late_write: int
+) -> None:
+    late = LateStore(store, late_write, lands_after_s=LATE_WRITE_S)
+
+    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+    if late.on_the_way:
+        late.land()
+
+    assert served(store) == [(100.25, 2, True)] * 2
+
+
+def test_nothing_is_waited_for_but_the_seal_where_no_write_was_repeated(
+    store: EmbeddedStore,
+) -> None:
+    late = LateStore(store, late_write=-1, lands_after_s=0)
+
+    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+
+    assert (late.waited_s, late.writes) == (2 * SEAL_DELAY_S, 3)
+
+
+def test_rows_that_read_otherwise_once_are_written_again(store: EmbeddedStore) -> None:
+    """A stranger's write between ours and the look at it; ours has the last word."""
+
+    class Disturbed(LateStore):
+        def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
+            if self.writes == 3:
+                self.writes += 1
+                self.store.write(MINUTE, [replace(NEW[0], rev=2, final=False)])
+            return self.store.read(*window, **chosen)
+
+    late = Disturbed(store, late_write=-1, lands_after_s=0)
+
+    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+
+    assert served(store) == [(100.25, 2, True)] * 2
+    assert late.waited_s == 2 * SEAL_DELAY_S + LATE_WRITE_S
+
+
+def served(store: BarStore) -> list[tuple[float, int, bool]]:
+    """Close, rev and seal of what is served."""
+    found = store.read(MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
+    return [(one.close, one.rev, one.final) for one in found]

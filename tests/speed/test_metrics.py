@@ -1,0 +1,97 @@
+"""What the speed layer did, as points; and a teller that holds nobody up."""
+
+import threading
+
+from support.build import NOON
+from truetape.errors import TransientError
+from truetape.serving.schema import PIPELINE
+from truetape.serving.store import Point, WriteReport
+from truetape.speed.metrics import Counts, Teller, points
+
+WAIT_S = 10
+
+
+def report(batch: int, rows: int, took_ms: int, late: int = 0) -> dict[str, object]:
+    """What Spark 4.2 says of a batch, as far as it is read."""
+    return {
+        "batchId": batch,
+        "timestamp": "2026-11-20T17:00:00.000Z",
+        "numInputRows": rows,
+        "durationMs": {"triggerExecution": took_ms, "addBatch": 1},
+        "stateOperators": [
+            {"numRowsDroppedByWatermark": late},
+            {"numRowsDroppedByWatermark": 0},
+        ],
+        "eventTime": {"watermark": "2026-11-20T17:00:00.500Z"},
+    }
+
+
+def test_the_batches_of_some_seconds_are_one_point() -> None:
+    reports = [report(7, 3_000, 500, late=2), report(8, 1_000, 1_500)]
+    counts = (Counts(10, 1, 0), Counts(50, 4, 2))
+
+    batch, freshness = points(reports, counts, 12, 0.75, NOON, topic="trades")
+
+    assert batch.fields == {
+        "batch": 8,
+        "records": 4_000,
+        "late": 2,
+        "bars": 40,
+        "fenced": 3,
+        "mended": 2,
+        "lag": 12,
+        "seconds": 1.5,
+        "rows_per_s": 2_000.0,
+    }
+    # 2026-11-20T17:00:00Z, whole seconds
+    assert freshness.fields == {"freshness_s": 0.75, "watermark_ns": 1_795_194_000_000_000_000}
+    assert batch.tags == freshness.tags == {"query": "trades"}
+    for point in (batch, freshness):
+        pinned = PIPELINE[point.measurement]
+        assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))
+
+
+def test_a_layer_without_input_still_tells_its_lag_and_no_freshness() -> None:
+    """An old freshness would look like a fresh one."""
+    [batch] = points([], (Counts(50), Counts(50)), 0, 0.75, NOON, topic="trades")
+
+    assert (batch.fields["records"], batch.fields["lag"], batch.fields["batch"]) == (0, 0, -1)
+    assert (batch.fields["seconds"], batch.fields["rows_per_s"]) == (0.0, 0.0)
+
+
+class Slow:
+    """A store whose first write waits for leave, and whose second fails."""
+
+    def __init__(self) -> None:
+        self.leave, self.begun, self.failed = (threading.Event() for _ in range(3))
+        self.taken: list[list[Point]] = []
+
+    def write_points(self, some: list[Point]) -> WriteReport:
+        self.begun.set()
+        assert self.leave.wait(WAIT_S)
+        if len(self.taken) == 1:
+            self.taken.append([])
+            self.failed.set()
+            raise TransientError("InfluxDB is away")
+        self.taken.append(some)
+        return WriteReport(len(some), len(some))
+
+
+def test_a_slow_store_holds_nobody_up_and_a_failing_one_ends_nothing() -> None:
+    store = Slow()
+    teller = Teller(store)  # type: ignore[arg-type]
+    first, second, third, fourth = (
+        list(points([report(number, 1, 1)], (Counts(), Counts(1)), 0, 0.5, NOON, topic="trades"))
+        for number in range(4)
+    )
+
+    assert teller.tell(first)
+    assert store.begun.wait(WAIT_S)
+    assert teller.tell(second)
+    assert not teller.tell(third), "one write under way, one waiting: no more"
+    store.leave.set()
+    assert store.failed.wait(WAIT_S)
+    assert teller.tell(fourth)
+    teller.close()
+
+    assert store.taken == [first, [], fourth]

@@ -1,0 +1,24 @@
+"""A browser that is signed in to the stack's Airflow."""
+
+from typing import TYPE_CHECKING
+
+from truetape.local import airflow_config
+from truetape.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SLOW_MS = 120_000
+"""Airflow's own pages take 10 s and more on a busy machine."""
+
+
+def signed_in_page(browser: "Browser", airflow: Settings, user: str) -> "Page":
+    """A page of somebody who has signed in by Airflow's form."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(SLOW_MS)
+    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/")
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(airflow_config.passwords(airflow)[user].reveal())
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(lambda url: "/auth/login" not in url)
+    return page
