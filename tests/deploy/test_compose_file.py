@@ -271,6 +271,21 @@ def test_truetape_s_own_variables_are_settings() -> None:
     assert ours <= known
 
 
+def test_grafana_gets_every_variable_that_its_files_ask_for() -> None:
+    service = compose().services["grafana"]
+    files = [file for file in (ROOT / "grafana").rglob("*") if file.suffix in (".yaml", ".yml")]
+    # "$$" is a dollar of Grafana's own
+    texts = [file.read_text("utf-8").replace("$$", "") for file in files]
+    asked = {name for text in texts for name in re.findall(r"\$\{?(TRUETAPE_\w+)", text)}
+    exported = set(re.findall(r"export (TRUETAPE_\w+)", str(service["entrypoint"])))
+    given = {name for name in compose_file.environment(service) if name.startswith("TRUETAPE_")}
+
+    assert asked == given | exported
+    assert exported == {"TRUETAPE_GRAFANA_TOKEN"}
+    mounts = [str(mount).split(":")[1] for mount in service["volumes"]]
+    assert compose_file.environment(service)["TRUETAPE_GRAFANA_DASHBOARDS"] in mounts
+
+
 def test_only_who_needs_a_secret_sees_it() -> None:
     seen = {
         one.name: {
