@@ -9,9 +9,10 @@ import pytest
 
 from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
+from truetape.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Edit, diff_bars
-from truetape.reconcile.sealing import LATE_WRITE_S, write_round
+from truetape.reconcile.sealing import LATE_WRITE_S, MAX_ATTEMPTS, write_round
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
 
@@ -101,22 +102,36 @@ def test_nothing_is_waited_for_but_the_seal_where_no_write_was_repeated(
     assert (late.waited_s, late.writes) == (2 * SEAL_DELAY_S, 3)
 
 
-def test_rows_that_read_otherwise_once_are_written_again(store: EmbeddedStore) -> None:
-    """A stranger's write between ours and the look at it; ours has the last word."""
+@dataclass
+class Forgetful(LateStore):
+    """Rows of the last write come back as they were, so many times."""
 
-    class Disturbed(LateStore):
-        def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
-            if self.writes == 3:
-                self.writes += 1
-                self.store.write(MINUTE, [replace(NEW[0], rev=2, final=False)])
-            return self.store.read(*window, **chosen)
+    times: int = 0
 
-    late = Disturbed(store, late_write=-1, lands_after_s=0)
+    def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
+        if self.writes >= 3 and self.times:
+            self.times -= 1
+            self.store.write(MINUTE, [replace(NEW[0], rev=2, final=False)])
+        return super().read(*window, **chosen)
+
+
+@pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
+def test_rows_that_come_back_as_they_were_are_written_again(
+    store: EmbeddedStore, times: int
+) -> None:
+    late = Forgetful(store, late_write=-1, lands_after_s=0, times=times)
 
     write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
 
     assert served(store) == [(100.25, 2, True)] * 2
-    assert late.waited_s == 2 * SEAL_DELAY_S + LATE_WRITE_S
+    assert late.waited_s == 2 * SEAL_DELAY_S + times * LATE_WRITE_S
+
+
+def test_a_store_that_never_keeps_what_is_written_is_told_apart(store: EmbeddedStore) -> None:
+    late = Forgetful(store, late_write=-1, lands_after_s=0, times=MAX_ATTEMPTS)
+
+    with pytest.raises(VerificationError, match=r"1 of 2 1m bars read back differ.* 5 times in a"):
+        write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
 
 
 def served(store: BarStore) -> list[tuple[float, int, bool]]:

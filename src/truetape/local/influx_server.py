@@ -18,6 +18,10 @@ from truetape.local.server import LOOPBACK, log_file, pid_file
 from truetape.settings import Settings
 
 _USER = "truetape"
+CACHE_BYTES = 268_435_456
+"""What a shard keeps in memory before it writes a file. Rows that are rewritten while InfluxDB
+merges small files can come back as they were (influxdb#24388): a publication fits into this.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,8 @@ def influxd_config(address: str, data: Path) -> str:
         "hardening-enabled": True,
         "pprof-disabled": True,
         "log-level": "info",
-        "storage-cache-max-memory-size": 536_870_912,
+        "storage-cache-max-memory-size": 1_073_741_824,
+        "storage-cache-snapshot-memory-size": CACHE_BYTES,
         "query-concurrency": 32,
         "query-queue-size": 256,
     }

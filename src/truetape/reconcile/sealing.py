@@ -1,7 +1,8 @@
 """Writes the edits of a publication so that no reader takes a half-written row for final.
 
-A row is not atomic in InfluxDB, and a write that it gave up may land all the same, over what was
-written since. So a row is sealed last, and read back after each step.
+A row is not atomic in InfluxDB; a write that it gave up may land all the same, over what was
+written since; and rows that are rewritten while it merges its files can come back as they were
+before (influxdb#24388). So a row is sealed last, and read back after each step.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ LATE_WRITE_S = 10.0
 """How long InfluxDB works on a write before it gives it up (storage-write-timeout); it may land
 all the same.
 """
+MAX_ATTEMPTS = 5
+"""How often rows are written that do not read as they were written."""
 
 
 def write_round(
@@ -83,22 +86,23 @@ def _bring_home(
     session: Session,
     sleep: Callable[[float], None],
 ) -> None:
-    """Compare the rows read back with those written, and write what differs once more: a write that
-    was given up may have landed over it. VerificationError when they differ then, too.
+    """Compare the rows read back with those written, and write those again that differ, until none
+    does. VerificationError after `MAX_ATTEMPTS`.
     """
-    wrong = _differences(store, resolution, expected, session)
-    if wrong:
-        place = f"{session.venue} {session.date} {resolution.value}"
-        logger("reconcile").warning("read back otherwise", where=place, rows=len(wrong))
-        sleep(LATE_WRITE_S)
-        _store(store, resolution, [bar for bar, _ in wrong])
+    place = f"{session.venue} {session.date} {resolution.value}"
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         wrong = _differences(store, resolution, expected, session)
-    if wrong:
-        wrote, read = wrong[0]
-        raise VerificationError(
-            f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first "
-            f"wrote {wrote}, read {read}; is another writer at work?"
-        )
+        if not wrong:
+            return
+        logger("reconcile").warning("read back otherwise", where=place, rows=len(wrong))
+        if attempt < MAX_ATTEMPTS:
+            sleep(LATE_WRITE_S)
+            _store(store, resolution, [bar for bar, _ in wrong])
+    wrote, read = wrong[0]
+    raise VerificationError(
+        f"{len(wrong)} of {len(expected)} {resolution.value} bars read back differ, first wrote "
+        f"{wrote}, read {read}, {MAX_ATTEMPTS} times in a row; is another writer at work?"
+    )
 
 
 def _differences(
