@@ -3,11 +3,13 @@
 Every night: brings the buckets of the bar store to what `influx/buckets.yaml` declares, merges
 the small files of the lake and removes those that were replaced longer ago than
 `TRUETAPE_LAKE_KEEP_H`, counts all of `raw` anew, which alone finds rows that it has lost, and
-makes Airflow forget runs older than 30 days.
+makes Airflow forget runs older than 30 days. Looks at the sessions of the last week: rows that are
+served otherwise than they were published are written again, as a rev of their own.
 
 ### What a failure means
 Nothing is lost and nothing is served wrong; disk and memory grow until it succeeds. `lake` red
 after all tries: another writer changes the same table all the time, look for one that hangs.
+`served` red: a session that is held at an older rev is served otherwise; revert it again.
 `completeness` red: the lake lacks the offsets in the message; `backfill_from_kafka` fills them.
 
 ### Is a re-run safe?
@@ -58,8 +60,13 @@ with DAG(
         """Fail when the lake lacks offsets that Kafka still has."""
         require_complete(counts)
 
+    @task
+    def served() -> list[dict[str, Any]]:
+        """Serve again what is not served as it was published."""
+        return upkeep_tasks.keep_served()
+
     recount = SparkJob(task_id="recount", job="archive", arguments=["--recount"])
     completeness(recount.output)
-    buckets()
+    buckets() >> served()
     lake()
     airflow_database()

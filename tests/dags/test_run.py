@@ -260,7 +260,7 @@ def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session
     done = run("maintenance")
 
     assert states(done) == dict.fromkeys(
-        ("buckets", "lake", "airflow_database", "recount", "completeness"), "success"
+        ("buckets", "served", "lake", "airflow_database", "recount", "completeness"), "success"
     )
     assert {one["table"] for one in returned(done, "lake")} == {"raw", "counted"}
     assert returned(done, "recount")["holes"] == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from truetape.settings import Settings
 pytestmark = pytest.mark.real
 
 
-def test_stack_up_makes_the_declared_buckets_and_says_so_once(tmp_path: Path) -> None:
+def test_stack_up_makes_the_declared_buckets_and_tasks_and_says_so_once(tmp_path: Path) -> None:
     env = {
         "TRUETAPE_CACHE": os.environ.get("TRUETAPE_CACHE", ""),
         "TRUETAPE_HOME": str(tmp_path / "home"),
@@ -28,11 +29,16 @@ def test_stack_up_makes_the_declared_buckets_and_says_so_once(tmp_path: Path) ->
         first = runner.invoke(stack, ["up", "influx", "--build-influx"], catch_exceptions=False)
         again = runner.invoke(stack, ["up", "influx"], catch_exceptions=False)
         shown = runner.invoke(stack, ["status", "--json"], catch_exceptions=False)
-        left = open_store(Settings.from_env(env)).ensure_buckets()
+        with closing(open_store(Settings.from_env(env))) as store:
+            left = store.ensure_buckets() + store.ensure_rollups()
     finally:
         runner.invoke(stack, ["down"], catch_exceptions=False)
 
-    made = {"bars_1s", "bars_1m", "bars_5m", "bars_1h", "bars_1d", "pipeline"}
+    made = {"bars_1s", "bars_1m", "bars_5m", "bars_1h", "bars_1d", "pipeline"} | {
+        f"task 'truetape live {name} {width}'"
+        for name in ("rollup", "moving_average")
+        for width in ("5m", "1h")
+    }
     assert {line[8:] for line in first.stderr.splitlines() if line.startswith("created ")} == made
     assert "created" not in again.stderr
     assert left == []

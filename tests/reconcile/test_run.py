@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,22 @@ import pytest
 from support.drifting import QUIET
 from support.loop import own_settings
 from support.session_lake import FRIDAY, lake_session
+from truetape.batch.basis import Basis
 from truetape.calendars import session
-from truetape.errors import LeaseLostError, TransientError
+from truetape.errors import LeaseLostError, TransientError, VerificationError
+from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile import run
+from truetape.reconcile import kept, run
 from truetape.reconcile.control import ControlTopic
-from truetape.reconcile.run import Orders, forget_late_writes, publish_once, wait_for_fence
+from truetape.reconcile.kept import REASON, Kept, keep_served
+from truetape.reconcile.recomputed import publications
+from truetape.reconcile.run import (
+    Orders,
+    forget_late_writes,
+    publish_once,
+    revert_once,
+    wait_for_fence,
+)
 from truetape.serving.store import open_store
 from truetape.settings import Settings
 from truetape.speed.board import Board
@@ -131,3 +141,53 @@ def test_the_store_knows_the_fence_before_the_bars_are_final(
         ]
     assert [one["fence_ns"] for one in told] == [FRIDAY.end_ns] * 2
     assert [one["final_ns"] for one in told] == [0, FRIDAY.end_ns]
+
+
+def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_path: Path) -> None:
+    """Once, as a rev of their own; and only of sessions of the last days."""
+    own = own_settings(stack, tmp_path, store="embedded")
+    lake_session(QUIET).write(own.lake)
+    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    with closing(open_store(own)) as store:
+        before = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
+        store.write(
+            Resolution.MINUTE, [replace(before[0], close=1.0), replace(before[1], final=False)]
+        )
+
+    late = keep_served(own, FRIDAY.date + timedelta(days=8))
+    found = keep_served(own, FRIDAY.date + timedelta(days=7))
+    again = keep_served(own, FRIDAY.date)
+
+    assert late == []
+    assert found == [Kept(FRIDAY.venue, FRIDAY.date, 2)]
+    assert again == [Kept(FRIDAY.venue, FRIDAY.date, 0)]
+    with closing(open_store(own)) as store:
+        after = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
+    assert after == [replace(row, rev=2) if row in before[:2] else row for row in before]
+    assert [one.reason for one in publications(own.lake, FRIDAY)] == [
+        "without the gate: because", f"without the gate: {REASON}",
+    ]  # fmt: skip
+
+
+def test_a_session_that_is_held_is_compared_and_told(stack: Settings, tmp_path: Path) -> None:
+    own = own_settings(stack, tmp_path, store="embedded")
+    lake_session(QUIET).write(own.lake)
+    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    revert_once(own, FRIDAY, 1, "tests", "to hold it")
+    with closing(open_store(own)) as store:
+        rows = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
+        store.write(Resolution.MINUTE, [replace(rows[0], close=1.0)])
+
+    with pytest.raises(VerificationError):
+        keep_served(own, FRIDAY.date)
+
+
+def test_a_session_that_was_recomputed_since_waits_for_its_own_publication(
+    stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_settings(stack, tmp_path, store="embedded")
+    lake_session(QUIET).write(own.lake)
+    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    monkeypatch.setattr(kept, "bases", lambda *_: [Basis("raw", 1, 99, None, 99)])
+
+    assert keep_served(own, FRIDAY.date) == []

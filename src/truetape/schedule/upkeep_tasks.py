@@ -24,6 +24,14 @@ def declared_buckets() -> list[str]:
         return store.ensure_buckets() + store.ensure_rollups()
 
 
+def keep_served() -> list[dict[str, Any]]:
+    """Look at what was published lately; return each session with the rows written again."""
+    from truetape.reconcile.kept import keep_served as keep
+
+    found = keep(Settings.from_env(), datetime.now(UTC).date(), print)
+    return [asdict(one) | {"session": str(one.session)} for one in found]
+
+
 def tidy_lake() -> list[dict[str, Any]]:
     """Compact and vacuum the lake; return what was done to each table."""
     from truetape.batch.upkeep import tidy

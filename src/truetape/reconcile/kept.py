@@ -1,0 +1,65 @@
+"""Looks whether what was published lately is still served so, and serves it again where it is not.
+
+InfluxDB can let rows come back as they were before a rewrite (influxdb#24388), also behind a
+publication that had read them back. Decides nothing about what is to be served.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from truetape import calendars
+from truetape.batch.basis import bases
+from truetape.errors import VerificationError
+from truetape.market.sessions import Session
+from truetape.reconcile.recomputed import Publication, newest_publications
+from truetape.reconcile.run import Orders, newly_recomputed, publish_once, verify_once
+from truetape.settings import Settings
+from truetape.venues import venues
+
+LOOKED_AT = timedelta(days=7)
+"""How far back sessions are looked at; older rows are in files that are merged no more."""
+REASON = "what was served was not what was published"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One session that was looked at, and how many rows were written again."""
+
+    venue: str
+    session: date
+    rows: int
+
+
+def keep_served(
+    settings: Settings, today: date, report: Callable[[str], None] = lambda _: None
+) -> list[Kept]:
+    """Publish the sessions of the last days again, which writes only what is served otherwise.
+
+    Safe to repeat. No gate is asked: nothing but what has passed it is written. A session that was
+    recomputed since waits for its own publication. One that is held at an older rev is compared
+    only, and VerificationError names those that differ.
+    """
+    found, differing = [], []
+    for session, last in _lately(settings, today):
+        if last.restores:
+            try:
+                verify_once(settings, session)
+            except VerificationError as error:
+                differing.append(str(error))
+        elif newly_recomputed(bases(settings.lake, session), last) == frozenset():
+            outcome = publish_once(
+                settings, session, "maintenance", REASON, report, orders=Orders(gated=False)
+            )
+            found.append(Kept(session.venue, session.date, outcome.edits))
+    if differing:
+        raise VerificationError("; ".join(differing))
+    return found
+
+
+def _lately(settings: Settings, today: date) -> Iterator[tuple[Session, Publication]]:
+    """Yield the sessions of the last days that were published, with their newest publication."""
+    known = venues()
+    for last in newest_publications(settings.lake):
+        if today - LOOKED_AT <= last.session <= today:
+            yield calendars.session(known[last.venue], last.session), last
