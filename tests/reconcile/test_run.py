@@ -18,6 +18,7 @@ from truetape.errors import LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile import kept, run
+from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.kept import REASON, Kept, keep_served
 from truetape.reconcile.recomputed import publications
@@ -130,17 +131,26 @@ def test_the_store_knows_the_fence_before_the_bars_are_final(
     """Roll-ups in the database read it there; the boundary follows when all is served."""
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
+    before = known_of(own)
 
     publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
 
+    after, five = known_of(own), Resolution.FIVE_MINUTES
     with closing(open_store(own)) as store:
         told = [
             point.fields
             for point in store.read_points("boundary", 0, 2**62)
             if point.tags == {"resolution": "5m", "venue": FRIDAY.venue}
         ]
-    assert [one["fence_ns"] for one in told] == [FRIDAY.end_ns] * 2
-    assert [one["final_ns"] for one in told] == [0, FRIDAY.end_ns]
+    assert after.fence_ns >= FRIDAY.end_ns
+    assert [one["fence_ns"] for one in told] == [after.fence_ns] * 2
+    assert [one["final_ns"] for one in told] == [before.final_for(five), after.final_for(five)]
+
+
+def known_of(own: Settings) -> Boundary:
+    """The boundary that the run's Kafka knows, also from other tests."""
+    with ControlTopic(own.kafka) as control:
+        return control.refresh().boundary(FRIDAY.venue)
 
 
 def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_path: Path) -> None:
