@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from kafka.errors import KafkaError, ProducerFencedError
 
 from support.influxd import free_port
 from truetape.errors import LeaseLostError, TransientError
@@ -121,6 +122,23 @@ def test_fencing_leaves_nobody_with_the_lease(own: Settings, board: Board) -> No
     fence(own)
 
     with pytest.raises(LeaseLostError):
+        lease.beat()
+
+
+def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
+    own: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-python 3.0.12 then raises its base class, with the real error in the words."""
+    lease = taken(own, board)
+    said = "Cannot execute transactional method because we are in an error state: [Error 90] "
+    error = KafkaError(said + ProducerFencedError.__name__)
+
+    def begin() -> None:
+        raise error
+
+    monkeypatch.setattr(lease._producer, "begin_transaction", begin)
+
+    with pytest.raises(LeaseLostError, match="must not write any more"):
         lease.beat()
 
 

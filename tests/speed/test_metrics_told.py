@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from support.loop import own_settings, send
-from support.supervised import supervised
+from support.wait import until
 from truetape.feeds.simulator import Plan, simulate
+from truetape.local.speed_process import SpeedProcess
 from truetape.serving.store import BarStore, Point, open_store
 from truetape.settings import Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.spark]
 
+READ_WITHIN_S = 180.0
 PLAN = Plan(date(2026, 3, 5), venue="XNYS", seed=3, trades=500, offset_s=600, duration_s=60)
 
 
@@ -35,16 +37,24 @@ def test_a_driver_tells_each_record_once_and_how_fresh_its_bars_are(
     def read(store: BarStore) -> int:
         return sum(int(one.fields["records"]) for one in told(store, "speed_batch", own.topic))
 
-    with closing(open_store(own)) as store, supervised(own) as layer:
-        store.ensure_buckets()
-        send(own, records)
-        layer.until(lambda: read(store) >= len(records))
-        batches = told(store, "speed_batch", own.topic)
-        layer.until(lambda: len(told(store, "speed_batch", own.topic)) > len(batches))
+    driver = SpeedProcess.start(own)
+    try:
+        with closing(open_store(own)) as store:
+            store.ensure_buckets()
+            driver.wait_until_ready()
+            send(own, records)
+            until(lambda: read(store) >= len(records), within_s=READ_WITHIN_S)
+            batches = told(store, "speed_batch", own.topic)
+            until(
+                lambda: len(told(store, "speed_batch", own.topic)) > len(batches),
+                within_s=READ_WITHIN_S,
+            )
 
-        *_, last = told(store, "speed_batch", own.topic)
-        freshness = told(store, "speed_freshness", own.topic)
-        assert read(store) == len(records)
-        assert (last.fields["lag"], last.fields["records"]) == (0, 0)
-        assert sum(int(one.fields["bars"]) for one in batches) > 0
-        assert len(freshness) >= 1
+            *_, last = told(store, "speed_batch", own.topic)
+            freshness = told(store, "speed_freshness", own.topic)
+            assert read(store) == len(records)
+            assert (last.fields["lag"], last.fields["records"]) == (0, 0)
+            assert sum(int(one.fields["bars"]) for one in batches) > 0
+            assert len(freshness) >= 1
+    finally:
+        driver.stop()

@@ -99,7 +99,7 @@ class Lease:
             self._producer.close(timeout=COMMIT_WITHIN_S)
 
     def _commit(self, beat: Heartbeat) -> None:
-        from kafka.errors import KafkaError, ProducerFencedError
+        from kafka.errors import KafkaError
 
         if self._failure is not None:
             raise self._failure
@@ -112,13 +112,13 @@ class Lease:
 
         try:
             _within(work, COMMIT_WITHIN_S)
-        except ProducerFencedError:
-            self._failure = LeaseLostError(
-                f"another driver took the lease of {beat.layer}, or the broker closed a "
-                f"transaction that stayed open; epoch {self.epoch} must not write any more"
-            )
-            raise self._failure from None
         except (KafkaError, TimeoutError) as error:
+            if _tells_of_fencing(error):
+                self._failure = LeaseLostError(
+                    f"another driver took the lease of {beat.layer}, or the broker closed a "
+                    f"transaction that stayed open; epoch {self.epoch} must not write any more"
+                )
+                raise self._failure from None
             self._failure = TransientError(f"Kafka did not confirm the lease: {error!r}")
             raise self._failure from error
 
@@ -157,6 +157,17 @@ def _initialised(settings: Settings) -> "KafkaProducer":
     except KafkaError as error:
         raise TransientError(f"no lease from Kafka at {settings.kafka}: {error!r}") from error
     return producer
+
+
+def _tells_of_fencing(error: Exception) -> bool:
+    """Say whether a producer failed because it is fenced. When its sender thread learns of that
+    first, the next call raises an error of the base class that only names the real one.
+    """
+    from kafka.errors import KafkaError, ProducerFencedError
+
+    if isinstance(error, ProducerFencedError):
+        return True
+    return type(error) is KafkaError and ProducerFencedError.__name__ in str(error)
 
 
 def _within(work: Callable[[], None], seconds: float) -> None:
