@@ -1,6 +1,5 @@
 """Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
 
-import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -191,7 +190,7 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     assert returned(filled, "ingest")["records"] == lost
     [settled] = returned(filled, "settle")["settled"]
     assert (settled["session"], settled["rev"]) == (str(session.date), 1)
-    asker = json.loads(returned(filled, "who"))
+    asker = returned(filled, "who")  # JSON, which Airflow reads for us
     [gate] = noted(own.home, DagRun(asker["dag"], asker["run"]))
     assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
     assert completeness(own) == 0
