@@ -7,37 +7,29 @@ from truetape.dashboards.board import Board, Panel, Row
 from truetape.dashboards.common import (
     AIRFLOW,
     AT_VENUES,
+    DRIFT_PAGE,
+    DRIFT_TITLE,
+    LISTED,
     PUBLICATIONS,
     SET,
     VENUES,
+    largest,
     over_time,
+    publications,
     told,
     total,
 )
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
 
-LISTED = 200
 _GATE = 'r.suite != "feed"'
-_REPORT = {
-    "links": [
-        {
-            "title": "the report, in the console",
-            "url": "${airflow}/truetape/quality/report?run=${__data.fields.Run}"
-            "&venue=${__data.fields.Venue:percentencode}&session=${__data.fields.Session}",
-            "targetBlank": True,
-        }
-    ]
-}
-_SESSION = {
-    "links": [
-        {
-            "title": "drift of this session, in the console",
-            "url": "${airflow}/truetape/drift/session?venue=${__data.fields.Venue:percentencode}"
-            "&session=${__data.fields.Session}",
-            "targetBlank": True,
-        }
-    ]
-}
+_REPORT = drawing.links(
+    {
+        "the report, in the console": "${airflow}/truetape/quality/report"
+        "?run=${__data.fields.Run}&venue=${__data.fields.Venue:percentencode}"
+        "&session=${__data.fields.Session}"
+    }
+)
+_SESSION = drawing.links({DRIFT_TITLE: DRIFT_PAGE})
 
 COMPLETE = Panel(
     "Is what I see complete?",
@@ -96,10 +88,7 @@ SLOWEST = Panel(
     "stat",
     "s",
     [
-        flux.pipe(
-            told("publication", ("seconds",), AT_VENUES), "max()", "group()", "max()",
-            flux.keep("_value"),
-        )
+        largest("publication", "seconds", AT_VENUES)
     ],
     width=6,
     defaults=drawing.said({}, "none"),
@@ -112,15 +101,7 @@ LEDGER = Panel(
     "short",
     [
         flux.pipe(
-            told(
-                "publication",
-                ("session", "rev", "bars", "edits", "indicators", "seconds", "who"),
-                AT_VENUES,
-            ),
-            'pivot(rowKey: ["_time", "venue"], columnKey: ["_field"], valueColumn: "_value")',
-            "group()",
-            'sort(columns: ["_time"])',
-            f"tail(n: {LISTED})",
+            publications("session", "rev", "bars", "edits", "indicators", "seconds", "who"),
             flux.headed(
                 _time="Published",
                 venue="Venue",

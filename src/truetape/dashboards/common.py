@@ -40,7 +40,14 @@ VENUES = Asked(
     ),
     many=True,
 )
+DRIFT_TITLE = "drift of this session, in the console"
+DRIFT_PAGE = (
+    "${airflow}/truetape/drift/session?venue=${__data.fields.Venue:percentencode}"
+    "&session=${__data.fields.Session}"
+)
 AT_VENUES = "r.venue =~ /^(?:${venues:regex})$/"
+LISTED = 200
+"""How many rows the tables of the boards hold."""
 AT_RESOLUTION = "r.resolution == ${resolution:doublequote}"
 
 
@@ -60,16 +67,27 @@ def total(measurement: str, name: str, *conditions: str) -> str:
     )
 
 
-def newest(measurement: str, name: str, *conditions: str) -> str:
-    """Return a query for the newest value of a field in the range."""
+def largest(measurement: str, name: str, *conditions: str) -> str:
+    """Return a query for one number: the largest value of a field in the range."""
+    return flux.pipe(
+        told(measurement, (name,), *conditions), "max()", "group()", "max()", flux.keep("_value")
+    )
+
+
+def last_told(measurement: str, name: str, *conditions: str) -> str:
+    """Return the beginning of a query for the newest point of a field in the range."""
     return flux.pipe(
         told(measurement, (name,), *conditions),
         "last()",
         "group()",
         'sort(columns: ["_time"])',
         "last()",
-        flux.keep("_time", "_value"),
     )
+
+
+def newest(measurement: str, name: str, *conditions: str) -> str:
+    """Return a query for the newest value of a field in the range."""
+    return flux.pipe(last_told(measurement, name, *conditions), flux.keep("_time", "_value"))
 
 
 def over_time(measurement: str, name: str, function: str, *labels: str, where: str = "") -> str:
@@ -87,6 +105,17 @@ def over_time(measurement: str, name: str, function: str, *labels: str, where: s
         flux.grouped(*labels),
         'sort(columns: ["_time"])',
         flux.keep(*labels, "_time", "_value"),
+    )
+
+
+def publications(*names: str) -> str:
+    """Return the beginning of a query for the newest publications of the range, a row for each."""
+    return flux.pipe(
+        told("publication", names, AT_VENUES),
+        'pivot(rowKey: ["_time", "venue"], columnKey: ["_field"], valueColumn: "_value")',
+        "group()",
+        'sort(columns: ["_time"])',
+        f"tail(n: {LISTED})",
     )
 
 

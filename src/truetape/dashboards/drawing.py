@@ -82,6 +82,13 @@ def _custom(style: str, name: str, **more: Any) -> Drawn:
     return {"custom": {"drawStyle": style, **more}, **named}
 
 
+def links(pages: Mapping[str, str]) -> Drawn:
+    """Lead from a cell to pages, by their titles."""
+    return {
+        "links": [{"title": title, "url": url, "targetBlank": True} for title, url in pages.items()]
+    }
+
+
 def label(name: str) -> str:
     """Return the text that names a series by a label."""
     return f"${{__field.labels.{name}}}"

@@ -2,7 +2,16 @@
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Board, Panel, Row
-from truetape.dashboards.common import AIRFLOW, PUBLICATIONS, SET, newest, over_time, told, total
+from truetape.dashboards.common import (
+    AIRFLOW,
+    PUBLICATIONS,
+    SET,
+    last_told,
+    newest,
+    over_time,
+    told,
+    total,
+)
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
 
 RED_FRESHNESS_S = 30
@@ -26,11 +35,7 @@ def _newest_of(measurement: str, *names: str) -> str:
 def _age(measurement: str, name: str, *conditions: str) -> str:
     """Return a query for how long before the end of the range a field was last so."""
     return flux.pipe(
-        told(measurement, (name,), *conditions),
-        "last()",
-        "group()",
-        'sort(columns: ["_time"])',
-        "last()",
+        last_told(measurement, name, *conditions),
         "map(fn: (r) => ({_value: "
         "float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0}))",
     )

@@ -6,30 +6,29 @@ from truetape.dashboards.common import (
     AIRFLOW,
     AT_RESOLUTION,
     AT_VENUES,
+    DRIFT_PAGE,
+    DRIFT_TITLE,
+    LISTED,
     PUBLICATIONS,
     RESOLUTION,
     SET,
     VENUES,
+    largest,
     over_time,
+    publications,
     told,
     total,
 )
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
 
-LISTED = 200
 _CHOSEN = f"{AT_RESOLUTION} and {AT_VENUES}"
 _SESSION_LINKS = {
-    "drift of this session, in the console": "${airflow}/truetape/drift/session"
-    "?venue=${__data.fields.Venue:percentencode}&session=${__data.fields.Session}",
+    DRIFT_TITLE: DRIFT_PAGE,
     "runs of its DAG, in Airflow": "${airflow}/dags/${__data.fields.DAG}/runs",
 }
 _WITH_DAG = 'map(fn: (r) => ({r with dag: "batch_recompute_" + strings.toLower(v: r.venue)}))'
 _HIDDEN = {"custom.hidden": True}
-_LINKED = {
-    "links": [
-        {"title": title, "url": url, "targetBlank": True} for title, url in _SESSION_LINKS.items()
-    ]
-}
+_LINKED = drawing.links(_SESSION_LINKS)
 
 COMPLETE = Panel(
     "Is what I see complete?",
@@ -71,10 +70,7 @@ LARGEST = Panel(
     "stat",
     "none",
     [
-        flux.pipe(
-            told("drift", ("max_abs_bps",), _CHOSEN), "max()", "group()", "max()",
-            flux.keep("_value"),
-        )
+        largest("drift", "max_abs_bps", _CHOSEN)
     ],
     width=6,
     defaults={"decimals": 2, **drawing.said({}, "0")},
@@ -188,11 +184,7 @@ REVISIONS = Panel(
         flux.lines(
             'import "strings"',
             flux.pipe(
-                told("publication", ("session", "rev", "edits", "who"), AT_VENUES),
-                'pivot(rowKey: ["_time", "venue"], columnKey: ["_field"], valueColumn: "_value")',
-                "group()",
-                'sort(columns: ["_time"])',
-                f"tail(n: {LISTED})",
+                publications("session", "rev", "edits", "who"),
                 _WITH_DAG,
                 flux.headed(
                     _time="Published",
