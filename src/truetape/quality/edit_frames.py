@@ -32,10 +32,7 @@ def reconciliation_frames(
 ) -> Iterator[Frame]:
     """Yield the frames of what publishing as `rev` would do; reads the store, writes nothing."""
     served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
-    edits = {
-        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev, resolution))
-        for resolution in ROW_BY_ROW
-    }
+    edits = _edits(served, wanted, rev)
     yield Frame("edits", edit_rows(edits))
     volumes = {
         resolution: sum(bar.volume for bar in wanted.bars(resolution)) for resolution in ROW_BY_ROW
@@ -62,10 +59,7 @@ def served_frames(wanted: Wanted, store: BarStore, rev: int) -> Iterator[Frame]:
         ),
     )
     yield Frame("digests", digest_rows(wanted, store))
-    edits = {
-        resolution: list(diff_bars(served[resolution], wanted.bars(resolution), rev, resolution))
-        for resolution in ROW_BY_ROW
-    }
+    edits = _edits(served, wanted, rev)
     yield Frame("edits", edit_rows(edits).select(["resolution", "symbol", "start_ns", "change"]))
 
 
@@ -151,6 +145,13 @@ def digest_rows(wanted: Wanted, store: BarStore) -> pa.Table:
         "resolution:text symbol:text bars_served:int bars_recomputed:int fingerprint_served:text "
         "fingerprint_recomputed:text",
     )
+
+
+def _edits(served: Served, wanted: Wanted, rev: int) -> Edits:
+    return {
+        resolution: list(diff_bars(rows, wanted.bars(resolution), rev, resolution))
+        for resolution, rows in served.items()
+    }
 
 
 def _read(store: BarStore, resolution: Resolution, wanted: Wanted) -> Sequence[ServedBar]:

@@ -18,7 +18,7 @@ from truetape.settings import Settings
 from truetape.venues import venues
 
 LOOKED_AT = timedelta(days=7)
-"""How far back sessions are looked at; older rows are in files that are merged no more."""
+"""How far back sessions are looked at; what it costs grows with it."""
 REASON = "what was served was not what was published"
 
 

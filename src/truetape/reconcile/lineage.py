@@ -33,14 +33,16 @@ class BarId:
         """Say whether an instant lies in the bar; the 1d bar looks at all of its session."""
         if self.resolution is Resolution.DAY:
             return session.holds(event_ns)
-        return self.start_ns <= event_ns < self.start_ns + self.resolution.width_ns
+        return self._spans(event_ns)
 
     def adds_up(self, drift: BarDrift) -> bool:
         """Say whether an entry is of a minute that the bar is added up from."""
-        is_mine = drift.symbol == self.symbol and drift.resolution is SOURCE
-        return (
-            is_mine and self.start_ns <= drift.start_ns < self.start_ns + self.resolution.width_ns
-        )
+        if self.resolution not in ROLLED_UP or drift.resolution is not SOURCE:
+            return False
+        return drift.symbol == self.symbol and self._spans(drift.start_ns)
+
+    def _spans(self, instant_ns: int) -> bool:
+        return self.start_ns <= instant_ns < self.start_ns + self.resolution.width_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def history(
     changed = {drift.rev: drift for drift in entries if drift.place == place}
     minutes: dict[int, list[BarDrift]] = defaultdict(list)
     for drift in entries:
-        if bar.resolution in ROLLED_UP and bar.adds_up(drift):
+        if bar.adds_up(drift):
             minutes[drift.rev].append(drift)
     return tuple(
         Revision(one, changed.get(one.rev), tuple(minutes[one.rev])) for one in publications
