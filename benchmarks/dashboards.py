@@ -17,6 +17,7 @@ from pathlib import Path
 
 from measure import report, stopped_by_signals, table
 
+from truetape.batch.indicators import NAMES
 from truetape.dashboards.asking import Query, ask, queries
 from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_long
 from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
@@ -27,7 +28,7 @@ from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
-from truetape.serving.store import ServedBar
+from truetape.serving.store import IndicatorRow, ServedBar
 from truetape.settings import Secret, Settings
 
 GRAFANA = Path(__file__).resolve().parents[1] / "grafana"
@@ -40,7 +41,7 @@ DAY_NS = 86_400_000_000_000
 WIDTHS = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
 ROWS_AT_ONCE = 50_000
 TIMEOUT_S = 120.0
-READS_BARS = '_measurement == "bar"'
+READS_BARS = ('_measurement == "bar"', '_measurement == "indicator"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,10 @@ def private_influx() -> Iterator[Settings]:
 
 
 def seed(store: InfluxStore, symbols: int) -> int:
-    """Write a year of the first symbol and the last day of all; return how many bars that is."""
+    """Write a year of the first symbol and the last day of all; return how many bars that is.
+
+    The first symbol's bars have their indicators.
+    """
     store.ensure_buckets()
     count = 0
     for resolution in WIDTHS:
@@ -128,18 +132,26 @@ def seed(store: InfluxStore, symbols: int) -> int:
         for bar in _bars(symbols, resolution):
             waiting.append(bar)
             if len(waiting) == ROWS_AT_ONCE:
-                store.write(resolution, waiting).require_stored("bars")
-                count, waiting = count + len(waiting), []
-        store.write(resolution, waiting).require_stored("bars")
-        count += len(waiting)
+                count += _write(store, resolution, waiting)
+                waiting = []
+        count += _write(store, resolution, waiting)
     return count
+
+
+def _write(store: InfluxStore, resolution: Resolution, bars: Sequence[ServedBar]) -> int:
+    store.write(resolution, bars).require_stored("bars")
+    rows = [_indicators(bar) for bar in bars if bar.symbol == ONE]
+    store.write_indicators(resolution, rows).require_stored("indicators")
+    return len(bars)
 
 
 def measure(server: Server, sight: Sight, runs: int) -> list[Cost]:
     """Ask every query that reads bars, and print the table."""
     costs = []
     for query in queries(GRAFANA):
-        if query.kind not in ("variable", "annotation", "alert") and READS_BARS in query.text:
+        if query.kind in ("variable", "annotation", "alert"):
+            continue
+        if any(source in query.text for source in READS_BARS):
             report(f"{sight.name}: {query.name}")
             costs.append(_cost(server, query, sight, runs))
     print(f"\n{sight.name}\n\n{table(list(_rows(costs)))}", flush=True)
@@ -226,6 +238,12 @@ def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBa
         )
 
 
+def _indicators(bar: ServedBar) -> IndicatorRow:
+    """Make a row of them all, whatever their values: as wide as a real one."""
+    values = {name: bar.close + number for number, name in enumerate(NAMES)}
+    return IndicatorRow(bar.symbol, bar.venue, bar.start_ns, values, rev=1, void=False)
+
+
 def _server(settings: Settings) -> Server:
     token = Secret(settings.influx_token_file.read_text("utf-8").strip())
     return Server(settings.influx_url, settings.influx_org, token, timeout_s=TIMEOUT_S, attempts=1)
@@ -238,7 +256,7 @@ def _rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
     )  # fmt: skip
     for one in costs:
         yield (
-            f"{one.query.board}: {one.query.title}",
+            one.query.name.removesuffix(" (A)"),
             f"{one.rows:,}",
             f"{one.shown:,}",
             f"{one.ratio:.2f}",

@@ -118,7 +118,10 @@ def console(home: Settings) -> Iterator[str]:
         store.write(Resolution.MINUTE, nights)
         store.write_indicators(
             Resolution.MINUTE,
-            [indicators(start, symbol=NIGHT, sma_20=100.25) for start in minutes()],
+            [
+                indicators(start, symbol=NIGHT, sma_20=100.25, rsi_14=55.0, macd=0.5)
+                for start in minutes()
+            ],
         )
     made = [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]
     for one in made:
@@ -369,6 +372,22 @@ def test_an_indicator_is_drawn_when_it_is_asked_for(console: str, page: "Page") 
     page.locator("#chart .legend .traces", has_text="sma_20").locator(".legendtoggle").click()
 
     until(lambda: lines.count() == before + 1, 10)
+
+
+@pytest.mark.parametrize(("below", "name"), [("rsi", "RSI"), ("macd", "MACD")])
+def test_an_oscillator_is_chosen_in_the_form_and_drawn_below(
+    console: str, page: "Page", below: str, name: str
+) -> None:
+    drawn(page, console + f"market?symbol={NIGHT}")
+    assert page.locator("#chart .y3title").count() == 0
+    page.select_option("select[name=below]", below)
+
+    page.click("button[type=submit]")
+
+    page.wait_for_selector("#chart[data-drawn=yes]", timeout=30_000)
+    assert page.locator("#chart .y3title").text_content() == name
+    assert page.locator("#chart .x3y3 path.js-line").count() == 1
+    assert page.input_value("select[name=below]") == below
 
 
 def test_keys_alone_reach_everything(console: str, page: "Page") -> None:

@@ -155,6 +155,44 @@ def test_a_chart_tells_final_bars_from_provisional_ones(
     assert traces["sma_20"]["visible"] == "legendonly"
 
 
+@pytest.mark.parametrize(
+    ("below", "wanted"),
+    [
+        ("rsi", {"rsi_14": [55.0, 60.0]}),
+        ("macd", {"macd": [0.5, 0.6], "macd_signal": [0.4, 0.4], "macd_histogram": [0.1, 0.2]}),
+        ("", {}),
+    ],
+    ids=["rsi", "macd", "nothing"],
+)
+def test_an_oscillator_has_an_axis_of_its_own_below_the_volume(
+    client: TestClient, store: BarStore, below: str, wanted: dict[str, list[float]]
+) -> None:
+    store.write(MINUTE, bars(2))
+    rows = [
+        indicators(NOON, rsi_14=55.0, macd=0.5, macd_signal=0.4, macd_histogram=0.1),
+        indicators(NOON + 60 * SECOND, rsi_14=60.0, macd=0.6, macd_signal=0.4, macd_histogram=0.2),
+    ]
+    store.write_indicators(MINUTE, rows)
+
+    figure = client.get("/market/chart", params={"symbol": "IBM", "below": below}).json()
+
+    lowest = {one["name"]: one["y"] for one in figure["data"] if one.get("yaxis") == "y3"}
+    assert lowest == wanted
+    assert ("yaxis3" in figure["layout"]) == bool(below)
+
+
+def test_what_is_chosen_below_the_chart_stays_chosen(client: TestClient, store: BarStore) -> None:
+    store.write(MINUTE, bars(2))
+
+    asked = {"symbol": "IBM", "venue": "XNYS", "session": "2026-11-20", "below": "macd"}
+    page = client.get("/market", params=asked).text
+
+    assert '<option value="macd" selected>' in page
+    assert 'data-below="macd"' in page
+    assert page.count("&amp;below=macd") == 2
+    assert client.get("/market", params=asked | {"below": "all"}).status_code == 422
+
+
 def test_changed_bars_are_marked_with_their_causes(
     here: Settings, client: TestClient, store: BarStore
 ) -> None:

@@ -194,14 +194,14 @@ def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(server: Server, market:
     stop = market.void_ns + MINUTE_NS
     texts = [
         "Candles of $symbol", "Close without gaps", "Sessions over each other",
-        "Newest bars of $symbol", "Change over the range",
+        "Newest bars of $symbol", "Change over the range", "RSI of $symbol", "MACD of $symbol",
     ]  # fmt: skip
 
     found = [answer(server, query("Market", text), stop, HOUR_S, chosen()) for text in texts]
     states = only(answer(server, query("Market", "Bars by state"), stop, HOUR_S, chosen()))
     overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
 
-    assert [(one.error, one.rows) for one in [*found, overlay]] == [("", 0)] * 6
+    assert [(one.error, one.rows) for one in [*found, overlay]] == [("", 0)] * 8
     assert rows(states, "Final", "Provisional", "Void") == [(1, 0, 1)]
 
 
@@ -245,6 +245,22 @@ def test_overlays_begin_where_there_are_bars_enough(server: Server, market: Serv
 
     wanted = [(iso(one.start_ns), one.close + 1.0, one.close + 2.0) for one in shown[INDICATED:]]
     assert rows(only(overlay), "_time", "sma_20", "ema_12") == wanted
+
+
+def test_rsi_and_macd_are_those_of_the_bars_in_view(server: Server, market: Served) -> None:
+    first = market.session.open_ns or 0
+    shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)[INDICATED:]
+    stop = first + HOUR_S * SECOND_NS
+
+    rsi, macd = (
+        only(answer(server, query("Market", f"{name} of $symbol"), stop, HOUR_S, chosen()))
+        for name in ("RSI", "MACD")
+    )
+
+    assert rows(rsi, "_time", "rsi_14") == [(iso(one.start_ns), one.close / 4.0) for one in shown]
+    wanted = [(iso(one.start_ns), one.close + 3.0, one.close + 4.0, -1.0) for one in shown]
+    assert rows(macd, "_time", "macd", "macd_signal", "macd_histogram") == wanted
+    assert shown
 
 
 def test_the_line_without_gaps_counts_bars_over_the_night(server: Server, market: Served) -> None:

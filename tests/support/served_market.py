@@ -151,7 +151,14 @@ def _odd(session: Session, resolution: Resolution) -> list[ServedBar]:
 def _indicators(served: Served) -> Iterator[IndicatorRow]:
     mine = served.of(Resolution.MINUTE, "IBM", served.session.open_ns or 0, served.end_ns)
     for one in mine[INDICATED:]:
-        values = {"sma_20": one.close + 1.0, "ema_12": one.close + 2.0}
+        values = {
+            "sma_20": one.close + 1.0,
+            "ema_12": one.close + 2.0,
+            "rsi_14": one.close / 4.0,
+            "macd": one.close + 3.0,
+            "macd_signal": one.close + 4.0,
+            "macd_histogram": -1.0,
+        }
         yield IndicatorRow("IBM", VENUE, one.start_ns, values, rev=1, void=False)
     yield IndicatorRow("IBM", VENUE, served.void_ns, {}, rev=1, void=True)
 

@@ -27,6 +27,7 @@ from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.schedule import dag_names
+from truetape.serving.chart import Oscillator
 from truetape.settings import Settings
 
 SCRIPTS = {
@@ -92,22 +93,24 @@ def market_page(  # noqa: PLR0917 - one parameter a field of the query
     venue: Venue = "",
     resolution: Resolution = Resolution.MINUTE,
     session: Day = None,
+    below: Oscillator = Oscillator.NONE,
 ) -> str:
     """Show a symbol's chart and what else may be chosen."""
-    asked = market.Asked(symbol, venue, resolution, session)
+    asked = market.Asked(symbol, venue, resolution, session, below)
     return _page(request, "market.html", active="market", view=market.view(here, asked))
 
 
 @router.get("/market/chart")
-def market_chart(
+def market_chart(  # noqa: PLR0917 - one parameter a field of the query
     here: Here,
     symbol: Symbol,
     venue: Venue = "",
     resolution: Resolution = Resolution.MINUTE,
     session: Day = None,
+    below: Oscillator = Oscillator.NONE,
 ) -> Response:
     """Return the chart of a symbol as JSON for plotly."""
-    asked = market.Asked(symbol, venue, resolution, session)
+    asked = market.Asked(symbol, venue, resolution, session, below)
     return Response(market.chart(here, asked), media_type="application/json")
 
 

@@ -10,7 +10,7 @@ from truetape import calendars
 from truetape.errors import ConfigError, NotThereError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.drift_ledger import DriftLedger
-from truetape.serving.chart import Extras, figure_json
+from truetape.serving.chart import Extras, Oscillator, figure_json
 from truetape.serving.store import BarStore, ServedBar, open_store
 from truetape.settings import Settings
 from truetape.venues import venue_named
@@ -32,6 +32,7 @@ class Asked:
     venue: str
     resolution: Resolution
     session: date | None
+    below: Oscillator = Oscillator.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def chart(settings: Settings, asked: Asked) -> str:
             store.read_indicators(asked.resolution, *window, venue=market, symbols=[asked.symbol])
         )
     changed = _changed(settings, market, asked, bars)
-    return figure_json(bars, Extras(indicators, changed))
+    return figure_json(bars, Extras(indicators, changed, asked.below))
 
 
 def lineage(settings: Settings, asked: Asked, start_ns: int) -> "Lineage":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from html import escape
 from math import ceil
 from pathlib import Path
@@ -14,11 +15,21 @@ UP, DOWN = "#1a9850", "#d73027"
 PROVISIONAL_OPACITY = 0.4
 MAX_TICKS = 12
 LINES = {
-    "sma_20": "#8e44ad", "sma_50": "#b7950b", "bollinger_upper": "#7f8c8d",
-    "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
+    "sma_20": "#8e44ad", "sma_50": "#b7950b", "ema_12": "#2874a6", "ema_26": "#ca6f1e",
+    "bollinger_upper": "#7f8c8d", "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
 }  # fmt: skip
 """Indicators that a chart of prices may show, and their colours; hidden until they are asked for.
 """
+RSI_BOUNDS = (30, 70)
+"""Outside these a symbol counts as oversold or overbought, after Wilder."""
+
+
+class Oscillator(StrEnum):
+    """What may be drawn below the volume, on an axis of its own."""
+
+    NONE = ""
+    RSI = "rsi"
+    MACD = "macd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Extras:
 
     indicators: Sequence[IndicatorRow] = ()
     changed: Mapping[int, str] = field(default_factory=dict)
+    below: Oscillator = Oscillator.NONE
 
 
 def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
@@ -63,8 +75,9 @@ def as_json(figure: Any) -> str:
 def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
     from plotly.subplots import make_subplots
 
+    heights = [0.6, 0.18, 0.22] if extras.below else [0.75, 0.25]
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.03
+        rows=len(heights), cols=1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.03
     )
     final = [bar for bar in bars if bar.final]
     provisional = [bar for bar in bars if not bar.final]
@@ -72,11 +85,15 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
         if some:
             figure.add_trace(_candles(some, kind), row=1, col=1)
     figure.add_trace(_vwap(bars), row=1, col=1)
-    for line in _indicators(bars, extras.indicators):
-        figure.add_trace(line, row=1, col=1)
+    known = {row.start_ns: row.values for row in extras.indicators if not row.void}
+    for name, color in LINES.items():
+        if line := _line(bars, known, name, color, visible="legendonly"):
+            figure.add_trace(line, row=1, col=1)
     if marks := [bar for bar in bars if bar.start_ns in extras.changed]:
         figure.add_trace(_marks(marks, extras.changed), row=1, col=1)
     figure.add_trace(_volume(bars), row=2, col=1)
+    for trace in _oscillator(bars, known, extras.below):
+        figure.add_trace(trace, row=3, col=1)
     starts = [utc(bar.start_ns) for bar in bars]
     labelled = starts[:: max(1, ceil(len(starts) / MAX_TICKS))]
     figure.update_xaxes(
@@ -94,6 +111,14 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
         yaxis2_title="volume",
         legend_orientation="h",
     )
+    match extras.below:
+        case Oscillator.RSI:
+            figure.update_layout(yaxis3_title="RSI", yaxis3_range=[0, 100])
+            figure.update_layout(yaxis3_tickvals=[0, *RSI_BOUNDS, 100])
+        case Oscillator.MACD:
+            figure.update_layout(yaxis3_title="MACD")
+        case Oscillator.NONE:
+            pass
     return figure
 
 
@@ -139,27 +164,52 @@ def _vwap(bars: Sequence[ServedBar]) -> Any:
     )
 
 
-def _indicators(bars: Sequence[ServedBar], rows: Sequence[IndicatorRow]) -> list[Any]:
-    """A line each, where it has a value for any of the bars."""
+Known = Mapping[int, Mapping[str, float]]
+"""The values of indicators by their names, by the start of their bar."""
+
+
+def _line(
+    bars: Sequence[ServedBar], known: Known, name: str, color: str, *, visible: str | bool = True
+) -> Any:
+    """Return the line of an indicator, None where it has no value for any of the bars."""
     from plotly.graph_objects import Scatter
 
-    known = {row.start_ns: row.values for row in rows if not row.void}
-    places = [utc(bar.start_ns) for bar in bars]
-    lines = []
-    for name, color in LINES.items():
-        values = [known.get(bar.start_ns, {}).get(name) for bar in bars]
-        if any(value is not None for value in values):
-            lines.append(
-                Scatter(
-                    name=name,
-                    x=places,
-                    y=values,
-                    mode="lines",
-                    visible="legendonly",
-                    line={"width": 1, "color": color},
-                )
+    values = [known.get(bar.start_ns, {}).get(name) for bar in bars]
+    if all(value is None for value in values):
+        return None
+    return Scatter(
+        name=name,
+        x=[utc(bar.start_ns) for bar in bars],
+        y=values,
+        mode="lines",
+        visible=visible,
+        line={"width": 1, "color": color},
+    )
+
+
+def _oscillator(bars: Sequence[ServedBar], known: Known, below: Oscillator) -> list[Any]:
+    from plotly.graph_objects import Bar
+
+    match below:
+        case Oscillator.RSI:
+            found = [_line(bars, known, "rsi_14", "#8e44ad")]
+        case Oscillator.MACD:
+            heights = [known.get(bar.start_ns, {}).get("macd_histogram") for bar in bars]
+            histogram = Bar(
+                name="macd_histogram",
+                x=[utc(bar.start_ns) for bar in bars],
+                y=heights,
+                marker={"color": [UP if (height or 0) >= 0 else DOWN for height in heights]},
+                opacity=PROVISIONAL_OPACITY,
             )
-    return lines
+            found = [
+                histogram,
+                _line(bars, known, "macd", "#2874a6"),
+                _line(bars, known, "macd_signal", "#ca6f1e"),
+            ]
+        case Oscillator.NONE:
+            found = []
+    return [trace for trace in found if trace is not None]
 
 
 def _marks(bars: Sequence[ServedBar], causes: Mapping[int, str]) -> Any:

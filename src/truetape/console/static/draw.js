@@ -5,13 +5,11 @@ export function styled(layout) {
   const style = getComputedStyle(document.body);
   const grid = style.getPropertyValue("--line").trim();
   const axis = { gridcolor: grid, linecolor: grid };
+  const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
   return {
     ...layout,
     font: { color: style.color, family: style.fontFamily },
-    xaxis: { ...layout.xaxis, ...axis },
-    xaxis2: { ...layout.xaxis2, ...axis },
-    yaxis: { ...layout.yaxis, ...axis },
-    yaxis2: { ...layout.yaxis2, ...axis },
+    ...Object.fromEntries(axes.map((name) => [name, { ...layout[name], ...axis }])),
     margin: { l: 60, r: 20, t: 10, b: 40 },
     uirevision: "kept",
   };

@@ -10,7 +10,7 @@ const state = document.getElementById("state");
 
 function address(path, more) {
   const asked = { symbol: chart.dataset.symbol, resolution: chart.dataset.resolution, ...more };
-  for (const name of ["venue", "session"]) {
+  for (const name of ["venue", "session", "below"]) {
     if (chart.dataset[name]) asked[name] = chart.dataset[name];
   }
   return `${path}?${new URLSearchParams(asked)}`;

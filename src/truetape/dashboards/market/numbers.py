@@ -1,0 +1,91 @@
+"""The numbers at the head of the market board: completeness, last price, age. Data only."""
+
+from truetape.dashboards import drawing, flux
+from truetape.dashboards.board import Panel
+from truetape.dashboards.drawing import GREEN, ORANGE, RED
+from truetape.dashboards.market.queries import MOVE, bars, first_and_last, newest, states
+
+COMPLETE = Panel(
+    "Is what I see complete?",
+    "The share of the bars in view that are final: made from every trade that was archived, and "
+    "checked. Below 100 % some are provisional and may still change.",
+    "stat",
+    "percentunit",
+    [
+        flux.lines(
+            'import "array"',
+            states(
+                "filter(fn: (r) => r.final + r.provisional > 0)",
+                "map(fn: (r) => ({_value: float(v: r.final) / float(v: r.final + r.provisional)}))",
+            ),
+        )
+    ],
+    width=4,
+    defaults={
+        **drawing.thresholds((None, ORANGE), (1.0, GREEN)),
+        **drawing.said({}, "no bars"),
+        "decimals": 1,
+    },
+    options=drawing.stat(),
+)
+STATES = Panel(
+    "Bars by state",
+    "How many of the bars in view are final, provisional, or void. A void bar had trades, all of "
+    "which were taken back; it is not drawn.",
+    "stat",
+    "short",
+    [
+        flux.lines(
+            'import "array"',
+            states(flux.headed(final="Final", provisional="Provisional", void="Void")),
+        )
+    ],
+    width=6,
+    options=drawing.stat(names=True),
+)
+LAST = Panel(
+    "Last price",
+    "The close of the newest bar of a minute that has a price, up to the end of the range.",
+    "stat",
+    "none",
+    [flux.pipe(newest(flux.SHOWN), "group()", flux.keep("_time", "_value"))],
+    width=4,
+    options=drawing.stat(),
+)
+AGE = Panel(
+    "Age of the newest bar",
+    "From the start of the newest bar of a minute to the end of the range. In a session that is "
+    "open, over two minutes means that the speed layer is behind or that nothing trades.",
+    "stat",
+    "s",
+    [
+        flux.pipe(
+            newest(flux.SHOWN),
+            "group()",
+            "map(fn: (r) => ({_value: "
+            "float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0}))",
+        )
+    ],
+    width=4,
+    defaults=drawing.thresholds((None, GREEN), (120, ORANGE), (600, RED)),
+    options=drawing.stat(),
+)
+CHANGE = Panel(
+    "Change over the range",
+    "From the first open to the last close in view.",
+    "stat",
+    "percentunit",
+    [first_and_last(flux.SHOWN, f"map(fn: (r) => ({{_value: {MOVE}}}))")],
+    width=3,
+    defaults={**drawing.thresholds((None, RED), (0, GREEN)), "decimals": 2},
+    options=drawing.stat(),
+)
+VOLUME = Panel(
+    "Volume",
+    "Size of all prints in view that count for volume.",
+    "stat",
+    "short",
+    [flux.pipe(bars(("volume",), flux.SHOWN), "sum()", "group()", flux.keep("_value"))],
+    width=3,
+    options=drawing.stat(),
+)

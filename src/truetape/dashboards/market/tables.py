@@ -1,0 +1,175 @@
+"""The watchlist of the market board, how it moved, and the newest bars of one symbol. Data only."""
+
+from truetape.dashboards import drawing, flux
+from truetape.dashboards.board import Panel
+from truetape.dashboards.drawing import BLUE, GREEN, ORANGE, RED
+from truetape.dashboards.market.queries import MOVE, NEAR, bars, first_and_last
+
+LISTED_BARS = 50
+MOVERS = 10
+
+WATCHLIST = Panel(
+    "Watchlist",
+    "The newest price of each symbol within five days of the end of the range, how old it is, and "
+    "the publication that made it: none yet means provisional.",
+    "table",
+    "none",
+    [
+        flux.pipe(
+            flux.lines('import "date"', flux.of_resolution("1m"), "from(bucket: bucket)"),
+            NEAR,
+            flux.where(
+                "bar",
+                f'((r._field == "close" and {flux.PRICED}) or r._field == "rev")',
+                flux.WATCHED,
+            ),
+            "last()",
+            "toFloat()",
+            "group()",
+            'pivot(rowKey: ["symbol", "venue", "_time"], columnKey: ["_field"], '
+            'valueColumn: "_value")',
+            "filter(fn: (r) => exists r.close)",
+            "map(fn: (r) => ({symbol: r.symbol, venue: r.venue, last: r.close, "
+            "age: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0, "
+            "rev: if exists r.rev then r.rev else 0.0}))",
+            flux.headed(symbol="Symbol", venue="Venue", last="Last", age="Age", rev="Rev"),
+        )
+    ],
+    width=10,
+    defaults={"custom": {"align": "auto", "filterable": True}},
+    options=drawing.table("Symbol"),
+    overrides={
+        "Age": {"unit": "s", "custom.width": 110},
+        "Rev": {
+            "mappings": [
+                {"type": "value", "options": {"0": {"text": "provisional", "color": ORANGE}}}
+            ],
+            "custom.cellOptions": {"type": "color-text"},
+        },
+    },
+    max_points=1_000,
+)
+VENUE_VOLUME = Panel(
+    "Volume by venue",
+    "Volume of the watchlist, added up by market.",
+    "timeseries",
+    "short",
+    [
+        flux.pipe(
+            bars(("volume",), flux.WATCHED),
+            flux.windows("sum"),
+            flux.grouped("venue", "_time"),
+            "sum()",
+            flux.grouped("venue"),
+            'sort(columns: ["_time"])',
+        )
+    ],
+    width=7,
+    defaults=drawing.stacked(drawing.label("venue")),
+    options=drawing.series("sum"),
+    # Grafana makes 1.5 days to a week one day: of fewer points a year would be far more rows
+    max_points=250,
+)
+BREADTH = Panel(
+    "Breadth by venue",
+    "How many symbols of the watchlist closed the range above, below, or where it opened for them.",
+    "table",
+    "none",
+    [
+        first_and_last(
+            flux.WATCHED,
+            "map(fn: (r) => ({venue: r.venue, "
+            "advancing: if r.close > r.open then 1 else 0, "
+            "declining: if r.close < r.open then 1 else 0, "
+            "unchanged: if r.close == r.open then 1 else 0}))",
+            flux.grouped("venue"),
+            "reduce(identity: {advancing: 0, declining: 0, unchanged: 0}, "
+            "fn: (r, accumulator) => ({advancing: accumulator.advancing + r.advancing, "
+            "declining: accumulator.declining + r.declining, "
+            "unchanged: accumulator.unchanged + r.unchanged}))",
+            "group()",
+            flux.headed(venue="Venue", advancing="Up", declining="Down", unchanged="Unchanged"),
+        )
+    ],
+    width=7,
+    defaults={"custom": {"align": "auto"}},
+    options=drawing.table("Venue"),
+)
+LARGEST = Panel(
+    "Largest moves",
+    f"The {MOVERS} symbols of the watchlist that moved most, from their first open to their last "
+    "close in view.",
+    "bargauge",
+    "percentunit",
+    [
+        first_and_last(
+            flux.WATCHED,
+            f"map(fn: (r) => ({{symbol: r.symbol, change: {MOVE}, "
+            f"size: if {MOVE} < 0.0 then -({MOVE}) else {MOVE}}}))",
+            f'top(n: {MOVERS}, columns: ["size"])',
+            flux.headed(symbol="Symbol", change="Change"),
+        )
+    ],
+    width=8,
+    defaults={**drawing.thresholds((None, RED), (0, GREEN)), "decimals": 2},
+    options=drawing.bars_of_rows(),
+)
+LISTED = Panel(
+    "Newest bars of $symbol",
+    f"The last {LISTED_BARS} bars in view. A click on `Rev` opens the bar's lineage in truetape's "
+    "console: the trades that made it, what was left out and why, and what each publication "
+    "changed.",
+    "table",
+    "none",
+    [
+        flux.pipe(
+            bars(
+                ("open", "high", "low", "close", "volume", "trades", "rev", "final", "void"),
+                flux.SHOWN,
+            ),
+            flux.PIVOT,
+            flux.NOT_VOID,
+            "group()",
+            f"tail(n: {LISTED_BARS})",
+            "map(fn: (r) => ({r with resolution: resolution, start_ns: string(v: int(v: r._time)), "
+            'state: if r.final then "final" else "provisional"}))',
+            flux.headed(
+                _time="Start", open="Open", high="High", low="Low", close="Close",
+                volume="Volume", trades="Trades", state="State", rev="Rev",
+                resolution="Resolution", start_ns="Nanoseconds",
+            ),
+        )
+    ],
+    width=16,
+    defaults={"custom": {"align": "auto"}},
+    options=drawing.table("Start", descending=True),
+    overrides={
+        "Volume": {"unit": "short"},
+        "Trades": {"unit": "short"},
+        "State": {
+            "mappings": [
+                {
+                    "type": "value",
+                    "options": {
+                        "final": {"text": "final", "color": GREEN},
+                        "provisional": {"text": "provisional", "color": ORANGE},
+                    },
+                }
+            ],
+            "custom.cellOptions": {"type": "color-text"},
+        },
+        "Nanoseconds": {"custom.hidden": True},
+        "Rev": {
+            "links": [
+                {
+                    "title": "lineage of this bar",
+                    "url": "${airflow}/truetape/market/bar?symbol=${symbol:percentencode}"
+                    "&venue=${venue:percentencode}&resolution=${__data.fields.Resolution}"
+                    "&start_ns=${__data.fields.Nanoseconds}",
+                    "targetBlank": True,
+                }
+            ],
+            "color": {"mode": "fixed", "fixedColor": BLUE},
+        },
+    },
+)  # fmt: skip
