@@ -75,7 +75,11 @@ READ = """async () => {
   const shown = await window.shown;
   const [page] = performance.getEntriesByType("navigation");
   const all = [page, ...performance.getEntriesByType("resource")];
-  const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
+  let painted;
+  while (!(painted = performance.getEntriesByName("first-contentful-paint")[0])) {
+    await new Promise(requestAnimationFrame);  // the browser notes it a little later
+  }
+  const paint = painted.startTime;
   return {
     server: page.responseStart - page.requestStart,
     paint,
@@ -242,7 +246,9 @@ def _server(work: Path, settings: Settings) -> Iterator[str]:
     port = free_port()
     own = {"AIRFLOW_HOME": str(work / "airflow")}  # it looks there for the supervisor's DAG
     command = [sys.executable, __file__, "--serve", str(port)]
-    running = subprocess.Popen(command, env={**os.environ, **settings.to_env(), **own})
+    env = {**os.environ, **settings.to_env(), **own}
+    with (work / "console.log").open("wb") as log:
+        running = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
         give_up = time.monotonic() + START_WITHIN_S
         while time.monotonic() < give_up:

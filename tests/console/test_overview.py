@@ -14,6 +14,7 @@ from truetape.batch.dirty import Mark
 from truetape.calendars import session
 from truetape.console import overview
 from truetape.console.app import create
+from truetape.errors import TransientError
 from truetape.local.server import free_port
 from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.recomputed import record
@@ -32,7 +33,14 @@ TUESDAY = session(VENUES["XNYS"], date(2026, 11, 24))
 
 @pytest.fixture
 def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a broker answer that knows of no speed layer and of no boundary."""
+
+    def nothing_runs(_: Settings) -> Status:
+        raise TransientError("no heartbeat")
+
     monkeypatch.setattr(overview, "require_kafka", lambda _: None)
+    monkeypatch.setattr("truetape.speed.supervise.status_of", nothing_runs)
+    monkeypatch.setattr(overview.serving, "boundaries_of", lambda _: [])
 
 
 def speed_layer(
@@ -69,26 +77,37 @@ def test_a_speed_layer_that_was_stopped_is_told_with_the_reason(
     assert "the speed layer is stopped: open for business (ann)" in text_of(client.get("/").text)
 
 
-@pytest.mark.parametrize(
+SUPERVISION = pytest.mark.parametrize(
     ("is_supervised", "shown"),
     [(True, "on"), (False, "paused"), (None, "unknown")],
     ids=["on", "the DAG is paused", "no Airflow"],
 )
-@pytest.mark.parametrize("is_readable", [True, False], ids=["with Kafka", "without Kafka"])
-def test_supervision_is_shown_also_when_the_speed_layer_cannot_be_read(
+
+
+@SUPERVISION
+def test_supervision_is_shown(
     client: TestClient,
     monkeypatch: pytest.MonkeyPatch,
+    kafka_answers: None,
     is_supervised: bool | None,
     shown: str,
-    is_readable: bool,
 ) -> None:
     monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
-    if is_readable:
-        monkeypatch.setattr(overview, "require_kafka", lambda _: None)
-        speed_layer(monkeypatch, Health.HEALTHY)
+    speed_layer(monkeypatch, Health.HEALTHY)
 
-    page = client.get("/").text
+    assert_supervision(client.get("/").text, is_supervised, shown)
 
+
+@SUPERVISION
+def test_supervision_is_shown_also_when_the_speed_layer_cannot_be_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, is_supervised: bool | None, shown: str
+) -> None:
+    monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
+
+    assert_supervision(client.get("/").text, is_supervised, shown)
+
+
+def assert_supervision(page: str, is_supervised: bool | None, shown: str) -> None:
     assert f"Supervision {shown}" in text_of(page)
     told = "supervision is paused: a driver that dies stays dead (DAG speed_layer)"
     assert (f'<li class="grave">{told}</li>' in page) is (is_supervised is False)
