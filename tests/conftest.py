@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +25,10 @@ _ROOT = Path(__file__).resolve().parents[1]
 (AIRFLOW_HOME / "airflow.cfg").write_text(
     f"[core]\ndags_folder = {_ROOT}/dags\nplugins_folder = {_ROOT}/plugins\nload_examples = False\n"
 )
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # a worker's main module has no file, which PySpark takes for a doctest of its own and exits
+    sys.modules["__main__"].__file__ = __file__
 
 
 def pytest_unconfigure() -> None:

@@ -3,7 +3,7 @@
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
 from truetape.dashboards.drawing import BLUE, ORANGE, RED
-from truetape.dashboards.market.queries import bars
+from truetape.dashboards.market_queries import bars
 
 OVERLAYS = ("sma_20", "sma_50", "ema_12", "session_vwap")
 MAX_SESSIONS = "14d"

@@ -3,7 +3,7 @@
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
 from truetape.dashboards.drawing import BLUE, GREEN, ORANGE, RED
-from truetape.dashboards.market.queries import MOVE, NEAR, bars, first_and_last
+from truetape.dashboards.market_queries import MOVE, NEAR, bars, first_and_last
 
 LISTED_BARS = 50
 MOVERS = 10

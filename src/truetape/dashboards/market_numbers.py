@@ -3,7 +3,7 @@
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
-from truetape.dashboards.market.queries import MOVE, bars, first_and_last, newest, states
+from truetape.dashboards.market_queries import MOVE, bars, first_and_last, newest, states
 
 COMPLETE = Panel(
     "Is what I see complete?",

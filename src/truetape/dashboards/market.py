@@ -3,9 +3,9 @@
 from truetape.dashboards import flux
 from truetape.dashboards.board import Asked, Board, Row
 from truetape.dashboards.common import AIRFLOW, BOUNDARIES, PUBLICATIONS, SET, ZOOM
-from truetape.dashboards.market.charts import CANDLES, GAPLESS, MACD, RSI, SESSIONS
-from truetape.dashboards.market.numbers import AGE, CHANGE, COMPLETE, LAST, STATES, VOLUME
-from truetape.dashboards.market.tables import BREADTH, LARGEST, LISTED, VENUE_VOLUME, WATCHLIST
+from truetape.dashboards.market_charts import CANDLES, GAPLESS, MACD, RSI, SESSIONS
+from truetape.dashboards.market_numbers import AGE, CHANGE, COMPLETE, LAST, STATES, VOLUME
+from truetape.dashboards.market_tables import BREADTH, LARGEST, LISTED, VENUE_VOLUME, WATCHLIST
 
 
 def _symbols(name: str, label: str, description: str, *, many: bool) -> Asked:
