@@ -29,6 +29,7 @@ from measure import report, stopped_by_signals, table
 from truetape import calendars
 from truetape.errors import ConfigError, TransientError, TruetapeError, VerificationError
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.feeds.simulator_faults import Faults
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality.report import Kind, Report, newest
@@ -44,6 +45,8 @@ DAY = date(2025, 11, 20)
 RUN = DagRun("batch_recompute_xnys", "scheduled__2025-11-20T14:30:00+00:00")
 SYMBOL = "IBM"
 BATCHES = 60
+FAULTS = Faults(late=0.001, duplicate=0.001, cancel=0.0003, correct=0.0003)
+"""Few enough that most bars of a minute become final as they were served."""
 CHART = "#chart[data-drawn=yes]"
 ROWS = "main tbody tr"
 WITHIN_MS = 30_000
@@ -51,7 +54,7 @@ START_WITHIN_S = 120
 WIDTH, HEIGHT = 1_180, 820
 PICTURES = (
     ("overview", "overview", 740),
-    ("market", "market", HEIGHT),
+    ("market MACD", "market", HEIGHT),
     ("drift session", "drift", HEIGHT),
     ("run", "run", 330),
 )
@@ -134,6 +137,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
         trades=wanted.trades,
         offset_s=0,
         duration_s=60 * wanted.minutes,
+        faults=FAULTS,
     )
     session = calendars.session(venues()["XNYS"], DAY)
     with private_stack() as stack:
@@ -226,6 +230,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
     return [
         Page("overview", "", ROWS),
         Page("market", f"market?{urlencode(market)}", CHART),
+        Page("market MACD", f"market?{urlencode(market | {'below': 'macd'})}", CHART),
         Page("market 1s", f"market?{urlencode(market | {'resolution': '1s'})}", CHART),
         Page("bar", f"market/bar?{urlencode(bar_of)}", ROWS),
         Page("drift", "drift", ROWS),
