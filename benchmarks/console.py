@@ -159,6 +159,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
 def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> None:
     """Serve a session provisionally, then make it final."""
     from truetape.batch.run import archive_once
+    from truetape.feeds.producer import send_all
     from truetape.local.loop import settle_one
 
     report(f"simulating {plan.trades:,} trades")
@@ -166,7 +167,7 @@ def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> Non
     report("serving provisional bars")
     _serve_provisional(work, settings, made)
     report("archiving, recomputing, publishing")
-    _send(settings, made)
+    send_all(settings.kafka, settings.topic, made.records)
     archive_once(settings)
     settle_one(settings, session, "at the close", report, "airflow:scheduled")
     note(settings.home, RUN, _gate(settings, session))
@@ -200,16 +201,6 @@ def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -
             stream(spark, settings, work, store)
     finally:
         spark.stop()
-
-
-def _send(settings: Settings, made: SimulatedSession) -> None:
-    from truetape.feeds.producer import Producer
-
-    producer = Producer(settings.kafka)
-    for one in made.records:
-        producer.send(settings.topic, one.key, one.payload, one.feed, one.received_ns)
-    producer.flush()
-    producer.close()
 
 
 def _gate(settings: Settings, session: Session) -> Report:

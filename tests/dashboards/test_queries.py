@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -152,7 +153,7 @@ def source_of(step: str) -> str:
     """Return what must read for a query whose first step behind its filter is this one."""
     if step.startswith(PUSHED):
         return "readWindowAggregateSource"
-    return "readGroupSource" if step == "group()" else "readFilterSource"
+    return "readGroupSource" if step.startswith("group(") else "readFilterSource"
 
 
 @pytest.mark.parametrize("one", [pytest.param(one, id=one.name) for one in QUERIES])
@@ -252,14 +253,21 @@ def test_rsi_and_macd_are_those_of_the_bars_in_view(server: Server, market: Serv
     shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)[INDICATED:]
     stop = first + HOUR_S * SECOND_NS
 
-    rsi, macd = (
-        only(answer(server, query("Market", f"{name} of $symbol"), stop, HOUR_S, chosen()))
+    found = {
+        frame.columns[1].name: list(rows(frame, "Time", frame.columns[1].name))
         for name in ("RSI", "MACD")
-    )
+        for frame in answer(
+            server, query("Market", f"{name} of $symbol"), stop, HOUR_S, chosen()
+        ).frames
+    }
 
-    assert rows(rsi, "_time", "rsi_14") == [(iso(one.start_ns), one.close / 4.0) for one in shown]
-    wanted = [(iso(one.start_ns), one.close + 3.0, one.close + 4.0, -1.0) for one in shown]
-    assert rows(macd, "_time", "macd", "macd_signal", "macd_histogram") == wanted
+    times, closes = [iso(one.start_ns) for one in shown], [one.close for one in shown]
+    assert found == {
+        "rsi_14": [(time, close / 4.0) for time, close in zip(times, closes, strict=True)],
+        "macd": [(time, close + 3.0) for time, close in zip(times, closes, strict=True)],
+        "macd_signal": [(time, close + 4.0) for time, close in zip(times, closes, strict=True)],
+        "macd_histogram": [(time, -1.0) for time in times],
+    }
     assert shown
 
 
@@ -348,6 +356,20 @@ def test_volume_and_breadth_are_added_up_by_venue(server: Server, market: Served
     assert rows(only(breadth), "Venue", "Up", "Down") == [("KRAKEN", 1, 0), (VENUE, up, down)]
     found = dict(rows(only(moves), "Symbol", "Change"))
     assert found == pytest.approx(changes | {symbol: 0.1 for symbol, _ in ODD})
+
+
+def test_volume_over_a_year_is_by_week_from_monday(server: Server, market: Served) -> None:
+    volume = answer(server, query("Market", "Volume by venue"), market.end_ns, YEAR_S, chosen())
+
+    monday = market.before.date - timedelta(days=market.before.date.weekday())
+    (mine,) = [frame for frame in volume.frames if frame.labels["venue"] == VENUE]
+    days = [
+        bar
+        for symbol in (*SYMBOLS, "BRK.B")
+        for bar in market.of(Resolution.DAY, symbol, 0, market.end_ns)
+    ]
+    assert starts(mine, "Time") == [f"{monday}T00:00:00Z"]
+    assert mine.column("Value").numbers == [pytest.approx(sum(one.volume for one in days))]
 
 
 def test_a_bar_of_the_list_leads_to_its_lineage(server: Server, market: Served) -> None:

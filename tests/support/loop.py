@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from truetape.feeds.producer import Producer
+from truetape.feeds.producer import send_all
 from truetape.feeds.simulator import Record, SimulatedSession
 from truetape.local.topics import ensure_topics
 from truetape.market.bars import Bar, bars
@@ -53,11 +53,7 @@ def own_settings(stack: Settings, folder: Path, **changes: object) -> Settings:
 
 def send(settings: Settings, records: Iterable[Record]) -> None:
     """Send records and wait until all of them are acknowledged."""
-    producer = Producer(settings.kafka)
-    for record in records:
-        producer.send(settings.topic, record.key, record.payload, record.feed, record.received_ns)
-    producer.flush()
-    producer.close()
+    send_all(settings.kafka, settings.topic, records)
 
 
 def letters(settings: Settings) -> list[Letter]:

@@ -7,7 +7,6 @@ from truetape.dashboards.market_queries import bars
 
 OVERLAYS = ("sma_20", "sma_50", "ema_12", "session_vwap")
 MAX_SESSIONS = "14d"
-_MACD = ("macd", "macd_signal", "macd_histogram")
 
 CANDLES = Panel(
     "Candles of $symbol",
@@ -58,9 +57,8 @@ RSI = Panel(
     [
         flux.pipe(
             bars(("rsi_14",), flux.SHOWN, measurement="indicator"),
-            "group()",
-            'rename(columns: {_value: "rsi_14"})',
-            flux.keep("_time", "rsi_14"),
+            flux.grouped("_field"),
+            flux.keep("_field", "_time", "_value"),
         )
     ],
     width=12,
@@ -81,10 +79,9 @@ MACD = Panel(
     "none",
     [
         flux.pipe(
-            bars(_MACD, flux.SHOWN, measurement="indicator"),
-            flux.PIVOT,
-            "group()",
-            flux.keep("_time", *_MACD),
+            bars(("macd", "macd_signal", "macd_histogram"), flux.SHOWN, measurement="indicator"),
+            flux.grouped("_field"),
+            flux.keep("_field", "_time", "_value"),
         )
     ],
     width=12,

@@ -7,6 +7,8 @@ from truetape.dashboards.market_queries import MOVE, NEAR, bars, first_and_last
 
 LISTED_BARS = 50
 MOVERS = 10
+_BY_DAY = "150d"
+"""The widest range whose volume is shown by day, which are 100 of trading."""
 
 WATCHLIST = Panel(
     "Watchlist",
@@ -51,24 +53,29 @@ WATCHLIST = Panel(
 )
 VENUE_VOLUME = Panel(
     "Volume by venue",
-    "Volume of the watchlist, added up by market.",
+    "Volume of the watchlist, added up by market; over half a year and more, by week from Monday.",
     "timeseries",
     "short",
     [
-        flux.pipe(
-            bars(("volume",), flux.WATCHED),
-            flux.windows("sum"),
-            flux.grouped("venue", "_time"),
-            "sum()",
-            flux.grouped("venue"),
-            'sort(columns: ["_time"])',
+        flux.lines(
+            # Grafana's own interval is a day up to a range of a hundred weeks
+            f"by_week = int(v: v.timeRangeStop) - int(v: v.timeRangeStart) > int(v: {_BY_DAY})",
+            "width = if by_week then 7d else $__interval",
+            flux.pipe(
+                bars(("volume",), flux.WATCHED),
+                "aggregateWindow(every: width, offset: 4d, fn: sum, createEmpty: false, "
+                'timeSrc: "_start")',
+                flux.grouped("venue", "_time"),
+                "sum()",
+                flux.grouped("venue"),
+                'sort(columns: ["_time"])',
+            ),
         )
     ],
     width=7,
     defaults=drawing.stacked(drawing.label("venue")),
     options=drawing.series("sum"),
-    # Grafana makes 1.5 days to a week one day: of fewer points a year would be far more rows
-    max_points=250,
+    max_points=100,
 )
 BREADTH = Panel(
     "Breadth by venue",

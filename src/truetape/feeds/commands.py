@@ -18,7 +18,7 @@ from truetape.errors import ConfigError
 from truetape.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.feeds.simulator import Plan, Record
+    from truetape.feeds.simulator import Plan
     from truetape.feeds.simulator_faults import Faults
 
 LIVE_LEAD_S = 1.0
@@ -118,6 +118,7 @@ def _simulate(
     troubles: Path | None,
 ) -> None:
     from truetape.feeds.native import encode
+    from truetape.feeds.producer import send_all
     from truetape.feeds.simulator import paced, simulate
 
     click.echo(f"simulating {plan.trades:,} prints of {plan.feed}, seed {plan.seed}", err=True)
@@ -128,23 +129,13 @@ def _simulate(
         _write(troubles, (json.dumps(asdict(trouble)).encode() for trouble in made.troubles))
     records = paced(made.records, time.time_ns, time.sleep) if live else made.records
     if to_kafka:
-        _send(records)
+        settings = Settings.from_env()
+        send_all(settings.kafka, settings.topic, records)
     else:
         _write(out, (record.payload for record in records), flush=live)
     counts = Counter(str(trouble.cause) for trouble in made.troubles)
     told = ", ".join(f"{count:,} {cause}" for cause, count in sorted(counts.items()))
     click.echo(f"{len(made.records):,} records; {told or 'no trouble'}", err=True)
-
-
-def _send(records: "Iterable[Record]") -> None:
-    """Send records to the topic of the settings, each as soon as it comes."""
-    from truetape.feeds.producer import Producer
-
-    settings = Settings.from_env()
-    with Producer(settings.kafka) as producer:
-        for one in records:
-            producer.send(settings.topic, one.key, one.payload, one.feed, one.received_ns)
-        producer.flush()
 
 
 def _write(path: Path | None, lines: Iterable[bytes], *, flush: bool = False) -> None:

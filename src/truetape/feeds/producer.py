@@ -5,7 +5,7 @@ completeness can be counted.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from truetape.errors import TransientError
 from truetape.market.rejection import Rejected
@@ -20,6 +20,30 @@ BATCH_BYTES = 131_072
 LINGER_MS = 5
 """How long a batch waits for more: throughput against a few milliseconds of freshness."""
 MAX_BLOCK_MS = 30_000
+
+
+class Received(Protocol):
+    """A payload as a feed handler has it: key, feed and receipt time beside it."""
+
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def feed(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def received_ns(self) -> int: ...
+
+
+def send_all(bootstrap: str, topic: str, records: Iterable[Received]) -> int:
+    """Send records, each as soon as it comes; return how many were acknowledged.
+
+    TransientError where a delivery failed; see `Producer`.
+    """
+    with Producer(bootstrap) as producer:
+        for one in records:
+            producer.send(topic, one.key, one.payload, one.feed, one.received_ns)
+        return producer.flush()
 
 
 class Producer:

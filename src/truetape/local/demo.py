@@ -14,8 +14,8 @@ from typing import Any
 from truetape import calendars
 from truetape.batch.loss import lose_records
 from truetape.errors import ConfigError, TransientError
-from truetape.feeds.producer import Producer
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.feeds.producer import send_all
+from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
 from truetape.local import airflow_config, demo_live, influxd, stack
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.local.airflow_server import AirflowServer
@@ -237,16 +237,10 @@ def _final(api: AirflowApi, run: DagRun) -> Final:
 
 
 def _send(settings: Settings, made: SimulatedSession, speed: float) -> None:
-    producer = Producer(settings.kafka)
-    try:
-        first, begun = made.records[0].received_ns, time.monotonic()
-        for record in made.records:
-            due = begun + (record.received_ns - first) / 1e9 / speed
-            if (ahead := due - time.monotonic()) > 0.02:
-                time.sleep(ahead)
-            producer.send(
-                settings.topic, record.key, record.payload, record.feed, record.received_ns
-            )
-        producer.flush()
-    finally:
-        producer.close()
+    first, began = made.records[0].received_ns, time.monotonic()
+
+    def market_ns() -> int:
+        return first + int((time.monotonic() - began) * speed * SECOND_NS)
+
+    records = paced(made.records, market_ns, lambda market_s: time.sleep(market_s / speed))
+    send_all(settings.kafka, settings.topic, records)
