@@ -5,7 +5,7 @@ Keeps no state between calls except its connections and counters; decides nothin
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 from urllib.parse import urlencode
@@ -14,14 +14,22 @@ from truetape.errors import ConfigError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.serving import influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
-from truetape.serving.digest import FINGERPRINT_SQL
-from truetape.serving.influxql import FIRST_FIELD, MAX_SYMBOLS_PER_QUERY, Select
-from truetape.serving.schema import BAR, INDICATOR, PIPELINE, TEXT, Measurement
+from truetape.serving.influx_rows import (
+    bar_of,
+    digest_statements,
+    fields_of,
+    indicator_of,
+    select_of,
+    selects_of,
+    span,
+    window_of,
+)
+from truetape.serving.influxql import Select
+from truetape.serving.schema import BAR, INDICATOR, PIPELINE
 from truetape.serving.server import Server
 from truetape.serving.store import (
     DeadLine,
     Digest,
-    FieldValue,
     IndicatorRow,
     Point,
     Row,
@@ -73,7 +81,7 @@ class InfluxStore:
         check_retention(self._buckets, bucket, (row.start_ns for row in rows), self._now_ns())
 
         def stored(some: Sequence[ServedBar]) -> set[str]:
-            return _texts(lines.bar, self._bars(_around(bucket, BAR, some)))
+            return _texts(lines.bar, self._bars(window_of(bucket, BAR, some)))
 
         return self._writer(bucket, lines.bar, stored).write(rows)
 
@@ -88,7 +96,7 @@ class InfluxStore:
     ) -> Iterator[ServedBar]:
         """Yield bars; see `BarStore.read`."""
         bucket = self._buckets.bars[resolution]
-        return self._bars(*_selects(bucket, BAR, Rows(start_ns, end_ns, venue, symbols)))
+        return self._bars(*selects_of(bucket, BAR, Rows(start_ns, end_ns, venue, symbols)))
 
     def tail(
         self,
@@ -102,7 +110,7 @@ class InfluxStore:
         """Return the last bars of a symbol; see `BarStore.tail`."""
         bucket = self._buckets.bars[resolution]
         end = lines.TIMES.stop if end_ns is None else end_ns
-        select = _select(bucket, BAR, Rows(lines.TIMES.start, end, venue, [symbol]))
+        select = select_of(bucket, BAR, Rows(lines.TIMES.start, end, venue, [symbol]))
         bars: list[ServedBar] = []
         for tags, start in influxql.last_starts(self._server, select, count).items():
             where = {"symbol": [symbol], "venue": [tags[1]]}
@@ -119,8 +127,8 @@ class InfluxStore:
     ) -> dict[str, Digest]:
         """Return digests, added up by the server in one query; see `BarStore.digests`."""
         bucket = self._buckets.bars[resolution]
-        select = _select(bucket, BAR, Rows(start_ns, end_ns, venue))
-        answers = influxql.ask(self._server, bucket.name, _digest_statements(select))
+        select = select_of(bucket, BAR, Rows(start_ns, end_ns, venue))
+        answers = influxql.ask(self._server, bucket.name, digest_statements(select))
         sums, final, void, batch, fingerprints = (
             {one["tags"]["symbol"]: one["values"][0][1:] for one in series} for series in answers
         )
@@ -150,7 +158,7 @@ class InfluxStore:
         self._delete_losers(bucket, wanted)
 
         def stored(some: Sequence[IndicatorRow]) -> set[str]:
-            return _texts(lines.indicator, self._indicators(_around(bucket, INDICATOR, some)))
+            return _texts(lines.indicator, self._indicators(window_of(bucket, INDICATOR, some)))
 
         return self._writer(bucket, lines.indicator, stored).write(wanted)
 
@@ -166,7 +174,7 @@ class InfluxStore:
         """Yield indicator rows; see `BarStore.read_indicators`."""
         bucket = self._buckets.bars[resolution]
         return self._indicators(
-            *_selects(bucket, INDICATOR, Rows(start_ns, end_ns, venue, symbols))
+            *selects_of(bucket, INDICATOR, Rows(start_ns, end_ns, venue, symbols))
         )
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
@@ -175,7 +183,7 @@ class InfluxStore:
         check_retention(self._buckets, bucket, (row.time_ns for row in rows), self._now_ns())
 
         def stored(some: Sequence[Point]) -> set[str]:
-            first, last = _span([row.time_ns for row in some])
+            first, last = span([row.time_ns for row in some])
             names = {row.measurement for row in some}
             found = (point for name in names for point in self.read_points(name, first, last))
             return _texts(lines.point, found)
@@ -185,10 +193,10 @@ class InfluxStore:
     def read_points(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
         """Yield points; see `BarStore.read_points`."""
         shape = PIPELINE[measurement]
-        select = _select(self._buckets.pipeline, shape, Rows(start_ns, end_ns))
+        select = select_of(self._buckets.pipeline, shape, Rows(start_ns, end_ns))
         for tags, rows in influxql.read(self._server, select):
             for row in rows:
-                fields = _typed(shape.fields, row)
+                fields = fields_of(shape.fields, row)
                 yield Point(
                     measurement, dict(zip(shape.tags, tags, strict=True)), int(row[2]), fields
                 )
@@ -236,20 +244,20 @@ class InfluxStore:
         for select in selects:
             for (symbol, venue), rows in influxql.read(self._server, select):
                 for row in rows:
-                    yield _bar(symbol, venue, row)
+                    yield bar_of(symbol, venue, row)
 
     def _indicators(self, *selects: Select) -> Iterator[IndicatorRow]:
         for select in selects:
             for (symbol, venue), rows in influxql.read(self._server, select):
                 for row in rows:
-                    yield _indicator(symbol, venue, row)
+                    yield indicator_of(symbol, venue, row)
 
     def _delete_losers(self, bucket: Bucket, wanted: Sequence[IndicatorRow]) -> None:
         """Delete the stored rows of which `wanted` has fewer values."""
         latest = {row.key: row for row in wanted if isinstance(lines.indicator(row), str)}
         if not latest:
             return
-        around = _around(bucket, INDICATOR, list(latest.values()))
+        around = window_of(bucket, INDICATOR, list(latest.values()))
         losers = [
             replace(
                 around,
@@ -284,114 +292,8 @@ class InfluxStore:
         return f"changed {bucket.name} from {rules} to {[rule]}"
 
 
-def _digest_statements(select: Select) -> str:
-    """Return the five statements of a digest: sums, three counts of flags, fingerprint."""
-    source = f"FROM bar WHERE {influxql.conditions(select)}"
-    flags = ("final = true", "void = true", "layer = 'batch'")
-    fold = f"SELECT {FINGERPRINT_SQL} AS x {source} GROUP BY symbol"
-    statements = [
-        f"SELECT count(final), sum(trades), sum(seq), sum(rev), max(rev) {source}",
-        *(f"SELECT count(final) {source} AND {flag}" for flag in flags),
-        f"SELECT sum(x) FROM ({fold})",  # noqa: S608 - the quoted texts of `fold`
-    ]
-    return "; ".join(f"{statement} GROUP BY symbol" for statement in statements)
-
-
-def _bar(symbol: str, venue: str, row: influxql.Row) -> ServedBar:
-    opened, high, low, close, volume, vwap, trades, rev, seq, layer, final, void = row[3:15]
-    return ServedBar(
-        symbol,
-        venue,
-        int(row[2]),
-        float(opened),
-        float(high),
-        float(low),
-        float(close),
-        float(volume),
-        float(vwap),
-        int(trades),
-        int(rev),
-        int(seq),
-        "batch" if layer == "batch" else "speed",
-        final == "true",
-        void == "true",
-    )
-
-
-def _indicator(symbol: str, venue: str, row: influxql.Row) -> IndicatorRow:
-    named = zip(INDICATOR.optional, row[FIRST_FIELD + 2 :], strict=False)
-    values = {name: float(value) for name, value in named if value}
-    return IndicatorRow(symbol, venue, int(row[2]), values, int(row[3]), row[4] == "true")
-
-
-def _select(
-    bucket: Bucket,
-    measurement: Measurement,
-    rows: Rows,
-) -> Select:
-    where: dict[str, Sequence[str]] = {}
-    if rows.venue is not None:
-        where["venue"] = (rows.venue,)
-    if rows.symbols is not None:
-        where["symbol"] = rows.symbols
-    return Select(
-        bucket=bucket.name,
-        measurement=measurement.name,
-        tags=measurement.tags,
-        fields=(*measurement.fields, *measurement.optional),
-        required=tuple(name for name, kind in measurement.fields.items() if kind != TEXT),
-        start_ns=max(rows.start_ns, lines.TIMES.start),
-        end_ns=min(rows.end_ns, lines.TIMES.stop),
-        where=where,
-    )
-
-
-def _selects(
-    bucket: Bucket,
-    measurement: Measurement,
-    rows: Rows,
-) -> Iterator[Select]:
-    """Split a long list of symbols over selects, in order; an empty list asks for nothing."""
-    if rows.symbols is None:
-        yield _select(bucket, measurement, rows)
-        return
-    ordered = sorted(set(rows.symbols))
-    for first in range(0, len(ordered), MAX_SYMBOLS_PER_QUERY):
-        some = ordered[first : first + MAX_SYMBOLS_PER_QUERY]
-        yield _select(bucket, measurement, replace(rows, symbols=some))
-
-
-def _around(
-    bucket: Bucket, measurement: Measurement, rows: Sequence[ServedBar] | Sequence[IndicatorRow]
-) -> Select:
-    """Select the window that holds these rows, and their symbols where those are few."""
-    first, end = _span([row.start_ns for row in rows])
-    symbols = sorted({row.symbol for row in rows})
-    few = symbols if len(symbols) <= MAX_SYMBOLS_PER_QUERY else None
-    return _select(bucket, measurement, Rows(first, end, symbols=few))
-
-
-def _span(times: Sequence[int]) -> tuple[int, int]:
-    return min(times), max(times) + 1
-
-
 def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:
     return {text for text in map(encode, rows) if isinstance(text, str)}
-
-
-def _typed(fields: Mapping[str, str], row: influxql.Row) -> dict[str, FieldValue]:
-    return {
-        name: _FROM_TEXT[kind](text)
-        for (name, kind), text in zip(fields.items(), row[FIRST_FIELD:], strict=False)
-    }
-
-
-_FROM_TEXT: Mapping[str, Callable[[str], FieldValue]] = {
-    "float": float,
-    "int": int,
-    "bool": "true".__eq__,
-    "text": str,
-}
 
 
 def _token(settings: Settings) -> Secret:
