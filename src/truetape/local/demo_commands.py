@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from truetape.feeds.simulator import SimulatedSession
+    from truetape.local.airflow_api import AirflowApi
     from truetape.local.demo import Backfilled, Final
     from truetape.market.sessions import Session
     from truetape.reconcile.drift_ledger import BarDrift
@@ -44,8 +47,6 @@ def demo(  # noqa: PLR0917 - one parameter an option
     from rich.console import Console
 
     from truetape.local import demo as steps
-    from truetape.local import demo_live
-    from truetape.local.demo_places import market_page
 
     began = time.monotonic()
     settings = steps.demo_settings(Settings.from_env())
@@ -67,31 +68,11 @@ def demo(  # noqa: PLR0917 - one parameter an option
     try:
         api = steps.airflow(settings)
         _print_addresses(console, settings)
-        session, made = steps.simulated(seed, minutes * 60, trades)
-        console.rule(f"2 of 6: {session.date} streams in, provisional bars appear")
-        console.print(
-            f"{len(made.records):,} records with {len(made.troubles):,} troubles in them, "
-            f"{speed:g} times as fast as real time. {minutes * 60 / speed:.0f} s:"
-        )
-        _stream(settings, made, speed, store, session)
-        before = steps.served(store, session)
-        console.print(
-            f"{time.monotonic() - began:.0f} s after the start: {before:,} provisional bars are "
-            f"served. Draw them: {market_page(settings, steps.SYMBOLS[0])}"
-        )
-        console.rule("3 of 6: the session is over, Airflow makes it final")
-        outcome = steps.finish(api, report)
-        console.rule("4 of 6: what changed, and why")
-        _print_outcome(console, steps.drift(settings, session), outcome, before)
-        _print_gate(console, settings, session)
-        console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
-        lost = steps.lose_third(settings)
-        console.print(f"{lost:,} archived records are gone from the lake.")
-        _print_backfill(console, steps.backfill(api, report))
+        tour = _Tour(console, settings, store, api, report)
+        _show_session(tour, _Market(minutes, trades, speed, seed), began)
+        _show_backfill(tour)
         if live:
-            console.rule("6 of 6: a market in the present")
-            demo_live.begin(settings, api)
-            _print_live(console, settings, demo_live.wait_until_served(store, report))
+            _show_live(tour)
         console.print(f"The tour took {time.monotonic() - began:.0f} s.")
         if keep:
             steps.leave_running(api)
@@ -99,6 +80,72 @@ def demo(  # noqa: PLR0917 - one parameter an option
     finally:
         if not keep:
             steps.stop(settings, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tour:
+    """Where the parts of a tour happen, and where they are told."""
+
+    console: "Console"
+    settings: Settings
+    store: "BarStore"
+    api: "AirflowApi"
+    report: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """What is simulated: minutes of market, trades in them, times as fast as real time."""
+
+    minutes: float
+    trades: int
+    speed: float
+    seed: int
+
+
+def _show_session(tour: _Tour, market: _Market, began: float) -> None:
+    """Parts 2 to 4: a session streams in, becomes final, and what changed is told."""
+    from truetape.local import demo as steps
+    from truetape.local.demo_places import market_page
+
+    console, settings = tour.console, tour.settings
+    session, made = steps.simulated(market.seed, market.minutes * 60, market.trades)
+    console.rule(f"2 of 6: {session.date} streams in, provisional bars appear")
+    console.print(
+        f"{len(made.records):,} records with {len(made.troubles):,} troubles in them, "
+        f"{market.speed:g} times as fast as real time. "
+        f"{market.minutes * 60 / market.speed:.0f} s:"
+    )
+    _stream(settings, made, market.speed, tour.store, session)
+    before = steps.served(tour.store, session)
+    console.print(
+        f"{time.monotonic() - began:.0f} s after the start: {before:,} provisional bars are "
+        f"served. Draw them: {market_page(settings, steps.SYMBOLS[0])}"
+    )
+    console.rule("3 of 6: the session is over, Airflow makes it final")
+    outcome = steps.finish(tour.api, tour.report)
+    console.rule("4 of 6: what changed, and why")
+    _print_outcome(console, steps.drift(settings, session), outcome, before)
+    _print_gate(console, settings, session)
+
+
+def _show_backfill(tour: _Tour) -> None:
+    """Part 5: what the lake loses comes back from Kafka."""
+    from truetape.local import demo as steps
+
+    tour.console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
+    lost = steps.lose_third(tour.settings)
+    tour.console.print(f"{lost:,} archived records are gone from the lake.")
+    _print_backfill(tour.console, steps.backfill(tour.api, tour.report))
+
+
+def _show_live(tour: _Tour) -> None:
+    """Part 6: a market opens now, under Airflow's supervision."""
+    from truetape.local import demo_live
+
+    tour.console.rule("6 of 6: a market in the present")
+    demo_live.begin(tour.settings, tour.api)
+    _print_live(tour.console, tour.settings, demo_live.wait_until_served(tour.store, tour.report))
 
 
 def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
@@ -152,9 +199,13 @@ def _print_backfill(console: "Console", done: "Backfilled") -> None:
     )
     for one in done.settled:
         console.print(
-            f"Settled: {one['venue']} {one['session']}, rev {one['rev']} as before; "
+            f"Settled: {one['venue']} {one['session']}, {_rev_of(one['rev'])}; "
             f"{one['compared']:,} served bars compared, none differs. The run: {done.page}"
         )
+
+
+def _rev_of(rev: int | None) -> str:
+    return "nothing to publish" if rev is None else f"published as rev {rev}"
 
 
 def _print_live(console: "Console", settings: Settings, first: "ServedBar") -> None:
