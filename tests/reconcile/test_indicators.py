@@ -1,5 +1,6 @@
 """Indicators of a session, computed from the lake and published once."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -72,6 +73,28 @@ def test_a_row_whose_bar_is_gone_becomes_void(tmp_path: Path, store: BarStore) -
     assert publish_indicators(lake, store, VENUE, TODAY, rev=2) == 1
 
     assert [row.void for row in served(store)] == [False, True]
+
+
+def test_bars_that_spark_wrote_have_indicators_too(tmp_path: Path, store: BarStore) -> None:
+    """Spark notes no least and greatest truth value of a file; delta-rs takes that for none."""
+    lake = str(tmp_path / "lake")
+    unpriced = minute(TODAY, 2, "7") | {"served": False}
+    write(lake, TODAY, [minute(TODAY, 0, "100"), minute(TODAY, 1, "101"), unpriced])
+    forget_truth_values(Path(lake) / "bars")
+
+    assert publish_indicators(lake, store, VENUE, TODAY, rev=1) == 2
+
+
+def forget_truth_values(table: Path) -> None:
+    (log,) = (table / "_delta_log").glob("*.json")
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for action in actions:
+        if "add" in action:
+            stats = json.loads(action["add"]["stats"])
+            for bounds in ("minValues", "maxValues"):
+                del stats[bounds]["served"]
+            action["add"]["stats"] = json.dumps(stats)
+    log.write_text("\n".join(map(json.dumps, actions)))
 
 
 def served(store: BarStore) -> list[IndicatorRow]:

@@ -106,12 +106,27 @@ def world(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_session_that_changes_after_it_was_final(world: World) -> None:
     """One story: each step needs the one before, and servers and Spark are dear."""
     assert world.seen["first"] == world.truth()
+    each_final_bar_has_its_indicators(world)
     a_bust_and_a_late_trade_are_repaired(world)
     cancels_that_change_nothing_make_no_rev(world)
     a_revert_brings_the_first_rev_back_and_holds_it(world)
     only_a_reason_supersedes_it(world)
     the_drift_ledger_says_why(world)
     readers_are_told(world)
+
+
+def each_final_bar_has_its_indicators(world: World) -> None:
+    """The lake is Spark's, whose tables say less of themselves than those of other tests do."""
+    with closing(open_store(world.settings)) as store:
+        for width in set(Resolution) - {Resolution.SECOND}:
+            window = (width, SESSION.start_ns, SESSION.end_ns)
+            bars = {bar.key: bar for bar in store.read(*window, venue=VENUE)}
+            rows = {row.key: row for row in store.read_indicators(*window, venue=VENUE)}
+            assert rows.keys() == bars.keys()
+            assert bars
+            for symbol in {bar.symbol for bar in bars.values()}:
+                first = min(key for key in bars if bars[key].symbol == symbol)
+                assert rows[first].values["session_vwap"] == pytest.approx(bars[first].vwap)
 
 
 def traded(world: World, symbol: str) -> Trade:

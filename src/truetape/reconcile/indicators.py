@@ -135,11 +135,12 @@ def _bars(
         ("session", ">=", first),
         ("session", "<=", session.date),
         ("resolution", "=", resolution.value),
-        ("served", "=", True),
     ]
     table: pyarrow.Table = DeltaTable(table_path(lake, "bars")).to_pyarrow_table(
-        filters=chosen, columns=_COLUMNS
+        filters=chosen, columns=[*_COLUMNS, "served"]
     )
+    # not among the filters: Spark notes no bounds of a boolean, and delta-rs takes that for no rows
+    table = table.filter(table.column("served")).drop_columns(["served"])
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])
     return list(ordered.to_pylist())
 
