@@ -279,7 +279,8 @@ def _print_outcome(
     console.print(table(lines[:_SHOWN_LINES], f"The first {_SHOWN_LINES} of {len(lines)} lines"))
     published, recomputed = outcome.published, outcome.recomputed
     console.print(
-        f"Final: rev {published['rev']}, {published['bars']:,} bars in five resolutions from "
+        f"Final: rev {published['rev']}, {published['bars']:,} bars in five resolutions with "
+        f"{published['indicators']:,} rows of indicators, from "
         f"{recomputed['trades']:,} trades ({recomputed['duplicates']} repeat deliveries, "
         f"{recomputed['cancelled']} cancelled, {recomputed['corrected']} corrected). Read back: "
         f"{outcome.compared:,} compared, none differs. The run: {outcome.page}"
