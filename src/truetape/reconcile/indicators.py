@@ -5,10 +5,9 @@ back into earlier sessions (nights do not count), over at most `WARM_UP_BARS` ba
 of a session does not grow with history.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from truetape import calendars
@@ -99,24 +98,26 @@ def _read(store: BarStore, session: Session, resolution: Resolution) -> Iterator
 def _rows(
     lake: str, venue: Venue, session: Session, resolution: Resolution, rev: int
 ) -> Iterator[IndicatorRow]:
-    bars = _bars(lake, venue, session, resolution)
-    days = {row["session"] for row in bars}
-    starts = {day: calendars.session(venue, day).start_ns for day in days}
-    for symbol, rows in groupby(bars, key=lambda row: str(row["symbol"])):
-        samples = [
-            Sample(
-                start_ns=row["start_ns"],
-                session_ns=starts[row["session"]],
-                close=float(row["close"]),
-                volume=float(row["priced_volume"]),
-                vwap=float(row["vwap"] or 0),
-            )
-            for row in rows
-        ]
-        before = sum(1 for sample in samples if sample.start_ns < session.start_ns)
-        for found in indicators(samples[max(0, before - WARM_UP_BARS) :]):
+    for symbol, bars in _bars(lake, venue, session, resolution):
+        for found in indicators(_samples(bars, venue)):
             if found.start_ns >= session.start_ns:
                 yield _row(symbol, venue, found, rev)
+
+
+def _samples(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[Sample]:
+    starts = {
+        day: calendars.session(venue, day).start_ns for day in {bar["session"] for bar in bars}
+    }
+    return [
+        Sample(
+            start_ns=bar["start_ns"],
+            session_ns=starts[bar["session"]],
+            close=float(bar["close"]),
+            volume=float(bar["priced_volume"]),
+            vwap=float(bar["vwap"] or 0),
+        )
+        for bar in bars
+    ]
 
 
 def _row(symbol: str, venue: Venue, found: IndicatorValues, rev: int) -> IndicatorRow:
@@ -125,8 +126,9 @@ def _row(symbol: str, venue: Venue, found: IndicatorValues, rev: int) -> Indicat
 
 def _bars(
     lake: str, venue: Venue, session: Session, resolution: Resolution
-) -> list[dict[str, Any]]:
-    """The served bars of the session and of those before it within reach, by symbol and start."""
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each symbol with its served bars of the session and `WARM_UP_BARS` before, by start."""
+    import pyarrow.compute as pc
     from deltalake import DeltaTable
 
     first = session.date - REACH[resolution]
@@ -142,7 +144,13 @@ def _bars(
     # not among the filters: Spark notes no bounds of a boolean, and delta-rs takes that for no rows
     table = table.filter(table.column("served")).drop_columns(["served"])
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])
-    return list(ordered.to_pylist())
+    counts = ordered.group_by("symbol", use_threads=False).aggregate([([], "count_all")])
+    at = 0
+    for symbol, count in zip(*(column.to_pylist() for column in counts.columns), strict=True):
+        mine = ordered.slice(at, count)
+        before = pc.sum(pc.less(mine.column("start_ns"), session.start_ns)).as_py()
+        yield symbol, mine.slice(max(0, before - WARM_UP_BARS)).to_pylist()
+        at += count
 
 
 def _same(served: IndicatorRow | None, wanted: IndicatorRow) -> bool:
