@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 UV_RUN := uv run --frozen
+FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults"
 
 # $(call tier,NAME,COMMAND): run a tier of tests and print how long it took; no test in it is an error
 tier = @echo "== $(1)"; began=$$SECONDS; $(2); echo "== $(1): $$((SECONDS - began)) s"
@@ -33,7 +34,7 @@ check: packages ## format, lint and types
 
 test: setup browser ## everything: check, then the fast, real (Spark and servers) and faults tiers
 	$(call tier,check,$(MAKE) --no-print-directory check)
-	$(call tier,fast,$(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults")
+	$(call tier,fast,$(FAST))
 	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
 
@@ -44,7 +45,7 @@ schedules: packages ## thousands of random schedules of the loop and of publicat
 	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/reconcile/test_loop_machine.py tests/reconcile/test_publication_machine.py)
 
 test-fast: packages ## tests that need neither Spark nor a server
-	$(call tier,fast,$(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults")
+	$(call tier,fast,$(FAST))
 
 screenshots: setup browser ## photograph the console for the README: real servers, a simulated session (5 min)
 	$(UV_RUN) python benchmarks/console.py --times 1 --pictures docs/images

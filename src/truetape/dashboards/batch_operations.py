@@ -166,18 +166,7 @@ FAILING = Panel(
     overrides={
         "Run": _REPORT,
         "Share": {"unit": "percentunit", "decimals": 2},
-        "Severity": {
-            "mappings": [
-                {
-                    "type": "value",
-                    "options": {
-                        "gate": {"text": "gate", "color": RED},
-                        "flag": {"text": "flag", "color": ORANGE},
-                    },
-                }
-            ],
-            "custom.cellOptions": {"type": "color-text"},
-        },
+        "Severity": drawing.worded({"gate": ("gate", RED), "flag": ("flag", ORANGE)}),
     },
     max_points=300,
 )  # fmt: skip
@@ -190,11 +179,7 @@ BY_SUITE = Panel(
     [
         flux.pipe(
             told("quality", ("passed",), "r._value == false"),
-            flux.windows("count"),
-            flux.grouped("suite", "_time"),
-            "sum()",
-            flux.grouped("suite"),
-            'sort(columns: ["_time"])',
+            flux.joined_windows("count", "suite"),
         )
     ],
     width=12,

@@ -91,19 +91,10 @@ def newest(measurement: str, name: str, *conditions: str) -> str:
 
 
 def over_time(measurement: str, name: str, function: str, *labels: str, where: str = "") -> str:
-    """Return a query for a field over time: a series for each combination of the labels.
-
-    The storage aggregates each series; where several have the same labels, their windows are added
-    up (or the largest is taken) afterwards.
-    """
-    joined = "max" if function == "max" else "sum"
+    """Return a query for a field over time: a series for each combination of the labels."""
     return flux.pipe(
         told(measurement, (name,), *([where] if where else [])),
-        flux.windows(function),
-        flux.grouped(*labels, "_time"),
-        f"{joined}()",
-        flux.grouped(*labels),
-        'sort(columns: ["_time"])',
+        flux.joined_windows(function, *labels),
         flux.keep(*labels, "_time", "_value"),
     )
 

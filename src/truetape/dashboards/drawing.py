@@ -29,6 +29,15 @@ def said(texts: Mapping[str, tuple[str, str]], otherwise: str) -> Drawn:
     return {"mappings": mappings, "noValue": otherwise}
 
 
+def worded(texts: Mapping[str, tuple[str, str]]) -> Drawn:
+    """Write words in their colours in place of some values of a table's column."""
+    options = {value: {"text": text, "color": colour} for value, (text, colour) in texts.items()}
+    return {
+        "mappings": [{"type": "value", "options": options}],
+        "custom.cellOptions": {"type": "color-text"},
+    }
+
+
 def stat(*, names: bool = False) -> Drawn:
     """Show the value of a one-row answer, of each of its fields with `names`."""
     return {

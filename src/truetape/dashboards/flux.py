@@ -42,9 +42,28 @@ def where(measurement: str, *conditions: str) -> str:
     return f"filter(fn: (r) => {terms})"
 
 
-def windows(function: str, every: str = "$__interval") -> str:
+def windows(function: str, every: str = "$__interval", offset: str = "") -> str:
     """Return an aggregate over windows that are stamped with their start, as bars are."""
-    return f'aggregateWindow(every: {every}, fn: {function}, createEmpty: false, timeSrc: "_start")'
+    wide = f"every: {every}, offset: {offset}" if offset else f"every: {every}"
+    return f'aggregateWindow({wide}, fn: {function}, createEmpty: false, timeSrc: "_start")'
+
+
+def joined_windows(
+    function: str, *labels: str, every: str = "$__interval", offset: str = ""
+) -> str:
+    """Return the steps that make a series over windows for each combination of the labels.
+
+    The storage aggregates each series; where several have the same labels, their windows are added
+    up (or the largest is taken) afterwards.
+    """
+    joined = "max" if function == "max" else "sum"
+    return pipe(
+        windows(function, every, offset),
+        grouped(*labels, "_time"),
+        f"{joined}()",
+        grouped(*labels),
+        'sort(columns: ["_time"])',
+    )
 
 
 def keep(*columns: str) -> str:

@@ -8,6 +8,15 @@ from truetape.dashboards.market_queries import bars
 OVERLAYS = ("sma_20", "sma_50", "ema_12", "session_vwap")
 MAX_SESSIONS = "14d"
 
+
+def _indicators(*names: str) -> str:
+    return flux.pipe(
+        bars(names, flux.SHOWN, measurement="indicator"),
+        flux.grouped("_field"),
+        flux.keep("_field", "_time", "_value"),
+    )
+
+
 CANDLES = Panel(
     "Candles of $symbol",
     "Bars as they are served, with moving averages and session VWAP where a bar has them (the "
@@ -54,13 +63,7 @@ RSI = Panel(
     "pause, below 30 it fell so. Only published bars have one.",
     "timeseries",
     "none",
-    [
-        flux.pipe(
-            bars(("rsi_14",), flux.SHOWN, measurement="indicator"),
-            flux.grouped("_field"),
-            flux.keep("_field", "_time", "_value"),
-        )
-    ],
+    [_indicators("rsi_14")],
     width=12,
     defaults={
         **drawing.thresholds((None, RED), (30, BLUE), (70, RED)),
@@ -77,13 +80,7 @@ MACD = Panel(
     "Only published bars have them.",
     "timeseries",
     "none",
-    [
-        flux.pipe(
-            bars(("macd", "macd_signal", "macd_histogram"), flux.SHOWN, measurement="indicator"),
-            flux.grouped("_field"),
-            flux.keep("_field", "_time", "_value"),
-        )
-    ],
+    [_indicators("macd", "macd_signal", "macd_histogram")],
     width=12,
     defaults=drawing.lines(),
     options=drawing.series(),

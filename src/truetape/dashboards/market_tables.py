@@ -42,12 +42,7 @@ WATCHLIST = Panel(
     options=drawing.table("Symbol"),
     overrides={
         "Age": {"unit": "s", "custom.width": 110},
-        "Rev": {
-            "mappings": [
-                {"type": "value", "options": {"0": {"text": "provisional", "color": ORANGE}}}
-            ],
-            "custom.cellOptions": {"type": "color-text"},
-        },
+        "Rev": drawing.worded({"0": ("provisional", ORANGE)}),
     },
     max_points=1_000,
 )
@@ -63,12 +58,7 @@ VENUE_VOLUME = Panel(
             "width = if by_week then 7d else $__interval",
             flux.pipe(
                 bars(("volume",), flux.WATCHED),
-                "aggregateWindow(every: width, offset: 4d, fn: sum, createEmpty: false, "
-                'timeSrc: "_start")',
-                flux.grouped("venue", "_time"),
-                "sum()",
-                flux.grouped("venue"),
-                'sort(columns: ["_time"])',
+                flux.joined_windows("sum", "venue", every="width", offset="4d"),
             ),
         )
     ],
@@ -153,18 +143,9 @@ LISTED = Panel(
     overrides={
         "Volume": {"unit": "short"},
         "Trades": {"unit": "short"},
-        "State": {
-            "mappings": [
-                {
-                    "type": "value",
-                    "options": {
-                        "final": {"text": "final", "color": GREEN},
-                        "provisional": {"text": "provisional", "color": ORANGE},
-                    },
-                }
-            ],
-            "custom.cellOptions": {"type": "color-text"},
-        },
+        "State": drawing.worded(
+            {"final": ("final", GREEN), "provisional": ("provisional", ORANGE)}
+        ),
         "Nanoseconds": {"custom.hidden": True},
         "Rev": {
             "links": [

@@ -164,11 +164,7 @@ def _sums(title: str, description: str, measurement: str, *names: str) -> Panel:
         [
             flux.pipe(
                 told(measurement, names),
-                flux.windows("sum"),
-                flux.grouped("_field", "_time"),
-                "sum()",
-                flux.grouped("_field"),
-                'sort(columns: ["_time"])',
+                flux.joined_windows("sum", "_field"),
             )
         ],
         width=12,
@@ -205,11 +201,7 @@ FEED_RULES = Panel(
     [
         flux.pipe(
             told("quality", ("passed",), 'r.suite == "feed"', "r._value == false"),
-            flux.windows("count"),
-            flux.grouped("rule", "_time"),
-            "sum()",
-            flux.grouped("rule"),
-            'sort(columns: ["_time"])',
+            flux.joined_windows("count", "rule"),
         )
     ],
     width=12,

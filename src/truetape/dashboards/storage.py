@@ -191,11 +191,7 @@ TRADES = Panel(
             flux.lines(flux.following_zoom(), "from(bucket: bucket)"),
             flux.RANGE,
             flux.where("bar", 'r._field == "trades"'),
-            flux.windows("sum"),
-            flux.grouped("venue", "_time"),
-            "sum()",
-            flux.grouped("venue"),
-            'sort(columns: ["_time"])',
+            flux.joined_windows("sum", "venue"),
         )
     ],
     width=12,

@@ -5,7 +5,7 @@ completeness can be counted.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from truetape.errors import TransientError
 from truetape.market.rejection import Rejected
@@ -13,6 +13,8 @@ from truetape.market.trades import Event
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
+
+    from truetape.feeds.simulator import Record
 
 MAX_REQUEST_BYTES = 16_000_000
 """Largest request; the topic's own limit decides what a broker takes."""
@@ -22,20 +24,7 @@ LINGER_MS = 5
 MAX_BLOCK_MS = 30_000
 
 
-class Received(Protocol):
-    """A payload as a feed handler has it: key, feed and receipt time beside it."""
-
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def feed(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def received_ns(self) -> int: ...
-
-
-def send_all(bootstrap: str, topic: str, records: Iterable[Received]) -> int:
+def send_all(bootstrap: str, topic: str, records: "Iterable[Record]") -> int:
     """Send records, each as soon as it comes; return how many were acknowledged.
 
     TransientError where a delivery failed; see `Producer`.

@@ -32,6 +32,14 @@ class Oscillator(StrEnum):
     MACD = "macd"
 
 
+OSCILLATORS: Mapping[Oscillator, Mapping[str, str]] = {
+    Oscillator.NONE: {},
+    Oscillator.RSI: {"rsi_14": "#8e44ad"},
+    Oscillator.MACD: {"macd": "#2874a6", "macd_signal": "#ca6f1e"},
+}
+"""The lines of each, and their colours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What a chart shows beside the bars. `changed` are causes, by the start of a bar that became
@@ -84,17 +92,19 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
     for kind, some in (("final", final), ("provisional", provisional)):
         if some:
             figure.add_trace(_candles(some, kind), row=1, col=1)
-    figure.add_trace(_vwap(bars), row=1, col=1)
-    known = {row.start_ns: row.values for row in extras.indicators if not row.void}
+    starts = [utc(bar.start_ns) for bar in bars]
+    vwaps = [bar.vwap or None for bar in bars]
+    figure.add_trace(_line("vwap", starts, vwaps, "#4575b4"), row=1, col=1)
+    values = _by_name(bars, extras.indicators)
     for name, color in LINES.items():
-        if line := _line(bars, known, name, color, visible="legendonly"):
+        if name in values:
+            line = _line(name, starts, values[name], color, visible="legendonly")
             figure.add_trace(line, row=1, col=1)
     if marks := [bar for bar in bars if bar.start_ns in extras.changed]:
         figure.add_trace(_marks(marks, extras.changed), row=1, col=1)
     figure.add_trace(_volume(bars), row=2, col=1)
-    for trace in _oscillator(bars, known, extras.below):
+    for trace in _oscillator(starts, values, extras.below):
         figure.add_trace(trace, row=3, col=1)
-    starts = [utc(bar.start_ns) for bar in bars]
     labelled = starts[:: max(1, ceil(len(starts) / MAX_TICKS))]
     figure.update_xaxes(
         type="category",
@@ -113,8 +123,8 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
     )
     match extras.below:
         case Oscillator.RSI:
-            figure.update_layout(yaxis3_title="RSI", yaxis3_range=[0, 100])
-            figure.update_layout(yaxis3_tickvals=[0, *RSI_BOUNDS, 100])
+            ticks = [0, *RSI_BOUNDS, 100]
+            figure.update_layout(yaxis3={"title": "RSI", "range": [0, 100], "tickvals": ticks})
         case Oscillator.MACD:
             figure.update_layout(yaxis3_title="MACD")
         case Oscillator.NONE:
@@ -152,34 +162,32 @@ def _candles(bars: Sequence[ServedBar], kind: str) -> Any:
     )
 
 
-def _vwap(bars: Sequence[ServedBar]) -> Any:
-    from plotly.graph_objects import Scatter
-
-    return Scatter(
-        name="vwap",
-        x=[utc(bar.start_ns) for bar in bars],
-        y=[bar.vwap or None for bar in bars],
-        mode="lines",
-        line={"width": 1, "color": "#4575b4"},
-    )
+Values = Mapping[str, Sequence[float | None]]
+"""Indicators by name, a value for each bar of the chart; one without any value is not in it."""
 
 
-Known = Mapping[int, Mapping[str, float]]
-"""The values of indicators by their names, by the start of their bar."""
+def _by_name(bars: Sequence[ServedBar], rows: Sequence[IndicatorRow]) -> Values:
+    known = {row.start_ns: row.values for row in rows if not row.void}
+    there = {name for values in known.values() for name in values}
+    found = {
+        name: [known.get(bar.start_ns, {}).get(name) for bar in bars] for name in sorted(there)
+    }
+    return {name: values for name, values in found.items() if set(values) - {None}}
 
 
 def _line(
-    bars: Sequence[ServedBar], known: Known, name: str, color: str, *, visible: str | bool = True
+    name: str,
+    starts: Sequence[str],
+    values: Sequence[float | None],
+    color: str,
+    *,
+    visible: str | bool = True,
 ) -> Any:
-    """Return the line of an indicator, None where it has no value for any of the bars."""
     from plotly.graph_objects import Scatter
 
-    values = [known.get(bar.start_ns, {}).get(name) for bar in bars]
-    if all(value is None for value in values):
-        return None
     return Scatter(
         name=name,
-        x=[utc(bar.start_ns) for bar in bars],
+        x=starts,
         y=values,
         mode="lines",
         visible=visible,
@@ -187,29 +195,21 @@ def _line(
     )
 
 
-def _oscillator(bars: Sequence[ServedBar], known: Known, below: Oscillator) -> list[Any]:
+def _oscillator(starts: Sequence[str], values: Values, below: Oscillator) -> Iterator[Any]:
     from plotly.graph_objects import Bar
 
-    match below:
-        case Oscillator.RSI:
-            found = [_line(bars, known, "rsi_14", "#8e44ad")]
-        case Oscillator.MACD:
-            heights = [known.get(bar.start_ns, {}).get("macd_histogram") for bar in bars]
-            histogram = Bar(
-                name="macd_histogram",
-                x=[utc(bar.start_ns) for bar in bars],
-                y=heights,
-                marker={"color": [UP if (height or 0) >= 0 else DOWN for height in heights]},
-                opacity=PROVISIONAL_OPACITY,
-            )
-            found = [
-                histogram,
-                _line(bars, known, "macd", "#2874a6"),
-                _line(bars, known, "macd_signal", "#ca6f1e"),
-            ]
-        case Oscillator.NONE:
-            found = []
-    return [trace for trace in found if trace is not None]
+    if below is Oscillator.MACD:
+        heights = values.get("macd_histogram", [None] * len(starts))
+        yield Bar(
+            name="macd_histogram",
+            x=starts,
+            y=heights,
+            marker={"color": [UP if (height or 0) >= 0 else DOWN for height in heights]},
+            opacity=PROVISIONAL_OPACITY,
+        )
+    for name, color in OSCILLATORS[below].items():
+        if name in values:
+            yield _line(name, starts, values[name], color)
 
 
 def _marks(bars: Sequence[ServedBar], causes: Mapping[int, str]) -> Any:
