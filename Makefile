@@ -18,7 +18,7 @@ packages: ## install Python packages from the lock
 	uv sync --frozen
 
 jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, once)
-	@$(UV_RUN) python -m truetape.local.jars
+	@$(UV_RUN) python -m truetape.host.jars
 
 influxd: packages ## find influxd, or build it from its Go module (10 min, once)
 	@$(UV_RUN) python -m truetape.local.influxd

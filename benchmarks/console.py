@@ -26,17 +26,17 @@ from drift import stream, write_records
 from freshness import private_stack
 from measure import report, stopped_by_signals, table
 
-from truetape import calendars
-from truetape.errors import ConfigError, TransientError, TruetapeError, VerificationError
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError, TruetapeError, VerificationError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.runs import DagRun, note
 from truetape.serving.store import open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -191,7 +191,7 @@ def serve(port: int) -> None:
 
 def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -> None:
     from truetape.batch.spark import spark_session
-    from truetape.local.jars import spark_jars
+    from truetape.host.jars import spark_jars
 
     write_records(work, made, -(-len(made.records) // BATCHES))
     spark = spark_session("console", settings, spark_jars(settings.cache))
@@ -236,7 +236,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
 @contextmanager
 def _server(work: Path, settings: Settings) -> Iterator[str]:
     """The address of the console, in a process of its own."""
-    from truetape.local.http_call import call
+    from truetape.host.http import call
     from truetape.local.server import free_port
 
     port = free_port()

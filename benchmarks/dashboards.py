@@ -21,7 +21,8 @@ from truetape.batch.indicators import NAMES
 from truetape.dashboards.asking import Query, ask, queries
 from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_long
 from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
-from truetape.errors import TruetapeError, VerificationError
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.settings import Secret, Settings
 from truetape.local import stack
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
@@ -29,7 +30,6 @@ from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.serving.store import IndicatorRow, ServedBar
-from truetape.settings import Secret, Settings
 
 GRAFANA = Path(__file__).resolve().parents[1] / "grafana"
 SET = "history"

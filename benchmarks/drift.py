@@ -21,14 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import report, stopped_by_signals, table
 
-from truetape import calendars
-from truetape.errors import TruetapeError, VerificationError
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host import calendars
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.profiles import load
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
-from truetape.profiles import load
 from truetape.reconcile.confusion import (
     Confusion,
     Shown,
@@ -42,8 +44,6 @@ from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
 from truetape.reconcile.publication import Request, publish
 from truetape.serving.store import BarStore, ServedBar, open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -90,7 +90,7 @@ def _plan(wanted: argparse.Namespace) -> Plan:
 def measure(work: Path, plan: Plan, batches: int, most_cost: float) -> str:
     """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
     from truetape.batch.spark import spark_session
-    from truetape.local.jars import spark_jars
+    from truetape.host.jars import spark_jars
 
     settings = replace(
         Settings.from_env({"TRUETAPE_HOME": str(work / "home")}),

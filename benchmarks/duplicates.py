@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import payloads
 from measure import report, stopped_by_signals, table
 
-from truetape import profiles, venues
 from truetape.batch.spark import spark_session
-from truetape.errors import TruetapeError, VerificationError
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
-from truetape.local.jars import spark_jars
-from truetape.settings import Settings
+from truetape.host import profiles, venues
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.jars import spark_jars
+from truetape.host.settings import Settings
 from truetape.speed import stream
 
 if TYPE_CHECKING:

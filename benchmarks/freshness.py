@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from pipelines import Naive, Pipeline, Truetape
 from watch import BatchEnds
 
-from truetape.errors import TruetapeError
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
 from truetape.local import stack, topics
 from truetape.local.server import free_port
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 SHARES = (0.50, 0.95, 0.99)
 BEHIND_SHARE = 0.1

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from truetape.errors import TransientError
-from truetape.local.jars import kafka_jars
-from truetape.local.java import find_java
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.jars import kafka_jars
+from truetape.host.java import find_java
+from truetape.host.settings import Settings
 
 SYMBOLS = 50
 _SOURCE = Path(__file__).with_name("LoadGenerator.java")

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from truetape import calendars
-from truetape.errors import ConfigError
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
+from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.venues import venues
 
 VENUE = "XNYS"
 DAY = date(2026, 11, 20)

@@ -15,10 +15,10 @@ from typing import ClassVar
 
 from influxdb_client import InfluxDBClient
 
-from truetape.errors import TransientError
-from truetape.local.jars import spark_jars
+from truetape.host.errors import TransientError
+from truetape.host.jars import spark_jars
+from truetape.host.settings import Settings
 from truetape.local.speed_process import SpeedProcess
-from truetape.settings import Settings
 from truetape.speed.checkpoint import checkpoint_for
 
 _WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+).*?\bbatch=(\d+)")

@@ -17,8 +17,8 @@ import payloads
 from measure import report, stopped_by_signals, table
 from recompute import in_child
 
-from truetape.errors import TruetapeError, VerificationError
-from truetape.settings import Settings
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.settings import Settings
 
 _WITHIN_S = 900
 

@@ -18,8 +18,8 @@ import duck
 import payloads
 from measure import peak_bytes, report, stopped_by_signals, table
 
-from truetape.errors import TruetapeError, VerificationError
-from truetape.settings import Settings
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.settings import Settings
 
 _STEP_WITHIN_S = 900
 _MB = 1_000_000
@@ -155,7 +155,7 @@ def _decode(work: Path) -> Step:
     from truetape.batch.spark import spark_session
     from truetape.feeds import contract
     from truetape.feeds.decoder import Limits
-    from truetape.local.jars import spark_jars
+    from truetape.host.jars import spark_jars
 
     settings = _settings(work)
     spark = spark_session("decode", settings, spark_jars(settings.cache))
@@ -175,13 +175,13 @@ def _recompute(work: Path) -> Step:
     """Prepare the recompute of the session; its 1 s bars are written out afterwards, unmeasured."""
     from pyspark.sql import functions as F
 
-    from truetape import profiles
     from truetape.batch.lake import Lake, Table
     from truetape.batch.recompute import Rules, recompute
     from truetape.batch.spark import spark_session
-    from truetape.local.jars import spark_jars
+    from truetape.host import profiles
+    from truetape.host.jars import spark_jars
+    from truetape.host.venues import venues
     from truetape.market.resolution import SECOND_NS
-    from truetape.venues import venues
 
     settings = _settings(work)
     spark = spark_session("recompute", settings, spark_jars(settings.cache))

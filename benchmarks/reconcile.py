@@ -18,15 +18,15 @@ from deltalake import write_deltalake
 from freshness import private_stack
 from measure import report, stopped_by_signals, table
 
-from truetape import calendars
-from truetape.errors import TruetapeError, VerificationError
+from truetape.host import calendars
+from truetape.host.errors import TruetapeError, VerificationError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.publication import Request, bring, publish, verify
 from truetape.reconcile.revert import restored
 from truetape.serving.store import BarStore, Traffic, open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 DAY = date(2026, 3, 4)
 _PRICE, _SIZE = pa.decimal128(18, 9), pa.decimal128(28, 8)

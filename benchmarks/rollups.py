@@ -16,13 +16,13 @@ from statistics import median
 from freshness import private_stack
 from measure import report, stopped_by_signals, table
 
-from truetape.errors import TransientError, TruetapeError
+from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.serving.buckets import load_buckets
 from truetape.serving.rollups import ROLLUPS, Rollup
 from truetape.serving.server import Server
 from truetape.serving.store import ServedBar, open_store
-from truetape.settings import Secret, Settings
 
 END_NS = 1_772_830_800 * SECOND_NS
 """2026-03-06 21:00 UTC, the close of New York."""

@@ -26,13 +26,13 @@ from typing import Any
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from truetape.host.settings import Settings
 from truetape.schedule import dag_names
 from truetape.schedule.archive_metrics import tell
 from truetape.schedule.assets import DIRTY, RAW
 from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import ArchiveJob
-from truetape.settings import Settings
 
 with DAG(
     dag_names.ARCHIVE_TRADES,

@@ -25,11 +25,11 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, task
 
 from truetape.batch.backfill_request import FORM
+from truetape.host.settings import Settings
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
 from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
 from truetape.schedule.spark_job import SparkJob
-from truetape.settings import Settings
 
 APPROVE_WITHIN = timedelta(hours=3)
 PARAMS = {

@@ -34,14 +34,14 @@ from typing import Any
 from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
 from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
-from truetape.settings import Settings
-from truetape.venues import venues
 
 
 def form() -> dict[str, Param]:

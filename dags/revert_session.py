@@ -20,10 +20,10 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
+from truetape.host.settings import Settings
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.defaults import Tag, asked_by, default_args
-from truetape.settings import Settings
 
 with DAG(
     dag_names.REVERT_SESSION,

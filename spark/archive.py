@@ -6,8 +6,8 @@ from pathlib import Path
 
 from truetape.batch.offsets import Hole
 from truetape.batch.run import archive_once
-from truetape.entry import run_job
-from truetape.settings import Settings
+from truetape.host.entry_points import run_job
+from truetape.host.settings import Settings
 
 
 def archive(settings: Settings, *, recount: bool) -> dict[str, object]:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from truetape.entry import run_job
+from truetape.host.entry_points import run_job
+from truetape.host.settings import Settings
 from truetape.schedule.backfill_tasks import STEPS, step
-from truetape.settings import Settings
 
 
 def main() -> int:

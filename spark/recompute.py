@@ -6,8 +6,8 @@ from pathlib import Path
 
 from truetape.batch.commands import session_named
 from truetape.batch.run import recompute_once
-from truetape.entry import run_job
-from truetape.settings import Settings
+from truetape.host.entry_points import run_job
+from truetape.host.settings import Settings
 
 
 def recompute(venue: str, day: str, *, dirty: bool) -> dict[str, object]:

@@ -5,8 +5,8 @@ the supervisor. `truetape speed run` is the same without spark-submit.
 import argparse
 import sys
 
-from truetape.entry import run_job
-from truetape.settings import Settings
+from truetape.host.entry_points import run_job
+from truetape.host.settings import Settings
 from truetape.speed.job import run
 
 

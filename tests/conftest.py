@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truetape.batch.spark import spark_session
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -55,7 +55,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """One local Spark session for the whole run, with the Delta and Kafka connectors."""
-    from truetape.local.jars import spark_jars
+    from truetape.host.jars import spark_jars
 
     settings = Settings.from_env({"TRUETAPE_HOME": str(tmp_path_factory.mktemp("home"))})
     session = spark_session("truetape tests", settings, spark_jars(settings.cache))

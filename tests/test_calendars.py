@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from support.build import KRAKEN, NEW_YORK, SECOND, at
-from truetape.calendars import last_regular, next_regular, sessions
-from truetape.errors import ConfigError
+from truetape.host.calendars import last_regular, next_regular, sessions
+from truetape.host.errors import ConfigError
 
 MINUTE = 60 * SECOND
 

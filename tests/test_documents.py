@@ -16,13 +16,13 @@ import yaml
 import truetape
 from truetape.cli import COMMANDS
 from truetape.cli import truetape as command_line
-from truetape.errors import TruetapeError
 from truetape.feeds.contract_yaml import read_contract
 from truetape.feeds.decode_lines import Task
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
 from truetape.market.rejection import Reason, Rejected
-from truetape.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = Path(truetape.__file__).parent

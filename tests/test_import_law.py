@@ -21,7 +21,7 @@ MARKET = [name for name in MODULES if name.startswith("truetape.market")]
 HOMES = {
     "airflow": ("truetape.console", "truetape.schedule"),
     "deltalake": ("truetape.batch", "truetape.quality.session_tables", "truetape.reconcile"),
-    "exchange_calendars": ("truetape.calendars",),
+    "exchange_calendars": ("truetape.host.calendars",),
     "great_expectations": ("truetape.quality.expectations",),
     "influxdb_client": ("truetape.serving",),
     "kafka": tuple(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
-from truetape.profiles import load, names, profile_in
+from truetape.host.errors import ConfigError
+from truetape.host.profiles import load, names, profile_in
 
 ALL, RANGE, VOLUME, NOTHING, PRICES = "OHV", "HV", "V", "", "OH"
 

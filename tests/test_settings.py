@@ -2,7 +2,7 @@
 
 import pytest
 
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.venues import venues, venues_in
 from truetape.market.sessions import Venue
-from truetape.venues import venues, venues_in
 
 
 def test_the_declared_venues_are_read() -> None:

@@ -10,8 +10,9 @@ from typing import NoReturn
 
 import click
 
-from truetape import __version__, log
-from truetape.errors import TransientError, TruetapeError
+from truetape import __version__
+from truetape.host import log
+from truetape.host.errors import TransientError, TruetapeError
 
 COMMANDS = {
     "event-time": ("truetape.feeds.time_commands:event_time", "Parse raw event times, one a line."),

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.sessions import Venue
 

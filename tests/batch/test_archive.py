@@ -24,8 +24,8 @@ from truetape.batch.lake import Lake, Table
 from truetape.batch.offsets import Completeness, Hole, Kept
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.host.settings import Settings
 from truetape.local.speed_process import end_offsets
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

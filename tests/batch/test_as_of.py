@@ -13,14 +13,14 @@ from truetape.batch import commands, run
 from truetape.batch.as_of import recompute_as_of
 from truetape.batch.lake import Lake
 from truetape.batch.recompute import Rules
-from truetape.calendars import session
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host.calendars import session
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import SECOND_NS, Resolution
-from truetape.profiles import load
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -21,7 +21,6 @@ from pyspark.errors import PySparkException
 
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape import calendars
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill import append
 from truetape.batch.backfill_commands import backfill as verb
@@ -31,14 +30,15 @@ from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.lake import Lake, Table
 from truetape.batch.run import archive_once
 from truetape.batch.stretches import Stretch, merged
-from truetape.errors import OutdatedPlanError
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.host import calendars
+from truetape.host.errors import OutdatedPlanError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.loop import settle
 from truetape.local.speed_process import end_offsets
 from truetape.market.sessions import Session
 from truetape.serving.store import open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,9 +12,9 @@ from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touche
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
 from truetape.batch.offsets import Kept, OffsetRange
-from truetape.errors import OutdatedPlanError
+from truetape.host.errors import OutdatedPlanError
+from truetape.host.settings import Settings
 from truetape.local import loop
-from truetape.settings import Settings
 
 
 def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> BackfillPlan:

@@ -10,8 +10,8 @@ from truetape.batch.archive import checkpoint_for, next_offsets
 from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
 from truetape.batch.backfill_request import Holes, Request
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 
 def planned(number: int) -> BackfillPlan:

@@ -22,7 +22,7 @@ from truetape.batch.backfill_plan import (
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.offsets import Kept, OffsetRange, joined
 from truetape.batch.stretches import Stretch, Stretches, merged
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 ALL = Request(Holes(), "nightly")
 

@@ -13,7 +13,7 @@ from truetape.batch import counted
 from truetape.batch.counted import Counted, count, last_count, note
 from truetape.batch.lake import Lake, Table
 from truetape.batch.offsets import OffsetRange
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -11,8 +11,8 @@ from support.build import VENUES
 from truetape.batch import basis, dirty
 from truetape.batch.basis import Basis
 from truetape.batch.dirty import Mark
-from truetape.calendars import session
-from truetape.errors import ConfigError
+from truetape.host.calendars import session
+from truetape.host.errors import ConfigError
 from truetape.market.sessions import Session
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))

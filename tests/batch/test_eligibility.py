@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truetape.batch.eligibility import COLUMNS, MAX_CODES, judge
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.profiles import load
 from truetape.market.eligibility import Condition, Profile
-from truetape.profiles import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

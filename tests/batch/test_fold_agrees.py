@@ -30,14 +30,14 @@ from truetape.batch.canonical import canonical as spark_canonical
 from truetape.batch.canonical import event_of
 from truetape.batch.eligibility import judge
 from truetape.batch.recompute import in_day, session_bars
-from truetape.calendars import sessions
 from truetape.feeds.native import encode
+from truetape.host.calendars import sessions
+from truetape.host.profiles import load
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade
-from truetape.profiles import load
 from truetape.speed.stream import RESOLUTIONS, provisional_bars
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import pytest
 from deltalake import DeltaTable
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
-from truetape import venues
 from truetape.batch import basis, dirty
 from truetape.batch.archive import raw_rows
 from truetape.batch.counted import Counted, count
@@ -22,12 +21,13 @@ from truetape.batch.offsets import OffsetRange
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.run import dirty_symbols
 from truetape.batch.stretches import Stretch
-from truetape.calendars import session
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
+from truetape.host import venues
+from truetape.host.calendars import session
+from truetape.host.profiles import load
 from truetape.market.trades import Event
-from truetape.profiles import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,7 +9,7 @@ from support.loop import own_settings, send
 from truetape.batch.pending import has_new_records
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, simulate
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 pytestmark = pytest.mark.real
 

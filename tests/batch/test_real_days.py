@@ -16,18 +16,18 @@ from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
 from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
-from truetape.calendars import session
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
+from truetape.host.calendars import session
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.profiles import load
 from truetape.speed.stream import RESOLUTIONS, provisional_bars, trades_of
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

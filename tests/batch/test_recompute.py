@@ -11,22 +11,22 @@ import pytest
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.spark_bars import bar_of, text_of
-from truetape import venues
 from truetape.batch.archive import raw_rows
 from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
-from truetape.calendars import session
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host import venues
+from truetape.host.calendars import session
+from truetape.host.profiles import load
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
-from truetape.profiles import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from truetape.batch.spark_conf import interpreters, placement, semantics
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 JARS = [Path("/jars/delta.jar"), Path("/jars/kafka.jar")]
 PACKAGES = [Path("/cache/truetape.zip")]

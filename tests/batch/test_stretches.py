@@ -16,7 +16,7 @@ from truetape.batch.stretches import (
     text_of,
     without,
 )
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 OFFSETS = st.sets(st.integers(0, 40))
 

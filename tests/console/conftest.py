@@ -10,8 +10,8 @@ from support.drifting import DAY, publish_and_note
 from support.session_lake import lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.console.app import create
+from truetape.host.settings import Settings
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
 from support.wait import until
 from truetape.console.app import create
+from truetape.host.settings import Settings
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
@@ -30,7 +31,6 @@ from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -26,7 +26,7 @@ from truetape.batch.counted import Counted
 from truetape.batch.offsets import Kept, OffsetRange
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
-from truetape.errors import (
+from truetape.host.errors import (
     ConfigError,
     GateClosedError,
     LeaseLostError,
@@ -35,6 +35,7 @@ from truetape.errors import (
     TruetapeError,
     VerificationError,
 )
+from truetape.host.settings import Settings
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
@@ -45,7 +46,6 @@ from truetape.quality.suite import Severity
 from truetape.reconcile.drift_notes import SpeedLayer
 from truetape.reconcile.recomputed import record
 from truetape.serving.store import BarStore
-from truetape.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE = Resolution.MINUTE

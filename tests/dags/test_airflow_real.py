@@ -16,22 +16,22 @@ from fastapi.routing import APIRoute
 from support.airflow_user import airflow_state, component, signed_in, unpaused
 from support.loop import send, served, truth_of
 from support.wait import until
-from truetape import calendars
 from truetape.console.app import router
-from truetape.errors import ConfigError, TransientError
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
-from truetape.local import airflow_config, process
+from truetape.host import calendars, process
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.http import call
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
+from truetape.local import airflow_config
 from truetape.local import stack as local_stack
 from truetape.local.airflow_api import AirflowApi
-from truetape.local.http_call import call
 from truetape.local.server import log_file, pid_file
 from truetape.local.stack import State
 from truetape.market.resolution import Resolution
 from truetape.reconcile.recomputed import publications
 from truetape.serving.store import open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

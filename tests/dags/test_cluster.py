@@ -16,19 +16,19 @@ from deltalake import DeltaTable
 from support.dag_runs import runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
-from truetape import calendars
 from truetape.batch.lake import Lake, Table
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host import calendars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local import airflow_config
 from truetape.local.loop import settle
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import ServedBar, open_store
-from truetape.settings import Settings
 from truetape.speed.launcher import environment
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -106,7 +106,7 @@ def test_a_driver_of_another_version_is_refused(
     driver = (
         "import truetape; truetape.__version__ = '9.9'\n"
         "from truetape.batch.spark import spark_session\n"
-        "from truetape.settings import Settings\n"
+        "from truetape.host.settings import Settings\n"
         "spark_session('another version', Settings.from_env(), [])"
     )
 
@@ -120,7 +120,7 @@ def test_a_driver_of_another_version_is_refused(
     )
 
     said = done.stderr.strip().splitlines()[-1]
-    assert said.startswith("truetape.errors.ConfigError: spark://127.0.0.1:")
+    assert said.startswith("truetape.host.errors.ConfigError: spark://127.0.0.1:")
     assert "truetape is 0.1.0 on " in said
     assert "and 9.9 in the driver" in said
 

@@ -11,9 +11,9 @@ from support.loop import send
 from support.wait import until
 from truetape.batch.run import archive_once
 from truetape.feeds.simulator import Plan, simulate
+from truetape.host.settings import Settings
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.schedule import dag_names
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page

@@ -13,12 +13,14 @@ from deltalake import DeltaTable
 from support.dag_runs import Run, callable_of, events, returned, runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape import calendars
 from truetape.batch.lake import Lake, Table
 from truetape.batch.run import archive_once
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
+from truetape.host import calendars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local import airflow_config
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
@@ -28,11 +30,9 @@ from truetape.quality.runs import DagRun, noted
 from truetape.reconcile.recomputed import publications
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
-from truetape.settings import Settings
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.observed import Health
 from truetape.speed.supervise import status_of
-from truetape.venues import venues
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

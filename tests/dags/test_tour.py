@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.airflow_page import signed_in_page
+from truetape.host.settings import Settings
 from truetape.local import demo
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -8,10 +8,10 @@ import pytest
 
 from support import influxd
 from support.served_market import Served, served_market, write
+from truetape.host.settings import Settings
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
-from truetape.settings import Settings
 
 
 @pytest.fixture(scope="package")

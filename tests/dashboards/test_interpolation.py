@@ -4,7 +4,7 @@ import pytest
 
 from support.build import at
 from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate, interval_text
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 NOON = at("2026-11-20T17:00:00")
 HOUR_NS = 3_600_000_000_000

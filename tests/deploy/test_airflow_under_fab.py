@@ -19,10 +19,10 @@ from support.influxd import free_port
 from support.wait import until
 from truetape.deploy.airflow_init import create_words
 from truetape.deploy.health import airflow_problem
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
+from truetape.host.http import Answer, call
+from truetape.host.settings import Secret
 from truetape.local.airflow_api import AirflowApi
-from truetape.local.http_call import Answer, call
-from truetape.settings import Secret
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

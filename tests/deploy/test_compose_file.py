@@ -16,11 +16,11 @@ from truetape.deploy import compose_file
 from truetape.deploy.compose_file import ComposeFile, problems, read, start_order
 from truetape.deploy.compose_tool import config, find_tool
 from truetape.deploy.host_files import SECRETS
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.local import airflow_config
 from truetape.local.influx_server import influxd_config
 from truetape.local.kafka_server import server_properties
-from truetape.settings import Settings
 
 SERVICES = sorted(compose().services)
 PROGRAMS = {

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from truetape.cli import truetape as command_line
 from truetape.deploy import health
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 from truetape.speed import supervise
 from truetape.speed.observed import Health, Observed
 from truetape.speed.order import NO_ORDER, Desired, State

@@ -18,7 +18,7 @@ from truetape.deploy.host_files import (
     prepare,
     read_variables,
 )
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 HERE = Owner(os.getuid(), os.getgid())
 

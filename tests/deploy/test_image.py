@@ -6,7 +6,7 @@ from pathlib import Path
 
 from truetape import __version__
 from truetape.deploy.compose_file import OWN_IMAGE
-from truetape.local.java import LEAST_JAVA
+from truetape.host.java import LEAST_JAVA
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
@@ -56,8 +56,8 @@ def test_uv_itself_is_the_same_and_has_hashes() -> None:
 
 
 def test_jars_are_resolved_by_the_same_module() -> None:
-    assert "python -m truetape.local.jars" in recipe("jars")
-    assert [run for run in runs() if run.endswith("python -m truetape.local.jars")]
+    assert "python -m truetape.host.jars" in recipe("jars")
+    assert [run for run in runs() if run.endswith("python -m truetape.host.jars")]
 
 
 def test_nothing_else_is_installed_or_downloaded() -> None:

@@ -15,12 +15,12 @@ from support.influxd import InfluxServer
 from truetape.deploy import stores_init
 from truetape.deploy.stores_init import prepare_stores
 from truetape.deploy.tokens import GRAFANA, READER, ROLES, WRITER, permissions
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.http import call
+from truetape.host.settings import Settings
 from truetape.local import topics
-from truetape.local.http_call import call
 from truetape.serving.buckets import load_buckets
 from truetape.serving.store import BarStore, Point, open_store
-from truetape.settings import Settings
 
 NOW_NS = time.time_ns()
 BARS = ["bars_1s", "bars_1m", "bars_5m", "bars_1h", "bars_1d", "pipeline"]

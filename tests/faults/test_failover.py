@@ -15,13 +15,14 @@ from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
 from support.supervised import POLICY, Noting, Supervised, signalled, supervised
 from support.wait import until
-from truetape.calendars import session
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS
+from truetape.host.calendars import session
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.speed_process import SpeedProcess
 from truetape.market.sessions import Session
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Phase
@@ -31,7 +32,6 @@ from truetape.speed.order import State
 from truetape.speed.stream import RESOLUTIONS
 from truetape.speed.supervise import status_of
 from truetape.speed.supervisor import Restart, Start
-from truetape.venues import venues
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 

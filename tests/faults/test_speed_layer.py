@@ -16,20 +16,20 @@ from support.build import SECOND, trade
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth, truth_of
 from support.wait import until
-from truetape.calendars import session
-from truetape.errors import TransientError
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+from truetape.host.calendars import session
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.loop import SessionOutcome, settle
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.stream import RESOLUTIONS
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

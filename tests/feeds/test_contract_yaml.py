@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
 from truetape.feeds.contract import load, names
 from truetape.feeds.contract_yaml import read_contract
+from truetape.host.errors import ConfigError
 
 GOOD = """\
 feed: example

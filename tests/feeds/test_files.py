@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.data import real_data
-from truetape.errors import ConfigError
 from truetape.feeds.contract import load
 from truetape.feeds.files import FileRecord, read, read_lines
+from truetape.host.errors import ConfigError
 
 LEAN = load("lean-equity-tick")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from truetape.errors import TransientError
 from truetape.feeds.producer import Producer
+from truetape.host.errors import TransientError
 
 
 class FakeFuture:

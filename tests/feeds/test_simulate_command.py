@@ -12,9 +12,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from support.loop import own_settings
 from support.wait import until
-from truetape.errors import ConfigError
 from truetape.feeds.commands import simulate
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 ARGS = ["--date", "2026-11-20", "--trades", "300", "--malformed", "0.01"]
 

@@ -11,16 +11,16 @@ from statistics import correlation
 import pytest
 
 from support.build import SECOND, at
-from truetape.errors import ConfigError
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, paced, simulate
 from truetape.feeds.simulator_faults import BROKEN, NO_FAULTS, Cause, Faults
 from truetape.feeds.simulator_feeds import FORMATS
+from truetape.host.errors import ConfigError
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
-from truetape.profiles import load
-from truetape.venues import venues
 
 FRIDAY = date(2026, 11, 20)
 OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")

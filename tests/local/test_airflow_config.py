@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from truetape.host.settings import Settings
 from truetape.local import airflow_config
 from truetape.local.airflow_main import MAX_RESTARTS, WITHIN_S, may_restart
 from truetape.local.airflow_server import AirflowServer
-from truetape.settings import Settings
 
 
 def silent(_: str) -> None:

@@ -9,11 +9,11 @@ from airflow.timetables.base import TimeRestriction
 from pendulum import DateTime
 
 from truetape.feeds.commands import simulate
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local import demo, demo_live
 from truetape.local.demo_places import places
 from truetape.schedule.timetable import ExchangeSessionTimetable
-from truetape.settings import Settings
-from truetape.venues import venues
 
 
 @pytest.mark.parametrize(

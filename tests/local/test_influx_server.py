@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.local import influxd
 from truetape.local.influx_api import InfluxApi
 from truetape.local.influx_server import InfluxServer, influxd_config
-from truetape.settings import Settings
 
 
 def program(path: Path, says: str) -> Path:

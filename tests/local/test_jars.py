@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import TransientError
-from truetape.local import jars
-from truetape.local.jars import Coordinate, folder_of, module_xml, without_shipped
+from truetape.host import jars
+from truetape.host.errors import TransientError
+from truetape.host.jars import Coordinate, folder_of, module_xml, without_shipped
 
 SHIPPED = ["scala-library-2.13.18.jar", "slf4j-api-2.0.17.jar", "kafka-x-tools-1.0.jar"]
 

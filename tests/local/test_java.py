@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
-from truetape.local.java import find_java, java_version
+from truetape.host.errors import ConfigError
+from truetape.host.java import find_java, java_version
 
 
 def fake_java(folder: Path, says: str) -> Path:

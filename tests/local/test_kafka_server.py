@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.local.kafka_server import KafkaServer, new_cluster_id, server_properties
 from truetape.local.server import Address, parse_address
-from truetape.settings import Settings
 
 
 def properties() -> dict[str, str]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import TransientError
-from truetape.local.locks import exclusive
+from truetape.host.errors import TransientError
+from truetape.host.locks import exclusive
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from truetape.local.locks import exclusive
+from truetape.host.locks import exclusive
 with exclusive(Path(sys.argv[1]), wait_s=1, report=print):
     print("held", flush=True)
     time.sleep(60)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from truetape.host.resources import folder
 from truetape.local import package as packing
 from truetape.local.package import package, packages_for
-from truetape.resources import folder
 
 
 def bare(zip_file: Path, code: str) -> str:
@@ -29,7 +29,7 @@ def test_it_is_imported_from_the_file_and_finds_its_data_in_it(tmp_path: Path) -
 
     found = bare(
         made,
-        "import truetape; from truetape.resources import folder;"
+        "import truetape; from truetape.host.resources import folder;"
         "print(truetape.__file__);"
         "print((folder('schemas') / 'venues.yaml').read_text(), end='')",
     )

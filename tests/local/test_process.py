@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.wait import until
-from truetape.errors import ConfigError
-from truetape.local import process
-from truetape.local.process import Program, Running
+from truetape.host import process
+from truetape.host.errors import ConfigError
+from truetape.host.process import Program, Running
 
 SLEEP = ("sleep", "60")
 DEAF = (
@@ -24,7 +24,7 @@ DEAF = (
 )
 
 DEAF_AND_BUSY = "trap '' TERM; while :; do sleep 60 & sleep 0.05; done"
-KILL_OTHERS = "from truetape.local.process import kill_others; kill_others()"
+KILL_OTHERS = "from truetape.host.process import kill_others; kill_others()"
 ENDS_WITH_ALL = (
     "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM});"
     f"print('ready', flush=True); signal.sigwait({{signal.SIGTERM}}); {KILL_OTHERS}"

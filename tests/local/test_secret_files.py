@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
-from truetape.local import secret_files
-from truetape.settings import Secret
+from truetape.host import secret_files
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Secret
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
 from truetape.local import stack as local_stack
 from truetape.local.server import free_port
 from truetape.local.stack import State
-from truetape.settings import Settings
 
 
 @pytest.fixture

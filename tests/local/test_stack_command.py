@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from truetape.host.settings import Settings
 from truetape.local.commands import stack
 from truetape.local.server import free_port
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 pytestmark = pytest.mark.real
 

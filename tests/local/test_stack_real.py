@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from support.wait import until
+from truetape.host.process import birth
+from truetape.host.settings import Settings
 from truetape.local import stack as local_stack
 from truetape.local import topics
-from truetape.local.process import birth
 from truetape.local.server import is_listening
 from truetape.local.stack import PartStatus, State
-from truetape.settings import Settings
 
 pytestmark = pytest.mark.real
 

@@ -14,11 +14,11 @@ import pytest
 
 from support.build import NEW_YORK, VENUES
 from support.data import real_data
+from truetape.host.profiles import load
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade, canonical
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Position, Trade
-from truetape.profiles import load
 
 LEAN = "lean_us_equity_2013-10"
 IBM_DAYS = tuple(("ibm", f"201310{day:02}") for day in (7, 8, 9, 10, 11))

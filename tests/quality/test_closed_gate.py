@@ -12,8 +12,10 @@ import pytest
 
 from support.quality_cases import CASES, Case, a_negative_size
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
-from truetape import calendars
-from truetape.errors import GateClosedError, TransientError
+from truetape.host import calendars
+from truetape.host.errors import GateClosedError, TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality import run
@@ -25,8 +27,6 @@ from truetape.reconcile.publication import Published
 from truetape.reconcile.recomputed import publications
 from truetape.reconcile.run import Orders, publish_once, revert_once
 from truetape.serving.store import ServedBar, open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 pytestmark = pytest.mark.real
 

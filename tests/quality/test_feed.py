@@ -9,7 +9,7 @@ from deltalake import write_deltalake
 
 from support.build import NOON, SECOND, cancel, trade
 from support.session_lake import RAW, Row, raw_row
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.quality import feed_tables
 from truetape.quality.expectations import validate
 from truetape.quality.feed_frames import feed_frames

@@ -9,7 +9,7 @@ import pytest
 
 from support.build import NOON
 from support.serving import own_buckets
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.quality import report as reports
 from truetape.quality.facts import SymbolFacts
 from truetape.quality.metrics import points

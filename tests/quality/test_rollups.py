@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.build import NOON, SECOND, VENUES
 from support.seeded_market import trades_of, troubled
 from support.session_lake import Row, bar_rows, trade_rows
-from truetape.calendars import session
+from truetape.host.calendars import session
 from truetape.market.resolution import Resolution
 from truetape.quality import rollups
 from truetape.quality.bar_frames import fold_rows, rollup_rows

@@ -8,11 +8,11 @@ import pytest
 
 from support.build import NOON
 from support.session_lake import FRIDAY as SESSION
+from truetape.host.settings import Settings
 from truetape.quality import run as checks
 from truetape.quality import runs
 from truetape.quality.report import Kind, Report, new_run, write
 from truetape.quality.runs import DagRun, Noted, note, noted
-from truetape.settings import Settings
 
 FIRST, SECOND = DagRun("batch_recompute_xnys", "scheduled__1"), DagRun("batch_recompute_xnys", "2")
 FRIDAY = SESSION.date

@@ -6,8 +6,8 @@ import pytest
 
 from support.build import SECOND, VENUES, cancel, trade
 from support.session_lake import FRIDAY, NOON, good_events, lake_session
-from truetape import calendars
-from truetape.errors import ConfigError
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
 from truetape.quality import session_tables
 from truetape.quality.session_tables import Coverage, fingerprint, read_session
 

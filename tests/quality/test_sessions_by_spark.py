@@ -10,14 +10,14 @@ import pytest
 
 from support.data import real_data
 from support.spark_lake import archived, lean_ticks, page, recomputed
-from truetape import calendars
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host import calendars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.quality.report import Report
 from truetape.quality.run import check_feed, check_session
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,7 +8,7 @@ import pytest
 
 from support.build import SECOND, VENUES
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
-from truetape.calendars import session
+from truetape.host.calendars import session
 from truetape.market.sessions import Session
 from truetape.quality.amendment_frame import SETTLE_NS, amendment_rows
 from truetape.quality.facts import LEAST_SESSIONS, SymbolFacts

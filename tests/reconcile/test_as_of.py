@@ -15,19 +15,19 @@ from click.testing import CliRunner, Result
 from support.build import SECOND, VENUES, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
-from truetape.calendars import session
-from truetape.errors import ConfigError
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.host.calendars import session
+from truetape.host.errors import ConfigError
+from truetape.host.profiles import load
+from truetape.host.settings import Settings
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Cancel, Correction, Event, Trade
-from truetape.profiles import load
 from truetape.reconcile.as_of import Asked, bars_as_of, known_at
 from truetape.serving.commands import show
 from truetape.serving.store import ServedBar, open_store
-from truetape.settings import Settings
 
 XNYS = VENUES["XNYS"]
 TROUBLED = Faults(late=0.05, duplicate=0.05, cancel=0.05, correct=0.05)

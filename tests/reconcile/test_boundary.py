@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import SECOND, VENUES, at
-from truetape import calendars
+from truetape.host import calendars
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.boundary import Boundary, Run, claim_of, fence_of

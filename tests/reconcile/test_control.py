@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from support.influxd import free_port
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.topics import CONTROL

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, VENUES, cancel, correction, trade
+from truetape.host.profiles import load
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.eligibility import Profile
 from truetape.market.trades import Amendment, Position, Trade
-from truetape.profiles import load
 from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
 from truetape.reconcile.sides import FIELDS, NOTHING, Delivery, Rules, Values, Window
 

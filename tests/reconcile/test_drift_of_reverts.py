@@ -9,6 +9,7 @@ from support.build import cancel
 from support.drifting import DAY, HOUR, SPEED, publish_and_note
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
+from truetape.host.venues import venues
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes
@@ -16,7 +17,6 @@ from truetape.reconcile.publication import Request, bring
 from truetape.reconcile.revert import restored
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore
-from truetape.venues import venues
 
 
 @pytest.fixture

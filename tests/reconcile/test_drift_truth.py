@@ -18,16 +18,17 @@ from support.drifting import SPEED, publish_and_note
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, lake_session
 from support.speed_toy import heard, provisional_bars, serve
-from truetape.calendars import session as session_on
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+from truetape.host.calendars import session as session_on
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
-from truetape.profiles import load
 from truetape.reconcile import drift_notes, drift_windows
 from truetape.reconcile.confusion import (
     Confusion,
@@ -43,7 +44,6 @@ from truetape.reconcile.drift_notes import SpeedLayer
 from truetape.reconcile.drift_windows import Doubts
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import ServedBar
-from truetape.venues import venues
 
 TROUBLED = Faults(late=0.03, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.01)
 SYMBOLS = ("IBM", "KO", "MSFT")

@@ -13,12 +13,12 @@ from support.build import SECOND, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import heard, provisional_bars, serve
-from truetape.errors import ConfigError, TruetapeError, VerificationError
+from truetape.host.errors import ConfigError, TruetapeError, VerificationError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event
 from truetape.reconcile.explain_commands import explain
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 Run = Callable[..., Result]
 AGAIN = replace(DAY[0], received_ns=DAY[0].received_ns + 9 * SECOND)

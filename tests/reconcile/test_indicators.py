@@ -10,12 +10,12 @@ import pytest
 from deltalake import write_deltalake
 
 from support.build import VENUES
-from truetape.calendars import session
+from truetape.host.calendars import session
+from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.indicators import publish_indicators
 from truetape.serving.store import BarStore, IndicatorRow, open_store
-from truetape.settings import Settings
 
 VENUE = VENUES["KRAKEN"]
 DAY_BEFORE = session(VENUE, date(2025, 11, 9))

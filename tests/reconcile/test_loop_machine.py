@@ -20,11 +20,11 @@ from support.machines import FAST_FOLDER, schedules
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import SERVED, heard, provisional_bars, serve
+from truetape.host.profiles import load
 from truetape.market.bars import bars
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
-from truetape.profiles import load
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes, values_of

@@ -12,15 +12,15 @@ import pytest
 from support.build import SECOND, VENUES
 from support.lake import Bars, TamperedStore, dying, put_bars
 from support.serving import bar, own_buckets
-from truetape.calendars import session
-from truetape.errors import VerificationError
+from truetape.host.calendars import session
+from truetape.host.errors import VerificationError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change
 from truetape.reconcile.publication import Published, Request, publish, verify
 from truetape.reconcile.recomputed import publications
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
 OPEN = SESSION.open_ns or 0

@@ -17,7 +17,7 @@ from support.build import SECOND, VENUES
 from support.lake import dying, put_bars
 from support.machines import FAST_FOLDER, schedules
 from support.serving import bar, own_buckets
-from truetape.calendars import session
+from truetape.host.calendars import session
 from truetape.market.resolution import Resolution
 from truetape.reconcile.publication import Published, Request, bring, publish
 from truetape.reconcile.recomputed import publications

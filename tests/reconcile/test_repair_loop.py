@@ -12,12 +12,14 @@ from datetime import date
 import pytest
 
 from support.loop import Values, own_settings, send, served, truth
-from truetape import calendars
 from truetape.batch.dirty import pending
 from truetape.batch.run import archive_once, recompute_once
-from truetape.errors import ConfigError
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.loop import repair_all, settle_one
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
@@ -28,8 +30,6 @@ from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.run import Orders, publish_once, revert_once, verify_once
 from truetape.reconcile.status import fields, status_of
 from truetape.serving.store import ServedBar, open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 pytestmark = pytest.mark.real
 

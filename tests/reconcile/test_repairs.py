@@ -9,8 +9,8 @@ from support.build import VENUES, at
 from support.ledger import publication
 from truetape.batch.basis import Basis
 from truetape.batch.dirty import Mark
-from truetape.calendars import session
-from truetape.errors import ConfigError
+from truetape.host.calendars import session
+from truetape.host.errors import ConfigError
 from truetape.reconcile.recomputed import Publication
 from truetape.reconcile.repairs import DirtySession, State, sort_out
 from truetape.reconcile.run import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of

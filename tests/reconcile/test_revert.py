@@ -10,8 +10,8 @@ import pytest
 from support.build import SECOND, VENUES
 from support.lake import Bars, TamperedStore, put_bars
 from support.serving import bar
-from truetape.calendars import session
-from truetape.errors import ConfigError, VerificationError
+from truetape.host.calendars import session
+from truetape.host.errors import ConfigError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change
 from truetape.reconcile.indicators import restore_indicators

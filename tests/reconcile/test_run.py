@@ -13,8 +13,10 @@ from support.drifting import QUIET
 from support.loop import own_settings
 from support.session_lake import FRIDAY, lake_session
 from truetape.batch.basis import Basis
-from truetape.calendars import session
-from truetape.errors import LeaseLostError, TransientError, VerificationError
+from truetape.host.calendars import session
+from truetape.host.errors import LeaseLostError, TransientError, VerificationError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile import kept, run
@@ -30,14 +32,12 @@ from truetape.reconcile.run import (
     wait_for_fence,
 )
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase
 from truetape.speed.lease import Lease
 from truetape.speed.spans import Span
 from truetape.speed.succession import Ended
-from truetape.venues import venues
 
 pytestmark = pytest.mark.real
 

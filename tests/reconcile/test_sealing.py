@@ -9,7 +9,7 @@ import pytest
 
 from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
-from truetape.errors import VerificationError
+from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Edit, diff_bars
 from truetape.reconcile.sealing import LATE_WRITE_S, MAX_ATTEMPTS, write_round

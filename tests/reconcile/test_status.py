@@ -4,7 +4,7 @@ from datetime import date
 
 from support.build import SECOND, VENUES, at
 from support.ledger import publication
-from truetape.calendars import session
+from truetape.host.calendars import session
 from truetape.reconcile.announcement import announced
 from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.diff import Change

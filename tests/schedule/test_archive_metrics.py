@@ -4,10 +4,10 @@ from contextlib import closing
 from dataclasses import replace
 
 from support.build import NOON
+from truetape.host.settings import Settings
 from truetape.schedule.archive_metrics import point, tell
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 COUNTS = {
     "records": 120,

@@ -8,10 +8,10 @@ import pytest
 from truetape.batch.backfill_notes import MAX_PROPOSED, Notes
 from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
 from truetape.batch.backfill_request import Holes, Request
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.quality.runs import DagRun
 from truetape.schedule.backfill_tasks import asked, asker, next_task, step
-from truetape.settings import Settings
 
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
 

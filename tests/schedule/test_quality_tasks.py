@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.session_lake import LakeSession, good_events, lake_session
-from truetape.errors import GateClosedError
+from truetape.host.errors import GateClosedError
 from truetape.quality import feed_tables
 from truetape.quality.report import Kind, newest
 from truetape.quality.runs import DagRun, noted

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowException
 
-from truetape.errors import (
+from truetape.host.errors import (
     ConfigError,
     GateClosedError,
     TransientError,

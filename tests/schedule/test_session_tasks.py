@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from support.ledger import publication
 from truetape.batch import dirty
 from truetape.batch.dirty import Mark
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.quality.runs import DagRun
 from truetape.reconcile.recomputed import record
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date

@@ -12,10 +12,10 @@ from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from pendulum import DateTime
 
 from support.build import KRAKEN, NEW_YORK
-from truetape import calendars
+from truetape.host import calendars
+from truetape.host.venues import venues
 from truetape.market.sessions import Session, Venue
 from truetape.schedule.timetable import ExchangeSessionTimetable
-from truetape.venues import venues
 
 DELAY = timedelta(hours=4, minutes=15)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.schedule import watch
 from truetape.schedule.watch import SpeedStepTrigger, step_to_take
 from truetape.speed.supervisor import Action, BackOff, GiveUp, Nothing, Restart, Start

@@ -8,12 +8,12 @@ import pytest
 from support import influxd
 from support.influxd import InfluxServer
 from support.serving import own_buckets
+from truetape.host.settings import Settings
 from truetape.serving.buckets import Buckets
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.serving.store import BarStore
-from truetape.settings import Settings
 
 OpenStore = Callable[[str], BarStore]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from support.build import at
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.market.resolution import Resolution
-from truetape.resources import folder
 from truetape.serving.buckets import Bucket, check_retention, load_buckets
 
 DAY_S = 86_400

@@ -13,12 +13,12 @@ from support.build import NOON
 from support.drifting import DAY
 from support.serving import MINUTE_NS, bar, bars
 from support.session_lake import lake_session
-from truetape.errors import TruetapeError
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.serving import frames
 from truetape.serving.export_commands import export
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 
 Run = Callable[..., Result]
 

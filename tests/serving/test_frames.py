@@ -15,10 +15,10 @@ from support.drifting import DAY, publish_and_note
 from support.serving import bar, bars
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 
 MINUTE, DAILY = Resolution.MINUTE, Resolution.DAY
 Read = Callable[..., pd.DataFrame]

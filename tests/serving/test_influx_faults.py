@@ -14,16 +14,16 @@ from support.build import NOON
 from support.fault_proxy import FaultProxy, Mode
 from support.influxd import InfluxServer
 from support.serving import MINUTE_NS, bar, bars, own_buckets, prefixed
-from truetape.errors import ConfigError, TransientError, VerificationError
+from truetape.host.errors import ConfigError, TransientError, VerificationError
+from truetape.host.resources import folder
+from truetape.host.settings import Secret
 from truetape.market.resolution import Resolution
-from truetape.resources import folder
 from truetape.serving import lines
 from truetape.serving.buckets import Buckets, load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.serving.store import Key, ServedBar
 from truetape.serving.writer import LineWriter
-from truetape.settings import Secret
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
 MINUTE = Resolution.MINUTE

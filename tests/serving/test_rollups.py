@@ -16,9 +16,10 @@ from support.influxd import InfluxServer
 from support.loop import Values, served, truth
 from support.serving import bar, bars, own_buckets
 from support.wait import until
-from truetape import calendars
-from truetape.errors import ConfigError, TransientError
 from truetape.feeds.simulator import Plan, simulate
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.venues import venues
 from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
@@ -29,7 +30,6 @@ from truetape.serving.influx import InfluxStore
 from truetape.serving.rollups import ROLLED_UP, ROLLUPS
 from truetape.serving.server import Server
 from truetape.serving.store import Point, ServedBar
-from truetape.venues import venues
 
 pytestmark = pytest.mark.real
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from truetape.errors import VerificationError
+from truetape.host.errors import VerificationError
 from truetape.serving.store import DeadLine, WriteReport
 
 

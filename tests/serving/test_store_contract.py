@@ -10,7 +10,7 @@ import pytest
 from serving.conftest import OpenStore
 from support.build import NOON, at
 from support.serving import MINUTE_NS, bar, bars, indicators, speed_batch
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar

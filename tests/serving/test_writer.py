@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Secret
 from truetape.serving.server import Lost, Reply, Server, back_off_s
 from truetape.serving.store import DeadLine, Key, WriteReport
 from truetape.serving.writer import LineWriter
-from truetape.settings import Secret
 
 Script = Callable[[list[str]], Reply | Lost]
 OK = Reply(204, b"")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from truetape import log
+from truetape.host import log
 
 
 @pytest.fixture(autouse=True)

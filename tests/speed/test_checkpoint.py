@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
 
 METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local import process
-from truetape.local.process import Program
+from truetape.host import process
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.process import Program
+from truetape.host.settings import Settings
 from truetape.local.server import log_file, pid_file
-from truetape.settings import Settings
 from truetape.speed.keeper import keep, look
 from truetape.speed.launcher import NAME, LocalLauncher, launcher_for
 from truetape.speed.supervisor import Action, BackOff, GiveUp, Nothing, Start

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from truetape.errors import ConfigError, TransientError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
 from truetape.speed import launcher
 from truetape.speed.driver import Driver
 from truetape.speed.launcher import (

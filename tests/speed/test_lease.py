@@ -8,9 +8,9 @@ import pytest
 from kafka.errors import KafkaError, ProducerFencedError
 
 from support.influxd import free_port
-from truetape.errors import LeaseLostError, TransientError
+from truetape.host.errors import LeaseLostError, TransientError
+from truetape.host.settings import Settings
 from truetape.reconcile.control import ControlTopic
-from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest

@@ -3,7 +3,7 @@
 import threading
 
 from support.build import NOON
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import Point, WriteReport
 from truetape.speed.metrics import Counts, Teller, points

@@ -9,7 +9,7 @@ import pytest
 
 from support.build import NOON, SECOND
 from support.speed import beat, ended, failed, launch
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, Suspect
 from truetape.speed.history import History
@@ -75,7 +75,7 @@ class TestLife:
 
     def test_one_that_has_ended_is_dead(self) -> None:
         process = subprocess.Popen(["sleep", "60"])
-        from truetape.local.process import birth
+        from truetape.host.process import birth
 
         driver = Driver.of(process.pid, birth(process.pid) or "")
         assert life_of(driver) is Life.ALIVE
@@ -85,7 +85,7 @@ class TestLife:
 
     def test_one_that_is_frozen_lives(self) -> None:
         process = subprocess.Popen(["sleep", "60"])
-        from truetape.local.process import birth
+        from truetape.host.process import birth
 
         driver = Driver.of(process.pid, birth(process.pid) or "")
         process.send_signal(19)

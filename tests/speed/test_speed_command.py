@@ -13,8 +13,8 @@ from support.build import NOON, SECOND
 from support.influxd import free_port
 from support.loop import own_settings
 from truetape.cli import truetape
+from truetape.host.settings import Settings
 from truetape.reconcile.control import ControlTopic
-from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, Suspect

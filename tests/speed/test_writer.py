@@ -11,7 +11,7 @@ import pytest
 from support.build import NOON, SECOND, VENUES
 from support.race import Control
 from support.speed import driver, ended
-from truetape.errors import ConfigError, LeaseLostError, TransientError, VerificationError
+from truetape.host.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.boundary import Boundary
 from truetape.serving.store import DeadLine, ServedBar, WriteReport

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from truetape.host.settings import Settings
 from truetape.local import airflow_config
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -5,12 +5,13 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from truetape.local import airflow_config, process
+from truetape.host import process
+from truetape.host.settings import Settings
+from truetape.local import airflow_config
 from truetape.local import stack as local_stack
 from truetape.local.airflow_api import AirflowApi
 from truetape.local.server import pid_file
 from truetape.local.stack import State
-from truetape.settings import Settings
 
 
 def signed_in(settings: Settings, user: str) -> AirflowApi:

@@ -2,12 +2,12 @@
 
 from support.build import SECOND, cancel, correction, trade
 from support.session_lake import FRIDAY, NOON
+from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
 from truetape.reconcile.publication import Published, Request, publish
 from truetape.serving.store import BarStore
-from truetape.venues import venues
 
 MINUTE = 60 * SECOND
 SPEED = SpeedLayer("sip", MINUTE, frozenset({"truetape"}))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from truetape.settings import Secret
+from truetape.host.settings import Secret
 
 VERSION = "2.9.1"
 ORG = "truetape"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from truetape.feeds.producer import send_all
 from truetape.feeds.simulator import Record, SimulatedSession
+from truetape.host.profiles import load
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.topics import ensure_topics
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
-from truetape.profiles import load
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
-from truetape.venues import venues
 
 Values = tuple[str, str, int, float, float, float, float, float, float, int]
 """What a reader gets of a bar: symbol, venue, start, the six numbers, trades."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from support.build import NOON, VENUES
 from support.speed import NOW, ns
-from truetape.errors import LeaseLostError, TransientError
+from truetape.host.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.run import Keeping, keeping

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from support.serving import bar
-from truetape import calendars
 from truetape.feeds.simulator import Plan, simulate
+from truetape.host import calendars
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
-from truetape.profiles import load
 from truetape.quality.metrics import FEEDS
 from truetape.reconcile.announcement import announced
 from truetape.reconcile.boundary import Boundary
@@ -23,7 +24,6 @@ from truetape.schedule.archive_metrics import point as archive_point
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import Counts, points
 from truetape.speed.writer import sequence
-from truetape.venues import venues
 
 VENUE = "XNYS"
 SYMBOLS = ("GE", "IBM", "KO")

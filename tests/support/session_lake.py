@@ -15,15 +15,15 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
-from truetape.calendars import session as session_on
 from truetape.feeds.native import encode
+from truetape.host.calendars import session as session_on
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import canonical
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Position, Trade
-from truetape.profiles import load
-from truetape.venues import venues
 
 Row = dict[str, Any]
 FRIDAY = session_on(VENUES["XNYS"], date(2024, 11, 22))

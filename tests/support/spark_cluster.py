@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from support.wait import until
-from truetape.local import process
-from truetape.local.java import find_java
-from truetape.local.process import Program, Running, log_tail
+from truetape.host import process
+from truetape.host.java import find_java
+from truetape.host.process import Program, Running, log_tail
 from truetape.local.server import LOOPBACK, free_port
 
 CORES, MEMORY = 2, "3g"

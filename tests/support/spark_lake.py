@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from truetape import venues
 from truetape.batch.archive import raw_rows
 from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
@@ -17,10 +16,11 @@ from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import read
 from truetape.feeds.simulator import Record
+from truetape.host import venues
+from truetape.host.profiles import load
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
-from truetape.profiles import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

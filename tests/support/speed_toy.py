@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable
 
 from support.build import SECOND
+from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.market.bars import bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade
-from truetape.profiles import load
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.writer import provisional
-from truetape.venues import venues
 
 MINUTE = 60 * SECOND
 SERVED = (Resolution.SECOND, Resolution.MINUTE)

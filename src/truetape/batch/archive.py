@@ -23,9 +23,9 @@ from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
-from truetape.local.locks import exclusive
+from truetape.host.locks import exclusive
+from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS
-from truetape.settings import Settings
 
 MAX_RECORDS_PER_BATCH = 1_000_000
 RAW_WAIT_S = 1_800.0

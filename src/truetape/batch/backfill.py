@@ -16,10 +16,10 @@ from truetape.batch.archive import contracts_of, from_kafka, raw_rows
 from truetape.batch.backfill_plan import Asked, Contents, Plan
 from truetape.batch.lake import Lake, Table
 from truetape.batch.touched import grouped, touched
-from truetape.errors import ConfigError
 from truetape.feeds.decoder import Limits
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.market.sessions import Venue
-from truetape.settings import Settings
 
 MAX_READS = 8
 """Most ranges of offsets that Kafka is read in; closer holes share one, and what lies between them

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from truetape.errors import ConfigError, OutdatedPlanError, VerificationError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.batch.backfill_notes import Notes

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill_plan import BackfillPlan
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 MAX_PROPOSED = 100
 """Plans that nobody carried out and that are still kept, about 10 KB each."""

@@ -14,7 +14,7 @@ from truetape.batch import stretches
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
 from truetape.batch.offsets import Kept, OffsetRanges
 from truetape.batch.stretches import Stretch, Stretches, below, common, merged, without
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 MAX_STRETCHES = 2_000
 """Most stretches that one plan ingests; each is a term that every record is held against."""

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from truetape.batch import stretches
 from truetape.batch.stretches import Stretches
-from truetape.errors import ConfigError
 from truetape.feeds import values as grammar
 from truetape.feeds.native import iso
+from truetape.host.errors import ConfigError
 from truetape.market.event_time import Shape, TimeSpec, parse
 
 MIN_REASON = 3

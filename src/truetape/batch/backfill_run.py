@@ -18,10 +18,10 @@ from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import mark_dirty
 from truetape.batch.offsets import Kept
 from truetape.batch.spark import spark_session
-from truetape.errors import ConfigError, OutdatedPlanError, VerificationError
-from truetape.local.jars import spark_jars
-from truetape.settings import Settings
-from truetape.venues import venues
+from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
+from truetape.host.jars import spark_jars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 
 
 @dataclass(frozen=True, slots=True)

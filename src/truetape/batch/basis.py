@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 
 from truetape.batch.tables import session_filters, table_path
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.sessions import Session
 
 TABLE = "basis"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.batch.offsets import Completeness
@@ -49,8 +49,8 @@ def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 def session_named(venue: str, day: str) -> "Session":
     """Return a session by the words of the command line; ConfigError when there is none such."""
-    from truetape import calendars
-    from truetape.venues import venue_named
+    from truetape.host import calendars
+    from truetape.host.venues import venue_named
 
     market = venue_named(venue)
     try:

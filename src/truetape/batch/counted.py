@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from truetape.batch.lake import Lake, Table
 from truetape.batch.offsets import OffsetRange, joined
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
 
 if TYPE_CHECKING:
     import pyarrow

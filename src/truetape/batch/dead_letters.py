@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 from truetape.topics import MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from truetape.batch.basis import Basis
 from truetape.batch.tables import quoted, session_filters, session_where, table_path
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from itertools import chain
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.eligibility import Condition, Profile
 
 COLUMNS = ("open_close", "high_low", "counts", "auction", "known")

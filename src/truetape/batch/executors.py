@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import truetape
-from truetape.errors import ConfigError, TransientError, TruetapeError
+from truetape.host.errors import ConfigError, TransientError, TruetapeError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

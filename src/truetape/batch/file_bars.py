@@ -13,11 +13,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truetape import calendars, profiles, venues
 from truetape.feeds import contract, files
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import iso
+from truetape.host import calendars, profiles, venues
+from truetape.host.settings import Settings
 from truetape.market.bars import Bar
 from truetape.market.bars import bars as fold
 from truetape.market.canonical import canonical
@@ -25,7 +26,6 @@ from truetape.market.rejection import Rejected
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

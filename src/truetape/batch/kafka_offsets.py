@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from truetape.batch.offsets import Kept
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.topics import CONNECT_WITHIN_MS
 
 if TYPE_CHECKING:

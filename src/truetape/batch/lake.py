@@ -20,8 +20,8 @@ from pyspark.sql.types import (
 )
 
 from truetape.batch.tables import quoted, table_path
-from truetape.errors import ConfigError
 from truetape.feeds.spark_decoder import EVENT, REJECTED
+from truetape.host.errors import ConfigError
 from truetape.market.sessions import Session
 
 

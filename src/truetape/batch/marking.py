@@ -18,7 +18,7 @@ from truetape.batch.dirty import Mark
 from truetape.batch.lake import Lake, Table
 from truetape.batch.stretches import Stretch, Stretches
 from truetape.batch.touched import touched
-from truetape.log import logger
+from truetape.host.log import logger
 from truetape.market.sessions import Venue
 
 MAX_READS = 50

@@ -3,7 +3,7 @@
 from truetape.batch.counted import last_count
 from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 
 def has_new_records(settings: Settings) -> bool:

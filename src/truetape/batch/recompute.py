@@ -14,7 +14,7 @@ from truetape.batch import basis, fold
 from truetape.batch.canonical import POSITION, canonical, event_of, named_by
 from truetape.batch.eligibility import judge
 from truetape.batch.lake import Lake, Table
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution

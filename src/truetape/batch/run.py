@@ -5,7 +5,6 @@ Called by the command line, the Spark entry points and the DAGs alike.
 
 from dataclasses import dataclass
 
-from truetape import profiles
 from truetape.batch.archive import archive, writing_raw
 from truetape.batch.as_of import Known, recompute_as_of
 from truetape.batch.basis import profiles_of
@@ -19,12 +18,13 @@ from truetape.batch.offsets import Completeness, completeness
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
 from truetape.feeds.decoder import Limits
-from truetape.local.jars import spark_jars
+from truetape.host import profiles
+from truetape.host.jars import spark_jars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_DIRTY_SYMBOLS = 500
 """Most symbols that are recomputed by themselves: each is a term of a condition."""

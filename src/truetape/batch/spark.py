@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 
 from truetape.batch.executors import require_alike
 from truetape.batch.spark_conf import executor_python, is_local, placement, semantics
+from truetape.host.settings import Settings
 from truetape.local.package import packages_for
-from truetape.settings import Settings
 
 
 def spark_session(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 READ_BY_SPARK = (
     "JAVA_HOME",

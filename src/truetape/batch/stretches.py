@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 _MAX_OFFSET = 2**63 - 2
 _ENTRY = re.compile(r"(\d{1,9}):(\d{1,19})(?:-(\d{1,19}))?", re.ASCII)

@@ -9,9 +9,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from truetape.batch.tables import table_path
-from truetape.errors import ConfigError
-from truetape.settings import Settings
-from truetape.venues import venues
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.windows import When, Window, window
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Readers of older versions keep them for a while; what a table says now never cha
 from dataclasses import dataclass
 
 from truetape.batch.tables import table_path
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 
 TABLES = (
     "raw", "counted", "trades", "bars", "basis", "dirty", "superseded", "drift", "publications",

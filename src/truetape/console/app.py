@@ -20,7 +20,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from truetape.batch.backfill_request import FORM
 from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
-from truetape.errors import ConfigError, NotThereError, TransientError, TruetapeError
+from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.quality.runs import DagRun
 from truetape.reconcile.drift import Cause
@@ -28,7 +29,6 @@ from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator
-from truetape.settings import Settings
 
 SCRIPTS = {
     "console.css": "text/css",

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from truetape import calendars
-from truetape.errors import ConfigError, NotThereError
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, NotThereError
+from truetape.host.settings import Settings
+from truetape.host.venues import venue_named
 from truetape.market.resolution import Resolution
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.serving.chart import Extras, Oscillator, figure_json
 from truetape.serving.store import BarStore, ServedBar, open_store
-from truetape.settings import Settings
-from truetape.venues import venue_named
 
 if TYPE_CHECKING:
     from truetape.reconcile.lineage import Lineage

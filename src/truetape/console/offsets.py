@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from truetape.batch.offsets import Completeness, Hole, Kept
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 
 CONNECT_WITHIN_S = 1.0
 """A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.

@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from truetape.batch.offsets import Hole
 from truetape.console.offsets import Partition, partitions, require_kafka
-from truetape.errors import TruetapeError
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
@@ -22,8 +24,6 @@ from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import State as Repair
 from truetape.reconcile.repairs import dirty_sessions
 from truetape.serving.store import open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_PUBLICATIONS = 10
 SOURCES = 6

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 
-from truetape.errors import NotThereError
+from truetape.host.errors import NotThereError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, Noted, noted
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_SESSIONS = 20
 """Sessions of each venue that are listed, the newest first."""

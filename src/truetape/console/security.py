@@ -15,7 +15,7 @@ from typing import Any
 
 from fastapi import HTTPException, Request, Response
 
-from truetape.log import logger
+from truetape.host.log import logger
 
 Guard = Callable[..., Any]
 """A dependency of FastAPI: raises an HTTPException for whom it turns away."""

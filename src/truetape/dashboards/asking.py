@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import yaml
 
 from truetape.dashboards.frames import Answer, frames_of
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.serving.server import Reply, Server
 
 _PROFILER = 'option profiler.enabledProfilers = ["operator"]'

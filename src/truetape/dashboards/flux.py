@@ -7,7 +7,7 @@ InfluxDB's storage, so each query aggregates there first and shapes afterwards.
 
 from functools import cache
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import Buckets, load_buckets
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 ALL = "$__all"
 """The value of a variable whose option "All" is chosen."""

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local import secret_files
-from truetape.settings import Secret
+from truetape.host import secret_files
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Secret
 
 ROLES = {"admin": "Admin", "operator": "Op", "viewer": "Viewer"}
 """Each user and its role in FAB, as `local.airflow_config.USERS` has them in the simple manager."""

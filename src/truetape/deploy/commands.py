@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from truetape.deploy.health import AIRFLOW_PARTS
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 
 _PARTS = (*AIRFLOW_PARTS, "spark-master", "spark-worker", "speed")
 

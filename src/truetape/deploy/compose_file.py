@@ -13,7 +13,7 @@ import yaml
 
 from truetape import __version__
 from truetape.deploy.host_files import SECRETS, Owner, variables
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 OWN_IMAGE = f"truetape:{__version__}"
 WITHOUT_DIGEST = {"apache/kafka:4.4.0": "no record of its digest was found"}

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from truetape.deploy.host_files import SECRETS, Owner, variables
-from truetape.errors import ConfigError, TruetapeError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, TruetapeError
+from truetape.host.settings import Settings
 
 BUILT = "compose-spec-2.16.2"
 """What `make compose-tool` builds into the cache: the reader inside Docker Compose, by itself."""

@@ -7,9 +7,9 @@ import json
 import socket
 from typing import Any
 
-from truetape.errors import TransientError
-from truetape.local.http_call import call
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.http import call
+from truetape.host.settings import Settings
 
 AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 """As Airflow's API names the parts whose heartbeat it knows."""

@@ -5,10 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 from truetape.deploy.tokens import ensure_tokens
-from truetape.errors import ConfigError
-from truetape.local import secret_files, topics
+from truetape.host import secret_files
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Secret, Settings
+from truetape.local import topics
 from truetape.local.influx_api import InfluxApi
-from truetape.settings import Secret, Settings
 
 _USER = "truetape"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from truetape.local import secret_files
+from truetape.host import secret_files
+from truetape.host.settings import Secret
 from truetape.local.influx_api import InfluxApi
-from truetape.settings import Secret
 
 FILE = "token"
 Permission = dict[str, Any]

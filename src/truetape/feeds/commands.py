@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.feeds.simulator import Plan

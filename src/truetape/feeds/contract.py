@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.market.event_time import TimeSpec
-from truetape.resources import folder
 
 
 class Kind(StrEnum):

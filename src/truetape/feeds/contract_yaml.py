@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path as FilePath
 
-from truetape.declarations import Node, read
 from truetape.feeds.contract import (
     ConditionsField,
     Container,
@@ -32,8 +31,9 @@ from truetape.feeds.contract import (
     VenueField,
 )
 from truetape.feeds.values import CODE, TEXT
+from truetape.host.declared_yaml import Node, read
+from truetape.host.venues import venues
 from truetape.market.event_time import Shape, TimeSpec
-from truetape.venues import venues
 
 MAX_SHIFT = 9
 

@@ -8,8 +8,8 @@ from truetape.feeds.contract import Contract, Origin
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.files import read_lines
 from truetape.feeds.native import encode, encode_rejected
+from truetape.host.settings import Settings
 from truetape.market.rejection import Rejected
-from truetape.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from truetape.feeds.contract import (
     TimeField,
 )
 from truetape.feeds.strict_json import JsonObject, container, parse, text_of
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market import event_time
 from truetape.market.event_time import TimeSpec
 from truetape.market.rejection import Reason, Refused, Rejected
@@ -39,8 +41,6 @@ from truetape.market.trades import (
     Position,
     Trade,
 )
-from truetape.settings import Settings
-from truetape.venues import venues
 
 BLANK = " \t\r\n"
 

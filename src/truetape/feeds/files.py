@@ -15,8 +15,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO
 
-from truetape.errors import ConfigError
 from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
 
 MAX_LINE_BYTES = 16_000_000

@@ -7,7 +7,7 @@ completeness can be counted.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Event
 

@@ -12,8 +12,6 @@ from decimal import Decimal
 from functools import cached_property
 from random import Random
 
-from truetape.calendars import session
-from truetape.errors import ConfigError
 from truetape.feeds.simulator_faults import (
     Cause,
     Delivery,
@@ -27,9 +25,11 @@ from truetape.feeds.simulator_faults import (
 )
 from truetape.feeds.simulator_feeds import Format, format_of, tape_of
 from truetape.feeds.simulator_market import SECOND, Print, Shape, prints
+from truetape.host.calendars import session
+from truetape.host.errors import ConfigError
+from truetape.host.venues import venues
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
-from truetape.venues import venues
 
 MAX_TRADES = 5_000_000
 """About a kilobyte of memory each, since the session is made whole before it is sent."""

@@ -10,9 +10,9 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import NamedTuple
 
-from truetape.errors import ConfigError
 from truetape.feeds.simulator_feeds import MILLISECOND, Correct, Format
 from truetape.feeds.simulator_market import SECOND, Draw, Print, Shape, dollars
+from truetape.host.errors import ConfigError
 
 DELAY_MS = (2, 30)
 """Least and most time from event to receipt of a print without trouble; short ones are usual."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from truetape.errors import ConfigError
 from truetape.feeds.simulator_market import SECOND, Print
+from truetape.host.errors import ConfigError
 
 MICROSECOND, MILLISECOND = 1_000, 1_000_000
 

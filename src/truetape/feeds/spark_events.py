@@ -27,10 +27,10 @@ from truetape.feeds.spark_scope import Columns, Scope
 from truetape.feeds.spark_time import ns_of, outcome, reason_of, usual
 from truetape.feeds.spark_values import Reading
 from truetape.feeds.values import INTEGER_PATTERN, MAX_TIME_TEXT
+from truetape.host.venues import venues
 from truetape.market.event_time import REACH_NS, TimeSpec
 from truetape.market.rejection import Reason
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
-from truetape.venues import venues
 
 Field = (
     SymbolField

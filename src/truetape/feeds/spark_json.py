@@ -12,8 +12,8 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from truetape.errors import ConfigError
 from truetape.feeds.strict_json import MAX_DEPTH
+from truetape.host.errors import ConfigError
 
 SENTINEL_NAME = "#"
 _SENTINEL = secrets.token_hex(8)

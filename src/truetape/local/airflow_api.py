@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import quote
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local.http_call import Answer, call
-from truetape.settings import Secret
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.http import Answer, call
+from truetape.host.settings import Secret
 
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _PAGE = 100

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from truetape.batch.spark_conf import READ_BY_SPARK
-from truetape.local import secret_files
-from truetape.local.java import find_java
+from truetape.host import secret_files
+from truetape.host.java import find_java
+from truetape.host.resources import folder
+from truetape.host.settings import Secret, Settings
 from truetape.local.server import LOOPBACK
-from truetape.resources import folder
-from truetape.settings import Secret, Settings
 
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 """Each user of the local Airflow and its role in the simple auth manager."""

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from truetape import log
-from truetape.errors import TransientError, TruetapeError
-from truetape.local.process import kill_others, open_log
+from truetape.host import log
+from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.process import kill_others, open_log
+from truetape.host.settings import Settings
 from truetape.local.server import log_file
-from truetape.settings import Settings
 
 COMPONENTS = {
     "api-server": ("api-server",),

@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from truetape.errors import TransientError
-from truetape.local import airflow_config, secret_files
+from truetape.host import secret_files
+from truetape.host.errors import TransientError
+from truetape.host.locks import Report
+from truetape.host.process import Program
+from truetape.host.settings import Secret, Settings
+from truetape.local import airflow_config
 from truetape.local.airflow_api import AirflowApi
-from truetape.local.locks import Report
-from truetape.local.process import Program
 from truetape.local.server import LOOPBACK, log_file, pid_file
 from truetape.schedule.dag_names import all_dags
-from truetape.settings import Secret, Settings
 
 _DAGS_READ_WITHIN_S = 90.0
 _POLL_S = 0.5

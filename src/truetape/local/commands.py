@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.settings import Settings
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.local.locks import Report
+    from truetape.host.locks import Report
     from truetape.local.stack import PartStatus
 
 _NOT_RUNNING = 75

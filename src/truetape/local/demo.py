@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from truetape import calendars
 from truetape.batch.loss import lose_records
-from truetape.errors import ConfigError, TransientError
 from truetape.feeds.producer import send_all
 from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local import airflow_config, demo_live, influxd, stack
 from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.local.airflow_server import AirflowServer
@@ -26,9 +28,7 @@ from truetape.market.sessions import Session
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 from truetape.speed.mending import RESOLUTIONS
-from truetape.venues import venues
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")

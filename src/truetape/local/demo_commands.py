@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console

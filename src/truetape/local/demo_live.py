@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from truetape.errors import TransientError
-from truetape.local import process
+from truetape.host import process
+from truetape.host.errors import TransientError
+from truetape.host.process import Program
+from truetape.host.settings import Settings
 from truetape.local.airflow_api import AirflowApi
-from truetape.local.process import Program
 from truetape.local.server import log_file, pid_file
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
 from truetape.speed import launcher
 from truetape.speed.order import State
 from truetape.speed.supervise import order

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from truetape.console.lazy import PAGES, PREFIX
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 from truetape.local.airflow_server import AirflowServer
 from truetape.market.sessions import Session
 from truetape.quality.report import Kind, newest
-from truetape.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local.http_call import Answer, call
-from truetape.settings import Secret
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.http import Answer, call
+from truetape.host.settings import Secret
 
 _SETUP_BUCKET = "setup"
 """`/api/v2/setup` insists on making a bucket; ours are declared elsewhere, so it is deleted."""

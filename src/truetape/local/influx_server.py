@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local import influxd, secret_files
+from truetape.host import secret_files
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.locks import Report
+from truetape.host.process import Program
+from truetape.host.settings import Settings
+from truetape.local import influxd
 from truetape.local.influx_api import InfluxApi
-from truetape.local.locks import Report
-from truetape.local.process import Program
 from truetape.local.server import LOOPBACK, log_file, pid_file
-from truetape.settings import Settings
 
 _USER = "truetape"
 CACHE_BYTES = 268_435_456

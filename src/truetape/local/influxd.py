@@ -6,11 +6,11 @@ import signal
 import subprocess
 from pathlib import Path
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local.locks import Report, exclusive
-from truetape.local.process import log_tail
-from truetape.resources import folder
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.locks import Report, exclusive
+from truetape.host.process import log_tail
+from truetape.host.resources import folder
+from truetape.host.settings import Settings
 
 VERSION = "2.9.1"
 _BUILD_WITHIN_S = 3_600.0

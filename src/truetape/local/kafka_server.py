@@ -7,12 +7,13 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.jars import kafka_jars
+from truetape.host.java import find_java
+from truetape.host.locks import Report
+from truetape.host.process import Program
+from truetape.host.settings import Settings
 from truetape.local import topics
-from truetape.local.jars import kafka_jars
-from truetape.local.java import find_java
-from truetape.local.locks import Report
-from truetape.local.process import Program
 from truetape.local.server import (
     LOOPBACK,
     Address,
@@ -22,7 +23,6 @@ from truetape.local.server import (
     parse_address,
     pid_file,
 )
-from truetape.settings import Settings
 
 _HEAP = "512m"
 _FORMAT_WITHIN_S = 60.0

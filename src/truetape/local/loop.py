@@ -8,11 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from truetape import calendars
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.batch.recompute import Recomputed
 from truetape.batch.run import Archived, archive_once, recompute_once
-from truetape.errors import GateClosedError
+from truetape.host import calendars
+from truetape.host.errors import GateClosedError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.quality.runs import DagRun
@@ -21,8 +23,6 @@ from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.revert import is_held
 from truetape.reconcile.run import USUAL, Orders, publish_once
 from truetape.serving.store import open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 Report = Callable[[str], None]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import truetape
 from truetape.batch.spark_conf import is_local
-from truetape.resources import folder
-from truetape.settings import Settings
+from truetape.host.resources import folder
+from truetape.host.settings import Settings
 
 _DATA = ("schemas", "influx")
 _EPOCH = (1980, 1, 1, 0, 0, 0)

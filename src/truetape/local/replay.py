@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from truetape import calendars
-from truetape.errors import ConfigError
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.producer import Producer
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.rejection import Rejected
 from truetape.market.sessions import Session
-from truetape.settings import Settings
-from truetape.venues import venues
 
 READ_WITHIN_S = 1_800.0
 _PACE_STEP_S = 0.05

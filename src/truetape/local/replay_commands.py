@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.errors import ConfigError, VerificationError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, VerificationError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from truetape.errors import ConfigError
-from truetape.local.locks import Report
-from truetape.local.process import Program
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.locks import Report
+from truetape.host.process import Program
+from truetape.host.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 _CONNECT_WITHIN_S = 1.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.launcher import command, environment
 from truetape.speed.offsets import TopicEnds

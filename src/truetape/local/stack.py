@@ -12,15 +12,15 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local import process
+from truetape.host import process
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.locks import Report, exclusive
+from truetape.host.process import Running
+from truetape.host.settings import Settings
 from truetape.local.airflow_server import AirflowServer
 from truetape.local.influx_server import InfluxServer
 from truetape.local.kafka_server import KafkaServer
-from truetape.local.locks import Report, exclusive
-from truetape.local.process import Running
 from truetape.local.server import Server, is_listening, log_file, pid_file
-from truetape.settings import Settings
 
 PARTS = ("kafka", "influx", "airflow")
 _POLL_S = 0.1

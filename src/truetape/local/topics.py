@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truetape.errors import ConfigError, TransientError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
 from truetape.topics import CONTROL, HEARTBEAT, MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from truetape import calendars
 from truetape.feeds import contract, vendor_bars
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.vendor_bars import VendorBar
+from truetape.host import calendars
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.reconcile.acceptance import Agreement, Print, compare, reason_of
 from truetape.reconcile.recomputed import recomputed
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
-from truetape.venues import venues
 
 _NEARBY_NS = 180_000_000_000
 

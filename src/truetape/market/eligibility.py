@@ -1,6 +1,6 @@
 """Eligibility: which parts of a bar a print may set, by a profile and the print's conditions.
 
-A profile is data (`schemas/eligibility/*.yaml`), read at the border (`truetape.profiles`).
+A profile is data (`schemas/eligibility/*.yaml`), read at the border (`truetape.host.profiles`).
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """Sessions: a venue's trading day, and which trades its daily bar takes.
 
-Built at the border (`truetape.venues`, `truetape.calendars`); asks no calendar itself.
+Built at the border (`truetape.host.venues`, `truetape.host.calendars`); asks no calendar itself.
 """
 
 from dataclasses import dataclass

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import session_named, session_options
-from truetape.errors import ConfigError, GateClosedError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, GateClosedError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

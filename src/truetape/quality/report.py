@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
 from truetape.quality.facts import SymbolFacts
 from truetape.quality.gate import Closed, Open, Verdict, decide

@@ -12,9 +12,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from truetape import profiles
-from truetape.errors import GateClosedError
-from truetape.log import logger
+from truetape.host import profiles
+from truetape.host.errors import GateClosedError
+from truetape.host.log import logger
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.quality import report as reports
 from truetape.quality import suite_yaml, trend
@@ -26,8 +28,6 @@ from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Suite, Table
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     import pyarrow

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.quality import report as reports
 from truetape.quality.report import Report
 

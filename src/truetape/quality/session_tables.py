@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from truetape import calendars
 from truetape.batch.tables import session_filters, table_path
-from truetape.errors import ConfigError
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
+from truetape.host.venues import venues
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.sessions import Session
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     import pyarrow.dataset

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from truetape.declarations import Node, read
-from truetape.errors import ConfigError
+from truetape.host.declared_yaml import Node, read
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.quality.frames import FRAMES, NAMES, Shape
 from truetape.quality.suite import (
     COLUMN_ARGUMENTS,
@@ -20,7 +21,6 @@ from truetape.quality.suite import (
     Suite,
     Table,
 )
-from truetape.resources import folder
 
 _ID = re.compile(r"[A-Z][0-9]{1,2}")
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from truetape import calendars, profiles
 from truetape.batch.tables import table_path
-from truetape.errors import ConfigError
+from truetape.host import calendars, profiles
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
@@ -21,8 +23,6 @@ from truetape.reconcile.drift_windows import profile_of
 from truetape.reconcile.raw_events import RawEvents
 from truetape.reconcile.recomputed import Publication, publications
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_SESSIONS = 31
 """Most sessions of one request: each is folded from its trades."""

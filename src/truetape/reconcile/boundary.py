@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import session_named, session_options
-from truetape.errors import GateClosedError, VerificationError
-from truetape.settings import Settings
+from truetape.host.errors import GateClosedError, VerificationError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.reconcile.publication import Published

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.reconcile.boundary import Boundary, fence_of
 from truetape.topics import CONNECT_WITHIN_MS, CONTROL
 

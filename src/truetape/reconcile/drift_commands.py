@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import RESOLUTION
-from truetape.errors import TruetapeError
-from truetape.settings import Settings
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.reconcile.drift_ledger import BarDrift, DriftLedger

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import cache, lru_cache
 
-from truetape import profiles
 from truetape.feeds import contract
-from truetape.log import logger
+from truetape.host import profiles
+from truetape.host.log import logger
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.diff import Change, Edit, is_rolled_up
@@ -23,9 +25,7 @@ from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, pr
 from truetape.reconcile.recomputed import Publication, publications
 from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
 from truetape.serving.store import BarStore, ServedBar
-from truetape.settings import Settings
 from truetape.speed.mending import RESOLUTIONS
-from truetape.venues import venues
 
 MAX_JUDGED = 10_000
 """Most combinations of conditions that are remembered of a profile."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.batch.tables import session_filters, table_path
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of
 from truetape.market.eligibility import Eligibility

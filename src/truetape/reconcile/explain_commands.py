@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import INSTANT, RESOLUTION
-from truetape.errors import VerificationError
+from truetape.host.errors import VerificationError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.reconcile.lineage import Line, Lineage

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from truetape import calendars
 from truetape.batch.basis import bases
-from truetape.errors import VerificationError
+from truetape.host import calendars
+from truetape.host.errors import VerificationError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.run import Orders, newly_recomputed, publish_once, verify_once
-from truetape.settings import Settings
-from truetape.venues import venues
 
 LOOKED_AT = timedelta(days=7)
 """How far back sessions are looked at; what it costs grows with it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truetape.batch.tables import table_path
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_type_hints
 
 from truetape.batch.basis import bases
 from truetape.batch.tables import Filters, session_filters, table_path
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import ServedBar

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from truetape import calendars
 from truetape.batch.dirty import Mark, pending
+from truetape.host import calendars
+from truetape.host.venues import venues
 from truetape.reconcile.recomputed import Publication, publications
 from truetape.reconcile.revert import revert_in_force
-from truetape.venues import venues
 
 
 class State(StrEnum):

@@ -7,7 +7,7 @@ must have the digest that the ledger keeps of that rev: only then is anything wr
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from truetape.errors import ConfigError, VerificationError
+from truetape.host.errors import ConfigError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.publication import Wanted

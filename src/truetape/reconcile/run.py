@@ -11,11 +11,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from truetape import calendars
 from truetape.batch.basis import Basis, bases
 from truetape.batch.dirty import settle
-from truetape.errors import ConfigError, TransientError, VerificationError
-from truetape.local.locks import exclusive
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError, VerificationError
+from truetape.host.locks import exclusive
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
 from truetape.quality.runs import DagRun
@@ -29,12 +31,10 @@ from truetape.reconcile.publication import Published, Request, bring, compare, n
 from truetape.reconcile.recomputed import Publication, newest_publications, publications
 from truetape.reconcile.revert import in_force, restored, revert_in_force
 from truetape.serving.store import BarStore, open_store
-from truetape.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.lease import fence
 from truetape.speed.spans import Span
-from truetape.venues import venues
 
 ALIVE_S = 30.0
 """A driver whose last heartbeat is older than this loses the lease instead of being waited for."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from truetape.errors import VerificationError
-from truetape.log import logger
+from truetape.host.errors import VerificationError
+from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.diff import Edit

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.reconcile.announcement import instant
@@ -15,8 +17,6 @@ from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import DirtySession, dirty_sessions
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_LISTED = 5
 """Most publications, gaps of a venue, and symbols of a session that are listed by name."""

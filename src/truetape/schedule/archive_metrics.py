@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+from truetape.host.settings import Settings
 from truetape.serving.store import Point, open_store
-from truetape.settings import Settings
 
 
 def point(topic: str, counts: Mapping[str, Any], now_ns: int) -> Point:

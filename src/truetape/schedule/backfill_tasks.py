@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from truetape.errors import ConfigError, VerificationError
+from truetape.host.errors import ConfigError, VerificationError
+from truetape.host.settings import Settings
 from truetape.quality.runs import DagRun
-from truetape.settings import Settings
 
 NIGHTLY = {"by": "holes", "reason": "nightly, by schedule"}
 """What a run asks for that no person started."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from truetape.log import logger
+from truetape.host.log import logger
 
 
 def require_complete(counts: Mapping[str, Any]) -> None:

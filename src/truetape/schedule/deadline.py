@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
 
-from truetape.log import logger
+from truetape.host.log import logger
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Database

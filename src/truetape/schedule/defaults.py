@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from truetape.errors import ConfigError, GateClosedError, TransientError
+from truetape.host.errors import ConfigError, GateClosedError, TransientError
 from truetape.quality.runs import DagRun
 
 RUNBOOK = "docs/RUNBOOK.md"

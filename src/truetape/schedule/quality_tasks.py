@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from truetape import calendars
-from truetape.errors import GateClosedError
+from truetape.host import calendars
+from truetape.host.errors import GateClosedError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.quality.runs import DagRun
-from truetape.settings import Settings
-from truetape.venues import venues
 
 MAX_LOOKS = 25
 """Most looks of one run at the feeds, of 400,000 records each; the next run goes on behind them."""

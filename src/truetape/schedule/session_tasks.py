@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from truetape import calendars
-from truetape.errors import ConfigError
+from truetape.host import calendars
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.quality.runs import DagRun
-from truetape.settings import Settings
-from truetape.venues import venues
 
 if TYPE_CHECKING:
     from truetape.reconcile.publication import Published

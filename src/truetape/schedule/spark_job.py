@@ -16,9 +16,9 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
-from truetape.errors import TruetapeError, of_exit_code
-from truetape.resources import folder
-from truetape.settings import Settings
+from truetape.host.errors import TruetapeError, of_exit_code
+from truetape.host.resources import folder
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,7 +56,7 @@ class SparkJob(SparkSubmitOperator):
 
     def _configuration(self) -> dict[str, str]:
         from truetape.batch.spark_conf import interpreters, placement, semantics
-        from truetape.local.jars import spark_jars
+        from truetape.host.jars import spark_jars
         from truetape.local.package import packages_for
 
         settings = Settings.from_env()

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 ORDERS = {"start": "started", "stop": "stopped", "restart": "started"}
 """The form's words for an order; starting what runs is how it is restarted."""

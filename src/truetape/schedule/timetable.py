@@ -12,9 +12,9 @@ import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from pendulum import DateTime
 
-from truetape import calendars
-from truetape.errors import TruetapeError
-from truetape.log import logger
+from truetape.host import calendars
+from truetape.host.errors import TruetapeError
+from truetape.host.log import logger
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
 

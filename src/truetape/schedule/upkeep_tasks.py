@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from truetape.errors import TransientError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
 
 AIRFLOW_KEEPS = timedelta(days=30)
 """How long Airflow remembers runs; the archive alone makes 288 a day."""

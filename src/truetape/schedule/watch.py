@@ -52,8 +52,8 @@ def step_to_take() -> dict[str, Any] | None:
 
     Also None while Kafka is away: nothing can be decided then.
     """
-    from truetape.errors import TransientError
-    from truetape.settings import Settings
+    from truetape.host.errors import TransientError
+    from truetape.host.settings import Settings
     from truetape.speed.supervise import next_step
     from truetape.speed.supervisor import BackOff, Nothing
 

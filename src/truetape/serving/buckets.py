@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from truetape.declarations import Node, read
-from truetape.errors import ConfigError
+from truetape.host.declared_yaml import Node, read
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.market.resolution import SECOND_NS, Resolution
-from truetape.resources import folder
 
 VERSION = 1
 HOUR_S = 3_600

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import INSTANT, RESOLUTION
-from truetape.errors import TruetapeError
+from truetape.host.errors import TruetapeError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.serving.store import BarStore, ServedBar
@@ -145,8 +145,8 @@ def _as_of(
     as_of_ns: int,
 ) -> "list[ServedBar]":
     """Fold what was known; without a first instant the last day that has bars, of a few."""
+    from truetape.host.venues import venues
     from truetape.reconcile.as_of import Asked, bars_as_of, venue_of
-    from truetape.venues import venues
 
     resolution, symbol, venue = bars
     market = venues()[venue] if venue else venue_of(store, symbol)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.serving import lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.batch.commands import RESOLUTION
-from truetape.errors import ConfigError, TruetapeError
+from truetape.host.errors import ConfigError, TruetapeError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow

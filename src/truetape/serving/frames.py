@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.venues import venue_named, venues
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, ServedBar, open_store
-from truetape.settings import Settings
-from truetape.venues import venue_named, venues
 from truetape.windows import When, Window, instant, window
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Self
 from urllib.parse import urlencode
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving import influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
@@ -39,7 +40,6 @@ from truetape.serving.store import (
     WriteReport,
 )
 from truetape.serving.writer import LineWriter
-from truetape.settings import Secret, Settings
 
 
 class InfluxStore:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
-from truetape.errors import ConfigError, TransientError, VerificationError
+from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.serving.server import Server
 
 MAX_SYMBOLS_PER_QUERY = 500

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.resources import folder
 from truetape.market.resolution import Resolution
-from truetape.resources import folder
 from truetape.serving.buckets import Buckets
 from truetape.serving.server import Server
 

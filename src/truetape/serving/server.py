@@ -16,9 +16,9 @@ from typing import Any
 
 import urllib3
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Secret
 from truetape.serving.store import Traffic
-from truetape.settings import Secret
 
 BACK_OFF_S = 0.2
 MAX_BACK_OFF_S = 10.0

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from truetape.errors import VerificationError
+from truetape.host.errors import VerificationError
+from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.settings import Settings
 
 Layer = Literal["speed", "batch"]
 FieldValue = float | int | bool | str

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from truetape.errors import ConfigError
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 
 LAYOUT = 1
 """Raised whenever the plan changes what the state holds; an older checkpoint is then refused."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.errors import TransientError, TruetapeError
-from truetape.settings import Settings
+from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.speed.supervise import Status

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from truetape.local import process
+from truetape.host import process
 
 
 class Life(StrEnum):

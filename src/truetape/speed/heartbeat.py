@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.speed.driver import Driver
 from truetape.speed.records import decode
 from truetape.speed.spans import Span

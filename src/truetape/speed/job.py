@@ -17,16 +17,16 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from truetape import profiles, venues
 from truetape.batch.spark import spark_session
-from truetape.errors import LeaseLostError, TransientError, TruetapeError
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
-from truetape.local.jars import spark_jars
-from truetape.log import logger
+from truetape.host import profiles, venues
+from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
+from truetape.host.jars import spark_jars
+from truetape.host.log import logger
+from truetape.host.settings import Settings
 from truetape.reconcile.control import ControlTopic
 from truetape.serving.store import open_store
-from truetape.settings import Settings
 from truetape.speed import stream
 from truetape.speed.board import Board
 from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from truetape.errors import TransientError
-from truetape.log import logger
-from truetape.settings import Settings
+from truetape.host.errors import TransientError
+from truetape.host.log import logger
+from truetape.host.settings import Settings
 from truetape.speed.launcher import LocalLauncher
 from truetape.speed.supervise import next_step, supervise_once
 from truetape.speed.supervisor import Action, BackOff, GiveUp, Nothing

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Protocol
 
 from truetape.batch.spark_conf import READ_BY_SPARK, executor_python, placement, semantics
-from truetape.errors import ConfigError, TransientError
-from truetape.local import process
-from truetape.local.jars import spark_jars
-from truetape.local.locks import exclusive
+from truetape.host import process
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.jars import spark_jars
+from truetape.host.locks import exclusive
+from truetape.host.process import Program, Running
+from truetape.host.resources import folder
+from truetape.host.settings import Settings
 from truetape.local.package import packages_for
-from truetape.local.process import Program, Running
 from truetape.local.server import log_file, pid_file
-from truetape.resources import folder
-from truetape.settings import Settings
 from truetape.speed.driver import Driver
 
 NAME = "speed_layer"

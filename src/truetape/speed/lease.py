@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from truetape.errors import LeaseLostError, TransientError
-from truetape.settings import Settings
+from truetape.host.errors import LeaseLostError, TransientError
+from truetape.host.settings import Settings
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, newest

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from truetape.log import logger
+from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.serving.store import Key, ServedBar
 from truetape.speed.driver import Driver, Life, life_of

@@ -10,8 +10,8 @@ from datetime import datetime
 from queue import Full, Queue
 from typing import Any
 
-from truetape.errors import TruetapeError
-from truetape.log import logger
+from truetape.host.errors import TruetapeError
+from truetape.host.log import logger
 from truetape.serving.store import BarStore, Point
 
 EVERY_S = 10.0

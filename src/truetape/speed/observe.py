@@ -3,15 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from truetape import calendars
-from truetape.errors import ConfigError, TransientError
-from truetape.settings import Settings
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import newest
 from truetape.speed.observed import POLICY, Observed, Policy, last_word
 from truetape.speed.offsets import TopicEnds, behind
-from truetape.venues import venues
 
 
 def observe(

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 from truetape.topics import CONNECT_WITHIN_MS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 Record = TypeVar("Record")
 

@@ -16,10 +16,10 @@ from truetape.batch.eligibility import judge
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
+from truetape.host.settings import Settings
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
-from truetape.settings import Settings
 
 RESOLUTIONS = (Resolution.SECOND, Resolution.MINUTE)
 BAR_KEY = ("venue", "symbol", "resolution", "start_ns")

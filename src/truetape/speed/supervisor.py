@@ -7,7 +7,7 @@ one may be healthy.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.speed.driver import Driver
 from truetape.speed.history import History, back_off
 from truetape.speed.observed import POLICY, Health, Observed, Policy

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from truetape.errors import TransientError, TruetapeError
-from truetape.log import logger
+from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore, ServedBar

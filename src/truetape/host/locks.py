@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 
 Report = Callable[[str], None]
 _POLL_S = 0.1

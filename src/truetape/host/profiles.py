@@ -4,10 +4,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from truetape.declarations import Node, read
-from truetape.errors import ConfigError
+from truetape.host.declared_yaml import Node, read
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.market.eligibility import Condition, Profile
-from truetape.resources import folder
 
 COUNTS = ("open_close", "high_low", "volume")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")

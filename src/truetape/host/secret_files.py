@@ -5,8 +5,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from truetape.errors import ConfigError
-from truetape.settings import Secret
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Secret
 
 
 def read(path: Path) -> Secret | None:

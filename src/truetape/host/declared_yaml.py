@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import yaml
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000
 _WHOLE = re.compile(r"-?[0-9][0-9_]*")

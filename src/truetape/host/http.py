@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from truetape.errors import TransientError
+from truetape.host.errors import TransientError
 
 TIMEOUT_S = 10.0
 

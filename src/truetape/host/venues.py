@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from truetape.declarations import Node, read
-from truetape.errors import ConfigError
+from truetape.host.declared_yaml import Node, read
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
 from truetape.market.sessions import Venue
-from truetape.resources import folder
 
 _CODE = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 

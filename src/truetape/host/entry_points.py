@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from truetape import log
-from truetape.errors import TruetapeError
+from truetape.host import log
+from truetape.host.errors import TruetapeError
 
 
 def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -> int:

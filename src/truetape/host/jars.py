@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from truetape.errors import ConfigError, TransientError
-from truetape.local.java import find_java
-from truetape.local.locks import Report, exclusive
-from truetape.settings import Settings
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.java import find_java
+from truetape.host.locks import Report, exclusive
+from truetape.host.settings import Settings
 
 _FINISHED = "FINISHED"
 _RESOLVE_WITHIN_S = 900.0

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 _DATA = "truetape/_data/"
 
@@ -19,7 +19,7 @@ def folder(name: str) -> Path:
     """Return a data folder such as "schemas" or "influx"; ConfigError when the installation lacks
     it.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     roots = [package / "_data", package.parents[1]]
     if package.parent.is_file():
         roots = [Path(_unpacked(package.parent).name) / _DATA]

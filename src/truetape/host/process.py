@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from truetape.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError
 
 _PROC = Path("/proc")
 _KILLED_WITHIN_S = 10.0

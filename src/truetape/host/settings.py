@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
 LAUNCHERS = ("local", "yarn", "kubernetes", "elsewhere")

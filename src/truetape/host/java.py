@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 
 LEAST_JAVA = 17
 _INSTALL = "install one with: apt-get install openjdk-17-jre-headless"

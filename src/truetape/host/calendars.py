@@ -6,7 +6,7 @@ Knows opens and closes, not halts; a lunch break is not modelled, a session is o
 from datetime import date, timedelta
 from functools import lru_cache
 
-from truetape.errors import ConfigError
+from truetape.host.errors import ConfigError
 from truetape.market.sessions import Session, Venue, session_of
 
 MAX_DAYS = 36_600
