@@ -159,7 +159,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
 def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> None:
     """Serve a session provisionally, then make it final."""
     from truetape.batch.run import archive_once
-    from truetape.feeds.producer import send_all
+    from truetape.broker.producer import send_all
     from truetape.local.loop import settle_one
 
     report(f"simulating {plan.trades:,} trades")

@@ -18,9 +18,9 @@ from freshness import private_stack
 from load import Load
 from measure import report, stopped_by_signals, table
 
+from truetape.broker import topics
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Settings
-from truetape.local import topics
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.order import State
 from truetape.speed.supervise import order, supervise_once

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from pipelines import Naive, Pipeline, Truetape
 from watch import BatchEnds
 
+from truetape.broker import topics
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
-from truetape.local import stack, topics
+from truetape.local import stack
 from truetape.local.server import free_port
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.serving.store import open_store

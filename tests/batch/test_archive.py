@@ -19,10 +19,10 @@ from support.loop import Letter, letters, own_settings, send
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.commands import archive as archive_verb
-from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake, Table
 from truetape.batch.offsets import Completeness, Hole, Kept
 from truetape.batch.run import archive_once
+from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
 from truetape.local.speed_process import end_offsets

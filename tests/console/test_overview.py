@@ -11,13 +11,13 @@ from support.html import Tags, text_of
 from support.ledger import publication
 from truetape.batch import dirty
 from truetape.batch.dirty import Mark
+from truetape.broker.boundary import Boundary
 from truetape.console import overview
 from truetape.console.app import create
 from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.local.server import free_port
-from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.recomputed import record
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat

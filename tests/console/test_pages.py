@@ -571,7 +571,7 @@ def test_partitions_say_what_the_lake_lacks(
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
     monkeypatch.setattr("truetape.batch.counted.last_count", lambda *_: held)
     monkeypatch.setattr(
-        "truetape.batch.kafka_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
+        "truetape.broker.available_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
     )
 
     text = " ".join(Tags(client.get("/backfill").text).text.split())

@@ -12,13 +12,13 @@ import pytest
 from support import influxd
 from support.composed import Host
 from support.influxd import InfluxServer
+from truetape.broker import topics
 from truetape.deploy import stores_init
 from truetape.deploy.stores_init import prepare_stores
 from truetape.deploy.tokens import GRAFANA, READER, ROLES, WRITER, permissions
 from truetape.host.errors import ConfigError
 from truetape.host.http import call
 from truetape.host.settings import Settings
-from truetape.local import topics
 from truetape.serving.buckets import load_buckets
 from truetape.serving.store import BarStore, Point, open_store
 

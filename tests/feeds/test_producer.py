@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from truetape.feeds.producer import Producer
+from truetape.broker.producer import Producer
 from truetape.host.errors import TransientError
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from support.wait import until
+from truetape.broker import topics
 from truetape.host.process import birth
 from truetape.host.settings import Settings
 from truetape.local import stack as local_stack
-from truetape.local import topics
 from truetape.local.server import is_listening
 from truetape.local.stack import PartStatus, State
 

@@ -1,7 +1,7 @@
 """The topics as declared, without a broker."""
 
+from truetape.broker.topics import Topic, topics
 from truetape.host.settings import Settings
-from truetape.local.topics import Topic, topics
 
 
 def declared(**env: str) -> dict[str, Topic]:

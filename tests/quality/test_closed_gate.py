@@ -12,6 +12,8 @@ import pytest
 
 from support.quality_cases import CASES, Case, a_negative_size
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
+from truetape.broker.boundary import Boundary
+from truetape.broker.control_topic import ControlTopic
 from truetape.host import calendars
 from truetape.host.errors import GateClosedError, TransientError
 from truetape.host.settings import Settings
@@ -21,8 +23,6 @@ from truetape.market.sessions import Session
 from truetape.quality import run
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.suite import Severity
-from truetape.reconcile.boundary import Boundary
-from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.publication import Published
 from truetape.reconcile.recomputed import publications
 from truetape.reconcile.run import Orders, publish_once, revert_once

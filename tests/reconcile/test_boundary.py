@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import SECOND, VENUES, at
+from truetape.broker.boundary import Boundary, Run, claim_of, fence_of
 from truetape.host import calendars
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.reconcile.boundary import Boundary, Run, claim_of, fence_of
 
 START = Boundary("XNYS", fence_ns=100, final_ns=50, runs=((20, 50),))
 HOUR = 3_600 * SECOND

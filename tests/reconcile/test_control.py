@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from support.influxd import free_port
+from truetape.broker.boundary import Boundary
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.topic_names import CONTROL
 from truetape.host.errors import TransientError
-from truetape.reconcile.boundary import Boundary
-from truetape.reconcile.control import ControlTopic
-from truetape.topics import CONTROL
 
 pytestmark = pytest.mark.real
 

@@ -4,9 +4,9 @@ from datetime import date
 
 from support.build import SECOND, VENUES, at
 from support.ledger import publication
+from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
 from truetape.reconcile.announcement import announced
-from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.diff import Change
 from truetape.reconcile.publication import Published
 from truetape.reconcile.repairs import DirtySession, State

@@ -8,15 +8,15 @@ import pytest
 from kafka.errors import KafkaError, ProducerFencedError
 
 from support.influxd import free_port
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.topic_names import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
-from truetape.reconcile.control import ControlTopic
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease, fence
 from truetape.speed.spans import Span
-from truetape.topics import HEARTBEAT
 
 pytestmark = pytest.mark.real
 

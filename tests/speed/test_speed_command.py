@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from support.build import NOON, SECOND
 from support.influxd import free_port
 from support.loop import own_settings
+from truetape.broker.control_topic import ControlTopic
 from truetape.cli import truetape
 from truetape.host.settings import Settings
-from truetape.reconcile.control import ControlTopic
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, Suspect

@@ -9,10 +9,10 @@ import pytest
 
 from support.influxd import free_port
 from support.loop import own_settings
-from truetape.feeds.producer import Producer
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.producer import Producer
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.reconcile.control import ControlTopic
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase

@@ -11,9 +11,9 @@ import pytest
 from support.build import NOON, SECOND, VENUES
 from support.race import Control
 from support.speed import driver, ended
+from truetape.broker.boundary import Boundary
 from truetape.host.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
-from truetape.reconcile.boundary import Boundary
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
 from truetape.speed.board import Board
 from truetape.speed.driver import Life

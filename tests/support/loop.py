@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from truetape.feeds.producer import send_all
+from truetape.broker.producer import send_all
+from truetape.broker.topics import ensure_topics
 from truetape.feeds.simulator import Record, SimulatedSession
 from truetape.host.profiles import load
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.topics import ensure_topics
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution

@@ -16,9 +16,9 @@ from typing import Any
 
 from support.build import NOON, VENUES
 from support.speed import NOW, ns
+from truetape.broker.boundary import Boundary
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
-from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.run import Keeping, keeping
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.board import Board

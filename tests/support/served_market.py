@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from support.serving import bar
+from truetape.broker.boundary import Boundary
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host import calendars
 from truetape.host.profiles import load
@@ -17,7 +18,6 @@ from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.quality.metrics import FEEDS
 from truetape.reconcile.announcement import announced
-from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.diff import Change
 from truetape.reconcile.publication import Published
 from truetape.schedule.archive_metrics import point as archive_point

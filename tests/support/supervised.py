@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from truetape.broker.control_topic import ControlTopic
 from truetape.host.settings import Settings
 from truetape.local.speed_process import end_offsets
-from truetape.reconcile.control import ControlTopic
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, newest

@@ -17,8 +17,8 @@ from pyspark.sql import functions as F
 
 from truetape.batch.counted import count
 from truetape.batch.fold import floor_div
-from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import RAW, Lake, Table
+from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits

@@ -12,12 +12,12 @@ from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
 from truetape.batch.counted import Counted, count, last_count, note
-from truetape.batch.dead_letters import send_dead_letters
-from truetape.batch.kafka_offsets import kept_offsets, offsets_since
 from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import mark_dirty
 from truetape.batch.offsets import Kept
 from truetape.batch.spark import spark_session
+from truetape.broker.available_offsets import kept_offsets, offsets_since
+from truetape.broker.dead_letters import send_dead_letters
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings

@@ -1,8 +1,8 @@
 """Asks whether the archive has anything to do, without starting Spark."""
 
 from truetape.batch.counted import last_count
-from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake
+from truetape.broker.available_offsets import kept_offsets
 from truetape.host.settings import Settings
 
 

@@ -9,14 +9,14 @@ from truetape.batch.archive import archive, writing_raw
 from truetape.batch.as_of import Known, recompute_as_of
 from truetape.batch.basis import profiles_of
 from truetape.batch.counted import count, last_count, note
-from truetape.batch.dead_letters import send_dead_letters
 from truetape.batch.dirty import pending
-from truetape.batch.kafka_offsets import kept_offsets
 from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import Marked, mark_dirty
 from truetape.batch.offsets import Completeness, completeness
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
+from truetape.broker.available_offsets import kept_offsets
+from truetape.broker.dead_letters import send_dead_letters
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles
 from truetape.host.jars import spark_jars

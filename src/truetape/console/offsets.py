@@ -43,9 +43,9 @@ class Partition:
 def partitions(settings: Settings) -> list[Partition]:
     """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
     from truetape.batch.counted import last_count
-    from truetape.batch.kafka_offsets import kept_offsets
     from truetape.batch.lake import Lake
     from truetape.batch.offsets import completeness
+    from truetape.broker.available_offsets import kept_offsets
 
     require_kafka(settings)
     counted = last_count(Lake(settings.lake), settings.topic)

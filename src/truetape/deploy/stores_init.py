@@ -4,11 +4,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from truetape.broker import topics
 from truetape.deploy.tokens import ensure_tokens
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret, Settings
-from truetape.local import topics
 from truetape.local.influx_api import InfluxApi
 
 _USER = "truetape"

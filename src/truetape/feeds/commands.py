@@ -117,8 +117,8 @@ def _simulate(
     truth: Path | None,
     troubles: Path | None,
 ) -> None:
+    from truetape.broker.producer import send_all
     from truetape.feeds.native import encode
-    from truetape.feeds.producer import send_all
     from truetape.feeds.simulator import paced, simulate
 
     click.echo(f"simulating {plan.trades:,} prints of {plan.feed}, seed {plan.seed}", err=True)

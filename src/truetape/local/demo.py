@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from truetape.batch.loss import lose_records
-from truetape.feeds.producer import send_all
+from truetape.broker.producer import send_all
 from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError

@@ -7,13 +7,13 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
+from truetape.broker import topics
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.jars import kafka_jars
 from truetape.host.java import find_java
 from truetape.host.locks import Report
 from truetape.host.process import Program
 from truetape.host.settings import Settings
-from truetape.local import topics
 from truetape.local.server import (
     LOOPBACK,
     Address,

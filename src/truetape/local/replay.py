@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from truetape.broker.producer import Producer
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
-from truetape.feeds.producer import Producer
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from truetape.broker.topic_ends import TopicEnds
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.launcher import command, environment
-from truetape.speed.offsets import TopicEnds
 
 _POLL_S = 0.3
 _LOG_LINES = 20

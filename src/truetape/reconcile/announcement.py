@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from truetape.broker.boundary import Boundary
 from truetape.market.resolution import SECOND_NS, Resolution
-from truetape.reconcile.boundary import Boundary
 from truetape.reconcile.publication import Published
 from truetape.serving.store import Point
 

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from truetape.batch.basis import Basis, bases
 from truetape.batch.dirty import settle
+from truetape.broker.boundary import Boundary, Run, claim_of
+from truetape.broker.control_topic import ControlTopic
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.locks import exclusive
@@ -22,8 +24,6 @@ from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
 from truetape.quality.runs import DagRun
 from truetape.reconcile.announcement import announced, boundary_points
-from truetape.reconcile.boundary import Boundary, Run, claim_of
-from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_notes import DriftNotes
 from truetape.reconcile.indicators import publish_indicators, restore_indicators

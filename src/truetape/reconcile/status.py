@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from truetape.broker.boundary import Boundary
+from truetape.broker.control_topic import ControlTopic
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.reconcile.announcement import instant
-from truetape.reconcile.boundary import Boundary
-from truetape.reconcile.control import ControlTopic
 from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import DirtySession, dirty_sessions
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from truetape.reconcile.control import ControlTopic
+from truetape.broker.control_topic import ControlTopic
 from truetape.speed.history import History
 from truetape.speed.order import NO_ORDER, Desired, State
 from truetape.speed.records import decode, encode

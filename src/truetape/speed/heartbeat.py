@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from truetape.broker.topic_names import CONNECT_WITHIN_MS, HEARTBEAT
 from truetape.host.errors import TransientError
 from truetape.speed.driver import Driver
 from truetape.speed.records import decode
 from truetape.speed.spans import Span
-from truetape.topics import CONNECT_WITHIN_MS, HEARTBEAT
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

@@ -18,6 +18,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from truetape.batch.spark import spark_session
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.topic_ends import TopicEnds, behind
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
@@ -25,7 +27,6 @@ from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
 from truetape.host.jars import spark_jars
 from truetape.host.log import logger
 from truetape.host.settings import Settings
-from truetape.reconcile.control import ControlTopic
 from truetape.serving.store import open_store
 from truetape.speed import stream
 from truetape.speed.board import Board
@@ -35,7 +36,6 @@ from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease
 from truetape.speed.mending import Mender
 from truetape.speed.metrics import EVERY_S, Counts, Teller, points
-from truetape.speed.offsets import TopicEnds, behind
 from truetape.speed.progress import Progress
 from truetape.speed.succession import Ended
 from truetape.speed.writer import SpeedWriter

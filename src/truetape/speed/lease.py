@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from truetape.broker.topic_names import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.board import Board
@@ -20,7 +21,6 @@ from truetape.speed.heartbeat import Heartbeat, newest
 from truetape.speed.records import encode
 from truetape.speed.spans import Span
 from truetape.speed.succession import Succession, succeed
-from truetape.topics import HEARTBEAT
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer

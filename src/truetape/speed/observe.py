@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from truetape.broker.topic_ends import TopicEnds, behind
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
@@ -11,7 +12,6 @@ from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import newest
 from truetape.speed.observed import POLICY, Observed, Policy, last_word
-from truetape.speed.offsets import TopicEnds, behind
 
 
 def observe(

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from truetape.broker.control_topic import ControlTopic
 from truetape.host.log import logger
 from truetape.host.settings import Settings
-from truetape.reconcile.control import ControlTopic
 from truetape.speed.board import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.history import History, How, Launch

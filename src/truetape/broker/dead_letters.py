@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from truetape.broker.topic_names import MAX_RECORD_BYTES, REJECTED
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
-from truetape.topics import MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer, TopicPartition

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from truetape.batch.offsets import Kept
+from truetape.broker.topic_names import CONNECT_WITHIN_MS
 from truetape.host.errors import TransientError
-from truetape.topics import CONNECT_WITHIN_MS
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

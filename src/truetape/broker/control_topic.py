@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from truetape.broker.boundary import Boundary, fence_of
+from truetape.broker.topic_names import CONNECT_WITHIN_MS, CONTROL
 from truetape.host.errors import TransientError
-from truetape.reconcile.boundary import Boundary, fence_of
-from truetape.topics import CONNECT_WITHIN_MS, CONTROL
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer

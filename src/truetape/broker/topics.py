@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from truetape.broker.topic_names import CONTROL, HEARTBEAT, MAX_RECORD_BYTES, REJECTED
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
-from truetape.topics import CONTROL, HEARTBEAT, MAX_RECORD_BYTES, REJECTED
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient

@@ -6,8 +6,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from truetape.broker.topic_names import CONNECT_WITHIN_MS
 from truetape.host.errors import TransientError
-from truetape.topics import CONNECT_WITHIN_MS
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, producer, control topic, offsets, dead letters."""
