@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from truetape.batch.offsets import Hole
 from truetape.batch.run import archive_once
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
+from truetape.lake.completeness import Hole
 
 
 def archive(settings: Settings, *, recount: bool) -> dict[str, object]:

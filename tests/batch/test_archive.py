@@ -20,11 +20,11 @@ from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.commands import archive as archive_verb
 from truetape.batch.lake import Lake, Table
-from truetape.batch.offsets import Completeness, Hole, Kept
 from truetape.batch.run import archive_once
 from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
+from truetape.lake.completeness import Completeness, Hole, Kept
 from truetape.local.speed_process import end_offsets
 
 if TYPE_CHECKING:

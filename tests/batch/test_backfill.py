@@ -29,12 +29,12 @@ from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.lake import Lake, Table
 from truetape.batch.run import archive_once
-from truetape.batch.stretches import Stretch, merged
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.offset_set import Stretch, merged
 from truetape.local.loop import settle
 from truetape.local.speed_process import end_offsets
 from truetape.market.sessions import Session

@@ -11,9 +11,9 @@ from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
-from truetape.batch.offsets import Kept, OffsetRange
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
+from truetape.lake.completeness import Kept, OffsetRange
 from truetape.local import loop
 
 

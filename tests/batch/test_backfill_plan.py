@@ -20,9 +20,9 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
-from truetape.batch.offsets import Kept, OffsetRange, joined
-from truetape.batch.stretches import Stretch, Stretches, merged
 from truetape.host.errors import ConfigError
+from truetape.lake.completeness import Kept, OffsetRange, joined
+from truetape.lake.offset_set import Stretch, Stretches, merged
 
 ALL = Request(Holes(), "nightly")
 

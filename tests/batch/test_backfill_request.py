@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 
 from truetape.batch.backfill_request import FORM, ByOffsets, ByTime, Holes, Request, request_of
-from truetape.batch.stretches import Stretch
 from truetape.host.errors import ConfigError
+from truetape.lake.offset_set import Stretch
 
 NOON, ONE = 1_795_176_000_000_000_000, 1_795_179_600_000_000_000
 """2026-11-20T12:00:00Z and an hour later."""

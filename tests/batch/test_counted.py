@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truetape.batch import counted
-from truetape.batch.counted import Counted, count, last_count, note
 from truetape.batch.lake import Lake, Table
-from truetape.batch.offsets import OffsetRange
 from truetape.host.errors import ConfigError
+from truetape.lake import coverage
+from truetape.lake.completeness import OffsetRange
+from truetape.lake.coverage import Counted, count, last_count, note
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -210,7 +210,7 @@ def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
 def test_offsets_in_too_many_pieces_are_an_error(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(counted, "MAX_RANGES", most)
+    monkeypatch.setattr(coverage, "MAX_RANGES", most)
     put(lake, [(0, 2 * number) for number in range(50)])
 
     if most == 50:
@@ -223,7 +223,7 @@ def test_offsets_in_too_many_pieces_are_an_error(
 def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counted, "MAX_SKIPPED_RANGES", 2)
+    monkeypatch.setattr(coverage, "MAX_SKIPPED_RANGES", 2)
     pieces = [places(0, 10 * number, 10 * number + number) for number in range(6)]
     put(lake, [place for piece in pieces for place in piece])
     count_and_note(lake)

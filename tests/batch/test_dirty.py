@@ -8,11 +8,11 @@ from deltalake import DeltaTable, write_deltalake
 from pyarrow import table
 
 from support.build import VENUES
-from truetape.batch import basis, dirty
-from truetape.batch.basis import Basis
-from truetape.batch.dirty import Mark
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
+from truetape.lake import bars_lineage, dirty
+from truetape.lake.bars_lineage import Basis
+from truetape.lake.dirty import Mark
 from truetape.market.sessions import Session
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
@@ -99,13 +99,13 @@ def put(lake: str, name: str) -> None:
 
 
 def test_a_session_is_watched_from_its_first_recompute_on(lake: str) -> None:
-    assert basis.watched(lake) == frozenset()
+    assert bars_lineage.watched(lake) == frozenset()
 
-    basis.watch(lake, FRIDAY)
-    basis.watch(lake, FRIDAY)
+    bars_lineage.watch(lake, FRIDAY)
+    bars_lineage.watch(lake, FRIDAY)
 
-    assert basis.watched(lake) == {("XNYS", FRIDAY.date)}
-    assert basis.bases(lake, FRIDAY) == []
+    assert bars_lineage.watched(lake) == {("XNYS", FRIDAY.date)}
+    assert bars_lineage.bases(lake, FRIDAY) == []
     assert DeltaTable(f"{lake}/basis").version() == 0
 
 
@@ -113,20 +113,20 @@ def test_a_basis_says_what_was_read_and_which_bars_came_of_it(lake: str) -> None
     put(lake, "raw")
     put(lake, "raw")
     put(lake, "bars")
-    basis.watch(lake, FRIDAY)
-    raw_id, version = basis.raw_now(lake)
+    bars_lineage.watch(lake, FRIDAY)
+    raw_id, version = bars_lineage.raw_now(lake)
 
-    basis.record(lake, FRIDAY, (raw_id, version), None)
+    bars_lineage.record(lake, FRIDAY, (raw_id, version), None)
     put(lake, "bars")
-    basis.record(lake, FRIDAY, (raw_id, version + 1), ("IBM", "KO"))
+    bars_lineage.record(lake, FRIDAY, (raw_id, version + 1), ("IBM", "KO"))
 
-    first, second = basis.bases(lake, FRIDAY)
+    first, second = bars_lineage.bases(lake, FRIDAY)
     assert version == 1
     assert (first.raw_version, first.bars_version, first.symbols) == (1, 0, None)
     assert (second.raw_version, second.bars_version, second.symbols) == (2, 1, ("IBM", "KO"))
-    assert basis.bases(lake, THURSDAY) == []
+    assert bars_lineage.bases(lake, THURSDAY) == []
 
 
 def test_without_raw_there_is_nothing_to_recompute_from(lake: str) -> None:
     with pytest.raises(ConfigError, match="run `truetape archive` first"):
-        basis.raw_now(lake)
+        bars_lineage.raw_now(lake)

@@ -12,21 +12,21 @@ import pytest
 from deltalake import DeltaTable
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
-from truetape.batch import basis, dirty
 from truetape.batch.archive import raw_rows
-from truetape.batch.counted import Counted, count
 from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import Marked, fresh_offsets, mark_dirty
-from truetape.batch.offsets import OffsetRange
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.run import dirty_symbols
-from truetape.batch.stretches import Stretch
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
+from truetape.lake import bars_lineage, dirty
+from truetape.lake.completeness import OffsetRange
+from truetape.lake.coverage import Counted, count
+from truetape.lake.offset_set import Stretch
 from truetape.market.trades import Event
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_marked_symbols_recomputed_alone_are_as_after_a_recompute_of_all(world: 
     partly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     assert [row for row in partly[1] if "CALM" in row or "QUIET" in row] == calm
     for day in (THURSDAY, FRIDAY):
-        known = basis.bases(world.lake.root, day)
+        known = bars_lineage.bases(world.lake.root, day)
         assert [one.symbols is None for one in known] == [True, False]
         assert dirty.settle(world.lake.root, day, known) == []
 
@@ -169,7 +169,7 @@ def test_what_is_archived_during_a_recompute_is_marked(
     lake = Lake(str(tmp_path / "lake"))
     put(spark, lake, [trade(id="1", event_ns=F)], 0)
     known = count(lake, "trades")
-    pinned = basis.raw_now
+    pinned = bars_lineage.raw_now
 
     def and_then_comes_another(root: str) -> tuple[str, int]:
         found = pinned(root)
@@ -177,10 +177,10 @@ def test_what_is_archived_during_a_recompute_is_marked(
         mark_dirty(spark, lake, known, count(lake, "trades", known), venues.venues())
         return found
 
-    monkeypatch.setattr(basis, "raw_now", and_then_comes_another)
+    monkeypatch.setattr(bars_lineage, "raw_now", and_then_comes_another)
     assert recompute(spark, lake, FRIDAY, RULES).trades == 1
 
-    [left] = dirty.settle(lake.root, FRIDAY, basis.bases(lake.root, FRIDAY))
+    [left] = dirty.settle(lake.root, FRIDAY, bars_lineage.bases(lake.root, FRIDAY))
     assert (left.symbol, left.trades) == ("IBM", 1)
 
 

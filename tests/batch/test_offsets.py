@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truetape.batch.offsets import Completeness, Hole, Kept, OffsetRange, completeness, joined
+from truetape.lake.completeness import Completeness, Hole, Kept, OffsetRange, completeness, joined
 
 
 def offset_range(first: int, last: int) -> OffsetRange:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truetape.batch.stretches import (
+from truetape.host.errors import ConfigError
+from truetape.lake.offset_set import (
     Stretch,
     Stretches,
     below,
@@ -16,7 +17,6 @@ from truetape.batch.stretches import (
     text_of,
     without,
 )
-from truetape.host.errors import ConfigError
 
 OFFSETS = st.sets(st.integers(0, 40))
 

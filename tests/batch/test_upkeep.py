@@ -8,7 +8,7 @@ import pyarrow
 from deltalake import DeltaTable, write_deltalake
 
 from truetape.batch.lake import Table
-from truetape.batch.upkeep import TABLES, tidy
+from truetape.lake.maintenance import TABLES, tidy
 
 
 def put(lake: Path, *values: int) -> None:

@@ -9,16 +9,16 @@ from fastapi.testclient import TestClient
 from support.build import NOON, SECOND, VENUES
 from support.html import Tags, text_of
 from support.ledger import publication
-from truetape.batch import dirty
-from truetape.batch.dirty import Mark
 from truetape.broker.boundary import Boundary
 from truetape.console import overview
 from truetape.console.app import create
 from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
+from truetape.lake import dirty
+from truetape.lake.bars import record
+from truetape.lake.dirty import Mark
 from truetape.local.server import free_port
-from truetape.reconcile.recomputed import record
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
 from truetape.speed.history import History

@@ -22,8 +22,6 @@ from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
-from truetape.batch.counted import Counted
-from truetape.batch.offsets import Kept, OffsetRange
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
 from truetape.host.errors import (
@@ -36,6 +34,9 @@ from truetape.host.errors import (
     VerificationError,
 )
 from truetape.host.settings import Settings
+from truetape.lake.bars import record
+from truetape.lake.completeness import Kept, OffsetRange
+from truetape.lake.coverage import Counted
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
@@ -44,7 +45,6 @@ from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
 from truetape.reconcile.drift_notes import SpeedLayer
-from truetape.reconcile.recomputed import record
 from truetape.serving.store import BarStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -569,7 +569,7 @@ def test_partitions_say_what_the_lake_lacks(
     ranges = {0: (OffsetRange(0, 4, 5, 5, 0), OffsetRange(8, 9, 2, 2, 0))}
     held = Counted("trades", "raw", 1, ranges)
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
-    monkeypatch.setattr("truetape.batch.counted.last_count", lambda *_: held)
+    monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: held)
     monkeypatch.setattr(
         "truetape.broker.available_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
     )

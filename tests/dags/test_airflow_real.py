@@ -24,13 +24,13 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.http import call
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
 from truetape.local import airflow_config
 from truetape.local import stack as local_stack
 from truetape.local.airflow_api import AirflowApi
 from truetape.local.server import log_file, pid_file
 from truetape.local.stack import State
 from truetape.market.resolution import Resolution
-from truetape.reconcile.recomputed import publications
 from truetape.serving.store import open_store
 
 pytestmark = [pytest.mark.real, pytest.mark.long]

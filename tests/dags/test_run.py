@@ -21,13 +21,13 @@ from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
 from truetape.local import airflow_config
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.quality.report import Kind, newest
 from truetape.quality.runs import DagRun, noted
-from truetape.reconcile.recomputed import publications
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
 from truetape.speed.driver import Driver, Life, life_of

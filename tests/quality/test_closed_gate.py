@@ -18,13 +18,13 @@ from truetape.host import calendars
 from truetape.host.errors import GateClosedError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality import run
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.suite import Severity
 from truetape.reconcile.publication import Published
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.run import Orders, publish_once, revert_once
 from truetape.serving.store import ServedBar, open_store
 

@@ -10,6 +10,7 @@ from support.build import VENUES
 from support.quality_cases import CASES, Case
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
+from truetape.lake.bars import recomputed
 from truetape.quality.bar_frames import bar_frames
 from truetape.quality.edit_frames import reconciliation_frames
 from truetape.quality.expectations import validate
@@ -20,7 +21,6 @@ from truetape.quality.session_tables import read_session
 from truetape.quality.suite import Severity, Suite, Table
 from truetape.quality.suite_yaml import load
 from truetape.quality.trade_frames import newest_receipt_ns, trade_frames
-from truetape.reconcile.recomputed import recomputed
 from truetape.serving.embedded import EmbeddedStore
 
 SLACK_NS = 1_000_000_000

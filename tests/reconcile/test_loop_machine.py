@@ -21,6 +21,7 @@ from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import SERVED, heard, provisional_bars, serve
 from truetape.host.profiles import load
+from truetape.lake.bars import publications
 from truetape.market.bars import bars
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.resolution import Resolution
@@ -29,7 +30,6 @@ from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes, values_of
 from truetape.reconcile.publication import Published, Request, bring, publish
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.revert import restored
 from truetape.reconcile.sides import FIELDS, NOTHING, Values
 from truetape.serving.embedded import EmbeddedStore

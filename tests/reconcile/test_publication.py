@@ -15,10 +15,10 @@ from support.serving import bar, own_buckets
 from truetape.host.calendars import session
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
+from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change
 from truetape.reconcile.publication import Published, Request, publish, verify
-from truetape.reconcile.recomputed import publications
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
 

@@ -18,9 +18,9 @@ from support.lake import dying, put_bars
 from support.machines import FAST_FOLDER, schedules
 from support.serving import bar, own_buckets
 from truetape.host.calendars import session
+from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.reconcile.publication import Published, Request, bring, publish
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.revert import restored
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar

@@ -12,7 +12,6 @@ from datetime import date
 import pytest
 
 from support.loop import Values, own_settings, send, served, truth
-from truetape.batch.dirty import pending
 from truetape.batch.run import archive_once, recompute_once
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
@@ -20,12 +19,13 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
+from truetape.lake.dirty import pending
 from truetape.local.loop import repair_all, settle_one
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import DriftLedger
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.run import Orders, publish_once, revert_once, verify_once
 from truetape.reconcile.status import fields, status_of

@@ -7,11 +7,11 @@ import pytest
 
 from support.build import VENUES, at
 from support.ledger import publication
-from truetape.batch.basis import Basis
-from truetape.batch.dirty import Mark
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
-from truetape.reconcile.recomputed import Publication
+from truetape.lake.bars import Publication
+from truetape.lake.bars_lineage import Basis
+from truetape.lake.dirty import Mark
 from truetape.reconcile.repairs import DirtySession, State, sort_out
 from truetape.reconcile.run import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of
 

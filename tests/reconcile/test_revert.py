@@ -12,11 +12,11 @@ from support.lake import Bars, TamperedStore, put_bars
 from support.serving import bar
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError, VerificationError
+from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.reconcile.diff import Change
 from truetape.reconcile.indicators import restore_indicators
 from truetape.reconcile.publication import Published, Request, bring, compare, publish
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.revert import in_force, is_held, restored
 from truetape.reconcile.superseded import keep_indicators, superseded
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar

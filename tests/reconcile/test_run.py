@@ -12,18 +12,18 @@ import pytest
 from support.drifting import QUIET
 from support.loop import own_settings
 from support.session_lake import FRIDAY, lake_session
-from truetape.batch.basis import Basis
 from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.calendars import session
 from truetape.host.errors import LeaseLostError, TransientError, VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
+from truetape.lake.bars_lineage import Basis
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile import kept, run
 from truetape.reconcile.kept import REASON, Kept, keep_served
-from truetape.reconcile.recomputed import publications
 from truetape.reconcile.run import (
     Orders,
     forget_late_writes,

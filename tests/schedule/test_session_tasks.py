@@ -7,11 +7,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from support.ledger import publication
-from truetape.batch import dirty
-from truetape.batch.dirty import Mark
 from truetape.host.errors import ConfigError
+from truetape.lake import dirty
+from truetape.lake.bars import record
+from truetape.lake.dirty import Mark
 from truetape.quality.runs import DagRun
-from truetape.reconcile.recomputed import record
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
 

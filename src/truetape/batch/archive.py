@@ -15,7 +15,6 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.counted import count
 from truetape.batch.fold import floor_div
 from truetape.batch.lake import RAW, Lake, Table
 from truetape.broker.available_offsets import kept_offsets
@@ -25,6 +24,7 @@ from truetape.feeds.decoder import Limits
 from truetape.feeds.spark_decoder import decode
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
+from truetape.lake.coverage import count
 from truetape.market.resolution import SECOND_NS
 
 MAX_RECORDS_PER_BATCH = 1_000_000

@@ -11,7 +11,6 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch import stretches
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
 from truetape.batch.backfill_plan import Asked, Contents, Plan
 from truetape.batch.lake import Lake, Table
@@ -19,6 +18,7 @@ from truetape.batch.touched import grouped, touched
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.lake import offset_set
 from truetape.market.sessions import Venue
 
 MAX_READS = 8
@@ -99,15 +99,15 @@ def backfills_of(topic: str) -> str:
     return f"backfill-{topic}"
 
 
-def _rounds(wanted: Asked) -> Iterator[dict[int, stretches.Stretch]]:
+def _rounds(wanted: Asked) -> Iterator[dict[int, offset_set.Stretch]]:
     """Yield reads: of each partition one range at a time, until all that is wanted was in one."""
-    covers = {part: stretches.covered(several, MAX_READS) for part, several in wanted.items()}
+    covers = {part: offset_set.covered(several, MAX_READS) for part, several in wanted.items()}
     for place in range(max(len(cover) for cover in covers.values())):
         yield {part: cover[place] for part, cover in covers.items() if place < len(cover)}
 
 
 def _read(
-    spark: SparkSession, settings: Settings, ranges: Mapping[int, stretches.Stretch]
+    spark: SparkSession, settings: Settings, ranges: Mapping[int, offset_set.Stretch]
 ) -> DataFrame:
     starts = {str(part): one.first for part, one in ranges.items()}
     ends = {str(part): one.last + 1 for part, one in ranges.items()}

@@ -173,7 +173,7 @@ def _lines(planned: "BackfillPlan") -> Iterator[str]:
 
 
 def _table(partitions: "tuple[PartitionPlan, ...]") -> Iterator[str]:
-    from truetape.batch.stretches import size
+    from truetape.lake.offset_set import size
 
     yield "partition".rjust(9) + "".join(name.replace("_", " ").rjust(12) for name in _COLUMNS)
     for part in partitions:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, TypeAlias
 
-from truetape.batch import stretches
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
-from truetape.batch.offsets import Kept, OffsetRanges
-from truetape.batch.stretches import Stretch, Stretches, below, common, merged, without
 from truetape.host.errors import ConfigError
+from truetape.lake import offset_set
+from truetape.lake.completeness import Kept, OffsetRanges
+from truetape.lake.offset_set import Stretch, Stretches, below, common, merged, without
 
 MAX_STRETCHES = 2_000
 """Most stretches that one plan ingests; each is a term that every record is held against."""
@@ -93,7 +93,7 @@ class Plan:
 
     def total(self, name: str) -> int:
         """Return how many offsets a set such as "asked" or "lost" has, over all partitions."""
-        return sum(stretches.size(getattr(part, name)) for part in self.partitions)
+        return sum(offset_set.size(getattr(part, name)) for part in self.partitions)
 
     @property
     def digest(self) -> str:

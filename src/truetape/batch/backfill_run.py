@@ -6,15 +6,12 @@ Called by the command line, the Spark entry points and the DAGs alike.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from truetape.batch import stretches
 from truetape.batch.archive import next_offsets, writing_raw
 from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
-from truetape.batch.counted import Counted, count, last_count, note
 from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import mark_dirty
-from truetape.batch.offsets import Kept
 from truetape.batch.spark import spark_session
 from truetape.broker.available_offsets import kept_offsets, offsets_since
 from truetape.broker.dead_letters import send_dead_letters
@@ -22,6 +19,9 @@ from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationErr
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake import offset_set
+from truetape.lake.completeness import Kept
+from truetape.lake.coverage import Counted, count, last_count, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _still_due(plan: Plan, fresh: Plan) -> int:
     """Return how many records are still to be ingested: all of the plan's, or none when it was
     carried out before; OutdatedPlanError for anything between.
     """
-    wanted = stretches.size(one for several in plan.to_ingest.values() for one in several)
+    wanted = offset_set.size(one for several in plan.to_ingest.values() for one in several)
     if fresh.raw_id != plan.raw_id:
         raise OutdatedPlanError(
             f"plan {plan.digest} is for a raw that was replaced since; plan again"

@@ -13,8 +13,8 @@ from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
-    from truetape.batch.offsets import Completeness
     from truetape.batch.recompute import Recomputed
+    from truetape.lake.completeness import Completeness
     from truetape.market.sessions import Session
 
 _LISTED_HOLES = 20

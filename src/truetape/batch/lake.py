@@ -19,9 +19,9 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from truetape.batch.tables import quoted, table_path
 from truetape.feeds.spark_decoder import EVENT, REJECTED
 from truetape.host.errors import ConfigError
+from truetape.lake.tables import quoted, table_path
 from truetape.market.sessions import Session
 
 

@@ -12,13 +12,13 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch import basis, dirty, stretches
-from truetape.batch.counted import Counted
-from truetape.batch.dirty import Mark
 from truetape.batch.lake import Lake, Table
-from truetape.batch.stretches import Stretch, Stretches
 from truetape.batch.touched import touched
 from truetape.host.log import logger
+from truetape.lake import bars_lineage, dirty, offset_set
+from truetape.lake.coverage import Counted
+from truetape.lake.dirty import Mark
+from truetape.lake.offset_set import Stretch, Stretches
 from truetape.market.sessions import Venue
 
 MAX_READS = 50
@@ -40,7 +40,7 @@ def mark_dirty(
 
     Marks nothing where no earlier count tells what is new: the log says so then.
     """
-    watched = basis.watched(lake.root)
+    watched = bars_lineage.watched(lake.root)
     if known is None:
         if watched:
             logger("archive").warning(
@@ -62,14 +62,14 @@ def mark_dirty(
 def fresh_offsets(known: Counted, counted: Counted) -> dict[int, Stretches]:
     """Return the offsets of one count that another one lacks, by partition."""
     found = {
-        part: stretches.without(_offsets(counted, part), _offsets(known, part))
+        part: offset_set.without(_offsets(counted, part), _offsets(known, part))
         for part in counted.ranges
     }
     return {part: offsets for part, offsets in found.items() if offsets}
 
 
 def _offsets(counted: Counted, partition: int) -> Stretches:
-    return stretches.merged(
+    return offset_set.merged(
         Stretch(held.first, held.last) for held in counted.ranges.get(partition, ())
     )
 
@@ -81,7 +81,7 @@ def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Stretches]) -> DataFr
             F.col("offset").between(one.first, one.last)
         )
         for part, several in wanted.items()
-        for one in stretches.covered(several, MAX_READS)
+        for one in offset_set.covered(several, MAX_READS)
     ]
     return reduce(DataFrame.unionAll, parts)
 

@@ -1,9 +1,9 @@
 """Asks whether the archive has anything to do, without starting Spark."""
 
-from truetape.batch.counted import last_count
 from truetape.batch.lake import Lake
 from truetape.broker.available_offsets import kept_offsets
 from truetape.host.settings import Settings
+from truetape.lake.coverage import last_count
 
 
 def has_new_records(settings: Settings) -> bool:

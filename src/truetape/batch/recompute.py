@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch import basis, fold
+from truetape.batch import fold
 from truetape.batch.canonical import POSITION, canonical, event_of, named_by
 from truetape.batch.eligibility import judge
 from truetape.batch.lake import Lake, Table
 from truetape.host.errors import ConfigError
+from truetape.lake import bars_lineage
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
@@ -62,8 +63,8 @@ def recompute(
     archived for the session after `raw` was read is marked dirty.
     """
     chosen = None if symbols is None else tuple(sorted(set(symbols)))
-    basis.watch(lake.root, session)
-    raw = basis.raw_now(lake.root)
+    bars_lineage.watch(lake.root, session)
+    raw = bars_lineage.raw_now(lake.root)
     deliveries, amendments = session_events(
         lake.read(spark, Table.RAW, version=raw[1]), session, chosen
     )
@@ -71,7 +72,7 @@ def recompute(
     trades = of_session(lake.read(spark, Table.TRADES), session)
     mine = trades if chosen is None else trades.where(F.col("symbol").isin(*chosen))
     lake.replace(session_bars(mine, session, rules.profile), Table.BARS, session, chosen)
-    basis.record(lake.root, session, raw, chosen)
+    bars_lineage.record(lake.root, session, raw, chosen)
     return summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
 
 

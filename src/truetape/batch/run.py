@@ -7,12 +7,8 @@ from dataclasses import dataclass
 
 from truetape.batch.archive import archive, writing_raw
 from truetape.batch.as_of import Known, recompute_as_of
-from truetape.batch.basis import profiles_of
-from truetape.batch.counted import count, last_count, note
-from truetape.batch.dirty import pending
 from truetape.batch.lake import Lake, Table
 from truetape.batch.marking import Marked, mark_dirty
-from truetape.batch.offsets import Completeness, completeness
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.spark import spark_session
 from truetape.broker.available_offsets import kept_offsets
@@ -22,6 +18,10 @@ from truetape.host import profiles
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars_lineage import profiles_of
+from truetape.lake.completeness import Completeness, completeness
+from truetape.lake.coverage import count, last_count, note
+from truetape.lake.dirty import pending
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session

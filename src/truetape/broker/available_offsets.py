@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from truetape.batch.offsets import Kept
 from truetape.broker.topic_names import CONNECT_WITHIN_MS
 from truetape.host.errors import TransientError
+from truetape.lake.completeness import Kept
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

@@ -4,9 +4,9 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from truetape.batch.offsets import Completeness, Hole, Kept
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
+from truetape.lake.completeness import Completeness, Hole, Kept
 
 CONNECT_WITHIN_S = 1.0
 """A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
@@ -42,10 +42,10 @@ class Partition:
 
 def partitions(settings: Settings) -> list[Partition]:
     """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
-    from truetape.batch.counted import last_count
     from truetape.batch.lake import Lake
-    from truetape.batch.offsets import completeness
     from truetape.broker.available_offsets import kept_offsets
+    from truetape.lake.completeness import completeness
+    from truetape.lake.coverage import last_count
 
     require_kafka(settings)
     counted = last_count(Lake(settings.lake), settings.topic)

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
-from truetape.batch.offsets import Hole
 from truetape.console.offsets import Partition, partitions, require_kafka
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, newest_publications
+from truetape.lake.completeness import Hole
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.reconcile import status as serving
-from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import State as Repair
 from truetape.reconcile.repairs import dirty_sessions
 from truetape.serving.store import open_store

@@ -12,10 +12,10 @@ from truetape.feeds.vendor_bars import VendorBar
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import recomputed
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.reconcile.acceptance import Agreement, Print, compare, reason_of
-from truetape.reconcile.recomputed import recomputed
 from truetape.serving.store import BarStore, ServedBar
 
 _NEARBY_NS = 180_000_000_000

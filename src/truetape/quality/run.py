@@ -189,11 +189,11 @@ def _frames(
     earlier: History,
     table: Table,
 ) -> "Iterable[Frame]":
+    from truetape.lake.bars import recomputed
     from truetape.quality.bar_frames import bar_frames
     from truetape.quality.edit_frames import reconciliation_frames
     from truetape.quality.trade_frames import trade_frames
     from truetape.reconcile.publication import next_rev
-    from truetape.reconcile.recomputed import recomputed
 
     session = tables.session
     venue = venues()[session.venue]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from truetape.batch.tables import session_filters, table_path
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
+from truetape.lake.tables import session_filters, table_path
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.sessions import Session
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from truetape.batch.tables import table_path
 from truetape.host import calendars, profiles
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, publications
+from truetape.lake.events import RawEvents
+from truetape.lake.tables import table_path
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
@@ -20,8 +22,6 @@ from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Event
 from truetape.reconcile.diff import final, void
 from truetape.reconcile.drift_windows import profile_of
-from truetape.reconcile.raw_events import RawEvents
-from truetape.reconcile.recomputed import Publication, publications
 from truetape.serving.store import BarStore, ServedBar
 
 MAX_SESSIONS = 31

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
-from truetape.batch.tables import Filters, quoted, session_filters, session_where, table_path
+from truetape.lake.tables import Filters, quoted, session_filters, session_where, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.diff import Change

@@ -15,6 +15,7 @@ from truetape.host import profiles
 from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, publications
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.diff import Change, Edit, is_rolled_up
@@ -22,7 +23,6 @@ from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, s
 from truetape.reconcile.drift_ledger import DECIMALS, BarDrift, DriftLedger, chained
 from truetape.reconcile.drift_metrics import DriftMetrics
 from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
-from truetape.reconcile.recomputed import Publication, publications
 from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.mending import RESOLUTIONS

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from truetape.batch.tables import session_filters, table_path
 from truetape.host.errors import ConfigError
+from truetape.lake.events import RawEvents
+from truetape.lake.tables import session_filters, table_path
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Position, Trade
-from truetape.reconcile.raw_events import RawEvents
 from truetape.reconcile.sides import Delivery, Values, Window
 
 if TYPE_CHECKING:

@@ -4,18 +4,18 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
 
-from truetape.batch.tables import table_path
 from truetape.host import calendars, profiles
 from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import publications
+from truetape.lake.events import ArchivedEvent, RawEvents
+from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.reconcile.as_of import profile_for, venue_of
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.lineage import BarId, Lineage, Versions, history, trace
-from truetape.reconcile.raw_events import ArchivedEvent, RawEvents
-from truetape.reconcile.recomputed import publications
 from truetape.serving.store import BarStore, ServedBar, open_store
 
 TABLES = ("raw", "trades", "bars", "drift", "publications")

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from truetape.batch.indicators import IndicatorValues, Sample, indicators
-from truetape.batch.tables import table_path
 from truetape.host import calendars
+from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.reconcile.superseded import as_of_rev, keep_indicators, newest_by, superseded

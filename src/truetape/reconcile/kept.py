@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from truetape.batch.basis import bases
 from truetape.host import calendars
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, newest_publications
+from truetape.lake.bars_lineage import bases
 from truetape.market.sessions import Session
-from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.run import Orders, newly_recomputed, publish_once, verify_once
 
 LOOKED_AT = timedelta(days=7)

@@ -14,15 +14,15 @@ from itertools import islice
 from typing import Protocol
 
 from truetape import __version__
-from truetape.market.resolution import Resolution
-from truetape.market.sessions import Session
-from truetape.reconcile.diff import Change, Edit, diff_bars, final
-from truetape.reconcile.recomputed import (
+from truetape.lake.bars import (
     Publication,
     publications,
     recomputed,
     record,
 )
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+from truetape.reconcile.diff import Change, Edit, diff_bars, final
 from truetape.reconcile.sealing import write_round
 from truetape.reconcile.superseded import keep_bars
 from truetape.serving.digest import digests_of

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from truetape.batch.dirty import Mark, pending
 from truetape.host import calendars
 from truetape.host.venues import venues
-from truetape.reconcile.recomputed import Publication, publications
+from truetape.lake.bars import Publication, publications
+from truetape.lake.dirty import Mark, pending
 from truetape.reconcile.revert import revert_in_force
 
 

@@ -11,8 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from truetape.batch.basis import Basis, bases
-from truetape.batch.dirty import settle
 from truetape.broker.boundary import Boundary, Run, claim_of
 from truetape.broker.control_topic import ControlTopic
 from truetape.host import calendars
@@ -20,6 +18,9 @@ from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, newest_publications, publications
+from truetape.lake.bars_lineage import Basis, bases
+from truetape.lake.dirty import settle
 from truetape.market.sessions import Session, Venue
 from truetape.quality.run import is_current, require_open
 from truetape.quality.runs import DagRun
@@ -28,7 +29,6 @@ from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_notes import DriftNotes
 from truetape.reconcile.indicators import publish_indicators, restore_indicators
 from truetape.reconcile.publication import Published, Request, bring, compare, next_rev, publish
-from truetape.reconcile.recomputed import Publication, newest_publications, publications
 from truetape.reconcile.revert import in_force, restored, revert_in_force
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.board import Board

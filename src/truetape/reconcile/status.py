@@ -12,10 +12,10 @@ from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.bars import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.reconcile.announcement import instant
-from truetape.reconcile.recomputed import Publication, newest_publications
 from truetape.reconcile.repairs import DirtySession, dirty_sessions
 
 MAX_LISTED = 5

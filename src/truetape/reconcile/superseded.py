@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from truetape.batch.tables import session_filters, table_path
+from truetape.lake.tables import session_filters, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import IndicatorRow, Key, ServedBar

@@ -32,10 +32,10 @@ def next_task(planned: Mapping[str, Any], *, dry_run: bool, approve_above: int) 
 
 def plan(settings: Settings, form: str) -> dict[str, Any]:
     """Make a plan, keep it for `ingest`, and return what an operator must know of it."""
-    from truetape.batch import stretches
     from truetape.batch.backfill_notes import Notes
     from truetape.batch.backfill_request import request_of
     from truetape.batch.backfill_run import plan_once
+    from truetape.lake import offset_set
 
     planned = plan_once(settings, request_of(json.loads(form)))
     Notes.of(settings).propose(planned)
@@ -43,8 +43,8 @@ def plan(settings: Settings, form: str) -> dict[str, Any]:
     return {
         "digest": planned.plan.digest,
         **{name: planned.plan.total(name) for name in names},
-        "missing_offsets": stretches.text_of(planned.plan.to_ingest),
-        "lost_offsets": stretches.text_of(planned.plan.lost),
+        "missing_offsets": offset_set.text_of(planned.plan.to_ingest),
+        "lost_offsets": offset_set.text_of(planned.plan.lost),
         "events": planned.contents.events,
         "sessions": [f"{venue} {day}" for venue, day in planned.to_settle()],
     }

@@ -94,8 +94,8 @@ def gate_of_repair(venue: str, day: str, of: DagRun) -> dict[str, Any]:
 
     Skipped where more was archived since the recompute: the run that this has woken brings all.
     """
-    from truetape.batch.basis import bases
-    from truetape.batch.dirty import is_settled, pending
+    from truetape.lake.bars_lineage import bases
+    from truetape.lake.dirty import is_settled, pending
 
     lake, session = Settings.from_env().lake, _session(venue, day)
     known = bases(lake, session)

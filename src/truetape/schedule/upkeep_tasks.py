@@ -34,7 +34,7 @@ def keep_served() -> list[dict[str, Any]]:
 
 def tidy_lake() -> list[dict[str, Any]]:
     """Compact and vacuum the lake; return what was done to each table."""
-    from truetape.batch.upkeep import tidy
+    from truetape.lake.maintenance import tidy
 
     settings = Settings.from_env()
     return [asdict(one) for one in tidy(settings.lake, settings.lake_keep_h)]

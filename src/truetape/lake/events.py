@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from truetape.batch.tables import table_path
 from truetape.host.errors import ConfigError
+from truetape.lake.tables import table_path
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session

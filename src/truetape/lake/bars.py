@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, get_type_hints
 
-from truetape.batch.basis import bases
-from truetape.batch.tables import Filters, session_filters, table_path
 from truetape.host.errors import ConfigError
+from truetape.lake.bars_lineage import bases
+from truetape.lake.tables import Filters, session_filters, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import ServedBar

@@ -9,8 +9,8 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from truetape.batch.tables import session_filters, table_path
 from truetape.host.errors import ConfigError
+from truetape.lake.tables import session_filters, table_path
 from truetape.market.sessions import Session
 
 TABLE = "basis"

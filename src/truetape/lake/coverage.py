@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from truetape.batch.lake import Lake, Table
-from truetape.batch.offsets import OffsetRange, joined
 from truetape.host.errors import ConfigError, TransientError
+from truetape.lake.completeness import OffsetRange, joined
 
 if TYPE_CHECKING:
     import pyarrow

@@ -10,9 +10,9 @@ from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from truetape.batch.basis import Basis
-from truetape.batch.tables import quoted, session_filters, session_where, table_path
 from truetape.host.errors import TransientError
+from truetape.lake.bars_lineage import Basis
+from truetape.lake.tables import quoted, session_filters, session_where, table_path
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ Readers of older versions keep them for a while; what a table says now never cha
 
 from dataclasses import dataclass
 
-from truetape.batch.tables import table_path
 from truetape.host.errors import TransientError
+from truetape.lake.tables import table_path
 
 TABLES = (
     "raw", "counted", "trades", "bars", "basis", "dirty", "superseded", "drift", "publications",

@@ -1,0 +1,1 @@
+"""The Delta tables: paths, schemas, events, coverage, dirty marks, lineage, maintenance."""
