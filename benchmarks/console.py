@@ -158,7 +158,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
 
 def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> None:
     """Serve a session provisionally, then make it final."""
-    from truetape.batch.run import archive_once
+    from truetape.batch.jobs import archive_once
     from truetape.broker.producer import send_all
     from truetape.local.loop import settle_one
 
@@ -190,7 +190,7 @@ def serve(port: int) -> None:
 
 
 def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -> None:
-    from truetape.batch.spark import spark_session
+    from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
 
     write_records(work, made, -(-len(made.records) // BATCHES))

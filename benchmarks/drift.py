@@ -89,7 +89,7 @@ def _plan(wanted: argparse.Namespace) -> Plan:
 
 def measure(work: Path, plan: Plan, batches: int, most_cost: float) -> str:
     """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
-    from truetape.batch.spark import spark_session
+    from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
 
     settings = replace(
@@ -215,8 +215,8 @@ def _settle(
 ) -> Spent:
     """Archive, recompute and publish; return where the time went."""
     from truetape.batch.archive import raw_rows
-    from truetape.batch.lake import Lake, Table
     from truetape.batch.recompute import Rules, recompute
+    from truetape.batch.spark.lake import Lake, Table
     from truetape.feeds import contract
     from truetape.feeds.decoder import Limits
 

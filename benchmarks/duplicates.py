@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import payloads
 from measure import report, stopped_by_signals, table
 
-from truetape.batch.spark import spark_session
+from truetape.batch.spark.session import spark_session
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues

@@ -151,8 +151,8 @@ Step = Callable[[], Finish]
 def _decode(work: Path) -> Step:
     """Prepare what the archive does with a batch, from Parquet instead of from Kafka."""
     from truetape.batch.archive import raw_rows
-    from truetape.batch.lake import Lake, Table
-    from truetape.batch.spark import spark_session
+    from truetape.batch.spark.lake import Lake, Table
+    from truetape.batch.spark.session import spark_session
     from truetape.feeds import contract
     from truetape.feeds.decoder import Limits
     from truetape.host.jars import spark_jars
@@ -175,9 +175,9 @@ def _recompute(work: Path) -> Step:
     """Prepare the recompute of the session; its 1 s bars are written out afterwards, unmeasured."""
     from pyspark.sql import functions as F
 
-    from truetape.batch.lake import Lake, Table
     from truetape.batch.recompute import Rules, recompute
-    from truetape.batch.spark import spark_session
+    from truetape.batch.spark.lake import Lake, Table
+    from truetape.batch.spark.session import spark_session
     from truetape.host import profiles
     from truetape.host.jars import spark_jars
     from truetape.host.venues import venues

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Hole

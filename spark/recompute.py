@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from truetape.batch.commands import session_named
-from truetape.batch.run import recompute_once
+from truetape.batch.jobs import recompute_once
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
 

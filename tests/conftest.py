@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from truetape.batch.spark import spark_session
+from truetape.batch.spark.session import spark_session
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:

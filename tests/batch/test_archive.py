@@ -19,8 +19,8 @@ from support.loop import Letter, letters, own_settings, send
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.commands import archive as archive_verb
-from truetape.batch.lake import Lake, Table
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
+from truetape.batch.spark.lake import Lake, Table
 from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings

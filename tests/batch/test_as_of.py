@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 from support.spark_bars import text_of
 from support.spark_lake import archived, recomputed
-from truetape.batch import commands, run
-from truetape.batch.as_of import recompute_as_of
-from truetape.batch.lake import Lake
+from truetape.batch import commands, jobs
 from truetape.batch.recompute import Rules
+from truetape.batch.recompute_as_of import recompute_as_of
+from truetape.batch.spark.lake import Lake
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host.calendars import session
@@ -58,8 +58,8 @@ def test_bars_as_of_an_instant_are_the_references_and_the_lake_stays(
         assert known.counts.trades == len(settled)
     assert sorted(path.name for path in Path(lake.root).rglob("*.parquet")) == files
 
-    monkeypatch.setattr(run, "spark_session", lambda *_: spark)
-    monkeypatch.setattr(run, "spark_jars", lambda *_: [])
+    monkeypatch.setattr(jobs, "spark_session", lambda *_: spark)
+    monkeypatch.setattr(jobs, "spark_jars", lambda *_: [])
     out = tmp_path / "bars.csv"
     arguments = ["--venue", "XNYS", "--session", "2026-11-20", "--as-of", str(instant)]
     settings = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_LAKE": lake.root}

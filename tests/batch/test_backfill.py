@@ -27,8 +27,8 @@ from truetape.batch.backfill_commands import backfill as verb
 from truetape.batch.backfill_plan import BackfillPlan, Contents, Touched
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
-from truetape.batch.lake import Lake, Table
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError

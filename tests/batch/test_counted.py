@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from truetape.batch.lake import Lake, Table
+from truetape.batch.spark.lake import Lake, Table
 from truetape.host.errors import ConfigError
 from truetape.lake import coverage
 from truetape.lake.completeness import OffsetRange

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from truetape.batch.eligibility import COLUMNS, MAX_CODES, judge
+from truetape.batch.spark.eligibility import COLUMNS, MAX_CODES, judge
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
 from truetape.market.eligibility import Condition, Profile

@@ -2,7 +2,7 @@
 
 import pytest
 
-from truetape.batch.executors import Versions, differences, explained
+from truetape.batch.spark.executors import Versions, differences, explained
 from truetape.host.errors import ConfigError, TransientError
 
 DRIVER = Versions(spark="4.2.0", python="3.11", truetape="0.1.0")

@@ -13,10 +13,10 @@ from deltalake import DeltaTable
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from truetape.batch.archive import raw_rows
-from truetape.batch.lake import Lake, Table
-from truetape.batch.marking import Marked, fresh_offsets, mark_dirty
+from truetape.batch.dirty_marking import Marked, fresh_offsets, mark_dirty
+from truetape.batch.jobs import dirty_symbols
 from truetape.batch.recompute import Rules, recompute
-from truetape.batch.run import dirty_symbols
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode

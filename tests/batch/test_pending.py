@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from support.loop import own_settings, send
-from truetape.batch.pending import has_new_records
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
+from truetape.batch.new_records import has_new_records
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
 
@@ -28,7 +28,7 @@ def test_records_are_new_until_a_run_has_finished_with_them(
     send(own, MADE[:40])
     assert has_new_records(own)
     with monkeypatch.context() as patch:
-        patch.setattr("truetape.batch.run.send_dead_letters", _killed)
+        patch.setattr("truetape.batch.jobs.send_dead_letters", _killed)
         with pytest.raises(OSError, match="killed"):
             archive_once(own)
     assert has_new_records(own)

@@ -14,8 +14,8 @@ from support.data import real_data
 from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
-from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits

@@ -12,8 +12,8 @@ import pytest
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.spark_bars import bar_of, text_of
 from truetape.batch.archive import raw_rows
-from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode

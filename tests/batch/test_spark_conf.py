@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from truetape.batch.spark_conf import interpreters, placement, semantics
+from truetape.batch.spark.conf import interpreters, placement, semantics
 from truetape.host.settings import Settings
 
 JARS = [Path("/jars/delta.jar"), Path("/jars/kafka.jar")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow
 from deltalake import DeltaTable, write_deltalake
 
-from truetape.batch.lake import Table
+from truetape.batch.spark.lake import Table
 from truetape.lake.maintenance import TABLES, tidy
 
 

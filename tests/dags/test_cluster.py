@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from support.dag_runs import runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
-from truetape.batch.lake import Lake, Table
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
@@ -105,7 +105,7 @@ def test_a_driver_of_another_version_is_refused(
     settings = dataclasses.replace(on_one_machine(stack, tmp_path), spark_master=cluster.master)
     driver = (
         "import truetape; truetape.__version__ = '9.9'\n"
-        "from truetape.batch.spark import spark_session\n"
+        "from truetape.batch.spark.session import spark_session\n"
         "from truetape.host.settings import Settings\n"
         "spark_session('another version', Settings.from_env(), [])"
     )

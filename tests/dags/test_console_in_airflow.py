@@ -9,7 +9,7 @@ from support.airflow_page import SLOW_MS, signed_in_page
 from support.airflow_user import signed_in, unpaused
 from support.loop import send
 from support.wait import until
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
 from truetape.local.airflow_api import AirflowApi, DagRun

@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 from support.dag_runs import Run, callable_of, events, returned, runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape.batch.lake import Lake, Table
-from truetape.batch.run import archive_once
+from truetape.batch.jobs import archive_once
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Cause, Faults

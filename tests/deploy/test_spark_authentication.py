@@ -10,7 +10,7 @@ import pytest
 
 from support.composed import Host
 from support.spark_cluster import Cluster, two_workers
-from truetape.batch.spark_conf import executor_python
+from truetape.batch.spark.conf import executor_python
 from truetape.deploy.health import master_problem, worker_problem
 
 pytestmark = [pytest.mark.real, pytest.mark.spark]

@@ -12,11 +12,11 @@ from pyspark.sql import types as T
 
 from support.data import real_data
 from support.payloads import EDITS, RECEIVED_NS, Asked, Edit, damaged, recorded, samples, simulated
+from truetape.batch.spark.decoder import EVENT
+from truetape.batch.spark.decoder import decode as spark_decode
 from truetape.feeds.contract import Contract, load, names
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as reference_decode
-from truetape.feeds.spark_decoder import EVENT
-from truetape.feeds.spark_decoder import decode as spark_decode
 from truetape.host.errors import ConfigError
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Cancel, Correction, Event, Trade

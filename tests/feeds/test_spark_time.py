@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from support.event_times import CASES, NEW_YORK, local
-from truetape.feeds.spark_time import event_time
+from truetape.batch.spark.time import event_time
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.rejection import Reason, Refused
 

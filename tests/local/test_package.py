@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from truetape.batch.spark.package import package, packages_for
+from truetape.batch.spark.session import package as packing
 from truetape.host.resources import folder
-from truetape.local import package as packing
-from truetape.local.package import package, packages_for
 
 
 def bare(zip_file: Path, code: str) -> str:
@@ -40,7 +40,7 @@ def test_it_is_imported_from_the_file_and_finds_its_data_in_it(tmp_path: Path) -
 
 
 def test_what_executors_import_needs_no_other_package(tmp_path: Path) -> None:
-    assert bare(package(tmp_path), "import truetape.batch.executors; print('imported')")
+    assert bare(package(tmp_path), "import truetape.batch.spark.executors; print('imported')")
 
 
 def test_it_is_made_once_and_anew_when_a_file_changes(

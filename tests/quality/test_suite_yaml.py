@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from truetape.batch.lake import BARS, TRADES
+from truetape.batch.spark.lake import BARS, TRADES
 from truetape.host.errors import ConfigError
 from truetape.quality.frames import FRAMES
 from truetape.quality.session_tables import BAR_COLUMNS, TRADE_COLUMNS

@@ -12,7 +12,7 @@ from datetime import date
 import pytest
 
 from support.loop import Values, own_settings, send, served, truth
-from truetape.batch.run import archive_once, recompute_once
+from truetape.batch.jobs import archive_once, recompute_once
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host import calendars

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetape.batch.archive import raw_rows
-from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import Rules, recompute
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits

@@ -15,13 +15,13 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.fold import floor_div
-from truetape.batch.lake import RAW, Lake, Table
+from truetape.batch.spark.decoder import decode
+from truetape.batch.spark.fold import floor_div
+from truetape.batch.spark.lake import RAW, Lake, Table
 from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds import contract
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
-from truetape.feeds.spark_decoder import decode
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.lake.coverage import count

@@ -11,10 +11,10 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.affected_sessions import grouped, touched
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
 from truetape.batch.backfill_plan import Asked, Contents, Plan
-from truetape.batch.lake import Lake, Table
-from truetape.batch.touched import grouped, touched
+from truetape.batch.spark.lake import Lake, Table
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings

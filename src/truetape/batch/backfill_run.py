@@ -10,9 +10,9 @@ from truetape.batch.archive import next_offsets, writing_raw
 from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
-from truetape.batch.lake import Lake, Table
-from truetape.batch.marking import mark_dirty
-from truetape.batch.spark import spark_session
+from truetape.batch.dirty_marking import mark_dirty
+from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.session import spark_session
 from truetape.broker.available_offsets import kept_offsets, offsets_since
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError

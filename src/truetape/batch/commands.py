@@ -117,7 +117,7 @@ def archive(recount: bool) -> None:
     Safe to repeat and to interrupt. Ends with a count per partition; a hole is named by its
     offsets. Counts of earlier runs are taken over; --recount finds what `raw` lost since.
     """
-    from truetape.batch.run import archive_once
+    from truetape.batch.jobs import archive_once
 
     settings = Settings.from_env()
     outcome = archive_once(settings, recount=recount)
@@ -177,7 +177,7 @@ def recompute(  # noqa: PLR0917 - one parameter an option
       truetape recompute --venue XNYS --session 2026-11-20
       truetape recompute --venue XNYS --session 2026-11-20 --as-of 2026-11-20T19:00:00Z --out b.csv
     """
-    from truetape.batch.run import recompute_once
+    from truetape.batch.jobs import recompute_once
 
     session = session_named(venue, day)
     if as_of_ns is not None:
@@ -194,7 +194,7 @@ def _recompute_as_of(
     session: "Session", profile: str | None, as_of_ns: int, out: Path | None
 ) -> None:
     from truetape.batch.file_bars import lines
-    from truetape.batch.run import known_once
+    from truetape.batch.jobs import known_once
     from truetape.feeds.native import iso
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):

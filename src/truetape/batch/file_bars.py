@@ -90,7 +90,7 @@ def reference(request: Request) -> Outcome:
 
 def spark(request: Request) -> Outcome:
     """Fold with Spark: decoding and aggregation in the JVM, memory bounded by Spark's settings."""
-    from truetape.batch.spark import spark_session
+    from truetape.batch.spark.session import spark_session
 
     session = spark_session("truetape bars", request.settings, [])
     with tempfile.TemporaryDirectory(prefix="truetape-bars-") as folder:
@@ -149,8 +149,8 @@ def _sessions(held: Iterable[tuple[str, int]]) -> dict[str, list[Session]]:
 def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> Outcome:
     from pyspark.sql import functions as F
 
-    from truetape.batch.canonical import canonical as settle
-    from truetape.batch.canonical import event_of
+    from truetape.batch.spark.canonical import canonical as settle
+    from truetape.batch.spark.canonical import event_of
 
     events, reasons = _spark_events(session, request, folder)
     if request.as_of_ns is not None:
@@ -173,8 +173,8 @@ def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> O
 def _session_bars(trades: "DataFrame", venue: str, day: date, request: Request) -> list[Bar]:
     from pyspark.sql import functions as F
 
-    from truetape.batch.eligibility import judge
     from truetape.batch.recompute import in_day, session_bars
+    from truetape.batch.spark.eligibility import judge
 
     profile = profiles.load(request.profile)
     session = calendars.sessions(venues.venues()[venue], day, day)[0]
@@ -200,7 +200,7 @@ def _spark_events(
     """
     from pyspark.sql import functions as F
 
-    from truetape.feeds.spark_decoder import decode as spark_decode
+    from truetape.batch.spark.decoder import decode as spark_decode
 
     feed = contract.load(request.feed)
     stage(request.files, feed, folder / "records")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from truetape.batch.lake import Lake, Table
+from truetape.batch.spark.lake import Lake, Table
 
 
 def lose_records(lake: str, stretches: Mapping[int, tuple[int, int]]) -> int:

@@ -42,7 +42,7 @@ class Partition:
 
 def partitions(settings: Settings) -> list[Partition]:
     """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
-    from truetape.batch.lake import Lake
+    from truetape.batch.spark.lake import Lake
     from truetape.broker.available_offsets import kept_offsets
     from truetape.lake.completeness import completeness
     from truetape.lake.coverage import last_count

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from truetape.batch.lake import Lake, Table
+from truetape.batch.spark.lake import Lake, Table
 from truetape.host.errors import ConfigError, TransientError
 from truetape.lake.completeness import OffsetRange, joined
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from truetape.batch.spark_conf import READ_BY_SPARK
+from truetape.batch.spark.conf import READ_BY_SPARK
 from truetape.host import secret_files
 from truetape.host.java import find_java
 from truetape.host.resources import folder

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from truetape.batch.backfill_plan import BackfillPlan
+from truetape.batch.jobs import Archived, archive_once, recompute_once
 from truetape.batch.recompute import Recomputed
-from truetape.batch.run import Archived, archive_once, recompute_once
 from truetape.host import calendars
 from truetape.host.errors import GateClosedError
 from truetape.host.settings import Settings

@@ -1,6 +1,6 @@
 """The one fold: from canonical trades to bars, in exact decimals, in any order of arrival.
 
-This is the reference. The Spark expression (`truetape.batch.fold`) must give the same bytes.
+This is the reference. The Spark expression (`truetape.batch.spark.fold`) must give the same bytes.
 """
 
 from collections import defaultdict

@@ -55,9 +55,9 @@ class SparkJob(SparkSubmitOperator):
         return counted
 
     def _configuration(self) -> dict[str, str]:
-        from truetape.batch.spark_conf import interpreters, placement, semantics
+        from truetape.batch.spark.conf import interpreters, placement, semantics
+        from truetape.batch.spark.package import packages_for
         from truetape.host.jars import spark_jars
-        from truetape.local.package import packages_for
 
         settings = Settings.from_env()
         conn = BaseHook.get_connection(self._conn_id)
@@ -75,7 +75,7 @@ class ArchiveJob(SparkJob):
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
         """Archive, or skip."""
-        from truetape.batch.pending import has_new_records
+        from truetape.batch.new_records import has_new_records
 
         if not has_new_records(Settings.from_env()):
             raise AirflowSkipException("the lake has every record that Kafka has")

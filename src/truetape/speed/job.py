@@ -17,7 +17,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from truetape.batch.spark import spark_session
+from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.topic_ends import TopicEnds, behind
 from truetape.feeds import contract

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from truetape.batch.spark_conf import READ_BY_SPARK, executor_python, placement, semantics
+from truetape.batch.spark.conf import READ_BY_SPARK, executor_python, placement, semantics
+from truetape.batch.spark.package import packages_for
 from truetape.host import process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.jars import spark_jars
@@ -19,7 +20,6 @@ from truetape.host.locks import exclusive
 from truetape.host.process import Program, Running
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
-from truetape.local.package import packages_for
 from truetape.local.server import log_file, pid_file
 from truetape.speed.driver import Driver
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch import fold
 from truetape.batch.archive import from_kafka
-from truetape.batch.canonical import session_date
-from truetape.batch.eligibility import judge
+from truetape.batch.spark.canonical import session_date
+from truetape.batch.spark.decoder import decode
+from truetape.batch.spark.eligibility import judge
+from truetape.batch.spark.session import fold
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
-from truetape.feeds.spark_decoder import decode
 from truetape.host.settings import Settings
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from truetape.batch.executors import require_alike
-from truetape.batch.spark_conf import executor_python, is_local, placement, semantics
+from truetape.batch.spark.conf import executor_python, is_local, placement, semantics
+from truetape.batch.spark.executors import require_alike
+from truetape.batch.spark.package import packages_for
 from truetape.host.settings import Settings
-from truetape.local.package import packages_for
 
 
 def spark_session(

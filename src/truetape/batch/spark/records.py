@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from truetape.feeds import spark_json
+from truetape.batch.spark.scope import Columns, LambdaScope, Scope, TableScope
+from truetape.batch.spark.session import json
 from truetape.feeds.contract import (
     Container,
     CsvPayload,
@@ -19,7 +20,6 @@ from truetape.feeds.contract import (
     Records,
     Rule,
 )
-from truetape.feeds.spark_scope import Columns, LambdaScope, Scope, TableScope
 from truetape.market.rejection import Reason
 
 Steps = tuple[str, ...]
@@ -86,19 +86,19 @@ def json_records(
     whole = layout.records is Records.ONE and not layout.at
     wanted = around | ({layout.at} if layout.at else set()) | (inside if whole else set())
     is_array = layout.container is Container.ARRAY
-    wrapper = spark_json.array_in(text) if is_array else spark_json.object_in(text, _names(wanted))
+    wrapper = json.array_in(text) if is_array else json.object_in(text, _names(wanted))
     parsed = scope.bind({"parsed": wrapper})["parsed"]
-    is_held = spark_json.is_whole(parsed, is_array)
+    is_held = json.is_whole(parsed, is_array)
     seen: dict[Steps, Column] = {}
 
     def take(found: dict[Steps, Column]) -> Column:
         seen.update(found)
         return parsed
 
-    _texts_at(scope, _Opened(spark_json.value_of(parsed), layout.container), wanted, take)
+    _texts_at(scope, _Opened(json.value_of(parsed), layout.container), wanted, take)
     outer = {Path(Origin.PAYLOAD, steps): seen[steps] for steps in around}
     outer[Path(Origin.KEY)] = F.col("key")
-    reason = F.when(~is_held & ~spark_json.is_json(text), str(Reason.NOT_JSON)).otherwise(
+    reason = F.when(~is_held & ~json.is_json(text), str(Reason.NOT_JSON)).otherwise(
         str(Reason.NOT_A_TRADE)
     )
     if whole:
@@ -139,9 +139,9 @@ class _Records:
     def listed(self, scope: TableScope, place: Column) -> Column:
         """Return the outcomes of the records that a place lists, by position or by name."""
         if self.layout.records is Records.EACH:
-            items = _items(F.lit(None).cast("string"), spark_json.array_at(place))
+            items = _items(F.lit(None).cast("string"), json.array_at(place))
         else:
-            entries = F.map_entries(spark_json.map_at(place))
+            entries = F.map_entries(json.map_at(place))
             kept = F.filter(entries, lambda entry: ~entry["key"].isin(list(self.layout.skip)))
             items = F.flatten(F.transform(kept, _named_items))
         bound = scope.bind({"items": items})["items"]
@@ -153,7 +153,7 @@ class _Records:
 
 def _named_items(entry: Column) -> Column:
     nothing = F.array(F.lit(None).cast("string"))
-    return _items(entry["key"], F.coalesce(spark_json.array_at(entry["value"]), nothing))
+    return _items(entry["key"], F.coalesce(json.array_at(entry["value"]), nothing))
 
 
 def _items(name: Column, texts: Column) -> Column:
@@ -229,11 +229,11 @@ def _opened(
 ) -> Column:
     """Parse a text as a container, of which only the wanted first steps are needed, and go on."""
     is_array = kind is Container.ARRAY
-    parsed = spark_json.array_in(text) if is_array else spark_json.object_in(text, _names(wanted))
+    parsed = json.array_in(text) if is_array else json.object_in(text, _names(wanted))
 
     def opened(bound: Columns) -> Column:
-        whole = spark_json.is_whole(bound["parsed"], is_array)
-        return then(_Opened(F.when(whole, spark_json.value_of(bound["parsed"])), kind))
+        whole = json.is_whole(bound["parsed"], is_array)
+        return then(_Opened(F.when(whole, json.value_of(bound["parsed"])), kind))
 
     return scope.let({"parsed": parsed}, opened)
 

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from truetape.batch.backfill_plan import Touched
-from truetape.batch.canonical import session_date
+from truetape.batch.spark.canonical import session_date
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue

@@ -11,11 +11,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from truetape.feeds import spark_json
-from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
-from truetape.feeds.decoder import BLANK, Limits
-from truetape.feeds.spark_events import Fields
-from truetape.feeds.spark_records import (
+from truetape.batch.spark.events import Fields
+from truetape.batch.spark.records import (
     Found,
     Make,
     Texts,
@@ -24,7 +21,10 @@ from truetape.feeds.spark_records import (
     paths_of,
     with_alternatives,
 )
-from truetape.feeds.spark_scope import Scope, TableScope
+from truetape.batch.spark.scope import Scope, TableScope
+from truetape.batch.spark.session import json
+from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
+from truetape.feeds.decoder import BLANK, Limits
 from truetape.market.rejection import Reason
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
@@ -66,7 +66,7 @@ def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) ->
     record has at least one entry in one of them. ConfigError where the session would read on behind
     a fault.
     """
-    spark_json.check_session(records.sparkSession)
+    json.check_session(records.sparkSession)
     variants = [
         _Variant(contract, era, contract.eras[number + 1 : number + 2])
         for contract in contracts

@@ -12,8 +12,8 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.lake import Lake, Table
-from truetape.batch.touched import touched
+from truetape.batch.affected_sessions import touched
+from truetape.batch.spark.lake import Lake, Table
 from truetape.host.log import logger
 from truetape.lake import bars_lineage, dirty, offset_set
 from truetape.lake.coverage import Counted

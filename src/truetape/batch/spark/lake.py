@@ -19,7 +19,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from truetape.feeds.spark_decoder import EVENT, REJECTED
+from truetape.batch.spark.decoder import EVENT, REJECTED
 from truetape.host.errors import ConfigError
 from truetape.lake.tables import quoted, table_path
 from truetape.market.sessions import Session

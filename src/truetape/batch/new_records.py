@@ -1,6 +1,6 @@
 """Asks whether the archive has anything to do, without starting Spark."""
 
-from truetape.batch.lake import Lake
+from truetape.batch.spark.lake import Lake
 from truetape.broker.available_offsets import kept_offsets
 from truetape.host.settings import Settings
 from truetape.lake.coverage import last_count

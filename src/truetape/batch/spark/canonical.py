@@ -10,7 +10,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from truetape.batch.fold import floor_div, total_order
+from truetape.batch.spark.fold import floor_div, total_order
 from truetape.market import canonical as reference
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue

@@ -6,11 +6,11 @@ Called by the command line, the Spark entry points and the DAGs alike.
 from dataclasses import dataclass
 
 from truetape.batch.archive import archive, writing_raw
-from truetape.batch.as_of import Known, recompute_as_of
-from truetape.batch.lake import Lake, Table
-from truetape.batch.marking import Marked, mark_dirty
+from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.recompute import Recomputed, Rules, recompute
-from truetape.batch.spark import spark_session
+from truetape.batch.recompute_as_of import Known, recompute_as_of
+from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.session import spark_session
 from truetape.broker.available_offsets import kept_offsets
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.feeds.decoder import Limits

@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from truetape.feeds import spark_values as read
+from truetape.batch.spark.records import Texts
+from truetape.batch.spark.scope import Columns, Scope
+from truetape.batch.spark.session import values as read
+from truetape.batch.spark.time import ns_of, outcome, reason_of, usual
+from truetape.batch.spark.values import Reading
 from truetape.feeds.contract import (
     ConditionsField,
     IdField,
@@ -22,10 +26,6 @@ from truetape.feeds.contract import (
     TimeField,
     VenueField,
 )
-from truetape.feeds.spark_records import Texts
-from truetape.feeds.spark_scope import Columns, Scope
-from truetape.feeds.spark_time import ns_of, outcome, reason_of, usual
-from truetape.feeds.spark_values import Reading
 from truetape.feeds.values import INTEGER_PATTERN, MAX_TIME_TEXT
 from truetape.host.venues import venues
 from truetape.market.event_time import REACH_NS, TimeSpec

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.lake import Lake, Table
 from truetape.batch.recompute import (
     Recomputed,
     Rules,
@@ -18,6 +17,7 @@ from truetape.batch.recompute import (
     session_events,
     summary,
 )
+from truetape.batch.spark.lake import Lake, Table
 from truetape.market.bars import Bar
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session

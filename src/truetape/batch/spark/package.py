@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import truetape
-from truetape.batch.spark_conf import is_local
+from truetape.batch.spark.conf import is_local
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
 

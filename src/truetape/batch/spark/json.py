@@ -55,7 +55,7 @@ def check_session(spark: SparkSession) -> None:
     for key, wanted in _NEEDED.items():
         if (found := spark.conf.get(key)) != wanted:
             raise ConfigError(
-                f"{key} is {found}; decoding needs {wanted}, see truetape.batch.spark"
+                f"{key} is {found}; decoding needs {wanted}, see truetape.batch.spark.session"
             )
 
 
