@@ -23,7 +23,7 @@ from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.order import State
-from truetape.speed.supervise import order, supervise_once
+from truetape.speed.supervision import order, supervise_once
 
 GOAL_S = 60.0
 _STEP_S = 1.0

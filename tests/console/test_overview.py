@@ -22,9 +22,9 @@ from truetape.local.server import free_port
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
 from truetape.speed.history import History
-from truetape.speed.observed import Health, Observed
+from truetape.speed.observation import Health, Observed
 from truetape.speed.order import Desired, State
-from truetape.speed.supervise import Status
+from truetape.speed.supervision import Status
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
 MONDAY = session(VENUES["XNYS"], date(2026, 11, 23))
@@ -39,7 +39,7 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         raise TransientError("no heartbeat")
 
     monkeypatch.setattr(overview, "require_kafka", lambda _: None)
-    monkeypatch.setattr("truetape.speed.supervise.status_of", nothing_runs)
+    monkeypatch.setattr("truetape.speed.supervision.status_of", nothing_runs)
     monkeypatch.setattr(overview.serving, "boundaries_of", lambda _: [])
 
 
@@ -54,7 +54,7 @@ def speed_layer(
     observed = Observed(beat=beat, lag={"0": 1_000, "1": 234})
     desired = Desired(ordered, 1, "open for business", "ann", now)
     status = Status(health, "seen by a test", desired, observed, History(), ())
-    monkeypatch.setattr("truetape.speed.supervise.status_of", lambda _: status)
+    monkeypatch.setattr("truetape.speed.supervision.status_of", lambda _: status)
 
 
 def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(

@@ -31,8 +31,8 @@ from truetape.quality.runs import DagRun, noted
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
 from truetape.speed.driver import Driver, Life, life_of
-from truetape.speed.observed import Health
-from truetape.speed.supervise import status_of
+from truetape.speed.observation import Health
+from truetape.speed.supervision import status_of
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

@@ -15,8 +15,8 @@ from truetape.cli import truetape as command_line
 from truetape.deploy import health
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
-from truetape.speed import supervise
-from truetape.speed.observed import Health, Observed
+from truetape.speed import supervision
+from truetape.speed.observation import Health, Observed
 from truetape.speed.order import NO_ORDER, Desired, State
 
 
@@ -125,7 +125,7 @@ def test_the_speed_layer_must_work_if_it_was_ordered_to(
     is_well: bool,
 ) -> None:
     desired = replace(NO_ORDER, state=ordered)
-    monkeypatch.setattr(supervise, "status_of", lambda _: Told(found, desired, Observed()))
+    monkeypatch.setattr(supervision, "status_of", lambda _: Told(found, desired, Observed()))
 
     assert (health.speed_problem(settings) is None) == is_well
 
@@ -135,7 +135,7 @@ def test_a_kafka_that_cannot_be_read_makes_the_speed_layer_ill(
 ) -> None:
     away = Observed(problem="no metadata")
     told = Told(Health.UNKNOWN, NO_ORDER, away)
-    monkeypatch.setattr(supervise, "status_of", lambda _: told)
+    monkeypatch.setattr(supervision, "status_of", lambda _: told)
 
     assert health.speed_problem(settings) == "no metadata"
 

@@ -24,14 +24,14 @@ from truetape.local.speed_process import SpeedProcess
 from truetape.market.sessions import Session
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.checkpoint import checkpoint_for
+from truetape.speed.decision import Restart, Start
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Phase
 from truetape.speed.launcher import LocalLauncher, Ticket
-from truetape.speed.observed import Health
+from truetape.speed.observation import Health
 from truetape.speed.order import State
 from truetape.speed.stream import RESOLUTIONS
-from truetape.speed.supervise import status_of
-from truetape.speed.supervisor import Restart, Start
+from truetape.speed.supervision import status_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 

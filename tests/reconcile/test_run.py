@@ -32,12 +32,12 @@ from truetape.reconcile.run import (
     wait_for_fence,
 )
 from truetape.serving.store import open_store
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase
 from truetape.speed.lease import Lease
-from truetape.speed.spans import Span
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 
 pytestmark = pytest.mark.real
 

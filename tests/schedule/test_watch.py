@@ -10,7 +10,7 @@ import pytest
 from truetape.host.errors import TransientError
 from truetape.schedule import watch
 from truetape.schedule.watch import SpeedStepTrigger, step_to_take
-from truetape.speed.supervisor import Action, BackOff, GiveUp, Nothing, Restart, Start
+from truetape.speed.decision import Action, BackOff, GiveUp, Nothing, Restart, Start
 
 
 class Store:
@@ -93,7 +93,7 @@ def test_giving_up_is_told_once_for_each_order_also_by_a_new_triggerer(
 def test_only_what_a_supervisor_would_do_is_a_step(
     monkeypatch: pytest.MonkeyPatch, action: Action, told: dict[str, Any] | None
 ) -> None:
-    monkeypatch.setattr("truetape.speed.supervise.next_step", lambda _: (7, action))
+    monkeypatch.setattr("truetape.speed.supervision.next_step", lambda _: (7, action))
 
     assert step_to_take() == told
 
@@ -102,7 +102,7 @@ def test_nothing_is_a_step_while_kafka_is_away(monkeypatch: pytest.MonkeyPatch) 
     def away(_: object) -> None:
         raise TransientError("no broker")
 
-    monkeypatch.setattr("truetape.speed.supervise.next_step", away)
+    monkeypatch.setattr("truetape.speed.supervision.next_step", away)
 
     assert step_to_take() is None
 

@@ -12,11 +12,11 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.broker.topic_names import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease, fence
-from truetape.speed.spans import Span
 
 pytestmark = pytest.mark.real
 

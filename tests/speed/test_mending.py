@@ -10,11 +10,11 @@ from support.serving import bar
 from support.speed import driver, ended
 from truetape.market.resolution import Resolution
 from truetape.serving.store import ServedBar
-from truetape.speed import mending
+from truetape.speed import bar_rewrite
+from truetape.speed.bar_ranges import Span
+from truetape.speed.bar_rewrite import EVERY_S, Mender
 from truetape.speed.driver import Driver, Life
 from truetape.speed.heartbeat import Suspect
-from truetape.speed.mending import EVERY_S, Mender
-from truetape.speed.spans import Span
 
 GRACE_S = 10.0
 ONE_SECOND = Resolution.SECOND
@@ -135,7 +135,7 @@ def test_a_suspect_whose_bars_are_published_is_forgotten(store: Store) -> None:
 
 
 def test_too_many_bars_are_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mending, "MAX_KEPT_BARS", 2)
+    monkeypatch.setattr(bar_rewrite, "MAX_KEPT_BARS", 2)
     mender = store.mender(FROZEN)
 
     mender.note(ONE_SECOND, [replace(NEW, start_ns=NOON + n * SECOND) for n in range(3)])

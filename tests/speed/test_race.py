@@ -15,7 +15,7 @@ from support.race import (
     trespasses,
     unannounced,
 )
-from truetape.speed.spans import is_within
+from truetape.speed.bar_ranges import is_within
 
 # fifty schedules each; ten of them are enough for the fast tier
 SEEDS = [seed if seed < 10 else pytest.param(seed, marks=pytest.mark.real) for seed in range(50)]

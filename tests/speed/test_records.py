@@ -10,13 +10,13 @@ import pytest
 from support.build import NOON, SECOND
 from support.speed import beat, ended, failed, launch
 from truetape.host.errors import ConfigError
+from truetape.speed.bar_ranges import Span, is_within, spans_of
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, Suspect
 from truetape.speed.history import History
 from truetape.speed.order import NO_ORDER, Desired
-from truetape.speed.records import decode, encode
-from truetape.speed.spans import Span, is_within, spans_of
-from truetape.speed.succession import Ended
+from truetape.speed.record_json import decode, encode
+from truetape.speed.takeover import Ended
 
 SPAN = Span("XNYS", 100, 200)
 

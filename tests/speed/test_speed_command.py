@@ -15,12 +15,12 @@ from support.loop import own_settings
 from truetape.broker.control_topic import ControlTopic
 from truetape.cli import truetape
 from truetape.host.settings import Settings
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, Suspect
 from truetape.speed.lease import Lease
-from truetape.speed.spans import Span
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 
 pytestmark = pytest.mark.real
 

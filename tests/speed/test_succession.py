@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from support.speed import beat, driver, ended
+from truetape.speed.bar_ranges import Span
 from truetape.speed.heartbeat import Suspect
-from truetape.speed.spans import Span
-from truetape.speed.succession import MAX_SUSPECTS, Ended, Succession, succeed
+from truetape.speed.takeover import MAX_SUSPECTS, Ended, Succession, succeed
 
 NOON = Span("XNYS", 100, 200)
 LATER = Span("XNYS", 200, 300)

@@ -13,17 +13,17 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.broker.producer import Producer
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.speed.board import Board
+from truetape.speed.control_records import Board
+from truetape.speed.decision import Adopt, BackOff, GiveUp, Nothing, Restart, Start, Stop
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase
 from truetape.speed.launcher import Ticket
 from truetape.speed.lease import Lease
-from truetape.speed.observe import open_venues
-from truetape.speed.observed import Health, Policy
+from truetape.speed.observation import Health, Policy
+from truetape.speed.observer import open_venues
 from truetape.speed.order import State
-from truetape.speed.succession import Ended
-from truetape.speed.supervise import order, status_of, supervise_once
-from truetape.speed.supervisor import Adopt, BackOff, GiveUp, Nothing, Restart, Start, Stop
+from truetape.speed.supervision import order, status_of, supervise_once
+from truetape.speed.takeover import Ended
 
 pytestmark = pytest.mark.real
 

@@ -8,13 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.speed import NOW, ago, beat, driver, ended, failed, launch, ns, order
-from truetape.speed.driver import Life
-from truetape.speed.heartbeat import Heartbeat, Phase
-from truetape.speed.history import MAX_LAUNCHES, History, How, Launch, back_off
-from truetape.speed.observed import POLICY, Health, Observed, last_word, settle
-from truetape.speed.order import NO_ORDER, State
-from truetape.speed.succession import Ended
-from truetape.speed.supervisor import (
+from truetape.speed.decision import (
     Action,
     Adopt,
     BackOff,
@@ -26,6 +20,12 @@ from truetape.speed.supervisor import (
     decide,
     why,
 )
+from truetape.speed.driver import Life
+from truetape.speed.heartbeat import Heartbeat, Phase
+from truetape.speed.history import MAX_LAUNCHES, History, How, Launch, back_off
+from truetape.speed.observation import POLICY, Health, Observed, last_word, settle
+from truetape.speed.order import NO_ORDER, State
+from truetape.speed.takeover import Ended
 
 ALIVE = Observed(beat=beat(), life=Life.ALIVE, launch=launch(), launch_life=Life.ALIVE)
 """The driver that was launched is at work and has read everything."""

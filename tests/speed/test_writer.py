@@ -15,12 +15,12 @@ from truetape.broker.boundary import Boundary
 from truetape.host.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.bar_rewrite import Mender
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Life
 from truetape.speed.heartbeat import Phase, Suspect
-from truetape.speed.mending import Mender
-from truetape.speed.spans import Span
-from truetape.speed.succession import Succession
+from truetape.speed.takeover import Succession
 from truetape.speed.writer import SpeedWriter, sequence
 
 

@@ -21,16 +21,16 @@ from truetape.host.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
 from truetape.reconcile.run import Keeping, keeping
 from truetape.serving.store import Key, ServedBar, WriteReport
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span, is_within
+from truetape.speed.bar_rewrite import Mender
+from truetape.speed.control_records import Board
+from truetape.speed.decision import Adopt, GiveUp, Restart, Start, Stop, decide
 from truetape.speed.driver import Driver, Life
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.history import How, Launch
-from truetape.speed.mending import Mender
-from truetape.speed.observed import Observed, Policy, settle
+from truetape.speed.observation import Observed, Policy, settle
 from truetape.speed.order import State
-from truetape.speed.spans import Span, is_within
-from truetape.speed.succession import Ended, succeed
-from truetape.speed.supervisor import Adopt, GiveUp, Restart, Start, Stop, decide
+from truetape.speed.takeover import Ended, succeed
 from truetape.speed.writer import SpeedWriter
 
 WRITE_TIMEOUT_S = 10.0

@@ -7,7 +7,7 @@ from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.history import How, Launch
 from truetape.speed.order import Desired, State
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 
 NOW = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)
 """Ten in the morning in New York: XNYS is open."""

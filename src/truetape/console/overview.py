@@ -220,7 +220,7 @@ def _or_failed(ask: Callable[[], T]) -> T | Failed:
 
 
 def _speed(settings: Settings) -> SpeedCard:
-    from truetape.speed.supervise import status_of
+    from truetape.speed.supervision import status_of
 
     require_kafka(settings)
     status = status_of(settings)

@@ -46,7 +46,7 @@ def address_here() -> str:
 def speed_problem(settings: Settings) -> str | None:
     """Look at the speed layer: it must work if it was ordered to."""
     from truetape.speed.order import State
-    from truetape.speed.supervise import status_of
+    from truetape.speed.supervision import status_of
 
     found = status_of(settings)
     if found.observed.problem is not None:

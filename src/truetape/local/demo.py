@@ -28,7 +28,7 @@ from truetape.market.sessions import Session
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, open_store
-from truetape.speed.mending import RESOLUTIONS
+from truetape.speed.bar_rewrite import RESOLUTIONS
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")

@@ -19,7 +19,7 @@ from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed import launcher
 from truetape.speed.order import State
-from truetape.speed.supervise import order
+from truetape.speed.supervision import order
 
 NAME = "market"
 VENUE = "BITSTAMP"

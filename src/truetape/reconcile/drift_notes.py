@@ -25,7 +25,7 @@ from truetape.reconcile.drift_metrics import DriftMetrics
 from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
 from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
 from truetape.serving.store import BarStore, ServedBar
-from truetape.speed.mending import RESOLUTIONS
+from truetape.speed.bar_rewrite import RESOLUTIONS
 
 MAX_JUDGED = 10_000
 """Most combinations of conditions that are remembered of a profile."""

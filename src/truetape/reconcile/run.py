@@ -31,10 +31,10 @@ from truetape.reconcile.indicators import publish_indicators, restore_indicators
 from truetape.reconcile.publication import Published, Request, bring, compare, next_rev, publish
 from truetape.reconcile.revert import in_force, restored, revert_in_force
 from truetape.serving.store import BarStore, open_store
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.control_records import Board
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.lease import fence
-from truetape.speed.spans import Span
 
 ALIVE_S = 30.0
 """A driver whose last heartbeat is older than this loses the lease instead of being waited for."""

@@ -14,9 +14,9 @@ def supervise() -> dict[str, Any]:
 
     ConfigError when it has given up, so that a person looks.
     """
-    from truetape.speed.keeper import look
-    from truetape.speed.supervise import supervise_once
-    from truetape.speed.supervisor import GiveUp
+    from truetape.speed.decision import GiveUp
+    from truetape.speed.supervision import supervise_once
+    from truetape.speed.supervisor_loop import look
 
     settings = Settings.from_env()
     action = (look if settings.speed_launcher == "elsewhere" else supervise_once)(settings)
@@ -28,7 +28,7 @@ def supervise() -> dict[str, Any]:
 def order(word: str, reason: str, who: str) -> dict[str, Any]:
     """Write an order for the speed layer; return it."""
     from truetape.speed.order import State
-    from truetape.speed.supervise import order as give
+    from truetape.speed.supervision import order as give
 
     given = give(Settings.from_env(), State(ORDERS[word]), reason, who)
     return {"order": given.number, "state": given.state.value, "reason": reason, "who": who}

@@ -54,8 +54,8 @@ def step_to_take() -> dict[str, Any] | None:
     """
     from truetape.host.errors import TransientError
     from truetape.host.settings import Settings
-    from truetape.speed.supervise import next_step
-    from truetape.speed.supervisor import BackOff, Nothing
+    from truetape.speed.decision import BackOff, Nothing
+    from truetape.speed.supervision import next_step
 
     try:
         order, action = next_step(Settings.from_env())

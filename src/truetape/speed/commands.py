@@ -10,7 +10,7 @@ from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.speed.supervise import Status
+    from truetape.speed.supervision import Status
 
 _LAUNCHES_SHOWN = 5
 _reason = click.option("--reason", required=True, help="Why; kept with the order and shown.")
@@ -67,12 +67,12 @@ def supervise(ctx: click.Context, every: float | None) -> None:
     was done.
     """
     if every is not None:
-        from truetape.speed.keeper import keep_until_term
+        from truetape.speed.supervisor_loop import keep_until_term
 
         keep_until_term(Settings.from_env(), every)
         return
-    from truetape.speed.supervise import supervise_once
-    from truetape.speed.supervisor import GiveUp
+    from truetape.speed.decision import GiveUp
+    from truetape.speed.supervision import supervise_once
 
     action = supervise_once(Settings.from_env())
     click.echo(f"{type(action).__name__}: {action.reason}")
@@ -90,8 +90,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
     read and no trade comes although a venue of TRUETAPE_SPEED_VENUES is open: look at the feed.
     Exit codes: 0 known, 75 Kafka could not be read.
     """
-    from truetape.speed.records import encode
-    from truetape.speed.supervise import status_of
+    from truetape.speed.record_json import encode
+    from truetape.speed.supervision import status_of
 
     found = status_of(Settings.from_env())
     click.echo(json.dumps(json.loads(encode(found)))) if as_json else _print(found)
@@ -116,7 +116,7 @@ def run(order: int | None, after: int | None) -> None:
 
 def _order(state: str, reason: str) -> None:
     from truetape.speed.order import State
-    from truetape.speed.supervise import order
+    from truetape.speed.supervision import order
 
     given = order(Settings.from_env(), State(state), reason, getpass.getuser())
     click.echo(f"order {given.number}: {given.state}, {given.reason}")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from truetape.broker.topic_names import CONNECT_WITHIN_MS, HEARTBEAT
 from truetape.host.errors import TransientError
+from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
-from truetape.speed.records import decode
-from truetape.speed.spans import Span
+from truetape.speed.record_json import decode
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

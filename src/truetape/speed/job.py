@@ -29,15 +29,15 @@ from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.serving.store import open_store
 from truetape.speed import stream
-from truetape.speed.board import Board
+from truetape.speed.bar_rewrite import Mender
 from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease
-from truetape.speed.mending import Mender
 from truetape.speed.metrics import EVERY_S, Counts, Teller, points
 from truetape.speed.progress import Progress
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 from truetape.speed.writer import SpeedWriter
 
 BEAT_S = 1.0

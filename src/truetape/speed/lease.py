@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 from truetape.broker.topic_names import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, newest
-from truetape.speed.records import encode
-from truetape.speed.spans import Span
-from truetape.speed.succession import Succession, succeed
+from truetape.speed.record_json import encode
+from truetape.speed.takeover import Succession, succeed
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer

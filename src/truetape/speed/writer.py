@@ -16,11 +16,11 @@ from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore, ServedBar
-from truetape.speed.board import Board
+from truetape.speed.bar_ranges import Span, spans_of
+from truetape.speed.bar_rewrite import RESOLUTIONS, Mender
+from truetape.speed.control_records import Board
 from truetape.speed.heartbeat import Phase
-from truetape.speed.mending import RESOLUTIONS, Mender
-from truetape.speed.spans import Span, spans_of
-from truetape.speed.succession import Ended, Succession
+from truetape.speed.takeover import Ended, Succession
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, Suspect
-from truetape.speed.spans import Span
 
 MAX_SUSPECTS = 20
 """More are not watched at once, the newest count; only crashes in mid-write on other hosts add one

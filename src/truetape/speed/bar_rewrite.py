@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.serving.store import Key, ServedBar
+from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Suspect
-from truetape.speed.spans import Span, is_within
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 
 EVERY_S = 30.0
 """How often bars are looked at while a suspect is silent: dead elsewhere, or frozen."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from truetape.speed.driver import Driver, Life
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.history import History, Launch
-from truetape.speed.succession import Ended
+from truetape.speed.takeover import Ended
 
 
 class Health(StrEnum):

@@ -12,16 +12,16 @@ from datetime import UTC, datetime, timedelta
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.log import logger
 from truetape.host.settings import Settings
-from truetape.speed.board import Board
+from truetape.speed.control_records import Board
+from truetape.speed.decision import Action, Adopt, GiveUp, Restart, Start, Stop, decide, why
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.history import History, How, Launch
 from truetape.speed.launcher import Launcher, Ticket, launcher_for
 from truetape.speed.lease import fence
-from truetape.speed.observe import observe
-from truetape.speed.observed import POLICY, Health, Observed, Policy, settle
+from truetape.speed.observation import POLICY, Health, Observed, Policy, settle
+from truetape.speed.observer import observe
 from truetape.speed.order import Desired, State
-from truetape.speed.succession import Ended
-from truetape.speed.supervisor import Action, Adopt, GiveUp, Restart, Start, Stop, decide, why
+from truetape.speed.takeover import Ended
 
 LEFT_ALONE_S = 600.0
 """How long a driver that was replaced may take to find itself fenced and end."""

@@ -8,10 +8,10 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.speed.board import Board
+from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import newest
-from truetape.speed.observed import POLICY, Observed, Policy, last_word
+from truetape.speed.observation import POLICY, Observed, Policy, last_word
 
 
 def observe(

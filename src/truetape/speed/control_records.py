@@ -7,8 +7,8 @@ from typing import Self
 from truetape.broker.control_topic import ControlTopic
 from truetape.speed.history import History
 from truetape.speed.order import NO_ORDER, Desired, State
-from truetape.speed.records import decode, encode
-from truetape.speed.succession import Ended
+from truetape.speed.record_json import decode, encode
+from truetape.speed.takeover import Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from truetape.host.errors import TransientError
 from truetape.host.log import logger
 from truetape.host.settings import Settings
+from truetape.speed.decision import Action, BackOff, GiveUp, Nothing
 from truetape.speed.launcher import LocalLauncher
-from truetape.speed.supervise import next_step, supervise_once
-from truetape.speed.supervisor import Action, BackOff, GiveUp, Nothing
+from truetape.speed.supervision import next_step, supervise_once
 
 ACTS_WITHIN_S = 45.0
 """How long the supervisor elsewhere may take for a step, a slow start of its own included."""

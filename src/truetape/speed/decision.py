@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from truetape.host.errors import ConfigError
 from truetape.speed.driver import Driver
 from truetape.speed.history import History, back_off
-from truetape.speed.observed import POLICY, Health, Observed, Policy
+from truetape.speed.observation import POLICY, Health, Observed, Policy
 from truetape.speed.order import Desired, State
 
 
