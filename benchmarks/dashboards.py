@@ -17,7 +17,6 @@ from pathlib import Path
 
 from measure import report, stopped_by_signals, table
 
-from truetape.batch.indicators import NAMES
 from truetape.dashboards.asking import Query, ask, queries
 from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_long
 from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
@@ -26,6 +25,7 @@ from truetape.host.settings import Secret, Settings
 from truetape.local import stack
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
+from truetape.publish.indicator_values import NAMES
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server

@@ -31,6 +31,8 @@ from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
+from truetape.publish.diff import Edit
+from truetape.publish.publication import Request, publish
 from truetape.reconcile.confusion import (
     Confusion,
     Shown,
@@ -39,10 +41,8 @@ from truetape.reconcile.confusion import (
     confusion,
     in_changed_bars,
 )
-from truetape.reconcile.diff import Edit
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
-from truetape.reconcile.publication import Request, publish
 from truetape.serving.store import BarStore, ServedBar, open_store
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.publication import Request, bring, publish, verify
-from truetape.reconcile.revert import restored
+from truetape.publish.publication import Request, bring, publish, verify
+from truetape.publish.revert import restored
 from truetape.serving.store import BarStore, Traffic, open_store
 
 DAY = date(2026, 3, 4)

@@ -31,7 +31,7 @@ HOMES = {
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.console", "truetape.serving", "truetape.reconcile.drift_chart"),
     "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),
-    "talib": ("truetape.batch.indicators",),
+    "talib": ("truetape.publish.indicator_values",),
 }
 """Where each heavy library may be imported: a module or a whole room."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from support.data import real_data
-from truetape.batch.indicators import NAMES, Sample, ema, indicators, session_vwap, sma
+from truetape.publish.indicator_values import NAMES, Sample, ema, indicators, session_vwap, sma
 
 VECTORS = "lean_indicator_vectors"
 

@@ -12,11 +12,11 @@ from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
 from truetape.lake.bars import recomputed
 from truetape.market.resolution import Resolution
+from truetape.publish.publication import Request, next_rev, publish
 from truetape.quality.edit_frames import reconciliation_frames, served_frames
 from truetape.quality.expectations import validate
 from truetape.quality.results import RuleResult
 from truetape.quality.suite_yaml import load
-from truetape.reconcile.publication import Request, next_rev, publish
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.serving import MINUTE_NS, bar
 from truetape.market.resolution import Resolution
-from truetape.reconcile.diff import Change, diff_bars, same_values
+from truetape.publish.diff import Change, diff_bars, same_values
 from truetape.serving.store import ServedBar
 
 REV = 4

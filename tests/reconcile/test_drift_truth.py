@@ -29,6 +29,7 @@ from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
+from truetape.publish.diff import Change
 from truetape.reconcile import drift_notes, drift_windows
 from truetape.reconcile.confusion import (
     Confusion,
@@ -37,7 +38,6 @@ from truetape.reconcile.confusion import (
     confusion,
     in_changed_bars,
 )
-from truetape.reconcile.diff import Change
 from truetape.reconcile.drift import Cause, FieldDrift, Part
 from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.reconcile.drift_notes import SpeedLayer

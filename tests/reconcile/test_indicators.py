@@ -14,7 +14,7 @@ from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.indicators import publish_indicators
+from truetape.publish.indicators import publish_indicators
 from truetape.serving.store import BarStore, IndicatorRow, open_store
 
 VENUE = VENUES["KRAKEN"]

@@ -26,11 +26,11 @@ from truetape.market.bars import bars
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
+from truetape.publish.publication import Published, Request, bring, publish
+from truetape.publish.revert import restored
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.drift_notes import DriftNotes, values_of
-from truetape.reconcile.publication import Published, Request, bring, publish
-from truetape.reconcile.revert import restored
 from truetape.reconcile.sides import FIELDS, NOTHING, Values
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar

@@ -17,8 +17,8 @@ from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
-from truetape.reconcile.diff import Change
-from truetape.reconcile.publication import Published, Request, publish, verify
+from truetape.publish.diff import Change
+from truetape.publish.publication import Published, Request, publish, verify
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
 

@@ -20,8 +20,8 @@ from support.serving import bar, own_buckets
 from truetape.host.calendars import session
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
-from truetape.reconcile.publication import Published, Request, bring, publish
-from truetape.reconcile.revert import restored
+from truetape.publish.publication import Published, Request, bring, publish
+from truetape.publish.revert import restored
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 

@@ -14,11 +14,11 @@ from truetape.host.calendars import session
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
-from truetape.reconcile.diff import Change
-from truetape.reconcile.indicators import restore_indicators
-from truetape.reconcile.publication import Published, Request, bring, compare, publish
-from truetape.reconcile.revert import in_force, is_held, restored
-from truetape.reconcile.superseded import keep_indicators, superseded
+from truetape.publish.diff import Change
+from truetape.publish.indicators import restore_indicators
+from truetape.publish.publication import Published, Request, bring, compare, publish
+from truetape.publish.revert import in_force, is_held, restored
+from truetape.publish.superseded import keep_indicators, superseded
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))

@@ -11,8 +11,8 @@ from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
 from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
-from truetape.reconcile.diff import Edit, diff_bars
-from truetape.reconcile.sealing import LATE_WRITE_S, MAX_ATTEMPTS, write_round
+from truetape.publish.diff import Edit, diff_bars
+from truetape.publish.two_phase_write import LATE_WRITE_S, MAX_ATTEMPTS, write_round
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
 

@@ -6,9 +6,9 @@ from support.build import SECOND, VENUES, at
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
-from truetape.reconcile.announcement import announced
-from truetape.reconcile.diff import Change
-from truetape.reconcile.publication import Published
+from truetape.publish.diff import Change
+from truetape.publish.events import announced
+from truetape.publish.publication import Published
 from truetape.reconcile.repairs import DirtySession, State
 from truetape.reconcile.status import MAX_LISTED, Status, fields, gaps, lines
 from truetape.serving.schema import PIPELINE

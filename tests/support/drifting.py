@@ -5,8 +5,8 @@ from support.session_lake import FRIDAY, NOON
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
+from truetape.publish.publication import Published, Request, publish
 from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
-from truetape.reconcile.publication import Published, Request, publish
 from truetape.serving.store import BarStore
 
 MINUTE = 60 * SECOND

@@ -16,10 +16,10 @@ from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
+from truetape.publish.diff import Change
+from truetape.publish.events import announced
+from truetape.publish.publication import Published
 from truetape.quality.metrics import FEEDS
-from truetape.reconcile.announcement import announced
-from truetape.reconcile.diff import Change
-from truetape.reconcile.publication import Published
 from truetape.schedule.archive_metrics import point as archive_point
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import Counts, points

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from truetape.lake.bars import RecomputedSession
 from truetape.market.resolution import Resolution
+from truetape.publish.diff import Change, Edit, diff_bars, final, is_rolled_up
+from truetape.publish.publication import Wanted
 from truetape.quality.columns import table
 from truetape.quality.frames import Frame
-from truetape.reconcile.diff import Change, Edit, diff_bars, final, is_rolled_up
-from truetape.reconcile.publication import Wanted
 from truetape.serving.digest import digest_of
 from truetape.serving.store import BarStore, ServedBar
 

@@ -124,9 +124,9 @@ def check_served(
 
     It is held against the recomputed bars, or against the rev that a revert has restored.
     """
+    from truetape.publish.publication import next_rev
+    from truetape.publish.revert import in_force
     from truetape.quality.edit_frames import served_frames
-    from truetape.reconcile.publication import next_rev
-    from truetape.reconcile.revert import in_force
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
@@ -190,10 +190,10 @@ def _frames(
     table: Table,
 ) -> "Iterable[Frame]":
     from truetape.lake.bars import recomputed
+    from truetape.publish.publication import next_rev
     from truetape.quality.bar_frames import bar_frames
     from truetape.quality.edit_frames import reconciliation_frames
     from truetape.quality.trade_frames import trade_frames
-    from truetape.reconcile.publication import next_rev
 
     session = tables.session
     venue = venues()[session.venue]

@@ -20,7 +20,7 @@ from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Event
-from truetape.reconcile.diff import final, void
+from truetape.publish.diff import final, void
 from truetape.reconcile.drift_windows import profile_of
 from truetape.serving.store import BarStore, ServedBar
 

@@ -13,7 +13,7 @@ from truetape.host.errors import GateClosedError, VerificationError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.reconcile.publication import Published
+    from truetape.publish.publication import Published
 
 
 @click.command()
@@ -131,8 +131,8 @@ def verify(venue: str, day: str, limit: int) -> None:
     """Compare the served bars of one session with the recomputed ones, or with the rev that a
     revert restored; exit code 65 when they differ.
     """
-    from truetape.reconcile.publication import compare
-    from truetape.reconcile.revert import in_force
+    from truetape.publish.publication import compare
+    from truetape.publish.revert import in_force
     from truetape.serving.store import open_store
 
     settings = Settings.from_env()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from truetape.lake.tables import Filters, quoted, session_filters, session_where, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.diff import Change
+from truetape.publish.diff import Change
 from truetape.reconcile.drift import Cause, FieldDrift, Part
 
 if TYPE_CHECKING:

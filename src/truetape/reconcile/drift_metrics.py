@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.diff import Change
+from truetape.publish.diff import Change
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_ledger import BarDrift
 from truetape.serving.store import Point

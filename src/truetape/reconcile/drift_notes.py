@@ -18,7 +18,7 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, publications
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.reconcile.diff import Change, Edit, is_rolled_up
+from truetape.publish.diff import Change, Edit, is_rolled_up
 from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
 from truetape.reconcile.drift_ledger import DECIMALS, BarDrift, DriftLedger, chained
 from truetape.reconcile.drift_metrics import DriftMetrics

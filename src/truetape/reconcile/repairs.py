@@ -9,7 +9,7 @@ from truetape.host import calendars
 from truetape.host.venues import venues
 from truetape.lake.bars import Publication, publications
 from truetape.lake.dirty import Mark, pending
-from truetape.reconcile.revert import revert_in_force
+from truetape.publish.revert import revert_in_force
 
 
 class State(StrEnum):

@@ -22,14 +22,14 @@ from truetape.lake.bars import Publication, newest_publications, publications
 from truetape.lake.bars_lineage import Basis, bases
 from truetape.lake.dirty import settle
 from truetape.market.sessions import Session, Venue
+from truetape.publish.events import announced, boundary_points
+from truetape.publish.indicators import publish_indicators, restore_indicators
+from truetape.publish.publication import Published, Request, bring, compare, next_rev, publish
+from truetape.publish.revert import in_force, restored, revert_in_force
 from truetape.quality.run import is_current, require_open
 from truetape.quality.runs import DagRun
-from truetape.reconcile.announcement import announced, boundary_points
 from truetape.reconcile.drift import Cause
 from truetape.reconcile.drift_notes import DriftNotes
-from truetape.reconcile.indicators import publish_indicators, restore_indicators
-from truetape.reconcile.publication import Published, Request, bring, compare, next_rev, publish
-from truetape.reconcile.revert import in_force, restored, revert_in_force
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board

@@ -15,7 +15,7 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
-from truetape.reconcile.announcement import instant
+from truetape.publish.events import instant
 from truetape.reconcile.repairs import DirtySession, dirty_sessions
 
 MAX_LISTED = 5

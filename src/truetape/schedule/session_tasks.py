@@ -17,7 +17,7 @@ from truetape.market.sessions import Session
 from truetape.quality.runs import DagRun
 
 if TYPE_CHECKING:
-    from truetape.reconcile.publication import Published
+    from truetape.publish.publication import Published
 
 
 def session_date(venue: str, asked: str | None, start: datetime | None, at: datetime) -> str:

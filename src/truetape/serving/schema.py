@@ -7,7 +7,7 @@ not at all.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from truetape.batch.indicators import NAMES
+from truetape.publish.indicator_values import NAMES
 
 INT = "int"
 FLOAT = "float"

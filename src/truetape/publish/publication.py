@@ -22,9 +22,9 @@ from truetape.lake.bars import (
 )
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.diff import Change, Edit, diff_bars, final
-from truetape.reconcile.sealing import write_round
-from truetape.reconcile.superseded import keep_bars
+from truetape.publish.diff import Change, Edit, diff_bars, final
+from truetape.publish.superseded import keep_bars
+from truetape.publish.two_phase_write import write_round
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 

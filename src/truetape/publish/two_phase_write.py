@@ -13,7 +13,7 @@ from truetape.host.errors import VerificationError
 from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.diff import Edit
+from truetape.publish.diff import Edit
 from truetape.serving.store import BarStore, ServedBar
 
 LATE_WRITE_S = 10.0

@@ -11,8 +11,8 @@ from truetape.host.errors import ConfigError, VerificationError
 from truetape.lake.bars import Publication, digest_of, publications, recomputed
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.publication import Wanted
-from truetape.reconcile.superseded import as_of_rev, newest_by, superseded
+from truetape.publish.publication import Wanted
+from truetape.publish.superseded import as_of_rev, newest_by, superseded
 from truetape.serving.store import BarStore, Key, ServedBar
 
 

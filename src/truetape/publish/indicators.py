@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from truetape.batch.indicators import IndicatorValues, Sample, indicators
 from truetape.host import calendars
 from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.reconcile.superseded import as_of_rev, keep_indicators, newest_by, superseded
+from truetape.publish.indicator_values import IndicatorValues, Sample, indicators
+from truetape.publish.superseded import as_of_rev, keep_indicators, newest_by, superseded
 from truetape.serving.store import BarStore, IndicatorRow
 
 if TYPE_CHECKING:

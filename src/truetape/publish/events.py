@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from truetape.broker.boundary import Boundary
 from truetape.market.resolution import SECOND_NS, Resolution
-from truetape.reconcile.publication import Published
+from truetape.publish.publication import Published
 from truetape.serving.store import Point
 
 

@@ -1,0 +1,1 @@
+"""Served bars made equal to recomputed ones: diff, publication, sealing, revert, indicators."""
