@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import report, stopped_by_signals, table
 
+from truetape.drift.ledger import BarDrift, DriftLedger
+from truetape.drift.recorder import DriftNotes, SpeedLayer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
@@ -41,8 +43,6 @@ from truetape.reconcile.confusion import (
     confusion,
     in_changed_bars,
 )
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
-from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
 from truetape.serving.store import BarStore, ServedBar, open_store
 
 if TYPE_CHECKING:

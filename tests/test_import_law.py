@@ -29,7 +29,7 @@ HOMES = {
     ),
     "pandas": ("truetape.batch", "truetape.quality", "truetape.serving.frames"),
     "pendulum": ("truetape.schedule",),
-    "plotly": ("truetape.console", "truetape.serving", "truetape.reconcile.drift_chart"),
+    "plotly": ("truetape.console", "truetape.serving", "truetape.drift.chart"),
     "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),
     "talib": ("truetape.publish.indicator_values",),
 }

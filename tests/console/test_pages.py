@@ -24,6 +24,7 @@ from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
+from truetape.drift.recorder import SpeedLayer
 from truetape.host.errors import (
     ConfigError,
     GateClosedError,
@@ -44,7 +45,6 @@ from truetape.quality import report as reports
 from truetape.quality.results import RuleResult
 from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
-from truetape.reconcile.drift_notes import SpeedLayer
 from truetape.serving.store import BarStore
 
 ROOT = Path(__file__).resolve().parents[2]

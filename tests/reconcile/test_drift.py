@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, VENUES, cancel, correction, trade
+from truetape.drift.attribution import Cause, FieldDrift, explain, is_explained, said
+from truetape.drift.attribution_inputs import FIELDS, NOTHING, Delivery, Rules, Values, Window
 from truetape.host.profiles import load
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.eligibility import Profile
 from truetape.market.trades import Amendment, Position, Trade
-from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
-from truetape.reconcile.sides import FIELDS, NOTHING, Delivery, Rules, Values, Window
 
 SIP, ALL = load("sip"), load("all")
 MINUTE = 60 * SECOND

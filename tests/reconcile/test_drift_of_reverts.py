@@ -9,12 +9,12 @@ from support.build import cancel
 from support.drifting import DAY, HOUR, SPEED, publish_and_note
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import BarDrift, DriftLedger
+from truetape.drift.recorder import DriftNotes
 from truetape.host.venues import venues
 from truetape.publish.publication import Request, bring
 from truetape.publish.revert import restored
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
-from truetape.reconcile.drift_notes import DriftNotes
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore
 

@@ -18,6 +18,11 @@ from support.drifting import SPEED, publish_and_note
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, lake_session
 from support.speed_toy import heard, provisional_bars, serve
+from truetape.drift import bar_trades, recorder
+from truetape.drift.attribution import Cause, FieldDrift, Part
+from truetape.drift.bar_trades import Doubts
+from truetape.drift.ledger import BarDrift, DriftLedger
+from truetape.drift.recorder import SpeedLayer
 from truetape.feeds import contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
@@ -30,7 +35,6 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.publish.diff import Change
-from truetape.reconcile import drift_notes, drift_windows
 from truetape.reconcile.confusion import (
     Confusion,
     Findings,
@@ -38,10 +42,6 @@ from truetape.reconcile.confusion import (
     confusion,
     in_changed_bars,
 )
-from truetape.reconcile.drift import Cause, FieldDrift, Part
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
-from truetape.reconcile.drift_notes import SpeedLayer
-from truetape.reconcile.drift_windows import Doubts
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import ServedBar
 
@@ -184,8 +184,8 @@ def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
     (tmp_path / "summed").mkdir()
     (tmp_path / "spelt").mkdir()
     told_by(tmp_path / "summed", story)
-    monkeypatch.setattr(drift_notes, "Doubts", lambda after, everything: Doubts(after, True))  # noqa: ARG005
-    monkeypatch.setattr(drift_windows, "MAX_PRINTS", 40)
+    monkeypatch.setattr(recorder, "Doubts", lambda after, everything: Doubts(after, True))  # noqa: ARG005
+    monkeypatch.setattr(bar_trades, "MAX_PRINTS", 40)
     told_by(tmp_path / "spelt", story)
 
     summed, spelt = (

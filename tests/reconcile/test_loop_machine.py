@@ -20,6 +20,10 @@ from support.machines import FAST_FOLDER, schedules
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import SERVED, heard, provisional_bars, serve
+from truetape.drift.attribution import Cause
+from truetape.drift.attribution_inputs import FIELDS, NOTHING, Values
+from truetape.drift.ledger import DriftLedger
+from truetape.drift.recorder import DriftNotes, values_of
 from truetape.host.profiles import load
 from truetape.lake.bars import publications
 from truetape.market.bars import bars
@@ -28,10 +32,6 @@ from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
 from truetape.publish.publication import Published, Request, bring, publish
 from truetape.publish.revert import restored
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import DriftLedger
-from truetape.reconcile.drift_notes import DriftNotes, values_of
-from truetape.reconcile.sides import FIELDS, NOTHING, Values
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 

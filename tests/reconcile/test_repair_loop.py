@@ -13,6 +13,8 @@ import pytest
 
 from support.loop import Values, own_settings, send, served, truth
 from truetape.batch.jobs import archive_once, recompute_once
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import DriftLedger
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host import calendars
@@ -24,8 +26,6 @@ from truetape.lake.dirty import pending
 from truetape.local.loop import repair_all, settle_one
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.reconcile.repairs import State, dirty_sessions
 from truetape.reconcile.run import Orders, publish_once, revert_once, verify_once
 from truetape.reconcile.status import fields, status_of

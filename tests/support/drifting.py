@@ -2,11 +2,11 @@
 
 from support.build import SECOND, cancel, correction, trade
 from support.session_lake import FRIDAY, NOON
+from truetape.drift.recorder import DriftNotes, SpeedLayer
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.publish.publication import Published, Request, publish
-from truetape.reconcile.drift_notes import DriftNotes, SpeedLayer
 from truetape.serving.store import BarStore
 
 MINUTE = 60 * SECOND

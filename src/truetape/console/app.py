@@ -20,12 +20,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from truetape.batch.backfill_request import FORM
 from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
+from truetape.drift.attribution import Cause
+from truetape.drift.chart import figure_json as drift_figure
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.quality.runs import DagRun
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_chart import figure_json as drift_figure
 from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator

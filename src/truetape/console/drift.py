@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import BarDrift, DriftLedger
+from truetape.drift.table import Line, lines_of
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
-from truetape.reconcile.drift_table import Line, lines_of
 
 MAX_SESSIONS = 20
 """Sessions that are listed, the newest first."""

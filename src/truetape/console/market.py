@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from truetape.drift.ledger import DriftLedger
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named
 from truetape.market.resolution import Resolution
-from truetape.reconcile.drift_ledger import DriftLedger
 from truetape.serving.chart import Extras, Oscillator, figure_json
 from truetape.serving.store import BarStore, ServedBar, open_store
 

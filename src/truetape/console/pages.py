@@ -9,8 +9,8 @@ import jinja2
 
 from truetape import __version__
 from truetape.console.lazy import PAGES
+from truetape.drift.table import plain
 from truetape.market.resolution import SECOND_NS
-from truetape.reconcile.drift_table import plain
 from truetape.serving.table import utc
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from truetape.batch.loss import lose_records
 from truetape.broker.producer import send_all
+from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
@@ -25,7 +26,6 @@ from truetape.local.replay import READ_WITHIN_S
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.bar_rewrite import RESOLUTIONS

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from truetape.drift.ledger import BarDrift
     from truetape.feeds.simulator import SimulatedSession
     from truetape.local.airflow_api import AirflowApi
     from truetape.local.demo import Backfilled, Final
     from truetape.market.sessions import Session
-    from truetape.reconcile.drift_ledger import BarDrift
     from truetape.serving.store import BarStore, ServedBar
 
 _SHOWN_LINES = 20
@@ -266,7 +266,7 @@ def _table(rows: "list[ServedBar]") -> "Table":
 def _print_outcome(
     console: "Console", drift: "list[BarDrift]", outcome: "Final", before: int
 ) -> None:
-    from truetape.reconcile.drift_table import lines_of, sums, table
+    from truetape.drift.table import lines_of, sums, table
 
     minutes = [entry for entry in drift if entry.resolution is Resolution.MINUTE]
     console.print(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from truetape.drift.bar_trades import profile_of
 from truetape.host import calendars, profiles
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -21,7 +22,6 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Event
 from truetape.publish.diff import final, void
-from truetape.reconcile.drift_windows import profile_of
 from truetape.serving.store import BarStore, ServedBar
 
 MAX_SESSIONS = 31

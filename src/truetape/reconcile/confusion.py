@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from truetape.drift.attribution import Cause
+from truetape.drift.attribution_inputs import FIELDS
+from truetape.drift.ledger import BarDrift
 from truetape.feeds.simulator import Truth
 from truetape.feeds.simulator_faults import Cause as Trouble
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import BarDrift
-from truetape.reconcile.sides import FIELDS
 from truetape.serving.store import ServedBar
 
 BarName = tuple[str, Resolution, int]

@@ -12,7 +12,7 @@ from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.reconcile.drift_ledger import BarDrift, DriftLedger
+    from truetape.drift.ledger import BarDrift, DriftLedger
 
 LAST_SESSIONS = 20
 DEFAULT_LINES = 50
@@ -76,8 +76,8 @@ def drift(  # noqa: PLR0917 - one parameter an option
       truetape drift --session 2026-11-20 --symbol IBM --cause late --format csv
       truetape drift --plot drift.html
     """
-    from truetape.reconcile.drift import is_explained
-    from truetape.reconcile.drift_ledger import DriftLedger
+    from truetape.drift.attribution import is_explained
+    from truetape.drift.ledger import DriftLedger
 
     found = [
         entry
@@ -114,8 +114,8 @@ def _entries(
 def _print(
     entries: "list[BarDrift]", cause: str | None, title: str, style: str, limit: int
 ) -> None:
-    from truetape.reconcile.drift import Cause
-    from truetape.reconcile.drift_table import csv_lines, json_lines, lines_of, sums, table
+    from truetape.drift.attribution import Cause
+    from truetape.drift.table import csv_lines, json_lines, lines_of, sums, table
 
     lines = lines_of(entries, None if cause is None else Cause(cause))
     if style != "table":
@@ -134,7 +134,7 @@ def _print(
 
 
 def _plot(entries: "list[BarDrift]", title: str, file: str) -> None:
-    from truetape.reconcile.drift_chart import write_drift_chart
+    from truetape.drift.chart import write_drift_chart
 
     if not file.endswith(".html"):
         raise click.UsageError(f"--plot {file!r}: a chart is a page, so give a name like d.html")

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from truetape.drift.attribution_inputs import FIELDS
+from truetape.drift.ledger import BarDrift
+from truetape.drift.table import plain
 from truetape.market.bars import Bar
 from truetape.market.resolution import SECOND_NS
 from truetape.market.trades import Amendment, Correction
-from truetape.reconcile.drift_ledger import BarDrift
-from truetape.reconcile.drift_table import plain
 from truetape.reconcile.lineage import Line, Lineage, Revision
-from truetape.reconcile.sides import FIELDS
 from truetape.serving.store import ServedBar
 from truetape.serving.table import utc
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from truetape.drift.ledger import BarDrift
 from truetape.lake.bars import Publication
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade, amendments_of, canonical, key_of
@@ -15,7 +16,6 @@ from truetape.market.eligibility import Eligibility, Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Cancel, Event, Position, Trade
-from truetape.reconcile.drift_ledger import BarDrift
 from truetape.serving.rollups import ROLLED_UP, SOURCE
 from truetape.serving.store import ServedBar
 

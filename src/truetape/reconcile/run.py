@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from truetape.broker.boundary import Boundary, Run, claim_of
 from truetape.broker.control_topic import ControlTopic
+from truetape.drift.attribution import Cause
+from truetape.drift.recorder import DriftNotes
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.locks import exclusive
@@ -28,8 +30,6 @@ from truetape.publish.publication import Published, Request, bring, compare, nex
 from truetape.publish.revert import in_force, restored, revert_in_force
 from truetape.quality.run import is_current, require_open
 from truetape.quality.runs import DagRun
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_notes import DriftNotes
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from enum import StrEnum
 
-from truetape.market.bars import Tally, merge
-from truetape.market.trades import Trade
-from truetape.reconcile.belief import belief
-from truetape.reconcile.sides import (
+from truetape.drift.attribution_inputs import (
     FIELDS,
     NOTHING,
     Delivery,
@@ -26,6 +23,9 @@ from truetape.reconcile.sides import (
     in_force,
     values_of,
 )
+from truetape.drift.knowledge import belief
+from truetape.market.bars import Tally, merge
+from truetape.market.trades import Trade
 
 _EXACT = Context(prec=60)
 _PRICES, _SUMS = FIELDS[:4], FIELDS[4:]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from truetape.drift.attribution import Cause, Part
+from truetape.drift.attribution_inputs import FIELDS
+from truetape.drift.ledger import BarDrift
 from truetape.market.resolution import SECOND_NS
-from truetape.reconcile.drift import Cause, Part
-from truetape.reconcile.drift_ledger import BarDrift
-from truetape.reconcile.sides import FIELDS
 from truetape.serving.table import utc
 
 if TYPE_CHECKING:

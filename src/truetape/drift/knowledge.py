@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from truetape.market.bars import Tally
-from truetape.market.canonical import amended
-from truetape.market.trades import Event, Position
-from truetape.reconcile.sides import (
+from truetape.drift.attribution_inputs import (
     NOTHING,
     Known,
     Print,
@@ -24,6 +21,9 @@ from truetape.reconcile.sides import (
     counted,
     values_of,
 )
+from truetape.market.bars import Tally
+from truetape.market.canonical import amended
+from truetape.market.trades import Event, Position
 
 MAX_TRIED = 32
 """Stretches of the stream that are tried as what a served bar lacks, before it is unexplained."""

@@ -10,6 +10,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import cache, lru_cache
 
+from truetape.drift.attribution import Cause, FieldDrift, explain, is_explained, said
+from truetape.drift.attribution_inputs import FIELDS, NOTHING, Judge, Rules, Values
+from truetape.drift.bar_trades import BarPlace, Doubts, SessionTrades, profile_of
+from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, chained
+from truetape.drift.metrics import DriftMetrics
 from truetape.feeds import contract
 from truetape.host import profiles
 from truetape.host.log import logger
@@ -19,11 +24,6 @@ from truetape.lake.bars import Publication, publications
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.publish.diff import Change, Edit, is_rolled_up
-from truetape.reconcile.drift import Cause, FieldDrift, explain, is_explained, said
-from truetape.reconcile.drift_ledger import DECIMALS, BarDrift, DriftLedger, chained
-from truetape.reconcile.drift_metrics import DriftMetrics
-from truetape.reconcile.drift_windows import BarPlace, Doubts, SessionTrades, profile_of
-from truetape.reconcile.sides import FIELDS, NOTHING, Judge, Rules, Values
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.bar_rewrite import RESOLUTIONS
 

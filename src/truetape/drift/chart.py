@@ -7,8 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import BarDrift
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import BarDrift
 from truetape.serving.chart import as_json
 from truetape.serving.table import utc
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from truetape.drift.attribution_inputs import Delivery, Values, Window
 from truetape.host.errors import ConfigError
 from truetape.lake.events import RawEvents
 from truetape.lake.tables import session_filters, table_path
@@ -20,7 +21,6 @@ from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Position, Trade
-from truetape.reconcile.sides import Delivery, Values, Window
 
 if TYPE_CHECKING:
     import numpy

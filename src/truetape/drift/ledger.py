@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from truetape.drift.attribution import Cause, FieldDrift, Part
 from truetape.lake.tables import Filters, quoted, session_filters, session_where, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change
-from truetape.reconcile.drift import Cause, FieldDrift, Part
 
 if TYPE_CHECKING:
     import pyarrow

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import BarDrift
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change
-from truetape.reconcile.drift import Cause
-from truetape.reconcile.drift_ledger import BarDrift
 from truetape.serving.store import Point
 
 BASIS_POINTS = 10_000

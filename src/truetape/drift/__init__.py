@@ -1,0 +1,1 @@
+"""Why a bar changed between provisional and final: causes, ledger, tables, charts."""
