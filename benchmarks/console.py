@@ -34,8 +34,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.report import Kind, Report, newest
-from truetape.quality.runs import DagRun, note
 from truetape.serving.store import open_store
 
 if TYPE_CHECKING:

@@ -75,8 +75,8 @@ def _rows(runs: list[dict[str, object]]) -> str:
 def _measured(work: Path) -> list[dict[str, object]]:
     """Run the gate: in a fresh process, again, and with the session served."""
     from truetape.lake.bars import recomputed
+    from truetape.quality.checks import check_session
     from truetape.quality.edit_frames import ROW_BY_ROW
-    from truetape.quality.run import check_session
     from truetape.serving.store import open_store
 
     home = work / "home"

@@ -26,9 +26,9 @@ from truetape.host.settings import Settings
 from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
+from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
-from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
 from truetape.serving.store import open_store
 

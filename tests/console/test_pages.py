@@ -42,8 +42,8 @@ from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.quality import report as reports
+from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.results import RuleResult
-from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Severity
 from truetape.serving.store import BarStore
 

@@ -26,8 +26,8 @@ from truetape.local import airflow_config
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
+from truetape.quality.dag_runs import DagRun, noted
 from truetape.quality.report import Kind, newest
-from truetape.quality.runs import DagRun, noted
 from truetape.schedule.assets import BARS
 from truetape.serving.store import Key, ServedBar, open_store
 from truetape.speed.driver import Driver, Life, life_of

@@ -22,7 +22,7 @@ from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.publication import Published
-from truetape.quality import run
+from truetape.quality import checks
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.suite import Severity
 from truetape.reconcile.run import Orders, publish_once, revert_once
@@ -185,17 +185,17 @@ def test_without_the_gate_bad_data_go_out_and_the_ledger_says_so(world: World) -
 def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
     """A task that publishes right after the task of the gate does not check again."""
     world.mend()
-    opened = run.require_open(world.settings, FRIDAY)
+    opened = checks.require_open(world.settings, FRIDAY)
     kept = reports_of(world)
 
-    assert run.require_open(world.settings, FRIDAY) == opened
+    assert checks.require_open(world.settings, FRIDAY) == opened
     assert world.publish().rev is not None
     assert reports_of(world) == kept
 
     other_slack = replace(world.settings, future_slack_ms=2_000)
-    assert run.require_open(other_slack, FRIDAY).run > opened.run
+    assert checks.require_open(other_slack, FRIDAY).run > opened.run
     world.good.write(world.settings.lake)
-    assert run.require_open(world.settings, FRIDAY).run > opened.run
+    assert checks.require_open(world.settings, FRIDAY).run > opened.run
     assert len(reports_of(world)) == len(kept) + 2
 
 
@@ -220,7 +220,7 @@ def test_what_was_published_is_served_as_recomputed(world: World) -> None:
     world.mend()
     world.publish()
 
-    assert run.check_served(world.settings, FRIDAY).is_open
+    assert checks.check_served(world.settings, FRIDAY).is_open
 
 
 @EMBEDDED
@@ -233,7 +233,7 @@ def test_a_reverted_session_is_held_against_the_rev_it_was_brought_back_to(world
 
     revert_once(world.settings, FRIDAY, older, "tests", "the feed was wrong")
 
-    assert run.check_served(world.settings, FRIDAY).is_open
+    assert checks.check_served(world.settings, FRIDAY).is_open
     publish_once(world.settings, FRIDAY, "tests", "because", orders=Orders(supersedes=True))
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from truetape.quality.facts import (
+from truetape.quality.baselines import (
     SIGMA_FLOOR,
     SymbolFacts,
     gap_in_sigmas,

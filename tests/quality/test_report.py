@@ -11,7 +11,7 @@ from support.build import NOON
 from support.serving import own_buckets
 from truetape.host.errors import ConfigError
 from truetape.quality import report as reports
-from truetape.quality.facts import SymbolFacts
+from truetape.quality.baselines import SymbolFacts
 from truetape.quality.metrics import points
 from truetape.quality.report import Kind, Report, new_run, newest, read, sessions, write
 from truetape.quality.results import RuleResult

@@ -9,10 +9,10 @@ import pytest
 from support.build import NOON
 from support.session_lake import FRIDAY as SESSION
 from truetape.host.settings import Settings
-from truetape.quality import run as checks
-from truetape.quality import runs
+from truetape.quality import checks as checks
+from truetape.quality import dag_runs
+from truetape.quality.dag_runs import DagRun, Noted, note, noted
 from truetape.quality.report import Kind, Report, new_run, write
-from truetape.quality.runs import DagRun, Noted, note, noted
 
 FIRST, SECOND = DagRun("batch_recompute_xnys", "scheduled__1"), DagRun("batch_recompute_xnys", "2")
 FRIDAY = SESSION.date
@@ -53,7 +53,7 @@ def test_tasks_of_one_run_may_note_side_by_side(tmp_path: Path) -> None:
 
 
 def test_the_oldest_notes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MAX_KEPT", 2)
+    monkeypatch.setattr(dag_runs, "MAX_KEPT", 2)
     made = [report() for _ in range(3)]
 
     for one in made:

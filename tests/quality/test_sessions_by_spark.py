@@ -16,8 +16,8 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
+from truetape.quality.checks import check_feed, check_session
 from truetape.quality.report import Report
-from truetape.quality.run import check_feed, check_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

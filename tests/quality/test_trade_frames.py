@@ -11,7 +11,7 @@ from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
 from truetape.market.sessions import Session
 from truetape.quality.amendment_frame import SETTLE_NS, amendment_rows
-from truetape.quality.facts import LEAST_SESSIONS, SymbolFacts
+from truetape.quality.baselines import LEAST_SESSIONS, SymbolFacts
 from truetape.quality.session_tables import Amending, Coverage, SessionTables
 from truetape.quality.trade_frames import (
     deviations,

@@ -10,7 +10,7 @@ from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
 from truetape.batch.backfill_request import Holes, Request
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 from truetape.schedule.backfill_tasks import asked, asker, next_task, step
 
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}

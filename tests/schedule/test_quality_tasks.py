@@ -7,8 +7,8 @@ import pytest
 from support.session_lake import LakeSession, good_events, lake_session
 from truetape.host.errors import GateClosedError
 from truetape.quality import feed_tables
+from truetape.quality.dag_runs import DagRun, noted
 from truetape.quality.report import Kind, newest
-from truetape.quality.runs import DagRun, noted
 from truetape.schedule import quality_tasks
 from truetape.schedule.quality_tasks import check, published
 

@@ -11,7 +11,7 @@ from truetape.host.errors import ConfigError
 from truetape.lake import dirty
 from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
 

@@ -25,7 +25,7 @@ from truetape.drift.chart import figure_json as drift_figure
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator

@@ -10,9 +10,9 @@ from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.quality import report as reports
+from truetape.quality.dag_runs import DagRun, Noted, noted
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
-from truetape.quality.runs import DagRun, Noted, noted
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
 
 MAX_SESSIONS = 20

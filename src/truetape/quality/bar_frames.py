@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.quality.columns import codes, doubles, floats, numbers, remainder, table, whole
-from truetape.quality.facts import (
+from truetape.quality.baselines import (
     History,
     SymbolFacts,
     gap_in_sigmas,
     usual_missing_share,
 )
+from truetape.quality.columns import codes, doubles, floats, numbers, remainder, table, whole
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.rollups import (
     PRICE_SCALE,

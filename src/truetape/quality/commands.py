@@ -58,7 +58,7 @@ def quality(
         return
     if venue is None or day is None:
         raise click.UsageError("give --venue and --session, or one of the commands below", ctx)
-    from truetape.quality.run import check_session
+    from truetape.quality.checks import check_session
 
     settings = Settings.from_env()
     _finish(settings, check_session(settings, session_named(venue, day), _progress), style, every)
@@ -74,7 +74,7 @@ def served(venue: str, day: str, style: str, every: bool) -> None:
     Exit code 66 when a rule does not hold. `truetape verify` compares the same and needs no Great
     Expectations; this keeps a report and metrics.
     """
-    from truetape.quality.run import check_served
+    from truetape.quality.checks import check_served
 
     settings = Settings.from_env()
     _finish(settings, check_served(settings, session_named(venue, day), _progress), style, every)
@@ -89,7 +89,7 @@ def feeds(style: str, every: bool) -> None:
     Looks at 400,000 records at most; run it again while it says that some are left. Exit code 66
     when a record is missing or was lost without a trace.
     """
-    from truetape.quality.run import check_feed
+    from truetape.quality.checks import check_feed
 
     settings = Settings.from_env()
     _finish(settings, check_feed(settings, _progress), style, every)

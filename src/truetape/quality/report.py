@@ -14,7 +14,7 @@ from typing import Any
 
 from truetape.host.errors import ConfigError
 from truetape.market.resolution import SECOND_NS
-from truetape.quality.facts import SymbolFacts
+from truetape.quality.baselines import SymbolFacts
 from truetape.quality.gate import Closed, Open, Verdict, decide
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity

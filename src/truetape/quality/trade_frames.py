@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
 from truetape.quality.amendment_frame import amendment_rows
+from truetape.quality.baselines import History, usual_trades
 from truetape.quality.columns import (
     codes,
     doubles,
@@ -26,7 +27,6 @@ from truetape.quality.columns import (
     table,
     whole,
 )
-from truetape.quality.facts import History, usual_trades
 from truetape.quality.frames import Frame
 from truetape.quality.rollups import PRICE_SCALE, in_force
 from truetape.quality.session_tables import Coverage, SessionTables

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from truetape.quality.facts import History, SymbolFacts
+from truetape.quality.baselines import History, SymbolFacts
 from truetape.quality.report import Kind, Report, newest, sessions
 
 SESSIONS = 20

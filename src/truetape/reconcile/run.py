@@ -28,8 +28,8 @@ from truetape.publish.events import announced, boundary_points
 from truetape.publish.indicators import publish_indicators, restore_indicators
 from truetape.publish.publication import Published, Request, bring, compare, next_rev, publish
 from truetape.publish.revert import in_force, restored, revert_in_force
-from truetape.quality.run import is_current, require_open
-from truetape.quality.runs import DagRun
+from truetape.quality.checks import is_current, require_open
+from truetape.quality.dag_runs import DagRun
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board

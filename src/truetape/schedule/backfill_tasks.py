@@ -7,7 +7,7 @@ from typing import Any
 
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.host.settings import Settings
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 
 NIGHTLY = {"by": "holes", "reason": "nightly, by schedule"}
 """What a run asks for that no person started."""

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from truetape.host.errors import ConfigError, GateClosedError, TransientError
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 
 RUNBOOK = "docs/RUNBOOK.md"
 

@@ -8,7 +8,7 @@ from truetape.host import calendars
 from truetape.host.errors import GateClosedError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 
 MAX_LOOKS = 25
 """Most looks of one run at the feeds, of 400,000 records each; the next run goes on behind them."""
@@ -26,8 +26,8 @@ def check(sessions: Iterable[tuple[str, str]], of: DagRun) -> dict[str, Any]:
     GateClosedError names the rules that do not hold: of all sessions, and of the first look at the
     feeds that finds one; the next run looks behind it.
     """
+    from truetape.quality.checks import check_feed, check_served
     from truetape.quality.report import refusal
-    from truetape.quality.run import check_feed, check_served
 
     settings = Settings.from_env()
     known = venues()

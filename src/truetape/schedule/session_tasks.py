@@ -14,7 +14,7 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.quality.runs import DagRun
+from truetape.quality.dag_runs import DagRun
 
 if TYPE_CHECKING:
     from truetape.publish.publication import Published
@@ -45,7 +45,7 @@ def gate(venue: str, day: str, of: DagRun) -> dict[str, Any]:
 
     GateClosedError when it stays shut. `of` is the run that asks; the report is noted as its own.
     """
-    from truetape.quality.run import require_open
+    from truetape.quality.checks import require_open
 
     report = require_open(Settings.from_env(), _session(venue, day), print, of)
     return {"report": report.run, "rows": dict(report.rows)}

@@ -20,12 +20,12 @@ from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.quality import report as reports
 from truetape.quality import suite_yaml, trend
-from truetape.quality.facts import History, SymbolFacts
+from truetape.quality.baselines import History, SymbolFacts
+from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.gate import Closed, Open
 from truetape.quality.metrics import points
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
-from truetape.quality.runs import DagRun, note
 from truetape.quality.suite import Suite, Table
 from truetape.serving.store import BarStore, open_store
 
