@@ -27,7 +27,7 @@ HOMES = {
     "kafka": tuple(
         f"truetape.{room}" for room in ("feeds", "speed", "batch", "local", "reconcile")
     ),
-    "pandas": ("truetape.batch", "truetape.quality", "truetape.serving.frames"),
+    "pandas": ("truetape.batch", "truetape.quality", "truetape.history.bars"),
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.console", "truetape.serving", "truetape.drift.chart"),
     "pyspark": tuple(f"truetape.{r}" for r in ("feeds", "speed", "batch", "reconcile")),

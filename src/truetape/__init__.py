@@ -6,15 +6,15 @@ For programs: `read_bars` and `read_trades`. Both load what they need when they 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truetape.batch.trade_frames import read_trades
-    from truetape.serving.frames import read_bars
+    from truetape.history.bars import read_bars
+    from truetape.history.trades import read_trades
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "read_bars", "read_trades"]
 
 _HOMES = {
-    "read_bars": "truetape.serving.frames",
-    "read_trades": "truetape.batch.trade_frames",
+    "read_bars": "truetape.history.bars",
+    "read_trades": "truetape.history.trades",
 }
 
 

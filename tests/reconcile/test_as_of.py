@@ -17,6 +17,7 @@ from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
+from truetape.history.as_of import Asked, bars_as_of, known_at
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
@@ -25,7 +26,6 @@ from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Cancel, Correction, Event, Trade
-from truetape.reconcile.as_of import Asked, bars_as_of, known_at
 from truetape.serving.commands import show
 from truetape.serving.store import ServedBar, open_store
 

@@ -13,10 +13,10 @@ from support.build import NOON
 from support.drifting import DAY
 from support.serving import MINUTE_NS, bar, bars
 from support.session_lake import lake_session
+from truetape.history import bars
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.serving import frames
 from truetape.serving.export_commands import export
 from truetape.serving.store import open_store
 
@@ -45,7 +45,7 @@ def test_a_parquet_file_holds_what_a_program_reads(run: Run, tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     assert result.stdout == "6 bars of 1m in bars-1m.parquet\n"
     table = pyarrow.parquet.read_table(tmp_path / "bars-1m.parquet")
-    assert table.schema.equals(frames.bar_schema())
+    assert table.schema.equals(bars.bar_schema())
     assert table["symbol"].to_pylist() == ["IBM"] * 5 + ["KO"]
     assert table["final"].to_pylist() == [True] * 5 + [False]
 
@@ -53,7 +53,7 @@ def test_a_parquet_file_holds_what_a_program_reads(run: Run, tmp_path: Path) -> 
 def test_batches_add_up_to_one_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "BATCH_ROWS", 2)
+    monkeypatch.setattr(bars, "BATCH_ROWS", 2)
 
     run("IBM", "--from", "2026-11-20", "--output", "ibm.csv")
 

@@ -22,11 +22,11 @@ from truetape.console import airflow_side, drift, market, offsets, overview, pag
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
+from truetape.history.explain_text import COLUMNS, cells, head
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.quality.dag_runs import DagRun
-from truetape.reconcile.explain_text import COLUMNS, cells, head
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator
 

@@ -16,7 +16,7 @@ from truetape.serving.chart import Extras, Oscillator, figure_json
 from truetape.serving.store import BarStore, ServedBar, open_store
 
 if TYPE_CHECKING:
-    from truetape.reconcile.lineage import Lineage
+    from truetape.history.lineage import Lineage
 
 DEFAULT_BARS = 390
 """Bars of a chart where no session is asked for: a regular session of minutes."""
@@ -87,7 +87,7 @@ def chart(settings: Settings, asked: Asked) -> str:
 
 def lineage(settings: Settings, asked: Asked, start_ns: int) -> "Lineage":
     """Return which trades made a bar, and its history; NotThereError where there is none such."""
-    from truetape.reconcile.explain import explain_bar
+    from truetape.history.explain import explain_bar
 
     with closing(open_store(settings)) as store:
         market = _one_venue(store, asked)

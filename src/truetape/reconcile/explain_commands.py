@@ -12,7 +12,7 @@ from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
-    from truetape.reconcile.lineage import Line, Lineage
+    from truetape.history.lineage import Line, Lineage
 
 DEFAULT_LINES = 100
 WIDE = 220
@@ -52,8 +52,8 @@ def explain(  # noqa: PLR0917 - one parameter an option
       truetape explain IBM 2026-11-20T14:31:00Z
       truetape explain IBM 2026-11-20T14:30:00Z --resolution 1d --format json
     """
-    from truetape.reconcile.explain import explain_bar
-    from truetape.reconcile.explain_text import as_json, head, is_same
+    from truetape.history.explain import explain_bar
+    from truetape.history.explain_text import as_json, head, is_same
 
     found = explain_bar(Settings.from_env(), symbol, start_ns, Resolution(resolution), venue)
     if style == "json":
@@ -80,7 +80,7 @@ def _tables(found: "Lineage", limit: int) -> None:
 def _table(lines: "Sequence[Line]", title: str, limit: int) -> None:
     from rich.console import Console
 
-    from truetape.reconcile.explain_text import table
+    from truetape.history.explain_text import table
 
     console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     console.print(table(lines[:limit], title))

@@ -145,8 +145,8 @@ def _as_of(
     as_of_ns: int,
 ) -> "list[ServedBar]":
     """Fold what was known; without a first instant the last day that has bars, of a few."""
+    from truetape.history.as_of import Asked, bars_as_of, venue_of
     from truetape.host.venues import venues
-    from truetape.reconcile.as_of import Asked, bars_as_of, venue_of
 
     resolution, symbol, venue = bars
     market = venues()[venue] if venue else venue_of(store, symbol)

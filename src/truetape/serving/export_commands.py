@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow.csv
     import pyarrow.parquet
 
-    from truetape.windows import Window
+    from truetape.history.period import Window
 
 FORMATS = ("parquet", "csv")
 
@@ -69,7 +69,7 @@ def export(  # noqa: PLR0917 - one parameter an option
       truetape export IBM --from 2026-11-20 --as-of 2026-11-20T15:00:00Z
       truetape export --from 2026-11-20 --to 2026-11-21 --trades
     """
-    from truetape.windows import window
+    from truetape.history.period import window
 
     wants_trades = trades or all_trades
     if wants_trades and (final_only or as_of):
@@ -100,9 +100,9 @@ def _bars(
     final_only: bool,
     as_of: str | None,
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.serving.frames import Chosen, bar_batches, bar_schema
+    from truetape.history.bars import Chosen, bar_batches, bar_schema
+    from truetape.history.period import instant
     from truetape.serving.store import open_store
-    from truetape.windows import instant
 
     known_at = None if as_of is None else instant(as_of, "--as-of")
     asked = Chosen(Resolution(resolution), chosen, symbols, venue, final_only, known_at)
@@ -122,7 +122,7 @@ def _trades(
     *,
     in_force_only: bool,
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.batch.trade_frames import Chosen, trade_batches, trade_schema
+    from truetape.history.trades import Chosen, trade_batches, trade_schema
 
     asked = Chosen(chosen, symbols, venue, in_force_only)
     return trade_schema(), trade_batches(settings, asked, exact=True)

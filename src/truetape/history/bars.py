@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from truetape.history.period import When, Window, instant, window
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, ServedBar, open_store
-from truetape.windows import When, Window, instant, window
 
 if TYPE_CHECKING:
     import pandas
@@ -141,7 +141,7 @@ def _bars(settings: Settings, store: BarStore, chosen: Chosen) -> Iterator[Serve
 def _known(
     settings: Settings, store: BarStore, chosen: Chosen, as_of_ns: int
 ) -> Iterator[ServedBar]:
-    from truetape.reconcile.as_of import Asked, bars_as_of, venue_of
+    from truetape.history.as_of import Asked, bars_as_of, venue_of
 
     for symbol in sorted(set(chosen.symbols or ())):
         market = venue_named(chosen.venue) if chosen.venue else venue_of(store, symbol)

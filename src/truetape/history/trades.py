@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from truetape.history.period import When, Window, window
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.tables import table_path
-from truetape.windows import When, Window, window
 
 if TYPE_CHECKING:
     import pandas

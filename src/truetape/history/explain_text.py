@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from truetape.drift.attribution_inputs import FIELDS
 from truetape.drift.ledger import BarDrift
 from truetape.drift.table import plain
+from truetape.history.lineage import Line, Lineage, Revision
 from truetape.market.bars import Bar
 from truetape.market.resolution import SECOND_NS
 from truetape.market.trades import Amendment, Correction
-from truetape.reconcile.lineage import Line, Lineage, Revision
 from truetape.serving.store import ServedBar
 from truetape.serving.table import utc
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from truetape.drift.ledger import DriftLedger
+from truetape.history.as_of import profile_for, venue_of
+from truetape.history.lineage import BarId, Lineage, Versions, history, trace
 from truetape.host import calendars, profiles
 from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
@@ -14,8 +16,6 @@ from truetape.lake.events import ArchivedEvent, RawEvents
 from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile.as_of import profile_for, venue_of
-from truetape.reconcile.lineage import BarId, Lineage, Versions, history, trace
 from truetape.serving.store import BarStore, ServedBar, open_store
 
 TABLES = ("raw", "trades", "bars", "drift", "publications")
