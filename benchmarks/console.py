@@ -160,7 +160,7 @@ def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> Non
     """Serve a session provisionally, then make it final."""
     from truetape.batch.jobs import archive_once
     from truetape.broker.producer import send_all
-    from truetape.local.loop import settle_one
+    from truetape.pipeline.sessions import settle_one
 
     report(f"simulating {plan.trades:,} trades")
     made = simulate(plan)

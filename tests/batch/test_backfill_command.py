@@ -14,7 +14,7 @@ from truetape.batch.backfill_run import Ingested
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Kept, OffsetRange
-from truetape.local import loop
+from truetape.pipeline import sessions
 
 
 def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> BackfillPlan:
@@ -96,13 +96,13 @@ def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
     )
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned())
     monkeypatch.setattr(backfill_run, "ingest_once", ingest)
-    monkeypatch.setattr(loop, "settle_backfill", killed)
+    monkeypatch.setattr(sessions, "settle_backfill", killed)
     with pytest.raises(Killed):
         run(settings, "--apply")
     assert Notes.of(settings).unfinished() == [planned()]
 
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: nothing_left)
-    monkeypatch.setattr(loop, "settle_backfill", lambda *_: ([], [("XNYS", date(2026, 3, 3))]))
+    monkeypatch.setattr(sessions, "settle_backfill", lambda *_: ([], [("XNYS", date(2026, 3, 3))]))
     lines = run(settings, "--apply")
 
     assert lines[:2] == [

@@ -121,7 +121,7 @@ def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
         Boundary("KRAKEN"),
         Boundary("XNYS", TUESDAY.end_ns, FRIDAY.end_ns, runs),
     )
-    monkeypatch.setattr("truetape.reconcile.status.boundaries_of", lambda _: boundaries)
+    monkeypatch.setattr("truetape.pipeline.status.boundaries_of", lambda _: boundaries)
 
     text = text_of(client.get("/").text)
 

@@ -23,10 +23,10 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.local import airflow_config
-from truetape.local.loop import settle
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.pipeline.sessions import settle
 from truetape.serving.store import ServedBar, open_store
 from truetape.speed.launcher import environment
 

@@ -21,11 +21,11 @@ from truetape.host.venues import venues
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.pipeline.publish import Orders, publish_once, revert_once
 from truetape.publish.publication import Published
 from truetape.quality import checks
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.suite import Severity
-from truetape.reconcile.run import Orders, publish_once, revert_once
 from truetape.serving.store import ServedBar, open_store
 
 pytestmark = pytest.mark.real

@@ -23,12 +23,12 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import publications
 from truetape.lake.dirty import pending
-from truetape.local.loop import repair_all, settle_one
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
-from truetape.reconcile.repairs import State, dirty_sessions
-from truetape.reconcile.run import Orders, publish_once, revert_once, verify_once
-from truetape.reconcile.status import fields, status_of
+from truetape.pipeline.publish import Orders, publish_once, revert_once, verify_once
+from truetape.pipeline.repairs import State, dirty_sessions
+from truetape.pipeline.sessions import repair_all, settle_one
+from truetape.pipeline.status import fields, status_of
 from truetape.serving.store import ServedBar, open_store
 
 pytestmark = pytest.mark.real

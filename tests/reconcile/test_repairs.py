@@ -12,8 +12,8 @@ from truetape.host.errors import ConfigError
 from truetape.lake.bars import Publication
 from truetape.lake.bars_lineage import Basis
 from truetape.lake.dirty import Mark
-from truetape.reconcile.repairs import DirtySession, State, sort_out
-from truetape.reconcile.run import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of
+from truetape.pipeline.publish import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of
+from truetape.pipeline.repairs import DirtySession, State, sort_out
 
 THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
 SESSION = session(VENUES["XNYS"], FRIDAY)

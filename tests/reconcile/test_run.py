@@ -22,9 +22,9 @@ from truetape.lake.bars import publications
 from truetape.lake.bars_lineage import Basis
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.reconcile import kept, run
-from truetape.reconcile.kept import REASON, Kept, keep_served
-from truetape.reconcile.run import (
+from truetape.pipeline import audit, publish
+from truetape.pipeline.audit import REASON, Kept, keep_served
+from truetape.pipeline.publish import (
     Orders,
     forget_late_writes,
     publish_once,
@@ -98,7 +98,7 @@ def test_a_driver_that_keeps_to_the_fence_is_left_alone(own: Settings, lease: Le
 def test_a_driver_that_does_not_take_the_fence_stops_the_publication(
     own: Settings, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "FENCE_WAIT_S", 0.0)
+    monkeypatch.setattr(publish, "FENCE_WAIT_S", 0.0)
 
     with pytest.raises(TransientError, match="did not take the fence of XNYS"):
         waited(own)
@@ -109,7 +109,7 @@ def test_a_driver_that_is_silent_loses_the_lease(
     own: Settings, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be frozen with an old fence in hand; when it thaws, its check fails."""
-    monkeypatch.setattr(run, "ALIVE_S", 0.0)
+    monkeypatch.setattr(publish, "ALIVE_S", 0.0)
 
     assert waited(own) == [f"{Driver.this()} is silent; taking the lease from it"]
     with pytest.raises(LeaseLostError):
@@ -198,6 +198,6 @@ def test_a_session_that_was_recomputed_since_waits_for_its_own_publication(
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
     publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
-    monkeypatch.setattr(kept, "bases", lambda *_: [Basis("raw", 1, 99, None, 99)])
+    monkeypatch.setattr(audit, "bases", lambda *_: [Basis("raw", 1, 99, None, 99)])
 
     assert keep_served(own, FRIDAY.date) == []

@@ -6,11 +6,11 @@ from support.build import SECOND, VENUES, at
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
+from truetape.pipeline.repairs import DirtySession, State
+from truetape.pipeline.status import MAX_LISTED, Status, fields, gaps, lines
 from truetape.publish.diff import Change
 from truetape.publish.events import announced
 from truetape.publish.publication import Published
-from truetape.reconcile.repairs import DirtySession, State
-from truetape.reconcile.status import MAX_LISTED, Status, fields, gaps, lines
 from truetape.serving.schema import PIPELINE
 
 DAY = 24 * 3_600 * SECOND

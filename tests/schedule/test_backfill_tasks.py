@@ -88,7 +88,7 @@ def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
         asking.append((str(given[2]), of))
         return [], []
 
-    monkeypatch.setattr("truetape.local.loop.settle_backfill", settled)
+    monkeypatch.setattr("truetape.pipeline.sessions.settle_backfill", settled)
 
     step(settings, "settle", asker("airflow:ann", run))
 

@@ -19,7 +19,7 @@ from support.speed import NOW, ns
 from truetape.broker.boundary import Boundary
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
-from truetape.reconcile.run import Keeping, keeping
+from truetape.pipeline.publish import Keeping, keeping
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.bar_rewrite import Mender

@@ -14,7 +14,7 @@ from truetape.host.settings import Settings
 if TYPE_CHECKING:
     from truetape.batch.backfill_notes import Notes
     from truetape.batch.backfill_plan import BackfillPlan, PartitionPlan
-    from truetape.local.loop import SessionOutcome
+    from truetape.pipeline.sessions import SessionOutcome
 
 _LISTED = 20
 """Most stretches or sessions that are listed one by one."""
@@ -124,7 +124,7 @@ def _ingest(settings: Settings, planned: "BackfillPlan") -> None:
 
 def _settle(settings: Settings, notes: "Notes") -> None:
     """Settle what was ingested and is not settled; last, since it can wait and retention cannot."""
-    from truetape.local.loop import settle_backfill
+    from truetape.pipeline.sessions import settle_backfill
 
     differing = 0
     for planned in notes.unfinished():

@@ -18,11 +18,11 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.completeness import Hole
 from truetape.market.resolution import Resolution
+from truetape.pipeline import status as serving
+from truetape.pipeline.repairs import State as Repair
+from truetape.pipeline.repairs import dirty_sessions
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
-from truetape.reconcile import status as serving
-from truetape.reconcile.repairs import State as Repair
-from truetape.reconcile.repairs import dirty_sessions
 from truetape.serving.store import open_store
 
 MAX_PUBLICATIONS = 10

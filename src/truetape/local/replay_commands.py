@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from truetape.local.loop import SessionOutcome
     from truetape.local.vendor_check import Check
+    from truetape.pipeline.sessions import SessionOutcome
 
 _LISTED_DIFFERENCES = 40
 
@@ -41,9 +41,10 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     """
     from rich.console import Console
 
-    from truetape.local import loop, stack
+    from truetape.local import stack
     from truetape.local.replay import send, through_speed_layer
     from truetape.local.vendor_check import checks
+    from truetape.pipeline import sessions
     from truetape.serving.store import open_store
 
     pace = _speed(speed)
@@ -63,7 +64,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
         sent = through_speed_layer(
             settings, lambda: send(settings, paths, feed, pace, report), report
         )
-        archived, outcomes = loop.settle(settings, sent.ordered(), f"replay of {feed}", report)
+        archived, outcomes = sessions.settle(settings, sent.ordered(), f"replay of {feed}", report)
         status.update("comparing with the vendor")
         found = list(checks(settings, store, paths, feed))
     out = Console(width=None if sys.stdout.isatty() else 160)

@@ -50,7 +50,7 @@ def publish(  # noqa: PLR0917 - one parameter an option
       truetape publish --venue XNYS --session 2026-11-20 --no-gate --reason "split 7:1, see T-118"
       truetape publish --venue XNYS --session 2026-11-20 --rev 1 --reason "the cancels were wrong"
     """
-    from truetape.reconcile.run import Orders, publish_once, revert_once
+    from truetape.pipeline.publish import Orders, publish_once, revert_once
 
     if not reason and (not gated or rev or begin):
         raise click.UsageError(
@@ -75,7 +75,7 @@ def repair(reason: str) -> None:
     Airflow's DAG `repair_sessions` does it by itself. `truetape status` says what is dirty. A
     session that was reverted is left alone, and one that was never published to its own recompute.
     """
-    from truetape.local.loop import repair_all
+    from truetape.pipeline.sessions import repair_all
 
     outcomes, closed = repair_all(Settings.from_env(), getpass.getuser(), reason, _progress)
     for outcome in outcomes:
@@ -114,7 +114,7 @@ def status(venue: str | None, as_json: bool) -> None:
     """Say up to where each venue's bars are final, which sessions are missing before that, which
     are dirty, which are held by a revert, and what was published last.
     """
-    from truetape.reconcile.status import fields, lines, status_of
+    from truetape.pipeline.status import fields, lines, status_of
 
     found = status_of(Settings.from_env(), venue)
     if as_json:

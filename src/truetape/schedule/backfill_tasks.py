@@ -73,7 +73,7 @@ def settle(settings: Settings, by: str) -> dict[str, Any]:
     `by` is what `asker` returned; the gate's reports are noted as those of its run.
     """
     from truetape.batch.backfill_notes import Notes
-    from truetape.local.loop import settle_backfill
+    from truetape.pipeline.sessions import settle_backfill
 
     told = json.loads(by)
     of = DagRun(told["dag"], told["run"])

@@ -65,7 +65,7 @@ def publish(
 
     `supersedes`: also one that a revert holds. `of` is the run that publishes.
     """
-    from truetape.reconcile.run import Orders, publish_once
+    from truetape.pipeline.publish import Orders, publish_once
 
     orders = Orders(supersedes=supersedes, dirty=dirty, of=of)
     settings, session = Settings.from_env(), _session(venue, day)
@@ -74,7 +74,7 @@ def publish(
 
 def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, Any]:
     """Serve an older rev of a session again; return what an asset event says about it."""
-    from truetape.reconcile.run import revert_once
+    from truetape.pipeline.publish import revert_once
 
     settings, session = Settings.from_env(), _session(venue, day)
     return _told(revert_once(settings, session, rev, who, reason, report=print))
@@ -82,7 +82,7 @@ def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, A
 
 def due_repairs() -> list[dict[str, str]]:
     """Return the dirty sessions that are to be repaired, oldest first."""
-    from truetape.reconcile.repairs import State, dirty_sessions
+    from truetape.pipeline.repairs import State, dirty_sessions
 
     found = dirty_sessions(Settings.from_env().lake)
     due = [one for one in found if one.state is State.DUE]
@@ -107,7 +107,7 @@ def gate_of_repair(venue: str, day: str, of: DagRun) -> dict[str, Any]:
 
 def verify(venue: str, day: str) -> int:
     """Compare what is served of a session with the lake; return the number of bars compared."""
-    from truetape.reconcile.run import verify_once
+    from truetape.pipeline.publish import verify_once
 
     return verify_once(Settings.from_env(), _session(venue, day))
 

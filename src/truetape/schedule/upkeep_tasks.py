@@ -26,7 +26,7 @@ def declared_buckets() -> list[str]:
 
 def keep_served() -> list[dict[str, Any]]:
     """Look at what was published lately; return each session with the rows written again."""
-    from truetape.reconcile.kept import keep_served as keep
+    from truetape.pipeline.audit import keep_served as keep
 
     found = keep(Settings.from_env(), datetime.now(UTC).date(), print)
     return [asdict(one) | {"session": str(one.session)} for one in found]

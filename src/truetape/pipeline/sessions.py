@@ -17,11 +17,11 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
+from truetape.pipeline.publish import USUAL, Orders, publish_once
+from truetape.pipeline.repairs import State, dirty_sessions
 from truetape.publish.publication import Mismatch, Published, verify
 from truetape.publish.revert import is_held
 from truetape.quality.dag_runs import DagRun
-from truetape.reconcile.repairs import State, dirty_sessions
-from truetape.reconcile.run import USUAL, Orders, publish_once
 from truetape.serving.store import open_store
 
 Report = Callable[[str], None]

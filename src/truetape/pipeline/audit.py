@@ -15,7 +15,7 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.bars_lineage import bases
 from truetape.market.sessions import Session
-from truetape.reconcile.run import Orders, newly_recomputed, publish_once, verify_once
+from truetape.pipeline.publish import Orders, newly_recomputed, publish_once, verify_once
 
 LOOKED_AT = timedelta(days=7)
 """How far back sessions are looked at; what it costs grows with it."""

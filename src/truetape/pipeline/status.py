@@ -15,8 +15,8 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
+from truetape.pipeline.repairs import DirtySession, dirty_sessions
 from truetape.publish.events import instant
-from truetape.reconcile.repairs import DirtySession, dirty_sessions
 
 MAX_LISTED = 5
 """Most publications, gaps of a venue, and symbols of a session that are listed by name."""
