@@ -24,7 +24,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from truetape.schedule import dag_names, upkeep_tasks
+from truetape.schedule import dag_names, maintenance_tasks
 from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import SparkJob
@@ -43,17 +43,17 @@ with DAG(
     @task
     def buckets() -> list[str]:
         """Bring the buckets to what is declared."""
-        return upkeep_tasks.declared_buckets()
+        return maintenance_tasks.declared_buckets()
 
     @task
     def lake() -> list[dict[str, Any]]:
         """Merge small files, remove replaced ones."""
-        return upkeep_tasks.tidy_lake()
+        return maintenance_tasks.tidy_lake()
 
     @task
     def airflow_database() -> str:
         """Forget old runs."""
-        return upkeep_tasks.clean_airflow()
+        return maintenance_tasks.clean_airflow()
 
     @task
     def completeness(counts: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ with DAG(
     @task
     def served() -> list[dict[str, Any]]:
         """Serve again what is not served as it was published."""
-        return upkeep_tasks.keep_served()
+        return maintenance_tasks.keep_served()
 
     recount = SparkJob(task_id="recount", job="archive", arguments=["--recount"])
     completeness(recount.output)

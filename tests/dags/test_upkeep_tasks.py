@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from truetape.schedule.upkeep_tasks import AIRFLOW_KEEPS, clean_airflow
+from truetape.schedule.maintenance_tasks import AIRFLOW_KEEPS, clean_airflow
 
 
 def test_old_runs_are_forgotten_and_new_ones_stay(
