@@ -21,7 +21,7 @@ jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, onc
 	@$(UV_RUN) python -m truetape.host.jars
 
 influxd: packages ## find influxd, or build it from its Go module (10 min, once)
-	@$(UV_RUN) python -m truetape.local.influxd
+	@$(UV_RUN) python -m truetape.stack.influxd
 
 browser: ## find Chromium, or install it from Debian's packages; tests look at the console with it
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; } \

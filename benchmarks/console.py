@@ -237,7 +237,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
 def _server(work: Path, settings: Settings) -> Iterator[str]:
     """The address of the console, in a process of its own."""
     from truetape.host.http import call
-    from truetape.local.server import free_port
+    from truetape.stack.server import free_port
 
     port = free_port()
     own = {"AIRFLOW_HOME": str(work / "airflow")}  # it looks there for the supervisor's DAG

@@ -22,14 +22,14 @@ from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_lon
 from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Secret, Settings
-from truetape.local import stack
-from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.publish.indicator_values import NAMES
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
 from truetape.serving.server import Server
 from truetape.serving.store import IndicatorRow, ServedBar
+from truetape.stack import lifecycle
+from truetape.stack.server import free_port
 
 GRAFANA = Path(__file__).resolve().parents[1] / "grafana"
 SET = "history"
@@ -113,10 +113,10 @@ def private_influx() -> Iterator[Settings]:
         env = {"TRUETAPE_HOME": home, "TRUETAPE_CACHE": str(Settings.from_env().cache)}
         settings = Settings.from_env(env | {"TRUETAPE_INFLUX_PORT": str(free_port())})
         try:
-            stack.up(settings, ("influx",), report, build_influx=True)
+            lifecycle.up(settings, ("influx",), report, build_influx=True)
             yield replace(settings, write_timeout_s=TIMEOUT_S)
         finally:
-            stack.down(settings, report)
+            lifecycle.down(settings, report)
 
 
 def seed(store: InfluxStore, symbols: int) -> int:

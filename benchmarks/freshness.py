@@ -22,10 +22,10 @@ from watch import BatchEnds
 from truetape.broker import topics
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
-from truetape.local import stack
-from truetape.local.server import free_port
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.serving.store import open_store
+from truetape.stack import lifecycle
+from truetape.stack.server import free_port
 
 SHARES = (0.50, 0.95, 0.99)
 BEHIND_SHARE = 0.1
@@ -231,13 +231,13 @@ def private_stack() -> Iterator[Settings]:
         env["TRUETAPE_AIRFLOW"] = "False"
         settings = Settings.from_env(env | {"TRUETAPE_SPARK_DRIVER_MEMORY": "2g"})
         try:
-            stack.up(settings, report=report, build_influx=True)
+            lifecycle.up(settings, report=report, build_influx=True)
             store = open_store(settings)
             store.ensure_buckets()
             store.close()
             yield settings
         finally:
-            stack.down(settings, report)
+            lifecycle.down(settings, report)
 
 
 def _arguments() -> argparse.Namespace:

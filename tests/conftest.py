@@ -69,8 +69,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
     Tests may stop or kill a server when they bring it back; data of others must survive that.
     """
-    from truetape.local import stack as local_stack
-    from truetape.local.server import free_port
+    from truetape.stack import lifecycle as local_stack
+    from truetape.stack.server import free_port
 
     env = {"TRUETAPE_CACHE": os.environ.get("TRUETAPE_CACHE", "")}
     env["TRUETAPE_HOME"] = str(tmp_path_factory.mktemp("stack"))
@@ -90,9 +90,9 @@ def airflow(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     It has a home, a lake and a topic of its own; its tasks see these settings.
     """
     from support.loop import own_settings
-    from truetape.local import stack as local_stack
-    from truetape.local.server import free_port
     from truetape.serving.store import open_store
+    from truetape.stack import lifecycle as local_stack
+    from truetape.stack.server import free_port
 
     folder = tmp_path_factory.mktemp("airflow")
     settings = own_settings(stack, folder, airflow=True, airflow_port=free_port(), dags_paused=True)

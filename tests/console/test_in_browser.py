@@ -23,7 +23,6 @@ from support.speed_toy import heard, provisional_bars, serve
 from support.wait import until
 from truetape.console.app import create
 from truetape.host.settings import Settings
-from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, note
@@ -31,6 +30,7 @@ from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.store import open_store
+from truetape.stack.server import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

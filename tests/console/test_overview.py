@@ -18,13 +18,13 @@ from truetape.host.settings import Settings
 from truetape.lake import dirty
 from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
-from truetape.local.server import free_port
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
 from truetape.speed.history import History
 from truetape.speed.observation import Health, Observed
 from truetape.speed.order import Desired, State
 from truetape.speed.supervision import Status
+from truetape.stack.server import free_port
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
 MONDAY = session(VENUES["XNYS"], date(2026, 11, 23))

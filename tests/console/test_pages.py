@@ -38,7 +38,6 @@ from truetape.host.settings import Settings
 from truetape.lake.bars import record
 from truetape.lake.completeness import Kept, OffsetRange
 from truetape.lake.coverage import Counted
-from truetape.local.server import free_port
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.quality import report as reports
@@ -46,6 +45,7 @@ from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.store import BarStore
+from truetape.stack.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE = Resolution.MINUTE

@@ -25,13 +25,13 @@ from truetape.host.http import call
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import publications
-from truetape.local import airflow_config
-from truetape.local import stack as local_stack
-from truetape.local.airflow_api import AirflowApi
-from truetape.local.server import log_file, pid_file
-from truetape.local.stack import State
 from truetape.market.resolution import Resolution
 from truetape.serving.store import open_store
+from truetape.stack import airflow_config
+from truetape.stack import lifecycle as local_stack
+from truetape.stack.airflow_api import AirflowApi
+from truetape.stack.lifecycle import State
+from truetape.stack.server import log_file, pid_file
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

@@ -12,8 +12,8 @@ from support.wait import until
 from truetape.batch.jobs import archive_once
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
-from truetape.local.airflow_api import AirflowApi, DagRun
 from truetape.schedule import dag_names
+from truetape.stack.airflow_api import AirflowApi, DagRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page

@@ -22,7 +22,6 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import publications
-from truetape.local import airflow_config
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
@@ -33,6 +32,7 @@ from truetape.serving.store import Key, ServedBar, open_store
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.observation import Health
 from truetape.speed.supervision import status_of
+from truetape.stack import airflow_config
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

@@ -22,7 +22,7 @@ from truetape.deploy.health import airflow_problem
 from truetape.host.errors import TransientError
 from truetape.host.http import Answer, call
 from truetape.host.settings import Secret
-from truetape.local.airflow_api import AirflowApi
+from truetape.stack.airflow_api import AirflowApi
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

@@ -18,9 +18,9 @@ from truetape.deploy.compose_tool import config, find_tool
 from truetape.deploy.host_files import SECRETS
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.local import airflow_config
-from truetape.local.influx_server import influxd_config
-from truetape.local.kafka_server import server_properties
+from truetape.stack import airflow_config
+from truetape.stack.influx_server import influxd_config
+from truetape.stack.kafka_server import server_properties
 
 SERVICES = sorted(compose().services)
 PROGRAMS = {
@@ -165,7 +165,7 @@ def test_every_call_of_truetape_would_be_understood(call: list[str]) -> None:
 
 
 def test_airflow_s_own_components_are_those_of_the_local_stack() -> None:
-    from truetape.local.airflow_main import COMPONENTS
+    from truetape.stack.airflow_main import COMPONENTS
 
     started = {
         tuple(words_of(service, "command")[1:])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from truetape.host.settings import Settings
-from truetape.local import airflow_config
-from truetape.local.airflow_main import MAX_RESTARTS, WITHIN_S, may_restart
-from truetape.local.airflow_server import AirflowServer
+from truetape.stack import airflow_config
+from truetape.stack.airflow_main import MAX_RESTARTS, WITHIN_S, may_restart
+from truetape.stack.airflow_server import AirflowServer
 
 
 def silent(_: str) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.local import influxd
-from truetape.local.influx_api import InfluxApi
-from truetape.local.influx_server import InfluxServer, influxd_config
+from truetape.stack import influxd
+from truetape.stack.influx_api import InfluxApi
+from truetape.stack.influx_server import InfluxServer, influxd_config
 
 
 def program(path: Path, says: str) -> Path:

@@ -6,8 +6,8 @@ import pytest
 
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.local.kafka_server import KafkaServer, new_cluster_id, server_properties
-from truetape.local.server import Address, parse_address
+from truetape.stack.kafka_server import KafkaServer, new_cluster_id, server_properties
+from truetape.stack.server import Address, parse_address
 
 
 def properties() -> dict[str, str]:

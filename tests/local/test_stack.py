@@ -8,9 +8,9 @@ import pytest
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
-from truetape.local import stack as local_stack
-from truetape.local.server import free_port
-from truetape.local.stack import State
+from truetape.stack import lifecycle as local_stack
+from truetape.stack.lifecycle import State
+from truetape.stack.server import free_port
 
 
 @pytest.fixture

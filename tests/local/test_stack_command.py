@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from truetape.host.settings import Settings
 from truetape.local.commands import stack
-from truetape.local.server import free_port
 from truetape.serving.store import open_store
+from truetape.stack.server import free_port
 
 pytestmark = pytest.mark.real
 

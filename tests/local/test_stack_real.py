@@ -16,9 +16,9 @@ from support.wait import until
 from truetape.broker import topics
 from truetape.host.process import birth
 from truetape.host.settings import Settings
-from truetape.local import stack as local_stack
-from truetape.local.server import is_listening
-from truetape.local.stack import PartStatus, State
+from truetape.stack import lifecycle as local_stack
+from truetape.stack.lifecycle import PartStatus, State
+from truetape.stack.server import is_listening
 
 pytestmark = pytest.mark.real
 

@@ -12,10 +12,10 @@ from truetape.host import process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.process import Program
 from truetape.host.settings import Settings
-from truetape.local.server import log_file, pid_file
 from truetape.speed.decision import Action, BackOff, GiveUp, Nothing, Start
 from truetape.speed.launcher import NAME, LocalLauncher, launcher_for
 from truetape.speed.supervisor_loop import keep, look
+from truetape.stack.server import log_file, pid_file
 
 FINE = Nothing("a driver is healthy")
 START = Start("no driver runs")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from truetape.host.settings import Settings
-from truetape.local import airflow_config
+from truetape.stack import airflow_config
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

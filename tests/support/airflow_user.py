@@ -7,11 +7,11 @@ from pathlib import Path
 
 from truetape.host import process
 from truetape.host.settings import Settings
-from truetape.local import airflow_config
-from truetape.local import stack as local_stack
-from truetape.local.airflow_api import AirflowApi
-from truetape.local.server import pid_file
-from truetape.local.stack import State
+from truetape.stack import airflow_config
+from truetape.stack import lifecycle as local_stack
+from truetape.stack.airflow_api import AirflowApi
+from truetape.stack.lifecycle import State
+from truetape.stack.server import pid_file
 
 
 def signed_in(settings: Settings, user: str) -> AirflowApi:

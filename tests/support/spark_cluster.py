@@ -19,7 +19,7 @@ from support.wait import until
 from truetape.host import process
 from truetape.host.java import find_java
 from truetape.host.process import Program, Running, log_tail
-from truetape.local.server import LOOPBACK, free_port
+from truetape.stack.server import LOOPBACK, free_port
 
 CORES, MEMORY = 2, "3g"
 """What a worker gives: room for the speed layer and a job at the same time."""

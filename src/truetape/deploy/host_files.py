@@ -13,8 +13,8 @@ from pathlib import Path
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret
-from truetape.local.airflow_config import USERS, new_fernet_key
-from truetape.local.kafka_server import new_cluster_id
+from truetape.stack.airflow_config import USERS, new_fernet_key
+from truetape.stack.kafka_server import new_cluster_id
 
 CONTAINER_UID = 50_000
 """Who truetape's containers run as where root prepares them; else they run as whoever does."""

@@ -9,7 +9,7 @@ from truetape.deploy.tokens import ensure_tokens
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret, Settings
-from truetape.local.influx_api import InfluxApi
+from truetape.stack.influx_api import InfluxApi
 
 _USER = "truetape"
 

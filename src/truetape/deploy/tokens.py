@@ -11,7 +11,7 @@ from typing import Any
 
 from truetape.host import secret_files
 from truetape.host.settings import Secret
-from truetape.local.influx_api import InfluxApi
+from truetape.stack.influx_api import InfluxApi
 
 FILE = "token"
 Permission = dict[str, Any]

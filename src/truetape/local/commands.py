@@ -12,7 +12,7 @@ from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from truetape.host.locks import Report
-    from truetape.local.stack import PartStatus
+    from truetape.stack.lifecycle import PartStatus
 
 _NOT_RUNNING = 75
 
@@ -47,8 +47,8 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
     """
-    from truetape.local import stack as local_stack
     from truetape.serving.store import open_store
+    from truetape.stack import lifecycle as local_stack
 
     settings = Settings.from_env()
     wanted = [
@@ -71,7 +71,7 @@ def down() -> None:
 
     Each is asked to end and killed if it has not after 30 seconds. Exit code 0 when none runs.
     """
-    from truetape.local import stack as local_stack
+    from truetape.stack import lifecycle as local_stack
 
     with _progress("stopping the local stack") as report:
         local_stack.down(Settings.from_env(), report)
@@ -88,7 +88,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
     Exit codes: 0 all parts are usable, 75 one is not.
     """
-    from truetape.local import stack as local_stack
+    from truetape.stack import lifecycle as local_stack
 
     settings = Settings.from_env()
     lines = local_stack.status(settings)

@@ -19,9 +19,7 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local import airflow_config, demo_live, influxd, stack
-from truetape.local.airflow_api import AirflowApi, DagRun
-from truetape.local.airflow_server import AirflowServer
+from truetape.local import demo_live
 from truetape.local.replay import READ_WITHIN_S
 from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import SECOND_NS
@@ -29,6 +27,9 @@ from truetape.market.sessions import Session
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.bar_rewrite import RESOLUTIONS
+from truetape.stack import airflow_config, influxd, lifecycle
+from truetape.stack.airflow_api import AirflowApi, DagRun
+from truetape.stack.airflow_server import AirflowServer
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")
@@ -92,7 +93,7 @@ def start(settings: Settings, report: Report) -> BarStore:
     if settings.home.exists():
         stop(settings, report)
         shutil.rmtree(settings.home)
-    stack.up(settings, report=report)
+    lifecycle.up(settings, report=report)
     store = open_store(settings)
     store.ensure_buckets()
     store.ensure_rollups()
@@ -198,7 +199,7 @@ def leave_running(api: AirflowApi) -> None:
 def stop(settings: Settings, report: Report) -> None:
     """Stop the live market, its speed layer and the servers of a demo, whichever run."""
     demo_live.stop(settings, report)
-    stack.down(settings, report)
+    lifecycle.down(settings, report)
 
 
 def _followed(

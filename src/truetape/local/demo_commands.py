@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from truetape.drift.ledger import BarDrift
     from truetape.feeds.simulator import SimulatedSession
-    from truetape.local.airflow_api import AirflowApi
     from truetape.local.demo import Backfilled, Final
     from truetape.market.sessions import Session
     from truetape.serving.store import BarStore, ServedBar
+    from truetape.stack.airflow_api import AirflowApi
 
 _SHOWN_LINES = 20
 
@@ -162,9 +162,9 @@ def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
 def _print_addresses(console: "Console", settings: Settings) -> None:
     from rich.table import Table
 
-    from truetape.local import airflow_config
     from truetape.local import demo as steps
     from truetape.local.demo_places import places
+    from truetape.stack import airflow_config
 
     password = airflow_config.passwords(settings)[steps.USER]
     table = Table(title="Where to look", title_justify="left")

@@ -12,14 +12,14 @@ from truetape.host import process
 from truetape.host.errors import TransientError
 from truetape.host.process import Program
 from truetape.host.settings import Settings
-from truetape.local.airflow_api import AirflowApi
-from truetape.local.server import log_file, pid_file
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed import launcher
 from truetape.speed.order import State
 from truetape.speed.supervision import order
+from truetape.stack.airflow_api import AirflowApi
+from truetape.stack.server import log_file, pid_file
 
 NAME = "market"
 VENUE = "BITSTAMP"

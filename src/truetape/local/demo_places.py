@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from truetape.console.lazy import PAGES, PREFIX
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
-from truetape.local.airflow_server import AirflowServer
 from truetape.market.sessions import Session
 from truetape.quality.report import Kind, newest
+from truetape.stack.airflow_server import AirflowServer
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,11 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     """
     from rich.console import Console
 
-    from truetape.local import stack
     from truetape.local.replay import send, through_speed_layer
     from truetape.local.vendor_check import checks
     from truetape.pipeline import sessions
     from truetape.serving.store import open_store
+    from truetape.stack import lifecycle
 
     pace = _speed(speed)
     settings = dataclasses.replace(
@@ -58,7 +58,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
             status.update(line)
             console.print(line, highlight=False)
 
-        stack.up(settings, report=report, build_influx=True)
+        lifecycle.up(settings, report=report, build_influx=True)
         store = open_store(settings)
         store.ensure_buckets()
         sent = through_speed_layer(

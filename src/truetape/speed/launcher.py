@@ -20,8 +20,8 @@ from truetape.host.locks import exclusive
 from truetape.host.process import Program, Running
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
-from truetape.local.server import log_file, pid_file
 from truetape.speed.driver import Driver
+from truetape.stack.server import log_file, pid_file
 
 NAME = "speed_layer"
 TERM_WITHIN_S = 10.0

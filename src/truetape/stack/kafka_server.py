@@ -14,7 +14,7 @@ from truetape.host.java import find_java
 from truetape.host.locks import Report
 from truetape.host.process import Program
 from truetape.host.settings import Settings
-from truetape.local.server import (
+from truetape.stack.server import (
     LOOPBACK,
     Address,
     free_port,

@@ -18,7 +18,7 @@ from truetape.host import secret_files
 from truetape.host.java import find_java
 from truetape.host.resources import folder
 from truetape.host.settings import Secret, Settings
-from truetape.local.server import LOOPBACK
+from truetape.stack.server import LOOPBACK
 
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 """Each user of the local Airflow and its role in the simple auth manager."""

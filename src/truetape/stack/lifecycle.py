@@ -17,10 +17,10 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report, exclusive
 from truetape.host.process import Running
 from truetape.host.settings import Settings
-from truetape.local.airflow_server import AirflowServer
-from truetape.local.influx_server import InfluxServer
-from truetape.local.kafka_server import KafkaServer
-from truetape.local.server import Server, is_listening, log_file, pid_file
+from truetape.stack.airflow_server import AirflowServer
+from truetape.stack.influx_server import InfluxServer
+from truetape.stack.kafka_server import KafkaServer
+from truetape.stack.server import Server, is_listening, log_file, pid_file
 
 PARTS = ("kafka", "influx", "airflow")
 _POLL_S = 0.1

@@ -11,10 +11,10 @@ from truetape.host.errors import TransientError
 from truetape.host.locks import Report
 from truetape.host.process import Program
 from truetape.host.settings import Secret, Settings
-from truetape.local import airflow_config
-from truetape.local.airflow_api import AirflowApi
-from truetape.local.server import LOOPBACK, log_file, pid_file
 from truetape.schedule.dag_names import all_dags
+from truetape.stack import airflow_config
+from truetape.stack.airflow_api import AirflowApi
+from truetape.stack.server import LOOPBACK, log_file, pid_file
 
 _DAGS_READ_WITHIN_S = 90.0
 _POLL_S = 0.5
@@ -76,7 +76,7 @@ class AirflowServer:
         return Program(
             name=self.name,
             address=self.address,
-            command=(sys.executable, "-m", "truetape.local.airflow_main"),
+            command=(sys.executable, "-m", "truetape.stack.airflow_main"),
             env=airflow_config.environment(self.settings, os.environ),
             cwd=self.data,
             log=log_file(self.settings, self.name),

@@ -14,9 +14,9 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report
 from truetape.host.process import Program
 from truetape.host.settings import Settings
-from truetape.local import influxd
-from truetape.local.influx_api import InfluxApi
-from truetape.local.server import LOOPBACK, log_file, pid_file
+from truetape.stack import influxd
+from truetape.stack.influx_api import InfluxApi
+from truetape.stack.server import LOOPBACK, log_file, pid_file
 
 _USER = "truetape"
 CACHE_BYTES = 268_435_456

@@ -18,7 +18,7 @@ from truetape.host import log
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.process import kill_others, open_log
 from truetape.host.settings import Settings
-from truetape.local.server import log_file
+from truetape.stack.server import log_file
 
 COMPONENTS = {
     "api-server": ("api-server",),
