@@ -25,7 +25,7 @@ from truetape.broker.available_offsets import kept_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole, Kept
-from truetape.local.speed_process import end_offsets
+from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -35,10 +35,10 @@ from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.offset_set import Stretch, merged
-from truetape.local.speed_process import end_offsets
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import settle
 from truetape.serving.store import open_store
+from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -22,13 +22,13 @@ from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import settle
 from truetape.serving.store import ServedBar, open_store
 from truetape.speed.launcher import environment
 from truetape.stack import airflow_config
+from truetape.tour.speed_process import SpeedProcess, end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -20,7 +20,6 @@ from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.speed_process import end_offsets
 from truetape.schedule import dag_names
 from truetape.serving.store import open_store
 from truetape.speed.driver import Driver, Life, life_of
@@ -29,6 +28,7 @@ from truetape.speed.stream import RESOLUTIONS
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
 from truetape.stack.lifecycle import State
+from truetape.tour.speed_process import end_offsets
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
 

@@ -12,7 +12,7 @@ import pytest
 
 from support.airflow_page import signed_in_page
 from truetape.host.settings import Settings
-from truetape.local import demo
+from truetape.tour import demo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

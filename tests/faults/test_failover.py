@@ -20,7 +20,6 @@ from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.speed_process import SpeedProcess
 from truetape.market.sessions import Session
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.checkpoint import checkpoint_for
@@ -32,6 +31,7 @@ from truetape.speed.observation import Health
 from truetape.speed.order import State
 from truetape.speed.stream import RESOLUTIONS
 from truetape.speed.supervision import status_of
+from truetape.tour.speed_process import SpeedProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 

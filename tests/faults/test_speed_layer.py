@@ -23,13 +23,13 @@ from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, settle
 from truetape.serving.store import BarStore, open_store
 from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.stream import RESOLUTIONS
+from truetape.tour.speed_process import SpeedProcess, end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

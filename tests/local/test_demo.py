@@ -11,9 +11,9 @@ from pendulum import DateTime
 from truetape.feeds.commands import simulate
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local import demo, demo_live
-from truetape.local.demo_places import places
 from truetape.schedule.timetable import ExchangeSessionTimetable
+from truetape.tour import demo, live_market
+from truetape.tour.places import places
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_its_table_of_addresses_leads_to_every_page_of_the_console(tmp_path: Pat
 def test_the_live_market_is_one_that_is_open_and_within_the_demos_venues(tmp_path: Path) -> None:
     """Its command is one that `truetape simulate` takes, and tells no secret."""
     settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
-    program = demo_live.market(settings)
+    program = live_market.market(settings)
     verb = program.command.index("simulate")
 
     told = simulate.make_context("simulate", list(program.command[verb + 1 :])).params
 
-    assert (told["live"], told["to_kafka"], told["venue"]) == (True, True, demo_live.VENUE)
-    assert demo_live.VENUE in settings.venues
-    assert venues()[demo_live.VENUE].calendar is None
+    assert (told["live"], told["to_kafka"], told["venue"]) == (True, True, live_market.VENUE)
+    assert live_market.VENUE in settings.venues
+    assert venues()[live_market.VENUE].calendar is None
     assert not any("token" in name.lower() and "file" not in name.lower() for name in program.env)
 
 
@@ -100,6 +100,6 @@ def test_stopping_a_demo_that_does_not_run_does_nothing(tmp_path: Path) -> None:
     settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
     said: list[str] = []
 
-    demo_live.stop(settings, said.append)
+    live_market.stop(settings, said.append)
 
     assert said == []

@@ -20,9 +20,9 @@ import pytest
 from support.build import SECOND, at
 from support.data import real_data
 from truetape.host.settings import Settings
-from truetape.local.speed_process import end_offsets
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.tour.speed_process import end_offsets
 
 pytestmark = [pytest.mark.real, pytest.mark.data]
 

@@ -7,7 +7,7 @@ import pytest
 from support.build import NOON
 from support.serving import MINUTE_NS, bar
 from truetape.feeds.vendor_bars import VendorBar
-from truetape.reconcile.acceptance import Difference, Print, compare, reason_of
+from truetape.tour.acceptance import Difference, Print, compare, reason_of
 
 SPAN = (NOON, NOON + 10 * MINUTE_NS)
 NO_CARRY: dict[int, Decimal] = {}

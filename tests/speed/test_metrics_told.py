@@ -10,8 +10,8 @@ from support.loop import own_settings, send
 from support.wait import until
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
-from truetape.local.speed_process import SpeedProcess
 from truetape.serving.store import BarStore, Point, open_store
+from truetape.tour.speed_process import SpeedProcess
 
 pytestmark = [pytest.mark.real, pytest.mark.spark]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.settings import Settings
-from truetape.local.speed_process import end_offsets
 from truetape.speed.control_records import Board
 from truetape.speed.decision import Action, Nothing
 from truetape.speed.driver import Driver, Life, life_of
@@ -19,6 +18,7 @@ from truetape.speed.observation import Policy
 from truetape.speed.order import State
 from truetape.speed.supervision import order, supervise_once
 from truetape.speed.takeover import Ended
+from truetape.tour.speed_process import end_offsets
 
 POLICY = Policy(beat_within_s=8, progress_within_s=30)
 """As delivered, but for waits that only cost a test its time."""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from truetape.drift.ledger import BarDrift
     from truetape.feeds.simulator import SimulatedSession
-    from truetape.local.demo import Backfilled, Final
     from truetape.market.sessions import Session
     from truetape.serving.store import BarStore, ServedBar
     from truetape.stack.airflow_api import AirflowApi
+    from truetape.tour.demo import Backfilled, Final
 
 _SHOWN_LINES = 20
 
@@ -46,7 +46,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
     """
     from rich.console import Console
 
-    from truetape.local import demo as steps
+    from truetape.tour import demo as steps
 
     began = time.monotonic()
     settings = steps.demo_settings(Settings.from_env())
@@ -105,8 +105,8 @@ class _Market:
 
 def _show_session(tour: _Tour, market: _Market, began: float) -> None:
     """Parts 2 to 4: a session streams in, becomes final, and what changed is told."""
-    from truetape.local import demo as steps
-    from truetape.local.demo_places import market_page
+    from truetape.tour import demo as steps
+    from truetape.tour.places import market_page
 
     console, settings = tour.console, tour.settings
     session, made = steps.simulated(market.seed, market.minutes * 60, market.trades)
@@ -131,7 +131,7 @@ def _show_session(tour: _Tour, market: _Market, began: float) -> None:
 
 def _show_backfill(tour: _Tour) -> None:
     """Part 5: what the lake loses comes back from Kafka."""
-    from truetape.local import demo as steps
+    from truetape.tour import demo as steps
 
     tour.console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
     lost = steps.lose_third(tour.settings)
@@ -141,15 +141,15 @@ def _show_backfill(tour: _Tour) -> None:
 
 def _show_live(tour: _Tour) -> None:
     """Part 6: a market opens now, under Airflow's supervision."""
-    from truetape.local import demo_live
+    from truetape.tour import live_market
 
     tour.console.rule("6 of 6: a market in the present")
-    demo_live.begin(tour.settings, tour.api)
-    _print_live(tour.console, tour.settings, demo_live.wait_until_served(tour.store, tour.report))
+    live_market.begin(tour.settings, tour.api)
+    _print_live(tour.console, tour.settings, live_market.wait_until_served(tour.store, tour.report))
 
 
 def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
-    from truetape.local import demo as steps
+    from truetape.tour import demo as steps
 
     console.print(
         f"\nAll of it keeps running. Look at a symbol here too, and stop it when you are done:\n"
@@ -162,9 +162,9 @@ def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
 def _print_addresses(console: "Console", settings: Settings) -> None:
     from rich.table import Table
 
-    from truetape.local import demo as steps
-    from truetape.local.demo_places import places
     from truetape.stack import airflow_config
+    from truetape.tour import demo as steps
+    from truetape.tour.places import places
 
     password = airflow_config.passwords(settings)[steps.USER]
     table = Table(title="Where to look", title_justify="left")
@@ -181,7 +181,7 @@ def _print_addresses(console: "Console", settings: Settings) -> None:
 
 
 def _print_gate(console: "Console", settings: Settings, session: "Session") -> None:
-    from truetape.local.demo_places import gate
+    from truetape.tour.places import gate
 
     told = gate(settings, session)
     console.print(
@@ -210,14 +210,14 @@ def _rev_of(rev: int | None) -> str:
 
 def _print_live(console: "Console", settings: Settings, first: "ServedBar") -> None:
     from truetape.feeds.native import iso
-    from truetape.local import demo_live
-    from truetape.local.demo_places import market_page
+    from truetape.tour import live_market
+    from truetape.tour.places import market_page
 
     console.print(
-        f"{demo_live.RATE} trades a second on {demo_live.VENUE} for {demo_live.HOURS} hours. The "
+        f"{live_market.RATE} trades a second on {live_market.VENUE} for {live_market.HOURS} hours. The "
         f"first bar served: {first.symbol} {iso(first.start_ns)[:19]}Z, {first.trades} trades, "
         f"close {first.close}. Watch the minutes fill: "
-        f"{market_page(settings, demo_live.SYMBOLS[0])}"
+        f"{market_page(settings, live_market.SYMBOLS[0])}"
     )
 
 
@@ -230,7 +230,7 @@ def _stream(
 ) -> None:
     from rich.live import Live
 
-    from truetape.local import demo as steps
+    from truetape.tour import demo as steps
 
     with Live(_table([]), auto_refresh=False, transient=not sys.stdout.isatty()) as live:
 

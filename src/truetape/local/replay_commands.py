@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from truetape.local.vendor_check import Check
     from truetape.pipeline.sessions import SessionOutcome
+    from truetape.tour.vendor_check import Check
 
 _LISTED_DIFFERENCES = 40
 
@@ -41,11 +41,11 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     """
     from rich.console import Console
 
-    from truetape.local.replay import send, through_speed_layer
-    from truetape.local.vendor_check import checks
     from truetape.pipeline import sessions
     from truetape.serving.store import open_store
     from truetape.stack import lifecycle
+    from truetape.tour.replay import send, through_speed_layer
+    from truetape.tour.vendor_check import checks
 
     pace = _speed(speed)
     settings = dataclasses.replace(

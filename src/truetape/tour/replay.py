@@ -21,9 +21,9 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.rejection import Rejected
 from truetape.market.sessions import Session
+from truetape.tour.speed_process import SpeedProcess, end_offsets
 
 READ_WITHIN_S = 1_800.0
 _PACE_STEP_S = 0.05

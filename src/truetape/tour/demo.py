@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from truetape.batch.loss import lose_records
 from truetape.broker.producer import send_all
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
@@ -19,9 +18,6 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.local import demo_live
-from truetape.local.replay import READ_WITHIN_S
-from truetape.local.speed_process import SpeedProcess, end_offsets
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.schedule import dag_names
@@ -30,6 +26,10 @@ from truetape.speed.bar_rewrite import RESOLUTIONS
 from truetape.stack import airflow_config, influxd, lifecycle
 from truetape.stack.airflow_api import AirflowApi, DagRun
 from truetape.stack.airflow_server import AirflowServer
+from truetape.tour import live_market
+from truetape.tour.lost_records import lose_records
+from truetape.tour.replay import READ_WITHIN_S
+from truetape.tour.speed_process import SpeedProcess, end_offsets
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")
@@ -77,7 +77,7 @@ def demo_settings(base: Settings) -> Settings:
         airflow=True,
         airflow_port=AIRFLOW_PORT,
         dags_paused=True,
-        venues=(VENUE, demo_live.VENUE),
+        venues=(VENUE, live_market.VENUE),
         batch_delay_min=0,
         # the simulated session may lie some days back, which is no reason for an alert
         final_within_min=10_080,
@@ -198,7 +198,7 @@ def leave_running(api: AirflowApi) -> None:
 
 def stop(settings: Settings, report: Report) -> None:
     """Stop the live market, its speed layer and the servers of a demo, whichever run."""
-    demo_live.stop(settings, report)
+    live_market.stop(settings, report)
     lifecycle.down(settings, report)
 
 

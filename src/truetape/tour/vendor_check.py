@@ -15,8 +15,8 @@ from truetape.host.venues import venues
 from truetape.lake.bars import recomputed
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
-from truetape.reconcile.acceptance import Agreement, Print, compare, reason_of
 from truetape.serving.store import BarStore, ServedBar
+from truetape.tour.acceptance import Agreement, Print, compare, reason_of
 
 _NEARBY_NS = 180_000_000_000
 

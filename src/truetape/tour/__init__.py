@@ -1,0 +1,1 @@
+"""The demo, and the replay of trade files through the whole loop."""
