@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from truetape.batch.commands import session_named
 from truetape.batch.jobs import recompute_once
+from truetape.cli.batch import session_named
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
 

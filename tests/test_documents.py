@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 import truetape
-from truetape.cli import COMMANDS
-from truetape.cli import truetape as command_line
+from truetape.cli.decode_lines import Task
+from truetape.cli.main import COMMANDS
+from truetape.cli.main import truetape as command_line
 from truetape.feeds.contract_yaml import read_contract
-from truetape.feeds.decode_lines import Task
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
 from truetape.host.errors import TruetapeError

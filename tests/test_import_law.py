@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import truetape
-from truetape.cli import COMMANDS
+from truetape.cli.main import COMMANDS
 
 SOURCE = Path(truetape.__file__).parent
 MODULES = sorted(
@@ -113,7 +113,7 @@ def test_heavy_libraries_are_imported_in_their_own_rooms(module: str) -> None:
 
 
 def test_the_command_line_starts_without_any_heavy_library() -> None:
-    assert not loaded_by("truetape.cli") & HOMES.keys()
+    assert not loaded_by("truetape.cli.main") & HOMES.keys()
 
 
 def test_no_verb_loads_a_heavy_library_before_it_runs() -> None:

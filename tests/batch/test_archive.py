@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from support.loop import Letter, letters, own_settings, send
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
-from truetape.batch.commands import archive as archive_verb
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake, Table
 from truetape.broker.available_offsets import kept_offsets
+from truetape.cli.batch import archive as archive_verb
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole, Kept
@@ -164,7 +164,7 @@ def test_an_archive_killed_in_the_middle_goes_on_without_loss_or_repeat(
 ) -> None:
     send(own, records(1_000))
     child = subprocess.Popen(
-        [sys.executable, "-m", "truetape.cli", "archive"],
+        [sys.executable, "-m", "truetape.cli.main", "archive"],
         env=os.environ | own.to_env(),
         stdin=subprocess.DEVNULL,
         start_new_session=True,

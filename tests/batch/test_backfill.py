@@ -23,12 +23,12 @@ from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill import append
-from truetape.batch.backfill_commands import backfill as verb
 from truetape.batch.backfill_plan import BackfillPlan, Contents, Touched
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake, Table
+from truetape.cli.backfill import backfill as verb
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError
@@ -295,7 +295,7 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     missing = lose(own, "offset % 10 < 3")
     assert missing > 300
     child = subprocess.Popen(
-        [sys.executable, "-m", "truetape.cli", *APPLY],
+        [sys.executable, "-m", "truetape.cli.main", *APPLY],
         env=os.environ | own.to_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from truetape.batch import backfill_run
-from truetape.batch.backfill_commands import backfill as verb
 from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
+from truetape.cli.backfill import backfill as verb
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Kept, OffsetRange

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.data import real_data
-from truetape.cli import truetape
+from truetape.cli.main import truetape
 
 NATIVE = """\
 {"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1","event_time":"2026-11-20T14:30:00Z","price":"100.00","size":"100","conditions":["O"]}

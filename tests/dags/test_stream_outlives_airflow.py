@@ -146,7 +146,7 @@ def processes_of(settings: Settings) -> set[int]:
             is_ours = settings.topic.encode() in (folder / "environ").read_bytes()
         except (FileNotFoundError, NotADirectoryError, PermissionError, ProcessLookupError):
             continue
-        if is_ours and {b"truetape.cli", b"speed", b"run"} <= set(command):
+        if is_ours and {b"truetape.cli.main", b"speed", b"run"} <= set(command):
             found.add(int(folder.name))
     return found
 

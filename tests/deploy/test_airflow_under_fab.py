@@ -100,7 +100,7 @@ def init_words(host: Host, env: dict[str, str]) -> str:
     assert words[0] == "truetape"
     words = [word.replace("/run/secrets", str(host.folder / "secrets")) for word in words]
     done = subprocess.run(
-        [sys.executable, "-m", "truetape.cli", *words[1:]], env=env, check=False,
+        [sys.executable, "-m", "truetape.cli.main", *words[1:]], env=env, check=False,
         capture_output=True, text=True, timeout=INIT_WITHIN_S,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-3_000:]
@@ -195,7 +195,7 @@ def test_a_second_set_up_changes_nothing_and_keeps_the_passwords(composed: Compo
     words = ["deploy", "init", "airflow", "--passwords"]
     file = Path(composed.env["AIRFLOW__CORE__FERNET_KEY_CMD"].removeprefix("cat "))
     done = subprocess.run(
-        [sys.executable, "-m", "truetape.cli", *words, str(file.parent / "airflow-passwords")],
+        [sys.executable, "-m", "truetape.cli.main", *words, str(file.parent / "airflow-passwords")],
         env=composed.env, check=False, capture_output=True, text=True, timeout=INIT_WITHIN_S,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from support.composed import FILE, ROOT, compose
-from truetape.cli import truetape as command_line
+from truetape.cli.main import truetape as command_line
 from truetape.deploy import compose_file
 from truetape.deploy.compose_file import ComposeFile, problems, read, start_order
 from truetape.deploy.compose_tool import config, find_tool

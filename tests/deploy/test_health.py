@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from truetape.cli import truetape as command_line
+from truetape.cli.main import truetape as command_line
 from truetape.deploy import health
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings

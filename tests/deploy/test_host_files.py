@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from truetape.cli import truetape as command_line
+from truetape.cli.main import truetape as command_line
 from truetape.deploy.host_files import (
     CONTAINER_UID,
     SECRETS,

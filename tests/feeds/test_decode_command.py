@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from truetape.cli import truetape
+from truetape.cli.main import truetape
 
 LEAN_LINE = "34200123,1815200,283,P,20002020,0"
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from support.event_times import CASES, Case
-from truetape.cli import truetape
-from truetape.feeds.time_lines import MAX_LINE_BYTES
+from truetape.cli.event_time_lines import MAX_LINE_BYTES
+from truetape.cli.main import truetape
 from truetape.market.event_time import Shape
 
 NEW_YORK = ["--zone", "America/New_York"]
@@ -140,7 +140,7 @@ def test_help_shows_a_value_of_every_shape() -> None:
 
 
 def test_an_answer_comes_before_the_next_line_is_written() -> None:
-    command = [sys.executable, "-m", "truetape.cli", "event-time", "--shape", "epoch-s"]
+    command = [sys.executable, "-m", "truetape.cli.main", "event-time", "--shape", "epoch-s"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         assert running.stdin is not None
         assert running.stdout is not None

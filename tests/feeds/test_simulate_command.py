@@ -12,7 +12,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from support.loop import own_settings
 from support.wait import until
-from truetape.feeds.commands import simulate
+from truetape.cli.simulate import simulate
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 

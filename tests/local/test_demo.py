@@ -8,7 +8,7 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 from pendulum import DateTime
 
-from truetape.feeds.commands import simulate
+from truetape.cli.simulate import simulate
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.schedule.timetable import ExchangeSessionTimetable

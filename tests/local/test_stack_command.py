@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from truetape.cli.stack import stack
 from truetape.host.settings import Settings
-from truetape.local.commands import stack
 from truetape.serving.store import open_store
 from truetape.stack.server import free_port
 

@@ -274,7 +274,7 @@ def test_down_leaves_no_process_and_no_port_and_two_starts_at_once_are_one(
         "TRUETAPE_INFLUX_PORT": str(ports[1]),
         "TRUETAPE_AIRFLOW": "False",
     }
-    command = [sys.executable, "-m", "truetape.cli", "stack", "up"]
+    command = [sys.executable, "-m", "truetape.cli.main", "stack", "up"]
     calls = [
         subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from support.quality_cases import a_negative_size
 from support.session_lake import good_events, lake_session
-from truetape.cli import truetape
+from truetape.cli.main import truetape
 from truetape.host.errors import ConfigError, GateClosedError
 
 SESSION = ("--venue", "XNYS", "--session", "2024-11-22")

@@ -115,7 +115,7 @@ def replay(own: Settings, case: Case) -> Printed:
     """Run the verb as a user does."""
     verb = ["replay", str(case.path), "--feed", case.feed, "--profile", case.profile]
     child = subprocess.Popen(
-        [sys.executable, "-m", "truetape.cli", *verb],
+        [sys.executable, "-m", "truetape.cli.main", *verb],
         env=os.environ | own.to_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

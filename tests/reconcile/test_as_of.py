@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from support.build import SECOND, VENUES, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
+from truetape.cli.show import show
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.history.as_of import Asked, bars_as_of, known_at
@@ -26,7 +27,6 @@ from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Cancel, Correction, Event, Trade
-from truetape.serving.commands import show
 from truetape.serving.store import ServedBar, open_store
 
 XNYS = VENUES["XNYS"]

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from support.drifting import DAY, publish_and_note
 from support.session_lake import lake_session
 from support.speed_toy import heard, provisional_bars, serve
+from truetape.cli.drift import CAUSES, drift
 from truetape.drift.attribution import Cause
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.reconcile.drift_commands import CAUSES, drift
 from truetape.serving.store import ServedBar, open_store
 
 Run = Callable[..., Result]

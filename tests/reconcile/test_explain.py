@@ -13,11 +13,11 @@ from support.build import SECOND, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import heard, provisional_bars, serve
+from truetape.cli.explain import explain
 from truetape.host.errors import ConfigError, TruetapeError, VerificationError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event
-from truetape.reconcile.explain_commands import explain
 from truetape.serving.store import open_store
 
 Run = Callable[..., Result]

@@ -13,11 +13,11 @@ from support.build import NOON
 from support.drifting import DAY
 from support.serving import MINUTE_NS, bar, bars
 from support.session_lake import lake_session
+from truetape.cli.export import export
 from truetape.history import bars
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.serving.export_commands import export
 from truetape.serving.store import open_store
 
 Run = Callable[..., Result]

@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 
 from support.build import NOON
 from support.serving import MINUTE_NS, bar, bars
+from truetape.cli.show import show
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.serving.commands import show
 from truetape.serving.store import BarStore, open_store
 
 MINUTE = Resolution.MINUTE

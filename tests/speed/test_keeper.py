@@ -122,7 +122,7 @@ def test_where_drivers_are_started_elsewhere_none_is_started_here() -> None:
 def test_sigterm_ends_the_verb_that_stays(settings: Settings) -> None:
     """Kafka is away all the time: nothing is started, and the end is a good one."""
     env = settings.to_env() | {"TRUETAPE_KAFKA": "127.0.0.1:9"}
-    words = [sys.executable, "-m", "truetape.cli", "-v", "speed", "supervise", "--every", "1"]
+    words = [sys.executable, "-m", "truetape.cli.main", "-v", "speed", "supervise", "--every", "1"]
     with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         told = next(line for line in running.stderr if "supervised" in line)

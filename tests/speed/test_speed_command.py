@@ -13,7 +13,7 @@ from support.build import NOON, SECOND
 from support.influxd import free_port
 from support.loop import own_settings
 from truetape.broker.control_topic import ControlTopic
-from truetape.cli import truetape
+from truetape.cli.main import truetape
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board

@@ -72,7 +72,7 @@ def launcher_for(settings: Settings) -> Launcher:
 def command(ticket: Ticket | None = None) -> tuple[str, ...]:
     """Return the command that runs a driver on this machine."""
     told = () if ticket is None else _arguments(ticket)
-    return (sys.executable, "-m", "truetape.cli", "--verbose", "speed", "run", *told)
+    return (sys.executable, "-m", "truetape.cli.main", "--verbose", "speed", "run", *told)
 
 
 def environment(settings: Settings) -> dict[str, str]:

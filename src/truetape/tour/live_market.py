@@ -47,7 +47,7 @@ def begin(settings: Settings, api: AirflowApi) -> None:
 def market(settings: Settings) -> Program:
     """Return the program that sends a market's trades as they happen, with their troubles."""
     command = (
-        sys.executable, "-m", "truetape.cli", "simulate", "--live", "--kafka",
+        sys.executable, "-m", "truetape.cli.main", "simulate", "--live", "--kafka",
         "--venue", VENUE, "--symbols", ",".join(SYMBOLS),
         "--rate", str(RATE), "--duration", str(HOURS * 3_600), "--seed", "7",
         "--late", "0.002", "--duplicate", "0.002", "--bad-clock", "0",

@@ -28,7 +28,8 @@ def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
     unzip -p ibm/20131007_trade.zip | truetape decode --feed lean-equity-tick \\
         --date 2013-10-07 --symbol IBM
     """
-    from truetape.feeds import contract, decode_lines
+    from truetape.cli.main import decode_lines
+    from truetape.feeds import contract
 
     if feed not in contract.names():
         raise click.BadParameter(

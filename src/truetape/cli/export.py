@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import RESOLUTION
+from truetape.cli.batch import RESOLUTION
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution

@@ -8,7 +8,7 @@ from typing import cast
 
 import click
 
-from truetape.feeds.time_lines import answers
+from truetape.cli.event_time_lines import answers
 from truetape.market import wall_clock
 from truetape.market.event_time import Shape, TimeSpec, is_local
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import RESOLUTION
+from truetape.cli.batch import RESOLUTION
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 

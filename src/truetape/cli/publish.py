@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import session_named, session_options
+from truetape.cli.batch import session_named, session_options
 from truetape.host.errors import GateClosedError, VerificationError
 from truetape.host.settings import Settings
 

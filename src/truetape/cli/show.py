@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.batch.commands import INSTANT, RESOLUTION
+from truetape.cli.batch import INSTANT, RESOLUTION
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
