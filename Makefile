@@ -42,7 +42,7 @@ test-long: setup browser postgres compose-tool ## the stories that take minutes 
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
 schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
-	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/reconcile/test_loop_machine.py tests/reconcile/test_publication_machine.py)
+	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/pipeline/test_loop_machine.py tests/publish/test_publication_machine.py)
 
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(FAST))

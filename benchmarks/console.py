@@ -36,7 +36,7 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.report import Kind, Report, newest
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

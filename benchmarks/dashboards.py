@@ -23,9 +23,9 @@ from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
-from truetape.publish.indicator_values import NAMES
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore
+from truetape.serving.schema import INDICATOR_NAMES
 from truetape.serving.server import Server
 from truetape.serving.store import IndicatorRow, ServedBar
 from truetape.stack import lifecycle
@@ -240,7 +240,7 @@ def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBa
 
 def _indicators(bar: ServedBar) -> IndicatorRow:
     """Make a row of them all, whatever their values: as wide as a real one."""
-    values = {name: bar.close + number for number, name in enumerate(NAMES)}
+    values = {name: bar.close + number for number, name in enumerate(INDICATOR_NAMES)}
     return IndicatorRow(bar.symbol, bar.venue, bar.start_ns, values, rev=1, void=False)
 
 

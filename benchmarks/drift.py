@@ -21,6 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import report, stopped_by_signals, table
 
+from support.confusion import (
+    Confusion,
+    Shown,
+    bars_of,
+    causes_of,
+    confusion,
+    in_changed_bars,
+)
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.drift.recorder import DriftNotes, SpeedLayer
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
@@ -35,15 +43,8 @@ from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.publish.diff import Edit
 from truetape.publish.publication import Request, publish
-from truetape.reconcile.confusion import (
-    Confusion,
-    Shown,
-    bars_of,
-    causes_of,
-    confusion,
-    in_changed_bars,
-)
-from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore, ServedBar
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -172,7 +173,7 @@ def stream(
     """Serve provisional bars by the speed layer's own plan; repeats are counted, as for a feed that
     expects none.
     """
-    from truetape.feeds import contract
+    from truetape.feeds import contract_file
     from truetape.feeds.decoder import Limits
     from truetape.speed.stream import provisional_bars, trades_of
     from truetape.speed.writer import provisional
@@ -188,7 +189,7 @@ def stream(
         .option("maxFilesPerTrigger", 1)
         .parquet(str(work / "records"))
     )
-    trades = trades_of(records, [contract.load("truetape")], Limits.of(settings), known)
+    trades = trades_of(records, [contract_file.load("truetape")], Limits.of(settings), known)
     profile = load(settings.profile)
     spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
     query = (
@@ -216,14 +217,15 @@ def _settle(
     """Archive, recompute and publish; return where the time went."""
     from truetape.batch.archive import raw_rows
     from truetape.batch.recompute import Rules, recompute
-    from truetape.batch.spark.lake import Lake, Table
-    from truetape.feeds import contract
+    from truetape.batch.spark.lake import Lake
+    from truetape.feeds import contract_file
     from truetape.feeds.decoder import Limits
+    from truetape.lake.tables import Table
 
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
     records = spark.read.parquet(str(work / "records"))
-    rows = raw_rows(records, [contract.load("truetape")], Limits.of(settings))
+    rows = raw_rows(records, [contract_file.load("truetape")], Limits.of(settings))
     rows.write.format("delta").mode("append").save(lake.path(Table.RAW))
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()

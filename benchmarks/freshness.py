@@ -23,7 +23,7 @@ from truetape.broker import topics
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS, Resolution
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.stack import lifecycle
 from truetape.stack.server import free_port
 

@@ -77,7 +77,7 @@ def _measured(work: Path) -> list[dict[str, object]]:
     from truetape.lake.bars import recomputed
     from truetape.quality.checks import check_session
     from truetape.quality.edit_frames import ROW_BY_ROW
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
 
     home = work / "home"
     settings = replace(

@@ -151,15 +151,16 @@ Step = Callable[[], Finish]
 def _decode(work: Path) -> Step:
     """Prepare what the archive does with a batch, from Parquet instead of from Kafka."""
     from truetape.batch.archive import raw_rows
-    from truetape.batch.spark.lake import Lake, Table
+    from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.session import spark_session
-    from truetape.feeds import contract
+    from truetape.feeds import contract_file
     from truetape.feeds.decoder import Limits
     from truetape.host.jars import spark_jars
+    from truetape.lake.tables import Table
 
     settings = _settings(work)
     spark = spark_session("decode", settings, spark_jars(settings.cache))
-    lake, contracts = Lake(settings.lake), [contract.load("truetape")]
+    lake, contracts = Lake(settings.lake), [contract_file.load("truetape")]
     lake.ensure(spark, Table.RAW)
 
     def run() -> Finish:
@@ -176,11 +177,12 @@ def _recompute(work: Path) -> Step:
     from pyspark.sql import functions as F
 
     from truetape.batch.recompute import Rules, recompute
-    from truetape.batch.spark.lake import Lake, Table
+    from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.session import spark_session
     from truetape.host import profiles
     from truetape.host.jars import spark_jars
     from truetape.host.venues import venues
+    from truetape.lake.tables import Table
     from truetape.market.resolution import SECOND_NS
 
     settings = _settings(work)

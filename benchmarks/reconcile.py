@@ -26,7 +26,8 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.publication import Request, bring, publish, verify
 from truetape.publish.revert import restored
-from truetape.serving.store import BarStore, Traffic, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore, Traffic
 
 DAY = date(2026, 3, 4)
 _PRICE, _SIZE = pa.decimal128(18, 9), pa.decimal128(28, 8)

@@ -19,10 +19,11 @@ from measure import report, stopped_by_signals, table
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
 from truetape.serving.rollups import ROLLUPS, Rollup
 from truetape.serving.server import Server
-from truetape.serving.store import ServedBar, open_store
+from truetape.serving.store import ServedBar
 
 END_NS = 1_772_830_800 * SECOND_NS
 """2026-03-06 21:00 UTC, the close of New York."""

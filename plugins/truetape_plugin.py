@@ -2,9 +2,10 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from truetape.console.lazy import PREFIX, RUN_VIEW, VIEWS, LazyConsole
+from truetape.console.lazy import LazyConsole
 from truetape.schedule.deadline import SessionClose
 from truetape.schedule.timetable import ExchangeSessionTimetable
+from truetape.schedule.ui_pages import PREFIX, RUN_VIEW, VIEWS
 
 
 class TruetapePlugin(AirflowPlugin):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from pyspark.sql import SparkSession
 
+    from truetape.serving.store import BarStore
+
 # before anything imports Airflow, which would else make itself a home in that of the user
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="truetape-airflow-"))
 os.environ["AIRFLOW_HOME"] = str(AIRFLOW_HOME)
@@ -34,6 +36,23 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_unconfigure() -> None:
     """Remove Airflow's home."""
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[BarStore]":
+    """An empty store of either kind, in buckets of its own."""
+    from support.serving import own_buckets
+    from truetape.serving.embedded import EmbeddedStore
+    from truetape.serving.influx import InfluxStore
+
+    opened: BarStore
+    if request.param == "embedded":
+        opened = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
+    else:
+        opened = InfluxStore.from_settings(request.getfixturevalue("stack"), own_buckets("history"))
+    opened.ensure_buckets()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -90,7 +109,7 @@ def airflow(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     It has a home, a lake and a topic of its own; its tasks see these settings.
     """
     from support.loop import own_settings
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
     from truetape.stack import lifecycle as local_stack
     from truetape.stack.server import free_port
 

@@ -19,12 +19,13 @@ from support.loop import Letter, letters, own_settings, send
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake, Table
-from truetape.broker.available_offsets import kept_offsets
+from truetape.batch.spark.lake import Lake
+from truetape.broker.available_offsets import Kept, kept_offsets
 from truetape.cli.batch import archive as archive_verb
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
-from truetape.lake.completeness import Completeness, Hole, Kept
+from truetape.lake.completeness import Completeness, Hole
+from truetape.lake.tables import Table
 from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:

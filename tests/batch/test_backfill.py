@@ -27,7 +27,7 @@ from truetape.batch.backfill_plan import BackfillPlan, Contents, Touched
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.cli.backfill import backfill as verb
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.host import calendars
@@ -35,9 +35,10 @@ from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.offset_set import Stretch, merged
+from truetape.lake.tables import Table
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import settle
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
+from truetape.broker.available_offsets import Kept
 from truetape.host.errors import ConfigError
-from truetape.lake.completeness import Kept, OffsetRange, joined
+from truetape.lake.completeness import OffsetRange, joined
 from truetape.lake.offset_set import Stretch, Stretches, merged
 
 ALL = Request(Holes(), "nightly")

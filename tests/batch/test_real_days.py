@@ -15,13 +15,14 @@ from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
 from truetape.batch.recompute import Rules, recompute
-from truetape.batch.spark.lake import Lake, Table
-from truetape.feeds import contract
+from truetape.batch.spark.lake import Lake
+from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.host.venues import venues
+from truetape.lake.tables import Table
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
@@ -86,7 +87,7 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
     records = staged(spark, day, tmp_path / "records").withColumn(
         "record_ms", F.lit(0).cast("bigint")
     )
-    raw = raw_rows(records, [contract.load(day.feed)], Limits())
+    raw = raw_rows(records, [contract_file.load(day.feed)], Limits())
     raw.write.format("delta").mode("append").save(lake.path(Table.RAW))
     rules = Rules(load(day.profile), venues(), lateness_ns=60 * SECOND)
 
@@ -106,7 +107,7 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
     records = staged(spark, day, tmp_path / "records")
     records.repartitionByRange(MICRO_BATCHES, "offset").write.parquet(arrivals)
     source = spark.readStream.schema(records.schema).option("maxFilesPerTrigger", 1)
-    trades = trades_of(source.parquet(arrivals), [contract.load(day.feed)], Limits(), venues())
+    trades = trades_of(source.parquet(arrivals), [contract_file.load(day.feed)], Limits(), venues())
 
     found = streamed(
         provisional_bars(trades, load(day.profile), LATENESS_S, []), tmp_path / "checkpoint"
@@ -119,12 +120,12 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
     """The file's records in the columns that the decoder reads."""
-    stage([real_data(*day.file)], contract.load(day.feed), folder)
+    stage([real_data(*day.file)], contract_file.load(day.feed), folder)
     return spark.read.parquet(str(folder))
 
 
 def expected(day: Day, resolutions: Sequence[Resolution]) -> list[str]:
-    items = decoded(real_data(*day.file), contract.load(day.feed), Limits())
+    items = decoded(real_data(*day.file), contract_file.load(day.feed), Limits())
     events = [event for _, found in items for event in found if not isinstance(event, Rejected)]
     settled = canonical(events, venues()).trades
     return sorted(

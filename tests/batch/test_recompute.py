@@ -13,8 +13,8 @@ from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.spark_bars import bar_of, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import Rules, recompute
-from truetape.batch.spark.lake import Lake, Table
-from truetape.feeds import contract
+from truetape.batch.spark.lake import Lake
+from truetape.feeds import contract_file
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
@@ -22,6 +22,7 @@ from truetape.feeds.simulator_faults import Faults
 from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
+from truetape.lake.tables import Table
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
@@ -53,7 +54,7 @@ def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition:
         ("trades", partition, offset, 0, one.key, bytearray(one.payload), one.feed, one.received_ns)
         for offset, one in enumerate(records)
     ]
-    contracts = [contract.load("truetape")]
+    contracts = [contract_file.load("truetape")]
     frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
     frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
 

@@ -11,7 +11,8 @@ from support.session_lake import lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.console.app import create
 from truetape.host.settings import Settings
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from truetape.quality.dag_runs import DagRun, note
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.stack.server import free_port
 
 if TYPE_CHECKING:

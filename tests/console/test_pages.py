@@ -22,6 +22,7 @@ from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
+from truetape.broker.available_offsets import Kept
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
 from truetape.drift.recorder import SpeedLayer
@@ -36,7 +37,7 @@ from truetape.host.errors import (
 )
 from truetape.host.settings import Settings
 from truetape.lake.bars import record
-from truetape.lake.completeness import Kept, OffsetRange
+from truetape.lake.completeness import OffsetRange
 from truetape.lake.coverage import Counted
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade

@@ -22,16 +22,16 @@ from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars, process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.http import call
+from truetape.host.process import log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.stack import airflow_config
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
 from truetape.stack.lifecycle import State
-from truetape.stack.server import log_file, pid_file
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

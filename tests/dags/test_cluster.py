@@ -16,16 +16,18 @@ from deltalake import DeltaTable
 from support.dag_runs import runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import settle
-from truetape.serving.store import ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import ServedBar
 from truetape.speed.launcher import environment
 from truetape.stack import airflow_config
 from truetape.tour.speed_process import SpeedProcess, end_offsets

@@ -14,7 +14,7 @@ from support.dag_runs import Run, callable_of, events, returned, runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
@@ -22,13 +22,15 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import publications
+from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.quality.dag_runs import DagRun, noted
 from truetape.quality.report import Kind, newest
 from truetape.schedule.assets import BARS
-from truetape.serving.store import Key, ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import Key, ServedBar
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.observation import Health
 from truetape.speed.supervision import status_of

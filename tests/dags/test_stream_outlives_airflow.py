@@ -21,7 +21,7 @@ from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.schedule import dag_names
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, newest
 from truetape.speed.stream import RESOLUTIONS

@@ -19,8 +19,9 @@ from truetape.deploy.tokens import GRAFANA, READER, ROLES, WRITER, permissions
 from truetape.host.errors import ConfigError
 from truetape.host.http import call
 from truetape.host.settings import Settings
+from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
-from truetape.serving.store import BarStore, Point, open_store
+from truetape.serving.store import BarStore, Point
 
 NOW_NS = time.time_ns()
 BARS = ["bars_1s", "bars_1m", "bars_5m", "bars_1h", "bars_1d", "pipeline"]

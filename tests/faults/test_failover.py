@@ -21,7 +21,8 @@ from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.decision import Restart, Start
 from truetape.speed.driver import Driver, Life, life_of

@@ -26,7 +26,8 @@ from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, settle
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 from truetape.speed.checkpoint import checkpoint_for
 from truetape.speed.stream import RESOLUTIONS
 from truetape.tour.speed_process import SpeedProcess, end_offsets

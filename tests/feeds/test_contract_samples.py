@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from truetape.feeds.contract import Contract, Sample, load, names
+from truetape.feeds.contract import Contract, Sample
+from truetape.feeds.contract_file import load, names
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected
 from truetape.market.rejection import Rejected

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from truetape.feeds.contract import Era, NumberField, TimeField, load
+from truetape.feeds.contract import Era, NumberField, TimeField
+from truetape.feeds.contract_file import load
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.market.event_time import Shape, TimeSpec
 from truetape.market.rejection import Reason, Rejected

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.data import real_data
-from truetape.feeds.contract import load
+from truetape.feeds.contract_file import load
 from truetape.feeds.files import FileRecord, read, read_lines
 from truetape.host.errors import ConfigError
 

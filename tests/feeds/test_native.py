@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from support.build import cancel, correction, trade
-from truetape.feeds.contract import load
+from truetape.feeds.contract_file import load
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected, iso, plain
 from truetape.market.rejection import Reason, Rejected

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from truetape.feeds.contract import load, names
+from truetape.feeds.contract_file import load, names
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.simulator import SOURCE, Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Cause, Faults

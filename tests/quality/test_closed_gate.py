@@ -26,7 +26,8 @@ from truetape.publish.publication import Published
 from truetape.quality import checks
 from truetape.quality.report import Kind, Report, newest
 from truetape.quality.suite import Severity
-from truetape.serving.store import ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import ServedBar
 
 pytestmark = pytest.mark.real
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from support.build import NOON
 from truetape.host.settings import Settings
 from truetape.schedule.archive_metrics import point, tell
+from truetape.serving.backends import open_store
 from truetape.serving.schema import PIPELINE
-from truetape.serving.store import open_store
 
 COUNTS = {
     "records": 120,

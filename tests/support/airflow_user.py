@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from truetape.host import process
+from truetape.host.process import pid_file
 from truetape.host.settings import Settings
 from truetape.stack import airflow_config
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
 from truetape.stack.lifecycle import State
-from truetape.stack.server import pid_file
 
 
 def signed_in(settings: Settings, user: str) -> AirflowApi:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from truetape.feeds.contract import Contract, load
+from truetape.feeds.contract import Contract
+from truetape.feeds.contract_file import load
 from truetape.feeds.files import read
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults

@@ -17,14 +17,15 @@ from pyspark.sql import functions as F
 
 from truetape.batch.spark.decoder import decode
 from truetape.batch.spark.fold import floor_div
-from truetape.batch.spark.lake import RAW, Lake, Table
+from truetape.batch.spark.lake import RAW, Lake
 from truetape.broker.available_offsets import kept_offsets
-from truetape.feeds import contract
+from truetape.feeds import contract_file
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.lake.coverage import count
+from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS
 
 MAX_RECORDS_PER_BATCH = 1_000_000
@@ -48,7 +49,7 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
         # heeded for a new checkpoint only
-        "startingOffsets": "earliest" if has_begun else starting_offsets(lake, settings),
+        "startingOffsets": "earliest" if has_begun else starting_offsets(settings),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
@@ -142,7 +143,7 @@ def from_kafka(records: DataFrame) -> DataFrame:
 def contracts_of(records: DataFrame) -> list[Contract]:
     """Load the contracts of the feeds that records name, of those that there are."""
     feeds = {row.feed for row in records.select("feed").distinct().collect()}
-    return [contract.load(name) for name in contract.names() if name in feeds]
+    return [contract_file.load(name) for name in contract_file.names() if name in feeds]
 
 
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
@@ -162,14 +163,14 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
     ).select(*RAW.names)
 
 
-def starting_offsets(lake: Lake, settings: Settings) -> str:
+def starting_offsets(settings: Settings) -> str:
     """Return where a new checkpoint starts: behind what the lake holds, or at the first record that
     Kafka still has; what lies between is a hole that each count names.
 
     Spark wants either every partition named or none.
     """
     kept = kept_offsets(settings.kafka, settings.topic)
-    held = count(lake, settings.topic).ends
+    held = count(settings.lake, settings.topic).ends
     ends = {part: max(end, kept[part].begin) for part, end in held.items() if part in kept}
     if not ends:
         return "earliest"

@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 from truetape.batch.affected_sessions import grouped, touched
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
 from truetape.batch.backfill_plan import Asked, Contents, Plan
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.lake import offset_set
+from truetape.lake.tables import Table
 from truetape.market.sessions import Venue
 
 MAX_READS = 8

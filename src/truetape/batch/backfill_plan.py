@@ -11,9 +11,10 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
+from truetape.broker.available_offsets import Kept
 from truetape.host.errors import ConfigError
 from truetape.lake import offset_set
-from truetape.lake.completeness import Kept, OffsetRanges
+from truetape.lake.completeness import OffsetRanges
 from truetape.lake.offset_set import Stretch, Stretches, below, common, merged, without
 
 MAX_STRETCHES = 2_000

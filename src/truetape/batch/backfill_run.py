@@ -11,17 +11,17 @@ from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
 from truetape.batch.dirty_marking import mark_dirty
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
-from truetape.broker.available_offsets import kept_offsets, offsets_since
+from truetape.broker.available_offsets import Kept, kept_offsets, offsets_since
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake import offset_set
-from truetape.lake.completeness import Kept
 from truetape.lake.coverage import Counted, count, last_count, note
+from truetape.lake.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
     after = before
     if due:
         append(spark, settings, plan)
-        after = count(lake, plan.topic, before)
+        after = count(settings.lake, plan.topic, before)
     records = after.records - before.records
     if records != due:
         raise VerificationError(
@@ -78,9 +78,9 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
             'run "truetape archive --recount" and look for another writer'
         )
     # since the last note, not since the plan: a killed ingestion has marked nothing
-    mark_dirty(spark, lake, last_count(lake, plan.topic), after, venues())
+    mark_dirty(spark, lake, last_count(settings.lake, plan.topic), after, venues())
     dead = send_dead_letters(lake.read(spark, Table.RAW), after.ends, settings)
-    note(lake, after)  # last, as in `archive_once`
+    note(settings.lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
 
 
@@ -111,7 +111,7 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
     lake = Lake(settings.lake)
     checkpoint = next_offsets(settings)
     raw_id, number = _backfills(lake, settings.topic)
-    counted = count(lake, settings.topic)
+    counted = count(settings.lake, settings.topic)
     kafka = kept_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
     archive = Archive(raw_id, number, counted.ranges, due)

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch.affected_sessions import touched
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.host.log import logger
 from truetape.lake import bars_lineage, dirty, offset_set
 from truetape.lake.coverage import Counted
 from truetape.lake.dirty import Mark
 from truetape.lake.offset_set import Stretch, Stretches
+from truetape.lake.tables import Table
 from truetape.market.sessions import Venue
 
 MAX_READS = 50

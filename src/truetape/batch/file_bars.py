@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truetape.feeds import contract, files
+from truetape.feeds import contract_file, files
+from truetape.feeds.contract import Contract
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import iso
@@ -71,7 +72,7 @@ class Outcome:
 
 def reference(request: Request) -> Outcome:
     """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
-    feed = contract.load(request.feed)
+    feed = contract_file.load(request.feed)
     limits = Limits.of(request.settings)
     events: list[Event] = []
     reasons: Counter[str] = Counter()
@@ -202,7 +203,7 @@ def _spark_events(
 
     from truetape.batch.spark.decoder import decode as spark_decode
 
-    feed = contract.load(request.feed)
+    feed = contract_file.load(request.feed)
     stage(request.files, feed, folder / "records")
     records = session.read.parquet(str(folder / "records"))
     decoded = spark_decode(records, [feed], Limits.of(request.settings)).persist()
@@ -213,7 +214,7 @@ def _spark_events(
     return exploded.select(*place, "event.*"), reasons
 
 
-def stage(paths: Iterable[Path], feed: contract.Contract, folder: Path) -> None:
+def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
     """Write the records of files as Parquet, in the columns that the Spark decoder reads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -240,7 +241,7 @@ def stage(paths: Iterable[Path], feed: contract.Contract, folder: Path) -> None:
         pq.write_table(table, folder / f"part-{number:06d}.parquet")
 
 
-def _staged(paths: Iterable[Path], feed: contract.Contract) -> Iterator[dict[str, object]]:
+def _staged(paths: Iterable[Path], feed: Contract) -> Iterator[dict[str, object]]:
     for path in paths:
         for record in files.read(path, feed):
             yield {

@@ -9,7 +9,7 @@ from truetape.batch.archive import archive, writing_raw
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.recompute_as_of import Known, recompute_as_of
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.available_offsets import kept_offsets
 from truetape.broker.dead_letters import send_dead_letters
@@ -22,6 +22,7 @@ from truetape.lake.bars_lineage import profiles_of
 from truetape.lake.completeness import Completeness, completeness
 from truetape.lake.coverage import count, last_count, note
 from truetape.lake.dirty import pending
+from truetape.lake.tables import Table
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
@@ -72,15 +73,17 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     with writing_raw(settings):
         archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
-    known = last_count(lake, settings.topic)
-    counted = count(lake, settings.topic, known)
+    known = last_count(settings.lake, settings.topic)
+    counted = count(settings.lake, settings.topic, known)
     records = counted.records - (known.records if known else 0)
     marked = mark_dirty(spark, lake, known, counted, venues())
     if recount:
-        known, counted = None, count(lake, settings.topic)
+        known, counted = None, count(settings.lake, settings.topic)
     dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
     if counted != known:
-        note(lake, counted)  # last: what is noted is taken for done, letters and marks included
+        note(
+            settings.lake, counted
+        )  # last: what is noted is taken for done, letters and marks included
     held = completeness(settings.topic, counted.ranges, kept)
     return Archived(records, held, dead, known.raw_version if known else None, marked)
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.spark import fold
 from truetape.batch.spark.canonical import POSITION, canonical, event_of, named_by
 from truetape.batch.spark.eligibility import judge
-from truetape.batch.spark.lake import Lake, Table
-from truetape.batch.spark.session import fold
+from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
 from truetape.lake import bars_lineage
+from truetape.lake.tables import Table
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution

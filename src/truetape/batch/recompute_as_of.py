@@ -17,7 +17,8 @@ from truetape.batch.recompute import (
     session_events,
     summary,
 )
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
+from truetape.lake.tables import Table
 from truetape.market.bars import Bar
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session

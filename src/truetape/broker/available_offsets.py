@@ -2,16 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truetape.broker.topic_names import CONNECT_WITHIN_MS
 from truetape.host.errors import TransientError
-from truetape.lake.completeness import Kept
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
 _MS_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What Kafka has of a partition: from offset `begin` to the one before `end`."""
+
+    begin: int
+    end: int
 
 
 def kept_offsets(bootstrap: str, topic: str) -> dict[int, Kept]:

@@ -28,15 +28,15 @@ def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
     unzip -p ibm/20131007_trade.zip | truetape decode --feed lean-equity-tick \\
         --date 2013-10-07 --symbol IBM
     """
-    from truetape.cli.main import decode_lines
-    from truetape.feeds import contract
+    from truetape.cli import decode_lines
+    from truetape.feeds import contract_file
 
-    if feed not in contract.names():
+    if feed not in contract_file.names():
         raise click.BadParameter(
-            f"there is no feed {feed!r}; there are {', '.join(contract.names())}",
+            f"there is no feed {feed!r}; there are {', '.join(contract_file.names())}",
             param_hint="--feed",
         )
-    task = decode_lines.Task.of(contract.load(feed), day.date() if day else None, symbol)
+    task = decode_lines.Task.of(contract_file.load(feed), day.date() if day else None, symbol)
     lacking = task.lacking()
     if lacking is not None:
         raise click.UsageError(f"feed {feed} does not tell {lacking[0]}; add {lacking[1]}")

@@ -214,8 +214,8 @@ def _print_live(console: "Console", settings: Settings, first: "ServedBar") -> N
     from truetape.tour.places import market_page
 
     console.print(
-        f"{live_market.RATE} trades a second on {live_market.VENUE} for {live_market.HOURS} hours. The "
-        f"first bar served: {first.symbol} {iso(first.start_ns)[:19]}Z, {first.trades} trades, "
+        f"{live_market.RATE} trades a second on {live_market.VENUE} for {live_market.HOURS} hours. "
+        f"The first bar served: {first.symbol} {iso(first.start_ns)[:19]}Z, {first.trades} trades, "
         f"close {first.close}. Watch the minutes fill: "
         f"{market_page(settings, live_market.SYMBOLS[0])}"
     )

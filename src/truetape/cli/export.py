@@ -102,7 +102,7 @@ def _bars(
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
     from truetape.history.bars import Chosen, bar_batches, bar_schema
     from truetape.history.period import instant
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
 
     known_at = None if as_of is None else instant(as_of, "--as-of")
     asked = Chosen(Resolution(resolution), chosen, symbols, venue, final_only, known_at)

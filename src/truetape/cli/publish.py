@@ -133,7 +133,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     """
     from truetape.publish.publication import compare
     from truetape.publish.revert import in_force
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
 
     settings = Settings.from_env()
     session = session_named(venue, day)

@@ -42,7 +42,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     from rich.console import Console
 
     from truetape.pipeline import sessions
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
     from truetape.stack import lifecycle
     from truetape.tour.replay import send, through_speed_layer
     from truetape.tour.vendor_check import checks

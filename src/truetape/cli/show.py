@@ -87,7 +87,7 @@ def show(  # noqa: PLR0917 - one parameter an option
       truetape show BTC/USD --venue KRAKEN --plot btc.html
       truetape show IBM --from 2026-11-20T14:30:00Z --as-of 2026-11-20T15:00:00Z
     """
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
     from truetape.serving.table import utc
 
     settings = Settings.from_env()

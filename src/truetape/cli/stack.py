@@ -47,7 +47,7 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
     """
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
     from truetape.stack import lifecycle as local_stack
 
     settings = Settings.from_env()

@@ -12,8 +12,9 @@ from truetape.host.errors import ConfigError, NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named
 from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
 from truetape.serving.chart import Extras, Oscillator, figure_json
-from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.serving.store import BarStore, ServedBar
 
 if TYPE_CHECKING:
     from truetape.history.lineage import Lineage

@@ -4,9 +4,10 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
+from truetape.broker.available_offsets import Kept
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
-from truetape.lake.completeness import Completeness, Hole, Kept
+from truetape.lake.completeness import Completeness, Hole
 
 CONNECT_WITHIN_S = 1.0
 """A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
@@ -42,13 +43,12 @@ class Partition:
 
 def partitions(settings: Settings) -> list[Partition]:
     """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
-    from truetape.batch.spark.lake import Lake
     from truetape.broker.available_offsets import kept_offsets
     from truetape.lake.completeness import completeness
     from truetape.lake.coverage import last_count
 
     require_kafka(settings)
-    counted = last_count(Lake(settings.lake), settings.topic)
+    counted = last_count(settings.lake, settings.topic)
     kafka = kept_offsets(settings.kafka, settings.topic)
     ranges, ends = ({}, {}) if counted is None else (counted.ranges, counted.ends)
     return [

@@ -23,7 +23,7 @@ from truetape.pipeline.repairs import State as Repair
 from truetape.pipeline.repairs import dirty_sessions
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 
 MAX_PUBLICATIONS = 10
 SOURCES = 6

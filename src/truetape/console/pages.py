@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 
 from truetape import __version__
-from truetape.console.lazy import PAGES
 from truetape.drift.table import plain
 from truetape.market.resolution import SECOND_NS
+from truetape.schedule.ui_pages import PAGES
 from truetape.serving.table import utc
 
 

@@ -45,8 +45,8 @@ def _set_up(
 
 
 def _ensure_buckets(settings: Settings, report: Callable[[str], None]) -> list[str]:
+    from truetape.serving.backends import open_store
     from truetape.serving.buckets import load_buckets
-    from truetape.serving.store import open_store
 
     with closing(open_store(settings)) as store:
         for change in store.ensure_buckets() + store.ensure_rollups():

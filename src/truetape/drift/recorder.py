@@ -15,7 +15,7 @@ from truetape.drift.attribution_inputs import FIELDS, NOTHING, Judge, Rules, Val
 from truetape.drift.bar_trades import BarPlace, Doubts, SessionTrades, profile_of
 from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, chained
 from truetape.drift.metrics import DriftMetrics
-from truetape.feeds import contract
+from truetape.feeds import contract_file
 from truetape.host import profiles
 from truetape.host.log import logger
 from truetape.host.settings import Settings
@@ -49,7 +49,7 @@ class SpeedLayer:
     @classmethod
     def of(cls, settings: Settings) -> "SpeedLayer":
         """Read it from the settings and the contracts of the feeds that it serves."""
-        contracts = [contract.load(name) for name in settings.feeds]
+        contracts = [contract_file.load(name) for name in settings.feeds]
         dropped = frozenset(item.feed for item in contracts if item.duplicates_expected)
         return cls(settings.profile, settings.speed_lateness_s * SECOND_NS, dropped)
 

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
 
-from truetape.host.errors import ConfigError
-from truetape.host.resources import folder
 from truetape.market.event_time import TimeSpec
 
 
@@ -269,21 +266,6 @@ class Contract:
         on = day if received_ns is None else _date_of(received_ns)
         past = [era for era in self.eras if on is not None and era.since <= on]
         return (past[-1] if past else self.eras[0]).rules
-
-
-def names() -> list[str]:
-    """Return the names of all feeds that have a contract, sorted."""
-    return sorted(path.stem for path in (folder("schemas") / "feeds").glob("*.yaml"))
-
-
-@cache
-def load(feed: str) -> Contract:
-    """Return the contract of a feed; ConfigError names file, line and field, or lists the feeds."""
-    from truetape.feeds.contract_yaml import read_contract
-
-    if feed not in names():
-        raise ConfigError(f"no feed {feed!r}; there are {', '.join(names())}")
-    return read_contract(folder("schemas") / "feeds" / f"{feed}.yaml")
 
 
 def _date_of(received_ns: int) -> date:

@@ -14,7 +14,8 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
 from truetape.market.resolution import Resolution
-from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore, ServedBar
 
 if TYPE_CHECKING:
     import pandas

@@ -16,7 +16,8 @@ from truetape.lake.events import ArchivedEvent, RawEvents
 from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.store import BarStore, ServedBar, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore, ServedBar
 
 TABLES = ("raw", "trades", "bars", "drift", "publications")
 

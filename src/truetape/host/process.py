@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
 
 _PROC = Path("/proc")
 _KILLED_WITHIN_S = 10.0
@@ -54,6 +55,16 @@ class Running:
     def since(self) -> datetime:
         """When it was started, in UTC."""
         return datetime.fromtimestamp(self.since_s, UTC)
+
+
+def pid_file(settings: Settings, name: str) -> Path:
+    """Return where the process of a part is written down."""
+    return settings.home / "run" / f"{name}.json"
+
+
+def log_file(settings: Settings, name: str) -> Path:
+    """Return where a part's output goes."""
+    return settings.home / "logs" / f"{name}.log"
 
 
 def start(program: Program) -> Running:

@@ -7,6 +7,8 @@ missing: at the start, in the middle, at the end, or all of it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from truetape.broker.available_offsets import Kept
+
 OffsetRanges = Mapping[int, Sequence["OffsetRange"]]
 """Ranges by partition, ascending and never adjacent, as `joined` makes them."""
 
@@ -23,14 +25,6 @@ class OffsetRange:
     records: int
     accepted: int
     rejected: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What Kafka has of a partition: from offset `begin` to the one before `end`."""
-
-    begin: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from truetape.batch.spark.lake import Lake, Table
 from truetape.host.errors import ConfigError, TransientError
 from truetape.lake.completeness import OffsetRange, joined
+from truetape.lake.tables import Table, table_path
 
 if TYPE_CHECKING:
     import pyarrow
@@ -47,7 +47,7 @@ class Counted:
         return {partition: ranges[-1].last + 1 for partition, ranges in self.ranges.items()}
 
 
-def count(lake: Lake, topic: str, known: Counted | None = None) -> Counted:
+def count(lake: str, topic: str, known: Counted | None = None) -> Counted:
     """Count the records of a topic in the newest version of `raw`.
 
     Offsets that are `known` are taken over, and files that hold no others are not opened: rows
@@ -70,7 +70,7 @@ def count(lake: Lake, topic: str, known: Counted | None = None) -> Counted:
     return Counted(topic, raw.metadata().id, version, _by_partition(found))
 
 
-def last_count(lake: Lake, topic: str) -> Counted | None:
+def last_count(lake: str, topic: str) -> Counted | None:
     """Return the noted count of a topic; None where there is none of the `raw` that is there now,
     which may have been made anew or restored.
     """
@@ -93,7 +93,7 @@ def last_count(lake: Lake, topic: str) -> Counted | None:
     return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
 
 
-def note(lake: Lake, counted: Counted) -> None:
+def note(lake: str, counted: Counted) -> None:
     """Replace the noted count of this topic; TransientError when somebody else does the same."""
     import pyarrow
     from deltalake import write_deltalake
@@ -111,17 +111,17 @@ def note(lake: Lake, counted: Counted) -> None:
         + [(name, whole) for name in OffsetRange.__slots__]
     )
     table = pyarrow.Table.from_pylist(rows, schema=schema)
-    path = lake.path(Table.COUNTED)
+    path = table_path(lake, Table.COUNTED)
     try:
         write_deltalake(path, table, mode="overwrite", predicate=f"topic = '{counted.topic}'")
     except CommitFailedError as error:
         raise TransientError(f"{path}: another archive notes its count; run it again") from error
 
 
-def _open(lake: Lake, table: Table) -> "DeltaTable":
+def _open(lake: str, table: Table) -> "DeltaTable":
     from deltalake import DeltaTable
 
-    return DeltaTable(lake.path(table))
+    return DeltaTable(table_path(lake, table))
 
 
 def _largest(ranges: tuple[OffsetRange, ...]) -> list[OffsetRange]:

@@ -2,10 +2,26 @@
 Delta's files that do without Spark.
 """
 
+from enum import StrEnum
+
 from truetape.market.sessions import Session
 
 Filters = list[tuple[str, str, object]]
 """Conditions on columns, all of which hold, as pyarrow and deltalake take them."""
+
+
+class Table(StrEnum):
+    """The tables, each by the folder it lies in."""
+
+    RAW = "raw"
+    COUNTED = "counted"
+    TRADES = "trades"
+    BARS = "bars"
+    BASIS = "basis"
+    DIRTY = "dirty"
+    SUPERSEDED = "superseded"
+    DRIFT = "drift"
+    PUBLICATIONS = "publications"
 
 
 def table_path(lake: str, table: str) -> str:

@@ -1,1 +1,1 @@
-"""The jobs of a session in order: archive, recompute, gate, fence, publish, verify, repair, status."""
+"""The jobs of a session in order: archive, recompute, gate, fence, publish, verify, repair."""

@@ -30,7 +30,8 @@ from truetape.publish.publication import Published, Request, bring, compare, nex
 from truetape.publish.revert import in_force, restored, revert_in_force
 from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board
 from truetape.speed.heartbeat import Heartbeat, Phase, newest

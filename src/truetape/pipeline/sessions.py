@@ -22,7 +22,7 @@ from truetape.pipeline.repairs import State, dirty_sessions
 from truetape.publish.publication import Mismatch, Published, verify
 from truetape.publish.revert import is_held
 from truetape.quality.dag_runs import DagRun
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 
 Report = Callable[[str], None]
 

@@ -9,25 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from truetape.serving.schema import INDICATOR_NAMES
+
 if TYPE_CHECKING:
     import numpy as np
 
     Series = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-NAMES = (
-    "sma_20",
-    "sma_50",
-    "ema_12",
-    "ema_26",
-    "rsi_14",
-    "macd",
-    "macd_signal",
-    "macd_histogram",
-    "bollinger_upper",
-    "bollinger_middle",
-    "bollinger_lower",
-    "session_vwap",
-)
 
 _FAST, _SLOW = 12, 26
 
@@ -70,7 +58,11 @@ def indicators(samples: Sequence[Sample]) -> list[IndicatorValues]:
     return [
         IndicatorValues(
             sample.start_ns,
-            {name: value for name in NAMES if (value := columns[name][place]) is not None},
+            {
+                name: value
+                for name in INDICATOR_NAMES
+                if (value := columns[name][place]) is not None
+            },
         )
         for place, sample in enumerate(samples)
     ]

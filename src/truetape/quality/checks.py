@@ -27,7 +27,8 @@ from truetape.quality.metrics import points
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Suite, Table
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 
 if TYPE_CHECKING:
     import pyarrow

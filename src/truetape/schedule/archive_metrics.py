@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import Any
 
 from truetape.host.settings import Settings
-from truetape.serving.store import Point, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import Point
 
 
 def point(topic: str, counts: Mapping[str, Any], now_ns: int) -> Point:

@@ -18,7 +18,7 @@ _CLEAN_WITHIN_S = 1_800.0
 
 def declared_buckets() -> list[str]:
     """Bring buckets and roll-up tasks to what is declared; return what was changed."""
-    from truetape.serving.store import open_store
+    from truetape.serving.backends import open_store
 
     with closing(open_store(Settings.from_env())) as store:
         return store.ensure_buckets() + store.ensure_rollups()

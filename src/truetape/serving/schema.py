@@ -7,8 +7,6 @@ not at all.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from truetape.publish.indicator_values import NAMES
-
 INT = "int"
 FLOAT = "float"
 BOOL = "bool"
@@ -44,11 +42,26 @@ BAR = _measurement(
     "trades:int rev:int seq:int layer:text final:bool void:bool",
 )
 
+INDICATOR_NAMES = (
+    "sma_20",
+    "sma_50",
+    "ema_12",
+    "ema_26",
+    "rsi_14",
+    "macd",
+    "macd_signal",
+    "macd_histogram",
+    "bollinger_upper",
+    "bollinger_middle",
+    "bollinger_lower",
+    "session_vwap",
+)
+
 INDICATOR = _measurement(
     "indicator",
     "symbol venue",
     "rev:int void:bool",
-    dict.fromkeys(NAMES, FLOAT),
+    dict.fromkeys(INDICATOR_NAMES, FLOAT),
 )
 
 PIPELINE: Mapping[str, Measurement] = {

@@ -1,6 +1,6 @@
 """What serving takes and gives: rows, reports, and the contract that every bar store keeps.
 
-Holds no server code: `influx` and `embedded` implement `BarStore`, `open_store` picks one.
+Holds no server code: `influx` and `embedded` implement `BarStore`, `backends` opens one of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from truetape.host.errors import VerificationError
-from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
 Layer = Literal["speed", "batch"]
@@ -270,21 +269,3 @@ class BarStore(Protocol):
     def close(self) -> None:
         """Let go of connections and files. The store cannot be used afterwards."""
         ...
-
-
-def open_store(settings: Settings) -> BarStore:
-    """Open the store that `settings.store` names, with the buckets of `settings.bucket_set`.
-
-    Contacts no server yet. Not for sharing between processes or pickling: open one in each Spark
-    partition.
-    """
-    from truetape.serving.buckets import load_buckets
-
-    buckets = load_buckets(settings.bucket_set)
-    if settings.store == "embedded":
-        from truetape.serving.embedded import EmbeddedStore
-
-        return EmbeddedStore(settings.home / "bars.sqlite", buckets)
-    from truetape.serving.influx import InfluxStore
-
-    return InfluxStore.from_settings(settings, buckets)

@@ -20,14 +20,14 @@ from pyspark.sql.streaming.query import StreamingQuery
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.topic_ends import TopicEnds, behind
-from truetape.feeds import contract
+from truetape.feeds import contract_file
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
 from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
 from truetape.host.jars import spark_jars
 from truetape.host.log import logger
 from truetape.host.settings import Settings
-from truetape.serving.store import open_store
+from truetape.serving.backends import open_store
 from truetape.speed import stream
 from truetape.speed.bar_rewrite import Mender
 from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
@@ -168,7 +168,7 @@ def start(
     one stopped.
     """
     known = venues.venues()
-    contracts = [contract.load(name) for name in settings.feeds]
+    contracts = [contract_file.load(name) for name in settings.feeds]
     trades = stream.trades_of(
         stream.kafka_records(spark, settings), contracts, Limits.of(settings), known
     )

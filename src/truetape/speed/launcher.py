@@ -17,11 +17,10 @@ from truetape.host import process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.jars import spark_jars
 from truetape.host.locks import exclusive
-from truetape.host.process import Program, Running
+from truetape.host.process import Program, Running, log_file, pid_file
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
 from truetape.speed.driver import Driver
-from truetape.stack.server import log_file, pid_file
 
 NAME = "speed_layer"
 TERM_WITHIN_S = 10.0

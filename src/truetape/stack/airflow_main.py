@@ -16,9 +16,8 @@ from pathlib import Path
 
 from truetape.host import log
 from truetape.host.errors import TransientError, TruetapeError
-from truetape.host.process import kill_others, open_log
+from truetape.host.process import kill_others, log_file, open_log
 from truetape.host.settings import Settings
-from truetape.stack.server import log_file
 
 COMPONENTS = {
     "api-server": ("api-server",),

@@ -9,12 +9,12 @@ from pathlib import Path
 from truetape.host import secret_files
 from truetape.host.errors import TransientError
 from truetape.host.locks import Report
-from truetape.host.process import Program
+from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Secret, Settings
 from truetape.schedule.dag_names import all_dags
 from truetape.stack import airflow_config
 from truetape.stack.airflow_api import AirflowApi
-from truetape.stack.server import LOOPBACK, log_file, pid_file
+from truetape.stack.server import LOOPBACK
 
 _DAGS_READ_WITHIN_S = 90.0
 _POLL_S = 0.5

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report
-from truetape.host.process import Program
+from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.stack import influxd
 from truetape.stack.influx_api import InfluxApi
-from truetape.stack.server import LOOPBACK, log_file, pid_file
+from truetape.stack.server import LOOPBACK
 
 _USER = "truetape"
 CACHE_BYTES = 268_435_456

@@ -12,17 +12,9 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.jars import kafka_jars
 from truetape.host.java import find_java
 from truetape.host.locks import Report
-from truetape.host.process import Program
+from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
-from truetape.stack.server import (
-    LOOPBACK,
-    Address,
-    free_port,
-    is_listening,
-    log_file,
-    parse_address,
-    pid_file,
-)
+from truetape.stack.server import LOOPBACK, Address, free_port, is_listening, parse_address
 
 _HEAP = "512m"
 _FORMAT_WITHIN_S = 60.0

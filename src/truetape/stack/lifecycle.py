@@ -15,12 +15,12 @@ from pathlib import Path
 from truetape.host import process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report, exclusive
-from truetape.host.process import Running
+from truetape.host.process import Running, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.stack.airflow_server import AirflowServer
 from truetape.stack.influx_server import InfluxServer
 from truetape.stack.kafka_server import KafkaServer
-from truetape.stack.server import Server, is_listening, log_file, pid_file
+from truetape.stack.server import Server, is_listening
 
 PARTS = ("kafka", "influx", "airflow")
 _POLL_S = 0.1

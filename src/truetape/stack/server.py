@@ -9,7 +9,6 @@ from typing import Protocol
 from truetape.host.errors import ConfigError
 from truetape.host.locks import Report
 from truetape.host.process import Program
-from truetape.host.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 _CONNECT_WITHIN_S = 1.0
@@ -75,16 +74,6 @@ class Server(Protocol):
 
     def complete(self, report: Report) -> None:
         """Make it usable once it answers (topics, users, tokens); safe to repeat."""
-
-
-def pid_file(settings: Settings, name: str) -> Path:
-    """Return where the process of a part is written down."""
-    return settings.home / "run" / f"{name}.json"
-
-
-def log_file(settings: Settings, name: str) -> Path:
-    """Return where a part's output goes."""
-    return settings.home / "logs" / f"{name}.log"
 
 
 def parse_address(text: str, variable: str) -> Address:

@@ -21,7 +21,8 @@ from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.schedule import dag_names
-from truetape.serving.store import BarStore, open_store
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
 from truetape.speed.bar_rewrite import RESOLUTIONS
 from truetape.stack import airflow_config, influxd, lifecycle
 from truetape.stack.airflow_api import AirflowApi, DagRun

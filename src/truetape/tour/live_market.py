@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from truetape.host import process
 from truetape.host.errors import TransientError
-from truetape.host.process import Program
+from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.schedule import dag_names
@@ -19,7 +19,6 @@ from truetape.speed import launcher
 from truetape.speed.order import State
 from truetape.speed.supervision import order
 from truetape.stack.airflow_api import AirflowApi
-from truetape.stack.server import log_file, pid_file
 
 NAME = "market"
 VENUE = "BITSTAMP"

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from truetape.batch.spark.lake import Lake, Table
+from truetape.batch.spark.lake import Lake
+from truetape.lake.tables import Table
 
 
 def lose_records(lake: str, stretches: Mapping[int, tuple[int, int]]) -> int:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from truetape.console.lazy import PAGES, PREFIX
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.market.sessions import Session
 from truetape.quality.report import Kind, newest
+from truetape.schedule.ui_pages import PAGES, PREFIX
 from truetape.stack.airflow_server import AirflowServer
 
 

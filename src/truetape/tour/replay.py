@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from truetape.broker.producer import Producer
-from truetape.feeds import contract
+from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.host import calendars
@@ -175,7 +175,7 @@ def _records(
     """
     known = venues()
     latest = 0
-    for found, items in decoded(path, contract.load(feed), Limits.of(settings)):
+    for found, items in decoded(path, contract_file.load(feed), Limits.of(settings)):
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
         latest = max(times, default=latest or found.received_ns or 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from truetape.feeds import contract, vendor_bars
+from truetape.feeds import contract_file, vendor_bars
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.vendor_bars import VendorBar
@@ -96,5 +96,5 @@ def _near(prints: list[Print], start_ns: int) -> list[Print]:
 
 
 def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
-    for _, items in decoded(path, contract.load(feed), Limits.of(settings)):
+    for _, items in decoded(path, contract_file.load(feed), Limits.of(settings)):
         yield from (item for item in items if isinstance(item, Trade))

@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from truetape.batch.spark import json
 from truetape.batch.spark.events import Fields
 from truetape.batch.spark.records import (
     Found,
@@ -22,7 +23,6 @@ from truetape.batch.spark.records import (
     with_alternatives,
 )
 from truetape.batch.spark.scope import Scope, TableScope
-from truetape.batch.spark.session import json
 from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
 from truetape.feeds.decoder import BLANK, Limits
 from truetape.market.rejection import Reason

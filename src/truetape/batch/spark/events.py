@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from truetape.batch.spark import values as read
 from truetape.batch.spark.records import Texts
 from truetape.batch.spark.scope import Columns, Scope
-from truetape.batch.spark.session import values as read
 from truetape.batch.spark.time import ns_of, outcome, reason_of, usual
 from truetape.batch.spark.values import Reading
 from truetape.feeds.contract import (

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import (
@@ -21,25 +20,8 @@ from pyspark.sql.types import (
 
 from truetape.batch.spark.decoder import EVENT, REJECTED
 from truetape.host.errors import ConfigError
-from truetape.lake.tables import quoted, table_path
+from truetape.lake.tables import Table, quoted, table_path
 from truetape.market.sessions import Session
-
-
-class Table(StrEnum):
-    """The tables, each by the folder it lies in. Those without columns here are written by the
-    modules that own them, without Spark.
-    """
-
-    RAW = "raw"
-    COUNTED = "counted"
-    TRADES = "trades"
-    BARS = "bars"
-    BASIS = "basis"
-    DIRTY = "dirty"
-    SUPERSEDED = "superseded"
-    DRIFT = "drift"
-    PUBLICATIONS = "publications"
-
 
 _TYPES: Mapping[str, DataType] = {
     "int": IntegerType(),

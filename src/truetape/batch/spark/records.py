@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from truetape.batch.spark import json
 from truetape.batch.spark.scope import Columns, LambdaScope, Scope, TableScope
-from truetape.batch.spark.session import json
 from truetape.feeds.contract import (
     Container,
     CsvPayload,

@@ -1,1 +1,0 @@
-"""The local stack: real Kafka and InfluxDB as child processes on loopback. No pipeline logic."""

@@ -1,0 +1,214 @@
+"""What the archive brings marks exactly the symbols of recomputed sessions that it changes, and a
+recompute of these alone gives what a recompute of all would.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable
+
+from support.build import SECOND, VENUES, at, cancel, correction, trade
+from truetape.batch.archive import raw_rows
+from truetape.batch.dirty_marking import Marked, fresh_offsets, mark_dirty
+from truetape.batch.jobs import dirty_symbols
+from truetape.batch.recompute import Rules, recompute
+from truetape.batch.spark.lake import Lake
+from truetape.feeds import contract_file
+from truetape.feeds.decoder import Limits
+from truetape.feeds.native import encode
+from truetape.host import venues
+from truetape.host.calendars import session
+from truetape.host.profiles import load
+from truetape.lake import bars_lineage, dirty
+from truetape.lake.completeness import OffsetRange
+from truetape.lake.coverage import Counted, count
+from truetape.lake.offset_set import Stretch
+from truetape.lake.tables import Table
+from truetape.market.trades import Event
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+WEDNESDAY, THURSDAY, FRIDAY = (session(VENUES["XNYS"], date(2026, 11, day)) for day in (18, 19, 20))
+W, T, F, MONDAY = (at(f"2026-11-{day}T17:00:00") for day in (18, 19, 20, 23))
+RULES = Rules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
+COLUMNS = (
+    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
+    "feed string, received_ns bigint"
+)
+CALM = ("CALM", "QUIET")
+"""Symbols that nothing happens to."""
+
+BEFORE: list[Event] = [
+    *(trade(symbol=symbol, id="1", event_ns=when) for symbol in CALM for when in (T, F)),
+    *(
+        trade(str(100 + number), symbol=symbol, id=str(number), event_ns=F + number * SECOND)
+        for symbol in ("LATE", "BUST", "TWICE", "NAMED", "TIMED", "MOVED")
+        for number in range(3)
+    ),
+    trade(symbol="LATE", id="9", event_ns=W),
+    trade(symbol="BUST", id="9", event_ns=T),
+    trade(symbol="REUSED", id="7", event_ns=F),
+    trade(symbol="EARLIER", id="7", event_ns=T),
+    trade(symbol="EARLIER", id="8", event_ns=F),
+    cancel("5", F, symbol="WAITS"),
+]
+"""Archived before Thursday and Friday were recomputed; Wednesday never was."""
+
+AFTER: list[tuple[Event, set[tuple[date, str]]]] = [
+    (trade("200", symbol="LATE", id="4", event_ns=F + 9 * SECOND, received_ns=MONDAY),
+     {(FRIDAY.date, "LATE")}),
+    (trade("200", symbol="LATE", id="5", event_ns=W, received_ns=MONDAY), set()),
+    (cancel("9", MONDAY, symbol="BUST"), {(THURSDAY.date, "BUST")}),
+    (trade("100", symbol="TWICE", id="0", event_ns=F, received_ns=MONDAY),
+     {(FRIDAY.date, "TWICE")}),
+    (cancel("1", MONDAY, symbol="NAMED"), {(FRIDAY.date, "NAMED")}),
+    (cancel("1", MONDAY + SECOND, symbol="NAMED"), {(FRIDAY.date, "NAMED")}),
+    (cancel("1", MONDAY, symbol="TIMED", event_ns=F), {(FRIDAY.date, "TIMED")}),
+    (correction("2", "150", "7", MONDAY, symbol="MOVED"), {(FRIDAY.date, "MOVED")}),
+    (trade(symbol="REUSED", id="7", event_ns=MONDAY), set()),
+    (cancel("7", MONDAY + SECOND, symbol="REUSED"), set()),
+    (cancel("7", MONDAY, symbol="EARLIER"), {(THURSDAY.date, "EARLIER")}),
+    (cancel("404", MONDAY, symbol="CALM"), set()),
+    (trade(symbol="WAITS", id="5", event_ns=F + SECOND, received_ns=MONDAY),
+     {(FRIDAY.date, "WAITS")}),
+    (trade(symbol="CALM", id="1", event_ns=MONDAY), set()),
+]  # fmt: skip
+"""What comes on Monday, and what each of it marks."""
+
+
+def put(spark: "SparkSession", lake: Lake, events: Sequence[Event], first: int) -> None:
+    """Append events to `raw` as the archive would, one record each."""
+    lake.ensure(spark, Table.RAW)
+    rows = [
+        ("trades", 0, first + number, 0, one.symbol, bytearray(encode(one).encode()), one.feed,
+         one.received_ns)
+        for number, one in enumerate(events)
+    ]  # fmt: skip
+    frame = raw_rows(
+        spark.createDataFrame(rows, COLUMNS), [contract_file.load("truetape")], Limits()
+    )
+    frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
+
+
+def content(lake: Lake, table: Table) -> list[str]:
+    return sorted(str(row) for row in DeltaTable(lake.path(table)).to_pyarrow_table().to_pylist())
+
+
+class World:
+    """A lake whose Thursday and Friday were recomputed before Monday's records came."""
+
+    def __init__(self, spark: "SparkSession", folder: Path) -> None:
+        self.spark, self.lake = spark, Lake(str(folder / "lake"))
+        put(spark, self.lake, BEFORE, 0)
+        for day in (THURSDAY, FRIDAY):
+            recompute(spark, self.lake, day, RULES)
+        self.known = count(self.lake.root, "trades")
+        put(spark, self.lake, [event for event, _ in AFTER], len(BEFORE))
+        self.counted = count(self.lake.root, "trades", self.known)
+        self.marked = self.mark()
+
+    def mark(self) -> Marked:
+        return mark_dirty(self.spark, self.lake, self.known, self.counted, venues.venues())
+
+
+@pytest.fixture(scope="module")
+def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(spark, tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.spark
+def test_exactly_the_symbols_that_change_are_marked(world: World) -> None:
+    expected = {place for _, places in AFTER for place in places}
+
+    marks = dirty.pending(world.lake.root)
+
+    assert {(one.session, one.symbol) for one in marks} == expected
+    assert len(marks) == len(expected)
+    assert {(one.venue, one.raw_id, one.raw_version) for one in marks} == {
+        ("XNYS", world.counted.raw_id, world.counted.raw_version)
+    }
+    assert world.marked == {
+        ("XNYS", day): sum(one == day for one, _ in expected)
+        for day in (THURSDAY.date, FRIDAY.date)
+    }
+    named = next(one for one in marks if one.symbol == "NAMED")
+    assert (named.trades, named.amendments) == (0, 2)
+
+
+@pytest.mark.spark
+def test_marked_symbols_recomputed_alone_are_as_after_a_recompute_of_all(world: World) -> None:
+    """And the rows of all others stay as they are, in the same files or in others."""
+    calm = [row for row in content(world.lake, Table.BARS) if "CALM" in row or "QUIET" in row]
+    for day in (THURSDAY, FRIDAY):
+        symbols = dirty_symbols(world.lake.root, day, RULES.profile)
+        assert symbols is not None
+        recompute(world.spark, world.lake, day, RULES, symbols)
+    partly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
+    assert [row for row in partly[1] if "CALM" in row or "QUIET" in row] == calm
+    for day in (THURSDAY, FRIDAY):
+        known = bars_lineage.bases(world.lake.root, day)
+        assert [one.symbols is None for one in known] == [True, False]
+        assert dirty.settle(world.lake.root, day, known) == []
+
+    for day in (THURSDAY, FRIDAY):
+        recompute(world.spark, world.lake, day, RULES)
+
+    wholly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
+    for some, every in zip(partly, wholly, strict=True):
+        assert set(some) - set(every) == set(every) - set(some) == set()
+    assert partly == wholly
+
+
+@pytest.mark.spark
+def test_what_is_archived_during_a_recompute_is_marked(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record lands behind the version that the recompute reads, and its mark outlives it."""
+    lake = Lake(str(tmp_path / "lake"))
+    put(spark, lake, [trade(id="1", event_ns=F)], 0)
+    known = count(lake.root, "trades")
+    pinned = bars_lineage.raw_now
+
+    def and_then_comes_another(root: str) -> tuple[str, int]:
+        found = pinned(root)
+        put(spark, lake, [trade(id="2", event_ns=F, received_ns=MONDAY)], 1)
+        mark_dirty(spark, lake, known, count(lake.root, "trades", known), venues.venues())
+        return found
+
+    monkeypatch.setattr(bars_lineage, "raw_now", and_then_comes_another)
+    assert recompute(spark, lake, FRIDAY, RULES).trades == 1
+
+    [left] = dirty.settle(lake.root, FRIDAY, bars_lineage.bases(lake.root, FRIDAY))
+    assert (left.symbol, left.trades) == ("IBM", 1)
+
+
+@pytest.mark.spark
+def test_bars_of_another_profile_are_recomputed_as_a_whole(world: World) -> None:
+    mark = dirty.Mark("XNYS", FRIDAY.date, "LATE", 1, 0, "raw", 1, 1)
+    dirty.mark(world.lake.root, [mark])
+
+    assert dirty_symbols(world.lake.root, FRIDAY, load("lean")) is None
+    assert dirty_symbols(world.lake.root, WEDNESDAY, RULES.profile) is None
+
+
+def counted(**held: tuple[int, int]) -> Counted:
+    found = {
+        int(part[1:]): (OffsetRange(first, last, 1, 1, 0),) for part, (first, last) in held.items()
+    }
+    return Counted("trades", "raw", 1, found)
+
+
+def test_fresh_is_what_an_earlier_count_lacks() -> None:
+    before = counted(p0=(0, 9), p1=(5, 7))
+    after = counted(p0=(0, 12), p1=(0, 7), p2=(3, 3))
+
+    assert fresh_offsets(before, after) == {
+        0: (Stretch(10, 12),), 1: (Stretch(0, 4),), 2: (Stretch(3, 3),)
+    }  # fmt: skip
+    assert fresh_offsets(after, after) == {}
+    assert fresh_offsets(replace(after, raw_version=2), before) == {}

@@ -1,0 +1,70 @@
+"""Recompute as of an instant: the same code over what was received by then, and nothing written."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from support.spark_bars import text_of
+from support.spark_lake import archived, recomputed
+from truetape.batch import jobs
+from truetape.batch.recompute import Rules
+from truetape.batch.recompute_as_of import recompute_as_of
+from truetape.batch.spark.lake import Lake
+from truetape.cli import batch
+from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator_faults import Faults
+from truetape.host.calendars import session
+from truetape.host.profiles import load
+from truetape.host.venues import venues
+from truetape.market.bars import bars
+from truetape.market.canonical import canonical
+from truetape.market.resolution import SECOND_NS, Resolution
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+TROUBLED = Faults(late=0.05, duplicate=0.05, cancel=0.05, correct=0.05)
+PLAN = Plan(date(2026, 11, 20), seed=3, trades=400, symbols=("IBM", "KO"), faults=TROUBLED)
+SESSION = session(venues()["XNYS"], PLAN.day)
+RULES = Rules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
+
+
+def test_bars_as_of_an_instant_are_the_references_and_the_lake_stays(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = simulate(PLAN)
+    lake = Lake(str(tmp_path / "lake"))
+    archived(spark, lake.root, made.records)
+    recomputed(spark, lake.root, SESSION, "sip")
+    files = sorted(path.name for path in Path(lake.root).rglob("*.parquet"))
+    width = (SESSION.close_ns or 0) - (SESSION.open_ns or 0)
+    for part in (4, 9):
+        instant = (SESSION.open_ns or 0) + width * part // 10
+
+        known = recompute_as_of(spark, lake, SESSION, RULES, instant)
+
+        settled = canonical(made.truth.events, venues(), instant).trades
+        wanted = [
+            text_of(bar)
+            for resolution in Resolution
+            for bar in bars(settled, RULES.profile, resolution, {"XNYS": [SESSION]})
+            if bar.is_served
+        ]
+        assert sorted(map(text_of, known.bars())) == sorted(wanted)
+        assert known.counts.trades == len(settled)
+    assert sorted(path.name for path in Path(lake.root).rglob("*.parquet")) == files
+
+    monkeypatch.setattr(jobs, "spark_session", lambda *_: spark)
+    monkeypatch.setattr(jobs, "spark_jars", lambda *_: [])
+    out = tmp_path / "bars.csv"
+    arguments = ["--venue", "XNYS", "--session", "2026-11-20", "--as-of", str(instant)]
+    settings = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_LAKE": lake.root}
+    told = CliRunner().invoke(batch.recompute, [*arguments, "--out", str(out)], env=settings)
+    assert told.exit_code == 0, told.output
+    assert f"XNYS 2026-11-20 as known at 2026-11-20T20:21:00Z: {len(settled):,}" in told.output
+    assert len(out.read_text().splitlines()) == len(wanted) + 1

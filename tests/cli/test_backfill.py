@@ -1,0 +1,142 @@
+"""What the verb `backfill` shows of a plan, and what it does with plans under way; no servers."""
+
+from datetime import date
+
+import pytest
+from click.testing import CliRunner
+
+from truetape.batch import backfill_run
+from truetape.batch.backfill_notes import Notes
+from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
+from truetape.batch.backfill_request import Holes, Request
+from truetape.batch.backfill_run import Ingested
+from truetape.broker.available_offsets import Kept
+from truetape.cli.backfill import backfill as verb
+from truetape.host.errors import OutdatedPlanError
+from truetape.host.settings import Settings
+from truetape.lake.completeness import OffsetRange
+from truetape.pipeline import sessions
+
+
+def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> BackfillPlan:
+    """Offsets 0 to 19, of which 7 and 8 are missing and Kafka dropped 0; 20 and 21 are newer."""
+    ranges = {1: (OffsetRange(1, 6, 6, 6, 0), OffsetRange(9, 19, 11, 11, 0))}
+    plan = plan_backfill(
+        Request(Holes(), "two lost", symbols),
+        "trades",
+        {0: Kept(0, 0), 1: Kept(1, 22)},
+        Archive("raw-1", number - 1, ranges, {1: due}),
+    )
+    touched = tuple(
+        Touched("XNYS", date(2026, 3, day), (symbol, "SPY"))
+        for day, symbol in ((3, "IBM"), (4, "GE"))
+    )
+    return BackfillPlan(plan, Contents(2, 3, 1, touched))
+
+
+def run(settings: Settings, *options: str) -> list[str]:
+    words = ["--holes", "--reason", "two lost", *options]
+    done = CliRunner(env=settings.to_env()).invoke(verb, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+def test_a_plan_is_shown_by_partition_with_what_is_missing_and_what_it_holds(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned(symbols=("IBM",)))
+
+    lines = run(settings)
+
+    assert lines == [
+        f"backfill {planned(symbols=('IBM',)).plan.digest} of trades",
+        "partition       asked    in kafka    archived   to ingest        lost     awaited   "
+        "unwritten",
+        "        0           0           0           0           0           0           0"
+        "           0",
+        "        1          22          21          17           2           1           2"
+        "           0",
+        "  partition 1: offsets 7 to 8, still in Kafka",
+        "  partition 1: offsets 0 to 0, lost: no longer in Kafka",
+        "to ingest: 2 records = 3 events + 1 rejected, in 2 sessions",
+        "  XNYS 2026-03-03: 2 symbols",
+        "  1 sessions have none of the symbols asked for",
+        "nothing was written: this is the plan; --apply carries it out",
+    ]
+    assert not settings.home.exists()
+
+
+def test_an_archive_that_cannot_go_on_is_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned(due=0))
+
+    assert any(line.startswith("the archive cannot go on") for line in run(settings))
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run finishes it first; it finds the rows in raw already."""
+    noted: list[list[BackfillPlan]] = []
+
+    def ingest(own: Settings, _: BackfillPlan) -> Ingested:
+        noted.append(Notes.of(own).unfinished())
+        return Ingested(2 if len(noted) == 1 else 0, 0)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    nothing_left = BackfillPlan(
+        plan_backfill(Request(Holes(), "two lost"), "trades", {}, Archive("raw-1", 1, {}, {})),
+        Contents(),
+    )
+    monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned())
+    monkeypatch.setattr(backfill_run, "ingest_once", ingest)
+    monkeypatch.setattr(sessions, "settle_backfill", killed)
+    with pytest.raises(Killed):
+        run(settings, "--apply")
+    assert Notes.of(settings).unfinished() == [planned()]
+
+    monkeypatch.setattr(backfill_run, "plan_once", lambda *_: nothing_left)
+    monkeypatch.setattr(sessions, "settle_backfill", lambda *_: ([], [("XNYS", date(2026, 3, 3))]))
+    lines = run(settings, "--apply")
+
+    assert lines[:2] == [
+        f"finishing backfill {planned().plan.digest}: two lost",
+        "all 2 records were in raw already",
+    ]
+    assert lines[-2:] == [
+        "nothing to ingest",
+        "  XNYS 2026-03-03: not over yet, left to its own recompute",
+    ]
+    assert noted == [[planned()], [planned()]]
+    assert Notes.of(settings).unfinished() == []
+
+
+def test_a_plan_under_way_that_never_wrote_is_dropped_when_it_is_outdated(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: object) -> None:
+        raise OutdatedPlanError("another was first; plan again")
+
+    Notes.of(settings).begin(planned())
+    monkeypatch.setattr(backfill_run, "ingest_once", overtaken)
+    monkeypatch.setattr(
+        backfill_run,
+        "plan_once",
+        lambda *_: BackfillPlan(
+            plan_backfill(Request(Holes(), "x y"), "trades", {}, Archive("raw-1", 2, {}, {})),
+            Contents(),
+        ),
+    )
+
+    lines = run(settings, "--apply")
+
+    assert lines[1] == "  dropped: another was first; plan again"
+    assert lines[-1] == "nothing to ingest"
+    assert Notes.of(settings).unfinished() == []

@@ -1,0 +1,190 @@
+"""`truetape explain`: one bar, its trades, what was left out, and its history."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.build import SECOND, cancel
+from support.drifting import DAY, HOUR, printed, publish_and_note
+from support.session_lake import FRIDAY, NOON, lake_session
+from support.speed_toy import heard, provisional_bars, serve
+from truetape.cli.explain import explain
+from truetape.host.errors import ConfigError, TruetapeError, VerificationError
+from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.market.trades import Event
+from truetape.serving.backends import open_store
+
+Run = Callable[..., Result]
+AGAIN = replace(DAY[0], received_ns=DAY[0].received_ns + 9 * SECOND)
+ODDITIES = [
+    printed(4, "90", conditions=("@", "M")),
+    printed(5, "91", conditions=("?",)),
+    printed(6, "92", conditions=("@", "I")),
+]
+EVENTS: list[Event] = [*DAY, AGAIN, *ODDITIES, cancel("404", NOON + HOUR, symbol="IBM")]
+"""`DAY`, and in its first minute a repeat, an official close, an unknown code and an odd lot."""
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    """A lake and a store in which `EVENTS` were served, recomputed and published."""
+    made = Settings.from_env(environment)
+    lake_session(EVENTS).write(made.lake)
+    with closing(open_store(made)) as store:
+        serve(store, provisional_bars(heard(EVENTS)))
+        publish_and_note(made.lake, store)
+    return made
+
+
+@pytest.fixture
+def run(environment: dict[str, str], settings: Settings) -> Run:
+    assert settings.lake
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(explain, arguments, env=environment)
+
+    return invoke
+
+
+def told(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def test_every_delivery_of_the_bar_is_there_with_what_it_sets_or_why_it_does_not_count(
+    run: Run,
+) -> None:
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+
+    assert {one["id"]: (one["sets"], one["volume"]) for one in bar["trades"]} == {
+        "1": (["open", "high", "low", "close"], True),
+        "6": ([], True),
+    }
+    assert {(one["id"], one["excluded"]) for one in bar["excluded"]} == {
+        ("1", "repeat delivery of trades/0@0.0"),
+        ("2", "cancelled by trades/0@13.0"),
+        ("4", "conditions @ M count for nothing"),
+        ("5", "unknown condition among ?"),
+    }
+    assert (bar["by_trades"]["volume"], bar["served"]["volume"]) == ("20", 20.0)
+
+
+def test_each_trade_names_its_kafka_coordinates(run: Run) -> None:
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+
+    first = next(one for one in bar["trades"] if one["id"] == "1")
+    assert first["kafka"] == {"topic": "trades", "partition": 0, "offset": 0, "index": 0}
+    assert first["event_ns"] == NOON + SECOND
+
+
+def test_the_history_says_what_each_publication_changed_and_why(
+    run: Run, settings: Settings
+) -> None:
+    """One cancel before the first publication, one after it."""
+    lake_session([*EVENTS, cancel("6", NOON + 2 * HOUR, symbol="IBM")]).write(settings.lake)
+    with closing(open_store(settings)) as store:
+        publish_and_note(settings.lake, store, as_of_ns=NOON + 3 * HOUR)
+
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+
+    assert [
+        (
+            one["rev"],
+            one["who"],
+            {
+                change["field"]: [
+                    (cause["cause"], cause["delta"], cause["trades"]) for cause in change["causes"]
+                ]
+                for change in one["changes"]
+            },
+        )
+        for one in bar["history"]
+    ] == [
+        (1, "tests", {
+            "volume": [("cancel", "-10", ["2"])], "trades": [("cancel", "-1", ["2"])],
+        }),
+        (2, "tests", {
+            "volume": [("cancel", "-10", ["6"])], "trades": [("cancel", "-1", ["6"])],
+        }),
+    ]  # fmt: skip
+    assert (bar["served"]["rev"], bar["served"]["final"]) == (2, True)
+
+
+def test_a_wider_bar_says_which_of_its_minutes_changed(run: Run) -> None:
+    """The first publication made it final; its provisional values were those of its minutes."""
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m", "--format", "json"))
+    text = run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m").output
+
+    [first] = bar["history"]
+    assert first["changes"] == []
+    assert [(one["start_ns"] - NOON) // (60 * SECOND) for one in first["minutes"]] == [0, 1, 2]
+    assert "its minute 2024-11-22T17:00:00Z changed: cancel" in text
+    assert "its minute 2024-11-22T17:01:00Z changed: late" in text
+    assert "no value of this bar changed" not in text
+
+
+def test_a_corrected_trade_shows_both_values(run: Run) -> None:
+    bar = told(run("IBM", "2024-11-22T17:02:01Z", "--resolution", "1s", "--format", "json"))
+
+    [trade] = bar["trades"]
+    assert (trade["price"], trade["received_as"]["price"]) == ("102", "100")
+    assert [(one["kind"], one["price"]) for one in trade["amendments"]] == [("correct", "102")]
+
+
+def test_it_says_what_the_bar_was_made_with(run: Run) -> None:
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+
+    assert bar["profile"] == {"id": "sip", "version": 1}
+    assert bar["contracts"] == {"truetape": [1]}
+    # the ledger first notes that the session was served, then its drift
+    assert bar["lake"] == {"raw": 0, "trades": 0, "bars": 0, "drift": 1, "publications": 0}
+    assert [one["id"] for one in bar["pending"]] == ["404"]
+
+
+def test_the_daily_bar_is_that_of_the_session_of_the_instant(run: Run) -> None:
+    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "1d", "--format", "json"))
+
+    assert bar["start_ns"] == FRIDAY.open_ns
+    assert bar["by_trades"]["trades"] == "6"
+
+
+def test_the_text_tells_the_same(run: Run) -> None:
+    output = run("IBM", "2024-11-22T17:00:00Z").output
+
+    lines = output.splitlines()
+    assert lines[0] == "IBM 1m 2024-11-22T17:00:00Z on XNYS"
+    assert lines[1].startswith("served:    final, rev 1, by the batch layer: open 100.0 high 100.0")
+    assert lines[2].startswith("by trades: the same, exactly: open 100 high 100 low 100 close 100")
+    assert "volume 30 -> 20: cancel -10 (trades 2)" in output
+    assert "trades: 2 of 6 deliveries count" in output
+    assert "waits for its trade: cancelled 404 by" in output
+    assert "repeat delivery of trades/0@0.0" in output
+
+
+def test_a_final_bar_that_its_trades_do_not_give_ends_in_exit_code_65(
+    run: Run, settings: Settings
+) -> None:
+    with closing(open_store(settings)) as store:
+        [bar] = store.read(Resolution.MINUTE, NOON, NOON + 1, symbols=["IBM"])
+        store.write(Resolution.MINUTE, [replace(bar, high=103.0)])
+
+    result = run("IBM", "2024-11-22T17:00:00Z")
+
+    assert isinstance(result.exception, VerificationError)
+    assert "by trades: OTHERWISE: open 100 high 100" in result.output
+
+
+def test_a_bar_that_nobody_knows_is_said_to_be_none(run: Run) -> None:
+    result = run("IBM", "2024-11-22T19:00:00Z")
+    nobody = run("NOPE", "2024-11-22T19:00:00Z")
+
+    assert isinstance(result.exception, TruetapeError)
+    assert "neither served nor from any trade" in str(result.exception)
+    assert isinstance(nobody.exception, ConfigError)
+    assert "NOPE is served nowhere; name the venue" in str(nobody.exception)

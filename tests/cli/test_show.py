@@ -1,0 +1,236 @@
+"""`truetape show`: what a user of the bars sees."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.build import NOON
+from support.serving import MINUTE_NS, bar, bars
+from truetape.cli.show import show
+from truetape.host.errors import ConfigError, TruetapeError
+from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
+
+MINUTE = Resolution.MINUTE
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(environment: Mapping[str, str]) -> Iterator[BarStore]:
+    store = open_store(Settings.from_env(environment))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def run(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(show, arguments, env=environment)
+
+    return invoke
+
+
+def lines_of(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def test_the_most_recent_bars_are_shown(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, bars(30))
+
+    rows = list(csv.DictReader(io.StringIO(run("IBM", "--format", "csv").output)))
+
+    assert len(rows) == 20
+    assert rows[0]["start"] == "2026-11-20T17:10:00Z"
+    assert rows[-1]["start"] == "2026-11-20T17:29:00Z"
+
+
+def test_csv_is_exact(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [bar(vwap=0.1 + 0.2, layer="speed", final=False, rev=0)])
+
+    assert lines_of(run("IBM", "--format", "csv")) == [
+        "symbol,venue,start,open,high,low,close,volume,vwap,trades,layer,final,rev,void",
+        "IBM,XNYS,2026-11-20T17:00:00Z,100.0,101.5,99.25,100.5,1200.0,0.30000000000000004,17,"
+        "speed,False,0,False",
+    ]
+
+
+def test_json_lines_are_one_object_a_bar(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, bars(2))
+
+    first, second = map(json.loads, lines_of(run("IBM", "--format", "jsonl")))
+
+    assert first == {
+        "symbol": "IBM",
+        "venue": "XNYS",
+        "start": "2026-11-20T17:00:00Z",
+        "open": 100.0,
+        "high": 101.5,
+        "low": 99.25,
+        "close": 100.5,
+        "volume": 1_200.0,
+        "vwap": 100.12345678,
+        "trades": 17,
+        "layer": "batch",
+        "final": True,
+        "rev": 1,
+        "void": False,
+    }
+    assert second["start"] == "2026-11-20T17:01:00Z"
+
+
+def test_the_table_says_what_each_bar_is(run: Run, store: BarStore) -> None:
+    store.write(
+        MINUTE,
+        [
+            bar(rev=3, volume=1_234_567.0),
+            bar(start_ns=NOON + MINUTE_NS, layer="speed", final=False, rev=0),
+            bar(start_ns=NOON + 2 * MINUTE_NS, void=True),
+        ],
+    )
+
+    output = run("IBM").output
+
+    head, final, provisional, void = (
+        line for line in output.splitlines() if "│" in line or "┃" in line
+    )
+    for column in ("start", "open", "high", "low", "close", "volume", "vwap", "trades"):
+        assert column in head
+    assert "XNYS" not in output
+    assert [cell.strip() for cell in final.split("│")[1:-1]] == [
+        "2026-11-20 17:00:00",
+        "100",
+        "101.5",
+        "99.25",
+        "100.5",
+        "1,234,567",
+        "100.12345678",
+        "17",
+        "batch",
+        "final",
+        "3",
+        "",
+    ]
+    assert "speed" in provisional
+    assert "provisional" in provisional
+    assert "void" in void
+
+
+def test_a_symbol_is_never_markup(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [bar(symbol="[red]X[/red]")])
+
+    assert "[red]X[/red] 1m" in run("[red]X[/red]").output
+
+
+def test_a_window_is_half_open_and_may_be_cut(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [*bars(10), *bars(10, venue="ARCX")])
+    window = ("--from", "2026-11-20T17:02:00Z", "--to", "2026-11-20T17:06:00Z", "--format", "csv")
+
+    def starts(*more: str) -> list[str]:
+        rows = csv.DictReader(lines_of(run("IBM", *window, *more)))
+        return [f"{row['venue']} {row['start'][14:16]}" for row in rows]
+
+    assert starts("--venue", "XNYS") == ["XNYS 02", "XNYS 03", "XNYS 04", "XNYS 05"]
+    assert starts("--last", "1") == ["ARCX 05", "XNYS 05"]
+
+
+def test_to_alone_means_the_last_bars_before_it(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, bars(10))
+
+    rows = lines_of(run("IBM", "--to", "2026-11-20T17:05:00Z", "--last", "2", "--format", "csv"))
+
+    assert [row.split(",")[2] for row in rows[1:]] == [
+        "2026-11-20T17:03:00Z",
+        "2026-11-20T17:04:00Z",
+    ]
+
+
+def test_nothing_there_says_what_there_is(run: Run, store: BarStore) -> None:
+    store.write(Resolution.HOUR, [bar()])
+
+    result = run("IBM", "--venue", "ARCX")
+
+    assert isinstance(result.exception, TruetapeError)
+    assert str(result.exception) == (
+        "no 1m bars of IBM on ARCX in that window; there are 1h on XNYS up to 2026-11-20T17:00:00Z"
+    )
+
+
+def test_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
+    result = run("IBN")
+
+    assert "nor any other of IBN in the history buckets" in str(result.exception)
+    assert "TRUETAPE_BUCKET_SET=live" in str(result.exception)
+
+
+def test_without_a_token_the_next_move_is_named(tmp_path: Path) -> None:
+    environment = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_STORE": "influx"}
+
+    result = CliRunner().invoke(show, ["IBM"], env=environment)
+
+    assert isinstance(result.exception, ConfigError)
+    assert "truetape stack up" in str(result.exception)
+    assert "TRUETAPE_STORE=embedded" in str(result.exception)
+
+
+def test_a_plot_works_offline_and_tells_provisional_from_final(
+    run: Run, store: BarStore, tmp_path: Path
+) -> None:
+    store.write(
+        MINUTE,
+        [
+            *bars(3),
+            bar(start_ns=NOON + 900 * MINUTE_NS, layer="speed", final=False, rev=0),
+            bar(start_ns=NOON + 901 * MINUTE_NS, void=True),
+        ],
+    )
+
+    assert lines_of(run("IBM", "--plot", "deep/ibm.html")) == ["5 bars in deep/ibm.html"]
+
+    page = (tmp_path / "deep" / "ibm.html").read_text(encoding="utf-8")
+    assert "<script src=" not in page
+    assert "Plotly.newPlot" in page
+    figure = page[page.rindex("Plotly.newPlot(") :]
+    assert '"name":"final"' in figure
+    assert '"name":"provisional"' in figure
+    assert '"type":"category"' in figure
+    assert '"2026-11-21T08:00:00Z"' in figure
+    assert '"2026-11-21T08:01:00Z"' not in figure
+
+
+def test_a_symbol_cannot_put_anything_into_the_page(
+    run: Run, store: BarStore, tmp_path: Path
+) -> None:
+    symbol = "</script><script>alert(1)</script>"
+    store.write(MINUTE, [bar(symbol=symbol)])
+
+    run(symbol, "--plot", "evil.html")
+
+    assert "<script>alert" not in (tmp_path / "evil.html").read_text(encoding="utf-8")
+
+
+def test_a_plot_has_a_name_of_its_own(run: Run, store: BarStore, tmp_path: Path) -> None:
+    store.write(MINUTE, bars(2, symbol="BTC/USD", venue="KRAKEN"))
+
+    assert lines_of(run("BTC/USD", "--plot")) == ["2 bars in BTC_USD-1m.html"]
+    assert (tmp_path / "BTC_USD-1m.html").exists()
+
+
+def test_a_plot_is_of_one_venue_and_a_page(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [bar(), bar(venue="ARCX")])
+
+    several = run("IBM", "--plot")
+    picture = run("IBM", "--venue", "XNYS", "--plot", "ibm.png")
+
+    assert several.exit_code == picture.exit_code == 2
+    assert "IBM has bars on ARCX, XNYS; choose one with --venue" in several.output
+    assert "bars.html" in picture.output

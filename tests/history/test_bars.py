@@ -1,0 +1,225 @@
+"""`truetape.read_bars`: what a program gets."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import truetape
+from support.build import NOON, SECOND
+from support.drifting import DAY, publish_and_note
+from support.serving import bar, bars
+from support.session_lake import FRIDAY, lake_session
+from support.session_lake import NOON as LAKE_NOON
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
+
+MINUTE, DAILY = Resolution.MINUTE, Resolution.DAY
+Read = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture
+def here(environment: Mapping[str, str]) -> Settings:
+    return Settings.from_env(environment)
+
+
+@pytest.fixture
+def store(here: Settings) -> Iterator[BarStore]:
+    store = open_store(here)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def read(here: Settings) -> Read:
+    def call(*arguments: Any, **options: Any) -> pd.DataFrame:
+        return truetape.read_bars(*arguments, **options, settings=here)
+
+    return call
+
+
+def test_a_bar_says_what_it_is_worth_beside_its_values(read: Read, store: BarStore) -> None:
+    store.write(
+        MINUTE, [bar(), bar(start_ns=NOON + 60 * SECOND, layer="speed", final=False, rev=0)]
+    )
+
+    frame = read("IBM", "2026-11-20", "2026-11-21")
+
+    assert frame.index.tolist() == [
+        pd.Timestamp("2026-11-20 17:00", tz="UTC"), pd.Timestamp("2026-11-20 17:01", tz="UTC"),
+    ]  # fmt: skip
+    assert frame[["open", "high", "low", "close", "volume", "vwap", "trades"]].iloc[0].tolist() == [
+        100.0, 101.5, 99.25, 100.5, 1_200.0, 100.12345678, 17,
+    ]  # fmt: skip
+    assert frame["final"].tolist() == [True, False]
+    assert frame["layer"].tolist() == ["batch", "speed"]
+    assert frame["rev"].tolist() == [1, 0]
+
+
+def test_types_are_the_same_with_and_without_bars(read: Read, store: BarStore) -> None:
+    store.write(MINUTE, bars(2))
+
+    full, empty = read("IBM", "2026-11-20"), read("NONE", "2026-11-20")
+
+    assert len(empty) == 0
+    assert full.drop(columns=["symbol", "venue", "layer"]).dtypes.equals(
+        empty.drop(columns=["symbol", "venue", "layer"]).dtypes
+    )
+    assert {str(full[name].dtype) for name in ("symbol", "venue", "layer")} == {"category"}
+    assert full["trades"].dtype == np.int64
+    assert str(full.index.dtype) == "datetime64[ns, UTC]"
+    assert full.index.name == empty.index.name == "start"
+
+
+def test_only_final_bars_on_request(read: Read, store: BarStore) -> None:
+    store.write(MINUTE, [bar(), bar(start_ns=NOON + 60 * SECOND, layer="speed", final=False)])
+
+    assert len(read("IBM", "2026-11-20", final_only=True)) == 1
+
+
+def test_bars_without_trades_and_prices_without_volume_are_nothing(
+    read: Read, store: BarStore
+) -> None:
+    store.write(MINUTE, [bar(void=True), bar(start_ns=NOON + 60 * SECOND, vwap=0.0)])
+
+    frame = read("IBM", "2026-11-20")
+
+    assert len(frame) == 1
+    assert np.isnan(frame["vwap"].iloc[0])
+
+
+def test_by_session_a_bar_is_the_nth_of_its_day(read: Read, store: BarStore) -> None:
+    day = 86_400 * SECOND
+    store.write(MINUTE, [bar(seq=1_020), bar(start_ns=NOON + 3 * day, seq=1_020)])
+
+    frame = read("IBM", "2026-11-20", index="session")
+
+    assert frame.index.names == ["session", "seq"]
+    assert [(str(day.date()), seq) for day, seq in frame.index] == [
+        ("2026-11-20", 1_020), ("2026-11-23", 1_020),
+    ]  # fmt: skip
+    assert "start" in frame.columns
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        ("2026-11-20", "2026-11-21", ["XNYS"]),
+        ("2026-11-21", "2026-11-22", ["KRAKEN"]),
+        ("2026-11-20T00:00:00Z", "2026-11-22T00:00:00Z", ["KRAKEN", "XNYS"]),
+        (date(2026, 11, 21), None, ["KRAKEN"]),
+        (datetime(2026, 11, 21, tzinfo=UTC), None, ["KRAKEN", "XNYS"]),
+        (pd.Timestamp("2026-11-21 00:30Z"), "2026-11-21T00:30:01+00:00", ["KRAKEN", "XNYS"]),
+    ],
+    ids=["New York's Friday", "Kraken's Saturday", "instants", "a date", "a datetime", "pandas"],
+)  # fmt: skip
+def test_a_day_is_that_of_each_bar_s_own_market(
+    read: Read, store: BarStore, start: Any, end: Any, found: list[str]
+) -> None:
+    """19:30 in New York on Friday is half past midnight of Kraken's Saturday."""
+    evening = NOON + 7 * 3_600 * SECOND + 1_800 * SECOND
+    store.write(MINUTE, [bar(start_ns=evening), bar(start_ns=evening, venue="KRAKEN")])
+
+    assert read("IBM", start, end)["venue"].tolist() == found
+
+
+def test_symbols_come_one_after_the_other_and_one_venue_on_request(
+    read: Read, store: BarStore
+) -> None:
+    store.write(DAILY, [bar(symbol=name) for name in ("KO", "IBM", "X")])
+    store.write(DAILY, [bar(symbol="IBM", venue="BATS")])
+
+    frame = read(["KO", "IBM"], "2026-11-20", resolution="1d")
+
+    assert [*zip(frame["symbol"], frame["venue"], strict=True)] == [
+        ("IBM", "BATS"), ("IBM", "XNYS"), ("KO", "XNYS"),
+    ]  # fmt: skip
+    assert len(read(["KO", "IBM"], "2026-11-20", resolution="1d", venue="BATS")) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (datetime(2026, 11, 20), None, "has no zone"),  # noqa: DTZ001 - the mistake that is tested
+        ("yesterday", None, "write it like"),
+        ("2026-11-31", None, "is no date"),
+        ("2026-11-20T14:30:00", None, "offset"),
+        ("2026-11-21", "2026-11-20", "its end must be later"),
+    ],
+    ids=["no zone", "words", "a day that is not", "no offset", "backwards"],
+)
+def test_a_window_that_is_none_is_named(read: Read, start: Any, end: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read("IBM", start, end)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"venue": "MOON"}, {"resolution": "7m"}, {"venue": "MOON", "as_of": "2026-11-20T18:00:00Z"}],
+    ids=["venue", "resolution", "venue as of"],
+)
+def test_what_is_not_there_is_named(read: Read, store: BarStore, wrong: dict[str, str]) -> None:
+    store.write(MINUTE, bars(1))
+
+    with pytest.raises(ConfigError, match=r"no (venue 'MOON'|resolution '7m')"):
+        read("IBM", "2026-11-20", **wrong)
+
+
+def test_bars_as_of_an_instant_are_those_of_what_was_received_by_then(
+    here: Settings, store: BarStore, read: Read
+) -> None:
+    """A print of the second minute came five minutes late; the day was published an hour later."""
+    lake_session(DAY).write(here.lake)
+    publish_and_note(here.lake, store)
+    before, after = LAKE_NOON + 240 * SECOND, LAKE_NOON + 3_601 * SECOND
+    window = (str(FRIDAY.date), "2024-11-23")
+
+    known, now = read("IBM", *window, as_of=before), read("IBM", *window)
+
+    assert known["high"].tolist() == [100.0, 100.0, 100.0]
+    assert now["high"].tolist() == [100.0, 101.0, 102.0]
+    assert not known["final"].any()
+    assert now["final"].all()
+    assert len(read("IBM", *window, as_of=after)) == 3
+
+
+def test_the_names_for_programs_are_there_without_their_libraries() -> None:
+    assert {"read_bars", "read_trades"} <= set(truetape.__all__)
+    with pytest.raises(AttributeError, match="read_all"):
+        _ = truetape.read_all
+
+
+def test_trades_come_in_the_order_that_makes_bars(here: Settings) -> None:
+    lake_session(DAY).write(here.lake)
+
+    frame = truetape.read_trades("IBM", str(FRIDAY.date), settings=here)
+
+    assert frame["id"].tolist() == ["1", "61", "62", "63", "121"]
+    assert frame["price"].tolist() == [100.0, 100.0, 100.0, 101.0, 102.0]
+    assert frame["late"].tolist() == [False, False, False, True, False]
+    assert frame["corrected"].tolist() == [False] * 4 + [True]
+    assert str(frame.index.dtype) == "datetime64[ns, UTC]"
+
+
+def test_trades_that_do_not_count_come_on_request_and_prices_exactly(here: Settings) -> None:
+    lake_session(DAY).write(here.lake)
+
+    frame = truetape.read_trades(
+        ["IBM", "KO"], str(FRIDAY.date), in_force_only=False, exact=True, settings=here
+    )
+
+    assert frame.loc[frame["cancelled"], "id"].tolist() == ["2"]
+    assert str(frame["price"].iloc[0]) == "100.000000000"
+    assert frame["symbol"].tolist() == ["IBM"] * 6 + ["KO"] * 2
+
+
+def test_trades_of_a_lake_that_is_not_there_say_what_to_run(tmp_path: Path, here: Settings) -> None:
+    with pytest.raises(ConfigError, match="truetape recompute"):
+        truetape.read_trades("IBM", "2024-11-22", settings=here)

@@ -1,0 +1,269 @@
+"""Counting `raw`: every record by reading it, once; what was counted is not read again."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from truetape.batch.spark.lake import Lake
+from truetape.host.errors import ConfigError
+from truetape.lake import coverage
+from truetape.lake.completeness import OffsetRange
+from truetape.lake.coverage import Counted, count, last_count, note
+from truetape.lake.tables import Table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+TOPIC = "trades"
+Place = tuple[int, int]
+"""Partition and offset."""
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def raw(lake: Lake) -> "DeltaTable":
+    from deltalake import DeltaTable
+
+    return DeltaTable(lake.path(Table.RAW))
+
+
+def put(lake: Lake, places: Iterable[Place], topic: str = TOPIC) -> None:
+    """Append records to `raw`, each with two events and, at every tenth offset, a rejection."""
+    import pyarrow
+    from deltalake import write_deltalake
+
+    rows = [
+        {
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "accepted": 2,
+            "rejections": int(offset % 10 == 0),
+        }
+        for partition, offset in places
+    ]
+    small, whole = pyarrow.int32(), pyarrow.int64()
+    schema = pyarrow.schema(
+        {
+            "topic": pyarrow.string(),
+            "partition": small,
+            "offset": whole,
+            "accepted": small,
+            "rejections": small,
+        }
+    )
+    table = pyarrow.Table.from_pylist(rows, schema=schema)
+    write_deltalake(lake.path(Table.RAW), table, mode="append", partition_by=["partition"])
+
+
+def places(partition: int, first: int, last: int) -> list[Place]:
+    return [(partition, offset) for offset in range(first, last + 1)]
+
+
+def offset_range(first: int, last: int, records: int | None = None) -> OffsetRange:
+    """What `put` makes of these offsets."""
+    held = range(first, last + 1)
+    size = len(held) if records is None else records
+    return OffsetRange(first, last, size, 2 * size, sum(offset % 10 == 0 for offset in held))
+
+
+def files(lake: Lake) -> set[Path]:
+    return {Path(uri) for uri in raw(lake).file_uris()}
+
+
+def count_and_note(lake: str) -> Counted:
+    """Count as an archive run does."""
+    found = count(lake, TOPIC, last_count(lake, TOPIC))
+    note(lake, found)
+    return found
+
+
+def test_each_partition_is_counted_with_what_its_records_held(lake: Lake) -> None:
+    put(lake, [*places(0, 0, 19), *places(1, 7, 9), *places(1, 12, 12)])
+    put(lake, places(0, 20, 24), topic="another")
+
+    found = count(lake.root, TOPIC)
+
+    assert found.ranges == {
+        0: (offset_range(0, 19),),
+        1: (offset_range(7, 9), offset_range(12, 12)),
+    }
+    assert (found.records, found.ends) == (24, {0: 20, 1: 13})
+
+
+def test_a_topic_without_records_has_no_ranges(lake: Lake) -> None:
+    put(lake, places(0, 0, 3), topic="another")
+
+    assert count_and_note(lake.root).ranges == {}
+    assert count_and_note(lake.root).ranges == {}
+
+
+def test_records_of_two_runs_join_into_one_span(lake: Lake) -> None:
+    put(lake, places(0, 0, 19))
+    count_and_note(lake.root)
+    put(lake, [*places(0, 20, 24), *places(1, 0, 3)])
+
+    assert count_and_note(lake.root).ranges == {0: (offset_range(0, 24),), 1: (offset_range(0, 3),)}
+
+
+def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
+    """The old files are away; a count that opens one of them fails."""
+    put(lake, [*places(0, 0, 9_999), *places(1, 0, 99)])
+    count_and_note(lake.root)
+    old = files(lake)
+    put(lake, [*places(0, 10_000, 10_004), *places(1, 100, 100)])
+    for file in old:
+        file.rename(file.with_suffix(".away"))
+
+    assert count_and_note(lake.root).ranges == {
+        0: (offset_range(0, 10_004),),
+        1: (offset_range(0, 100),),
+    }
+    with pytest.raises(FileNotFoundError):
+        count(lake.root, TOPIC)
+
+
+def test_compacted_files_are_passed_over_too(lake: Lake) -> None:
+    """Partition 1 has a tenth of the records: its new offsets are old ones of partition 0."""
+    for day in range(5):
+        put(lake, places(0, day * 100, day * 100 + 99))
+        put(lake, places(1, day * 10, day * 10 + 9))
+    count_and_note(lake.root)
+    raw(lake).optimize.compact()
+    old = files(lake)
+    assert len(old) == 2
+    put(lake, [*places(0, 500, 599), *places(1, 50, 59)])
+    for file in old:
+        file.rename(file.with_suffix(".away"))
+
+    assert count_and_note(lake.root).ranges == {
+        0: (offset_range(0, 599),),
+        1: (offset_range(0, 59),),
+    }
+
+
+def test_a_count_of_a_version_that_was_counted_reads_nothing(lake: Lake) -> None:
+    put(lake, places(0, 0, 19))
+    first = count_and_note(lake.root)
+    for file in files(lake):
+        file.unlink()
+
+    assert count_and_note(lake.root) == first
+
+
+def test_rows_deleted_behind_the_count_are_found_by_a_full_count_only(lake: Lake) -> None:
+    put(lake, places(0, 0, 19))
+    count_and_note(lake.root)
+    raw(lake).delete("offset in (3, 4, 5, 11)")
+    put(lake, places(0, 20, 20))
+
+    assert count_and_note(lake.root).ranges == {0: (offset_range(0, 20),)}
+    torn = count(lake.root, TOPIC)
+    assert torn.ranges == {0: (offset_range(0, 2), offset_range(6, 10), offset_range(12, 20))}
+    note(lake.root, torn)
+    assert last_count(lake.root, TOPIC) == torn
+
+
+def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
+    put(lake, places(0, 0, 19))
+    count_and_note(lake.root)
+    put(lake, places(0, 15, 15))
+
+    assert count_and_note(lake.root).records == 20
+    assert count(lake.root, TOPIC).ranges == {0: (OffsetRange(0, 19, 21, 42, 2),)}
+
+
+def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake) -> None:
+    put(lake, [*places(0, 4, 9), *places(0, 12, 19)])
+    count_and_note(lake.root)
+    put(lake, places(0, 10, 11))
+    assert count_and_note(lake.root).ranges == {0: (offset_range(4, 19),)}
+    put(lake, places(0, 0, 3))
+
+    assert count_and_note(lake.root).ranges == {0: (offset_range(0, 19),)}
+
+
+@pytest.mark.parametrize("count_stays", [True, False], ids=["a version behind", "made anew"])
+def test_a_count_of_another_raw_is_not_taken_over(lake: Lake, count_stays: bool) -> None:
+    put(lake, places(0, 0, 19))
+    found = count_and_note(lake.root)
+    note(
+        lake.root, replace(found, **({"raw_version": 7} if count_stays else {"raw_id": "another"}))
+    )
+
+    assert last_count(lake.root, TOPIC) is None
+
+
+def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
+    put(lake, places(0, 0, 19))
+    put(lake, places(0, 0, 4), topic="another")
+    for topic in (TOPIC, "another"):
+        note(lake.root, count(lake.root, topic))
+
+    noted = [last_count(lake.root, topic) for topic in (TOPIC, "another")]
+    assert [found and found.records for found in noted] == [20, 5]
+
+
+@pytest.mark.parametrize("most", [49, 50], ids=["over the limit", "at the limit"])
+def test_offsets_in_too_many_pieces_are_an_error(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(coverage, "MAX_RANGES", most)
+    put(lake, [(0, 2 * number) for number in range(50)])
+
+    if most == 50:
+        assert len(count(lake.root, TOPIC).ranges[0]) == 50
+    else:
+        with pytest.raises(ConfigError, match="trades lie in over 49 pieces"):
+            count(lake.root, TOPIC)
+
+
+def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "MAX_SKIPPED_RANGES", 2)
+    pieces = [places(0, 10 * number, 10 * number + number) for number in range(6)]
+    put(lake, [place for piece in pieces for place in piece])
+    count_and_note(lake.root)
+    put(lake, [(0, 9), (0, 60)])
+
+    assert count_and_note(lake.root).ranges == count(lake.root, TOPIC).ranges
+    assert count_and_note(lake.root).records == 23
+
+
+ARRIVALS = st.lists(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), unique=True), min_size=1, max_size=4
+)
+
+
+@pytest.mark.real
+@settings(deadline=None, max_examples=40)  # each example writes a few small tables
+@given(ARRIVALS)
+def test_however_records_arrive_both_counts_say_what_is_there(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: Sequence[Sequence[Place]]
+) -> None:
+    """Each run appends in any order, with holes; a place comes once, as the archive sees to."""
+    lake = Lake(str(tmp_path_factory.mktemp("lake")))
+    there: set[Place] = set()
+    for arrival in arrivals:
+        put(lake, [place for place in arrival if place not in there])
+        there |= set(arrival)
+        step = count_and_note(lake.root)
+
+        held = {
+            (part, offset)
+            for part, ranges in step.ranges.items()
+            for one in ranges
+            for offset in range(one.first, one.last + 1)
+        }
+        assert held == there
+        assert step.records == len(there)
+        assert step == count(lake.root, TOPIC)

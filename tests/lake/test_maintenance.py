@@ -1,0 +1,87 @@
+"""Upkeep changes the files of the lake, never what its tables say."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow
+from deltalake import DeltaTable, write_deltalake
+
+from truetape.lake.maintenance import TABLES, tidy
+from truetape.lake.tables import Table
+
+
+def put(lake: Path, *values: int) -> None:
+    """Append one small file a value to the table `raw`."""
+    for value in values:
+        rows = pyarrow.table({"offset": [value], "date": ["2026-11-20"]})
+        write_deltalake(str(lake / "raw"), rows, mode="append", partition_by=["date"])
+
+
+def offsets(lake: Path) -> list[int]:
+    """What the table says."""
+    return sorted(DeltaTable(str(lake / "raw")).to_pyarrow_table()["offset"].to_pylist())
+
+
+def files(lake: Path) -> int:
+    """How many data files lie on disk."""
+    return len(list((lake / "raw").rglob("*.parquet")))
+
+
+def age(lake: Path, hours: int) -> None:
+    """Set the time at which every file was replaced back."""
+    then = int((datetime.now(UTC) - timedelta(hours=hours)).timestamp() * 1000)
+    for commit in (lake / "raw" / "_delta_log").glob("*.json"):
+        aged = re.sub(r'"deletionTimestamp":\d+', f'"deletionTimestamp":{then}', commit.read_text())
+        commit.write_text(aged)
+
+
+def test_every_table_of_the_lake_is_tended() -> None:
+    assert set(TABLES) == set(Table)
+
+
+def test_small_files_become_one_and_the_rows_stay(tmp_path: Path) -> None:
+    put(tmp_path, *range(12))
+
+    [done] = tidy(str(tmp_path), keep_h=168)
+
+    assert (done.table, done.merged, done.written) == ("raw", 12, 1)
+    assert offsets(tmp_path) == list(range(12))
+
+
+def test_replaced_files_stay_for_readers_of_older_versions(tmp_path: Path) -> None:
+    put(tmp_path, 1, 2)
+    before = DeltaTable(str(tmp_path / "raw")).version()
+
+    [done] = tidy(str(tmp_path), keep_h=168)
+
+    assert done.removed == 0
+    older = DeltaTable(str(tmp_path / "raw"), version=before)
+    assert sorted(older.to_pyarrow_table()["offset"].to_pylist()) == [1, 2]
+
+
+def test_files_that_were_replaced_long_ago_go(tmp_path: Path) -> None:
+    put(tmp_path, 1, 2, 3)
+    tidy(str(tmp_path), keep_h=168)
+    age(tmp_path, hours=169)
+
+    [done] = tidy(str(tmp_path), keep_h=168)
+
+    assert done.removed == 3
+    assert files(tmp_path) == 1
+    assert offsets(tmp_path) == [1, 2, 3]
+
+
+def test_a_tidy_lake_is_left_alone(tmp_path: Path) -> None:
+    put(tmp_path, 1, 2)
+    tidy(str(tmp_path), keep_h=168)
+    before = DeltaTable(str(tmp_path / "raw")).file_uris()
+
+    [done] = tidy(str(tmp_path), keep_h=168)
+
+    assert (done.merged, done.written, done.removed) == (0, 0, 0)
+    assert DeltaTable(str(tmp_path / "raw")).file_uris() == before
+
+
+def test_a_lake_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None:
+    assert tidy(str(tmp_path / "nothing"), keep_h=168) == []

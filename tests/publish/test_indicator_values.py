@@ -1,0 +1,178 @@
+"""Indicators: against series that others computed, by hand, and absent until they exist.
+
+Not compared, because another convention or an indicator that is not served: in
+`spy_with_indicators.txt` the columns `RSI 14` (Cutler, not Wilder) and `OBV`; `spy_with_obv.txt`,
+`spy_with_vwma.csv` (VWMA); `spy_with_vwap.txt` (a moving VWAP of (O+H+L+C)/4 over 50 bars, not a
+session's tick VWAP); `spy_10_min.txt` (bars without indicators).
+"""
+
+import csv
+from typing import NamedTuple
+
+import pytest
+
+from support.data import real_data
+from truetape.publish.indicator_values import Sample, ema, indicators, session_vwap, sma
+from truetape.serving.schema import INDICATOR_NAMES
+
+VECTORS = "lean_indicator_vectors"
+
+
+def table(name: str) -> dict[str, list[float | None]]:
+    """Read the columns of a vector file; empty and NaN cells are None."""
+    with real_data(VECTORS, name).open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        column: [None if row[column] in ("", "NaN") else float(row[column]) for row in rows]
+        for column in rows[0]
+        if column not in ("Date", "time")
+    }
+
+
+def samples(closes: list[float | None]) -> list[Sample]:
+    assert None not in closes
+    return [Sample(n, 0, close, 1.0, close) for n, close in enumerate(closes) if close is not None]
+
+
+def column(closes: list[float | None], name: str) -> list[float | None]:
+    return [row.values.get(name) for row in indicators(samples(closes))]
+
+
+def assert_close(
+    ours: list[float | None], theirs: list[float | None], tolerance: float, least: int
+) -> None:
+    """Compare two series where the other one has values; `least` of them at least."""
+    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if b is not None]
+    assert len(pairs) >= least
+    assert all(a is not None and abs(a - b) <= tolerance for a, b in pairs)
+
+
+class Vector(NamedTuple):
+    """One column that somebody else computed, and how precisely it is printed."""
+
+    file: str
+    column: str
+    name: str
+    tolerance: float
+    least: int
+    """How many values the column has."""
+
+
+BOLLINGER, INDICATORS = "spy_bollinger_bands.txt", "spy_with_indicators.txt"
+COLUMNS = (
+    Vector(BOLLINGER, "Moving Average 20", "sma_20", 1e-9, 481),
+    Vector(BOLLINGER, "Moving Average 20", "bollinger_middle", 1e-9, 481),
+    Vector(BOLLINGER, "Bollinger Bands® 20 2 Top", "bollinger_upper", 1e-4, 481),
+    Vector(BOLLINGER, "Bollinger Bands® 20 2 Bottom", "bollinger_lower", 1e-4, 481),
+    Vector(INDICATORS, "MACD 12 26", "macd", 2e-4, 475),
+    Vector(INDICATORS, "RSI 14 Wilder", "rsi_14", 5e-6, 486),
+)
+LATE_COLUMNS = (
+    Vector("spy_with_macd.txt", "MACD", "macd", 5e-6, 183),
+    Vector("spy_with_macd.txt", "Signal", "macd_signal", 6e-6, 183),
+    Vector("spy_with_macd.txt", "Histogram", "macd_histogram", 6e-6, 183),
+)
+"""Printed from row 180 on only, though the indicator exists from row 26 or 34."""
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("vector", COLUMNS + LATE_COLUMNS, ids=lambda vector: vector.column)
+def test_an_indicator_is_what_others_computed(vector: Vector) -> None:
+    """Tolerances are the printed precision; the MACD of the index is printed to 7 digits."""
+    others = table(vector.file)
+    ours, theirs = column(others["Close"], vector.name), others[vector.column]
+
+    assert_close(ours, theirs, vector.tolerance, vector.least)
+    if vector in COLUMNS:
+        assert [value is None for value in ours] == [value is None for value in theirs]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "close", "other", "average", "tolerance"),
+    [
+        ("spy_ema.csv", "close", "EMA14", ema, 1e-12),
+        ("spy_with_indicators.txt", "Close", "EMA14", ema, 0.01),
+        ("spy_with_indicators.txt", "Close", "SMA14", sma, 0.01),
+    ],
+    ids=["ema, all digits", "ema, two decimals", "sma, two decimals"],
+)
+def test_averages_of_other_periods_have_the_same_convention(
+    file: str, close: str, other: str, average: object, tolerance: float
+) -> None:
+    vectors = table(file)
+    closes = [value for value in vectors[close] if value is not None]
+    assert callable(average)
+    ours = average(closes, 14)
+
+    assert_close(ours, vectors[other], tolerance, 351)
+    assert [value is None for value in ours] == [value is None for value in vectors[other]]
+
+
+FIRST_BAR = {
+    "sma_20": 20,
+    "sma_50": 50,
+    "ema_12": 12,
+    "ema_26": 26,
+    "rsi_14": 15,
+    "macd": 26,
+    "macd_signal": 34,
+    "macd_histogram": 34,
+    "bollinger_upper": 20,
+    "bollinger_middle": 20,
+    "bollinger_lower": 20,
+    "session_vwap": 1,
+}
+
+
+@pytest.mark.parametrize("name", INDICATOR_NAMES)
+def test_an_indicator_is_absent_until_enough_bars_exist(name: str) -> None:
+    closes: list[float | None] = [100.0 + (n % 7) for n in range(60)]
+    found = column(closes, name)
+
+    assert [value is None for value in found] == [n < FIRST_BAR[name] - 1 for n in range(60)]
+    for count in range(1, 52):
+        assert len(column(closes[:count], name)) == count
+
+
+def test_averages_by_hand() -> None:
+    assert sma([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 4.0]
+    assert ema([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 3.5]
+
+
+def test_macd_is_the_difference_of_its_emas_from_the_first_bar_that_has_both() -> None:
+    row = indicators(samples([float(n * n % 89) for n in range(40)]))[25]
+
+    assert row.values["macd"] == row.values["ema_12"] - row.values["ema_26"]
+
+
+def test_bollinger_divides_by_the_population() -> None:
+    """19 closes of 10 and one of 30: mean 11, variance (19 x 1 + 361) / 20 = 19."""
+    (row,) = indicators(samples([10.0] * 19 + [30.0]))[19:]
+
+    assert row.values["bollinger_middle"] == pytest.approx(11)
+    assert row.values["bollinger_upper"] == pytest.approx(11 + 2 * 19**0.5)
+    assert row.values["bollinger_lower"] == pytest.approx(11 - 2 * 19**0.5)
+
+
+def test_session_vwap_weighs_bars_by_volume_and_starts_anew_with_each_session() -> None:
+    bars = [
+        Sample(1, 1, 9.0, 100.0, 0.0),
+        Sample(2, 1, 9.0, 100.0, 10.0),
+        Sample(3, 1, 9.0, 300.0, 20.0),
+        Sample(4, 1, 9.0, 500.0, 0.0),
+        Sample(5, 5, 9.0, 1.0, 4.0),
+        Sample(6, 6, 9.0, 0.0, 0.0),
+    ]
+
+    assert session_vwap(bars) == [None, 10.0, 17.5, 17.5, 4.0, None]
+
+
+def test_no_bars_have_no_indicators() -> None:
+    assert indicators([]) == []
+
+
+@pytest.mark.parametrize("starts", [(2, 1), (1, 1)], ids=["backwards", "twice"])
+def test_bars_out_of_order_are_refused(starts: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="order of their start"):
+        indicators([Sample(start, 0, 1.0, 1.0, 1.0) for start in starts])

@@ -1,0 +1,61 @@
+"""A real driver tells the bucket `pipeline` what it does."""
+
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from support.loop import own_settings, send
+from support.wait import until
+from truetape.feeds.simulator import Plan, simulate
+from truetape.host.settings import Settings
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore, Point
+from truetape.tour.speed_process import SpeedProcess
+
+pytestmark = [pytest.mark.real, pytest.mark.spark]
+
+READ_WITHIN_S = 180.0
+PLAN = Plan(date(2026, 3, 5), venue="XNYS", seed=3, trades=500, offset_s=600, duration_s=60)
+
+
+def told(store: BarStore, measurement: str, topic: str) -> list[Point]:
+    points = store.read_points(measurement, 0, 2**62)
+    return sorted(
+        (one for one in points if one.tags["query"] == topic), key=lambda one: one.time_ns
+    )
+
+
+def test_a_driver_tells_each_record_once_and_how_fresh_its_bars_are(
+    stack: Settings, tmp_path: Path
+) -> None:
+    own = own_settings(
+        stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_venues=()
+    )  # fmt: skip
+    records = simulate(PLAN).records
+
+    def read(store: BarStore) -> int:
+        return sum(int(one.fields["records"]) for one in told(store, "speed_batch", own.topic))
+
+    driver = SpeedProcess.start(own)
+    try:
+        with closing(open_store(own)) as store:
+            store.ensure_buckets()
+            driver.wait_until_ready()
+            send(own, records)
+            until(lambda: read(store) >= len(records), within_s=READ_WITHIN_S)
+            batches = told(store, "speed_batch", own.topic)
+            until(
+                lambda: len(told(store, "speed_batch", own.topic)) > len(batches),
+                within_s=READ_WITHIN_S,
+            )
+
+            *_, last = told(store, "speed_batch", own.topic)
+            freshness = told(store, "speed_freshness", own.topic)
+            assert read(store) == len(records)
+            assert (last.fields["lag"], last.fields["records"]) == (0, 0)
+            assert sum(int(one.fields["bars"]) for one in batches) > 0
+            assert len(freshness) >= 1
+    finally:
+        driver.stop()

@@ -1,0 +1,133 @@
+"""A supervisor that stays: step after step until it is told to end, and one that only looks on."""
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from truetape.host import process
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.process import Program, log_file, pid_file
+from truetape.host.settings import Settings
+from truetape.speed.decision import Action, BackOff, GiveUp, Nothing, Start
+from truetape.speed.launcher import NAME, LocalLauncher, launcher_for
+from truetape.speed.supervisor_loop import keep, look
+
+FINE = Nothing("a driver is healthy")
+START = Start("no driver runs")
+
+
+class Steps:
+    """What supervision says, call by call; the last call asks for the end."""
+
+    def __init__(self, *said: Action | Exception) -> None:
+        self.said = list(said)
+        self.stop = threading.Event()
+
+    def step(self, _: Settings) -> Action:
+        action = self.said.pop(0)
+        if not self.said:
+            self.stop.set()
+        if isinstance(action, Exception):
+            raise action
+        return action
+
+
+def test_it_takes_step_after_step_until_it_is_told_to_end(settings: Settings) -> None:
+    steps = Steps(START, FINE, FINE)
+
+    keep(settings, 0.001, steps.stop, steps.step)
+
+    assert steps.said == []
+
+
+def test_a_server_that_is_away_and_giving_up_do_not_end_it(settings: Settings) -> None:
+    steps = Steps(TransientError("Kafka is away"), GiveUp("5 drivers failed"), FINE)
+
+    keep(settings, 0.001, steps.stop, steps.step)
+
+    assert steps.said == []
+
+
+def test_a_setting_that_must_be_changed_ends_it(settings: Settings) -> None:
+    steps = Steps(ConfigError("change it"), FINE)
+
+    with pytest.raises(ConfigError, match="change it"):
+        keep(settings, 0.001, steps.stop, steps.step)
+
+
+def test_the_driver_ends_with_it(settings: Settings) -> None:
+    """The container is taken away: its driver is asked to end before it would be killed."""
+    driver = process.start(
+        Program(
+            name=NAME,
+            address=settings.kafka,
+            command=(sys.executable, "-c", "import time; time.sleep(600)"),
+            env={},
+            cwd=Path.cwd(),
+            log=log_file(settings, NAME),
+            pid_file=pid_file(settings, NAME),
+        )
+    )
+    running = LocalLauncher(settings).running()
+    assert running is not None
+    assert running.pid == driver.pid
+    steps = Steps(FINE)
+
+    keep(settings, 0.001, steps.stop, steps.step)
+
+    assert not process.is_alive(driver)
+    assert LocalLauncher(settings).running() is None
+
+
+@pytest.mark.parametrize(
+    "action",
+    [FINE, BackOff("2 failed in a row", datetime(2026, 11, 20, tzinfo=UTC)), GiveUp("5 failed")],
+    ids=lambda action: type(action).__name__,
+)
+def test_who_only_looks_returns_at_once_what_needs_no_step(
+    settings: Settings, action: Action
+) -> None:
+    assert look(settings, sleep=pytest.fail, step=lambda _: (1, action)) == action
+
+
+def test_who_only_looks_gives_the_other_supervisor_its_time(settings: Settings) -> None:
+    said = [START, START, FINE]
+
+    found = look(settings, 45, sleep=lambda _: None, step=lambda _: (1, said.pop(0)))
+
+    assert found == FINE
+
+
+def test_a_step_that_nobody_takes_is_an_error(settings: Settings) -> None:
+    waited: list[float] = []
+
+    with pytest.raises(TransientError, match="nobody has taken the step Start: no driver runs"):
+        look(settings, 45, sleep=waited.append, step=lambda _: (1, START))
+
+    assert sum(waited) == 45
+
+
+def test_where_drivers_are_started_elsewhere_none_is_started_here() -> None:
+    settings = Settings.from_env({"TRUETAPE_SPEED_LAUNCHER": "elsewhere"})
+
+    with pytest.raises(ConfigError, match="started by another supervisor"):
+        launcher_for(settings)
+
+
+def test_sigterm_ends_the_verb_that_stays(settings: Settings) -> None:
+    """Kafka is away all the time: nothing is started, and the end is a good one."""
+    env = settings.to_env() | {"TRUETAPE_KAFKA": "127.0.0.1:9"}
+    words = [sys.executable, "-m", "truetape.cli.main", "-v", "speed", "supervise", "--every", "1"]
+    with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        told = next(line for line in running.stderr if "supervised" in line)
+        running.terminate()
+        running.stderr.read()
+        code = running.wait(60)
+
+    assert "127.0.0.1:9" in told
+    assert code == 0
