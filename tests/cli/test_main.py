@@ -5,7 +5,7 @@ import sys
 
 VERB = """
 import click, errno, sys
-from truetape import cli
+from truetape.cli import main as cli
 
 @click.command()
 def verb():
