@@ -15,11 +15,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import tests_path  # noqa: F401 - makes `support` importable
 from measure import report, stopped_by_signals, table
 
-from truetape.dashboards.asking import Query, ask, queries
-from truetape.dashboards.frames import POINTS_ALLOWED, Answer, drawn, is_too_long
-from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
+from support.grafana_frames import POINTS_ALLOWED, Answer, drawn, is_too_long
+from support.grafana_queries import Query, ask, queries
+from support.grafana_variables import ALL, Chosen, View, interpolate
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import tests_path  # noqa: F401 - makes `support` importable
 from measure import report, stopped_by_signals, table
 
 from support.confusion import (

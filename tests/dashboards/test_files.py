@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support.grafana import GRAFANA, QUERIES
-from truetape.dashboards.asking import Query
+from support.grafana_queries import Query
 from truetape.dashboards.board import DATASOURCE
 from truetape.dashboards.files import made, write
 

@@ -20,11 +20,11 @@ from support.grafana import (
     query,
     sent,
 )
+from support.grafana_frames import POINTS_ALLOWED, Answer, Frame, drawn, is_too_long
+from support.grafana_queries import Query, ask, operators
+from support.grafana_variables import View, interpolate
 from support.served_market import INDICATED, MINUTE_NS, ODD, SYMBOLS, VENUE, Served
 from support.serving import bar
-from truetape.dashboards.asking import Query, ask, operators
-from truetape.dashboards.frames import POINTS_ALLOWED, Answer, Frame, drawn, is_too_long
-from truetape.dashboards.interpolation import View, interpolate
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
 from truetape.serving.influx import InfluxStore

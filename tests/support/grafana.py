@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from truetape.dashboards.asking import Query, ask, queries
-from truetape.dashboards.frames import Answer
-from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate
+from support.grafana_frames import Answer
+from support.grafana_queries import Query, ask, queries
+from support.grafana_variables import ALL, Chosen, View, interpolate
 from truetape.serving.server import Server
 
 GRAFANA = Path(__file__).resolve().parents[2] / "grafana"

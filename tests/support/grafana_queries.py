@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from truetape.dashboards.frames import Answer, frames_of
+from support.grafana_frames import Answer, frames_of
 from truetape.host.errors import ConfigError
 from truetape.serving.server import Reply, Server
 

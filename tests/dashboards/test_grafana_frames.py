@@ -1,6 +1,6 @@
 """Annotated CSV to frames, by the rule in grafana/pkg/tsdb/influxdb/flux/builder.go."""
 
-from truetape.dashboards.frames import Answer, Column, Frame, drawn, frames_of, is_too_long
+from support.grafana_frames import Answer, Column, Frame, drawn, frames_of, is_too_long
 
 SERIES = """#group,false,false,false,false,true,true
 #datatype,string,long,dateTime:RFC3339,double,string,string

@@ -3,7 +3,7 @@
 import pytest
 
 from support.build import at
-from truetape.dashboards.interpolation import ALL, Chosen, View, interpolate, interval_text
+from support.grafana_variables import ALL, Chosen, View, interpolate, interval_text
 from truetape.host.errors import ConfigError
 
 NOON = at("2026-11-20T17:00:00")
