@@ -22,10 +22,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from drift import stream, write_records
 from freshness import private_stack
 from measure import report, stopped_by_signals, table
 
+from drift import stream, write_records
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
