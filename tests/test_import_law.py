@@ -46,7 +46,7 @@ HOMES = {
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.serving.chart", "truetape.drift.chart", "truetape.console"),
     "psutil": ("truetape.host",),
-    "pyspark": ("truetape.batch", "truetape.speed", "truetape.broker.dead_letters"),
+    "pyspark": ("truetape.batch", "truetape.speed"),
     "talib": ("truetape.publish.indicator_values",),
 }
 """Where each heavy library may be imported: a module or a whole room."""

@@ -5,11 +5,13 @@ Called by the command line, the Spark entry points and the DAGs alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from truetape.batch.archive import next_offsets, writing_raw
 from truetape.batch.backfill import append, backfills_of, look
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request
+from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
@@ -79,7 +81,8 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
         )
     # since the last note, not since the plan: a killed ingestion has marked nothing
     mark_dirty(spark, lake, last_count(settings.lake, plan.topic), after, venues())
-    dead = send_dead_letters(lake.read(spark, Table.RAW), after.ends, settings)
+    letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
+    dead = send_dead_letters(letters, after.ends, settings)
     note(settings.lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
 

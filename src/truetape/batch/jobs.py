@@ -4,8 +4,10 @@ Called by the command line, the Spark entry points and the DAGs alike.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from truetape.batch.archive import archive, writing_raw
+from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.recompute_as_of import Known, recompute_as_of
@@ -79,7 +81,8 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     marked = mark_dirty(spark, lake, known, counted, venues())
     if recount:
         known, counted = None, count(settings.lake, settings.topic)
-    dead = send_dead_letters(lake.read(spark, Table.RAW), counted.ends, settings)
+    letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
+    dead = send_dead_letters(letters, counted.ends, settings)
     if counted != known:
         note(
             settings.lake, counted

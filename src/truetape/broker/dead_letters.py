@@ -1,15 +1,13 @@
-"""Dead letters: each rejected record once on `trades.rejected`, its bytes and reason kept.
+"""Dead letters: sends each rejected record once to `trades.rejected`, with its bytes and reason.
 
-The lake is read, the letters and the offset up to which they were sent are committed in one Kafka
-transaction: a run that is killed sends nothing, a run that is repeated sends nothing twice.
+Does not read the lake: the caller reads the letters that are due. The letters and the offset up to
+which they are sent are committed in one Kafka transaction: a killed run sends nothing, a repeated
+run sends nothing twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
 
 from truetape.broker.topic_names import MAX_RECORD_BYTES, REJECTED
 from truetape.host.errors import TransientError
@@ -23,16 +21,35 @@ TRANSACTIONAL_ID = "truetape-dead-letters"
 TRANSACTION_TIMEOUT_MS = 600_000
 """How long all letters of one run may take; below the broker's limit of 15 minutes."""
 
-Due: TypeAlias = "Mapping[TopicPartition, tuple[int, int]]"
-"""By partition, the offsets from the first to below the second: archived, letters not yet sent."""
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One rejection: the record as it arrived, and why event `index` of it was rejected."""
+
+    topic: str
+    partition: int
+    offset: int
+    index: int
+    key: str | None
+    value: bytes
+    feed: str
+    reason: str
+    detail: str
 
 
-def send_dead_letters(raw: DataFrame, ends: Mapping[int, int], settings: Settings) -> int:
-    """Send what `raw` rejected below `ends` and was not sent before; return how many letters went
-    out.
+Due: TypeAlias = Mapping[int, tuple[int, int]]
+"""By partition, the archived offsets `[first, end)` whose letters were not sent yet."""
 
-    `ends` is the offset behind the last one held, by partition. Reads only what was not sent yet.
-    TransientError when Kafka does not answer; nothing was sent then.
+
+def send_dead_letters(
+    read_letters: Callable[[Due], Iterable[DeadLetter]],
+    ends: Mapping[int, int],
+    settings: Settings,
+) -> int:
+    """Send the letters below `ends` that were not sent before; return how many were sent.
+
+    `ends` is the offset behind the last archived one, by partition. `read_letters` is called only
+    for offsets that are due. Raise TransientError if Kafka does not answer; nothing was sent then.
     """
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.errors import KafkaError
@@ -53,7 +70,10 @@ def send_dead_letters(raw: DataFrame, ends: Mapping[int, int], settings: Setting
             producer.init_transactions()
             sent = {part: consumer.committed(part) or 0 for part in parts}
             due = {part: (sent[part], end) for part, end in parts.items() if sent[part] < end}
-            return _send(producer, _letters(raw, due), due) if due else 0
+            if not due:
+                return 0
+            letters = read_letters({part.partition: offsets for part, offsets in due.items()})
+            return _send(producer, letters, {part: end for part, (_, end) in due.items()})
         finally:
             producer.close()
             consumer.close()
@@ -61,50 +81,34 @@ def send_dead_letters(raw: DataFrame, ends: Mapping[int, int], settings: Setting
         raise TransientError(f"cannot send dead letters to {REJECTED}: {error}") from error
 
 
-def _letters(raw: DataFrame, due: Due) -> Iterator[Row]:
-    """The rejections of the offsets due, in the order of their coordinates."""
-    # partition by partition: of one condition with "or" in it, Delta would pass over no file
-    fresh = [
-        raw.where((F.col("topic") == part.topic) & (F.col("partition") == part.partition)).where(
-            (F.col("offset") >= begin) & (F.col("offset") < end)
-        )
-        for part, (begin, end) in due.items()
-    ]
-    rows = reduce(DataFrame.unionAll, fresh).where("rejections > 0")
-    letters = rows.select(
-        "topic", "partition", "offset", "key", "value", "feed", F.explode("rejected").alias("why")
-    )
-    yield from letters.orderBy("partition", "offset", "why.index").toLocalIterator()
-
-
-def _send(producer: "KafkaProducer", letters: Iterable[Row], due: Due) -> int:
+def _send(
+    producer: "KafkaProducer",
+    letters: Iterable[DeadLetter],
+    ends: "Mapping[TopicPartition, int]",
+) -> int:
     from kafka.structs import OffsetAndMetadata
 
     producer.begin_transaction()
     count = 0
-    for row in letters:
-        producer.send(
-            REJECTED,
-            key=None if row.key is None else row.key.encode(),
-            value=bytes(row.value or b""),
-            headers=_headers(row),
-        )
+    for letter in letters:
+        key = None if letter.key is None else letter.key.encode()
+        producer.send(REJECTED, key=key, value=letter.value, headers=_headers(letter))
         count += 1
     producer.send_offsets_to_transaction(
-        {part: OffsetAndMetadata(end, "", -1) for part, (_, end) in due.items()}, GROUP
+        {part: OffsetAndMetadata(end, "", -1) for part, end in ends.items()}, GROUP
     )
     producer.commit_transaction()
     return count
 
 
-def _headers(row: Row) -> list[tuple[str, bytes]]:
+def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     fields = {
-        "feed": row.feed or "",
-        "reason": row.why.reason,
-        "detail": row.why.detail or "",
-        "topic": row.topic,
-        "partition": str(row.partition),
-        "offset": str(row.offset),
-        "index": str(row.why["index"]),
+        "feed": letter.feed,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "topic": letter.topic,
+        "partition": str(letter.partition),
+        "offset": str(letter.offset),
+        "index": str(letter.index),
     }
     return [(name, value.encode()) for name, value in fields.items()]
