@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from truetape.batch.jobs import recompute_once
-from truetape.cli.batch import session_named
+from truetape.host.calendars import parse_session
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
 
 
 def recompute(venue: str, day: str, *, dirty: bool) -> dict[str, object]:
     """Recompute, and return the counts."""
-    found = recompute_once(Settings.from_env(), session_named(venue, day), dirty=dirty)
+    found = recompute_once(Settings.from_env(), parse_session(venue, day), dirty=dirty)
     return {
         "trades": found.trades,
         "duplicates": found.duplicates,

@@ -1,13 +1,12 @@
 """The batch layer's verbs: `bars`, `archive`, `recompute`. Parses arguments, prints outcomes."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from truetape.host.errors import ConfigError
+from truetape.host.calendars import parse_session
 from truetape.host.settings import Settings
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.resolution import Resolution
@@ -45,19 +44,6 @@ def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     day = click.option("--session", "day", required=True, metavar="DATE", help="Session date.")
     venue = click.option("--venue", required=True, help="Venue code, such as XNYS or KRAKEN.")
     return venue(day(verb))
-
-
-def session_named(venue: str, day: str) -> "Session":
-    """Return a session by the words of the command line; ConfigError when there is none such."""
-    from truetape.host import calendars
-    from truetape.host.venues import venue_named
-
-    market = venue_named(venue)
-    try:
-        when = date.fromisoformat(day)
-    except ValueError as error:
-        raise ConfigError(f"{day!r} is not a date like 2026-11-20") from error
-    return calendars.session(market, when)
 
 
 @click.command()
@@ -179,7 +165,7 @@ def recompute(  # noqa: PLR0917 - one parameter an option
     """
     from truetape.batch.jobs import recompute_once
 
-    session = session_named(venue, day)
+    session = parse_session(venue, day)
     if as_of_ns is not None:
         if dirty:
             raise click.UsageError("--dirty writes the lake, --as-of does not: give one of them")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import session_named, session_options
+from truetape.cli.batch import session_options
+from truetape.host.calendars import parse_session
 from truetape.host.errors import GateClosedError, VerificationError
 from truetape.host.settings import Settings
 
@@ -57,7 +58,7 @@ def publish(  # noqa: PLR0917 - one parameter an option
             "--no-gate, --rev and --begin need --reason: the ledger keeps who did it, and why"
         )
     settings = Settings.from_env()
-    session, who = session_named(venue, day), getpass.getuser()
+    session, who = parse_session(venue, day), getpass.getuser()
     if rev:
         _tell(revert_once(settings, session, rev, who, reason or "", report=_progress))
         return
@@ -136,7 +137,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     from truetape.serving.backends import open_store
 
     settings = Settings.from_env()
-    session = session_named(venue, day)
+    session = parse_session(venue, day)
     started = time.monotonic()
     store = open_store(settings)
     compared, wrong = compare(store, in_force(settings.lake, store, session))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import session_named, session_options
+from truetape.cli.batch import session_options
+from truetape.host.calendars import parse_session
 from truetape.host.errors import ConfigError, GateClosedError
 from truetape.host.settings import Settings
 
@@ -61,7 +62,7 @@ def quality(
     from truetape.quality.checks import check_session
 
     settings = Settings.from_env()
-    _finish(settings, check_session(settings, session_named(venue, day), _progress), style, every)
+    _finish(settings, check_session(settings, parse_session(venue, day), _progress), style, every)
 
 
 @quality.command(short_help="What is served of a published session.")
@@ -77,7 +78,7 @@ def served(venue: str, day: str, style: str, every: bool) -> None:
     from truetape.quality.checks import check_served
 
     settings = Settings.from_env()
-    _finish(settings, check_served(settings, session_named(venue, day), _progress), style, every)
+    _finish(settings, check_served(settings, parse_session(venue, day), _progress), style, every)
 
 
 @quality.command(short_help="What the archive brought in.")
@@ -114,7 +115,7 @@ def report(venue: str, day: str, kind: str, style: str, every: bool) -> None:
     from truetape.quality import report as reports
 
     settings = Settings.from_env()
-    session = session_named(venue, day)
+    session = parse_session(venue, day)
     found = reports.newest(settings.home, reports.Kind(kind), session.venue, session.date)
     if found is None:
         raise ConfigError(f"no {kind} report of {venue} {day}; run `truetape quality` for it first")
@@ -140,7 +141,7 @@ def trend(venue: str, day: str | None, every: bool) -> None:
         if newest_day is None:
             raise ConfigError(f"no reports of {venue}; run `truetape quality` for a session first")
         day = str(newest_day)
-    session = session_named(venue, day)
+    session = parse_session(venue, day)
     found = reports.newest(settings.home, reports.Kind.GATE, venue, session.date)
     if found is None:
         raise ConfigError(f"no report of {venue} {day}; run `truetape quality` for it first")

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from truetape.host.errors import ConfigError
+from truetape.host.venues import venue_named
 from truetape.market.sessions import Session, Venue, session_of
 
 MAX_DAYS = 36_600
@@ -42,6 +43,16 @@ def session(venue: Venue, day: date) -> Session:
             f" in {venue.zone}; sessions over midnight are not supported"
         )
     return found
+
+
+def parse_session(venue: str, day: str) -> Session:
+    """Parse `--venue` and `--session`. Raise ConfigError if either is not valid."""
+    market = venue_named(venue)
+    try:
+        when = date.fromisoformat(day)
+    except ValueError as error:
+        raise ConfigError(f"{day!r} is not a date like 2026-11-20") from error
+    return session(market, when)
 
 
 def next_regular(venue: Venue, day: date) -> Session | None:
