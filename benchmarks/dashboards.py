@@ -216,7 +216,7 @@ def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBa
     back = weeks * 7 + rest + (2 if rest > 2 else 0)  # the last day is a Wednesday
     open_ns = CLOSE_NS - back * DAY_NS - MINUTES * Resolution.MINUTE.width_ns
     width = min(resolution.width_ns, DAY_NS)
-    first = open_ns if resolution is Resolution.DAY else open_ns - open_ns % width
+    first = open_ns if resolution is Resolution.DAY else resolution.start_of(open_ns)
     close_ns = open_ns + MINUTES * Resolution.MINUTE.width_ns
     for seq, start_ns in enumerate(range(first, close_ns, width)):
         price = 100.0 + (number * 7 + day * 13 + seq * 3) % 97 / 10

@@ -39,7 +39,7 @@ from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.profiles import load
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.publish.diff import Edit
@@ -54,7 +54,6 @@ DAY = date(2026, 11, 20)
 VENUE = "XNYS"
 Both = tuple[Shown, Shown]
 """What was served before the publication, and after it."""
-_SERVED = (Resolution.SECOND, Resolution.MINUTE)
 _SCHEMA = pa.schema(
     [
         ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
@@ -202,7 +201,7 @@ def stream(
         .start()
     )
     query.awaitTermination()
-    served: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in _SERVED}
+    served: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in STREAMED}
     for row in last.values():
         if None not in (row.open, row.high, row.low, row.close):
             resolution = Resolution(row.resolution)
@@ -255,7 +254,7 @@ def _confused(
     events = made.truth.events
     strict, lenient = (_counted(events, size, settings, lag) for lag in (1, 2))
     doubtful = set(lenient) ^ set(strict)
-    unsure = {bar for one in doubtful for bar in bars_of(one.symbol, one.event_ns, _SERVED)}
+    unsure = {bar for one in doubtful for bar in bars_of(one.symbol, one.event_ns, STREAMED)}
     causes = causes_of(made.truth, strict, load(settings.profile))
     happened = in_changed_bars(causes, events, *shown)
     sure = {key: cause for key, cause in happened.items() if key[0] not in unsure}
@@ -285,7 +284,7 @@ def _batches(events: Sequence[Event], size: int) -> Iterator[list[Trade]]:
 def _shown(store: BarStore, session: Session) -> dict[Resolution, list[ServedBar]]:
     return {
         resolution: list(store.read(resolution, session.start_ns, session.end_ns))
-        for resolution in _SERVED
+        for resolution in STREAMED
     }
 
 

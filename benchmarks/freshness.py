@@ -188,7 +188,7 @@ def _served_trades(settings: Settings, sent: dict[int, NDArray[np.int64]]) -> in
     last = max(int(times[-1]) for times in sent.values() if len(times))
     store = open_store(settings)
     try:
-        bars = store.read(Resolution.SECOND, first - first % SECOND_NS, last + 1)
+        bars = store.read(Resolution.SECOND, Resolution.SECOND.start_of(first), last + 1)
         return sum(bar.trades for bar in bars)
     finally:
         store.close()

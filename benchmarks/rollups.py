@@ -18,7 +18,7 @@ from measure import report, stopped_by_signals, table
 
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Secret, Settings
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import ROLLED_UP, SECOND_NS, Resolution
 from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
 from truetape.serving.rollups import ROLLUPS, Rollup
@@ -76,7 +76,7 @@ def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
         store.ensure_rollups()
         report(f"writing {symbols * MINUTES:,} minutes and the bars of {days} days before them")
         store.write(Resolution.MINUTE, made(symbols, Resolution.MINUTE, MINUTES))
-        for resolution in (Resolution.FIVE_MINUTES, Resolution.HOUR):
+        for resolution in ROLLED_UP:
             count = days * 86_400 // 3 * SECOND_NS // resolution.width_ns
             store.write(resolution, made(symbols, resolution, count))
         listed = server.ask_json("GET", "/api/v2/tasks?limit=500")["tasks"]

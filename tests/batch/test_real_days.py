@@ -26,9 +26,9 @@ from truetape.lake.tables import Table
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Session
-from truetape.speed.stream import RESOLUTIONS, provisional_bars, trades_of
+from truetape.speed.stream import provisional_bars, trades_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -115,7 +115,7 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
     batches = len(list((tmp_path / "checkpoint" / "commits").glob("[0-9]*")))
     assert batches >= min(MICRO_BATCHES, day.payloads)
-    assert sorted(found.values()) == expected(day, RESOLUTIONS)
+    assert sorted(found.values()) == expected(day, STREAMED)
 
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":

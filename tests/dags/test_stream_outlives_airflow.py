@@ -20,11 +20,11 @@ from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.market.resolution import STREAMED
 from truetape.schedule import dag_names
 from truetape.serving.backends import open_store
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, newest
-from truetape.speed.stream import RESOLUTIONS
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
 from truetape.stack.lifecycle import State
@@ -93,7 +93,7 @@ def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) 
     assert stream.is_of(first)
     assert processes_of(own) == {first.driver.pid}
     with closing(open_store(own)) as store:
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 class Stream:

@@ -20,6 +20,7 @@ from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
@@ -30,7 +31,6 @@ from truetape.speed.heartbeat import Phase
 from truetape.speed.launcher import LocalLauncher, Ticket
 from truetape.speed.observation import Health
 from truetape.speed.order import State
-from truetape.speed.stream import RESOLUTIONS
 from truetape.speed.supervision import status_of
 from truetape.tour.speed_process import SpeedProcess
 
@@ -108,7 +108,7 @@ def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) 
             sender.join()
             layer.until(layer.has_read_all)
 
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
         assert [
             type(action) for action in layer.actions if isinstance(action, Start | Restart)
         ] == [Start] * 6
@@ -140,7 +140,7 @@ def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Setti
         word = layer.word_of(1)
         assert word is not None
         assert (word.driver, word.code, word.touched) == (frozen, 75, ())
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
         beat = layer.beat()
         assert beat is not None
         assert (beat.epoch, beat.mended) == (2, 0)
@@ -165,8 +165,8 @@ def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_a
             layer.launcher = own_launcher(layer, own)
             send(own, third)
             layer.until(lambda: layer.has_read_all(2))
-            right = truth_of(made, day, RESOLUTIONS)
-            assert served(store, day, RESOLUTIONS) == right
+            right = truth_of(made, day, STREAMED)
+            assert served(store, day, STREAMED) == right
 
             proxy.set(Mode.REFUSE)
             proxy.set(Mode.PASS)
@@ -174,7 +174,7 @@ def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_a
             layer.until(lambda: mended(layer) > 0, within_s=90)
 
             until(lambda: life_of(frozen) is Life.DEAD, 60)
-            until(lambda: served(store, day, RESOLUTIONS) == right, 30)
+            until(lambda: served(store, day, STREAMED) == right, 30)
             until(lambda: not suspects(layer), 30)
             assert "touched=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
             assert status_of(own).touched == ()
@@ -226,7 +226,7 @@ def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: i
         layer.until(lambda: layer.has_read_all() and len(alive(started)) == 1)
 
         assert alive(started) == [holder(layer)]
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 @dataclasses.dataclass
@@ -282,7 +282,7 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         sender.join()
         layer.order(State.STARTED)
         layer.until(lambda: layer.has_read_all(2))
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 def test_a_driver_started_by_hand_fences_the_supervised_one_and_is_adopted(own: Settings) -> None:

@@ -23,13 +23,13 @@ from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, settle
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.speed.checkpoint import checkpoint_for
-from truetape.speed.stream import RESOLUTIONS
 from truetape.tour.speed_process import SpeedProcess, end_offsets
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
         send(own, made.records)
         read_all(driver, own)
 
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
         assert not any(row.final for row in rows(store, day))
         assert {row.layer for row in rows(store, day)} == {"speed"}
 
@@ -226,7 +226,7 @@ def late_trades(day: Session, made: SimulatedSession) -> list[Trade]:
 def rows(store: BarStore, day: Session) -> list[object]:
     return [
         row
-        for resolution in RESOLUTIONS
+        for resolution in STREAMED
         for row in store.read(resolution, day.start_ns, day.end_ns, venue=day.venue)
     ]
 
@@ -253,7 +253,7 @@ def test_a_driver_survives_an_influxdb_that_is_away(spark: "SparkSession", own: 
                     read_all(successor, own)
                     assert successor.stop() == 0
 
-        assert served(store, day, RESOLUTIONS) == truth_of(made, day, RESOLUTIONS)
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 def test_a_driver_whose_influxdb_stays_away_ends_with_75(own: Settings) -> None:

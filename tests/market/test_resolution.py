@@ -1,9 +1,10 @@
 """Resolutions: where an intraday bar starts."""
 
+import numpy as np
 import pytest
 
 from support.build import at
-from truetape.market.resolution import INTRADAY, Resolution
+from truetape.market.resolution import INTRADAY, ROLLED_UP, ROLLUP_SOURCE, STREAMED, Resolution
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,20 @@ def test_a_bar_is_labelled_by_its_start(resolution: Resolution, start: str) -> N
 
 def test_before_1970_a_bar_still_starts_before_its_trades() -> None:
     assert Resolution.MINUTE.start_of(-1) == -60_000_000_000
+
+
+def test_an_array_of_instants_gets_the_starts_of_its_bars() -> None:
+    instants = np.array([-1, 0, 59_999_999_999, 60_000_000_000])
+
+    starts = Resolution.MINUTE.start_of(instants)
+
+    assert starts.tolist() == [-60_000_000_000, 0, 0, 60_000_000_000]
+
+
+def test_each_intraday_resolution_is_either_streamed_or_rolled_up_from_a_streamed_one() -> None:
+    assert (*STREAMED, *ROLLED_UP) == INTRADAY
+    assert ROLLUP_SOURCE in STREAMED
+    assert all(resolution.width_ns % ROLLUP_SOURCE.width_ns == 0 for resolution in ROLLED_UP)
 
 
 def test_a_daily_bar_has_no_start_without_its_session() -> None:

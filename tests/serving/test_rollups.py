@@ -21,13 +21,13 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.venues import venues
 from truetape.market.bars import VWAP_DECIMALS
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import ROLLED_UP, SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
 from truetape.serving import rollups
 from truetape.serving.buckets import Buckets
 from truetape.serving.influx import InfluxStore
-from truetape.serving.rollups import ROLLED_UP, ROLLUPS
+from truetape.serving.rollups import ROLLUPS
 from truetape.serving.server import Server
 from truetape.serving.store import Point, ServedBar
 

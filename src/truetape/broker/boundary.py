@@ -48,7 +48,7 @@ class Boundary:
         """
         if resolution is Resolution.DAY:
             return self.final_ns
-        return self.final_ns - self.final_ns % resolution.width_ns
+        return resolution.start_of(self.final_ns)
 
     def raised(self, end_ns: int) -> Self:
         """Raise the fence to `end_ns`; a fence never comes down."""

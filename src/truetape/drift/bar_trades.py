@@ -150,7 +150,7 @@ class SessionTrades:
         if resolution is Resolution.DAY:
             return symbols
         events = _numbers(self._rows, "event_ns")
-        symbols += _place(events - events % resolution.width_ns, self._session)
+        symbols += _place(resolution.start_of(events), self._session)
         return symbols
 
     def _key(self, place: BarPlace) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from truetape.drift.attribution import Cause
 from truetape.drift.ledger import BarDrift
+from truetape.market.resolution import Resolution
 from truetape.serving.chart import as_json
 from truetape.serving.table import utc
 
@@ -23,8 +24,8 @@ COLOURS = {
     Cause.REVERT: "#d9b44a",
     Cause.UNEXPLAINED: "#d7191c",
 }
-SLOT_NS = 300_000_000_000
-"""Bars of one session are counted in slots of five minutes."""
+SLOT = Resolution.FIVE_MINUTES
+"""The chart of one session counts its bars in slots of this width."""
 MAX_TICKS = 12
 
 
@@ -97,7 +98,7 @@ def _columns(cause: Cause, places: Sequence[str], heights: Any, *, is_named: boo
 
 def _place(entry: BarDrift, is_one_session: bool) -> str:
     if is_one_session:
-        return utc(entry.start_ns - entry.start_ns % SLOT_NS)
+        return utc(SLOT.start_of(entry.start_ns))
     return f"{entry.session.isoformat()} {entry.venue}"
 
 

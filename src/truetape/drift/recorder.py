@@ -21,11 +21,10 @@ from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import Publication, publications
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.publish.diff import Change, Edit, is_rolled_up
 from truetape.serving.store import BarStore, ServedBar
-from truetape.speed.bar_rewrite import RESOLUTIONS
 
 MAX_JUDGED = 10_000
 """Most combinations of conditions that are remembered of a profile."""
@@ -180,7 +179,7 @@ class DriftNotes:
             case Change.CONFIRM:
                 return False
             case Change.ADD:
-                return self._is_told and (bool(self._past) or resolution in RESOLUTIONS)
+                return self._is_told and (bool(self._past) or resolution in STREAMED)
             case _:
                 # a wider provisional row says what its minutes say, and those have their entries
                 return edit.before is None or not is_rolled_up(edit.before, resolution)

@@ -13,10 +13,9 @@ from truetape.lake.bars import Publication
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade, amendments_of, canonical, key_of
 from truetape.market.eligibility import Eligibility, Profile
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import ROLLED_UP, ROLLUP_SOURCE, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Cancel, Event, Position, Trade
-from truetape.serving.rollups import ROLLED_UP, SOURCE
 from truetape.serving.store import ServedBar
 
 
@@ -37,7 +36,7 @@ class BarId:
 
     def adds_up(self, drift: BarDrift) -> bool:
         """Say whether an entry is of a minute that the bar is added up from."""
-        if self.resolution not in ROLLED_UP or drift.resolution is not SOURCE:
+        if self.resolution not in ROLLED_UP or drift.resolution is not ROLLUP_SOURCE:
             return False
         return drift.symbol == self.symbol and self._spans(drift.start_ns)
 

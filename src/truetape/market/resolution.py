@@ -1,8 +1,23 @@
-"""The five widths of a bar. `1s` is the base, the others are roll-ups of it."""
+"""The five widths of a bar, where a bar starts, and which bars are rolled up from which.
+
+Does not know sessions: the start of a `1d` bar is its session's.
+"""
 
 from enum import Enum
+from typing import Protocol, Self, TypeVar
 
 SECOND_NS = 1_000_000_000
+
+
+class _Instants(Protocol):
+    """One instant in nanoseconds, or a numpy array of them."""
+
+    def __mod__(self, width_ns: int, /) -> Self: ...
+
+    def __sub__(self, remainder: Self, /) -> Self: ...
+
+
+_AnyInstants = TypeVar("_AnyInstants", bound=_Instants)
 
 
 class Resolution(Enum):
@@ -19,10 +34,11 @@ class Resolution(Enum):
         """Return the width in nanoseconds; `DAY` is nominal, 24 hours, for retention arithmetic."""
         return _WIDTHS_S[self.value] * SECOND_NS
 
-    def start_of(self, event_ns: int) -> int:
+    def start_of(self, event_ns: _AnyInstants) -> _AnyInstants:
         """Return the start of the half-open bar that holds `event_ns`, UTC-aligned.
 
-        Raises ValueError for `DAY`, whose bars start where the session opens.
+        Takes an array of instants, too. Raise ValueError for `DAY`, whose bars start where the
+        session opens.
         """
         if self is Resolution.DAY:
             raise ValueError("a 1d bar starts where its session opens; ask the session")
@@ -30,5 +46,10 @@ class Resolution(Enum):
 
 
 INTRADAY = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR)
+STREAMED = (Resolution.SECOND, Resolution.MINUTE)
+"""The speed layer folds trades into provisional bars of these resolutions."""
+ROLLED_UP = (Resolution.FIVE_MINUTES, Resolution.HOUR)
+"""The database rolls provisional bars of these resolutions up from `ROLLUP_SOURCE`."""
+ROLLUP_SOURCE = Resolution.MINUTE
 
 _WIDTHS_S = {"1s": 1, "1m": 60, "5m": 300, "1h": 3_600, "1d": 86_400}

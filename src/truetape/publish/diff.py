@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from truetape.market.bars import VWAP_DECIMALS
-from truetape.market.resolution import Resolution
-from truetape.serving.rollups import ROLLED_UP
+from truetape.market.resolution import ROLLED_UP, Resolution
 from truetape.serving.store import ServedBar
 
 ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS

@@ -12,13 +12,10 @@ from urllib.parse import quote, urlencode
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.resources import folder
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import ROLLUP_SOURCE, Resolution
 from truetape.serving.buckets import Buckets
 from truetape.serving.server import Server
 
-SOURCE = Resolution.MINUTE
-ROLLED_UP = (Resolution.FIVE_MINUTES, Resolution.HOUR)
-"""Resolutions whose provisional bars are added up from served minutes."""
 POLL_S = 0.2
 ENDED = frozenset({"success", "failed", "canceled"})
 RUNS_LOOKED_AT = 20
@@ -52,10 +49,10 @@ class Rollup:
             "every": self.every,
             "offset": self.offset,
             "width": self.resolution.value,
-            "minutes": str(self.resolution.width_ns // SOURCE.width_ns),
+            "minutes": str(self.resolution.width_ns // ROLLUP_SOURCE.width_ns),
             "reach": self.reach,
             "warm_up": self.warm_up,
-            "source": buckets.bars[SOURCE].name,
+            "source": buckets.bars[ROLLUP_SOURCE].name,
             "target": buckets.bars[self.resolution].name,
             "pipeline": buckets.pipeline.name,
         }

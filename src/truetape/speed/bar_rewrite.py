@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from truetape.host.log import logger
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED, Resolution
 from truetape.serving.store import Key, ServedBar
 from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.driver import Driver, Life, life_of
@@ -21,7 +21,6 @@ EVERY_S = 30.0
 """How often bars are looked at while a suspect is silent: dead elsewhere, or frozen."""
 MAX_KEPT_BARS = 300_000
 """Beyond that a suspect's bars are no longer watched; a publication puts them right."""
-RESOLUTIONS = (Resolution.SECOND, Resolution.MINUTE)
 
 Read = Callable[[Resolution, Span], Iterable[ServedBar]]
 
@@ -76,7 +75,7 @@ class Mender:
         later = [release for release in self._release_s.values() if release > now]
         self._next_s = min([now + EVERY_S, *later])
         found: dict[Resolution, list[ServedBar]] = {}
-        for resolution in RESOLUTIONS:
+        for resolution in STREAMED:
             served = {bar.key: bar for span in self.spans for bar in read(resolution, span)}
             found[resolution] = [
                 bar

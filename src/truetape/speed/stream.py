@@ -18,10 +18,9 @@ from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.host.settings import Settings
 from truetape.market.eligibility import Profile
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Venue
 
-RESOLUTIONS = (Resolution.SECOND, Resolution.MINUTE)
 BAR_KEY = ("venue", "symbol", "resolution", "start_ns")
 
 
@@ -80,7 +79,7 @@ def provisional_bars(
                 F.lit(resolution.value).alias("resolution"),
                 fold.start_of(resolution, F.col("event_ns")).alias("start_ns"),
             )
-            for resolution in RESOLUTIONS
+            for resolution in STREAMED
         ]
     )
     placed = judge(once, profile).withColumn("place", F.explode(starts))

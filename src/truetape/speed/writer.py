@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.log import logger
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.bar_ranges import Span, spans_of
-from truetape.speed.bar_rewrite import RESOLUTIONS, Mender
+from truetape.speed.bar_rewrite import Mender
 from truetape.speed.control_records import Board
 from truetape.speed.heartbeat import Phase
 from truetape.speed.takeover import Ended, Succession
@@ -94,7 +94,7 @@ class SpeedWriter:
         and forget the last words that matter no more.
         """
         for span in self.mender.spans:
-            for resolution in RESOLUTIONS:
+            for resolution in STREAMED:
                 self.mender.note(resolution, self._read(resolution, span))
         feared = {one.epoch for one in self.succession.suspects}
         self._forget(one for one in self.board.ends if one.epoch not in feared)
@@ -114,7 +114,7 @@ class SpeedWriter:
             self._has_begun = True
         fences = self._read_fences()
         open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
-        bars = {resolution: self._served(open_rows, resolution) for resolution in RESOLUTIONS}
+        bars = {resolution: self._served(open_rows, resolution) for resolution in STREAMED}
         self._write(bars, batch)
         self.fenced += len(rows) - len(open_rows)
         self.batch = batch

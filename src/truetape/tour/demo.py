@@ -18,12 +18,11 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.market.resolution import SECOND_NS
+from truetape.market.resolution import SECOND_NS, STREAMED
 from truetape.market.sessions import Session
 from truetape.schedule import dag_names
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.bar_rewrite import RESOLUTIONS
 from truetape.stack import airflow_config, influxd, lifecycle
 from truetape.stack.airflow_api import AirflowApi, DagRun
 from truetape.stack.airflow_server import AirflowServer
@@ -152,7 +151,7 @@ def stream(
 def served(store: BarStore, session: Session) -> int:
     """Count the bars that the speed layer serves of a session."""
     window = (session.venue, session.start_ns, session.end_ns)
-    found = [store.digests(resolution, *window) for resolution in RESOLUTIONS]
+    found = [store.digests(resolution, *window) for resolution in STREAMED]
     return sum(digest.bars for digests in found for digest in digests.values())
 
 

@@ -36,9 +36,9 @@ from truetape.host.profiles import load
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.trades import Event, Trade
-from truetape.speed.stream import RESOLUTIONS, provisional_bars
+from truetape.speed.stream import provisional_bars
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -104,7 +104,7 @@ def test_streamed_and_batch_bars_equal_the_reference_whatever_the_micro_batches(
         folder = tmp_path_factory.mktemp("stream")
         return streamed_bars(spark, parts, min(killed_after, len(parts)), profile, folder)
 
-    hold_equal(drawn, streamed_ones, lambda prints: expected(prints, RESOLUTIONS, profile))
+    hold_equal(drawn, streamed_ones, lambda prints: expected(prints, STREAMED, profile))
     hold_equal(
         drawn,
         lambda prints: batch_bars(spark, arrivals(prints), profile),
