@@ -6,8 +6,10 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.wait import until
@@ -54,18 +56,32 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         process.stop(running, within_s=5)
 
 
-def stat_line(name: str, state: str) -> str:
-    """A line of /proc/PID/stat: pid, name, state, 18 more fields, start time (the 22nd), more."""
-    return f"7 ({name}) {state} " + "0 " * 18 + "4711 0 0\n"
+@dataclass(frozen=True, slots=True)
+class FakeProc:
+    """A /proc with one process, pid 7, whose start is clock tick 4711 of the boot."""
+
+    root: Path
+
+    def boot(self, boot_id: str, seconds: int) -> None:
+        """Boot the kernel at a time of the wall clock, or step the clock by writing another."""
+        (self.root / "sys/kernel/random").mkdir(parents=True, exist_ok=True)
+        (self.root / "sys/kernel/random/boot_id").write_text(f"{boot_id}\n")
+        (self.root / "stat").write_text(f"cpu 0\nbtime {seconds}\n")
+
+    def run(self, name: str, state: str) -> None:
+        """Write the /proc/PID/stat of pid 7: name, state, 18 more fields, start time, the rest."""
+        (self.root / "7").mkdir(exist_ok=True)
+        (self.root / "7" / "stat").write_text(f"7 ({name}) {state} {'0 ' * 18}4711 {'0 ' * 30}\n")
 
 
-def fake_proc(root: Path, line: str) -> Path:
-    """A /proc with one process, pid 7."""
-    (root / "7").mkdir()
-    (root / "7" / "stat").write_text(line)
-    (root / "sys/kernel/random").mkdir(parents=True)
-    (root / "sys/kernel/random/boot_id").write_text("boot-1\n")
-    return root
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProc:
+    """Let psutil read a /proc of this test."""
+    fake = FakeProc(tmp_path / "proc")
+    fake.boot("boot-1", 1_764_000_000)
+    fake.run("java", "S")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(fake.root))
+    return fake
 
 
 def test_a_started_process_is_found_again_by_its_pid_file(
@@ -214,12 +230,54 @@ def test_stopping_twice_is_harmless(start: Callable[..., Running]) -> None:
 @pytest.mark.parametrize(
     "name", ["java", "a b", "tricky) R 1 (", "("], ids=["plain", "blank", "parentheses", "open"]
 )
-def test_the_start_time_is_read_whatever_the_program_is_called(name: str, tmp_path: Path) -> None:
-    assert process.birth(7, fake_proc(tmp_path, stat_line(name, "S"))) == "boot-1/4711"
+def test_the_birth_is_read_whatever_the_program_is_called(name: str, proc: FakeProc) -> None:
+    proc.run(name, "S")
+
+    assert process.birth(7) == "boot-1/4711"
 
 
-def test_a_zombie_does_not_run(tmp_path: Path) -> None:
-    assert process.birth(7, fake_proc(tmp_path, stat_line("java", "Z"))) is None
+@pytest.mark.parametrize("state", ["Z", "X"], ids=["zombie", "dead"])
+def test_a_zombie_does_not_run(state: str, proc: FakeProc) -> None:
+    proc.run("java", state)
+
+    assert process.birth(7) is None
+
+
+@pytest.mark.parametrize("step_s", [-86_400, -1, 1, 3_600], ids=str)
+def test_a_step_of_the_wall_clock_does_not_change_a_birth(step_s: int, proc: FakeProc) -> None:
+    before = process.birth(7)
+
+    proc.boot("boot-1", 1_764_000_000 + step_s)
+
+    assert process.birth(7) == before == "boot-1/4711"
+
+
+def test_a_clock_step_while_a_birth_is_read_does_not_change_it(
+    proc: FakeProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot_time = psutil.boot_time
+    steps = iter([1_764_000_900, 1_764_000_600])
+
+    def stepping() -> float:
+        read = boot_time()
+        proc.boot("boot-1", next(steps, 1_764_000_600))
+        return read
+
+    monkeypatch.setattr(psutil, "boot_time", stepping)
+
+    assert process.birth(7) == "boot-1/4711"
+    assert next(steps, None) is None
+
+
+def test_the_same_pid_and_tick_after_a_reboot_is_another_process(proc: FakeProc) -> None:
+    server = Running("kafka", "127.0.0.1:1", 7, process.birth(7) or "", 0.0)
+    assert process.is_alive(server)
+
+    proc.boot("boot-2", 1_764_500_000)
+
+    assert process.birth(7) == "boot-2/4711"
+    assert not process.is_alive(server)
+    assert process.session(server) == []
 
 
 def test_a_torn_pid_file_is_named(tmp_path: Path) -> None:

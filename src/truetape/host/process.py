@@ -1,13 +1,12 @@
-"""Server processes: start one in a session of its own, find it again later, stop the session.
+"""Server processes: start one in its own session, find it again later, stop the whole session.
 
-Knows nothing of Kafka or InfluxDB. A process is named by its pid and its start time together, so a
-pid that the kernel has given to another program is never taken for ours. Linux only (/proc, pidfd).
-A server may have processes below it (Airflow has a dozen): whatever is in its session ends with it.
+Knows nothing of Kafka or InfluxDB. A process is identified by its pid and its birth together: if
+the kernel gives the pid to another program, that program is never adopted and never signalled.
+A server may have child processes (Airflow has a dozen): all of its session ends with it.
 """
 
 import json
 import os
-import select
 import signal
 import subprocess
 import threading
@@ -16,21 +15,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 
-_PROC = Path("/proc")
 _KILLED_WITHIN_S = 10.0
 _POLL_S = 0.02
-_LOG_BYTES_KEPT = 10_000_000
+_MAX_LOG_BYTES = 10_000_000
+_CLOCK_READS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How a server is started. Nothing secret belongs in `command` or `env`."""
+    """How a server is started. Put no secret into `command` or `env`."""
 
     name: str
     address: str
@@ -43,7 +45,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A live process of ours. `born` is the boot and the clock tick it was started in."""
+    """A process that truetape started; `born` is its `birth`."""
 
     name: str
     address: str
@@ -53,24 +55,25 @@ class Running:
 
     @property
     def since(self) -> datetime:
-        """When it was started, in UTC."""
+        """Return when it was started, in UTC."""
         return datetime.fromtimestamp(self.since_s, UTC)
 
 
 def pid_file(settings: Settings, name: str) -> Path:
-    """Return where the process of a part is written down."""
+    """Return the file that names the process of a part."""
     return settings.home / "run" / f"{name}.json"
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """Return where a part's output goes."""
+    """Return the file that takes a part's output."""
     return settings.home / "logs" / f"{name}.log"
 
 
 def start(program: Program) -> Running:
     """Start the program detached from this process and its terminal, and write its pid file.
 
-    Output goes to its log, files it makes are for this user only. It outlives this process.
+    Its output goes to its log; only this user can read the files that it makes. It outlives this
+    process. Raise TransientError if it ends at once.
     """
     for folder in (program.cwd, program.pid_file.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,7 @@ def start(program: Program) -> Running:
             start_new_session=True,
             umask=0o077,
         )
-    # collects the exit code, so that a server that dies while we live leaves no zombie
+    # reads the exit code, so that a server that dies while this process lives leaves no zombie
     threading.Thread(target=child.wait, name=f"reap-{program.name}", daemon=True).start()
     born = birth(child.pid)
     if born is None:
@@ -96,9 +99,9 @@ def start(program: Program) -> Running:
 
 
 def find(pid_file: Path) -> Running | None:
-    """Return the process a pid file names, None when it is gone or its pid is another program's.
+    """Return the process that a pid file names. None if it ended or another program has its pid.
 
-    Waits for a killed one to be gone for good: it holds its port until its last thread has ended.
+    Waits for the last thread of a killed process, which keeps the port open until then.
     """
     running = last(pid_file)
     if running is None:
@@ -109,66 +112,8 @@ def find(pid_file: Path) -> Running | None:
     return None
 
 
-def is_alive(running: Running) -> bool:
-    """Tell whether this very process still runs; a zombie does not."""
-    return birth(running.pid) == running.born
-
-
-def stop(running: Running, *, within_s: float) -> bool:
-    """Ask the process to end, then what is left of its session; True when nothing was killed.
-
-    The first has `within_s` to end those below it in good order, the rest as long again. Safe to
-    repeat, also when only processes below it are left. TransientError when even a kill has no
-    effect.
-    """
-    for sent, whom, wait_s in (
-        (signal.SIGTERM, _leader, within_s),
-        (signal.SIGTERM, session, within_s),
-        (signal.SIGKILL, session, _KILLED_WITHIN_S),
-    ):
-        if _ended(running, whom, sent, wait_s) and not session(running):
-            _wait_for_threads(running)
-            return sent is signal.SIGTERM
-    raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
-
-
-def kill_others() -> None:
-    """Kill whatever else is in the session that this process leads, and what that starts meanwhile.
-
-    Does nothing where another process leads: the others are not ours then. TransientError when
-    even a kill has no effect.
-    """
-    me = os.getpid()
-    this = Running("session", "", me, birth(me) or "", time.time())
-
-    def others(running: Running) -> list[int]:
-        return [pid for pid in session(running) if pid != me]
-
-    if not _ended(this, others, signal.SIGKILL, _KILLED_WITHIN_S):
-        raise TransientError(f"processes {others(this)} survived a kill")
-
-
-def session(running: Running, proc: Path = _PROC) -> list[int]:
-    """Return the live processes of its session: itself, and what it and they have started.
-
-    The kernel gives no pid away that names a session, so they are still ours when the first
-    process of the session is gone.
-    """
-    leader = _stat(running.pid, proc)
-    if leader is not None and leader.born != running.born:
-        return []  # another program has the pid
-    boot, _, tick = running.born.partition("/")
-    found = {pid: _stat(pid, proc) for pid in _pids(proc)}
-    return [
-        pid
-        for pid, stat in found.items()
-        if stat is not None and stat.session == running.pid and stat.is_alive
-        if stat.born.startswith(f"{boot}/") and int(stat.born.partition("/")[2]) >= int(tick)
-    ]
-
-
 def last(pid_file: Path) -> Running | None:
-    """Return the process that a pid file names, alive or not; None without such a file."""
+    """Return the process that a pid file names, alive or not. None if there is no such file."""
     try:
         return Running(**json.loads(pid_file.read_text()))
     except FileNotFoundError:
@@ -179,30 +124,89 @@ def last(pid_file: Path) -> Running | None:
         ) from None
 
 
-def birth(pid: int, proc: Path = _PROC) -> str | None:
-    """Return what tells this process from any other with its pid, None when it is not running.
+def birth(pid: int) -> str | None:
+    """Return what distinguishes a process from every other with its pid. None if it has ended.
 
-    Boot id and start time in clock ticks since that boot, proc_pid_stat(5) field 22.
+    It is the boot id of the kernel and the clock ticks from that boot to the process's start. A
+    step of the wall clock changes neither; a reboot changes the boot id.
     """
-    found = _stat(pid, proc)
-    return found.born if found is not None and found.is_alive else None
+    with suppress(psutil.NoSuchProcess):
+        return _birth(pid) if _is_alive(psutil.Process(pid)) else None
+    return None
 
 
-def memory_bytes(running: Running, proc: Path = _PROC) -> int:
-    """Return the memory of a server's processes, pages they share counted once (PSS)."""
-    return 1024 * sum(_pss_kb(proc / str(pid) / "smaps_rollup") for pid in session(running, proc))
+def boot_id() -> str:
+    """Return the id of this boot of the kernel, a UUID."""
+    return Path(psutil.PROCFS_PATH, "sys/kernel/random/boot_id").read_text().strip()
+
+
+def is_alive(running: Running) -> bool:
+    """True if exactly this process still runs; a zombie does not run."""
+    return birth(running.pid) == running.born
+
+
+def session(running: Running) -> list[int]:
+    """Return the pids of the live processes in its session: itself and its descendants.
+
+    The kernel does not reuse a pid that still names a session, so they are ours even after the
+    first process of the session has ended.
+    """
+    return [member.pid for member in _members(running)]
+
+
+def stop(running: Running, *, within_s: float) -> bool:
+    """Terminate the process, then the rest of its session. True if nothing had to be killed.
+
+    The process has `within_s` to end its children in good order, the rest has the same time again.
+    Safe to repeat, also if only children are left. Raise TransientError if a kill has no effect.
+    """
+    leader, members = partial(_leader, running), partial(_members, running)
+    for sent, targets, wait_s in (
+        (signal.SIGTERM, leader, within_s),
+        (signal.SIGTERM, members, within_s),
+        (signal.SIGKILL, members, _KILLED_WITHIN_S),
+    ):
+        if _all_ended(targets, sent, wait_s) and not members():
+            _wait_for_threads(running)
+            return sent is signal.SIGTERM
+    raise TransientError(f"{running.name} (pid {running.pid}) survived a kill; is its disk gone?")
+
+
+def kill_others() -> None:
+    """Kill every other process of the session that this process leads, new ones too.
+
+    Does nothing if another process leads the session: then the others are not ours. Raise
+    TransientError if a kill has no effect.
+    """
+    me = os.getpid()
+    this = Running("session", "", me, birth(me) or "", time.time())
+
+    def others() -> list[psutil.Process]:
+        return [member for member in _members(this) if member.pid != me]
+
+    if not _all_ended(others, signal.SIGKILL, _KILLED_WITHIN_S):
+        raise TransientError(f"processes {[other.pid for other in others()]} survived a kill")
+
+
+def memory_bytes(running: Running) -> int:
+    """Return the memory of its session; a page that processes share counts once (PSS)."""
+    total = 0
+    for member in _members(running):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            total += member.memory_full_info().pss
+    return total
 
 
 def open_log(log: Path) -> BinaryIO:
-    """Open a log to append to; one that has grown large is set aside first."""
+    """Open a log to append to it. Rename it to `.log.1` first if it is larger than 10 MB."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > _LOG_BYTES_KEPT:
+    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     return log.open("ab")
 
 
 def log_tail(log: Path, lines: int = 12) -> str:
-    """Return the path and the last lines of a server's log, for an error message."""
+    """Return the path and the last lines of a log, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))
@@ -213,95 +217,94 @@ def log_tail(log: Path, lines: int = 12) -> str:
 
 
 def needs_linux() -> None:
-    """Raise ConfigError on a system without /proc and pidfds."""
-    if not (_PROC / "self/stat").exists() or not hasattr(os, "pidfd_open"):
+    """Raise ConfigError on another system: boot id, zombies and PSS are read as Linux has them."""
+    if not psutil.LINUX:
         raise ConfigError(
             "the local stack runs on Linux only; run Kafka and InfluxDB elsewhere and set "
             "TRUETAPE_KAFKA and TRUETAPE_INFLUX_URL"
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Stat:
-    """The fields of proc_pid_stat(5) that matter here."""
+def _birth(pid: int) -> str:
+    """Build `birth`, also of a zombie.
 
-    state: str
-    session: int
-    born: str
-
-    @property
-    def is_alive(self) -> bool:
-        return self.state not in "ZX"
-
-
-def _stat(pid: int, proc: Path) -> _Stat | None:
-    try:
-        stat = (proc / str(pid) / "stat").read_text()
-        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything
-    return _Stat(fields[0], int(fields[3]), f"{boot}/{fields[19]}")
-
-
-def _wait_for_threads(running: Running) -> None:
-    """Wait until the last thread of a dead process has ended, so that its port is free."""
-    found = _stat(running.pid, _PROC)
-    if found is None or found.born != running.born:
-        return
-    with suppress(ProcessLookupError):
-        handle = os.pidfd_open(running.pid)
-        select.select([handle], [], [], _KILLED_WITHIN_S)
-        os.close(handle)
-
-
-def _pids(proc: Path) -> list[int]:
-    return [int(path.name) for path in proc.iterdir() if path.name.isdecimal()]
-
-
-def _pss_kb(rollup: Path) -> int:
-    try:
-        lines = rollup.read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
-def _leader(running: Running) -> list[int]:
-    return [running.pid] if is_alive(running) else []
-
-
-def _ended(
-    running: Running,
-    whom: Callable[[Running], list[int]],
-    sent: signal.Signals,
-    wait_s: float,
-) -> bool:
-    """Signal each process once, those too that are started meanwhile, and wait until none is left.
-
-    Once, since for some a second SIGTERM means not to wait for those below them.
+    psutil adds the boot time, which follows the wall clock, to the ticks: it is subtracted again.
+    Both are read again if the clock stepped between the two reads.
     """
-    told: set[int] = set()
+    for _ in range(_CLOCK_READS):
+        booted_s = psutil.boot_time()
+        created_s = psutil.Process(pid).create_time()
+        if psutil.boot_time() == booted_s:
+            return f"{boot_id()}/{round((created_s - booted_s) * os.sysconf('SC_CLK_TCK'))}"
+    raise TransientError("the system clock steps without pause; repair its synchronisation")
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def _leader(running: Running) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [psutil.Process(running.pid)] if is_alive(running) else []
+    return []
+
+
+def _members(running: Running) -> list[psutil.Process]:
+    if running.born.partition("/")[0] != boot_id() or _is_reused(running):
+        return []
+    return [member for pid in psutil.pids() if (member := _member(pid, running))]
+
+
+def _member(pid: int, running: Running) -> psutil.Process | None:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        process = psutil.Process(pid)
+        # read after psutil noted the birth: it signals no later program with this pid
+        if os.getsid(pid) == running.pid and _is_alive(process):
+            return process
+    return None
+
+
+def _is_reused(running: Running) -> bool:
+    """True if the kernel gave the pid to another program."""
+    with suppress(psutil.NoSuchProcess):
+        return _birth(running.pid) != running.born
+    return False
+
+
+def _all_ended(
+    targets: Callable[[], list[psutil.Process]], sent: signal.Signals, wait_s: float
+) -> bool:
+    """Signal each process once, also new ones, until none is left. False after `wait_s`.
+
+    Once, because some programs read a second SIGTERM as "do not wait for your children".
+    `psutil.wait_procs` would miss new processes, and would take the exit code of a child away from
+    the Popen that waits for it.
+    """
+    signalled: set[psutil.Process] = set()
     give_up = time.monotonic() + wait_s
-    while pids := whom(running):
-        _signal(running, [pid for pid in pids if pid not in told], sent)
-        told.update(pids)
+    while processes := targets():
+        for process in set(processes) - signalled:
+            with suppress(psutil.NoSuchProcess):  # it ended between the look and the signal
+                process.send_signal(sent)
+        signalled.update(processes)
         if time.monotonic() > give_up:
             return False
         time.sleep(_POLL_S)
     return True
 
 
-def _signal(running: Running, pids: list[int], sent: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):  # it ended between the check and the signal
-            handle = os.pidfd_open(pid)
-            try:
-                # asked again with the handle taken: from here on the pid cannot become another's
-                if os.getsid(pid) == running.pid:
-                    signal.pidfd_send_signal(handle, sent)
-            finally:
-                os.close(handle)
+def _wait_for_threads(running: Running) -> None:
+    """Wait until the last thread of an ended process is gone, so that its port is free.
+
+    Until then the process is a zombie with more than one thread.
+    """
+    give_up = time.monotonic() + _KILLED_WITHIN_S
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(running.pid)
+        while not _is_reused(running) and process.num_threads() > 1:
+            if time.monotonic() > give_up:
+                return
+            time.sleep(_POLL_S)
 
 
 def _write_pid_file(path: Path, running: Running) -> None:

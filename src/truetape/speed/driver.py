@@ -1,4 +1,7 @@
-"""A driver's process: which one it is, and whether it lives, as far as this machine can tell."""
+"""A driver's process: its identity, and whether it lives, as far as this machine can see.
+
+Starts and stops nothing; the launchers do that.
+"""
 
 import os
 import socket
@@ -11,7 +14,7 @@ from truetape.host import process
 
 
 class Life(StrEnum):
-    """What this machine knows of a process; `UNSEEN` runs elsewhere, dead or alive."""
+    """What this machine can see of a process; `UNSEEN` runs elsewhere, dead or alive."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -20,10 +23,10 @@ class Life(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A process, told from any other for good: a pid alone is given away again.
+    """The identity of a process, unique for good: a pid alone is used again.
 
-    `machine` is where its pid means something: the boot of a kernel and the namespace of pids in
-    it. `born` is the boot and the clock tick it was started in.
+    `machine` is where its pid is valid: a boot of a kernel and a pid namespace in it. `born` is
+    its `process.birth`.
     """
 
     host: str
@@ -47,12 +50,11 @@ class Driver:
 
 
 def life_of(driver: Driver) -> Life:
-    """Look for a process here. One that is frozen is alive, a zombie is dead."""
+    """Look for a process on this machine. A frozen process is alive, a zombie is dead."""
     if driver.machine != _machine():
         return Life.UNSEEN
     return Life.ALIVE if process.birth(driver.pid) == driver.born else Life.DEAD
 
 
 def _machine() -> str:
-    boot = (process.birth(os.getpid()) or "").partition("/")[0]
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    return f"{process.boot_id()}/{Path('/proc/self/ns/pid').readlink()}"
