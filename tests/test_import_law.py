@@ -41,7 +41,7 @@ HOMES = {
     "exchange_calendars": ("truetape.host.calendars",),
     "great_expectations": ("truetape.quality.expectations",),
     "influxdb_client": ("truetape.serving",),
-    "kafka": ("truetape.broker", "truetape.speed"),
+    "kafka": ("truetape.broker",),
     "pandas": ("truetape.batch", "truetape.quality", "truetape.history"),
     "pendulum": ("truetape.schedule",),
     "plotly": ("truetape.serving.chart", "truetape.drift.chart", "truetape.console"),

@@ -20,13 +20,12 @@ from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
-from truetape.broker.available_offsets import Kept, kept_offsets
+from truetape.broker.offsets import AvailableOffsets, available_offsets, end_offsets
 from truetape.cli.batch import archive as archive_verb
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.lake.tables import Table
-from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -213,8 +212,8 @@ def test_kafka_says_what_it_has_of_each_partition(own: Settings) -> None:
     (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
     expire(own, used, 4)
 
-    assert kept_offsets(own.kafka, own.topic) == (
-        dict.fromkeys(range(4), Kept(0, 0)) | {used: Kept(4, 10)}
+    assert available_offsets(own.kafka, own.topic) == (
+        dict.fromkeys(range(4), AvailableOffsets(0, 0)) | {used: AvailableOffsets(4, 10)}
     )
 
 

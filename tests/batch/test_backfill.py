@@ -28,6 +28,7 @@ from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
+from truetape.broker.offsets import end_offsets
 from truetape.cli.backfill import backfill as verb
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.host import calendars
@@ -39,7 +40,6 @@ from truetape.lake.tables import Table
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import settle
 from truetape.serving.backends import open_store
-from truetape.tour.speed_process import end_offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

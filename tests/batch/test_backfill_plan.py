@@ -20,7 +20,7 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import ConfigError
 from truetape.lake.completeness import OffsetRange, joined
 from truetape.lake.offset_set import Stretch, Stretches, merged
@@ -51,7 +51,7 @@ def planned(
     """A plan for one partition, whose archive goes on at `due`."""
     places = {} if due is None else {0: due}
     archive = Archive("raw-1", 4, {0: ranges(*held)} if held else {}, places)
-    return plan_backfill(request, "trades", {0: Kept(*kafka)}, archive)
+    return plan_backfill(request, "trades", {0: AvailableOffsets(*kafka)}, archive)
 
 
 def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
@@ -143,7 +143,7 @@ def test_each_offset_goes_to_its_set(
 def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
     """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
     archive = Archive("raw-1", 0, {0: ranges((0, 9)), 1: ranges((0, 4))}, {0: 10, 1: 5})
-    kafka = {0: Kept(12, 14), 1: Kept(0, 8)}
+    kafka = {0: AvailableOffsets(12, 14), 1: AvailableOffsets(0, 8)}
 
     plan = plan_backfill(ALL, "trades", kafka, archive)
 
@@ -167,7 +167,7 @@ def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: 
     archive = Archive("raw-1", 0, {}, {0: 10})
     request = Request(ByTime(1, 2), "outage")
 
-    plan = plan_backfill(request, "trades", {0: Kept(3, 10)}, archive, {0: times})
+    plan = plan_backfill(request, "trades", {0: AvailableOffsets(3, 10)}, archive, {0: times})
 
     assert plan.partitions[0].asked == asked
     assert plan.partitions[0].in_kafka == merged(
@@ -180,7 +180,7 @@ def test_a_partition_that_nobody_has_is_refused() -> None:
         plan_backfill(
             Request(ByOffsets({7: stretches((0, 1))}), "by hand"),
             "trades",
-            {0: Kept(0, 5)},
+            {0: AvailableOffsets(0, 5)},
             Archive("raw-1", 0, {}, {}),
         )
 

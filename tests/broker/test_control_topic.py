@@ -8,7 +8,7 @@ import pytest
 from support.influxd import free_port
 from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
-from truetape.broker.topic_names import CONTROL
+from truetape.broker.topics import CONTROL
 from truetape.host.errors import TransientError
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,7 @@ from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.cli.backfill import backfill as verb
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
@@ -24,7 +24,7 @@ def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> Ba
     plan = plan_backfill(
         Request(Holes(), "two lost", symbols),
         "trades",
-        {0: Kept(0, 0), 1: Kept(1, 22)},
+        {0: AvailableOffsets(0, 0), 1: AvailableOffsets(1, 22)},
         Archive("raw-1", number - 1, ranges, {1: due}),
     )
     touched = tuple(

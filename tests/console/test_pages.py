@@ -22,7 +22,7 @@ from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
 from truetape.drift.recorder import SpeedLayer
@@ -572,7 +572,8 @@ def test_partitions_say_what_the_lake_lacks(
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
     monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: held)
     monkeypatch.setattr(
-        "truetape.broker.available_offsets.kept_offsets", lambda *_: {0: Kept(6, 20), 1: Kept(0, 0)}
+        "truetape.broker.offsets.available_offsets",
+        lambda *_: {0: AvailableOffsets(6, 20), 1: AvailableOffsets(0, 0)},
     )
 
     text = " ".join(Tags(client.get("/backfill").text).text.split())

@@ -17,6 +17,7 @@ from support.dag_runs import runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
 from truetape.batch.spark.lake import Lake
+from truetape.broker.offsets import end_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
@@ -30,7 +31,7 @@ from truetape.serving.backends import open_store
 from truetape.serving.store import ServedBar
 from truetape.speed.launcher import environment
 from truetape.stack import airflow_config
-from truetape.tour.speed_process import SpeedProcess, end_offsets
+from truetape.tour.speed_process import SpeedProcess
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

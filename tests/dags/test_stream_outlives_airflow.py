@@ -15,6 +15,7 @@ from support.airflow_user import airflow_state, component, killed, signed_in, un
 from support.loop import send, served, truth_of
 from support.supervised import signalled
 from support.wait import until
+from truetape.broker.offsets import end_offsets
 from truetape.feeds.simulator import Plan, Record, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
@@ -28,7 +29,6 @@ from truetape.speed.heartbeat import Heartbeat, newest
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
 from truetape.stack.lifecycle import State
-from truetape.tour.speed_process import end_offsets
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
 

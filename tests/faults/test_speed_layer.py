@@ -16,6 +16,7 @@ from support.build import SECOND, trade
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth, truth_of
 from support.wait import until
+from truetape.broker.offsets import end_offsets
 from truetape.feeds.native import encode
 from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
@@ -30,7 +31,7 @@ from truetape.pipeline.sessions import SessionOutcome, settle
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.speed.checkpoint import checkpoint_for
-from truetape.tour.speed_process import SpeedProcess, end_offsets
+from truetape.tour.speed_process import SpeedProcess
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.lake.completeness import Completeness, Hole, OffsetRange, completeness, joined
 
 
@@ -65,14 +65,18 @@ def only(found: list[Completeness]) -> Completeness:
 def test_what_is_missing_is_named(
     held: Sequence[tuple[int, int]], kafka: tuple[int, int], holes: list[tuple[int, int, bool]]
 ) -> None:
-    found = only(completeness("t", {3: [offset_range(*one) for one in held]}, {3: Kept(*kafka)}))
+    found = only(
+        completeness("t", {3: [offset_range(*one) for one in held]}, {3: AvailableOffsets(*kafka)})
+    )
 
     assert found.holes == tuple(Hole("t", 3, *hole) for hole in holes)
     assert found.records == sum(last - first + 1 for first, last in held)
 
 
 def test_a_partition_that_only_one_side_knows_is_listed() -> None:
-    found = completeness("t", {2: [offset_range(1, 4)]}, {0: Kept(0, 0), 1: Kept(0, 2)})
+    found = completeness(
+        "t", {2: [offset_range(1, 4)]}, {0: AvailableOffsets(0, 0), 1: AvailableOffsets(0, 2)}
+    )
 
     assert [(part.partition, part.first, part.last, part.records) for part in found] == [
         (0, None, None, 0),
@@ -104,7 +108,7 @@ def test_ranges_that_touch_or_overlap_are_one() -> None:
 def test_a_record_held_twice_is_counted_as_repeated() -> None:
     ranges = joined([offset_range(0, 9), offset_range(4, 6), offset_range(5, 5)])
 
-    found = only(completeness("t", {0: ranges}, {0: Kept(0, 10)}))
+    found = only(completeness("t", {0: ranges}, {0: AvailableOffsets(0, 10)}))
 
     assert (found.records, found.repeated, found.holes) == (14, 4, ())
 
@@ -116,7 +120,7 @@ OFFSETS = st.sets(st.integers(0, 30))
 def test_held_and_missing_offsets_make_up_all_that_were_given_out(
     held: set[int], begin: int, more: int
 ) -> None:
-    kept = Kept(begin, begin + more)
+    kept = AvailableOffsets(begin, begin + more)
     ranges = joined(offset_range(offset, offset) for offset in held)
 
     found = only(completeness("t", {0: ranges}, {0: kept}))

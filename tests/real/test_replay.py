@@ -19,11 +19,11 @@ import pytest
 
 from support.build import SECOND, at
 from support.data import real_data
+from truetape.broker.offsets import end_offsets
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, ServedBar
-from truetape.tour.speed_process import end_offsets
 
 pytestmark = [pytest.mark.real, pytest.mark.data]
 

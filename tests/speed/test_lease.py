@@ -9,7 +9,7 @@ from kafka.errors import KafkaError, ProducerFencedError
 
 from support.influxd import free_port
 from truetape.broker.control_topic import ControlTopic
-from truetape.broker.topic_names import HEARTBEAT
+from truetape.broker.topics import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
@@ -136,7 +136,7 @@ def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
     def begin() -> None:
         raise error
 
-    monkeypatch.setattr(lease._producer, "begin_transaction", begin)
+    monkeypatch.setattr(lease._producer._client, "begin_transaction", begin)
 
     with pytest.raises(LeaseLostError, match="must not write any more"):
         lease.beat()

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from truetape.broker.control_topic import ControlTopic
+from truetape.broker.offsets import end_offsets
 from truetape.host.settings import Settings
 from truetape.speed.control_records import Board
 from truetape.speed.decision import Action, Nothing
@@ -18,7 +19,6 @@ from truetape.speed.observation import Policy
 from truetape.speed.order import State
 from truetape.speed.supervision import order, supervise_once
 from truetape.speed.takeover import Ended
-from truetape.tour.speed_process import end_offsets
 
 POLICY = Policy(beat_within_s=8, progress_within_s=30)
 """As delivered, but for waits that only cost a test its time."""

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from truetape.batch.spark.decoder import decode
 from truetape.batch.spark.fold import floor_div
 from truetape.batch.spark.lake import RAW, Lake
-from truetape.broker.available_offsets import kept_offsets
+from truetape.broker.offsets import available_offsets
 from truetape.feeds import contract_file
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
@@ -169,7 +169,7 @@ def starting_offsets(settings: Settings) -> str:
 
     Spark wants either every partition named or none.
     """
-    kept = kept_offsets(settings.kafka, settings.topic)
+    kept = available_offsets(settings.kafka, settings.topic)
     held = count(settings.lake, settings.topic).ends
     ends = {part: max(end, kept[part].begin) for part, end in held.items() if part in kept}
     if not ends:

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import ConfigError
 from truetape.lake import offset_set
 from truetape.lake.completeness import OffsetRanges
@@ -36,7 +36,7 @@ class Archive:
     ranges: OffsetRanges
     due: Mapping[int, int]
 
-    def is_stuck(self, kafka: Mapping[int, Kept]) -> bool:
+    def is_stuck(self, kafka: Mapping[int, AvailableOffsets]) -> bool:
         """Say whether Kafka has dropped a record that the archive would go on from."""
         return any(self.due[part] < kept.begin for part, kept in kafka.items() if part in self.due)
 
@@ -202,7 +202,7 @@ class BackfillPlan:
 def plan_backfill(
     request: Request,
     topic: str,
-    kafka: Mapping[int, Kept],
+    kafka: Mapping[int, AvailableOffsets],
     archive: Archive,
     times: Mapping[int, tuple[int, int]] | None = None,
 ) -> Plan:
@@ -230,7 +230,9 @@ def plan_backfill(
     return Plan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
 
 
-def _check_same_topic(topic: str, kafka: Mapping[int, Kept], due: Mapping[int, int]) -> None:
+def _check_same_topic(
+    topic: str, kafka: Mapping[int, AvailableOffsets], due: Mapping[int, int]
+) -> None:
     for part, offset in due.items():
         end = kafka[part].end if part in kafka else 0
         if offset > end:
@@ -243,7 +245,7 @@ def _check_same_topic(topic: str, kafka: Mapping[int, Kept], due: Mapping[int, i
 def _asked(
     request: Request,
     topic: str,
-    kafka: Mapping[int, Kept],
+    kafka: Mapping[int, AvailableOffsets],
     ranges: OffsetRanges,
     times: Mapping[int, tuple[int, int]],
 ) -> Asked:
@@ -265,14 +267,18 @@ def _asked(
             return {part: below(_end(part, kafka, ranges)) for part in kafka.keys() | ranges.keys()}
 
 
-def _end(part: int, kafka: Mapping[int, Kept], ranges: OffsetRanges) -> int:
+def _end(part: int, kafka: Mapping[int, AvailableOffsets], ranges: OffsetRanges) -> int:
     """Return the offset behind the last one given out, by Kafka's word or by the lake's."""
     known = kafka[part].end if part in kafka else 0
     return max([known, *(one.last + 1 for one in ranges.get(part, ()))])
 
 
 def _of_partition(
-    partition: int, asked: Stretches, kept: Kept | None, archive: Archive, is_stuck: bool
+    partition: int,
+    asked: Stretches,
+    kept: AvailableOffsets | None,
+    archive: Archive,
+    is_stuck: bool,
 ) -> PartitionPlan:
     ranges = archive.ranges.get(partition, ())
     begin, end = (0, 0) if kept is None else (kept.begin, kept.end)

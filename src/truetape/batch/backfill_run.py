@@ -15,8 +15,8 @@ from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
-from truetape.broker.available_offsets import Kept, kept_offsets, offsets_since
 from truetape.broker.dead_letters import send_dead_letters
+from truetape.broker.offsets import AvailableOffsets, available_offsets, offsets_since
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
@@ -115,21 +115,21 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
     checkpoint = next_offsets(settings)
     raw_id, number = _backfills(lake, settings.topic)
     counted = count(settings.lake, settings.topic)
-    kafka = kept_offsets(settings.kafka, settings.topic)
+    kafka = available_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
     archive = Archive(raw_id, number, counted.ranges, due)
     times = _times(settings, request, kafka)
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 
 
-def _due(counted: Counted, kafka: Mapping[int, Kept]) -> dict[int, int]:
+def _due(counted: Counted, kafka: Mapping[int, AvailableOffsets]) -> dict[int, int]:
     """Return where an archive without a checkpoint would begin; see `archive.starting_offsets`."""
     ends = {part: end for part, end in counted.ends.items() if part in kafka}
     return {part: max(end, kafka[part].begin) for part, end in ends.items()}
 
 
 def _times(
-    settings: Settings, request: Request, kafka: Mapping[int, Kept]
+    settings: Settings, request: Request, kafka: Mapping[int, AvailableOffsets]
 ) -> dict[int, tuple[int, int]]:
     if not isinstance(request.what, ByTime):
         return {}

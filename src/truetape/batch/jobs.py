@@ -13,8 +13,8 @@ from truetape.batch.recompute import Recomputed, Rules, recompute
 from truetape.batch.recompute_as_of import Known, recompute_as_of
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
-from truetape.broker.available_offsets import kept_offsets
 from truetape.broker.dead_letters import send_dead_letters
+from truetape.broker.offsets import available_offsets
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles
 from truetape.host.jars import spark_jars
@@ -70,7 +70,7 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     Complete means: every offset that Kafka had given out when the run began; what came since is the
     next run's. `recount` counts all of `raw` again, which alone finds rows that it lost.
     """
-    kept = kept_offsets(settings.kafka, settings.topic)
+    kept = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
     with writing_raw(settings):
         archive(spark, settings, Limits.of(settings))

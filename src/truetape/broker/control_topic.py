@@ -1,19 +1,14 @@
 """The control topic: what drivers, supervisors and publications must agree on, compacted by key.
 
-Rarely written, often read. Knows boundaries; what other keys mean is their room's affair. This
-room's only use of kafka-python.
+Rarely written, often read. Knows boundaries; the meaning of other keys belongs to their rooms.
 """
 
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from truetape.broker.boundary import Boundary, fence_of
-from truetape.broker.topic_names import CONNECT_WITHIN_MS, CONTROL
+from truetape.broker.clients import Connection, open_producer, transient
+from truetape.broker.topics import CONTROL
 from truetape.host.errors import TransientError
-
-if TYPE_CHECKING:
-    from kafka import KafkaConsumer
 
 _BOUNDARY = "boundary:"
 _TIMEOUT_S = 10.0
@@ -21,15 +16,14 @@ MAX_ANNOUNCEMENTS = 5
 """How often a boundary is announced anew because somebody else has announced one meanwhile."""
 
 
-@dataclass(slots=True)
-class ControlTopic:
+class ControlTopic(Connection):
     """Reads and writes the control topic. `refresh` is cheap enough to call before every batch."""
 
-    bootstrap: str
-    _consumer: "KafkaConsumer | None" = None
-    _values: dict[str, bytes] = field(default_factory=dict)
-    _boundaries: dict[str, Boundary] = field(default_factory=dict)
-    _newest: dict[str, Boundary] = field(default_factory=dict)
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(bootstrap, committed_only=True)
+        self._values: dict[str, bytes] = {}
+        self._boundaries: dict[str, Boundary] = {}
+        self._newest: dict[str, Boundary] = {}
 
     def boundary(self, venue: str) -> Boundary:
         """Return a venue's boundary as of the last `refresh`."""
@@ -51,11 +45,13 @@ class ControlTopic:
     def refresh(self) -> Self:
         """Read what is new, to the end of the topic; TransientError when Kafka does not answer."""
         from kafka import TopicPartition
-        from kafka.errors import KafkaError
 
         partition = TopicPartition(CONTROL, 0)
-        try:
-            consumer = self._open(partition)
+        with transient(f"cannot read {CONTROL} at {self.bootstrap}"):
+            consumer = self.consumer()
+            if not consumer.assignment():
+                consumer.assign([partition])
+                consumer.seek_to_beginning(partition)
             end = consumer.end_offsets([partition])[partition]
             idle = 0
             while consumer.position(partition) < end:
@@ -65,8 +61,6 @@ class ControlTopic:
                     raise TransientError(f"{CONTROL}: no answer at offset {end}; try again")
                 for record in records:
                     self._take(record.key, record.value)
-        except KafkaError as error:
-            raise TransientError(f"cannot read {CONTROL} at {self.bootstrap}: {error}") from error
         return self
 
     def announce(self, boundary: Boundary) -> None:
@@ -91,52 +85,14 @@ class ControlTopic:
 
     def put(self, key: str, value: bytes | None) -> None:
         """Write the value of a key, None to remove it, and wait for the acknowledgement."""
-        from kafka import KafkaProducer
-        from kafka.errors import KafkaError
-
         name = key.encode()
-        try:
-            producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
+        with transient(f"cannot write {CONTROL} at {self.bootstrap}"):
+            producer = open_producer(self.bootstrap)
             try:
                 producer.send(CONTROL, key=name, value=value).get(_TIMEOUT_S)
             finally:
                 producer.close(timeout=_TIMEOUT_S)
-        except KafkaError as error:
-            raise TransientError(f"cannot write {CONTROL}: {error}") from error
         self._take(name, value)
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _open(self, partition: object) -> "KafkaConsumer":
-        from kafka import KafkaConsumer
-
-        if self._consumer is None:
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=self.bootstrap,
-                group_id=None,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                auto_offset_reset="earliest",
-                bootstrap_timeout_ms=CONNECT_WITHIN_MS,
-            )
-            self._consumer.assign([partition])
-            self._consumer.seek_to_beginning(partition)
-        return self._consumer
 
     def _take(self, name: bytes | None, value: bytes | None) -> None:
         key = (name or b"").decode()

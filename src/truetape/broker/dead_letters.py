@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from truetape.broker.topic_names import MAX_RECORD_BYTES, REJECTED
-from truetape.host.errors import TransientError
+from truetape.broker.clients import open_consumer, transient
+from truetape.broker.topics import REJECTED
+from truetape.broker.transactions import TransactionalProducer
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from kafka import KafkaProducer, TopicPartition
+    from kafka import KafkaConsumer
 
 GROUP = "truetape-dead-letters"
 TRANSACTIONAL_ID = "truetape-dead-letters"
@@ -51,53 +52,39 @@ def send_dead_letters(
     `ends` is the offset behind the last archived one, by partition. `read_letters` is called only
     for offsets that are due. Raise TransientError if Kafka does not answer; nothing was sent then.
     """
-    from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-    from kafka.errors import KafkaError
-
-    parts = {TopicPartition(settings.topic, number): end for number, end in ends.items()}
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka, group_id=GROUP, enable_auto_commit=False
-        )
-        producer = KafkaProducer(
-            bootstrap_servers=settings.kafka,
-            transactional_id=TRANSACTIONAL_ID,
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            acks="all",
-            max_request_size=MAX_RECORD_BYTES,
-        )
+    with transient(f"cannot send dead letters to {REJECTED}"):
+        consumer = open_consumer(settings.kafka, group=GROUP)
         try:
-            producer.init_transactions()
-            sent = {part: consumer.committed(part) or 0 for part in parts}
-            due = {part: (sent[part], end) for part, end in parts.items() if sent[part] < end}
-            if not due:
-                return 0
-            letters = read_letters({part.partition: offsets for part, offsets in due.items()})
-            return _send(producer, letters, {part: end for part, (_, end) in due.items()})
+            # fence first: no earlier run can still commit offsets behind the ones read below
+            producer = TransactionalProducer.open(
+                settings.kafka, TRANSACTIONAL_ID, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+            )
+            try:
+                due = _due(consumer, settings.topic, ends)
+                return _send(producer, read_letters(due), settings.topic, due) if due else 0
+            finally:
+                producer.close()
         finally:
-            producer.close()
             consumer.close()
-    except KafkaError as error:
-        raise TransientError(f"cannot send dead letters to {REJECTED}: {error}") from error
+
+
+def _due(consumer: "KafkaConsumer", topic: str, ends: Mapping[int, int]) -> Due:
+    from kafka import TopicPartition
+
+    sent = {part: consumer.committed(TopicPartition(topic, part)) or 0 for part in ends}
+    return {part: (sent[part], end) for part, end in ends.items() if sent[part] < end}
 
 
 def _send(
-    producer: "KafkaProducer",
-    letters: Iterable[DeadLetter],
-    ends: "Mapping[TopicPartition, int]",
+    producer: TransactionalProducer, letters: Iterable[DeadLetter], topic: str, due: Due
 ) -> int:
-    from kafka.structs import OffsetAndMetadata
-
-    producer.begin_transaction()
     count = 0
-    for letter in letters:
-        key = None if letter.key is None else letter.key.encode()
-        producer.send(REJECTED, key=key, value=letter.value, headers=_headers(letter))
-        count += 1
-    producer.send_offsets_to_transaction(
-        {part: OffsetAndMetadata(end, "", -1) for part, end in ends.items()}, GROUP
-    )
-    producer.commit_transaction()
+    with producer.transaction():
+        for letter in letters:
+            key = None if letter.key is None else letter.key.encode()
+            producer.send(REJECTED, letter.value, key=key, headers=_headers(letter))
+            count += 1
+        producer.send_offsets(GROUP, topic, {part: end for part, (_, end) in due.items()})
     return count
 
 

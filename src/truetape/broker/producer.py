@@ -7,21 +7,13 @@ completeness can be counted.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
+from truetape.broker.clients import open_producer, transient
 from truetape.host.errors import TransientError
-from truetape.market.rejection import Rejected
-from truetape.market.trades import Event
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
 
     from truetape.feeds.simulator import Record
-
-MAX_REQUEST_BYTES = 16_000_000
-"""Largest request; the topic's own limit decides what a broker takes."""
-BATCH_BYTES = 131_072
-LINGER_MS = 5
-"""How long a batch waits for more: throughput against a few milliseconds of freshness."""
-MAX_BLOCK_MS = 30_000
 
 
 def send_all(bootstrap: str, topic: str, records: "Iterable[Record]") -> int:
@@ -57,17 +49,13 @@ class Producer:
 
         Blocks while the buffer is full. A failed delivery is raised by the next `flush`.
         """
-        from kafka.errors import KafkaError
-
         headers = [("feed", feed.encode())]
         if received_ns is not None:
             headers.append(("received_ns", str(received_ns).encode()))
-        try:
+        with transient(f"Kafka at {self._bootstrap}: cannot send"):
             future = self._client.send(
                 topic, value=payload, key=key.encode() if key is not None else None, headers=headers
             )
-        except KafkaError as error:
-            raise TransientError(f"Kafka at {self._bootstrap}: cannot send: {error}") from error
         future.add_callback(self._count)
         future.add_errback(self._fail)
 
@@ -76,14 +64,8 @@ class Producer:
 
         TransientError where a delivery failed or none was known in time.
         """
-        from kafka.errors import KafkaError
-
-        try:
+        with transient(f"Kafka at {self._bootstrap}: not acknowledged within {timeout_s} s"):
             self._client.flush(timeout=timeout_s)
-        except KafkaError as error:
-            raise TransientError(
-                f"Kafka at {self._bootstrap}: not acknowledged within {timeout_s} s: {error}"
-            ) from error
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise TransientError(
@@ -111,26 +93,6 @@ class Producer:
         self._failure = self._failure or failure
 
 
-def symbol_of(outcomes: Iterable[Event | Rejected]) -> str | None:
-    """Return the symbol to send a decoded payload under: that of its first event, if it has one."""
-    return next((one.symbol for one in outcomes if not isinstance(one, Rejected)), None)
-
-
 def _connect(bootstrap: str) -> "KafkaProducer":
-    from kafka import KafkaProducer
-    from kafka.errors import KafkaError
-
-    try:
-        return KafkaProducer(
-            bootstrap_servers=bootstrap.split(","),
-            client_id="truetape-producer",
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=LINGER_MS,
-            batch_size=BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
-            max_block_ms=MAX_BLOCK_MS,
-            allow_auto_create_topics=False,
-        )
-    except KafkaError as error:
-        raise TransientError(f"Kafka at {bootstrap}: no broker answers: {error}") from error
+    with transient(f"Kafka at {bootstrap}: no broker answers"):
+        return open_producer(bootstrap)

@@ -1,20 +1,22 @@
-"""The Kafka topics of design section 3.1, and how they are made. Reads and writes no records."""
+"""The Kafka topics: their names, and how they are made. Reads and writes no records."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truetape.broker.topic_names import CONTROL, HEARTBEAT, MAX_RECORD_BYTES, REJECTED
+from truetape.broker.clients import ADMIN_REQUEST_MS, MAX_RECORD_BYTES, open_admin
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
+REJECTED = "trades.rejected"
+HEARTBEAT = "truetape.heartbeat"
+CONTROL = "truetape.control"
+
 _HOUR_MS = 3_600_000
 _HEARTBEAT_HOURS = 6
-_REQUEST_TIMEOUT_MS = 10_000
-_CONNECT_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def ensure_topics(bootstrap: str, settings: Settings, report: Callable[[str], No
 
     wanted = topics(settings)
     try:
-        with _admin_client(bootstrap) as admin:
+        with open_admin(bootstrap) as admin:
             there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
             missing = [topic for topic in wanted if topic.name not in there]
             if missing:
@@ -87,22 +89,11 @@ def metadata_problem(bootstrap: str) -> str | None:
     from kafka.errors import RetriableError
 
     try:
-        with _admin_client(bootstrap) as admin:
+        with open_admin(bootstrap) as admin:
             brokers = admin.describe_cluster()["brokers"]
     except (RetriableError, OSError) as error:
         return f"no metadata from {bootstrap}: {error!r}"
     return None if brokers else f"{bootstrap} knows no live broker yet"
-
-
-def _admin_client(bootstrap: str) -> "KafkaAdminClient":
-    from kafka.admin import KafkaAdminClient
-
-    return KafkaAdminClient(
-        bootstrap_servers=bootstrap,
-        client_id="truetape-stack",
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        bootstrap_timeout_ms=_CONNECT_TIMEOUT_MS,
-    )
 
 
 def _create(admin: "KafkaAdminClient", missing: list[Topic]) -> None:
@@ -111,7 +102,7 @@ def _create(admin: "KafkaAdminClient", missing: list[Topic]) -> None:
             topic.name: {"num_partitions": topic.partitions, "configs": dict(topic.config)}
             for topic in missing
         },
-        timeout_ms=_REQUEST_TIMEOUT_MS,
+        timeout_ms=ADMIN_REQUEST_MS,
         wait_for_metadata=True,
     )
 

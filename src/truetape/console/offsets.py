@@ -4,7 +4,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
@@ -12,14 +12,14 @@ from truetape.lake.completeness import Completeness, Hole
 CONNECT_WITHIN_S = 1.0
 """A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
 """
-_NOTHING = Kept(0, 0)
+_NOTHING = AvailableOffsets(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
     """One partition: what Kafka has, and what the lake holds up to offset `counted`."""
 
-    kafka: Kept
+    kafka: AvailableOffsets
     counted: int
     found: Completeness
 
@@ -43,13 +43,13 @@ class Partition:
 
 def partitions(settings: Settings) -> list[Partition]:
     """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
-    from truetape.broker.available_offsets import kept_offsets
+    from truetape.broker.offsets import available_offsets
     from truetape.lake.completeness import completeness
     from truetape.lake.coverage import last_count
 
     require_kafka(settings)
     counted = last_count(settings.lake, settings.topic)
-    kafka = kept_offsets(settings.kafka, settings.topic)
+    kafka = available_offsets(settings.kafka, settings.topic)
     ranges, ends = ({}, {}) if counted is None else (counted.ranges, counted.ends)
     return [
         Partition(kafka.get(part.partition, _NOTHING), ends.get(part.partition, 0), part)

@@ -24,6 +24,10 @@ class TransientError(TruetapeError):
     exit_code = 75
 
 
+class FencedError(TransientError):
+    """Another producer took over a transactional id; this one can commit nothing any more."""
+
+
 class LeaseLostError(TransientError):
     """Another driver holds the lease of the speed layer; this one must not write any more."""
 

@@ -7,7 +7,7 @@ missing: at the start, in the middle, at the end, or all of it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from truetape.broker.available_offsets import Kept
+from truetape.broker.offsets import AvailableOffsets
 
 OffsetRanges = Mapping[int, Sequence["OffsetRange"]]
 """Ranges by partition, ascending and never adjacent, as `joined` makes them."""
@@ -72,7 +72,9 @@ class Completeness:
         return self.records - sum(one.last - one.first + 1 for one in self.ranges)
 
 
-def completeness(topic: str, held: OffsetRanges, kafka: Mapping[int, Kept]) -> list[Completeness]:
+def completeness(
+    topic: str, held: OffsetRanges, kafka: Mapping[int, AvailableOffsets]
+) -> list[Completeness]:
     """Name the holes of each partition that the lake or Kafka knows, in their order."""
     return [
         _of_partition(topic, partition, held.get(partition, ()), kafka.get(partition))
@@ -92,7 +94,7 @@ def joined(ranges: Iterable[OffsetRange]) -> tuple[OffsetRange, ...]:
 
 
 def _of_partition(
-    topic: str, partition: int, ranges: Sequence[OffsetRange], kept: Kept | None
+    topic: str, partition: int, ranges: Sequence[OffsetRange], kept: AvailableOffsets | None
 ) -> Completeness:
     begin, end = (0, 0) if kept is None else (kept.begin, kept.end)
     holes = [

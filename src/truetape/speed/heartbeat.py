@@ -9,21 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from truetape.broker.topic_names import CONNECT_WITHIN_MS, HEARTBEAT
-from truetape.host.errors import TransientError
+from truetape.broker.tail import newest_value
+from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
 from truetape.speed.record_json import decode
-
-if TYPE_CHECKING:
-    from kafka import KafkaConsumer, TopicPartition
-
-_TIMEOUT_S = 10.0
-_PAGE = 400
-"""Offsets read at once; a beat takes two, one for the transaction's own mark."""
-_MAX_PAGES = 100
 
 
 class Phase(StrEnum):
@@ -120,54 +111,16 @@ def newest(bootstrap: str, layer: str) -> Heartbeat | None:
 
     TransientError when Kafka does not answer.
     """
-    from kafka import KafkaConsumer, TopicPartition
-    from kafka.errors import KafkaError
-
-    partition = TopicPartition(HEARTBEAT, 0)
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_uncommitted",
-            bootstrap_timeout_ms=CONNECT_WITHIN_MS,
-        )
-        try:
-            value = _last_of(consumer, partition, layer.encode())
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise TransientError(f"cannot read {HEARTBEAT} at {bootstrap}: {error}") from error
+    value = newest_value(bootstrap, HEARTBEAT, layer.encode())
     return None if value is None else decode(Heartbeat, value)
 
 
-def _last_of(consumer: "KafkaConsumer", partition: "TopicPartition", key: bytes) -> bytes | None:
-    """Search backwards, a page at a time; layers may share the topic."""
-    consumer.assign([partition])
-    first = consumer.beginning_offsets([partition])[partition]
-    end = consumer.end_offsets([partition])[partition]
-    for _ in range(_MAX_PAGES):
-        begin = max(first, end - _PAGE)
-        if begin >= end:
-            break
-        values = _page(consumer, partition, begin, end, key)
-        if values:
-            return values[-1]
-        end = begin
-    return None
+def lag(ends: Mapping[int, int], offsets: Mapping[str, int]) -> dict[str, int]:
+    """Return how many records of each partition lie before `ends` and were not read.
 
-
-def _page(
-    consumer: "KafkaConsumer", partition: "TopicPartition", begin: int, end: int, key: bytes
-) -> list[bytes]:
-    consumer.seek(partition, begin)
-    found: list[bytes] = []
-    for _ in range(int(_TIMEOUT_S)):
-        records = consumer.poll(timeout_ms=1_000).get(partition, [])
-        found += [one.value for one in records if one.key == key and one.offset < end]
-        if consumer.position(partition) >= end:
-            return found
-    raise TransientError(f"{HEARTBEAT}: no answer at offset {begin}; try again")
+    `offsets` are the next ones to read, as a heartbeat has them.
+    """
+    return {str(part): max(0, end - offsets.get(str(part), 0)) for part, end in ends.items()}
 
 
 def _instant(ns: int) -> datetime:

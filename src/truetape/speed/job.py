@@ -19,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
-from truetape.broker.topic_ends import TopicEnds, behind
+from truetape.broker.offsets import TopicOffsets
 from truetape.feeds import contract_file
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
@@ -33,7 +33,7 @@ from truetape.speed.bar_rewrite import Mender
 from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
 from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
-from truetape.speed.heartbeat import Phase, newest
+from truetape.speed.heartbeat import Phase, lag, newest
 from truetape.speed.lease import Lease
 from truetape.speed.metrics import EVERY_S, Counts, Teller, points
 from truetape.speed.progress import Progress
@@ -106,7 +106,7 @@ class _Tenure:
             closing(open_store(self.settings)) as store,
             closing(open_store(self.settings)) as metrics_store,
             closing(Teller(metrics_store)) as teller,
-            TopicEnds(self.settings.kafka, self.settings.topic) as ends,
+            TopicOffsets(self.settings.kafka, self.settings.topic) as offsets,
         ):
             mender = Mender(lease.succession.suspects, self.settings.write_timeout_s)
             writer = SpeedWriter(
@@ -119,8 +119,8 @@ class _Tenure:
                     lease.wait(self.settings.write_timeout_s)
                 writer.take_over()
                 query = start(spark, self.settings, writer, checkpoint)
-                read = read_to(checkpoint, ends.topic)
-                watch = _Watch(query, writer, lease, ends, read, teller=teller)
+                read = read_to(checkpoint, offsets.topic)
+                watch = _Watch(query, writer, lease, offsets, read, teller=teller)
                 return self._stream(watch, stop)
             finally:
                 writer.close(WRITE_ENDS_WITHIN_S)
@@ -203,7 +203,7 @@ class _Watch:
         query: StreamingQuery,
         writer: SpeedWriter,
         lease: Lease,
-        ends: TopicEnds,
+        topic: TopicOffsets,
         read: Mapping[str, int],
         *,
         teller: Teller,
@@ -211,7 +211,7 @@ class _Watch:
         self._query = query
         self._writer = writer
         self._lease = lease
-        self._ends = ends
+        self._topic = topic
         self._read = read
         self._lag: Mapping[str, int] = {}
         self._logged = -1
@@ -249,7 +249,7 @@ class _Watch:
     def _beat(self, state: Phase) -> None:
         progress, writer = self._progress(), self._writer
         self._read = progress.offsets or self._read
-        self._lag = behind(self._ends.now(), self._read)
+        self._lag = lag(self._topic.ends(), self._read)
         self._lease.beat(
             state=state,
             batch=progress.batch,
@@ -271,9 +271,11 @@ class _Watch:
         # by time: a trigger without rows reports under the number of the batch that comes next
         fresh = [one for one in self._query.recentProgress if one["timestamp"] > self._told_of]
         counts = Counts(writer.written, writer.fenced, writer.mended)
-        lag = sum(self._lag.values())
+        behind = sum(self._lag.values())
         both = (self._told_counts, counts)
-        told = points(fresh, both, lag, writer.freshness_s, time.time_ns(), topic=self._ends.topic)
+        told = points(
+            fresh, both, behind, writer.freshness_s, time.time_ns(), topic=self._topic.topic
+        )
         if not self._teller.tell(told):
             return
         self._told_counts = counts

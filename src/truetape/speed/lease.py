@@ -8,12 +8,12 @@ heartbeat is a transaction, so a beat that was committed is the check that the l
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from truetape.broker.topic_names import HEARTBEAT
-from truetape.host.errors import LeaseLostError, TransientError
+from truetape.broker.topics import HEARTBEAT
+from truetape.broker.transactions import TransactionalProducer
+from truetape.host.errors import FencedError, LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board
@@ -21,9 +21,6 @@ from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, newest
 from truetape.speed.record_json import encode
 from truetape.speed.takeover import Succession, succeed
-
-if TYPE_CHECKING:
-    from kafka import KafkaProducer
 
 COMMIT_WITHIN_S = 30.0
 """Longest wait for one transaction; a broker that restarts is back sooner."""
@@ -41,7 +38,9 @@ class Lease:
     and its successor takes the lease anew.
     """
 
-    def __init__(self, producer: "KafkaProducer", beat: Heartbeat, succession: Succession) -> None:
+    def __init__(
+        self, producer: TransactionalProducer, beat: Heartbeat, succession: Succession
+    ) -> None:
         self.succession = succession
         self._taken_s = time.monotonic()
         self._producer = producer
@@ -60,7 +59,7 @@ class Lease:
         TransientError when Kafka does not answer; LeaseLostError when another one took it
         meanwhile.
         """
-        producer = _initialised(settings)
+        producer = _producer_of(settings)
         last = newest(settings.kafka, board.layer)
         succession = succeed(last, board.refresh().ends, first_batch())
         now, driver = time.time_ns(), Driver.this()
@@ -96,30 +95,21 @@ class Lease:
     def close(self) -> None:
         """Let go of the connection; the lease stays with this driver until another takes it."""
         if self._failure is None:
-            self._producer.close(timeout=COMMIT_WITHIN_S)
+            self._producer.close(COMMIT_WITHIN_S)
 
     def _commit(self, beat: Heartbeat) -> None:
-        from kafka.errors import KafkaError
-
         if self._failure is not None:
             raise self._failure
-
-        def work() -> None:
-            self._producer.begin_transaction()
-            key, value = beat.layer.encode(), encode(beat)
-            self._producer.send(HEARTBEAT, partition=0, key=key, value=value)
-            self._producer.commit_transaction()
-
         try:
-            _within(work, COMMIT_WITHIN_S)
-        except (KafkaError, TimeoutError) as error:
-            if _tells_of_fencing(error):
-                self._failure = LeaseLostError(
-                    f"another driver took the lease of {beat.layer}, or the broker closed a "
-                    f"transaction that stayed open; epoch {self.epoch} must not write any more"
-                )
-                raise self._failure from None
-            self._failure = TransientError(f"Kafka did not confirm the lease: {error!r}")
+            self._producer.commit(HEARTBEAT, beat.layer.encode(), encode(beat), COMMIT_WITHIN_S)
+        except FencedError:
+            self._failure = LeaseLostError(
+                f"another driver took the lease of {beat.layer}, or the broker closed a "
+                f"transaction that stayed open; epoch {self.epoch} must not write any more"
+            )
+            raise self._failure from None
+        except TransientError as error:
+            self._failure = TransientError(f"Kafka did not confirm the lease: {error}")
             raise self._failure from error
 
 
@@ -128,61 +118,21 @@ def fence(settings: Settings) -> None:
 
     TransientError when Kafka does not answer.
     """
-    _initialised(settings).close(timeout=COMMIT_WITHIN_S)
+    _producer_of(settings).close(COMMIT_WITHIN_S)
 
 
-def _initialised(settings: Settings) -> "KafkaProducer":
+def _producer_of(settings: Settings) -> TransactionalProducer:
     """Return a producer that has fenced all earlier ones with the layer's transactional id."""
-    from kafka import KafkaProducer
-    from kafka.errors import KafkaError, ProducerFencedError
-
     try:
-        producer = KafkaProducer(
-            bootstrap_servers=settings.kafka.split(","),
-            client_id="truetape-lease",
-            transactional_id=f"truetape-speed-{settings.topic}",
+        return TransactionalProducer.open(
+            settings.kafka,
+            f"truetape-speed-{settings.topic}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            acks="all",
-            linger_ms=0,
-            retry_backoff_ms=_RETRY_MS,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
             max_block_ms=int(COMMIT_WITHIN_S * 1_000),
-            allow_auto_create_topics=False,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            retry_backoff_ms=_RETRY_MS,
         )
-        producer.init_transactions()
-    except ProducerFencedError:
+    except FencedError:
         raise LeaseLostError(
             f"another driver takes the lease of {settings.topic} just now"
         ) from None
-    except KafkaError as error:
-        raise TransientError(f"no lease from Kafka at {settings.kafka}: {error!r}") from error
-    return producer
-
-
-def _tells_of_fencing(error: Exception) -> bool:
-    """Say whether a producer failed because it is fenced. When its sender thread learns of that
-    first, the next call raises an error of the base class that only names the real one.
-    """
-    from kafka.errors import KafkaError, ProducerFencedError
-
-    if isinstance(error, ProducerFencedError):
-        return True
-    return type(error) is KafkaError and ProducerFencedError.__name__ in str(error)
-
-
-def _within(work: Callable[[], None], seconds: float) -> None:
-    """Do `work`, which has no bound of its own; TimeoutError when it takes longer."""
-    from kafka.errors import KafkaError
-
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            work()
-        except KafkaError as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-
-    threading.Thread(target=run, name="lease", daemon=True).start()
-    done.result(seconds)

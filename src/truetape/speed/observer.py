@@ -3,14 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from truetape.broker.topic_ends import TopicEnds, behind
+from truetape.broker.offsets import TopicOffsets
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver, Life, life_of
-from truetape.speed.heartbeat import newest
+from truetape.speed.heartbeat import lag, newest
 from truetape.speed.observation import POLICY, Observed, Policy, last_word
 
 
@@ -51,16 +51,20 @@ def open_venues(settings: Settings, now: datetime) -> tuple[str, ...]:
 def _with_lag(found: Observed, settings: Settings, now: datetime, policy: Policy) -> Observed:
     """Add how far the driver is behind what Kafka holds now, whatever it says itself."""
     read = {} if found.beat is None else found.beat.offsets
-    with TopicEnds(settings.kafka, settings.topic) as topic:
-        reach = topic.now()
-        waited = topic.at(now - timedelta(seconds=policy.progress_within_s))
-        is_quiet = topic.at(now - timedelta(seconds=policy.silence_s)) == reach
+    with TopicOffsets(settings.kafka, settings.topic) as offsets:
+        ends = offsets.ends()
+        waited = offsets.since(_ns(now - timedelta(seconds=policy.progress_within_s)))
+        is_quiet = offsets.since(_ns(now - timedelta(seconds=policy.silence_s))) == ends
     return replace(
         found,
-        lag=behind(reach, read),
-        overdue=sum(behind(waited, read).values()),
+        lag=lag(ends, read),
+        overdue=sum(lag(waited, read).values()),
         open_venues=open_venues(settings, now) if is_quiet else (),
     )
+
+
+def _ns(instant: datetime) -> int:
+    return int(instant.timestamp() * 1e9)
 
 
 def _life(driver: Driver | None) -> Life:

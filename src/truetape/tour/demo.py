@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
@@ -29,7 +30,7 @@ from truetape.stack.airflow_server import AirflowServer
 from truetape.tour import live_market
 from truetape.tour.lost_records import lose_records
 from truetape.tour.replay import READ_WITHIN_S
-from truetape.tour.speed_process import SpeedProcess, end_offsets
+from truetape.tour.speed_process import SpeedProcess
 
 VENUE = "XNYS"
 SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")

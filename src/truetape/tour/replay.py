@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import Producer
 from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
@@ -23,7 +24,7 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.rejection import Rejected
 from truetape.market.sessions import Session
-from truetape.tour.speed_process import SpeedProcess, end_offsets
+from truetape.tour.speed_process import SpeedProcess
 
 READ_WITHIN_S = 1_800.0
 _PACE_STEP_S = 0.05

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from truetape.broker.topic_ends import TopicEnds
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
@@ -107,9 +106,3 @@ class SpeedProcess:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-
-def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
-    """Return the next offset of each partition of a topic."""
-    with TopicEnds(bootstrap, topic) as ends:
-        return {int(part): end for part, end in ends.now().items()}
