@@ -3,7 +3,7 @@ only.
 """
 
 from truetape.dashboards import drawing, flux
-from truetape.dashboards.board import Board, Panel, Row
+from truetape.dashboards.board import Board, Panel, PanelRow
 from truetape.dashboards.common import (
     AIRFLOW,
     AT_VENUES,
@@ -22,20 +22,20 @@ from truetape.dashboards.common import (
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
 
 _GATE = 'r.suite != "feed"'
-_REPORT = drawing.links(
+_REPORT = drawing.cell_links(
     {
         "the report, in the console": "${airflow}/truetape/quality/report"
         "?run=${__data.fields.Run}&venue=${__data.fields.Venue:percentencode}"
         "&session=${__data.fields.Session}"
     }
 )
-_SESSION = drawing.links({DRIFT_TITLE: DRIFT_PAGE})
+_SESSION = drawing.cell_links({DRIFT_TITLE: DRIFT_PAGE})
 
 COMPLETE = Panel(
     "Is what I see complete?",
     "Gate rules that did not hold when a session was last looked at, of the chosen venues: a "
     "closed gate holds its session back, and readers keep what they had.",
-    "stat",
+    drawing.stat(),
     "short",
     [
         flux.pipe(
@@ -51,16 +51,13 @@ COMPLETE = Panel(
         )
     ],
     width=6,
-    defaults={
-        **drawing.thresholds((None, GREEN), (1, RED)),
-        **drawing.said({"0": ("every gate is open", GREEN)}, "nothing was checked"),
-    },
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, GREEN), (1, RED))
+    | drawing.value_texts({"0": ("every gate is open", GREEN)}, "nothing was checked"),
 )
 DONE = Panel(
     "Publications",
     "How many there were in the range, also those that found nothing to change.",
-    "stat",
+    drawing.stat(),
     "short",
     [
         flux.pipe(
@@ -69,35 +66,32 @@ DONE = Panel(
         )
     ],
     width=6,
-    defaults=drawing.said({}, "0"),
-    options=drawing.stat(),
+    defaults=drawing.value_texts({}, "0"),
 )  # fmt: skip
 WRITTEN = Panel(
     "Edits",
     "Rows that publications of the range wrote.",
-    "stat",
+    drawing.stat(),
     "short",
     [total("publication", "edits", AT_VENUES)],
     width=6,
-    defaults=drawing.said({}, "0"),
-    options=drawing.stat(),
+    defaults=drawing.value_texts({}, "0"),
 )
 SLOWEST = Panel(
     "Slowest publication",
     "From its lock to its boundary, the wait for the fence and for the seal included.",
-    "stat",
+    drawing.stat(),
     "s",
     [
         largest("publication", "seconds", AT_VENUES)
     ],
     width=6,
-    defaults=drawing.said({}, "none"),
-    options=drawing.stat(),
+    defaults=drawing.value_texts({}, "none"),
 )  # fmt: skip
 LEDGER = Panel(
     "Publications, one by one",
     f"The newest {LISTED} of the range. A click on the session leads to what it changed.",
-    "table",
+    drawing.table("Published", descending=True, filterable=True),
     "short",
     [
         flux.pipe(
@@ -116,27 +110,23 @@ LEDGER = Panel(
         )
     ],
     width=14,
-    defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("Published", descending=True),
     overrides={"Session": _SESSION, "Rev": {"unit": "none"}, "Took": {"unit": "s"}},
     max_points=300,
 )
 DURATIONS = Panel(
     "Duration of publications",
     "The slowest of each interval, by venue.",
-    "timeseries",
+    drawing.points("venue", "max", "lastNotNull"),
     "s",
     [over_time("publication", "seconds", "max", "venue", where=AT_VENUES)],
     width=10,
-    defaults=drawing.points(drawing.label("venue")),
-    options=drawing.series("max", "lastNotNull"),
     max_points=200,
 )
 FAILING = Panel(
     "Rules that do not hold",
     f"The newest {LISTED} results of the range that did not hold; severity gate stops a "
     "publication, flag stops nothing. A click on the run opens its report.",
-    "table",
+    drawing.table("Checked", descending=True, filterable=True),
     "short",
     [
         flux.pipe(
@@ -161,12 +151,11 @@ FAILING = Panel(
         )
     ],
     width=24,
-    defaults={"custom": {"align": "auto", "filterable": True}, "noValue": "every rule held"},
-    options=drawing.table("Checked", descending=True),
+    defaults={"noValue": "every rule held"},
     overrides={
         "Run": _REPORT,
         "Share": {"unit": "percentunit", "decimals": 2},
-        "Severity": drawing.worded({"gate": ("gate", RED), "flag": ("flag", ORANGE)}),
+        "Severity": drawing.cell_texts({"gate": ("gate", RED), "flag": ("flag", ORANGE)}),
     },
     max_points=300,
 )  # fmt: skip
@@ -174,7 +163,7 @@ BY_SUITE = Panel(
     "Results by suite",
     "Rules that did not hold, by suite: a suite of a session closes the gate, those of feeds and "
     "of served bars only tell.",
-    "timeseries",
+    drawing.stacked("suite"),
     "short",
     [
         flux.pipe(
@@ -183,20 +172,17 @@ BY_SUITE = Panel(
         )
     ],
     width=12,
-    defaults={**drawing.stacked(drawing.label("suite")), "noValue": "every rule held"},
-    options=drawing.series("sum"),
+    defaults={"noValue": "every rule held"},
     max_points=200,
 )
 ARCHIVED = Panel(
     "Records of archive runs and backfills",
     "What archive runs counted for the first time; what a backfill brought counts with "
     "the next one.",
-    "timeseries",
+    drawing.stacked("topic"),
     "short",
     [over_time("archive", "records", "sum", "topic")],
     width=12,
-    defaults=drawing.stacked(drawing.label("topic")),
-    options=drawing.series("sum"),
     links={"backfills, in Airflow": "${airflow}/dags/backfill_from_kafka/runs"},
     max_points=200,
 )
@@ -210,10 +196,10 @@ BOARD = Board(
     variables=(SET, VENUES, AIRFLOW),
     annotations=(PUBLICATIONS,),
     rows=(
-        Row(4, (COMPLETE, DONE, WRITTEN, SLOWEST)),
-        Row(10, (LEDGER, DURATIONS)),
-        Row(10, (FAILING,)),
-        Row(8, (BY_SUITE, ARCHIVED)),
+        PanelRow(4, (COMPLETE, DONE, WRITTEN, SLOWEST)),
+        PanelRow(10, (LEDGER, DURATIONS)),
+        PanelRow(10, (FAILING,)),
+        PanelRow(8, (BY_SUITE, ARCHIVED)),
     ),
     span="7d",
     refresh="1m",

@@ -1,48 +1,43 @@
 """Boards, panels, variables and annotations as objects, and the classic JSON that Grafana loads.
 
-Knows nothing of what a board shows. The format is schema version 41 of
-https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/,
-which later Grafanas migrate when they load it.
+Does not know what a board shows. The format is schema version 41 of
+https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/.
+Later Grafanas migrate it when they load it. ADR 0027 says why Grafana's own builders are not used.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from truetape.dashboards.drawing import Options, Visualization
 
 SCHEMA_VERSION = 41
-COLUMNS = 24
-"""The width of Grafana's grid."""
 MAX_POINTS = 500
-"""Points a panel asks for where it says nothing else: what a panel of half a screen can show."""
+"""The default number of points that a panel asks for: as many as half a screen can show."""
 DATASOURCE: Mapping[str, str] = {"type": "influxdb", "uid": "truetape-influxdb"}
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel: what it asks, how it draws the answer, and what a reader must know.
+    """One panel: its queries, how it draws their answers, and what a reader must know.
 
-    `unit` is Grafana's name of a unit. `defaults` go into the defaults of its fields, `options`
-    are those of its kind, `overrides` are by field name. `links` lead from a value elsewhere: title
-    and URL.
+    `unit` is Grafana's name of a unit. `defaults` are added to the defaults of the visualization.
+    `overrides` are field options by field name. `links` are URLs by title.
     """
 
     title: str
     description: str
-    kind: str
+    visualization: Visualization
     unit: str
     queries: Sequence[str]
     width: int
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    defaults: Options = field(default_factory=dict)
+    overrides: Mapping[str, Options] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     max_points: int = MAX_POINTS
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """Panels side by side, all of one height."""
 
     height: int
@@ -50,8 +45,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A variable with fixed values: by what a reader sees, the value; the first is the default."""
+class ChoiceVariable:
+    """A variable with fixed values, by the text that a reader sees; the first is the default."""
 
     name: str
     label: str
@@ -60,8 +55,8 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A variable whose values a query returns; `many` lets a reader pick several, or all."""
+class QueryVariable:
+    """A variable whose values a query returns. With `many`, a reader can pick several or all."""
 
     name: str
     label: str
@@ -71,7 +66,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class TextVariable:
     """A variable that a reader types."""
 
     name: str
@@ -80,7 +75,7 @@ class Written:
     value: str
 
 
-Variable = Choice | Asked | Written
+Variable = ChoiceVariable | QueryVariable | TextVariable
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +89,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard. `folder` is Grafana's folder and ours; `span` is the range at first."""
+    """One dashboard. `folder` is Grafana's folder and ours; `span` is the initial time range."""
 
     uid: str
     folder: str
@@ -102,13 +97,21 @@ class Board:
     description: str
     variables: Sequence[Variable]
     annotations: Sequence[Annotation]
-    rows: Sequence[Row]
+    rows: Sequence[PanelRow]
     span: str
     refresh: str
 
 
-def dashboard(board: Board) -> Json:
-    """Return the classic JSON of a board; the same board gives the same JSON."""
+def dashboard(board: Board) -> Options:
+    """Return the classic JSON of a board. The same board always gives the same JSON."""
+    link = {
+        "title": "truetape's boards",
+        "type": "dashboards",
+        "tags": ["truetape"],
+        "asDropdown": True,
+        "includeVars": False,
+        "keepTime": True,
+    }
     return {
         "uid": board.uid,
         "title": board.title,
@@ -120,69 +123,62 @@ def dashboard(board: Board) -> Json:
         "timezone": "utc",
         "refresh": board.refresh,
         "time": {"from": f"now-{board.span}", "to": "now"},
-        "annotations": {"list": [_annotation(one) for one in board.annotations]},
-        "templating": {"list": [_variable(one) for one in board.variables]},
-        "links": [
-            {
-                "title": "truetape's boards",
-                "type": "dashboards",
-                "tags": ["truetape"],
-                "asDropdown": True,
-                "includeVars": False,
-                "keepTime": True,
-            }
-        ],
+        "annotations": {"list": [_annotation(annotation) for annotation in board.annotations]},
+        "templating": {"list": [_variable(variable) for variable in board.variables]},
+        "links": [link],
         "panels": list(_panels(board.rows)),
     }
 
 
-def _panels(rows: Sequence[Row]) -> Iterator[Json]:
+def _panels(rows: Sequence[PanelRow]) -> Iterator[Options]:
     """Yield panels from left to right and from top to bottom, numbered from 1."""
     number, top = 0, 0
     for row in rows:
         left = 0
         for panel in row.panels:
             number += 1
-            place = {"x": left, "y": top, "w": panel.width, "h": row.height}
-            yield _panel(panel, number, place)
+            position = {"x": left, "y": top, "w": panel.width, "h": row.height}
+            yield _panel(panel, number, position)
             left += panel.width
         top += row.height
 
 
-def _panel(panel: Panel, number: int, place: Json) -> Json:
+def _panel(panel: Panel, number: int, position: Options) -> Options:
     links = [{"title": title, "url": url} for title, url in panel.links.items()]
     return {
         "id": number,
         "title": panel.title,
         "description": panel.description,
-        "type": panel.kind,
-        "gridPos": place,
+        "type": panel.visualization.kind,
+        "gridPos": position,
         "datasource": dict(DATASOURCE),
         "maxDataPoints": panel.max_points,
-        "targets": [
-            {"refId": "ABCDEF"[index], "datasource": dict(DATASOURCE), "query": query}
-            for index, query in enumerate(panel.queries)
-        ],
+        "targets": [_target("ABCDEF"[at], query) for at, query in enumerate(panel.queries)],
         "fieldConfig": {
             "defaults": {
                 "unit": panel.unit,
+                **panel.visualization.defaults,
                 **panel.defaults,
                 **({"links": links} if links else {}),
             },
-            "overrides": [_override(*pair) for pair in panel.overrides.items()],
+            "overrides": [_override(name, options) for name, options in panel.overrides.items()],
         },
-        "options": dict(panel.options),
+        "options": panel.visualization.options,
     }
 
 
-def _override(name: str, properties: Mapping[str, Any]) -> Json:
+def _target(ref: str, query: str) -> Options:
+    return {"refId": ref, "datasource": dict(DATASOURCE), "query": query}
+
+
+def _override(name: str, options: Options) -> Options:
     return {
         "matcher": {"id": "byName", "options": name},
-        "properties": [{"id": key, "value": value} for key, value in properties.items()],
+        "properties": [{"id": key, "value": value} for key, value in options.items()],
     }
 
 
-def _variable(variable: Variable) -> Json:
+def _variable(variable: Variable) -> Options:
     common = {
         "name": variable.name,
         "label": variable.label,
@@ -191,45 +187,51 @@ def _variable(variable: Variable) -> Json:
         "skipUrlSync": False,
     }
     match variable:
-        case Choice():
-            options = [{"text": text, "value": value} for text, value in variable.values.items()]
-            return common | {
-                "type": "custom",
-                "query": ",".join(f"{one['text']} : {one['value']}" for one in options),
-                "options": [one | {"selected": index == 0} for index, one in enumerate(options)],
-                "current": options[0],
-                "multi": False,
-                "includeAll": False,
-            }
-        case Asked():
-            return common | _asked(variable)
-        case Written():
+        case ChoiceVariable():
+            return common | _choice(variable.values)
+        case QueryVariable():
+            return common | _query(variable.query, many=variable.many)
+        case TextVariable():
             value = {"text": variable.value, "value": variable.value}
             return common | {"type": "textbox", "query": variable.value, "current": value}
 
 
-def _asked(variable: Asked) -> Json:
-    every = {"text": ["All"], "value": ["$__all"]}
+def _choice(values: Mapping[str, str]) -> Options:
+    options = [{"text": text, "value": value} for text, value in values.items()]
     return {
-        "type": "query",
-        "datasource": dict(DATASOURCE),
-        "query": variable.query,
-        "definition": variable.query,
-        "refresh": 1,
-        "sort": 1,
-        "multi": variable.many,
-        "includeAll": variable.many,
-        **({"allValue": ".*", "current": every} if variable.many else {}),
+        "type": "custom",
+        "query": ",".join(f"{text} : {value}" for text, value in values.items()),
+        "options": [option | {"selected": index == 0} for index, option in enumerate(options)],
+        "current": options[0],
+        "multi": False,
+        "includeAll": False,
     }
 
 
-def _annotation(annotation: Annotation) -> Json:
-    named = {name: {"source": "field", "value": name} for name in ("text", "tags")}
+def _query(query: str, *, many: bool) -> Options:
+    all_chosen = {"text": ["All"], "value": ["$__all"]}
+    return {
+        "type": "query",
+        "datasource": dict(DATASOURCE),
+        "query": query,
+        "definition": query,
+        "refresh": 1,
+        "sort": 1,
+        "multi": many,
+        "includeAll": many,
+        **({"allValue": ".*", "current": all_chosen} if many else {}),
+    }
+
+
+def _annotation(annotation: Annotation) -> Options:
+    columns = {"time": "_time", "text": "text", "tags": "tags"}
     return {
         "name": annotation.name,
         "enable": True,
         "iconColor": annotation.colour,
         "datasource": dict(DATASOURCE),
-        "target": {"refId": "Anno", "datasource": dict(DATASOURCE), "query": annotation.query},
-        "mappings": {"time": {"source": "field", "value": "_time"}, **named},
+        "target": _target("Anno", annotation.query),
+        "mappings": {
+            name: {"source": "field", "value": column} for name, column in columns.items()
+        },
     }

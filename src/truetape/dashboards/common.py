@@ -1,34 +1,34 @@
 """What several boards share: variables, annotations, and the shapes of queries on the pipeline."""
 
 from truetape.dashboards import flux
-from truetape.dashboards.board import Annotation, Asked, Choice, Written
+from truetape.dashboards.board import Annotation, ChoiceVariable, QueryVariable, TextVariable
 
-SET = Choice(
+SET = ChoiceVariable(
     "set",
     "Buckets",
     "Which set of influx/buckets.yaml: live expires, history keeps everything.",
     {"live": "live", "history": "history"},
 )
-AIRFLOW = Written(
+AIRFLOW = TextVariable(
     "airflow",
     "Airflow",
     "The address of Airflow, for links to its runs and to truetape's console.",
     "http://127.0.0.1:18080",
 )
-RESOLUTION = Choice(
+RESOLUTION = ChoiceVariable(
     "resolution",
     "Resolution",
     "Bars of which width are counted: one trade is in a bar of each.",
     {width: width for width in ("1m", "1s", "5m", "1h", "1d")},
 )
-ZOOM = Choice(
+ZOOM = ChoiceVariable(
     "res",
     "Resolution",
     "auto follows the zoom; others ask for bars of at least that width. Bars narrower than what a "
     "panel can show are never fetched.",
     {"auto": "1ms", **{width: width for width in ("1s", "1m", "5m", "1h", "1d")}},
 )
-VENUES = Asked(
+VENUES = QueryVariable(
     "venues",
     "Venues",
     "Markets whose sessions are shown.",

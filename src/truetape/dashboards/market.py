@@ -1,27 +1,27 @@
 """The market board: bars of one symbol as they are served, and those of a watchlist. Data only."""
 
 from truetape.dashboards import flux
-from truetape.dashboards.board import Asked, Board, Row
+from truetape.dashboards.board import Board, PanelRow, QueryVariable
 from truetape.dashboards.common import AIRFLOW, BOUNDARIES, PUBLICATIONS, SET, ZOOM
 from truetape.dashboards.market_charts import CANDLES, GAPLESS, MACD, RSI, SESSIONS
 from truetape.dashboards.market_numbers import AGE, CHANGE, COMPLETE, LAST, STATES, VOLUME
 from truetape.dashboards.market_tables import BREADTH, LARGEST, LISTED, VENUE_VOLUME, WATCHLIST
 
 
-def _symbols(name: str, label: str, description: str, *, many: bool) -> Asked:
+def _symbols(name: str, label: str, description: str, *, many: bool) -> QueryVariable:
     query = flux.lines(
         'import "influxdata/influxdb/schema"',
         flux.of_resolution("1m"),
         'schema.tagValues(bucket: bucket, tag: "symbol", start: -30y, '
         'predicate: (r) => r._measurement == "bar" and r._field == "close")',
     )
-    return Asked(name, label, description, query, many)
+    return QueryVariable(name, label, description, query, many)
 
 
 VARIABLES = (
     SET,
     _symbols("symbol", "Symbol", "The symbol of the charts.", many=False),
-    Asked(
+    QueryVariable(
         "venue",
         "Venue",
         "The market of the charts: the symbol's own one, unless it has several.",
@@ -46,12 +46,12 @@ BOARD = Board(
     variables=VARIABLES,
     annotations=(PUBLICATIONS, BOUNDARIES),
     rows=(
-        Row(4, (COMPLETE, LAST, AGE, CHANGE, VOLUME, STATES)),
-        Row(14, (CANDLES,)),
-        Row(7, (RSI, MACD)),
-        Row(9, (GAPLESS, SESSIONS)),
-        Row(10, (WATCHLIST, VENUE_VOLUME, BREADTH)),
-        Row(11, (LARGEST, LISTED)),
+        PanelRow(4, (COMPLETE, LAST, AGE, CHANGE, VOLUME, STATES)),
+        PanelRow(14, (CANDLES,)),
+        PanelRow(7, (RSI, MACD)),
+        PanelRow(9, (GAPLESS, SESSIONS)),
+        PanelRow(10, (WATCHLIST, VENUE_VOLUME, BREADTH)),
+        PanelRow(11, (LARGEST, LISTED)),
     ),
     span="6h",
     refresh="1m",

@@ -22,7 +22,7 @@ CANDLES = Panel(
     "Bars as they are served, with moving averages and session VWAP where a bar has them (the "
     "speed layer makes none). An orange point on a candle's close: that bar is provisional. No bar "
     "is put together here: another zoom reads another resolution. Void bars are left out.",
-    "candlestick",
+    drawing.candles(),
     "none",
     [
         flux.lines(
@@ -46,13 +46,11 @@ CANDLES = Panel(
         ),
     ],
     width=24,
-    defaults={"custom": {"lineWidth": 1, "fillOpacity": 0, "spanNulls": False}},
-    options=drawing.CANDLES,
     overrides={
         "provisional": {
             "custom.drawStyle": "points",
             "custom.pointSize": 5,
-            "color": {"mode": "fixed", "fixedColor": ORANGE},
+            **drawing.fixed_colour(ORANGE),
         },
         "volume": {"unit": "short"},
     },
@@ -61,34 +59,27 @@ RSI = Panel(
     "RSI of $symbol",
     "Relative strength after Wilder, over 14 closes: above 70 the symbol rose much and without "
     "pause, below 30 it fell so. Only published bars have one.",
-    "timeseries",
+    drawing.lines(at_thresholds=True),
     "none",
     [_indicators("rsi_14")],
     width=12,
-    defaults={
-        **drawing.thresholds((None, RED), (30, BLUE), (70, RED)),
-        "custom": {"lineWidth": 1, "thresholdsStyle": {"mode": "line"}},
-        "color": {"mode": "fixed", "fixedColor": BLUE},
-        "min": 0,
-        "max": 100,
-    },
-    options=drawing.series(),
+    defaults=drawing.thresholds((None, RED), (30, BLUE), (70, RED))
+    | drawing.fixed_colour(BLUE)
+    | {"min": 0, "max": 100},
 )
 MACD = Panel(
     "MACD of $symbol",
     "EMA 12 minus EMA 26 of the closes, its own EMA 9 (the signal), and the difference of the two. "
     "Only published bars have them.",
-    "timeseries",
+    drawing.lines(),
     "none",
     [_indicators("macd", "macd_signal", "macd_histogram")],
     width=12,
-    defaults=drawing.lines(),
-    options=drawing.series(),
     overrides={
         "macd_histogram": {
             "custom.drawStyle": "bars",
             "custom.fillOpacity": 50,
-            "color": {"mode": "fixed", "fixedColor": ORANGE},
+            **drawing.fixed_colour(ORANGE),
         }
     },
 )
@@ -96,7 +87,7 @@ GAPLESS = Panel(
     "Close without gaps",
     "Closes in view, one after the other: the horizontal axis counts bars, so nights and weekends "
     "take no room. Times are in the tooltip.",
-    "trend",
+    drawing.across("bar"),
     "none",
     [
         flux.pipe(
@@ -107,7 +98,6 @@ GAPLESS = Panel(
         )
     ],
     width=12,
-    options={"xField": "bar", **drawing.series()},
     overrides={"bar": {"unit": "none"}},
 )
 SESSIONS = Panel(
@@ -115,7 +105,7 @@ SESSIONS = Panel(
     f"Closes of the sessions in view (of the last {MAX_SESSIONS} of them), each from its own "
     "start: the horizontal axis is `seq`, the place of a bar in its trading day. A session is "
     "named by its venue's midnight, in UTC.",
-    "trend",
+    drawing.across("seq"),
     "none",
     [
         flux.lines(
@@ -142,7 +132,6 @@ SESSIONS = Panel(
         )
     ],
     width=12,
-    options={"xField": "seq", **drawing.series()},
     overrides={"seq": {"unit": "none"}},
     max_points=1_000,
 )

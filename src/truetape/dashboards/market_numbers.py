@@ -9,7 +9,7 @@ COMPLETE = Panel(
     "Is what I see complete?",
     "The share of the bars in view that are final: made from every trade that was archived, and "
     "checked. Below 100 % some are provisional and may still change.",
-    "stat",
+    drawing.stat(),
     "percentunit",
     [
         flux.lines(
@@ -21,18 +21,15 @@ COMPLETE = Panel(
         )
     ],
     width=4,
-    defaults={
-        **drawing.thresholds((None, ORANGE), (1.0, GREEN)),
-        **drawing.said({}, "no bars"),
-        "decimals": 1,
-    },
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, ORANGE), (1.0, GREEN))
+    | drawing.value_texts({}, "no bars")
+    | {"decimals": 1},
 )
 STATES = Panel(
     "Bars by state",
     "How many of the bars in view are final, provisional, or void. A void bar had trades, all of "
     "which were taken back; it is not drawn.",
-    "stat",
+    drawing.stat(names=True),
     "short",
     [
         flux.lines(
@@ -41,22 +38,20 @@ STATES = Panel(
         )
     ],
     width=6,
-    options=drawing.stat(names=True),
 )
 LAST = Panel(
     "Last price",
     "The close of the newest bar of a minute that has a price, up to the end of the range.",
-    "stat",
+    drawing.stat(),
     "none",
     [flux.pipe(newest(flux.SHOWN), "group()", flux.keep("_time", "_value"))],
     width=4,
-    options=drawing.stat(),
 )
 AGE = Panel(
     "Age of the newest bar",
     "From the start of the newest bar of a minute to the end of the range. In a session that is "
     "open, over two minutes means that the speed layer is behind or that nothing trades.",
-    "stat",
+    drawing.stat(),
     "s",
     [
         flux.pipe(
@@ -68,24 +63,21 @@ AGE = Panel(
     ],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (120, ORANGE), (600, RED)),
-    options=drawing.stat(),
 )
 CHANGE = Panel(
     "Change over the range",
     "From the first open to the last close in view.",
-    "stat",
+    drawing.stat(),
     "percentunit",
     [first_and_last(flux.SHOWN, f"map(fn: (r) => ({{_value: {MOVE}}}))")],
     width=3,
-    defaults={**drawing.thresholds((None, RED), (0, GREEN)), "decimals": 2},
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, RED), (0, GREEN)) | {"decimals": 2},
 )
 VOLUME = Panel(
     "Volume",
     "Size of all prints in view that count for volume.",
-    "stat",
+    drawing.stat(),
     "short",
     [flux.pipe(bars(("volume",), flux.SHOWN), "sum()", "group()", flux.keep("_value"))],
     width=3,
-    options=drawing.stat(),
 )

@@ -14,7 +14,7 @@ WATCHLIST = Panel(
     "Watchlist",
     "The newest price of each symbol within five days of the end of the range, how old it is, and "
     "the publication that made it: none yet means provisional.",
-    "table",
+    drawing.table("Symbol", filterable=True),
     "none",
     [
         flux.pipe(
@@ -38,18 +38,16 @@ WATCHLIST = Panel(
         )
     ],
     width=10,
-    defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("Symbol"),
     overrides={
         "Age": {"unit": "s", "custom.width": 110},
-        "Rev": drawing.worded({"0": ("provisional", ORANGE)}),
+        "Rev": drawing.cell_texts({"0": ("provisional", ORANGE)}),
     },
     max_points=1_000,
 )
 VENUE_VOLUME = Panel(
     "Volume by venue",
     "Volume of the watchlist, added up by market; over half a year and more, by week from Monday.",
-    "timeseries",
+    drawing.stacked("venue"),
     "short",
     [
         flux.lines(
@@ -63,14 +61,12 @@ VENUE_VOLUME = Panel(
         )
     ],
     width=7,
-    defaults=drawing.stacked(drawing.label("venue")),
-    options=drawing.series("sum"),
     max_points=100,
 )
 BREADTH = Panel(
     "Breadth by venue",
     "How many symbols of the watchlist closed the range above, below, or where it opened for them.",
-    "table",
+    drawing.table("Venue"),
     "none",
     [
         first_and_last(
@@ -89,14 +85,12 @@ BREADTH = Panel(
         )
     ],
     width=7,
-    defaults={"custom": {"align": "auto"}},
-    options=drawing.table("Venue"),
 )
 LARGEST = Panel(
     "Largest moves",
     f"The {MOVERS} symbols of the watchlist that moved most, from their first open to their last "
     "close in view.",
-    "bargauge",
+    drawing.bars_of_rows(),
     "percentunit",
     [
         first_and_last(
@@ -108,15 +102,14 @@ LARGEST = Panel(
         )
     ],
     width=8,
-    defaults={**drawing.thresholds((None, RED), (0, GREEN)), "decimals": 2},
-    options=drawing.bars_of_rows(),
+    defaults=drawing.thresholds((None, RED), (0, GREEN)) | {"decimals": 2},
 )
 LISTED = Panel(
     "Newest bars of $symbol",
     f"The last {LISTED_BARS} bars in view. A click on `Rev` opens the bar's lineage in truetape's "
     "console: the trades that made it, what was left out and why, and what each publication "
     "changed.",
-    "table",
+    drawing.table("Start", descending=True),
     "none",
     [
         flux.pipe(
@@ -138,26 +131,20 @@ LISTED = Panel(
         )
     ],
     width=16,
-    defaults={"custom": {"align": "auto"}},
-    options=drawing.table("Start", descending=True),
     overrides={
         "Volume": {"unit": "short"},
         "Trades": {"unit": "short"},
-        "State": drawing.worded(
+        "State": drawing.cell_texts(
             {"final": ("final", GREEN), "provisional": ("provisional", ORANGE)}
         ),
         "Nanoseconds": {"custom.hidden": True},
-        "Rev": {
-            "links": [
-                {
-                    "title": "lineage of this bar",
-                    "url": "${airflow}/truetape/market/bar?symbol=${symbol:percentencode}"
-                    "&venue=${venue:percentencode}&resolution=${__data.fields.Resolution}"
-                    "&start_ns=${__data.fields.Nanoseconds}",
-                    "targetBlank": True,
-                }
-            ],
-            "color": {"mode": "fixed", "fixedColor": BLUE},
-        },
+        "Rev": drawing.cell_links(
+            {
+                "lineage of this bar": "${airflow}/truetape/market/bar"
+                "?symbol=${symbol:percentencode}&venue=${venue:percentencode}"
+                "&resolution=${__data.fields.Resolution}&start_ns=${__data.fields.Nanoseconds}"
+            }
+        )
+        | drawing.fixed_colour(BLUE),
     },
 )  # fmt: skip

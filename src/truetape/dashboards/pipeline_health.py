@@ -1,7 +1,7 @@
 """The board of pipeline health: is it fresh, does it keep up, what did it refuse. Data only."""
 
 from truetape.dashboards import drawing, flux
-from truetape.dashboards.board import Board, Panel, Row
+from truetape.dashboards.board import Board, Panel, PanelRow
 from truetape.dashboards.common import (
     AIRFLOW,
     PUBLICATIONS,
@@ -45,7 +45,7 @@ COMPLETE = Panel(
     "Is what I see complete?",
     "Records that are not where they belong: those that wait in Kafka for the speed layer, and one "
     "for each stretch of offsets that the lake lacks and Kafka still has.",
-    "stat",
+    drawing.stat(),
     "short",
     [
         flux.lines(
@@ -56,64 +56,56 @@ COMPLETE = Panel(
         )
     ],
     width=5,
-    defaults={
-        **drawing.thresholds((None, GREEN), (1, ORANGE), (10_000, RED)),
-        **drawing.said({"0": ("complete", GREEN)}, "nobody says"),
-    },
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, GREEN), (1, ORANGE), (10_000, RED))
+    | drawing.value_texts({"0": ("complete", GREEN)}, "nobody says"),
 )
 FRESH = Panel(
     "Freshness",
     "From the start of the newest bar of a second to its acknowledgement by InfluxDB, in the last "
     "batch that wrote bars.",
-    "stat",
+    drawing.stat(),
     "s",
     [newest("speed_freshness", "freshness_s")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (5, ORANGE), (RED_FRESHNESS_S, RED)),
-    options=drawing.stat(),
 )
 LAG = Panel(
     "Lag",
     "Records in Kafka that are not in the bars yet.",
-    "stat",
+    drawing.stat(),
     "short",
     [newest("speed_batch", "lag")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (10_000, ORANGE), (100_000, RED)),
-    options=drawing.stat(),
 )
 SILENCE = Panel(
     "Feed silence",
     "How long ago the speed layer last read a record. In a session that is open, minutes of it "
     "mean that the feed or its producer is away.",
-    "stat",
+    drawing.stat(),
     "s",
     [_age("speed_batch", "records", "r._value > 0")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (60, ORANGE), (SILENT_S, RED)),
-    options=drawing.stat(),
 )
 HEARD = Panel(
     "Last word of the speed layer",
     "How long ago the driver last said anything; it does so every ten seconds, busy or not.",
-    "stat",
+    drawing.stat(),
     "s",
     [_age("speed_batch", "lag")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (30, ORANGE), (120, RED)),
-    options=drawing.stat(),
 )
 HOLES = Panel(
     "Holes",
     "Stretches of offsets that the lake lacks and Kafka still has, at the newest archive run: a "
     "backfill brings them.",
-    "stat",
+    drawing.stat(),
     "short",
     [newest("archive", "holes")],
     width=3,
     defaults=drawing.thresholds((None, GREEN), (1, RED)),
-    options=drawing.stat(),
     links=_BACKFILL_PAGE,
 )
 
@@ -124,12 +116,10 @@ def _line(  # noqa: PLR0917 - a table of panels reads best without names
     return Panel(
         title,
         description,
-        "timeseries",
+        drawing.lines("query", "max", "lastNotNull"),
         unit,
         [over_time(measurement, name, function, "query")],
         width=12,
-        defaults=drawing.lines(drawing.label("query")),
-        options=drawing.series("max", "lastNotNull"),
     )
 
 
@@ -159,7 +149,7 @@ def _sums(title: str, description: str, measurement: str, *names: str) -> Panel:
     return Panel(
         title,
         description,
-        "timeseries",
+        drawing.stacked(),
         "short",
         [
             flux.pipe(
@@ -168,8 +158,6 @@ def _sums(title: str, description: str, measurement: str, *names: str) -> Panel:
             )
         ],
         width=12,
-        defaults=drawing.stacked(),
-        options=drawing.series("sum"),
         max_points=200,
     )
 
@@ -196,7 +184,7 @@ FEED_RULES = Panel(
     "Rules that feeds broke",
     "Results of the suite `feed` that did not hold, by rule: lost or doubled offsets, rejections, "
     "lateness, repeat deliveries.",
-    "timeseries",
+    drawing.stacked("rule"),
     "short",
     [
         flux.pipe(
@@ -205,49 +193,44 @@ FEED_RULES = Panel(
         )
     ],
     width=12,
-    defaults={**drawing.stacked(drawing.label("rule")), "noValue": "every rule held"},
-    options=drawing.series("sum"),
+    defaults={"noValue": "every rule held"},
     max_points=200,
 )
 LETTERS = Panel(
     "Dead letters in the range",
     "Records that did not fit their contract; each waits on trades.rejected with its reason.",
-    "stat",
+    drawing.stat(),
     "short",
     [total("archive", "dead_letters")],
     width=6,
-    defaults={**drawing.thresholds((None, GREEN), (1, ORANGE)), **drawing.said({}, "0")},
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, GREEN), (1, ORANGE)) | drawing.value_texts({}, "0"),
 )
 LOST = Panel(
     "Lost stretches of offsets",
     "Stretches that neither the lake nor Kafka has, at the newest archive run. Nothing brings them "
     "back; a replay of the source may bring their trades.",
-    "stat",
+    drawing.stat(),
     "short",
     [newest("archive", "lost")],
     width=6,
-    defaults={**drawing.thresholds((None, GREEN), (1, RED)), **drawing.said({}, "0")},
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, GREEN), (1, RED)) | drawing.value_texts({}, "0"),
     links=_BACKFILL_PAGE,
 )
 ARCHIVE_AGE = Panel(
     "Last archive run that brought something",
     "How long before the end of the range. The archive is skipped where nothing is new.",
-    "stat",
+    drawing.stat(),
     "s",
     [_age("archive", "records")],
     width=6,
-    options=drawing.stat(),
 )
 CANARY = Panel(
     "Last canary",
     "How long ago InfluxDB last took a canary and gave it back: truetape stack status does that.",
-    "stat",
+    drawing.stat(),
     "s",
     [_age("canary", "nonce")],
     width=6,
-    options=drawing.stat(),
 )
 
 BOARD = Board(
@@ -258,12 +241,12 @@ BOARD = Board(
     variables=(SET, AIRFLOW),
     annotations=(PUBLICATIONS,),
     rows=(
-        Row(4, (COMPLETE, FRESH, LAG, SILENCE, HEARD, HOLES)),
-        Row(8, (FRESHNESS, LAGS)),
-        Row(8, (DURATION, RATE)),
-        Row(8, (READ, LEFT_OUT)),
-        Row(8, (ARCHIVED, FEED_RULES)),
-        Row(4, (LETTERS, LOST, ARCHIVE_AGE, CANARY)),
+        PanelRow(4, (COMPLETE, FRESH, LAG, SILENCE, HEARD, HOLES)),
+        PanelRow(8, (FRESHNESS, LAGS)),
+        PanelRow(8, (DURATION, RATE)),
+        PanelRow(8, (READ, LEFT_OUT)),
+        PanelRow(8, (ARCHIVED, FEED_RULES)),
+        PanelRow(4, (LETTERS, LOST, ARCHIVE_AGE, CANARY)),
     ),
     span="1h",
     refresh="10s",

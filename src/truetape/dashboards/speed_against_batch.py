@@ -1,7 +1,7 @@
 """The board of speed against batch: what publications changed in served bars. Data only."""
 
 from truetape.dashboards import drawing, flux
-from truetape.dashboards.board import Board, Panel, Row
+from truetape.dashboards.board import Board, Panel, PanelRow
 from truetape.dashboards.common import (
     AIRFLOW,
     AT_RESOLUTION,
@@ -27,22 +27,20 @@ _SESSION_LINKS = {
     "runs of its DAG, in Airflow": "${airflow}/dags/${__data.fields.DAG}/runs",
 }
 _WITH_DAG = 'map(fn: (r) => ({r with dag: "batch_recompute_" + strings.toLower(v: r.venue)}))'
+_EXPLAINED = "every change is explained"
 _HIDDEN = {"custom.hidden": True}
-_LINKED = drawing.links(_SESSION_LINKS)
+_LINKED = drawing.cell_links(_SESSION_LINKS)
 
 COMPLETE = Panel(
     "Is what I see complete?",
     "Bars that publications of the range changed and that no cause explains, in the chosen "
     "resolution. Anything but 0 is a defect: docs/RUNBOOK.md, unexplained drift.",
-    "stat",
+    drawing.stat(),
     "short",
     [total("drift", "bars", 'r.cause == "unexplained"', _CHOSEN)],
     width=6,
-    defaults={
-        **drawing.thresholds((None, GREEN), (1, RED)),
-        **drawing.said({"0": ("every change is explained", GREEN)}, "every change is explained"),
-    },
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, GREEN), (1, RED))
+    | drawing.value_texts({"0": ("every change is explained", GREEN)}, "every change is explained"),
 )
 
 
@@ -50,12 +48,11 @@ def _counted(title: str, description: str, name: str) -> Panel:
     return Panel(
         title,
         description + " A bar with two causes counts for each of them.",
-        "stat",
+        drawing.stat(),
         "short",
         [total("drift", name, _CHOSEN)],
         width=4,
-        defaults={**drawing.thresholds((None, GREEN), (1, ORANGE)), **drawing.said({}, "0")},
-        options=drawing.stat(),
+        defaults=drawing.thresholds((None, GREEN), (1, ORANGE)) | drawing.value_texts({}, "0"),
     )
 
 
@@ -67,42 +64,38 @@ EXTRA = _counted(
 LARGEST = Panel(
     "Largest change of a close",
     "The largest change of a close that one cause made in one bar, in basis points.",
-    "stat",
+    drawing.stat(),
     "none",
     [
         largest("drift", "max_abs_bps", _CHOSEN)
     ],
     width=6,
-    defaults={"decimals": 2, **drawing.said({}, "0")},
-    options=drawing.stat(),
+    defaults={"decimals": 2} | drawing.value_texts({}, "0"),
 )  # fmt: skip
 BY_CAUSE = Panel(
     "Drift by cause",
     "Bars that publications changed, by cause, at the time of the publication.",
-    "timeseries",
+    drawing.stacked("cause"),
     "short",
     [over_time("drift", "bars", "sum", "cause", where=_CHOSEN)],
     width=12,
-    defaults=drawing.stacked(drawing.label("cause")),
-    options=drawing.series("sum"),
     max_points=200,
 )
 SIZES = Panel(
     "Largest change of a close, by cause",
     "In basis points, at the time of the publication.",
-    "timeseries",
+    drawing.points("cause", "max"),
     "none",
     [over_time("drift", "max_abs_bps", "max", "cause", where=_CHOSEN)],
     width=12,
-    defaults={**drawing.points(drawing.label("cause")), "decimals": 2},
-    options=drawing.series("max"),
+    defaults={"decimals": 2},
     max_points=200,
 )
 BY_SESSION = Panel(
     "Drift by session and cause",
     f"The newest {LISTED} entries: one for each cause that a publication found in a session. A "
     "click on the session leads to its bars in the console and to its runs in Airflow.",
-    "table",
+    drawing.table("Published", descending=True, filterable=True),
     "short",
     [
         flux.lines('import "strings"', flux.pipe(
@@ -128,22 +121,12 @@ BY_SESSION = Panel(
         ))
     ],
     width=24,
-    defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("Published", descending=True),
     overrides={
         "Session": _LINKED,
         "DAG": _HIDDEN,
         "Rev": {"unit": "none"},
         "Largest (bp)": {"unit": "none", "decimals": 2},
-        "Cause": {
-            "mappings": [
-                {
-                    "type": "value",
-                    "options": {"unexplained": {"text": "unexplained", "color": RED}},
-                }
-            ],
-            "custom.cellOptions": {"type": "color-text"},
-        },
+        "Cause": drawing.cell_texts({"unexplained": ("unexplained", RED)}),
     },
     max_points=300,
 )  # fmt: skip
@@ -151,7 +134,7 @@ BOUNDARY = Panel(
     "Boundary and fence",
     "Where each venue is final, whatever the range: from `final from` to `final to` every bar is "
     "final and none is missing; the speed layer writes nothing below `fence`.",
-    "table",
+    drawing.table("Venue"),
     "dateTimeAsIso",
     [
         flux.pipe(
@@ -172,13 +155,11 @@ BOUNDARY = Panel(
         )
     ],
     width=12,
-    defaults={"custom": {"align": "auto"}},
-    options=drawing.table("Venue"),
 )
 REVISIONS = Panel(
     "Revisions",
     f"The newest {LISTED} publications of the range, also those that found nothing to change.",
-    "table",
+    drawing.table("Published", descending=True, filterable=True),
     "short",
     [
         flux.lines(
@@ -199,8 +180,6 @@ REVISIONS = Panel(
         )
     ],
     width=12,
-    defaults={"custom": {"align": "auto", "filterable": True}},
-    options=drawing.table("Published", descending=True),
     overrides={"Session": _LINKED, "DAG": _HIDDEN, "Rev": {"unit": "none"}},
     max_points=300,
 )
@@ -214,10 +193,10 @@ BOARD = Board(
     variables=(SET, VENUES, RESOLUTION, AIRFLOW),
     annotations=(PUBLICATIONS,),
     rows=(
-        Row(4, (COMPLETE, CHANGED, MISSING, EXTRA, LARGEST)),
-        Row(9, (BY_CAUSE, SIZES)),
-        Row(10, (BY_SESSION,)),
-        Row(9, (BOUNDARY, REVISIONS)),
+        PanelRow(4, (COMPLETE, CHANGED, MISSING, EXTRA, LARGEST)),
+        PanelRow(9, (BY_CAUSE, SIZES)),
+        PanelRow(10, (BY_SESSION,)),
+        PanelRow(9, (BOUNDARY, REVISIONS)),
     ),
     span="7d",
     refresh="1m",

@@ -4,7 +4,7 @@ What InfluxDB says of its own tasks and shards is out of reach of a token that r
 """
 
 from truetape.dashboards import drawing, flux
-from truetape.dashboards.board import Board, Panel, Row
+from truetape.dashboards.board import Board, Panel, PanelRow
 from truetape.dashboards.common import PUBLICATIONS, SET, ZOOM, over_time
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
 from truetape.market.resolution import Resolution
@@ -74,7 +74,7 @@ COMPLETE = Panel(
     "Is what I see complete?",
     f"How many of the five resolutions have bars in the range (at most its last {COUNTED}). In a "
     "session that is open, 1d has none yet.",
-    "stat",
+    drawing.stat(),
     "none",
     [
         flux.lines(
@@ -82,17 +82,14 @@ COMPLETE = Panel(
         )
     ],
     width=6,
-    defaults={
-        **drawing.thresholds((None, RED), (1, ORANGE), (5, GREEN)),
-        **drawing.said({"5": ("all five resolutions", GREEN)}, "no bars"),
-    },
-    options=drawing.stat(),
+    defaults=drawing.thresholds((None, RED), (1, ORANGE), (5, GREEN))
+    | drawing.value_texts({"5": ("all five resolutions", GREEN)}, "no bars"),
 )
 SERIES = Panel(
     "Series with bars",
     "How many pairs of symbol and venue have bars, by resolution: what the cardinality of a bucket "
     "grows with.",
-    "bargauge",
+    drawing.bars_of_rows(),
     "short",
     [
         flux.lines(
@@ -104,13 +101,12 @@ SERIES = Panel(
         )
     ],
     width=9,
-    options=drawing.bars_of_rows(),
 )
 STATES = Panel(
     "Bars by resolution and state",
     f"In the range, at most in its last {COUNTED}. Final bars are exact; provisional ones may "
     "change; void ones have no trades any more and are not drawn.",
-    "table",
+    drawing.table("Resolution"),
     "short",
     [
         flux.lines(
@@ -133,13 +129,11 @@ STATES = Panel(
         )
     ],
     width=9,
-    defaults={"custom": {"align": "auto"}},
-    options=drawing.table("Resolution"),
 )  # fmt: skip
 EXTENT = Panel(
     "Oldest and newest bar of each bucket",
     "Up to the end of the range. The oldest moves on as retention takes whole shards away.",
-    "table",
+    drawing.table("Resolution"),
     "dateTimeAsIso",
     [
         flux.lines(
@@ -155,36 +149,30 @@ EXTENT = Panel(
         )
     ],
     width=12,
-    defaults={"custom": {"align": "auto"}},
-    options=drawing.table("Resolution"),
 )
 BARS_WRITTEN = Panel(
     "Bars written by the speed layer",
     "In each interval, and those left alone below the fence (fenced) or written anew (mended).",
-    "timeseries",
+    drawing.stacked(),
     "short",
     [over_time("speed_batch", name, "sum", "_field") for name in ("bars", "fenced", "mended")],
     width=12,
-    defaults=drawing.stacked(),
-    options=drawing.series("sum"),
     max_points=200,
 )
 EDITS = Panel(
     "Rows written by publications",
     "In each interval, by venue.",
-    "timeseries",
+    drawing.stacked("venue"),
     "short",
     [over_time("publication", "edits", "sum", "venue")],
     width=12,
-    defaults=drawing.stacked(drawing.label("venue")),
-    options=drawing.series("sum"),
     max_points=200,
 )
 TRADES = Panel(
     "Trades in the bars",
     "Trades that the bars of each interval count, by venue, from the resolution that the zoom asks "
     "for: a step down is a night, or a feed that fell silent.",
-    "timeseries",
+    drawing.stacked("venue"),
     "short",
     [
         flux.pipe(
@@ -195,8 +183,6 @@ TRADES = Panel(
         )
     ],
     width=12,
-    defaults=drawing.stacked(drawing.label("venue")),
-    options=drawing.series("sum"),
     max_points=200,
 )
 
@@ -208,9 +194,9 @@ BOARD = Board(
     variables=(SET, ZOOM),
     annotations=(PUBLICATIONS,),
     rows=(
-        Row(6, (COMPLETE, SERIES, STATES)),
-        Row(8, (EXTENT, TRADES)),
-        Row(8, (BARS_WRITTEN, EDITS)),
+        PanelRow(6, (COMPLETE, SERIES, STATES)),
+        PanelRow(8, (EXTENT, TRADES)),
+        PanelRow(8, (BARS_WRITTEN, EDITS)),
     ),
     span="24h",
     refresh="1m",
