@@ -22,7 +22,8 @@ from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import AvailableOffsets, available_offsets, end_offsets
 from truetape.cli.batch import archive as archive_verb
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.lake.tables import Table

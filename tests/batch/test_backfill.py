@@ -30,7 +30,8 @@ from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
 from truetape.cli.backfill import backfill as verb
-from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings

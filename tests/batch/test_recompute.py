@@ -17,7 +17,8 @@ from truetape.batch.spark.lake import Lake
 from truetape.feeds import contract_file
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import venues
 from truetape.host.calendars import session

@@ -1,11 +1,15 @@
 """The producer: bytes untouched, headers as the wire asks, failures raised and not forgotten."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from truetape.broker.producer import Producer
+from support.wait import until
+from truetape.broker import producer as producers
+from truetape.broker.producer import Producer, send_all
+from truetape.feeds.records import Record
 from truetape.host.errors import TransientError
 
 
@@ -78,3 +82,82 @@ def test_a_broker_that_never_acknowledges_is_a_transient_error() -> None:
 
     with pytest.raises(TransientError, match="not acknowledged within"):
         producer.flush(timeout_s=0.1)
+
+
+class SlowFuture:
+    """A delivery that is acknowledged when the test says so."""
+
+    def __init__(self) -> None:
+        self.acknowledge: Callable[[object], None] = lambda _: None
+
+    def add_callback(self, call: Callable[[object], None]) -> None:
+        self.acknowledge = call
+
+    def add_errback(self, call: Callable[[BaseException], None]) -> None:
+        pass
+
+
+class SlowClient(FakeClient):
+    """Acknowledges nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.futures: list[SlowFuture] = []
+
+    def send(self, topic: str, **fields: object) -> SlowFuture:  # type: ignore[override]
+        super().send(topic, **fields)
+        self.futures.append(SlowFuture())
+        return self.futures[-1]
+
+
+def test_a_sender_waits_while_too_many_bytes_are_in_flight() -> None:
+    client = SlowClient()
+    producer = Producer("localhost:1", client, max_in_flight_bytes=10)
+    producer.send("trades", "IBM", b"12345678", "alpaca")
+    waiting = threading.Thread(
+        target=producer.send, args=("trades", "IBM", b"123", "alpaca"), daemon=True
+    )
+    waiting.start()
+    waiting.join(0.2)
+    assert len(client.sent) == 1
+
+    client.futures[0].acknowledge(None)
+
+    until(lambda: len(client.sent) == 2)
+    waiting.join(10)
+
+
+def test_a_payload_above_the_limit_goes_out_alone() -> None:
+    client = SlowClient()
+    producer = Producer("localhost:1", client, max_in_flight_bytes=10)
+
+    producer.send("trades", "IBM", b"x" * 11, "alpaca")
+
+    assert len(client.sent) == 1
+
+
+def test_all_records_are_sent_in_order_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, counts = FakeClient(), []
+    monkeypatch.setattr(producers, "open_producer", lambda _: client)
+    monkeypatch.setattr(producers, "PROGRESS_EVERY", 2)
+    records = [Record(str(number).encode(), "kraken", "A", number) for number in range(5)]
+
+    sent = send_all("localhost:1", "trades", records, progress=counts.append)
+
+    assert (sent, counts) == (5, [2, 4])
+    assert [fields["value"] for fields in client.sent] == [b"0", b"1", b"2", b"3", b"4"]
+    assert client.closed
+
+
+def test_no_record_is_taken_before_a_broker_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: str) -> None:
+        raise KafkaTimeoutError("no broker")
+
+    def records() -> object:
+        pytest.fail("took a record")
+        yield
+
+    monkeypatch.setattr(producers, "open_producer", away)
+
+    with pytest.raises(TransientError, match="no broker answers"):
+        send_all("localhost:1", "trades", records())

@@ -18,7 +18,8 @@ from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
 from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings

@@ -16,7 +16,8 @@ from support.wait import until
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.native import encode
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings

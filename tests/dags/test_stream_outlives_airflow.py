@@ -16,7 +16,8 @@ from support.loop import send, served, truth_of
 from support.supervised import signalled
 from support.wait import until
 from truetape.broker.offsets import end_offsets
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings

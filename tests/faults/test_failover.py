@@ -15,7 +15,8 @@ from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
 from support.supervised import POLICY, Noting, Supervised, signalled, supervised
 from support.wait import until
-from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS
 from truetape.host.calendars import session
 from truetape.host.settings import Settings

@@ -18,7 +18,8 @@ from support.loop import own_settings, send, served, truth, truth_of
 from support.wait import until
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.native import encode
-from truetape.feeds.simulator import Plan, Record, SimulatedSession, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
 from truetape.host.calendars import session
 from truetape.host.errors import TransientError

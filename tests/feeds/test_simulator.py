@@ -11,7 +11,8 @@ from statistics import correlation
 import pytest
 
 from support.build import SECOND, at
-from truetape.feeds.simulator import Plan, Record, SimulatedSession, paced, simulate
+from truetape.feeds.records import Record, paced
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import BROKEN, NO_FAULTS, Cause, Faults
 from truetape.feeds.simulator_feeds import FORMATS
 from truetape.host.errors import ConfigError

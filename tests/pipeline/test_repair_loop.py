@@ -16,7 +16,8 @@ from truetape.batch.jobs import archive_once, recompute_once
 from truetape.drift.attribution import Cause
 from truetape.drift.ledger import DriftLedger
 from truetape.feeds.native import encode
-from truetape.feeds.simulator import Plan, Record, simulate
+from truetape.feeds.records import Record
+from truetape.feeds.simulator import Plan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings

@@ -15,7 +15,7 @@ from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import read
-from truetape.feeds.simulator import Record
+from truetape.feeds.records import Record
 from truetape.host import venues
 from truetape.host.profiles import load
 from truetape.lake.tables import Table

@@ -119,7 +119,8 @@ def _simulate(
 ) -> None:
     from truetape.broker.producer import send_all
     from truetape.feeds.native import encode
-    from truetape.feeds.simulator import paced, simulate
+    from truetape.feeds.records import paced
+    from truetape.feeds.simulator import simulate
 
     click.echo(f"simulating {plan.trades:,} prints of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)

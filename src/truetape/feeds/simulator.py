@@ -5,13 +5,13 @@ waits.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from random import Random
 
+from truetape.feeds.records import Record
 from truetape.feeds.simulator_faults import (
     Cause,
     Delivery,
@@ -75,16 +75,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What a feed handler would send to Kafka: payload as received, key and receipt time."""
-
-    payload: bytes
-    feed: str
-    key: str
-    received_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Truth:
     """What really happened. `events` are the acceptable ones, in order of arrival, as decoded;
     `trades` are those in force at the end, with final values, in total order.
@@ -132,20 +122,6 @@ def simulate(plan: Plan) -> SimulatedSession:
         for group in groups
     )
     return SimulatedSession(plan, venue.code, records, tuple(troubles), groups)
-
-
-def paced(
-    records: Iterable[Record], clock_ns: Callable[[], int], sleep: Callable[[float], None]
-) -> Iterator[Record]:
-    """Yield records when their receipt time has come on the given clock, never before.
-
-    Use it on a plan with `starts_ns` of about now. `sleep` takes seconds; a consumer that is slow
-    gets what is due at once.
-    """
-    for record in records:
-        while (early := record.received_ns - clock_ns()) > 0:
-            sleep(early / SECOND)
-        yield record
 
 
 def _venue(plan: Plan, form: Format) -> Venue:

@@ -14,7 +14,7 @@ from typing import Any
 from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.feeds.simulator import Plan, SimulatedSession, paced, simulate
+from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
@@ -137,7 +137,12 @@ def stream(
     driver = SpeedProcess.start(settings)
     try:
         driver.wait_until_ready()
-        sender = threading.Thread(target=_send, args=(settings, made, speed), daemon=True)
+        sender = threading.Thread(
+            target=send_all,
+            args=(settings.kafka, settings.topic, made.records),
+            kwargs={"speed": speed},
+            daemon=True,
+        )
         sender.start()
         while sender.is_alive():
             driver.check()
@@ -236,13 +241,3 @@ def _final(api: AirflowApi, run: DagRun) -> Final:
         compared=api.returned(run, "verify"),
         page=api.page_of(run),
     )
-
-
-def _send(settings: Settings, made: SimulatedSession, speed: float) -> None:
-    first, began = made.records[0].received_ns, time.monotonic()
-
-    def market_ns() -> int:
-        return first + int((time.monotonic() - began) * speed * SECOND_NS)
-
-    records = paced(made.records, market_ns, lambda market_s: time.sleep(market_s / speed))
-    send_all(settings.kafka, settings.topic, records)

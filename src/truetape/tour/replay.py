@@ -7,17 +7,17 @@ replayed before is not sent again: its trades may have no ids to know them by.
 import hashlib
 import heapq
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from truetape.broker.offsets import end_offsets
-from truetape.broker.producer import Producer
+from truetape.broker.producer import send_all
 from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
+from truetape.feeds.records import Record
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -27,18 +27,8 @@ from truetape.market.sessions import Session
 from truetape.tour.speed_process import SpeedProcess
 
 READ_WITHIN_S = 1_800.0
-_PACE_STEP_S = 0.05
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One payload on its way to Kafka."""
-
-    payload: bytes
-    key: str | None
-    received_ns: int
 
 
 @dataclass(slots=True)
@@ -72,22 +62,19 @@ def send(
         if path not in fresh:
             report(f"{path.name} was replayed before; its records are in Kafka and the lake")
     total = Sent()
-    producer = Producer(settings.kafka)
-    try:
-        streams = [_records(path, feed, settings, total, path in fresh) for path in paths]
+    streams = [_records(path, feed, settings, total, path in fresh) for path in paths]
+
+    def records() -> Iterator[Record]:
+        # runs once Kafka answers: a file that is begun and not finished can never be sent again
         for path in fresh:
             ledger.begin(digests[path], settings.topic, path.name)
-        pace = _Pace(speed)
-        for _, record in heapq.merge(*streams, key=lambda item: item[0]):
-            if record is None:
-                continue
-            pace.wait_for(record.received_ns)
-            producer.send(settings.topic, record.key, record.payload, feed, record.received_ns)
-            if total.records % 100_000 == 0:
-                report(f"{total.records:,} records sent")
-        producer.flush()
-    finally:
-        producer.close()
+        merged = heapq.merge(*streams, key=lambda item: item[0])
+        yield from (record for _, record in merged if record is not None)
+
+    def progress(count: int) -> None:
+        report(f"{count:,} records sent")
+
+    send_all(settings.kafka, settings.topic, records(), speed=speed, progress=progress)
     for path in fresh:
         ledger.finish(digests[path], settings.topic)
     return total
@@ -146,25 +133,6 @@ class Ledger:
         draft.replace(self.path)
 
 
-@dataclass(slots=True)
-class _Pace:
-    """Holds the producer back so that event time runs `speed` times as fast as the wall clock."""
-
-    speed: float | None
-    _first_ns: int | None = None
-    _begun: float = 0.0
-
-    def wait_for(self, instant_ns: int) -> None:
-        if self.speed is None:
-            return
-        if self._first_ns is None:
-            self._first_ns, self._begun = instant_ns, time.monotonic()
-        due = self._begun + (instant_ns - self._first_ns) / 1e9 / self.speed
-        ahead = due - time.monotonic()
-        if ahead > _PACE_STEP_S:
-            time.sleep(ahead)
-
-
 def _records(
     path: Path, feed: str, settings: Settings, total: Sent, is_fresh: bool
 ) -> Iterator[tuple[int, Record | None]]:
@@ -192,7 +160,7 @@ def _records(
         key = found.key or (symbols.pop() if len(symbols) == 1 else None)
         told = max((event.received_ns for event in events), default=latest)
         received = told if found.received_ns is None else found.received_ns
-        yield latest, Record(found.payload, key, received) if is_fresh else None
+        yield latest, Record(found.payload, feed, key, received) if is_fresh else None
 
 
 def _digest(path: Path) -> str:
