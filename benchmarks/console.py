@@ -160,7 +160,7 @@ def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> Non
     """Serve a session provisionally, then make it final."""
     from truetape.batch.jobs import archive_once
     from truetape.broker.producer import send_all
-    from truetape.pipeline.sessions import settle_one
+    from truetape.pipeline.sessions import finalize_session
 
     report(f"simulating {plan.trades:,} trades")
     made = simulate(plan)
@@ -169,7 +169,7 @@ def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> Non
     report("archiving, recomputing, publishing")
     send_all(settings.kafka, settings.topic, made.records)
     archive_once(settings)
-    settle_one(settings, session, "at the close", report, "airflow:scheduled")
+    finalize_session(settings, session, "at the close", report, "airflow:scheduled")
     note(settings.home, RUN, _gate(settings, session))
 
 

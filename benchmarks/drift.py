@@ -31,7 +31,7 @@ from support.confusion import (
     in_changed_bars,
 )
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.drift.recorder import DriftNotes, SpeedLayer
+from truetape.drift.recorder import DriftRecorder, SpeedRules
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host import calendars
@@ -43,7 +43,7 @@ from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
 from truetape.publish.diff import Edit
-from truetape.publish.publication import Request, publish
+from truetape.publish.publication import PublicationRequest, publish
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, ServedBar
 
@@ -231,15 +231,17 @@ def _settle(
     spent = Spent()
     rules = Rules(load(settings.profile), venues(), lateness)
     spent.recompute = _timed(lambda: recompute(spark, lake, session, rules))
-    speed = SpeedLayer(settings.profile, lateness, frozenset())
-    notes = DriftNotes(settings.lake, store, venues()[VENUE], session, speed)
+    speed = SpeedRules(settings.profile, lateness, frozenset())
+    notes = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)
 
     def note(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
-        spent.note += _timed(lambda: notes.note(rev, edits))
+        spent.note += _timed(lambda: notes.record_round(rev, edits))
 
-    request = Request(session, "benchmark", "measured", time.time_ns(), 0.0, note=note)
+    request = PublicationRequest(
+        session, "benchmark", "measured", time.time_ns(), 0.0, before_write=note
+    )
     spent.publish = _timed(lambda: publish(settings.lake, store, request))
-    spent.tell = _timed(lambda: notes.tell(1))
+    spent.tell = _timed(lambda: notes.finish(1))
     return spent
 
 

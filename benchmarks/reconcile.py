@@ -24,8 +24,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.publication import Request, bring, publish, verify
-from truetape.publish.revert import restored
+from truetape.publish.publication import PublicationRequest, publish, publish_target, verify
+from truetape.publish.revert import reconstruct
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, Traffic
 
@@ -71,8 +71,8 @@ def measure(settings: Settings, store: BarStore, symbols: int, minutes: int) -> 
         return lambda: publish(lake, store, asked(session)).edits
 
     def reverting() -> int:
-        wanted = restored(lake, store, session, 1)
-        return bring(lake, store, wanted, asked(session, 1)).edits
+        wanted = reconstruct(lake, store, session, 1)
+        return publish_target(lake, store, wanted, asked(session, 1)).edits
 
     costs = [
         step(store, "first", publishing(0)),
@@ -101,9 +101,9 @@ def step(store: BarStore, name: str, work: Callable[[], int]) -> Cost:
     return Cost(name, seconds, edits, Traffic(**spent))
 
 
-def asked(session: Session, restores: int = 0) -> Request:
+def asked(session: Session, restores: int = 0) -> PublicationRequest:
     """Return what a publication is asked for."""
-    return Request(session, "benchmark", "to measure", 1, 0.0, restores=restores)
+    return PublicationRequest(session, "benchmark", "to measure", 1, 0.0, restores=restores)
 
 
 def put(lake: str, session: Session, symbols: int, minutes: int, changed: int) -> None:

@@ -63,7 +63,7 @@ with DAG(
     @task
     def served() -> list[dict[str, Any]]:
         """Serve again what is not served as it was published."""
-        return maintenance_tasks.keep_served()
+        return maintenance_tasks.audit_served()
 
     recount = SparkJob(task_id="recount", job="archive", arguments=["--recount"])
     completeness(recount.output)

@@ -39,7 +39,7 @@ from truetape.host.venues import venues
 from truetape.lake.offset_set import Stretch, merged
 from truetape.lake.tables import Table
 from truetape.market.sessions import Session
-from truetape.pipeline.sessions import settle
+from truetape.pipeline.sessions import finalize_sessions
 from truetape.serving.backends import open_store
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     """Every offset once, and the sessions touched are served as what really traded."""
     made = simulated()
     send(own, made.records)
-    settle(own, [session()], "first", lambda _: None)
+    finalize_sessions(own, [session()], "first", lambda _: None)
     missing = lose(own, "offset % 10 < 3")
     assert missing > 300
     child = subprocess.Popen(
@@ -333,7 +333,7 @@ def printed(own: Settings, *options: str) -> list[str]:
 @pytest.mark.long
 def test_the_verb_shows_the_plan_first_then_fills_and_settles(own: Settings) -> None:
     send(own, good(0, 19))
-    settle(own, [session()], "first", lambda _: None)
+    finalize_sessions(own, [session()], "first", lambda _: None)
     where = used(own)
     lose(own, "offset IN (0, 7, 8)")
     expire(own, where, 1)

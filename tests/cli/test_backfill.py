@@ -97,13 +97,15 @@ def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
     )
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned())
     monkeypatch.setattr(backfill_run, "ingest_once", ingest)
-    monkeypatch.setattr(sessions, "settle_backfill", killed)
+    monkeypatch.setattr(sessions, "finalize_backfilled", killed)
     with pytest.raises(Killed):
         run(settings, "--apply")
     assert Notes.of(settings).unfinished() == [planned()]
 
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: nothing_left)
-    monkeypatch.setattr(sessions, "settle_backfill", lambda *_: ([], [("XNYS", date(2026, 3, 3))]))
+    monkeypatch.setattr(
+        sessions, "finalize_backfilled", lambda *_: ([], [("XNYS", date(2026, 3, 3))])
+    )
     lines = run(settings, "--apply")
 
     assert lines[:2] == [

@@ -25,7 +25,7 @@ from truetape.batch.backfill_request import FORM
 from truetape.broker.offsets import AvailableOffsets
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
-from truetape.drift.recorder import SpeedLayer
+from truetape.drift.recorder import SpeedRules
 from truetape.host.errors import (
     ConfigError,
     GateClosedError,
@@ -288,7 +288,7 @@ def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
 ) -> None:
     lake_session(HOSTILE_DAY, profile="all").write(here.lake)
     serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
-    publish_and_note(here.lake, store, SpeedLayer("all", 60 * SECOND, frozenset({"truetape"})))
+    publish_and_note(here.lake, store, SpeedRules("all", 60 * SECOND, frozenset({"truetape"})))
 
     page = client.get(path, headers={"Accept": "text/html"})
 

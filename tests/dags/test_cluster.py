@@ -27,7 +27,7 @@ from truetape.host.venues import venues
 from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.pipeline.sessions import settle
+from truetape.pipeline.sessions import finalize_sessions
 from truetape.serving.backends import open_store
 from truetape.serving.store import ServedBar
 from truetape.speed.launcher import environment
@@ -84,7 +84,7 @@ def test_a_cluster_makes_the_bars_of_one_machine(
     with streaming(there, made.records):
         assert bars(there) == provisional
         assert {bar.layer for bar in provisional} == {"speed"}
-        settle(here, [SESSION], "tests", lambda _: None)
+        finalize_sessions(here, [SESSION], "tests", lambda _: None)
         run = runner()
         archived = run("archive_trades")
         final = run(f"batch_recompute_{VENUE.lower()}", session=str(SESSION.date))

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, VENUES, cancel, correction, trade
-from truetape.drift.attribution import Cause, FieldDrift, explain, is_explained, said
-from truetape.drift.attribution_inputs import FIELDS, NOTHING, Delivery, Rules, Values, Window
+from truetape.drift.attribution import Cause, FieldDrift, attribute_to, explain, is_explained
+from truetape.drift.attribution_inputs import (
+    FIELDS,
+    NO_VALUES,
+    BarInputs,
+    BarValues,
+    ServingRules,
+    TradeDelivery,
+)
 from truetape.host.profiles import load
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import amendments_of, canonical
@@ -22,9 +29,9 @@ SIP, ALL = load("sip"), load("all")
 MINUTE = 60 * SECOND
 IN_TIME, TOO_LATE = SECOND, 3 * MINUTE
 """Seconds from event to receipt."""
-SPEED = Rules(SIP.judge, MINUTE, frozenset({"truetape"}))
+SPEED = ServingRules(SIP.judge, MINUTE, frozenset({"truetape"}))
 COUNTS_REPEATS = replace(SPEED, drops_repeats=frozenset())
-PUBLISHED = Rules(SIP.judge, MINUTE, None, as_of_ns=NOON + 60 * MINUTE)
+PUBLISHED = ServingRules(SIP.judge, MINUTE, None, as_of_ns=NOON + 60 * MINUTE)
 """A publication an hour after noon."""
 
 
@@ -52,19 +59,19 @@ def again(one: Trade, offset: int = 50) -> Trade:
     return replace(one, position=place, received_ns=one.received_ns + 10 * SECOND)
 
 
-def bar(text: str) -> Values:
+def bar(text: str) -> BarValues:
     """Values written as open, high, low, close, volume, vwap, trades."""
     return tuple(Decimal(word) for word in text.split())
 
 
-def deliveries(events: Sequence[Trade | Amendment]) -> list[Delivery]:
+def deliveries(events: Sequence[Trade | Amendment]) -> list[TradeDelivery]:
     """What the batch layer knows of events, in stream order, by the reference."""
     trades = [one for one in events if isinstance(one, Trade)]
     amendments = [one for one in events if not isinstance(one, Trade)]
     meant = amendments_of(trades, amendments, VENUES)
     repeats = {item.trade.position for item in canonical(events, VENUES).trades if item.duplicate}
     return [
-        Delivery(one, one.position in repeats, tuple(meant.get(one.position, ())))
+        TradeDelivery(one, one.position in repeats, tuple(meant.get(one.position, ())))
         for one in sorted(trades, key=lambda one: one.position)
     ]
 
@@ -196,7 +203,7 @@ SINGLE = {
 def test_each_trouble_alone_gives_exactly_its_cause_and_its_trades(name: str) -> None:
     events, served, right, rules, cause, trades = SINGLE[name]
 
-    drifts = explain(Window(bar(served), bar(right), deliveries(events)), rules, SIP.judge)
+    drifts = explain(BarInputs(bar(served), bar(right), deliveries(events)), rules, SIP.judge)
 
     assert causes(drifts) == {cause: trades}
     moved = zip(FIELDS, bar(served), bar(right), strict=True)
@@ -209,7 +216,7 @@ def test_a_field_has_a_part_for_each_cause_and_the_trades_that_matter_to_it() ->
     """The late print makes the high and the close, the cancel takes the first print away."""
     late = print_of(4, "105", delay=TOO_LATE)
     events = [*QUIET, late, cancel("1", NOON + 30 * SECOND)]
-    window = Window(bar(QUIET_BAR), bar("101 105 99 105 30 101.66666667 3"), deliveries(events))
+    window = BarInputs(bar(QUIET_BAR), bar("101 105 99 105 30 101.66666667 3"), deliveries(events))
 
     drifts = {drift.field: drift for drift in explain(window, SPEED, SIP.judge)}
 
@@ -232,7 +239,7 @@ def test_a_field_has_a_part_for_each_cause_and_the_trades_that_matter_to_it() ->
 def test_a_late_trade_that_was_counted_all_the_same_is_no_cause() -> None:
     """The watermark moves between two batches: the served bar is the evidence, not the clock."""
     events = [*QUIET, print_of(4, "105", delay=TOO_LATE), cancel("1", NOON + 30 * SECOND)]
-    window = Window(
+    window = BarInputs(
         bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.66666667 3"),
         deliveries(events),
     )  # fmt: skip
@@ -241,7 +248,7 @@ def test_a_late_trade_that_was_counted_all_the_same_is_no_cause() -> None:
 
 
 def test_a_repeat_that_a_feed_should_have_dropped_is_a_duplicate() -> None:
-    window = Window(
+    window = BarInputs(
         bar("100 101 99 99 40 100.25 4"), bar(QUIET_BAR), deliveries([*QUIET, again(SECOND_ONE)])
     )
 
@@ -250,7 +257,7 @@ def test_a_repeat_that_a_feed_should_have_dropped_is_a_duplicate() -> None:
 
 def test_a_trade_without_id_is_named_by_its_position() -> None:
     nameless = print_of(4, "105", delay=TOO_LATE, id=None)
-    window = Window(
+    window = BarInputs(
         bar(QUIET_BAR), bar("100 105 99 105 40 101.25 4"), deliveries([*QUIET, nameless])
     )
 
@@ -260,7 +267,7 @@ def test_a_trade_without_id_is_named_by_its_position() -> None:
 def test_what_no_event_explains_is_unexplained_to_the_last_decimal() -> None:
     """A served high that no print ever had, beside a cancel that explains the rest."""
     events = [*QUIET, cancel("2", NOON + 30 * SECOND)]
-    window = Window(
+    window = BarInputs(
         bar("100 101.5 99 99 30 100 3"), bar("100 100 99 99 20 99.5 2"), deliveries(events)
     )
 
@@ -276,7 +283,7 @@ def test_what_no_event_explains_is_unexplained_to_the_last_decimal() -> None:
 
 
 def test_a_recomputed_bar_that_its_own_events_do_not_give_is_unexplained() -> None:
-    drifts = explain(Window(bar(QUIET_BAR), NOTHING, deliveries(QUIET)), SPEED, SIP.judge)
+    drifts = explain(BarInputs(bar(QUIET_BAR), NO_VALUES, deliveries(QUIET)), SPEED, SIP.judge)
 
     assert set(causes(drifts)) == {Cause.UNEXPLAINED}
     assert [drift.delta for drift in drifts] == [-value for value in bar(QUIET_BAR)]
@@ -288,13 +295,13 @@ def test_prints_that_both_sides_count_alike_may_come_as_one_tally() -> None:
     values = bar(QUIET_BAR), bar("100 105 99 105 40 101.25 4")
     base = reduce(merge, (tally(one, SIP.judge(())) for one in QUIET))
 
-    spelt_out = explain(Window(*values, deliveries([*QUIET, late])), SPEED, SIP.judge)
+    spelt_out = explain(BarInputs(*values, deliveries([*QUIET, late])), SPEED, SIP.judge)
 
-    assert explain(Window(*values, deliveries([late]), base), SPEED, SIP.judge) == spelt_out
+    assert explain(BarInputs(*values, deliveries([late]), base), SPEED, SIP.judge) == spelt_out
 
 
 def test_a_revert_is_told_not_found() -> None:
-    drifts = said(bar(QUIET_BAR), bar("100 101 99 99 20 100 2"), Cause.REVERT)
+    drifts = attribute_to(bar(QUIET_BAR), bar("100 101 99 99 20 100 2"), Cause.REVERT)
 
     assert causes(drifts) == {Cause.REVERT: set()}
     assert deltas(drifts) == {"volume": "-10", "trades": "-1"}
@@ -335,12 +342,12 @@ def streams(draw: st.DrawFn) -> list[Trade | Amendment]:
     ]
 
 
-def values(trades: Sequence[Trade], profile: Profile) -> Values:
+def values(trades: Sequence[Trade], profile: Profile) -> BarValues:
     """The bar of trades, each counted once, by the reference fold."""
     judged = (tally(one, profile.judge(one.conditions, one.tape)) for one in trades)
     total = reduce(merge, judged, Tally())
     if total.first is None or total.last is None or total.high is None or total.low is None:
-        return NOTHING
+        return NO_VALUES
     average = vwap(total.notional, total.priced_volume) or Decimal(0)
     prices = (total.first[1], total.high, total.low, total.last[1])
     return *prices, total.volume, average, Decimal(total.trades)
@@ -373,9 +380,9 @@ def test_the_deltas_of_the_causes_add_up_whatever_went_wrong(
     served = values(served_by_speed(events, gap, repeats=repeats), profile)
     right = values(in_force(events), SIP)
     feeds = frozenset() if repeats else frozenset({"truetape"})
-    rules = Rules(profile.judge, MINUTE, feeds)
+    rules = ServingRules(profile.judge, MINUTE, feeds)
 
-    drifts = explain(Window(served, right, deliveries(events)), rules, SIP.judge)
+    drifts = explain(BarInputs(served, right, deliveries(events)), rules, SIP.judge)
 
     moved = {
         name: (was, now) for name, was, now in zip(FIELDS, served, right, strict=True) if was != now
@@ -394,10 +401,10 @@ def test_a_layer_that_keeps_to_its_rules_leaves_nothing_unexplained(
     """And no cause is named of which there is no event, and no change is without its trades."""
     served = values(served_by_speed(events, (0, 0), repeats=repeats), profile)
     feeds = frozenset() if repeats else frozenset({"truetape"})
-    rules = Rules(profile.judge, MINUTE, feeds)
+    rules = ServingRules(profile.judge, MINUTE, feeds)
     made = deliveries(events)
 
-    drifts = explain(Window(served, values(in_force(events), SIP), made), rules, SIP.judge)
+    drifts = explain(BarInputs(served, values(in_force(events), SIP), made), rules, SIP.judge)
 
     present = {
         Cause.LATE: {item.trade.id for item in made if rules.is_late(item.trade)},
@@ -423,7 +430,7 @@ def test_what_changed_a_published_bar_came_after_its_publication(
     as_of_ns = NOON + seconds * SECOND
     before = [item.trade for item in canonical(events, VENUES, as_of_ns).trades if item.counts]
     rules = replace(PUBLISHED, as_of_ns=as_of_ns)
-    window = Window(values(before, SIP), values(in_force(events), SIP), deliveries(events))
+    window = BarInputs(values(before, SIP), values(in_force(events), SIP), deliveries(events))
 
     drifts = explain(window, rules, SIP.judge)
 
@@ -441,9 +448,9 @@ def test_applying_the_listed_causes_to_what_was_served_gives_what_was_recomputed
     counted = served_by_speed(events, (0, 0), repeats=repeats)
     served, right = values(counted, profile), values(in_force(events), SIP)
     feeds = frozenset() if repeats else frozenset({"truetape"})
-    rules = Rules(profile.judge, MINUTE, feeds)
+    rules = ServingRules(profile.judge, MINUTE, feeds)
 
-    listed = causes(explain(Window(served, right, deliveries(events)), rules, SIP.judge))
+    listed = causes(explain(BarInputs(served, right, deliveries(events)), rules, SIP.judge))
 
     final = {one.id: one for one in in_force(events)}
     state = {one.position: (one, profile) for one in counted}
@@ -473,7 +480,7 @@ def is_corrected(one: Trade, final: dict[str | None, Trade]) -> bool:
     return one.id in final and (one.price, one.size) != (final[one.id].price, final[one.id].size)
 
 
-def folded(prints: Sequence[tuple[Trade, Profile]]) -> Values:
+def folded(prints: Sequence[tuple[Trade, Profile]]) -> BarValues:
     """The bar of prints that are judged by profiles of their own."""
     by_profile = {
         profile.id: [one for one, judge in prints if judge is profile] for profile in (SIP, ALL)
@@ -486,7 +493,7 @@ def folded(prints: Sequence[tuple[Trade, Profile]]) -> Values:
     ]
     total = reduce(merge, totals)
     if total.first is None or total.last is None or total.high is None or total.low is None:
-        return NOTHING
+        return NO_VALUES
     average = vwap(total.notional, total.priced_volume) or Decimal(0)
     prices = (total.first[1], total.high, total.low, total.last[1])
     return *prices, total.volume, average, Decimal(total.trades)

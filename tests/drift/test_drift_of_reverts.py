@@ -11,10 +11,10 @@ from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from truetape.drift.attribution import Cause
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.drift.recorder import DriftNotes
+from truetape.drift.recorder import DriftRecorder
 from truetape.host.venues import venues
-from truetape.publish.publication import Request, bring
-from truetape.publish.revert import restored
+from truetape.publish.publication import PublicationRequest, publish_target
+from truetape.publish.revert import reconstruct
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore
 
@@ -35,12 +35,18 @@ def store(tmp_path: Path) -> Iterator[BarStore]:
 
 def revert(lake: str, store: BarStore, rev: int) -> None:
     """Bring an older rev back and note it, as `revert_once` does behind the fence."""
-    wanted = restored(lake, store, FRIDAY, rev)
-    notes = DriftNotes(lake, store, venues()["XNYS"], FRIDAY, SPEED, Cause.REVERT)
-    request = Request(
-        FRIDAY, "tests", "because", wanted.publication.as_of_ns, 0.0, restores=rev, note=notes.note
+    wanted = reconstruct(lake, store, FRIDAY, rev)
+    recorder = DriftRecorder(lake, store, venues()["XNYS"], FRIDAY, SPEED, Cause.REVERT)
+    request = PublicationRequest(
+        FRIDAY,
+        "tests",
+        "because",
+        wanted.publication.as_of_ns,
+        0.0,
+        restores=rev,
+        before_write=recorder.record_round,
     )
-    notes.tell(bring(lake, store, wanted, request, sleep=lambda _: None).rev)
+    recorder.finish(publish_target(lake, store, wanted, request, sleep=lambda _: None).rev)
 
 
 def causes(lake: str, rev: int) -> dict[str, set[str]]:
@@ -70,5 +76,5 @@ def test_a_revert_is_in_the_ledger_and_what_supersedes_it_has_its_causes_again(
     assert causes(lake, 2) == {"cancel": {"61"}}
     assert causes(lake, 3) == {"revert": set()}
     assert causes(lake, 4) == {"cancel": {"61"}}
-    places = [{entry.place for entry in entries(lake, rev)} for rev in (2, 3, 4)]
+    places = [{entry.key for entry in entries(lake, rev)} for rev in (2, 3, 4)]
     assert places[0] == places[1] == places[2]

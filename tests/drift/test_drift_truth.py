@@ -27,9 +27,9 @@ from support.session_lake import FRIDAY, lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.drift import bar_trades, recorder
 from truetape.drift.attribution import Cause, FieldDrift, Part
-from truetape.drift.bar_trades import Doubts
+from truetape.drift.bar_trades import UncertainPrints
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.drift.recorder import SpeedLayer
+from truetape.drift.recorder import SpeedRules
 from truetape.feeds import contract_file
 from truetape.feeds.decoded import decoded
 from truetape.feeds.decoder import Limits
@@ -60,7 +60,7 @@ class Story:
 
     made: SimulatedSession
     served: dict[Resolution, list[ServedBar]]
-    speed: SpeedLayer
+    speed: SpeedRules
     causes: dict[tuple[str, str], Cause]
 
 
@@ -184,7 +184,9 @@ def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
     (tmp_path / "summed").mkdir()
     (tmp_path / "spelt").mkdir()
     told_by(tmp_path / "summed", story)
-    monkeypatch.setattr(recorder, "Doubts", lambda after, everything: Doubts(after, True))  # noqa: ARG005
+    monkeypatch.setattr(
+        recorder, "UncertainPrints", lambda after, **_: UncertainPrints(after, True)
+    )
     monkeypatch.setattr(bar_trades, "MAX_PRINTS", 40)
     told_by(tmp_path / "spelt", story)
 
@@ -242,7 +244,7 @@ def test_troubles_put_into_real_days_are_found_and_nothing_else(
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     serve(store, served)
 
-    speed = SpeedLayer(day.profile, SPEED.lateness_ns, frozenset())
+    speed = SpeedRules(day.profile, SPEED.lateness_ns, frozenset())
     publish_and_note(lake, store, speed, session=day.session)
 
     final = truths.shown(store, day.session.start_ns, day.session.end_ns)

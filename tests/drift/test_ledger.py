@@ -73,13 +73,13 @@ def test_a_publication_writes_down_each_bar_that_changed_with_its_causes(
     entries = ledger(lake)
     assert told(entries) == FIRST
     assert {entry.rev for entry in entries} == {outcome.rev} == {1}
-    gone = next(entry for entry in entries if entry.place == ("IBM", "1s", NOON + 2 * SECOND))
+    gone = next(entry for entry in entries if entry.key == ("IBM", "1s", NOON + 2 * SECOND))
     assert (gone.change, {one.field: (one.before, one.after) for one in gone.fields}) == (
         "void",
         {name: (Decimal(100), Decimal(0)) for name in ("open", "high", "low", "close", "vwap")}
         | {"volume": (Decimal(10), Decimal(0)), "trades": (Decimal(1), Decimal(0))},
     )
-    late = next(entry for entry in entries if entry.place == ("IBM", "1m", NOON + MINUTE))
+    late = next(entry for entry in entries if entry.key == ("IBM", "1m", NOON + MINUTE))
     high = next(one for one in late.fields if one.field == "high")
     assert (high.before, high.after, high.parts[0].lateness_ns) == (100, 101, 5 * MINUTE)
 
@@ -215,7 +215,7 @@ def test_a_price_that_nobody_printed_is_unexplained(lake: str, store: BarStore) 
 
     run(lake, store)
 
-    wrong = [entry for entry in ledger(lake) if entry.place[1:] == ("1m", NOON)]
+    wrong = [entry for entry in ledger(lake) if entry.key[1:] == ("1m", NOON)]
     assert told(wrong) == {("IBM", "1m", 0): {"unexplained": ()}}
     assert [(one.field, one.delta) for one in wrong[0].fields] == [("high", Decimal("-0.5"))]
 
@@ -231,7 +231,7 @@ def test_whatever_double_was_served_fits_into_the_ledger(
 
     run(lake, store)
 
-    [wrong] = [entry for entry in ledger(lake) if entry.place[1:] == ("1m", NOON)]
+    [wrong] = [entry for entry in ledger(lake) if entry.key[1:] == ("1m", NOON)]
     [field] = wrong.fields
     assert field.after == 20
     assert abs(float(field.before) - volume) <= 1e-17
@@ -310,7 +310,7 @@ def test_a_publication_killed_at_any_write_leaves_no_double_and_no_missing_entry
 
         entries = ledger(lake)
         assert told(entries) == FIRST
-        assert len(entries) == len({entry.place for entry in entries})
+        assert len(entries) == len({entry.key for entry in entries})
         assert all(entry.rev >= publications_of(lake) for entry in entries)
         store.close()
     assert total > 2
@@ -340,7 +340,7 @@ def test_a_killed_publication_and_a_new_trade_are_told_as_one_change(
 
     run(lake, store, as_of_ns=NOON + 3 * HOUR)
 
-    entries = [entry for entry in ledger(lake) if entry.place == ("IBM", "1m", NOON)]
+    entries = [entry for entry in ledger(lake) if entry.key == ("IBM", "1m", NOON)]
     assert told(entries) == {("IBM", "1m", 0): {"late": ("3",), "cancel": ("2",)}}
     [entry] = entries
     fields = {one.field: one for one in entry.fields}
@@ -373,7 +373,7 @@ def test_a_session_that_was_served_rightly_is_not_listed(lake: str, tmp_path: Pa
 
     run(lake, store)
 
-    assert DriftLedger(lake).was_told(FRIDAY)
+    assert DriftLedger(lake).was_speed_served(FRIDAY)
     assert DriftLedger(lake).sessions() == []
 
 

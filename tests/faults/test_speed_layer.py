@@ -28,7 +28,7 @@ from truetape.host.venues import venues
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
-from truetape.pipeline.sessions import SessionOutcome, settle
+from truetape.pipeline.sessions import SessionOutcome, finalize_sessions
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.speed.checkpoint import checkpoint_for
@@ -86,7 +86,7 @@ def read_all(driver: SpeedProcess, settings: Settings) -> None:
 
 def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
     """Archive, recompute and publish; return what was archived, and the session's outcome."""
-    archived, outcomes = settle(settings, [day], "tests", lambda _: None)
+    archived, outcomes = finalize_sessions(settings, [day], "tests", lambda _: None)
     for part in archived.partitions:
         assert (part.repeated, part.holes) == (0, ())
     return sum(part.records for part in archived.partitions), outcomes[0]

@@ -21,22 +21,22 @@ from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import SERVED, heard, provisional_bars, serve
 from truetape.drift.attribution import Cause
-from truetape.drift.attribution_inputs import FIELDS, NOTHING, Values
+from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues
 from truetape.drift.ledger import DriftLedger
-from truetape.drift.recorder import DriftNotes, values_of
+from truetape.drift.recorder import DriftRecorder, values_of_row
 from truetape.host.profiles import load
 from truetape.lake.bars import publications
 from truetape.market.bars import bars
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
-from truetape.publish.publication import Published, Request, bring, publish
-from truetape.publish.revert import restored
+from truetape.publish.publication import PublicationRequest, Published, publish, publish_target
+from truetape.publish.revert import reconstruct
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 
 Place = tuple[Resolution, str, int]
-Shown = dict[Place, Values]
+Shown = dict[Place, BarValues]
 
 
 class KilledError(BaseException):
@@ -171,7 +171,7 @@ class Loop(RuleBasedStateMachine):
         }
         self.entries = len(everything)
         for place in self.told.keys() | after.keys() if is_told else ():
-            before, now = self.told.get(place, NOTHING), after.get(place, NOTHING)
+            before, now = self.told.get(place, NO_VALUES), after.get(place, NO_VALUES)
             if place[0] not in SERVED and not self.shown:
                 continue
             changed = {
@@ -202,23 +202,26 @@ class Loop(RuleBasedStateMachine):
     def publish(self, store: BarStore) -> Published:
         self.is_fenced = True
         lake_session(self.events).write(self.lake)
-        notes = DriftNotes(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED)
+        notes = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED)
         outcome = publish(
-            self.lake, store, replace(self.request(), note=notes.note), sleep=lambda _: None
+            self.lake,
+            store,
+            replace(self.request(), before_write=notes.record_round),
+            sleep=lambda _: None,
         )
-        notes.tell(outcome.rev)
+        notes.finish(outcome.rev)
         return outcome
 
     def revert(self, store: BarStore, rev: int) -> Published:
-        notes = DriftNotes(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED, Cause.REVERT)
-        wanted = restored(self.lake, self.store, FRIDAY, rev)
-        request = replace(self.request(), restores=rev, note=notes.note)
-        outcome = bring(self.lake, store, wanted, request, sleep=lambda _: None)
-        notes.tell(outcome.rev)
+        notes = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED, Cause.REVERT)
+        wanted = reconstruct(self.lake, self.store, FRIDAY, rev)
+        request = replace(self.request(), restores=rev, before_write=notes.record_round)
+        outcome = publish_target(self.lake, store, wanted, request, sleep=lambda _: None)
+        notes.finish(outcome.rev)
         return outcome
 
-    def request(self) -> Request:
-        return Request(FRIDAY, "tests", "because", self.now_ns, seal_delay_s=0.0)
+    def request(self) -> PublicationRequest:
+        return PublicationRequest(FRIDAY, "tests", "because", self.now_ns, seal_delay_s=0.0)
 
     def print(self, symbol: str, price: str, size: str, age_s: int, code: str) -> None:
         """A print that happened so many seconds ago."""
@@ -268,16 +271,18 @@ class Loop(RuleBasedStateMachine):
             for row in self.store.read(each, FRIDAY.start_ns, FRIDAY.end_ns, venue="XNYS")
         ]
         return {
-            (each, row.symbol, row.start_ns): values_of(row) for each, row in rows if not row.void
+            (each, row.symbol, row.start_ns): values_of_row(row)
+            for each, row in rows
+            if not row.void
         }
 
 
-def _values(bar: object) -> Values:
+def _values(bar: object) -> BarValues:
     """The values of a reference bar, as a store keeps them."""
     names = ("open", "high", "low", "close", "volume", "vwap")
     numbers = {name: float(getattr(bar, name) or 0) for name in names}  # no priced volume: 0
     row = {name: getattr(bar, name) for name in ("symbol", "venue", "start_ns", "trades")}
-    return values_of(
+    return values_of_row(
         ServedBar(**row, **numbers, rev=1, seq=0, layer="batch", final=True, void=False)
     )
 

@@ -23,9 +23,9 @@ from truetape.lake.bars_lineage import Basis
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.pipeline import audit, publish
-from truetape.pipeline.audit import REASON, Kept, keep_served
+from truetape.pipeline.audit import REASON, AuditedSession, audit_served
 from truetape.pipeline.publish import (
-    Orders,
+    PublishOptions,
     forget_late_writes,
     publish_once,
     revert_once,
@@ -133,7 +133,7 @@ def test_the_store_knows_the_fence_before_the_bars_are_final(
     lake_session(QUIET).write(own.lake)
     before = known_of(own)
 
-    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
 
     after, five = known_of(own), Resolution.FIVE_MINUTES
     with closing(open_store(own)) as store:
@@ -157,20 +157,20 @@ def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_
     """Once, as a rev of their own; and only of sessions of the last days."""
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
-    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
     with closing(open_store(own)) as store:
         before = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
         store.write(
             Resolution.MINUTE, [replace(before[0], close=1.0), replace(before[1], final=False)]
         )
 
-    late = keep_served(own, FRIDAY.date + timedelta(days=8))
-    found = keep_served(own, FRIDAY.date + timedelta(days=7))
-    again = keep_served(own, FRIDAY.date)
+    late = audit_served(own, FRIDAY.date + timedelta(days=8))
+    found = audit_served(own, FRIDAY.date + timedelta(days=7))
+    again = audit_served(own, FRIDAY.date)
 
     assert late == []
-    assert found == [Kept(FRIDAY.venue, FRIDAY.date, 2)]
-    assert again == [Kept(FRIDAY.venue, FRIDAY.date, 0)]
+    assert found == [AuditedSession(FRIDAY.venue, FRIDAY.date, 2)]
+    assert again == [AuditedSession(FRIDAY.venue, FRIDAY.date, 0)]
     with closing(open_store(own)) as store:
         after = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
     assert after == [replace(row, rev=2) if row in before[:2] else row for row in before]
@@ -182,14 +182,14 @@ def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_
 def test_a_session_that_is_held_is_compared_and_told(stack: Settings, tmp_path: Path) -> None:
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
-    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
     revert_once(own, FRIDAY, 1, "tests", "to hold it")
     with closing(open_store(own)) as store:
         rows = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
         store.write(Resolution.MINUTE, [replace(rows[0], close=1.0)])
 
     with pytest.raises(VerificationError):
-        keep_served(own, FRIDAY.date)
+        audit_served(own, FRIDAY.date)
 
 
 def test_a_session_that_was_recomputed_since_waits_for_its_own_publication(
@@ -197,7 +197,7 @@ def test_a_session_that_was_recomputed_since_waits_for_its_own_publication(
 ) -> None:
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
-    publish_once(own, FRIDAY, "tests", "because", orders=Orders(gated=False))
+    publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
     monkeypatch.setattr(audit, "bases", lambda *_: [Basis("raw", 1, 99, None, 99)])
 
-    assert keep_served(own, FRIDAY.date) == []
+    assert audit_served(own, FRIDAY.date) == []

@@ -26,9 +26,9 @@ from truetape.lake.bars import publications
 from truetape.lake.dirty import pending
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
-from truetape.pipeline.publish import Orders, publish_once, revert_once, verify_once
-from truetape.pipeline.repairs import State, dirty_sessions
-from truetape.pipeline.sessions import repair_all, settle_one
+from truetape.pipeline.publish import PublishOptions, publish_once, revert_once, verify_once
+from truetape.pipeline.repairs import RepairState, dirty_sessions
+from truetape.pipeline.sessions import finalize_session, repair_dirty
 from truetape.pipeline.status import fields, status_of
 from truetape.serving.backends import open_store
 from truetape.serving.store import ServedBar
@@ -73,7 +73,7 @@ class World:
 
     def repair(self) -> list[int]:
         """Repair what is dirty; return the revs that this made."""
-        done, closed = repair_all(self.settings, "tests", "what came late", print)
+        done, closed = repair_dirty(self.settings, "tests", "what came late", print)
         assert closed == []
         assert all(one.mismatches == [] for one in done)
         return [one.published.rev or 0 for one in done]
@@ -100,7 +100,7 @@ def world(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World(settings, list(made.truth.events))
     send(settings, made.records)
     archive_once(settings)
-    settle_one(settings, SESSION, "first", print, "tests")
+    finalize_session(settings, SESSION, "first", print, "tests")
     world.look("first")
     return world
 
@@ -161,7 +161,7 @@ def a_bust_and_a_late_trade_are_repaired(world: World) -> None:
     marked = world.bring([cancel("IBM", bust.id), late(world, "MSFT", 900_001)])
     assert marked == {(VENUE, DAY): 2}
     assert [(one.state, one.symbols) for one in dirty_sessions(world.settings.lake)] == [
-        (State.DUE, ("IBM", "MSFT"))
+        (RepairState.DUE, ("IBM", "MSFT"))
     ]
 
     assert world.repair() == [2]
@@ -218,15 +218,17 @@ def a_revert_brings_the_first_rev_back_and_holds_it(world: World) -> None:
     assert [one["state"] for one in fields(status_of(world.settings, VENUE))["dirty"]] == ["held"]
     recompute_once(world.settings, SESSION, dirty=True)
     with pytest.raises(ConfigError, match="held at rev 1 by ann"):
-        publish_once(world.settings, SESSION, "tests", "nightly", orders=Orders(dirty=True))
+        publish_once(
+            world.settings, SESSION, "tests", "nightly", options=PublishOptions(dirty_only=True)
+        )
     world.look("held")
     assert world.seen["held"] == world.seen["first"]
 
 
 def only_a_reason_supersedes_it(world: World) -> None:
     """What was recomputed is served, all of it, and the ledger tells the story."""
-    orders = Orders(supersedes=True)
-    publish_once(world.settings, SESSION, "bob", "the bust was right", orders=orders)
+    options = PublishOptions(supersedes=True)
+    publish_once(world.settings, SESSION, "bob", "the bust was right", options=options)
 
     world.look("superseded")
     assert world.seen["superseded"] == world.truth()

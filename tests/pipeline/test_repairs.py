@@ -12,8 +12,14 @@ from truetape.host.errors import ConfigError
 from truetape.lake.bars import Publication
 from truetape.lake.bars_lineage import Basis
 from truetape.lake.dirty import Mark
-from truetape.pipeline.publish import WITHOUT_GATE, Orders, from_ledger, newly_recomputed, words_of
-from truetape.pipeline.repairs import DirtySession, State, sort_out
+from truetape.pipeline.publish import (
+    WITHOUT_GATE,
+    PublishOptions,
+    boundary_from_ledger,
+    ledger_reason,
+    symbols_recomputed_since,
+)
+from truetape.pipeline.repairs import DirtySession, RepairState, group_marks
 
 THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
 SESSION = session(VENUES["XNYS"], FRIDAY)
@@ -36,10 +42,10 @@ def test_each_dirty_session_is_due_held_or_left_to_its_own_recompute() -> None:
         mark("KO", MONDAY, trades=1),
     ]
 
-    assert list(sort_out(marks, lambda _, day: PAST.get(day, []))) == [
-        DirtySession("XNYS", THURSDAY, State.HELD, ("PG",), 1, 0),
-        DirtySession("XNYS", FRIDAY, State.DUE, ("IBM", "KO"), 3, 2),
-        DirtySession("XNYS", MONDAY, State.UNPUBLISHED, ("KO",), 1, 0),
+    assert list(group_marks(marks, lambda _, day: PAST.get(day, []))) == [
+        DirtySession("XNYS", THURSDAY, RepairState.HELD, ("PG",), 1, 0),
+        DirtySession("XNYS", FRIDAY, RepairState.DUE, ("IBM", "KO"), 3, 2),
+        DirtySession("XNYS", MONDAY, RepairState.UNPUBLISHED, ("KO",), 1, 0),
     ]
 
 
@@ -75,19 +81,19 @@ def basis(bars_version: int, *symbols: str) -> Basis:
 def test_a_repair_publishes_what_was_recomputed_since_the_last_publication(
     known: list[Basis], last: Publication | None, symbols: set[str] | None
 ) -> None:
-    assert newly_recomputed(known, last) == symbols
+    assert symbols_recomputed_since(known, last) == symbols
 
 
 @pytest.mark.parametrize(
-    ("orders", "past", "words"),
+    ("options", "past", "words"),
     [
-        pytest.param(Orders(), [], "late trades", id="first"),
-        pytest.param(Orders(gated=False), [], f"{WITHOUT_GATE}: late trades", id="no gate"),
+        pytest.param(PublishOptions(), [], "late trades", id="first"),
+        pytest.param(PublishOptions(gated=False), [], f"{WITHOUT_GATE}: late trades", id="no gate"),
         pytest.param(
-            Orders(supersedes=True), PAST[FRIDAY], "late trades", id="nothing to supersede"
+            PublishOptions(supersedes=True), PAST[FRIDAY], "late trades", id="nothing to supersede"
         ),
         pytest.param(
-            Orders(supersedes=True),
+            PublishOptions(supersedes=True),
             PAST[THURSDAY],
             "supersedes the revert to rev 1: late trades",
             id="a revert, knowingly",
@@ -95,23 +101,25 @@ def test_a_repair_publishes_what_was_recomputed_since_the_last_publication(
     ],
 )
 def test_the_ledger_tells_what_a_publication_departs_from(
-    orders: Orders, past: Sequence[Publication], words: str
+    options: PublishOptions, past: Sequence[Publication], words: str
 ) -> None:
-    assert words_of("late trades", orders, list(past), SESSION) == words
+    assert ledger_reason("late trades", options, list(past), SESSION) == words
 
 
 def test_a_lost_boundary_is_made_from_the_ledger() -> None:
     """Published on Thursday, Monday, then Friday: one run, from Wednesday night to Monday night."""
     past = [publication(1, session=day) for day in (THURSDAY, MONDAY, FRIDAY)]
 
-    assert from_ledger(VENUES["XNYS"], past[:2]).final_ns == at("2026-11-20T05:00:00")
-    found = from_ledger(VENUES["XNYS"], past)
+    assert boundary_from_ledger(VENUES["XNYS"], past[:2]).final_ns == at("2026-11-20T05:00:00")
+    found = boundary_from_ledger(VENUES["XNYS"], past)
     assert (found.final_from_ns, found.final_ns, found.fence_ns) == (
         at("2026-11-19T05:00:00"), at("2026-11-24T05:00:00"), at("2026-11-24T05:00:00"),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("orders", [Orders(), Orders(dirty=True), Orders(gated=False)])
-def test_a_revert_is_not_superseded_by_chance(orders: Orders) -> None:
+@pytest.mark.parametrize(
+    "options", [PublishOptions(), PublishOptions(dirty_only=True), PublishOptions(gated=False)]
+)
+def test_a_revert_is_not_superseded_by_chance(options: PublishOptions) -> None:
     with pytest.raises(ConfigError, match=r"held at rev 1 by tests \(because\); publish with a"):
-        words_of("nightly", orders, PAST[THURSDAY], SESSION)
+        ledger_reason("nightly", options, PAST[THURSDAY], SESSION)

@@ -6,10 +6,10 @@ from support.build import SECOND, VENUES, at
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
-from truetape.pipeline.repairs import DirtySession, State
-from truetape.pipeline.status import MAX_LISTED, Status, fields, gaps, lines
+from truetape.pipeline.repairs import DirtySession, RepairState
+from truetape.pipeline.status import MAX_LISTED, PipelineStatus, fields, gaps, lines
 from truetape.publish.diff import Change
-from truetape.publish.events import announced
+from truetape.publish.events import publication_points
 from truetape.publish.publication import Published
 from truetape.serving.schema import PIPELINE
 
@@ -17,7 +17,7 @@ DAY = 24 * 3_600 * SECOND
 W18, T19, F20, S21 = (at(f"2026-11-{day}T05:00:00") for day in (18, 19, 20, 21))
 TUESDAY = at("2026-11-24T05:00:00")
 BOUNDARY = Boundary("XNYS", TUESDAY + DAY, S21, ((W18, S21), (TUESDAY, TUESDAY + DAY)))
-DIRTY = DirtySession("XNYS", date(2026, 11, 20), State.DUE, ("IBM", "KO"), 3, 1)
+DIRTY = DirtySession("XNYS", date(2026, 11, 20), RepairState.DUE, ("IBM", "KO"), 3, 1)
 
 
 def test_what_is_missing_lies_between_published_runs() -> None:
@@ -29,7 +29,7 @@ def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
     reverted = publication(3, restores=1, who="ann", reason="wrong cancels", published_ns=F20)
     first = publication(1, session=date(2026, 11, 19), published_ns=T19)
 
-    assert list(lines(Status((BOUNDARY,), (DIRTY,), (first, reverted)))) == [
+    assert list(lines(PipelineStatus((BOUNDARY,), (DIRTY,), (first, reverted)))) == [
         "XNYS: final from 2026-11-18T05:00:00Z to 2026-11-21T05:00:00Z; fence 2026-11-25T05:00:00Z",
         "  not published: 2026-11-21 to 2026-11-23",
         "dirty: XNYS 2026-11-20, IBM, KO: 3 trades, 1 amendments since; due",
@@ -42,8 +42,10 @@ def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
 
 
 def test_nothing_published_is_said_so() -> None:
-    assert list(lines(Status((), (), ()))) == ["no boundary: nothing was published to this Kafka"]
-    assert list(lines(Status((Boundary("XNYS", F20),), (), ()))) == [
+    assert list(lines(PipelineStatus((), (), ()))) == [
+        "no boundary: nothing was published to this Kafka"
+    ]
+    assert list(lines(PipelineStatus((Boundary("XNYS", F20),), (), ()))) == [
         "XNYS: nothing final; fence 2026-11-20T05:00:00Z"
     ]
 
@@ -52,9 +54,9 @@ def test_long_lists_are_cut_and_counted() -> None:
     days = [W18 + 2 * number * DAY for number in range(MAX_LISTED + 3)]
     many = Boundary("XNYS", days[-1], days[0] + DAY, tuple((day, day + DAY) for day in days))
     symbols = tuple(f"S{number}" for number in range(MAX_LISTED + 2))
-    dirty = DirtySession("XNYS", date(2026, 11, 20), State.HELD, symbols, 9, 0)
+    dirty = DirtySession("XNYS", date(2026, 11, 20), RepairState.HELD, symbols, 9, 0)
 
-    said = list(lines(Status((many,), (dirty,), ())))
+    said = list(lines(PipelineStatus((many,), (dirty,), ())))
 
     assert said[-2] == "  and 2 gaps before"
     assert sum(line.startswith("  not published") for line in said) == MAX_LISTED
@@ -64,7 +66,7 @@ def test_long_lists_are_cut_and_counted() -> None:
 def test_a_program_reads_instants_in_nanoseconds() -> None:
     reverted = publication(3, restores=1)
 
-    found = fields(Status((BOUNDARY,), (DIRTY,), (reverted,)))
+    found = fields(PipelineStatus((BOUNDARY,), (DIRTY,), (reverted,)))
 
     [boundary] = found["boundaries"]
     assert boundary["final_ns"] == dict.fromkeys(("1s", "1m", "5m", "1h", "1d"), S21)
@@ -77,7 +79,7 @@ def test_a_program_reads_instants_in_nanoseconds() -> None:
 def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
     day = session(VENUES["XNYS"], date(2026, 11, 20))
     outcome = Published(day, rev, 2, {Change.CHANGE: 3} if rev else {}, 10)
-    points = list(announced(BOUNDARY, outcome, "ann", "late trades", F20, seconds=4.5))
+    points = list(publication_points(BOUNDARY, outcome, "ann", "late trades", F20, seconds=4.5))
     for point in points:
         pinned = PIPELINE[point.measurement]
         assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))

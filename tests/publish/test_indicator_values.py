@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from support.data import real_data
-from truetape.publish.indicator_values import Sample, ema, indicators, session_vwap, sma
+from truetape.publish.indicator_values import IndicatorInput, ema, indicators, session_vwap, sma
 from truetape.serving.schema import INDICATOR_NAMES
 
 VECTORS = "lean_indicator_vectors"
@@ -29,9 +29,13 @@ def table(name: str) -> dict[str, list[float | None]]:
     }
 
 
-def samples(closes: list[float | None]) -> list[Sample]:
+def samples(closes: list[float | None]) -> list[IndicatorInput]:
     assert None not in closes
-    return [Sample(n, 0, close, 1.0, close) for n, close in enumerate(closes) if close is not None]
+    return [
+        IndicatorInput(n, 0, close, 1.0, close)
+        for n, close in enumerate(closes)
+        if close is not None
+    ]
 
 
 def column(closes: list[float | None], name: str) -> list[float | None]:
@@ -157,12 +161,12 @@ def test_bollinger_divides_by_the_population() -> None:
 
 def test_session_vwap_weighs_bars_by_volume_and_starts_anew_with_each_session() -> None:
     bars = [
-        Sample(1, 1, 9.0, 100.0, 0.0),
-        Sample(2, 1, 9.0, 100.0, 10.0),
-        Sample(3, 1, 9.0, 300.0, 20.0),
-        Sample(4, 1, 9.0, 500.0, 0.0),
-        Sample(5, 5, 9.0, 1.0, 4.0),
-        Sample(6, 6, 9.0, 0.0, 0.0),
+        IndicatorInput(1, 1, 9.0, 100.0, 0.0),
+        IndicatorInput(2, 1, 9.0, 100.0, 10.0),
+        IndicatorInput(3, 1, 9.0, 300.0, 20.0),
+        IndicatorInput(4, 1, 9.0, 500.0, 0.0),
+        IndicatorInput(5, 5, 9.0, 1.0, 4.0),
+        IndicatorInput(6, 6, 9.0, 0.0, 0.0),
     ]
 
     assert session_vwap(bars) == [None, 10.0, 17.5, 17.5, 4.0, None]
@@ -175,4 +179,4 @@ def test_no_bars_have_no_indicators() -> None:
 @pytest.mark.parametrize("starts", [(2, 1), (1, 1)], ids=["backwards", "twice"])
 def test_bars_out_of_order_are_refused(starts: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="order of their start"):
-        indicators([Sample(start, 0, 1.0, 1.0, 1.0) for start in starts])
+        indicators([IndicatorInput(start, 0, 1.0, 1.0, 1.0) for start in starts])

@@ -18,7 +18,7 @@ from truetape.host.settings import Settings
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
-from truetape.publish.publication import Published, Request, publish, verify
+from truetape.publish.publication import PublicationRequest, Published, publish, verify
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
 
@@ -72,7 +72,7 @@ def place(item: ServedBar) -> tuple[str, int]:
 
 
 def run(lake: str, store: BarStore, sleep: Callable[[float], None] = lambda _: None) -> Published:
-    request = Request(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.25)
+    request = PublicationRequest(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.25)
     return publish(lake, store, request, sleep=sleep)
 
 
@@ -366,7 +366,9 @@ UNSEAL_WRITE_SEAL = 3
 
 
 def publish_for_readers(lake: str, store: BarStore) -> Published:
-    return publish(lake, store, Request(SESSION, "tests", "readers", 1, seal_delay_s=0.5))
+    return publish(
+        lake, store, PublicationRequest(SESSION, "tests", "readers", 1, seal_delay_s=0.5)
+    )
 
 
 def of_number(number: int) -> Bars:

@@ -20,8 +20,8 @@ from support.serving import bar, own_buckets
 from truetape.host.calendars import session
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
-from truetape.publish.publication import Published, Request, bring, publish
-from truetape.publish.revert import restored
+from truetape.publish.publication import PublicationRequest, Published, publish, publish_target
+from truetape.publish.revert import reconstruct
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 
@@ -62,7 +62,7 @@ class Publications(RuleBasedStateMachine):
     def every_rev_can_be_had(self) -> None:
         """Whatever came after it, also a publication that was killed and never finished."""
         for rev, shown in self.seen.items():
-            wanted = restored(self.lake, self.store, SESSION, rev)
+            wanted = reconstruct(self.lake, self.store, SESSION, rev)
             found = {
                 self.place(each, row): (row.close, row.trades)
                 for each in WIDTHS
@@ -157,12 +157,12 @@ class Publications(RuleBasedStateMachine):
         return publish(self.lake, store, request, sleep=lambda _: None)
 
     def revert(self, store: BarStore, rev: int) -> None:
-        wanted = restored(self.lake, self.store, SESSION, rev)
+        wanted = reconstruct(self.lake, self.store, SESSION, rev)
         request = replace(self.request(), restores=rev)
-        bring(self.lake, store, wanted, request, sleep=lambda _: None)
+        publish_target(self.lake, store, wanted, request, sleep=lambda _: None)
 
-    def request(self) -> Request:
-        return Request(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0)
+    def request(self) -> PublicationRequest:
+        return PublicationRequest(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0)
 
     def note(self) -> None:
         """Remember what readers were shown of the newest rev."""

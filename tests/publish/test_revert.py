@@ -16,9 +16,15 @@ from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
 from truetape.publish.indicators import restore_indicators
-from truetape.publish.publication import Published, Request, bring, compare, publish
-from truetape.publish.revert import in_force, is_held, restored
-from truetape.publish.superseded import keep_indicators, superseded
+from truetape.publish.publication import (
+    PublicationRequest,
+    Published,
+    compare_served,
+    publish,
+    publish_target,
+)
+from truetape.publish.revert import is_held, reconstruct, target_bars
+from truetape.publish.superseded import append_indicators, read_superseded
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
@@ -55,8 +61,10 @@ STATES: list[dict[str, list[float | None]]] = [
 """A correction and a late bar; a bust that empties a bar; a symbol gone, one new, one bar back."""
 
 
-def request(restores: int = 0) -> Request:
-    return Request(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0, restores=restores)
+def request(restores: int = 0) -> PublicationRequest:
+    return PublicationRequest(
+        SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0, restores=restores
+    )
 
 
 def put(lake: str, state: int) -> None:
@@ -74,8 +82,8 @@ def publish_all(lake: str, store: BarStore) -> list[Rows]:
 
 
 def revert(lake: str, store: BarStore, rev: int) -> Published:
-    wanted = restored(lake, store, SESSION, rev)
-    return bring(lake, store, wanted, request(restores=rev), sleep=lambda _: None)
+    wanted = reconstruct(lake, store, SESSION, rev)
+    return publish_target(lake, store, wanted, request(restores=rev), sleep=lambda _: None)
 
 
 def readable(store: BarStore) -> Rows:
@@ -101,8 +109,8 @@ def test_an_older_rev_is_served_again_as_it_was(lake: str, store: BarStore, rev:
 
     assert outcome.rev == len(STATES) + 1
     assert readable(store) == seen[rev - 1]
-    wanted = in_force(lake, store, SESSION)
-    assert compare(store, wanted) == (len(seen[rev - 1]), [])
+    wanted = target_bars(lake, store, SESSION)
+    assert compare_served(store, wanted) == (len(seen[rev - 1]), [])
 
 
 def test_reverting_twice_writes_nothing_more(lake: str, store: BarStore) -> None:
@@ -211,8 +219,10 @@ def test_a_publication_killed_at_any_write_loses_no_older_rev(lake: str, store: 
                 if wanted is None:
                     publish(lake, dying(store, number), request(), sleep=lambda _: None)
                 else:
-                    whole = restored(lake, store, SESSION, wanted)
-                    bring(lake, dying(store, number), whole, request(wanted), sleep=lambda _: None)
+                    whole = reconstruct(lake, store, SESSION, wanted)
+                    publish_target(
+                        lake, dying(store, number), whole, request(wanted), sleep=lambda _: None
+                    )
             except Killed:
                 kills += 1
         publish(lake, store, request(), sleep=lambda _: None)
@@ -240,11 +250,11 @@ def dying(store: BarStore, at: int) -> TamperedStore:
 def test_only_rows_that_change_are_kept(lake: str, store: BarStore) -> None:
     put(lake, 0)
     publish(lake, store, request(), sleep=lambda _: None)
-    assert superseded(lake, SESSION).bars == {one: [] for one in Resolution}
+    assert read_superseded(lake, SESSION).bars == {one: [] for one in Resolution}
     put(lake, 1)
     publish(lake, store, request(), sleep=lambda _: None)
 
-    kept = superseded(lake, SESSION).bars
+    kept = read_superseded(lake, SESSION).bars
     assert [(one.symbol, one.close, one.rev) for one in kept[Resolution.MINUTE]] == [
         ("IBM", 11.0, 1)
     ]
@@ -255,7 +265,7 @@ def test_indicators_come_back_with_their_bars(lake: str, store: BarStore) -> Non
     first = [IndicatorRow("IBM", "XNYS", OPEN + n * 60 * SECOND, {"sma_20": 1.0 + n}, 1, void=False)
              for n in range(3)]  # fmt: skip
     store.write_indicators(minute, first)
-    keep_indicators(lake, SESSION, minute, first[:2])
+    append_indicators(lake, SESSION, minute, first[:2])
     second = [replace(first[0], values={"sma_20": 9.0, "ema_12": 2.0}, rev=2),
               replace(first[1], values={}, rev=2, void=True),
               replace(first[0], start_ns=OPEN + 240 * SECOND, rev=2)]  # fmt: skip

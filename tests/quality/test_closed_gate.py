@@ -21,7 +21,7 @@ from truetape.host.venues import venues
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.pipeline.publish import Orders, publish_once, revert_once
+from truetape.pipeline.publish import PublishOptions, publish_once, revert_once
 from truetape.publish.publication import Published
 from truetape.quality import checks
 from truetape.quality.report import Kind, Report, newest
@@ -46,8 +46,8 @@ class World:
 
     def publish(self, *, gated: bool = True) -> Published:
         """Publish the session as the command line does."""
-        orders = Orders(gated=gated)
-        return publish_once(self.settings, self.session, "tests", "because", orders=orders)
+        options = PublishOptions(gated=gated)
+        return publish_once(self.settings, self.session, "tests", "because", options=options)
 
     def spoil(self, case: Case) -> None:
         """Put a broken session into the lake, as a defective recompute would."""
@@ -235,7 +235,9 @@ def test_a_reverted_session_is_held_against_the_rev_it_was_brought_back_to(world
     revert_once(world.settings, FRIDAY, older, "tests", "the feed was wrong")
 
     assert checks.check_served(world.settings, FRIDAY).is_open
-    publish_once(world.settings, FRIDAY, "tests", "because", orders=Orders(supersedes=True))
+    publish_once(
+        world.settings, FRIDAY, "tests", "because", options=PublishOptions(supersedes=True)
+    )
 
 
 def reports_of(world: World) -> list[str]:

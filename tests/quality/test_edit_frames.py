@@ -12,7 +12,7 @@ from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
 from truetape.lake.bars import recomputed
 from truetape.market.resolution import Resolution
-from truetape.publish.publication import Request, next_rev, publish
+from truetape.publish.publication import PublicationRequest, next_rev, publish
 from truetape.quality.edit_frames import reconciliation_frames, served_frames
 from truetape.quality.expectations import validate
 from truetape.quality.results import RuleResult
@@ -52,7 +52,9 @@ def lake(tmp_path: Path) -> str:
 
 
 def published(lake: str, store: BarStore) -> None:
-    publish(lake, store, Request(FRIDAY, "tests", "because", 1, 0.0), sleep=lambda _: None)
+    publish(
+        lake, store, PublicationRequest(FRIDAY, "tests", "because", 1, 0.0), sleep=lambda _: None
+    )
 
 
 def before_publication(

@@ -84,11 +84,13 @@ def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
     Notes.of(settings).begin(planned(1))
     asking: list[tuple[str, DagRun | None]] = []
 
-    def settled(*given: object, of: DagRun | None = None) -> tuple[list[object], list[object]]:
-        asking.append((str(given[2]), of))
+    def finalized(
+        *given: object, dag_run: DagRun | None = None
+    ) -> tuple[list[object], list[object]]:
+        asking.append((str(given[2]), dag_run))
         return [], []
 
-    monkeypatch.setattr("truetape.pipeline.sessions.settle_backfill", settled)
+    monkeypatch.setattr("truetape.pipeline.sessions.finalize_backfilled", finalized)
 
     step(settings, "settle", asker("airflow:ann", run))
 

@@ -2,15 +2,15 @@
 
 from support.build import SECOND, cancel, correction, trade
 from support.session_lake import FRIDAY, NOON
-from truetape.drift.recorder import DriftNotes, SpeedLayer
+from truetape.drift.recorder import DriftRecorder, SpeedRules
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.market.trades import Event, Trade
-from truetape.publish.publication import Published, Request, publish
+from truetape.publish.publication import PublicationRequest, Published, publish
 from truetape.serving.store import BarStore
 
 MINUTE = 60 * SECOND
-SPEED = SpeedLayer("sip", MINUTE, frozenset({"truetape"}))
+SPEED = SpeedRules("sip", MINUTE, frozenset({"truetape"}))
 HOUR = 3_600 * SECOND
 
 
@@ -38,13 +38,15 @@ DAY: list[Event] = [
 def publish_and_note(
     lake: str,
     store: BarStore,
-    speed: SpeedLayer = SPEED,
+    speed: SpeedRules = SPEED,
     as_of_ns: int = NOON + HOUR,
     session: Session = FRIDAY,
 ) -> Published:
     """Publish a lake's session and note its drift, as `publish_once` does behind fence and gate."""
-    notes = DriftNotes(lake, store, venues()[session.venue], session, speed)
-    request = Request(session, "tests", "because", as_of_ns, 0.0, note=notes.note)
+    recorder = DriftRecorder(lake, store, venues()[session.venue], session, speed)
+    request = PublicationRequest(
+        session, "tests", "because", as_of_ns, 0.0, before_write=recorder.record_round
+    )
     outcome = publish(lake, store, request, sleep=lambda _: None)
-    notes.tell(outcome.rev)
+    recorder.finish(outcome.rev)
     return outcome

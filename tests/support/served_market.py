@@ -17,7 +17,7 @@ from truetape.market.canonical import canonical
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change
-from truetape.publish.events import announced
+from truetape.publish.events import publication_points
 from truetape.publish.publication import Published
 from truetape.quality.metrics import FEEDS
 from truetape.schedule.archive_metrics import point as archive_point
@@ -188,7 +188,7 @@ def _points(served: Served) -> Iterator[Point]:
     )
     for rev, back in ((1, 20), (2, 10)):
         outcome = Published(served.before, rev, rev, {Change.CHANGE: 4 * rev}, 500, indicators=30)
-        yield from announced(
+        yield from publication_points(
             boundary, outcome, "ann", "late trades", end - back * MINUTE_NS, seconds=3.5 * rev
         )
     yield from _quality(served, end - 21 * MINUTE_NS)

@@ -124,11 +124,11 @@ def _ingest(settings: Settings, planned: "BackfillPlan") -> None:
 
 def _settle(settings: Settings, notes: "Notes") -> None:
     """Settle what was ingested and is not settled; last, since it can wait and retention cannot."""
-    from truetape.pipeline.sessions import settle_backfill
+    from truetape.pipeline.sessions import finalize_backfilled
 
     differing = 0
     for planned in notes.unfinished():
-        outcomes, open_ones = settle_backfill(
+        outcomes, open_ones = finalize_backfilled(
             settings, planned, getpass.getuser(), datetime.now(UTC), _progress
         )
         for line in _settled(outcomes):

@@ -51,7 +51,7 @@ def publish(  # noqa: PLR0917 - one parameter an option
       truetape publish --venue XNYS --session 2026-11-20 --no-gate --reason "split 7:1, see T-118"
       truetape publish --venue XNYS --session 2026-11-20 --rev 1 --reason "the cancels were wrong"
     """
-    from truetape.pipeline.publish import Orders, publish_once, revert_once
+    from truetape.pipeline.publish import PublishOptions, publish_once, revert_once
 
     if not reason and (not gated or rev or begin):
         raise click.UsageError(
@@ -62,9 +62,9 @@ def publish(  # noqa: PLR0917 - one parameter an option
     if rev:
         _tell(revert_once(settings, session, rev, who, reason or "", report=_progress))
         return
-    orders = Orders(gated=gated, supersedes=bool(reason), begins=begin)
+    options = PublishOptions(gated=gated, supersedes=bool(reason), restarts_boundary=begin)
     words = reason or "published by hand"
-    _tell(publish_once(settings, session, who, words, _progress, orders=orders))
+    _tell(publish_once(settings, session, who, words, _progress, options=options))
 
 
 @click.command()
@@ -76,9 +76,9 @@ def repair(reason: str) -> None:
     Airflow's DAG `repair_sessions` does it by itself. `truetape status` says what is dirty. A
     session that was reverted is left alone, and one that was never published to its own recompute.
     """
-    from truetape.pipeline.sessions import repair_all
+    from truetape.pipeline.sessions import repair_dirty
 
-    outcomes, closed = repair_all(Settings.from_env(), getpass.getuser(), reason, _progress)
+    outcomes, closed = repair_dirty(Settings.from_env(), getpass.getuser(), reason, _progress)
     for outcome in outcomes:
         _tell(outcome.published)
     if closed:
@@ -132,15 +132,15 @@ def verify(venue: str, day: str, limit: int) -> None:
     """Compare the served bars of one session with the recomputed ones, or with the rev that a
     revert restored; exit code 65 when they differ.
     """
-    from truetape.publish.publication import compare
-    from truetape.publish.revert import in_force
+    from truetape.publish.publication import compare_served
+    from truetape.publish.revert import target_bars
     from truetape.serving.backends import open_store
 
     settings = Settings.from_env()
     session = parse_session(venue, day)
     started = time.monotonic()
     store = open_store(settings)
-    compared, wrong = compare(store, in_force(settings.lake, store, session))
+    compared, wrong = compare_served(store, target_bars(settings.lake, store, session))
     for mismatch in wrong[:limit]:
         click.echo(f"{mismatch.resolution.value} served {mismatch.served}")
         click.echo(f"   recomputed {mismatch.recomputed}")

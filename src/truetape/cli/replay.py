@@ -64,7 +64,9 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
         sent = through_speed_layer(
             settings, lambda: send(settings, paths, feed, pace, report), report
         )
-        archived, outcomes = sessions.settle(settings, sent.ordered(), f"replay of {feed}", report)
+        archived, outcomes = sessions.finalize_sessions(
+            settings, sent.ordered(), f"replay of {feed}", report
+        )
         status.update("comparing with the vendor")
         found = list(checks(settings, store, paths, feed))
     out = Console(width=None if sys.stdout.isatty() else 160)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from truetape.drift.attribution import Cause
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.drift.table import Line, lines_of
+from truetape.drift.table import CauseLine, lines_of
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
@@ -49,7 +49,7 @@ class SessionDrift:
     symbol: str
     cause: Cause | None
     totals: Totals
-    lines: tuple[Line, ...]
+    lines: tuple[CauseLine, ...]
     left: int
     """How many lines there are beside those."""
 

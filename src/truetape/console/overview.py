@@ -19,7 +19,7 @@ from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.completeness import Hole
 from truetape.market.resolution import Resolution
 from truetape.pipeline import status as serving
-from truetape.pipeline.repairs import State as Repair
+from truetape.pipeline.repairs import RepairState as Repair
 from truetape.pipeline.repairs import dirty_sessions
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
@@ -253,7 +253,7 @@ def _venues(settings: Settings) -> Iterator[VenueCard]:
 
 
 def _ledger(settings: Settings) -> LedgerCard:
-    status = serving.Status(
+    status = serving.PipelineStatus(
         (), tuple(dirty_sessions(settings.lake)), tuple(newest_publications(settings.lake))
     )
     newest = sorted(status.newest, key=lambda one: one.published_ns, reverse=True)

@@ -12,18 +12,18 @@ from enum import StrEnum
 
 from truetape.drift.attribution_inputs import (
     FIELDS,
-    NOTHING,
-    Delivery,
+    NO_VALUES,
+    BarInputs,
+    BarValues,
+    CountedPrint,
     Judge,
-    Print,
-    Rules,
-    Values,
-    Window,
-    add,
-    in_force,
-    values_of,
+    ServingRules,
+    TradeDelivery,
+    recomputed_prints,
+    sum_prints,
+    values_of_tally,
 )
-from truetape.drift.knowledge import belief
+from truetape.drift.knowledge import infer_knowledge
 from truetape.market.bars import Tally, merge
 from truetape.market.trades import Trade
 
@@ -78,12 +78,12 @@ class FieldDrift:
         return _EXACT.subtract(self.after, self.before)
 
 
-def explain(window: Window, rules: Rules, judge: Judge) -> tuple[FieldDrift, ...]:
+def explain(window: BarInputs, rules: ServingRules, judge: Judge) -> tuple[FieldDrift, ...]:
     """Attribute the drift of one bar, field by field; `judge` is that of the recompute.
 
     A field without drift is there only where causes outweigh each other.
     """
-    believed = belief(window, rules)
+    believed = infer_knowledge(window, rules)
     steps = _Steps(window, rules, judge, believed.prints, by_arrival=believed.by_arrival)
     start = _exact(window.served, steps.values)
     unexplained = _minus(steps.values, start)
@@ -101,7 +101,7 @@ def explain(window: Window, rules: Rules, judge: Judge) -> tuple[FieldDrift, ...
     return _drifts(start, end, parts)
 
 
-def said(served: Values, recomputed: Values, cause: Cause) -> tuple[FieldDrift, ...]:
+def attribute_to(served: BarValues, recomputed: BarValues, cause: Cause) -> tuple[FieldDrift, ...]:
     """Attribute all drift of a bar to a cause that somebody tells, such as a revert."""
     deltas = zip(FIELDS, _minus(recomputed, served), strict=True)
     parts = {field: [Part(cause, delta)] for field, delta in deltas if delta}
@@ -113,7 +113,7 @@ def is_explained(drifts: Iterable[FieldDrift]) -> bool:
     return all(part.cause is not Cause.UNEXPLAINED for drift in drifts for part in drift.parts)
 
 
-def name_of(trade: Trade) -> str:
+def trade_label(trade: Trade) -> str:
     """Return what a trade is called in the ledger: its id, else where it was read."""
     return trade.id or str(trade.position)
 
@@ -127,19 +127,19 @@ class _Steps:
 
     def __init__(
         self,
-        window: Window,
-        rules: Rules,
+        window: BarInputs,
+        rules: ServingRules,
         judge: Judge,
-        served: Sequence[Print | None],
+        served: Sequence[CountedPrint | None],
         *,
         by_arrival: bool,
     ) -> None:
-        self._now: list[Print | None] = []
-        self._then: list[Print | None] = []
+        self._now: list[CountedPrint | None] = []
+        self._then: list[CountedPrint | None] = []
         self._classes: dict[Cause, list[int]] = defaultdict(list)
-        self._taken: list[tuple[Print | None, Print | None]] = []
-        alike: list[Print | None] = []
-        sides = zip(window.deliveries, served, in_force(window, judge), strict=True)
+        self._taken: list[tuple[CountedPrint | None, CountedPrint | None]] = []
+        alike: list[CountedPrint | None] = []
+        sides = zip(window.deliveries, served, recomputed_prints(window, judge), strict=True)
         for delivery, now, then in sides:
             cause = _class_of(delivery, now, then, rules)
             if cause is None and not by_arrival:
@@ -152,17 +152,17 @@ class _Steps:
                 self._classes[Cause.ORDER].append(place)
             self._now.append(now)
             self._then.append(then.by_arrival() if then and by_arrival else then)
-        self._base = add(alike, window.base)
-        self._before = self._total = add(self._now, self._base)
+        self._base = sum_prints(alike, window.base)
+        self._before = self._total = sum_prints(self._now, self._base)
         self._is_flip = False
-        self.values = values_of(self._total)
+        self.values = values_of_tally(self._total)
 
     @property
     def causes(self) -> list[Cause]:
         """Return the classes that there are events of, in the order of application."""
         return [cause for cause in Cause if cause in self._classes]
 
-    def take(self, cause: Cause) -> Values:
+    def take(self, cause: Cause) -> BarValues:
         """Let one class of events count as it does in the end; return what that moves."""
         self._taken = []
         for place in self._classes[cause]:
@@ -171,9 +171,9 @@ class _Steps:
                 after = before and before.in_order()
             self._now[place] = after
             self._taken.append((before, after))
-        self._before, self._total = self._total, add(self._now, self._base)
-        past, self.values = self.values, values_of(self._total)
-        self._is_flip = (past == NOTHING) != (self.values == NOTHING)
+        self._before, self._total = self._total, sum_prints(self._now, self._base)
+        past, self.values = self.values, values_of_tally(self._total)
+        self._is_flip = (past == NO_VALUES) != (self.values == NO_VALUES)
         return _minus(self.values, past)
 
     def deciding(self, field: str) -> list[Trade]:
@@ -189,7 +189,7 @@ class _Steps:
                 found.append(one.trade)
         return found
 
-    def _moves(self, field: str, before: Print | None, after: Print | None) -> bool:
+    def _moves(self, field: str, before: CountedPrint | None, after: CountedPrint | None) -> bool:
         if field in _SUMS:
             return _share(field, before) != _share(field, after)
         if before is not None and after is not None and before.key != after.key:
@@ -198,7 +198,10 @@ class _Steps:
 
 
 def _class_of(
-    delivery: Delivery, served: Print | None, counts: Print | None, rules: Rules
+    delivery: TradeDelivery,
+    served: CountedPrint | None,
+    counts: CountedPrint | None,
+    rules: ServingRules,
 ) -> Cause | None:
     """Return the one class that a delivery belongs to, None where both sides count it alike."""
     if served is None:
@@ -216,7 +219,7 @@ def _terms(trade: Trade) -> tuple[object, ...]:
     return trade.price, trade.size, trade.conditions
 
 
-def _share(field: str, one: Print | None) -> tuple[object, ...]:
+def _share(field: str, one: CountedPrint | None) -> tuple[object, ...]:
     """Return what a print adds to a field that is made of sums."""
     if one is None:
         return (0, 0)
@@ -226,7 +229,7 @@ def _share(field: str, one: Print | None) -> tuple[object, ...]:
     return (priced, priced and one.trade.price)
 
 
-def _sets(field: str, one: Print | None, total: Tally) -> bool:
+def _sets(field: str, one: CountedPrint | None, total: Tally) -> bool:
     """Say whether a price of a bar is this print's."""
     if one is None:
         return False
@@ -237,7 +240,7 @@ def _sets(field: str, one: Print | None, total: Tally) -> bool:
     return one.eligibility.high_low and one.trade.price == extreme
 
 
-def _beats(field: str, one: Print | None, total: Tally) -> bool:
+def _beats(field: str, one: CountedPrint | None, total: Tally) -> bool:
     """Say whether a price of a bar would be this print's, if the bar had it."""
     return (
         one is not None
@@ -248,25 +251,25 @@ def _beats(field: str, one: Print | None, total: Tally) -> bool:
 
 def _part(cause: Cause, delta: Decimal, trades: Sequence[Trade]) -> Part:
     lateness = max((one.received_ns - one.event_ns for one in trades), default=0)
-    return Part(cause, delta, tuple(dict.fromkeys(map(name_of, trades))), lateness)
+    return Part(cause, delta, tuple(dict.fromkeys(map(trade_label, trades))), lateness)
 
 
-def _exact(served: Values, reached: Values) -> Values:
+def _exact(served: BarValues, reached: BarValues) -> BarValues:
     """Return the exact values that were served, where they are those that events lead to."""
     pairs = zip(served, reached, strict=True)
     return tuple(exact if float(exact) == float(value) else value for value, exact in pairs)
 
 
-def _minus(left: Values, right: Values) -> Values:
+def _minus(left: BarValues, right: BarValues) -> BarValues:
     return tuple(map(_EXACT.subtract, left, right))
 
 
-def _plus(left: Values, right: Values) -> Values:
+def _plus(left: BarValues, right: BarValues) -> BarValues:
     return tuple(map(_EXACT.add, left, right))
 
 
 def _drifts(
-    before: Values, after: Values, parts: Mapping[str, Sequence[Part]]
+    before: BarValues, after: BarValues, parts: Mapping[str, Sequence[Part]]
 ) -> tuple[FieldDrift, ...]:
     rows = zip(FIELDS, before, after, strict=True)
     return tuple(

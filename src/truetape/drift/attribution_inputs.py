@@ -16,18 +16,18 @@ from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Event, OrderKey, Trade
 
 FIELDS = ("open", "high", "low", "close", "volume", "vwap", "trades")
-Values = tuple[Decimal, ...]
+BarValues = tuple[Decimal, ...]
 """What a bar tells, in the order of `FIELDS`; zeros where there is none, as a void row has them."""
-NOTHING: Values = (Decimal(0),) * len(FIELDS)
+NO_VALUES: BarValues = (Decimal(0),) * len(FIELDS)
 
 Judge = Callable[[tuple[str, ...], str | None], Eligibility]
 """`Profile.judge`: conditions and tape to what a print may set."""
-Known = Callable[[Event], bool]
+Knows = Callable[[Event], bool]
 """Whether a layer had taken an event when it served a bar."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class TradeDelivery:
     """A trade as it was received, and what the batch layer knows about it."""
 
     trade: Trade
@@ -39,7 +39,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ServingRules:
     """How the layer that served a bar makes one.
 
     `drops_repeats` are the feeds whose repeat deliveries it drops, None for every feed. With
@@ -77,22 +77,22 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BarInputs:
     """One bar on both sides, and each delivery of a trade that falls into it, in stream order.
 
     `base` adds up prints that both sides count alike and that are not in `deliveries`. `daily` is
     the session of a 1d bar, which takes only its regular hours and its auction prints.
     """
 
-    served: Values
-    recomputed: Values
-    deliveries: Sequence[Delivery]
+    served: BarValues
+    recomputed: BarValues
+    deliveries: Sequence[TradeDelivery]
     base: Tally = field(default_factory=Tally)
     daily: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class CountedPrint:
     """A print as one side counts it; `key` tells which print is first and which last."""
 
     trade: Trade
@@ -112,26 +112,28 @@ class Print:
         end = (self.key, self.trade.price)
         return replace(found, first=end, last=end)
 
-    def in_order(self) -> "Print":
+    def in_order(self) -> "CountedPrint":
         """Return the same print, told first and last by the total order."""
         return replace(self, key=self.trade.order)
 
-    def by_arrival(self) -> "Print":
+    def by_arrival(self) -> "CountedPrint":
         """Return the same print, told first and last by its place in the stream."""
         place = self.trade.position
         where = (place.topic, place.partition, place.offset, place.index)
         return replace(self, key=(0, 0, 0, "", *where))
 
 
-def as_served(window: Window, rules: Rules, known: Known) -> list[Print | None]:
+def served_prints(
+    window: BarInputs, rules: ServingRules, known: Knows
+) -> list[CountedPrint | None]:
     """Return for each delivery the print that the layer counted, knowing what it knew."""
     seen: set[tuple[str, str]] = set()
     return [_served(window, rules, known, delivery, seen) for delivery in window.deliveries]
 
 
-def in_force(window: Window, judge: Judge) -> list[Print | None]:
+def recomputed_prints(window: BarInputs, judge: Judge) -> list[CountedPrint | None]:
     """Return for each delivery the print that counts now."""
-    found: list[Print | None] = []
+    found: list[CountedPrint | None] = []
     for delivery in window.deliveries:
         item = amended(delivery.trade, delivery.amendments)
         counts = not (delivery.duplicate or item.cancelled)
@@ -140,35 +142,39 @@ def in_force(window: Window, judge: Judge) -> list[Print | None]:
     return found
 
 
-def counted(window: Window, trade: Trade, judge: Judge) -> Print | None:
+def counted_print(window: BarInputs, trade: Trade, judge: Judge) -> CountedPrint | None:
     """Return the print that a trade in force is, None where this bar does not take it."""
     return _print(window, trade, judge(trade.conditions, trade.tape))
 
 
-def add(prints: Iterable[Print | None], base: Tally) -> Tally:
+def sum_prints(prints: Iterable[CountedPrint | None], base: Tally) -> Tally:
     """Add prints to a tally; None counts for nothing."""
     return reduce(merge, (one.tally() for one in prints if one is not None), base)
 
 
-def values_of(total: Tally) -> Values:
+def values_of_tally(total: Tally) -> BarValues:
     """Return what a tally is served as; nothing without an eligible price."""
     if total.first is None or total.last is None or total.high is None or total.low is None:
-        return NOTHING
+        return NO_VALUES
     average = vwap(total.notional, total.priced_volume) or Decimal(0)
     prices = (total.first[1], total.high, total.low, total.last[1])
     return *prices, total.volume, average, Decimal(total.trades)
 
 
-def _print(window: Window, trade: Trade, eligibility: Eligibility) -> Print | None:
+def _print(window: BarInputs, trade: Trade, eligibility: Eligibility) -> CountedPrint | None:
     daily = window.daily
     if daily is not None and not (daily.is_regular(trade.event_ns) or eligibility.auction):
         return None
-    return Print(trade, eligibility, trade.order)
+    return CountedPrint(trade, eligibility, trade.order)
 
 
 def _served(
-    window: Window, rules: Rules, known: Known, delivery: Delivery, seen: set[tuple[str, str]]
-) -> Print | None:
+    window: BarInputs,
+    rules: ServingRules,
+    known: Knows,
+    delivery: TradeDelivery,
+    seen: set[tuple[str, str]],
+) -> CountedPrint | None:
     trade = delivery.trade
     if not known(trade):
         return None
@@ -178,5 +184,5 @@ def _served(
         seen.add((trade.feed, trade.id))
     if rules.amends:
         item = amended(trade, [one for one in delivery.amendments if known(one)])
-        return None if item.cancelled else counted(window, item.trade, rules.judge)
-    return counted(window, trade, rules.judge)
+        return None if item.cancelled else counted_print(window, item.trade, rules.judge)
+    return counted_print(window, trade, rules.judge)

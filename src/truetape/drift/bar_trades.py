@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from truetape.drift.attribution_inputs import Delivery, Values, Window
+from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
 from truetape.host.errors import ConfigError
 from truetape.lake.events import RawEvents
 from truetape.lake.tables import session_filters, table_path
@@ -42,14 +42,14 @@ _BARS_PER_SYMBOL = 1 << 20
 _HOUR_S = 3_600
 _EXACT_TERM, _EXACT_SUM = (37, 17), (38, 17)
 
-BarPlace = tuple[Resolution, str, int]
+BarKey = tuple[Resolution, str, int]
 """Resolution, symbol, start."""
-Sides = tuple[Values, Values]
+ValuePair = tuple[BarValues, BarValues]
 """A bar as served and as recomputed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doubts:
+class UncertainPrints:
     """Which prints the two sides may count differently, beside those that are flagged: those
     received after `after_ns`, and all of them where the sides judge by different profiles.
     """
@@ -58,7 +58,7 @@ class Doubts:
     everything: bool = False
 
 
-class SessionTrades:
+class RecomputedTrades:
     """The trades of some symbols of a session, as the last recompute settled them."""
 
     def __init__(self, lake: str, venue: Venue, session: Session, symbols: Iterable[str]) -> None:
@@ -74,13 +74,13 @@ class SessionTrades:
         ) = None
 
     def windows(
-        self, bars: Mapping[BarPlace, Sides], doubts: Doubts
-    ) -> Iterator[tuple[BarPlace, Window]]:
+        self, bars: Mapping[BarKey, ValuePair], doubts: UncertainPrints
+    ) -> Iterator[tuple[BarKey, BarInputs]]:
         """Yield a window for each bar; the prints that are beyond doubt are in its `base`."""
         import numpy as np
 
         doubtful = self._doubtful(doubts)
-        by_resolution: dict[Resolution, list[BarPlace]] = defaultdict(list)
+        by_resolution: dict[Resolution, list[BarKey]] = defaultdict(list)
         for place in bars:
             by_resolution[place[0]].append(place)
         for resolution, places in by_resolution.items():
@@ -94,7 +94,7 @@ class SessionTrades:
                     key = self._key(place)
                     yield place, self._window(place, bars[place], found[key], bases.get(key))
 
-    def whole(self, place: BarPlace, sides: Sides) -> Window | None:
+    def whole(self, place: BarKey, sides: ValuePair) -> BarInputs | None:
         """Return the window of one bar with every print spelt out; None for over MAX_PRINTS."""
         import numpy as np
 
@@ -104,14 +104,14 @@ class SessionTrades:
             return None
         return self._window(place, sides, self._deliveries(keys, rows)[self._key(place)], None)
 
-    def _portions(self, places: Sequence[BarPlace], keys: "Numbers") -> Iterator[list[BarPlace]]:
+    def _portions(self, places: Sequence[BarKey], keys: "Numbers") -> Iterator[list[BarKey]]:
         """Split bars so that those of a portion have MAX_PRINTS doubtful prints, or are one."""
         import numpy as np
 
         counts = dict(
             zip(*(one.tolist() for one in np.unique(keys, return_counts=True)), strict=True)
         )
-        portion: list[BarPlace] = []
+        portion: list[BarKey] = []
         prints = 0
         for place in places:
             more = counts.get(self._key(place), 0)
@@ -124,13 +124,13 @@ class SessionTrades:
             yield portion
 
     def _window(
-        self, place: BarPlace, sides: Sides, found: list[Delivery], base: Tally | None
-    ) -> Window:
+        self, place: BarKey, sides: ValuePair, found: list[TradeDelivery], base: Tally | None
+    ) -> BarInputs:
         daily = self._session if place[0] is Resolution.DAY else None
         in_stream = sorted(found, key=lambda one: one.trade.position)
-        return Window(*sides, in_stream, base or Tally(), daily)
+        return BarInputs(*sides, in_stream, base or Tally(), daily)
 
-    def _doubtful(self, doubts: Doubts) -> "Numbers":
+    def _doubtful(self, doubts: UncertainPrints) -> "Numbers":
         found = _numbers(self._rows, "received_ns") > doubts.after_ns
         for flag in _FLAGS:
             found |= _numbers(self._rows, flag)
@@ -153,7 +153,7 @@ class SessionTrades:
         symbols += _place(resolution.start_of(events), self._session)
         return symbols
 
-    def _key(self, place: BarPlace) -> int:
+    def _key(self, place: BarKey) -> int:
         resolution, symbol, start_ns = place
         code = self._codes.get(symbol, -1) * _BARS_PER_SYMBOL
         return code if resolution is Resolution.DAY else code + _place(start_ns, self._session)
@@ -178,16 +178,16 @@ class SessionTrades:
         firsts = dict(zip(wanted.tolist(), self._trades(rows), strict=True))
         return {row["key"]: _tally(row, firsts) for row in found}
 
-    def _deliveries(self, keys: "Numbers", rows: "Numbers") -> dict[int, list[Delivery]]:
+    def _deliveries(self, keys: "Numbers", rows: "Numbers") -> dict[int, list[TradeDelivery]]:
         """Return the deliveries that rows stand for, by the number of their bar."""
         trades = self._trades(rows)
         flags = self._rows.select([*_FLAGS, *_JUDGED]).take(rows).to_pylist()
         originals, meant = self._amended()
-        found: dict[int, list[Delivery]] = defaultdict(list)
+        found: dict[int, list[TradeDelivery]] = defaultdict(list)
         for key, trade, flag in zip(keys[rows].tolist(), trades, flags, strict=True):
             place = trade.position
             found[key].append(
-                Delivery(
+                TradeDelivery(
                     originals.get(place, trade),
                     flag["duplicate"],
                     tuple(meant.get(place, ())),

@@ -25,8 +25,8 @@ MAX_TRADES = 1_000
 """Most trades that are listed for one cause of one field; `count` has all of them."""
 DECIMALS = 17
 """Most decimals of a number in the ledger: those of price times size."""
-_NOBODY = ""
-"""The symbol of the row that `DriftLedger.tell` writes; no bar has it."""
+_MARKER_SYMBOL = ""
+"""The symbol of the row that `DriftLedger.mark_speed_served` writes; no bar has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class BarDrift:
     fields: tuple[FieldDrift, ...]
 
     @property
-    def place(self) -> tuple[str, str, int]:
+    def key(self) -> tuple[str, str, int]:
         """Return which bar of the session it is."""
         return self.symbol, self.resolution.value, self.start_ns
 
@@ -83,32 +83,34 @@ class DriftLedger:
         where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
         self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
 
-    def was_told(self, session: Session) -> bool:
+    def was_speed_served(self, session: Session) -> bool:
         """Say whether `tell` was called for a session."""
         from deltalake import DeltaTable
 
         if not DeltaTable.is_deltatable(self.path):
             return False
-        filters: Filters = [*session_filters(session), ("symbol", "=", _NOBODY)]
+        filters: Filters = [*session_filters(session), ("symbol", "=", _MARKER_SYMBOL)]
         found = DeltaTable(self.path).to_pyarrow_table(columns=["rev"], filters=filters)
         return bool(found.num_rows)
 
-    def tell(self, session: Session) -> None:
+    def mark_speed_served(self, session: Session) -> None:
         """Note that the speed layer served a session, before its first publication writes over it.
 
         One that is killed leaves no other trace of that, and what comes to its bars is drift.
         """
-        if not self.was_told(session):
+        if not self.was_speed_served(session):
             row = dict.fromkeys(_schema().names) | {
-                "venue": session.venue, "session": session.date, "rev": 0, "symbol": _NOBODY,
+                "venue": session.venue, "session": session.date, "rev": 0, "symbol": _MARKER_SYMBOL,
             }  # fmt: skip
             self._write([row], mode="append")
 
-    def later_than(self, session: Session, rev: int) -> list[BarDrift]:
+    def entries_after(self, session: Session, rev: int) -> list[BarDrift]:
         """Return the entries of publications that were killed: they have no record after `rev`."""
         return [entry for entry in self.of_session(session) if entry.rev > rev]
 
-    def adopt(self, session: Session, after: int, rev: int, entries: Sequence[BarDrift]) -> None:
+    def replace_after(
+        self, session: Session, after: int, rev: int, entries: Sequence[BarDrift]
+    ) -> None:
         """Put entries of `rev` in the place of all those that are later than `after`."""
         where = f"{session_where(session)} AND rev > {after}"
         rows = [row for entry in entries for row in _rows(replace(entry, rev=rev))]
@@ -132,7 +134,7 @@ class DriftLedger:
         found = {
             (date.fromisoformat(str(file["partition.session"])), file["partition.venue"])
             for file in files
-            if file["max.symbol"] != _NOBODY
+            if file["max.symbol"] != _MARKER_SYMBOL
         }
         return sorted(pair for pair in found if venue in (None, pair[1]))
 
@@ -179,7 +181,7 @@ class DriftLedger:
         )
 
 
-def chained(earlier: BarDrift, later: BarDrift) -> BarDrift:
+def combine(earlier: BarDrift, later: BarDrift) -> BarDrift:
     """Return two changes of one bar, one after the other, as one."""
     fields = {drift.field: drift for drift in earlier.fields}
     for drift in later.fields:
@@ -261,7 +263,7 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
     names = ("venue", "session", "rev", "symbol", "resolution", "start_ns", "change")
     bars: dict[tuple[Any, ...], list[FieldDrift]] = defaultdict(list)
     for row in rows:
-        if row["symbol"] == _NOBODY:
+        if row["symbol"] == _MARKER_SYMBOL:
             continue
         parts = tuple(
             Part(Cause(one["cause"]), one["delta"], tuple(one["trades"]), one["lateness_ns"])
@@ -273,4 +275,4 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         BarDrift(venue, day, rev, symbol, Resolution(width), start, Change(change), tuple(found))
         for (venue, day, rev, symbol, width, start, change), found in bars.items()
     ]
-    return sorted(entries, key=lambda one: (one.session, one.venue, one.rev, *one.place))
+    return sorted(entries, key=lambda one: (one.session, one.venue, one.rev, *one.key))

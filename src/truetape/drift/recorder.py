@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import cache, lru_cache
 
-from truetape.drift.attribution import Cause, FieldDrift, explain, is_explained, said
-from truetape.drift.attribution_inputs import FIELDS, NOTHING, Judge, Rules, Values
-from truetape.drift.bar_trades import BarPlace, Doubts, SessionTrades, profile_of
-from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, chained
+from truetape.drift.attribution import Cause, FieldDrift, attribute_to, explain, is_explained
+from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues, Judge, ServingRules
+from truetape.drift.bar_trades import BarKey, RecomputedTrades, UncertainPrints, profile_of
+from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, combine
 from truetape.drift.metrics import DriftMetrics
 from truetape.feeds import contract_file
 from truetape.host import profiles
@@ -33,12 +33,12 @@ _LAST = Decimal(1).scaleb(-DECIMALS)
 _EXACT = Context(prec=60)
 
 Edits = Mapping[Resolution, list[Edit]]
-ProfileName = tuple[str, int]
+ProfileVersion = tuple[str, int]
 """Id and version."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpeedLayer:
+class SpeedRules:
     """How the speed layer is set: what it serves, and which repeats it drops."""
 
     profile: str
@@ -46,7 +46,7 @@ class SpeedLayer:
     drops_repeats: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Settings) -> "SpeedLayer":
+    def of(cls, settings: Settings) -> "SpeedRules":
         """Read it from the settings and the contracts of the feeds that it serves."""
         contracts = [contract_file.load(name) for name in settings.feeds]
         dropped = frozenset(item.feed for item in contracts if item.duplicates_expected)
@@ -54,14 +54,14 @@ class SpeedLayer:
 
 
 @dataclass(slots=True)
-class DriftNotes:
+class DriftRecorder:
     """The drift of one publication. `cause` is set where it is known without looking: a revert."""
 
     lake: str
     store: BarStore
     venue: Venue
     session: Session
-    speed: SpeedLayer
+    speed: SpeedRules
     cause: Cause | None = None
     _past: list[Publication] = field(default_factory=list)
     _is_told: bool = False
@@ -73,13 +73,13 @@ class DriftNotes:
     @classmethod
     def of(
         cls, settings: Settings, store: BarStore, session: Session, cause: Cause | None = None
-    ) -> "DriftNotes":
+    ) -> "DriftRecorder":
         """Prepare for the publication of a session; reads nothing yet."""
         venue = venues()[session.venue]
-        return cls(settings.lake, store, venue, session, SpeedLayer.of(settings), cause)
+        return cls(settings.lake, store, venue, session, SpeedRules.of(settings), cause)
 
-    def note(self, rev: int, edits: Edits) -> None:
-        """Append the drift of a round to the ledger; `publication.Note`.
+    def record_round(self, rev: int, edits: Edits) -> None:
+        """Append the drift of a round to the ledger; `publication.BeforeWrite`.
 
         What a killed publication had noted and written is taken over; the drift from there on is
         added to it.
@@ -91,12 +91,12 @@ class DriftNotes:
             for edit in part
             if self._is_drift(resolution, edit)
         }
-        found = {entry.place: entry for entry in self._entries(rev, drifting)}
+        found = {entry.key: entry for entry in self._entries(rev, drifting)}
         symbols = {edit.after.symbol for part in edits.values() for edit in part}
         left = {place: one for place, one in pending.items() if place[0] in symbols}
         self._unseen = {place: one for place, one in self._unseen.items() if place not in left}
         for place, entry in left.items():
-            found[place] = chained(entry, found[place]) if place in found else entry
+            found[place] = combine(entry, found[place]) if place in found else entry
         entries = list(found.values())
         for entry in entries:
             self._metrics.add(entry)
@@ -105,7 +105,7 @@ class DriftNotes:
         else:
             DriftLedger(self.lake).append(entries)
 
-    def tell(self, rev: int | None) -> None:
+    def finish(self, rev: int | None) -> None:
         """Write the metrics of a publication that noted its drift here; `rev` is None where nothing
         had to be changed: then nothing of a killed one has landed, and its notes go.
         """
@@ -126,11 +126,11 @@ class DriftNotes:
             ledger = DriftLedger(self.lake)
             self._is_told = bool(self._past) or self._was_told(ledger)
             last = self._past[-1].rev if self._past else 0
-            noted = ledger.later_than(self.session, last)
+            noted = ledger.entries_after(self.session, last)
             left = [replace(entry, rev=rev) for entry in self._landed(noted)]
             if noted != left:
-                ledger.adopt(self.session, last, rev, left)
-            self._pending = {entry.place: entry for entry in left}
+                ledger.replace_after(self.session, last, rev, left)
+            self._pending = {entry.key: entry for entry in left}
             self._unseen = dict(self._pending)
         return self._pending
 
@@ -138,31 +138,31 @@ class DriftNotes:
         """Return the entries whose bars are served as they say; a killed publication notes first
         and writes then.
         """
-        served: dict[tuple[str, str, int], Values] = {}
+        served: dict[tuple[str, str, int], BarValues] = {}
         for resolution in {entry.resolution for entry in noted}:
             symbols = sorted({one.symbol for one in noted if one.resolution is resolution})
             start, end = self.session.start_ns, self.session.end_ns
             for row in self.store.read(
                 resolution, start, end, venue=self.session.venue, symbols=symbols
             ):
-                served[row.symbol, resolution.value, row.start_ns] = values_of(row)
-        return [one for one in noted if _has_landed(one, served.get(one.place, NOTHING))]
+                served[row.symbol, resolution.value, row.start_ns] = values_of_row(row)
+        return [one for one in noted if _was_written(one, served.get(one.key, NO_VALUES))]
 
     def _forget(self) -> None:
         """Take back what a killed publication noted that has no record even now."""
         past = publications(self.lake, self.session)
         last, ledger = past[-1].rev if past else 0, DriftLedger(self.lake)
-        if ledger.later_than(self.session, last):
-            ledger.adopt(self.session, last, last, [])
+        if ledger.entries_after(self.session, last):
+            ledger.replace_after(self.session, last, last, [])
 
     def _was_told(self, ledger: DriftLedger) -> bool:
         """Say whether the speed layer served the session, also when a killed publication has
         written over all that it did.
         """
         if self._has_speed_rows():
-            ledger.tell(self.session)
+            ledger.mark_speed_served(self.session)
             return True
-        return ledger.was_told(self.session)
+        return ledger.was_speed_served(self.session)
 
     def _has_speed_rows(self) -> bool:
         window = (self.session.venue, self.session.start_ns, self.session.end_ns)
@@ -184,7 +184,7 @@ class DriftNotes:
                 # a wider provisional row says what its minutes say, and those have their entries
                 return edit.before is None or not is_rolled_up(edit.before, resolution)
 
-    def _entries(self, rev: int, drifting: Mapping[BarPlace, Edit]) -> Iterator[BarDrift]:
+    def _entries(self, rev: int, drifting: Mapping[BarKey, Edit]) -> Iterator[BarDrift]:
         for (resolution, symbol, start), fields in self._explained(drifting):
             if fields:
                 yield BarDrift(
@@ -199,32 +199,32 @@ class DriftNotes:
                 )
 
     def _explained(
-        self, drifting: Mapping[BarPlace, Edit]
-    ) -> Iterator[tuple[BarPlace, tuple[FieldDrift, ...]]]:
+        self, drifting: Mapping[BarKey, Edit]
+    ) -> Iterator[tuple[BarKey, tuple[FieldDrift, ...]]]:
         sides = {
-            place: (values_of(edit.before), values_of(edit.after))
+            place: (values_of_row(edit.before), values_of_row(edit.after))
             for place, edit in drifting.items()
         }
         if self.cause is not None:
-            yield from ((place, said(*both, self.cause)) for place, both in sides.items())
+            yield from ((place, attribute_to(*both, self.cause)) for place, both in sides.items())
             return
         if not drifting:
             return
-        trades = SessionTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
+        trades = RecomputedTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
         final = profile_of(self.lake, self.session)
         judge = self._judge(final[0])
         for (rules, profile), places in self._by_rules(drifting, final).items():
-            doubts = Doubts(rules.as_of_ns or _NEVER, everything=profile != final)
+            doubts = UncertainPrints(rules.as_of_ns or _NEVER, everything=profile != final)
             for place, window in trades.windows({key: sides[key] for key in places}, doubts):
                 fields = explain(window, rules, judge)
                 spelt_out = None if is_explained(fields) else trades.whole(place, sides[place])
                 yield place, fields if spelt_out is None else explain(spelt_out, rules, judge)
 
     def _by_rules(
-        self, drifting: Mapping[BarPlace, Edit], final: ProfileName
-    ) -> dict[tuple[Rules, ProfileName], list[BarPlace]]:
+        self, drifting: Mapping[BarKey, Edit], final: ProfileVersion
+    ) -> dict[tuple[ServingRules, ProfileVersion], list[BarKey]]:
         """Group bars by how they were served: by the speed layer, or by which publication."""
-        found: dict[tuple[Rules, ProfileName], list[BarPlace]] = defaultdict(list)
+        found: dict[tuple[ServingRules, ProfileVersion], list[BarKey]] = defaultdict(list)
         for place, edit in drifting.items():
             before = edit.before
             by_batch = before.rev if before is not None and before.layer == "batch" else None
@@ -233,30 +233,30 @@ class DriftNotes:
             found[self._rules(by_batch, final)].append(place)
         return found
 
-    def _rules(self, rev: int | None, final: ProfileName) -> tuple[Rules, ProfileName]:
+    def _rules(self, rev: int | None, final: ProfileVersion) -> tuple[ServingRules, ProfileVersion]:
         lateness = self.speed.lateness_ns
         if rev is None:
             profile = profiles.load(self.speed.profile)
-            rules = Rules(_judge_of(profile.id), lateness, self.speed.drops_repeats)
+            rules = ServingRules(_cached_judge(profile.id), lateness, self.speed.drops_repeats)
             return rules, (profile.id, profile.version)
         known = [one for one in self._past if one.rev >= rev]
         if not known:  # a publication that was killed has no row, and knew what the lake knows
-            return Rules(self._judge(final[0]), lateness, None, _NEVER), final
+            return ServingRules(self._judge(final[0]), lateness, None, _NEVER), final
         made = known[0]
-        rules = Rules(self._judge(made.profile), lateness, None, made.as_of_ns)
+        rules = ServingRules(self._judge(made.profile), lateness, None, made.as_of_ns)
         return rules, (made.profile, made.profile_version)
 
     def _judge(self, profile: str) -> Judge:
         """A session without any bar has no profile, and one of old may be gone."""
-        return _judge_of(profile if profile in profiles.names() else self.speed.profile)
+        return _cached_judge(profile if profile in profiles.names() else self.speed.profile)
 
 
-def values_of(bar: ServedBar | None) -> Values:
+def values_of_row(bar: ServedBar | None) -> BarValues:
     """Return what a row tells: the shortest decimals that read back as its doubles, as far as the
     ledger has decimals.
     """
     if bar is None or bar.void:
-        return NOTHING
+        return NO_VALUES
     return tuple(_decimal(repr(getattr(bar, name))) for name in FIELDS)
 
 
@@ -267,13 +267,13 @@ def _decimal(text: str) -> Decimal:
     return value
 
 
-def _has_landed(entry: BarDrift, served: Values) -> bool:
+def _was_written(entry: BarDrift, served: BarValues) -> bool:
     """Say whether a row is served as an entry says that it became."""
     told = dict(zip(FIELDS, served, strict=True))
     return all(float(one.after) == float(told[one.field]) for one in entry.fields)
 
 
 @cache
-def _judge_of(profile: str) -> Judge:
+def _cached_judge(profile: str) -> Judge:
     """Return the `judge` of a profile, which remembers what it has judged."""
     return lru_cache(MAX_JUDGED)(profiles.load(profile).judge)

@@ -29,7 +29,7 @@ _RIGHT = ("rev", "before", "after", "delta", "lateness_s")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CauseLine:
     """What one cause did to one field of one bar."""
 
     entry: BarDrift
@@ -50,10 +50,10 @@ class Line:
         return dict(zip(COLUMNS, map(str, values), strict=True))
 
 
-def lines_of(entries: Iterable[BarDrift], cause: Cause | None = None) -> list[Line]:
+def lines_of(entries: Iterable[BarDrift], cause: Cause | None = None) -> list[CauseLine]:
     """Return a line for each cause of each field, or for one cause only."""
     return [
-        Line(entry, drift.field, drift.before, drift.after, part)
+        CauseLine(entry, drift.field, drift.before, drift.after, part)
         for entry in entries
         for drift in sorted(entry.fields, key=lambda one: FIELDS.index(one.field))
         for part in drift.parts
@@ -61,7 +61,7 @@ def lines_of(entries: Iterable[BarDrift], cause: Cause | None = None) -> list[Li
     ]
 
 
-def csv_lines(lines: Sequence[Line]) -> Iterator[str]:
+def csv_lines(lines: Sequence[CauseLine]) -> Iterator[str]:
     """Yield CSV with a header; numbers are exact decimal text."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -70,14 +70,14 @@ def csv_lines(lines: Sequence[Line]) -> Iterator[str]:
     yield from text.getvalue().splitlines()
 
 
-def json_lines(lines: Sequence[Line]) -> Iterator[str]:
+def json_lines(lines: Sequence[CauseLine]) -> Iterator[str]:
     """Yield one JSON object a line; trades as a list."""
     for line in lines:
         fields: dict[str, object] = {**line.cells(), "trades": list(line.part.trades)}
         yield json.dumps(fields, ensure_ascii=False)
 
 
-def table(lines: Sequence[Line], title: str) -> "Table":
+def table(lines: Sequence[CauseLine], title: str) -> "Table":
     """Build the table for a terminal; what is unexplained is red."""
     from rich.table import Table
     from rich.text import Text

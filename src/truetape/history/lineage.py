@@ -147,7 +147,7 @@ def history(
 ) -> tuple[Revision, ...]:
     """Return the publications of a session with what each changed in a bar, oldest first."""
     place, entries = (bar.symbol, bar.resolution.value, bar.start_ns), list(drifts)
-    changed = {drift.rev: drift for drift in entries if drift.place == place}
+    changed = {drift.rev: drift for drift in entries if drift.key == place}
     minutes: dict[int, list[BarDrift]] = defaultdict(list)
     for drift in entries:
         if bar.adds_up(drift):

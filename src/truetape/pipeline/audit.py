@@ -15,15 +15,20 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.bars_lineage import bases
 from truetape.market.sessions import Session
-from truetape.pipeline.publish import Orders, newly_recomputed, publish_once, verify_once
+from truetape.pipeline.publish import (
+    PublishOptions,
+    publish_once,
+    symbols_recomputed_since,
+    verify_once,
+)
 
-LOOKED_AT = timedelta(days=7)
+AUDIT_PERIOD = timedelta(days=7)
 """How far back sessions are looked at; what it costs grows with it."""
 REASON = "what was served was not what was published"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class AuditedSession:
     """One session that was looked at, and how many rows were written again."""
 
     venue: str
@@ -31,9 +36,9 @@ class Kept:
     rows: int
 
 
-def keep_served(
+def audit_served(
     settings: Settings, today: date, report: Callable[[str], None] = lambda _: None
-) -> list[Kept]:
+) -> list[AuditedSession]:
     """Publish the sessions of the last days again, which writes only what is served otherwise.
 
     Safe to repeat. No gate is asked: nothing but what has passed it is written. A session that was
@@ -41,25 +46,30 @@ def keep_served(
     only, and VerificationError names those that differ.
     """
     found, differing = [], []
-    for session, last in _lately(settings, today):
+    for session, last in _recently_published(settings, today):
         if last.restores:
             try:
                 verify_once(settings, session)
             except VerificationError as error:
                 differing.append(str(error))
-        elif newly_recomputed(bases(settings.lake, session), last) == frozenset():
+        elif symbols_recomputed_since(bases(settings.lake, session), last) == frozenset():
             outcome = publish_once(
-                settings, session, "maintenance", REASON, report, orders=Orders(gated=False)
+                settings,
+                session,
+                "maintenance",
+                REASON,
+                report,
+                options=PublishOptions(gated=False),
             )
-            found.append(Kept(session.venue, session.date, outcome.edits))
+            found.append(AuditedSession(session.venue, session.date, outcome.edits))
     if differing:
         raise VerificationError("; ".join(differing))
     return found
 
 
-def _lately(settings: Settings, today: date) -> Iterator[tuple[Session, Publication]]:
+def _recently_published(settings: Settings, today: date) -> Iterator[tuple[Session, Publication]]:
     """Yield the sessions of the last days that were published, with their newest publication."""
     known = venues()
     for last in newest_publications(settings.lake):
-        if today - LOOKED_AT <= last.session <= today:
+        if today - AUDIT_PERIOD <= last.session <= today:
             yield calendars.session(known[last.venue], last.session), last

@@ -14,7 +14,7 @@ from enum import StrEnum
 from truetape.broker.boundary import Boundary, Run, claim_of
 from truetape.broker.control_topic import ControlTopic
 from truetape.drift.attribution import Cause
-from truetape.drift.recorder import DriftNotes
+from truetape.drift.recorder import DriftRecorder
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.locks import exclusive
@@ -24,10 +24,17 @@ from truetape.lake.bars import Publication, newest_publications, publications
 from truetape.lake.bars_lineage import Basis, bases
 from truetape.lake.dirty import settle
 from truetape.market.sessions import Session, Venue
-from truetape.publish.events import announced, boundary_points
+from truetape.publish.events import boundary_points, publication_points
 from truetape.publish.indicators import publish_indicators, restore_indicators
-from truetape.publish.publication import Published, Request, bring, compare, next_rev, publish
-from truetape.publish.revert import in_force, restored, revert_in_force
+from truetape.publish.publication import (
+    PublicationRequest,
+    Published,
+    compare_served,
+    next_rev,
+    publish,
+    publish_target,
+)
+from truetape.publish.revert import reconstruct, revert_in_force, target_bars
 from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
@@ -47,7 +54,7 @@ WITHOUT_GATE = "without the gate"
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class PublishOptions:
     """How a publication differs from the usual one. Each departure needs somebody who says so.
 
     `gated`: asks the quality gate. `dirty`: leaves symbols alone that were not recomputed since
@@ -57,13 +64,13 @@ class Orders:
     """
 
     gated: bool = True
-    dirty: bool = False
+    dirty_only: bool = False
     supersedes: bool = False
-    begins: bool = False
-    of: DagRun | None = None
+    restarts_boundary: bool = False
+    dag_run: DagRun | None = None
 
 
-USUAL = Orders()
+DEFAULT_OPTIONS = PublishOptions()
 
 
 def publish_once(
@@ -73,19 +80,19 @@ def publish_once(
     reason: str,
     report: Callable[[str], None] = lambda _: None,
     *,
-    orders: Orders = USUAL,
+    options: PublishOptions = DEFAULT_OPTIONS,
 ) -> Published:
     """Publish one session of the lake to the bar store, if the quality gate lets it.
 
     GateClosedError when it does not: nothing is written then, and no fence goes up. Without the
     gate, the ledger says so beside the reason. ConfigError for a session that was reverted, unless
-    the orders supersede that. TransientError when a live speed driver does not keep to the fence in
-    time; nothing but the fence is written then.
+    the options supersede that. TransientError when a live speed driver does not keep to the fence
+    in time; nothing but the fence is written then.
     """
-    verdict = require_open(settings, session, report, orders.of) if orders.gated else None
-    with _publishing(settings, session, report) as desk:
+    verdict = require_open(settings, session, report, options.dag_run) if options.gated else None
+    with _open_publication(settings, session, report) as desk:
         past = publications(settings.lake, session)
-        words = words_of(reason, orders, past, session)
+        words = ledger_reason(reason, options, past, session)
         desk.raise_fence(report)
         if verdict is not None and not is_current(settings, session, verdict):
             raise TransientError(
@@ -93,20 +100,20 @@ def publish_once(
                 "nothing was written but the fence; publish again"
             )
         known = bases(settings.lake, session)  # before the bars: these hold no less
-        drift = DriftNotes.of(settings, desk.store, session)
-        request = Request(
+        drift = DriftRecorder.of(settings, desk.store, session)
+        request = PublicationRequest(
             session, who, words, time.time_ns(), settings.seal_delay_s,
-            symbols=_dirty_symbols(desk, known, past) if orders.dirty else None,
+            symbols=_dirty_symbols(desk, known, past) if options.dirty_only else None,
             raw_version=max((one.raw_version for one in known), default=-1),
-            note=drift.note,
+            before_write=drift.record_round,
         )  # fmt: skip
         outcome = publish(settings.lake, desk.store, request, report)
-        drift.tell(outcome.rev)
+        drift.finish(outcome.rev)
         rows = publish_indicators(
             settings.lake, desk.store, venues()[session.venue], session, outcome.last_rev
         )
         outcome = replace(outcome, indicators=rows)
-        desk.seal(outcome, who, words, begins=orders.begins)
+        desk.seal(outcome, who, words, begins=options.restarts_boundary)
         settle(settings.lake, session, known)
     return outcome
 
@@ -125,43 +132,46 @@ def revert_once(
     Asks no gate: that rev was published before. Safe to repeat. ConfigError where there was no such
     rev; VerificationError, and nothing is written, when it cannot be put together exactly.
     """
-    with _publishing(settings, session, report) as desk:
-        wanted = restored(settings.lake, desk.store, session, rev)
+    with _open_publication(settings, session, report) as desk:
+        wanted = reconstruct(settings.lake, desk.store, session, rev)
         desk.raise_fence(report)
         words = f"revert to rev {rev}: {reason}"
-        drift = DriftNotes.of(settings, desk.store, session, Cause.REVERT)
-        request = Request(
+        drift = DriftRecorder.of(settings, desk.store, session, Cause.REVERT)
+        request = PublicationRequest(
             session, who, words, wanted.publication.as_of_ns, settings.seal_delay_s,
-            restores=rev, raw_version=wanted.publication.raw_version, note=drift.note,
+            restores=rev, raw_version=wanted.publication.raw_version,
+            before_write=drift.record_round,
         )  # fmt: skip
-        outcome = bring(settings.lake, desk.store, wanted, request, report)
-        drift.tell(outcome.rev)
+        outcome = publish_target(settings.lake, desk.store, wanted, request, report)
+        drift.finish(outcome.rev)
         rows = restore_indicators(settings.lake, desk.store, session, rev, outcome.last_rev)
         outcome = replace(outcome, indicators=rows)
         desk.seal(outcome, who, words)
     return outcome
 
 
-def claim(venue: Venue, session: Session) -> Run:
+def final_run(venue: Venue, session: Session) -> Run:
     """Return what the publication of a session makes final, by the venue's calendar."""
     return claim_of(session, calendars.last_regular(venue, session.start_ns))
 
 
-def from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:
+def boundary_from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:
     """Return the boundary that publications, oldest first, have moved to where it is."""
     boundary = Boundary(venue.code)
     for one in past:
-        boundary = boundary.sealed(claim(venue, calendars.session(venue, one.session)))
+        boundary = boundary.sealed(final_run(venue, calendars.session(venue, one.session)))
     return boundary
 
 
-def words_of(reason: str, orders: Orders, past: list[Publication], session: Session) -> str:
+def ledger_reason(
+    reason: str, options: PublishOptions, past: list[Publication], session: Session
+) -> str:
     """Return what the ledger says about a publication; ConfigError where it may not be one."""
     held = revert_in_force(past)
-    words = reason if orders.gated else f"{WITHOUT_GATE}: {reason}"
+    words = reason if options.gated else f"{WITHOUT_GATE}: {reason}"
     if held is None:
         return words
-    if not orders.supersedes:
+    if not options.supersedes:
         raise ConfigError(
             f"{session.venue} {session.date} is held at rev {held.restores} by {held.who} "
             f"({held.reason}); publish with a reason to supersede that"
@@ -169,7 +179,9 @@ def words_of(reason: str, orders: Orders, past: list[Publication], session: Sess
     return f"supersedes the revert to rev {held.restores}: {words}"
 
 
-def newly_recomputed(known: Iterable[Basis], last: Publication | None) -> frozenset[str] | None:
+def symbols_recomputed_since(
+    known: Iterable[Basis], last: Publication | None
+) -> frozenset[str] | None:
     """Return the symbols whose bars may differ from a publication's; None for all of them."""
     if last is None:
         return None
@@ -180,18 +192,18 @@ def newly_recomputed(known: Iterable[Basis], last: Publication | None) -> frozen
 
 
 def _dirty_symbols(
-    desk: "_Desk", known: list[Basis], past: list[Publication]
+    desk: "_VenuePublication", known: list[Basis], past: list[Publication]
 ) -> frozenset[str] | None:
     """The symbols to publish; None where rows are served that no publication recorded."""
     if not past or revert_in_force(past):
         return None
     if next_rev(desk.settings.lake, desk.store, desk.session) != past[-1].rev + 1:
         return None
-    return newly_recomputed(known, past[-1])
+    return symbols_recomputed_since(known, past[-1])
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _VenuePublication:
     """What a publication holds while it is at work: nobody else publishes the venue from here."""
 
     settings: Settings
@@ -221,26 +233,26 @@ class _Desk:
         if found.fence_ns:
             return found
         past = newest_publications(self.settings.lake, venue.code)
-        return from_ledger(venue, sorted(past, key=lambda one: one.published_ns))
+        return boundary_from_ledger(venue, sorted(past, key=lambda one: one.published_ns))
 
     def seal(self, outcome: Published, who: str, words: str, *, begins: bool = False) -> None:
         """Move the boundary as far as it now reaches, and tell of it."""
         venue = venues()[self.session.venue]
         boundary = self.boundary()
-        moved = boundary.sealed(claim(venue, self.session), anew=begins)
+        moved = boundary.sealed(final_run(venue, self.session), anew=begins)
         if moved != boundary:
             self.control.announce(moved)
         forget_late_writes(Board(self.control, self.settings.topic), self.session)
         seconds = time.monotonic() - self.began
-        told = announced(moved, outcome, who, words, time.time_ns(), seconds=seconds)
+        told = publication_points(moved, outcome, who, words, time.time_ns(), seconds=seconds)
         place = f"{venue.code} {self.session.date}"
         self.store.write_points(told).require_stored("metrics", f"{place} is final without them")
 
 
 @contextmanager
-def _publishing(
+def _open_publication(
     settings: Settings, session: Session, report: Callable[[str], None]
-) -> Iterator[_Desk]:
+) -> Iterator[_VenuePublication]:
     """Let one process of this home publish a venue at a time: it moves the venue's boundary."""
     lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
     lock = settings.home / "locks" / f"publish-{session.venue}-{lake}.lock"
@@ -249,7 +261,7 @@ def _publishing(
         closing(open_store(settings)) as store,
         ControlTopic(settings.kafka) as control,
     ):
-        yield _Desk(settings, session, store, control, time.monotonic())
+        yield _VenuePublication(settings, session, store, control, time.monotonic())
 
 
 def verify_once(settings: Settings, session: Session) -> int:
@@ -258,7 +270,7 @@ def verify_once(settings: Settings, session: Session) -> int:
     VerificationError when they differ, with the first one that does.
     """
     with closing(open_store(settings)) as store:
-        compared, wrong = compare(store, in_force(settings.lake, store, session))
+        compared, wrong = compare_served(store, target_bars(settings.lake, store, session))
     if wrong:
         raise VerificationError(
             f"{session.venue} {session.date}: {len(wrong):,} of {compared:,} served bars differ, "

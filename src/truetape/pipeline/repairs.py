@@ -12,7 +12,7 @@ from truetape.lake.dirty import Mark, pending
 from truetape.publish.revert import revert_in_force
 
 
-class State(StrEnum):
+class RepairState(StrEnum):
     """Whether a dirty session is repaired, or what that waits for."""
 
     DUE = "due"
@@ -26,16 +26,16 @@ class DirtySession:
 
     venue: str
     day: date
-    state: State
+    state: RepairState
     symbols: tuple[str, ...]
     trades: int
     amendments: int
 
 
-Past = Callable[[str, date], Sequence[Publication]]
+PublicationsOf = Callable[[str, date], Sequence[Publication]]
 
 
-def sort_out(marks: Iterable[Mark], past: Past) -> Iterator[DirtySession]:
+def group_marks(marks: Iterable[Mark], past: PublicationsOf) -> Iterator[DirtySession]:
     """Yield each session that has marks, oldest first, and what becomes of it."""
     groups: dict[tuple[date, str], list[Mark]] = {}
     for mark in marks:
@@ -46,7 +46,7 @@ def sort_out(marks: Iterable[Mark], past: Past) -> Iterator[DirtySession]:
         yield DirtySession(
             venue,
             day,
-            State.HELD if held else State.DUE if published else State.UNPUBLISHED,
+            RepairState.HELD if held else RepairState.DUE if published else RepairState.UNPUBLISHED,
             tuple(sorted({mark.symbol for mark in some})),
             sum(mark.trades for mark in some),
             sum(mark.amendments for mark in some),
@@ -60,4 +60,4 @@ def dirty_sessions(lake: str) -> list[DirtySession]:
     def past(venue: str, day: date) -> list[Publication]:
         return publications(lake, calendars.session(known[venue], day))
 
-    return list(sort_out(pending(lake), past))
+    return list(group_marks(pending(lake), past))

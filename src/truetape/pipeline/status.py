@@ -16,7 +16,7 @@ from truetape.lake.bars import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.pipeline.repairs import DirtySession, dirty_sessions
-from truetape.publish.events import instant
+from truetape.publish.events import utc_seconds
 
 MAX_LISTED = 5
 """Most publications, gaps of a venue, and symbols of a session that are listed by name."""
@@ -26,7 +26,7 @@ Gap = tuple[date, date]
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class PipelineStatus:
     """What is served, as of now. `newest` are the last publications of each session."""
 
     boundaries: tuple[Boundary, ...]
@@ -39,9 +39,9 @@ class Status:
         return [one for one in self.newest if one.restores]
 
 
-def status_of(settings: Settings, venue: str | None = None) -> Status:
+def status_of(settings: Settings, venue: str | None = None) -> PipelineStatus:
     """Read the status of all venues, or of one; TransientError when Kafka does not answer."""
-    return Status(
+    return PipelineStatus(
         boundaries_of(settings, venue),
         tuple(one for one in dirty_sessions(settings.lake) if venue in (None, one.venue)),
         tuple(newest_publications(settings.lake, venue)),
@@ -65,7 +65,7 @@ def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:
     ]
 
 
-def lines(status: Status) -> Iterator[str]:
+def lines(status: PipelineStatus) -> Iterator[str]:
     """Yield what an operator reads."""
     for boundary in status.boundaries:
         yield from _boundary_lines(boundary)
@@ -81,12 +81,13 @@ def lines(status: Status) -> Iterator[str]:
         yield f"held: {label} at rev {held.restores} by {held.who}: {held.reason}"
     for last in sorted(status.newest, key=lambda item: item.published_ns)[-MAX_LISTED:]:
         yield (
-            f"published {instant(last.published_ns)}: {last.venue} {last.session} rev {last.rev}, "
-            f"{last.edits:,} edits, {last.bars:,} bars, by {last.who}: {last.reason}"
+            f"published {utc_seconds(last.published_ns)}: {last.venue} {last.session} "
+            f"rev {last.rev}, {last.edits:,} edits, {last.bars:,} bars, "
+            f"by {last.who}: {last.reason}"
         )
 
 
-def fields(status: Status) -> dict[str, Any]:
+def fields(status: PipelineStatus) -> dict[str, Any]:
     """Return the same for programs: instants in epoch nanoseconds."""
     return {
         "boundaries": [
@@ -126,17 +127,17 @@ def fields(status: Status) -> dict[str, Any]:
 
 def _boundary_lines(boundary: Boundary) -> Iterator[str]:
     if not boundary.final_ns:
-        yield f"{boundary.venue}: nothing final; fence {instant(boundary.fence_ns)}"
+        yield f"{boundary.venue}: nothing final; fence {utc_seconds(boundary.fence_ns)}"
         return
     shorter = [
-        f"{one.value} to {instant(boundary.final_for(one))}"
+        f"{one.value} to {utc_seconds(boundary.final_for(one))}"
         for one in Resolution
         if boundary.final_for(one) != boundary.final_ns
     ]
     yield (
-        f"{boundary.venue}: final from {instant(boundary.final_from_ns)} "
-        f"to {', '.join([instant(boundary.final_ns), *shorter])}; "
-        f"fence {instant(boundary.fence_ns)}"
+        f"{boundary.venue}: final from {utc_seconds(boundary.final_from_ns)} "
+        f"to {', '.join([utc_seconds(boundary.final_ns), *shorter])}; "
+        f"fence {utc_seconds(boundary.fence_ns)}"
     )
     known = venues().get(boundary.venue)
     found = [] if known is None else gaps(boundary, known)

@@ -24,7 +24,7 @@ def boundary_points(boundary: Boundary, now_ns: int) -> Iterator[Point]:
         )
 
 
-def announced(
+def publication_points(
     boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int, *, seconds: float
 ) -> Iterator[Point]:
     """Yield the boundary of each resolution, the publication, which took so many seconds, and an
@@ -49,7 +49,7 @@ def announced(
     if outcome.rev is not None:
         text = (
             f"{session.venue} {session.date} rev {outcome.rev}: {outcome.edits:,} edits, "
-            f"final to {instant(boundary.final_ns)} ({words})"
+            f"final to {utc_seconds(boundary.final_ns)} ({words})"
         )
         yield Point(
             "annotation",
@@ -59,6 +59,6 @@ def announced(
         )
 
 
-def instant(ns: int) -> str:
+def utc_seconds(ns: int) -> str:
     """Write an instant of whole seconds the way it is read."""
     return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

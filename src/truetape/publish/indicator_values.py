@@ -21,7 +21,7 @@ _FAST, _SLOW = 12, 26
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class IndicatorInput:
     """What the indicators read of one served bar; `session_ns` is the start of its session.
 
     `vwap` is 0 where the bar has no priced volume, as it is served.
@@ -42,7 +42,7 @@ class IndicatorValues:
     values: Mapping[str, float]
 
 
-def indicators(samples: Sequence[Sample]) -> list[IndicatorValues]:
+def indicators(samples: Sequence[IndicatorInput]) -> list[IndicatorValues]:
     """Compute every indicator of consecutive served bars of one symbol, venue and resolution.
 
     The bars must be in order of start. An EMA remembers all of them, so a history cut short gives
@@ -68,7 +68,7 @@ def indicators(samples: Sequence[Sample]) -> list[IndicatorValues]:
     ]
 
 
-def session_vwap(samples: Sequence[Sample]) -> list[float | None]:
+def session_vwap(samples: Sequence[IndicatorInput]) -> list[float | None]:
     """Return the running VWAP of each session: bar VWAPs weighted with the bars' volume.
 
     A bar without priced volume adds nothing; before the first one that has some there is no value.

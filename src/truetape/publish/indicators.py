@@ -14,8 +14,8 @@ from truetape.host import calendars
 from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.publish.indicator_values import IndicatorValues, Sample, indicators
-from truetape.publish.superseded import as_of_rev, keep_indicators, newest_by, superseded
+from truetape.publish.indicator_values import IndicatorInput, IndicatorValues, indicators
+from truetape.publish.superseded import append_indicators, newest_up_to, read_superseded, rows_as_of
 from truetape.serving.store import BarStore, IndicatorRow
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WARM_UP_BARS = 250
 weighs less than one part in ten million.
 """
 
-REACH: Mapping[Resolution, timedelta] = {
+LOOK_BACK: Mapping[Resolution, timedelta] = {
     Resolution.MINUTE: timedelta(days=7),
     Resolution.FIVE_MINUTES: timedelta(days=14),
     Resolution.HOUR: timedelta(days=60),
@@ -43,8 +43,8 @@ def publish_indicators(lake: str, store: BarStore, venue: Venue, session: Sessio
     Safe to repeat: a second run writes nothing. VerificationError when a row is refused.
     """
     return sum(
-        _bring(lake, store, session, resolution, rows=rows, rev=rev)
-        for resolution in REACH
+        _write_differences(lake, store, session, resolution, rows=rows, rev=rev)
+        for resolution in LOOK_BACK
         for rows in [_rows(lake, venue, session, resolution, rev)]
     )
 
@@ -53,17 +53,17 @@ def restore_indicators(
     lake: str, store: BarStore, session: Session, restored: int, rev: int
 ) -> int:
     """Write the indicator rows of an older rev again, as rev `rev`; return how many differed."""
-    kept = superseded(lake, session).indicators
+    kept = read_superseded(lake, session).indicators
     written = 0
-    for resolution in REACH:
+    for resolution in LOOK_BACK:
         served = _read(store, session, resolution)
-        stood = as_of_rev(served, newest_by(restored, kept[resolution]), restored)
+        stood = rows_as_of(served, newest_up_to(restored, kept[resolution]), restored)
         wanted = [replace(row, rev=rev) for row in stood if not row.void]
-        written += _bring(lake, store, session, resolution, rows=wanted, rev=rev)
+        written += _write_differences(lake, store, session, resolution, rows=wanted, rev=rev)
     return written
 
 
-def _bring(
+def _write_differences(
     lake: str,
     store: BarStore,
     session: Session,
@@ -85,7 +85,7 @@ def _bring(
     if not fresh:
         return 0
     replaced = [served[row.key] for row in fresh if row.key in served]
-    keep_indicators(lake, session, resolution, replaced)
+    append_indicators(lake, session, resolution, replaced)
     report = store.write_indicators(resolution, fresh)
     report.require_stored(f"{resolution.value} indicator rows")
     return report.stored
@@ -104,12 +104,12 @@ def _rows(
                 yield _row(symbol, venue, found, rev)
 
 
-def _samples(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[Sample]:
+def _samples(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[IndicatorInput]:
     starts = {
         day: calendars.session(venue, day).start_ns for day in {bar["session"] for bar in bars}
     }
     return [
-        Sample(
+        IndicatorInput(
             start_ns=bar["start_ns"],
             session_ns=starts[bar["session"]],
             close=float(bar["close"]),
@@ -131,7 +131,7 @@ def _bars(
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    first = session.date - REACH[resolution]
+    first = session.date - LOOK_BACK[resolution]
     chosen = [
         ("venue", "=", venue.code),
         ("session", ">=", first),

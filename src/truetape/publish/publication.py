@@ -23,7 +23,7 @@ from truetape.lake.bars import (
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change, Edit, diff_bars, final
-from truetape.publish.superseded import keep_bars
+from truetape.publish.superseded import append_bars
 from truetape.publish.two_phase_write import write_round
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
@@ -32,12 +32,12 @@ SYMBOLS_PER_ROUND = 50
 """How many symbols are diffed, written and sealed together; bounds the edits held in memory."""
 
 Report = Callable[[str], None]
-Note = Callable[[int, Mapping[Resolution, list[Edit]]], None]
+BeforeWrite = Callable[[int, Mapping[Resolution, list[Edit]]], None]
 """Takes down, with the rev, the edits of a round that is about to be written."""
 _Digests = Mapping[Resolution, Digest]
 
 
-class Wanted(Protocol):
+class TargetBars(Protocol):
     """The bars that are to be served of a session: what was recomputed, or an older rev."""
 
     @property
@@ -75,7 +75,7 @@ class Wanted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PublicationRequest:
     """What to publish, and the words that the ledger keeps about it.
 
     With `symbols` the rows of others are neither read nor written: whoever gives them knows that
@@ -90,7 +90,7 @@ class Request:
     symbols: frozenset[str] | None = None
     restores: int = 0
     raw_version: int = -1
-    note: Note = lambda rev, edits: None  # noqa: ARG005 - a publication that nobody asks about
+    before_write: BeforeWrite = lambda rev, edits: None  # noqa: ARG005 - a publication that nobody asks about
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Published:
 def publish(
     lake: str,
     store: BarStore,
-    request: Request,
+    request: PublicationRequest,
     report: Report = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Published:
@@ -122,14 +122,16 @@ def publish(
 
     VerificationError when the rows read back differ from those written; nothing is sealed then.
     """
-    return bring(lake, store, recomputed(lake, request.session), request, report, sleep=sleep)
+    return publish_target(
+        lake, store, recomputed(lake, request.session), request, report, sleep=sleep
+    )
 
 
-def bring(
+def publish_target(
     lake: str,
     store: BarStore,
-    wanted: Wanted,
-    request: Request,
+    wanted: TargetBars,
+    request: PublicationRequest,
     report: Report = lambda _: None,
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -151,7 +153,7 @@ def bring(
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
             _keep(lake, session, edits)
-            request.note(rev, edits)
+            request.before_write(rev, edits)
             write_round(store, session, edits, request.seal_delay_s, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
     is_news = bool(changes or (past and past[-1].restores != request.restores))
@@ -177,11 +179,11 @@ class Mismatch:
 
 
 def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
-    """Compare what is served with what was recomputed; see `compare`."""
-    return compare(store, recomputed(lake, session))
+    """Compare what is served with what was recomputed; see `compare_served`."""
+    return compare_served(store, recomputed(lake, session))
 
 
-def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
+def compare_served(store: BarStore, wanted: TargetBars) -> tuple[int, list[Mismatch]]:
     """Compare what is served with what is wanted; return the rows compared and those that differ.
 
     A served row must be final, of the batch layer and equal in every value; a void row matches
@@ -200,7 +202,7 @@ def compare(store: BarStore, wanted: Wanted) -> tuple[int, list[Mismatch]]:
     return compared, wrong
 
 
-def _differing(wanted: Wanted, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
+def _differing(wanted: TargetBars, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
     """Return the symbols of which something may have to be written: those that are not final as a
     whole, and those that have another digest than is wanted.
     """
@@ -231,14 +233,14 @@ def _values(digest: Digest) -> Digest:
 
 
 def _edits(
-    store: BarStore, wanted: Wanted, symbols: list[str], rev: int
+    store: BarStore, wanted: TargetBars, symbols: list[str], rev: int
 ) -> Iterator[tuple[Resolution, list[Edit]]]:
     for resolution in Resolution if symbols else ():
         served = _read(store, resolution, wanted.session, symbols)
         yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev, resolution))
 
 
-def _chosen(symbols: set[str], request: Request) -> set[str]:
+def _chosen(symbols: set[str], request: PublicationRequest) -> set[str]:
     return symbols if request.symbols is None else symbols & request.symbols
 
 
@@ -246,7 +248,7 @@ def _keep(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -
     """Keep the final rows that a round replaces, before the first of them is touched."""
     for resolution, part in edits.items():
         rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
-        keep_bars(lake, session, resolution, rows)
+        append_bars(lake, session, resolution, rows)
 
 
 def _read(
@@ -282,7 +284,9 @@ def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:
     return max(revs, default=0) + 1
 
 
-def _ledger_row(wanted: Wanted, request: Request, outcome: Published, rev: int) -> Publication:
+def _ledger_row(
+    wanted: TargetBars, request: PublicationRequest, outcome: Published, rev: int
+) -> Publication:
     profile, profile_version = wanted.profile
     return Publication(
         venue=request.session.venue,

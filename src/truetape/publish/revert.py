@@ -11,8 +11,8 @@ from truetape.host.errors import ConfigError, VerificationError
 from truetape.lake.bars import Publication, digest_of, publications, recomputed
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.publication import Wanted
-from truetape.publish.superseded import as_of_rev, newest_by, superseded
+from truetape.publish.publication import TargetBars
+from truetape.publish.superseded import newest_up_to, read_superseded, rows_as_of
 from truetape.serving.store import BarStore, Key, ServedBar
 
 
@@ -54,7 +54,7 @@ class RestoredSession:
             venue=self.session.venue,
             symbols=symbols,
         )
-        for bar in as_of_rev(served, self.kept[resolution], self.publication.rev):
+        for bar in rows_as_of(served, self.kept[resolution], self.publication.rev):
             if not bar.void:
                 yield replace(bar, rev=0, final=False)
 
@@ -63,7 +63,7 @@ class RestoredSession:
         return self.publication.digest
 
 
-def restored(lake: str, store: BarStore, session: Session, rev: int) -> RestoredSession:
+def reconstruct(lake: str, store: BarStore, session: Session, rev: int) -> RestoredSession:
     """Put an older rev together; ConfigError where there was none such.
 
     VerificationError when it cannot be had any more: somebody wrote to the store, or it was lost
@@ -71,8 +71,8 @@ def restored(lake: str, store: BarStore, session: Session, rev: int) -> Restored
     """
     found = _named(publications(lake, session), session, rev)
     kept = {
-        resolution: newest_by(rev, rows)
-        for resolution, rows in superseded(lake, session).bars.items()
+        resolution: newest_up_to(rev, rows)
+        for resolution, rows in read_superseded(lake, session).bars.items()
     }
     whole = RestoredSession(session, found, store, kept)
     digest = digest_of(bar for resolution in Resolution for bar in whole.bars(resolution))
@@ -85,13 +85,15 @@ def restored(lake: str, store: BarStore, session: Session, rev: int) -> Restored
     return whole
 
 
-def in_force(lake: str, store: BarStore, session: Session) -> Wanted:
+def target_bars(lake: str, store: BarStore, session: Session) -> TargetBars:
     """Return the bars that must be served now: the rev that a revert restored, else those of the
     lake.
     """
     past = publications(lake, session)
     held = revert_in_force(past)
-    return recomputed(lake, session) if held is None else restored(lake, store, session, held.rev)
+    return (
+        recomputed(lake, session) if held is None else reconstruct(lake, store, session, held.rev)
+    )
 
 
 def revert_in_force(past: Sequence[Publication]) -> Publication | None:

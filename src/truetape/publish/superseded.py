@@ -29,7 +29,7 @@ class _Revised(Protocol):
     def rev(self) -> int: ...
 
 
-Row = TypeVar("Row", bound=_Revised)
+RevisedRow = TypeVar("RevisedRow", bound=_Revised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +40,21 @@ class Superseded:
     indicators: Mapping[Resolution, list[IndicatorRow]]
 
 
-def newest_by(rev: int, superseded: Iterable[Row]) -> dict[Key, Row]:
+def newest_up_to(rev: int, rows: Iterable[RevisedRow]) -> dict[Key, RevisedRow]:
     """Return the newest superseded row of each place that is of a rev or of one before it."""
-    best: dict[Key, Row] = {}
-    for row in superseded:
+    best: dict[Key, RevisedRow] = {}
+    for row in rows:
         if row.rev <= rev and (row.key not in best or best[row.key].rev <= row.rev):
             best[row.key] = row
     return best
 
 
-def as_of_rev(served: Iterable[Row], best: Mapping[Key, Row], rev: int) -> Iterator[Row]:
+def rows_as_of(
+    served: Iterable[RevisedRow], best: Mapping[Key, RevisedRow], rev: int
+) -> Iterator[RevisedRow]:
     """Yield the rows that stood as of a rev, in the order of the served ones.
 
-    `best` is what `newest_by` found for that rev. No row is ever deleted, so whatever stood
+    `best` is what `newest_up_to` found for that rev. No row is ever deleted, so whatever stood
     anywhere has a served successor; a provisional row, of rev 0, is nobody's.
     """
     for row in served:
@@ -61,7 +63,7 @@ def as_of_rev(served: Iterable[Row], best: Mapping[Key, Row], rev: int) -> Itera
             yield stood
 
 
-def keep_bars(lake: str, session: Session, resolution: Resolution, rows: list[ServedBar]) -> None:
+def append_bars(lake: str, session: Session, resolution: Resolution, rows: list[ServedBar]) -> None:
     """Keep bars that are about to be replaced; a row kept twice is one row all the same."""
     _append(
         lake,
@@ -75,7 +77,7 @@ def keep_bars(lake: str, session: Session, resolution: Resolution, rows: list[Se
     )
 
 
-def keep_indicators(
+def append_indicators(
     lake: str, session: Session, resolution: Resolution, rows: list[IndicatorRow]
 ) -> None:
     """Keep indicator rows that are about to be replaced."""
@@ -92,7 +94,7 @@ def keep_indicators(
     )
 
 
-def superseded(lake: str, session: Session) -> Superseded:
+def read_superseded(lake: str, session: Session) -> Superseded:
     """Read the superseded rows of a session."""
     from deltalake import DeltaTable
 

@@ -44,25 +44,25 @@ def write_round(
         ]
         for resolution, part in edits.items()
     }
-    with _landed(store, sleep):
+    with _outlast_retries(store, sleep):
         for resolution, rows in sealed.items():
             _store(store, resolution, rows)
     if any(sealed.values()):
         sleep(seal_delay_s)
     for resolution, part in edits.items():
         unsealed = [replace(edit.after, final=False) for edit in part]
-        with _landed(store, sleep):
+        with _outlast_retries(store, sleep):
             _store(store, resolution, unsealed)
-        _bring_home(store, resolution, unsealed, session, sleep)
+        _write_until_equal(store, resolution, unsealed, session, sleep)
     sleep(seal_delay_s)
     for resolution, part in edits.items():
         rows = [edit.after for edit in part]
         _store(store, resolution, rows)
-        _bring_home(store, resolution, rows, session, sleep)
+        _write_until_equal(store, resolution, rows, session, sleep)
 
 
 @contextmanager
-def _landed(store: BarStore, sleep: Callable[[float], None]) -> Iterator[None]:
+def _outlast_retries(store: BarStore, sleep: Callable[[float], None]) -> Iterator[None]:
     """Wait behind writes of which one was repeated: the first of the two may land late, over what
     is written next.
     """
@@ -79,7 +79,7 @@ def _store(store: BarStore, resolution: Resolution, bars: list[ServedBar]) -> No
     report.require_stored(f"{resolution.value} bars", "nothing was sealed")
 
 
-def _bring_home(
+def _write_until_equal(
     store: BarStore,
     resolution: Resolution,
     expected: list[ServedBar],

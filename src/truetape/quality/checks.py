@@ -126,14 +126,14 @@ def check_served(
     It is held against the recomputed bars, or against the rev that a revert has restored.
     """
     from truetape.publish.publication import next_rev
-    from truetape.publish.revert import in_force
+    from truetape.publish.revert import target_bars
     from truetape.quality.edit_frames import served_frames
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
     (suite,) = _suites((Table.SERVED,))
     with closing(open_store(settings)) as store:
-        wanted = in_force(settings.lake, store, session)
+        wanted = target_bars(settings.lake, store, session)
         frames = served_frames(wanted, store, next_rev(settings.lake, store, session))
         report = Report(
             run=clock.run,

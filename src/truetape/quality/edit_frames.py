@@ -13,7 +13,7 @@ import pyarrow as pa
 from truetape.lake.bars import RecomputedSession
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change, Edit, diff_bars, final, is_rolled_up
-from truetape.publish.publication import Wanted
+from truetape.publish.publication import TargetBars
 from truetape.quality.columns import table
 from truetape.quality.frames import Frame
 from truetape.serving.digest import digest_of
@@ -49,7 +49,7 @@ def reconciliation_frames(
     yield Frame("session", table([row], columns))
 
 
-def served_frames(wanted: Wanted, store: BarStore, rev: int) -> Iterator[Frame]:
+def served_frames(wanted: TargetBars, store: BarStore, rev: int) -> Iterator[Frame]:
     """Yield the frames of what is served beside what must be; reads the store only."""
     served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
     yield Frame(
@@ -116,7 +116,7 @@ def served_rows(
     )
 
 
-def digest_rows(wanted: Wanted, store: BarStore) -> pa.Table:
+def digest_rows(wanted: TargetBars, store: BarStore) -> pa.Table:
     """Return the digests of each symbol at each width, as served and as recomputed."""
     session, rows = wanted.session, []
     for resolution in Resolution:
@@ -147,14 +147,14 @@ def digest_rows(wanted: Wanted, store: BarStore) -> pa.Table:
     )
 
 
-def _edits(served: Served, wanted: Wanted, rev: int) -> Edits:
+def _edits(served: Served, wanted: TargetBars, rev: int) -> Edits:
     return {
         resolution: list(diff_bars(rows, wanted.bars(resolution), rev, resolution))
         for resolution, rows in served.items()
     }
 
 
-def _read(store: BarStore, resolution: Resolution, wanted: Wanted) -> Sequence[ServedBar]:
+def _read(store: BarStore, resolution: Resolution, wanted: TargetBars) -> Sequence[ServedBar]:
     session = wanted.session
     return list(store.read(resolution, session.start_ns, session.end_ns, venue=session.venue))
 

@@ -73,14 +73,14 @@ def settle(settings: Settings, by: str) -> dict[str, Any]:
     `by` is what `asker` returned; the gate's reports are noted as those of its run.
     """
     from truetape.batch.backfill_notes import Notes
-    from truetape.pipeline.sessions import settle_backfill
+    from truetape.pipeline.sessions import finalize_backfilled
 
     told = json.loads(by)
     of = DagRun(told["dag"], told["run"])
     notes, settled, left, differing = Notes.of(settings), [], [], 0
     for planned in notes.unfinished():
-        outcomes, open_ones = settle_backfill(
-            settings, planned, told["who"], datetime.now(UTC), print, of=of
+        outcomes, open_ones = finalize_backfilled(
+            settings, planned, told["who"], datetime.now(UTC), print, dag_run=of
         )
         notes.finish(planned)
         differing += sum(len(outcome.mismatches) for outcome in outcomes)

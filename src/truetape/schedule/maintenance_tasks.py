@@ -24,9 +24,9 @@ def declared_buckets() -> list[str]:
         return store.ensure_buckets() + store.ensure_rollups()
 
 
-def keep_served() -> list[dict[str, Any]]:
+def audit_served() -> list[dict[str, Any]]:
     """Look at what was published lately; return each session with the rows written again."""
-    from truetape.pipeline.audit import keep_served as keep
+    from truetape.pipeline.audit import audit_served as keep
 
     found = keep(Settings.from_env(), datetime.now(UTC).date(), print)
     return [asdict(one) | {"session": str(one.session)} for one in found]

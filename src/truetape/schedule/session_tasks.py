@@ -65,11 +65,11 @@ def publish(
 
     `supersedes`: also one that a revert holds. `of` is the run that publishes.
     """
-    from truetape.pipeline.publish import Orders, publish_once
+    from truetape.pipeline.publish import PublishOptions, publish_once
 
-    orders = Orders(supersedes=supersedes, dirty=dirty, of=of)
+    options = PublishOptions(supersedes=supersedes, dirty_only=dirty, dag_run=of)
     settings, session = Settings.from_env(), _session(venue, day)
-    return _told(publish_once(settings, session, who, reason, print, orders=orders))
+    return _told(publish_once(settings, session, who, reason, print, options=options))
 
 
 def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, Any]:
@@ -82,10 +82,10 @@ def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, A
 
 def due_repairs() -> list[dict[str, str]]:
     """Return the dirty sessions that are to be repaired, oldest first."""
-    from truetape.pipeline.repairs import State, dirty_sessions
+    from truetape.pipeline.repairs import RepairState, dirty_sessions
 
     found = dirty_sessions(Settings.from_env().lake)
-    due = [one for one in found if one.state is State.DUE]
+    due = [one for one in found if one.state is RepairState.DUE]
     return [{"venue": one.venue, "session": str(one.day)} for one in due]
 
 
