@@ -28,9 +28,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.host.settings import Settings
 from truetape.schedule import dag_names
-from truetape.schedule.archive_metrics import tell
+from truetape.schedule.archive_tasks import require_complete, write_metrics
 from truetape.schedule.assets import DIRTY, RAW
-from truetape.schedule.completeness import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import ArchiveJob
 
@@ -66,7 +65,7 @@ with DAG(
     @task
     def metrics(counts: dict[str, Any]) -> None:
         """Tell the bucket `pipeline` what was counted."""
-        tell(Settings.from_env(), counts)
+        write_metrics(Settings.from_env(), counts)
 
     announce(archive.output)
     dirty(archive.output)

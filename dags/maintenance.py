@@ -25,7 +25,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from truetape.schedule import dag_names, maintenance_tasks
-from truetape.schedule.completeness import require_complete
+from truetape.schedule.archive_tasks import require_complete
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import SparkJob
 

@@ -20,7 +20,7 @@ from truetape.publish.diff import Change
 from truetape.publish.events import publication_points
 from truetape.publish.publication import Published
 from truetape.quality.metrics import FEEDS
-from truetape.schedule.archive_metrics import point as archive_point
+from truetape.schedule.archive_tasks import archive_point
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import Counts, points
 from truetape.speed.writer import sequence
