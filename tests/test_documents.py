@@ -22,6 +22,7 @@ from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
+from truetape.lake.tables import Table
 from truetape.market.rejection import Reason, Rejected
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,43 @@ def rows(document: str, columns: int) -> Iterator[list[str]]:
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("|") and len(cells) == columns and set(cells[0]) != {"-"}:
             yield cells
+
+
+FORMER_ROOMS = ("local", "reconcile")
+DOTTED = re.compile(rf"`(?:truetape\.)?((?:{'|'.join((*ROOMS, *FORMER_ROOMS))})(?:\.\w+)+)`")
+FILE_SUFFIXES = {"csv", "html", "json", "jsonl", "md", "png", "py", "yaml"}
+
+
+def dotted_names() -> Iterator[tuple[str, list[str]]]:
+    """Yield the file and the parts of each `room.module` or `room.module.name` in backticks."""
+    code = [path for top in ("src", "tests", "dags", "plugins", "spark", "benchmarks")
+            for path in ROOT.glob(f"{top}/**/*.py")]  # fmt: skip
+    for file in [*DOCUMENTS, *code, *ROOT.glob("schemas/**/*.yaml")]:
+        for dotted in DOTTED.findall(file.read_text("utf-8")):
+            parts = dotted.split(".")
+            is_table = parts[0] == "lake" and parts[1] in set(Table)
+            if parts[-1] not in FILE_SUFFIXES and not is_table:
+                yield named(file), parts
+
+
+def is_defined(parts: list[str]) -> bool:
+    """True if a package or module of that name exists and mentions the names behind it."""
+    place, names = SOURCE, list(parts)
+    while names and (place / names[0]).is_dir():
+        place /= names.pop(0)
+    if names and (place / f"{names[0]}.py").exists():
+        source = (place / f"{names.pop(0)}.py").read_text("utf-8")
+        return all(re.search(rf"\b{name}\b", source) for name in names)
+    return not names
+
+
+def test_every_module_that_is_named_in_backticks_exists() -> None:
+    """A rename must not leave the old name in a page or a docstring."""
+    mentions = list(dotted_names())
+
+    assert mentions
+    stale = [f"{file}: {'.'.join(parts)}" for file, parts in mentions if not is_defined(parts)]
+    assert not stale, "\n".join(stale)
 
 
 def code_of(cell: str) -> str | None:

@@ -14,7 +14,7 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret
 
 ROLES = {"admin": "Admin", "operator": "Op", "viewer": "Viewer"}
-"""Each user and its role in FAB, as `local.airflow_config.USERS` has them in the simple manager."""
+"""Each user and its role in FAB, as `stack.airflow_config.USERS` has them in the simple manager."""
 _WITHIN_S = 600.0
 
 

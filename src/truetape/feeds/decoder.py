@@ -1,6 +1,6 @@
 """The reference decoder: a payload and its contract to trades, amendments and rejections.
 
-Pure, and in payload order. `spark_decoder` must give the same events and the same reasons.
+Pure, and in payload order. `batch.spark.decoder` must give the same events and the same reasons.
 """
 
 import dataclasses

@@ -11,7 +11,7 @@ from truetape.lake.tables import table_path
 TABLES = (
     "raw", "counted", "trades", "bars", "basis", "dirty", "superseded", "drift", "publications",
 )  # fmt: skip
-"""The folders of the lake's tables; `batch.lake` knows their columns, and imports Spark."""
+"""The folders of the lake's tables; `batch.spark.lake` knows their columns, and imports Spark."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Event times: a raw value and its declared shape in, epoch nanoseconds or a reason out.
 
 Nothing is guessed: no unit by magnitude, no zone by default, no date of today. Nothing raises on
-data. `docs/EVENT_TIME.md` is the table; `feeds.spark_time` gives the same answers in Spark.
+data. `docs/EVENT_TIME.md` is the table; `batch.spark.time` gives the same answers in Spark.
 """
 
 import re

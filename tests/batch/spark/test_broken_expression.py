@@ -9,9 +9,11 @@ from support.mutants import FAILED, PASSED, Mutant, outcome
 pytestmark = [pytest.mark.real, pytest.mark.long]  # a Spark session for each
 
 TESTS = [
-    f"tests/batch/test_{name}.py" for name in ("fold", "eligibility", "recompute", "fold_agrees")
+    *(f"tests/batch/spark/test_{name}.py" for name in ("fold", "eligibility", "fold_agrees")),
+    "tests/batch/test_recompute.py",
 ]
-FOLD, CANONICAL, ELIGIBILITY = "batch/fold.py", "batch/canonical.py", "batch/eligibility.py"
+FOLD, CANONICAL = "batch/spark/fold.py", "batch/spark/canonical.py"
+ELIGIBILITY = "batch/spark/eligibility.py"
 
 MUTANTS = [
     Mutant(

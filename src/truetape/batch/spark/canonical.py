@@ -33,7 +33,7 @@ def canonical(
     """Return every trade with the values in force, `duplicate`, `cancelled`, `corrected`,
     `ordinal`.
 
-    `trades` has the columns of `feeds.spark_decoder.EVENT` plus `feed` and the position, one row a
+    `trades` has the columns of `batch.spark.decoder.EVENT` plus `feed` and the position, one row a
     delivery. `ordinal` numbers a symbol's trades from 1 in the total order (`Trade.order`), so that
     bars need no wider sort key. With `day`, only trades of that session date are returned and
     numbered.
