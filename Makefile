@@ -4,81 +4,82 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 UV_RUN := uv run --frozen
 FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults"
+SLOWEST := --durations=40 --durations-min=0.5
 
-# $(call tier,NAME,COMMAND): run a tier of tests and print how long it took; no test in it is an error
+# $(call tier,NAME,COMMAND): run one tier of tests and print how long it took; an empty tier fails
 tier = @echo "== $(1)"; began=$$SECONDS; $(2); echo "== $(1): $$((SECONDS - began)) s"
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: packages jars influxd ## install packages, resolve jars, build influxd (10 min, once)
+setup: packages jars influxd ## install packages, download jars, build influxd (10 min, once)
 
 packages: ## install Python packages from the lock
 	@command -v uv >/dev/null || python3 -m pip install --quiet --require-hashes -r deploy/uv.txt
 	uv sync --frozen
 
-jars: packages ## resolve the jars of Spark's connectors and of Kafka (90 s, once)
+jars: packages ## download the jars of Spark's connectors and of Kafka (90 s, once)
 	@$(UV_RUN) python -m truetape.host.jars
 
 influxd: packages ## find influxd, or build it from its Go module (10 min, once)
 	@$(UV_RUN) python -m truetape.stack.influxd
 
-browser: ## find Chromium, or install it from Debian's packages; tests look at the console with it
+browser: ## find Chromium, or install it from Debian's packages; tests open the console in it
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; } \
 		|| { echo "chromium is missing: apt-get install chromium" >&2; exit 69; }
 
-check: packages ## format, lint and types
+check: packages ## check format, lint and types
 	$(UV_RUN) ruff format --check .
 	$(UV_RUN) ruff check .
 	$(UV_RUN) mypy
 
-test: setup browser ## everything: check, then the fast, real (Spark and servers) and faults tiers
+test: setup browser ## everything: check, then the fast, real (Spark, servers) and faults tiers, each with its 40 slowest tests
 	$(call tier,check,$(MAKE) --no-print-directory check)
-	$(call tier,fast,$(FAST))
-	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long")
-	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long")
+	$(call tier,fast,$(FAST) $(SLOWEST))
+	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long" $(SLOWEST))
+	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long" $(SLOWEST))
 
-test-long: setup browser postgres compose-tool ## the stories that take minutes each: Airflow killed, drivers killed five times
+test-long: setup browser postgres compose-tool ## tests that take minutes each: kill Airflow, kill drivers five times in a row
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
-schedules: packages ## thousands of random schedules of the loop and of publications (40 min)
+schedules: packages ## thousands of random schedules of the pipeline and of publications (40 min)
 	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/pipeline/test_loop_machine.py tests/publish/test_publication_machine.py)
 
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(FAST))
 
-screenshots: setup browser ## photograph the console for the README: real servers, a simulated session (5 min)
+screenshots: setup browser ## take the README's screenshots of the console: real servers, a simulated session (5 min)
 	$(UV_RUN) python benchmarks/console.py --times 1 --pictures docs/images
 
 demo: packages jars ## show the whole system on a simulated session
 	@$(UV_RUN) truetape demo
 
-dashboards: packages ## write grafana/ anew from truetape.dashboards
+dashboards: packages ## generate grafana/ from truetape.dashboards
 	@$(UV_RUN) python -m truetape.dashboards.files grafana
 
 stack-up: packages ## start the local Kafka, InfluxDB and Airflow
 	@$(UV_RUN) truetape stack up
 
-stack-down: packages ## stop them; their data stays
+stack-down: packages ## stop them; their data stay
 	@$(UV_RUN) truetape stack down
 
-env: packages ## make .env and secrets/ for the containers, as far as they are missing
+env: packages ## create what is missing of .env and secrets/ for the containers
 	@$(UV_RUN) truetape deploy env
 
-compose-check: packages ## hold the compose file to the rules, and to a compose tool where there is one
+compose-check: packages ## check the compose file against our rules, and against Compose's own parser if it is built
 	@$(UV_RUN) truetape deploy check docker-compose.airflow.yml
 	@$(UV_RUN) python -m truetape.deploy.compose_tool docker-compose.airflow.yml
 
 COMPOSE_TOOL = $(or $(TRUETAPE_CACHE),$(HOME)/.cache/truetape)/compose-spec-2.16.2
 
-compose-tool: ## build the reader inside Docker Compose from its Go module (half a minute, once)
+compose-tool: ## build Docker Compose's own parser from its Go module (half a minute, once)
 	@[ -x "$(COMPOSE_TOOL)" ] || (cd deploy/compose && GOTOOLCHAIN=local go build -trimpath -o "$(COMPOSE_TOOL)" .)
 
-postgres: ## find Postgres, or install it from Debian's packages; Airflow is tried on it
+postgres: ## find Postgres, or install it from Debian's packages; tests run Airflow on it
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; } \
 		|| { echo "postgres is missing: apt-get install postgresql" >&2; exit 69; }
 
-clean: ## remove what builds and tests left in the checkout; data and cache stay
+clean: ## remove build and test leftovers from the checkout; data and cache stay
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
