@@ -1,6 +1,6 @@
 """Feed contracts: what a feed's payloads look like, as data. `docs/FEEDS.md` is the language.
 
-Decodes nothing: `decoder` (the reference) and `batch.spark.decoder` read a `Contract` and must agree.
+Decodes nothing: `decoder` (the reference) and `batch.spark.decoder` read a `Contract` and agree.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The streaming plan: from Kafka records to provisional 1 s and 1 m bars. Writes nothing.
 
-Uses the same expression for bars as the batch layer (`batch.spark.fold`). Cancels and corrections are
-left to the batch layer, which finds and explains the difference.
+Uses the same expression for bars as the batch layer (`batch.spark.fold`). Cancels and corrections
+are left to the batch layer, which finds and explains the difference.
 """
 
 from collections.abc import Mapping, Sequence
