@@ -1,8 +1,9 @@
 """Publishes the indicators of a session's bars, after the bars themselves are final.
 
 Values come from `publish.indicator_values`; this module chooses the bars that they are computed
-from. An average reaches back into earlier sessions (nights do not count), over at most `WARM_UP_BARS` bars, so that the cost
-of a session does not grow with history.
+from. An average reaches back into earlier sessions (nights do not count), over at most
+`WARM_UP_BARS` bars, so that the cost of a session does not grow with
+history.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
