@@ -14,7 +14,7 @@ import yaml
 
 import truetape
 from test_import_law import ROOMS
-from truetape.cli.decode_lines import Task
+from truetape.cli.decode import LineDecoder
 from truetape.cli.main import COMMANDS
 from truetape.cli.main import truetape as command_line
 from truetape.feeds.contract_file import read_contract
@@ -340,12 +340,12 @@ def test_the_new_feed_of_its_document_decodes_as_the_document_shows(tmp_path: Pa
     )
     file = tmp_path / "acme.yaml"
     file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    task, out = Task.of(read_contract(file), None, None), BytesIO()
+    lines, out = LineDecoder.of(read_contract(file), None, None), BytesIO()
 
-    tally = task.run(BytesIO("\n".join(payloads).encode()), out)
+    counts = lines.run(BytesIO("\n".join(payloads).encode()), out)
 
     assert out.getvalue().decode().splitlines() == shown
-    assert (tally.accepted, tally.rejected) == (3, 1)
+    assert (counts.accepted, counts.rejected) == (3, 1)
 
 
 def test_sections_that_messages_send_to_exist() -> None:

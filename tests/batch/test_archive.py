@@ -21,7 +21,7 @@ from truetape.batch.archive import checkpoint_for
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import AvailableOffsets, available_offsets, end_offsets
-from truetape.cli.batch import archive as archive_verb
+from truetape.cli.archive import archive as archive_verb
 from truetape.feeds.records import Record
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
@@ -320,7 +320,7 @@ def test_the_verb_prints_what_is_held_and_what_is_missing(
         "  0 dead letters sent to trades.rejected",
         "  counted all of raw",
     ]
-    assert printed(own)[-1].startswith("  counted what raw got since its version ")
+    assert printed(own)[-1].startswith("  counted the records that raw got since its version ")
 
 
 def printed(own: Settings, *options: str) -> list[str]:

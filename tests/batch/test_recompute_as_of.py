@@ -13,7 +13,7 @@ from truetape.batch import jobs
 from truetape.batch.recompute import Rules
 from truetape.batch.recompute_as_of import recompute_as_of
 from truetape.batch.spark.lake import Lake
-from truetape.cli import batch
+from truetape.cli.recompute import recompute
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
 from truetape.host.calendars import session
@@ -64,7 +64,7 @@ def test_bars_as_of_an_instant_are_the_references_and_the_lake_stays(
     out = tmp_path / "bars.csv"
     arguments = ["--venue", "XNYS", "--session", "2026-11-20", "--as-of", str(instant)]
     settings = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_LAKE": lake.root}
-    told = CliRunner().invoke(batch.recompute, [*arguments, "--out", str(out)], env=settings)
+    told = CliRunner().invoke(recompute, [*arguments, "--out", str(out)], env=settings)
     assert told.exit_code == 0, told.output
     assert f"XNYS 2026-11-20 as known at 2026-11-20T20:21:00Z: {len(settled):,}" in told.output
     assert len(out.read_text().splitlines()) == len(wanted) + 1

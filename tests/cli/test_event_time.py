@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from support.event_times import CASES, Case
-from truetape.cli.event_time_lines import MAX_LINE_BYTES
+from truetape.cli.event_time import MAX_LINE_BYTES
 from truetape.cli.main import truetape
 from truetape.market.event_time import Shape
 

@@ -77,9 +77,9 @@ def test_a_broken_session_is_told_with_its_rows_and_its_exit_code(
     assert "id=1008" in found.stdout
     assert f"CLOSED: {RULES - 1} of {RULES} rules hold" in found.stdout
     trend = quality("trend", "--venue", "XNYS").stdout
-    assert "XNYS 2024-11-22 beside 0 sessions before" in trend
+    assert "XNYS 2024-11-22 and the 0 sessions before" in trend
     assert "1.1765%" in trend  # 1 of 85
-    assert f"{RULES - 1} rules never had a row against them" in trend
+    assert f"{RULES - 1} rules were never broken by a row" in trend
 
 
 def test_feeds_are_looked_at_once(home: Path) -> None:

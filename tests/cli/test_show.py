@@ -168,7 +168,7 @@ def test_nothing_there_says_what_there_is(run: Run, store: BarStore) -> None:
 def test_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
     result = run("IBN")
 
-    assert "nor any other of IBN in the history buckets" in str(result.exception)
+    assert "no others of IBN in the history buckets" in str(result.exception)
     assert "TRUETAPE_BUCKET_SET=live" in str(result.exception)
 
 

@@ -1,9 +1,22 @@
-"""The verb `truetape decode`: payloads on stdin, native JSON lines on stdout."""
+"""The verb `decode`: payloads on stdin, native JSON lines on stdout.
+
+Decodes with the reference decoder of `feeds`; knows no feed itself.
+"""
 
 import sys
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import IO
 
 import click
+
+from truetape.feeds import contract_file, decoder
+from truetape.feeds.contract import Contract, Origin
+from truetape.feeds.decoder import Context, Limits
+from truetape.feeds.files import read_lines
+from truetape.feeds.native import encode, encode_rejected
+from truetape.host.settings import Settings
+from truetape.market.rejection import Rejected
 
 
 @click.command()
@@ -12,33 +25,87 @@ import click
     "--date",
     "day",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The date of times of day, for feeds that do not tell it (LEAN).",
+    help="The date of times of day, for feeds whose payloads lack it (LEAN).",
 )
-@click.option("--symbol", help="The symbol, for feeds that do not tell it (LEAN).")
+@click.option("--symbol", help="The symbol, for feeds whose payloads lack it (LEAN).")
 def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
     """Decode payloads of a feed, one a line on stdin, into native JSON lines on stdout.
 
-    One line is printed for each trade, cancel or correction, in order, however many a payload
-    holds. What does not fit the feed's contract gives a line of kind "rejected" with the reason,
-    the detail, its index inside the payload and the input line. Rejections do not fail the
-    command: the exit code is 0, and the sum is told on stderr.
+    Prints one line for each trade, cancel or correction, in order; a payload may hold several. A
+    record that does not fit the feed's contract gives a line of kind "rejected" with the reason,
+    the detail, its index inside the payload and the input line. Rejections do not fail the command:
+    the exit code is 0, and stderr shows the counts. Writes no file.
 
     \b
     head -1 trades.jsonl | truetape decode --feed truetape
     unzip -p ibm/20131007_trade.zip | truetape decode --feed lean-equity-tick \\
         --date 2013-10-07 --symbol IBM
     """
-    from truetape.cli import decode_lines
-    from truetape.feeds import contract_file
-
     if feed not in contract_file.names():
         raise click.BadParameter(
             f"there is no feed {feed!r}; there are {', '.join(contract_file.names())}",
             param_hint="--feed",
         )
-    task = decode_lines.Task.of(contract_file.load(feed), day.date() if day else None, symbol)
-    lacking = task.lacking()
-    if lacking is not None:
-        raise click.UsageError(f"feed {feed} does not tell {lacking[0]}; add {lacking[1]}")
-    tally = task.run(sys.stdin.buffer, sys.stdout.buffer)
-    click.echo(str(tally), err=True)
+    lines = LineDecoder.of(contract_file.load(feed), day.date() if day else None, symbol)
+    missing = lines.missing_option()
+    if missing is not None:
+        raise click.UsageError(f"payloads of feed {feed} lack {missing[0]}; add {missing[1]}")
+    click.echo(str(lines.run(sys.stdin.buffer, sys.stdout.buffer)), err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeCounts:
+    """How many records were received, accepted and rejected; `str` is the line for people."""
+
+    payloads: int
+    accepted: int
+    rejected: int
+
+    def __str__(self) -> str:
+        received = self.accepted + self.rejected
+        return (
+            f"received {received} = accepted {self.accepted} + rejected {self.rejected}"
+            f" (in {self.payloads} payloads)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LineDecoder:
+    """Decodes lines of one feed; `day` and `symbol` are for payloads that lack them."""
+
+    contract: Contract
+    day: date | None
+    symbol: str | None
+    limits: Limits
+
+    @classmethod
+    def of(cls, contract: Contract, day: date | None, symbol: str | None) -> "LineDecoder":
+        """Return a decoder with the limits of the environment's settings."""
+        return cls(contract, day, symbol, Limits.of(Settings.from_env()))
+
+    def missing_option(self) -> tuple[str, str] | None:
+        """Return what the payloads lack and was not given: its name, and the option for it."""
+        rules = self.contract.eras[-1].rules
+        times = [rule.event_time for rule in rules if rule.event_time]
+        if self.day is None and any(time.spec.needs_day for time in times):
+            return "the date of their times", "--date YYYY-MM-DD"
+        if self.symbol is None and any(rule.symbol.path.origin is Origin.KEY for rule in rules):
+            return "their symbol", "--symbol SYMBOL"
+        return None
+
+    def run(self, lines: IO[bytes], out: IO[bytes]) -> DecodeCounts:
+        """Decode every line and write its results at once; a line that is too large is rejected."""
+        payloads = accepted = rejected = 0
+        for number, payload in enumerate(read_lines(lines, self.limits.max_payload_bytes), 1):
+            payloads = number
+            context = Context(self.contract.feed, self.symbol, self.day, None, "stdin", 0, number)
+            for outcome in decoder.decode(payload, self.contract, context, self.limits):
+                if isinstance(outcome, Rejected):
+                    rejected += 1
+                    line = encode_rejected(outcome, number)
+                else:
+                    accepted += 1
+                    line = encode(outcome)
+                out.write(line.encode() + b"\n")
+            out.flush()
+        return DecodeCounts(payloads, accepted, rejected)

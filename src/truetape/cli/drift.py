@@ -1,13 +1,13 @@
-"""The verb `drift`: what publications changed, and why, as table or chart."""
+"""The verb `drift`: which bars publications changed, and why, as a table or a chart. Read only."""
 
-import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import RESOLUTION
+from truetape.cli import output
+from truetape.cli.options import format_option, limit_option, plot_option, resolution_option
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 LAST_SESSIONS = 20
 DEFAULT_LINES = 50
 WIDE = 180
-"""Columns of a table that goes into a file or a pipe."""
 CAUSES = (
     "missing", "late", "duplicate", "correction", "cancel", "eligibility", "order", "revert",
     "unexplained",
@@ -30,29 +29,12 @@ CAUSES = (
 @click.option("--symbol", help="Only this symbol.")
 @click.option("--cause", type=click.Choice(CAUSES), help="Only bars that this cause changed.")
 @click.option("--rev", type=int, help="Only what this publication changed.")
-@click.option(
-    "--resolution",
-    type=RESOLUTION,
-    default="1m",
-    show_default=True,
-    help="Width of the bars: one at a time, since the same trade moves a bar of each.",
+@resolution_option("Width of the bars: one at a time, since a trade changes a bar of each width.")
+@limit_option(DEFAULT_LINES, "Most lines of the table.")
+@format_option(
+    "table", "csv", "jsonl", text="For people, spreadsheets or programs; --limit is for the table."
 )
-@click.option("--limit", default=DEFAULT_LINES, show_default=True, help="Most lines of the table.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "csv", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="For eyes, spreadsheets or programs; only the table is cut at --limit.",
-)
-@click.option(
-    "--plot",
-    is_flag=False,
-    flag_value="drift.html",
-    metavar="[FILE.html]",
-    help="Draw a chart instead, into FILE or drift.html.",
-)
+@plot_option("drift.html", "Draw a chart instead, into FILE or drift.html.")
 def drift(  # noqa: PLR0917 - one parameter an option
     day: datetime | None,
     venue: str | None,
@@ -64,12 +46,12 @@ def drift(  # noqa: PLR0917 - one parameter an option
     style: str,
     plot: str | None,
 ) -> None:
-    """Show how final bars differ from what was served before, and which trades are why.
+    """Show how final bars differ from the bars served before, and which trades caused it.
 
-    One line for each cause of each field: before, after, what the cause adds, how late the latest
-    of its trades was, and the trades that matter. The deltas of a field's causes add up. Without
-    --session the last 20 sessions that have drift. Exit code 1 when something is unexplained, which
-    is a defect.
+    Prints one line for each cause of each field: the value before and after, the part that the
+    cause adds, the delay of its latest trade, and the trades that matter. The parts of a field's
+    causes add up to its change. Without --session it shows the last 20 sessions that have drift.
+    Writes nothing but the --plot file. Exit code 1: some drift is unexplained, which is a defect.
 
     \b
       truetape drift --session 2026-11-20
@@ -79,7 +61,7 @@ def drift(  # noqa: PLR0917 - one parameter an option
     from truetape.drift.attribution import is_explained
     from truetape.drift.ledger import DriftLedger
 
-    found = [
+    entries = [
         entry
         for entry in _entries(DriftLedger(Settings.from_env().lake), day, venue, symbol)
         if entry.resolution.value == resolution
@@ -88,14 +70,15 @@ def drift(  # noqa: PLR0917 - one parameter an option
     ]
     title = f"drift of {resolution} bars{f' on {day:%Y-%m-%d}' if day else ''}, times in UTC"
     if plot is not None:
-        _plot(found, title, plot)
+        _plot(entries, title, plot)
     else:
-        _print(found, cause, title, style, limit)
-    lost = [entry for entry in found if not is_explained(entry.fields)]
-    if lost:
+        _print(entries, cause, title, style, limit)
+    unexplained = [entry for entry in entries if not is_explained(entry.fields)]
+    if unexplained:
+        first = unexplained[0]
         raise TruetapeError(
-            f"{len(lost):,} bars have drift that no event explains, first {lost[0].symbol} "
-            f'{resolution} at {lost[0].start_ns}; see "Unexplained drift" in docs/RUNBOOK.md'
+            f"{len(unexplained):,} bars have drift that no event explains, first {first.symbol} "
+            f'{resolution} at {first.start_ns}; see "Unexplained drift" in docs/RUNBOOK.md'
         )
 
 
@@ -122,13 +105,9 @@ def _print(
         for text in csv_lines(lines) if style == "csv" else json_lines(lines):
             click.echo(text)
         return
-    from rich.console import Console
-
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     if lines:
-        console.print(table(lines[:limit], title))
-    if len(lines) > limit:
-        click.echo(f"and {len(lines) - limit:,} lines more; --limit shows them")
+        output.console(WIDE).print(table(lines[:limit], title))
+    output.echo_rest(len(lines), limit)
     for text in sums(entries):
         click.echo(text)
 
@@ -137,6 +116,6 @@ def _plot(entries: "list[BarDrift]", title: str, file: str) -> None:
     from truetape.drift.chart import write_drift_chart
 
     if not file.endswith(".html"):
-        raise click.UsageError(f"--plot {file!r}: a chart is a page, so give a name like d.html")
+        raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like drift.html")
     write_drift_chart(entries, title, Path(file))
     click.echo(f"{len(entries):,} bars changed, in {file}")

@@ -1,20 +1,28 @@
-"""The verb `truetape event-time`; checks its options, and leaves the work to `time_lines`."""
+"""The verb `event-time`: raw event times on stdin, epoch nanoseconds on stdout.
+
+Parses no shape itself; `market.event_time` does.
+"""
 
 import re
 import sys
+from collections.abc import Iterator
 from datetime import date
 from io import BufferedIOBase
 from typing import cast
 
 import click
 
-from truetape.cli.event_time_lines import answers
 from truetape.market import wall_clock
-from truetape.market.event_time import Shape, TimeSpec, is_local
+from truetape.market.event_time import Shape, TimeSpec, is_local, parse
+from truetape.market.rejection import Reason, Refused
+
+MAX_LINE_BYTES = 4_096
+"""A longer line is rejected; no valid time is a tenth as long."""
+_BLOCK_BYTES = 65_536
 
 _SHAPES = """
 \b
-Shapes, each with a value that it takes:
+Shapes, each with an example value:
   epoch-s         1762795433.9717445             seconds since 1970, digits after
   epoch-ms        1762795433971                  the point down to the nanosecond;
   epoch-us        1762795433971744               only 2001 to 2099
@@ -48,9 +56,9 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
     try:
         day = date.fromisoformat(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no date; write it as 2026-11-20") from None
+        raise click.BadParameter(f"{value!r} is not a date; write it as 2026-11-20") from None
     if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise click.BadParameter(f"{value!r} is no date; write it as {day}")
+        raise click.BadParameter(f"{value!r} is not a date; write it as {day}")
     return day
 
 
@@ -60,7 +68,7 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
     required=True,
     type=click.Choice([shape.value for shape in Shape]),
     metavar="SHAPE",
-    help="How the values are written; one of those below.",
+    help="Format of the values; the list is below.",
 )
 @click.option("--zone", help="Time zone of local shapes, such as America/New_York.")
 @click.option(
@@ -74,15 +82,15 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
 def event_time(shape: str, zone: str | None, day: date | None, pattern: str | None) -> None:
     """Turn raw event times into epoch nanoseconds.
 
-    Reads one value a line on stdin and answers each with one line on stdout, in order: the
-    nanoseconds, or "rejected: REASON". Nothing is guessed: not the unit, not the zone, not the
-    date. A value that is refused neither stops the others nor changes the exit code.
+    Reads one value a line on stdin and prints one line for each on stdout, in order: the
+    nanoseconds, or "rejected: REASON". It never guesses the unit, the zone or the date. After a
+    rejected value it goes on; rejections do not change the exit code. Writes no file.
     """
     spec = _spec(Shape(shape), zone, pattern)
     if spec.needs_day and day is None:
         raise click.UsageError(f"shape {shape} needs --date, the date of the session")
     if day is not None and not spec.needs_day:
-        click.echo(f"note: values of shape {shape} carry a date; --date is not used", err=True)
+        click.echo(f"note: values of shape {shape} have a date; --date is not used", err=True)
     for block in answers(cast(BufferedIOBase, sys.stdin.buffer), spec, day):
         sys.stdout.buffer.write(block)
         sys.stdout.buffer.flush()
@@ -97,7 +105,50 @@ def _spec(shape: Shape, zone: str | None, pattern: str | None) -> TimeSpec:
             raise click.UsageError(f"shape {shape} needs --zone, such as America/New_York")
         if zone is not None and not needs_zone:
             wall_clock.zone(zone)
-            click.echo(f"note: values of shape {shape} carry a zone; --zone is not used", err=True)
+            click.echo(
+                f"note: values of shape {shape} contain a zone; --zone is not used", err=True
+            )
         return TimeSpec(shape, zone if needs_zone else None, pattern)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def answers(source: BufferedIOBase, spec: TimeSpec, day: date | None) -> Iterator[bytes]:
+    """Yield the answers to lines as soon as the lines arrive, in bounded memory.
+
+    A line ends in LF or CR LF; the end of the stream ends the last line, too. Every line gets one
+    answer: the epoch nanoseconds, or "rejected: REASON".
+    """
+    for lines in _lines(source):
+        yield b"".join(_answer(line, spec, day) for line in lines)
+
+
+def _answer(line: bytes, spec: TimeSpec, day: date | None) -> bytes:
+    match _parse_line(line.removesuffix(b"\r"), spec, day):
+        case Refused(reason, detail):
+            return f"rejected: {reason}{': ' if detail else ''}{detail}\n".encode()
+        case instant_ns:
+            return b"%d\n" % instant_ns
+
+
+def _parse_line(line: bytes, spec: TimeSpec, day: date | None) -> int | Refused:
+    if len(line) > MAX_LINE_BYTES:
+        return Refused(Reason.TOO_LARGE, f"more than {MAX_LINE_BYTES} bytes")
+    try:
+        return parse(line.decode(), spec, day)
+    except UnicodeDecodeError as error:
+        return Refused(Reason.NOT_TEXT, f"byte 0x{line[error.start]:02x} at {error.start}")
+
+
+def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
+    """Split the stream into lines; cut a line that is too long, so that memory stays bounded."""
+    rest = b""
+    while block := source.read1(_BLOCK_BYTES):
+        *lines, last = block.split(b"\n")
+        if lines:
+            lines[0] = rest + lines[0]
+            yield lines
+            rest = b""
+        rest = (rest + last)[: MAX_LINE_BYTES + 2]
+    if rest:
+        yield [rest]

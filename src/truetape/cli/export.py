@@ -1,4 +1,4 @@
-"""The verb `export`: served bars, or canonical trades, into a file for other programs."""
+"""The verb `export`: writes served bars or canonical trades to a file. Computes neither."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import RESOLUTION
+from truetape.cli.options import resolution_option
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
@@ -28,19 +28,13 @@ FORMATS = ("parquet", "csv")
 @click.option(
     "--from", "start", required=True, help="First trading day, or an instant with its offset."
 )
-@click.option("--to", "end", help="Day or instant after the last [all that there is].")
-@click.option(
-    "--resolution",
-    type=RESOLUTION,
-    default="1m",
-    show_default=True,
-    help="Width of the bars.",
-)
+@click.option("--to", "end", help="Day or instant after the last [no end].")
+@resolution_option()
 @click.option("--trades", is_flag=True, help="The trades that make the bars, not the bars.")
-@click.option("--all-trades", is_flag=True, help="Also repeats and cancelled ones, with flags.")
+@click.option("--all-trades", is_flag=True, help="Also duplicate and cancelled trades, flagged.")
 @click.option("--venue", help="Only this venue, like XNYS.")
 @click.option("--final-only", is_flag=True, help="Only bars that were published.")
-@click.option("--as-of", help="Bars as known at an instant: from what was received by then.")
+@click.option("--as-of", help="Bars as known at an instant: from trades received by then.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -58,10 +52,11 @@ def export(  # noqa: PLR0917 - one parameter an option
     as_of: str | None,
     output: Path | None,
 ) -> None:
-    """Write served bars of SYMBOLS (all of them when none is named) into a Parquet or CSV file.
+    """Write served bars of SYMBOLS, or of all symbols, to a Parquet or CSV file.
 
-    Every bar comes with its layer, with `final` and with its rev. With --trades the file has the
-    canonical trades that the bars are made of. The file appears when it is whole.
+    Every bar has its layer, `final` and rev. With --trades the file has the canonical trades of the
+    bars instead. The file appears only when it is complete: after a failure there is no new file,
+    and an older one stays. Exit code 1: there is no data in that window.
 
     \b
       truetape export IBM KO --from 2026-11-20
@@ -75,24 +70,24 @@ def export(  # noqa: PLR0917 - one parameter an option
     if wants_trades and (final_only or as_of):
         raise click.UsageError("--final-only and --as-of are for bars")
     if as_of and not symbols:
-        raise click.UsageError("--as-of folds trades anew: name the symbols")
+        raise click.UsageError("--as-of folds trades again: name the symbols")
     path = output or Path("trades.parquet" if wants_trades else f"bars-{resolution}.parquet")
     if path.suffix.removeprefix(".") not in FORMATS:
         raise click.UsageError(f"--output {path}: name it .parquet or .csv")
-    settings, names, chosen = Settings.from_env(), list(symbols) or None, window(start, end)
+    settings, names, period = Settings.from_env(), list(symbols) or None, window(start, end)
     if wants_trades:
-        schema, batches = _trades(settings, chosen, names, venue, in_force_only=not all_trades)
+        schema, batches = _trades(settings, period, names, venue, in_force_only=not all_trades)
     else:
         schema, batches = _bars(
-            settings, chosen, names, venue, resolution, final_only=final_only, as_of=as_of
+            settings, period, names, venue, resolution, final_only=final_only, as_of=as_of
         )
-    rows = _written(path, schema, batches)
+    rows = _write_all(path, schema, batches)
     click.echo(f"{rows:,} {'trades' if wants_trades else f'bars of {resolution}'} in {path}")
 
 
 def _bars(
     settings: Settings,
-    chosen: "Window",
+    period: "Window",
     symbols: list[str] | None,
     venue: str | None,
     resolution: str,
@@ -105,18 +100,18 @@ def _bars(
     from truetape.serving.backends import open_store
 
     known_at = None if as_of is None else instant(as_of, "--as-of")
-    asked = Chosen(Resolution(resolution), chosen, symbols, venue, final_only, known_at)
+    selection = Chosen(Resolution(resolution), period, symbols, venue, final_only, known_at)
 
     def batches() -> Iterator["pyarrow.RecordBatch"]:
         with closing(open_store(settings)) as store:
-            yield from bar_batches(settings, store, asked)
+            yield from bar_batches(settings, store, selection)
 
     return bar_schema(), batches()
 
 
 def _trades(
     settings: Settings,
-    chosen: "Window",
+    period: "Window",
     symbols: list[str] | None,
     venue: str | None,
     *,
@@ -124,12 +119,14 @@ def _trades(
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
     from truetape.history.trades import Chosen, trade_batches, trade_schema
 
-    asked = Chosen(chosen, symbols, venue, in_force_only)
-    return trade_schema(), trade_batches(settings, asked, exact=True)
+    selection = Chosen(period, symbols, venue, in_force_only)
+    return trade_schema(), trade_batches(settings, selection, exact=True)
 
 
-def _written(path: Path, schema: "pyarrow.Schema", batches: Iterator["pyarrow.RecordBatch"]) -> int:
-    """Write all batches beside the file and put it in its place; return the rows."""
+def _write_all(
+    path: Path, schema: "pyarrow.Schema", batches: Iterator["pyarrow.RecordBatch"]
+) -> int:
+    """Write all batches to a temporary file, then rename it to `path`. Return the rows."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -137,19 +134,19 @@ def _written(path: Path, schema: "pyarrow.Schema", batches: Iterator["pyarrow.Re
     rows = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading")
-        with _beside(path) as part, _writer(part, path.suffix, schema) as writer:
+        with _temporary(path) as part, _writer(part, path.suffix, schema) as writer:
             for batch in batches:
                 writer.write_batch(_flat(batch) if path.suffix == ".csv" else batch)
                 rows += batch.num_rows
                 progress.update(task, description=f"{rows:,} rows")
             if not rows:
-                raise TruetapeError("nothing is there in that window, so no file was written")
+                raise TruetapeError("there is no data in that window; no file was written")
     return rows
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a file to write; it takes the place of `path` at the end, and goes where that fails."""
+def _temporary(path: Path) -> Iterator[Path]:
+    """Yield a temporary file; rename it to `path` at the end, or delete it on failure."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -183,7 +180,7 @@ def _flat_schema(schema: "pyarrow.Schema") -> "pyarrow.Schema":
 
 
 def _flat(batch: "pyarrow.RecordBatch") -> "pyarrow.RecordBatch":
-    """CSV knows no lists: the conditions of a print as words."""
+    """Join the conditions of a trade with spaces: CSV has no lists."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

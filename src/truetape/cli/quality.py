@@ -1,12 +1,15 @@
-"""The verb `quality`: check a session, what is served, or the feeds; look at reports and trends."""
+"""The verb `quality`: checks a session, its served bars or the feeds; shows reports and trends.
 
-import sys
+Publishes nothing.
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import session_options
+from truetape.cli.options import format_option, session_options
+from truetape.cli.output import console, show_progress
 from truetape.host.calendars import parse_session
 from truetape.host.errors import ConfigError, GateClosedError
 from truetape.host.settings import Settings
@@ -19,18 +22,9 @@ if TYPE_CHECKING:
     from truetape.quality.report import Report
     from truetape.quality.trend import RuleTrend
 
-WIDE = 160
-"""Columns of a table that goes into a file or a pipe."""
 _EXAMPLES = 3
 
-style_option = click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For eyes, or the whole report for programs.",
-)
+style_option = format_option("table", "json", text="For people, or the whole report for programs.")
 verbose_option = click.option("--all", "every", is_flag=True, help="List the rules that hold, too.")
 
 
@@ -43,11 +37,11 @@ verbose_option = click.option("--all", "every", is_flag=True, help="List the rul
 def quality(
     ctx: click.Context, venue: str | None, day: str | None, style: str, every: bool
 ) -> None:
-    """Check a recomputed session as the gate before a publication does, and print what was found.
+    """Check a recomputed session with the rules of the publication gate, and print the report.
 
-    Runs the suites of schemas/expectations on the session in the lake and on what publishing it
-    would change; writes nothing but the report and its metrics. Exit code 66 when a gate rule does
-    not hold: `truetape publish` would refuse. Flags are shown and stop nothing.
+    Runs the suites of schemas/expectations on the session in the lake and on the edits that its
+    publication would make. Writes only the report and its metrics. Exit code 66: a gate rule
+    failed, and `truetape publish` would refuse the session. Flags are shown and stop nothing.
 
     \b
       truetape quality --venue XNYS --session 2026-11-20
@@ -62,38 +56,42 @@ def quality(
     from truetape.quality.checks import check_session
 
     settings = Settings.from_env()
-    _finish(settings, check_session(settings, parse_session(venue, day), _progress), style, every)
+    _finish(
+        settings, check_session(settings, parse_session(venue, day), show_progress), style, every
+    )
 
 
-@quality.command(short_help="What is served of a published session.")
+@quality.command(short_help="Check the served bars of a session.")
 @session_options
 @style_option
 @verbose_option
 def served(venue: str, day: str, style: str, every: bool) -> None:
-    """Check what is served of a published session, row by row and by digest, against the lake.
+    """Check the served bars of a published session against the lake, row by row and by digest.
 
-    Exit code 66 when a rule does not hold. `truetape verify` compares the same and needs no Great
-    Expectations; this keeps a report and metrics.
+    Writes a report and metrics. `truetape verify` compares the same bars without Great Expectations
+    and without a report. Exit code 66: a rule failed.
     """
     from truetape.quality.checks import check_served
 
     settings = Settings.from_env()
-    _finish(settings, check_served(settings, parse_session(venue, day), _progress), style, every)
+    _finish(
+        settings, check_served(settings, parse_session(venue, day), show_progress), style, every
+    )
 
 
-@quality.command(short_help="What the archive brought in.")
+@quality.command(short_help="Check newly archived records.")
 @style_option
 @verbose_option
 def feeds(style: str, every: bool) -> None:
-    """Check what the archive brought in since the last look: holes, rejections, lateness, repeats.
+    """Check the records archived since the last check: holes, rejections, lateness, duplicates.
 
-    Looks at 400,000 records at most; run it again while it says that some are left. Exit code 66
-    when a record is missing or was lost without a trace.
+    Reads at most 400,000 records; run it again while it reports that some are left. Writes a report
+    and metrics. Exit code 66: a record is missing, or was lost without a trace.
     """
     from truetape.quality.checks import check_feed
 
     settings = Settings.from_env()
-    _finish(settings, check_feed(settings, _progress), style, every)
+    _finish(settings, check_feed(settings, show_progress), style, every)
 
 
 @quality.command(short_help="Print the newest report again.")
@@ -103,34 +101,35 @@ def feeds(style: str, every: bool) -> None:
     type=click.Choice(["gate", "served"]),
     default="gate",
     show_default=True,
-    help="Before the publication, or of what is served.",
+    help="Report of the gate, or of the served bars.",
 )
 @style_option
 @verbose_option
 def report(venue: str, day: str, kind: str, style: str, every: bool) -> None:
     """Print the newest report of a session again, without checking anything.
 
-    All reports are JSON files under quality/VENUE/SESSION in TRUETAPE_HOME.
+    All reports are JSON files under quality/VENUE/SESSION in TRUETAPE_HOME. Exit code 78: there is
+    no such report yet.
     """
     from truetape.quality import report as reports
 
     settings = Settings.from_env()
     session = parse_session(venue, day)
-    found = reports.newest(settings.home, reports.Kind(kind), session.venue, session.date)
-    if found is None:
+    newest = reports.newest(settings.home, reports.Kind(kind), session.venue, session.date)
+    if newest is None:
         raise ConfigError(f"no {kind} report of {venue} {day}; run `truetape quality` for it first")
-    _print(settings.home, found, style, every)
+    _print(settings.home, newest, style, every)
 
 
-@quality.command(short_help="A session beside those before it.")
+@quality.command(short_help="Compare a session with earlier ones.")
 @click.option("--venue", required=True, help="Venue code, such as XNYS or KRAKEN.")
 @click.option("--session", "day", metavar="DATE", help="Session date [the newest with a report].")
 @verbose_option
 def trend(venue: str, day: str | None, every: bool) -> None:
-    """Hold a session's rules against the 20 sessions before it, from their reports.
+    """Compare a session's report with the reports of the 20 sessions before it.
 
-    Shows the share of rows that break a rule now, usually (the median) and at most; marked are
-    those above three times the usual.
+    Shows for each rule the share of rows that break it: now, usually (the median) and at most. A
+    share above three times the usual is marked. Writes nothing. Exit code 78: there is no report.
     """
     from truetape.quality import report as reports
     from truetape.quality import trend as trends
@@ -142,82 +141,67 @@ def trend(venue: str, day: str | None, every: bool) -> None:
             raise ConfigError(f"no reports of {venue}; run `truetape quality` for a session first")
         day = str(newest_day)
     session = parse_session(venue, day)
-    found = reports.newest(settings.home, reports.Kind.GATE, venue, session.date)
-    if found is None:
+    newest = reports.newest(settings.home, reports.Kind.GATE, venue, session.date)
+    if newest is None:
         raise ConfigError(f"no report of {venue} {day}; run `truetape quality` for it first")
     earlier = trends.earlier_reports(settings.home, venue, session.date)
-    rows = trends.trend(found, earlier)
+    rows = trends.trend(newest, earlier)
     shown = [row for row in rows if every or row.share or row.most]
-    _show(_trend_table(shown, f"{venue} {day} beside {len(earlier)} sessions before"))
+    console().print(_trend_table(shown, f"{venue} {day} and the {len(earlier)} sessions before"))
     hidden = len(rows) - len(shown)
     if hidden:
-        click.echo(f"{hidden} rules never had a row against them; --all lists them")
+        click.echo(f"{hidden} rules were never broken by a row; --all lists them")
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(line, err=True)
-
-
-def _finish(settings: Settings, found: "Report", style: str, every: bool) -> None:
-    """Print a report; GateClosedError, for the exit code, where a gate rule does not hold."""
+def _finish(settings: Settings, report: "Report", style: str, every: bool) -> None:
+    """Print a report. Raise GateClosedError, for the exit code, if a gate rule failed."""
     from truetape.quality.report import refusal
 
-    _print(settings.home, found, style, every)
-    if (text := refusal(settings.home, found)) is not None:
+    _print(settings.home, report, style, every)
+    if (text := refusal(settings.home, report)) is not None:
         raise GateClosedError(text)
 
 
-def _print(home: Path, found: "Report", style: str, every: bool) -> None:
+def _print(home: Path, report: "Report", style: str, every: bool) -> None:
     from truetape.quality.report import encode, path_of
 
     if style == "json":
-        click.echo(encode(found), nl=False)
+        click.echo(encode(report), nl=False)
         return
-    what = f"{found.venue} {found.session}" if found.venue else "feeds"
-    _show(_result_table(found, f"{what}, {found.kind}, run {found.run}", every))
-    held = sum(one.passed for one in found.results)
-    counts = ", ".join(f"{count:,} {name}" for name, count in found.rows.items())
+    what = f"{report.venue} {report.session}" if report.venue else "feeds"
+    console().print(_result_table(report, f"{what}, {report.kind}, run {report.run}", every))
+    passed = sum(result.passed for result in report.results)
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
     click.echo(
-        f"{'open' if found.is_open else 'CLOSED'}: {held} of {len(found.results)} rules hold on "
-        f"{counts}; {sum(found.seconds.values()):.1f} s, {found.peak_mb:,} MB; "
-        f"{path_of(home, found)}"
+        f"{'open' if report.is_open else 'CLOSED'}: {passed} of {len(report.results)} rules hold "
+        f"on {counts}; {sum(report.seconds.values()):.1f} s, {report.peak_mb:,} MB; "
+        f"{path_of(home, report)}"
     )
 
 
-def _show(table: "Table") -> None:
-    from rich.console import Console
-
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDE)
-    console.print(table)
-
-
-def _result_table(found: "Report", title: str, every: bool) -> "Table":
+def _result_table(report: "Report", title: str, every: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, title_justify="left")
     for heading in ("suite", "rule", "severity", "rows", "found", "meaning"):
         table.add_column(heading, justify="right" if heading == "rows" else "left")
-    for one in found.results:
-        if one.passed and not every:
+    for result in report.results:
+        if result.passed and not every:
             continue
-        meaning = Text(one.meaning)
-        for example in one.examples[:_EXAMPLES]:
-            meaning.append(f"\n{_told(example)}", style="dim")
-        style = None if one.passed else "bold red" if one.severity == "gate" else "yellow"
-        rows = f"{one.rows:,}"
-        table.add_row(
-            one.suite, one.rule, one.severity, rows, Text(one.summary), meaning, style=style
-        )
+        meaning = Text(result.meaning)
+        for example in result.examples[:_EXAMPLES]:
+            meaning.append(f"\n{_row_text(example)}", style="dim")
+        cells = (result.suite, result.rule, result.severity, f"{result.rows:,}")
+        style = None if result.passed else "bold red" if result.severity == "gate" else "yellow"
+        table.add_row(*cells, Text(result.summary), meaning, style=style)
     if not table.row_count:
         table.add_row("", "", "", "", "", "every rule holds; --all lists them")
     return table
 
 
-def _told(example: "Mapping[str, str]") -> str:
-    """Return a row as it is told: times as ISO beside, empty values left out."""
+def _row_text(example: "Mapping[str, str]") -> str:
+    """Return a row as text: times in ISO 8601, empty values left out."""
     from truetape.feeds.native import iso
 
     return " ".join(
@@ -236,8 +220,8 @@ def _trend_table(rows: "Sequence[RuleTrend]", title: str) -> "Table":
     table = Table(title=title, title_justify="left")
     for heading in ("suite", "rule", "now", "usual", "most", "sessions", ""):
         table.add_column(heading, justify="left" if heading in ("suite", "rule", "") else "right")
-    for one in rows:
-        shares = [f"{value:.4%}" if value is not None else "-" for value in (one.usual, one.most)]
-        mark = "unusual" if one.is_unusual else ""
-        table.add_row(one.suite, one.rule, f"{one.share:.4%}", *shares, str(one.sessions), mark)
+    for row in rows:
+        shares = [f"{value:.4%}" if value is not None else "-" for value in (row.usual, row.most)]
+        mark = "unusual" if row.is_unusual else ""
+        table.add_row(row.suite, row.rule, f"{row.share:.4%}", *shares, str(row.sessions), mark)
     return table

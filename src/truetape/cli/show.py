@@ -1,4 +1,4 @@
-"""The serving room's verb: `show`, which prints or plots what users of the bars read."""
+"""The verb `show`: prints or plots served bars of a symbol. Writes no bar."""
 
 import re
 import sys
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.batch import INSTANT, RESOLUTION
+from truetape.cli import output
+from truetape.cli.options import INSTANT, format_option, plot_option, resolution_option
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
@@ -21,49 +22,28 @@ if TYPE_CHECKING:
 
 DEFAULT_LAST = 20
 DEFAULT_PLOTTED = 390
-WIDE = 160
-"""Columns of a table that goes into a file or a pipe."""
 DAYS_BACK = 7
-"""How many days --as-of looks back for bars where no --from says where to begin."""
+"""How many days --as-of looks back for bars if --from is not given."""
 MAX_SHOWN = 500_000
-"""Most bars of one `show`: they are held in memory."""
+"""Most bars of one `show`: all are in memory at once."""
 
 
 @click.command()
 @click.argument("symbol")
-@click.option(
-    "--resolution",
-    type=RESOLUTION,
-    default="1m",
-    show_default=True,
-    help="Width of the bars.",
-)
+@resolution_option()
 @click.option("--from", "start_ns", type=INSTANT, help="First instant, like 2026-11-20T14:30:00Z.")
 @click.option("--to", "end_ns", type=INSTANT, help="Instant after the last.")
 @click.option(
-    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: from what was received by then."
+    "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: from trades received by then."
 )
-@click.option("--venue", help="Only this venue, like XNYS [all that have the symbol].")
+@click.option("--venue", help="Only this venue, like XNYS [every venue of the symbol].")
 @click.option(
     "--last",
     type=click.IntRange(1, MAX_SHOWN),
     help=f"Only the last N of each venue [all with --from, else {DEFAULT_LAST}].",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "csv", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="For eyes, spreadsheets or programs.",
-)
-@click.option(
-    "--plot",
-    is_flag=False,
-    flag_value="",
-    metavar="[FILE.html]",
-    help="Draw a chart instead, into FILE or SYMBOL-RESOLUTION.html; opens on a desktop.",
-)
+@format_option("table", "csv", "jsonl", text="For people, spreadsheets or programs.")
+@plot_option("", "Draw a chart instead, into FILE or SYMBOL-RESOLUTION.html; opens on a desktop.")
 def show(  # noqa: PLR0917 - one parameter an option
     symbol: str,
     resolution: str,
@@ -75,11 +55,12 @@ def show(  # noqa: PLR0917 - one parameter an option
     style: str,
     plot: str | None,
 ) -> None:
-    """Print or plot the served bars of SYMBOL, the most recent ones unless --from says otherwise.
+    """Print or plot the served bars of SYMBOL: the most recent ones, or those since --from.
 
-    Each bar says whether it is provisional (the speed layer's) or final, and which publication
-    (rev) made it. Void bars are those whose trades were all cancelled. With --as-of bars are folded
-    from the archived trades that were known then; final are those that were published by then.
+    Each bar is marked provisional (from the speed layer) or final, with the publication (rev) that
+    wrote it. A void bar lost all its trades to cancels. With --as-of the bars are folded from the
+    archived trades received by TIME, and are final if they were published by TIME. Writes nothing
+    but the --plot file. Exit code 1: there are no such bars; the message lists the bars there are.
 
     \b
       truetape show IBM
@@ -103,7 +84,7 @@ def show(  # noqa: PLR0917 - one parameter an option
         else:
             bars = _window(store, width, symbol, venue, (start_ns, end_ns), last=last)
         if not bars:
-            raise TruetapeError(_nothing(store, settings, width, symbol, venue))
+            raise TruetapeError(_no_bars(store, settings, width, symbol, venue))
     known_at = "" if as_of_ns is None else f" as known at {utc(as_of_ns)}"
     if plot is None:
         _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
@@ -120,7 +101,7 @@ def _window(
     *,
     last: int | None,
 ) -> "list[ServedBar]":
-    """Read a window, at most `MAX_SHOWN` bars, and of each venue only the last ones if asked."""
+    """Read a window of at most `MAX_SHOWN` bars; with `last`, only the last ones of each venue."""
     start, end = window
     bars: list[ServedBar] = []
     stop = 2**63 - 1 if end is None else end
@@ -134,7 +115,7 @@ def _window(
     if last is None:
         return bars
     venues = sorted({bar.venue for bar in bars})
-    return [bar for one in venues for bar in [row for row in bars if row.venue == one][-last:]]
+    return [bar for code in venues for bar in [row for row in bars if row.venue == code][-last:]]
 
 
 def _as_of(
@@ -144,7 +125,10 @@ def _as_of(
     window: tuple[int | None, int | None],
     as_of_ns: int,
 ) -> "list[ServedBar]":
-    """Fold what was known; without a first instant the last day that has bars, of a few."""
+    """Fold the trades known at an instant.
+
+    Without a first instant, return the last day that has bars, at most `DAYS_BACK` days back.
+    """
     from truetape.history.as_of import Asked, bars_as_of, venue_of
     from truetape.host.venues import venues
 
@@ -156,31 +140,31 @@ def _as_of(
     for back in range(DAYS_BACK):
         day = market.date_of(end - 1) - timedelta(days=back)
         start = market.midnight_ns(day)
-        found = bars_as_of(settings, Asked(market, symbol, resolution, start, end), as_of_ns)
-        if found:
-            return found
+        day_bars = bars_as_of(settings, Asked(market, symbol, resolution, start, end), as_of_ns)
+        if day_bars:
+            return day_bars
     return []
 
 
-def _nothing(
+def _no_bars(
     store: "BarStore", settings: Settings, resolution: Resolution, symbol: str, venue: str | None
 ) -> str:
-    """Say what was looked for, and what there is of the symbol instead."""
+    """Return the message for a window without bars; it lists the bars of the symbol elsewhere."""
     from truetape.serving.table import utc
 
     place = f" on {venue}" if venue else ""
-    asked = f"no {resolution.value} bars of {symbol}{place} in that window"
-    there = [
+    problem = f"no {resolution.value} bars of {symbol}{place} in that window"
+    newest = [
         f"{other.value} on {bar.venue} up to {utc(bar.start_ns)}"
         for other in Resolution
         for bar in store.tail(other, symbol, 1)
     ]
-    if there:
-        return f"{asked}; there are {', '.join(there)}"
+    if newest:
+        return f"{problem}; there are {', '.join(newest)}"
     other_set = "live" if settings.bucket_set == "history" else "history"
     return (
-        f"{asked}, nor any other of {symbol} in the {settings.bucket_set} buckets; is the symbol "
-        f"right, or are the bars in the others (TRUETAPE_BUCKET_SET={other_set})?"
+        f"{problem}, and no others of {symbol} in the {settings.bucket_set} buckets; check the "
+        f"symbol, or look in the other buckets with TRUETAPE_BUCKET_SET={other_set}"
     )
 
 
@@ -188,12 +172,7 @@ def _print(bars: "Sequence[ServedBar]", style: str, title: str) -> None:
     from truetape.serving.table import csv_lines, json_lines, table
 
     if style == "table":
-        from rich.console import Console
-
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=WIDE)
-        console.print(table(bars, title))
+        output.console().print(table(bars, title))
         return
     for line in csv_lines(bars) if style == "csv" else json_lines(bars):
         click.echo(line)
@@ -206,7 +185,7 @@ def _plot(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: str) 
     if len(venues) > 1:
         raise click.UsageError(f"{symbol} has bars on {', '.join(venues)}; choose one with --venue")
     if file and not file.endswith(".html"):
-        raise click.UsageError(f"--plot {file!r}: a chart is a page, so give a name like bars.html")
+        raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like bars.html")
     path = Path(file or f"{re.sub(r'[^A-Za-z0-9.-]', '_', symbol)}-{resolution}.html")
     write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
     click.echo(f"{len(bars):,} bars in {path}")
@@ -215,7 +194,7 @@ def _plot(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: str) 
 
 
 def _has_desktop() -> bool:
-    """Say whether a page would open in a window, not in this terminal."""
+    """True if a page would open in a window, not in this terminal."""
     try:
         return type(webbrowser.get()) is not webbrowser.GenericBrowser
     except webbrowser.Error:

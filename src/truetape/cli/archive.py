@@ -1,0 +1,60 @@
+"""The verb `archive`: prints what one run of the archive did. Archives nothing itself."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from truetape.host.settings import Settings
+
+if TYPE_CHECKING:
+    from truetape.lake.completeness import Completeness
+
+_LISTED_HOLES = 20
+
+
+@click.command()
+@click.option("--recount", is_flag=True, help="Count all of `raw`, not only the new records.")
+def archive(recount: bool) -> None:
+    """Append every Kafka record that the lake lacks to its `raw` table, once.
+
+    Safe to repeat and to interrupt. Prints a count for each partition and the offsets of each hole.
+    The counts of earlier runs are reused; --recount counts again and finds records that `raw` has
+    lost since. Exit code 75: Kafka was away; run it again.
+    """
+    from truetape.batch.jobs import archive_once
+
+    settings = Settings.from_env()
+    outcome = archive_once(settings, recount=recount)
+    click.echo(f"archived {outcome.records:,} records into {settings.lake}")
+    for part in outcome.partitions:
+        for line in _completeness_lines(part):
+            click.echo(line)
+    click.echo(
+        f"  {outcome.received:,} trades, cancels and corrections received "
+        f"= {outcome.accepted:,} accepted + {outcome.rejected:,} rejected"
+    )
+    click.echo(f"  {outcome.dead_letters:,} dead letters sent to trades.rejected")
+    for (venue, day), symbols in sorted(outcome.dirty.items()):
+        click.echo(
+            f"  dirty: {venue} {day}, {symbols:,} symbols; `truetape repair` recomputes them"
+        )
+    click.echo(
+        "  counted all of raw"
+        if outcome.since is None
+        else f"  counted the records that raw got since its version {outcome.since}"
+    )
+
+
+def _completeness_lines(part: "Completeness") -> Iterator[str]:
+    offsets = f"offsets {part.first} to {part.last}, " if part.records else ""
+    repeated = f", {part.repeated:,} of them repeated" if part.repeated else ""
+    yield (
+        f"  {part.topic}/{part.partition}: {offsets}{part.records:,} records{repeated}, "
+        f"{len(part.holes):,} holes"
+    )
+    for hole in part.holes[:_LISTED_HOLES]:
+        where = "still in Kafka" if hole.recoverable else "lost: no longer in Kafka"
+        yield f"    hole: offsets {hole.first} to {hole.last}, {where}"
+    if len(part.holes) > _LISTED_HOLES:
+        yield f"    and {len(part.holes) - _LISTED_HOLES:,} more"

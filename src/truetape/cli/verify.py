@@ -1,0 +1,39 @@
+"""The verb `verify`: compares the served bars of a session with the recomputed ones. Read only."""
+
+import time
+
+import click
+
+from truetape.cli.options import session_options
+from truetape.host.calendars import parse_session
+from truetape.host.errors import VerificationError
+from truetape.host.settings import Settings
+
+
+@click.command()
+@session_options
+@click.option("--limit", default=20, help="Most differences to list.")
+def verify(venue: str, day: str, limit: int) -> None:
+    """Compare the served bars of one session with the recomputed ones.
+
+    If the session was reverted, compares with the restored rev. Prints each difference and writes
+    nothing. Exit code 65: bars differ; publish the session again.
+    """
+    from truetape.publish.publication import compare_served
+    from truetape.publish.revert import target_bars
+    from truetape.serving.backends import open_store
+
+    settings = Settings.from_env()
+    session = parse_session(venue, day)
+    started = time.monotonic()
+    store = open_store(settings)
+    compared, wrong = compare_served(store, target_bars(settings.lake, store, session))
+    for mismatch in wrong[:limit]:
+        click.echo(f"{mismatch.resolution.value} served {mismatch.served}")
+        click.echo(f"   recomputed {mismatch.recomputed}")
+    seconds = time.monotonic() - started
+    click.echo(
+        f"{venue} {day}: {compared:,} bars compared in {seconds:.1f} s, {len(wrong):,} differ"
+    )
+    if wrong:
+        raise VerificationError(f"{len(wrong):,} served bars differ; run `truetape publish`")
