@@ -16,7 +16,7 @@ from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
-from truetape.speed.lease import Lease, fence
+from truetape.speed.lease import Lease, revoke
 
 pytestmark = pytest.mark.real
 
@@ -116,10 +116,10 @@ def test_a_layer_without_a_driver_has_no_heartbeat(own: Settings) -> None:
     assert newest(own.kafka, own.topic) is None
 
 
-def test_fencing_leaves_nobody_with_the_lease(own: Settings, board: Board) -> None:
+def test_a_revoked_lease_belongs_to_nobody(own: Settings, board: Board) -> None:
     lease = taken(own, board)
 
-    fence(own)
+    revoke(own)
 
     with pytest.raises(LeaseLostError):
         lease.beat()

@@ -19,13 +19,13 @@ from support.speed import NOW, ns
 from truetape.broker.boundary import Boundary
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.market.resolution import Resolution
-from truetape.pipeline.publish import Keeping, keeping
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.bar_rewrite import Mender
 from truetape.speed.control_records import Board
 from truetape.speed.decision import Adopt, GiveUp, Restart, Start, Stop, decide
 from truetape.speed.driver import Driver, Life
+from truetape.speed.fence import FenceState, fence_state
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.history import How, Launch
 from truetape.speed.observation import Observed, Policy, settle
@@ -398,10 +398,10 @@ def publisher(world: World) -> Generator[None, None, None]:
         yield
         while True:
             beat = world.last_beat()
-            found = keeping(beat, "XNYS", end_ns, ns(world.now))
-            if found is Keeping.YES:
+            state = fence_state(beat, "XNYS", end_ns, ns(world.now))
+            if state is FenceState.OBEYED:
                 break
-            if found is Keeping.SILENT:
+            if state is FenceState.SILENT:
                 world.token += 1
                 yield from _writes_arrive(world)
                 break

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from truetape.broker.boundary import Boundary, Run, claim_of
 from truetape.broker.control_topic import ControlTopic
@@ -39,14 +38,10 @@ from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import Board
-from truetape.speed.heartbeat import Heartbeat, Phase, newest
-from truetape.speed.lease import fence
+from truetape.speed.fence import clear_late_writes, wait_until_fenced
 
-ALIVE_S = 30.0
-"""A driver whose last heartbeat is older than this loses the lease instead of being waited for."""
-FENCE_WAIT_S = 120.0
+ROLLUP_WAIT_S = 120.0
 PUBLISH_WAIT_S = 1_800.0
 """How long a publication waits for another one of the same venue and home."""
 WITHOUT_GATE = "without the gate"
@@ -223,8 +218,8 @@ class _VenuePublication:
             self.control.announce(raised)
         told = self.store.write_points(boundary_points(raised, time.time_ns()))
         told.require_stored("fences", "nothing was published")
-        wait_for_fence(self.settings, self.session, report)
-        self.store.await_rollups(FENCE_WAIT_S)
+        wait_until_fenced(self.settings, self.session, report)
+        self.store.await_rollups(ROLLUP_WAIT_S)
 
     def boundary(self) -> Boundary:
         """Return the venue's boundary; from the ledger where the control topic was lost."""
@@ -242,7 +237,7 @@ class _VenuePublication:
         moved = boundary.sealed(final_run(venue, self.session), anew=begins)
         if moved != boundary:
             self.control.announce(moved)
-        forget_late_writes(Board(self.control, self.settings.topic), self.session)
+        clear_late_writes(Board(self.control, self.settings.topic), self.session)
         seconds = time.monotonic() - self.began
         told = publication_points(moved, outcome, who, words, time.time_ns(), seconds=seconds)
         place = f"{venue.code} {self.session.date}"
@@ -278,65 +273,3 @@ def verify_once(settings: Settings, session: Session) -> int:
             "publish the session again"
         )
     return compared
-
-
-class Keeping(StrEnum):
-    """Whether a driver keeps to a fence: yes, not yet, or it must lose the lease first."""
-
-    YES = "yes"
-    NOT_YET = "not yet"
-    SILENT = "silent"
-
-
-def keeping(beat: Heartbeat | None, venue: str, fence_ns: int, now_ns: int) -> Keeping:
-    """Say what the newest heartbeat means for a fence. One that starts reads the fences before its
-    first write.
-    """
-    if beat is None or beat.state not in (Phase.RUNNING, Phase.STOPPING):
-        return Keeping.YES
-    if beat.fences.get(venue, 0) >= fence_ns:
-        return Keeping.YES
-    is_silent = (now_ns - beat.beat_ns) / 1e9 > ALIVE_S
-    return Keeping.SILENT if is_silent else Keeping.NOT_YET
-
-
-def wait_for_fence(settings: Settings, session: Session, report: Callable[[str], None]) -> None:
-    """Wait until no driver can still write below the session's end.
-
-    A driver shows the fences it keeps to in its heartbeat. From one that is silent the lease is
-    taken, which it checks before every write; a write that had begun gets the time to arrive.
-    """
-    deadline = time.monotonic() + FENCE_WAIT_S
-    while True:
-        beat = newest(settings.kafka, settings.topic)
-        found = keeping(beat, session.venue, session.end_ns, time.time_ns())
-        if beat is None or found is Keeping.YES:
-            return
-        if found is Keeping.SILENT:
-            report(f"{beat.driver} is silent; taking the lease from it")
-            fence(settings)
-            time.sleep(settings.write_timeout_s if beat.writing else 0.0)
-            return
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"the speed layer ({beat.driver}) did not take the fence of "
-                f"{session.venue} within {FENCE_WAIT_S:.0f} s; is it stuck? nothing was published"
-            )
-        report(f"waiting for the speed layer to keep to the fence of {session.venue}")
-        time.sleep(0.5)
-
-
-def forget_late_writes(board: Board, session: Session) -> None:
-    """Take the session's bars out of the last words of drivers that wrote without the lease."""
-    for word in board.refresh().ends:
-        rest = tuple(span for span in word.touched if not _is_inside(span, session))
-        if rest != word.touched:
-            board.say(replace(word, touched=rest))
-
-
-def _is_inside(span: Span, session: Session) -> bool:
-    return (
-        span.venue == session.venue
-        and session.start_ns <= span.start_ns
-        and span.end_ns <= session.end_ns
-    )

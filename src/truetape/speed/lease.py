@@ -113,10 +113,10 @@ class Lease:
             raise self._failure from error
 
 
-def fence(settings: Settings) -> None:
-    """Take the lease from whoever has it and leave it: no driver of now can write another batch.
+def revoke(settings: Settings) -> None:
+    """Take the lease and leave it to nobody: no running driver can write another batch.
 
-    TransientError when Kafka does not answer.
+    Raise TransientError if Kafka does not answer.
     """
     _producer_of(settings).close(COMMIT_WITHIN_S)
 

@@ -17,7 +17,7 @@ from truetape.speed.decision import Action, Adopt, GiveUp, Restart, Start, Stop,
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.history import History, How, Launch
 from truetape.speed.launcher import Launcher, Ticket, launcher_for
-from truetape.speed.lease import fence
+from truetape.speed.lease import revoke
 from truetape.speed.observation import POLICY, Health, Observed, Policy, settle
 from truetape.speed.observer import observe
 from truetape.speed.order import Desired, State
@@ -120,7 +120,7 @@ class _Step:
                 return self.history.began(launch)
             case Stop(_, driver):
                 launcher.stop(driver, "" if beat is None else beat.application)
-                fence(self.settings)
+                revoke(self.settings)
             case GiveUp():
                 return replace(self.history, gave_up=self.board.desired.number)
             case _:
