@@ -28,7 +28,7 @@ from truetape.batch.backfill_request import FORM
 from truetape.host.settings import Settings
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
-from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
+from truetape.schedule.defaults import Tag, default_args, run_of, triggered_by
 from truetape.schedule.spark_job import SparkJob
 
 APPROVE_WITHIN = timedelta(hours=3)
@@ -68,7 +68,7 @@ with DAG(
     @task
     def who(*, dag_run: Any = None) -> str:
         """Say who started the run, and which it is; kept with publications and reports."""
-        return backfill_tasks.asker(asked_by(dag_run), run_of(dag_run))
+        return backfill_tasks.asker(triggered_by(dag_run), run_of(dag_run))
 
     plan = SparkJob(task_id="plan", job="backfill", arguments=["plan", form()])
     approve = ApprovalOperator(

@@ -31,47 +31,27 @@ task.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, TriggerRule, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import DAG, TriggerRule, task
 
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
-from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
+from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.forms import recompute_form
 from truetape.schedule.spark_job import ArchiveJob, SparkJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
 
-def form() -> dict[str, Param]:
-    """Return what a person may say about a run."""
-    return {
-        "session": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Session",
-            description="Its date. Empty: the session of the run, else the last that closed.",
-        ),
-        "reason": Param(
-            "",
-            type="string",
-            maxLength=200,
-            title="Reason",
-            description="Kept with the publication. Ends a revert of the session.",
-        ),
-    }
-
-
 def batch_recompute(venue: str, settings: Settings) -> DAG:
     """Return the DAG of one venue."""
-    known = venues()[venue]
-    delay = known.after_hours + timedelta(minutes=settings.batch_delay_min)
+    exchange = venues()[venue]
+    delay = exchange.after_hours + timedelta(minutes=settings.batch_delay_min)
     with DAG(
         dag_names.batch_recompute(venue),
         dag_display_name=f"batch_recompute {venue}",
-        schedule=ExchangeSessionTimetable(known, delay),
+        schedule=ExchangeSessionTimetable(exchange, delay),
         deadline=final_by(venue, delay + timedelta(minutes=settings.final_within_min)),
         catchup=False,
         max_active_runs=2,
@@ -79,7 +59,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
         default_args=default_args(),
         tags=[Tag.BATCH, Tag.PER_SESSION],
         doc_md=__doc__,
-        params=form(),
+        params=recompute_form(),
     ) as dag:
 
         @task
@@ -91,22 +71,17 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
         @task
         def gate(day: str, counts: dict[str, Any], *, dag_run: Any = None) -> dict[str, Any]:
             """Let good data pass; a session without trades has nothing to publish."""
-            if not counts["trades"]:
-                raise AirflowSkipException(f"{venue} {day} has no trades in the lake")
-            return session_tasks.gate(venue, day, run_of(dag_run))
+            session_tasks.require_trades(venue, day, counts)
+            return session_tasks.gate(venue, day, dag_run)
 
         @task(outlets=[BARS], max_active_tis_per_dag=1)
         def publish(
             day: str, *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
         ) -> dict[str, Any]:
             """Make the session final."""
-            who = asked_by(dag_run)
-            reason = params["reason"] or f"{dag_run.dag_id} {dag_run.run_id}"
-            done = session_tasks.publish(
-                venue, day, who, reason, supersedes=bool(params["reason"]), of=run_of(dag_run)
-            )
-            outlet_events[BARS].extra = done
-            return done
+            published = session_tasks.publish(venue, day, dag_run, reason=params["reason"])
+            outlet_events[BARS].extra = published
+            return published
 
         @task
         def verify(published: dict[str, Any]) -> int:

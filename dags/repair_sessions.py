@@ -26,7 +26,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task, ta
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS, DIRTY
-from truetape.schedule.defaults import Tag, asked_by, default_args, run_of
+from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.spark_job import SparkJob
 
 with DAG(
@@ -59,20 +59,17 @@ with DAG(
         @task
         def gate(session: dict[str, str], *, dag_run: Any = None) -> dict[str, Any]:
             """Let good data pass."""
-            place = (session["venue"], session["session"])
-            return session_tasks.gate_of_repair(*place, run_of(dag_run))
+            return session_tasks.gate_of_repair(session["venue"], session["session"], dag_run)
 
         @task(outlets=[BARS], max_active_tis_per_dag=1)
         def publish(
             session: dict[str, str], *, dag_run: Any = None, outlet_events: Any = None
         ) -> dict[str, Any]:
             """Publish the symbols that were recomputed."""
-            who = asked_by(dag_run)
-            reason = f"{dag_run.dag_id} {dag_run.run_id}"
-            place = (session["venue"], session["session"])
-            done = session_tasks.publish(*place, who, reason, dirty=True, of=run_of(dag_run))
-            outlet_events[BARS].extra = done
-            return done
+            venue, day = session["venue"], session["session"]
+            published = session_tasks.publish(venue, day, dag_run, dirty=True)
+            outlet_events[BARS].extra = published
+            return published
 
         @task
         def verify(published: dict[str, Any]) -> int:

@@ -18,12 +18,13 @@ Yes: a second run finds the rev served and makes zero edits.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, task
 
 from truetape.host.settings import Settings
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
-from truetape.schedule.defaults import Tag, asked_by, default_args
+from truetape.schedule.defaults import Tag, default_args, triggered_by
+from truetape.schedule.forms import revert_form
 
 with DAG(
     dag_names.REVERT_SESSION,
@@ -34,33 +35,7 @@ with DAG(
     default_args=default_args(),
     tags=[Tag.BATCH],
     doc_md=__doc__,
-    params={
-        "venue": Param(
-            None,
-            type="string",
-            enum=list(Settings.from_env().venues),
-            title="Venue",
-            description="Whose session it is.",
-        ),
-        "session": Param(
-            None, type="string", format="date", title="Session", description="Its date."
-        ),
-        "rev": Param(
-            None,
-            type="integer",
-            minimum=1,
-            title="Rev",
-            description="Which one to serve again; `truetape status` lists the newest.",
-        ),
-        "reason": Param(
-            None,
-            type="string",
-            minLength=3,
-            maxLength=200,
-            title="Reason",
-            description="Kept with the publication, and shown to whoever asks why.",
-        ),
-    },
+    params=revert_form(Settings.from_env().venues),
 ):
 
     @task(outlets=[BARS])
@@ -68,11 +43,12 @@ with DAG(
         *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
     ) -> dict[str, Any]:
         """Serve the older rev."""
-        who = asked_by(dag_run)
-        place = (params["venue"], params["session"])
-        done = session_tasks.revert(*place, params["rev"], who, params["reason"])
-        outlet_events[BARS].extra = done
-        return done
+        reverted = session_tasks.revert(
+            params["venue"], params["session"], params["rev"],
+            who=triggered_by(dag_run), reason=params["reason"],
+        )  # fmt: skip
+        outlet_events[BARS].extra = reverted
+        return reverted
 
     @task
     def verify(reverted: dict[str, Any]) -> int:

@@ -18,10 +18,11 @@ Clearing `order` gives the same order again: a restart where the driver runs.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, task
 
 from truetape.schedule import dag_names, speed_tasks
-from truetape.schedule.defaults import Tag, asked_by, default_args
+from truetape.schedule.defaults import Tag, default_args, triggered_by
+from truetape.schedule.forms import speed_form
 
 with DAG(
     dag_names.SPEED_LAYER_CONTROL,
@@ -32,30 +33,13 @@ with DAG(
     default_args=default_args(),
     tags=[Tag.SPEED],
     doc_md=__doc__,
-    params={
-        "action": Param(
-            "start",
-            type="string",
-            enum=list(speed_tasks.ORDERS),
-            title="Order",
-            description="start also gives a new beginning after the supervisor gave up.",
-        ),
-        "reason": Param(
-            None,
-            type="string",
-            minLength=3,
-            maxLength=200,
-            title="Reason",
-            description="Kept with the order, and shown to whoever asks why.",
-        ),
-    },
+    params=speed_form(),
 ):
 
     @task(retries=0, execution_timeout=timedelta(minutes=2))
     def order(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
         """Write the order."""
-        who = asked_by(dag_run)
-        return speed_tasks.order(params["action"], params["reason"], who)
+        return speed_tasks.order(params["action"], params["reason"], triggered_by(dag_run))
 
     @task(execution_timeout=timedelta(minutes=2))
     def step(given: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.utils.types import DagRunType
 
-from truetape.schedule.defaults import asked_by
+from truetape.schedule.defaults import triggered_by
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from truetape.schedule.defaults import asked_by
 def test_ledgers_name_who_is_behind_a_run(user: str | None, run_type: object, who: str) -> None:
     run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
 
-    assert asked_by(run) == who
+    assert triggered_by(run) == who

@@ -11,7 +11,6 @@ from truetape.host.errors import ConfigError
 from truetape.lake import dirty
 from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
-from truetape.quality.dag_runs import DagRun
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
 
@@ -84,4 +83,4 @@ def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: s
 
 def test_what_became_dirty_since_the_recompute_is_left_to_the_next_run(lake: str) -> None:
     with pytest.raises(AirflowSkipException, match="1 symbols became dirty meanwhile"):
-        gate_of_repair("XNYS", "2026-11-20", DagRun("repair_sessions", "manual__1"))
+        gate_of_repair("XNYS", "2026-11-20", None)

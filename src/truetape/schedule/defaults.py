@@ -36,7 +36,7 @@ RETRY = ExceptionRetryPolicy(
 """Whether a failed task is tried again, by what it raised; all other errors take `retry_delay`."""
 
 
-def asked_by(dag_run: Any) -> str:
+def triggered_by(dag_run: Any) -> str:
     """Return who is behind a run, as ledgers keep it: who triggered it, else what did."""
     run_type = getattr(dag_run.run_type, "value", dag_run.run_type)  # an enumeration in a task
     return f"airflow:{dag_run.triggering_user_name or run_type}"

@@ -3,6 +3,7 @@
 Imports nothing heavy before a task runs.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,112 +15,116 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.quality.dag_runs import DagRun
+from truetape.schedule.defaults import run_of, triggered_by
 
 if TYPE_CHECKING:
     from truetape.publish.publication import Published
 
 
-def session_date(venue: str, asked: str | None, start: datetime | None, at: datetime) -> str:
+def session_date(
+    venue: str, form_date: str | None, interval_start: datetime | None, run_after: datetime
+) -> str:
     """Return the date of the session that a run is for.
 
-    It is the one asked for in the form, else the one that the data interval starts, else the newest
-    that had closed at `at`. ConfigError when there is no such session.
+    It is the date of the form. Without one, it is the session whose data interval the run has, else
+    the newest that had closed at `run_after`. Raise ConfigError if there is no such session.
     """
-    known = venues()[venue]
-    if asked:
-        found = calendars.next_regular(known, date.fromisoformat(asked))
-        if found is None or str(found.date) != asked:
-            raise ConfigError(f"{venue} has no regular session on {asked}; choose an open day")
-        return asked
-    if start is not None:
-        return str(known.date_of(_ns(start)))
-    newest = calendars.last_regular(known, _ns(at))
+    exchange = venues()[venue]
+    if form_date:
+        session = calendars.next_regular(exchange, date.fromisoformat(form_date))
+        if session is None or str(session.date) != form_date:
+            raise ConfigError(f"{venue} has no regular session on {form_date}; choose an open day")
+        return form_date
+    if interval_start is not None:
+        return str(exchange.date_of(_ns(interval_start)))
+    newest = calendars.last_regular(exchange, _ns(run_after))
     if newest is None:
-        raise ConfigError(f"{venue} has no session before {at}; name one in the form")
+        raise ConfigError(f"{venue} has no session before {run_after}; name one in the form")
     return str(newest.date)
 
 
-def gate(venue: str, day: str, of: DagRun) -> dict[str, Any]:
+def require_trades(venue: str, day: str, counts: Mapping[str, Any]) -> None:
+    """Skip the task if the recomputed session has no trades: then there is nothing to publish."""
+    if not counts["trades"]:
+        raise AirflowSkipException(f"{venue} {day} has no trades in the lake")
+
+
+def gate(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     """Ask the quality gate about a recomputed session; return the run of its report.
 
-    GateClosedError when it stays shut. `of` is the run that asks; the report is noted as its own.
+    The report is listed as one of `dag_run`. Raise GateClosedError if the gate is closed.
     """
     from truetape.quality.checks import require_open
 
-    report = require_open(Settings.from_env(), _session(venue, day), print, of)
+    report = require_open(Settings.from_env(), _session(venue, day), print, run_of(dag_run))
     return {"report": report.run, "rows": dict(report.rows)}
 
 
 def publish(
-    venue: str,
-    day: str,
-    who: str,
-    reason: str,
-    *,
-    supersedes: bool = False,
-    dirty: bool = False,
-    of: DagRun | None = None,
+    venue: str, day: str, dag_run: Any, *, reason: str = "", dirty: bool = False
 ) -> dict[str, Any]:
-    """Publish a session, or what is dirty of it; return what an asset event says about it.
+    """Publish a session, or only its `dirty` symbols; return the content of an asset event.
 
-    `supersedes`: also one that a revert holds. `of` is the run that publishes.
+    A `reason` that a person gave also publishes a session that a revert holds.
     """
     from truetape.pipeline.publish import PublishOptions, publish_once
 
-    options = PublishOptions(supersedes=supersedes, dirty_only=dirty, dag_run=of)
+    options = PublishOptions(supersedes=bool(reason), dirty_only=dirty, dag_run=run_of(dag_run))
+    why = reason or f"{dag_run.dag_id} {dag_run.run_id}"
     settings, session = Settings.from_env(), _session(venue, day)
-    return _told(publish_once(settings, session, who, reason, print, options=options))
+    published = publish_once(settings, session, triggered_by(dag_run), why, print, options=options)
+    return _event(published)
 
 
-def revert(venue: str, day: str, rev: int, who: str, reason: str) -> dict[str, Any]:
-    """Serve an older rev of a session again; return what an asset event says about it."""
+def revert(venue: str, day: str, rev: int, *, who: str, reason: str) -> dict[str, Any]:
+    """Serve an older rev of a session again; return the content of an asset event."""
     from truetape.pipeline.publish import revert_once
 
     settings, session = Settings.from_env(), _session(venue, day)
-    return _told(revert_once(settings, session, rev, who, reason, report=print))
+    return _event(revert_once(settings, session, rev, who, reason, report=print))
 
 
 def due_repairs() -> list[dict[str, str]]:
-    """Return the dirty sessions that are to be repaired, oldest first."""
+    """Return the dirty sessions that are due for a repair, oldest first."""
     from truetape.pipeline.repairs import RepairState, dirty_sessions
 
-    found = dirty_sessions(Settings.from_env().lake)
-    due = [one for one in found if one.state is RepairState.DUE]
-    return [{"venue": one.venue, "session": str(one.day)} for one in due]
+    dirty = dirty_sessions(Settings.from_env().lake)
+    due = [session for session in dirty if session.state is RepairState.DUE]
+    return [{"venue": session.venue, "session": str(session.day)} for session in due]
 
 
-def gate_of_repair(venue: str, day: str, of: DagRun) -> dict[str, Any]:
+def gate_of_repair(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     """Ask the gate about a repaired session, as `gate` does.
 
-    Skipped where more was archived since the recompute: the run that this has woken brings all.
+    Skip the task if more was archived since the recompute: that started another run, which repairs
+    all of it.
     """
     from truetape.lake.bars_lineage import bases
     from truetape.lake.dirty import is_settled, pending
 
     lake, session = Settings.from_env().lake, _session(venue, day)
-    known = bases(lake, session)
-    newer = {one.symbol for one in pending(lake, session) if not is_settled(one, known)}
+    recomputed = bases(lake, session)
+    newer = {mark.symbol for mark in pending(lake, session) if not is_settled(mark, recomputed)}
     if newer:
         raise AirflowSkipException(f"{len(newer):,} symbols became dirty meanwhile; next run")
-    return gate(venue, day, of)
+    return gate(venue, day, dag_run)
 
 
 def verify(venue: str, day: str) -> int:
-    """Compare what is served of a session with the lake; return the number of bars compared."""
+    """Compare the served bars of a session with the lake; return the number of bars compared."""
     from truetape.pipeline.publish import verify_once
 
     return verify_once(Settings.from_env(), _session(venue, day))
 
 
-def _told(outcome: "Published") -> dict[str, Any]:
+def _event(published: "Published") -> dict[str, Any]:
     return {
-        "venue": outcome.session.venue,
-        "session": str(outcome.session.date),
-        "rev": outcome.last_rev,
-        "edits": outcome.edits,
-        "bars": outcome.bars,
-        "indicators": outcome.indicators,
+        "venue": published.session.venue,
+        "session": str(published.session.date),
+        "rev": published.last_rev,
+        "edits": published.edits,
+        "bars": published.bars,
+        "indicators": published.indicators,
     }
 
 
