@@ -24,8 +24,9 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.publication import PublicationRequest, publish, publish_target, verify
+from truetape.publish.publication import PublicationRequest, publish, publish_target
 from truetape.publish.revert import reconstruct
+from truetape.publish.verification import verify
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, Traffic
 

@@ -18,7 +18,8 @@ from truetape.host.settings import Settings
 from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
-from truetape.publish.publication import PublicationRequest, Published, publish, verify
+from truetape.publish.publication import PublicationRequest, Published, publish
+from truetape.publish.verification import verify
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import BarStore, ServedBar
 

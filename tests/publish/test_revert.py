@@ -16,15 +16,10 @@ from truetape.lake.bars import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
 from truetape.publish.indicators import restore_indicators
-from truetape.publish.publication import (
-    PublicationRequest,
-    Published,
-    compare_served,
-    publish,
-    publish_target,
-)
+from truetape.publish.publication import PublicationRequest, Published, publish, publish_target
 from truetape.publish.revert import is_held, reconstruct, target_bars
 from truetape.publish.superseded import append_indicators, read_superseded
+from truetape.publish.verification import compare_served
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
@@ -194,7 +189,7 @@ def test_a_rev_that_cannot_be_had_exactly_is_refused(lake: str, store: BarStore)
     store.write(minute, [replace(first, close=first.close + 1)])
     before = readable(store)
 
-    with pytest.raises(VerificationError, match="rev 1 cannot be put together any more"):
+    with pytest.raises(VerificationError, match="rev 1 cannot be reconstructed any more"):
         revert(lake, store, 1)
 
     assert readable(store) == before

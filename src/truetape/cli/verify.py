@@ -19,7 +19,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     If the session was reverted, compares with the restored rev. Prints each difference and writes
     nothing. Exit code 65: bars differ; publish the session again.
     """
-    from truetape.publish.publication import compare_served
+    from truetape.publish.verification import compare_served
     from truetape.publish.revert import target_bars
     from truetape.serving.backends import open_store
 

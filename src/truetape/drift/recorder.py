@@ -117,7 +117,7 @@ class DriftRecorder:
         report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
         report.require_stored("drift metrics")
         told = self._metrics
-        logger("reconcile").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
+        logger("drift").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
 
     def _begin(self, rev: int) -> dict[tuple[str, str, int], BarDrift]:
         """Before anything of this publication is written: see what was told, and what is left."""

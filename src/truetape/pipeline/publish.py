@@ -28,12 +28,12 @@ from truetape.publish.indicators import publish_indicators, restore_indicators
 from truetape.publish.publication import (
     PublicationRequest,
     Published,
-    compare_served,
     next_rev,
     publish,
     publish_target,
 )
 from truetape.publish.revert import reconstruct, revert_in_force, target_bars
+from truetape.publish.verification import compare_served
 from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store

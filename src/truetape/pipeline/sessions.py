@@ -19,8 +19,9 @@ from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.pipeline.publish import DEFAULT_OPTIONS, PublishOptions, publish_once
 from truetape.pipeline.repairs import RepairState, dirty_sessions
-from truetape.publish.publication import Mismatch, Published, verify
+from truetape.publish.publication import Published
 from truetape.publish.revert import is_held
+from truetape.publish.verification import Mismatch, verify
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
 

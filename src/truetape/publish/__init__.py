@@ -1,1 +1,1 @@
-"""Served bars made equal to recomputed ones: diff, publication, sealing, revert, indicators."""
+"""Publishing: the diff of served and recomputed bars, the write, revert, indicators."""

@@ -1,4 +1,7 @@
-"""The difference between what is served and what was recomputed, as edits. Pure; does no I/O."""
+"""The difference between served and recomputed bars, as edits.
+
+Pure: does no I/O and seals nothing.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,25 +12,25 @@ from truetape.market.resolution import ROLLED_UP, Resolution
 from truetape.serving.store import ServedBar
 
 ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS
-"""A minute's VWAP is rounded and so is the exact one, each by half a unit of the last decimal."""
+"""The VWAPs of the minutes are rounded, and so is the exact one: by half a last decimal each."""
 
 
 class Change(StrEnum):
     """What an edit does to the served row."""
 
     ADD = "add"
-    """Nothing was served there."""
+    """No row was served for this bar."""
     CONFIRM = "confirm"
-    """The provisional values were right; the row becomes final."""
+    """The provisional values were right: the row becomes final."""
     CHANGE = "change"
     """The values differ."""
     VOID = "void"
-    """No trade is left; the row stays, marked void."""
+    """No trade is left: the row stays, marked void."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One row to write: `after` replaces `before`, which is None where nothing was served."""
+    """One row to write: `after` replaces `before`, which is None if nothing was served."""
 
     change: Change
     before: ServedBar | None
@@ -42,10 +45,9 @@ def diff_bars(
 ) -> Iterator[Edit]:
     """Yield the edits that make `served` equal `recomputed`, in the order of the recomputed rows.
 
-    A row that is already final with equal values is left alone, so that a second run yields
-    nothing. Every edit carries `rev` and is final in `after`; sealing it is the publisher's
-    business. A provisional row that the database added up was right when its VWAP is, to the last
-    decimal of those that it was added up from.
+    A final row with equal values needs no edit, so a second run yields nothing. Each `after`
+    carries `rev` and is final; the publisher seals it. The VWAP of a provisional row that the
+    database rolled up may differ by `ROLLED_VWAP_ERROR`.
     """
     rows = {bar.key: bar for bar in served}
     for bar in recomputed:
@@ -62,17 +64,17 @@ def diff_bars(
 
 
 def same_values(left: ServedBar, right: ServedBar) -> bool:
-    """Say whether two rows tell a reader the same, whoever wrote them."""
+    """True if two rows have equal values; layer and rev may differ."""
     return _values(left) == _values(right)
 
 
 def final(bar: ServedBar, rev: int) -> ServedBar:
-    """Return a recomputed bar as publication `rev` serves it."""
+    """Return the final row that publication `rev` serves for a recomputed bar."""
     return replace(bar, rev=rev, layer="batch", final=True, void=False)
 
 
 def void(bar: ServedBar, rev: int) -> ServedBar:
-    """Return the marker that publication `rev` serves where no trade is left."""
+    """Return the void row that publication `rev` serves where no trade is left."""
     return ServedBar(
         symbol=bar.symbol,
         venue=bar.venue,
@@ -93,7 +95,7 @@ def void(bar: ServedBar, rev: int) -> ServedBar:
 
 
 def is_rolled_up(bar: ServedBar, resolution: Resolution) -> bool:
-    """Say whether a row was added up by the database from narrower ones (`serving.rollups`)."""
+    """True if the database rolled this row up from minutes (`serving.rollups`)."""
     return bar.layer == "speed" and resolution in ROLLED_UP
 
 

@@ -1,16 +1,19 @@
-"""What serving is told about a publication: where the boundary is, and what was done. Pure."""
+"""Points that a publication writes to the bar store: boundary, publication, annotation.
+
+Pure: builds the points, writes none.
+"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from truetape.broker.boundary import Boundary
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import Resolution
 from truetape.publish.publication import Published
 from truetape.serving.store import Point
+from truetape.serving.table import utc
 
 
 def boundary_points(boundary: Boundary, now_ns: int) -> Iterator[Point]:
-    """Yield fence and boundary of each resolution."""
+    """Yield the boundary and the fence of each resolution."""
     for resolution in Resolution:
         yield Point(
             "boundary",
@@ -25,10 +28,10 @@ def boundary_points(boundary: Boundary, now_ns: int) -> Iterator[Point]:
 
 
 def publication_points(
-    boundary: Boundary, outcome: Published, who: str, words: str, now_ns: int, *, seconds: float
+    boundary: Boundary, outcome: Published, who: str, reason: str, now_ns: int, *, seconds: float
 ) -> Iterator[Point]:
-    """Yield the boundary of each resolution, the publication, which took so many seconds, and an
-    annotation where it changed something.
+    """Yield the boundary of each resolution, the publication and, if it changed rows, an
+    annotation. `seconds` is how long the publication took.
     """
     yield from boundary_points(boundary, now_ns)
     session = outcome.session
@@ -49,7 +52,7 @@ def publication_points(
     if outcome.rev is not None:
         text = (
             f"{session.venue} {session.date} rev {outcome.rev}: {outcome.edits:,} edits, "
-            f"final to {utc_seconds(boundary.final_ns)} ({words})"
+            f"final to {utc_seconds(boundary.final_ns)} ({reason})"
         )
         yield Point(
             "annotation",
@@ -59,6 +62,6 @@ def publication_points(
         )
 
 
-def utc_seconds(ns: int) -> str:
-    """Write an instant of whole seconds the way it is read."""
-    return datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def utc_seconds(instant_ns: int) -> str:
+    """Format an instant in UTC, cut to whole seconds."""
+    return utc(Resolution.SECOND.start_of(instant_ns))

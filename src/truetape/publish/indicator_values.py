@@ -1,7 +1,7 @@
-"""Indicators of consecutive bars, computed with TA-Lib; the only import of it. Stores nothing.
+"""Indicators of consecutive bars, computed with TA-Lib; the only module that imports it.
 
-Conventions (docs/adr/0003): EMA seeded with the SMA of its first bars, RSI after Wilder, Bollinger
-with the population's deviation, MACD as the difference of two such EMAs.
+Stores nothing. Conventions (docs/adr/0003): EMA seeded with the SMA of its first bars, RSI after
+Wilder, Bollinger with the population's deviation, MACD as the difference of two such EMAs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ _FAST, _SLOW = 12, 26
 
 @dataclass(frozen=True, slots=True)
 class IndicatorInput:
-    """What the indicators read of one served bar; `session_ns` is the start of its session.
+    """The values of one served bar that indicators use; `session_ns` is its session's start.
 
-    `vwap` is 0 where the bar has no priced volume, as it is served.
+    `vwap` is 0 if the bar has no priced volume, as in the served row.
     """
 
     start_ns: int
@@ -36,57 +36,57 @@ class IndicatorInput:
 
 @dataclass(frozen=True, slots=True)
 class IndicatorValues:
-    """The indicators of one bar, by name; one that needs more bars than there are is absent."""
+    """The indicators of one bar by name; an indicator that needs more bars is absent."""
 
     start_ns: int
     values: Mapping[str, float]
 
 
-def indicators(samples: Sequence[IndicatorInput]) -> list[IndicatorValues]:
+def indicators(bars: Sequence[IndicatorInput]) -> list[IndicatorValues]:
     """Compute every indicator of consecutive served bars of one symbol, venue and resolution.
 
-    The bars must be in order of start. An EMA remembers all of them, so a history cut short gives
-    slightly other values: give it some hundred bars before those that are wanted. Not NaN and not 0
-    but absent until enough bars exist. Raises ValueError for bars out of order.
+    An EMA remembers all earlier bars, so a short history gives slightly different values: pass a
+    few hundred bars before the first one you need. An indicator is absent, neither NaN nor 0, until
+    there are enough bars. Raise ValueError if the bars are not in order of start.
     """
-    if any(b.start_ns <= a.start_ns for a, b in pairwise(samples)):
+    if any(b.start_ns <= a.start_ns for a, b in pairwise(bars)):
         raise ValueError("indicators need bars in order of their start, each once")
-    if not samples:
+    if not bars:
         return []
-    columns = _of_closes([sample.close for sample in samples])
-    columns["session_vwap"] = session_vwap(samples)
+    columns = _close_indicators([bar.close for bar in bars])
+    columns["session_vwap"] = session_vwap(bars)
     return [
         IndicatorValues(
-            sample.start_ns,
+            bar.start_ns,
             {
                 name: value
                 for name in INDICATOR_NAMES
                 if (value := columns[name][place]) is not None
             },
         )
-        for place, sample in enumerate(samples)
+        for place, bar in enumerate(bars)
     ]
 
 
-def session_vwap(samples: Sequence[IndicatorInput]) -> list[float | None]:
-    """Return the running VWAP of each session: bar VWAPs weighted with the bars' volume.
+def session_vwap(bars: Sequence[IndicatorInput]) -> list[float | None]:
+    """Return the running VWAP of each session: bar VWAPs weighted by the bars' volume.
 
-    A bar without priced volume adds nothing; before the first one that has some there is no value.
+    A bar without priced volume adds nothing; the value is None until a bar has priced volume.
     """
     running: list[float | None] = []
     session, notional, volume = None, 0.0, 0.0
-    for sample in samples:
-        if sample.session_ns != session:
-            session, notional, volume = sample.session_ns, 0.0, 0.0
-        if sample.vwap > 0:
-            notional += sample.vwap * sample.volume
-            volume += sample.volume
+    for bar in bars:
+        if bar.session_ns != session:
+            session, notional, volume = bar.session_ns, 0.0, 0.0
+        if bar.vwap > 0:
+            notional += bar.vwap * bar.volume
+            volume += bar.volume
         running.append(notional / volume if volume > 0 else None)
     return running
 
 
 def sma(closes: Sequence[float], period: int) -> list[float | None]:
-    """Return the simple moving average, None until `period` closes exist."""
+    """Return the simple moving average; None until there are `period` closes."""
     import talib
 
     return _present(talib.SMA(_series(closes), period))
@@ -99,14 +99,14 @@ def ema(closes: Sequence[float], period: int) -> list[float | None]:
     return _present(talib.EMA(_series(closes), period))
 
 
-def _of_closes(closes: Sequence[float]) -> dict[str, list[float | None]]:
+def _close_indicators(closes: Sequence[float]) -> dict[str, list[float | None]]:
     import numpy as np
     import talib
 
     series = _series(closes)
     fast, slow = talib.EMA(series, _FAST), talib.EMA(series, _SLOW)
-    # talib.MACD starts its fast EMA at bar 15, so that both EMAs begin together; against published
-    # series that is off by up to 6 index points in the first bars
+    # talib.MACD starts its fast EMA at bar 15, so that both EMAs begin together; its first bars
+    # differ from published series by up to 6 index points
     line = fast - slow
     signal = np.full_like(line, np.nan)
     signal[_SLOW - 1 :] = talib.EMA(line[_SLOW - 1 :], 9)
@@ -114,8 +114,8 @@ def _of_closes(closes: Sequence[float]) -> dict[str, list[float | None]]:
     return {
         "sma_20": sma(closes, 20),
         "sma_50": sma(closes, 50),
-        "ema_12": _present(fast),
-        "ema_26": _present(slow),
+        "ema_12": ema(closes, _FAST),
+        "ema_26": ema(closes, _SLOW),
         "rsi_14": _present(talib.RSI(series, 14)),
         "macd": _present(line),
         "macd_signal": _present(signal),

@@ -1,8 +1,7 @@
 """Publishes the indicators of a session's bars, after the bars themselves are final.
 
-Values come from `publish.indicator_values`; this module chooses the bars that they are computed
-from. An average reaches back into earlier sessions (nights do not count), over at most
-`WARM_UP_BARS` bars, so that the cost of a session does not grow with
+Computes no values: `publish.indicator_values` does. An average reaches back into earlier sessions
+(nights do not count), over at most `WARM_UP_BARS` bars, so the cost of a session does not grow with
 history.
 """
 
@@ -15,16 +14,21 @@ from truetape.host import calendars
 from truetape.lake.tables import table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.publish.indicator_values import IndicatorInput, IndicatorValues, indicators
-from truetape.publish.superseded import append_indicators, newest_up_to, read_superseded, rows_as_of
+from truetape.publish.indicator_values import IndicatorInput, indicators
+from truetape.publish.superseded import (
+    append_indicators,
+    newest_up_to,
+    read_superseded,
+    rows_as_of,
+)
 from truetape.serving.store import BarStore, IndicatorRow
 
 if TYPE_CHECKING:
     import pyarrow
 
 WARM_UP_BARS = 250
-"""Bars before the session that an average may reach back to: the seed of the slowest EMA then
-weighs less than one part in ten million.
+"""Bars before the session that an average may use: the seed of the slowest EMA then weighs less
+than one part in ten million.
 """
 
 LOOK_BACK: Mapping[Resolution, timedelta] = {
@@ -33,34 +37,34 @@ LOOK_BACK: Mapping[Resolution, timedelta] = {
     Resolution.HOUR: timedelta(days=60),
     Resolution.DAY: timedelta(days=400),
 }
-"""How many calendar days back those bars are looked for."""
+"""How many calendar days back the warm-up bars are read."""
 
 _COLUMNS = ["symbol", "start_ns", "session", "close", "priced_volume", "vwap"]
 
 
 def publish_indicators(lake: str, store: BarStore, venue: Venue, session: Session, rev: int) -> int:
-    """Write the indicator rows that differ from those served; return how many that were.
+    """Write the indicator rows that differ from the served ones; return how many were written.
 
-    Safe to repeat: a second run writes nothing. VerificationError when a row is refused.
+    Safe to repeat: a second run writes nothing. Raise VerificationError if a row is refused.
     """
     return sum(
-        _write_differences(lake, store, session, resolution, rows=rows, rev=rev)
+        _write_differences(lake, store, session, resolution, target=target, rev=rev)
         for resolution in LOOK_BACK
-        for rows in [_rows(lake, venue, session, resolution, rev)]
+        for target in [_rows(lake, venue, session, resolution, rev)]
     )
 
 
 def restore_indicators(
     lake: str, store: BarStore, session: Session, restored: int, rev: int
 ) -> int:
-    """Write the indicator rows of an older rev again, as rev `rev`; return how many differed."""
-    kept = read_superseded(lake, session).indicators
+    """Write the indicator rows of rev `restored` again, as rev `rev`; return how many differed."""
+    superseded = read_superseded(lake, session).indicators
     written = 0
     for resolution in LOOK_BACK:
         served = _read(store, session, resolution)
-        stood = rows_as_of(served, newest_up_to(restored, kept[resolution]), restored)
-        wanted = [replace(row, rev=rev) for row in stood if not row.void]
-        written += _write_differences(lake, store, session, resolution, rows=wanted, rev=rev)
+        old = rows_as_of(served, newest_up_to(restored, superseded[resolution]), restored)
+        target = [replace(row, rev=rev) for row in old if not row.void]
+        written += _write_differences(lake, store, session, resolution, target=target, rev=rev)
     return written
 
 
@@ -70,24 +74,26 @@ def _write_differences(
     session: Session,
     resolution: Resolution,
     *,
-    rows: Iterable[IndicatorRow],
+    target: Iterable[IndicatorRow],
     rev: int,
 ) -> int:
-    """Bring the served rows of a resolution to those wanted; what they replace is kept first."""
+    """Make the served rows of a resolution equal `target`; first append the rows that this replaces
+    to the superseded ones.
+    """
     served = {row.key: row for row in _read(store, session, resolution)}
-    wanted = list(rows)
-    fresh = [row for row in wanted if not _same(served.get(row.key), row)]
-    gone = served.keys() - {row.key for row in wanted}
-    fresh += [
+    rows = list(target)
+    changed = [row for row in rows if not _is_served(row, served.get(row.key))]
+    gone = served.keys() - {row.key for row in rows}
+    changed += [
         IndicatorRow(row.symbol, row.venue, row.start_ns, {}, rev, void=True)
         for row in (served[key] for key in gone)
         if not row.void
     ]
-    if not fresh:
+    if not changed:
         return 0
-    replaced = [served[row.key] for row in fresh if row.key in served]
+    replaced = [served[row.key] for row in changed if row.key in served]
     append_indicators(lake, session, resolution, replaced)
-    report = store.write_indicators(resolution, fresh)
+    report = store.write_indicators(resolution, changed)
     report.require_stored(f"{resolution.value} indicator rows")
     return report.stored
 
@@ -100,12 +106,13 @@ def _rows(
     lake: str, venue: Venue, session: Session, resolution: Resolution, rev: int
 ) -> Iterator[IndicatorRow]:
     for symbol, bars in _bars(lake, venue, session, resolution):
-        for found in indicators(_samples(bars, venue)):
-            if found.start_ns >= session.start_ns:
-                yield _row(symbol, venue, found, rev)
+        for values in indicators(_inputs(bars, venue)):
+            start_ns = values.start_ns
+            if start_ns >= session.start_ns:
+                yield IndicatorRow(symbol, venue.code, start_ns, values.values, rev, void=False)
 
 
-def _samples(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[IndicatorInput]:
+def _inputs(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[IndicatorInput]:
     starts = {
         day: calendars.session(venue, day).start_ns for day in {bar["session"] for bar in bars}
     }
@@ -121,38 +128,34 @@ def _samples(bars: Sequence[Mapping[str, Any]], venue: Venue) -> list[IndicatorI
     ]
 
 
-def _row(symbol: str, venue: Venue, found: IndicatorValues, rev: int) -> IndicatorRow:
-    return IndicatorRow(symbol, venue.code, found.start_ns, found.values, rev, void=False)
-
-
 def _bars(
     lake: str, venue: Venue, session: Session, resolution: Resolution
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield each symbol with its served bars of the session and `WARM_UP_BARS` before, by start."""
+    """Yield each symbol with its served bars of the session and up to `WARM_UP_BARS` before."""
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
     first = session.date - LOOK_BACK[resolution]
-    chosen = [
+    filters = [
         ("venue", "=", venue.code),
         ("session", ">=", first),
         ("session", "<=", session.date),
         ("resolution", "=", resolution.value),
     ]
     table: pyarrow.Table = DeltaTable(table_path(lake, "bars")).to_pyarrow_table(
-        filters=chosen, columns=[*_COLUMNS, "served"]
+        filters=filters, columns=[*_COLUMNS, "served"]
     )
-    # not among the filters: Spark notes no bounds of a boolean, and delta-rs takes that for no rows
+    # not a Delta filter: Spark writes no bounds for a boolean, and delta-rs reads that as no rows
     table = table.filter(table.column("served")).drop_columns(["served"])
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])
     counts = ordered.group_by("symbol", use_threads=False).aggregate([([], "count_all")])
     at = 0
     for symbol, count in zip(*(column.to_pylist() for column in counts.columns), strict=True):
-        mine = ordered.slice(at, count)
-        before = pc.sum(pc.less(mine.column("start_ns"), session.start_ns)).as_py()
-        yield symbol, mine.slice(max(0, before - WARM_UP_BARS)).to_pylist()
+        rows = ordered.slice(at, count)
+        before = pc.sum(pc.less(rows.column("start_ns"), session.start_ns)).as_py()
+        yield symbol, rows.slice(max(0, before - WARM_UP_BARS)).to_pylist()
         at += count
 
 
-def _same(served: IndicatorRow | None, wanted: IndicatorRow) -> bool:
-    return served is not None and not served.void and dict(served.values) == dict(wanted.values)
+def _is_served(row: IndicatorRow, served: IndicatorRow | None) -> bool:
+    return served is not None and not served.void and dict(served.values) == dict(row.values)

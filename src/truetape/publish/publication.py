@@ -1,8 +1,7 @@
 """Publication: make the served bars of one session equal the recomputed ones, and final.
 
-Idempotent and safe to kill at any write. A row is not atomic in InfluxDB, so a row is sealed last:
-unseal what an older publication sealed, write all values, read back and compare, and only when no
-query can still be reading the old values, write `final=true`.
+Idempotent and safe to kill at any write: `two_phase_write` seals the rows last. Asks no gate and
+moves no fence or boundary: `pipeline.publish` does.
 """
 
 import time
@@ -14,35 +13,30 @@ from itertools import islice
 from typing import Protocol
 
 from truetape import __version__
-from truetape.lake.bars import (
-    Publication,
-    publications,
-    recomputed,
-    record,
-)
+from truetape.lake.bars import Publication, publications, recomputed, record
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.diff import Change, Edit, diff_bars, final
+from truetape.publish.diff import Change, Edit, diff_bars
 from truetape.publish.superseded import append_bars
 from truetape.publish.two_phase_write import write_round
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 
 SYMBOLS_PER_ROUND = 50
-"""How many symbols are diffed, written and sealed together; bounds the edits held in memory."""
+"""How many symbols are diffed, written and sealed together; bounds the edits in memory."""
 
 Report = Callable[[str], None]
 BeforeWrite = Callable[[int, Mapping[Resolution, list[Edit]]], None]
-"""Takes down, with the rev, the edits of a round that is about to be written."""
+"""Is called with the rev and the edits of a round before they are written."""
 _Digests = Mapping[Resolution, Digest]
 
 
 class TargetBars(Protocol):
-    """The bars that are to be served of a session: what was recomputed, or an older rev."""
+    """The bars that a session must serve: the recomputed ones, or those of an older rev."""
 
     @property
     def session(self) -> Session:
-        """Return whose bars these are."""
+        """Return the session of these bars."""
         ...
 
     @property
@@ -52,17 +46,17 @@ class TargetBars(Protocol):
 
     @property
     def count(self) -> int:
-        """Return how many bars these are, of all resolutions."""
+        """Return the number of bars, of all resolutions."""
         ...
 
     @property
     def profile(self) -> tuple[str, int]:
-        """Return the eligibility profile of these bars and its version."""
+        """Return id and version of the eligibility profile of these bars."""
         ...
 
     @property
     def version(self) -> int:
-        """Return the version of the lake's `bars` that they were read from first."""
+        """Return the version of the lake's `bars` that they come from."""
         ...
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
@@ -76,10 +70,10 @@ class TargetBars(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublicationRequest:
-    """What to publish, and the words that the ledger keeps about it.
+    """What to publish, and what the ledger records about it.
 
-    With `symbols` the rows of others are neither read nor written: whoever gives them knows that
-    these are served as wanted. `restores` and `raw_version` go into the ledger.
+    With `symbols`, the rows of other symbols are neither read nor written: the caller knows that
+    they need no edit. `restores` and `raw_version` go into the ledger.
     """
 
     session: Session
@@ -90,13 +84,14 @@ class PublicationRequest:
     symbols: frozenset[str] | None = None
     restores: int = 0
     raw_version: int = -1
-    before_write: BeforeWrite = lambda rev, edits: None  # noqa: ARG005 - a publication that nobody asks about
+    before_write: BeforeWrite = lambda rev, edits: None  # noqa: ARG005 - a hook that does nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The outcome of a publication. `rev` is None when nothing had to be changed; `last_rev` is the
-    newest one that is served."""
+    """The outcome of a publication. `rev` is None if no row changed; `last_rev` is the newest rev
+    that is served.
+    """
 
     session: Session
     rev: int | None
@@ -107,7 +102,7 @@ class Published:
 
     @property
     def edits(self) -> int:
-        """Return how many rows were written."""
+        """Return the number of rows written."""
         return sum(self.changes.values())
 
 
@@ -118,9 +113,9 @@ def publish(
     report: Report = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Published:
-    """Bring the served bars of a session to what the lake holds, and record the publication.
+    """Make the served bars of a session equal the recomputed ones; record the publication.
 
-    VerificationError when the rows read back differ from those written; nothing is sealed then.
+    Raise VerificationError if rows differ when read back; then nothing is sealed.
     """
     return publish_target(
         lake, store, recomputed(lake, request.session), request, report, sleep=sleep
@@ -130,142 +125,112 @@ def publish(
 def publish_target(
     lake: str,
     store: BarStore,
-    wanted: TargetBars,
+    target: TargetBars,
     request: PublicationRequest,
     report: Report = lambda _: None,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Published:
-    """Bring the served bars of a session to those wanted, and record the publication.
+    """Make the served bars of a session equal the target; record the publication.
 
-    Symbols whose digests say that they are served as wanted are not read. What was final and is
-    replaced is kept first. Without an edit there is a record only where there is news: of a
-    publication that was killed between its last row and its record, of a revert that begins or
-    ends.
+    Symbols whose digests already equal the target are not read. Final rows are appended to the
+    superseded ones before they are replaced. Without an edit, a publication is recorded only if a
+    killed publication wrote its last row but no record, or if a revert begins or ends.
     """
     session = request.session
     served = _served_digests(store, session)
     past = publications(lake, session)
     rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
-    for symbols in _rounds(_chosen(served.keys() | set(wanted.symbols), request)):
-        edits = dict(_edits(store, wanted, _differing(wanted, served, symbols), rev))
+    for symbols in _rounds(_selected(served.keys() | set(target.symbols), request)):
+        edits = dict(_edits(store, target, _differing(target, served, symbols), rev))
         changes.update(edit.change for part in edits.values() for edit in part)
         if any(edits.values()):
-            _keep(lake, session, edits)
+            _append_superseded(lake, session, edits)
             request.before_write(rev, edits)
             write_round(store, session, edits, request.seal_delay_s, sleep)
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
-    is_news = bool(changes or (past and past[-1].restores != request.restores))
-    last = rev if is_news else max(rev - 1, 1)
-    outcome = Published(session, rev if changes else None, last, dict(changes), wanted.count)
+    must_record = bool(changes or (past and past[-1].restores != request.restores))
+    last = rev if must_record else max(rev - 1, 1)
+    outcome = Published(session, rev if changes else None, last, dict(changes), target.count)
     if not past or past[-1].rev < last:
-        record(lake, _ledger_row(wanted, request, outcome, last))
+        record(lake, _ledger_row(target, request, outcome, last))
     return outcome
 
 
 def next_rev(lake: str, store: BarStore, session: Session) -> int:
-    """Return the rev that a publication of a session would have now."""
+    """Return the rev that the next publication of a session gets."""
     return _rev_above(publications(lake, session), _served_digests(store, session))
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A row where served and recomputed differ, either side None where it has none."""
-
-    resolution: Resolution
-    served: ServedBar | None
-    recomputed: ServedBar | None
-
-
-def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
-    """Compare what is served with what was recomputed; see `compare_served`."""
-    return compare_served(store, recomputed(lake, session))
-
-
-def compare_served(store: BarStore, wanted: TargetBars) -> tuple[int, list[Mismatch]]:
-    """Compare what is served with what is wanted; return the rows compared and those that differ.
-
-    A served row must be final, of the batch layer and equal in every value; a void row matches
-    none.
-    """
-    session = wanted.session
-    compared, wrong = 0, []
-    for resolution in Resolution:
-        served = {bar.key: bar for bar in _read(store, resolution, session, None)}
-        for bar in wanted.bars(resolution):
-            compared += 1
-            found = served.pop(bar.key, None)
-            if found is None or found != final(bar, found.rev):
-                wrong.append(Mismatch(resolution, found, bar))
-        wrong += [Mismatch(resolution, bar, None) for bar in served.values() if not bar.void]
-    return compared, wrong
-
-
-def _differing(wanted: TargetBars, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
-    """Return the symbols of which something may have to be written: those that are not final as a
-    whole, and those that have another digest than is wanted.
+def _differing(target: TargetBars, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
+    """Return the symbols that may need an edit: those with a row that is not final, and those whose
+    digest differs from the target's.
     """
     final = [symbol for symbol in symbols if _is_final(served.get(symbol, {}))]
-    due: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in final}
+    expected: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in final}
     for resolution in Resolution if final else ():
-        for symbol, digest in digests_of(wanted.bars(resolution, final)).items():
-            due[symbol][resolution] = _values(digest)
-    stands = {
+        for symbol, digest in digests_of(target.bars(resolution, final)).items():
+            expected[symbol][resolution] = _values(digest)
+    equal = {
         symbol
         for symbol in final
-        if {each: _values(digest) for each, digest in served[symbol].items()} == due[symbol]
+        if {width: _values(digest) for width, digest in served[symbol].items()} == expected[symbol]
     }
-    return [symbol for symbol in symbols if symbol not in stands]
+    return [symbol for symbol in symbols if symbol not in equal]
 
 
 def _is_final(served: _Digests) -> bool:
-    """Say whether every row of a symbol is a final bar. Void rows have a place in the digest, and
-    none among the bars that are wanted: a symbol that has some is read.
+    """True if every row of a symbol is a final bar. A symbol with void rows is never equal by
+    digest: the digest counts void rows and the target has none.
     """
-    every = [(digest.final, digest.batch, digest.void) for digest in served.values()]
-    return bool(every) and every == [(one.bars, one.bars, 0) for one in served.values()]
+    digests = served.values()
+    return bool(digests) and all(
+        (digest.final, digest.batch, digest.void) == (digest.bars, digest.bars, 0)
+        for digest in digests
+    )
 
 
 def _values(digest: Digest) -> Digest:
-    """The digest of the bars' values alone: without what a publication adds to them."""
+    """Return the digest of the bars' values alone, without the fields that a publication sets."""
     return replace(digest, rev_sum=0, rev_max=0, final=0, batch=0)
 
 
 def _edits(
-    store: BarStore, wanted: TargetBars, symbols: list[str], rev: int
+    store: BarStore, target: TargetBars, symbols: list[str], rev: int
 ) -> Iterator[tuple[Resolution, list[Edit]]]:
     for resolution in Resolution if symbols else ():
-        served = _read(store, resolution, wanted.session, symbols)
-        yield resolution, list(diff_bars(served, wanted.bars(resolution, symbols), rev, resolution))
+        served = read_session(store, resolution, target.session, symbols)
+        yield resolution, list(diff_bars(served, target.bars(resolution, symbols), rev, resolution))
 
 
-def _chosen(symbols: set[str], request: PublicationRequest) -> set[str]:
+def _selected(symbols: set[str], request: PublicationRequest) -> set[str]:
     return symbols if request.symbols is None else symbols & request.symbols
 
 
-def _keep(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -> None:
-    """Keep the final rows that a round replaces, before the first of them is touched."""
+def _append_superseded(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -> None:
+    """Append the final rows that a round replaces, before the first of them is overwritten."""
     for resolution, part in edits.items():
         rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
         append_bars(lake, session, resolution, rows)
 
 
-def _read(
-    store: BarStore, resolution: Resolution, session: Session, symbols: list[str] | None
+def read_session(
+    store: BarStore, resolution: Resolution, session: Session, symbols: list[str] | None = None
 ) -> Iterator[ServedBar]:
+    """Yield the served rows of a session, or those of some of its symbols."""
     start, end = session.start_ns, session.end_ns
     return store.read(resolution, start, end, venue=session.venue, symbols=symbols)
 
 
 def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
-    """The digests of whatever is served of a session, by symbol and resolution."""
-    found: dict[str, dict[Resolution, Digest]] = {}
+    """Return the digests of the served rows of a session, by symbol and resolution."""
+    by_symbol: dict[str, dict[Resolution, Digest]] = {}
     for resolution in Resolution:
         digests = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
         for symbol, digest in digests.items():
-            found.setdefault(symbol, {})[resolution] = digest
-    return dict(found)
+            by_symbol.setdefault(symbol, {})[resolution] = digest
+    return dict(by_symbol)
 
 
 def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
@@ -275,9 +240,9 @@ def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:
-    """One more than any publication recorded, and never below a rev that is served already.
+    """Return one more than the newest recorded rev and than the newest served one.
 
-    A publication that was killed has rows but no record: its successor goes on above it.
+    A killed publication has rows but no record: the next publication gets a rev above it.
     """
     revs = [publication.rev for publication in past]
     revs += [digest.rev_max for digests in served.values() for digest in digests.values()]
@@ -285,23 +250,23 @@ def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:
 
 
 def _ledger_row(
-    wanted: TargetBars, request: PublicationRequest, outcome: Published, rev: int
+    target: TargetBars, request: PublicationRequest, outcome: Published, rev: int
 ) -> Publication:
-    profile, profile_version = wanted.profile
+    profile, profile_version = target.profile
     return Publication(
         venue=request.session.venue,
         session=request.session.date,
         rev=rev,
         as_of_ns=request.as_of_ns,
         published_ns=time.time_ns(),
-        digest=wanted.digest(),
+        digest=target.digest(),
         bars=outcome.bars,
         edits=outcome.edits,
         voids=outcome.changes.get(Change.VOID, 0),
         code_version=__version__,
         profile=profile,
         profile_version=profile_version,
-        bars_version=wanted.version,
+        bars_version=target.version,
         run_id=uuid.uuid4().hex,
         who=request.who,
         reason=request.reason,

@@ -1,7 +1,7 @@
-"""Revert: an older rev of a session put together again, exactly, or not at all.
+"""Revert: an older rev of a session, reconstructed exactly or not at all.
 
-Its bars are what is served and unchanged since, and superseded rows where something changed. They
-must have the digest that the ledger keeps of that rev: only then is anything written.
+Its bars are the served rows that have not changed since, and superseded rows for the others. Their
+digest must equal the one in the ledger. Writes nothing itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,30 +23,30 @@ class RestoredSession:
     session: Session
     publication: Publication
     store: BarStore
-    kept: Mapping[Resolution, Mapping[Key, ServedBar]]
+    superseded: Mapping[Resolution, Mapping[Key, ServedBar]]
 
     @property
     def symbols(self) -> list[str]:
-        """Return none: whatever this rev had is among what is served, if void."""
+        """Return none: each symbol of this rev is still served, if only as void rows."""
         return []
 
     @property
     def count(self) -> int:
-        """Return how many bars the ledger says these are."""
+        """Return the number of bars, from the ledger."""
         return self.publication.bars
 
     @property
     def profile(self) -> tuple[str, int]:
-        """Return the eligibility profile of these bars and its version."""
+        """Return id and version of the eligibility profile of these bars."""
         return self.publication.profile, self.publication.profile_version
 
     @property
     def version(self) -> int:
-        """Return the version of the lake's `bars` that they were read from first."""
+        """Return the version of the lake's `bars` that this rev was published from."""
         return self.publication.bars_version
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
-        """Yield the bars of some symbols as a recompute gives them, by symbol, venue and start."""
+        """Yield the bars of some symbols as a recompute has them, by symbol, venue and start."""
         served = self.store.read(
             resolution,
             self.session.start_ns,
@@ -54,40 +54,40 @@ class RestoredSession:
             venue=self.session.venue,
             symbols=symbols,
         )
-        for bar in rows_as_of(served, self.kept[resolution], self.publication.rev):
+        for bar in rows_as_of(served, self.superseded[resolution], self.publication.rev):
             if not bar.void:
                 yield replace(bar, rev=0, final=False)
 
     def digest(self) -> str:
-        """Return the digest that the ledger keeps, which the bars were compared with."""
+        """Return the digest from the ledger; `reconstruct` has compared it with the bars."""
         return self.publication.digest
 
 
 def reconstruct(lake: str, store: BarStore, session: Session, rev: int) -> RestoredSession:
-    """Put an older rev together; ConfigError where there was none such.
+    """Reconstruct an older rev of a session. Raise ConfigError if the session has no such rev.
 
-    VerificationError when it cannot be had any more: somebody wrote to the store, or it was lost
-    and filled again from the lake.
+    Raise VerificationError if the rev cannot be reconstructed any more: another writer changed the
+    store, or the store was lost and filled again from the lake.
     """
-    found = _named(publications(lake, session), session, rev)
-    kept = {
+    publication = _publication_of(rev, publications(lake, session), session)
+    superseded = {
         resolution: newest_up_to(rev, rows)
         for resolution, rows in read_superseded(lake, session).bars.items()
     }
-    whole = RestoredSession(session, found, store, kept)
-    digest = digest_of(bar for resolution in Resolution for bar in whole.bars(resolution))
-    if digest != found.digest:
+    restored = RestoredSession(session, publication, store, superseded)
+    digest = digest_of(bar for resolution in Resolution for bar in restored.bars(resolution))
+    if digest != publication.digest:
         raise VerificationError(
-            f"{session.venue} {session.date}: rev {rev} cannot be put together any more, what is "
-            "served and kept has another digest than the ledger; nothing was written. See "
-            '"Reverting a session" in docs/RUNBOOK.md'
+            f"{session.venue} {session.date}: rev {rev} cannot be reconstructed any more: the "
+            "served and superseded rows have another digest than the ledger; nothing was written. "
+            'See "Reverting a session" in docs/RUNBOOK.md'
         )
-    return whole
+    return restored
 
 
 def target_bars(lake: str, store: BarStore, session: Session) -> TargetBars:
-    """Return the bars that must be served now: the rev that a revert restored, else those of the
-    lake.
+    """Return the bars that must be served now: those of the rev that a revert restored, else the
+    recomputed ones.
     """
     past = publications(lake, session)
     held = revert_in_force(past)
@@ -97,18 +97,18 @@ def target_bars(lake: str, store: BarStore, session: Session) -> TargetBars:
 
 
 def revert_in_force(past: Sequence[Publication]) -> Publication | None:
-    """Return the newest publication of a session if it is a revert, None otherwise."""
+    """Return the newest publication of a session if it is a revert, else None."""
     return past[-1] if past and past[-1].restores else None
 
 
 def is_held(lake: str, session: Session) -> bool:
-    """Say whether a session is held at the rev that a revert restored."""
+    """True if a revert holds the session at an older rev."""
     return revert_in_force(publications(lake, session)) is not None
 
 
-def _named(past: Sequence[Publication], session: Session, rev: int) -> Publication:
+def _publication_of(rev: int, past: Sequence[Publication], session: Session) -> Publication:
     for publication in past:
         if publication.rev == rev:
             return publication
-    known = ", ".join(str(publication.rev) for publication in past) or "none"
-    raise ConfigError(f"{session.venue} {session.date} has no rev {rev}; it has {known}")
+    revs = ", ".join(str(publication.rev) for publication in past) or "none"
+    raise ConfigError(f"{session.venue} {session.date} has no rev {rev}; it has {revs}")

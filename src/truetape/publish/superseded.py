@@ -1,7 +1,7 @@
-"""Superseded rows: what was served and final before a later publication replaced it, kept for good.
+"""Superseded rows: final rows that a later publication replaced, kept for good.
 
-Together with what is served, they say what each rev of a session was. Only rows that change are
-kept, so a session that is published once costs nothing here.
+With the served rows they give every rev of a session. Only changed rows are stored, so a session
+that was published once has none. Decides nothing about what is served.
 """
 
 import json
@@ -41,7 +41,7 @@ class Superseded:
 
 
 def newest_up_to(rev: int, rows: Iterable[RevisedRow]) -> dict[Key, RevisedRow]:
-    """Return the newest superseded row of each place that is of a rev or of one before it."""
+    """Return for each key its newest superseded row whose rev is not above `rev`."""
     best: dict[Key, RevisedRow] = {}
     for row in rows:
         if row.rev <= rev and (row.key not in best or best[row.key].rev <= row.rev):
@@ -52,19 +52,19 @@ def newest_up_to(rev: int, rows: Iterable[RevisedRow]) -> dict[Key, RevisedRow]:
 def rows_as_of(
     served: Iterable[RevisedRow], best: Mapping[Key, RevisedRow], rev: int
 ) -> Iterator[RevisedRow]:
-    """Yield the rows that stood as of a rev, in the order of the served ones.
+    """Yield the rows that were served as of a rev, in the order of the served ones.
 
-    `best` is what `newest_up_to` found for that rev. No row is ever deleted, so whatever stood
-    anywhere has a served successor; a provisional row, of rev 0, is nobody's.
+    `best` is the result of `newest_up_to` for that rev. No row is ever deleted, so each row of an
+    older rev has a served successor. Provisional rows (rev 0) belong to no publication.
     """
     for row in served:
-        stood = row if 0 < row.rev <= rev else best.get(row.key)
-        if stood is not None:
-            yield stood
+        match = row if 0 < row.rev <= rev else best.get(row.key)
+        if match is not None:
+            yield match
 
 
 def append_bars(lake: str, session: Session, resolution: Resolution, rows: list[ServedBar]) -> None:
-    """Keep bars that are about to be replaced; a row kept twice is one row all the same."""
+    """Append bars that are about to be replaced; appending a row twice does no harm."""
     _append(
         lake,
         session,
@@ -80,7 +80,7 @@ def append_bars(lake: str, session: Session, resolution: Resolution, rows: list[
 def append_indicators(
     lake: str, session: Session, resolution: Resolution, rows: list[IndicatorRow]
 ) -> None:
-    """Keep indicator rows that are about to be replaced."""
+    """Append indicator rows that are about to be replaced."""
     _append(
         lake,
         session,
@@ -99,11 +99,11 @@ def read_superseded(lake: str, session: Session) -> Superseded:
     from deltalake import DeltaTable
 
     path = table_path(lake, TABLE)
-    bars: dict[Resolution, list[ServedBar]] = {one: [] for one in Resolution}
-    indicators: dict[Resolution, list[IndicatorRow]] = {one: [] for one in Resolution}
+    bars: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in Resolution}
+    indicators: dict[Resolution, list[IndicatorRow]] = {resolution: [] for resolution in Resolution}
     if DeltaTable.is_deltatable(path):
-        chosen = session_filters(session)
-        for row in DeltaTable(path).to_pyarrow_table(filters=chosen).to_pylist():
+        filters = session_filters(session)
+        for row in DeltaTable(path).to_pyarrow_table(filters=filters).to_pylist():
             resolution = Resolution(row["resolution"])
             if row["kind"] == "bar":
                 bars[resolution].append(_bar(row))

@@ -1,8 +1,8 @@
 """Writes the edits of a publication so that no reader takes a half-written row for final.
 
-A row is not atomic in InfluxDB; a write that it gave up may land all the same, over what was
-written since; and rows that are rewritten while it merges its files can come back as they were
-before (influxdb#24388). So a row is sealed last, and read back after each step.
+InfluxDB does not write a row atomically; a write that it gave up can still arrive later and
+overwrite newer values; and a row that is rewritten while it merges its files can revert to its old
+values (influxdb#24388). So a row is sealed last, and read back after each step. Decides no edits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +17,9 @@ from truetape.publish.diff import Edit
 from truetape.serving.store import BarStore, ServedBar
 
 LATE_WRITE_S = 10.0
-"""How long InfluxDB works on a write before it gives it up (storage-write-timeout); it may land
-all the same.
-"""
+"""After this time InfluxDB reports a timeout (storage-write-timeout); the write can still land."""
 MAX_ATTEMPTS = 5
-"""How often rows are written that do not read as they were written."""
+"""How often rows are read back; those that differ are written again in between."""
 
 
 def write_round(
@@ -33,8 +31,8 @@ def write_round(
 ) -> None:
     """Unseal and wait, write and compare, wait, seal and compare: all resolutions at once.
 
-    The first wait lets queries end that still read rows as final, before their values change; there
-    is nothing to wait for where nothing was final yet.
+    The first wait lets queries end that still read the rows as final, before their values change.
+    It is skipped if no row was final.
     """
     sealed = {
         resolution: [
@@ -63,8 +61,8 @@ def write_round(
 
 @contextmanager
 def _outlast_retries(store: BarStore, sleep: Callable[[float], None]) -> Iterator[None]:
-    """Wait behind writes of which one was repeated: the first of the two may land late, over what
-    is written next.
+    """Wait after the writes if one of them was retried: its first attempt can arrive late and
+    overwrite what is written next.
     """
     before = store.traffic.retries
     yield
@@ -86,15 +84,16 @@ def _write_until_equal(
     session: Session,
     sleep: Callable[[float], None],
 ) -> None:
-    """Compare the rows read back with those written, and write those again that differ, until none
-    does. VerificationError after `MAX_ATTEMPTS`.
+    """Read the rows back and write those again that differ, until all are equal.
+
+    Raise VerificationError after `MAX_ATTEMPTS`.
     """
     place = f"{session.venue} {session.date} {resolution.value}"
     for attempt in range(1, MAX_ATTEMPTS + 1):
         wrong = _differences(store, resolution, expected, session)
         if not wrong:
             return
-        logger("reconcile").warning("read back otherwise", where=place, rows=len(wrong))
+        logger("publish").warning("rows read back differ", where=place, rows=len(wrong))
         if attempt < MAX_ATTEMPTS:
             sleep(LATE_WRITE_S)
             _store(store, resolution, [bar for bar, _ in wrong])
@@ -108,11 +107,11 @@ def _write_until_equal(
 def _differences(
     store: BarStore, resolution: Resolution, expected: list[ServedBar], session: Session
 ) -> list[tuple[ServedBar, ServedBar | None]]:
-    """Return the rows that do not read as they should, each with what is read."""
+    """Return the expected rows that differ when read back, each with the row that was read."""
     if not expected:
         return []
     symbols = sorted({bar.symbol for bar in expected})
     start, end = session.start_ns, session.end_ns
     rows = store.read(resolution, start, end, venue=session.venue, symbols=symbols)
-    found = {bar.key: bar for bar in rows}
-    return [(bar, found.get(bar.key)) for bar in expected if found.get(bar.key) != bar]
+    read = {bar.key: bar for bar in rows}
+    return [(bar, read.get(bar.key)) for bar in expected if read.get(bar.key) != bar]
