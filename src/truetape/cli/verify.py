@@ -19,8 +19,8 @@ def verify(venue: str, day: str, limit: int) -> None:
     If the session was reverted, compares with the restored rev. Prints each difference and writes
     nothing. Exit code 65: bars differ; publish the session again.
     """
-    from truetape.publish.verification import compare_served
     from truetape.publish.revert import target_bars
+    from truetape.publish.verification import compare_served
     from truetape.serving.backends import open_store
 
     settings = Settings.from_env()
