@@ -28,7 +28,7 @@ def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
 
 
 def _named(hole: Hole) -> str:
-    return f"{hole.topic}/{hole.partition}: offsets {hole.first} to {hole.last}"
+    return f"{hole.topic}/{hole.partition}: offsets {hole.offsets}"
 
 
 def main() -> int:

@@ -20,13 +20,14 @@ from support.wait import until
 from truetape.batch.archive import checkpoint_for
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
-from truetape.broker.offsets import AvailableOffsets, available_offsets, end_offsets
+from truetape.broker.offsets import available_offsets, end_offsets
 from truetape.cli.archive import archive as archive_verb
 from truetape.feeds.records import Record
 from truetape.feeds.simulator import Plan, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -214,7 +215,7 @@ def test_kafka_says_what_it_has_of_each_partition(own: Settings) -> None:
     expire(own, used, 4)
 
     assert available_offsets(own.kafka, own.topic) == (
-        dict.fromkeys(range(4), AvailableOffsets(0, 0)) | {used: AvailableOffsets(4, 10)}
+        dict.fromkeys(range(4), Range(0, 0)) | {used: Range(4, 10)}
     )
 
 
@@ -233,10 +234,10 @@ def test_rows_that_raw_lost_are_named_by_a_recount(spark: "SparkSession", own: S
     place = (own.topic, torn.partition)
     assert (found.records, found.since, torn.records) == (0, None, 14)
     assert torn.holes == (
-        Hole(*place, 3, 4, recoverable=False),
-        Hole(*place, 5, 5, recoverable=True),
-        Hole(*place, 11, 11, recoverable=True),
-        Hole(*place, 18, 19, recoverable=True),
+        Hole(*place, Range(3, 5), recoverable=False),
+        Hole(*place, Range(5, 6), recoverable=True),
+        Hole(*place, Range(11, 12), recoverable=True),
+        Hole(*place, Range(18, 20), recoverable=True),
     )
     assert holding(archive_once(own).partitions) == torn
 
@@ -252,7 +253,7 @@ def test_records_that_kafka_dropped_before_the_first_run_are_a_hole_at_the_start
 
     part = holding(found.partitions)
     assert (found.records, part.first, part.last) == (3, 7, 9)
-    assert part.holes == (Hole(own.topic, used, 0, 6, recoverable=False),)
+    assert part.holes == (Hole(own.topic, used, Range(0, 7), recoverable=False),)
 
 
 def test_a_partition_that_raw_has_nothing_of_is_one_hole(
@@ -265,7 +266,7 @@ def test_a_partition_that_raw_has_nothing_of_is_one_hole(
     part = holding(archive_once(own, recount=True).partitions)
 
     assert (part.records, part.first, part.last) == (0, None, None)
-    assert part.holes == (Hole(own.topic, part.partition, 0, 4, recoverable=True),)
+    assert part.holes == (Hole(own.topic, part.partition, Range(0, 5), recoverable=True),)
 
 
 def test_a_second_run_opens_no_file_of_the_first(spark: "SparkSession", own: Settings) -> None:

@@ -36,8 +36,9 @@ from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.offset_set import Stretch, merged
+from truetape.lake.offset_text import from_pairs
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range, Ranges
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import finalize_sessions
 from truetape.serving.backends import open_store
@@ -109,8 +110,8 @@ def expire(own: Settings, partition: int, before: int) -> None:
         admin.delete_records({TopicPartition(own.topic, partition): before})
 
 
-def at(partition: int, *ends: tuple[int, int]) -> dict[int, tuple[Stretch, ...]]:
-    return {partition: merged(Stretch(first, last) for first, last in ends)}
+def at(partition: int, *ends: tuple[int, int]) -> dict[int, Ranges]:
+    return {partition: from_pairs(ends)}
 
 
 def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
@@ -180,7 +181,7 @@ def test_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
     assert (resumed.records, resumed.dead_letters) == (5, 0)
     assert archived(own) == given_out(own, *lost)
     (part,) = [part for part in resumed.partitions if part.records]
-    assert [(hole.first, hole.last, hole.recoverable) for hole in part.holes] == [(10, 14, False)]
+    assert [(hole.offsets, hole.recoverable) for hole in part.holes] == [(Range(10, 15), False)]
 
 
 def test_a_new_checkpoint_goes_on_where_kafka_begins_when_it_has_nothing_left(

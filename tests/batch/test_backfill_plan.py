@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truetape.batch.backfill_plan import (
-    MAX_STRETCHES,
+    MAX_RANGES,
     Archive,
     BackfillPlan,
     Contents,
@@ -20,26 +20,27 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
-from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import ConfigError
-from truetape.lake.completeness import OffsetRange, joined
-from truetape.lake.offset_set import Stretch, Stretches, merged
+from truetape.lake.completeness import CountedRange, joined
+from truetape.market.ranges import Range, Ranges
 
 ALL = Request(Holes(), "nightly")
 
 
-def stretches(*ends: tuple[int, int]) -> Stretches:
-    return tuple(Stretch(first, last) for first, last in ends)
+def offsets(*pairs: tuple[int, int]) -> Ranges:
+    """A set of offsets from pairs of first and last."""
+    return Ranges(Range(first, last + 1) for first, last in pairs)
 
 
-def ranges(*ends: tuple[int, int]) -> tuple[OffsetRange, ...]:
+def counted(*pairs: tuple[int, int]) -> tuple[CountedRange, ...]:
     return joined(
-        OffsetRange(first, last, last - first + 1, last - first + 1, 0) for first, last in ends
+        CountedRange(Range(first, last + 1), last - first + 1, last - first + 1, 0)
+        for first, last in pairs
     )
 
 
 def asking(*ends: tuple[int, int]) -> Request:
-    return Request(ByOffsets({0: merged(stretches(*ends))}), "by hand")
+    return Request(ByOffsets({0: offsets(*ends)}), "by hand")
 
 
 def planned(
@@ -50,14 +51,14 @@ def planned(
 ) -> Plan:
     """A plan for one partition, whose archive goes on at `due`."""
     places = {} if due is None else {0: due}
-    archive = Archive("raw-1", 4, {0: ranges(*held)} if held else {}, places)
-    return plan_backfill(request, "trades", {0: AvailableOffsets(*kafka)}, archive)
+    archive = Archive("raw-1", 4, {0: counted(*held)} if held else {}, places)
+    return plan_backfill(request, "trades", {0: Range(*kafka)}, archive)
 
 
 def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
     """The sets that are not empty."""
     names = ("archived", "to_ingest", "lost", "awaited", "unwritten")
-    found = {name: [(s.first, s.last) for s in getattr(part, name)] for name in names}
+    found = {name: [(run.start, run.last) for run in getattr(part, name)] for name in names}
     return {name: ends for name, ends in found.items() if ends}
 
 
@@ -142,45 +143,43 @@ def test_each_offset_goes_to_its_set(
 
 def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
     """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
-    archive = Archive("raw-1", 0, {0: ranges((0, 9)), 1: ranges((0, 4))}, {0: 10, 1: 5})
-    kafka = {0: AvailableOffsets(12, 14), 1: AvailableOffsets(0, 8)}
+    archive = Archive("raw-1", 0, {0: counted((0, 9)), 1: counted((0, 4))}, {0: 10, 1: 5})
+    kafka = {0: Range(12, 14), 1: Range(0, 8)}
 
     plan = plan_backfill(ALL, "trades", kafka, archive)
 
     assert plan.archive_is_stuck
-    assert plan.to_ingest == {0: stretches((12, 13)), 1: stretches((5, 7))}
-    assert plan.lost == {0: stretches((10, 11))}
+    assert plan.to_ingest == {0: offsets((12, 13)), 1: offsets((5, 7))}
+    assert plan.lost == {0: offsets((10, 11))}
     assert (plan.total("asked"), plan.total("archived"), plan.total("lost")) == (22, 15, 2)
 
 
 @pytest.mark.parametrize(
     ("times", "asked"),
     [
-        ((4, 8), stretches((4, 7))),
-        ((4, 4), ()),
-        ((3, 8), stretches((0, 7))),
-        ((3, 3), stretches((0, 2))),
+        ((4, 8), offsets((4, 7))),
+        ((4, 4), Ranges()),
+        ((3, 8), offsets((0, 7))),
+        ((3, 3), offsets((0, 2))),
     ],
     ids=["inside", "an empty window", "from before what Kafka has", "all before what Kafka has"],
 )
-def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: Stretches) -> None:
+def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: Ranges) -> None:
     archive = Archive("raw-1", 0, {}, {0: 10})
     request = Request(ByTime(1, 2), "outage")
 
-    plan = plan_backfill(request, "trades", {0: AvailableOffsets(3, 10)}, archive, {0: times})
+    plan = plan_backfill(request, "trades", {0: Range(3, 10)}, archive, {0: times})
 
     assert plan.partitions[0].asked == asked
-    assert plan.partitions[0].in_kafka == merged(
-        Stretch(max(3, one.first), one.last) for one in asked if one.last >= 3
-    )
+    assert plan.partitions[0].in_kafka == asked & Ranges.between(3, 10)
 
 
 def test_a_partition_that_nobody_has_is_refused() -> None:
     with pytest.raises(ConfigError, match="no partition 7; it has 0"):
         plan_backfill(
-            Request(ByOffsets({7: stretches((0, 1))}), "by hand"),
+            Request(ByOffsets({7: offsets((0, 1))}), "by hand"),
             "trades",
-            {0: AvailableOffsets(0, 5)},
+            {0: Range(0, 5)},
             Archive("raw-1", 0, {}, {}),
         )
 
@@ -191,8 +190,8 @@ def test_a_topic_that_was_made_anew_is_refused() -> None:
 
 
 def test_too_many_holes_at_once_are_refused() -> None:
-    every_other = tuple((2 * n, 2 * n) for n in range(MAX_STRETCHES + 2))
-    end = 2 * MAX_STRETCHES + 3
+    every_other = tuple((2 * n, 2 * n) for n in range(MAX_RANGES + 2))
+    end = 2 * MAX_RANGES + 3
 
     with pytest.raises(ConfigError, match="in portions"):
         planned(ALL, every_other, (0, end), end)
@@ -210,8 +209,8 @@ def situation(
     return tuple((offset, offset) for offset in held), (begin, end), min(due, end)
 
 
-def offsets_of(several: Stretches) -> list[int]:
-    return [offset for one in several for offset in range(one.first, one.last + 1)]
+def offsets_of(several: Ranges) -> list[int]:
+    return [offset for part in several for offset in range(part.start, part.end)]
 
 
 @given(SITUATIONS, OFFSETS)
@@ -236,7 +235,7 @@ def test_after_a_plan_was_carried_out_there_is_nothing_to_ingest(
 ) -> None:
     held, kafka, due = situation(*given_)
     first = planned(ALL, held, kafka, due)
-    brought = [(one.first, one.last) for one in first.partitions[0].to_ingest]
+    brought = [(part.start, part.last) for part in first.partitions[0].to_ingest]
 
     second = planned(ALL, (*held, *brought), kafka, due)
 

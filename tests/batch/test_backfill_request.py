@@ -8,7 +8,7 @@ import pytest
 
 from truetape.batch.backfill_request import FORM, ByOffsets, ByTime, Holes, Request, request_of
 from truetape.host.errors import ConfigError
-from truetape.lake.offset_set import Stretch
+from truetape.market.ranges import Ranges
 
 NOON, ONE = 1_795_176_000_000_000_000, 1_795_179_600_000_000_000
 """2026-11-20T12:00:00Z and an hour later."""
@@ -21,7 +21,7 @@ TIMES = {"by": "time", "from": "2026-11-20T12:00:00Z", "to": "2026-11-20T14:00:0
         ({}, Holes()),
         ({"by": "holes", "from": None, "to": "", "offsets": None, "dry_run": True}, Holes()),
         (TIMES, ByTime(NOON, ONE)),
-        ({"by": "offsets", "offsets": "1:5-9"}, ByOffsets({1: (Stretch(5, 9),)})),
+        ({"by": "offsets", "offsets": "1:5-9"}, ByOffsets({1: Ranges.between(5, 10)})),
     ],
     ids=["nothing but a reason", "all fields", "a window", "offsets"],
 )

@@ -24,10 +24,10 @@ from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.lake import bars_lineage, dirty
-from truetape.lake.completeness import OffsetRange
+from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import Counted, count
-from truetape.lake.offset_set import Stretch
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range, Ranges
 from truetape.market.trades import Event
 
 if TYPE_CHECKING:
@@ -198,7 +198,8 @@ def test_bars_of_another_profile_are_recomputed_as_a_whole(world: World) -> None
 
 def counted(**held: tuple[int, int]) -> Counted:
     found = {
-        int(part[1:]): (OffsetRange(first, last, 1, 1, 0),) for part, (first, last) in held.items()
+        int(part[1:]): (CountedRange(Range(first, last + 1), 1, 1, 0),)
+        for part, (first, last) in held.items()
     }
     return Counted("trades", "raw", 1, found)
 
@@ -208,7 +209,9 @@ def test_fresh_is_what_an_earlier_count_lacks() -> None:
     after = counted(p0=(0, 12), p1=(0, 7), p2=(3, 3))
 
     assert fresh_offsets(before, after) == {
-        0: (Stretch(10, 12),), 1: (Stretch(0, 4),), 2: (Stretch(3, 3),)
+        0: Ranges.between(10, 13),
+        1: Ranges.between(0, 5),
+        2: Ranges.between(3, 4),
     }  # fmt: skip
     assert fresh_offsets(after, after) == {}
     assert fresh_offsets(replace(after, raw_version=2), before) == {}

@@ -9,48 +9,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import SECOND, VENUES, at
-from truetape.broker.boundary import Boundary, Run, claim_of, fence_of
+from truetape.broker.boundary import Boundary, claim_of, fence_of
 from truetape.host import calendars
+from truetape.market.ranges import Range, Ranges
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
 
-START = Boundary("XNYS", fence_ns=100, final_ns=50, runs=((20, 50),))
+
+def runs(*pairs: tuple[int, int]) -> Ranges:
+    return Ranges(Range(start, end) for start, end in pairs)
+
+
+START = Boundary("XNYS", fence_ns=100, final_ns=50, runs=Ranges.between(20, 50))
 HOUR = 3_600 * SECOND
 
 
 @pytest.mark.parametrize(
     ("moved", "expected"),
     [
-        pytest.param(START.raised(200), Boundary("XNYS", 200, 50, ((20, 50),)), id="fence goes up"),
+        pytest.param(
+            START.raised(200), Boundary("XNYS", 200, 50, Ranges.between(20, 50)), id="fence goes up"
+        ),
         pytest.param(START.raised(70), START, id="fence never comes down"),
         pytest.param(
-            START.sealed((50, 80)), Boundary("XNYS", 100, 80, ((20, 80),)), id="next session"
+            START.sealed(Range(50, 80)),
+            Boundary("XNYS", 100, 80, Ranges.between(20, 80)),
+            id="next session",
         ),
         pytest.param(
-            START.sealed((50, 300)), Boundary("XNYS", 300, 300, ((20, 300),)), id="takes the fence"
+            START.sealed(Range(50, 300)),
+            Boundary("XNYS", 300, 300, Ranges.between(20, 300)),
+            id="takes the fence",
         ),
-        pytest.param(START.sealed((20, 50)), START, id="published again"),
+        pytest.param(START.sealed(Range(20, 50)), START, id="published again"),
         pytest.param(
-            START.sealed((80, 90)),
-            Boundary("XNYS", 100, 50, ((20, 50), (80, 90))),
+            START.sealed(Range(80, 90)),
+            Boundary("XNYS", 100, 50, runs((20, 50), (80, 90))),
             id="behind a missing session",
         ),
         pytest.param(
-            START.sealed((80, 90)).sealed((50, 80)),
-            Boundary("XNYS", 100, 90, ((20, 90),)),
+            START.sealed(Range(80, 90)).sealed(Range(50, 80)),
+            Boundary("XNYS", 100, 90, Ranges.between(20, 90)),
             id="the missing session comes",
         ),
         pytest.param(
-            START.sealed((5, 10)),
-            Boundary("XNYS", 100, 50, ((5, 10), (20, 50))),
+            START.sealed(Range(5, 10)),
+            Boundary("XNYS", 100, 50, runs((5, 10), (20, 50))),
             id="history apart",
         ),
         pytest.param(
-            START.sealed((10, 20)), Boundary("XNYS", 100, 50, ((10, 50),)), id="history adjacent"
+            START.sealed(Range(10, 20)),
+            Boundary("XNYS", 100, 50, Ranges.between(10, 50)),
+            id="history adjacent",
         ),
         pytest.param(
-            START.sealed((80, 90), anew=True),
-            Boundary("XNYS", 100, 90, ((20, 50), (80, 90))),
+            START.sealed(Range(80, 90), anew=True),
+            Boundary("XNYS", 100, 90, runs((20, 50), (80, 90))),
             id="begun anew by order",
         ),
     ],
@@ -63,7 +77,7 @@ def test_a_boundary_rises_as_far_as_sessions_follow_each_other(
 
 def test_what_is_final_counts_from_the_first_session_of_the_last_run() -> None:
     assert START.final_from_ns == 20
-    assert START.sealed((80, 90), anew=True).final_from_ns == 80
+    assert START.sealed(Range(80, 90), anew=True).final_from_ns == 80
     assert Boundary("XNYS").final_from_ns == 0
 
 
@@ -79,7 +93,9 @@ def test_a_venue_never_published_is_open_from_the_beginning() -> None:
 
 def test_a_boundary_survives_its_record() -> None:
     beyond_floats = 1_795_185_070_000_000_001
-    boundary = Boundary("XNYS", beyond_floats, beyond_floats + 2, ((7, 9), (11, beyond_floats + 2)))
+    boundary = Boundary(
+        "XNYS", beyond_floats, beyond_floats + 2, runs((7, 9), (11, beyond_floats + 2))
+    )
 
     assert Boundary.decode(boundary.encode()) == boundary
 
@@ -87,11 +103,11 @@ def test_a_boundary_survives_its_record() -> None:
 def test_a_record_of_before_runs_were_kept_is_one_run() -> None:
     old = b'{"venue": "XNYS", "fence_ns": 90, "final_ns": 50}'
 
-    assert Boundary.decode(old) == Boundary("XNYS", 90, 50, ((0, 50),))
+    assert Boundary.decode(old) == Boundary("XNYS", 90, 50, Ranges.between(0, 50))
     assert Boundary.decode(old.replace(b"50", b"0")) == Boundary("XNYS", 90)
 
 
-def claim(venue: str, day: date) -> Run:
+def claim(venue: str, day: date) -> Range:
     known = VENUES[venue]
     session = calendars.session(known, day)
     return claim_of(session, calendars.last_regular(known, session.start_ns))
@@ -121,7 +137,7 @@ def claim(venue: str, day: date) -> Run:
 def test_a_session_claims_itself_and_the_closed_days_before_it(
     venue: str, day: date, begin: str, end: str
 ) -> None:
-    assert claim(venue, day) == (at(f"{begin}:00:00"), at(f"{end}:00:00"))
+    assert claim(venue, day) == Range(at(f"{begin}:00:00"), at(f"{end}:00:00"))
 
 
 DAYS = calendars.sessions(VENUES["XNYS"], date(2026, 11, 2), date(2026, 12, 4))
@@ -162,8 +178,7 @@ def test_two_writers_that_know_half_each_know_all_together(
     assert merged == other.merged(one)
     assert (merged.runs, merged.fence_ns) == (both.runs, both.fence_ns)
     assert merged.final_ns >= both.final_ns
-    assert all(begin < end for begin, end in merged.runs)
-    assert all(left[1] < right[0] for left, right in pairwise(merged.runs))
+    assert all(left.end < right.start for left, right in pairwise(merged.runs))
 
 
 def test_all_sessions_published_make_one_run_to_the_last_end() -> None:
@@ -181,7 +196,7 @@ HALF_HOUR = Venue("HALF", "half an hour off", "Asia/Kolkata", None)
 @pytest.mark.parametrize("resolution", INTRADAY)
 def test_the_boundary_of_a_resolution_is_the_end_of_a_whole_window(resolution: Resolution) -> None:
     end = HALF_HOUR.midnight_ns(date(2026, 11, 21))
-    final = Boundary("HALF", end, end, ((0, end),)).final_for(resolution)
+    final = Boundary("HALF", end, end, Ranges.between(0, end)).final_for(resolution)
 
     assert end == at("2026-11-20T18:30:00")
     assert final % resolution.width_ns == 0
@@ -191,4 +206,4 @@ def test_the_boundary_of_a_resolution_is_the_end_of_a_whole_window(resolution: R
 def test_the_daily_boundary_is_that_of_the_session() -> None:
     end = HALF_HOUR.midnight_ns(date(2026, 11, 21))
 
-    assert Boundary("HALF", end, end, ((0, end),)).final_for(Resolution.DAY) == end
+    assert Boundary("HALF", end, end, Ranges.between(0, end)).final_for(Resolution.DAY) == end

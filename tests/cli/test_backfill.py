@@ -10,21 +10,21 @@ from truetape.batch.backfill_notes import Notes
 from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
 from truetape.batch.backfill_request import Holes, Request
 from truetape.batch.backfill_run import Ingested
-from truetape.broker.offsets import AvailableOffsets
 from truetape.cli.backfill import backfill as verb
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
-from truetape.lake.completeness import OffsetRange
+from truetape.lake.completeness import CountedRange
+from truetape.market.ranges import Range
 from truetape.pipeline import sessions
 
 
 def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> BackfillPlan:
     """Offsets 0 to 19, of which 7 and 8 are missing and Kafka dropped 0; 20 and 21 are newer."""
-    ranges = {1: (OffsetRange(1, 6, 6, 6, 0), OffsetRange(9, 19, 11, 11, 0))}
+    ranges = {1: (CountedRange(Range(1, 7), 6, 6, 0), CountedRange(Range(9, 20), 11, 11, 0))}
     plan = plan_backfill(
         Request(Holes(), "two lost", symbols),
         "trades",
-        {0: AvailableOffsets(0, 0), 1: AvailableOffsets(1, 22)},
+        {0: Range(0, 0), 1: Range(1, 22)},
         Archive("raw-1", number - 1, ranges, {1: due}),
     )
     touched = tuple(

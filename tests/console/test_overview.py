@@ -18,6 +18,7 @@ from truetape.host.settings import Settings
 from truetape.lake import dirty
 from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
+from truetape.market.ranges import Range, Ranges
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
 from truetape.speed.history import History
@@ -116,7 +117,7 @@ def assert_supervision(page: str, is_supervised: bool | None, shown: str) -> Non
 def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
 ) -> None:
-    runs = ((FRIDAY.start_ns, FRIDAY.end_ns), (TUESDAY.start_ns, TUESDAY.end_ns))
+    runs = Ranges(Range(session.start_ns, session.end_ns) for session in (FRIDAY, TUESDAY))
     boundaries = (
         Boundary("KRAKEN"),
         Boundary("XNYS", TUESDAY.end_ns, FRIDAY.end_ns, runs),

@@ -22,7 +22,6 @@ from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
-from truetape.broker.offsets import AvailableOffsets
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
 from truetape.drift.recorder import SpeedRules
@@ -37,8 +36,9 @@ from truetape.host.errors import (
 )
 from truetape.host.settings import Settings
 from truetape.lake.bars import record
-from truetape.lake.completeness import OffsetRange
+from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import Counted
+from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.quality import report as reports
@@ -567,13 +567,13 @@ def test_partitions_say_what_the_lake_lacks(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held are 0 to 4, 8 and 9; Kafka begins at 6 and has 20."""
-    ranges = {0: (OffsetRange(0, 4, 5, 5, 0), OffsetRange(8, 9, 2, 2, 0))}
+    ranges = {0: (CountedRange(Range(0, 5), 5, 5, 0), CountedRange(Range(8, 10), 2, 2, 0))}
     held = Counted("trades", "raw", 1, ranges)
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
     monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: held)
     monkeypatch.setattr(
         "truetape.broker.offsets.available_offsets",
-        lambda *_: {0: AvailableOffsets(6, 20), 1: AvailableOffsets(0, 0)},
+        lambda *_: {0: Range(6, 20), 1: Range(0, 0)},
     )
 
     text = " ".join(Tags(client.get("/backfill").text).text.split())

@@ -6,14 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truetape.broker.offsets import AvailableOffsets
-from truetape.lake.completeness import Completeness, Hole, OffsetRange, completeness, joined
+from truetape.lake.completeness import (
+    Completeness,
+    CountedRange,
+    Hole,
+    completeness,
+    joined,
+)
+from truetape.market.ranges import Range
 
 
-def offset_range(first: int, last: int) -> OffsetRange:
+def offset_range(first: int, last: int) -> CountedRange:
     """A range whose records are there once and hold one event each."""
     size = last - first + 1
-    return OffsetRange(first, last, records=size, accepted=size, rejected=0)
+    return CountedRange(Range(first, last + 1), records=size, accepted=size, rejected=0)
 
 
 def only(found: list[Completeness]) -> Completeness:
@@ -65,18 +71,16 @@ def only(found: list[Completeness]) -> Completeness:
 def test_what_is_missing_is_named(
     held: Sequence[tuple[int, int]], kafka: tuple[int, int], holes: list[tuple[int, int, bool]]
 ) -> None:
-    found = only(
-        completeness("t", {3: [offset_range(*one) for one in held]}, {3: AvailableOffsets(*kafka)})
-    )
+    found = only(completeness("t", {3: [offset_range(*one) for one in held]}, {3: Range(*kafka)}))
 
-    assert found.holes == tuple(Hole("t", 3, *hole) for hole in holes)
+    assert found.holes == tuple(
+        Hole("t", 3, Range(first, last + 1), recoverable) for first, last, recoverable in holes
+    )
     assert found.records == sum(last - first + 1 for first, last in held)
 
 
 def test_a_partition_that_only_one_side_knows_is_listed() -> None:
-    found = completeness(
-        "t", {2: [offset_range(1, 4)]}, {0: AvailableOffsets(0, 0), 1: AvailableOffsets(0, 2)}
-    )
+    found = completeness("t", {2: [offset_range(1, 4)]}, {0: Range(0, 0), 1: Range(0, 2)})
 
     assert [(part.partition, part.first, part.last, part.records) for part in found] == [
         (0, None, None, 0),
@@ -85,8 +89,8 @@ def test_a_partition_that_only_one_side_knows_is_listed() -> None:
     ]
     assert [part.holes for part in found] == [
         (),
-        (Hole("t", 1, 0, 1, recoverable=True),),
-        (Hole("t", 2, 0, 0, recoverable=False),),
+        (Hole("t", 1, Range(0, 2), recoverable=True),),
+        (Hole("t", 2, Range(0, 1), recoverable=False),),
     ]
 
 
@@ -100,15 +104,15 @@ def test_ranges_that_touch_or_overlap_are_one() -> None:
     ]
 
     assert joined(ranges) == (
-        OffsetRange(0, 10, records=13, accepted=13, rejected=0),
-        OffsetRange(12, 13, records=2, accepted=2, rejected=0),
+        CountedRange(Range(0, 11), records=13, accepted=13, rejected=0),
+        CountedRange(Range(12, 14), records=2, accepted=2, rejected=0),
     )
 
 
 def test_a_record_held_twice_is_counted_as_repeated() -> None:
     ranges = joined([offset_range(0, 9), offset_range(4, 6), offset_range(5, 5)])
 
-    found = only(completeness("t", {0: ranges}, {0: AvailableOffsets(0, 10)}))
+    found = only(completeness("t", {0: ranges}, {0: Range(0, 10)}))
 
     assert (found.records, found.repeated, found.holes) == (14, 4, ())
 
@@ -120,7 +124,7 @@ OFFSETS = st.sets(st.integers(0, 30))
 def test_held_and_missing_offsets_make_up_all_that_were_given_out(
     held: set[int], begin: int, more: int
 ) -> None:
-    kept = AvailableOffsets(begin, begin + more)
+    kept = Range(begin, begin + more)
     ranges = joined(offset_range(offset, offset) for offset in held)
 
     found = only(completeness("t", {0: ranges}, {0: kept}))
@@ -128,9 +132,9 @@ def test_held_and_missing_offsets_make_up_all_that_were_given_out(
     in_holes = [
         (offset, hole.recoverable)
         for hole in found.holes
-        for offset in range(hole.first, hole.last + 1)
+        for offset in range(hole.offsets.start, hole.offsets.end)
     ]
     given_out = range(max(kept.end, max(held, default=-1) + 1))
     assert sorted(in_holes) == [
-        (offset, kept.begin <= offset) for offset in given_out if offset not in held
+        (offset, kept.start <= offset) for offset in given_out if offset not in held
     ]

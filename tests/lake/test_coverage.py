@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
 from truetape.lake import coverage
-from truetape.lake.completeness import OffsetRange
+from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import Counted, count, last_count, note
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -68,11 +69,13 @@ def places(partition: int, first: int, last: int) -> list[Place]:
     return [(partition, offset) for offset in range(first, last + 1)]
 
 
-def offset_range(first: int, last: int, records: int | None = None) -> OffsetRange:
+def offset_range(first: int, last: int, records: int | None = None) -> CountedRange:
     """What `put` makes of these offsets."""
     held = range(first, last + 1)
     size = len(held) if records is None else records
-    return OffsetRange(first, last, size, 2 * size, sum(offset % 10 == 0 for offset in held))
+    return CountedRange(
+        Range(first, last + 1), size, 2 * size, sum(offset % 10 == 0 for offset in held)
+    )
 
 
 def files(lake: Lake) -> set[Path]:
@@ -178,7 +181,7 @@ def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
     put(lake, places(0, 15, 15))
 
     assert count_and_note(lake.root).records == 20
-    assert count(lake.root, TOPIC).ranges == {0: (OffsetRange(0, 19, 21, 42, 2),)}
+    assert count(lake.root, TOPIC).ranges == {0: (CountedRange(Range(0, 20), 21, 42, 2),)}
 
 
 def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake) -> None:
@@ -262,7 +265,7 @@ def test_however_records_arrive_both_counts_say_what_is_there(
             (part, offset)
             for part, ranges in step.ranges.items()
             for one in ranges
-            for offset in range(one.first, one.last + 1)
+            for offset in range(one.start, one.end)
         }
         assert held == there
         assert step.records == len(there)

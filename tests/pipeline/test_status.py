@@ -6,6 +6,7 @@ from support.build import SECOND, VENUES, at
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
+from truetape.market.ranges import Range, Ranges
 from truetape.pipeline.repairs import DirtySession, RepairState
 from truetape.pipeline.status import MAX_LISTED, PipelineStatus, fields, gaps, lines
 from truetape.publish.diff import Change
@@ -16,13 +17,18 @@ from truetape.serving.schema import PIPELINE
 DAY = 24 * 3_600 * SECOND
 W18, T19, F20, S21 = (at(f"2026-11-{day}T05:00:00") for day in (18, 19, 20, 21))
 TUESDAY = at("2026-11-24T05:00:00")
-BOUNDARY = Boundary("XNYS", TUESDAY + DAY, S21, ((W18, S21), (TUESDAY, TUESDAY + DAY)))
+BOUNDARY = Boundary(
+    "XNYS",
+    TUESDAY + DAY,
+    S21,
+    Ranges([Range(W18, S21), Range(TUESDAY, TUESDAY + DAY)]),
+)
 DIRTY = DirtySession("XNYS", date(2026, 11, 20), RepairState.DUE, ("IBM", "KO"), 3, 1)
 
 
 def test_what_is_missing_lies_between_published_runs() -> None:
     assert gaps(BOUNDARY, VENUES["XNYS"]) == [(date(2026, 11, 21), date(2026, 11, 23))]
-    assert gaps(Boundary("XNYS", S21, S21, ((W18, S21),)), VENUES["XNYS"]) == []
+    assert gaps(Boundary("XNYS", S21, S21, Ranges.between(W18, S21)), VENUES["XNYS"]) == []
 
 
 def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
@@ -52,7 +58,7 @@ def test_nothing_published_is_said_so() -> None:
 
 def test_long_lists_are_cut_and_counted() -> None:
     days = [W18 + 2 * number * DAY for number in range(MAX_LISTED + 3)]
-    many = Boundary("XNYS", days[-1], days[0] + DAY, tuple((day, day + DAY) for day in days))
+    many = Boundary("XNYS", days[-1], days[0] + DAY, Ranges(Range(day, day + DAY) for day in days))
     symbols = tuple(f"S{number}" for number in range(MAX_LISTED + 2))
     dirty = DirtySession("XNYS", date(2026, 11, 20), RepairState.HELD, symbols, 9, 0)
 

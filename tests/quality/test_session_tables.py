@@ -8,6 +8,7 @@ from support.build import SECOND, VENUES, cancel, trade
 from support.session_lake import FRIDAY, NOON, good_events, lake_session
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
+from truetape.market.ranges import Range
 from truetape.quality import session_tables
 from truetape.quality.session_tables import Coverage, fingerprint, read_session
 
@@ -29,7 +30,7 @@ def test_a_session_is_read_in_the_order_of_its_symbols(lake: str) -> None:
     keys = [(row["symbol"], row["ordinal"]) for row in tables.trades.to_pylist()]
     assert keys == sorted(keys)
     assert len(keys) == tables.archived == 85
-    assert tables.coverage == (Coverage("trades", 0, 0, 89, records=90, distinct=90),)
+    assert tables.coverage == (Coverage("trades", 0, Range(0, 90), records=90, distinct=90),)
     assert sorted((one.kind, one.symbol, one.id) for one in tables.amendments) == [
         ("cancel", "IBM", "1008"), ("cancel", "KO", "1008"),
         ("correct", "IBM", "1009"), ("correct", "KO", "1009"),
@@ -64,7 +65,7 @@ def test_a_late_trade_does_not_make_the_days_until_it_be_read(lake: str) -> None
 
     (coverage,) = read_session(lake, FRIDAY).coverage
 
-    assert (coverage.last, coverage.records) == (89, 90)
+    assert (coverage.offsets.last, coverage.records) == (89, 90)
 
 
 @pytest.mark.parametrize(

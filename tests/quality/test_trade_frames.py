@@ -9,6 +9,7 @@ import pytest
 from support.build import SECOND, VENUES
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
+from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 from truetape.quality.amendment_frame import SETTLE_NS, amendment_rows
 from truetape.quality.baselines import LEAST_SESSIONS, SymbolFacts
@@ -190,7 +191,9 @@ def test_trades_of_a_symbol_stand_beside_the_usual_number() -> None:
 
 
 def test_holes_and_repeats_of_a_partition() -> None:
-    (found,) = partition_rows([Coverage("trades", 2, 10, 19, records=9, distinct=8)]).to_pylist()
+    (found,) = partition_rows(
+        [Coverage("trades", 2, Range(10, 20), records=9, distinct=8)]
+    ).to_pylist()
 
     assert (found["holes"], found["repeats"]) == (2, 1)
 

@@ -18,6 +18,7 @@ from support.build import NOON, VENUES
 from support.speed import NOW, ns
 from truetape.broker.boundary import Boundary
 from truetape.host.errors import LeaseLostError, TransientError
+from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
@@ -407,7 +408,7 @@ def publisher(world: World) -> Generator[None, None, None]:
                 break
             yield
         world.published.append((end_ns, len(world.writes)))
-        control.venues["XNYS"] = control.venues["XNYS"].sealed((end_ns - MINUTE_NS, end_ns))
+        control.venues["XNYS"] = control.venues["XNYS"].sealed(Range(end_ns - MINUTE_NS, end_ns))
         yield
 
 

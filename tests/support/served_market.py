@@ -14,6 +14,7 @@ from truetape.host.profiles import load
 from truetape.host.venues import venues
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
+from truetape.market.ranges import Ranges
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change
@@ -184,7 +185,7 @@ def _points(served: Served) -> Iterator[Point]:
     )
     before = served.before
     boundary = Boundary(
-        VENUE, served.session.end_ns, before.end_ns, ((before.start_ns, before.end_ns),)
+        VENUE, served.session.end_ns, before.end_ns, Ranges.between(before.start_ns, before.end_ns)
     )
     for rev, back in ((1, 20), (2, 10)):
         outcome = Published(served.before, rev, rev, {Change.CHANGE: 4 * rev}, 500, indicators=30)

@@ -171,7 +171,7 @@ def starting_offsets(settings: Settings) -> str:
     """
     kept = available_offsets(settings.kafka, settings.topic)
     held = count(settings.lake, settings.topic).ends
-    ends = {part: max(end, kept[part].begin) for part, end in held.items() if part in kept}
+    ends = {part: max(end, kept[part].start) for part, end in held.items() if part in kept}
     if not ends:
         return "earliest"
     starts = dict.fromkeys(range(settings.partitions), _EARLIEST) | ends

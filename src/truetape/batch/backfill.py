@@ -18,8 +18,8 @@ from truetape.batch.spark.lake import Lake
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.lake import offset_set
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range
 from truetape.market.sessions import Venue
 
 MAX_READS = 8
@@ -37,7 +37,7 @@ def missing_rows(spark: SparkSession, settings: Settings, wanted: Asked) -> Data
     reads = (_read(spark, settings, ranges) for ranges in _rounds(wanted))
     found = from_kafka(reduce(DataFrame.unionAll, reads))
     table = spark.createDataFrame(
-        [(part, one.first, one.last) for part, several in wanted.items() for one in several],
+        [(part, one.start, one.last) for part, several in wanted.items() for one in several],
         "part int, first bigint, last bigint",
     )
     inside = (F.col("partition") == F.col("part")) & F.col("offset").between(
@@ -100,18 +100,16 @@ def backfills_of(topic: str) -> str:
     return f"backfill-{topic}"
 
 
-def _rounds(wanted: Asked) -> Iterator[dict[int, offset_set.Stretch]]:
+def _rounds(wanted: Asked) -> Iterator[dict[int, Range]]:
     """Yield reads: of each partition one range at a time, until all that is wanted was in one."""
-    covers = {part: offset_set.covered(several, MAX_READS) for part, several in wanted.items()}
+    covers = {part: several.coarsened(MAX_READS).parts for part, several in wanted.items()}
     for place in range(max(len(cover) for cover in covers.values())):
         yield {part: cover[place] for part, cover in covers.items() if place < len(cover)}
 
 
-def _read(
-    spark: SparkSession, settings: Settings, ranges: Mapping[int, offset_set.Stretch]
-) -> DataFrame:
-    starts = {str(part): one.first for part, one in ranges.items()}
-    ends = {str(part): one.last + 1 for part, one in ranges.items()}
+def _read(spark: SparkSession, settings: Settings, ranges: Mapping[int, Range]) -> DataFrame:
+    starts = {str(part): one.start for part, one in ranges.items()}
+    ends = {str(part): one.end for part, one in ranges.items()}
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "assign": json.dumps({settings.topic: sorted(ranges)}),

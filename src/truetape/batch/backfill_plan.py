@@ -5,20 +5,19 @@ A plan is made before anything is written and says what will be; its digest name
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, TypeAlias
 
 from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
-from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import ConfigError
-from truetape.lake import offset_set
-from truetape.lake.completeness import OffsetRanges
-from truetape.lake.offset_set import Stretch, Stretches, below, common, merged, without
+from truetape.lake.completeness import CountedRanges, offsets_of
+from truetape.lake.offset_text import from_pairs, to_pairs
+from truetape.market.ranges import Range, Ranges
 
-MAX_STRETCHES = 2_000
-"""Most stretches that one plan ingests; each is a term that every record is held against."""
+MAX_RANGES = 2_000
+"""Most ranges that one plan ingests. Each one is a term of the condition on every record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,16 @@ class Archive:
     raw_id: str
     number: int
     """How many backfills `raw` has had: the next one takes the next number, and only one can."""
-    ranges: OffsetRanges
+    ranges: CountedRanges
     due: Mapping[int, int]
 
-    def is_stuck(self, kafka: Mapping[int, AvailableOffsets]) -> bool:
+    def is_stuck(self, kafka: Mapping[int, Range]) -> bool:
         """Say whether Kafka has dropped a record that the archive would go on from."""
-        return any(self.due[part] < kept.begin for part, kept in kafka.items() if part in self.due)
+        return any(
+            self.due[part] < available.start
+            for part, available in kafka.items()
+            if part in self.due
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +54,24 @@ class PartitionPlan:
     begin: int
     """What Kafka has: from `begin` to the one before `end`."""
     end: int
-    asked: Stretches
-    archived: Stretches
-    to_ingest: Stretches
+    asked: Ranges
+    archived: Ranges
+    to_ingest: Ranges
     """Missing, and still in Kafka."""
-    lost: Stretches
+    lost: Ranges
     """Missing, and no longer in Kafka."""
-    awaited: Stretches
+    awaited: Ranges
     """Not archived yet, and brought by the next archive run: a backfill leaves them to it."""
-    unwritten: Stretches
+    unwritten: Ranges
     """Never given out by Kafka."""
 
     @property
-    def in_kafka(self) -> Stretches:
+    def in_kafka(self) -> Ranges:
         """Return what Kafka has of the offsets asked for."""
-        return common(self.asked, below(self.end, self.begin))
+        return self.asked & Ranges.between(self.begin, self.end)
 
 
-Asked: TypeAlias = Mapping[int, Stretches]
+Asked: TypeAlias = Mapping[int, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +86,18 @@ class Plan:
     partitions: tuple[PartitionPlan, ...]
 
     @property
-    def to_ingest(self) -> dict[int, Stretches]:
+    def to_ingest(self) -> dict[int, Ranges]:
         """Return the offsets to ingest, by partition; partitions without any are left out."""
         return {part.partition: part.to_ingest for part in self.partitions if part.to_ingest}
 
     @property
-    def lost(self) -> dict[int, Stretches]:
+    def lost(self) -> dict[int, Ranges]:
         """Return the offsets that Kafka no longer has, by partition."""
         return {part.partition: part.lost for part in self.partitions if part.lost}
 
     def total(self, name: str) -> int:
         """Return how many offsets a set such as "asked" or "lost" has, over all partitions."""
-        return sum(offset_set.size(getattr(part, name)) for part in self.partitions)
+        return sum(getattr(part, name).size for part in self.partitions)
 
     @property
     def digest(self) -> str:
@@ -202,7 +205,7 @@ class BackfillPlan:
 def plan_backfill(
     request: Request,
     topic: str,
-    kafka: Mapping[int, AvailableOffsets],
+    kafka: Mapping[int, Range],
     archive: Archive,
     times: Mapping[int, tuple[int, int]] | None = None,
 ) -> Plan:
@@ -212,7 +215,7 @@ def plan_backfill(
     window begins at or before the first record that Kafka has, it is taken from offset 0: Kafka no
     longer knows when it got what it dropped, and nothing lost is to be left out. ConfigError for
     a partition that Kafka does not have, for a topic that was made anew behind the archive's back,
-    and for more than MAX_STRETCHES to ingest.
+    and for more than MAX_RANGES to ingest.
     """
     _check_same_topic(topic, kafka, archive.due)
     asked = _asked(request, topic, kafka, archive.ranges, times or {})
@@ -222,17 +225,15 @@ def plan_backfill(
         for partition in sorted(asked)
     )
     pieces = sum(len(part.to_ingest) for part in parts)
-    if pieces > MAX_STRETCHES:
+    if pieces > MAX_RANGES:
         raise ConfigError(
-            f"{pieces:,} holes of {topic} at once, at most {MAX_STRETCHES:,}; fill them in portions"
+            f"{pieces:,} holes of {topic} at once, at most {MAX_RANGES:,}; fill them in portions"
             " with --offsets"
         )
     return Plan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
 
 
-def _check_same_topic(
-    topic: str, kafka: Mapping[int, AvailableOffsets], due: Mapping[int, int]
-) -> None:
+def _check_same_topic(topic: str, kafka: Mapping[int, Range], due: Mapping[int, int]) -> None:
     for part, offset in due.items():
         end = kafka[part].end if part in kafka else 0
         if offset > end:
@@ -245,8 +246,8 @@ def _check_same_topic(
 def _asked(
     request: Request,
     topic: str,
-    kafka: Mapping[int, AvailableOffsets],
-    ranges: OffsetRanges,
+    kafka: Mapping[int, Range],
+    ranges: CountedRanges,
     times: Mapping[int, tuple[int, int]],
 ) -> Asked:
     match request.what:
@@ -260,44 +261,43 @@ def _asked(
             return offsets
         case ByTime():
             return {
-                part: below(last, 0 if first <= kafka[part].begin else first)
+                part: Ranges.between(0 if first <= kafka[part].start else first, last)
                 for part, (first, last) in times.items()
             }
         case _:
-            return {part: below(_end(part, kafka, ranges)) for part in kafka.keys() | ranges.keys()}
+            return {
+                part: Ranges.between(0, _end(part, kafka, ranges))
+                for part in kafka.keys() | ranges.keys()
+            }
 
 
-def _end(part: int, kafka: Mapping[int, AvailableOffsets], ranges: OffsetRanges) -> int:
+def _end(part: int, kafka: Mapping[int, Range], ranges: CountedRanges) -> int:
     """Return the offset behind the last one given out, by Kafka's word or by the lake's."""
     known = kafka[part].end if part in kafka else 0
-    return max([known, *(one.last + 1 for one in ranges.get(part, ()))])
+    return max([known, *(counted.end for counted in ranges.get(part, ()))])
 
 
 def _of_partition(
-    partition: int,
-    asked: Stretches,
-    kept: AvailableOffsets | None,
-    archive: Archive,
-    is_stuck: bool,
+    partition: int, asked: Ranges, kafka: Range | None, archive: Archive, is_stuck: bool
 ) -> PartitionPlan:
     ranges = archive.ranges.get(partition, ())
-    begin, end = (0, 0) if kept is None else (kept.begin, kept.end)
-    held = merged(Stretch(one.first, one.last) for one in ranges)
-    given_out = below(max([end, *(one.last + 1 for one in ranges)]))
-    missing = without(common(asked, given_out), held)
-    in_kafka = common(missing, below(end, begin))
+    begin, end = (0, 0) if kafka is None else (kafka.start, kafka.end)
+    held = offsets_of(ranges)
+    given_out = Ranges.between(0, max([end, *(counted.end for counted in ranges)]))
+    missing = (asked & given_out) - held
+    in_kafka = missing & Ranges.between(begin, end)
     due = archive.due.get(partition, 0)
-    awaited = () if is_stuck else common(in_kafka, below(end, due))
+    awaited = Ranges() if is_stuck else in_kafka & Ranges.between(due, end)
     return PartitionPlan(
         partition,
         begin,
         end,
         asked=asked,
-        archived=common(asked, held),
-        to_ingest=without(in_kafka, awaited),
-        lost=without(missing, in_kafka),
+        archived=asked & held,
+        to_ingest=in_kafka - awaited,
+        lost=missing - in_kafka,
         awaited=awaited,
-        unwritten=without(without(asked, given_out), held),
+        unwritten=asked - given_out - held,
     )
 
 
@@ -305,18 +305,14 @@ _SETS = ("asked", "archived", "to_ingest", "lost", "awaited", "unwritten")
 
 
 def _part_to_dict(part: PartitionPlan) -> dict[str, Any]:
-    sets = {name: [[one.first, one.last] for one in getattr(part, name)] for name in _SETS}
+    sets = {name: to_pairs(getattr(part, name)) for name in _SETS}
     return {"partition": part.partition, "begin": part.begin, "end": part.end} | sets
 
 
 def _part_of(values: Mapping[str, Any]) -> PartitionPlan:
     _with_fields(PartitionPlan, values)
-    sets = {name: _stretches(values[name]) for name in _SETS}
+    sets = {name: from_pairs(values[name]) for name in _SETS}
     return PartitionPlan(values["partition"], values["begin"], values["end"], **sets)
-
-
-def _stretches(pairs: Iterable[Sequence[int]]) -> Stretches:
-    return merged(Stretch(first, last) for first, last in pairs)
 
 
 def _with_fields(kind: type, values: Mapping[str, Any]) -> None:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 from truetape.feeds import values as grammar
 from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
-from truetape.lake import offset_set
-from truetape.lake.offset_set import Stretches
+from truetape.lake.offset_text import format_offsets, parse_offsets
 from truetape.market.event_time import Shape, TimeSpec, parse
+from truetape.market.ranges import Ranges
 
 MIN_REASON = 3
 MAX_REASON = 500
@@ -36,7 +36,7 @@ class ByTime:
 class ByOffsets:
     """The offsets named, by partition."""
 
-    offsets: Mapping[int, Stretches]
+    offsets: Mapping[int, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Request:
             case ByTime(start_ns, end_ns):
                 return values | {"by": "time", "from": iso(start_ns), "to": iso(end_ns)}
             case ByOffsets(offsets):
-                return values | {"by": "offsets", "offsets": offset_set.text_of(offsets)}
+                return values | {"by": "offsets", "offsets": format_offsets(offsets)}
             case Holes():
                 return values | {"by": "holes"}
 
@@ -153,7 +153,7 @@ def _what(by: str, texts: Mapping[str, str]) -> What:
     if by == "holes":
         return Holes()
     if by == "offsets":
-        return ByOffsets(offset_set.parse(texts["offsets"]))
+        return ByOffsets(parse_offsets(texts["offsets"]))
     start_ns, end_ns = _instant(texts["from"]), _instant(texts["to"])
     if start_ns >= end_ns:
         raise ConfigError(f"from {texts['from']} is not before to {texts['to']}")

@@ -16,14 +16,14 @@ from truetape.batch.dirty_marking import mark_dirty
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
-from truetape.broker.offsets import AvailableOffsets, available_offsets, offsets_since
+from truetape.broker.offsets import available_offsets, offsets_since
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake import offset_set
 from truetape.lake.coverage import Counted, count, last_count, note
 from truetape.lake.tables import Table
+from truetape.market.ranges import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _still_due(plan: Plan, fresh: Plan) -> int:
     """Return how many records are still to be ingested: all of the plan's, or none when it was
     carried out before; OutdatedPlanError for anything between.
     """
-    wanted = offset_set.size(one for several in plan.to_ingest.values() for one in several)
+    wanted = sum(offsets.size for offsets in plan.to_ingest.values())
     if fresh.raw_id != plan.raw_id:
         raise OutdatedPlanError(
             f"plan {plan.digest} is for a raw that was replaced since; plan again"
@@ -122,14 +122,14 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 
 
-def _due(counted: Counted, kafka: Mapping[int, AvailableOffsets]) -> dict[int, int]:
+def _due(counted: Counted, kafka: Mapping[int, Range]) -> dict[int, int]:
     """Return where an archive without a checkpoint would begin; see `archive.starting_offsets`."""
     ends = {part: end for part, end in counted.ends.items() if part in kafka}
-    return {part: max(end, kafka[part].begin) for part, end in ends.items()}
+    return {part: max(end, kafka[part].start) for part, end in ends.items()}
 
 
 def _times(
-    settings: Settings, request: Request, kafka: Mapping[int, AvailableOffsets]
+    settings: Settings, request: Request, kafka: Mapping[int, Range]
 ) -> dict[int, tuple[int, int]]:
     if not isinstance(request.what, ByTime):
         return {}

@@ -15,11 +15,12 @@ from pyspark.sql import functions as F
 from truetape.batch.affected_sessions import touched
 from truetape.batch.spark.lake import Lake
 from truetape.host.log import logger
-from truetape.lake import bars_lineage, dirty, offset_set
+from truetape.lake import bars_lineage, dirty
+from truetape.lake.completeness import offsets_of
 from truetape.lake.coverage import Counted
 from truetape.lake.dirty import Mark
-from truetape.lake.offset_set import Stretch, Stretches
 from truetape.lake.tables import Table
+from truetape.market.ranges import Ranges
 from truetape.market.sessions import Venue
 
 MAX_READS = 50
@@ -60,29 +61,24 @@ def mark_dirty(
     return marked
 
 
-def fresh_offsets(known: Counted, counted: Counted) -> dict[int, Stretches]:
+def fresh_offsets(known: Counted, counted: Counted) -> dict[int, Ranges]:
     """Return the offsets of one count that another one lacks, by partition."""
-    found = {
-        part: offset_set.without(_offsets(counted, part), _offsets(known, part))
-        for part in counted.ranges
-    }
+    found = {part: _offsets(counted, part) - _offsets(known, part) for part in counted.ranges}
     return {part: offsets for part, offsets in found.items() if offsets}
 
 
-def _offsets(counted: Counted, partition: int) -> Stretches:
-    return offset_set.merged(
-        Stretch(held.first, held.last) for held in counted.ranges.get(partition, ())
-    )
+def _offsets(counted: Counted, partition: int) -> Ranges:
+    return offsets_of(counted.ranges.get(partition, ()))
 
 
-def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Stretches]) -> DataFrame:
+def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Ranges]) -> DataFrame:
     """Return the rows of `raw` at these offsets; Delta passes over the files of all others."""
     parts = [
         raw.where((F.col("topic") == topic) & (F.col("partition") == part)).where(
-            F.col("offset").between(one.first, one.last)
+            F.col("offset").between(one.start, one.last)
         )
         for part, several in wanted.items()
-        for one in offset_set.covered(several, MAX_READS)
+        for one in several.coarsened(MAX_READS)
     ]
     return reduce(DataFrame.unionAll, parts)
 

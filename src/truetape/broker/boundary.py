@@ -6,39 +6,37 @@ follow each other without one missing: everything from `final_from_ns` to it is 
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from truetape.host.errors import ConfigError
+from truetape.market.ranges import Range, Ranges
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 
 MAX_RUNS = 10_000
 """Most pieces that a venue's published sessions may lie in: the record of a boundary is 400 kB."""
 
-Run = tuple[int, int]
-"""Sessions that follow each other, all of them published: from, to, in epoch nanoseconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
     """Fence, boundary and published runs of one venue; 0 and nothing while none was published.
 
-    `runs` are ascending and never touch. What lies between two of them is not final, however far
-    the fence is.
+    `runs` are the published sessions, in epoch nanoseconds; adjacent sessions are one range. A bar
+    between two runs is not final, however far the fence is.
     """
 
     venue: str
     fence_ns: int = 0
     final_ns: int = 0
-    runs: tuple[Run, ...] = ()
+    runs: Ranges = field(default_factory=Ranges)
 
     @property
     def final_from_ns(self) -> int:
         """Return from where on everything below the boundary is final."""
-        begins = [begin for begin, end in self.runs if begin < self.final_ns <= end]
-        return begins[0] if begins else self.final_ns
+        starts = [run.start for run in self.runs if run.start < self.final_ns <= run.end]
+        return starts[0] if starts else self.final_ns
 
     def final_for(self, resolution: Resolution) -> int:
         """Return the boundary of a resolution: the end of its last whole window.
@@ -55,29 +53,29 @@ class Boundary:
         fence = max(self.fence_ns, end_ns)
         return type(self)(self.venue, fence, self.final_ns, self.runs)
 
-    def sealed(self, claim: Run, *, anew: bool = False) -> Self:
+    def sealed(self, claim: Range, *, anew: bool = False) -> Self:
         """Add a published session, and move the boundary as far as it now reaches; never back.
 
         The boundary goes to the end of the run that it lies in. Sessions behind a missing one
         wait for that one, unless the boundary is to begin `anew` with this session; history before
         it changes only where it counts from.
         """
-        runs = _joined([*self.runs, claim])
+        runs = self.runs | Ranges([claim])
         if len(runs) > MAX_RUNS:
             raise ConfigError(
                 f"{self.venue}: sessions are published in over {MAX_RUNS:,} pieces; "
                 "publish those that are missing between them"
             )
-        reached = max(self.final_ns, claim[1]) if anew else self.final_ns or claim[1]
-        return self._with(max(self.fence_ns, claim[1]), reached, runs)
+        reached = max(self.final_ns, claim.end) if anew else self.final_ns or claim.end
+        return self._with(max(self.fence_ns, claim.end), reached, runs)
 
     def merged(self, other: Self) -> Self:
         """Return what is known by either of two records, whichever was written last."""
         fence, reached = max(self.fence_ns, other.fence_ns), max(self.final_ns, other.final_ns)
-        return self._with(fence, reached, _joined([*self.runs, *other.runs]))
+        return self._with(fence, reached, self.runs | other.runs)
 
-    def _with(self, fence_ns: int, reached_ns: int, runs: tuple[Run, ...]) -> Self:
-        ends = [end for begin, end in runs if begin < reached_ns <= end]
+    def _with(self, fence_ns: int, reached_ns: int, runs: Ranges) -> Self:
+        ends = [run.end for run in runs if run.start < reached_ns <= run.end]
         return type(self)(self.venue, fence_ns, max([reached_ns, *ends]), runs)
 
     def is_open(self, start_ns: int) -> bool:
@@ -87,7 +85,7 @@ class Boundary:
     def encode(self) -> bytes:
         """Return the record value for the control topic."""
         fields = {"venue": self.venue, "fence_ns": self.fence_ns, "final_ns": self.final_ns}
-        return json.dumps(fields | {"runs": self.runs}).encode()
+        return json.dumps(fields | {"runs": [[run.start, run.end] for run in self.runs]}).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -95,31 +93,21 @@ class Boundary:
         fields = json.loads(value)
         final = int(fields["final_ns"])
         runs = fields.get("runs", [[0, final]] if final else [])
-        pairs = tuple((int(begin), int(end)) for begin, end in runs)
-        return cls(fields["venue"], int(fields["fence_ns"]), final, pairs)
+        parts = (Range(int(start), int(end)) for start, end in runs)
+        return cls(fields["venue"], int(fields["fence_ns"]), final, Ranges(parts))
 
 
-def claim_of(session: Session, before: Session | None) -> Run:
+def claim_of(session: Session, before: Session | None) -> Range:
     """Return what the publication of a session makes final.
 
     That is the session, and the closed days since the regular session `before`, on which nothing
     trades. A closed day that is published itself claims no more than itself.
     """
     if session.open_ns is None or before is None:
-        return session.start_ns, session.end_ns
-    return before.end_ns, session.end_ns
+        return Range(session.start_ns, session.end_ns)
+    return Range(before.end_ns, session.end_ns)
 
 
 def fence_of(boundaries: Mapping[str, Boundary], venue: str) -> Boundary:
     """Return a venue's boundary; a venue never published is open from the beginning of time."""
     return boundaries.get(venue, Boundary(venue))
-
-
-def _joined(runs: Iterable[Run]) -> tuple[Run, ...]:
-    found: list[Run] = []
-    for begin, end in sorted(runs):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return tuple(found)

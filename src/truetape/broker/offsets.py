@@ -1,23 +1,15 @@
 """Which offsets of a topic Kafka has, and since when. Reads no record."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truetape.broker.clients import Connection, transient
+from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
 _MS_NS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class AvailableOffsets:
-    """What Kafka has of a partition: from offset `begin` to the one before `end`."""
-
-    begin: int
-    end: int
 
 
 class TopicOffsets(Connection):
@@ -30,13 +22,13 @@ class TopicOffsets(Connection):
         super().__init__(bootstrap)
         self.topic = topic
 
-    def available(self) -> dict[int, AvailableOffsets]:
+    def available(self) -> dict[int, Range]:
         """Return the offsets that Kafka has, of empty partitions too."""
         with self._transient():
             consumer = self.consumer()
             parts = self._partitions(consumer)
             begins, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-            return {part.partition: AvailableOffsets(begins[part], ends[part]) for part in parts}
+            return {part.partition: Range(begins[part], ends[part]) for part in parts}
 
     def ends(self) -> dict[int, int]:
         """Return the next offset."""
@@ -72,7 +64,7 @@ class TopicOffsets(Connection):
         return transient(f"cannot read the offsets of {self.topic} at {self.bootstrap}")
 
 
-def available_offsets(bootstrap: str, topic: str) -> dict[int, AvailableOffsets]:
+def available_offsets(bootstrap: str, topic: str) -> dict[int, Range]:
     """Return `TopicOffsets.available` of a topic."""
     with TopicOffsets(bootstrap, topic) as offsets:
         return offsets.available()

@@ -55,6 +55,6 @@ def _completeness_lines(part: "Completeness") -> Iterator[str]:
     )
     for hole in part.holes[:_LISTED_HOLES]:
         where = "still in Kafka" if hole.recoverable else "lost: no longer in Kafka"
-        yield f"    hole: offsets {hole.first} to {hole.last}, {where}"
+        yield f"    hole: offsets {hole.offsets}, {where}"
     if len(part.holes) > _LISTED_HOLES:
         yield f"    and {len(part.holes) - _LISTED_HOLES:,} more"

@@ -173,20 +173,18 @@ def _lines(planned: "BackfillPlan") -> Iterator[str]:
 
 
 def _table(partitions: "tuple[PartitionPlan, ...]") -> Iterator[str]:
-    from truetape.lake.offset_set import size
-
     yield "partition".rjust(9) + "".join(name.replace("_", " ").rjust(12) for name in _COLUMNS)
     for part in partitions:
-        counts = [size(getattr(part, name)) for name in _COLUMNS]
+        counts = [getattr(part, name).size for name in _COLUMNS]
         yield f"{part.partition:>9}" + "".join(f"{count:>12,}" for count in counts)
 
 
 def _listed(part: "PartitionPlan", name: str, what: str) -> Iterator[str]:
-    several = getattr(part, name)
-    for one in several[:_LISTED]:
-        yield f"  partition {part.partition}: offsets {one}, {what}"
-    if len(several) > _LISTED:
-        yield f"  partition {part.partition}: and {len(several) - _LISTED:,} more, {what}"
+    ranges = getattr(part, name).parts
+    for offsets in ranges[:_LISTED]:
+        yield f"  partition {part.partition}: offsets {offsets}, {what}"
+    if len(ranges) > _LISTED:
+        yield f"  partition {part.partition}: and {len(ranges) - _LISTED:,} more, {what}"
 
 
 def _settled(outcomes: "list[SessionOutcome]") -> Iterator[str]:

@@ -4,22 +4,22 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from truetape.broker.offsets import AvailableOffsets
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
+from truetape.market.ranges import Range
 
 CONNECT_WITHIN_S = 1.0
 """A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
 """
-_NOTHING = AvailableOffsets(0, 0)
+_NOTHING = Range(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
     """One partition: what Kafka has, and what the lake holds up to offset `counted`."""
 
-    kafka: AvailableOffsets
+    kafka: Range
     counted: int
     found: Completeness
 
@@ -28,7 +28,7 @@ class Partition:
         """Return what the lake lacks below the last offset that it holds; what came since is the
         next archive run's.
         """
-        return tuple(hole for hole in self.found.holes if hole.last < self.counted)
+        return tuple(hole for hole in self.found.holes if hole.offsets.last < self.counted)
 
     @property
     def awaited(self) -> int:
@@ -38,7 +38,7 @@ class Partition:
     def missing(self, *, recoverable: bool) -> int:
         """Return how many records its holes have that Kafka still has, or has lost."""
         some = (hole for hole in self.holes if hole.recoverable is recoverable)
-        return sum(hole.last - hole.first + 1 for hole in some)
+        return sum(hole.offsets.size for hole in some)
 
 
 def partitions(settings: Settings) -> list[Partition]:

@@ -1,134 +1,122 @@
-"""Offsets of a topic: what the lake holds, what Kafka has, and the holes between. Does no I/O.
+"""Offsets of a topic: which ones the lake has, which ones Kafka has, and the holes. Does no I/O.
 
-Kafka numbers the records of a partition from 0, so whatever lies below its end and is not held is
-missing: at the start, in the middle, at the end, or all of it.
+Kafka numbers the records of a partition from 0. So every offset below its end that the lake lacks
+is missing: at the start, in the middle, at the end, or all of them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from truetape.broker.offsets import AvailableOffsets
+from truetape.market.ranges import Range, Ranges, merge
 
-OffsetRanges = Mapping[int, Sequence["OffsetRange"]]
-"""Ranges by partition, ascending and never adjacent, as `joined` makes them."""
+CountedRanges = Mapping[int, Sequence["CountedRange"]]
+"""Counted ranges by partition, ascending and never adjacent, as `joined` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class OffsetRange:
-    """Offsets `first` to `last`, none of them missing, and what their records hold.
+class CountedRange:
+    """A range of offsets without a gap, and what its records contain.
 
-    There are more `records` than offsets where a record lies in the lake more than once.
+    There are more `records` than offsets if the lake has a record more than once.
     """
 
-    first: int
-    last: int
+    offsets: Range
     records: int
     accepted: int
     rejected: int
 
+    @property
+    def start(self) -> int:
+        """Return the first offset."""
+        return self.offsets.start
+
+    @property
+    def end(self) -> int:
+        """Return the offset after the last one."""
+        return self.offsets.end
+
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Offsets `[first, last]` of one partition that the lake should hold and does not.
+    """A range of offsets of one partition that the lake should have and lacks.
 
-    `recoverable` says that Kafka has all of them; what it has none of is lost, and a hole of both
-    kinds is two.
+    `recoverable` means that Kafka still has all of them. Otherwise Kafka has none of them, and they
+    are lost. A gap of both kinds is reported as two holes.
     """
 
     topic: str
     partition: int
-    first: int
-    last: int
+    offsets: Range
     recoverable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """What the lake holds of one partition, and what it lacks."""
+    """What the lake has of one partition, and what it lacks."""
 
     topic: str
     partition: int
-    ranges: tuple[OffsetRange, ...]
+    ranges: tuple[CountedRange, ...]
     holes: tuple[Hole, ...]
 
     @property
     def first(self) -> int | None:
-        """Return the first offset held, None when there is none."""
-        return self.ranges[0].first if self.ranges else None
+        """Return the first offset in the lake, None if there is none."""
+        return self.ranges[0].start if self.ranges else None
 
     @property
     def last(self) -> int | None:
-        """Return the last offset held, None when there is none."""
-        return self.ranges[-1].last if self.ranges else None
+        """Return the last offset in the lake, None if there is none."""
+        return self.ranges[-1].offsets.last if self.ranges else None
 
     @property
     def records(self) -> int:
-        """Return how many records the lake holds, repeated ones included."""
-        return sum(one.records for one in self.ranges)
+        """Return how many records the lake has, repeated ones included."""
+        return sum(counted.records for counted in self.ranges)
 
     @property
     def repeated(self) -> int:
-        """Return how many of the records the lake should not hold, since it has them already."""
-        return self.records - sum(one.last - one.first + 1 for one in self.ranges)
+        """Return how many records the lake has more than once."""
+        return self.records - sum(counted.offsets.size for counted in self.ranges)
 
 
 def completeness(
-    topic: str, held: OffsetRanges, kafka: Mapping[int, AvailableOffsets]
+    topic: str, counted: CountedRanges, kafka: Mapping[int, Range]
 ) -> list[Completeness]:
-    """Name the holes of each partition that the lake or Kafka knows, in their order."""
+    """Find the holes of each partition. `kafka`: the offsets that Kafka still has."""
     return [
-        _of_partition(topic, partition, held.get(partition, ()), kafka.get(partition))
-        for partition in sorted(held.keys() | kafka.keys())
+        _of_partition(topic, partition, counted.get(partition, ()), kafka.get(partition))
+        for partition in sorted(counted.keys() | kafka.keys())
     ]
 
 
-def joined(ranges: Iterable[OffsetRange]) -> tuple[OffsetRange, ...]:
-    """Merge ranges that touch or overlap; where they overlap, records are held more than once."""
-    merged: list[OffsetRange] = []
-    for one in sorted(ranges, key=lambda item: item.first):
-        if merged and one.first <= merged[-1].last + 1:
-            merged[-1] = _sum(merged[-1], one)
-        else:
-            merged.append(one)
-    return tuple(merged)
+def joined(ranges: Iterable[CountedRange]) -> tuple[CountedRange, ...]:
+    """Merge ranges that touch or overlap. Where they overlap, the lake has records repeatedly."""
+    return tuple(merge(ranges, _sum))
+
+
+def offsets_of(ranges: Iterable[CountedRange]) -> Ranges:
+    """Return which offsets the ranges hold."""
+    return Ranges(counted.offsets for counted in ranges)
 
 
 def _of_partition(
-    topic: str, partition: int, ranges: Sequence[OffsetRange], kept: AvailableOffsets | None
+    topic: str, partition: int, ranges: Sequence[CountedRange], kafka: Range | None
 ) -> Completeness:
-    begin, end = (0, 0) if kept is None else (kept.begin, kept.end)
-    holes = [
-        Hole(topic, partition, first, last, recoverable=kept is not None and begin <= first)
-        for gap in _gaps(ranges, end)
-        for first, last in _cut(gap, begin)
-    ]
+    available = kafka or Range(0, 0)
+    end = max(available.end, *(counted.end for counted in ranges), 0)
+    missing = Ranges.between(0, end) - offsets_of(ranges)
+    lost = missing if kafka is None else missing & Ranges.between(0, available.start)
+    holes = [Hole(topic, partition, part, recoverable=False) for part in lost]
+    holes += [Hole(topic, partition, part, recoverable=True) for part in missing - lost]
+    holes.sort(key=lambda hole: hole.offsets)
     return Completeness(topic, partition, tuple(ranges), tuple(holes))
 
 
-def _gaps(ranges: Sequence[OffsetRange], end: int) -> Iterator[tuple[int, int]]:
-    due = 0
-    for one in ranges:
-        if due < one.first:
-            yield due, one.first - 1
-        due = one.last + 1
-    if due < end:
-        yield due, end - 1
-
-
-def _cut(gap: tuple[int, int], begin: int) -> Iterator[tuple[int, int]]:
-    """Cut a gap in two where Kafka's records begin inside it."""
-    first, last = gap
-    if first < begin <= last:
-        yield first, begin - 1
-        first = begin
-    yield first, last
-
-
-def _sum(one: OffsetRange, other: OffsetRange) -> OffsetRange:
-    return OffsetRange(
-        first=one.first,
-        last=max(one.last, other.last),
-        records=one.records + other.records,
-        accepted=one.accepted + other.accepted,
-        rejected=one.rejected + other.rejected,
+def _sum(earlier: CountedRange, later: CountedRange) -> CountedRange:
+    return CountedRange(
+        Range(earlier.start, max(earlier.end, later.end)),
+        records=earlier.records + later.records,
+        accepted=earlier.accepted + later.accepted,
+        rejected=earlier.rejected + later.rejected,
     )

@@ -6,12 +6,13 @@ files directly, without Spark.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truetape.host.errors import ConfigError, TransientError
-from truetape.lake.completeness import OffsetRange, joined
+from truetape.lake.completeness import CountedRange, joined
 from truetape.lake.tables import Table, table_path
+from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,7 +35,7 @@ class Counted:
     topic: str
     raw_id: str
     raw_version: int
-    ranges: Mapping[int, tuple[OffsetRange, ...]]
+    ranges: Mapping[int, tuple[CountedRange, ...]]
 
     @property
     def records(self) -> int:
@@ -44,7 +45,7 @@ class Counted:
     @property
     def ends(self) -> dict[int, int]:
         """Return the offset behind the last one held, by partition."""
-        return {partition: ranges[-1].last + 1 for partition, ranges in self.ranges.items()}
+        return {partition: ranges[-1].end for partition, ranges in self.ranges.items()}
 
 
 def count(lake: str, topic: str, known: Counted | None = None) -> Counted:
@@ -86,9 +87,17 @@ def last_count(lake: str, topic: str) -> Counted | None:
         return None
     if rows[0]["raw_version"] > raw.version():
         return None
-    fields = ("first", "last", "records", "accepted", "rejected")
     found = [
-        (row["partition"], OffsetRange(**{name: row[name] for name in fields})) for row in rows
+        (
+            row["partition"],
+            CountedRange(
+                Range(row["first"], row["last"] + 1),
+                row["records"],
+                row["accepted"],
+                row["rejected"],
+            ),
+        )
+        for row in rows
     ]
     return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
 
@@ -101,14 +110,22 @@ def note(lake: str, counted: Counted) -> None:
 
     about = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
     rows = [
-        about | {"partition": partition} | asdict(one)
+        about
+        | {
+            "partition": partition,
+            "first": part.start,
+            "last": part.offsets.last,
+            "records": part.records,
+            "accepted": part.accepted,
+            "rejected": part.rejected,
+        }
         for partition, ranges in counted.ranges.items()
-        for one in ranges
+        for part in ranges
     ]
     text, whole = pyarrow.string(), pyarrow.int64()
     schema = pyarrow.schema(
         [("topic", text), ("raw_id", text), ("raw_version", whole), ("partition", whole)]
-        + [(name, whole) for name in OffsetRange.__slots__]
+        + [(name, whole) for name in ("first", "last", "records", "accepted", "rejected")]
     )
     table = pyarrow.Table.from_pylist(rows, schema=schema)
     path = table_path(lake, Table.COUNTED)
@@ -124,11 +141,11 @@ def _open(lake: str, table: Table) -> "DeltaTable":
     return DeltaTable(table_path(lake, table))
 
 
-def _largest(ranges: tuple[OffsetRange, ...]) -> list[OffsetRange]:
+def _largest(ranges: tuple[CountedRange, ...]) -> list[CountedRange]:
     return sorted(ranges, key=lambda one: one.records)[-MAX_SKIPPED_RANGES:]
 
 
-def _outside(topic: str, kept: Mapping[int, list[OffsetRange]]) -> "pyarrow.dataset.Expression":
+def _outside(topic: str, kept: Mapping[int, list[CountedRange]]) -> "pyarrow.dataset.Expression":
     """Choose the records of a topic that lie in no kept range; partitions without one whole."""
     import pyarrow
     from pyarrow.dataset import field
@@ -139,12 +156,12 @@ def _outside(topic: str, kept: Mapping[int, list[OffsetRange]]) -> "pyarrow.data
     for part, ranges in kept.items():
         fresh = field("partition") == numbers[part]
         for one in ranges:
-            fresh &= (field("offset") < one.first) | (field("offset") > one.last)
+            fresh &= (field("offset") < one.start) | (field("offset") >= one.end)
         chosen |= fresh
     return (field("topic") == topic) & chosen
 
 
-def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, OffsetRange]]:
+def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, CountedRange]]:
     """Yield (partition, range) of rows in any order."""
     import numpy as np
 
@@ -158,17 +175,20 @@ def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, OffsetRange]]:
     totals = [np.add.reduceat(values, begins) for values in (accepted, rejected)]
     for begin, end, *held in zip(begins, ends, *totals, strict=True):
         first, last = int(offset[begin]), int(offset[end - 1])
-        yield int(part[begin]), OffsetRange(first, last, int(end - begin), *map(int, held))
+        yield (
+            int(part[begin]),
+            CountedRange(Range(first, last + 1), int(end - begin), *map(int, held)),
+        )
 
 
-def _by_partition(found: list[tuple[int, OffsetRange]]) -> dict[int, tuple[OffsetRange, ...]]:
-    groups: dict[int, list[OffsetRange]] = {}
+def _by_partition(found: list[tuple[int, CountedRange]]) -> dict[int, tuple[CountedRange, ...]]:
+    groups: dict[int, list[CountedRange]] = {}
     for partition, one in found:
         groups.setdefault(partition, []).append(one)
     return {partition: joined(groups[partition]) for partition in sorted(groups)}
 
 
-def _bounded(found: list[tuple[int, OffsetRange]], topic: str) -> list[tuple[int, OffsetRange]]:
+def _bounded(found: list[tuple[int, CountedRange]], topic: str) -> list[tuple[int, CountedRange]]:
     """Join what was found; ConfigError when it stays too much."""
     joint = [(part, one) for part, ranges in _by_partition(found).items() for one in ranges]
     if len(joint) > MAX_RANGES:

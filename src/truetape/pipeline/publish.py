@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
-from truetape.broker.boundary import Boundary, Run, claim_of
+from truetape.broker.boundary import Boundary, claim_of
 from truetape.broker.control_topic import ControlTopic
 from truetape.drift.attribution import Cause
 from truetape.drift.recorder import DriftRecorder
@@ -22,6 +22,7 @@ from truetape.host.venues import venues
 from truetape.lake.bars import Publication, newest_publications, publications
 from truetape.lake.bars_lineage import Basis, bases
 from truetape.lake.dirty import settle
+from truetape.market.ranges import Range
 from truetape.market.sessions import Session, Venue
 from truetape.publish.events import boundary_points, publication_points
 from truetape.publish.indicators import publish_indicators, restore_indicators
@@ -145,7 +146,7 @@ def revert_once(
     return outcome
 
 
-def final_run(venue: Venue, session: Session) -> Run:
+def final_run(venue: Venue, session: Session) -> Range:
     """Return what the publication of a session makes final, by the venue's calendar."""
     return claim_of(session, calendars.last_regular(venue, session.start_ns))
 

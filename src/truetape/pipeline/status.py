@@ -57,8 +57,8 @@ def boundaries_of(settings: Settings, venue: str | None = None) -> tuple[Boundar
 
 def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:
     """Return the dates between runs of published sessions, which nobody claims as final."""
-    ends = [end for _, end in boundary.runs[:-1]]
-    begins = [begin for begin, _ in boundary.runs[1:]]
+    ends = [run.end for run in boundary.runs.parts[:-1]]
+    begins = [run.start for run in boundary.runs.parts[1:]]
     return [
         (venue.date_of(end), venue.date_of(begin - 1))
         for end, begin in zip(ends, begins, strict=True)
@@ -96,7 +96,7 @@ def fields(status: PipelineStatus) -> dict[str, Any]:
                 "final_from_ns": one.final_from_ns,
                 "final_ns": {each.value: one.final_for(each) for each in Resolution},
                 "fence_ns": one.fence_ns,
-                "runs": [list(run) for run in one.runs],
+                "runs": [[run.start, run.end] for run in one.runs],
             }
             for one in status.boundaries
         ],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from truetape.market.ranges import Range
 from truetape.quality.session_tables import Coverage, opened
 
 if TYPE_CHECKING:
@@ -89,4 +90,6 @@ def _coverage(
     for part, end in ends.items():
         held = records.filter(pc.equal(records["partition"], part))["offset"]
         first = after[part] + 1 if after[part] >= 0 else ranges[part][0]
-        yield Coverage(topic, part, first, end, len(held), pc.count_distinct(held).as_py())
+        yield Coverage(
+            topic, part, Range(first, end + 1), len(held), pc.count_distinct(held).as_py()
+        )

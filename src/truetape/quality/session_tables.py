@@ -19,6 +19,7 @@ from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
 from truetape.lake.tables import session_filters, table_path
 from truetape.market.canonical import AMENDMENT_REACH
+from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ class Amending:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many offsets `raw` has of a partition, between two that the session has; inclusive."""
+    """How many records `raw` has of a partition, within a range of offsets."""
 
     topic: str
     partition: int
-    first: int
-    last: int
+    offsets: Range
     records: int
     distinct: int
 
@@ -272,7 +272,9 @@ def _coverage(raw: "pyarrow.dataset.Dataset", trades: pa.Table) -> Iterator[Cove
             & (offset <= last)
         )
         held = raw.to_table(columns=["offset"], filter=chosen)["offset"]
-        yield Coverage(topic, partition, first, last, len(held), pc.count_distinct(held).as_py())
+        yield Coverage(
+            topic, partition, Range(first, last + 1), len(held), pc.count_distinct(held).as_py()
+        )
 
 
 def _named_before(

@@ -220,10 +220,10 @@ def partition_rows(coverage: Sequence[Coverage]) -> pa.Table:
         {
             "topic": part.topic,
             "partition": part.partition,
-            "first": part.first,
-            "last": part.last,
+            "first": part.offsets.start,
+            "last": part.offsets.last,
             "records": part.records,
-            "holes": part.last - part.first + 1 - part.distinct,
+            "holes": part.offsets.size - part.distinct,
             "repeats": part.records - part.distinct,
         }
         for part in coverage

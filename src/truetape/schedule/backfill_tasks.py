@@ -35,7 +35,7 @@ def plan(settings: Settings, form: str) -> dict[str, Any]:
     from truetape.batch.backfill_notes import Notes
     from truetape.batch.backfill_request import request_of
     from truetape.batch.backfill_run import plan_once
-    from truetape.lake import offset_set
+    from truetape.lake.offset_text import format_offsets
 
     planned = plan_once(settings, request_of(json.loads(form)))
     Notes.of(settings).propose(planned)
@@ -43,8 +43,8 @@ def plan(settings: Settings, form: str) -> dict[str, Any]:
     return {
         "digest": planned.plan.digest,
         **{name: planned.plan.total(name) for name in names},
-        "missing_offsets": offset_set.text_of(planned.plan.to_ingest),
-        "lost_offsets": offset_set.text_of(planned.plan.lost),
+        "missing_offsets": format_offsets(planned.plan.to_ingest),
+        "lost_offsets": format_offsets(planned.plan.lost),
         "events": planned.contents.events,
         "sessions": [f"{venue} {day}" for venue, day in planned.to_settle()],
     }

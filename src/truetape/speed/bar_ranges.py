@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from truetape.market.ranges import Range
 from truetape.market.resolution import SECOND_NS
 
 
@@ -15,9 +16,14 @@ class Span:
     start_ns: int
     end_ns: int
 
+    @property
+    def starts(self) -> Range:
+        """Return the range of start times."""
+        return Range(self.start_ns, self.end_ns)
+
     def holds(self, venue: str, start_ns: int) -> bool:
-        """Say whether a bar is one of them."""
-        return venue == self.venue and self.start_ns <= start_ns < self.end_ns
+        """True if the bar that starts at `start_ns` is in the span."""
+        return venue == self.venue and start_ns in self.starts
 
     def __str__(self) -> str:
         first = datetime.fromtimestamp(self.start_ns // SECOND_NS, UTC)
