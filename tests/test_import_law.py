@@ -29,15 +29,7 @@ ROOMS = (
 HOMES = {
     "airflow": ("truetape.schedule", "truetape.console"),
     "click": ("truetape.cli",),
-    "deltalake": (
-        "truetape.lake",
-        "truetape.batch",
-        "truetape.drift",
-        "truetape.publish",
-        "truetape.history",
-        "truetape.quality.session_tables",
-        "truetape.tour",
-    ),
+    "deltalake": ("truetape.lake.delta",),
     "exchange_calendars": ("truetape.host.calendars",),
     "great_expectations": ("truetape.quality.expectations",),
     "influxdb_client": ("truetape.serving",),

@@ -16,8 +16,8 @@ from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.lake import dirty
-from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
+from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range, Ranges
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
@@ -136,10 +136,14 @@ def test_last_publications_and_what_is_dirty_or_held_need_no_kafka(
     here: Settings, client: TestClient
 ) -> None:
     days = [day.date for day in (FRIDAY, MONDAY)]
-    record(here.lake, publication(1, session=days[0], reason="at the close", published_ns=NOON))
+    record_publication(
+        here.lake, publication(1, session=days[0], reason="at the close", published_ns=NOON)
+    )
     later = {"session": days[1], "published_ns": NOON + SECOND}
-    record(here.lake, publication(1, **later))
-    record(here.lake, publication(2, restores=1, who="ann", reason="wrong cancels", **later))
+    record_publication(here.lake, publication(1, **later))
+    record_publication(
+        here.lake, publication(2, restores=1, who="ann", reason="wrong cancels", **later)
+    )
     dirty.mark(here.lake, [Mark("XNYS", days[0], "IBM", 1, 0, "raw", 3, 1)])
 
     text = text_of(client.get("/").text)

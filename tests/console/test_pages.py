@@ -35,9 +35,9 @@ from truetape.host.errors import (
     VerificationError,
 )
 from truetape.host.settings import Settings
-from truetape.lake.bars import record
 from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import Counted
+from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
@@ -299,7 +299,7 @@ def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
 
 
 def test_who_published_and_why_is_text(here: Settings, client: TestClient) -> None:
-    record(here.lake, publication(1, restores=1, who=HOSTILE, reason=HOSTILE))
+    record_publication(here.lake, publication(1, restores=1, who=HOSTILE, reason=HOSTILE))
 
     page = client.get("/").text
 

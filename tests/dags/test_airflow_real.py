@@ -25,7 +25,7 @@ from truetape.host.http import call
 from truetape.host.process import log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
 from truetape.stack import airflow_config

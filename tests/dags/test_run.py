@@ -22,7 +22,7 @@ from truetape.feeds.simulator_faults import Cause, Faults
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session

@@ -15,7 +15,7 @@ from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import SERVED, heard, provisional_bars, serve
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import ROLLED_UP, Resolution
 from truetape.market.trades import Event
 from truetape.serving.embedded import EmbeddedStore

@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow
 from deltalake import DeltaTable, write_deltalake
 
-from truetape.lake.maintenance import TABLES, tidy
-from truetape.lake.tables import Table
+from truetape.lake.maintenance import tidy
 
 
 def put(lake: Path, *values: int) -> None:
@@ -34,10 +33,6 @@ def age(lake: Path, hours: int) -> None:
     for commit in (lake / "raw" / "_delta_log").glob("*.json"):
         aged = re.sub(r'"deletionTimestamp":\d+', f'"deletionTimestamp":{then}', commit.read_text())
         commit.write_text(aged)
-
-
-def test_every_table_of_the_lake_is_tended() -> None:
-    assert set(TABLES) == set(Table)
 
 
 def test_small_files_become_one_and_the_rows_stay(tmp_path: Path) -> None:

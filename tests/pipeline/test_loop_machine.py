@@ -25,7 +25,7 @@ from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues
 from truetape.drift.ledger import DriftLedger
 from truetape.drift.recorder import DriftRecorder, values_of_row
 from truetape.host.profiles import load
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.bars import bars
 from truetape.market.canonical import amendments_of, canonical
 from truetape.market.resolution import Resolution

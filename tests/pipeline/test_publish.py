@@ -14,8 +14,8 @@ from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
-from truetape.lake.bars import publications
 from truetape.lake.bars_lineage import Basis
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.pipeline import audit
 from truetape.pipeline.audit import REASON, AuditedSession, audit_served

@@ -22,8 +22,8 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import publications
 from truetape.lake.dirty import pending
+from truetape.lake.publications import publications
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 from truetape.pipeline.publish import PublishOptions, publish_once, revert_once, verify_once

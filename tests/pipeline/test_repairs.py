@@ -9,9 +9,9 @@ from support.build import VENUES, at
 from support.ledger import publication
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
-from truetape.lake.bars import Publication
 from truetape.lake.bars_lineage import Basis
 from truetape.lake.dirty import Mark
+from truetape.lake.publications import Publication
 from truetape.pipeline.publish import (
     WITHOUT_GATE,
     PublishOptions,

@@ -15,7 +15,7 @@ from support.serving import bar, own_buckets
 from truetape.host.calendars import session
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
 from truetape.publish.publication import PublicationRequest, Published, publish

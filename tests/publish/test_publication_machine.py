@@ -18,7 +18,7 @@ from support.lake import dying, put_bars
 from support.machines import FAST_FOLDER, schedules
 from support.serving import bar, own_buckets
 from truetape.host.calendars import session
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.publication import PublicationRequest, Published, publish, publish_target
 from truetape.publish.revert import reconstruct

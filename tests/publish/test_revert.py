@@ -12,7 +12,7 @@ from support.lake import Bars, TamperedStore, put_bars
 from support.serving import bar
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError, VerificationError
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Change
 from truetape.publish.indicators import restore_indicators

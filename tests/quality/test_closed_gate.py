@@ -18,7 +18,7 @@ from truetape.host import calendars
 from truetape.host.errors import GateClosedError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import publications
+from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.pipeline.publish import PublishOptions, publish_once, revert_once

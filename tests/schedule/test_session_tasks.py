@@ -9,8 +9,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from support.ledger import publication
 from truetape.host.errors import ConfigError
 from truetape.lake import dirty
-from truetape.lake.bars import record
 from truetape.lake.dirty import Mark
+from truetape.lake.publications import record_publication
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
 
@@ -73,7 +73,7 @@ def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: s
         publication(1, session=THURSDAY),
         publication(2, session=THURSDAY, restores=1),
     ):
-        record(lake, past)
+        record_publication(lake, past)
 
     assert due_repairs() == [
         {"venue": "XNYS", "session": "2026-11-20"},

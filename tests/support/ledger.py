@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
-from truetape.lake.bars import Publication
+from truetape.lake.publications import Publication
 
 _FIRST = Publication(
     venue="XNYS",

@@ -22,6 +22,7 @@ from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.coverage import Counted, count, last_count, note
+from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -140,10 +141,5 @@ def _times(
 
 def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
     """Return the id of `raw`, and the number of its last backfill of a topic; 0 before any."""
-    from deltalake import DeltaTable
-
-    path = lake.path(Table.RAW)
-    if not DeltaTable.is_deltatable(path):
-        raise ConfigError(f"no table {path}; run `truetape archive` first")
-    table = DeltaTable(path)
+    table = open_table(lake.root, Table.RAW)
     return table.metadata().id, table.transaction_version(backfills_of(topic)) or 0

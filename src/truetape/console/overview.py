@@ -15,8 +15,8 @@ from truetape.console.offsets import Partition, partitions, require_kafka
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.completeness import Hole
+from truetape.lake.publications import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.pipeline import status as serving
 from truetape.pipeline.repairs import RepairState as Repair

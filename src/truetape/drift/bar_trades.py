@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
-from truetape.host.errors import ConfigError
+from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
-from truetape.lake.tables import session_filters, table_path
+from truetape.lake.tables import Table, session_filters
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of
 from truetape.market.eligibility import Eligibility
@@ -220,26 +220,25 @@ class RecomputedTrades:
 
 
 def profile_of(lake: str, session: Session) -> tuple[str, int]:
-    """Return the profile that a session was recomputed with, by id and version."""
+    """Return the profile of a session's last recompute, by id and version; "" and 0 before any."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
 
     mine = (pc.field("venue") == session.venue) & (pc.field("session") == pa.scalar(session.date))
-    bars = DeltaTable(table_path(lake, "bars")).to_pyarrow_dataset()
-    rows = bars.scanner(columns=["profile", "profile_version"], filter=mine).head(1).to_pylist()
+    bars = open_or_none(lake, Table.BARS)
+    if bars is None:
+        return "", 0
+    rows = (
+        bars.to_pyarrow_dataset()
+        .scanner(columns=["profile", "profile_version"], filter=mine)
+        .head(1)
+        .to_pylist()
+    )
     return (rows[0]["profile"], rows[0]["profile_version"]) if rows else ("", 0)
 
 
 def _read(lake: str, session: Session, symbols: Sequence[str]) -> "pyarrow.Table":
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    path = table_path(lake, "trades")
-    try:
-        table = DeltaTable(path)
-    except TableNotFoundError as error:
-        raise ConfigError(f"no trades in {path}; run `truetape recompute` first") from error
+    table = open_table(lake, Table.TRADES)
     chosen = [
         *session_filters(session),
         ("symbol", "in", list(symbols)),

@@ -9,18 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from truetape.drift.attribution import Cause, FieldDrift, Part
-from truetape.lake.tables import Filters, quoted, session_filters, session_where, table_path
+from truetape.lake.delta import append_rows, open_or_none, read_rows, replace_rows
+from truetape.lake.tables import Filters, Table, quoted, session_filters, session_where
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change
 
-if TYPE_CHECKING:
-    import pyarrow
-
-TABLE = "drift"
 MAX_TRADES = 1_000
 """Most trades that are listed for one cause of one field; `count` has all of them."""
 DECIMALS = 17
@@ -63,16 +60,9 @@ class DriftLedger:
 
     lake: str
 
-    @property
-    def path(self) -> str:
-        """Return where the table lies."""
-        return table_path(self.lake, TABLE)
-
     def append(self, entries: Iterable[BarDrift]) -> None:
         """Add entries, in one commit."""
-        rows = [row for entry in entries for row in _rows(entry)]
-        if rows:
-            self._write(rows, mode="append")
+        append_rows(self.lake, Table.DRIFT, [row for entry in entries for row in _rows(entry)])
 
     def replace(self, session: Session, rev: int, entries: Sequence[BarDrift]) -> None:
         """Put entries in the place of those that a publication has for the same symbols."""
@@ -81,17 +71,13 @@ class DriftLedger:
             return
         listed = ", ".join(map(quoted, names))
         where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
-        self._write([row for entry in entries for row in _rows(entry)], "overwrite", where)
+        rows = [row for entry in entries for row in _rows(entry)]
+        replace_rows(self.lake, Table.DRIFT, rows, where)
 
     def was_speed_served(self, session: Session) -> bool:
         """Say whether `tell` was called for a session."""
-        from deltalake import DeltaTable
-
-        if not DeltaTable.is_deltatable(self.path):
-            return False
         filters: Filters = [*session_filters(session), ("symbol", "=", _MARKER_SYMBOL)]
-        found = DeltaTable(self.path).to_pyarrow_table(columns=["rev"], filters=filters)
-        return bool(found.num_rows)
+        return bool(read_rows(self.lake, Table.DRIFT, filters, ["rev"]))
 
     def mark_speed_served(self, session: Session) -> None:
         """Note that the speed layer served a session, before its first publication writes over it.
@@ -99,10 +85,9 @@ class DriftLedger:
         One that is killed leaves no other trace of that, and what comes to its bars is drift.
         """
         if not self.was_speed_served(session):
-            row = dict.fromkeys(_schema().names) | {
-                "venue": session.venue, "session": session.date, "rev": 0, "symbol": _MARKER_SYMBOL,
-            }  # fmt: skip
-            self._write([row], mode="append")
+            marker = {"rev": 0, "symbol": _MARKER_SYMBOL}
+            row = {"venue": session.venue, "session": session.date} | marker
+            append_rows(self.lake, Table.DRIFT, [row])
 
     def entries_after(self, session: Session, rev: int) -> list[BarDrift]:
         """Return the entries of publications that were killed: they have no record after `rev`."""
@@ -114,7 +99,7 @@ class DriftLedger:
         """Put entries of `rev` in the place of all those that are later than `after`."""
         where = f"{session_where(session)} AND rev > {after}"
         rows = [row for entry in entries for row in _rows(replace(entry, rev=rev))]
-        self._write(rows, "overwrite", where)
+        replace_rows(self.lake, Table.DRIFT, rows, where)
 
     def of_session(
         self, session: Session, symbol: str | None = None, rev: int | None = None
@@ -124,13 +109,12 @@ class DriftLedger:
 
     def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
         """Return the dates and venues that have entries, the oldest first."""
-        from deltalake import DeltaTable
-
-        if not DeltaTable.is_deltatable(self.path):
-            return []
         import pyarrow
 
-        files = pyarrow.table(DeltaTable(self.path).get_add_actions(flatten=True)).to_pylist()
+        table = open_or_none(self.lake, Table.DRIFT)
+        if table is None:
+            return []
+        files = pyarrow.table(table.get_add_actions(flatten=True)).to_pylist()
         found = {
             (date.fromisoformat(str(file["partition.session"])), file["partition.venue"])
             for file in files
@@ -153,32 +137,10 @@ class DriftLedger:
         symbol: str | None = None,
         rev: int | None = None,
     ) -> list[BarDrift]:
-        from deltalake import DeltaTable
-
-        if not DeltaTable.is_deltatable(self.path):
-            return []
         named = [] if symbol is None else [("symbol", "=", symbol)]
         numbered = [] if rev is None else [("rev", "=", rev)]
         filters: Filters = [*chosen, *named, *numbered]
-        return _entries(DeltaTable(self.path).to_pyarrow_table(filters=filters).to_pylist())
-
-    def _write(
-        self,
-        rows: list[dict[str, Any]],
-        mode: Literal["append", "overwrite"],
-        where: str | None = None,
-    ) -> None:
-        import pyarrow
-        from deltalake import write_deltalake
-
-        table = pyarrow.Table.from_pylist(rows, schema=_schema())
-        write_deltalake(
-            self.path,
-            table,
-            mode=mode,
-            predicate=where,
-            partition_by=["venue", "session"],
-        )
+        return _entries(read_rows(self.lake, Table.DRIFT, filters))
 
 
 def combine(earlier: BarDrift, later: BarDrift) -> BarDrift:
@@ -207,26 +169,6 @@ def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
             )
         )
     return tuple(part for part in found.values() if part.delta)
-
-
-def _schema() -> "pyarrow.Schema":
-    import pyarrow as pa
-
-    exact = pa.decimal128(38, DECIMALS)
-    cause = pa.struct(
-        [
-            ("cause", pa.string()), ("delta", exact), ("lateness_ns", pa.int64()),
-            ("count", pa.int64()), ("trades", pa.list_(pa.string())),
-        ]
-    )  # fmt: skip
-    return pa.schema(
-        [
-            ("venue", pa.string()), ("session", pa.date32()), ("rev", pa.int64()),
-            ("symbol", pa.string()), ("resolution", pa.string()), ("start_ns", pa.int64()),
-            ("field", pa.string()), ("change", pa.string()), ("before", exact), ("after", exact),
-            ("delta", exact), ("causes", pa.list_(cause)),
-        ]
-    )  # fmt: skip
 
 
 def _rows(entry: BarDrift) -> list[dict[str, Any]]:

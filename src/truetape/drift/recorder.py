@@ -20,7 +20,7 @@ from truetape.host import profiles
 from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, publications
+from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.publish.diff import Change, Edit, is_rolled_up

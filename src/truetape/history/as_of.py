@@ -12,9 +12,8 @@ from truetape.host import calendars, profiles
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, publications
 from truetape.lake.events import RawEvents
-from truetape.lake.tables import table_path
+from truetape.lake.publications import Publication, publications
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
@@ -61,12 +60,9 @@ def profile_for(settings: Settings, session: Session) -> tuple[str, int]:
     """Return id and version of the profile of a session's last recompute; before any, those of the
     settings' profile.
     """
-    from deltalake import DeltaTable
-
-    if DeltaTable.is_deltatable(table_path(settings.lake, "bars")):
-        found = profile_of(settings.lake, session)
-        if found[0]:
-            return found
+    found = profile_of(settings.lake, session)
+    if found[0]:
+        return found
     profile = profiles.load(settings.profile)
     return profile.id, profile.version
 

@@ -11,15 +11,16 @@ from truetape.host import calendars, profiles
 from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import publications
+from truetape.lake.delta import open_or_none
 from truetape.lake.events import ArchivedEvent, RawEvents
-from truetape.lake.tables import table_path
+from truetape.lake.publications import publications
+from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, ServedBar
 
-TABLES = ("raw", "trades", "bars", "drift", "publications")
+TABLES = (Table.RAW, Table.TRADES, Table.BARS, Table.DRIFT, Table.PUBLICATIONS)
 
 
 def explain_bar(
@@ -81,11 +82,5 @@ def _contracts(archived: list[ArchivedEvent]) -> Mapping[str, tuple[int, ...]]:
 
 
 def _versions(lake: str) -> Mapping[str, int]:
-    from deltalake import DeltaTable
-
-    paths = {name: table_path(lake, name) for name in TABLES}
-    return {
-        name: DeltaTable(path).version()
-        for name, path in paths.items()
-        if DeltaTable.is_deltatable(path)
-    }
+    opened = {table: open_or_none(lake, table) for table in TABLES}
+    return {str(name): table.version() for name, table in opened.items() if table is not None}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from truetape.drift.ledger import BarDrift
-from truetape.lake.bars import Publication
+from truetape.lake.publications import Publication
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import CanonicalTrade, amendments_of, canonical, key_of
 from truetape.market.eligibility import Eligibility, Profile

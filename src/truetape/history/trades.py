@@ -3,21 +3,20 @@
 Reads what the last recompute of each session made of its trades; decides nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from truetape.history.period import When, Window, window
-from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.tables import table_path
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
-    import pyarrow.dataset
 
 COLUMNS = (
     "symbol", "venue", "session", "event_ns", "received_ns", "price", "size", "conditions", "feed",
@@ -118,8 +117,9 @@ def trade_batches(
 def _sessions(settings: Settings, chosen: Chosen) -> Iterator["pyarrow.Table"]:
     import pyarrow.compute as pc
 
-    dataset = _dataset(settings)
-    for venue, day in _partitions(settings, chosen):
+    trades = open_table(settings.lake, Table.TRADES)
+    dataset = trades.to_pyarrow_dataset()
+    for venue, day in _partitions(trades.partitions(), chosen):
         start, end = chosen.window.of(venues()[venue])
         wanted = (
             (pc.field("venue") == venue)
@@ -135,20 +135,8 @@ def _sessions(settings: Settings, chosen: Chosen) -> Iterator["pyarrow.Table"]:
         yield table.sort_by([("symbol", "ascending"), ("ordinal", "ascending")])
 
 
-def _dataset(settings: Settings) -> "pyarrow.dataset.Dataset":
-    from deltalake import DeltaTable
-
-    path = table_path(settings.lake, "trades")
-    if not DeltaTable.is_deltatable(path):
-        raise ConfigError(f"no table {path}; run `truetape recompute` first")
-    return DeltaTable(path).to_pyarrow_dataset()
-
-
-def _partitions(settings: Settings, chosen: Chosen) -> list[tuple[str, date]]:
-    """The venues and dates that the window may hold trades of, by date."""
-    from deltalake import DeltaTable
-
-    parts = DeltaTable(table_path(settings.lake, "trades")).partitions()
+def _partitions(parts: Iterable[Mapping[str, object]], chosen: Chosen) -> list[tuple[str, date]]:
+    """Return the venues and dates that may have trades in the window, by date."""
     known = venues()
     found = []
     for part in parts:

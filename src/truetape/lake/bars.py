@@ -1,17 +1,15 @@
-"""Reads recomputed bars from the lake as they are to be served, and the ledger of publications,
-without starting Spark.
-"""
+"""Recomputed bars of the lake, in the shape in which they are served. Writes nothing."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING
 
 from truetape.host.errors import ConfigError
 from truetape.lake.bars_lineage import bases
-from truetape.lake.tables import Filters, session_filters, table_path
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import ServedBar
@@ -23,34 +21,6 @@ _COLUMNS = (
     "symbol", "venue", "resolution", "start_ns", "open", "high", "low", "close",
     "volume", "vwap", "trades", "seq", "served", "profile", "profile_version",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One row of `publications`: what was made final, from which tables, by whom and why.
-
-    `restores` is the rev that a revert brought back, 0 for all others. `raw_version` is that of the
-    newest recompute, -1 where that is not known.
-    """
-
-    venue: str
-    session: date
-    rev: int
-    as_of_ns: int
-    published_ns: int
-    digest: str
-    bars: int
-    edits: int
-    voids: int
-    code_version: str
-    profile: str
-    profile_version: int
-    bars_version: int
-    run_id: str
-    who: str
-    reason: str
-    raw_version: int = -1
-    restores: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,61 +97,14 @@ def recomputed(lake: str, session: Session) -> RecomputedSession:
     """Read a session's bars, none where it has no trades; ConfigError when it was never
     recomputed.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    path = table_path(lake, "bars")
-    try:
-        table = DeltaTable(path)
-    except TableNotFoundError as error:
-        raise ConfigError(f"no bars in {path}; run `truetape recompute` first") from error
-    chosen = session_filters(session)
-    rows = table.to_pyarrow_table(filters=chosen, columns=list(_COLUMNS))
+    table = open_table(lake, Table.BARS)
+    rows = table.to_pyarrow_table(filters=session_filters(session), columns=list(_COLUMNS))
     if not rows.num_rows and not bases(lake, session):
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "
             f"run `truetape recompute --venue {session.venue} --session {session.date}`"
         )
     return RecomputedSession(session, rows, table.version())
-
-
-def publications(lake: str, session: Session) -> list[Publication]:
-    """Return a session's publications, oldest first."""
-    return _ledger(lake, session_filters(session))
-
-
-def newest_publications(lake: str, venue: str | None = None) -> list[Publication]:
-    """Return the newest publication of each session, of one venue or of all. Reads all of them."""
-    chosen: Filters | None = None if venue is None else [("venue", "=", venue)]
-    newest = {(one.venue, one.session): one for one in _ledger(lake, chosen)}
-    return [newest[place] for place in sorted(newest)]
-
-
-def _ledger(lake: str, chosen: Filters | None) -> list[Publication]:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        table = DeltaTable(table_path(lake, "publications"))
-    except TableNotFoundError:
-        return []
-    found = table.to_pyarrow_table(filters=chosen).to_pylist()
-    # a ledger that is older than a column has nothing there
-    rows = ({name: value for name, value in row.items() if value is not None} for row in found)
-    return sorted((Publication(**row) for row in rows), key=lambda item: item.rev)
-
-
-def record(lake: str, publication: Publication) -> None:
-    """Append one publication to the ledger."""
-    import pyarrow
-    from deltalake import write_deltalake
-
-    types = {date: pyarrow.date32(), int: pyarrow.int64(), str: pyarrow.string()}
-    hints = get_type_hints(Publication)
-    schema = pyarrow.schema([(name, types[hint]) for name, hint in hints.items()])
-    table = pyarrow.Table.from_pylist([asdict(publication)], schema=schema)
-    path = table_path(lake, "publications")
-    write_deltalake(path, table, mode="append", schema_mode="merge")
 
 
 def _strings(values: list[str]) -> "pyarrow.Array":

@@ -9,11 +9,10 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from truetape.host.errors import ConfigError
-from truetape.lake.tables import session_filters, table_path
+from truetape.lake.delta import append_rows, open_or_none, open_table, read_rows
+from truetape.lake.tables import Table, session_filters
 from truetape.market.sessions import Session
 
-TABLE = "basis"
 _NONE_YET = -1
 
 
@@ -44,25 +43,14 @@ def watch(lake: str, session: Session) -> None:
 
 def watched(lake: str) -> frozenset[tuple[str, date]]:
     """Return every venue and session date that was ever recomputed, from the table's log alone."""
-    from deltalake import DeltaTable
-
-    path = _path(lake)
-    if not DeltaTable.is_deltatable(path):
-        return frozenset()
-    parts = DeltaTable(path).partitions()
+    table = open_or_none(lake, Table.BARS_LINEAGE)
+    parts = [] if table is None else table.partitions()
     return frozenset((part["venue"], date.fromisoformat(str(part["session"]))) for part in parts)
 
 
 def raw_now(lake: str) -> tuple[str, int]:
     """Return the id of `raw` and its newest version; ConfigError where there is no `raw`."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    path = table_path(lake, "raw")
-    try:
-        table = DeltaTable(path)
-    except TableNotFoundError as error:
-        raise ConfigError(f"no table {path}; run `truetape archive` first") from error
+    table = open_table(lake, Table.RAW)
     return table.metadata().id, table.version()
 
 
@@ -70,24 +58,16 @@ def record(
     lake: str, session: Session, raw: tuple[str, int], symbols: tuple[str, ...] | None
 ) -> None:
     """Record what a session's bars, which are written by now, were recomputed from."""
-    from deltalake import DeltaTable
-
-    version = DeltaTable(table_path(lake, "bars")).version()
+    version = open_table(lake, Table.BARS).version()
     _append(lake, session, Basis(*raw, version, symbols, time.time_ns()))
 
 
 def bases(lake: str, session: Session) -> list[Basis]:
     """Return the recomputes of a session, oldest first."""
-    from deltalake import DeltaTable
-
-    path = _path(lake)
-    if not DeltaTable.is_deltatable(path):
-        return []
-    names = list(Basis.__slots__)
-    table = DeltaTable(path).to_pyarrow_table(filters=session_filters(session), columns=names)
+    rows = read_rows(lake, Table.BARS_LINEAGE, session_filters(session), list(Basis.__slots__))
     found = [
         Basis(**row | {"symbols": None if row["symbols"] is None else tuple(row["symbols"])})
-        for row in table.to_pylist()
+        for row in rows
         if row["raw_version"] != _NONE_YET
     ]
     return sorted(found, key=lambda one: one.recorded_ns)
@@ -95,33 +75,15 @@ def bases(lake: str, session: Session) -> list[Basis]:
 
 def profiles_of(lake: str, session: Session) -> frozenset[tuple[str, int]]:
     """Return the profiles, by id and version, that a session's bars in the lake were made with."""
-    from deltalake import DeltaTable
-
-    path = table_path(lake, "bars")
-    if not DeltaTable.is_deltatable(path):
+    table = open_or_none(lake, Table.BARS)
+    if table is None:
         return frozenset()
     names = ["profile", "profile_version"]
-    rows = DeltaTable(path).to_pyarrow_table(filters=session_filters(session), columns=names)
+    rows = table.to_pyarrow_table(filters=session_filters(session), columns=names)
     pairs = rows.group_by(names).aggregate([]).to_pylist()
     return frozenset((one["profile"], one["profile_version"]) for one in pairs)
 
 
 def _append(lake: str, session: Session, basis: Basis) -> None:
-    import pyarrow
-    from deltalake import write_deltalake
-
-    text, whole = pyarrow.string(), pyarrow.int64()
-    schema = pyarrow.schema(
-        [
-            ("venue", text), ("session", pyarrow.date32()), ("raw_id", text),
-            ("raw_version", whole), ("bars_version", whole), ("symbols", pyarrow.list_(text)),
-            ("recorded_ns", whole),
-        ]
-    )  # fmt: skip
     row = {"venue": session.venue, "session": session.date} | asdict(basis)
-    table = pyarrow.Table.from_pylist([row], schema=schema)
-    write_deltalake(_path(lake), table, mode="append", partition_by=["venue", "session"])
-
-
-def _path(lake: str) -> str:
-    return table_path(lake, TABLE)
+    append_rows(lake, Table.BARS_LINEAGE, [row])

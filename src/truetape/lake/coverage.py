@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truetape.host.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError
 from truetape.lake.completeness import CountedRange, joined
-from truetape.lake.tables import Table, table_path
+from truetape.lake.delta import open_table, read_rows, replace_rows
+from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.dataset
-    from deltalake import DeltaTable
 
 MAX_RANGES = 10_000
 """Most ranges of one topic. Beyond, offsets are not contiguous by nature: the topic is compacted,
@@ -55,7 +55,7 @@ def count(lake: str, topic: str, known: Counted | None = None) -> Counted:
     that `raw` lost or got twice since stay unseen until it is counted without `known`. ConfigError
     when there are more than MAX_RANGES ranges.
     """
-    raw = _open(lake, Table.RAW)
+    raw = open_table(lake, Table.RAW)
     version = raw.version()
     if known is not None and known.raw_version == version:
         return known
@@ -75,15 +75,11 @@ def last_count(lake: str, topic: str) -> Counted | None:
     """Return the noted count of a topic; None where there is none of the `raw` that is there now,
     which may have been made anew or restored.
     """
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        table = _open(lake, Table.COUNTED)
-    except TableNotFoundError:
+    rows = read_rows(lake, Table.COVERAGE, [("topic", "=", topic)])
+    if not rows:
         return None
-    rows = table.to_pyarrow_table(filters=[("topic", "=", topic)]).to_pylist()
-    raw = _open(lake, Table.RAW)
-    if not rows or rows[0]["raw_id"] != raw.metadata().id:
+    raw = open_table(lake, Table.RAW)
+    if rows[0]["raw_id"] != raw.metadata().id:
         return None
     if rows[0]["raw_version"] > raw.version():
         return None
@@ -104,10 +100,6 @@ def last_count(lake: str, topic: str) -> Counted | None:
 
 def note(lake: str, counted: Counted) -> None:
     """Replace the noted count of this topic; TransientError when somebody else does the same."""
-    import pyarrow
-    from deltalake import write_deltalake
-    from deltalake.exceptions import CommitFailedError
-
     about = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
     rows = [
         about
@@ -122,23 +114,7 @@ def note(lake: str, counted: Counted) -> None:
         for partition, ranges in counted.ranges.items()
         for part in ranges
     ]
-    text, whole = pyarrow.string(), pyarrow.int64()
-    schema = pyarrow.schema(
-        [("topic", text), ("raw_id", text), ("raw_version", whole), ("partition", whole)]
-        + [(name, whole) for name in ("first", "last", "records", "accepted", "rejected")]
-    )
-    table = pyarrow.Table.from_pylist(rows, schema=schema)
-    path = table_path(lake, Table.COUNTED)
-    try:
-        write_deltalake(path, table, mode="overwrite", predicate=f"topic = '{counted.topic}'")
-    except CommitFailedError as error:
-        raise TransientError(f"{path}: another archive notes its count; run it again") from error
-
-
-def _open(lake: str, table: Table) -> "DeltaTable":
-    from deltalake import DeltaTable
-
-    return DeltaTable(table_path(lake, table))
+    replace_rows(lake, Table.COVERAGE, rows, where=f"topic = '{counted.topic}'")
 
 
 def _largest(ranges: tuple[CountedRange, ...]) -> list[CountedRange]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
-from truetape.lake.tables import table_path
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
@@ -158,14 +159,8 @@ class RawEvents:
     ) -> Iterator[ArchivedEvent]:
         import pyarrow as pa
         import pyarrow.compute as pc
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
 
-        path = table_path(self.lake, "raw")
-        try:
-            raw = DeltaTable(path).to_pyarrow_dataset()
-        except TableNotFoundError as error:
-            raise ConfigError(f"no table {path}; run `truetape archive` first") from error
+        raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
         for batch in raw.to_batches(columns=_COLUMNS, filter=chosen, **_NARROW):
             events = batch.column("events")
             rows = pa.Table.from_batches([batch.drop_columns(["events"])]).take(

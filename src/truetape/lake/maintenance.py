@@ -5,13 +5,8 @@ Readers of older versions keep them for a while; what a table says now never cha
 
 from dataclasses import dataclass
 
-from truetape.host.errors import TransientError
-from truetape.lake.tables import table_path
-
-TABLES = (
-    "raw", "counted", "trades", "bars", "basis", "dirty", "superseded", "drift", "publications",
-)  # fmt: skip
-"""The folders of the lake's tables; `batch.spark.lake` knows their columns, and imports Spark."""
+from truetape.lake.delta import first_to_commit, open_or_none
+from truetape.lake.tables import Table, table_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +27,14 @@ def tidy(lake: str, keep_h: int) -> list[Tidied]:
     A table whose files are few and large costs a look at its log. TransientError when another
     writer changed the same files first.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import CommitFailedError
-
     done = []
-    for name in TABLES:
-        path = table_path(lake, name)
-        if not DeltaTable.is_deltatable(path):
+    for name in Table:
+        table = open_or_none(lake, name)
+        if table is None:
             continue
-        table = DeltaTable(path)
-        try:
+        with first_to_commit(table_path(lake, name)):
             counts = table.optimize.compact()
             gone = table.vacuum(retention_hours=keep_h, dry_run=False)
-        except CommitFailedError as error:
-            raise TransientError(f"{path}: another writer was first, {error}") from error
         merged, written = counts["numFilesRemoved"], counts["numFilesAdded"]
         done.append(Tidied(name, merged, written, len(gone)))
     return done

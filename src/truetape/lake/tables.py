@@ -1,5 +1,6 @@
-"""Where tables of the lake lie, and which rows of them are a session's: for readers and writers of
-Delta's files that do without Spark.
+"""Names of the lake's tables, where they lie, and the conditions that select a session's rows.
+
+Opens nothing: `delta` does.
 """
 
 from enum import StrEnum
@@ -7,38 +8,38 @@ from enum import StrEnum
 from truetape.market.sessions import Session
 
 Filters = list[tuple[str, str, object]]
-"""Conditions on columns, all of which hold, as pyarrow and deltalake take them."""
+"""Conditions on columns, as pyarrow and deltalake take them; all of them must be true."""
 
 
 class Table(StrEnum):
-    """The tables, each by the folder it lies in."""
+    """The tables; each value is the name of the table's folder."""
 
     RAW = "raw"
-    COUNTED = "counted"
+    COVERAGE = "counted"
     TRADES = "trades"
     BARS = "bars"
-    BASIS = "basis"
+    BARS_LINEAGE = "basis"
     DIRTY = "dirty"
     SUPERSEDED = "superseded"
     DRIFT = "drift"
     PUBLICATIONS = "publications"
 
 
-def table_path(lake: str, table: str) -> str:
-    """Return the folder or URL of one table."""
+def table_path(lake: str, table: Table) -> str:
+    """Return the folder or URL of a table."""
     return f"{lake.rstrip('/')}/{table}"
 
 
 def session_filters(session: Session) -> Filters:
-    """Choose the rows of a session in a table that is partitioned by venue and session."""
+    """Return the filters for a session's rows in a table partitioned by venue and session."""
     return [("venue", "=", session.venue), ("session", "=", session.date)]
 
 
 def session_where(session: Session) -> str:
-    """Return the same as a condition of SQL."""
+    """Return the same as an SQL condition."""
     return f"venue = '{session.venue}' AND session = '{session.date.isoformat()}'"
 
 
 def quoted(text: str) -> str:
-    """Return a text as a literal of SQL."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

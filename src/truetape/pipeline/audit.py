@@ -12,8 +12,8 @@ from truetape.host import calendars
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, newest_publications
 from truetape.lake.bars_lineage import bases
+from truetape.lake.publications import Publication, newest_publications
 from truetape.market.sessions import Session
 from truetape.pipeline.publish import (
     PublishOptions,

@@ -19,9 +19,9 @@ from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, newest_publications, publications
 from truetape.lake.bars_lineage import Basis, bases
 from truetape.lake.dirty import settle
+from truetape.lake.publications import Publication, newest_publications, publications
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session, Venue
 from truetape.publish.events import boundary_points, publication_points

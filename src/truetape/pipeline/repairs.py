@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from truetape.host import calendars
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, publications
 from truetape.lake.dirty import Mark, pending
+from truetape.lake.publications import Publication, publications
 from truetape.publish.revert import revert_in_force
 
 

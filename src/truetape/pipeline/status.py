@@ -12,7 +12,7 @@ from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import Publication, newest_publications
+from truetape.lake.publications import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.pipeline.repairs import DirtySession, dirty_sessions

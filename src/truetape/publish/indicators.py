@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from truetape.host import calendars
-from truetape.lake.tables import table_path
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.publish.indicator_values import IndicatorInput, indicators
@@ -133,7 +134,6 @@ def _bars(
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each symbol with its served bars of the session and up to `WARM_UP_BARS` before."""
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
 
     first = session.date - LOOK_BACK[resolution]
     filters = [
@@ -142,7 +142,7 @@ def _bars(
         ("session", "<=", session.date),
         ("resolution", "=", resolution.value),
     ]
-    table: pyarrow.Table = DeltaTable(table_path(lake, "bars")).to_pyarrow_table(
+    table: pyarrow.Table = open_table(lake, Table.BARS).to_pyarrow_table(
         filters=filters, columns=[*_COLUMNS, "served"]
     )
     # not a Delta filter: Spark writes no bounds for a boolean, and delta-rs reads that as no rows

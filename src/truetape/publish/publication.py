@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Protocol
 
 from truetape import __version__
-from truetape.lake.bars import Publication, publications, recomputed, record
+from truetape.lake.bars import recomputed
+from truetape.lake.publications import Publication, publications, record_publication
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change, Edit, diff_bars
@@ -154,7 +155,7 @@ def publish_target(
     last = rev if must_record else max(rev - 1, 1)
     outcome = Published(session, rev if changes else None, last, dict(changes), target.count)
     if not past or past[-1].rev < last:
-        record(lake, _ledger_row(target, request, outcome, last))
+        record_publication(lake, _ledger_row(target, request, outcome, last))
     return outcome
 
 

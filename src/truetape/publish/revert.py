@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from truetape.host.errors import ConfigError, VerificationError
-from truetape.lake.bars import Publication, digest_of, publications, recomputed
+from truetape.lake.bars import digest_of, recomputed
+from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.publication import TargetBars

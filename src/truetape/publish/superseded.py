@@ -7,17 +7,14 @@ that was published once has none. Decides nothing about what is served.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from truetape.lake.tables import session_filters, table_path
+from truetape.lake.delta import append_rows, read_rows
+from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import IndicatorRow, Key, ServedBar
 
-if TYPE_CHECKING:
-    import pyarrow
-
-TABLE = "superseded"
 _NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
 
 
@@ -96,46 +93,20 @@ def append_indicators(
 
 def read_superseded(lake: str, session: Session) -> Superseded:
     """Read the superseded rows of a session."""
-    from deltalake import DeltaTable
-
-    path = table_path(lake, TABLE)
     bars: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in Resolution}
     indicators: dict[Resolution, list[IndicatorRow]] = {resolution: [] for resolution in Resolution}
-    if DeltaTable.is_deltatable(path):
-        filters = session_filters(session)
-        for row in DeltaTable(path).to_pyarrow_table(filters=filters).to_pylist():
-            resolution = Resolution(row["resolution"])
-            if row["kind"] == "bar":
-                bars[resolution].append(_bar(row))
-            else:
-                indicators[resolution].append(_indicator(row))
+    for row in read_rows(lake, Table.SUPERSEDED, session_filters(session)):
+        resolution = Resolution(row["resolution"])
+        if row["kind"] == "bar":
+            bars[resolution].append(_bar(row))
+        else:
+            indicators[resolution].append(_indicator(row))
     return Superseded(bars, indicators)
 
 
 def _append(lake: str, session: Session, rows: list[dict[str, Any]]) -> None:
-    from deltalake import write_deltalake
-
-    if not rows:
-        return
     place = {"venue": session.venue, "session": session.date}
-    table = _table([place | row for row in rows])
-    path = table_path(lake, TABLE)
-    write_deltalake(path, table, mode="append", partition_by=["venue", "session"])
-
-
-def _table(rows: list[dict[str, Any]]) -> "pyarrow.Table":
-    import pyarrow
-
-    text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
-    schema = pyarrow.schema(
-        [
-            ("venue", text), ("session", pyarrow.date32()), ("kind", text), ("resolution", text),
-            ("symbol", text), ("start_ns", whole), ("rev", whole), ("seq", whole),
-            ("void", pyarrow.bool_()), ("trades", whole), ("values", text),
-            *((name, number) for name in _NUMBERS),
-        ]
-    )  # fmt: skip
-    return pyarrow.Table.from_pylist(rows, schema=schema)
+    append_rows(lake, Table.SUPERSEDED, [place | row for row in rows])
 
 
 def _bar(row: Mapping[str, Any]) -> ServedBar:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table
 from truetape.market.ranges import Range
-from truetape.quality.session_tables import Coverage, opened
+from truetape.quality.session_tables import Coverage
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -36,7 +38,7 @@ class FeedTables:
 
 def read_feed(lake: str, topic: str, partitions: int, since: Mapping[int, int]) -> FeedTables:
     """Read the oldest records of a topic behind `since`, the last offset seen of each partition."""
-    raw = opened(lake, "raw").to_pyarrow_dataset()
+    raw = open_table(lake, Table.RAW).to_pyarrow_dataset()
     most = max(1, MAX_RECORDS // partitions)
     after = {part: since.get(part, -1) for part in range(partitions)}
     ranges = dict(_ranges(raw, topic, after))

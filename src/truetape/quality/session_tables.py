@@ -1,4 +1,4 @@
-"""What the lake holds of one session, read without Spark; this room's only use of deltalake.
+"""What the lake holds of one session, read without Spark.
 
 Held as Arrow: what that takes is measured by `benchmarks/quality.py`. Reads the session's own
 partitions, and of `raw` only what can overlap it.
@@ -17,14 +17,16 @@ import pyarrow.compute as pc
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
-from truetape.lake.tables import session_filters, table_path
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table, session_filters
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
     import pyarrow.dataset
-    from deltalake import DeltaTable
+
+    from truetape.lake.delta import DeltaTable
 
 MAX_TRADES = 30_000_000
 """At 0.9 kB a trade, all that the gate makes of them included, these take 27 GB."""
@@ -111,10 +113,10 @@ class SessionTables:
 
 def read_session(lake: str, session: Session) -> SessionTables:
     """Read a session; ConfigError when it was never recomputed or is too large."""
-    trades, bars = (opened(lake, table) for table in ("trades", "bars"))
+    trades, bars = (open_table(lake, table) for table in (Table.TRADES, Table.BARS))
     _check_size(trades, session)
     rows = _of_session(trades, session, TRADE_COLUMNS, ("symbol", "ordinal"))
-    raw = opened(lake, "raw").to_pyarrow_dataset()
+    raw = open_table(lake, Table.RAW).to_pyarrow_dataset()
     amendments = tuple(_amendments(raw, session))
     return SessionTables(
         session=session,
@@ -136,24 +138,11 @@ def read_session(lake: str, session: Session) -> SessionTables:
 def fingerprint(lake: str, session: Session) -> str:
     """Return a digest of the files that hold a session: equal as long as nobody recomputes it."""
     total = hashlib.sha256()
-    for table in ("trades", "bars"):
+    for table in (Table.TRADES, Table.BARS):
         chosen = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-        files = opened(lake, table).file_uris(file_pruning_predicate=chosen)
+        files = open_table(lake, table).file_uris(file_pruning_predicate=chosen)
         total.update("\n".join(sorted(files)).encode())
     return total.hexdigest()
-
-
-def opened(lake: str, table: str) -> "DeltaTable":
-    """Open a table of the lake; ConfigError names the verb that writes it first."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    path = table_path(lake, table)
-    try:
-        return DeltaTable(path)
-    except TableNotFoundError as error:
-        verb = "archive" if table == "raw" else "recompute"
-        raise ConfigError(f"no table {path}; run `truetape {verb}` first") from error
 
 
 def _check_size(trades: "DeltaTable", session: Session) -> None:
