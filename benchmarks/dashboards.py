@@ -25,9 +25,9 @@ from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
 from truetape.serving.schema import INDICATOR_NAMES
-from truetape.serving.server import Server
 from truetape.serving.store import IndicatorRow, ServedBar
 from truetape.stack import lifecycle
 from truetape.stack.server import free_port
@@ -146,7 +146,7 @@ def _write(store: InfluxStore, resolution: Resolution, bars: Sequence[ServedBar]
     return len(bars)
 
 
-def measure(server: Server, sight: Sight, runs: int) -> list[Cost]:
+def measure(server: InfluxHttp, sight: Sight, runs: int) -> list[Cost]:
     """Ask every query that reads bars, and print the table."""
     costs = []
     for query in queries(GRAFANA):
@@ -168,7 +168,7 @@ def raw(text: str) -> str:
     return each[0] if len(each) == 1 else f"union(tables: [{', '.join(each)}])"
 
 
-def _cost(server: Server, query: Query, sight: Sight, runs: int) -> Cost:
+def _cost(server: InfluxHttp, query: Query, sight: Sight, runs: int) -> Cost:
     view = View(CLOSE_NS - sight.back_ns, CLOSE_NS, query.max_points)
     chosen = _chosen(sight)
     flux = interpolate(query.text, view, chosen)
@@ -196,7 +196,7 @@ def _chosen(sight: Sight) -> Mapping[str, Chosen]:
     return {name: Chosen((value,), ".*") for name, value in values.items()}
 
 
-def _timed(server: Server, flux: str) -> tuple[Answer, float]:
+def _timed(server: InfluxHttp, flux: str) -> tuple[Answer, float]:
     began = time.monotonic()
     answer = ask(server, flux)
     if answer.error and not answer.error.startswith("max series"):
@@ -245,9 +245,11 @@ def _indicators(bar: ServedBar) -> IndicatorRow:
     return IndicatorRow(bar.symbol, bar.venue, bar.start_ns, values, rev=1, void=False)
 
 
-def _server(settings: Settings) -> Server:
+def _server(settings: Settings) -> InfluxHttp:
     token = Secret(settings.influx_token_file.read_text("utf-8").strip())
-    return Server(settings.influx_url, settings.influx_org, token, timeout_s=TIMEOUT_S, attempts=1)
+    return InfluxHttp(
+        settings.influx_url, settings.influx_org, token, timeout_s=TIMEOUT_S, attempts=1
+    )
 
 
 def _rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:

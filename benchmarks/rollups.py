@@ -21,8 +21,8 @@ from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import ROLLED_UP, SECOND_NS, Resolution
 from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
+from truetape.serving.http import InfluxHttp
 from truetape.serving.rollups import ROLLUPS, Rollup
-from truetape.serving.server import Server
 from truetape.serving.store import ServedBar
 
 END_NS = 1_772_830_800 * SECOND_NS
@@ -68,7 +68,7 @@ def main() -> int:
 def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
     """Return the table of all tasks."""
     buckets = load_buckets(settings.bucket_set)
-    server = Server(
+    server = InfluxHttp(
         settings.influx_url, settings.influx_org, _token(settings), timeout_s=60, attempts=3
     )
     with closing(open_store(settings)) as store, closing(server):
@@ -79,7 +79,7 @@ def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
         for resolution in ROLLED_UP:
             count = days * 86_400 // 3 * SECOND_NS // resolution.width_ns
             store.write(resolution, made(symbols, resolution, count))
-        listed = server.ask_json("GET", "/api/v2/tasks?limit=500")["tasks"]
+        listed = server.send_json("GET", "/api/v2/tasks?limit=500")["tasks"]
         ids = {task["name"]: task["id"] for task in listed}
         costs = []
         for one in ROLLUPS:
@@ -92,14 +92,14 @@ def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
     return table([head, *(cost.row() for cost in costs)])
 
 
-def run_of(server: Server, task: str) -> float:
+def run_of(server: InfluxHttp, task: str) -> float:
     """Run a task as of the session's end; return how long the server says that it took."""
     path = f"/api/v2/tasks/{task}/runs"
     when = datetime.fromtimestamp(END_NS // SECOND_NS - 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    run = server.ask_json("POST", path, {"scheduledFor": when})["id"]
+    run = server.send_json("POST", path, {"scheduledFor": when})["id"]
     deadline = time.monotonic() + _RUN_WITHIN_S
     while time.monotonic() < deadline:
-        found = server.ask_json("GET", f"{path}/{run}", accepted={404})
+        found = server.send_json("GET", f"{path}/{run}", accepted={404})
         if found.get("status") == "success":
             return (_instant(found["finishedAt"]) - _instant(found["startedAt"])).total_seconds()
         if found.get("status") == "failed":

@@ -27,8 +27,8 @@ from support.served_market import INDICATED, MINUTE_NS, ODD, SYMBOLS, VENUE, Ser
 from support.serving import bar
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
-from truetape.serving.server import Server
 from truetape.serving.store import ServedBar
 
 pytestmark = pytest.mark.real
@@ -131,7 +131,7 @@ NEEDS: dict[str, Callable[[Answer], str]] = {
 @pytest.mark.parametrize("back_s", RANGES.values(), ids=RANGES.keys())
 @pytest.mark.parametrize("set_name", SETS)
 def test_every_query_gives_what_its_panel_draws_and_little_more(
-    server: Server, market: Served, set_name: str, back_s: int
+    server: InfluxHttp, market: Served, set_name: str, back_s: int
 ) -> None:
     """For one, many and all symbols, in narrow and wide panels."""
     wrong, asked = [], 0
@@ -158,7 +158,7 @@ def source_of(step: str) -> str:
 
 @pytest.mark.parametrize("one", [pytest.param(one, id=one.name) for one in QUERIES])
 def test_what_can_be_aggregated_is_aggregated_by_the_storage(
-    server: Server, market: Served, one: Query
+    server: InfluxHttp, market: Served, one: Query
 ) -> None:
     """A first step that the storage knows must not read rows; any other reads what is filtered."""
     wanted = {source_of(step) for step in SOURCES.findall(one.text)}
@@ -176,7 +176,7 @@ def test_what_can_be_aggregated_is_aggregated_by_the_storage(
 )
 @pytest.mark.parametrize("set_name", SETS)
 def test_candles_are_the_bars_of_the_fold_at_the_resolution_of_the_zoom(
-    server: Server, market: Served, set_name: str, back_s: int, resolution: Resolution
+    server: InfluxHttp, market: Served, set_name: str, back_s: int, resolution: Resolution
 ) -> None:
     wanted = market.of(resolution, "IBM", market.end_ns - back_s * SECOND_NS, market.end_ns)
     candles = query("Market", "Candles of $symbol")
@@ -190,7 +190,9 @@ def test_candles_are_the_bars_of_the_fold_at_the_resolution_of_the_zoom(
     assert len(wanted) > 1
 
 
-def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(server: Server, market: Served) -> None:
+def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(
+    server: InfluxHttp, market: Served
+) -> None:
     """The hour around it has no other bar of IBM; the count shows that it is there."""
     stop = market.void_ns + MINUTE_NS
     texts = [
@@ -206,7 +208,7 @@ def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(server: Server, market:
     assert rows(states, "Final", "Provisional", "Void") == [(1, 0, 1)]
 
 
-def test_stats_of_a_symbol_are_those_of_its_bars(server: Server, market: Served) -> None:
+def test_stats_of_a_symbol_are_those_of_its_bars(server: InfluxHttp, market: Served) -> None:
     shown = market.of(Resolution.MINUTE, "IBM", market.end_ns - HOUR_S * SECOND_NS, market.end_ns)
     last, first = shown[-1], shown[0]
 
@@ -221,7 +223,9 @@ def test_stats_of_a_symbol_are_those_of_its_bars(server: Server, market: Served)
     assert stat("Is what I see complete?") == pytest.approx(share)
 
 
-def test_a_range_without_bars_is_neither_complete_nor_not(server: Server, market: Served) -> None:
+def test_a_range_without_bars_is_neither_complete_nor_not(
+    server: InfluxHttp, market: Served
+) -> None:
     night = market.session.start_ns
     complete = query("Market", "Is what I see complete?")
 
@@ -230,14 +234,14 @@ def test_a_range_without_bars_is_neither_complete_nor_not(server: Server, market
     assert (found.error, found.frames) == ("", [])
 
 
-def test_a_session_that_is_final_is_complete(server: Server, market: Served) -> None:
+def test_a_session_that_is_final_is_complete(server: InfluxHttp, market: Served) -> None:
     stop = (market.before.open_ns or 0) + 7_200 * SECOND_NS
     complete = query("Market", "Is what I see complete?")
 
     assert one_number(answer(server, complete, stop, HOUR_S, chosen())) == 1.0
 
 
-def test_overlays_begin_where_there_are_bars_enough(server: Server, market: Served) -> None:
+def test_overlays_begin_where_there_are_bars_enough(server: InfluxHttp, market: Served) -> None:
     first = market.session.open_ns or 0
     shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)
     stop = first + HOUR_S * SECOND_NS
@@ -248,7 +252,7 @@ def test_overlays_begin_where_there_are_bars_enough(server: Server, market: Serv
     assert rows(only(overlay), "_time", "sma_20", "ema_12") == wanted
 
 
-def test_rsi_and_macd_are_those_of_the_bars_in_view(server: Server, market: Served) -> None:
+def test_rsi_and_macd_are_those_of_the_bars_in_view(server: InfluxHttp, market: Served) -> None:
     first = market.session.open_ns or 0
     shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)[INDICATED:]
     stop = first + HOUR_S * SECOND_NS
@@ -271,7 +275,9 @@ def test_rsi_and_macd_are_those_of_the_bars_in_view(server: Server, market: Serv
     assert shown
 
 
-def test_the_line_without_gaps_counts_bars_over_the_night(server: Server, market: Served) -> None:
+def test_the_line_without_gaps_counts_bars_over_the_night(
+    server: InfluxHttp, market: Served
+) -> None:
     two_days = 2 * DAY_S + (market.session.start_ns - market.before.end_ns) // SECOND_NS
     shown = market.of(
         Resolution.FIVE_MINUTES, "IBM", market.end_ns - two_days * SECOND_NS, market.end_ns
@@ -286,7 +292,7 @@ def test_the_line_without_gaps_counts_bars_over_the_night(server: Server, market
 
 
 def test_sessions_lie_over_each_other_by_the_place_of_a_bar_in_its_day(
-    server: Server, market: Served
+    server: InfluxHttp, market: Served
 ) -> None:
     panel = query("Market", "Sessions over each other")
 
@@ -304,7 +310,7 @@ def test_sessions_lie_over_each_other_by_the_place_of_a_bar_in_its_day(
 
 
 def test_the_watchlist_has_the_last_price_of_each_symbol_and_what_made_it(
-    server: Server, market: Served
+    server: InfluxHttp, market: Served
 ) -> None:
     frame = only(answer(server, query("Market", "Watchlist"), market.end_ns, HOUR_S, chosen()))
 
@@ -319,7 +325,7 @@ def last(market: Served, symbol: str) -> ServedBar:
 
 
 def test_symbols_with_signs_of_a_regular_expression_are_themselves(
-    server: Server, market: Served
+    server: InfluxHttp, market: Served
 ) -> None:
     watchlist = query("Market", "Watchlist")
 
@@ -328,7 +334,7 @@ def test_symbols_with_signs_of_a_regular_expression_are_themselves(
         assert frame.column("Symbol").values == [symbol]
 
 
-def test_volume_and_breadth_are_added_up_by_venue(server: Server, market: Served) -> None:
+def test_volume_and_breadth_are_added_up_by_venue(server: InfluxHttp, market: Served) -> None:
     volume = answer(server, query("Market", "Volume by venue"), market.end_ns, DAY_S, chosen())
     breadth = answer(server, query("Market", "Breadth by venue"), market.end_ns, DAY_S, chosen())
     moves = answer(server, query("Market", "Largest moves"), market.end_ns, DAY_S, chosen())
@@ -358,7 +364,7 @@ def test_volume_and_breadth_are_added_up_by_venue(server: Server, market: Served
     assert found == pytest.approx(changes | {symbol: 0.1 for symbol, _ in ODD})
 
 
-def test_volume_over_a_year_is_by_week_from_monday(server: Server, market: Served) -> None:
+def test_volume_over_a_year_is_by_week_from_monday(server: InfluxHttp, market: Served) -> None:
     volume = answer(server, query("Market", "Volume by venue"), market.end_ns, YEAR_S, chosen())
 
     monday = market.before.date - timedelta(days=market.before.date.weekday())
@@ -372,7 +378,7 @@ def test_volume_over_a_year_is_by_week_from_monday(server: Server, market: Serve
     assert mine.column("Value").numbers == [pytest.approx(sum(one.volume for one in days))]
 
 
-def test_a_bar_of_the_list_leads_to_its_lineage(server: Server, market: Served) -> None:
+def test_a_bar_of_the_list_leads_to_its_lineage(server: InfluxHttp, market: Served) -> None:
     """Its nanoseconds are text: a number of JavaScript would lose the last ones."""
     listed = query("Market", "Newest bars of $symbol")
 
@@ -386,7 +392,7 @@ def test_a_bar_of_the_list_leads_to_its_lineage(server: Server, market: Served) 
 
 @pytest.mark.parametrize(("set_name", "shown"), [("live", ["1m"]), ("history", [])], ids=SETS)
 def test_a_resolution_that_has_expired_is_passed_over(
-    server: Server, market: Served, set_name: str, shown: list[str]
+    server: InfluxHttp, market: Served, set_name: str, shown: list[str]
 ) -> None:
     """Live seconds are kept for a week; in "history" they would be there if there were any."""
     month_ago = market.end_ns - 30 * DAY_S * SECOND_NS
@@ -404,7 +410,7 @@ def test_a_resolution_that_has_expired_is_passed_over(
 
 @pytest.mark.parametrize("res", ["1s", "1m", "5m", "1h", "1d"])
 def test_a_reader_can_ask_for_wider_bars_but_not_for_more_than_a_panel_shows(
-    server: Server, market: Served, res: str
+    server: InfluxHttp, market: Served, res: str
 ) -> None:
     listed = query("Market", "Newest bars of $symbol")
 
@@ -436,7 +442,7 @@ def test_a_reader_can_ask_for_wider_bars_but_not_for_more_than_a_panel_shows(
 )
 @pytest.mark.parametrize("set_name", SETS)
 def test_a_stat_of_operators_is_what_was_written(  # noqa: PLR0917 - two fixtures, two tables
-    server: Server, market: Served, set_name: str, board: str, title: str, wanted: float
+    server: InfluxHttp, market: Served, set_name: str, board: str, title: str, wanted: float
 ) -> None:
     """The points are made in tests/support/served_market.py."""
     found = answer(server, query(board, title), market.end_ns, DAY_S, chosen(set=set_name))
@@ -444,7 +450,9 @@ def test_a_stat_of_operators_is_what_was_written(  # noqa: PLR0917 - two fixture
     assert one_number(found) == pytest.approx(wanted)
 
 
-def test_unexplained_drift_is_that_of_the_chosen_resolution(server: Server, market: Served) -> None:
+def test_unexplained_drift_is_that_of_the_chosen_resolution(
+    server: InfluxHttp, market: Served
+) -> None:
     unexplained = query("Speed against batch", "Is what I see complete?")
 
     seconds = answer(server, unexplained, market.end_ns, DAY_S, chosen(resolution="1s"))
@@ -455,7 +463,7 @@ def test_unexplained_drift_is_that_of_the_chosen_resolution(server: Server, mark
 
 
 def test_tables_of_operators_say_venue_session_and_what_happened(
-    server: Server, market: Served
+    server: InfluxHttp, market: Served
 ) -> None:
     def table(board: str, title: str, *names: str) -> Rows:
         one = query(board, title)
@@ -488,7 +496,7 @@ def test_tables_of_operators_say_venue_session_and_what_happened(
 
 
 def test_storage_counts_the_bars_of_each_resolution_by_state(
-    server: Server, market: Served
+    server: InfluxHttp, market: Served
 ) -> None:
     begin = market.end_ns - DAY_S * SECOND_NS
     one = query("Storage", "Bars by resolution and state")
@@ -506,7 +514,7 @@ def test_storage_counts_the_bars_of_each_resolution_by_state(
     assert found == wanted
 
 
-def test_publications_and_boundaries_are_marked(server: Server, market: Served) -> None:
+def test_publications_and_boundaries_are_marked(server: InfluxHttp, market: Served) -> None:
     published = answer(server, query("Market", "Publications", "N"), market.end_ns, DAY_S, chosen())
     bounds = answer(server, query("Market", "Boundaries", "N"), market.end_ns, DAY_S, chosen())
 
@@ -521,7 +529,7 @@ def test_publications_and_boundaries_are_marked(server: Server, market: Served) 
     ]
 
 
-def test_variables_offer_what_there_is(server: Server, market: Served) -> None:
+def test_variables_offer_what_there_is(server: InfluxHttp, market: Served) -> None:
     def offered(name: str, **values: str) -> set[str]:
         one = query("Market", name, "V")
         found = only(answer(server, one, market.end_ns, HOUR_S, chosen(**values)))
@@ -544,7 +552,7 @@ def test_variables_offer_what_there_is(server: Server, market: Served) -> None:
     ],
 )
 def test_a_rule_sees_one_value_for_each_venue(
-    server: Server, market: Served, title: str, wanted: dict[str, float]
+    server: InfluxHttp, market: Served, title: str, wanted: dict[str, float]
 ) -> None:
     """The first two look back minutes, and the range ends a day after the last point."""
     quiet = wanted == {}

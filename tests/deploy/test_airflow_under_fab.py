@@ -20,7 +20,7 @@ from support.wait import until
 from truetape.deploy.airflow_init import create_words
 from truetape.deploy.health import airflow_problem
 from truetape.host.errors import TransientError
-from truetape.host.http import Answer, call
+from truetape.host.http import Reply, call
 from truetape.host.settings import Secret
 from truetape.stack.airflow_api import AirflowApi
 
@@ -45,7 +45,7 @@ class Composed:
     def api(self, user: str) -> AirflowApi:
         return AirflowApi(self.url).signed_in(user, Secret(self.passwords[user]))
 
-    def page(self, user: str | None, path: str = OVERVIEW) -> Answer:
+    def page(self, user: str | None, path: str = OVERVIEW) -> Reply:
         """What a page answers to a user, or to nobody."""
         headers = {}
         if user is not None:

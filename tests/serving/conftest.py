@@ -11,8 +11,8 @@ from support.serving import own_buckets
 from truetape.host.settings import Settings
 from truetape.serving.buckets import Buckets
 from truetape.serving.embedded import EmbeddedStore
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
-from truetape.serving.server import Server
 from truetape.serving.store import BarStore
 
 OpenStore = Callable[[str], BarStore]
@@ -53,5 +53,5 @@ def _build(request: pytest.FixtureRequest, path: Path, buckets: Buckets) -> BarS
     if request.param == "embedded":
         return EmbeddedStore(path, buckets)
     running: InfluxServer = request.getfixturevalue("influx_server")
-    server = Server(running.url, influxd.ORG, running.token, timeout_s=10, attempts=4)
+    server = InfluxHttp(running.url, influxd.ORG, running.token, timeout_s=10, attempts=4)
     return InfluxStore(server, buckets)

@@ -20,8 +20,8 @@ from truetape.host.settings import Secret
 from truetape.market.resolution import Resolution
 from truetape.serving import lines
 from truetape.serving.buckets import Buckets, load_buckets
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
-from truetape.serving.server import Server
 from truetape.serving.store import Key, ServedBar
 from truetape.serving.writer import LineWriter
 
@@ -62,7 +62,7 @@ def connect(
     sleep: Callable[[float], None] = nothing,
     max_batch_lines: int = 5_000,
 ) -> InfluxStore:
-    server = Server(
+    server = InfluxHttp(
         url or influx_server.url,
         influxd.ORG,
         token or influx_server.token,
@@ -193,7 +193,7 @@ def test_missing_buckets_and_organisations_are_named(influx_server: InfluxServer
             store.write(MINUTE, bars(1))
         with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
             list(store.read(MINUTE, *WINDOW))
-    server = Server(influx_server.url, "nobody", influx_server.token, timeout_s=5, attempts=1)
+    server = InfluxHttp(influx_server.url, "nobody", influx_server.token, timeout_s=5, attempts=1)
     with (
         closing(InfluxStore(server, absent)) as store,
         pytest.raises(ConfigError, match="TRUETAPE_INFLUX_ORG"),
@@ -273,7 +273,7 @@ class RawLine:
 
 
 def raw_writer(influx_server: InfluxServer, buckets: Buckets) -> LineWriter[RawLine]:
-    server = Server(
+    server = InfluxHttp(
         influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3, sleep=nothing
     )
     return LineWriter(
@@ -311,7 +311,9 @@ def test_a_conflict_of_types_is_found_by_reading_back(
 ) -> None:
     """InfluxDB answers "dropped=1" for any number of them; the two rows of a foreign type stay."""
     bucket = buckets.bars[MINUTE].name
-    server = Server(influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3)
+    server = InfluxHttp(
+        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
+    )
     foreign = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
     with closing(server):
         foreign.write([RawLine(f"bar,symbol=OTHER,venue=XNYS trades=1.5 {NOON}")])
@@ -356,7 +358,9 @@ def test_a_row_that_lacks_a_field_is_an_error_and_not_a_shorter_answer(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
     bucket = buckets.bars[MINUTE].name
-    server = Server(influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3)
+    server = InfluxHttp(
+        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
+    )
     half = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
     with closing(server):
         half.write([RawLine(f"bar,symbol=HALF,venue=XNYS open=1,high=2 {NOON}")])

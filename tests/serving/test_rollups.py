@@ -26,9 +26,9 @@ from truetape.market.sessions import Session
 from truetape.market.trades import Event
 from truetape.serving import rollups
 from truetape.serving.buckets import Buckets
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
 from truetape.serving.rollups import ROLLUPS
-from truetape.serving.server import Server
 from truetape.serving.store import Point, ServedBar
 
 pytestmark = pytest.mark.real
@@ -45,7 +45,7 @@ class Tasks:
 
     def __init__(self, running: InfluxServer, buckets: Buckets) -> None:
         self.running, self.buckets = running, buckets
-        self.server = Server(running.url, influxd.ORG, running.token, timeout_s=10, attempts=4)
+        self.server = InfluxHttp(running.url, influxd.ORG, running.token, timeout_s=10, attempts=4)
         self.store = InfluxStore(self.server, buckets)
         self.store.ensure_buckets()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from support.grafana_frames import Answer
 from support.grafana_queries import Query, ask, queries
 from support.grafana_variables import ALL, Chosen, View, interpolate
-from truetape.serving.server import Server
+from truetape.serving.http import InfluxHttp
 
 GRAFANA = Path(__file__).resolve().parents[2] / "grafana"
 QUERIES: list[Query] = list(queries(GRAFANA))
@@ -47,7 +47,7 @@ def sent(one: Query, stop_ns: int, back_s: int, values: Mapping[str, Chosen]) ->
 
 
 def answer(
-    server: Server, one: Query, stop_ns: int, back_s: int, values: Mapping[str, Chosen]
+    server: InfluxHttp, one: Query, stop_ns: int, back_s: int, values: Mapping[str, Chosen]
 ) -> Answer:
     """Ask one query."""
     return ask(server, sent(one, stop_ns, back_s, values))

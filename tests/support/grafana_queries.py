@@ -14,7 +14,8 @@ import yaml
 
 from support.grafana_frames import Answer, frames_of
 from truetape.host.errors import ConfigError
-from truetape.serving.server import Reply, Server
+from truetape.host.http import Reply
+from truetape.serving.http import InfluxHttp
 
 _PROFILER = 'option profiler.enabledProfilers = ["operator"]'
 _DIALECT = {"annotations": ["group", "datatype", "default"]}
@@ -51,7 +52,7 @@ def queries(root: Path) -> Iterator[Query]:
         yield from _of_alerts(yaml.safe_load(path.read_text("utf-8").replace("$$", "$")))
 
 
-def ask(server: Server, flux: str) -> Answer:
+def ask(server: InfluxHttp, flux: str) -> Answer:
     """Ask as Grafana does; a query that InfluxDB refuses is an answer with its error."""
     reply = _post(server, flux)
     if reply.status != 200:
@@ -59,7 +60,7 @@ def ask(server: Server, flux: str) -> Answer:
     return frames_of(reply.body.decode())
 
 
-def operators(server: Server, flux: str) -> set[str]:
+def operators(server: InfluxHttp, flux: str) -> set[str]:
     """Return the names of the operators that InfluxDB runs for a query, such as
     `readWindowAggregateSource`.
     """
@@ -79,13 +80,13 @@ def _profiled(flux: str) -> str:
     return "\n".join(['import "profiler"', *imports, _PROFILER, *rest])
 
 
-def _post(server: Server, flux: str) -> Reply:
+def _post(server: InfluxHttp, flux: str) -> Reply:
     body = json.dumps({"query": flux, "type": "flux", "dialect": _DIALECT}).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/csv"}
     path = "/api/v2/query?" + urlencode({"org": server.org})
     answer = server.request("POST", path, body=body, headers=headers)
     if not isinstance(answer, Reply):
-        raise server.gave_up(answer)
+        raise server.error(answer)
     return answer
 
 

@@ -21,6 +21,8 @@ def configure(*, verbose: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # urllib3 prints each retry; whoever sent the request reports the last failure
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def logger(room: str) -> structlog.stdlib.BoundLogger:

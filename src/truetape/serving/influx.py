@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
-from urllib.parse import urlencode
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
-from truetape.serving import influxql, lines, rollups
+from truetape.serving import influx_buckets, influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
+from truetape.serving.http import InfluxHttp
 from truetape.serving.influx_rows import (
     bar_of,
     digest_statements,
@@ -27,7 +27,6 @@ from truetape.serving.influx_rows import (
 )
 from truetape.serving.influxql import Select
 from truetape.serving.schema import BAR, INDICATOR, PIPELINE
-from truetape.serving.server import Server
 from truetape.serving.store import (
     DeadLine,
     Digest,
@@ -47,7 +46,7 @@ class InfluxStore:
 
     def __init__(
         self,
-        server: Server,
+        server: InfluxHttp,
         buckets: Buckets,
         *,
         max_batch_lines: int = 5_000,
@@ -61,7 +60,7 @@ class InfluxStore:
     @classmethod
     def from_settings(cls, settings: Settings, buckets: Buckets) -> Self:
         """Build the store of `settings`; ConfigError when there is no token. Contacts no server."""
-        server = Server(
+        server = InfluxHttp(
             settings.influx_url,
             settings.influx_org,
             _token(settings),
@@ -203,10 +202,7 @@ class InfluxStore:
 
     def ensure_buckets(self) -> list[str]:
         """Create missing buckets, bring the others to their declaration; return what was done."""
-        found = self._server.ask_json("GET", "/api/v2/orgs?" + urlencode({"org": self._server.org}))
-        org_id = found["orgs"][0]["id"]
-        changes = (self._ensure(bucket, org_id) for bucket in self._buckets.all)
-        return [change for change in changes if change]
+        return influx_buckets.ensure(self._server, self._buckets)
 
     def ensure_rollups(self) -> list[str]:
         """Create missing tasks, bring the others to their declaration; return what was done."""
@@ -269,27 +265,6 @@ class InfluxStore:
             if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
         ]
         influxql.delete(self._server, bucket.name, losers)
-
-    def _ensure(self, bucket: Bucket, org_id: str) -> str | None:
-        rule = {
-            "type": "expire",
-            "everySeconds": bucket.retention_s or 0,
-            "shardGroupDurationSeconds": bucket.shard_s,
-        }
-        query = urlencode({"name": bucket.name, "orgID": org_id})
-        found = self._server.ask_json("GET", f"/api/v2/buckets?{query}", accepted={404})
-        if "buckets" not in found:
-            wanted = {"orgID": org_id, "name": bucket.name, "retentionRules": [rule]}
-            created = self._server.ask_json("POST", "/api/v2/buckets", wanted, accepted={422})
-            # 422: another process created it in between, from the same declaration
-            return f"created {bucket.name}" if "id" in created else None
-        (existing,) = found["buckets"]
-        rules = existing["retentionRules"]
-        if rules and all(rules[0].get(key) == rule[key] for key in rule):
-            return None
-        path = f"/api/v2/buckets/{existing['id']}"
-        self._server.ask_json("PATCH", path, {"retentionRules": [rule]})
-        return f"changed {bucket.name} from {rules} to {[rule]}"
 
 
 def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:

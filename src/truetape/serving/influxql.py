@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from truetape.host.errors import ConfigError, TransientError, VerificationError
-from truetape.serving.server import Server
+from truetape.serving.http import InfluxHttp
 
 MAX_SYMBOLS_PER_QUERY = 500
 MAX_STATEMENTS = 100
@@ -52,7 +52,7 @@ class Select:
     where: Mapping[str, Sequence[str]]
 
 
-def ask(server: Server, bucket: str, statements: str) -> list[list[dict[str, Any]]]:
+def ask(server: InfluxHttp, bucket: str, statements: str) -> list[list[dict[str, Any]]]:
     """Run statements and return the series of each, as InfluxDB's JSON has them."""
     body = json.loads(_post(server, bucket, statements, "application/json"))
     results: list[dict[str, Any]] = body.get("results", [])  # none for DELETE
@@ -62,7 +62,7 @@ def ask(server: Server, bucket: str, statements: str) -> list[list[dict[str, Any
     return [result.get("series", []) for result in results]
 
 
-def count(server: Server, select: Select) -> dict[Tags, int]:
+def count(server: InfluxHttp, select: Select) -> dict[Tags, int]:
     """Return how many rows each series has, in order of its tags."""
     statement = f"SELECT count({_name(select.required[0])}) {_from(select)} {_group(select.tags)}"
     (series,) = ask(server, select.bucket, statement)
@@ -72,7 +72,7 @@ def count(server: Server, select: Select) -> dict[Tags, int]:
     return dict(sorted(counts.items()))
 
 
-def read(server: Server, select: Select) -> Iterator[tuple[Tags, list[Row]]]:
+def read(server: InfluxHttp, select: Select) -> Iterator[tuple[Tags, list[Row]]]:
     """Yield rows by series in order of tags, then time; a long series comes in several parts.
 
     Needs memory for one page. A row that is half written is read again; VerificationError when it
@@ -91,7 +91,7 @@ def read(server: Server, select: Select) -> Iterator[tuple[Tags, list[Row]]]:
         yield from _page(server, select, page)
 
 
-def last_starts(server: Server, select: Select, rows: int) -> dict[Tags, int]:
+def last_starts(server: InfluxHttp, select: Select, rows: int) -> dict[Tags, int]:
     """Return for each series the time of its `rows`-th row from the end, or of its first."""
     statement = (
         f"SELECT {_name(select.required[0])} {_from(select)} {_group(select.tags)} "
@@ -104,14 +104,14 @@ def last_starts(server: Server, select: Select, rows: int) -> dict[Tags, int]:
     return dict(sorted(starts.items()))
 
 
-def tag_values(server: Server, bucket: str, measurement: str, tag: str) -> list[str]:
+def tag_values(server: InfluxHttp, bucket: str, measurement: str, tag: str) -> list[str]:
     """Return the values that a tag has in a measurement, sorted."""
     statement = f"SHOW TAG VALUES FROM {_name(measurement)} WITH KEY = {_name(tag)}"
     (series,) = ask(server, bucket, statement)
     return sorted({str(value) for one in series for _, value in one["values"]})
 
 
-def delete(server: Server, bucket: str, selects: Sequence[Select]) -> None:
+def delete(server: InfluxHttp, bucket: str, selects: Sequence[Select]) -> None:
     """Delete rows. InfluxDB ignores it silently where the token may only write."""
     for first in range(0, len(selects), MAX_STATEMENTS):
         some = selects[first : first + MAX_STATEMENTS]
@@ -134,7 +134,7 @@ def quote(value: str) -> str:
 
 
 def _page(
-    server: Server, select: Select, counts: Mapping[Tags, int]
+    server: InfluxHttp, select: Select, counts: Mapping[Tags, int]
 ) -> Iterator[tuple[Tags, list[Row]]]:
     """Read some whole series in one answer."""
     varying = [tag for tag in select.tags if len(select.where.get(tag, ())) != 1]
@@ -150,7 +150,9 @@ def _page(
     yield from sorted(rows.items())
 
 
-def _long_series(server: Server, select: Select, tags: Tags) -> Iterator[tuple[Tags, list[Row]]]:
+def _long_series(
+    server: InfluxHttp, select: Select, tags: Tags
+) -> Iterator[tuple[Tags, list[Row]]]:
     """Read one series page by page, each starting after the last time of the one before."""
     where = {tag: (value,) for tag, value in zip(select.tags, tags, strict=True)}
     rest = replace(select, where=where)
@@ -161,7 +163,7 @@ def _long_series(server: Server, select: Select, tags: Tags) -> Iterator[tuple[T
 
 
 def _whole_rows(
-    server: Server, select: Select, series: str, expected: int, limit: str
+    server: InfluxHttp, select: Select, series: str, expected: int, limit: str
 ) -> dict[Tags, list[Row]]:
     """Read a page until it has all its rows and each all its fields, a bounded number of times."""
     columns = ", ".join(_name(name) for name in (*select.fields, *select.tags))
@@ -202,13 +204,13 @@ def _by_series(rows: list[Row], tags: int) -> dict[Tags, list[Row]]:
     return series
 
 
-def _post(server: Server, bucket: str, statements: str, accept: str) -> bytes:
+def _post(server: InfluxHttp, bucket: str, statements: str, accept: str) -> bytes:
     form = urlencode({"db": bucket, "q": statements, "epoch": "ns"}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": accept}
-    return server.ask("POST", "/query", body=form, headers=headers).body
+    return server.send("POST", "/query", body=form, headers=headers).body
 
 
-def _failed(server: Server, bucket: str, error: str) -> ConfigError | TransientError:
+def _failed(server: InfluxHttp, bucket: str, error: str) -> ConfigError | TransientError:
     if "not found" in error:
         return ConfigError(
             f"InfluxDB at {server.url} cannot read bucket {bucket}: {error}; create the buckets "

@@ -14,7 +14,7 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.resources import folder
 from truetape.market.resolution import ROLLUP_SOURCE, Resolution
 from truetape.serving.buckets import Buckets
-from truetape.serving.server import Server
+from truetape.serving.http import InfluxHttp
 
 POLL_S = 0.2
 ENDED = frozenset({"success", "failed", "canceled"})
@@ -76,7 +76,7 @@ ROLLUPS = (
 """What a run costs at 500 symbols: docs/adr/0024-roll-ups.md."""
 
 
-def ensure(server: Server, buckets: Buckets) -> list[str]:
+def ensure(server: InfluxHttp, buckets: Buckets) -> list[str]:
     """Bring the server's tasks to those declared; return one line for each change. Repeatable.
 
     ConfigError when the token may not see or change tasks.
@@ -87,20 +87,20 @@ def ensure(server: Server, buckets: Buckets) -> list[str]:
         name, flux = rollup.name(buckets), rollup.flux(buckets)
         same = [task for task in listed if task["name"] == name]
         for twin in same[1:]:  # names need not be unique there
-            server.ask_json("DELETE", _path(twin["id"]), accepted={404})
+            server.send_json("DELETE", _path(twin["id"]), accepted={404})
             done.append(f"removed a second task {name!r}")
         if not same:
             wanted = {"orgID": _org_id(server), "flux": flux, "status": "active"}
-            server.ask_json("POST", "/api/v2/tasks", wanted)
+            server.send_json("POST", "/api/v2/tasks", wanted)
             done.append(f"created task {name!r}")
         elif same[0]["flux"] != flux or same[0]["status"] != "active":
             change = {"flux": flux, "status": "active"}
-            server.ask_json("PATCH", _path(same[0]["id"]), change)
+            server.send_json("PATCH", _path(same[0]["id"]), change)
             done.append(f"changed task {name!r}")
     return done
 
 
-def runs_at_work(server: Server, buckets: Buckets) -> Mapping[str, frozenset[str]]:
+def runs_at_work(server: InfluxHttp, buckets: Buckets) -> Mapping[str, frozenset[str]]:
     """Return the runs that have begun and not ended, by the id of their task."""
     names = {rollup.name(buckets) for rollup in ROLLUPS}
     ours = [task["id"] for task in _listed(server) if task["name"] in names]
@@ -108,7 +108,7 @@ def runs_at_work(server: Server, buckets: Buckets) -> Mapping[str, frozenset[str
 
 
 def await_runs(
-    server: Server,
+    server: InfluxHttp,
     buckets: Buckets,
     within_s: float,
     sleep: Callable[[float], object] = time.sleep,
@@ -129,12 +129,12 @@ def await_runs(
 
 
 def _end_of(
-    server: Server, task: str, run: str, deadline: float, sleep: Callable[[float], object]
+    server: InfluxHttp, task: str, run: str, deadline: float, sleep: Callable[[float], object]
 ) -> str:
     """Wait for a run; return how it ended. Between its end and its record the server knows none."""
     while True:
         path = f"{_path(task)}/runs/{quote(run)}"
-        found = server.ask_json("GET", path, accepted={404}).get("status", "unknown")
+        found = server.send_json("GET", path, accepted={404}).get("status", "unknown")
         if found in ENDED:
             return str(found)
         if time.monotonic() > deadline:
@@ -157,14 +157,14 @@ def _filled(template: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _listed(server: Server) -> list[dict[str, str]]:
+def _listed(server: InfluxHttp) -> list[dict[str, str]]:
     query = urlencode({"org": server.org, "limit": MAX_TASKS})
-    found: list[dict[str, str]] = server.ask_json("GET", f"/api/v2/tasks?{query}")["tasks"]
+    found: list[dict[str, str]] = server.send_json("GET", f"/api/v2/tasks?{query}")["tasks"]
     return found
 
 
-def _at_work(server: Server, task: str) -> frozenset[str]:
-    found = server.ask_json("GET", f"{_path(task)}/runs?limit={RUNS_LOOKED_AT}")
+def _at_work(server: InfluxHttp, task: str) -> frozenset[str]:
+    found = server.send_json("GET", f"{_path(task)}/runs?limit={RUNS_LOOKED_AT}")
     return frozenset(run["id"] for run in found["runs"] if run["status"] == "started")
 
 
@@ -172,6 +172,6 @@ def _path(task: str) -> str:
     return f"/api/v2/tasks/{quote(task)}"
 
 
-def _org_id(server: Server) -> str:
-    found = server.ask_json("GET", "/api/v2/orgs?" + urlencode({"org": server.org}))
+def _org_id(server: InfluxHttp) -> str:
+    found = server.send_json("GET", "/api/v2/orgs?" + urlencode({"org": server.org}))
     return str(found["orgs"][0]["id"])

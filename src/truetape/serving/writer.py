@@ -10,7 +10,8 @@ from collections.abc import Set as AbstractSet
 from typing import Generic
 from urllib.parse import urlencode
 
-from truetape.serving.server import RETRYABLE, Lost, Reply, Server
+from truetape.host.http import RETRYABLE, Reply
+from truetape.serving.http import InfluxHttp
 from truetape.serving.store import DeadLine, Row, WriteReport
 
 MAX_REASON_CHARS = 300
@@ -27,7 +28,7 @@ class LineWriter(Generic[Row]):
 
     def __init__(
         self,
-        server: Server,
+        server: InfluxHttp,
         bucket: str,
         max_lines: int,
         encode: Callable[[Row], str | DeadLine],
@@ -57,25 +58,23 @@ class LineWriter(Generic[Row]):
     def _post(self, lines: list[tuple[str, Row]], attempts: int) -> list[DeadLine]:
         """Send one batch; return the lines that are certainly not stored."""
         body = gzip.compress("\n".join(text for text, _ in lines).encode(), 1, mtime=0)
-        answer: Reply | Lost = Lost("no attempt was left")
-        for attempt in range(1, attempts + 1):
-            answer = self._server.request("POST", self._path, body=body, headers=_GZIP)
-            match answer:
-                case Reply(status=200 | 201 | 204):
-                    return []
-                case Reply(status=400) if "unable to parse" in answer.message:
-                    return self._without_bad(lines, answer, attempts)
-                case Reply(status=422):
-                    return self._not_stored(lines, answer)
-                case Reply(status=413):
-                    return self._halves(lines, answer, attempts)
-                case Reply(status=status) if status not in RETRYABLE:
-                    raise self._server.refused(answer)
-            if attempt < attempts:
-                self._server.pause(answer, attempt)
-                if isinstance(answer, Reply) and "timeout" in answer.message:
-                    return self._halves(lines, answer, attempts - attempt)
-        raise self._server.gave_up(answer)
+        answer = self._server.request(
+            "POST", self._path, body=body, headers=_GZIP, attempts=attempts, is_final=_is_timeout
+        )
+        match answer:
+            case Reply(status=200 | 201 | 204):
+                return []
+            case Reply(status=400) if "unable to parse" in answer.message:
+                return self._without_bad(lines, answer, attempts)
+            case Reply(status=422):
+                return self._not_stored(lines, answer)
+            case Reply(status=413):
+                return self._halves(lines, answer, attempts)
+            case Reply(status=status) if status in RETRYABLE and answer.attempts < attempts:
+                # the server timed out: fewer lines may fit into its time
+                self._server.pause(answer)
+                return self._halves(lines, answer, attempts - answer.attempts)
+        raise self._server.error(answer)
 
     def _halves(self, lines: list[tuple[str, Row]], answer: Reply, attempts: int) -> list[DeadLine]:
         """Send each half on its own: the server could not take them together."""
@@ -125,6 +124,11 @@ def _named(message: str, sent: AbstractSet[str]) -> dict[str, str]:
             if line in sent:
                 named[line] = "': ".join(parts[place:])
     return named
+
+
+def _is_timeout(body: bytes) -> bool:
+    """True if the server took too long, which is no reason to send it as much again."""
+    return b"timeout" in body
 
 
 def _reason(answer: Reply) -> str:

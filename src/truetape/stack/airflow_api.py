@@ -7,7 +7,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from truetape.host.errors import ConfigError, TransientError
-from truetape.host.http import Answer, call
+from truetape.host.http import Reply, call
 from truetape.host.settings import Secret
 
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -103,7 +103,7 @@ class AirflowApi:
             raise kind(f"Airflow refused {method} {where}: {answer.status} {answer.text}")
         return dict(json.loads(answer.body)) if answer.body else {}
 
-    def _call(self, method: str, path: str, body: object = None) -> Answer:
+    def _call(self, method: str, path: str, body: object = None) -> Reply:
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.reveal()}"

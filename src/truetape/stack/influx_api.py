@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from truetape.host.errors import ConfigError, TransientError
-from truetape.host.http import Answer, call
+from truetape.host.http import Reply, call
 from truetape.host.settings import Secret
 
 _SETUP_BUCKET = "setup"
@@ -109,7 +109,7 @@ class InfluxApi:
         body: bytes | None = None,
         token: Secret | None = None,
         kind: str = "json",
-    ) -> Answer:
+    ) -> Reply:
         headers = {"Content-Type": f"application/{kind}"}
         if token is not None:
             headers["Authorization"] = f"Token {token.reveal()}"
