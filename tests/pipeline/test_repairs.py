@@ -15,11 +15,11 @@ from truetape.lake.publications import Publication
 from truetape.pipeline.publish import (
     WITHOUT_GATE,
     PublishOptions,
-    boundary_from_ledger,
     ledger_reason,
     symbols_recomputed_since,
 )
 from truetape.pipeline.repairs import DirtySession, RepairState, group_marks
+from truetape.pipeline.venue_publication import boundary_from_ledger
 
 THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
 SESSION = session(VENUES["XNYS"], FRIDAY)

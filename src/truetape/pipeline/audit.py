@@ -1,7 +1,7 @@
-"""Looks whether what was published lately is still served so, and serves it again where it is not.
+"""The audit of served bars: recent sessions are compared with their publication, and repaired.
 
-InfluxDB can let rows come back as they were before a rewrite (influxdb#24388), also behind a
-publication that had read them back. Decides nothing about what is to be served.
+InfluxDB can show rows again as they were before a rewrite (influxdb#24388), even after a
+publication has read them back. Decides nothing about which bars must be served.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ from truetape.pipeline.publish import (
 )
 
 AUDIT_PERIOD = timedelta(days=7)
-"""How far back sessions are looked at; what it costs grows with it."""
-REASON = "what was served was not what was published"
+"""How far back sessions are audited; the cost grows with it."""
+REASON = "served rows differed from the published ones"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedSession:
-    """One session that was looked at, and how many rows were written again."""
+    """One audited session, and how many rows were written again."""
 
     venue: str
     session: date
@@ -39,13 +39,14 @@ class AuditedSession:
 def audit_served(
     settings: Settings, today: date, report: Callable[[str], None] = lambda _: None
 ) -> list[AuditedSession]:
-    """Publish the sessions of the last days again, which writes only what is served otherwise.
+    """Publish the sessions of the last days again, which writes only the rows that differ.
 
-    Safe to repeat. No gate is asked: nothing but what has passed it is written. A session that was
-    recomputed since waits for its own publication. One that is held at an older rev is compared
-    only, and VerificationError names those that differ.
+    Safe to repeat. Asks no gate: it writes only bars that have passed it. Skips a session that was
+    recomputed since; its own publication follows. Only compares a session that a revert holds:
+    raise VerificationError with the names of those that differ.
     """
-    found, differing = [], []
+    audited, differing = [], []
+    options = PublishOptions(gated=False)
     for session, last in _recently_published(settings, today):
         if last.restores:
             try:
@@ -54,22 +55,17 @@ def audit_served(
                 differing.append(str(error))
         elif symbols_recomputed_since(bases(settings.lake, session), last) == frozenset():
             outcome = publish_once(
-                settings,
-                session,
-                "maintenance",
-                REASON,
-                report,
-                options=PublishOptions(gated=False),
+                settings, session, "maintenance", REASON, report, options=options
             )
-            found.append(AuditedSession(session.venue, session.date, outcome.edits))
+            audited.append(AuditedSession(session.venue, session.date, outcome.edits))
     if differing:
         raise VerificationError("; ".join(differing))
-    return found
+    return audited
 
 
 def _recently_published(settings: Settings, today: date) -> Iterator[tuple[Session, Publication]]:
-    """Yield the sessions of the last days that were published, with their newest publication."""
-    known = venues()
+    """Yield the published sessions of the last days, each with its newest publication."""
+    by_code = venues()
     for last in newest_publications(settings.lake):
         if today - AUDIT_PERIOD <= last.session <= today:
-            yield calendars.session(known[last.venue], last.session), last
+            yield calendars.session(by_code[last.venue], last.session), last

@@ -1,30 +1,24 @@
-"""Publishing and reverting as one call: gate, fence, publication, boundary, in the order that keeps
-the layers apart.
+"""Publishing, reverting and verifying a session as one call, for the command line and the DAGs.
 
-Called by the command line and by the DAGs alike.
+Publishing runs gate, fence, bars, indicators, boundary, in this order, which keeps the layers
+apart. Computes no bars.
 """
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
-from truetape.broker.boundary import Boundary, claim_of
-from truetape.broker.control_topic import ControlTopic
 from truetape.drift.attribution import Cause
 from truetape.drift.recorder import DriftRecorder
-from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError, VerificationError
-from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars_lineage import Basis, bases
 from truetape.lake.dirty import settle
-from truetape.lake.publications import Publication, newest_publications, publications
-from truetape.market.ranges import Range
-from truetape.market.sessions import Session, Venue
-from truetape.publish.events import boundary_points, publication_points
+from truetape.lake.publications import Publication, publications
+from truetape.market.sessions import Session
+from truetape.pipeline.venue_publication import VenuePublication, open_publication
 from truetape.publish.indicators import publish_indicators, restore_indicators
 from truetape.publish.publication import (
     PublicationRequest,
@@ -38,25 +32,19 @@ from truetape.publish.verification import compare_served
 from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore
-from truetape.speed.control_records import Board
-from truetape.speed.fence import clear_late_writes, wait_until_fenced
 
-ROLLUP_WAIT_S = 120.0
-PUBLISH_WAIT_S = 1_800.0
-"""How long a publication waits for another one of the same venue and home."""
 WITHOUT_GATE = "without the gate"
-"""How the reason of a publication begins that asked no gate."""
+"""The ledger's reason of a publication without the gate begins with this."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
-    """How a publication differs from the usual one. Each departure needs somebody who says so.
+    """How a publication differs from the usual one; a person must ask for each difference.
 
-    `gated`: asks the quality gate. `dirty`: leaves symbols alone that were not recomputed since
-    the last publication. `supersedes`: may replace a revert. `begins`: the boundary counts from
-    this session on, whatever is missing before it. `of` is the run of a DAG that publishes: the
-    gate's report is noted as one of its reports.
+    `gated`: ask the quality gate. `dirty_only`: skip symbols that were not recomputed since the
+    last publication. `supersedes`: replace a revert if there is one. `restarts_boundary`: count the
+    boundary from this session on, whatever is missing before it. `dag_run`: the run that publishes;
+    the gate's report is recorded as one of its reports.
     """
 
     gated: bool = True
@@ -78,39 +66,41 @@ def publish_once(
     *,
     options: PublishOptions = DEFAULT_OPTIONS,
 ) -> Published:
-    """Publish one session of the lake to the bar store, if the quality gate lets it.
+    """Publish one session of the lake to the bar store, if the quality gate is open.
 
-    GateClosedError when it does not: nothing is written then, and no fence goes up. Without the
-    gate, the ledger says so beside the reason. ConfigError for a session that was reverted, unless
-    the options supersede that. TransientError when a live speed driver does not keep to the fence
-    in time; nothing but the fence is written then.
+    Without the gate, the ledger records that beside the reason. Raise GateClosedError if the gate
+    is closed; then nothing is written and the fence stays where it is. Raise ConfigError if the
+    session was reverted and the options do not supersede that. Raise TransientError if a live speed
+    driver does not adopt the fence in time; then only the fence is written.
     """
     verdict = require_open(settings, session, report, options.dag_run) if options.gated else None
-    with _open_publication(settings, session, report) as desk:
-        past = publications(settings.lake, session)
-        words = ledger_reason(reason, options, past, session)
-        desk.raise_fence(report)
+    with open_publication(settings, session, report) as publication:
+        store, past = publication.store, publications(settings.lake, session)
+        recorded_reason = ledger_reason(reason, options, past, session)
+        publication.raise_fence(report)
         if verdict is not None and not is_current(settings, session, verdict):
             raise TransientError(
                 f"{session.venue} {session.date} was recomputed while it was being published; "
-                "nothing was written but the fence; publish again"
+                "only the fence was written; publish again"
             )
-        known = bases(settings.lake, session)  # before the bars: these hold no less
-        drift = DriftRecorder.of(settings, desk.store, session)
+        # read before the bars, so that the bars are at least as new
+        recomputes = bases(settings.lake, session)
+        drift = DriftRecorder.of(settings, store, session)
         request = PublicationRequest(
-            session, who, words, time.time_ns(), settings.seal_delay_s,
-            symbols=_dirty_symbols(desk, known, past) if options.dirty_only else None,
-            raw_version=max((one.raw_version for one in known), default=-1),
+            session, who, recorded_reason, time.time_ns(), settings.seal_delay_s,
+            symbols=_dirty_symbols(publication, recomputes, past) if options.dirty_only else None,
+            raw_version=max((basis.raw_version for basis in recomputes), default=-1),
             before_write=drift.record_round,
         )  # fmt: skip
-        outcome = publish(settings.lake, desk.store, request, report)
+        outcome = publish(settings.lake, store, request, report)
         drift.finish(outcome.rev)
-        rows = publish_indicators(
-            settings.lake, desk.store, venues()[session.venue], session, outcome.last_rev
-        )
+        venue = venues()[session.venue]
+        rows = publish_indicators(settings.lake, store, venue, session, outcome.last_rev)
         outcome = replace(outcome, indicators=rows)
-        desk.seal(outcome, who, words, begins=options.restarts_boundary)
-        settle(settings.lake, session, known)
+        publication.finish(
+            outcome, who, recorded_reason, restarts_boundary=options.restarts_boundary
+        )
+        settle(settings.lake, session, recomputes)
     return outcome
 
 
@@ -125,152 +115,83 @@ def revert_once(
 ) -> Published:
     """Serve an older rev of a session again, under a new rev of its own.
 
-    Asks no gate: that rev was published before. Safe to repeat. ConfigError where there was no such
-    rev; VerificationError, and nothing is written, when it cannot be put together exactly.
+    Asks no gate: that rev was published before. Safe to repeat. Raise ConfigError if the session
+    has no such rev. Raise VerificationError if it cannot be reconstructed exactly; then nothing is
+    written.
     """
-    with _open_publication(settings, session, report) as desk:
-        wanted = reconstruct(settings.lake, desk.store, session, rev)
-        desk.raise_fence(report)
-        words = f"revert to rev {rev}: {reason}"
-        drift = DriftRecorder.of(settings, desk.store, session, Cause.REVERT)
+    with open_publication(settings, session, report) as publication:
+        store = publication.store
+        target = reconstruct(settings.lake, store, session, rev)
+        publication.raise_fence(report)
+        recorded_reason = f"revert to rev {rev}: {reason}"
+        drift = DriftRecorder.of(settings, store, session, Cause.REVERT)
         request = PublicationRequest(
-            session, who, words, wanted.publication.as_of_ns, settings.seal_delay_s,
-            restores=rev, raw_version=wanted.publication.raw_version,
+            session, who, recorded_reason, target.publication.as_of_ns, settings.seal_delay_s,
+            restores=rev, raw_version=target.publication.raw_version,
             before_write=drift.record_round,
         )  # fmt: skip
-        outcome = publish_target(settings.lake, desk.store, wanted, request, report)
+        outcome = publish_target(settings.lake, store, target, request, report)
         drift.finish(outcome.rev)
-        rows = restore_indicators(settings.lake, desk.store, session, rev, outcome.last_rev)
+        rows = restore_indicators(settings.lake, store, session, rev, outcome.last_rev)
         outcome = replace(outcome, indicators=rows)
-        desk.seal(outcome, who, words)
+        publication.finish(outcome, who, recorded_reason)
     return outcome
 
 
-def final_run(venue: Venue, session: Session) -> Range:
-    """Return what the publication of a session makes final, by the venue's calendar."""
-    return claim_of(session, calendars.last_regular(venue, session.start_ns))
+def verify_once(settings: Settings, session: Session) -> int:
+    """Compare the served bars of a session with those it must serve; return how many were compared.
 
-
-def boundary_from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:
-    """Return the boundary that publications, oldest first, have moved to where it is."""
-    boundary = Boundary(venue.code)
-    for one in past:
-        boundary = boundary.sealed(final_run(venue, calendars.session(venue, one.session)))
-    return boundary
+    Raise VerificationError with the first bar that differs.
+    """
+    with closing(open_store(settings)) as store:
+        compared, mismatches = compare_served(store, target_bars(settings.lake, store, session))
+    if mismatches:
+        first = mismatches[0]
+        raise VerificationError(
+            f"{session.venue} {session.date}: {len(mismatches):,} of {compared:,} served bars "
+            f"differ, first served {first.served}, recomputed {first.recomputed}; "
+            "publish the session again"
+        )
+    return compared
 
 
 def ledger_reason(
     reason: str, options: PublishOptions, past: list[Publication], session: Session
 ) -> str:
-    """Return what the ledger says about a publication; ConfigError where it may not be one."""
+    """Return the reason that the ledger records. Raise ConfigError if a revert holds the session
+    and the options do not supersede it.
+    """
     held = revert_in_force(past)
-    words = reason if options.gated else f"{WITHOUT_GATE}: {reason}"
+    recorded = reason if options.gated else f"{WITHOUT_GATE}: {reason}"
     if held is None:
-        return words
+        return recorded
     if not options.supersedes:
         raise ConfigError(
             f"{session.venue} {session.date} is held at rev {held.restores} by {held.who} "
             f"({held.reason}); publish with a reason to supersede that"
         )
-    return f"supersedes the revert to rev {held.restores}: {words}"
+    return f"supersedes the revert to rev {held.restores}: {recorded}"
 
 
 def symbols_recomputed_since(
-    known: Iterable[Basis], last: Publication | None
+    recomputes: Iterable[Basis], last: Publication | None
 ) -> frozenset[str] | None:
-    """Return the symbols whose bars may differ from a publication's; None for all of them."""
+    """Return the symbols that were recomputed after a publication; None means all symbols."""
     if last is None:
         return None
-    newer = [one.symbols for one in known if one.bars_version > last.bars_version]
+    newer = [basis.symbols for basis in recomputes if basis.bars_version > last.bars_version]
     if None in newer:
         return None
     return frozenset(symbol for symbols in newer for symbol in symbols or ())
 
 
 def _dirty_symbols(
-    desk: "_VenuePublication", known: list[Basis], past: list[Publication]
+    publication: VenuePublication, recomputes: list[Basis], past: list[Publication]
 ) -> frozenset[str] | None:
-    """The symbols to publish; None where rows are served that no publication recorded."""
+    """Return the symbols to publish; None, for all, if a served row has no recorded publication."""
     if not past or revert_in_force(past):
         return None
-    if next_rev(desk.settings.lake, desk.store, desk.session) != past[-1].rev + 1:
+    lake, session = publication.settings.lake, publication.session
+    if next_rev(lake, publication.store, session) != past[-1].rev + 1:
         return None
-    return symbols_recomputed_since(known, past[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class _VenuePublication:
-    """What a publication holds while it is at work: nobody else publishes the venue from here."""
-
-    settings: Settings
-    session: Session
-    store: BarStore
-    control: ControlTopic
-    began: float
-    """When it began, by the monotonic clock."""
-
-    def raise_fence(self, report: Callable[[str], None]) -> None:
-        """Raise the fence to the session's end, and wait until nobody writes below it: neither the
-        speed layer nor a roll-up in the database, which reads the fence there.
-        """
-        boundary = self.boundary()
-        raised = boundary.raised(self.session.end_ns)
-        if raised != self.control.boundary(self.session.venue):
-            self.control.announce(raised)
-        told = self.store.write_points(boundary_points(raised, time.time_ns()))
-        told.require_stored("fences", "nothing was published")
-        wait_until_fenced(self.settings, self.session, report)
-        self.store.await_rollups(ROLLUP_WAIT_S)
-
-    def boundary(self) -> Boundary:
-        """Return the venue's boundary; from the ledger where the control topic was lost."""
-        venue = venues()[self.session.venue]
-        found = self.control.refresh().boundary(venue.code)
-        if found.fence_ns:
-            return found
-        past = newest_publications(self.settings.lake, venue.code)
-        return boundary_from_ledger(venue, sorted(past, key=lambda one: one.published_ns))
-
-    def seal(self, outcome: Published, who: str, words: str, *, begins: bool = False) -> None:
-        """Move the boundary as far as it now reaches, and tell of it."""
-        venue = venues()[self.session.venue]
-        boundary = self.boundary()
-        moved = boundary.sealed(final_run(venue, self.session), anew=begins)
-        if moved != boundary:
-            self.control.announce(moved)
-        clear_late_writes(Board(self.control, self.settings.topic), self.session)
-        seconds = time.monotonic() - self.began
-        told = publication_points(moved, outcome, who, words, time.time_ns(), seconds=seconds)
-        place = f"{venue.code} {self.session.date}"
-        self.store.write_points(told).require_stored("metrics", f"{place} is final without them")
-
-
-@contextmanager
-def _open_publication(
-    settings: Settings, session: Session, report: Callable[[str], None]
-) -> Iterator[_VenuePublication]:
-    """Let one process of this home publish a venue at a time: it moves the venue's boundary."""
-    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
-    lock = settings.home / "locks" / f"publish-{session.venue}-{lake}.lock"
-    with (
-        exclusive(lock, wait_s=PUBLISH_WAIT_S, report=report),
-        closing(open_store(settings)) as store,
-        ControlTopic(settings.kafka) as control,
-    ):
-        yield _VenuePublication(settings, session, store, control, time.monotonic())
-
-
-def verify_once(settings: Settings, session: Session) -> int:
-    """Compare what is served of one session with what must be; return how many bars were compared.
-
-    VerificationError when they differ, with the first one that does.
-    """
-    with closing(open_store(settings)) as store:
-        compared, wrong = compare_served(store, target_bars(settings.lake, store, session))
-    if wrong:
-        raise VerificationError(
-            f"{session.venue} {session.date}: {len(wrong):,} of {compared:,} served bars differ, "
-            f"first served {wrong[0].served}, recomputed {wrong[0].recomputed}; "
-            "publish the session again"
-        )
-    return compared
+    return symbols_recomputed_since(recomputes, past[-1])

@@ -1,4 +1,4 @@
-"""Dirty sessions, and what is to be done about each. Decides; repairs nothing itself."""
+"""Dirty sessions, and whether each one is due for repair. Repairs nothing itself."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from truetape.publish.revert import revert_in_force
 
 
 class RepairState(StrEnum):
-    """Whether a dirty session is repaired, or what that waits for."""
+    """Whether a dirty session is due for repair, or why not."""
 
     DUE = "due"
-    UNPUBLISHED = "never published: its own recompute brings it"
+    UNPUBLISHED = "never published: its own recompute publishes it"
     HELD = "held by a revert: publish it with a reason, or leave it"
 
 
 @dataclass(frozen=True, slots=True)
 class DirtySession:
-    """A session with symbols for which something was archived after it was recomputed."""
+    """A session for which trades or amendments were archived after its last recompute."""
 
     venue: str
     day: date
@@ -35,29 +35,29 @@ class DirtySession:
 PublicationsOf = Callable[[str, date], Sequence[Publication]]
 
 
-def group_marks(marks: Iterable[Mark], past: PublicationsOf) -> Iterator[DirtySession]:
-    """Yield each session that has marks, oldest first, and what becomes of it."""
-    groups: dict[tuple[date, str], list[Mark]] = {}
+def group_marks(marks: Iterable[Mark], publications_of: PublicationsOf) -> Iterator[DirtySession]:
+    """Yield the dirty sessions that the marks name, oldest first."""
+    by_session: dict[tuple[date, str], list[Mark]] = {}
     for mark in marks:
-        groups.setdefault((mark.session, mark.venue), []).append(mark)
-    for (day, venue), some in sorted(groups.items()):
-        published = past(venue, day)
+        by_session.setdefault((mark.session, mark.venue), []).append(mark)
+    for (day, venue), group in sorted(by_session.items()):
+        published = publications_of(venue, day)
         held = revert_in_force(published) is not None
         yield DirtySession(
             venue,
             day,
             RepairState.HELD if held else RepairState.DUE if published else RepairState.UNPUBLISHED,
-            tuple(sorted({mark.symbol for mark in some})),
-            sum(mark.trades for mark in some),
-            sum(mark.amendments for mark in some),
+            tuple(sorted({mark.symbol for mark in group})),
+            sum(mark.trades for mark in group),
+            sum(mark.amendments for mark in group),
         )
 
 
 def dirty_sessions(lake: str) -> list[DirtySession]:
     """Return every dirty session of a lake."""
-    known = venues()
+    by_code = venues()
 
-    def past(venue: str, day: date) -> list[Publication]:
-        return publications(lake, calendars.session(known[venue], day))
+    def publications_of(venue: str, day: date) -> list[Publication]:
+        return publications(lake, calendars.session(by_code[venue], day))
 
-    return list(group_marks(pending(lake), past))
+    return list(group_marks(pending(lake), publications_of))

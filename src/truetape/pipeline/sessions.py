@@ -1,5 +1,6 @@
-"""The batch half of the loop, for sessions that are over: archive, recompute, publish, verify; and
-again for what is dirty.
+"""The batch layer's jobs for sessions that are over: archive, recompute, publish, verify, repair.
+
+Schedules nothing and decides nothing about bars.
 """
 
 import getpass
@@ -30,7 +31,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SessionOutcome:
-    """What the batch layer did with one session."""
+    """The results of making one session final."""
 
     recomputed: Recomputed
     published: Published
@@ -58,43 +59,45 @@ def finalize_backfilled(
     *,
     dag_run: DagRun | None = None,
 ) -> tuple[list[SessionOutcome], list[tuple[str, date]]]:
-    """Make final what a backfill touched, oldest first; return the outcomes, and the sessions that
-    are not over at `now` and are left to their own recompute. One that is held by a revert stays
-    as it is, and dirty. `of` is the run of a DAG that asks.
+    """Make the sessions of a backfill final, oldest first; return the outcomes, and the sessions
+    that are not over at `now`: their own recompute makes them final later.
 
-    Archives nothing: the archive may be what cannot go on. Safe to repeat.
+    A session that a revert holds is skipped and stays dirty. Archives nothing, since the archive
+    may be what failed. Safe to repeat. `dag_run` is the run that asked for it.
     """
-    known = venues()
-    found = [calendars.session(known[venue], day) for venue, day in backfill.to_settle()]
+    by_code = venues()
+    sessions = [calendars.session(by_code[venue], day) for venue, day in backfill.to_settle()]
     now_ns = int(now.timestamp()) * SECOND_NS
     reason = f"backfill {backfill.plan.digest}: {backfill.plan.request.reason}"
+    options = PublishOptions(dag_run=dag_run)
     outcomes = [
-        finalize_session(
-            settings, session, reason, report, who, options=PublishOptions(dag_run=dag_run)
-        )
-        for session in found
+        finalize_session(settings, session, reason, report, who, options=options)
+        for session in sessions
         if session.end_ns <= now_ns and not is_held(settings.lake, session)
     ]
-    return outcomes, [(one.venue, one.date) for one in found if one.end_ns > now_ns]
+    still_open = [(session.venue, session.date) for session in sessions if session.end_ns > now_ns]
+    return outcomes, still_open
 
 
 def repair_dirty(
     settings: Settings, who: str, reason: str, report: Report
 ) -> tuple[list[SessionOutcome], list[GateClosedError]]:
-    """Recompute and publish the dirty symbols of every published session that is not held; return
-    the outcomes, and the closed gates of those that stay dirty.
+    """Recompute and publish the dirty symbols of every published session that no revert holds.
+
+    Return the outcomes, and the errors of sessions that stay dirty because their gate is closed.
     """
-    known, options = venues(), PublishOptions(dirty_only=True)
-    due = [one for one in dirty_sessions(settings.lake) if one.state is RepairState.DUE]
-    found = [calendars.session(known[one.venue], one.day) for one in due]
+    by_code, options = venues(), PublishOptions(dirty_only=True)
     outcomes, closed = [], []
-    for session in found:
+    for dirty in dirty_sessions(settings.lake):
+        if dirty.state is not RepairState.DUE:
+            continue
+        session = calendars.session(by_code[dirty.venue], dirty.day)
         try:
-            outcomes.append(
-                finalize_session(settings, session, reason, report, who, options=options)
-            )
-        except GateClosedError as error:  # of this session; the others are none the worse
+            outcome = finalize_session(settings, session, reason, report, who, options=options)
+        except GateClosedError as error:  # the other sessions have gates of their own
             closed.append(error)
+        else:
+            outcomes.append(outcome)
     return outcomes, closed
 
 
@@ -107,9 +110,7 @@ def finalize_session(
     *,
     options: PublishOptions = DEFAULT_OPTIONS,
 ) -> SessionOutcome:
-    """Make one session final from what the lake holds: recompute, publish, verify; all of it, or
-    what is dirty.
-    """
+    """Recompute, publish and verify one session; only its dirty symbols with `dirty_only`."""
     label = f"{session.venue} {session.date}"
     report(f"{label}: recomputing")
     recomputed = recompute_once(settings, session, dirty=options.dirty_only)

@@ -1,6 +1,6 @@
-"""The status of what is served: up to where it is final, what is missing, dirty or held.
+"""The status of the served bars: how far they are final, which sessions are missing, dirty or held.
 
-Reads the control topic and the lake, changes nothing. `lines` and `fields` only put it into words.
+Reads the control topic and the lake; changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ from truetape.pipeline.repairs import DirtySession, dirty_sessions
 from truetape.publish.events import utc_seconds
 
 MAX_LISTED = 5
-"""Most publications, gaps of a venue, and symbols of a session that are listed by name."""
+"""Most publications, gaps of a venue and symbols of a session to list."""
 
 Gap = tuple[date, date]
-"""First and last date between two runs of published sessions."""
+"""First and last unpublished date between two runs of published sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
-    """What is served, as of now. `newest` are the last publications of each session."""
+    """Boundaries, dirty sessions, and the newest publication of each session."""
 
     boundaries: tuple[Boundary, ...]
     dirty: tuple[DirtySession, ...]
@@ -35,28 +35,28 @@ class PipelineStatus:
 
     @property
     def held(self) -> list[Publication]:
-        """Return the reverts that are in force."""
-        return [one for one in self.newest if one.restores]
+        """Return the reverts in force."""
+        return [publication for publication in self.newest if publication.restores]
 
 
 def status_of(settings: Settings, venue: str | None = None) -> PipelineStatus:
-    """Read the status of all venues, or of one; TransientError when Kafka does not answer."""
+    """Read the status of one venue or of all. Raise TransientError if Kafka does not answer."""
     return PipelineStatus(
         boundaries_of(settings, venue),
-        tuple(one for one in dirty_sessions(settings.lake) if venue in (None, one.venue)),
+        tuple(item for item in dirty_sessions(settings.lake) if venue in (None, item.venue)),
         tuple(newest_publications(settings.lake, venue)),
     )
 
 
 def boundaries_of(settings: Settings, venue: str | None = None) -> tuple[Boundary, ...]:
-    """Read the boundaries alone; TransientError when Kafka does not answer."""
+    """Read only the boundaries. Raise TransientError if Kafka does not answer."""
     with ControlTopic(settings.kafka) as control:
-        found = control.refresh().boundaries()
-    return tuple(found[code] for code in sorted(found) if venue in (None, code))
+        by_code = control.refresh().boundaries()
+    return tuple(by_code[code] for code in sorted(by_code) if venue in (None, code))
 
 
 def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:
-    """Return the dates between runs of published sessions, which nobody claims as final."""
+    """Return the gaps between runs of published sessions; their dates are not final."""
     ends = [run.end for run in boundary.runs.parts[:-1]]
     begins = [run.start for run in boundary.runs.parts[1:]]
     return [
@@ -66,15 +66,15 @@ def gaps(boundary: Boundary, venue: Venue) -> list[Gap]:
 
 
 def lines(status: PipelineStatus) -> Iterator[str]:
-    """Yield what an operator reads."""
+    """Yield the status as lines for an operator."""
     for boundary in status.boundaries:
         yield from _boundary_lines(boundary)
     if not status.boundaries:
         yield "no boundary: nothing was published to this Kafka"
-    for one in status.dirty:
+    for dirty in status.dirty:
         yield (
-            f"dirty: {one.venue} {one.day}, {_some(one.symbols)}: {one.trades:,} trades, "
-            f"{one.amendments:,} amendments since; {one.state.value}"
+            f"dirty: {dirty.venue} {dirty.day}, {_listed(dirty.symbols)}: {dirty.trades:,} trades, "
+            f"{dirty.amendments:,} amendments since; {dirty.state.value}"
         )
     for held in status.held:
         label = f"{held.venue} {held.session}"
@@ -88,39 +88,39 @@ def lines(status: PipelineStatus) -> Iterator[str]:
 
 
 def fields(status: PipelineStatus) -> dict[str, Any]:
-    """Return the same for programs: instants in epoch nanoseconds."""
+    """Return the status for programs; instants are epoch nanoseconds."""
     return {
         "boundaries": [
             {
-                "venue": one.venue,
-                "final_from_ns": one.final_from_ns,
-                "final_ns": {each.value: one.final_for(each) for each in Resolution},
-                "fence_ns": one.fence_ns,
-                "runs": [[run.start, run.end] for run in one.runs],
+                "venue": boundary.venue,
+                "final_from_ns": boundary.final_from_ns,
+                "final_ns": {width.value: boundary.final_for(width) for width in Resolution},
+                "fence_ns": boundary.fence_ns,
+                "runs": [[run.start, run.end] for run in boundary.runs],
             }
-            for one in status.boundaries
+            for boundary in status.boundaries
         ],
         "dirty": [
             {
-                "venue": one.venue,
-                "session": str(one.day),
-                "symbols": list(one.symbols),
-                "trades": one.trades,
-                "amendments": one.amendments,
-                "state": one.state.name.lower(),
+                "venue": dirty.venue,
+                "session": str(dirty.day),
+                "symbols": list(dirty.symbols),
+                "trades": dirty.trades,
+                "amendments": dirty.amendments,
+                "state": dirty.state.name.lower(),
             }
-            for one in status.dirty
+            for dirty in status.dirty
         ],
         "held": [
             {
-                "venue": one.venue,
-                "session": str(one.session),
-                "rev": one.rev,
-                "restores": one.restores,
-                "who": one.who,
-                "reason": one.reason,
+                "venue": held.venue,
+                "session": str(held.session),
+                "rev": held.rev,
+                "restores": held.restores,
+                "who": held.who,
+                "reason": held.reason,
             }
-            for one in status.held
+            for held in status.held
         ],
     }
 
@@ -130,24 +130,24 @@ def _boundary_lines(boundary: Boundary) -> Iterator[str]:
         yield f"{boundary.venue}: nothing final; fence {utc_seconds(boundary.fence_ns)}"
         return
     shorter = [
-        f"{one.value} to {utc_seconds(boundary.final_for(one))}"
-        for one in Resolution
-        if boundary.final_for(one) != boundary.final_ns
+        f"{resolution.value} to {utc_seconds(boundary.final_for(resolution))}"
+        for resolution in Resolution
+        if boundary.final_for(resolution) != boundary.final_ns
     ]
     yield (
         f"{boundary.venue}: final from {utc_seconds(boundary.final_from_ns)} "
         f"to {', '.join([utc_seconds(boundary.final_ns), *shorter])}; "
         f"fence {utc_seconds(boundary.fence_ns)}"
     )
-    known = venues().get(boundary.venue)
-    found = [] if known is None else gaps(boundary, known)
-    for first, last in found[-MAX_LISTED:]:
+    venue = venues().get(boundary.venue)
+    unpublished = [] if venue is None else gaps(boundary, venue)
+    for first, last in unpublished[-MAX_LISTED:]:
         yield f"  not published: {first}" + ("" if first == last else f" to {last}")
-    if len(found) > MAX_LISTED:
-        yield f"  and {len(found) - MAX_LISTED:,} gaps before"
+    if len(unpublished) > MAX_LISTED:
+        yield f"  and {len(unpublished) - MAX_LISTED:,} gaps before"
 
 
-def _some(symbols: Sequence[str]) -> str:
+def _listed(symbols: Sequence[str]) -> str:
     rest = len(symbols) - MAX_LISTED
     named = ", ".join(symbols[:MAX_LISTED])
     return named if rest <= 0 else f"{named} and {rest:,} more symbols"

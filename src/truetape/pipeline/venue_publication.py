@@ -1,0 +1,111 @@
+"""The lock, fence and boundary of a venue while one publication of it runs.
+
+Writes no bars: `pipeline.publish` does, between `raise_fence` and `finish`.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from truetape.broker.boundary import Boundary, claim_of
+from truetape.broker.control_topic import ControlTopic
+from truetape.host import calendars
+from truetape.host.locks import exclusive
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
+from truetape.lake.publications import Publication, newest_publications
+from truetape.market.ranges import Range
+from truetape.market.sessions import Session, Venue
+from truetape.publish.events import boundary_points, publication_points
+from truetape.publish.publication import Published
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
+from truetape.speed.control_records import Board
+from truetape.speed.fence import clear_late_writes, wait_until_fenced
+
+ROLLUP_WAIT_S = 120.0
+PUBLISH_WAIT_S = 1_800.0
+"""How long a publication waits for another one of the same venue and home."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VenuePublication:
+    """A running publication; no other process of this home publishes the venue meanwhile."""
+
+    settings: Settings
+    session: Session
+    store: BarStore
+    control: ControlTopic
+    started_s: float
+    """When it started, by the monotonic clock."""
+
+    def raise_fence(self, report: Report) -> None:
+        """Raise the fence to the session's end; wait until nothing writes below it.
+
+        Both the speed layer and the database's roll-ups write below it; the roll-ups read the fence
+        in the store.
+        """
+        raised = self.boundary().raised(self.session.end_ns)
+        if raised != self.control.boundary(self.session.venue):
+            self.control.announce(raised)
+        written = self.store.write_points(boundary_points(raised, time.time_ns()))
+        written.require_stored("fences", "nothing was published")
+        wait_until_fenced(self.settings, self.session, report)
+        self.store.await_rollups(ROLLUP_WAIT_S)
+
+    def boundary(self) -> Boundary:
+        """Return the venue's boundary; from the ledger if the control topic was lost."""
+        venue = venues()[self.session.venue]
+        boundary = self.control.refresh().boundary(venue.code)
+        if boundary.fence_ns:
+            return boundary
+        past = newest_publications(self.settings.lake, venue.code)
+        return boundary_from_ledger(venue, sorted(past, key=lambda item: item.published_ns))
+
+    def finish(
+        self, outcome: Published, who: str, reason: str, *, restarts_boundary: bool = False
+    ) -> None:
+        """Move the boundary as far as it now reaches, and write the publication's points."""
+        venue = venues()[self.session.venue]
+        boundary = self.boundary()
+        moved = boundary.sealed(final_run(venue, self.session), anew=restarts_boundary)
+        if moved != boundary:
+            self.control.announce(moved)
+        clear_late_writes(Board(self.control, self.settings.topic), self.session)
+        seconds = time.monotonic() - self.started_s
+        points = publication_points(moved, outcome, who, reason, time.time_ns(), seconds=seconds)
+        label = f"{venue.code} {self.session.date}"
+        self.store.write_points(points).require_stored("metrics", f"{label} is final without them")
+
+
+@contextmanager
+def open_publication(
+    settings: Settings, session: Session, report: Report
+) -> Iterator[VenuePublication]:
+    """Open store and control topic under the lock of the venue, whose boundary this moves."""
+    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
+    lock = settings.home / "locks" / f"publish-{session.venue}-{lake}.lock"
+    with (
+        exclusive(lock, wait_s=PUBLISH_WAIT_S, report=report),
+        closing(open_store(settings)) as store,
+        ControlTopic(settings.kafka) as control,
+    ):
+        yield VenuePublication(settings, session, store, control, time.monotonic())
+
+
+def final_run(venue: Venue, session: Session) -> Range:
+    """Return the range of time that the publication of a session makes final."""
+    return claim_of(session, calendars.last_regular(venue, session.start_ns))
+
+
+def boundary_from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:
+    """Return the boundary that results from publications, given oldest first."""
+    boundary = Boundary(venue.code)
+    for publication in past:
+        session = calendars.session(venue, publication.session)
+        boundary = boundary.sealed(final_run(venue, session))
+    return boundary
