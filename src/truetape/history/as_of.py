@@ -21,7 +21,7 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Event
 from truetape.publish.diff import final, void
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 
 MAX_SESSIONS = 31
 """Most sessions of one request: each is folded from its trades."""
@@ -144,19 +144,10 @@ def _sessions(asked: Asked) -> list[Session]:
 def _served(bar: Bar, session: Session) -> ServedBar:
     daily = bar.resolution is Resolution.DAY
     place = 0 if daily else (bar.start_ns - session.start_ns) // bar.resolution.width_ns
-    numbers = {
-        name: float(getattr(bar, name) or 0)
-        for name in ("open", "high", "low", "close", "volume", "vwap")
-    }
-    return ServedBar(
-        symbol=bar.symbol,
-        venue=bar.venue,
-        start_ns=bar.start_ns,
+    return ServedBar.unpublished(
+        (bar.symbol, bar.venue, bar.start_ns),
+        (getattr(bar, name) for name in BAR_NUMBERS),
         trades=bar.trades,
-        rev=0,
         seq=place,
         layer="batch",
-        final=False,
-        void=False,
-        **numbers,
     )

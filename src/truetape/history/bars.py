@@ -15,7 +15,7 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 50_000
 """Rows of an Arrow batch: what an export holds in memory at a time."""
-NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
 _CATEGORIES = ("symbol", "venue", "layer")
 
 Index = Literal["calendar", "session"]
@@ -96,7 +95,7 @@ def bar_schema() -> "pyarrow.Schema":
             ("venue", pa.string()),
             ("session", pa.date32()),
             ("seq", pa.int32()),
-            *((name, pa.float64()) for name in NUMBERS),
+            *((name, pa.float64()) for name in BAR_NUMBERS),
             ("trades", pa.int64()),
             ("layer", pa.string()),
             ("final", pa.bool_()),
@@ -155,7 +154,7 @@ def _row(bar: ServedBar) -> dict[str, object]:
     market = venues().get(bar.venue)
     row: dict[str, object] = {
         name: getattr(bar, name)
-        for name in ("symbol", "venue", "seq", *NUMBERS, "trades", "layer", "final", "rev")
+        for name in ("symbol", "venue", "seq", *BAR_NUMBERS, "trades", "layer", "final", "rev")
     }
     row["start"] = bar.start_ns
     row["session"] = None if market is None else market.date_of(bar.start_ns)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
 from truetape.lake.bars_lineage import bases
@@ -12,7 +12,7 @@ from truetape.lake.delta import open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.store import ServedBar
+from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,20 +113,11 @@ def _strings(values: list[str]) -> "pyarrow.Array":
     return pyarrow.array(values, pyarrow.string())
 
 
-def _served(row: dict[str, object]) -> ServedBar:
-    values = {
-        name: float(str(row[name] or 0))
-        for name in ("open", "high", "low", "close", "volume", "vwap")
-    }
-    return ServedBar(
-        symbol=str(row["symbol"]),
-        venue=str(row["venue"]),
-        start_ns=int(str(row["start_ns"])),
-        trades=int(str(row["trades"])),
-        rev=0,
-        seq=int(str(row["seq"])),
+def _served(row: dict[str, Any]) -> ServedBar:
+    return ServedBar.unpublished(
+        (row["symbol"], row["venue"], row["start_ns"]),
+        (row[name] for name in BAR_NUMBERS),
+        trades=row["trades"],
+        seq=row["seq"],
         layer="batch",
-        final=False,
-        void=False,
-        **values,
     )

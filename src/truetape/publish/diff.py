@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import ROLLED_UP, Resolution
-from truetape.serving.store import ServedBar
+from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS
 """The VWAPs of the minutes are rounded, and so is the exact one: by half a last decimal each."""
@@ -75,23 +75,14 @@ def final(bar: ServedBar, rev: int) -> ServedBar:
 
 def void(bar: ServedBar, rev: int) -> ServedBar:
     """Return the void row that publication `rev` serves where no trade is left."""
-    return ServedBar(
-        symbol=bar.symbol,
-        venue=bar.venue,
-        start_ns=bar.start_ns,
-        open=0.0,
-        high=0.0,
-        low=0.0,
-        close=0.0,
-        volume=0.0,
-        vwap=0.0,
+    empty = ServedBar.unpublished(
+        (bar.symbol, bar.venue, bar.start_ns),
+        [0.0] * len(BAR_NUMBERS),
         trades=0,
-        rev=rev,
         seq=bar.seq,
         layer="batch",
-        final=True,
-        void=True,
     )
+    return replace(empty, rev=rev, final=True, void=True)
 
 
 def is_rolled_up(bar: ServedBar, resolution: Resolution) -> bool:

@@ -13,9 +13,7 @@ from truetape.lake.delta import append_rows, read_rows
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.store import IndicatorRow, Key, ServedBar
-
-_NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
+from truetape.serving.store import BAR_NUMBERS, IndicatorRow, Key, ServedBar
 
 
 class _Revised(Protocol):
@@ -67,7 +65,7 @@ def append_bars(lake: str, session: Session, resolution: Resolution, rows: list[
         session,
         [
             {name: getattr(bar, name) for name in ("symbol", "start_ns", "rev", "seq", "void")}
-            | {name: getattr(bar, name) for name in (*_NUMBERS, "trades")}
+            | {name: getattr(bar, name) for name in (*BAR_NUMBERS, "trades")}
             | {"kind": "bar", "resolution": resolution.value, "values": ""}
             for bar in rows
         ],
@@ -83,7 +81,7 @@ def append_indicators(
         session,
         [
             {name: getattr(row, name) for name in ("symbol", "start_ns", "rev", "void")}
-            | dict.fromkeys(_NUMBERS, 0.0)
+            | dict.fromkeys(BAR_NUMBERS, 0.0)
             | {"kind": "indicator", "resolution": resolution.value, "trades": 0, "seq": 0}
             | {"values": json.dumps(dict(row.values))}
             for row in rows
@@ -110,7 +108,7 @@ def _append(lake: str, session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def _bar(row: Mapping[str, Any]) -> ServedBar:
-    names = ("symbol", "venue", "start_ns", "rev", "seq", "void", "trades", *_NUMBERS)
+    names = ("symbol", "venue", "start_ns", "rev", "seq", "void", "trades", *BAR_NUMBERS)
     return ServedBar(layer="batch", final=True, **{name: row[name] for name in names})
 
 

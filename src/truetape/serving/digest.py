@@ -25,6 +25,19 @@ FINGERPRINT_SQL = "+".join(
 """The fold of one row in InfluxQL; `fingerprint` is the same in Python, operation by operation."""
 
 
+def digest_statements(conditions: str) -> str:
+    """Return the five InfluxQL statements of a digest: sums, three counts of flags, fingerprint."""
+    source = f"FROM bar WHERE {conditions}"
+    flags = ("final = true", "void = true", "layer = 'batch'")
+    fold = f"SELECT {FINGERPRINT_SQL} AS x {source} GROUP BY symbol"
+    statements = [
+        f"SELECT count(final), sum(trades), sum(seq), sum(rev), max(rev) {source}",
+        *(f"SELECT count(final) {source} AND {flag}" for flag in flags),
+        f"SELECT sum(x) FROM ({fold})",  # noqa: S608 - the quoted texts of `fold`
+    ]
+    return "; ".join(f"{statement} GROUP BY symbol" for statement in statements)
+
+
 def digests_of(bars: Iterable[ServedBar]) -> dict[str, Digest]:
     """Return the digest of each symbol; give the bars of one venue and one window."""
     groups: dict[str, list[ServedBar]] = defaultdict(list)

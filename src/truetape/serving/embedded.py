@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from truetape.market.resolution import Resolution
 from truetape.serving import lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import digests_of
-from truetape.serving.schema import BAR, PIPELINE
+from truetape.serving.schema import PIPELINE
 from truetape.serving.store import (
     DeadLine,
     Digest,
     IndicatorRow,
     Point,
     Row,
-    Rows,
+    RowFilter,
     ServedBar,
     Traffic,
     WriteReport,
@@ -34,7 +34,8 @@ from truetape.serving.store import (
 
 PAGE_ROWS = 10_000
 BUSY_TIMEOUT_S = 10.0
-VERSION = 1
+FORMAT_VERSION = 1
+_BAR_COLUMNS = [field.name for field in fields(ServedBar)]
 
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
@@ -53,7 +54,7 @@ CREATE TABLE IF NOT EXISTS point (
     bucket TEXT, measurement TEXT, tags TEXT, start_ns INTEGER, value TEXT,
     PRIMARY KEY (bucket, measurement, tags, start_ns)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = {FORMAT_VERSION};
 """
 
 
@@ -74,10 +75,10 @@ class EmbeddedStore:
         )
         with self._explained():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, VERSION):
+            if version not in (0, FORMAT_VERSION):
                 raise ConfigError(
                     f"{path} has format {version} of another version of truetape, this one "
-                    f"writes {VERSION}; move it away and publish again"
+                    f"writes {FORMAT_VERSION}; move it away and publish again"
                 )
             self._db.executescript(_SCHEMA)
 
@@ -93,8 +94,7 @@ class EmbeddedStore:
         insert = f"INSERT OR REPLACE INTO bar VALUES ({', '.join('?' * 16)})"  # noqa: S608 - only question marks
 
         def values(row: ServedBar) -> tuple[object, ...]:
-            fields = (getattr(row, name) for name in BAR.fields)
-            return bucket.name, row.symbol, row.venue, row.start_ns, *fields
+            return bucket.name, *(getattr(row, name) for name in _BAR_COLUMNS)
 
         return self._write(insert, rows, lines.bar, values)
 
@@ -109,8 +109,8 @@ class EmbeddedStore:
     ) -> Iterator[ServedBar]:
         """Yield bars; see `BarStore.read`."""
         bucket = self._buckets.bars[resolution]
-        for row in self._pages("bar", bucket, Rows(start_ns, end_ns, venue, symbols)):
-            yield _bar(row)
+        for row in self._pages("bar", bucket, RowFilter(start_ns, end_ns, venue, symbols)):
+            yield ServedBar.from_row(row[1:])
 
     def tail(
         self,
@@ -131,8 +131,9 @@ class EmbeddedStore:
             "ORDER BY start_ns DESC LIMIT ?"
         )
         bars: list[ServedBar] = []
-        for one in venues:
-            bars += [_bar(row) for row in self._served(newest_first, [*key, one, end, count])][::-1]
+        for code in venues:
+            rows = self._counted_rows(newest_first, [*key, code, end, count])
+            bars += [ServedBar.from_row(row[1:]) for row in reversed(rows)]
         return bars
 
     def symbols(self, resolution: Resolution) -> list[str]:
@@ -170,7 +171,7 @@ class EmbeddedStore:
     ) -> Iterator[IndicatorRow]:
         """Yield indicator rows; see `BarStore.read_indicators`."""
         bucket = self._buckets.bars[resolution]
-        for row in self._pages("indicator", bucket, Rows(start_ns, end_ns, venue, symbols)):
+        for row in self._pages("indicator", bucket, RowFilter(start_ns, end_ns, venue, symbols)):
             yield IndicatorRow(row[1], row[2], row[3], json.loads(row[4]), row[5], bool(row[6]))
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
@@ -181,11 +182,11 @@ class EmbeddedStore:
         def values(row: Point) -> tuple[object, ...]:
             shape = PIPELINE[row.measurement]
             tags = json.dumps([row.tags[name] for name in shape.tags])
-            fields = {
+            numbers = {
                 name: float(row.fields[name]) if kind == "float" else row.fields[name]
                 for name, kind in shape.fields.items()
             }
-            return bucket.name, row.measurement, tags, row.time_ns, json.dumps(fields)
+            return bucket.name, row.measurement, tags, row.time_ns, json.dumps(numbers)
 
         insert = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?)"
         return self._write(insert, rows, lines.point, values)
@@ -200,9 +201,9 @@ class EmbeddedStore:
         for tags in sorted(series, key=json.loads):
             named = dict(zip(names, json.loads(tags), strict=True))
             first = start_ns
-            while rows := self._served(page, [*window[:2], first, end_ns, tags]):
-                for time_ns, fields in rows:
-                    yield Point(measurement, named, time_ns, json.loads(fields))
+            while rows := self._counted_rows(page, [*window[:2], first, end_ns, tags]):
+                for time_ns, text in rows:
+                    yield Point(measurement, named, time_ns, json.loads(text))
                 first = rows[-1][0] + 1
 
     def ensure_buckets(self) -> list[str]:
@@ -267,7 +268,7 @@ class EmbeddedStore:
         self,
         table: str,
         bucket: Bucket,
-        rows: Rows,
+        rows: RowFilter,
     ) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order, a page at a time, each after the last key of the one before."""
         where = "bucket = ? AND start_ns >= ? AND start_ns < ?"
@@ -282,11 +283,11 @@ class EmbeddedStore:
         order = f"ORDER BY symbol, venue, start_ns LIMIT {PAGE_ROWS}"
         query = f"SELECT * FROM {table} WHERE {where} {order}"  # noqa: S608 - fixed names only
         after: list[object] = ["", "", 0]
-        while page := self._served(query, [*window, *after]):
+        while page := self._counted_rows(query, [*window, *after]):
             yield from page
             after = list(page[-1][1:4])
 
-    def _served(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+    def _counted_rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run a query whose rows the caller serves, and count them."""
         rows = self._rows(query, values)
         self._traffic = replace(self._traffic, rows_read=self._traffic.rows_read + len(rows))
@@ -320,7 +321,3 @@ class EmbeddedStore:
             raise ConfigError(
                 f"{self._path}: {error}; move the file away and publish again"
             ) from error
-
-
-def _bar(row: tuple[Any, ...]) -> ServedBar:
-    return ServedBar(*row[1:-2], final=bool(row[-2]), void=bool(row[-1]))  # type: ignore[misc]

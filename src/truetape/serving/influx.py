@@ -14,18 +14,9 @@ from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving import influx_buckets, influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
+from truetape.serving.digest import digest_statements
 from truetape.serving.http import InfluxHttp
-from truetape.serving.influx_rows import (
-    bar_of,
-    digest_statements,
-    fields_of,
-    indicator_of,
-    select_of,
-    selects_of,
-    span,
-    window_of,
-)
-from truetape.serving.influxql import Select
+from truetape.serving.influxql import FIRST_FIELD, CsvRow, Select, select_around, select_rows
 from truetape.serving.schema import BAR, INDICATOR, PIPELINE
 from truetape.serving.store import (
     DeadLine,
@@ -33,7 +24,7 @@ from truetape.serving.store import (
     IndicatorRow,
     Point,
     Row,
-    Rows,
+    RowFilter,
     ServedBar,
     Traffic,
     WriteReport,
@@ -79,8 +70,8 @@ class InfluxStore:
         bucket, rows = self._buckets.bars[resolution], list(bars)
         check_retention(self._buckets, bucket, (row.start_ns for row in rows), self._now_ns())
 
-        def stored(some: Sequence[ServedBar]) -> set[str]:
-            return _texts(lines.bar, self._bars(window_of(bucket, BAR, some)))
+        def stored(batch: Sequence[ServedBar]) -> set[str]:
+            return _texts(lines.bar, self._bars([select_around(bucket, BAR, batch)]))
 
         return self._writer(bucket, lines.bar, stored).write(rows)
 
@@ -95,7 +86,8 @@ class InfluxStore:
     ) -> Iterator[ServedBar]:
         """Yield bars; see `BarStore.read`."""
         bucket = self._buckets.bars[resolution]
-        return self._bars(*selects_of(bucket, BAR, Rows(start_ns, end_ns, venue, symbols)))
+        rows = RowFilter(start_ns, end_ns, venue, symbols)
+        return self._bars(influxql.select_by_symbols(bucket, BAR, rows))
 
     def tail(
         self,
@@ -109,11 +101,11 @@ class InfluxStore:
         """Return the last bars of a symbol; see `BarStore.tail`."""
         bucket = self._buckets.bars[resolution]
         end = lines.TIMES.stop if end_ns is None else end_ns
-        select = select_of(bucket, BAR, Rows(lines.TIMES.start, end, venue, [symbol]))
+        select = select_rows(bucket, BAR, RowFilter(lines.TIMES.start, end, venue, [symbol]))
         bars: list[ServedBar] = []
         for tags, start in influxql.last_starts(self._server, select, count).items():
             where = {"symbol": [symbol], "venue": [tags[1]]}
-            bars += list(self._bars(replace(select, start_ns=start, where=where)))[-count:]
+            bars += list(self._bars([replace(select, start_ns=start, where=where)]))[-count:]
         return bars
 
     def symbols(self, resolution: Resolution) -> list[str]:
@@ -126,8 +118,10 @@ class InfluxStore:
     ) -> dict[str, Digest]:
         """Return digests, added up by the server in one query; see `BarStore.digests`."""
         bucket = self._buckets.bars[resolution]
-        select = select_of(bucket, BAR, Rows(start_ns, end_ns, venue))
-        answers = influxql.ask(self._server, bucket.name, digest_statements(select))
+        select = select_rows(bucket, BAR, RowFilter(start_ns, end_ns, venue))
+        answers = influxql.query(
+            self._server, bucket.name, digest_statements(influxql.conditions(select))
+        )
         sums, final, void, batch, fingerprints = (
             {one["tags"]["symbol"]: one["values"][0][1:] for one in series} for series in answers
         )
@@ -156,8 +150,9 @@ class InfluxStore:
         check_retention(self._buckets, bucket, (row.start_ns for row in wanted), self._now_ns())
         self._delete_losers(bucket, wanted)
 
-        def stored(some: Sequence[IndicatorRow]) -> set[str]:
-            return _texts(lines.indicator, self._indicators(window_of(bucket, INDICATOR, some)))
+        def stored(batch: Sequence[IndicatorRow]) -> set[str]:
+            around = select_around(bucket, INDICATOR, batch)
+            return _texts(lines.indicator, self._indicators([around]))
 
         return self._writer(bucket, lines.indicator, stored).write(wanted)
 
@@ -172,19 +167,18 @@ class InfluxStore:
     ) -> Iterator[IndicatorRow]:
         """Yield indicator rows; see `BarStore.read_indicators`."""
         bucket = self._buckets.bars[resolution]
-        return self._indicators(
-            *selects_of(bucket, INDICATOR, Rows(start_ns, end_ns, venue, symbols))
-        )
+        rows = RowFilter(start_ns, end_ns, venue, symbols)
+        return self._indicators(influxql.select_by_symbols(bucket, INDICATOR, rows))
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
         """Store points; see `BarStore.write_points`."""
         bucket, rows = self._buckets.pipeline, list(points)
         check_retention(self._buckets, bucket, (row.time_ns for row in rows), self._now_ns())
 
-        def stored(some: Sequence[Point]) -> set[str]:
-            first, last = span([row.time_ns for row in some])
-            names = {row.measurement for row in some}
-            found = (point for name in names for point in self.read_points(name, first, last))
+        def stored(batch: Sequence[Point]) -> set[str]:
+            first, end = influxql.time_range([row.time_ns for row in batch])
+            names = {row.measurement for row in batch}
+            found = (point for name in names for point in self.read_points(name, first, end))
             return _texts(lines.point, found)
 
         return self._writer(bucket, lines.point, stored).write(rows)
@@ -192,13 +186,12 @@ class InfluxStore:
     def read_points(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
         """Yield points; see `BarStore.read_points`."""
         shape = PIPELINE[measurement]
-        select = select_of(self._buckets.pipeline, shape, Rows(start_ns, end_ns))
+        select = select_rows(self._buckets.pipeline, shape, RowFilter(start_ns, end_ns))
         for tags, rows in influxql.read(self._server, select):
+            named = dict(zip(shape.tags, tags, strict=True))
             for row in rows:
-                fields = fields_of(shape.fields, row)
-                yield Point(
-                    measurement, dict(zip(shape.tags, tags, strict=True)), int(row[2]), fields
-                )
+                fields = dict(zip(shape.fields, shape.parse(row[FIRST_FIELD:]), strict=True))
+                yield Point(measurement, named, int(row[2]), fields)
 
     def ensure_buckets(self) -> list[str]:
         """Create missing buckets, bring the others to their declaration; return what was done."""
@@ -236,24 +229,28 @@ class InfluxStore:
     ) -> LineWriter[Row]:
         return LineWriter(self._server, bucket.name, self._max_batch_lines, encode, stored)
 
-    def _bars(self, *selects: Select) -> Iterator[ServedBar]:
-        for select in selects:
-            for (symbol, venue), rows in influxql.read(self._server, select):
-                for row in rows:
-                    yield bar_of(symbol, venue, row)
+    def _bars(self, selects: Iterable[Select]) -> Iterator[ServedBar]:
+        for symbol, venue, row in self._rows(selects):
+            fields = BAR.parse(row[FIRST_FIELD:])
+            yield ServedBar.from_row((symbol, venue, int(row[2]), *fields))
 
-    def _indicators(self, *selects: Select) -> Iterator[IndicatorRow]:
+    def _indicators(self, selects: Iterable[Select]) -> Iterator[IndicatorRow]:
+        for symbol, venue, row in self._rows(selects):
+            yield _indicator(symbol, venue, row)
+
+    def _rows(self, selects: Iterable[Select]) -> Iterator[tuple[str, str, CsvRow]]:
+        """Yield symbol, venue and row of measurements whose tags are these two."""
         for select in selects:
             for (symbol, venue), rows in influxql.read(self._server, select):
                 for row in rows:
-                    yield indicator_of(symbol, venue, row)
+                    yield symbol, venue, row
 
     def _delete_losers(self, bucket: Bucket, wanted: Sequence[IndicatorRow]) -> None:
         """Delete the stored rows of which `wanted` has fewer values."""
         latest = {row.key: row for row in wanted if isinstance(lines.indicator(row), str)}
         if not latest:
             return
-        around = window_of(bucket, INDICATOR, list(latest.values()))
+        around = select_around(bucket, INDICATOR, list(latest.values()))
         losers = [
             replace(
                 around,
@@ -261,10 +258,17 @@ class InfluxStore:
                 end_ns=old.start_ns + 1,
                 where={"symbol": [old.symbol], "venue": [old.venue]},
             )
-            for old in self._indicators(around)
+            for old in self._indicators([around])
             if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
         ]
         influxql.delete(self._server, bucket.name, losers)
+
+
+def _indicator(symbol: str, venue: str, row: CsvRow) -> IndicatorRow:
+    rev, void, *optional = row[FIRST_FIELD:]
+    named = zip(INDICATOR.optional, optional, strict=False)  # the tags follow
+    values = {name: float(text) for name, text in named if text}
+    return IndicatorRow(symbol, venue, int(row[2]), values, int(rev), void == "true")
 
 
 def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:

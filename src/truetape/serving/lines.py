@@ -32,12 +32,12 @@ class _Refusal:
 
 def bar(row: ServedBar) -> str | DeadLine:
     """Encode a bar; floats by `repr`, so that reading returns the same bits."""
-    prices = (row.open, row.high, row.low, row.close, row.volume, row.vwap)
+    numbers = row.numbers
     counts = (row.trades, row.rev, row.seq)
     head = _series(BAR.name, (("symbol", row.symbol), ("venue", row.venue)))
     plain = (
         isinstance(head, str)
-        and all(type(value) is float and value - value == 0.0 for value in prices)
+        and all(type(value) is float and value - value == 0.0 for value in numbers)
         and all(type(value) is int and value in INT64 for value in counts)
         and row.layer in ("speed", "batch")
         and type(row.final) is bool
@@ -47,7 +47,7 @@ def bar(row: ServedBar) -> str | DeadLine:
     )
     if not plain:
         return _carefully(row)
-    opened, high, low, close, volume, vwap = prices
+    opened, high, low, close, volume, vwap = numbers
     return (
         f"{head} open={opened!r},high={high!r},low={low!r},close={close!r},volume={volume!r},"
         f"vwap={vwap!r},trades={row.trades}i,rev={row.rev}i,seq={row.seq}i,"

@@ -4,8 +4,10 @@ InfluxDB would take an int where a float was and lose rows at reading, so a type
 not at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from truetape.serving.store import FieldValue
 
 INT = "int"
 FLOAT = "float"
@@ -25,6 +27,19 @@ class Measurement:
     def kind_of(self, field: str) -> str | None:
         """Return the type of a field, None where the measurement has no such field."""
         return self.fields.get(field) or self.optional.get(field)
+
+    def parse(self, texts: Sequence[str]) -> list[FieldValue]:
+        """Return the values of `fields`, in their order, from InfluxDB's texts."""
+        kinds = zip(self.fields.values(), texts, strict=False)  # optional fields may follow
+        return [_PARSERS[kind](text) for kind, text in kinds]
+
+
+_PARSERS: Mapping[str, Callable[[str], FieldValue]] = {
+    FLOAT: float,
+    INT: int,
+    BOOL: "true".__eq__,
+    TEXT: str,
+}
 
 
 def _measurement(

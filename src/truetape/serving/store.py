@@ -5,13 +5,16 @@ Holds no server code: `influx` and `embedded` implement `BarStore`, `backends` o
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, Literal, Protocol, Self, SupportsFloat, TypeVar
 
 from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
 
 Layer = Literal["speed", "batch"]
 FieldValue = float | int | bool | str
+BAR_NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
+"""The fields of a served bar that are floats."""
 Key = tuple[object, ...]
 
 
@@ -51,10 +54,42 @@ class ServedBar:
     final: bool
     void: bool
 
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """Build a bar from the values of its fields, in their order; flags may be 0 and 1."""
+        values: list[Any] = [*row[:-2], bool(row[-2]), bool(row[-1])]
+        return cls(*values)
+
+    @classmethod
+    def unpublished(
+        cls,
+        key: tuple[str, str, int],
+        numbers: Iterable[SupportsFloat | None],
+        *,
+        trades: int,
+        seq: int,
+        layer: Layer,
+    ) -> Self:
+        """Build a bar that no publication wrote: rev 0, neither final nor void.
+
+        `key` is symbol, venue and start; `numbers` are in the order of `BAR_NUMBERS`, None as 0.0.
+        """
+        floats = [float(number or 0) for number in numbers]
+        return cls.from_row((*key, *floats, trades, 0, seq, layer, False, False))
+
     @property
     def key(self) -> Key:
         """Return what makes two rows the same row: the later write replaces the earlier."""
         return self.symbol, self.venue, self.start_ns
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Return the floats of the bar, in the order of `BAR_NUMBERS`."""
+        numbers: tuple[float, ...] = _numbers(self)
+        return numbers
+
+
+_numbers = attrgetter(*BAR_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +196,8 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Which rows a read asks for: half-open in time; None means every venue, every symbol."""
+class RowFilter:
+    """Which rows to read: half-open in time; None means every venue, every symbol."""
 
     start_ns: int
     end_ns: int

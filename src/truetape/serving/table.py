@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from truetape.market.resolution import SECOND_NS
-from truetape.serving.store import ServedBar
+from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 PRICE_DECIMALS = 9
 """As many as a price may have (`market.trades`)."""
-NUMBERS = ("open", "high", "low", "close", "volume", "vwap", "trades")
+NUMBERS = (*BAR_NUMBERS, "trades")
 COLUMNS = ("symbol", "venue", "start", *NUMBERS, "layer", "final", "rev", "void")
 
 

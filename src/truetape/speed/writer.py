@@ -15,7 +15,7 @@ from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.log import logger
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 from truetape.speed.bar_ranges import Span, spans_of
 from truetape.speed.bar_rewrite import Mender
 from truetape.speed.control_records import Board
@@ -190,22 +190,12 @@ class SpeedWriter:
 
 def provisional(row: "Row", resolution: Resolution, venues: Mapping[str, Venue]) -> ServedBar:
     """Turn a row of `stream.provisional_bars` into what is served before publication."""
-    return ServedBar(
-        symbol=row.symbol,
-        venue=row.venue,
-        start_ns=row.start_ns,
-        open=float(row.open),
-        high=float(row.high),
-        low=float(row.low),
-        close=float(row.close),
-        volume=float(row.volume),
-        vwap=0.0 if row.vwap is None else float(row.vwap),
+    return ServedBar.unpublished(
+        (row.symbol, row.venue, row.start_ns),
+        (getattr(row, name) for name in BAR_NUMBERS),
         trades=row.trades,
-        rev=0,
         seq=sequence(venues[row.venue], row.start_ns, resolution),
         layer="speed",
-        final=False,
-        void=False,
     )
 
 
