@@ -148,7 +148,7 @@ def test_last_publications_and_what_is_dirty_or_held_need_no_kafka(
 
     text = text_of(client.get("/").text)
 
-    assert "boundaries cannot be read: no Kafka takes a connection" in text
+    assert "boundaries cannot be read: no Kafka server accepts a connection" in text
     assert "XNYS 2026-11-20 1 2026-11-20 17:00:00 UTC 10 10 tests at the close" in text
     assert text.index("XNYS 2026-11-23 2") < text.index("XNYS 2026-11-20 1")
     assert "dirty: XNYS 2026-11-20, 1 symbols: due" in text

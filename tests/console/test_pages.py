@@ -560,7 +560,7 @@ def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:
 
     names = {str(attributes.get("name")) for tag, attributes in page.found if tag != "meta"}
     assert {*FORM} - {"dry_run"} <= names
-    assert "no Kafka takes a connection" in page.text
+    assert "no Kafka server accepts a connection" in page.text
 
 
 def test_partitions_say_what_the_lake_lacks(

@@ -1,11 +1,12 @@
-"""What the console asks Airflow itself, in the API server's process. Changes nothing."""
+"""Queries of the console to Airflow's database, in the API server's process. Changes nothing."""
 
 from truetape.schedule import dag_names
 
 
 def is_supervised() -> bool | None:
-    """Say whether the DAG that supervises the speed layer runs by its schedule; None where Airflow
-    has no such DAG or cannot be asked.
+    """True if the DAG that supervises the speed layer is not paused.
+
+    Return None if Airflow has no such DAG or cannot be asked.
     """
     try:
         from airflow.models.dag import DagModel
@@ -13,7 +14,7 @@ def is_supervised() -> bool | None:
     except ImportError:
         return None
     try:
-        found = DagModel.get_dagmodel(dag_names.SPEED_LAYER)
+        dag = DagModel.get_dagmodel(dag_names.SPEED_LAYER)
     except SQLAlchemyError:
         return None
-    return None if found is None else not found.is_paused
+    return None if dag is None else not dag.is_paused

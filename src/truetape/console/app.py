@@ -1,7 +1,7 @@
 """The console: one FastAPI application that Airflow mounts at `/truetape`.
 
-Pages are made on the server; scripts only draw charts and refresh them. Reads, changes nothing:
-whatever changes something is a DAG run, started through Airflow's own API with the viewer's rights.
+It changes nothing: every change is a DAG run, started through Airflow's own API with the viewer's
+rights. The server renders the pages; scripts only draw charts and refresh them.
 """
 
 import gzip
@@ -36,73 +36,73 @@ SCRIPTS = {
         ("backfill.js", "draw.js", "drift.js", "market.js", "page.js"), "text/javascript"
     ),
 }
-"""Files of ours that a page may ask for, and what they are."""
+"""Our own files that a page may load, and their media types."""
 _STATUS = {NotThereError: 404, ConfigError: 400, TransientError: 503, TruetapeError: 500}
-"""What a page answers to an error: the first kind that fits."""
+"""The HTTP status of each error: the first class that matches."""
 
 Symbol = Annotated[str, Query(min_length=1, max_length=64)]
 Venue = Annotated[str, Query(max_length=16)]
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
-"""A session's date; a form sends an empty text where none is chosen."""
+"""A session's date; a form sends an empty text if no date is chosen."""
 AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
-"""An id of a DAG or of a run, as long as Airflow's own may be."""
-Ask = Callable[[], Settings]
+"""An id of a DAG or of a run, up to the length that Airflow allows."""
+ReadSettings = Callable[[], Settings]
 
 
-def create(ask: Ask = Settings.from_env, who: Guard | None = None) -> FastAPI:
-    """Build the application. `who` decides who gets in: Airflow, unless a test does."""
+def create(read_settings: ReadSettings = Settings.from_env, access: Guard | None = None) -> FastAPI:
+    """Build the application. `access` admits or rejects a request; by default Airflow decides."""
     app = FastAPI(
         title="truetape",
-        dependencies=[Depends(who or guard())],
+        dependencies=[Depends(access or guard())],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.ask = ask
+    app.state.read_settings = read_settings
     app.middleware("http")(with_headers)
-    app.add_exception_handler(TruetapeError, _told)
-    app.add_exception_handler(StarletteHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _misread)
+    app.exception_handler(TruetapeError)(_answer_error)
+    app.exception_handler(StarletteHTTPException)(_answer_refusal)
+    app.exception_handler(RequestValidationError)(_answer_bad_query)
     app.include_router(router)
     return app
 
 
 def _settings(request: Request) -> Settings:
-    """The settings of this request: those of the environment, unless a test gives others."""
-    ask: Ask = request.app.state.ask
-    return ask()
+    """Return the settings of this request: from the environment, unless a test replaces them."""
+    read_settings: ReadSettings = request.app.state.read_settings
+    return read_settings()
 
 
 router = APIRouter()
-Here = Annotated[Settings, Depends(_settings)]
+RequestSettings = Annotated[Settings, Depends(_settings)]
 
 
 @router.get("/", response_class=HTMLResponse)
-def overview_page(request: Request, here: Here) -> str:
+def overview_page(request: Request, settings: RequestSettings) -> str:
     """Show whether what is served is complete."""
-    found = overview.gather(here, airflow_side.is_supervised())
-    wrong = list(overview.concerns(found))
-    return _page(request, "overview.html", active="overview", found=found, concerns=wrong)
+    current = overview.gather(settings, airflow_side.is_supervised())
+    concerns = list(overview.concerns(current))
+    return _page(request, "overview.html", active="overview", overview=current, concerns=concerns)
 
 
 @router.get("/market", response_class=HTMLResponse)
 def market_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
-    here: Here,
+    settings: RequestSettings,
     symbol: Annotated[str, Query(max_length=64)] = "",
     venue: Venue = "",
     resolution: Resolution = Resolution.MINUTE,
     session: Day = None,
     below: Oscillator = Oscillator.NONE,
 ) -> str:
-    """Show a symbol's chart and what else may be chosen."""
-    asked = market.Asked(symbol, venue, resolution, session, below)
-    return _page(request, "market.html", active="market", view=market.view(here, asked))
+    """Show a symbol's chart, and the symbols, venues and sessions to choose from."""
+    chart = market.ChartRequest(symbol, venue, resolution, session, below)
+    return _page(request, "market.html", active="market", market=market.page(settings, chart))
 
 
 @router.get("/market/chart")
 def market_chart(  # noqa: PLR0917 - one parameter a field of the query
-    here: Here,
+    settings: RequestSettings,
     symbol: Symbol,
     venue: Venue = "",
     resolution: Resolution = Resolution.MINUTE,
@@ -110,102 +110,106 @@ def market_chart(  # noqa: PLR0917 - one parameter a field of the query
     below: Oscillator = Oscillator.NONE,
 ) -> Response:
     """Return the chart of a symbol as JSON for plotly."""
-    asked = market.Asked(symbol, venue, resolution, session, below)
-    return Response(market.chart(here, asked), media_type="application/json")
+    chart = market.ChartRequest(symbol, venue, resolution, session, below)
+    return Response(market.chart_json(settings, chart), media_type="application/json")
 
 
 @router.get("/market/bar", response_class=HTMLResponse)
 def bar_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
-    here: Here,
+    settings: RequestSettings,
     symbol: Symbol,
     start_ns: Annotated[int, Query(ge=0, lt=2**63)],
     venue: Venue = "",
     resolution: Resolution = Resolution.MINUTE,
 ) -> str:
-    """Show the trades that made one bar, and its history."""
-    found = market.lineage(here, market.Asked(symbol, venue, resolution, None), start_ns)
+    """Show the trades that made one bar, and the bar's history."""
+    chart = market.ChartRequest(symbol, venue, resolution, None)
+    lineage = market.lineage(settings, chart, start_ns)
     return _page(
         request,
         "bar.html",
         active="market",
-        found=found,
-        head=list(head(found)),
+        lineage=lineage,
+        head=list(head(lineage)),
         columns=(*COLUMNS, "why not"),
         cells=cells,
     )
 
 
 @router.get("/drift", response_class=HTMLResponse)
-def drift_page(request: Request, here: Here) -> str:
-    """Show which sessions became final otherwise than they were told."""
-    return _page(request, "drift.html", active="drift", totals=drift.sessions(here))
+def drift_page(request: Request, settings: RequestSettings) -> str:
+    """Show the sessions whose served bars were changed by a publication."""
+    return _page(request, "drift.html", active="drift", totals=drift.sessions(settings))
 
 
 @router.get("/drift/session", response_class=HTMLResponse)
 def session_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
-    here: Here,
+    settings: RequestSettings,
     venue: Venue,
     session: date,
     symbol: Annotated[str, Query(max_length=64)] = "",
     cause: Cause | None = None,
 ) -> str:
     """Show the drift of one session, down to the trades."""
-    found = drift.of_session(here, drift.session(venue, session), symbol, cause)
-    return _page(request, "drift_session.html", active="drift", found=found)
+    changes = drift.of_session(settings, drift.session(venue, session), symbol, cause)
+    return _page(request, "drift_session.html", active="drift", drift=changes)
 
 
 @router.get("/drift/chart")
 def drift_chart(
-    here: Here, venue: Venue, session: date, symbol: Annotated[str, Query(max_length=64)] = ""
+    settings: RequestSettings,
+    venue: Venue,
+    session: date,
+    symbol: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
     """Return the drift of one session as JSON for plotly."""
-    entries = drift.entries_of(here, drift.session(venue, session))
-    chosen = [one for one in entries if symbol in ("", one.symbol)]
-    return Response(drift_figure(chosen), media_type="application/json")
+    entries = drift.entries_of(settings, drift.session(venue, session))
+    shown = [entry for entry in entries if symbol in ("", entry.symbol)]
+    return Response(drift_figure(shown), media_type="application/json")
 
 
 @router.get("/quality", response_class=HTMLResponse)
-def quality_page(request: Request, here: Here) -> str:
+def quality_page(request: Request, settings: RequestSettings) -> str:
     """Show the newest reports."""
-    return _page(request, "quality.html", active="quality", checked=quality.newest(here))
+    return _page(request, "quality.html", active="quality", summaries=quality.newest(settings))
 
 
 @router.get("/quality/run", response_class=HTMLResponse)
-def run_page(request: Request, here: Here, dag: AirflowId, run: AirflowId) -> str:
+def run_page(request: Request, settings: RequestSettings, dag: AirflowId, run: AirflowId) -> str:
     """Show the reports of one run of a DAG."""
-    found = quality.of_run(here, DagRun(dag, run))
-    return _page(request, "run.html", active="quality", found=found)
+    reports = quality.of_run(settings, DagRun(dag, run))
+    return _page(request, "run.html", active="quality", reports=reports)
 
 
 @router.get("/quality/report", response_class=HTMLResponse)
 def report_page(
     request: Request,
-    here: Here,
+    settings: RequestSettings,
     run: Annotated[str, Query(max_length=64)],
     venue: Venue = "",
     session: Day = None,
 ) -> str:
     """Show one report, rule by rule."""
-    found = quality.page(here, venue, session, run)
-    return _page(request, "report.html", active="quality", found=found)
+    page = quality.page(settings, venue, session, run)
+    return _page(request, "report.html", active="quality", page=page)
 
 
 @router.get("/backfill", response_class=HTMLResponse)
-def backfill_page(request: Request, here: Here) -> str:
-    """Show what the lake lacks, and the form that starts the DAG which fills it."""
-    found: list[offsets.Partition] = []
+def backfill_page(request: Request, settings: RequestSettings) -> str:
+    """Show which offsets the lake lacks, and the form that starts the backfill DAG."""
+    partitions: list[offsets.Partition] = []
     problem = ""
     try:
-        found = offsets.partitions(here)
+        partitions = offsets.partitions(settings)
     except TransientError as error:
         problem = str(error)
     return _page(
         request,
         "backfill.html",
         active="backfill",
-        partitions=found,
+        partitions=partitions,
         problem=problem,
         fields=FORM,
         dag=dag_names.BACKFILL_FROM_KAFKA,
@@ -214,16 +218,16 @@ def backfill_page(request: Request, here: Here) -> str:
 
 @router.get("/files/plotly.js")
 def plotly(request: Request) -> Response:
-    """Return plotly's script, of the installed package; packed once, not for each reader."""
+    """Return plotly's script from the installed package. It is compressed once, not per request."""
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return FileResponse(PLOTLY, media_type="text/javascript", headers=_kept())
-    headers = {**_kept(), "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Response(_packed(), media_type="text/javascript", headers=headers)
+        return FileResponse(PLOTLY, media_type="text/javascript", headers=_cached())
+    headers = {**_cached(), "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(_compressed(), media_type="text/javascript", headers=headers)
 
 
 @router.get("/files/{name}")
 def file(name: str) -> FileResponse:
-    """Return one of our own files, no other."""
+    """Return one of the files in `SCRIPTS`, and no other."""
     if name not in SCRIPTS:
         raise HTTPException(404, f"no file {name}")
     path = Path(__file__).parent / "static" / name
@@ -231,38 +235,36 @@ def file(name: str) -> FileResponse:
 
 
 def _page(request: Request, template: str, **values: Any) -> str:
-    """Render a page whose links lead back to the console's root from however deep it lies."""
-    below = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return pages.render(template, root="../" * below.lstrip("/").count("/"), **values)
+    """Render a page. Its links are relative, so they start with one `../` per path segment."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return pages.render(template, root="../" * path.lstrip("/").count("/"), **values)
 
 
 @cache
-def _packed() -> bytes:
+def _compressed() -> bytes:
     return gzip.compress(PLOTLY.read_bytes(), mtime=0)
 
 
-def _kept() -> Mapping[str, str]:
+def _cached() -> Mapping[str, str]:
     return {"Cache-Control": IMMUTABLE}
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """Answer with what could not be done, as a page or for a script."""
+async def _answer_error(request: Request, error: TruetapeError) -> Response:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return _answer(request, status, str(error))
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - what it is registered for
+async def _answer_refusal(request: Request, error: StarletteHTTPException) -> Response:
     return _answer(request, error.status_code, str(error.detail))
 
 
-async def _misread(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    found = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
-    return _answer(request, 422, found)
+async def _answer_bad_query(request: Request, error: RequestValidationError) -> Response:
+    problems = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+    return _answer(request, 422, problems)
 
 
 def _answer(request: Request, status: int, reason: str) -> Response:
+    """Answer with an error page, or with JSON if the request does not accept HTML."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": reason}, status)
     page = _page(request, "error.html", active="", status=status, reason=reason)

@@ -1,4 +1,7 @@
-"""What publications changed, from a total down to the trades: sessions, symbols, causes, bars."""
+"""Drift for the console: changed bars by session, symbol and cause, down to single trades.
+
+Only reads the drift ledger; does not attribute causes.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,14 +19,14 @@ from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 
 MAX_SESSIONS = 20
-"""Sessions that are listed, the newest first."""
+"""The most sessions in the list, newest first."""
 MAX_LINES = 300
-"""Lines of one page; a session may have thousands."""
+"""The most lines on a page; a session can have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Bars changed, in all and by cause, and the volume that came or went."""
+class DriftCounts:
+    """The number of changed bars, in total and by cause, and the change in volume."""
 
     label: str
     session: date
@@ -34,75 +37,73 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """A table of rows; `causes` are the heads of their counts."""
+class DriftTotals:
+    """A table of counts. `causes` are the headings of the count columns."""
 
     causes: tuple[Cause, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[DriftCounts, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDrift:
-    """One session: its symbols, and what is chosen of it line by line."""
+    """The drift of one session: totals by symbol, and the lines of the chosen symbol and cause."""
 
     session: Session
     symbol: str
     cause: Cause | None
-    totals: Totals
+    totals: DriftTotals
     lines: tuple[CauseLine, ...]
-    left: int
-    """How many lines there are beside those."""
+    omitted: int
+    """The number of lines that are not shown."""
 
 
-def sessions(settings: Settings) -> Totals:
+def sessions(settings: Settings) -> DriftTotals:
     """Return the newest sessions that have drift."""
     ledger = DriftLedger(settings.lake)
-    found = [(day, venue) for day, venue in ledger.sessions()[::-1] if venue in venues()][
-        :MAX_SESSIONS
-    ]
+    newest_first = [(day, venue) for day, venue in ledger.sessions()[::-1] if venue in venues()]
     groups = [
         (f"{venue} {day}", day, venue, ledger.of_session(session(venue, day)))
-        for day, venue in found
+        for day, venue in newest_first[:MAX_SESSIONS]
     ]
     return _totals(groups)
 
 
 def of_session(
-    settings: Settings, chosen: Session, symbol: str, cause: Cause | None
+    settings: Settings, session: Session, symbol: str, cause: Cause | None
 ) -> SessionDrift:
-    """Return the drift of one session, by symbol, and the lines of one symbol or cause."""
-    entries = entries_of(settings, chosen)
+    """Return the drift of one session by symbol. Its lines can be limited to a symbol or cause."""
+    entries = entries_of(settings, session)
     names = sorted({entry.symbol for entry in entries})
     totals = _totals(
-        (name, chosen.date, chosen.venue, [one for one in entries if one.symbol == name])
+        (name, session.date, session.venue, [entry for entry in entries if entry.symbol == name])
         for name in names
     )
-    lines = lines_of([one for one in entries if symbol in ("", one.symbol)], cause)
+    lines = lines_of([entry for entry in entries if symbol in ("", entry.symbol)], cause)
     return SessionDrift(
-        chosen, symbol, cause, totals, tuple(lines[:MAX_LINES]), max(0, len(lines) - MAX_LINES)
+        session, symbol, cause, totals, tuple(lines[:MAX_LINES]), max(0, len(lines) - MAX_LINES)
     )
 
 
-def entries_of(settings: Settings, chosen: Session) -> list[BarDrift]:
-    """Return all that publications of a session have changed."""
-    return DriftLedger(settings.lake).of_session(chosen)
+def entries_of(settings: Settings, session: Session) -> list[BarDrift]:
+    """Return every bar that publications of a session have changed."""
+    return DriftLedger(settings.lake).of_session(session)
 
 
 def session(venue: str, day: date) -> Session:
-    """Return a session; ConfigError where there is no such venue."""
+    """Return a session. Raise ConfigError if there is no such venue."""
     return calendars.session(venue_named(venue), day)
 
 
-def _totals(groups: Iterable[tuple[str, date, str, Sequence[BarDrift]]]) -> Totals:
+def _totals(groups: Iterable[tuple[str, date, str, Sequence[BarDrift]]]) -> DriftTotals:
     counted = [
-        (label, day, venue, entries, Counter(cause for one in entries for cause in one.causes))
+        (label, day, venue, entries, Counter(cause for entry in entries for cause in entry.causes))
         for label, day, venue, entries in groups
     ]
     causes = tuple(cause for cause in Cause if any(counts[cause] for *_, counts in counted))
-    return Totals(
+    return DriftTotals(
         causes,
         tuple(
-            Row(
+            DriftCounts(
                 label, day, venue, len(entries), tuple(counts[cause] for cause in causes),
                 _volume(entries),
             )
@@ -112,7 +113,7 @@ def _totals(groups: Iterable[tuple[str, date, str, Sequence[BarDrift]]]) -> Tota
 
 
 def _volume(entries: Iterable[BarDrift]) -> Decimal:
-    """The volume of minutes: each share once, not once a resolution."""
+    """Add up the volume of one-minute bars only: each resolution counts the same trades again."""
     return sum(
         (
             drift.delta

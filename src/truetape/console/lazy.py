@@ -1,4 +1,4 @@
-"""The console as Airflow mounts it: built with its first request, not in every component.
+"""The console as Airflow mounts it: built at the first request, not when Airflow starts.
 
 Imports nothing heavy: scheduler and workers load the plugin, too.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class LazyConsole:
-    """An ASGI application that becomes the console when somebody asks for a page."""
+    """An ASGI application that builds the console at its first request."""
 
     def __init__(self) -> None:
         self._app: Any = None

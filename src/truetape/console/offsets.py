@@ -1,4 +1,7 @@
-"""Offsets of the trades' topic, in the lake and in Kafka, by the archive's last count."""
+"""Offsets of the trades topic, in the lake and in Kafka, by the archive's last count.
+
+Only counts; a backfill fetches what is missing.
+"""
 
 import socket
 from contextlib import suppress
@@ -10,39 +13,39 @@ from truetape.lake.completeness import Completeness, Hole
 from truetape.market.ranges import Range
 
 CONNECT_WITHIN_S = 1.0
-"""A page waits no longer for a Kafka that does not answer; clients of it would for half a minute.
-"""
+"""How long a page waits for Kafka to accept a connection; a Kafka client would wait for 30 s."""
 _NOTHING = Range(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition: what Kafka has, and what the lake holds up to offset `counted`."""
+    """One partition: the offsets that Kafka has, and what the lake has up to offset `counted`."""
 
     kafka: Range
     counted: int
-    found: Completeness
+    lake: Completeness
 
     @property
     def holes(self) -> tuple[Hole, ...]:
-        """Return what the lake lacks below the last offset that it holds; what came since is the
-        next archive run's.
+        """Return the offset ranges that the lake lacks below the last offset that it has.
+
+        Later offsets belong to the next archive run.
         """
-        return tuple(hole for hole in self.found.holes if hole.offsets.last < self.counted)
+        return tuple(hole for hole in self.lake.holes if hole.offsets.last < self.counted)
 
     @property
     def awaited(self) -> int:
-        """Return how many records the archive's next run brings."""
+        """Return how many records the next archive run will add."""
         return max(0, self.kafka.end - self.counted)
 
     def missing(self, *, recoverable: bool) -> int:
-        """Return how many records its holes have that Kafka still has, or has lost."""
-        some = (hole for hole in self.holes if hole.recoverable is recoverable)
-        return sum(hole.offsets.size for hole in some)
+        """Return how many records are missing that Kafka still has (recoverable), or has lost."""
+        holes = (hole for hole in self.holes if hole.recoverable is recoverable)
+        return sum(hole.offsets.size for hole in holes)
 
 
 def partitions(settings: Settings) -> list[Partition]:
-    """Ask Kafka, and the lake's last count; TransientError when Kafka does not answer."""
+    """Compare Kafka's offsets with the lake's last count. Raise TransientError if Kafka is away."""
     from truetape.broker.offsets import available_offsets
     from truetape.lake.completeness import completeness
     from truetape.lake.coverage import last_count
@@ -58,9 +61,9 @@ def partitions(settings: Settings) -> list[Partition]:
 
 
 def require_kafka(settings: Settings) -> None:
-    """Raise a TransientError when none of the bootstrap servers takes a connection."""
+    """Raise TransientError if no bootstrap server accepts a connection."""
     for address in settings.kafka.split(","):
         host, _, port = address.strip().rpartition(":")
         with suppress(OSError), socket.create_connection((host, int(port)), CONNECT_WITHIN_S):
             return
-    raise TransientError(f"no Kafka takes a connection at {settings.kafka}")
+    raise TransientError(f"no Kafka server accepts a connection at {settings.kafka}")

@@ -1,6 +1,7 @@
-"""The overview: whether what readers see is complete, and if not, what is wrong where.
+"""The overview page: are the served bars complete, and if not, what is wrong where?
 
-`gather` asks every source once and keeps what failed as such; `concerns` judges, without I/O.
+Changes nothing. `gather` reads every source once and marks those that failed; `concerns` judges
+what was read, without I/O.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,7 @@ from truetape.lake.completeness import Hole
 from truetape.lake.publications import Publication, newest_publications
 from truetape.market.resolution import Resolution
 from truetape.pipeline import status as serving
-from truetape.pipeline.repairs import RepairState as Repair
-from truetape.pipeline.repairs import dirty_sessions
+from truetape.pipeline.repairs import RepairState, dirty_sessions
 from truetape.quality import report as reports
 from truetape.quality.report import Kind, Report
 from truetape.serving.backends import open_store
@@ -28,23 +28,23 @@ from truetape.serving.backends import open_store
 MAX_PUBLICATIONS = 10
 SOURCES = 6
 STORE_WITHIN_S = 2.0
-"""The page asks the store once and waits no longer; writers try again and again."""
+"""The page asks the store once and waits this long; only writers retry."""
 MAX_SESSIONS = 10
-"""Sessions of each venue whose newest gate report is looked at, the newest first."""
+"""The most sessions of each venue whose newest gate report is read, newest first."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A source that could not be read, and why."""
+    """A source that could not be read, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedCard:
-    """The speed layer as its supervisor sees it."""
+    """The state of the speed layer, by its supervisor."""
 
     health: str
     reason: str
@@ -59,7 +59,7 @@ class SpeedCard:
 
 @dataclass(frozen=True, slots=True)
 class VenueCard:
-    """Up to where a venue is final. Gaps are dates that nobody claims as final."""
+    """The final range of a venue. Its gaps are dates inside that no publication made final."""
 
     venue: str
     name: str
@@ -70,7 +70,7 @@ class VenueCard:
 
 @dataclass(frozen=True, slots=True)
 class LedgerCard:
-    """What the lake knows of publications: dirty, held, and the last ones, newest first."""
+    """The lake's publications: dirty sessions, sessions held by a revert, and the newest ones."""
 
     dirty: tuple[str, ...]
     held: tuple[str, ...]
@@ -79,7 +79,7 @@ class LedgerCard:
 
 @dataclass(frozen=True, slots=True)
 class StoreCard:
-    """The store that readers ask, and how many symbols have bars of a minute there."""
+    """The store that readers query, and the number of its symbols that have one-minute bars."""
 
     name: str
     symbols: int
@@ -87,7 +87,7 @@ class StoreCard:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that the page shows; `is_supervised` is None where Airflow could not be asked."""
+    """Everything on the page. `is_supervised` is None if Airflow could not be asked."""
 
     at: datetime
     speed: SpeedCard | Failed
@@ -100,21 +100,21 @@ class Overview:
 
     @property
     def holes(self) -> list[Hole]:
-        """Return what the lake lacks, as far as that is known."""
+        """Return the offset ranges that the lake lacks; none if they could not be read."""
         parts = () if isinstance(self.partitions, Failed) else self.partitions
         return [hole for part in parts for hole in part.holes]
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something that keeps what is served from being complete."""
+    """A reason why the served bars are not complete."""
 
-    what: str
+    text: str
     is_grave: bool
 
 
 def gather(settings: Settings, is_supervised: bool | None) -> Overview:
-    """Ask Kafka, lake, store and reports at once; whatever does not answer is told as such."""
+    """Read Kafka, lake, store and reports in parallel; a source that fails becomes `Failed`."""
     with ThreadPoolExecutor(SOURCES) as pool:
         speed = pool.submit(_or_failed, lambda: _speed(settings))
         final = pool.submit(_or_failed, lambda: tuple(_venues(settings)))
@@ -134,36 +134,36 @@ def gather(settings: Settings, is_supervised: bool | None) -> Overview:
     )
 
 
-def concerns(found: Overview) -> Iterator[Concern]:
-    """Yield what is wrong, the grave first."""
-    yield from sorted(_concerns(found), key=lambda one: not one.is_grave)
+def concerns(overview: Overview) -> Iterator[Concern]:
+    """Yield what is wrong, grave concerns first."""
+    yield from sorted(_concerns(overview), key=lambda concern: not concern.is_grave)
 
 
-def _concerns(found: Overview) -> Iterator[Concern]:
+def _concerns(overview: Overview) -> Iterator[Concern]:
     for name, source in (
-        ("the speed layer", found.speed),
-        ("boundaries", found.venues),
-        ("publications", found.ledger),
-        ("served bars", found.store),
-        ("offsets", found.partitions),
-        ("quality reports", found.closed),
+        ("the speed layer", overview.speed),
+        ("boundaries", overview.venues),
+        ("publications", overview.ledger),
+        ("served bars", overview.store),
+        ("offsets", overview.partitions),
+        ("quality reports", overview.closed),
     ):
         if isinstance(source, Failed):
             yield Concern(f"{name} cannot be read: {source.reason}", is_grave=True)
-    if found.is_supervised is False:
+    if overview.is_supervised is False:
         yield Concern(
             "supervision is paused: a driver that dies stays dead (DAG speed_layer)", is_grave=True
         )
-    if isinstance(found.speed, SpeedCard):
-        yield from _concerns_of_speed(found.speed)
-    if isinstance(found.venues, tuple):
-        yield from _concerns_of_gaps(found.venues)
-    if isinstance(found.ledger, LedgerCard):
-        yield from _concerns_of_ledger(found.ledger)
-    if isinstance(found.partitions, tuple):
-        yield from _concerns_of_holes(found.partitions)
-    for report in found.closed if isinstance(found.closed, tuple) else ():
-        rules = ", ".join(one.rule for one in report.results if not one.passed)
+    if isinstance(overview.speed, SpeedCard):
+        yield from _concerns_of_speed(overview.speed)
+    if isinstance(overview.venues, tuple):
+        yield from _concerns_of_gaps(overview.venues)
+    if isinstance(overview.ledger, LedgerCard):
+        yield from _concerns_of_ledger(overview.ledger)
+    if isinstance(overview.partitions, tuple):
+        yield from _concerns_of_holes(overview.partitions)
+    for report in overview.closed if isinstance(overview.closed, tuple) else ():
+        rules = ", ".join(result.rule for result in report.results if not result.passed)
         yield Concern(
             f"the gate of {report.venue} {report.session} is closed: {rules}",
             is_grave=True,
@@ -177,12 +177,12 @@ def _concerns_of_speed(card: SpeedCard) -> Iterator[Concern]:
         yield Concern(f"the speed layer is {card.health}: {card.reason}", is_grave=True)
 
 
-def _concerns_of_gaps(found: Sequence[VenueCard]) -> Iterator[Concern]:
-    for venue in found:
-        if venue.gaps:
-            first, last = venue.gaps[0][0], venue.gaps[-1][1]
+def _concerns_of_gaps(cards: Sequence[VenueCard]) -> Iterator[Concern]:
+    for card in cards:
+        if card.gaps:
+            first, last = card.gaps[0][0], card.gaps[-1][1]
             yield Concern(
-                f"{venue.venue}: {len(venue.gaps):,} gaps without publication between {first} "
+                f"{card.venue}: {len(card.gaps):,} gaps without publication between {first} "
                 f"and {last}",
                 is_grave=False,
             )
@@ -195,26 +195,26 @@ def _concerns_of_ledger(card: LedgerCard) -> Iterator[Concern]:
         yield Concern(f"held by a revert: {line}", is_grave=False)
 
 
-def _concerns_of_holes(found: Sequence[Partition]) -> Iterator[Concern]:
-    for recoverable, words in ((True, "Kafka still has them"), (False, "lost to retention")):
-        missing = sum(part.missing(recoverable=recoverable) for part in found)
+def _concerns_of_holes(parts: Sequence[Partition]) -> Iterator[Concern]:
+    for recoverable, where in ((True, "Kafka still has them"), (False, "lost to retention")):
+        missing = sum(part.missing(recoverable=recoverable) for part in parts)
         if missing:
-            told = f"{missing:,} records are missing in the lake; {words}"
-            yield Concern(told, is_grave=recoverable)
+            text = f"{missing:,} records are missing in the lake; {where}"
+            yield Concern(text, is_grave=recoverable)
 
 
 def closed_gates(settings: Settings) -> Iterator[Report]:
     """Yield the newest gate report of each recent session whose gate is closed."""
     for venue in venues():
         for day in islice(reports.sessions(settings.home, venue), MAX_SESSIONS):
-            found = reports.newest(settings.home, Kind.GATE, venue, day)
-            if found is not None and not found.is_open:
-                yield found
+            report = reports.newest(settings.home, Kind.GATE, venue, day)
+            if report is not None and not report.is_open:
+                yield report
 
 
-def _or_failed(ask: Callable[[], T]) -> T | Failed:
+def _or_failed(read: Callable[[], T]) -> T | Failed:
     try:
-        return ask()
+        return read()
     except TruetapeError as error:
         return Failed(str(error))
 
@@ -241,14 +241,15 @@ def _speed(settings: Settings) -> SpeedCard:
 
 def _venues(settings: Settings) -> Iterator[VenueCard]:
     require_kafka(settings)
-    known = venues()
-    for one in serving.boundaries_of(settings):
+    declared = venues()
+    for boundary in serving.boundaries_of(settings):
+        venue = declared.get(boundary.venue)
         yield VenueCard(
-            one.venue,
-            known[one.venue].name if one.venue in known else one.venue,
-            one.final_from_ns,
-            one.final_ns,
-            tuple(serving.gaps(one, known[one.venue])) if one.venue in known else (),
+            boundary.venue,
+            boundary.venue if venue is None else venue.name,
+            boundary.final_from_ns,
+            boundary.final_ns,
+            () if venue is None else tuple(serving.gaps(boundary, venue)),
         )
 
 
@@ -256,16 +257,18 @@ def _ledger(settings: Settings) -> LedgerCard:
     status = serving.PipelineStatus(
         (), tuple(dirty_sessions(settings.lake)), tuple(newest_publications(settings.lake))
     )
-    newest = sorted(status.newest, key=lambda one: one.published_ns, reverse=True)
+    newest = sorted(status.newest, key=lambda published: published.published_ns, reverse=True)
     return LedgerCard(
         dirty=tuple(
-            f"{one.venue} {one.day}, {len(one.symbols):,} symbols: {one.state.value}"
-            for one in status.dirty
-            if one.state is not Repair.UNPUBLISHED
+            f"{session.venue} {session.day}, {len(session.symbols):,} symbols: "
+            f"{session.state.value}"
+            for session in status.dirty
+            if session.state is not RepairState.UNPUBLISHED
         ),
         held=tuple(
-            f"{one.venue} {one.session} at rev {one.restores} by {one.who}: {one.reason}"
-            for one in status.held
+            f"{revert.venue} {revert.session} at rev {revert.restores} by {revert.who}: "
+            f"{revert.reason}"
+            for revert in status.held
         ),
         publications=tuple(newest[:MAX_PUBLICATIONS]),
     )

@@ -1,4 +1,7 @@
-"""Templates and how they write values. Every value is escaped; no markup comes from data."""
+"""Templates, and the filters that format values in them. Reads no data.
+
+Every value is escaped: no markup comes from data.
+"""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +18,7 @@ from truetape.serving.table import utc
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page. Links are relative, so that the console works below any prefix."""
+    """Render a template. Its links are relative, so that the console works below any prefix."""
     return _environment().get_template(template).render(pages=PAGES, **values)
 
 
@@ -41,7 +44,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _instant(value: int | datetime) -> str:
-    """Write an instant for eyes: to the second, in UTC."""
+    """Format a timestamp for readers: in UTC, to the second."""
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return utc(value - value % SECOND_NS).replace("T", " ").replace("Z", " UTC")
@@ -52,16 +55,16 @@ def _count(value: float) -> str:
 
 
 def _ago(seconds: float) -> str:
-    """Write a span of time by its two largest units; short ones to the hundredth."""
+    """Format a duration in its two largest units; below a minute, to the hundredth of a second."""
     if seconds < 60:
         return f"{seconds:.2f} s"
-    left = int(seconds)
-    words: list[str] = []
+    remaining = int(seconds)
+    parts: list[str] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        number, left = divmod(left, size)
-        if number or (unit == "s" and not words):
-            words.append(f"{number} {unit}")
-    return " ".join(words[:2])
+        number, remaining = divmod(remaining, size)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
 
 
 def _percent(share: float) -> str:
@@ -69,5 +72,5 @@ def _percent(share: float) -> str:
 
 
 def _kind(value: object) -> str:
-    """Name the type of a value, for templates that show one kind or another."""
+    """Return the name of a value's class, for templates that branch on it."""
     return type(value).__name__

@@ -1,4 +1,7 @@
-"""Quality reports: the newest of each session, those of a DAG run, one of them rule by rule."""
+"""Quality reports: the newest of each session, all of a DAG run, one report rule by rule.
+
+Checks nothing itself.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,13 +19,13 @@ from truetape.quality.results import RuleResult
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
 
 MAX_SESSIONS = 20
-"""Sessions of each venue that are listed, the newest first."""
+"""The most sessions of each venue in the list, newest first."""
 _RUN = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One report in a list: what it was about, and which rules did not hold."""
+class ReportSummary:
+    """One report in a list, with its broken gate rules and its flagged rules."""
 
     report: Report
     broken: tuple[str, ...]
@@ -30,59 +33,62 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of a report, beside the same rule in earlier sessions."""
+class RuleWithTrend:
+    """One rule of a report, and its results in earlier sessions."""
 
     result: RuleResult
     trend: RuleTrend | None
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return the names of its examples' columns."""
+        """Return the column names of the example rows."""
         return tuple(dict.fromkeys(name for row in self.result.examples for name in row))
 
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """A report with those that it is one of."""
+    """One report rule by rule, and the other reports of the same session."""
 
     report: Report
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleWithTrend, ...]
     others: tuple[str, ...]
-    """The runs of other reports of the same session, the newest first."""
+    """The runs of the other reports, newest first."""
 
 
-def newest(settings: Settings) -> list[Checked]:
-    """Return the newest gate report, and the newest of what is served, of recent sessions; then
-    that of the feeds.
+def newest(settings: Settings) -> list[ReportSummary]:
+    """Return the newest gate report and the newest report on served bars of each recent session,
+    then the newest report on feeds.
     """
-    return [_checked(report) for report in _newest(settings)]
+    return [_summary(report) for report in _newest(settings)]
 
 
 @dataclass(frozen=True, slots=True)
 class RunReports:
-    """The reports of one run of a DAG; `lost` are those that it had and that are kept no longer."""
+    """The reports of one run of a DAG; the files of those in `deleted` are gone."""
 
-    of: DagRun
-    checked: tuple[Checked, ...]
-    lost: tuple[Noted, ...]
+    run: DagRun
+    summaries: tuple[ReportSummary, ...]
+    deleted: tuple[Noted, ...]
 
 
-def of_run(settings: Settings, of: DagRun) -> RunReports:
-    """Return the reports that the tasks of a run made, or took as they were."""
-    there: list[Checked] = []
-    lost: list[Noted] = []
-    for one in noted(settings.home, of):
-        path = one.path(settings.home)
+def of_run(settings: Settings, run: DagRun) -> RunReports:
+    """Return the reports that the tasks of a run wrote or reused."""
+    summaries: list[ReportSummary] = []
+    deleted: list[Noted] = []
+    for note in noted(settings.home, run):
+        path = note.path(settings.home)
         if path.is_file():
-            there.append(_checked(reports.read(path)))
+            summaries.append(_summary(reports.read(path)))
         else:
-            lost.append(one)
-    return RunReports(of, tuple(there), tuple(lost))
+            deleted.append(note)
+    return RunReports(run, tuple(summaries), tuple(deleted))
 
 
 def page(settings: Settings, venue: str, session: date | None, run: str) -> ReportPage:
-    """Return one report, of the feeds where no session is named; NotThereError where it is none."""
+    """Return one report; without a session it is a report on feeds.
+
+    Raise NotThereError if there is no such report.
+    """
     if not _RUN.fullmatch(run) or (venue and venue not in venues()):
         raise NotThereError(f"no report {run!r} of {venue or 'the feeds'}")
     folder = reports.folder_of(settings.home, venue or None, session)
@@ -92,7 +98,7 @@ def page(settings: Settings, venue: str, session: date | None, run: str) -> Repo
             f"no report {run} of {venue or 'the feeds'} {session or ''}; it may be old"
         )
     report = reports.read(path)
-    others = sorted((one.stem for one in folder.glob("*.json") if one != path), reverse=True)
+    others = sorted((other.stem for other in folder.glob("*.json") if other != path), reverse=True)
     return ReportPage(report, tuple(_rules(settings, report)), tuple(others[:MAX_SESSIONS]))
 
 
@@ -100,27 +106,29 @@ def _newest(settings: Settings) -> Iterator[Report]:
     for venue in sorted(venues()):
         for day in islice(reports.sessions(settings.home, venue), MAX_SESSIONS):
             for kind in (Kind.GATE, Kind.SERVED):
-                if found := reports.newest(settings.home, kind, venue, day):
-                    yield found
-    if found := reports.newest(settings.home, Kind.FEED, None, None):
-        yield found
+                if report := reports.newest(settings.home, kind, venue, day):
+                    yield report
+    if report := reports.newest(settings.home, Kind.FEED, None, None):
+        yield report
 
 
-def _checked(report: Report) -> Checked:
-    failing = [one for one in report.results if not one.passed]
-    return Checked(
+def _summary(report: Report) -> ReportSummary:
+    failing = [result for result in report.results if not result.passed]
+    return ReportSummary(
         report,
-        tuple(one.rule for one in failing if one.severity.value == "gate"),
-        tuple(one.rule for one in failing if one.severity.value != "gate"),
+        tuple(result.rule for result in failing if result.severity.value == "gate"),
+        tuple(result.rule for result in failing if result.severity.value != "gate"),
     )
 
 
-def _rules(settings: Settings, report: Report) -> Iterator[Rule]:
-    """The rules that do not hold first, the gate's before the flags."""
+def _rules(settings: Settings, report: Report) -> Iterator[RuleWithTrend]:
+    """Yield the rules that failed first, gate rules before flags."""
     trends: Mapping[tuple[str, str], RuleTrend] = {}
     if report.kind is Kind.GATE and report.venue and report.session:
         earlier = earlier_reports(settings.home, report.venue, report.session)
-        trends = {(one.suite, one.rule): one for one in trend(report, earlier)}
-    ordered = sorted(report.results, key=lambda one: (one.passed, one.severity.value != "gate"))
+        trends = {(rule.suite, rule.rule): rule for rule in trend(report, earlier)}
+    ordered = sorted(
+        report.results, key=lambda result: (result.passed, result.severity.value != "gate")
+    )
     for result in ordered:
-        yield Rule(result, trends.get((result.suite, result.rule)))
+        yield RuleWithTrend(result, trends.get((result.suite, result.rule)))

@@ -1,7 +1,7 @@
-"""Who may see a page, and what a page may do in a browser.
+"""Who may see a page, and what a page may do in a browser. Knows no users of its own.
 
-Airflow mounts a plugin's pages without asking who comes: every route here asks Airflow's own
-security, and where that cannot be loaded nobody gets in.
+Airflow mounts a plugin's pages without checking access. So every route of the console asks
+Airflow's own security, and if that cannot be loaded, nobody may see a page.
 """
 
 import base64
@@ -18,10 +18,10 @@ from fastapi import HTTPException, Request, Response
 from truetape.host.log import logger
 
 Guard = Callable[..., Any]
-"""A dependency of FastAPI: raises an HTTPException for whom it turns away."""
+"""A FastAPI dependency that raises an HTTPException for a request that it rejects."""
 
 PLOTLY = Path(str(files("plotly"))) / "package_data" / "plotly.min.js"
-"""The script that draws charts, of the installed package."""
+"""The script that draws charts, from the installed package."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -30,28 +30,28 @@ HEADERS = {
 }
 _STYLE = re.compile(r"""\.textContent='([^'\\]*)',document\.head\.appendChild""")
 IMMUTABLE = "private, max-age=86400"
-"""Cache-Control of files that only change with the version of truetape or plotly."""
+"""Cache-Control of files that change only with the version of truetape or plotly."""
 
 
 def guard() -> Guard:
-    """Return the dependency that lets signed-in users of Airflow see pages of plugins."""
+    """Return the dependency that admits Airflow users who may see plugin pages."""
     try:
         from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
         from airflow.api_fastapi.core_api.security import requires_access_view
     except ImportError as error:
-        logger("console").error("no page for anybody", why=str(error))
-        return _nobody
+        logger("console").error("airflow_security_missing", why=str(error))
+        return _reject_everybody
     return requires_access_view(AccessView.PLUGINS)
 
 
-def _nobody() -> None:
+def _reject_everybody() -> None:
     raise HTTPException(503, "Airflow's security could not be loaded, so nobody may see this page")
 
 
 async def with_headers(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    """Add the policy and the headers of `HEADERS` to an answer, unless it has set its own."""
+    """Add the security policy and `HEADERS` to a response; headers that it sets itself stay."""
     response = await call_next(request)
     response.headers["Content-Security-Policy"] = policy()
     for name, value in HEADERS.items():
@@ -61,15 +61,15 @@ async def with_headers(
 
 @cache
 def policy() -> str:
-    """Return what a page may load: nothing from elsewhere, no script or style of the page itself.
+    """Return the Content-Security-Policy: nothing from other hosts, no inline script or style.
 
-    Two styles of plotly's are named by their digests: the empty one that its script adds rules to,
-    and that of a map library that comes with it. Only Airflow's own pages may frame ours.
+    Two inline styles of plotly are allowed by their digests: the empty one that its script adds
+    rules to, and the one of a map library that it bundles. Only Airflow's own pages may frame ours.
     """
     styles = ["", *_STYLE.findall(PLOTLY.read_text(encoding="utf-8"))]
-    named = " ".join(f"'sha256-{_digest(style)}'" for style in styles)
+    digests = " ".join(f"'sha256-{_digest(style)}'" for style in styles)
     return (
-        f"default-src 'none'; script-src 'self'; style-src 'self' {named}; "
+        f"default-src 'none'; script-src 'self'; style-src 'self' {digests}; "
         "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'self'"
     )
