@@ -73,6 +73,20 @@ def read_rows(
     return list(rows.to_pylist())
 
 
+def column_types(table: "DeltaTable") -> dict[str, str]:
+    """Return the type of each column as Delta spells it, for example `decimal(18,9)`."""
+    return _type_names(table.schema())
+
+
+def expected_types(table: Table) -> dict[str, str]:
+    """Return the same for the schema that a table should have."""
+    from deltalake import Schema
+
+    from truetape.lake.schemas import SCHEMAS
+
+    return _type_names(Schema.from_arrow(SCHEMAS[table]))
+
+
 def append_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows in one commit; writes nothing without rows. Creates the table if it does not
     exist, and adds the columns that an older table lacks.
@@ -145,3 +159,10 @@ def _partitions(table: Table) -> list[str] | None:
     from truetape.lake.schemas import PARTITIONS
 
     return list(PARTITIONS[table]) or None
+
+
+def _type_names(schema: "deltalake.Schema") -> dict[str, str]:
+    def text(kind: Any) -> str:
+        return f"array<{text(kind.element_type)}>" if hasattr(kind, "element_type") else kind.type
+
+    return {field.name: text(field.type) for field in schema.fields}

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
-from truetape.lake.delta import open_table
+from truetape.lake.delta import column_types, expected_types, open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.canonical import AMENDMENT_REACH
 from truetape.market.ranges import Range
@@ -32,23 +32,19 @@ MAX_TRADES = 30_000_000
 """At 0.9 kB a trade, all that the gate makes of them included, these take 27 GB."""
 MAX_AMENDMENTS = 200_000
 
-TRADE_COLUMNS = {
-    "symbol": "string", "ordinal": "long", "feed": "string", "id": "string", "event_ns": "long",
-    "received_ns": "long", "price": "decimal(18,9)", "size": "decimal(18,8)",
-    "conditions": "array<string>", "exchange": "string", "topic": "string", "partition": "integer",
-    "offset": "long", "index": "integer", "duplicate": "boolean", "cancelled": "boolean",
-    "corrected": "boolean", "late": "boolean", "in_day": "boolean", "open_close": "boolean",
-    "high_low": "boolean", "counts": "boolean", "auction": "boolean", "known": "boolean",
-}  # fmt: skip
-BAR_COLUMNS = {
-    "symbol": "string", "resolution": "string", "start_ns": "long", "seq": "integer",
-    "open": "decimal(18,9)", "high": "decimal(18,9)", "low": "decimal(18,9)",
-    "close": "decimal(18,9)", "volume": "decimal(28,8)", "vwap": "decimal(18,8)", "trades": "long",
-    "notional": "decimal(38,17)", "priced_volume": "decimal(28,8)", "first": "long",
-    "last": "long", "served": "boolean", "profile": "string", "profile_version": "integer",
-}  # fmt: skip
-"""What frames are made of. Without one of these, or with another type, there is only a schema."""
+TRADE_COLUMNS = (
+    "symbol", "ordinal", "feed", "id", "event_ns", "received_ns", "price", "size", "conditions",
+    "exchange", "topic", "partition", "offset", "index", "duplicate", "cancelled", "corrected",
+    "late", "in_day", "open_close", "high_low", "counts", "auction", "known",
+)  # fmt: skip
+BAR_COLUMNS = (
+    "symbol", "resolution", "start_ns", "seq", "open", "high", "low", "close", "volume", "vwap",
+    "trades", "notional", "priced_volume", "first", "last", "served", "profile", "profile_version",
+)  # fmt: skip
+"""The columns that the frames are made of. If the lake's table lacks one, or has another type for
+it than `lake.schemas`, only the frames about the schema are made."""
 
+_ORDER = {Table.TRADES: ("symbol", "ordinal"), Table.BARS: ("symbol", "resolution", "start_ns")}
 _NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
 """How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
 
@@ -115,15 +111,15 @@ def read_session(lake: str, session: Session) -> SessionTables:
     """Read a session; ConfigError when it was never recomputed or is too large."""
     trades, bars = (open_table(lake, table) for table in (Table.TRADES, Table.BARS))
     _check_size(trades, session)
-    rows = _of_session(trades, session, TRADE_COLUMNS, ("symbol", "ordinal"))
+    rows = _of_session(trades, Table.TRADES, session, TRADE_COLUMNS)
     raw = open_table(lake, Table.RAW).to_pyarrow_dataset()
     amendments = tuple(_amendments(raw, session))
     return SessionTables(
         session=session,
         trades=rows,
-        bars=_of_session(bars, session, BAR_COLUMNS, ("symbol", "resolution", "start_ns")),
-        declared_trades=_declared(trades),
-        declared_bars=_declared(bars),
+        bars=_of_session(bars, Table.BARS, session, BAR_COLUMNS),
+        declared_trades=_texts(trades),
+        declared_bars=_texts(bars),
         archived=_archived(raw, session),
         coverage=() if rows is None else tuple(_coverage(raw, rows)),
         amendments=amendments,
@@ -161,21 +157,18 @@ def _check_size(trades: "DeltaTable", session: Session) -> None:
         )
 
 
-def _declared(table: "DeltaTable") -> tuple[str, ...]:
-    def text(kind: Any) -> str:
-        return f"array<{text(kind.element_type)}>" if hasattr(kind, "element_type") else kind.type
-
-    return tuple(f"{field.name} {text(field.type)}" for field in table.schema().fields)
-
-
 def _of_session(
-    table: "DeltaTable", session: Session, columns: Mapping[str, str], order: Sequence[str]
+    opened: "DeltaTable", table: Table, session: Session, columns: Sequence[str]
 ) -> pa.Table | None:
-    if not {f"{name} {kind}" for name, kind in columns.items()} <= set(_declared(table)):
+    declared, expected = column_types(opened), expected_types(table)
+    if any(declared.get(name) != expected[name] for name in columns):
         return None
-    chosen = session_filters(session)
-    rows = table.to_pyarrow_table(filters=chosen, columns=list(columns))
-    return rows.sort_by([(name, "ascending") for name in order])
+    rows = opened.to_pyarrow_table(filters=session_filters(session), columns=list(columns))
+    return rows.sort_by([(name, "ascending") for name in _ORDER[table]])
+
+
+def _texts(table: "DeltaTable") -> tuple[str, ...]:
+    return tuple(f"{name} {kind}" for name, kind in column_types(table).items())
 
 
 def _archived(raw: "pyarrow.dataset.Dataset", session: Session) -> int:

@@ -6,10 +6,12 @@ Gives the events and the reasons that `decoder` gives; the details of a rejectio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import cast
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import from_arrow_type
 
 from truetape.batch.spark import json
 from truetape.batch.spark.events import Fields
@@ -25,33 +27,11 @@ from truetape.batch.spark.records import (
 from truetape.batch.spark.scope import Scope, TableScope
 from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
 from truetape.feeds.decoder import BLANK, Limits
+from truetape.lake import schemas
 from truetape.market.rejection import Reason
-from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
-EVENT = T.StructType(
-    [
-        T.StructField("index", T.IntegerType()),
-        T.StructField("kind", T.StringType()),
-        T.StructField("symbol", T.StringType()),
-        T.StructField("venue", T.StringType()),
-        T.StructField("id", T.StringType()),
-        T.StructField("sequence", T.LongType()),
-        T.StructField("event_ns", T.LongType()),
-        T.StructField("received_ns", T.LongType()),
-        T.StructField("price", T.DecimalType(PRICE_DIGITS, PRICE_SCALE)),
-        T.StructField("size", T.DecimalType(SIZE_DIGITS, SIZE_SCALE)),
-        T.StructField("conditions", T.ArrayType(T.StringType())),
-        T.StructField("tape", T.StringType()),
-        T.StructField("exchange", T.StringType()),
-    ]
-)
-REJECTED = T.StructType(
-    [
-        T.StructField("index", T.IntegerType()),
-        T.StructField("reason", T.StringType()),
-        T.StructField("detail", T.StringType()),
-    ]
-)
+EVENT = cast(T.StructType, from_arrow_type(schemas.EVENT))
+REJECTED = cast(T.StructType, from_arrow_type(schemas.REJECTION))
 
 _PREFIX = "_decode_"
 _EVENTS = T.ArrayType(EVENT)

@@ -1,0 +1,120 @@
+"""The columns of the lake's tables: an existing lake stays readable and writable."""
+
+from pathlib import Path
+
+import pytest
+
+from truetape.host.errors import ConfigError
+from truetape.lake.delta import (
+    append_rows,
+    column_types,
+    delete_rows,
+    expected_types,
+    open_or_none,
+    open_table,
+    read_rows,
+)
+from truetape.lake.schemas import PARTITIONS, SCHEMAS
+from truetape.lake.tables import Table
+
+COLUMNS = {
+    Table.TRADES: "venue string, session date, symbol string, ordinal long, feed string, id "
+    "string, sequence long, event_ns long, received_ns long, price decimal(18,9), size "
+    "decimal(18,8), conditions array<string>, tape string, exchange string, topic string, "
+    "partition integer, offset long, index integer, duplicate boolean, cancelled boolean, "
+    "corrected boolean, late boolean, in_day boolean, open_close boolean, high_low boolean, "
+    "counts boolean, auction boolean, known boolean",
+    Table.BARS: "venue string, session date, symbol string, resolution string, start_ns long, seq "
+    "integer, open decimal(18,9), high decimal(18,9), low decimal(18,9), close decimal(18,9), "
+    "volume decimal(28,8), vwap decimal(18,8), trades long, notional decimal(38,17), "
+    "priced_volume decimal(28,8), first long, last long, served boolean, profile string, "
+    "profile_version integer",
+    Table.COVERAGE: "topic string, raw_id string, raw_version long, partition long, first long, "
+    "last long, records long, accepted long, rejected long",
+    Table.BARS_LINEAGE: "venue string, session date, raw_id string, raw_version long, bars_version "
+    "long, symbols array<string>, recorded_ns long",
+    Table.DIRTY: "venue string, session date, symbol string, trades long, amendments long, raw_id "
+    "string, raw_version long, marked_ns long",
+    Table.SUPERSEDED: "venue string, session date, kind string, resolution string, symbol string, "
+    "start_ns long, rev long, seq long, void boolean, trades long, values string, open double, "
+    "high double, low double, close double, volume double, vwap double",
+    Table.PUBLICATIONS: "venue string, session date, rev long, as_of_ns long, published_ns long, "
+    "digest string, bars long, edits long, voids long, code_version string, profile string, "
+    "profile_version long, bars_version long, run_id string, who string, reason string, "
+    "raw_version long, restores long",
+}
+"""As the first lakes have them, in Delta's words."""
+
+RAW = (
+    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
+    "feed string, received_ns bigint, contract_version int, date date, first_event_ns bigint, "
+    "last_event_ns bigint, amends boolean, accepted int, rejections int, "
+    "events array<struct<index:int,kind:string,symbol:string,venue:string,id:string,"
+    "sequence:bigint,event_ns:bigint,received_ns:bigint,price:decimal(18,9),size:decimal(18,8),"
+    "conditions:array<string>,tape:string,exchange:string>>, "
+    "rejected array<struct<index:int,reason:string,detail:string>>"
+)
+"""As Spark has written it since the first lake; every column may be null."""
+
+
+@pytest.mark.parametrize("table", COLUMNS, ids=str)
+def test_a_table_has_the_columns_of_the_first_lakes(table: Table) -> None:
+    types = expected_types(table)
+
+    assert ", ".join(f"{name} {kind}" for name, kind in types.items()) == COLUMNS[table]
+
+
+def test_raw_has_the_columns_that_spark_wrote_into_the_first_lakes() -> None:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    schema = from_arrow_schema(SCHEMAS[Table.RAW])
+    assert ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in schema) == RAW
+    assert all(field.nullable for field in schema)
+
+
+def test_every_table_has_a_schema_and_its_partition_columns_are_in_it() -> None:
+    assert SCHEMAS.keys() == PARTITIONS.keys() == set(Table)
+    for table, columns in PARTITIONS.items():
+        assert set(columns) <= set(SCHEMAS[table].names)
+
+
+def test_an_append_adds_the_columns_that_an_older_table_lacks(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    lake = str(tmp_path)
+    older = pa.table({"venue": ["XNYS"], "rev": pa.array([1], pa.int64())})
+    write_deltalake(f"{lake}/publications", older)
+
+    append_rows(lake, Table.PUBLICATIONS, [{"venue": "XNYS", "rev": 2, "restores": 1}])
+
+    rows = sorted(read_rows(lake, Table.PUBLICATIONS), key=lambda row: row["rev"])
+    assert [(row["rev"], row["restores"]) for row in rows] == [(1, None), (2, 1)]
+    written = column_types(open_table(lake, Table.PUBLICATIONS))
+    assert written == expected_types(Table.PUBLICATIONS)
+
+
+def test_nothing_is_written_for_no_rows(tmp_path: Path) -> None:
+    append_rows(str(tmp_path), Table.DIRTY, [])
+
+    assert open_or_none(str(tmp_path), Table.DIRTY) is None
+
+
+def test_a_delete_returns_the_number_of_rows(tmp_path: Path) -> None:
+    lake = str(tmp_path)
+    append_rows(lake, Table.DIRTY, [{"venue": "XNYS", "trades": count} for count in (1, 2, 3)])
+
+    assert delete_rows(lake, Table.DIRTY, "trades > 1") == 2
+    assert [row["trades"] for row in read_rows(lake, Table.DIRTY)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("table", "verb"),
+    [(Table.RAW, "archive"), (Table.BARS, "recompute"), (Table.PUBLICATIONS, "publish")],
+    ids=str,
+)
+def test_a_missing_table_is_an_error_that_names_the_verb_that_writes_it(
+    table: Table, verb: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"no table .*/{table}; run `truetape {verb}` first"):
+        open_table(str(tmp_path), table)
