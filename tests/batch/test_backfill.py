@@ -360,7 +360,7 @@ def test_the_verb_shows_the_plan_first_then_fills_and_settles(own: Settings) -> 
         "nothing was written: this is the plan; --apply carries it out",
     ]
     elsewhere = printed(own, "--holes", "--reason", "two lost", "--symbols", "SPY")
-    assert elsewhere[-2] == "  1 sessions have none of the symbols asked for"
+    assert elsewhere[-2] == "  1 sessions have none of the given symbols"
     assert archived(own) == given_out(own, (where, 0), (where, 7), (where, 8))
 
     done = printed(own, "--holes", "--reason", "two lost", "--apply")

@@ -60,7 +60,7 @@ def test_a_plan_is_shown_by_partition_with_what_is_missing_and_what_it_holds(
         "  partition 1: offsets 0 to 0, lost: no longer in Kafka",
         "to ingest: 2 records = 3 events + 1 rejected, in 2 sessions",
         "  XNYS 2026-03-03: 2 symbols",
-        "  1 sessions have none of the symbols asked for",
+        "  1 sessions have none of the given symbols",
         "nothing was written: this is the plan; --apply carries it out",
     ]
     assert not settings.home.exists()
@@ -71,7 +71,7 @@ def test_an_archive_that_cannot_go_on_is_said(
 ) -> None:
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned(due=0))
 
-    assert any(line.startswith("the archive cannot go on") for line in run(settings))
+    assert any(line.startswith("the archive is stuck") for line in run(settings))
 
 
 class Killed(BaseException):
@@ -110,11 +110,11 @@ def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
 
     assert lines[:2] == [
         f"finishing backfill {planned().plan.digest}: two lost",
-        "all 2 records were in raw already",
+        "raw already had all 2 records",
     ]
     assert lines[-2:] == [
         "nothing to ingest",
-        "  XNYS 2026-03-03: not over yet, left to its own recompute",
+        "  XNYS 2026-03-03: not over yet; its nightly recompute will include them",
     ]
     assert noted == [[planned()], [planned()]]
     assert Notes.of(settings).unfinished() == []

@@ -45,4 +45,4 @@ def test_another_broken_pipe_is_no_success() -> None:
     )
 
     assert verb.returncode == 75
-    assert "a connection was closed at the other end" in verb.stderr
+    assert "the other end closed a connection" in verb.stderr

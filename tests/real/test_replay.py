@@ -145,7 +145,7 @@ def test_every_minute_of_kraken_equals_the_exchange_s_own(own: Settings, store: 
     printed = replay(own, KRAKEN)
 
     assert printed.summary == (
-        "1 payloads held 1,000 records = 1,000 accepted + 0 rejected; "
+        "1 payloads contained 1,000 records = 1,000 accepted + 0 rejected; "
         "the lake holds 1,000 = 1,000 + 0, 0 holes"
     )
     assert [cells[0] for cells in printed.sessions] == ["KRAKEN 2025-11-10", "KRAKEN 2025-11-11"]
@@ -189,7 +189,7 @@ def test_a_day_of_ibm_equals_the_vendor_s_bars(own: Settings) -> None:
     printed = replay(own, IBM)
 
     assert printed.summary == (
-        "24,293 payloads held 24,293 records = 24,293 accepted + 0 rejected; "
+        "24,293 payloads contained 24,293 records = 24,293 accepted + 0 rejected; "
         "the lake holds 24,293 = 24,293 + 0, 0 holes"
     )
     (session,) = printed.sessions

@@ -1,13 +1,13 @@
-"""The verb `backfill`: what is asked, the plan as a table, and what was done."""
+"""The verb `backfill`: parses the request, prints the plan and the outcome. Plans nothing."""
 
 import getpass
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from truetape.cli.output import show_progress
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.settings import Settings
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from truetape.pipeline.sessions import SessionOutcome
 
 _LISTED = 20
-"""Most stretches or sessions that are listed one by one."""
+"""Most offset ranges or sessions that are listed one by one."""
 _COLUMNS = ("asked", "in_kafka", "archived", "to_ingest", "lost", "awaited", "unwritten")
 
 
 @click.command()
-@click.option("--holes", is_flag=True, help="All that a recount finds missing.")
-@click.option("--from", "start", metavar="TIME", help="Kafka got it at TIME or later; with --to.")
-@click.option("--to", "end", metavar="TIME", help="Kafka got it before TIME.")
-@click.option("--offsets", metavar="LIST", help="PARTITION:FIRST-LAST, ... both ends included.")
-@click.option("--symbols", metavar="LIST", default="", help="Settle only sessions with these.")
-@click.option("--reason", required=True, help="Why; kept with every publication that follows.")
-@click.option("--apply", is_flag=True, help="Do it. Without, only the plan is made and shown.")
+@click.option("--holes", is_flag=True, help="All missing offsets that a recount finds.")
+@click.option("--from", "start", metavar="TIME", help="Records since TIME, by Kafka's clock.")
+@click.option("--to", "end", metavar="TIME", help="Records that Kafka got before TIME.")
+@click.option("--offsets", metavar="LIST", help="PARTITION:FIRST-LAST, ...; both ends included.")
+@click.option("--symbols", metavar="LIST", default="", help="Finalize only their sessions.")
+@click.option("--reason", required=True, help="Why; recorded with each publication that follows.")
+@click.option("--apply", is_flag=True, help="Carry the plan out; otherwise only print it.")
 def backfill(  # noqa: PLR0917 - one parameter an option
     holes: bool,
     start: str | None,
@@ -38,26 +38,27 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     reason: str,
     apply: bool,
 ) -> None:
-    """Fill holes of the lake from Kafka: exactly the missing offsets, then their sessions.
+    """Fetch the offsets that the lake is missing from Kafka, then finalize their sessions.
 
-    Shows a plan first: of the offsets asked for, which are archived, which are missing and can be
-    ingested, which Kafka has dropped, and what the missing ones hold. Writes nothing without
-    --apply. Then it appends the missing records to `raw`, counts them there, and recomputes,
-    publishes and verifies the sessions touched that are over. A second run is a no-op; one that was
-    killed is finished by the next.
+    Prints a plan first: the requested offsets by state, and the content of the missing ones. Writes
+    nothing without --apply. With --apply it appends the missing records to `raw`, counts them
+    there, and recomputes, publishes and verifies the affected sessions that are over. Safe to
+    repeat: a second run does nothing, and the next run finishes one that was killed. Exit codes: 65
+    served bars differ after the publication, 75 Kafka was away.
 
     \b
-    asked      the offsets of the request, of each partition
-    in kafka   those of them that Kafka has
-    archived   those of them that the lake has
-    to ingest  missing, and still in Kafka: what --apply brings
+    asked      requested offsets, of each partition
+    in kafka   of these, the offsets that Kafka has
+    archived   of these, the offsets that the lake has
+    to ingest  missing, and still in Kafka: --apply fetches them
     lost       missing, and no longer in Kafka
-    awaited    not archived yet; the next `truetape archive` brings them by itself
-    unwritten  not given out by Kafka yet
+    awaited    not archived yet; the next `truetape archive` appends them
+    unwritten  not assigned by Kafka yet
 
-    Times are when Kafka got a record, not when it traded: a replay of last year has today's times.
-    Where the window begins before Kafka's first record, all that Kafka has dropped before is named.
-    Missing offsets are ingested whatever symbol they hold; --symbols restricts what is settled.
+    --from and --to are times at which Kafka got a record, not trade times: a replay of last year
+    has today's times. If the range begins before Kafka's first record, the plan lists everything
+    that Kafka dropped before it. Missing offsets are ingested for all symbols; --symbols limits
+    which sessions are finalized.
 
     \b
     truetape backfill --holes --reason "nightly"
@@ -74,9 +75,9 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     for earlier in notes.unfinished() if apply else ():
         click.echo(f"finishing backfill {earlier.plan.digest}: {earlier.plan.request.reason}")
         _ingest_if_due(settings, notes, earlier)
-    _progress("counting raw and asking Kafka")
+    show_progress("counting raw and asking Kafka")
     planned = plan_once(settings, request)
-    for line in _lines(planned):
+    for line in _plan_lines(planned):
         click.echo(line)
     if not apply:
         click.echo("nothing was written: this is the plan; --apply carries it out")
@@ -86,23 +87,26 @@ def backfill(  # noqa: PLR0917 - one parameter an option
         _ingest(settings, planned)
     else:
         click.echo("nothing to ingest")
-    _settle(settings, notes)
+    _finalize(settings, notes)
 
 
 def _form(
     holes: bool, start: str | None, end: str | None, offsets: str | None, symbols: str
 ) -> dict[str, Any]:
-    """Return the values of the form that the options are; ConfigError unless they ask one thing."""
-    asked = {"holes": holes, "time": bool(start or end), "offsets": bool(offsets)}
-    chosen = [name for name, is_asked in asked.items() if is_asked]
-    if len(chosen) != 1:
+    """Return the options as values of the backfill form.
+
+    Raise ConfigError unless they select offsets in exactly one way.
+    """
+    given = {"holes": holes, "time": bool(start or end), "offsets": bool(offsets)}
+    ways = [name for name, is_given in given.items() if is_given]
+    if len(ways) != 1:
         raise ConfigError("give one of --holes, --from with --to, --offsets")
     names = [symbol for symbol in symbols.replace(",", " ").split() if symbol]
-    return {"by": chosen[0], "from": start, "to": end, "offsets": offsets, "symbols": names}
+    return {"by": ways[0], "from": start, "to": end, "offsets": offsets, "symbols": names}
 
 
 def _ingest_if_due(settings: Settings, notes: "Notes", earlier: "BackfillPlan") -> None:
-    """Ingest what an earlier run may not have; a plan that is outdated never wrote anything."""
+    """Ingest the plan of an earlier run, or drop it: an outdated plan has written nothing."""
     try:
         _ingest(settings, earlier)
     except OutdatedPlanError as error:
@@ -113,63 +117,61 @@ def _ingest_if_due(settings: Settings, notes: "Notes", earlier: "BackfillPlan") 
 def _ingest(settings: Settings, planned: "BackfillPlan") -> None:
     from truetape.batch.backfill_run import ingest_once
 
-    _progress("ingesting")
+    show_progress("ingesting")
     done = ingest_once(settings, planned)
     click.echo(
         f"ingested {done.records:,} records, sent {done.dead_letters:,} dead letters"
         if done.records
-        else f"all {planned.contents.records:,} records were in raw already"
+        else f"raw already had all {planned.contents.records:,} records"
     )
 
 
-def _settle(settings: Settings, notes: "Notes") -> None:
-    """Settle what was ingested and is not settled; last, since it can wait and retention cannot."""
+def _finalize(settings: Settings, notes: "Notes") -> None:
+    """Finalize the sessions of all ingested plans.
+
+    This comes last: it can wait, while Kafka's retention may drop records that are not ingested.
+    """
     from truetape.pipeline.sessions import finalize_backfilled
 
     differing = 0
     for planned in notes.unfinished():
-        outcomes, open_ones = finalize_backfilled(
-            settings, planned, getpass.getuser(), datetime.now(UTC), _progress
+        outcomes, open_sessions = finalize_backfilled(
+            settings, planned, getpass.getuser(), datetime.now(UTC), show_progress
         )
-        for line in _settled(outcomes):
+        for line in _outcome_lines(outcomes):
             click.echo(line)
-        for venue, day in open_ones:
-            click.echo(f"  {venue} {day}: not over yet, left to its own recompute")
+        for venue, day in open_sessions:
+            click.echo(f"  {venue} {day}: not over yet; its nightly recompute will include them")
         notes.finish(planned)
         differing += sum(len(outcome.mismatches) for outcome in outcomes)
     if differing:
         raise VerificationError(f"{differing:,} served bars differ from the recomputed ones")
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(line, err=True)
-
-
-def _lines(planned: "BackfillPlan") -> Iterator[str]:
+def _plan_lines(planned: "BackfillPlan") -> Iterator[str]:
     plan, contents = planned.plan, planned.contents
     yield f"backfill {plan.digest} of {plan.topic}"
     yield from _table(plan.partitions)
     for part in plan.partitions:
-        yield from _listed(part, "to_ingest", "still in Kafka")
-        yield from _listed(part, "lost", "lost: no longer in Kafka")
+        yield from _range_lines(part, "to_ingest", "still in Kafka")
+        yield from _range_lines(part, "lost", "lost: no longer in Kafka")
     if plan.archive_is_stuck:
         yield (
-            "the archive cannot go on, Kafka dropped its next record; "
+            "the archive is stuck: Kafka dropped its next record; "
             'see "Records left Kafka before they were read" in docs/RUNBOOK.md'
         )
     yield (
         f"to ingest: {contents.records:,} records = {contents.events:,} events "
         f"+ {contents.rejected:,} rejected, in {len(contents.touched):,} sessions"
     )
-    symbols = {(one.venue, one.day): one.symbols for one in contents.touched}
+    symbols = {(session.venue, session.day): session.symbols for session in contents.touched}
     due = planned.to_settle()
     for place in due[:_LISTED]:
         yield f"  {place[0]} {place[1]}: {len(symbols[place]):,} symbols"
     if len(due) > _LISTED:
         yield f"  and {len(due) - _LISTED:,} more"
     if len(due) < len(contents.touched):
-        yield f"  {len(contents.touched) - len(due):,} sessions have none of the symbols asked for"
+        yield f"  {len(contents.touched) - len(due):,} sessions have none of the given symbols"
 
 
 def _table(partitions: "tuple[PartitionPlan, ...]") -> Iterator[str]:
@@ -179,7 +181,7 @@ def _table(partitions: "tuple[PartitionPlan, ...]") -> Iterator[str]:
         yield f"{part.partition:>9}" + "".join(f"{count:>12,}" for count in counts)
 
 
-def _listed(part: "PartitionPlan", name: str, what: str) -> Iterator[str]:
+def _range_lines(part: "PartitionPlan", name: str, what: str) -> Iterator[str]:
     ranges = getattr(part, name).parts
     for offsets in ranges[:_LISTED]:
         yield f"  partition {part.partition}: offsets {offsets}, {what}"
@@ -187,7 +189,7 @@ def _listed(part: "PartitionPlan", name: str, what: str) -> Iterator[str]:
         yield f"  partition {part.partition}: and {len(ranges) - _LISTED:,} more, {what}"
 
 
-def _settled(outcomes: "list[SessionOutcome]") -> Iterator[str]:
+def _outcome_lines(outcomes: "list[SessionOutcome]") -> Iterator[str]:
     for outcome in outcomes:
         session, published = outcome.published.session, outcome.published
         rev = "zero edits" if published.rev is None else f"rev {published.rev}"

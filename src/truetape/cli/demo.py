@@ -1,4 +1,4 @@
-"""The verb `demo`: the loop on a simulated session, shown while it runs."""
+"""The verb `demo`: shows the tour of the whole system. The room `tour` does the work."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ _SHOWN_LINES = 20
 @click.command()
 @click.option("--minutes", default=20.0, show_default=True, help="Minutes of market to simulate.")
 @click.option("--trades", default=40_000, show_default=True, help="Trades in these minutes.")
-@click.option("--speed", default=20.0, show_default=True, help="Times as fast as real time.")
+@click.option("--speed", default=20.0, show_default=True, help="Speed, as a multiple of real time.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same session.")
 @click.option("--down", is_flag=True, help="Only stop the servers of an earlier demo.")
 @click.option("--keep/--stop", default=True, show_default=True, help="Keep the servers running.")
@@ -36,13 +36,14 @@ _SHOWN_LINES = 20
 def demo(  # noqa: PLR0917 - one parameter an option
     minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool, live: bool
 ) -> None:
-    """Show the whole system: a tour in six parts, most of which stays to be looked at.
+    """Show the whole system in a tour of six parts; the servers keep running afterwards.
 
-    Starts a real Kafka, InfluxDB, Airflow and Spark in a home of its own and prints their addresses
-    and what to look at. Streams the end of a simulated session with late trades, repeat deliveries,
-    cancels, corrections and one bad clock, and shows the provisional bars as they appear; Airflow
-    makes the session final, and what changed is printed with its causes. Files of the lake are
-    lost, and a backfill brings their records back from Kafka. At last a market opens now.
+    Starts a real Kafka, InfluxDB, Airflow and Spark in their own home, and prints their addresses.
+    Streams the end of a simulated session with late trades, duplicates, cancels, corrections and
+    one bad clock, and shows the provisional bars. Airflow makes the session final, and the demo
+    prints each change with its cause. Then it deletes archived records, and a backfill fetches them
+    again from Kafka. Finally a live market opens. Writes only to that home; --down stops its
+    servers. After a failure run it again.
     """
     from rich.console import Console
 
@@ -84,7 +85,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
 
 @dataclass(frozen=True, slots=True)
 class _Tour:
-    """Where the parts of a tour happen, and where they are told."""
+    """The servers of a tour, and the console that shows it."""
 
     console: "Console"
     settings: Settings
@@ -95,7 +96,7 @@ class _Tour:
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """What is simulated: minutes of market, trades in them, times as fast as real time."""
+    """The simulated market: its minutes, its trades, and its speed as a multiple of real time."""
 
     minutes: float
     trades: int
@@ -104,7 +105,7 @@ class _Market:
 
 
 def _show_session(tour: _Tour, market: _Market, began: float) -> None:
-    """Parts 2 to 4: a session streams in, becomes final, and what changed is told."""
+    """Parts 2 to 4: a session streams in, becomes final, and its changes are shown."""
     from truetape.tour import demo as steps
     from truetape.tour.places import market_page
 
@@ -112,7 +113,7 @@ def _show_session(tour: _Tour, market: _Market, began: float) -> None:
     session, made = steps.simulated(market.seed, market.minutes * 60, market.trades)
     console.rule(f"2 of 6: {session.date} streams in, provisional bars appear")
     console.print(
-        f"{len(made.records):,} records with {len(made.troubles):,} troubles in them, "
+        f"{len(made.records):,} records with {len(made.troubles):,} faults in them, "
         f"{market.speed:g} times as fast as real time. "
         f"{market.minutes * 60 / market.speed:.0f} s:"
     )
@@ -130,12 +131,12 @@ def _show_session(tour: _Tour, market: _Market, began: float) -> None:
 
 
 def _show_backfill(tour: _Tour) -> None:
-    """Part 5: what the lake loses comes back from Kafka."""
+    """Part 5: a backfill fetches records that the lake lost from Kafka."""
     from truetape.tour import demo as steps
 
-    tour.console.rule("5 of 6: files are lost, a backfill brings their records back from Kafka")
+    tour.console.rule("5 of 6: archived records are deleted, a backfill fetches them again")
     lost = steps.lose_third(tour.settings)
-    tour.console.print(f"{lost:,} archived records are gone from the lake.")
+    tour.console.print(f"{lost:,} archived records are deleted from the lake.")
     _print_backfill(tour.console, steps.backfill(tour.api, tour.report))
 
 
@@ -143,7 +144,7 @@ def _show_live(tour: _Tour) -> None:
     """Part 6: a market opens now, under Airflow's supervision."""
     from truetape.tour import live_market
 
-    tour.console.rule("6 of 6: a market in the present")
+    tour.console.rule("6 of 6: a live market")
     live_market.begin(tour.settings, tour.api)
     _print_live(tour.console, tour.settings, live_market.wait_until_served(tour.store, tour.report))
 
@@ -152,7 +153,7 @@ def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
     from truetape.tour import demo as steps
 
     console.print(
-        f"\nAll of it keeps running. Look at a symbol here too, and stop it when you are done:\n"
+        f"\nAll servers keep running. To print a symbol here, and to stop them when you are done:\n"
         f"  TRUETAPE_HOME={settings.home} TRUETAPE_KAFKA={settings.kafka} "
         f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
         "truetape show IBM --last 10\n  truetape demo --down"
@@ -183,28 +184,28 @@ def _print_addresses(console: "Console", settings: Settings) -> None:
 def _print_gate(console: "Console", settings: Settings, session: "Session") -> None:
     from truetape.tour.places import gate
 
-    told = gate(settings, session)
+    verdict = gate(settings, session)
     console.print(
-        f"The quality gate was {'open' if told.is_open else 'closed'}: {told.rules} rules held "
-        f"against {told.rows:,} rows, {told.flags} flagged. Rule by rule: {told.page}"
+        f"The quality gate was {'open' if verdict.is_open else 'closed'}: {verdict.rules} rules "
+        f"checked {verdict.rows:,} rows, {verdict.flags} flagged. Rule by rule: {verdict.page}"
     )
 
 
 def _print_backfill(console: "Console", done: "Backfilled") -> None:
     plan = done.planned
     console.print(
-        f"The plan: {plan['asked']:,} offsets asked for, {plan['archived']:,} archived, "
+        f"The plan: {plan['asked']:,} offsets requested, {plan['archived']:,} archived, "
         f"{plan['to_ingest']:,} missing and in Kafka, {plan['lost']:,} lost to retention. "
         f"Ingested: {done.ingested:,}."
     )
-    for one in done.settled:
+    for session in done.settled:
         console.print(
-            f"Settled: {one['venue']} {one['session']}, {_rev_of(one['rev'])}; "
-            f"{one['compared']:,} served bars compared, none differs. The run: {done.page}"
+            f"Final: {session['venue']} {session['session']}, {_rev_text(session['rev'])}; "
+            f"{session['compared']:,} served bars compared, none differs. The run: {done.page}"
         )
 
 
-def _rev_of(rev: int | None) -> str:
+def _rev_text(rev: int | None) -> str:
     return "nothing to publish" if rev is None else f"published as rev {rev}"
 
 
@@ -271,7 +272,7 @@ def _print_outcome(
     minutes = [entry for entry in drift if entry.resolution is Resolution.MINUTE]
     console.print(
         f"{before:,} provisional 1s and 1m bars were served. The drift ledger has {len(drift):,} "
-        "that became final otherwise. Of the 1m bars:"
+        "whose final values differ. Of the 1m bars:"
     )
     for line in sums(minutes):
         console.print(f"  {line}", highlight=False)

@@ -1,4 +1,4 @@
-"""The verb `deploy`: how the containers of docker-compose.airflow.yml are prepared and asked."""
+"""The verb `deploy`: prepares, sets up and checks the stack in containers. Starts no container."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _PARTS = (*AIRFLOW_PARTS, "spark-master", "spark-worker", "speed")
 def deploy() -> None:
     """Prepare, set up and check the stack in containers (docs/DEPLOY.md).
 
-    `env` and `check` are for the host, `init` and `health` run inside of containers.
+    Run `env` and `check` on the host; `init` and `health` run inside the containers.
     """
 
 
@@ -24,20 +24,20 @@ def deploy() -> None:
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=".",
-    help="The checkout; this folder by default.",
+    help="The checkout [this folder].",
 )
 def env(folder: Path) -> None:
-    """Make .env and secrets/ for the containers, as far as they are missing.
+    """Create .env and secrets/ for the containers, where they are missing.
 
-    Prints the files that it made or added to, never a secret. Safe to repeat: what is there stays.
-    Exit code 78 when a file is empty or open to others.
+    Prints the files that it created or extended, never a secret. Safe to repeat: existing values
+    stay. Exit code 78: a file is empty, or readable by others.
     """
     from truetape.deploy.host_files import owner_here, prepare
 
-    made = prepare(folder, owner_here())
-    for path in made:
-        click.echo(f"made {path}")
-    if not made:
+    written = prepare(folder, owner_here())
+    for path in written:
+        click.echo(f"wrote {path}")
+    if not written:
         click.echo("nothing was missing")
 
 
@@ -48,20 +48,20 @@ def env(folder: Path) -> None:
     default="docker-compose.airflow.yml",
 )
 def check(file: Path) -> None:
-    """Hold a compose file to the rules of docs/DEPLOY.md: pins, users, ports, secrets, health.
+    """Check a compose file by the rules of docs/DEPLOY.md: pins, users, ports, secrets, health.
 
-    Reads the file alone and starts nothing. Exit codes: 0 it keeps them, 78 it breaks the rules
-    that are printed.
+    Reads only the file and starts nothing. Exit codes: 0 the file follows the rules, 78 it breaks
+    the printed rules.
     """
     from truetape.deploy.compose_file import read, require
 
     require(read(file))
-    click.echo(f"{file} keeps the rules")
+    click.echo(f"{file} follows the rules")
 
 
 @deploy.group()
 def init() -> None:
-    """Set servers up, once; safe to repeat."""
+    """Set up the servers' storage and users. Safe to repeat."""
 
 
 @init.command()
@@ -69,7 +69,7 @@ def init() -> None:
     "--tokens",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder that each role's token is written below.",
+    help="Folder for the token of each role.",
 )
 @click.option(
     "--password",
@@ -80,8 +80,8 @@ def init() -> None:
 def stores(tokens: Path, password: Path) -> None:
     """Create topics, buckets, roll-up tasks and a token for each role.
 
-    TRUETAPE_INFLUX_TOKEN_FILE names the file of the operator token. Exit codes: 0 all are there, 75
-    a server was away, 78 a secret is missing or InfluxDB was set up with another.
+    TRUETAPE_INFLUX_TOKEN_FILE is the file with the operator token. Exit codes: 0 all exist, 75 a
+    server was away, 78 a secret is missing, or InfluxDB was set up with a different one.
     """
     from truetape.deploy.stores_init import prepare_stores
 
@@ -96,7 +96,7 @@ def stores(tokens: Path, password: Path) -> None:
     help="JSON file with a password for admin, operator and viewer.",
 )
 def airflow(passwords: Path) -> None:
-    """Bring Airflow's database up to date and create its three users.
+    """Migrate Airflow's database and create its three users.
 
     Exit codes: 0 done, 75 Airflow's own command failed, 78 a password is missing.
     """
@@ -108,11 +108,11 @@ def airflow(passwords: Path) -> None:
 @deploy.command()
 @click.argument("part", type=click.Choice(_PARTS))
 @click.option(
-    "--url", default="", help="Whom to ask: Airflow's API, or the page of Spark's master."
+    "--url", default="", help="Address of Airflow's API, or of the page of Spark's master."
 )
 @click.pass_context
 def health(ctx: click.Context, part: str, url: str) -> None:
-    """Say whether a part does its work. Exit codes: 0 it does, 75 it does not."""
+    """Check whether a part of the stack works. Exit codes: 0 it works, 75 it does not."""
     from truetape.deploy import health as checks
 
     match part:

@@ -1,5 +1,6 @@
-"""The `truetape` command. Each verb lives in its room's `commands` module and is imported when
-used.
+"""The `truetape` command: lists the verbs, runs one of them, turns errors into exit codes.
+
+Imports the module of a verb only when the verb runs.
 """
 
 import importlib
@@ -17,28 +18,34 @@ from truetape.host.errors import TransientError, TruetapeError
 COMMANDS = {
     "event-time": ("truetape.cli.event_time:event_time", "Parse raw event times, one a line."),
     "decode": ("truetape.cli.decode:decode", "Decode payloads into native trades."),
-    "simulate": ("truetape.cli.simulate:simulate", "Make a believable session, with its truth."),
+    "simulate": ("truetape.cli.simulate:simulate", "Simulate a session of trades, with its truth."),
     "bars": ("truetape.cli.bars:bars", "Fold trade files into bars, without servers."),
     "stack": ("truetape.cli.stack:stack", "Start, stop and inspect the local servers."),
     "deploy": ("truetape.cli.deploy:deploy", "Prepare and check the stack in containers."),
-    "replay": ("truetape.cli.replay:replay", "Send trade files through the whole loop."),
-    "demo": ("truetape.cli.demo:demo", "Show all of it on a simulated session."),
-    "speed": ("truetape.cli.speed:speed", "Order, supervise and inspect the speed layer."),
-    "archive": ("truetape.cli.archive:archive", "Bring new Kafka records into the lake."),
-    "backfill": ("truetape.cli.backfill:backfill", "Fill holes of the lake from Kafka."),
-    "recompute": ("truetape.cli.recompute:recompute", "Recompute one session's bars exactly."),
-    "quality": ("truetape.cli.quality:quality", "Check a session, ask the gate, see trends."),
-    "publish": ("truetape.cli.publish:publish", "Make served bars equal recomputed ones."),
-    "repair": ("truetape.cli.repair:repair", "Recompute and publish what is dirty."),
-    "verify": ("truetape.cli.verify:verify", "Compare served bars with recomputed ones."),
-    "drift": (
-        "truetape.cli.drift:drift",
-        "Show what publications changed, and why.",
+    "replay": ("truetape.cli.replay:replay", "Send trade files through the whole pipeline."),
+    "demo": ("truetape.cli.demo:demo", "Show the whole system on a simulated session."),
+    "speed": ("truetape.cli.speed:speed", "Start, stop, supervise and inspect the speed layer."),
+    "archive": ("truetape.cli.archive:archive", "Append new Kafka records to the lake."),
+    "backfill": (
+        "truetape.cli.backfill:backfill",
+        "Fetch missing records from Kafka.",
     ),
-    "explain": ("truetape.cli.explain:explain", "Tell which trades made one bar."),
-    "status": ("truetape.cli.status:status", "Say what is final, missing, dirty or held."),
+    "recompute": ("truetape.cli.recompute:recompute", "Recompute one session's bars exactly."),
+    "quality": ("truetape.cli.quality:quality", "Check a session with the gate rules; see trends."),
+    "publish": (
+        "truetape.cli.publish:publish",
+        "Make a session final: served = recomputed.",
+    ),
+    "repair": ("truetape.cli.repair:repair", "Recompute and publish dirty sessions."),
+    "verify": ("truetape.cli.verify:verify", "Compare served bars with recomputed ones."),
+    "drift": ("truetape.cli.drift:drift", "Show what publications changed, and why."),
+    "explain": (
+        "truetape.cli.explain:explain",
+        "Show which trades made one bar, and why.",
+    ),
+    "status": ("truetape.cli.status:status", "Show what is final, missing, dirty or held."),
     "show": ("truetape.cli.show:show", "Print or plot served bars of a symbol."),
-    "export": ("truetape.cli.export:export", "Write bars or trades into a file."),
+    "export": ("truetape.cli.export:export", "Write bars or trades to a file."),
 }
 
 
@@ -46,18 +53,18 @@ class _Verbs(click.Group):
     """Lists every verb without importing it, so that `--help` answers at once."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; ends quietly when its reader has seen enough, as `head` does.
+        """Run the verb. Exit silently if the reader of stdout closed it, as `head` does.
 
-        Click takes any broken pipe for that, a server's too.
+        Click alone would do so for every broken pipe, also for one to a server.
         """
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             if not _reader_is_gone():
                 raise TransientError(
-                    f"a connection was closed at the other end: {error}"
+                    f"the other end closed a connection: {error}; run this again"
                 ) from error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its rest goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard the rest
             ctx.exit(0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -84,26 +91,26 @@ class _Verbs(click.Group):
 
 
 def _reader_is_gone() -> bool:
-    """Say whether whoever read our output has closed it."""
+    """True if the reader of stdout has closed it."""
     output = select.poll()
     output.register(sys.stdout, select.POLLOUT)
     return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")
 @click.version_option(__version__, prog_name="truetape")
 def truetape(verbose: bool) -> None:
-    """Market bars that say whether they are final, which trades made them, and why they changed.
+    """Serve market bars that show whether they are final, which trades made them, why they changed.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 65 what was read back differs, 66 the quality gate
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 65 the bars read back differ, 66 the quality gate
     is closed, 75 a server was away (try again), 78 a setting or file must be changed first.
     """
     log.configure(verbose=verbose)
 
 
 def main() -> NoReturn:
-    """Run the command line; expected errors become one line on stderr and an exit code."""
+    """Run the command line. Expected errors become one line on stderr and an exit code."""
     try:
         result = truetape(standalone_mode=False)
     except click.ClickException as error:

@@ -1,12 +1,12 @@
-"""The verb `replay`: what is asked, the steps shown while they run, and the table at the end."""
+"""The verb `replay`: runs the replay, shows its steps, prints its tables. Sends nothing itself."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from truetape.cli import output
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.host.settings import Settings
 
@@ -27,13 +27,13 @@ _LISTED_DIFFERENCES = 40
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--speed", default="max", show_default=True, help="Times real time, or max.")
 def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None:
-    """Send trade files through Kafka and the whole loop, until their bars are final.
+    """Send trade files through Kafka and the whole pipeline, until their bars are final.
 
-    Starts the local stack where it does not run, sends the files in the order of their event times,
-    lets the speed layer write provisional bars, then archives, recomputes, publishes and verifies
-    each session that the files touch. Served from the `history` buckets, where nothing expires.
-    Where a vendor's own bars lie beside a file, the bars read back from InfluxDB are compared with
-    them.
+    Starts the local stack if it does not run, sends the files in the order of their event times,
+    and lets the speed layer write provisional bars. Then it archives the records, and recomputes,
+    publishes and verifies each session of the files. Writes to the `history` buckets, where nothing
+    expires. If a vendor's own bars are in the folder of a file, it compares them with the bars read
+    back from InfluxDB. Safe to repeat. Exit code 65: served bars differ from the recomputed ones.
 
     \b
       truetape replay tick/ibm/2013*.zip --feed lean-equity-tick --profile lean
@@ -68,16 +68,16 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
             settings, sent.ordered(), f"replay of {feed}", report
         )
         status.update("comparing with the vendor")
-        found = list(checks(settings, store, paths, feed))
-    out = Console(width=None if sys.stdout.isatty() else 160)
+        vendor_checks = list(checks(settings, store, paths, feed))
+    out = output.console()
     out.print(
-        f"{sent.records:,} payloads held {sent.events + sent.rejected:,} records "
+        f"{sent.records:,} payloads contained {sent.events + sent.rejected:,} records "
         f"= {sent.events:,} accepted + {sent.rejected:,} rejected; "
         f"the lake holds {archived.received:,} = {archived.accepted:,} + {archived.rejected:,}, "
         f"{sum(len(part.holes) for part in archived.partitions)} holes"
     )
     _print_sessions(out, outcomes)
-    _print_checks(out, found)
+    _print_checks(out, vendor_checks)
     differing = sum(len(outcome.mismatches) for outcome in outcomes)
     if differing:
         raise VerificationError(f"{differing:,} served bars differ from the recomputed ones")
@@ -100,16 +100,8 @@ def _print_sessions(out: "Console", outcomes: "Iterable[SessionOutcome]") -> Non
 
     table = Table(title="Sessions: recomputed, published, read back", title_justify="left")
     for heading in (
-        "session",
-        "trades",
-        "rev",
-        "confirmed",
-        "changed",
-        "added",
-        "void",
-        "compared",
-        "differ",
-    ):
+        "session", "trades", "rev", "confirmed", "changed", "added", "void", "compared", "differ",
+    ):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "session" else "right")
     for outcome in outcomes:
         session, changes = outcome.published.session, outcome.published.changes
@@ -125,19 +117,17 @@ def _print_sessions(out: "Console", outcomes: "Iterable[SessionOutcome]") -> Non
     out.print(table)
 
 
-def _print_checks(out: "Console", found: "list[Check]") -> None:
+def _print_checks(out: "Console", checks: "list[Check]") -> None:
     from rich.table import Table
 
-    if not found:
-        out.print("No vendor bars lie beside these files.")
+    if not checks:
+        out.print("There are no vendor bars for these files.")
         return
-    table = Table(
-        title="Read back from InfluxDB, beside the vendor's own bars", title_justify="left"
-    )
+    table = Table(title="Bars read back from InfluxDB, and the vendor's bars", title_justify="left")
     for heading in ("symbol", "file", "resolution", "compared", "equal", "share"):
         table.add_column(heading, justify="left" if heading in ("symbol", "file") else "right")
     totals: dict[str, list[int]] = {}
-    for check in found:
+    for check in checks:
         agreement = check.agreement
         total = totals.setdefault(check.resolution.value, [0, 0])
         total[0] += agreement.compared
@@ -154,15 +144,15 @@ def _print_checks(out: "Console", found: "list[Check]") -> None:
         share = f"{equal / compared:.4%}" if compared else "-"
         table.add_row("all", "", resolution, f"{compared:,}", f"{equal:,}", share, style="bold")
     out.print(table)
-    _print_differences(out, found)
+    _print_differences(out, checks)
 
 
-def _print_differences(out: "Console", found: "list[Check]") -> None:
+def _print_differences(out: "Console", checks: "list[Check]") -> None:
     from rich.table import Table
 
     from truetape.feeds.native import iso
 
-    rows = [(check, item) for check in found for item in check.agreement.differences]
+    rows = [(check, item) for check in checks for item in check.agreement.differences]
     if not rows:
         return
     table = Table(title=f"Every difference ({len(rows)})", title_justify="left")

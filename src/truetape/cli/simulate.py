@@ -1,4 +1,4 @@
-"""Commands of the feeds: what `truetape` offers on payloads, files and simulated sessions."""
+"""The verb `simulate`: writes a simulated session to files or Kafka. Simulates nothing itself."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from truetape.feeds.simulator_faults import Faults
 
 LIVE_LEAD_S = 1.0
-"""A live session starts this long after the command, so that its first record is not late."""
+"""A live session starts this many seconds after the command: its first record is not late."""
 
 
 @click.command()
@@ -31,23 +31,25 @@ LIVE_LEAD_S = 1.0
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="Session to simulate.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--symbols", default="IBM,MSFT,AAPL", show_default=True, help="The first is busiest.")
-@click.option("--trades", default=100_000, show_default=True, help="True prints in all.")
-@click.option("--rate", type=float, help="Prints a second on average, instead of --trades.")
-@click.option("--offset", type=float, help="Start so many seconds after the open.")
+@click.option("--trades", default=100_000, show_default=True, help="Number of true trades.")
+@click.option("--rate", type=float, help="Trades a second on average, instead of --trades.")
+@click.option("--offset", type=float, help="Seconds after the open at which to start.")
 @click.option("--duration", type=float, help="Seconds to simulate [the whole session].")
-@click.option("--late", type=float, help="Share of prints that arrive minutes late.")
-@click.option("--duplicate", type=float, help="Share of prints delivered twice.")
-@click.option("--cancel", type=float, help="Share of prints cancelled later.")
-@click.option("--correct", type=float, help="Share of prints corrected later.")
-@click.option("--malformed", type=float, help="Broken records on top, as a share of prints.")
-@click.option("--outage", type=float, help="Seconds without any print, in mid-session.")
+@click.option("--late", type=float, help="Share of trades that arrive minutes late.")
+@click.option("--duplicate", type=float, help="Share of trades delivered twice.")
+@click.option("--cancel", type=float, help="Share of trades cancelled later.")
+@click.option("--correct", type=float, help="Share of trades corrected later.")
+@click.option("--malformed", type=float, help="Broken records in addition, as a share of trades.")
+@click.option("--outage", type=float, help="Seconds without any trade, in mid-session.")
 @click.option("--bad-clock", type=float, help="Share of the time that one clock runs ahead.")
-@click.option("--no-faults", is_flag=True, help="None of these, unless one is given.")
-@click.option("--live", is_flag=True, help="Start now and write each record when it is due.")
-@click.option("--kafka", "to_kafka", is_flag=True, help="Send to TRUETAPE_TOPIC, write nothing.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write here, .gz packs [stdout].")
-@click.option("--truth", type=click.Path(path_type=Path), help="Write the true trades, native.")
-@click.option("--troubles", type=click.Path(path_type=Path), help="Write what went wrong, JSON.")
+@click.option("--no-faults", is_flag=True, help="No faults, except those given as options.")
+@click.option("--live", is_flag=True, help="Start now and write each record at its time.")
+@click.option("--kafka", "to_kafka", is_flag=True, help="Send to TRUETAPE_TOPIC instead.")
+@click.option("--out", type=click.Path(path_type=Path), help="File; .gz compresses it [stdout].")
+@click.option("--truth", type=click.Path(path_type=Path), help="File for the true trades, native.")
+@click.option(
+    "--troubles", type=click.Path(path_type=Path), help="File for the faults, JSON lines."
+)
 def simulate(  # noqa: PLR0917 - one parameter an option
     feed: str,
     venue: str | None,
@@ -66,11 +68,13 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     troubles: Path | None,
     **faults: float | None,
 ) -> None:
-    """Make a believable session of an exchange, one payload a line, in order of arrival.
+    """Simulate a realistic session of an exchange, one payload a line, in order of arrival.
 
-    Volume over the day, ties, odd lots, sale conditions, auctions, and the troubles of real feeds:
-    late prints, second deliveries, cancels, corrections, an outage, a clock that runs ahead. The
-    truth is written beside it: bars of the --truth file are what the bars of the output must be.
+    Has the volume curve of a day, ties, odd lots, sale conditions and auctions, and the faults of
+    real feeds: late trades, duplicates, cancels, corrections, an outage, a clock that runs ahead.
+    The --truth file has the true trades: bars of the output must equal the bars of that file.
+    Writes only the files named, or Kafka. Exit code 78: an option is missing or a file is not
+    writable.
 
     \b
     truetape simulate --date 2026-11-20 --trades 200000 --out day.jsonl --truth truth.jsonl
@@ -80,11 +84,13 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     from truetape.feeds.simulator import Plan
 
     if day is None and not live:
-        raise ConfigError("no session to simulate; give --date YYYY-MM-DD, or --live for now")
+        raise ConfigError(
+            "there is no session to simulate; give --date YYYY-MM-DD, or --live to start now"
+        )
     if rate is not None and duration is None:
         raise ConfigError("--rate needs --duration")
     if to_kafka and out is not None:
-        raise ConfigError("--kafka and --out exclude each other; give one of them")
+        raise ConfigError("--kafka and --out cannot be combined; give only one")
     plan = Plan(
         day=datetime.now(UTC).date() if day is None else day.date(),
         feed=feed,
@@ -122,7 +128,7 @@ def _simulate(
     from truetape.feeds.records import paced
     from truetape.feeds.simulator import simulate
 
-    click.echo(f"simulating {plan.trades:,} prints of {plan.feed}, seed {plan.seed}", err=True)
+    click.echo(f"simulating {plan.trades:,} trades of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)
     if truth:
         _write(truth, (encode(trade).encode() for trade in made.truth.trades))
@@ -135,8 +141,8 @@ def _simulate(
     else:
         _write(out, (record.payload for record in records), flush=live)
     counts = Counter(str(trouble.cause) for trouble in made.troubles)
-    told = ", ".join(f"{count:,} {cause}" for cause, count in sorted(counts.items()))
-    click.echo(f"{len(made.records):,} records; {told or 'no trouble'}", err=True)
+    faults = ", ".join(f"{count:,} {cause}" for cause, count in sorted(counts.items()))
+    click.echo(f"{len(made.records):,} records; {faults or 'no faults'}", err=True)
 
 
 def _write(path: Path | None, lines: Iterable[bytes], *, flush: bool = False) -> None:
@@ -149,7 +155,7 @@ def _write(path: Path | None, lines: Iterable[bytes], *, flush: bool = False) ->
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[BinaryIO]:
-    """Open a file to write, packed where its name ends in .gz; no path is standard output."""
+    """Open a file to write, compressed if its name ends in .gz; without a path, stdout."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -160,7 +166,7 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
         raise ConfigError(f"cannot write {path}: {error.strerror}; choose another path") from error
     with file:
         if path.suffix == ".gz":
-            # no file name and no time inside, so that the same lines pack to the same bytes
+            # without file name and time in the header, equal lines give equal bytes
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
                 yield packed  # type: ignore[misc]
         else:

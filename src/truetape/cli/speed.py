@@ -1,4 +1,4 @@
-"""The verb `speed`: how the speed layer is asked about, ordered and run. Decides nothing."""
+"""The verb `speed`: commands, supervises and shows the speed layer. Decides nothing itself."""
 
 import getpass
 import json
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from truetape.speed.supervision import Status
 
 _LAUNCHES_SHOWN = 5
-_reason = click.option("--reason", required=True, help="Why; kept with the order and shown.")
+_reason = click.option("--reason", required=True, help="Why; recorded with the order, and shown.")
 
 
 @click.group(epilog='Example: truetape speed start --reason "open for business"')
 def speed() -> None:
-    """Order, supervise and inspect the speed layer, which serves provisional bars.
+    """Start, stop, supervise and inspect the speed layer, which serves provisional bars.
 
-    Orders are written to Kafka; a driver that runs under an older order ends after its batch. A
-    supervisor (the DAG speed_layer, or `truetape speed supervise`) starts one where one is ordered
-    and none works. Two drivers never write at once: the one that starts takes the lease.
+    Orders go to Kafka. A driver that runs under an older order exits after its batch. A supervisor
+    (the DAG speed_layer, or `truetape speed supervise`) starts a driver if the newest order wants
+    one and none works. Two drivers never write at once: a new driver takes the lease.
     """
 
 
@@ -31,8 +31,8 @@ def speed() -> None:
 def start(reason: str) -> None:
     """Order the speed layer to run.
 
-    Gives it a new beginning, also after the supervisor gave up. When it runs already, this is a
-    restart.
+    Also makes a supervisor that gave up try again. If a driver runs already, this restarts it.
+    Writes the order to Kafka; exit code 75: Kafka was away.
     """
     _order("started", reason)
 
@@ -40,14 +40,14 @@ def start(reason: str) -> None:
 @speed.command()
 @_reason
 def stop(reason: str) -> None:
-    """Order the speed layer to stop after its batch; it stays stopped until it is started."""
+    """Order the speed layer to stop after its batch, and to stay stopped until `start`."""
     _order("stopped", reason)
 
 
 @speed.command()
 @_reason
 def restart(reason: str) -> None:
-    """Order the driver to end after its batch and the supervisor to start another one."""
+    """Order the driver to exit after its batch, and the supervisor to start a new one."""
     _order("started", reason)
 
 
@@ -55,16 +55,15 @@ def restart(reason: str) -> None:
 @click.option(
     "--every",
     type=click.FloatRange(min=1),
-    help="Stay, and take a step every so many seconds until SIGTERM; then the driver ends, too.",
+    help="Take a step every so many seconds until SIGTERM; then stop the driver, too.",
 )
 @click.pass_context
 def supervise(ctx: click.Context, every: float | None) -> None:
-    """Take one step towards the order: start, replace, adopt or stop a driver, or leave it alone.
+    """Take one step towards the order: start, replace, adopt or stop a driver, or do nothing.
 
-    Safe to repeat and to run twice at once, on any host. Call it every few seconds, as the DAG
-    does, or let it stay with --every, as the container of the speed layer does. Exit codes: 0 done,
-    1 given up (a new `truetape speed start` tries again), 75 Kafka could not be read and nothing
-    was done.
+    Safe to repeat and to run twice at once, on any host. Run it every few seconds, as the DAG does,
+    or keep it running with --every, as the container of the speed layer does. Exit codes: 0 done, 1
+    given up (`truetape speed start` tries again), 75 Kafka could not be read and nothing was done.
     """
     if every is not None:
         from truetape.speed.supervisor_loop import keep_until_term
@@ -86,28 +85,28 @@ def supervise(ctx: click.Context, every: float | None) -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show the health of the speed layer, its order, its driver and the last launches.
 
-    Health is judged by progress against what Kafka holds now. "silent" means that everything was
-    read and no trade comes although a venue of TRUETAPE_SPEED_VENUES is open: look at the feed.
-    Exit codes: 0 known, 75 Kafka could not be read.
+    Health compares the driver's progress with the newest offsets in Kafka. "silent" means: all
+    records are read, and no trade arrives although a venue of TRUETAPE_SPEED_VENUES is open; check
+    the feed. Writes nothing. Exit codes: 0 health is known, 75 Kafka could not be read.
     """
     from truetape.speed.record_json import encode
     from truetape.speed.supervision import status_of
 
-    found = status_of(Settings.from_env())
-    click.echo(json.dumps(json.loads(encode(found)))) if as_json else _print(found)
-    if found.observed.problem is not None:
+    report = status_of(Settings.from_env())
+    click.echo(json.dumps(json.loads(encode(report)))) if as_json else _print(report)
+    if report.observed.problem is not None:
         ctx.exit(TransientError.exit_code)
 
 
 @speed.command()
-@click.option("--order", type=int, help="Run under this order; the newest one by default.")
-@click.option("--after", type=int, help="Leave the lease alone if its epoch is above this.")
+@click.option("--order", type=int, help="Run under this order [the newest].")
+@click.option("--after", type=int, help="Do not take the lease if its epoch is above this.")
 def run(order: int | None, after: int | None) -> None:
     """Run the driver in the foreground, until SIGTERM or a newer order.
 
-    Takes the lease from whoever has it. A supervisor adopts what it finds running. Exit codes: 0
-    asked to stop, 75 a server was away or another driver took the lease, 78 a setting or file must
-    be changed first.
+    Takes the lease from the driver that has it. A supervisor adopts a running driver. Exit codes: 0
+    stopped by an order, 75 a server was away or another driver took the lease, 78 a setting or file
+    must be changed first.
     """
     from truetape.speed.job import run as run_driver
 
@@ -122,14 +121,14 @@ def _order(state: str, reason: str) -> None:
     click.echo(f"order {given.number}: {given.state}, {given.reason}")
 
 
-def _print(found: "Status") -> None:
-    desired, beat = found.desired, found.observed.beat
-    click.echo(f"health   {found.health}: {found.reason}")
+def _print(report: "Status") -> None:
+    desired, beat = report.desired, report.observed.beat
+    click.echo(f"health   {report.health}: {report.reason}")
     click.echo(
         f"order    {desired.number} {desired.state} by {desired.who or '-'}: {desired.reason}"
     )
     if beat is not None:
-        lag = sum(found.observed.lag.values())
+        lag = sum(report.observed.lag.values())
         fresh = "-" if beat.freshness_s is None else f"{beat.freshness_s:.1f} s"
         click.echo(
             f"driver   {beat.driver}, epoch {beat.epoch}, {beat.state} at {beat.at:%H:%M:%SZ}"
@@ -138,13 +137,13 @@ def _print(found: "Status") -> None:
             f"progress batch {beat.batch}, {lag:,} records behind, {beat.rows_per_s:,.0f} rows/s, "
             f"freshness {fresh}"
         )
-        for one in beat.suspects:
-            spans = ", ".join(map(str, one.spans))
-            click.echo(f"suspect  {one.driver} may still write {spans}")
-    for late in found.touched:
+        for suspect in beat.suspects:
+            spans = ", ".join(map(str, suspect.spans))
+            click.echo(f"suspect  {suspect.driver} may still write {spans}")
+    for late in report.touched:
         spans = ", ".join(map(str, late.touched))
         click.echo(f"late     {late.driver} wrote without the lease: {spans}; publish them")
-    for launch in found.history.launches[-_LAUNCHES_SHOWN:]:
+    for launch in report.history.launches[-_LAUNCHES_SHOWN:]:
         end = "runs" if launch.ended is None else f"ended {launch.ended:%H:%M:%SZ}"
         code = "" if launch.code is None else f" with {launch.code}"
         click.echo(f"launch   {launch.at:%Y-%m-%d %H:%M:%SZ} {launch.how}, {end}{code}")

@@ -1,4 +1,4 @@
-"""The verbs of the local stack: how they are asked and shown. What they do is in `stack`."""
+"""The verb `stack`: parses its options and prints states. The room `stack` does the work."""
 
 import json
 from collections.abc import Iterator
@@ -22,27 +22,25 @@ def stack() -> None:
     """Run a real Kafka, InfluxDB and Airflow on this machine.
 
     They are ordinary processes that listen on 127.0.0.1 only. Data, logs and generated secrets are
-    under TRUETAPE_HOME (~/.local/share/truetape); what is downloaded or built once is under
-    TRUETAPE_CACHE (~/.cache/truetape). Ports: TRUETAPE_KAFKA, TRUETAPE_INFLUX_PORT and
-    TRUETAPE_AIRFLOW_PORT.
+    under TRUETAPE_HOME (~/.local/share/truetape), downloads and builds under TRUETAPE_CACHE
+    (~/.cache/truetape). Ports: TRUETAPE_KAFKA, TRUETAPE_INFLUX_PORT and TRUETAPE_AIRFLOW_PORT.
 
-    With TRUETAPE_INFLUX_URL, or a TRUETAPE_KAFKA that is not on this machine, the server named
-    there is used and none is started.
+    If TRUETAPE_INFLUX_URL is set, or TRUETAPE_KAFKA is not on this machine, that server is used and
+    none is started.
     """
 
 
 @stack.command()
 @click.argument("parts", nargs=-1, type=click.Choice(("kafka", "influx", "airflow")))
-@click.option("--no-airflow", is_flag=True, help="All but Airflow; so does TRUETAPE_AIRFLOW=False.")
+@click.option("--no-airflow", is_flag=True, help="All but Airflow, like TRUETAPE_AIRFLOW=False.")
 @click.option("--build-influx", is_flag=True, help="Build influxd if it is missing (8 to 10 min).")
 def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
-    """Start what does not run and wait until it answers; PARTS are all of them by default.
+    """Start the servers that do not run and wait until they answer; PARTS limits which.
 
-    Safe to repeat: running servers are adopted, crashed ones come back with their data. The first
-    start downloads the broker's jars (about 45 s), later ones take seconds, Airflow's a minute.
-    InfluxDB gets the buckets of TRUETAPE_BUCKET_SET as influx/buckets.yaml declares them and the
-    roll-up tasks of influx/tasks/, Airflow the DAGs of dags/, which run by their schedules from
-    then on.
+    Safe to repeat: running servers are adopted, crashed ones restart with their data. The first
+    start downloads the broker's jars (about 45 s); later starts take seconds, Airflow's a minute.
+    InfluxDB gets the buckets of TRUETAPE_BUCKET_SET from influx/buckets.yaml and the roll-up tasks
+    of influx/tasks/. Airflow gets the DAGs of dags/, which run by their schedules from then on.
 
     Exit codes: 0 all parts are ready, 75 one did not answer in time (its log is shown), 78 a port
     is taken, or Java 17 or influxd is missing.
@@ -69,7 +67,7 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
 def down() -> None:
     """Stop the servers of this home; their data stays. Safe to repeat.
 
-    Each is asked to end and killed if it has not after 30 seconds. Exit code 0 when none runs.
+    Each gets SIGTERM, and SIGKILL if it still runs after 30 seconds. Exit code 0: none runs.
     """
     from truetape.stack import lifecycle as local_stack
 
@@ -83,10 +81,10 @@ def down() -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show each server's state, process, address, memory, data size and start time.
 
-    The servers are asked real questions: "running" means that Kafka answered with its metadata,
-    InfluxDB with the result of a query, and Airflow that all of its parts are healthy.
+    "running" means that the server answered a real request: Kafka with its metadata, InfluxDB with
+    the result of a query, and Airflow with the health of all its parts. Writes nothing.
 
-    Exit codes: 0 all parts are usable, 75 one is not.
+    Exit codes: 0 all parts are usable, 75 a part is not.
     """
     from truetape.stack import lifecycle as local_stack
 
