@@ -30,7 +30,7 @@ MINUTE = 60 * SECOND
 IN_TIME, TOO_LATE = SECOND, 3 * MINUTE
 """Seconds from event to receipt."""
 SPEED = ServingRules(SIP.judge, MINUTE, frozenset({"truetape"}))
-COUNTS_REPEATS = replace(SPEED, drops_repeats=frozenset())
+COUNTS_REPEATS = replace(SPEED, deduplicated_feeds=frozenset())
 PUBLISHED = ServingRules(SIP.judge, MINUTE, None, as_of_ns=NOON + 60 * MINUTE)
 """A publication an hour after noon."""
 

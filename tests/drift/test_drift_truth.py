@@ -47,7 +47,7 @@ from truetape.serving.store import ServedBar
 
 TROUBLED = Faults(late=0.03, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.01)
 SYMBOLS = ("IBM", "KO", "MSFT")
-COUNTS_REPEATS = replace(SPEED, drops_repeats=frozenset())
+COUNTS_REPEATS = replace(SPEED, deduplicated_feeds=frozenset())
 
 
 def made(faults: Faults, seed: int = 1, trades: int = 1_500) -> SimulatedSession:

@@ -184,7 +184,7 @@ def test_repeats_of_a_feed_that_expects_none_are_told_as_duplicates(
     lake_session(events).write(lake)
     serve(store, provisional_bars(heard(events, repeats=True)))
 
-    run(lake, store, replace(SPEED, drops_repeats=frozenset()))
+    run(lake, store, replace(SPEED, deduplicated_feeds=frozenset()))
 
     assert told(ledger(lake)) == {
         ("IBM", "1m", 0): {"duplicate": ("2",)},

@@ -1,8 +1,8 @@
-"""Reads, from the lake's `trades`, what is needed to explain bars that changed. Without Spark.
+"""Reads the trades of bars that changed from the lake's `trades`, to explain the change.
 
-Prints that both sides count alike are added up by Arrow, one tally a bar; only those that could
-make a difference become objects. So the cost grows with what differs, plus one look at the columns
-of the symbols concerned.
+Uses no Spark and explains nothing itself. Arrow sums the prints that served and recomputed bar
+count alike, one tally a bar; only the uncertain prints become objects. So the cost grows with the
+differences, plus one scan of the columns of the symbols concerned.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Numbers = numpy.ndarray[Any, Any]
 
 MAX_PRINTS = 200_000
-"""Most prints that are objects at a time: about two kilobytes of memory each."""
+"""Most prints that are Python objects at a time: about two kilobytes of memory each."""
 
 _TRADE = [
     "feed", "symbol", "id", "sequence", "event_ns", "received_ns", "price", "size", "conditions",
@@ -38,20 +38,21 @@ _TRADE = [
 _FLAGS = ["duplicate", "cancelled", "corrected", "late"]
 _JUDGED = ["open_close", "high_low", "counts", "auction", "known"]
 _BARS_PER_SYMBOL = 1 << 20
-"""More than any session has at one resolution."""
+"""More bars than any session has at one resolution."""
 _HOUR_S = 3_600
-_EXACT_TERM, _EXACT_SUM = (37, 17), (38, 17)
+_EXACT_TERM = (37, 17)
 
 BarKey = tuple[Resolution, str, int]
 """Resolution, symbol, start."""
 ValuePair = tuple[BarValues, BarValues]
-"""A bar as served and as recomputed."""
+"""The values of a bar as served and as recomputed."""
 
 
 @dataclass(frozen=True, slots=True)
 class UncertainPrints:
-    """Which prints the two sides may count differently, beside those that are flagged: those
-    received after `after_ns`, and all of them where the sides judge by different profiles.
+    """Which prints served and recomputed bar may count differently, besides the flagged ones.
+
+    Those received after `after_ns`; with `everything` all of them, since two profiles judge.
     """
 
     after_ns: int
@@ -73,145 +74,145 @@ class RecomputedTrades:
             tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]] | None
         ) = None
 
-    def windows(
-        self, bars: Mapping[BarKey, ValuePair], doubts: UncertainPrints
+    def inputs(
+        self, bars: Mapping[BarKey, ValuePair], uncertain: UncertainPrints
     ) -> Iterator[tuple[BarKey, BarInputs]]:
-        """Yield a window for each bar; the prints that are beyond doubt are in its `base`."""
+        """Yield the inputs of each bar; its certain prints are summed in `base`."""
         import numpy as np
 
-        doubtful = self._doubtful(doubts)
+        is_uncertain = self._uncertain(uncertain)
         by_resolution: dict[Resolution, list[BarKey]] = defaultdict(list)
-        for place in bars:
-            by_resolution[place[0]].append(place)
-        for resolution, places in by_resolution.items():
-            keys = self._keys(resolution)
-            chosen = np.isin(keys, [self._key(place) for place in places])
-            bases = self._bases(keys, chosen & ~doubtful, resolution)
-            for some in self._portions(places, keys[chosen & doubtful]):
-                mine = np.isin(keys, [self._key(place) for place in some])
-                found = self._deliveries(keys, np.flatnonzero(mine & doubtful))
-                for place in some:
-                    key = self._key(place)
-                    yield place, self._window(place, bars[place], found[key], bases.get(key))
+        for bar in bars:
+            by_resolution[bar[0]].append(bar)
+        for resolution, group in by_resolution.items():
+            numbers = self._bar_numbers(resolution)
+            selected = np.isin(numbers, [self._bar_number(bar) for bar in group])
+            bases = self._bases(numbers, selected & ~is_uncertain, resolution)
+            for portion in self._portions(group, numbers[selected & is_uncertain]):
+                in_portion = np.isin(numbers, [self._bar_number(bar) for bar in portion])
+                deliveries = self._deliveries(numbers, np.flatnonzero(in_portion & is_uncertain))
+                for bar in portion:
+                    number = self._bar_number(bar)
+                    yield bar, self._inputs(bar, bars[bar], deliveries[number], bases.get(number))
 
-    def whole(self, place: BarKey, sides: ValuePair) -> BarInputs | None:
-        """Return the window of one bar with every print spelt out; None for over MAX_PRINTS."""
+    def inputs_with_every_print(self, bar: BarKey, values: ValuePair) -> BarInputs | None:
+        """Return the inputs of one bar with each print as a delivery; None above MAX_PRINTS."""
         import numpy as np
 
-        keys = self._keys(place[0])
-        rows = np.flatnonzero(keys == self._key(place))
+        numbers, number = self._bar_numbers(bar[0]), self._bar_number(bar)
+        rows = np.flatnonzero(numbers == number)
         if len(rows) > MAX_PRINTS:
             return None
-        return self._window(place, sides, self._deliveries(keys, rows)[self._key(place)], None)
+        return self._inputs(bar, values, self._deliveries(numbers, rows)[number], None)
 
-    def _portions(self, places: Sequence[BarKey], keys: "Numbers") -> Iterator[list[BarKey]]:
-        """Split bars so that those of a portion have MAX_PRINTS doubtful prints, or are one."""
+    def _portions(self, bars: Sequence[BarKey], numbers: "Numbers") -> Iterator[list[BarKey]]:
+        """Split bars into portions of at most MAX_PRINTS uncertain prints, or of one bar."""
         import numpy as np
 
-        counts = dict(
-            zip(*(one.tolist() for one in np.unique(keys, return_counts=True)), strict=True)
-        )
+        distinct, prints_of = np.unique(numbers, return_counts=True)
+        counts = dict(zip(distinct.tolist(), prints_of.tolist(), strict=True))
         portion: list[BarKey] = []
         prints = 0
-        for place in places:
-            more = counts.get(self._key(place), 0)
+        for bar in bars:
+            more = counts.get(self._bar_number(bar), 0)
             if portion and prints + more > MAX_PRINTS:
                 yield portion
                 portion, prints = [], 0
-            portion.append(place)
+            portion.append(bar)
             prints += more
         if portion:
             yield portion
 
-    def _window(
-        self, place: BarKey, sides: ValuePair, found: list[TradeDelivery], base: Tally | None
+    def _inputs(
+        self, bar: BarKey, values: ValuePair, deliveries: list[TradeDelivery], base: Tally | None
     ) -> BarInputs:
-        daily = self._session if place[0] is Resolution.DAY else None
-        in_stream = sorted(found, key=lambda one: one.trade.position)
-        return BarInputs(*sides, in_stream, base or Tally(), daily)
+        daily = self._session if bar[0] is Resolution.DAY else None
+        in_stream = sorted(deliveries, key=lambda delivery: delivery.trade.position)
+        return BarInputs(*values, in_stream, base or Tally(), daily)
 
-    def _doubtful(self, doubts: UncertainPrints) -> "Numbers":
-        found = _numbers(self._rows, "received_ns") > doubts.after_ns
+    def _uncertain(self, uncertain: UncertainPrints) -> "Numbers":
+        marked = _numbers(self._rows, "received_ns") > uncertain.after_ns
         for flag in _FLAGS:
-            found |= _numbers(self._rows, flag)
-        return found | self._repeated() | doubts.everything
+            marked |= _numbers(self._rows, flag)
+        return marked | self._repeated() | uncertain.everything
 
     def _repeated(self) -> "Numbers":
-        """Mark the trades that were delivered again: a repeat is one beside its first delivery."""
+        """Mark the trades that were delivered again: the first delivery as well as its repeats."""
         import pyarrow.compute as pc
 
-        again = self._rows["id"].filter(self._rows["duplicate"]).unique()
-        marked: Numbers = pc.is_in(self._rows["id"], again).to_numpy()
+        repeated = self._rows["id"].filter(self._rows["duplicate"]).unique()
+        marked: Numbers = pc.is_in(self._rows["id"], repeated).to_numpy()
         return marked
 
-    def _keys(self, resolution: Resolution) -> "Numbers":
-        """Number the bar of each row: symbol and start as one whole number."""
+    def _bar_numbers(self, resolution: Resolution) -> "Numbers":
+        """Number the bar of each row: symbol and start as one integer."""
         symbols: Numbers = self._symbols * _BARS_PER_SYMBOL
         if resolution is Resolution.DAY:
             return symbols
         events = _numbers(self._rows, "event_ns")
-        symbols += _place(resolution.start_of(events), self._session)
+        symbols += _start_number(resolution.start_of(events), self._session)
         return symbols
 
-    def _key(self, place: BarKey) -> int:
-        resolution, symbol, start_ns = place
+    def _bar_number(self, bar: BarKey) -> int:
+        resolution, symbol, start_ns = bar
         code = self._codes.get(symbol, -1) * _BARS_PER_SYMBOL
-        return code if resolution is Resolution.DAY else code + _place(start_ns, self._session)
+        start: int = _start_number(start_ns, self._session)
+        return code if resolution is Resolution.DAY else code + start
 
     def _bases(
-        self, keys: "Numbers", chosen: "Numbers", resolution: Resolution
+        self, numbers: "Numbers", selected: "Numbers", resolution: Resolution
     ) -> dict[int, Tally]:
-        """Add up rows by bar, in exact decimals."""
+        """Sum the selected rows by bar, in exact decimals."""
         import numpy as np
 
         if resolution is Resolution.DAY:
-            chosen = chosen & _numbers(self._rows, "in_day")
-        places = np.flatnonzero(chosen)
-        if not len(places):
+            selected = selected & _numbers(self._rows, "in_day")
+        indices = np.flatnonzero(selected)
+        if not len(indices):
             return {}
         ranks = (self._symbols << 40) + _numbers(self._rows, "ordinal")
-        found = _sums(self._rows.take(places), keys[places], ranks[places]).to_pylist()
-        ends = {rank for row in found for rank in (row["rank_min"], row["rank_max"])} - {None}
-        wanted = np.array(sorted(ends), dtype=np.int64)
+        sums = _sums(self._rows.take(indices), numbers[indices], ranks[indices]).to_pylist()
+        ends = {rank for row in sums for rank in (row["rank_min"], row["rank_max"])} - {None}
+        end_ranks = np.array(sorted(ends), dtype=np.int64)
         order = np.argsort(ranks)
-        rows = order[np.searchsorted(ranks, wanted, sorter=order)]
-        firsts = dict(zip(wanted.tolist(), self._trades(rows), strict=True))
-        return {row["key"]: _tally(row, firsts) for row in found}
+        rows = order[np.searchsorted(ranks, end_ranks, sorter=order)]
+        trade_of_rank = dict(zip(end_ranks.tolist(), self._trades(rows), strict=True))
+        return {row["number"]: _tally(row, trade_of_rank) for row in sums}
 
-    def _deliveries(self, keys: "Numbers", rows: "Numbers") -> dict[int, list[TradeDelivery]]:
-        """Return the deliveries that rows stand for, by the number of their bar."""
+    def _deliveries(self, numbers: "Numbers", rows: "Numbers") -> dict[int, list[TradeDelivery]]:
+        """Return the deliveries of some rows, by bar number."""
         trades = self._trades(rows)
         flags = self._rows.select([*_FLAGS, *_JUDGED]).take(rows).to_pylist()
-        originals, meant = self._amended()
-        found: dict[int, list[TradeDelivery]] = defaultdict(list)
-        for key, trade, flag in zip(keys[rows].tolist(), trades, flags, strict=True):
-            place = trade.position
-            found[key].append(
+        originals, amendments = self._amended()
+        by_bar: dict[int, list[TradeDelivery]] = defaultdict(list)
+        for number, trade, flag in zip(numbers[rows].tolist(), trades, flags, strict=True):
+            position = trade.position
+            by_bar[number].append(
                 TradeDelivery(
-                    originals.get(place, trade),
+                    originals.get(position, trade),
                     flag["duplicate"],
-                    tuple(meant.get(place, ())),
+                    tuple(amendments.get(position, ())),
                     _judged(flag),
                 )
             )
-        return found
+        return by_bar
 
     def _amended(self) -> tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]]:
-        """Read, once, what amended trades were before, and by what they were amended."""
+        """Return corrected trades as first received, and amendments, by position; read once."""
         import numpy as np
 
         if self._amendments is None:
             corrected = _numbers(self._rows, "corrected")
             changed = corrected | _numbers(self._rows, "cancelled")
             originals = self._raw.originals(
-                one.position for one in self._trades(np.flatnonzero(corrected))
+                trade.position for trade in self._trades(np.flatnonzero(corrected))
             )
             trades = self._trades(np.flatnonzero(changed))
-            names = {(one.feed, one.symbol, one.id or "") for one in trades}
+            names = {(trade.feed, trade.symbol, trade.id or "") for trade in trades}
             amendments = self._raw.amendments(self._session, names)
-            named = [*trades, *self._raw.elsewhere(self._session, amendments, trades)]
-            meant = amendments_of(named, amendments, {self._venue.code: self._venue})
-            self._amendments = originals, meant
+            candidates = [*trades, *self._raw.elsewhere(self._session, amendments, trades)]
+            by_trade = amendments_of(candidates, amendments, {self._venue.code: self._venue})
+            self._amendments = originals, by_trade
         return self._amendments
 
     def _trades(self, rows: "Numbers") -> list[Trade]:
@@ -238,17 +239,15 @@ def profile_of(lake: str, session: Session) -> tuple[str, int]:
 
 
 def _read(lake: str, session: Session, symbols: Sequence[str]) -> "pyarrow.Table":
-    table = open_table(lake, Table.TRADES)
-    chosen = [
-        *session_filters(session),
-        ("symbol", "in", list(symbols)),
-    ]
+    filters = [*session_filters(session), ("symbol", "in", list(symbols))]
     columns = [*_TRADE, *_FLAGS, *_JUDGED, "ordinal", "in_day"]
-    return table.to_pyarrow_table(filters=chosen, columns=columns)
+    return open_table(lake, Table.TRADES).to_pyarrow_table(filters=filters, columns=columns)
 
 
-def _place(start_ns: Any, session: Session) -> Any:
-    """Number a start: an hour may begin before its session, where midnight is between two."""
+def _start_number(start_ns: Any, session: Session) -> Any:
+    """Number a start within its session, never below 0: if midnight falls within an hour, the 1h
+    bar starts before the session.
+    """
     return (start_ns - session.start_ns) // SECOND_NS + _HOUR_S
 
 
@@ -257,8 +256,8 @@ def _numbers(rows: "pyarrow.Table", name: str) -> "Numbers":
     return column
 
 
-def _sums(rows: "pyarrow.Table", keys: "Numbers", ranks: "Numbers") -> "pyarrow.Table":
-    """Aggregate rows by key into the terms of `market.bars.Tally`."""
+def _sums(rows: "pyarrow.Table", numbers: "Numbers", ranks: "Numbers") -> "pyarrow.Table":
+    """Aggregate rows by bar number into the terms of `market.bars.Tally`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -269,7 +268,7 @@ def _sums(rows: "pyarrow.Table", keys: "Numbers", ranks: "Numbers") -> "pyarrow.
     notional = pc.multiply(rows["price"], rows["size"]).cast(pa.decimal128(*_EXACT_TERM))
     table = pa.table(
         {
-            "key": keys,
+            "number": numbers,
             "rank": where(rows["open_close"], pa.chunked_array([ranks])),
             "price": where(rows["high_low"], rows["price"]),
             "volume": where(counts, rows["size"]),
@@ -278,7 +277,7 @@ def _sums(rows: "pyarrow.Table", keys: "Numbers", ranks: "Numbers") -> "pyarrow.
             "trades": pc.cast(counts, pa.int64()),
         }
     )
-    return table.group_by("key").aggregate(
+    return table.group_by("number").aggregate(
         [
             ("rank", "min"), ("rank", "max"), ("price", "min"), ("price", "max"),
             ("volume", "sum"), ("priced", "sum"), ("notional", "sum"), ("trades", "sum"),

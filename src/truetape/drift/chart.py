@@ -1,4 +1,4 @@
-"""The chart of drift: this room's only plotly import. Reads no ledger."""
+"""The chart of drift; the only module of this room that imports plotly. Reads no ledger."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ MAX_TICKS = 12
 
 
 def write_drift_chart(entries: Sequence[BarDrift], title: str, path: Path) -> None:
-    """Write an HTML page that needs no network: changed bars by cause, and the volume they moved.
+    """Write an HTML page that needs no network: changed bars by cause, and the change of volume.
 
-    Over the time of day for one session, by session for several.
+    The x axis is the time of day for one session, else the sessions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = _figure(entries)
@@ -41,7 +41,7 @@ def write_drift_chart(entries: Sequence[BarDrift], title: str, path: Path) -> No
 
 
 def figure_json(entries: Sequence[BarDrift]) -> str:
-    """Return the same chart as JSON for plotly.js, without colours of page and text."""
+    """Return the same chart as JSON for plotly.js, without the colours of page and text."""
     return as_json(_figure(entries))
 
 
@@ -103,7 +103,7 @@ def _place(entry: BarDrift, is_one_session: bool) -> str:
 
 
 def _label(place: str, is_one_session: bool) -> str:
-    """The time of day, since the page says which session; else date above venue."""
+    """Return the time of day for one session, whose date the page shows; else date above venue."""
     return place[11:16] if is_one_session else place.replace(" ", "<br>")
 
 

@@ -1,4 +1,4 @@
-"""What a layer knew when it served a bar, judged by the values that it served.
+"""Which events a layer knew when it served a bar, inferred from the values that it served.
 
 Pure; does no I/O. The rules say what a layer should have known. But a watermark passes a minute
 between two batches, a driver stops, an archive has a hole: the served bar is the evidence.
@@ -25,119 +25,116 @@ from truetape.market.bars import Tally
 from truetape.market.canonical import amended
 from truetape.market.trades import Event, Position
 
-MAX_CANDIDATES = 32
-"""Stretches of the stream that are tried as what a served bar lacks, before it is unexplained."""
+MAX_GAPS = 32
+"""Most gaps in the stream that are tried for a served bar before its drift is unexplained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """The prints that the layer counted, one or None a delivery. Not `holds` where no belief gives
-    the served values: then they are those of the layer's rules.
-    """
+    """The prints that the layer counted, one or None for each delivery, and their order."""
 
     prints: Sequence[CountedPrint | None]
     by_arrival: bool
-    holds: bool
 
 
-def infer_knowledge(window: BarInputs, rules: ServingRules) -> Knowledge:
-    """Return the likeliest belief that gives the served values, by float as a reader gets them."""
-    expected: Knowledge | None = None
-    # a base was added up in the total order; by arrival it would be another one
-    orders = (False, True) if window.base == Tally() else (False,)
+def infer_knowledge(bar: BarInputs, rules: ServingRules) -> Knowledge:
+    """Return the likeliest knowledge that gives the served values, compared as doubles.
+
+    Return what the layer should have known by its rules if no candidate gives them.
+    """
+    # a base was summed in the total order; its first and last by arrival are unknown
+    orders = (False, True) if bar.base == Tally() else (False,)
     for by_arrival in orders:
-        for known, way in _candidates(window, rules):
-            prints = served_prints(window, way, known)
+        for knows, variant in _candidates(bar, rules):
+            prints = served_prints(bar, variant, knows)
             if by_arrival:
-                prints = [one and one.by_arrival() for one in prints]
-            if rounds_to(values_of_tally(sum_prints(prints, window.base)), window.served):
-                return Knowledge(prints, by_arrival, holds=True)
-            expected = expected or Knowledge(prints, by_arrival, holds=False)
-    assert expected is not None  # noqa: S101 - the first belief always comes
-    return expected
+                prints = [item and item.by_arrival() for item in prints]
+            if rounds_to(values_of_tally(sum_prints(prints, bar.base)), bar.served):
+                return Knowledge(prints, by_arrival)
+    return Knowledge(served_prints(bar, rules, rules.knows), by_arrival=False)
 
 
 def rounds_to(exact: BarValues, served: BarValues) -> bool:
-    """Say whether a reader of exact values gets the served ones: the nearest doubles."""
+    """True if the nearest doubles of the exact values are the served ones."""
     return [float(value) for value in exact] == [float(value) for value in served]
 
 
-def _candidates(window: BarInputs, rules: ServingRules) -> Iterator[tuple[Knows, ServingRules]]:
-    """Yield what the layer may have known, and by which rules it went, the likeliest first.
+def _candidates(bar: BarInputs, rules: ServingRules) -> Iterator[tuple[Knows, ServingRules]]:
+    """Yield what the layer may have known, and the rules that it applied, the likeliest first.
 
-    A bar that lacks trades lacks one stretch of the stream: its end, when the minute was closed or
-    the driver stopped; its midst, when a hole was filled later.
+    A bar without some of its trades has one gap in the stream: at the end, if the minute was closed
+    or the driver stopped; in the middle, if a hole was filled later.
     """
     yield rules.knows, rules
-    if window.served == NO_VALUES:
+    if bar.served == NO_VALUES:
         yield _knows_nothing, rules
         return
-    ways = [rules]
-    if any(delivery.duplicate for delivery in window.deliveries):
-        ways.append(replace(rules, drops_repeats=frozenset()))
-    for way in ways:
-        yield way.knows, way
-        yield _knows_everything, way
-    for way in ways:
-        for known in (way.knows, _knows_everything):
-            yield from ((knows, way) for knows in _without_a_stretch(window, way, known))
+    variants = [rules]
+    if any(delivery.duplicate for delivery in bar.deliveries):
+        variants.append(replace(rules, deduplicated_feeds=frozenset()))
+    for variant in variants:
+        yield variant.knows, variant
+        yield _knows_everything, variant
+    for variant in variants:
+        for knows in (variant.knows, _knows_everything):
+            yield from ((with_gap, variant) for with_gap in _with_gaps(bar, variant, knows))
 
 
-def _without_a_stretch(window: BarInputs, rules: ServingRules, known: Knows) -> Iterator[Knows]:
-    """Yield beliefs that leave out one stretch of what is known, the latest stretches first.
+def _with_gaps(bar: BarInputs, rules: ServingRules, knows: Knows) -> Iterator[Knows]:
+    """Yield knowledge with one gap in the stream, the latest gaps first.
 
-    The number and the volume of the served prints say how much a stretch must hold.
+    The number and the volume of the served prints say how much the gap must contain.
     """
-    shares = sorted(_shares(window, rules, known), key=lambda share: share[0])
+    shares = sorted(_shares(bar, rules, knows), key=lambda share: share[0])
     sums = [(0, Decimal(0))]
     for _, trades, volume in shares:
         sums.append((sums[-1][0] + trades, sums[-1][1] + volume))
-    lacking = (
-        sums[-1][0] + window.base.trades - int(window.served[6]),
-        sums[-1][1] + window.base.volume - window.served[4],
+    missing = (
+        sums[-1][0] + bar.base.trades - int(bar.served[6]),
+        sums[-1][1] + bar.base.volume - bar.served[4],
     )
     begins: dict[tuple[int, Decimal], list[int]] = defaultdict(list)
-    for place, total in enumerate(sums):
-        begins[total].append(place)
+    for index, total in enumerate(sums):
+        begins[total].append(index)
     tried = 0
     for end in range(len(sums) - 1, 0, -1):
-        wanted = sums[end][0] - lacking[0], sums[end][1] - lacking[1]
-        for begin in reversed(begins.get(wanted, ())):
-            if begin < end and tried < MAX_CANDIDATES:
+        sum_before = sums[end][0] - missing[0], sums[end][1] - missing[1]
+        for begin in reversed(begins.get(sum_before, ())):
+            if begin < end and tried < MAX_GAPS:
                 tried += 1
-                yield _all_but(frozenset(share[0] for share in shares[begin:end]), known)
+                yield _except(frozenset(share[0] for share in shares[begin:end]), knows)
 
 
 def _shares(
-    window: BarInputs, rules: ServingRules, known: Knows
+    bar: BarInputs, rules: ServingRules, knows: Knows
 ) -> Iterator[tuple[Position, int, Decimal]]:
     """Yield what each known event adds to the number of prints and to the volume."""
-    plain = served_prints(window, replace(rules, as_of_ns=None), known)
-    for delivery, one in zip(window.deliveries, plain, strict=True):
-        if one is None:
+    unamended = served_prints(bar, replace(rules, as_of_ns=None), knows)
+    for delivery, item in zip(bar.deliveries, unamended, strict=True):
+        if item is None:
             continue
-        before = _count_and_volume(one)
+        before = _count_and_volume(item)
         yield delivery.trade.position, *before
-        heeded = [item for item in delivery.amendments if rules.amends and known(item)]
-        for number, amendment in enumerate(heeded, 1):
-            item = amended(delivery.trade, heeded[:number])
-            now = None if item.cancelled else counted_print(window, item.trade, rules.judge)
+        applied = [each for each in delivery.amendments if rules.applies_amendments and knows(each)]
+        for number, amendment in enumerate(applied, 1):
+            result = amended(delivery.trade, applied[:number])
+            now = None if result.cancelled else counted_print(bar, result.trade, rules.judge)
             after = _count_and_volume(now)
             yield amendment.position, after[0] - before[0], after[1] - before[1]
             before = after
 
 
-def _count_and_volume(one: CountedPrint | None) -> tuple[int, Decimal]:
-    return (0, Decimal(0)) if one is None else (int(one.eligibility.volume), one.size)
+def _count_and_volume(item: CountedPrint | None) -> tuple[int, Decimal]:
+    return (0, Decimal(0)) if item is None else (int(item.eligibility.volume), item.size)
 
 
-def _knows_nothing(event: Event) -> bool:  # noqa: ARG001 - one signature for all beliefs
+def _knows_nothing(event: Event) -> bool:  # noqa: ARG001 - the signature of `Knows`
     return False
 
 
-def _knows_everything(event: Event) -> bool:  # noqa: ARG001 - the same
+def _knows_everything(event: Event) -> bool:  # noqa: ARG001 - the signature of `Knows`
     return True
 
 
-def _all_but(unknown: frozenset[Position], known: Knows) -> Knows:
-    return lambda event: event.position not in unknown and known(event)
+def _except(unknown: frozenset[Position], knows: Knows) -> Knows:
+    return lambda event: event.position not in unknown and knows(event)

@@ -1,8 +1,7 @@
 """The drift ledger: the lake's table `drift`, one row for each field of each bar that changed.
 
-Written before the bars themselves: whatever a reader ever saw change has its entry. What a killed
-publication wrote is taken over by the one that completes it, so that no entry is there twice.
-This module knows rows; which causes go into them is found elsewhere.
+A row is written before its bar: every change that a reader saw has an entry. The publication that
+completes a killed one takes its entries over, so no entry exists twice. Finds no causes.
 """
 
 from collections import defaultdict
@@ -19,11 +18,14 @@ from truetape.market.sessions import Session
 from truetape.publish.diff import Change
 
 MAX_TRADES = 1_000
-"""Most trades that are listed for one cause of one field; `count` has all of them."""
+"""Most trades to list for one cause of one field; `count` counts all of them."""
 DECIMALS = 17
-"""Most decimals of a number in the ledger: those of price times size."""
+"""Most decimals of a number in the ledger: as many as price times size has."""
 _MARKER_SYMBOL = ""
-"""The symbol of the row that `DriftLedger.mark_speed_served` writes; no bar has it."""
+"""The symbol in the row that `DriftLedger.mark_speed_served` writes; no bar has it."""
+
+EntryKey = tuple[str, str, int]
+"""Symbol, resolution and start of a bar within its session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +42,18 @@ class BarDrift:
     fields: tuple[FieldDrift, ...]
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Return which bar of the session it is."""
+    def key(self) -> EntryKey:
+        """Return the key of the bar within its session."""
         return self.symbol, self.resolution.value, self.start_ns
 
     @property
     def causes(self) -> dict[Cause, tuple[str, ...]]:
-        """Return the trades that matter by cause, over all fields."""
-        found: dict[Cause, dict[str, None]] = defaultdict(dict)
+        """Return the deciding trades by cause, over all fields."""
+        trades: dict[Cause, dict[str, None]] = defaultdict(dict)
         for drift in self.fields:
             for part in drift.parts:
-                found[part.cause].update(dict.fromkeys(part.trades))
-        return {cause: tuple(found[cause]) for cause in Cause if cause in found}
+                trades[part.cause].update(dict.fromkeys(part.trades))
+        return {cause: tuple(trades[cause]) for cause in Cause if cause in trades}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +63,29 @@ class DriftLedger:
     lake: str
 
     def append(self, entries: Iterable[BarDrift]) -> None:
-        """Add entries, in one commit."""
+        """Append entries in one commit."""
         append_rows(self.lake, Table.DRIFT, [row for entry in entries for row in _rows(entry)])
 
     def replace(self, session: Session, rev: int, entries: Sequence[BarDrift]) -> None:
-        """Put entries in the place of those that a publication has for the same symbols."""
-        names = sorted({entry.symbol for entry in entries})
-        if not names:
+        """Replace the entries that a publication has for the symbols of these."""
+        symbols = sorted({entry.symbol for entry in entries})
+        if not symbols:
             return
-        listed = ", ".join(map(quoted, names))
+        listed = ", ".join(map(quoted, symbols))
         where = f"{session_where(session)} AND rev = {rev} AND symbol IN ({listed})"
         rows = [row for entry in entries for row in _rows(entry)]
         replace_rows(self.lake, Table.DRIFT, rows, where)
 
     def was_speed_served(self, session: Session) -> bool:
-        """Say whether `tell` was called for a session."""
+        """True if `mark_speed_served` was called for a session."""
         filters: Filters = [*session_filters(session), ("symbol", "=", _MARKER_SYMBOL)]
         return bool(read_rows(self.lake, Table.DRIFT, filters, ["rev"]))
 
     def mark_speed_served(self, session: Session) -> None:
-        """Note that the speed layer served a session, before its first publication writes over it.
+        """Record that the speed layer served a session, before the first publication replaces its
+        rows.
 
-        One that is killed leaves no other trace of that, and what comes to its bars is drift.
+        If that publication is killed, nothing else shows that later changes are drift.
         """
         if not self.was_speed_served(session):
             marker = {"rev": 0, "symbol": _MARKER_SYMBOL}
@@ -90,13 +93,15 @@ class DriftLedger:
             append_rows(self.lake, Table.DRIFT, [row])
 
     def entries_after(self, session: Session, rev: int) -> list[BarDrift]:
-        """Return the entries of publications that were killed: they have no record after `rev`."""
+        """Return the entries above a rev; above the last recorded one, a killed publication wrote
+        them.
+        """
         return [entry for entry in self.of_session(session) if entry.rev > rev]
 
     def replace_after(
         self, session: Session, after: int, rev: int, entries: Sequence[BarDrift]
     ) -> None:
-        """Put entries of `rev` in the place of all those that are later than `after`."""
+        """Replace all entries above the rev `after` by these, as entries of `rev`."""
         where = f"{session_where(session)} AND rev > {after}"
         rows = [row for entry in entries for row in _rows(replace(entry, rev=rev))]
         replace_rows(self.lake, Table.DRIFT, rows, where)
@@ -108,57 +113,60 @@ class DriftLedger:
         return self._read(session_filters(session), symbol, rev)
 
     def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
-        """Return the dates and venues that have entries, the oldest first."""
+        """Return the dates and venues that have entries, oldest first."""
         import pyarrow
 
         table = open_or_none(self.lake, Table.DRIFT)
         if table is None:
             return []
         files = pyarrow.table(table.get_add_actions(flatten=True)).to_pylist()
-        found = {
+        pairs = {
             (date.fromisoformat(str(file["partition.session"])), file["partition.venue"])
             for file in files
             if file["max.symbol"] != _MARKER_SYMBOL
         }
-        return sorted(pair for pair in found if venue in (None, pair[1]))
+        return sorted(pair for pair in pairs if venue in (None, pair[1]))
 
     def between(
         self, first: date, last: date, venue: str | None = None, symbol: str | None = None
     ) -> list[BarDrift]:
-        """Return the entries of sessions from a date to another, both included."""
-        chosen: Filters = [("session", ">=", first), ("session", "<=", last)]
+        """Return the entries of the sessions from `first` to `last`, both included."""
+        filters: Filters = [("session", ">=", first), ("session", "<=", last)]
         if venue is not None:
-            chosen.append(("venue", "=", venue))
-        return self._read(chosen, symbol)
+            filters.append(("venue", "=", venue))
+        return self._read(filters, symbol)
 
     def _read(
         self,
-        chosen: Filters,
+        sessions: Filters,
         symbol: str | None = None,
         rev: int | None = None,
     ) -> list[BarDrift]:
-        named = [] if symbol is None else [("symbol", "=", symbol)]
-        numbered = [] if rev is None else [("rev", "=", rev)]
-        filters: Filters = [*chosen, *named, *numbered]
+        filters: Filters = [*sessions]
+        if symbol is not None:
+            filters.append(("symbol", "=", symbol))
+        if rev is not None:
+            filters.append(("rev", "=", rev))
         return _entries(read_rows(self.lake, Table.DRIFT, filters))
 
 
 def combine(earlier: BarDrift, later: BarDrift) -> BarDrift:
-    """Return two changes of one bar, one after the other, as one."""
+    """Combine two successive changes of one bar into one."""
     fields = {drift.field: drift for drift in earlier.fields}
     for drift in later.fields:
         first = fields.get(drift.field)
         parts = (*(first.parts if first else ()), *drift.parts)
         before = first.before if first else drift.before
-        fields[drift.field] = FieldDrift(drift.field, before, drift.after, _joined(parts))
+        fields[drift.field] = FieldDrift(drift.field, before, drift.after, _by_cause(parts))
     return replace(later, change=earlier.change, fields=tuple(fields.values()))
 
 
-def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    found: dict[Cause, Part] = {}
+def _by_cause(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Add up the parts of each cause; drop those that cancel out."""
+    totals: dict[Cause, Part] = {}
     for part in parts:
-        first = found.get(part.cause)
-        found[part.cause] = (
+        first = totals.get(part.cause)
+        totals[part.cause] = (
             part
             if first is None
             else Part(
@@ -168,7 +176,7 @@ def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
                 max(first.lateness_ns, part.lateness_ns),
             )
         )
-    return tuple(part for part in found.values() if part.delta)
+    return tuple(part for part in totals.values() if part.delta)
 
 
 def _rows(entry: BarDrift) -> list[dict[str, Any]]:
@@ -208,13 +216,13 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         if row["symbol"] == _MARKER_SYMBOL:
             continue
         parts = tuple(
-            Part(Cause(one["cause"]), one["delta"], tuple(one["trades"]), one["lateness_ns"])
-            for one in row["causes"]
+            Part(Cause(part["cause"]), part["delta"], tuple(part["trades"]), part["lateness_ns"])
+            for part in row["causes"]
         )
         drift = FieldDrift(row["field"], row["before"], row["after"], parts)
         bars[tuple(row[name] for name in names)].append(drift)
     entries = [
-        BarDrift(venue, day, rev, symbol, Resolution(width), start, Change(change), tuple(found))
-        for (venue, day, rev, symbol, width, start, change), found in bars.items()
+        BarDrift(venue, day, rev, symbol, Resolution(width), start, Change(change), tuple(drifts))
+        for (venue, day, rev, symbol, width, start, change), drifts in bars.items()
     ]
-    return sorted(entries, key=lambda one: (one.session, one.venue, one.rev, *one.key))
+    return sorted(entries, key=lambda entry: (entry.session, entry.venue, entry.rev, *entry.key))

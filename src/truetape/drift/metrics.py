@@ -1,4 +1,7 @@
-"""Drift as metrics: what a publication changed, added up by cause and resolution."""
+"""Drift as metrics: the changes of a publication, summed by cause and resolution.
+
+Writes nothing: `drift.recorder` writes the points.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,14 +30,14 @@ class _Sum:
 
 @dataclass(slots=True)
 class DriftMetrics:
-    """Sums over the bars of one publication; holds no bar."""
+    """Sums over the bars of one publication; stores no bar."""
 
     bars: int = 0
     unexplained: int = 0
     _sums: dict[tuple[Cause, Resolution], _Sum] = field(default_factory=lambda: defaultdict(_Sum))
 
     def add(self, entry: BarDrift) -> None:
-        """Add one bar: to the sum of each cause that it has."""
+        """Add one bar to the sum of each of its causes."""
         causes = entry.causes
         self.bars += 1
         self.unexplained += Cause.UNEXPLAINED in causes
@@ -48,7 +51,7 @@ class DriftMetrics:
             total.volume += _delta(entry, cause, "volume")
 
     def points(self, session: Session, rev: int, now_ns: int) -> Iterator[Point]:
-        """Yield a point for each cause at each resolution."""
+        """Yield a point for each cause and resolution."""
         for (cause, resolution), total in self._sums.items():
             yield Point(
                 "drift",
@@ -68,7 +71,7 @@ class DriftMetrics:
 
 
 def _close_bps(entry: BarDrift, cause: Cause) -> float:
-    closes = [one.before for one in entry.fields if one.field == "close"]
+    closes = [drift.before for drift in entry.fields if drift.field == "close"]
     if not closes or not closes[0]:
         return 0.0
     return float(abs(_delta(entry, cause, "close") / closes[0]) * BASIS_POINTS)

@@ -1,6 +1,7 @@
-"""Writes the drift of a publication down, round by round, before its bars are written.
+"""Records the drift of a publication in the ledger, round by round, before its bars are written.
 
-Decides which edits are drift and by whose rules the bar was served; `drift` finds the causes.
+Decides which edits are drift and by which rules each bar was served; `drift.attribution` finds the
+causes.
 """
 
 import time
@@ -13,7 +14,7 @@ from functools import cache, lru_cache
 from truetape.drift.attribution import Cause, FieldDrift, attribute_to, explain, is_explained
 from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues, Judge, ServingRules
 from truetape.drift.bar_trades import BarKey, RecomputedTrades, UncertainPrints, profile_of
-from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, combine
+from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, EntryKey, combine
 from truetape.drift.metrics import DriftMetrics
 from truetape.feeds import contract_file
 from truetape.host import profiles
@@ -27,7 +28,7 @@ from truetape.publish.diff import Change, Edit, is_rolled_up
 from truetape.serving.store import BarStore, ServedBar
 
 MAX_JUDGED = 10_000
-"""Most combinations of conditions that are remembered of a profile."""
+"""Most combinations of conditions whose judgement is cached for a profile."""
 _NEVER = 2**63 - 1
 _LAST = Decimal(1).scaleb(-DECIMALS)
 _EXACT = Context(prec=60)
@@ -39,23 +40,23 @@ ProfileVersion = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class SpeedRules:
-    """How the speed layer is set: what it serves, and which repeats it drops."""
+    """How the speed layer makes bars: its profile, lateness, and the feeds that it deduplicates."""
 
     profile: str
     lateness_ns: int
-    drops_repeats: frozenset[str]
+    deduplicated_feeds: frozenset[str]
 
     @classmethod
     def of(cls, settings: Settings) -> "SpeedRules":
-        """Read it from the settings and the contracts of the feeds that it serves."""
+        """Read the rules from the settings and the contracts of the feeds."""
         contracts = [contract_file.load(name) for name in settings.feeds]
-        dropped = frozenset(item.feed for item in contracts if item.duplicates_expected)
-        return cls(settings.profile, settings.speed_lateness_s * SECOND_NS, dropped)
+        deduplicated = frozenset(item.feed for item in contracts if item.duplicates_expected)
+        return cls(settings.profile, settings.speed_lateness_s * SECOND_NS, deduplicated)
 
 
 @dataclass(slots=True)
 class DriftRecorder:
-    """The drift of one publication. `cause` is set where it is known without looking: a revert."""
+    """Records the drift of one publication. `cause` is set if the caller knows it: a revert."""
 
     lake: str
     store: BarStore
@@ -64,25 +65,27 @@ class DriftRecorder:
     speed: SpeedRules
     cause: Cause | None = None
     _past: list[Publication] = field(default_factory=list)
-    _is_told: bool = False
-    _pending: dict[tuple[str, str, int], BarDrift] | None = None
-    _unseen: dict[tuple[str, str, int], BarDrift] = field(default_factory=dict)
-    """What a killed publication had noted, of symbols that need no more edits."""
+    _was_served: bool = False
+    """True if readers had bars of the session before this publication."""
+    _pending: dict[EntryKey, BarDrift] | None = None
+    """Entries of a killed publication whose bars it has written; None before they are read."""
+    _carried_over: dict[EntryKey, BarDrift] = field(default_factory=dict)
+    """Those of the pending entries whose symbols have had no edit so far."""
     _metrics: DriftMetrics = field(default_factory=DriftMetrics)
 
     @classmethod
     def of(
         cls, settings: Settings, store: BarStore, session: Session, cause: Cause | None = None
     ) -> "DriftRecorder":
-        """Prepare for the publication of a session; reads nothing yet."""
+        """Prepare for the publication of a session; reads no lake and no store yet."""
         venue = venues()[session.venue]
         return cls(settings.lake, store, venue, session, SpeedRules.of(settings), cause)
 
     def record_round(self, rev: int, edits: Edits) -> None:
-        """Append the drift of a round to the ledger; `publication.BeforeWrite`.
+        """Write the drift of a round to the ledger; the `BeforeWrite` hook of a publication.
 
-        What a killed publication had noted and written is taken over; the drift from there on is
-        added to it.
+        An entry that a killed publication wrote for one of these bars is combined with the drift
+        from there on.
         """
         pending = self._begin(rev)
         drifting = {
@@ -91,73 +94,76 @@ class DriftRecorder:
             for edit in part
             if self._is_drift(resolution, edit)
         }
-        found = {entry.key: entry for entry in self._entries(rev, drifting)}
+        entries = {entry.key: entry for entry in self._entries(rev, drifting)}
         symbols = {edit.after.symbol for part in edits.values() for edit in part}
-        left = {place: one for place, one in pending.items() if place[0] in symbols}
-        self._unseen = {place: one for place, one in self._unseen.items() if place not in left}
-        for place, entry in left.items():
-            found[place] = combine(entry, found[place]) if place in found else entry
-        entries = list(found.values())
-        for entry in entries:
+        earlier = {key: entry for key, entry in pending.items() if key[0] in symbols}
+        for key, entry in earlier.items():
+            self._carried_over.pop(key, None)
+            entries[key] = combine(entry, entries[key]) if key in entries else entry
+        for entry in entries.values():
             self._metrics.add(entry)
-        if left:
-            DriftLedger(self.lake).replace(self.session, rev, entries)
+        if earlier:
+            DriftLedger(self.lake).replace(self.session, rev, list(entries.values()))
         else:
-            DriftLedger(self.lake).append(entries)
+            DriftLedger(self.lake).append(entries.values())
 
     def finish(self, rev: int | None) -> None:
-        """Write the metrics of a publication that noted its drift here; `rev` is None where nothing
-        had to be changed: then nothing of a killed one has landed, and its notes go.
+        """Write the drift metrics of the publication.
+
+        `rev` is None if the publication changed no row. Then a killed publication wrote no bars
+        either, so its drift entries are deleted.
         """
         if rev is None:
-            self._forget()
+            self._delete_unpublished()
             return
-        for entry in self._unseen.values():
+        for entry in self._carried_over.values():
             self._metrics.add(entry)
-        report = self.store.write_points(self._metrics.points(self.session, rev, time.time_ns()))
+        metrics = self._metrics
+        report = self.store.write_points(metrics.points(self.session, rev, time.time_ns()))
         report.require_stored("drift metrics")
-        told = self._metrics
-        logger("drift").info("drift", rev=rev, bars=told.bars, unexplained=told.unexplained)
+        logger("drift").info("drift", rev=rev, bars=metrics.bars, unexplained=metrics.unexplained)
 
-    def _begin(self, rev: int) -> dict[tuple[str, str, int], BarDrift]:
-        """Before anything of this publication is written: see what was told, and what is left."""
+    def _begin(self, rev: int) -> dict[EntryKey, BarDrift]:
+        """Read, before the first write of this publication, what readers have seen, and the entries
+        of a killed publication. Delete those whose bars it did not write.
+        """
         if self._pending is None:
             self._past = publications(self.lake, self.session)
             ledger = DriftLedger(self.lake)
-            self._is_told = bool(self._past) or self._was_told(ledger)
+            self._was_served = bool(self._past) or self._was_speed_served(ledger)
             last = self._past[-1].rev if self._past else 0
-            noted = ledger.entries_after(self.session, last)
-            left = [replace(entry, rev=rev) for entry in self._landed(noted)]
-            if noted != left:
-                ledger.replace_after(self.session, last, rev, left)
-            self._pending = {entry.key: entry for entry in left}
-            self._unseen = dict(self._pending)
+            entries = ledger.entries_after(self.session, last)
+            written = [replace(entry, rev=rev) for entry in self._with_written_bars(entries)]
+            if entries != written:
+                ledger.replace_after(self.session, last, rev, written)
+            self._pending = {entry.key: entry for entry in written}
+            self._carried_over = dict(self._pending)
         return self._pending
 
-    def _landed(self, noted: list[BarDrift]) -> list[BarDrift]:
-        """Return the entries whose bars are served as they say; a killed publication notes first
-        and writes then.
+    def _with_written_bars(self, entries: list[BarDrift]) -> list[BarDrift]:
+        """Return the entries whose bars are served with the entry's values: a killed publication
+        may have recorded drift of bars that it did not write any more.
         """
-        served: dict[tuple[str, str, int], BarValues] = {}
-        for resolution in {entry.resolution for entry in noted}:
-            symbols = sorted({one.symbol for one in noted if one.resolution is resolution})
+        served: dict[EntryKey, BarValues] = {}
+        for resolution in {entry.resolution for entry in entries}:
+            symbols = sorted({item.symbol for item in entries if item.resolution is resolution})
             start, end = self.session.start_ns, self.session.end_ns
             for row in self.store.read(
                 resolution, start, end, venue=self.session.venue, symbols=symbols
             ):
                 served[row.symbol, resolution.value, row.start_ns] = values_of_row(row)
-        return [one for one in noted if _was_written(one, served.get(one.key, NO_VALUES))]
+        return [entry for entry in entries if _is_served(entry, served.get(entry.key, NO_VALUES))]
 
-    def _forget(self) -> None:
-        """Take back what a killed publication noted that has no record even now."""
+    def _delete_unpublished(self) -> None:
+        """Delete the entries of a killed publication that still has no record."""
         past = publications(self.lake, self.session)
         last, ledger = past[-1].rev if past else 0, DriftLedger(self.lake)
         if ledger.entries_after(self.session, last):
             ledger.replace_after(self.session, last, last, [])
 
-    def _was_told(self, ledger: DriftLedger) -> bool:
-        """Say whether the speed layer served the session, also when a killed publication has
-        written over all that it did.
+    def _was_speed_served(self, ledger: DriftLedger) -> bool:
+        """True if the speed layer served the session, even if a killed publication has replaced all
+        of its rows.
         """
         if self._has_speed_rows():
             ledger.mark_speed_served(self.session)
@@ -165,23 +171,25 @@ class DriftRecorder:
         return ledger.was_speed_served(self.session)
 
     def _has_speed_rows(self) -> bool:
-        window = (self.session.venue, self.session.start_ns, self.session.end_ns)
-        digests = self.store.digests(Resolution.MINUTE, *window)
-        return any(one.batch < one.bars for one in digests.values())
+        session = self.session
+        digests = self.store.digests(
+            Resolution.MINUTE, session.venue, session.start_ns, session.end_ns
+        )
+        return any(digest.batch < digest.bars for digest in digests.values())
 
     def _is_drift(self, resolution: Resolution, edit: Edit) -> bool:
-        """Say whether readers were told otherwise before.
+        """True if an edit changes what readers could see before.
 
-        Where the speed layer served nothing of a session, nobody was told anything; and it does not
-        serve the wider resolutions.
+        A new bar is drift only if its session was served before. Before the first publication only
+        the resolutions of the speed layer count: it serves no others.
         """
         match edit.change:
             case Change.CONFIRM:
                 return False
             case Change.ADD:
-                return self._is_told and (bool(self._past) or resolution in STREAMED)
+                return self._was_served and (bool(self._past) or resolution in STREAMED)
             case _:
-                # a wider provisional row says what its minutes say, and those have their entries
+                # a rolled-up row follows from its minutes, and the minutes have their own entries
                 return edit.before is None or not is_rolled_up(edit.before, resolution)
 
     def _entries(self, rev: int, drifting: Mapping[BarKey, Edit]) -> Iterator[BarDrift]:
@@ -201,59 +209,63 @@ class DriftRecorder:
     def _explained(
         self, drifting: Mapping[BarKey, Edit]
     ) -> Iterator[tuple[BarKey, tuple[FieldDrift, ...]]]:
-        sides = {
-            place: (values_of_row(edit.before), values_of_row(edit.after))
-            for place, edit in drifting.items()
+        values = {
+            bar: (values_of_row(edit.before), values_of_row(edit.after))
+            for bar, edit in drifting.items()
         }
         if self.cause is not None:
-            yield from ((place, attribute_to(*both, self.cause)) for place, both in sides.items())
+            yield from ((bar, attribute_to(*pair, self.cause)) for bar, pair in values.items())
             return
         if not drifting:
             return
         trades = RecomputedTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
         final = profile_of(self.lake, self.session)
         judge = self._judge(final[0])
-        for (rules, profile), places in self._by_rules(drifting, final).items():
-            doubts = UncertainPrints(rules.as_of_ns or _NEVER, everything=profile != final)
-            for place, window in trades.windows({key: sides[key] for key in places}, doubts):
-                fields = explain(window, rules, judge)
-                spelt_out = None if is_explained(fields) else trades.whole(place, sides[place])
-                yield place, fields if spelt_out is None else explain(spelt_out, rules, judge)
+        for (rules, profile), bars in self._by_rules(drifting, final).items():
+            uncertain = UncertainPrints(rules.as_of_ns or _NEVER, everything=profile != final)
+            for bar, inputs in trades.inputs({key: values[key] for key in bars}, uncertain):
+                fields = explain(inputs, rules, judge)
+                if not is_explained(fields):
+                    full = trades.inputs_with_every_print(bar, values[bar])
+                    fields = fields if full is None else explain(full, rules, judge)
+                yield bar, fields
 
     def _by_rules(
         self, drifting: Mapping[BarKey, Edit], final: ProfileVersion
     ) -> dict[tuple[ServingRules, ProfileVersion], list[BarKey]]:
-        """Group bars by how they were served: by the speed layer, or by which publication."""
-        found: dict[tuple[ServingRules, ProfileVersion], list[BarKey]] = defaultdict(list)
-        for place, edit in drifting.items():
+        """Group bars by the layer that served them: the speed layer, or one of the publications."""
+        groups: dict[tuple[ServingRules, ProfileVersion], list[BarKey]] = defaultdict(list)
+        for bar, edit in drifting.items():
             before = edit.before
-            by_batch = before.rev if before is not None and before.layer == "batch" else None
+            rev = before.rev if before is not None and before.layer == "batch" else None
             if before is None and self._past:
-                by_batch = self._past[-1].rev
-            found[self._rules(by_batch, final)].append(place)
-        return found
+                rev = self._past[-1].rev
+            groups[self._rules(rev, final)].append(bar)
+        return groups
 
     def _rules(self, rev: int | None, final: ProfileVersion) -> tuple[ServingRules, ProfileVersion]:
         lateness = self.speed.lateness_ns
         if rev is None:
             profile = profiles.load(self.speed.profile)
-            rules = ServingRules(_cached_judge(profile.id), lateness, self.speed.drops_repeats)
+            rules = ServingRules(_cached_judge(profile.id), lateness, self.speed.deduplicated_feeds)
             return rules, (profile.id, profile.version)
-        known = [one for one in self._past if one.rev >= rev]
-        if not known:  # a publication that was killed has no row, and knew what the lake knows
+        at_or_after = [publication for publication in self._past if publication.rev >= rev]
+        if not at_or_after:  # a killed publication has no record, and knew what the lake knows
             return ServingRules(self._judge(final[0]), lateness, None, _NEVER), final
-        made = known[0]
-        rules = ServingRules(self._judge(made.profile), lateness, None, made.as_of_ns)
-        return rules, (made.profile, made.profile_version)
+        served_by = at_or_after[0]
+        rules = ServingRules(self._judge(served_by.profile), lateness, None, served_by.as_of_ns)
+        return rules, (served_by.profile, served_by.profile_version)
 
     def _judge(self, profile: str) -> Judge:
-        """A session without any bar has no profile, and one of old may be gone."""
+        """Return a profile's judge; the speed layer's if the profile is unknown: a session without
+        bars has no profile, and an old profile may have been removed.
+        """
         return _cached_judge(profile if profile in profiles.names() else self.speed.profile)
 
 
 def values_of_row(bar: ServedBar | None) -> BarValues:
-    """Return what a row tells: the shortest decimals that read back as its doubles, as far as the
-    ledger has decimals.
+    """Return the values of a row as the shortest decimals that read back as its doubles, rounded to
+    the ledger's decimals.
     """
     if bar is None or bar.void:
         return NO_VALUES
@@ -267,13 +279,13 @@ def _decimal(text: str) -> Decimal:
     return value
 
 
-def _was_written(entry: BarDrift, served: BarValues) -> bool:
-    """Say whether a row is served as an entry says that it became."""
-    told = dict(zip(FIELDS, served, strict=True))
-    return all(float(one.after) == float(told[one.field]) for one in entry.fields)
+def _is_served(entry: BarDrift, served: BarValues) -> bool:
+    """True if a row is served with the values that an entry says it got."""
+    values = dict(zip(FIELDS, served, strict=True))
+    return all(float(drift.after) == float(values[drift.field]) for drift in entry.fields)
 
 
 @cache
 def _cached_judge(profile: str) -> Judge:
-    """Return the `judge` of a profile, which remembers what it has judged."""
+    """Return the `judge` of a profile, with a cache of its judgements."""
     return lru_cache(MAX_JUDGED)(profiles.load(profile).judge)

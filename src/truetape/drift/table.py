@@ -1,4 +1,4 @@
-"""Drift as text: lines for each cause of each field, and sums that add up. Reads nothing itself."""
+"""Drift as text: a line for each cause of each field, and sums by cause. Reads no ledger."""
 
 import csv
 import io
@@ -23,14 +23,14 @@ COLUMNS = (
     "after", "cause", "delta", "lateness_s", "trades",
 )  # fmt: skip
 SUMS = ("volume", "trades")
-"""The fields that may be added up over bars."""
+"""The fields whose deltas may be summed over bars."""
 _LISTED = 4
 _RIGHT = ("rev", "before", "after", "delta", "lateness_s")
 
 
 @dataclass(frozen=True, slots=True)
 class CauseLine:
-    """What one cause did to one field of one bar."""
+    """The effect of one cause on one field of one bar."""
 
     entry: BarDrift
     field: str
@@ -39,7 +39,7 @@ class CauseLine:
     part: Part
 
     def cells(self) -> dict[str, str]:
-        """Return its columns as text, all trades listed."""
+        """Return the columns as text, with every trade."""
         entry, part = self.entry, self.part
         values = (
             entry.session.isoformat(), entry.venue, entry.rev, entry.symbol,
@@ -51,11 +51,11 @@ class CauseLine:
 
 
 def lines_of(entries: Iterable[BarDrift], cause: Cause | None = None) -> list[CauseLine]:
-    """Return a line for each cause of each field, or for one cause only."""
+    """Return a line for each cause of each field, or only for the given cause."""
     return [
         CauseLine(entry, drift.field, drift.before, drift.after, part)
         for entry in entries
-        for drift in sorted(entry.fields, key=lambda one: FIELDS.index(one.field))
+        for drift in sorted(entry.fields, key=lambda item: FIELDS.index(item.field))
         for part in drift.parts
         if cause in (None, part.cause)
     ]
@@ -71,36 +71,36 @@ def csv_lines(lines: Sequence[CauseLine]) -> Iterator[str]:
 
 
 def json_lines(lines: Sequence[CauseLine]) -> Iterator[str]:
-    """Yield one JSON object a line; trades as a list."""
+    """Yield one JSON object a line, with the trades as a list."""
     for line in lines:
         fields: dict[str, object] = {**line.cells(), "trades": list(line.part.trades)}
         yield json.dumps(fields, ensure_ascii=False)
 
 
 def table(lines: Sequence[CauseLine], title: str) -> "Table":
-    """Build the table for a terminal; what is unexplained is red."""
+    """Build the table for a terminal; unexplained lines are red."""
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=Text(title), title_justify="left", header_style="bold")
     cells = [line.cells() for line in lines]
-    kept = [
+    names = [
         name
         for name in COLUMNS
-        if name not in ("session", "venue", "rev") or len({one[name] for one in cells}) > 1
+        if name not in ("session", "venue", "rev") or len({row[name] for row in cells}) > 1
     ]
-    for name in kept:
+    for name in names:
         shown.add_column(name, justify="right" if name in _RIGHT else "left")
-    for line, one in zip(lines, cells, strict=True):
-        one["start"] = one["start"].replace("T", " ").removesuffix("Z")
-        one["trades"] = _few(line.part.trades)
+    for line, row in zip(lines, cells, strict=True):
+        row["start"] = row["start"].replace("T", " ").removesuffix("Z")
+        row["trades"] = _first_trades(line.part.trades)
         style = "bold red" if line.part.cause is Cause.UNEXPLAINED else ""
-        shown.add_row(*(Text(one[name]) for name in kept), style=style)
+        shown.add_row(*(Text(row[name]) for name in names), style=style)
     return shown
 
 
 def sums(entries: Sequence[BarDrift]) -> Iterator[str]:
-    """Yield what causes add up to: changed bars, and for each sum its parts and its whole."""
+    """Yield the number of changed bars by cause, and each sum of deltas with its parts."""
     bars = ", ".join(f"{count:,} {cause}" for cause, count in _count(entries).items())
     yield f"{len(entries):,} bars changed" + (f": {bars}" if bars else "")
     for name in SUMS:
@@ -109,24 +109,24 @@ def sums(entries: Sequence[BarDrift]) -> Iterator[str]:
             if line.field == name:
                 parts[line.part.cause] += line.part.delta
         if parts:
-            told = ", ".join(
+            by_cause = ", ".join(
                 f"{cause} {plain(parts[cause], '+')}" for cause in Cause if cause in parts
             )
-            whole = sum(parts.values(), Decimal(0))
-            yield f"{name}: {plain(whole, '+')} = {told}"
+            total = sum(parts.values(), Decimal(0))
+            yield f"{name}: {plain(total, '+')} = {by_cause}"
 
 
 def plain(value: Decimal, sign: str = "") -> str:
-    """Write an exact decimal without exponent and without trailing zeros."""
+    """Format an exact decimal without exponent and trailing zeros."""
     text = f"{value:{sign}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _count(entries: Iterable[BarDrift]) -> dict[Cause, int]:
-    found = [cause for entry in entries for cause in entry.causes]
-    return {cause: found.count(cause) for cause in Cause if cause in found}
+    causes = [cause for entry in entries for cause in entry.causes]
+    return {cause: causes.count(cause) for cause in Cause if cause in causes}
 
 
-def _few(trades: Sequence[str]) -> str:
+def _first_trades(trades: Sequence[str]) -> str:
     more = len(trades) - _LISTED
     return " ".join(trades[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")
