@@ -1,4 +1,4 @@
-"""Jars are resolved once, whole or not at all, and never twice in two versions."""
+"""Jars: resolved once, whole or not at all, and never in a second version beside pyspark's."""
 
 import threading
 from pathlib import Path
@@ -21,7 +21,7 @@ def retrieved(root: Path, module: str, file: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("module", "file", "kept"),
+    ("module", "file", "expected"),
     [
         ("scala-library", "scala-library-2.13.16.jar", False),
         ("slf4j-api", "slf4j-api-1.7.36.jar", False),
@@ -33,18 +33,18 @@ def retrieved(root: Path, module: str, file: str) -> Path:
     ids=["other version", "older", "not shipped", "digits in name", "prefix", "prefix of tools"],
 )
 def test_a_module_that_pyspark_ships_is_left_out(
-    module: str, file: str, kept: bool, tmp_path: Path
+    module: str, file: str, expected: bool, tmp_path: Path
 ) -> None:
     jar = retrieved(tmp_path, module, file)
 
-    assert without_shipped([jar], SHIPPED) == ([jar] if kept else [])
+    assert without_shipped([jar], SHIPPED) == ([jar] if expected else [])
 
 
 def test_another_version_is_another_folder(tmp_path: Path) -> None:
-    one, other = (folder_of(tmp_path, [Coordinate("g", "a", v)]) for v in ("1", "2"))
+    first, second = (folder_of(tmp_path, [Coordinate("g", "a", v)]) for v in ("1", "2"))
 
-    assert one != other
-    assert one.parent == tmp_path
+    assert first != second
+    assert first.parent == second.parent == tmp_path
 
 
 def test_the_ivy_module_asks_for_the_coordinates() -> None:
@@ -88,7 +88,7 @@ def test_jars_are_resolved_once(ivy: _Ivy, tmp_path: Path) -> None:
     assert ivy.runs == 1
 
 
-def test_a_failed_resolve_leaves_nothing_that_looks_finished(ivy: _Ivy, tmp_path: Path) -> None:
+def test_a_failed_resolution_leaves_no_folder_and_is_repeated(ivy: _Ivy, tmp_path: Path) -> None:
     ivy.fails = True
     with pytest.raises(TransientError):
         jars.kafka_jars(tmp_path, silent)
@@ -98,16 +98,7 @@ def test_a_failed_resolve_leaves_nothing_that_looks_finished(ivy: _Ivy, tmp_path
     assert len(jars.kafka_jars(tmp_path, silent)) == 1
 
 
-def test_a_folder_without_its_finish_mark_is_resolved_again(ivy: _Ivy, tmp_path: Path) -> None:
-    [jar] = jars.kafka_jars(tmp_path, silent)
-    (jar.parent / "FINISHED").unlink()
-    jar.with_name("half.jar").touch()
-
-    assert jars.kafka_jars(tmp_path, silent) == [jar]
-    assert ivy.runs == 2
-
-
-def test_callers_at_the_same_time_resolve_once(ivy: _Ivy, tmp_path: Path) -> None:
+def test_callers_at_the_same_time_resolve_together_once(ivy: _Ivy, tmp_path: Path) -> None:
     answers: list[list[Path]] = []
     gate = threading.Barrier(4)
 
