@@ -55,7 +55,7 @@ with DAG(
         import json
 
         by_hand = dag_run.run_type != "scheduled"
-        return json.dumps(backfill_tasks.asked(params, by_hand=by_hand))
+        return json.dumps(backfill_tasks.request(params, by_hand=by_hand))
 
     @task.branch
     def decide(planned: dict[str, Any], *, params: Any = None, dag_run: Any = None) -> list[str]:

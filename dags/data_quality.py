@@ -41,6 +41,6 @@ with DAG(
     def check(*, triggering_asset_events: Any = None, dag_run: Any = None) -> dict[str, Any]:
         """Check what is new: in one task, since loading Great Expectations takes 15 s."""
         events = [event.extra for event in triggering_asset_events[BARS]]
-        return quality_tasks.check(quality_tasks.published(events), run_of(dag_run))
+        return quality_tasks.check(quality_tasks.published_sessions(events), run_of(dag_run))
 
     check()

@@ -1,4 +1,4 @@
-"""What a backfill's run asks for, and where its plan leads."""
+"""The request of a backfill run, and the task that follows its plan."""
 
 import os
 from pathlib import Path
@@ -11,26 +11,26 @@ from truetape.batch.backfill_request import Holes, Request
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.quality.dag_runs import DagRun
-from truetape.schedule.backfill_tasks import asked, asker, next_task, step
+from truetape.schedule.backfill_tasks import asker, next_task, request, step
 
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
 
 
-def test_a_person_must_say_why_and_the_schedule_says_it_itself() -> None:
+def test_a_person_must_give_a_reason_and_the_schedule_has_its_own() -> None:
     with pytest.raises(ConfigError, match="why"):
-        asked(FORM | {"dry_run": True}, by_hand=True)
+        request(FORM | {"dry_run": True}, by_hand=True)
 
-    assert asked(FORM, by_hand=False)["reason"] == "nightly, by schedule"
-    assert asked(FORM | {"reason": "lost files"}, by_hand=True)["by"] == "holes"
+    assert request(FORM, by_hand=False)["reason"] == "nightly, by schedule"
+    assert request(FORM | {"reason": "lost files"}, by_hand=True)["by"] == "holes"
 
 
-def test_what_does_not_go_together_is_refused_before_anything_starts() -> None:
+def test_contradictory_fields_are_rejected_before_anything_starts() -> None:
     with pytest.raises(ConfigError, match="of no use"):
-        asked(FORM | {"reason": "why not", "offsets": "0:1-2"}, by_hand=True)
+        request(FORM | {"reason": "why not", "offsets": "0:1-2"}, by_hand=True)
 
 
 @pytest.mark.parametrize(
-    ("to_ingest", "dry_run", "leads_to"),
+    ("to_ingest", "dry_run", "task"),
     [
         (0, True, None),
         (5, True, None),
@@ -40,10 +40,10 @@ def test_what_does_not_go_together_is_refused_before_anything_starts() -> None:
         (101, False, "approve"),
     ],
 )
-def test_a_plan_leads_to_its_task(to_ingest: int, dry_run: bool, leads_to: str | None) -> None:
+def test_the_plan_decides_the_next_task(to_ingest: int, dry_run: bool, task: str | None) -> None:
     planned = {"to_ingest": to_ingest}
 
-    assert next_task(planned, dry_run=dry_run, approve_above=100) == leads_to
+    assert next_task(planned, dry_run=dry_run, approve_above=100) == task
 
 
 def test_an_unknown_step_is_refused(settings: Settings) -> None:
@@ -52,8 +52,8 @@ def test_an_unknown_step_is_refused(settings: Settings) -> None:
 
 
 def planned(number: int) -> BackfillPlan:
-    request = Request(Holes(), "to find out")
-    return BackfillPlan(Plan(request, "trades", "raw", number, False, ()), Contents())
+    holes = Request(Holes(), "to find out")
+    return BackfillPlan(Plan(holes, "trades", "raw", number, False, ()), Contents())
 
 
 def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What tasks have in common."""
+"""Who triggered a run, as ledgers record it."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,9 @@ from truetape.schedule.defaults import triggered_by
     ],
     ids=["a person", "the schedule", "text"],
 )
-def test_ledgers_name_who_is_behind_a_run(user: str | None, run_type: object, who: str) -> None:
+def test_a_run_is_recorded_under_its_user_or_its_run_type(
+    user: str | None, run_type: object, who: str
+) -> None:
     run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
 
     assert triggered_by(run) == who

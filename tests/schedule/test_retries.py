@@ -1,4 +1,4 @@
-"""Which failures are tried again, and what the exit code of a Spark job becomes."""
+"""Which failed tasks are retried, and which error an exit code of a Spark job becomes."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from truetape.host.errors import (
     VerificationError,
 )
 from truetape.schedule.defaults import RETRY
-from truetape.schedule.spark_job import named
+from truetape.schedule.spark_job import error_of
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,15 @@ from truetape.schedule.spark_job import named
         "anything else",
     ],
 )
-def test_only_what_may_succeed_later_is_tried_again(error: Exception, action: RetryAction) -> None:
+def test_a_task_is_retried_only_if_it_may_succeed_later(
+    error: Exception, action: RetryAction
+) -> None:
     decision = RETRY.evaluate(error, try_number=1, max_tries=3)
 
     assert decision.action is action
 
 
-def test_a_server_that_was_away_is_given_a_minute() -> None:
+def test_the_retry_waits_a_minute_if_a_server_was_away() -> None:
     assert RETRY.evaluate(TransientError("away"), 1, 3).retry_delay == timedelta(seconds=60)
 
 
@@ -55,18 +57,18 @@ def test_a_server_that_was_away_is_given_a_minute() -> None:
         (137, AirflowException),
     ],
 )
-def test_an_exit_code_becomes_the_error_it_stands_for(
+def test_an_exit_code_of_truetape_becomes_its_error(
     code: int, kind: type[TruetapeError] | type[AirflowException]
 ) -> None:
-    said = f"Cannot execute: spark-submit. Error code is: {code}.\nLast spark-submit output: x"
+    message = f"Cannot execute: spark-submit. Error code is: {code}.\nLast spark-submit output: x"
 
-    error = named(AirflowException(said))
+    error = error_of(AirflowException(message))
 
     assert type(error) is kind
-    assert str(error) == said
+    assert str(error) == message
 
 
-def test_an_error_without_a_code_stays_what_it_is() -> None:
+def test_an_error_without_an_exit_code_is_returned_unchanged() -> None:
     error = AirflowException("no spark-submit on PATH")
 
-    assert named(error) is error
+    assert error_of(error) is error

@@ -1,4 +1,4 @@
-"""Which session a run is for, and which sessions are repaired."""
+"""Which session a run is for, and which sessions are due for a repair."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session
 
 
 def utc(text: str) -> datetime:
-    """An instant."""
+    """Parse a UTC timestamp."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -23,7 +23,7 @@ MONDAY_NOON = utc("2026-11-30T12:00:00")
 
 
 @pytest.mark.parametrize(
-    ("venue", "asked", "start", "day"),
+    ("venue", "form_date", "interval_start", "day"),
     [
         ("XNYS", "2026-11-25", utc("2026-11-27T14:30:00"), "2026-11-25"),
         ("XNYS", None, utc("2026-11-27T14:30:00"), "2026-11-27"),
@@ -35,20 +35,20 @@ MONDAY_NOON = utc("2026-11-30T12:00:00")
     ids=[
         "the form comes first",
         "then the data interval",
-        "an empty field is none",
+        "an empty field counts as no date",
         "else the last that closed",
         "a UTC day",
         "the last UTC day",
     ],
 )
-def test_a_run_is_for_one_session(
-    venue: str, asked: str | None, start: datetime | None, day: str
+def test_a_run_is_for_the_session_of_its_form_its_interval_or_the_last_close(
+    venue: str, form_date: str | None, interval_start: datetime | None, day: str
 ) -> None:
-    assert session_date(venue, asked, start, MONDAY_NOON) == day
+    assert session_date(venue, form_date, interval_start, MONDAY_NOON) == day
 
 
 @pytest.mark.parametrize("day", ["2026-11-26", "2026-11-28"], ids=["thanksgiving", "a saturday"])
-def test_a_closed_day_cannot_be_asked_for(day: str) -> None:
+def test_a_form_with_a_closed_day_is_rejected(day: str) -> None:
     with pytest.raises(ConfigError, match=f"XNYS has no regular session on {day}"):
         session_date("XNYS", day, None, MONDAY_NOON)
 
@@ -58,15 +58,17 @@ THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (19, 20, 23))
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A lake with three dirty sessions, as the tasks read it from the environment."""
+    """A lake with three dirty sessions; the tasks read its path from the environment."""
     monkeypatch.setenv("TRUETAPE_HOME", str(tmp_path))
-    found = str(tmp_path / "lake")
+    lake = str(tmp_path / "lake")
     days = (MONDAY, FRIDAY, THURSDAY)
-    dirty.mark(found, [Mark("XNYS", day, "IBM", 1, 0, "raw", 3, 1) for day in days])
-    return found
+    dirty.mark(lake, [Mark("XNYS", day, "IBM", 1, 0, "raw", 3, 1) for day in days])
+    return lake
 
 
-def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: str) -> None:
+def test_published_sessions_are_repaired_oldest_first_except_those_that_a_revert_holds(
+    lake: str,
+) -> None:
     for past in (
         publication(1, session=MONDAY),
         publication(1, session=FRIDAY),
@@ -81,6 +83,6 @@ def test_published_sessions_are_repaired_oldest_first_but_for_those_held(lake: s
     ]
 
 
-def test_what_became_dirty_since_the_recompute_is_left_to_the_next_run(lake: str) -> None:
+def test_symbols_that_became_dirty_after_the_recompute_are_left_to_the_next_run(lake: str) -> None:
     with pytest.raises(AirflowSkipException, match="1 symbols became dirty meanwhile"):
         gate_of_repair("XNYS", "2026-11-20", None)

@@ -1,4 +1,4 @@
-"""Which cluster a connection names, as the provider's hook reads it."""
+"""The Spark master of a connection, as the provider's hook reads it."""
 
 import pytest
 
@@ -15,9 +15,9 @@ from truetape.schedule.spark_job import master_of
         ("spark", "one", 7077, "spark://one:7077"),
         ("k8s", "10.0.0.1", 6443, "k8s://10.0.0.1:6443"),
     ],
-    ids=["here", "yarn", "whole", "whole but for the port", "a URI", "a URI of Kubernetes"],
+    ids=["local", "yarn", "with port", "port in its own field", "a URI", "a Kubernetes URI"],
 )
-def test_a_connection_names_a_master(
+def test_the_master_is_put_together_from_host_port_and_type(
     conn_type: str, host: str, port: int | None, master: str
 ) -> None:
     assert master_of(conn_type, host, port) == master

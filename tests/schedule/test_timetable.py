@@ -1,4 +1,4 @@
-"""The timetable: one run a session for twenty years, and nothing that could stop a scheduler."""
+"""The timetable: one run for each session in twenty years, and no error for any date."""
 
 import json
 from collections.abc import Iterator
@@ -20,26 +20,26 @@ from truetape.schedule.timetable import ExchangeSessionTimetable
 DELAY = timedelta(hours=4, minutes=15)
 
 
-class At(ExchangeSessionTimetable):
-    """The timetable at a time of the test's choice."""
+class TimetableAt(ExchangeSessionTimetable):
+    """The timetable with a clock that a test sets."""
 
     clock = "2026-11-20T12:00:00Z"
 
     def now(self) -> DateTime:
-        """Return that time."""
+        """Return the time of the clock."""
         return utc(self.clock)
 
 
 def utc(text: str) -> DateTime:
-    """An instant, as Airflow passes it."""
+    """Parse a timestamp into the type that Airflow passes."""
     parsed = pendulum.parse(text)
     assert isinstance(parsed, DateTime)
     return parsed
 
 
-def at(clock: str, venue: Venue = NEW_YORK) -> At:
-    """A timetable whose clock stands."""
-    timetable = At(venue, DELAY)
+def at(clock: str, venue: Venue = NEW_YORK) -> TimetableAt:
+    """Return a timetable whose clock stands still."""
+    timetable = TimetableAt(venue, DELAY)
     timetable.clock = clock
     return timetable
 
@@ -47,7 +47,7 @@ def at(clock: str, venue: Venue = NEW_YORK) -> At:
 def between(
     timetable: ExchangeSessionTimetable, earliest: DateTime | None, latest: DateTime | None
 ) -> Iterator[DagRunInfo]:
-    """The runs that Airflow's backfill would make, asked for as Airflow asks."""
+    """Yield the runs that an Airflow backfill would create, by the call that Airflow makes."""
     restriction = TimeRestriction(earliest, latest, catchup=True)
     info: DagRunInfo | None = None
     while info := timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=restriction):
@@ -55,21 +55,21 @@ def between(
 
 
 def interval(run: DagRunInfo | None) -> DataInterval:
-    """The interval of a run that must be there."""
+    """Return the interval of a run, which must exist."""
     assert run is not None
     assert run.data_interval is not None
     return run.data_interval
 
 
 def span(opens: str, closes: str) -> DataInterval:
-    """A data interval of one day, by the hours."""
+    """Return a data interval from its two timestamps."""
     return DataInterval(utc(opens), utc(closes))
 
 
 def regular(venue: Venue, first: date, last: date) -> list[Session]:
-    """The sessions of the calendar."""
-    found = calendars.sessions(venue, first, last)
-    return [session for session in found if session.open_ns is not None]
+    """Return the regular sessions of the calendar."""
+    sessions = calendars.sessions(venue, first, last)
+    return [session for session in sessions if session.open_ns is not None]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def regular(venue: Venue, first: date, last: date) -> list[Session]:
         pytest.param(KRAKEN, id="round the clock"),
     ],
 )
-def test_twenty_years_have_each_session_once_and_in_order(venue: Venue) -> None:
+def test_each_session_of_twenty_years_runs_once_and_in_order(venue: Venue) -> None:
     first, last = date(2010, 1, 1), date(2029, 12, 31)
     timetable = ExchangeSessionTimetable(venue, DELAY)
 
@@ -119,7 +119,7 @@ def test_twenty_years_have_each_session_once_and_in_order(venue: Venue) -> None:
         "first of summer time",
     ],
 )
-def test_the_interval_is_the_session_as_the_exchange_had_it(opens: str, closes: str) -> None:
+def test_the_data_interval_is_the_session_from_open_to_close(opens: str, closes: str) -> None:
     day = utc(opens).start_of("day")
     runs = list(between(at("2026-01-01T00:00:00Z"), day, day.end_of("day")))
 
@@ -143,7 +143,7 @@ def test_the_interval_is_the_session_as_the_exchange_had_it(opens: str, closes: 
         "thanksgiving",
         "hurricane sandy",
         "juneteenth 2026",
-        "juneteenth before it was one",
+        "juneteenth before it was a holiday",
         "juneteenth on a sunday",
         "day of mourning",
         "september 2001",
@@ -165,9 +165,9 @@ def test_closed_days_have_no_run(last_open: str, next_open: str) -> None:
         ("2026-11-21T01:15:00Z", "2026-11-20"),
         ("2026-11-22T12:00:00Z", "2026-11-20"),
     ],
-    ids=["a second before it is over", "as it is over", "on a sunday"],
+    ids=["a second before it is over", "when it is over", "on a sunday"],
 )
-def test_a_new_dag_begins_with_the_newest_session_that_is_over(clock: str, session: str) -> None:
+def test_a_new_dag_starts_with_the_newest_session_that_is_over(clock: str, session: str) -> None:
     run = at(clock).next_dagrun_info(
         last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
     )
@@ -178,9 +178,9 @@ def test_a_new_dag_begins_with_the_newest_session_that_is_over(clock: str, sessi
 @pytest.mark.parametrize(
     ("clock", "session"),
     [("2026-11-20T12:00:00Z", "2026-11-10"), ("2026-12-20T12:00:00Z", "2026-12-18")],
-    ids=["a week off loses nothing", "a month off is for backfill"],
+    ids=["a week off loses no session", "a month off needs a backfill"],
 )
-def test_sessions_missed_while_airflow_was_off_are_made_up_for(clock: str, session: str) -> None:
+def test_sessions_missed_while_airflow_was_off_run_later(clock: str, session: str) -> None:
     run = at(clock).next_dagrun_info(
         last_automated_data_interval=span("2026-11-09T14:30:00Z", "2026-11-09T21:00:00Z"),
         restriction=TimeRestriction(None, None, catchup=False),
@@ -189,7 +189,7 @@ def test_sessions_missed_while_airflow_was_off_are_made_up_for(clock: str, sessi
     assert interval(run).start.to_date_string() == session
 
 
-def test_the_session_that_runs_now_waits_for_its_close_and_the_delay() -> None:
+def test_an_open_session_waits_for_its_close_and_the_delay() -> None:
     run = at("2026-11-20T16:00:00Z").next_dagrun_info(
         last_automated_data_interval=span("2026-11-19T14:30:00Z", "2026-11-19T21:00:00Z"),
         restriction=TimeRestriction(None, None, catchup=False),
@@ -199,7 +199,7 @@ def test_the_session_that_runs_now_waits_for_its_close_and_the_delay() -> None:
     assert run.run_after == utc("2026-11-21T01:15:00Z")
 
 
-def test_the_bounds_of_a_backfill_are_instants_and_both_included() -> None:
+def test_a_backfill_includes_the_sessions_that_open_at_both_its_bounds() -> None:
     opens = [utc(f"2026-11-{day}T14:30:00Z") for day in (19, 20, 23)]
     timetable = at("2026-12-01T00:00:00Z")
 
@@ -217,22 +217,22 @@ def test_the_bounds_of_a_backfill_are_instants_and_both_included() -> None:
         ("2026-11-27T18:00:00Z", "2026-11-27T14:30:00Z", "2026-11-27T18:00:00Z"),
         ("2026-11-29T12:00:00Z", "2026-11-27T14:30:00Z", "2026-11-27T18:00:00Z"),
     ],
-    ids=["during a half day", "at its close", "on the sunday behind it"],
+    ids=["during a half day", "at its close", "on the sunday after it"],
 )
-def test_a_run_by_hand_takes_the_last_session_that_closed(
+def test_a_manual_run_is_for_the_last_session_that_closed(
     instant: str, opens: str, closes: str
 ) -> None:
-    found = at(instant).infer_manual_data_interval(run_after=utc(instant))
+    inferred = at(instant).infer_manual_data_interval(run_after=utc(instant))
 
-    assert found == span(opens, closes)
+    assert inferred == span(opens, closes)
 
 
-def test_a_venue_that_never_closes_runs_by_the_utc_day() -> None:
-    found = at("2026-11-22T10:00:00Z", KRAKEN).infer_manual_data_interval(
+def test_a_session_of_a_venue_that_never_closes_is_the_utc_day() -> None:
+    inferred = at("2026-11-22T10:00:00Z", KRAKEN).infer_manual_data_interval(
         run_after=utc("2026-11-22T10:00:00Z")
     )
 
-    assert found == span("2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
+    assert inferred == span("2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_venue_that_never_closes_runs_by_the_utc_day() -> None:
     [NEW_YORK, KRAKEN, replace(NEW_YORK, calendar="NOPE"), replace(NEW_YORK, calendar="CMES")],
     ids=["exchange", "round the clock", "unknown calendar", "over midnight"],
 )
-def test_no_date_and_no_calendar_raises_anything(instant: str, catchup: bool, venue: Venue) -> None:
+def test_no_date_and_no_calendar_raises_an_error(instant: str, catchup: bool, venue: Venue) -> None:
     when = utc(instant)
     timetable = at(instant, venue)
     last = DataInterval(when, when)
@@ -268,20 +268,20 @@ def test_every_declared_venue_has_a_next_session(code: str) -> None:
     assert len(list(islice(runs, 3))) == 3
 
 
-def test_the_serialized_form_is_json_and_stands_for_the_whole() -> None:
+def test_the_serialized_form_is_json_and_rebuilds_the_timetable() -> None:
     venue = replace(NEW_YORK, name="renamed since")
-    written = json.dumps(ExchangeSessionTimetable(venue, DELAY).serialize())
+    serialized = json.dumps(ExchangeSessionTimetable(venue, DELAY).serialize())
 
-    read = ExchangeSessionTimetable.deserialize(json.loads(written))
+    rebuilt = ExchangeSessionTimetable.deserialize(json.loads(serialized))
 
-    assert read.serialize() == json.loads(written)
-    assert (read.summary, read.description) == (
+    assert rebuilt.serialize() == json.loads(serialized)
+    assert (rebuilt.summary, rebuilt.description) == (
         "XNYS close + 4 h 15 min",
         "Each session of renamed since, 4 h 15 min after its close",
     )
 
 
-def test_a_scheduler_that_lives_for_years_does_not_run_off_its_calendar() -> None:
+def test_a_scheduler_that_runs_for_years_stays_inside_its_calendar() -> None:
     timetable = at("2026-11-20T12:00:00Z")
     assert interval(next(between(timetable, utc("2026-11-20T00:00:00Z"), None)))
 

@@ -1,4 +1,4 @@
-"""The watcher wakes the supervisor when there is something to do, and only then."""
+"""The trigger starts the supervising DAG if and only if a step is due."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,78 +9,82 @@ import pytest
 
 from truetape.host.errors import TransientError
 from truetape.schedule import watch
-from truetape.schedule.watch import SpeedStepTrigger, step_to_take
+from truetape.schedule.watch import SpeedStepTrigger, due_step
 from truetape.speed.decision import Action, BackOff, GiveUp, Nothing, Restart, Start
 
 
-class Store:
-    """What Airflow keeps for an asset between events."""
+class AssetState:
+    """The values that Airflow stores for an asset between events."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
 
     async def aget(self, key: str, default: Any = None) -> Any:
-        return self.kept.get(key, default)
+        return self.values.get(key, default)
 
     async def aset(self, key: str, value: Any) -> None:
-        self.kept[key] = value
+        self.values[key] = value
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(_: float) -> None:
+    async def no_sleep(_: float) -> None:
         return None
 
-    monkeypatch.setattr(watch.asyncio, "sleep", at_once)
+    monkeypatch.setattr(watch.asyncio, "sleep", no_sleep)
 
 
 def events_of(
-    monkeypatch: pytest.MonkeyPatch, found: list[dict[str, Any] | None], store: Store
+    monkeypatch: pytest.MonkeyPatch, steps: list[dict[str, Any] | None], state: AssetState
 ) -> list[Any]:
-    """What the trigger yields while the supervisor would say these things, one a look."""
-    looks: Iterator[dict[str, Any] | None] = iter(found)
+    """Return the events that the trigger sends if its checks return these steps, one by one."""
+    checks: Iterator[dict[str, Any] | None] = iter(steps)
 
     class NoMoreError(Exception):
         pass
 
-    def look() -> dict[str, Any] | None:
+    def next_check() -> dict[str, Any] | None:
         try:
-            return next(looks)
+            return next(checks)
         except StopIteration:
             raise NoMoreError from None
 
     async def collect() -> None:
         trigger = SpeedStepTrigger()
-        trigger.asset_state_store = store  # type: ignore[assignment]  # as much as is used
+        trigger.asset_state_store = state  # type: ignore[assignment]  # only the methods it uses
         async for event in trigger.run():
-            got.append(event.payload)
+            events.append(event.payload)
 
-    got: list[Any] = []
-    monkeypatch.setattr(watch, "step_to_take", look)
+    events: list[Any] = []
+    monkeypatch.setattr(watch, "due_step", next_check)
     with pytest.raises(NoMoreError):
         asyncio.run(collect())
-    return got
+    return events
 
 
 START = {"action": "Start", "why": "gone", "order": 3}
 GIVEN_UP = {"action": "GiveUp", "why": "12 failed", "order": 3}
 
 
-def test_each_step_that_is_due_wakes_and_quiet_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert events_of(monkeypatch, [None, START, None, None, START], Store()) == [START, START]
-
-
-def test_giving_up_is_told_once_for_each_order_also_by_a_new_triggerer(
+def test_the_trigger_sends_an_event_for_each_due_step_and_none_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, later = Store(), GIVEN_UP | {"order": 4}
+    steps = [None, START, None, None, START]
 
-    assert events_of(monkeypatch, [GIVEN_UP, GIVEN_UP], store) == [GIVEN_UP]
-    assert events_of(monkeypatch, [GIVEN_UP, later, later], store) == [later]
+    assert events_of(monkeypatch, steps, AssetState()) == [START, START]
+
+
+def test_giving_up_is_one_event_for_each_order_even_after_a_restart_of_the_triggerer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, later = AssetState(), GIVEN_UP | {"order": 4}
+
+    assert events_of(monkeypatch, [GIVEN_UP, GIVEN_UP], state) == [GIVEN_UP]
+    assert events_of(monkeypatch, [GIVEN_UP, later, later], state) == [later]
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "step"),
     [
         (Nothing("all is well"), None),
         (BackOff("2 failed", datetime(2026, 11, 20, tzinfo=UTC)), None),
@@ -90,24 +94,24 @@ def test_giving_up_is_told_once_for_each_order_also_by_a_new_triggerer(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_a_supervisor_would_do_is_a_step(
-    monkeypatch: pytest.MonkeyPatch, action: Action, told: dict[str, Any] | None
+def test_waiting_and_doing_nothing_are_no_steps(
+    monkeypatch: pytest.MonkeyPatch, action: Action, step: dict[str, Any] | None
 ) -> None:
     monkeypatch.setattr("truetape.speed.supervision.next_step", lambda _: (7, action))
 
-    assert step_to_take() == told
+    assert due_step() == step
 
 
-def test_nothing_is_a_step_while_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_step_is_due_while_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: object) -> None:
         raise TransientError("no broker")
 
     monkeypatch.setattr("truetape.speed.supervision.next_step", away)
 
-    assert step_to_take() is None
+    assert due_step() is None
 
 
-def test_a_triggerer_can_make_it_again() -> None:
+def test_a_triggerer_can_rebuild_the_trigger_from_its_serialized_form() -> None:
     path, values = SpeedStepTrigger(poll_s=1.0).serialize()
 
     assert path == "truetape.schedule.watch.SpeedStepTrigger"

@@ -1,1 +1,1 @@
-"""What Airflow runs, and when: the timetable, and what the DAG files share. No pipeline logic."""
+"""Airflow's side: the timetable, and what the tasks of the DAG files call. No pipeline logic."""

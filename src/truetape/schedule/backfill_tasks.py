@@ -10,11 +10,11 @@ from truetape.host.settings import Settings
 from truetape.quality.dag_runs import DagRun
 
 NIGHTLY = {"by": "holes", "reason": "nightly, by schedule"}
-"""What a run asks for that no person started."""
+"""The request of a scheduled run."""
 
 
-def asked(params: Mapping[str, Any], *, by_hand: bool) -> dict[str, Any]:
-    """Return the request of a run as values of the form; ConfigError says what is wrong with it."""
+def request(params: Mapping[str, Any], *, by_hand: bool) -> dict[str, Any]:
+    """Return the request of a run as values of the form. Raise ConfigError if it is not valid."""
     from truetape.batch.backfill_request import request_of
 
     values = {name: value for name, value in params.items() if name != "dry_run"}
@@ -22,7 +22,7 @@ def asked(params: Mapping[str, Any], *, by_hand: bool) -> dict[str, Any]:
 
 
 def next_task(planned: Mapping[str, Any], *, dry_run: bool, approve_above: int) -> str | None:
-    """Return the task that a plan leads to, None where it ends there."""
+    """Return the task that follows a plan; None if the run ends there."""
     if dry_run:
         return None
     if planned["to_ingest"] > approve_above:

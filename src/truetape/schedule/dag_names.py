@@ -1,4 +1,4 @@
-"""The names of the DAGs, for those who ask Airflow about them. Imports nothing of Airflow."""
+"""The ids of the DAGs, for code that starts or queries them. Imports nothing of Airflow."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ SPEED_LAYER_CONTROL = "speed_layer_control"
 
 
 def batch_recompute(venue: str) -> str:
-    """Return the DAG that makes a venue's sessions final."""
+    """Return the id of the DAG that makes a venue's sessions final."""
     return f"batch_recompute_{venue.lower()}"
 
 
 def all_dags(venues: Iterable[str]) -> list[str]:
-    """Return every DAG that an Airflow with these venues has."""
+    """Return the ids of all DAGs of an Airflow with these venues."""
     fixed = [
         ARCHIVE_TRADES, BACKFILL_FROM_KAFKA, DATA_QUALITY, MAINTENANCE, REPAIR_SESSIONS,
         REVERT_SESSION, SPEED_LAYER, SPEED_LAYER_CONTROL,

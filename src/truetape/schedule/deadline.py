@@ -1,7 +1,7 @@
-"""The deadline of a session: final by its close + N, or somebody hears of it.
+"""The deadline of a session: a missed one is logged and listed by Airflow. Stops nothing.
 
-Airflow counts from the close even when the run was made late, so a scheduler that was down shows as
-a missed deadline too.
+Airflow counts from the close even if it created the run late, so a scheduler that was down also
+shows as a missed deadline.
 """
 
 from datetime import datetime, timedelta
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SessionClose(BaseDeadlineReference):
     """The close of the session that a scheduled run is for.
 
-    None for runs by hand and backfills, and for the first run of a DAG: before it nobody could have
-    expected the session to be final.
+    Manual runs and backfills have no deadline. Nor has the first run of a DAG: nobody could expect
+    its session to be final earlier.
     """
 
     required_kwargs = frozenset({"dag_id", "run_id"})
@@ -44,7 +44,7 @@ class SessionClose(BaseDeadlineReference):
 
 
 def final_by(venue: str, after_close: timedelta) -> DeadlineAlert:
-    """Return the alert for a venue whose sessions must be final so long after their close."""
+    """Return the alert of a venue whose sessions must be final `after_close` after they close."""
     return DeadlineAlert(
         name=f"{venue} final",
         reference=SessionClose(),
@@ -54,7 +54,7 @@ def final_by(venue: str, after_close: timedelta) -> DeadlineAlert:
 
 
 async def not_final(venue: str, context: dict[str, Any]) -> None:
-    """Log a session that is not final in time; Airflow lists it among the missed deadlines, too."""
+    """Log a session that is not final in time. Airflow also lists it among the missed deadlines."""
     run = context["dag_run"]
     logger("schedule").error(
         "not_final_in_time",

@@ -1,4 +1,4 @@
-"""What all DAGs share: owner, tags, retries. A DAG file says what differs."""
+"""What all DAGs share: owner, tags, retries. A DAG file sets only what differs."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -13,7 +13,7 @@ RUNBOOK = "docs/RUNBOOK.md"
 
 
 class Tag(StrEnum):
-    """The tags of the DAGs: which part of the pipeline, and how often."""
+    """The tags of the DAGs: a part of the pipeline, or that there is one run a session."""
 
     BATCH = "batch layer"
     SPEED = "speed layer"
@@ -33,22 +33,22 @@ RETRY = ExceptionRetryPolicy(
         ),
     ]
 )
-"""Whether a failed task is tried again, by what it raised; all other errors take `retry_delay`."""
+"""Whether a failed task is retried, by its error; all other errors are retried by `retry_delay`."""
 
 
 def triggered_by(dag_run: Any) -> str:
-    """Return who is behind a run, as ledgers keep it: who triggered it, else what did."""
-    run_type = getattr(dag_run.run_type, "value", dag_run.run_type)  # an enumeration in a task
+    """Return who triggered a run, for ledgers: the user, or the run type if there was no user."""
+    run_type = getattr(dag_run.run_type, "value", dag_run.run_type)  # an enum inside a task
     return f"airflow:{dag_run.triggering_user_name or run_type}"
 
 
 def run_of(dag_run: Any) -> DagRun:
-    """Return a run by its names, under which its quality reports are noted."""
+    """Return the ids of a run; its quality reports are recorded under them."""
     return DagRun(dag_run.dag_id, dag_run.run_id)
 
 
 def default_args() -> dict[str, Any]:
-    """Return what each task has unless it says otherwise."""
+    """Return the arguments that each task has unless it sets its own."""
     return {
         "owner": "truetape",
         "retries": 3,

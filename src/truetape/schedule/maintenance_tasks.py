@@ -1,4 +1,4 @@
-"""What the tasks of the nightly upkeep run: one call each."""
+"""What the tasks of the nightly maintenance run: one call each. The work is done elsewhere."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 
 AIRFLOW_KEEPS = timedelta(days=30)
-"""How long Airflow remembers runs; the archive alone makes 288 a day."""
+"""How long Airflow keeps runs; the archive alone makes 288 a day."""
 _CLEAN_WITHIN_S = 1_800.0
 
 
 def declared_buckets() -> list[str]:
-    """Bring buckets and roll-up tasks to what is declared; return what was changed."""
+    """Create or change buckets and roll-up tasks as declared; return the changes."""
     from truetape.serving.backends import open_store
 
     with closing(open_store(Settings.from_env())) as store:
@@ -25,32 +25,32 @@ def declared_buckets() -> list[str]:
 
 
 def audit_served() -> list[dict[str, Any]]:
-    """Look at what was published lately; return each session with the rows written again."""
-    from truetape.pipeline.audit import audit_served as keep
+    """Compare recent publications with the served rows; return the sessions that were rewritten."""
+    from truetape.pipeline import audit
 
-    found = keep(Settings.from_env(), datetime.now(UTC).date(), print)
-    return [asdict(one) | {"session": str(one.session)} for one in found]
+    sessions = audit.audit_served(Settings.from_env(), datetime.now(UTC).date(), print)
+    return [asdict(audited) | {"session": str(audited.session)} for audited in sessions]
 
 
 def tidy_lake() -> list[dict[str, Any]]:
-    """Compact and vacuum the lake; return what was done to each table."""
+    """Compact and vacuum the lake; return the result of each table."""
     from truetape.lake.maintenance import tidy
 
     settings = Settings.from_env()
-    return [asdict(one) for one in tidy(settings.lake, settings.lake_keep_h)]
+    return [asdict(table) for table in tidy(settings.lake, settings.lake_keep_h)]
 
 
 def clean_airflow(now: datetime | None = None) -> str:
-    """Forget Airflow's runs older than `AIRFLOW_KEEPS`; return the limit.
+    """Delete Airflow's runs older than `AIRFLOW_KEEPS`; return the cut-off time.
 
-    Airflow keeps its tasks from its database by two variables; its own command is the one thing
-    here that must reach it, by what airflow.cfg says.
+    Airflow blocks its database for tasks by two environment variables. Its own `db clean` must
+    reach it, so these are removed and airflow.cfg decides.
     """
     limit = ((now or datetime.now(UTC)) - AIRFLOW_KEEPS).isoformat(timespec="seconds")
     blocked = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN")
     env = {name: os.environ[name] for name in os.environ if name not in blocked}
     command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", limit]
-    done = subprocess.run(  # noqa: S603 - our own interpreter, no shell, a date of our own
+    done = subprocess.run(  # noqa: S603 - our own interpreter, no shell, our own date
         [*command, "--skip-archive", "--yes"],
         env=env,
         stdin=subprocess.DEVNULL,
@@ -58,5 +58,5 @@ def clean_airflow(now: datetime | None = None) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise TransientError(f"airflow db clean ended with {done.returncode}; see above")
+        raise TransientError(f"airflow db clean exited with {done.returncode}; see above")
     return limit

@@ -1,4 +1,7 @@
-"""What the task of the DAG data_quality runs: one look at all that is new since the last one."""
+"""What the task of the DAG data_quality runs: a check of everything new since the last check.
+
+Holds no rule: suites do.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -10,37 +13,39 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.quality.dag_runs import DagRun
 
-MAX_LOOKS = 25
-"""Most looks of one run at the feeds, of 400,000 records each; the next run goes on behind them."""
+MAX_FEED_CHECKS = 25
+"""The most feed checks of one run, of 400,000 records each; the next run continues after them."""
 
 
-def published(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return venue and date of the sessions that events of the asset `bars` tell of, each once."""
+def published_sessions(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return venue and date of each session in events of the asset `bars`, without repeats."""
     return list(dict.fromkeys((event["venue"], event["session"]) for event in events))
 
 
-def check(sessions: Iterable[tuple[str, str]], of: DagRun) -> dict[str, Any]:
-    """Check what is served of sessions, then what the archive brought in since the last look.
+def check(sessions: Iterable[tuple[str, str]], run: DagRun) -> dict[str, Any]:
+    """Check the served bars of sessions, then the records archived since the last check.
 
-    Every look leaves its report and metrics, and the report is noted as one of the run `of`.
-    GateClosedError names the rules that do not hold: of all sessions, and of the first look at the
-    feeds that finds one; the next run looks behind it.
+    Each check writes a report and metrics; the report is recorded under `run`. Raise
+    GateClosedError with the failed gate rules of all sessions, and of the first feed check that has
+    one; the next run continues after that check.
     """
     from truetape.quality.checks import check_feed, check_served
     from truetape.quality.report import refusal
 
     settings = Settings.from_env()
-    known = venues()
-    found = [
-        check_served(settings, calendars.session(known[venue], date.fromisoformat(day)), print, of)
+    exchanges = venues()
+    reports = [
+        check_served(
+            settings, calendars.session(exchanges[venue], date.fromisoformat(day)), print, run
+        )
         for venue, day in sessions
     ]
     records = left = 0
-    for _ in range(MAX_LOOKS):
-        found.append(check_feed(settings, print, of))
-        records, left = records + found[-1].rows["records"], found[-1].rows["left"]
-        if not left or not found[-1].is_open:
+    for _ in range(MAX_FEED_CHECKS):
+        reports.append(check_feed(settings, print, run))
+        records, left = records + reports[-1].rows["records"], reports[-1].rows["left"]
+        if not left or not reports[-1].is_open:
             break
-    if broken := [text for report in found if (text := refusal(settings.home, report))]:
-        raise GateClosedError("; ".join(broken))
-    return {"reports": [report.run for report in found], "records": records, "left": left}
+    if refusals := [text for report in reports if (text := refusal(settings.home, report))]:
+        raise GateClosedError("; ".join(refusals))
+    return {"reports": [report.run for report in reports], "records": records, "left": left}

@@ -1,8 +1,8 @@
-"""A Spark job that ends, as an Airflow task: submitted to the connection `spark_default`.
+"""A finite Spark job as an Airflow task: submitted to the connection `spark_default`.
 
-The cluster is the connection, not code: where that names one, the job ships truetape to it. The job
-is one of `spark/*.py`; what it counts comes back as a small JSON file, so its driver runs on this
-machine (deploy mode "client").
+Does no work itself: the job is one of `spark/*.py`. The connection, not code, names the cluster; a
+job for a cluster ships truetape to it. The job returns its counts in a small JSON file, so its
+driver runs on this machine (deploy mode "client").
 """
 
 import json
@@ -27,10 +27,10 @@ _CODE = re.compile(r"Error code is: (\d+)")
 
 
 class SparkJob(SparkSubmitOperator):
-    """Run `spark/<job>.py` and return what it counted.
+    """Run `spark/<job>.py` and return its counts.
 
-    A job that ends with one of truetape's exit codes raises the error of that code, so that a
-    setting to be changed is not tried again and a server that was away is.
+    An exit code of truetape raises the error of that code. So Airflow retries when a server was
+    away, and fails at once when a setting must be changed.
     """
 
     template_fields = (*SparkSubmitOperator.template_fields, "arguments")
@@ -42,17 +42,17 @@ class SparkJob(SparkSubmitOperator):
         self.arguments = arguments
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Submit the job, wait for its end, and read what it counted."""
+        """Submit the job, wait for its end, and read its counts."""
         self.conf = self._configuration()
-        with TemporaryDirectory(prefix="truetape-job-") as folder_of_outcome:
-            outcome = Path(folder_of_outcome) / "outcome.json"
+        with TemporaryDirectory(prefix="truetape-job-") as outcome_folder:
+            outcome = Path(outcome_folder) / "outcome.json"
             self.application_args = [*self.arguments, "--outcome", str(outcome)]
             try:
                 super().execute(context)
             except AirflowException as error:
-                raise named(error) from error
-            counted: dict[str, Any] = json.loads(outcome.read_text())
-        return counted
+                raise error_of(error) from error
+            counts: dict[str, Any] = json.loads(outcome.read_text())
+        return counts
 
     def _configuration(self) -> dict[str, str]:
         from truetape.batch.spark.conf import interpreters, placement, semantics
@@ -63,18 +63,18 @@ class SparkJob(SparkSubmitOperator):
         conn = BaseHook.get_connection(self._conn_id)
         master = master_of(conn.conn_type or "", conn.host or "", conn.port)
         jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
-        placed = placement(settings, jars, packages, master)
-        return {**placed, **interpreters(master), **semantics(), **(self.conf or {})}
+        placing = placement(settings, jars, packages, master)
+        return {**placing, **interpreters(master), **semantics(), **(self.conf or {})}
 
 
 class ArchiveJob(SparkJob):
-    """Archive what Kafka has; skipped where there is nothing new, which takes no Spark to tell."""
+    """Archive new Kafka records. Skip if there are none, without starting Spark."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(job="archive", **kwargs)
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Archive, or skip."""
+        """Archive, or skip if there is nothing new."""
         from truetape.batch.new_records import has_new_records
 
         if not has_new_records(Settings.from_env()):
@@ -83,15 +83,17 @@ class ArchiveJob(SparkJob):
 
 
 def master_of(conn_type: str, host: str, port: int | None) -> str:
-    """Return the master that a connection names, as the provider reads it: a form has all of it in
-    the host, a URI has its scheme in the type.
+    """Return the Spark master of a connection, as the provider reads it.
+
+    A connection from a form has the whole master in its host; one from a URI has the scheme in its
+    type.
     """
     master = host if "://" in host or not port else f"{conn_type}://{host}"
     return f"{master}:{port}" if port else master
 
 
-def named(error: AirflowException) -> AirflowException | TruetapeError:
-    """Return the error that a job's exit code stands for, the same one for any other code."""
-    found = _CODE.search(str(error))
-    kind = of_exit_code(int(found[1])) if found else None
+def error_of(error: AirflowException) -> AirflowException | TruetapeError:
+    """Return the error of a job's exit code; any other error is returned unchanged."""
+    match = _CODE.search(str(error))
+    kind = of_exit_code(int(match[1])) if match else None
     return error if kind is None else kind(str(error))

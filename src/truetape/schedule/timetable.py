@@ -1,7 +1,7 @@
-"""The timetable of a venue: one run a session, some time after its close.
+"""The timetable of a venue: one run for each session, a fixed time after its close.
 
-It runs inside Airflow's scheduler, where an exception stops the DAG: none leaves it, for any date.
-The venue travels in the serialized form, so that the scheduler reads no file.
+It runs inside Airflow's scheduler, where an exception stops the DAG, so it raises none for any
+date. The serialized form contains the venue, so that the scheduler reads no file.
 """
 
 from collections.abc import Callable
@@ -18,33 +18,33 @@ from truetape.host.log import logger
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
 
-MAKE_UP = timedelta(days=14)
-"""The longest gap that is made up for where the DAG does not catch up: an Airflow that was down for
-a night or a week loses no session; behind a longer gap it begins anew, the rest is for backfill.
+MAX_GAP = timedelta(days=14)
+"""The longest gap that is filled without catch-up: an Airflow that was down for a night or a week
+loses no session. After a longer gap the schedule starts anew, and a backfill does the rest.
 """
 _FIRST, _LAST = pendulum.datetime(1990, 1, 1), pendulum.datetime(2200, 1, 1)
-"""Between these, calendars are asked and days can be added; nothing is scheduled outside."""
+"""Calendars and date arithmetic work between these dates; nothing is scheduled outside."""
 
 
 class ExchangeSessionTimetable(Timetable):
     """Run once for each regular session, `delay` after its close.
 
-    The data interval is the session `[open, close)`: half days end early, closed days have none,
-    daylight saving moves both ends. A venue without a calendar has the UTC day.
+    The data interval is the session `[open, close)`: half days end early, closed days have no run,
+    daylight saving moves both ends. The session of a venue without a calendar is the UTC day.
     """
 
     def __init__(self, venue: Venue, delay: timedelta) -> None:
         self.venue = venue
         self.delay = delay
-        self.description = f"Each session of {venue.name}, {_spoken(delay)} after its close"
+        self.description = f"Each session of {venue.name}, {_duration(delay)} after its close"
 
     @property
     def summary(self) -> str:
-        """Return what the list of DAGs shows."""
-        return f"{self.venue.code} close + {_spoken(self.delay)}"
+        """Return the text in the list of DAGs."""
+        return f"{self.venue.code} close + {_duration(self.delay)}"
 
     def serialize(self) -> dict[str, Any]:
-        """Return everything that `deserialize` needs, venue included."""
+        """Return everything that `deserialize` needs, the venue included."""
         return {
             "code": self.venue.code,
             "name": self.venue.name,
@@ -55,14 +55,14 @@ class ExchangeSessionTimetable(Timetable):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
-        """Return the timetable that `serialize` described."""
+        """Return the timetable from the result of `serialize`."""
         venue = Venue(data["code"], data["name"], data["zone"], data["calendar"])
         return cls(venue, timedelta(seconds=data["delay_s"]))
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
-        """Return the newest session that had closed; the instant itself where there is none."""
-        found = self._last_closed(run_after) if _FIRST <= run_after < _LAST else None
-        return DataInterval.exact(run_after) if found is None else _interval(found)
+        """Return the newest session that had closed; without one, the instant itself."""
+        session = self._last_closed(run_after) if _FIRST <= run_after < _LAST else None
+        return DataInterval.exact(run_after) if session is None else _interval(session)
 
     def next_dagrun_info(
         self,
@@ -70,18 +70,18 @@ class ExchangeSessionTimetable(Timetable):
         last_automated_data_interval: DataInterval | None,
         restriction: TimeRestriction,
     ) -> DagRunInfo | None:
-        """Return the session that follows the last one that ran.
+        """Return the session after the last one that ran.
 
-        Without catch-up, a DAG that is new or was idle for longer than `MAKE_UP` begins with the
+        Without catch-up, a DAG that is new or was idle for longer than `MAX_GAP` starts with the
         newest session that is over.
         """
         first = self._first_day(last_automated_data_interval, restriction)
-        found = None if first is None else self._next_from(first)
-        if found is not None and _is_before(found, restriction.earliest):
-            found = self._next_from(found.date + timedelta(days=1))
-        if found is None:
+        session = None if first is None else self._next_from(first)
+        if session is not None and _is_before(session, restriction.earliest):
+            session = self._next_from(session.date + timedelta(days=1))
+        if session is None:
             return None
-        interval = _interval(found)
+        interval = _interval(session)
         if restriction.latest is not None and interval.start > restriction.latest:
             return None
         return DagRunInfo(run_after=interval.end + self.delay, data_interval=interval)
@@ -91,14 +91,14 @@ class ExchangeSessionTimetable(Timetable):
         return pendulum.now("UTC")
 
     def _first_day(self, last: DataInterval | None, restriction: TimeRestriction) -> date | None:
-        """Return the first date whose session may be the next one."""
+        """Return the first date whose session may run next."""
         candidates = []
         if last is not None:
             candidates.append(self._date_of(last.start) + timedelta(days=1))
         if restriction.earliest is not None:
             candidates.append(self._date_of(restriction.earliest))
         now = _within_reach(self.now())
-        if not restriction.catchup and (last is None or now - MAKE_UP > last.end):
+        if not restriction.catchup and (last is None or now - MAX_GAP > last.end):
             newest = self._last_closed(now - self.delay)
             candidates += [] if newest is None else [newest.date]
         return max(candidates, default=None)
@@ -107,16 +107,17 @@ class ExchangeSessionTimetable(Timetable):
         return self.venue.date_of(_ns(_within_reach(instant)))
 
     def _last_closed(self, instant: DateTime) -> Session | None:
-        return self._asked(lambda: calendars.last_regular(self.venue, _ns(instant)))
+        return self._or_none(lambda: calendars.last_regular(self.venue, _ns(instant)))
 
     def _next_from(self, day: date) -> Session | None:
         if day >= _LAST.date():
             return None
-        return self._asked(lambda: calendars.next_regular(self.venue, day))
+        return self._or_none(lambda: calendars.next_regular(self.venue, day))
 
-    def _asked(self, question: Callable[[], Session | None]) -> Session | None:
+    def _or_none(self, query: Callable[[], Session | None]) -> Session | None:
+        """Return the session of a calendar query. Log an error of the calendar and return None."""
         try:
-            return question()
+            return query()
         except TruetapeError as error:
             logger("schedule").error("no_calendar", venue=self.venue.code, error=str(error))
             return None
@@ -139,7 +140,7 @@ def _ns(instant: DateTime) -> int:
     return int(instant.timestamp()) * SECOND_NS
 
 
-def _spoken(delay: timedelta) -> str:
+def _duration(delay: timedelta) -> str:
     minutes = int(delay.total_seconds()) // 60
     parts = [f"{minutes // 60} h"] if minutes >= 60 else []
     if minutes % 60 or not parts:

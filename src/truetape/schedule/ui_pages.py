@@ -1,9 +1,12 @@
-"""The pages that truetape adds to the Airflow UI: their paths, and the entries of its menu."""
+"""The pages that truetape adds to the Airflow UI: their paths and menu entries.
+
+Imports nothing of Airflow; `console` serves the pages.
+"""
 
 PREFIX = "/truetape"
 PAGES = {"overview": "", "market": "market", "drift": "drift", "quality": "quality",
          "backfill": "backfill"}  # fmt: skip
-"""Each page by its name, and its path below the console's root."""
+"""The path of each page below the console's root, by its name."""
 VIEWS = [
     {
         "name": f"truetape: {name}",
@@ -14,11 +17,11 @@ VIEWS = [
     }
     for name, path in PAGES.items()
 ]
-"""Entries of Airflow's menu; `href` without a leading slash works below any prefix."""
+"""Entries of Airflow's menu. An `href` without a leading slash works below any prefix."""
 RUN_VIEW = {
     "name": "Quality reports",
     "href": "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}",
     "destination": "dag_run",
     "url_route": "truetape-run-quality",
 }
-"""A tab on the page of every DAG run. Airflow puts the ids in, encoded for a query."""
+"""A tab on the page of every DAG run. Airflow inserts the ids, encoded for a query."""

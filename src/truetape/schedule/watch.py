@@ -1,4 +1,4 @@
-"""Wakes the supervisor of the speed layer: an event when there is a step to take. Takes none."""
+"""The trigger that starts the speed layer's DAG when a step is due. Takes no step itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,49 +8,49 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 POLL_S = 5.0
 STEP_WITHIN_S = 20.0
-"""Pause behind an event, in which the step that it woke is taken."""
+"""Pause after an event, in which the DAG that it started takes the step."""
 _GIVEN_UP = "given_up"
 
 
 class SpeedStepTrigger(BaseEventTrigger):
-    """Asks every few seconds whether the supervisor would do anything, and says what.
+    """Check every few seconds whether the supervisor would take a step, and send it as an event.
 
-    Safe to run twice: an event only wakes a DAG whose step is decided anew. Giving up is told once
-    for each order, also across restarts of the triggerer.
+    Safe to run twice: an event only starts a DAG, which decides its step anew. The event of giving
+    up is sent once for each order, also across restarts of the triggerer.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as Airflow has it
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.poll_s = poll_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return how a triggerer makes this trigger again."""
+        """Return the class path and arguments from which a triggerer rebuilds this trigger."""
         return (f"{type(self).__module__}.{type(self).__qualname__}", {"poll_s": self.poll_s})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch for as long as the DAG is not paused."""
+        """Send events until the triggerer stops this trigger, as it does when the DAG is paused."""
         while True:
-            found = await asyncio.to_thread(step_to_take)
-            if found is None or not await self._is_news(found):
+            step = await asyncio.to_thread(due_step)
+            if step is None or not await self._is_new(step):
                 await asyncio.sleep(self.poll_s)
                 continue
-            yield TriggerEvent(found)  # type: ignore[no-untyped-call]  # as Airflow has it
+            yield TriggerEvent(step)  # type: ignore[no-untyped-call]  # untyped in Airflow
             await asyncio.sleep(STEP_WITHIN_S)
 
-    async def _is_news(self, found: dict[str, Any]) -> bool:
+    async def _is_new(self, step: dict[str, Any]) -> bool:
         store = self.asset_state_store
-        if found["action"] != "GiveUp" or store is None:
+        if step["action"] != "GiveUp" or store is None:
             return True
-        if await store.aget(_GIVEN_UP, default=None) == found["order"]:
+        if await store.aget(_GIVEN_UP, default=None) == step["order"]:
             return False
-        await store.aset(_GIVEN_UP, found["order"])
+        await store.aset(_GIVEN_UP, step["order"])
         return True
 
 
-def step_to_take() -> dict[str, Any] | None:
-    """Return the action that a supervisor would take now; None where it would wait or do nothing.
+def due_step() -> dict[str, Any] | None:
+    """Return the action that the supervisor would take now; None if it would wait or do nothing.
 
-    Also None while Kafka is away: nothing can be decided then.
+    Return None, too, while Kafka is away: then nothing can be decided.
     """
     from truetape.host.errors import TransientError
     from truetape.host.settings import Settings
