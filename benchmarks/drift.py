@@ -173,7 +173,7 @@ def stream(
     """Serve provisional bars by the speed layer's own plan; repeats are counted, as for a feed that
     expects none.
     """
-    from truetape.feeds import contract_file
+    from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
     from truetape.speed.stream import provisional_bars, trades_of
     from truetape.speed.writer import provisional
@@ -189,7 +189,7 @@ def stream(
         .option("maxFilesPerTrigger", 1)
         .parquet(str(work / "records"))
     )
-    trades = trades_of(records, [contract_file.load("truetape")], Limits.of(settings), known)
+    trades = trades_of(records, [load_contract("truetape")], Limits.of(settings), known)
     profile = load(settings.profile)
     spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
     query = (
@@ -218,14 +218,14 @@ def _settle(
     from truetape.batch.archive import raw_rows
     from truetape.batch.recompute import Rules, recompute
     from truetape.batch.spark.lake import Lake
-    from truetape.feeds import contract_file
+    from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
     from truetape.lake.tables import Table
 
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
     records = spark.read.parquet(str(work / "records"))
-    rows = raw_rows(records, [contract_file.load("truetape")], Limits.of(settings))
+    rows = raw_rows(records, [load_contract("truetape")], Limits.of(settings))
     rows.write.format("delta").mode("append").save(lake.path(Table.RAW))
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()

@@ -17,7 +17,7 @@ import payloads
 from measure import report, stopped_by_signals, table
 
 from truetape.batch.spark.session import spark_session
-from truetape.feeds import contract_file
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
 from truetape.host.errors import TruetapeError, VerificationError
@@ -103,9 +103,7 @@ def run(
         .parquet(str(folder / "payloads"))
         .coalesce(spark.sparkContext.defaultParallelism)
     )
-    trades = stream.trades_of(
-        records, [contract_file.load(FEED)], Limits.of(settings), venues.venues()
-    )
+    trades = stream.trades_of(records, [load_contract(FEED)], Limits.of(settings), venues.venues())
     bars = stream.provisional_bars(trades, profiles.load("all"), settings.speed_lateness_s, dropped)
     counted: dict[tuple[str, int], int] = {}
 

@@ -153,14 +153,14 @@ def _decode(work: Path) -> Step:
     from truetape.batch.archive import raw_rows
     from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.session import spark_session
-    from truetape.feeds import contract_file
+    from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
     from truetape.host.jars import spark_jars
     from truetape.lake.tables import Table
 
     settings = _settings(work)
     spark = spark_session("decode", settings, spark_jars(settings.cache))
-    lake, contracts = Lake(settings.lake), [contract_file.load("truetape")]
+    lake, contracts = Lake(settings.lake), [load_contract("truetape")]
     lake.ensure(spark, Table.RAW)
 
     def run() -> Finish:

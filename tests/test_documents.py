@@ -17,7 +17,7 @@ from test_import_law import ROOMS
 from truetape.cli.decode import LineDecoder
 from truetape.cli.main import COMMANDS
 from truetape.cli.main import truetape as command_line
-from truetape.feeds.contract_file import read_contract
+from truetape.feeds.contract import read_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
 from truetape.host.errors import TruetapeError

@@ -17,7 +17,7 @@ from truetape.batch.dirty_marking import Marked, fresh_offsets, mark_dirty
 from truetape.batch.jobs import dirty_symbols
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.spark.lake import Lake
-from truetape.feeds import contract_file
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.host import venues
@@ -89,9 +89,7 @@ def put(spark: "SparkSession", lake: Lake, events: Sequence[Event], first: int) 
          one.received_ns)
         for number, one in enumerate(events)
     ]  # fmt: skip
-    frame = raw_rows(
-        spark.createDataFrame(rows, COLUMNS), [contract_file.load("truetape")], Limits()
-    )
+    frame = raw_rows(spark.createDataFrame(rows, COLUMNS), [load_contract("truetape")], Limits())
     frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
 
 

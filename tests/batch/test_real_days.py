@@ -16,9 +16,9 @@ from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.spark.lake import Lake
-from truetape.feeds import contract_file
-from truetape.feeds.decoded import decoded
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import decode_file
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.host.venues import venues
@@ -87,7 +87,7 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
     records = staged(spark, day, tmp_path / "records").withColumn(
         "record_ms", F.lit(0).cast("bigint")
     )
-    raw = raw_rows(records, [contract_file.load(day.feed)], Limits())
+    raw = raw_rows(records, [load_contract(day.feed)], Limits())
     raw.write.format("delta").mode("append").save(lake.path(Table.RAW))
     rules = Rules(load(day.profile), venues(), lateness_ns=60 * SECOND)
 
@@ -107,7 +107,7 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
     records = staged(spark, day, tmp_path / "records")
     records.repartitionByRange(MICRO_BATCHES, "offset").write.parquet(arrivals)
     source = spark.readStream.schema(records.schema).option("maxFilesPerTrigger", 1)
-    trades = trades_of(source.parquet(arrivals), [contract_file.load(day.feed)], Limits(), venues())
+    trades = trades_of(source.parquet(arrivals), [load_contract(day.feed)], Limits(), venues())
 
     found = streamed(
         provisional_bars(trades, load(day.profile), LATENESS_S, []), tmp_path / "checkpoint"
@@ -120,12 +120,12 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
     """The file's records in the columns that the decoder reads."""
-    stage([real_data(*day.file)], contract_file.load(day.feed), folder)
+    stage([real_data(*day.file)], load_contract(day.feed), folder)
     return spark.read.parquet(str(folder))
 
 
 def expected(day: Day, resolutions: Sequence[Resolution]) -> list[str]:
-    items = decoded(real_data(*day.file), contract_file.load(day.feed), Limits())
+    items = decode_file(real_data(*day.file), load_contract(day.feed), Limits())
     events = [event for _, found in items for event in found if not isinstance(event, Rejected)]
     settled = canonical(events, venues()).trades
     return sorted(

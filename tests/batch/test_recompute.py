@@ -14,7 +14,7 @@ from support.spark_bars import bar_of, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.spark.lake import Lake
-from truetape.feeds import contract_file
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
@@ -55,7 +55,7 @@ def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition:
         ("trades", partition, offset, 0, one.key, bytearray(one.payload), one.feed, one.received_ns)
         for offset, one in enumerate(records)
     ]
-    contracts = [contract_file.load("truetape")]
+    contracts = [load_contract("truetape")]
     frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
     frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
 

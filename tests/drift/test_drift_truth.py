@@ -30,9 +30,9 @@ from truetape.drift.attribution import Cause, FieldDrift, Part
 from truetape.drift.bar_trades import UncertainPrints
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.drift.recorder import SpeedRules
-from truetape.feeds import contract_file
-from truetape.feeds.decoded import decoded
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import decode_file
 from truetape.feeds.simulator import Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import NO_FAULTS, Faults
 from truetape.host.calendars import session as session_on
@@ -272,7 +272,7 @@ def real_trades(day: RealDay) -> list[Trade]:
     """The trades of a real session, numbered where they have no ids, received when they traded."""
     found = [
         item
-        for _, items in decoded(real_data(*day.file), contract_file.load(day.feed), Limits())
+        for _, items in decode_file(real_data(*day.file), load_contract(day.feed), Limits())
         for item in items
         if isinstance(item, Trade) and day.session.holds(item.event_ns)
     ]

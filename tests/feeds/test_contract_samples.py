@@ -4,21 +4,20 @@ import json
 
 import pytest
 
-from truetape.feeds.contract import Contract, Sample
-from truetape.feeds.contract_file import load, names
+from truetape.feeds.contract import Contract, ContractSample, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected
 from truetape.market.rejection import Rejected
 
 CASES = [
-    pytest.param(load(feed), sample, id=f"{feed}-{number}")
-    for feed in names()
-    for number, sample in enumerate(load(feed).samples, start=1)
+    pytest.param(load_contract(feed), sample, id=f"{feed}-{number}")
+    for feed in contract_names()
+    for number, sample in enumerate(load_contract(feed).samples, start=1)
 ]
 
 
 @pytest.mark.parametrize(("contract", "sample"), CASES)
-def test_a_sample_gives_its_native_lines(contract: Contract, sample: Sample) -> None:
+def test_a_sample_gives_its_native_lines(contract: Contract, sample: ContractSample) -> None:
     context = Context(contract.feed, sample.key, sample.day, sample.received_ns, "samples", 0, 0)
 
     outcomes = decode(sample.payload.encode(), contract, context, Limits())

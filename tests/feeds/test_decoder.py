@@ -1,19 +1,18 @@
 """The reference decoder: one answer for every record, and the reason for what is refused."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from truetape.feeds.contract import Era, NumberField, TimeField
-from truetape.feeds.contract_file import load
+from truetape.feeds.contract import load_contract, read_contract
 from truetape.feeds.decoder import Context, Limits, decode
-from truetape.market.event_time import Shape, TimeSpec
+from truetape.host.resources import folder
 from truetape.market.rejection import Reason, Rejected
 from truetape.market.trades import Correction, Event, Trade
 
-NATIVE = load("truetape")
+NATIVE = load_contract("truetape")
 RECEIVED = 1_795_185_070_500_000_000
 """2026-11-20T14:31:10.5Z"""
 
@@ -142,7 +141,7 @@ def test_a_position_is_the_kafka_place_and_the_index() -> None:
     payload = b'[993,[["1","2","1795185070.1"],["0","2","1795185070.1"],["3","2","1795185070.2"]],'
     payload += b'"trade","XBT/USD"]'
 
-    first, second, third = decode(payload, load("kraken"), context("kraken"), Limits())
+    first, second, third = decode(payload, load_contract("kraken"), context("kraken"), Limits())
 
     assert isinstance(first, Trade)
     assert isinstance(second, Rejected)
@@ -157,14 +156,14 @@ def test_an_unusable_record_does_not_hurt_its_neighbours() -> None:
     )
     payload = b"[" + good + b',null,17,[],{"T":"t"},' + good + b"]"
 
-    outcomes = decode(payload, load("alpaca"), context("alpaca"), Limits())
+    outcomes = decode(payload, load_contract("alpaca"), context("alpaca"), Limits())
 
     kinds = [o.reason if isinstance(o, Rejected) else "trade" for o in outcomes]
     assert kinds == ["trade", *[Reason.NOT_A_TRADE] * 3, Reason.MISSING_FIELD, "trade"]
 
 
 def test_a_payload_without_records_gets_an_answer() -> None:
-    (outcome,) = decode(b"[]", load("alpaca"), context("alpaca"), Limits())
+    (outcome,) = decode(b"[]", load_contract("alpaca"), context("alpaca"), Limits())
 
     assert isinstance(outcome, Rejected)
     assert outcome.reason is Reason.NOT_A_TRADE
@@ -174,7 +173,7 @@ def test_ids_of_different_exchanges_are_different() -> None:
     trade = '{{"T":"t","S":"IBM","i":1,"x":"{}","p":1,"s":2,"z":"A","t":"2026-11-20T14:31:10Z"}}'
     payload = f"[{trade.format('N')},{trade.format('P')}]".encode()
 
-    outcomes = decode(payload, load("alpaca"), context("alpaca"), Limits())
+    outcomes = decode(payload, load_contract("alpaca"), context("alpaca"), Limits())
 
     assert [o.id for o in outcomes if isinstance(o, Trade)] == ["N:1", "P:1"]
 
@@ -220,7 +219,7 @@ class TestCorrections:
 
 
 class TestTimesOfDay:
-    LEAN = load("lean-equity-tick")
+    LEAN = load_contract("lean-equity-tick")
     PAYLOAD = b"34200000,1000000,1,P,0,0"
 
     def trade(self, **known: object) -> Trade:
@@ -241,13 +240,13 @@ class TestTimesOfDay:
         assert trade.event_ns == 1_381_152_600_000_000_000
 
 
-def test_an_era_is_chosen_by_the_receipt_date() -> None:
+def test_an_era_is_chosen_by_the_receipt_date(tmp_path: Path) -> None:
     """A feed that goes from milliseconds to microseconds does so at a date, not by magnitude."""
-    rule = load("binance").eras[0].rules[0]
-    assert isinstance(rule.event_time, TimeField)
-    micros = replace(rule.event_time, spec=TimeSpec(Shape.EPOCH_US))
-    later = Era(date(2025, 1, 1), (replace(rule, event_time=micros),))
-    contract = replace(load("binance"), eras=(*load("binance").eras, later))
+    milliseconds = (folder("schemas") / "feeds" / "binance.yaml").read_text()
+    era = "{since: 2025-01-01, trade: {event_time: {path: T, shape: epoch-us}}}"
+    file = tmp_path / "binance.yaml"
+    file.write_text(f"{milliseconds}\neras: [{era}]\n")
+    contract = read_contract(file)
     payload = b'{"e":"trade","s":"A","t":1,"p":"1","q":"1","T":%s}'
 
     def answer(time: bytes, received_ns: int | None) -> object:
@@ -263,11 +262,10 @@ def test_an_era_is_chosen_by_the_receipt_date() -> None:
 
 
 def test_a_scaled_price_is_exact() -> None:
-    field = load("databento-csv").eras[0].rules[0].price
-    assert field == NumberField(field.path, field.sign, 9) if field else False
+    assert load_contract("databento-csv").trade.price.shift == 9
     line = b"1795185070218300123,1795185070218218853,0,2,1,T,A,0,1,100,0,0,1,IBM"
 
-    (trade,) = decode(line, load("databento-csv"), context("databento-csv"), Limits())
+    (trade,) = decode(line, load_contract("databento-csv"), context("databento-csv"), Limits())
 
     assert isinstance(trade, Trade)
     assert trade.price == Decimal("0.000000001")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from support.data import real_data
-from truetape.feeds.contract_file import load
+from truetape.feeds.contract import load_contract
 from truetape.feeds.files import FileRecord, read, read_lines
 from truetape.host.errors import ConfigError
 
-LEAN = load("lean-equity-tick")
+LEAN = load_contract("lean-equity-tick")
 
 
 def test_a_lean_zip_tells_symbol_and_day(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_captured_frames_tell_their_receipt(tmp_path: Path) -> None:
     path = tmp_path / "KRAKEN.jsonl"
     path.write_text('{"exchange":"KRAKEN","recv_ts":"1618678142.592855","raw":"{\\"a\\":1}"}\n')
 
-    assert list(read(path, load("kraken"))) == [
+    assert list(read(path, load_contract("kraken"))) == [
         FileRecord(b'{"a":1}', None, None, 1_618_678_142_592_855_000, 1)
     ]
 
@@ -44,7 +44,7 @@ def test_a_line_that_is_no_envelope_is_a_payload(tmp_path: Path) -> None:
     path = tmp_path / "native.jsonl"
     path.write_bytes(b'{"kind":"trade"}\n{"exchange":1\n')
 
-    payloads = [record.payload for record in read(path, load("truetape"))]
+    payloads = [record.payload for record in read(path, load_contract("truetape"))]
 
     assert payloads == [b'{"kind":"trade"}', b'{"exchange":1']
 
@@ -62,7 +62,9 @@ def test_a_page_is_one_payload(tmp_path: Path) -> None:
     path = tmp_path / "http_trades.json"
     path.write_bytes(b'{\n"result": {}\n}\n')
 
-    assert [record.payload for record in read(path, load("kraken-rest"))] == [path.read_bytes()]
+    assert [record.payload for record in read(path, load_contract("kraken-rest"))] == [
+        path.read_bytes()
+    ]
 
 
 def test_a_line_beyond_the_limit_is_cut_and_the_next_one_is_whole() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from support.build import cancel, correction, trade
-from truetape.feeds.contract_file import load
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected, iso, plain
 from truetape.market.rejection import Reason, Rejected
@@ -26,7 +26,7 @@ def test_a_native_line_reads_back_as_its_event(event: Event) -> None:
     place = event.position
     context = Context("truetape", None, None, None, place.topic, place.partition, place.offset)
 
-    assert decode(encode(event).encode(), load("truetape"), context, Limits()) == [event]
+    assert decode(encode(event).encode(), load_contract("truetape"), context, Limits()) == [event]
 
 
 @pytest.mark.parametrize(

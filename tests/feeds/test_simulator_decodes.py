@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from truetape.feeds.contract_file import load, names
+from truetape.feeds.contract import contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.simulator import SOURCE, Plan, SimulatedSession, simulate
 from truetape.feeds.simulator_faults import Cause, Faults
@@ -15,11 +15,11 @@ from truetape.market.rejection import Reason, Rejected
 from truetape.market.trades import Event, Trade
 
 FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.02)
-BOTH = [feed for feed in FORMATS if feed in names()]
+BOTH = [feed for feed in FORMATS if feed in contract_names()]
 
 
 def decoded(made: SimulatedSession) -> list[Event | Rejected]:
-    contract = load(made.plan.feed)
+    contract = load_contract(made.plan.feed)
     found: list[Event | Rejected] = []
     for offset, record in enumerate(made.records):
         context = Context(record.feed, record.key, None, record.received_ns, SOURCE, 0, offset)

@@ -16,7 +16,7 @@ from truetape.publish.publication import PublicationRequest, next_rev, publish
 from truetape.quality.edit_frames import reconciliation_frames, served_frames
 from truetape.quality.expectations import validate
 from truetape.quality.results import RuleResult
-from truetape.quality.suite_yaml import load
+from truetape.quality.suite import load_suite
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 
@@ -64,14 +64,18 @@ def before_publication(
     wanted = recomputed(lake, FRIDAY)
     number = next_rev(lake, store, FRIDAY) if rev is None else rev
     frames = reconciliation_frames(wanted, store, number, profile)
-    return {one.rule: one for one in validate(load("reconciliation"), frames, {}) if not one.passed}
+    return {
+        one.rule: one
+        for one in validate(load_suite("reconciliation"), frames, {})
+        if not one.passed
+    }
 
 
 def after_publication(lake: str, store: BarStore) -> dict[str, RuleResult]:
     """Check what is served; return the rules that do not hold."""
     wanted = recomputed(lake, FRIDAY)
     frames = served_frames(wanted, store, next_rev(lake, store, FRIDAY))
-    return {one.rule: one for one in validate(load("served"), frames, {}) if not one.passed}
+    return {one.rule: one for one in validate(load_suite("served"), frames, {}) if not one.passed}
 
 
 def test_a_first_publication_breaks_no_rule(lake: str, store: EmbeddedStore) -> None:

@@ -11,10 +11,25 @@ from truetape.quality import expectations
 from truetape.quality.expectations import MAX_EXAMPLES, validate
 from truetape.quality.frames import Frame
 from truetape.quality.results import RuleResult
-from truetape.quality.suite import Argument, Check, Named, Rule, Severity, Suite, Table
+from truetape.quality.suite import Argument, Named, Suite
 
 BETWEEN = "ExpectColumnValuesToBeBetween"
 UNIQUE = "ExpectCompoundColumnsToBeUnique"
+
+
+def suite_of(*checks: tuple[str, Mapping[str, Argument]], where: str | None = None) -> Suite:
+    """Return a suite of one rule about trades."""
+    rule = {
+        "id": "T1",
+        "severity": "gate",
+        "meaning": "a rule",
+        "source": "tests",
+        "frame": "trades",
+        "where": where,
+        "checks": tuple({name: dict(arguments)} for name, arguments in checks),
+    }
+    fields = {"suite": "trades", "version": 1, "table": "trades", "about": "tests"}
+    return Suite.model_validate({**fields, "rules": (rule,)})
 
 
 def checked(
@@ -24,9 +39,7 @@ def checked(
     values: Mapping[str, int] | None = None,
 ) -> RuleResult:
     """Check one rule on columns, in the name of the trades suite."""
-    made = tuple(Check(name, dict(arguments)) for name, arguments in checks)
-    rule = Rule("T1", Severity.GATE, "a rule", "tests", "trades", where, made)
-    suite = Suite("trades", 1, Table.TRADES, "tests", (rule,), "")
+    suite = suite_of(*checks, where=where)
     keys = {"symbol": "IBM", "event_ns": 1, "id": "1", "topic": "t", "partition": 0, "offset": 0,
             "index": 0}  # fmt: skip
     table = pa.table(dict(rows))
@@ -168,8 +181,7 @@ def test_a_check_without_an_outcome_does_not_hold(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_rule_whose_frame_never_comes_does_not_hold() -> None:
-    rule = Rule("T1", Severity.GATE, "a rule", "tests", "trades", None, ())
-    suite = Suite("trades", 1, Table.TRADES, "tests", (rule,), "")
+    suite = suite_of(("ExpectColumnValuesToNotBeNull", {"column": "symbol"}))
 
     (found,) = validate(suite, [], {})
 

@@ -15,7 +15,7 @@ from truetape.quality.expectations import validate
 from truetape.quality.feed_frames import feed_frames
 from truetape.quality.feed_tables import FeedTables, read_feed
 from truetape.quality.results import RuleResult
-from truetape.quality.suite_yaml import load
+from truetape.quality.suite import load_suite
 
 
 def record(offset: int, partition: int = 0, **changes: object) -> Row:
@@ -48,7 +48,7 @@ def lake(tmp_path: Path) -> str:
 
 def broken(tables: FeedTables) -> dict[str, RuleResult]:
     """Check and return the rules that do not hold."""
-    results = validate(load("feed"), feed_frames(tables), {})
+    results = validate(load_suite("feed"), feed_frames(tables), {})
     return {one.rule: one for one in results if not one.passed}
 
 

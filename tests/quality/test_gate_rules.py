@@ -1,7 +1,6 @@
 """Every gate rule is broken once: the gate closes for it and names the rows."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,16 @@ from truetape.lake.bars import recomputed
 from truetape.quality.bar_frames import bar_frames
 from truetape.quality.edit_frames import reconciliation_frames
 from truetape.quality.expectations import validate
-from truetape.quality.frames import Frame
+from truetape.quality.frames import Frame, SuiteTable
 from truetape.quality.gate import Closed, Open, decide
 from truetape.quality.results import RuleResult
 from truetape.quality.session_tables import read_session
-from truetape.quality.suite import Severity, Suite, Table
-from truetape.quality.suite_yaml import load
+from truetape.quality.suite import Severity, Suite, load_suite
 from truetape.quality.trade_frames import newest_receipt_ns, trade_frames
 from truetape.serving.embedded import EmbeddedStore
 
 SLACK_NS = 1_000_000_000
-GATES = (Table.TRADES, Table.BARS, Table.RECONCILIATION)
+GATES = (SuiteTable.TRADES, SuiteTable.BARS, SuiteTable.RECONCILIATION)
 NEVER = ("R23", "R24")
 """Gate rules that a session in the lake cannot break; `test_edit_frames` breaks them."""
 
@@ -65,9 +63,10 @@ def gates(name: str, *only: str) -> Suite:
     """Return a suite without its flags, and without all rules but some: each expectation costs 12
     to 25 ms. That the other rules of a suite hold when one is broken, `test_closed_gate` says.
     """
-    suite = load(name)
+    suite = load_suite(name)
     kept = [rule for rule in suite.rules if rule.severity is Severity.GATE]
-    return replace(suite, rules=tuple(rule for rule in kept if not only or rule.id in only))
+    wanted = tuple(rule for rule in kept if not only or rule.id in only)
+    return suite.model_copy(update={"rules": wanted})
 
 
 def shows(result: RuleResult, case: Case) -> bool:
@@ -77,7 +76,7 @@ def shows(result: RuleResult, case: Case) -> bool:
 
 @pytest.mark.parametrize("suite", ["trades", "bars", "reconciliation"])
 def test_a_good_session_keeps_to_every_rule(good: LakeSession, tmp_path: Path, suite: str) -> None:
-    found = checked(good, tmp_path, load(suite))
+    found = checked(good, tmp_path, load_suite(suite))
 
     assert {one.rule: one.summary for one in found if not one.passed} == {}
     assert decide(found) == Open(())

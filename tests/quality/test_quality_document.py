@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from truetape.quality.frames import FRAMES
-from truetape.quality.suite import Severity
-from truetape.quality.suite_yaml import load, names
+from truetape.quality.suite import Severity, load_suite, suite_names
 
 ROOT = Path(__file__).resolve().parents[2]
 QUALITY = (ROOT / "docs/QUALITY.md").read_text("utf-8")
@@ -29,9 +28,9 @@ def numbers(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", suite_names())
 def test_every_rule_has_its_line(name: str) -> None:
-    suite = load(name)
+    suite = load_suite(name)
     section = QUALITY.partition(f"`schemas/expectations/{name}.yaml`")[2].partition("\n##")[0]
 
     assert f"version {suite.version}: {suite.about}." in section
@@ -59,7 +58,7 @@ def test_every_frame_has_its_line() -> None:
 
 
 def test_every_rule_of_the_lists_is_in_a_suite_or_has_its_reason() -> None:
-    expressed = {rule.id for name in names() for rule in load(name).rules}
+    expressed = {rule.id for name in suite_names() for rule in load_suite(name).rules}
     section = QUALITY.partition("\n## Rules that are not expressed")[2].partition("\n## ")[0]
     reasons = set().union(*(numbers(row[0]) for row in rows(section)))
 
@@ -73,7 +72,10 @@ def test_the_runbook_says_what_to_do_about_every_gate_rule() -> None:
     section = runbook.partition("\n## Closed gate")[2].partition("\n## ")[0]
     told = set().union(*(numbers(row[0]) for row in rows(section)))
     gates = {
-        rule.id for name in names() for rule in load(name).rules if rule.severity is Severity.GATE
+        rule.id
+        for name in suite_names()
+        for rule in load_suite(name).rules
+        if rule.severity is Severity.GATE
     }
 
     assert gates == told

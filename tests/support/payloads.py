@@ -7,8 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from truetape.feeds.contract import Contract
-from truetape.feeds.contract_file import load
+from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.files import read
 from truetape.feeds.simulator import Plan, simulate
 from truetape.feeds.simulator_faults import Faults
@@ -47,7 +46,7 @@ def simulated(feed: str, trades: int) -> list[Asked]:
 
 def recorded(path: Path, feed: str) -> Iterator[Asked]:
     """The payloads of a trade file, in its order."""
-    for item in read(path, load(feed)):
+    for item in read(path, load_contract(feed)):
         yield Asked(item.payload, item.key, item.day, item.received_ns)
 
 

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import Rules, recompute
 from truetape.batch.spark.lake import Lake
-from truetape.feeds import contract_file
-from truetape.feeds.decoded import decoded
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
-from truetape.feeds.files import read
+from truetape.feeds.files import decode_file, read
 from truetape.feeds.records import Record
 from truetape.host import venues
 from truetape.host.profiles import load
@@ -57,7 +56,7 @@ def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> Non
     file = Path(lake) / "records.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
-    contracts = [contract_file.load(name) for name in {one.feed for one in wanted}]
+    contracts = [load_contract(name) for name in {one.feed for one in wanted}]
     frame = raw_rows(spark.read.parquet(str(file)).repartition(4), contracts, Limits())
     Lake(lake).ensure(spark, Table.RAW)
     frame.write.format("delta").mode("append").save(Lake(lake).path(Table.RAW))
@@ -71,7 +70,7 @@ def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str)
 
 def page(path: Path, feed: str) -> Record:
     """Return one answer of a REST feed, received when its last trade was."""
-    [(payload, items)] = decoded(path, contract_file.load(feed), Limits())
+    [(payload, items)] = decode_file(path, load_contract(feed), Limits())
     events = [item for item in items if not isinstance(item, Rejected)]
     return Record(payload.payload, feed, "", max(event.received_ns for event in events))
 
@@ -81,7 +80,7 @@ def lean_ticks(paths: Sequence[Path], venue: Venue) -> list[Record]:
     found = [
         Record(one.payload, LEAN, one.key or "", midnight_ns + milliseconds * 1_000_000)
         for path in paths
-        for one in read(path, contract_file.load(LEAN))
+        for one in read(path, load_contract(LEAN))
         for midnight_ns in [venue.midnight_ns(one.day or EPOCH)]
         for milliseconds in [int(one.payload.split(b",", 1)[0])]
     ]

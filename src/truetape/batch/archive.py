@@ -19,8 +19,7 @@ from truetape.batch.spark.decoder import decode
 from truetape.batch.spark.fold import floor_div
 from truetape.batch.spark.lake import RAW, Lake
 from truetape.broker.offsets import available_offsets
-from truetape.feeds import contract_file
-from truetape.feeds.contract import Contract
+from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
@@ -143,7 +142,7 @@ def from_kafka(records: DataFrame) -> DataFrame:
 def contracts_of(records: DataFrame) -> list[Contract]:
     """Load the contracts of the feeds that records name, of those that there are."""
     feeds = {row.feed for row in records.select("feed").distinct().collect()}
-    return [contract_file.load(name) for name in contract_file.names() if name in feeds]
+    return [load_contract(name) for name in contract_names() if name in feeds]
 
 
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:

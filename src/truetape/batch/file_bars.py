@@ -13,10 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truetape.feeds import contract_file, files
-from truetape.feeds.contract import Contract
-from truetape.feeds.decoded import decoded
+from truetape.feeds import files
+from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import decode_file
 from truetape.feeds.native import iso
 from truetape.host import calendars, profiles, venues
 from truetape.host.settings import Settings
@@ -72,12 +72,12 @@ class Outcome:
 
 def reference(request: Request) -> Outcome:
     """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
-    feed = contract_file.load(request.feed)
+    feed = load_contract(request.feed)
     limits = Limits.of(request.settings)
     events: list[Event] = []
     reasons: Counter[str] = Counter()
     for path in request.files:
-        for _, items in decoded(path, feed, limits):
+        for _, items in decode_file(path, feed, limits):
             reasons.update(item.reason for item in items if isinstance(item, Rejected))
             events += [item for item in items if not isinstance(item, Rejected)]
     known = venues.venues()
@@ -203,13 +203,13 @@ def _spark_events(
 
     from truetape.batch.spark.decoder import decode as spark_decode
 
-    feed = contract_file.load(request.feed)
+    feed = load_contract(request.feed)
     stage(request.files, feed, folder / "records")
     records = session.read.parquet(str(folder / "records"))
-    decoded = spark_decode(records, [feed], Limits.of(request.settings)).persist()
-    refused = decoded.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
+    decode_file = spark_decode(records, [feed], Limits.of(request.settings)).persist()
+    refused = decode_file.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
     place = ("topic", "partition", "offset", "feed")
-    exploded = decoded.select(*place, F.explode("events").alias("event"))
+    exploded = decode_file.select(*place, F.explode("events").alias("event"))
     reasons = {row.reason: row["count"] for row in refused.collect()}
     return exploded.select(*place, "event.*"), reasons
 

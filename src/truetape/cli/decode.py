@@ -10,9 +10,10 @@ from typing import IO
 
 import click
 
-from truetape.feeds import contract_file, decoder
-from truetape.feeds.contract import Contract, Origin
+from truetape.feeds import decoder
+from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits
+from truetape.feeds.fields import Origin
 from truetape.feeds.files import read_lines
 from truetape.feeds.native import encode, encode_rejected
 from truetape.host.settings import Settings
@@ -41,12 +42,12 @@ def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
     unzip -p ibm/20131007_trade.zip | truetape decode --feed lean-equity-tick \\
         --date 2013-10-07 --symbol IBM
     """
-    if feed not in contract_file.names():
+    if feed not in contract_names():
         raise click.BadParameter(
-            f"there is no feed {feed!r}; there are {', '.join(contract_file.names())}",
+            f"there is no feed {feed!r}; there are {', '.join(contract_names())}",
             param_hint="--feed",
         )
-    lines = LineDecoder.of(contract_file.load(feed), day.date() if day else None, symbol)
+    lines = LineDecoder.of(load_contract(feed), day.date() if day else None, symbol)
     missing = lines.missing_option()
     if missing is not None:
         raise click.UsageError(f"payloads of feed {feed} lack {missing[0]}; add {missing[1]}")

@@ -16,7 +16,7 @@ from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues, Judg
 from truetape.drift.bar_trades import BarKey, RecomputedTrades, UncertainPrints, profile_of
 from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, EntryKey, combine
 from truetape.drift.metrics import DriftMetrics
-from truetape.feeds import contract_file
+from truetape.feeds.contract import load_contract
 from truetape.host import profiles
 from truetape.host.log import logger
 from truetape.host.settings import Settings
@@ -49,7 +49,7 @@ class SpeedRules:
     @classmethod
     def of(cls, settings: Settings) -> "SpeedRules":
         """Read the rules from the settings and the contracts of the feeds."""
-        contracts = [contract_file.load(name) for name in settings.feeds]
+        contracts = [load_contract(name) for name in settings.feeds]
         deduplicated = frozenset(item.feed for item in contracts if item.duplicates_expected)
         return cls(settings.profile, settings.speed_lateness_s * SECOND_NS, deduplicated)
 

@@ -1,31 +1,56 @@
 """Feed contracts: what a feed's payloads look like, as data. `docs/FEEDS.md` is the language.
 
-Decodes nothing: `decoder` (the reference) and `batch.spark.decoder` read a `Contract` and agree.
+Decodes nothing: `decoder` (the reference) and Spark's decoder read a `Contract` and must agree.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import cache, cached_property
+from pathlib import Path as FilePath
+from typing import Annotated, ClassVar, Literal, Self
 
-from truetape.market.event_time import TimeSpec
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from truetape.feeds.fields import (
+    STEP,
+    ConditionsField,
+    DeclaredPath,
+    IdField,
+    Origin,
+    Path,
+    PriceField,
+    SizeField,
+    SymbolField,
+    TextField,
+    TimeField,
+    VenueField,
+    steps_of,
+)
+from truetape.host.declared_yaml import (
+    WORD,
+    Day,
+    Declared,
+    FileName,
+    Flag,
+    Location,
+    Text,
+    Version,
+    problem,
+    read,
+)
+from truetape.host.errors import ConfigError
+from truetape.host.resources import folder
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Kind(StrEnum):
-    """What a record says happened; the words of the native feed."""
+class RecordKind(StrEnum):
+    """What a record reports; the words of the native feed."""
 
     TRADE = "trade"
     CANCEL = "cancel"
     CORRECT = "correct"
-
-
-class Origin(StrEnum):
-    """Where a path starts: in the record, in the payload around it, or beside the payload."""
-
-    RECORD = "record"
-    PAYLOAD = "payload"
-    KEY = "key"
-    NAME = "name"
 
 
 class Container(StrEnum):
@@ -36,168 +61,102 @@ class Container(StrEnum):
 
 
 class Records(StrEnum):
-    """How many records a payload holds: it is one, it lists them, or it lists them by symbol."""
+    """How a payload holds records: it is one, it lists them, or it lists them by symbol."""
 
     ONE = "one"
     EACH = "each"
     BY_NAME = "by-name"
 
 
-class Form(StrEnum):
-    """How condition codes are written."""
-
-    LIST = "list"
-    COMMA = "comma"
-    LETTERS = "letters"
-    HEX_BITS = "hex-bits"
-
-
-class Sign(StrEnum):
-    """Which side of zero a number may lie on."""
-
-    POSITIVE = "positive"
-    NOT_NEGATIVE = "not-negative"
-    ANY = "any"
+def _instant(value: object) -> object:
+    """Return epoch nanoseconds of an ISO time in UTC with at most microseconds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"is {value!r}; write a time such as 2025-01-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"is {value!r}; end it with Z")
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The way to one value: a step of digits is a position in an array, any other is a name.
-
-    `otherwise` is where to look when nothing is there.
-    """
-
-    origin: Origin
-    steps: tuple[str, ...] = ()
-    otherwise: "Path | None" = None
-
-    @property
-    def ways(self) -> "tuple[Path, ...]":
-        """Return the alternatives in order, each alone."""
-        rest = self.otherwise.ways if self.otherwise else ()
-        return (replace(self, otherwise=None), *rest)
-
-    def __str__(self) -> str:
-        match self.origin:
-            case Origin.RECORD:
-                text = ".".join(self.steps)
-            case Origin.PAYLOAD:
-                text = ".".join(("$", *self.steps))
-            case _:
-                text = f"${self.origin}"
-        return f"{text}|{self.otherwise}" if self.otherwise else text
+_Steps = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: steps_of(value, value) if isinstance(value, str) else value),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolField:
-    """The symbol: a prefix to take away (a channel name), and whether to write it in capitals."""
+class RecordMatch(Declared):
+    """A text that a record of a kind has at a path."""
 
-    path: Path
-    strip_prefix: str = ""
-    upper: bool = False
+    path: DeclaredPath
+    texts: tuple[Text, ...] = Field(alias="is")
 
 
-@dataclass(frozen=True, slots=True)
-class VenueField:
-    """The bar's market: one for the feed, or read and translated; `default` where it is absent."""
-
-    path: Path | None = None
-    const: str | None = None
-    codes: Mapping[str, str] | None = None
-    default: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IdPart:
-    """One part of an id; one that is not required is left out where it is absent."""
-
-    path: Path
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class IdField:
-    """The trade id, joined by ":" where a feed's ids are unique only together with other fields."""
-
-    parts: tuple[IdPart, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TimeField:
-    """A time and its shape; `integer` is the shape of values that are all digits.
-
-    A receipt time that is `unrecorded_only` counts where none was recorded beside the payload.
-    """
-
-    path: Path
-    spec: TimeSpec
-    integer: TimeSpec | None = None
-    unrecorded_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NumberField:
-    """A price or size. The value is the text times 10 to the power of minus `shift`."""
-
-    path: Path
-    sign: Sign
-    shift: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A value that adds a condition code; `codes` lists all values that may come."""
-
-    path: Path
-    codes: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionsField:
-    """Condition codes. `codes` translates, to none where a code means no condition; a code that it
-    lacks gets the prefix `others`, so that no profile takes it for one of its own.
-    """
-
-    path: Path
-    form: Form
-    codes: Mapping[str, str | None] | None = None
-    others: str = ""
-    flags: tuple[Flag, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TextField:
-    """A short text kept as an attribute; `codes` translates and then lists all that may come."""
-
-    path: Path
-    codes: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
+class RecordRule(Declared):
     """How one kind of record is recognised (every `when` holds) and where its fields are."""
 
-    kind: Kind
+    kind: ClassVar[RecordKind]
+
+    when: tuple[RecordMatch, ...] = ()
     symbol: SymbolField
     venue: VenueField
-    when: tuple[tuple[Path, tuple[str, ...]], ...] = ()
     id: IdField | None = None
-    sequence: Path | None = None
     event_time: TimeField | None = None
     received_time: TimeField | None = None
-    price: NumberField | None = None
-    size: NumberField | None = None
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """Return every path that the rule reads, each once."""
+        return tuple(dict.fromkeys(path for _, path in _located_paths(self, ())))
+
+
+class TradeRule(RecordRule):
+    """Where the fields of a trade are."""
+
+    kind = RecordKind.TRADE
+
+    event_time: TimeField
+    price: PriceField
+    size: SizeField
+    sequence: DeclaredPath | None = None
     conditions: ConditionsField | None = None
     tape: TextField | None = None
     exchange: TextField | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Era:
+class CancelRule(RecordRule):
+    """Where the fields of a cancel are."""
+
+    kind = RecordKind.CANCEL
+
+    id: IdField
+
+
+class CorrectionRule(RecordRule):
+    """Where the fields of a correction are."""
+
+    kind = RecordKind.CORRECT
+
+    id: IdField
+    price: PriceField
+    size: SizeField
+    conditions: ConditionsField | None = None
+
+
+class Era(Declared):
     """The rules in force for payloads received on or after `since` (UTC date)."""
 
-    since: date
-    rules: tuple[Rule, ...]
+    since: Day
+    trade: TradeRule
+    cancel: CancelRule | None = None
+    correct: CorrectionRule | None = None
+
+    @property
+    def rules(self) -> tuple[TradeRule | CancelRule | CorrectionRule, ...]:
+        """Return the rules of the kinds; the first whose `when` holds applies."""
+        return tuple(rule for rule in (self.trade, self.cancel, self.correct) if rule)
 
     @property
     def since_ns(self) -> int:
@@ -205,67 +164,208 @@ class Era:
         return (self.since - date(1970, 1, 1)) // timedelta(days=1) * 86_400_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPayload:
+class JsonPayload(Declared):
     """Where the records are inside a JSON payload.
 
     `at` leads to them; with `at_optional` a payload without it is itself the place. `skip` are the
-    names that `Records.BY_NAME` passes over. `record` is what one record is.
+    names that `Records.BY_NAME` passes over.
     """
 
-    container: Container
-    record: Container
-    records: Records
-    at: tuple[str, ...] = ()
-    at_optional: bool = False
-    skip: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CsvPayload:
-    """One record a payload: columns without quoting. A line of the column names is a header."""
-
-    columns: tuple[str, ...]
-    delimiter: str = ","
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A payload and the native lines it must give; part of the contract, and tested."""
-
-    payload: str
-    native: tuple[str, ...]
-    key: str | None = None
-    day: date | None = None
-    received_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """One feed. `eras` are ordered by date; the first also covers the time before."""
-
-    feed: str
-    version: int
-    about: str
-    source: str
-    layout: JsonPayload | CsvPayload
-    has_ids: bool
-    duplicates_expected: bool
-    eras: tuple[Era, ...]
-    samples: tuple[Sample, ...]
+    container: Annotated[Container, WORD]
+    declared_record: Annotated[Container, WORD] | None = Field(default=None, alias="record")
+    records: Annotated[Records, WORD] = Records.ONE
+    at: _Steps = ()
+    at_optional: Flag = False
+    skip: tuple[Text, ...] = ()
 
     @property
-    def valid_from(self) -> date:
-        """Return the date from which the source describes payloads like these."""
-        return self.eras[0].since
+    def record(self) -> Container:
+        """Return what one record is."""
+        whole = self.container if self._is_record else Container.OBJECT
+        return self.declared_record or whole
 
-    def rules_at(self, received_ns: int | None, day: date | None) -> tuple[Rule, ...]:
+    @property
+    def _is_record(self) -> bool:
+        return not self.at and self.records is Records.ONE
+
+    @model_validator(mode="after")
+    def _check_meaning(self) -> Self:
+        if self.skip and self.records is not Records.BY_NAME:
+            raise problem(f"has a meaning only with records: {Records.BY_NAME}", "skip")
+        if self.at_optional and (not self.at or self.records is not Records.ONE):
+            reason = f"has a meaning only with 'at' and records: {Records.ONE}"
+            raise problem(reason, "at_optional")
+        if self._is_record and self.declared_record:
+            raise problem("is the payload itself here; 'container' says what that is", "record")
+        return self
+
+
+class CsvPayload(Declared):
+    """One record a payload: columns without quoting. A line of the column names is a header."""
+
+    columns: tuple[Text, ...]
+    delimiter: Literal[",", ";", "|"] = ","
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        for place, name in enumerate(self.columns):
+            if not STEP.fullmatch(name) or name in self.columns[:place]:
+                raise problem(f"is {name!r}; use each plain name once", "columns", place)
+        return self
+
+
+class ContractSample(Declared):
+    """A payload and the native lines it must give; part of the contract, and tested."""
+
+    payload: Text
+    native: tuple[Text, ...]
+    key: Text | None = None
+    day: Day | None = None
+    received_ns: Annotated[int | None, BeforeValidator(_instant)] = Field(
+        default=None, alias="received_time"
+    )
+
+
+class Contract(Declared):
+    """One feed. `eras` are ordered by date; the first also covers the time before."""
+
+    feed: FileName
+    version: Version
+    about: Text | None = None
+    source: Text
+    valid_from: Day
+    """The date from which the source describes payloads like these."""
+    ids: Literal["per-day", "none"]
+    duplicates_expected: Flag = Field(default=False, alias="duplicates")
+    payload: JsonPayload | None = None
+    csv: CsvPayload | None = None
+    trade: TradeRule
+    cancel: CancelRule | None = None
+    correct: CorrectionRule | None = None
+    later_eras: tuple[Era, ...] = Field(default=(), alias="eras")
+    samples: tuple[ContractSample, ...]
+
+    @cached_property
+    def layout(self) -> JsonPayload | CsvPayload:
+        """Return where a payload has its records."""
+        layout = self.payload or self.csv
+        if layout is None or (self.payload and self.csv):
+            raise ValueError("needs either 'payload' (JSON) or 'csv'")
+        return layout
+
+    @cached_property
+    def eras(self) -> tuple[Era, ...]:
+        """Return all eras, in order."""
+        first = Era(
+            since=self.valid_from, trade=self.trade, cancel=self.cancel, correct=self.correct
+        )
+        return (first, *self.later_eras)
+
+    def rules_at(
+        self, received_ns: int | None, day: date | None
+    ) -> tuple[TradeRule | CancelRule | CorrectionRule, ...]:
         """Return the rules in force at the receipt date, else at `day`, else the newest ones."""
         if received_ns is None and day is None:
             return self.eras[-1].rules
         on = day if received_ns is None else _date_of(received_ns)
         past = [era for era in self.eras if on is not None and era.since <= on]
         return (past[-1] if past else self.eras[0]).rules
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_eras(cls, value: object) -> object:
+        """Give each era the rules before it: it has only the fields that change."""
+        if not isinstance(value, dict) or not isinstance(value.get("eras"), tuple):
+            return value
+        rules = {kind.value: value[kind] for kind in RecordKind if kind in value}
+        eras = []
+        for era in value["eras"]:
+            if isinstance(era, dict):
+                for kind in rules.keys() | {kind.value for kind in RecordKind if kind in era}:
+                    rules[kind] = _changed(rules.get(kind), era.get(kind, {}))
+                eras.append(era | rules)
+            else:
+                eras.append(era)
+        return value | {"eras": tuple(eras)}
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        if not self.samples:
+            raise problem("is empty; give at least one payload with its native lines", "samples")
+        for location, path in _located_paths(self, ()):
+            _check_path(self.layout, location, path)
+        has_ids = self.ids == "per-day"
+        if any((rule.id is not None) != has_ids for era in self.eras for rule in era.rules):
+            reason = f"but not every kind {'has' if has_ids else 'is without'} an id"
+            raise problem(f"is {self.ids}, {reason}", "ids")
+        for place, (era, before) in enumerate(zip(self.later_eras, self.eras, strict=False)):
+            if era.since <= before.since:
+                reason = f"is {era.since}; eras come in order, after {before.since}"
+                raise problem(reason, "eras", place, "since")
+        return self
+
+
+def contract_names() -> list[str]:
+    """Return the names of all feeds that have a contract, sorted."""
+    return sorted(path.stem for path in (folder("schemas") / "feeds").glob("*.yaml"))
+
+
+@cache
+def load_contract(feed: str) -> Contract:
+    """Return the contract of a feed. Raise ConfigError with the feeds that have one, or with file,
+    line and field.
+    """
+    if feed not in contract_names():
+        raise ConfigError(f"no feed {feed!r}; there are {', '.join(contract_names())}")
+    return read_contract(folder("schemas") / "feeds" / f"{feed}.yaml")
+
+
+def read_contract(path: FilePath) -> Contract:
+    """Return the contract of one file. Raise ConfigError with file, line and field."""
+    return read(path, Contract)
+
+
+def _changed(rule: object, changes: object) -> object:
+    if isinstance(rule, dict) and isinstance(changes, dict):
+        return rule | changes
+    return changes or rule
+
+
+def _located_paths(value: object, location: Location) -> Iterator[tuple[Location, Path]]:
+    """Yield every path in a model, with its place in the file."""
+    match value:
+        case Path():
+            yield location, value
+        case BaseModel():
+            for name, field in type(value).model_fields.items():
+                below = (*location, field.alias or name)
+                yield from _located_paths(getattr(value, name), below)
+        case tuple():
+            for place, item in enumerate(value):
+                yield from _located_paths(item, (*location, place))
+
+
+def _check_path(layout: JsonPayload | CsvPayload, location: Location, path: Path) -> None:
+    """Refuse a path that leads nowhere in payloads of this layout."""
+    for way in path.ways:
+        match layout, way.origin:
+            case _, Origin.KEY | Origin.NAME:
+                continue
+            case CsvPayload(columns=columns), Origin.RECORD:
+                if len(way.steps) != 1 or way.steps[0] not in columns:
+                    raise problem(f"is {way}; the columns are {', '.join(columns)}", *location)
+            case CsvPayload(), _:
+                raise problem(f"is {way}; a CSV line has nothing around it", *location)
+            case JsonPayload(record=container), Origin.RECORD:
+                _check_first_step(container, location, way)
+            case JsonPayload(container=container), _:
+                _check_first_step(container, location, way)
+
+
+def _check_first_step(container: Container, location: Location, path: Path) -> None:
+    if path.steps[0].isdigit() != (container is Container.ARRAY):
+        kind = "a position" if container is Container.ARRAY else "a name"
+        raise problem(f"is {path}; in an {container} the first step is {kind}", *location)
 
 
 def _date_of(received_ns: int) -> date:

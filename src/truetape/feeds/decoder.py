@@ -3,24 +3,33 @@
 Pure, and in payload order. `batch.spark.decoder` must give the same events and the same reasons.
 """
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from truetape.feeds import values
 from truetape.feeds.contract import (
+    CancelRule,
     Container,
     Contract,
+    CorrectionRule,
     CsvPayload,
     JsonPayload,
-    Kind,
+    RecordRule,
+    Records,
+    TradeRule,
+)
+from truetape.feeds.fields import (
+    ConditionsField,
     NumberField,
     Origin,
     Path,
-    Records,
-    Rule,
+    PriceField,
+    SizeField,
+    TextField,
     TimeField,
 )
 from truetape.feeds.strict_json import JsonObject, container, parse, text_of
@@ -82,17 +91,16 @@ def decode(
     A payload that cannot be read, or holds no record, is one rejection with index 0: every payload
     gets an answer.
     """
-    found = _records(payload, contract, limits)
-    if isinstance(found, Refused):
-        return [Rejected(found.reason, found.detail, payload)]
+    records = _records(payload, contract, limits)
+    if isinstance(records, Refused):
+        return [Rejected(records.reason, records.detail, payload)]
     rules = contract.rules_at(context.received_ns, context.day)
     outcomes: list[Event | Rejected] = []
-    for index, record in enumerate(found):
-        event = _event(record, rules, context, index, limits)
-        if isinstance(event, Refused):
-            outcomes.append(Rejected(event.reason, event.detail, payload, index))
-        else:
-            outcomes.append(event)
+    for index, record in enumerate(records):
+        try:
+            outcomes.append(_event(record, rules, context, index, limits))
+        except _FieldError as error:
+            outcomes.append(Rejected(error.refused.reason, error.refused.detail, payload, index))
     return outcomes or [Rejected(Reason.NOT_A_TRADE, "the payload holds no record", payload)]
 
 
@@ -200,90 +208,160 @@ def _is(value: object, kind: Container) -> bool:
     return isinstance(value, dict if kind is Container.OBJECT else list)
 
 
+class _FieldError(Exception):
+    """Ends the reading of a record at the first field that cannot be taken."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+T = TypeVar("T")
+
+
+def _taken(value: T | Refused) -> T:
+    if isinstance(value, Refused):
+        raise _FieldError(value)
+    return value
+
+
+def _required(value: T | None, name: str) -> T:
+    if value is None:
+        raise _FieldError(Refused(Reason.MISSING_FIELD, f"no {name}"))
+    return value
+
+
 def _event(
-    record: _Record, rules: tuple[Rule, ...], context: Context, index: int, limits: Limits
-) -> Event | Refused:
+    record: _Record, rules: Sequence[RecordRule], context: Context, index: int, limits: Limits
+) -> Event:
+    """Return the event of a record, by the first rule whose conditions all hold."""
     if record.value is not None:
         for rule in rules:
-            if all(record.text(path, context.key) in allowed for path, allowed in rule.when):
-                return _Reading(record, rule, context).event(index, limits)
-    return Refused(Reason.NOT_A_TRADE, "no kind of the contract fits this record")
+            if all(record.text(match.path, context.key) in match.texts for match in rule.when):
+                return _Reading(record, rule, context, index, limits).event()
+    raise _FieldError(Refused(Reason.NOT_A_TRADE, "no kind of the contract fits this record"))
 
 
 class _Reading:
-    """Reads the fields of one record by the rule of its kind."""
+    """Reads the fields of one record by the rule of its kind.
 
-    def __init__(self, record: _Record, rule: Rule, context: Context) -> None:
+    Fields are read in one order for all kinds: if several are wrong, the first decides the reason.
+    """
+
+    def __init__(
+        self, record: _Record, rule: RecordRule, context: Context, index: int, limits: Limits
+    ) -> None:
         self._record = record
         self._rule = rule
         self._context = context
+        self._position = Position(context.topic, context.partition, context.offset, index)
+        self._future_slack_ns = limits.future_slack_ns
 
-    def event(self, index: int, limits: Limits) -> Event | Refused:
-        """Return the event; where several fields are wrong, the first in this order tells."""
-        read = {
-            "symbol": self._symbol(),
-            "venue": self._venue(),
-            "id": self._id(),
-            "sequence": self._sequence(),
-            "event_ns": self._time(self._rule.event_time, "event time"),
-            "received_ns": self._time(self._rule.received_time, "receipt time"),
-            "price": self._number(self._rule.price, "price", PRICE_DIGITS, PRICE_SCALE),
-            "size": self._number(self._rule.size, "size", SIZE_DIGITS, SIZE_SCALE),
-            "conditions": self._conditions(),
-            "tape": self._attribute("tape"),
-            "exchange": self._attribute("exchange"),
-        }
-        for value in read.values():
-            if isinstance(value, Refused):
-                return value
-        event_ns = read["event_ns"]
-        received_ns = self._received(read["received_ns"], event_ns)
-        if not isinstance(received_ns, int):
-            return Refused(Reason.MISSING_FIELD, "no receipt time")
-        if isinstance(event_ns, int) and event_ns > received_ns + limits.future_slack_ns:
-            after = event_ns - received_ns
-            return Refused(Reason.FUTURE_EVENT_TIME, f"event time is {after} ns after its receipt")
-        context = self._context
-        position = Position(context.topic, context.partition, context.offset, index)
-        place = {"feed": context.feed, "position": position}
-        fields = read | place | {"received_ns": received_ns}
-        match self._rule.kind:
-            case Kind.TRADE:
-                return Trade(**fields)  # type: ignore[arg-type]  # every value was just checked
-            case Kind.CANCEL:
-                return Cancel(**_only(fields, Cancel))  # type: ignore[arg-type]  # as above
-            case Kind.CORRECT:
-                return Correction(**_only(fields, Correction))  # type: ignore[arg-type]  # as above
+    def event(self) -> Event:
+        """Return the event. Raise _FieldError if a field cannot be taken."""
+        match self._rule:
+            case TradeRule() as rule:
+                return self._trade(rule)
+            case CancelRule():
+                return self._cancel()
+            case CorrectionRule() as rule:
+                return self._correction(rule)
+        raise AssertionError(f"no reader for {self._rule.kind}")
 
-    def _received(self, told: object, event_ns: object) -> object:
-        """Return the receipt time: what the payload tells, what was recorded, the event time."""
+    def _trade(self, rule: TradeRule) -> Trade:
+        symbol, venue, trade_id = self._symbol(), self._venue(), self._id()
+        sequence = self._sequence(rule)
+        event_ns = _required(self._time(rule.event_time), "event time")
+        received_ns = self._time(rule.received_time)
+        price, size = self._price(rule.price), self._size(rule.size)
+        conditions = self._conditions(rule.conditions, ()) or ()
+        tape = self._attribute(rule.tape, "tape")
+        exchange = self._attribute(rule.exchange, "exchange")
+        return Trade(
+            feed=self._context.feed,
+            venue=venue,
+            symbol=symbol,
+            id=trade_id,
+            sequence=sequence,
+            event_ns=event_ns,
+            received_ns=self._received_ns(received_ns, event_ns),
+            price=price,
+            size=size,
+            conditions=conditions,
+            tape=tape,
+            exchange=exchange,
+            position=self._position,
+        )
+
+    def _cancel(self) -> Cancel:
+        symbol, venue, trade_id = self._symbol(), self._venue(), _required(self._id(), "id")
+        event_ns = self._time(self._rule.event_time)
+        received_ns = self._time(self._rule.received_time)
+        return Cancel(
+            feed=self._context.feed,
+            venue=venue,
+            symbol=symbol,
+            id=trade_id,
+            event_ns=event_ns,
+            received_ns=self._received_ns(received_ns, event_ns),
+            position=self._position,
+        )
+
+    def _correction(self, rule: CorrectionRule) -> Correction:
+        symbol, venue, trade_id = self._symbol(), self._venue(), _required(self._id(), "id")
+        event_ns, received_ns = self._time(rule.event_time), self._time(rule.received_time)
+        price, size = self._price(rule.price), self._size(rule.size)
+        conditions = self._conditions(rule.conditions, None)
+        return Correction(
+            feed=self._context.feed,
+            venue=venue,
+            symbol=symbol,
+            id=trade_id,
+            event_ns=event_ns,
+            received_ns=self._received_ns(received_ns, event_ns),
+            price=price,
+            size=size,
+            conditions=conditions,
+            position=self._position,
+        )
+
+    def _received_ns(self, in_payload: int | None, event_ns: int | None) -> int:
+        """Return the receipt time: that of the payload, else the recorded one, else the event time.
+
+        A time that is `unrecorded_only` comes after the recorded one.
+        """
         field, recorded = self._rule.received_time, self._context.received_ns
-        order = (recorded, told) if field and field.unrecorded_only else (told, recorded)
-        return next((instant for instant in (*order, event_ns) if instant is not None), None)
+        first, second = in_payload, recorded
+        if field and field.unrecorded_only:
+            first, second = recorded, in_payload
+        instants = (instant for instant in (first, second, event_ns) if instant is not None)
+        received_ns = _required(next(instants, None), "receipt time")
+        if event_ns is not None and event_ns > received_ns + self._future_slack_ns:
+            detail = f"event time is {event_ns - received_ns} ns after its receipt"
+            raise _FieldError(Refused(Reason.FUTURE_EVENT_TIME, detail))
+        return received_ns
 
     def _text(self, path: Path) -> str | None:
         return self._record.text(path, self._context.key)
 
-    def _symbol(self) -> str | Refused:
+    def _symbol(self) -> str:
         field = self._rule.symbol
-        text = self._text(field.path)
-        if text is None:
-            return _missing("symbol")
-        return values.symbol(text, field.strip_prefix, field.upper)
+        text = _required(self._text(field.path), "symbol")
+        return _taken(values.symbol(text, field.strip_prefix, field.upper))
 
-    def _venue(self) -> str | Refused:
+    def _venue(self) -> str:
         field = self._rule.venue
         if field.const is not None:
             return field.const
         text = self._text(field.path) if field.path else None
         if text is None:
-            return field.default or _missing("venue")
-        venue = values.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE)
-        if isinstance(venue, str) and venue not in venues():
-            return Refused(Reason.UNKNOWN_VENUE, f"venue is {values.shown(venue)}")
+            return _required(field.default, "venue")
+        venue = _taken(values.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE))
+        if venue not in venues():
+            raise _FieldError(Refused(Reason.UNKNOWN_VENUE, f"venue is {values.shown(venue)}"))
         return venue
 
-    def _id(self) -> str | Refused | None:
+    def _id(self) -> str | None:
         if self._rule.id is None:
             return None
         parts = []
@@ -292,23 +370,23 @@ class _Reading:
             if text is not None:
                 parts.append(text)
             elif part.required:
-                return _missing("id")
-        return values.attribute(":".join(parts), "id", Reason.BAD_ID) if parts else None
+                _required(text, "id")
+        return _taken(values.attribute(":".join(parts), "id", Reason.BAD_ID)) if parts else None
 
-    def _sequence(self) -> int | Refused | None:
-        text = self._text(self._rule.sequence) if self._rule.sequence else None
-        return None if text is None else values.sequence(text)
+    def _sequence(self, rule: TradeRule) -> int | None:
+        text = self._text(rule.sequence) if rule.sequence else None
+        return None if text is None else _taken(values.sequence(text))
 
-    def _time(self, field: TimeField | None, name: str) -> int | Refused | None:
-        required = name == "event time" and self._rule.kind is Kind.TRADE
+    def _time(self, field: TimeField | None) -> int | None:
         text = self._text(field.path) if field else None
         if field is None or text is None:
-            return _missing(name) if required else None
-        spec = field.integer if field.integer and values.is_integer(text) else field.spec
+            return None
+        integer = field.integer_spec if values.is_integer(text) else None
+        spec = integer or field.spec
         day = self._day(spec)
-        if day is None and spec.needs_day:
-            return _missing("date for the time of day")
-        return event_time.parse(text, spec, day)
+        if spec.needs_day:
+            _required(day, "date for the time of day")
+        return _taken(event_time.parse(text, spec, day))
 
     def _day(self, spec: TimeSpec) -> date | None:
         received_ns = self._context.received_ns
@@ -317,43 +395,41 @@ class _Reading:
         moment = datetime.fromtimestamp(received_ns // SECOND_NS, UTC)
         return moment.astimezone(ZoneInfo(spec.zone)).date()
 
-    def _number(
-        self, field: NumberField | None, name: str, digits: int, scale: int
-    ) -> Decimal | Refused | None:
-        if field is None:
-            return None
-        text = self._text(field.path)
-        return _missing(name) if text is None else values.number(text, name, field, digits, scale)
+    def _price(self, field: PriceField) -> Decimal:
+        return self._number(field, "price", (PRICE_DIGITS, PRICE_SCALE))
 
-    def _conditions(self) -> tuple[str, ...] | Refused | None:
-        field = self._rule.conditions
-        none = () if self._rule.kind is Kind.TRADE else None
+    def _size(self, field: SizeField) -> Decimal:
+        return self._number(field, "size", (SIZE_DIGITS, SIZE_SCALE))
+
+    def _number(self, field: NumberField, name: str, fit: tuple[int, int]) -> Decimal:
+        text = _required(self._text(field.path), name)
+        return _taken(values.number(text, name, field.sign, field.shift, fit))
+
+    def _conditions(
+        self, field: ConditionsField | None, absent: tuple[str, ...] | None
+    ) -> tuple[str, ...] | None:
+        """Return the condition codes and those of the flags; `absent` if the record has none."""
         if field is None:
-            return none
+            return absent
         text = self._text(field.path)
-        codes = none if text is None else values.conditions(text, field)
+        codes = absent
+        if text is not None:
+            codes = _taken(values.conditions(text, field.form, field.codes, field.others))
         for flag in field.flags:
             text = self._text(flag.path)
-            if text is not None and codes is not None and not isinstance(codes, Refused):
-                if text not in flag.codes:
-                    return Refused(Reason.BAD_TEXT, f"{flag.path} is {values.shown(text)}")
-                code = flag.codes[text]
-                codes = codes if code is None else (*codes, code)
+            if text is None or codes is None:
+                continue
+            if text not in flag.codes:
+                detail = f"{flag.path} is {values.shown(text)}"
+                raise _FieldError(Refused(Reason.BAD_TEXT, detail))
+            code = flag.codes[text]
+            codes = codes if code is None else (*codes, code)
         return codes
 
-    def _attribute(self, name: str) -> str | Refused | None:
-        field = self._rule.tape if name == "tape" else self._rule.exchange
+    def _attribute(self, field: TextField | None, name: str) -> str | None:
         text = self._text(field.path) if field else None
         if field is None or text is None:
             return None
         if field.codes is not None:
-            return values.translated(text, field.codes, name)
-        return values.attribute(text, name)
-
-
-def _missing(name: str) -> Refused:
-    return Refused(Reason.MISSING_FIELD, f"no {name}")
-
-
-def _only(fields: dict[str, object], kind: type[Cancel] | type[Correction]) -> dict[str, object]:
-    return {field.name: fields[field.name] for field in dataclasses.fields(kind)}
+            return _taken(values.translated(text, field.codes, name))
+        return _taken(values.attribute(text, name))

@@ -1,6 +1,6 @@
-"""File readers: recorded feeds to payloads, with what folder, file name or envelope say of them.
+"""Trade files: their payloads, and what folder, file name or envelope add to each.
 
-Payload bytes are those of the file, less line ends. Decodes nothing.
+Payload bytes are those of the file, without line ends. Only `decode_file` decodes them.
 """
 
 import gzip
@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records
+from truetape.feeds.decoder import Context, Limits, decode
 from truetape.host.errors import ConfigError
+from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
+from truetape.market.trades import Event
 
 MAX_LINE_BYTES = 16_000_000
 """Longest line that is read whole; a longer one is cut there, which is beyond any payload limit."""
@@ -49,6 +52,26 @@ def read(path: Path, contract: Contract) -> Iterator[FileRecord]:
     if _is_page(path, contract):
         return _page(path)
     return _lines(path, contract)
+
+
+def decode_file(
+    path: Path, contract: Contract, limits: Limits
+) -> Iterator[tuple[FileRecord, list[Event | Rejected]]]:
+    """Yield each payload of a file with its events and rejections, in file order.
+
+    A position is (path, 0, line, index).
+    """
+    for record in read(path, contract):
+        context = Context(
+            feed=contract.feed,
+            key=record.key,
+            day=record.day,
+            received_ns=record.received_ns,
+            topic=str(path),
+            partition=0,
+            offset=record.line,
+        )
+        yield record, decode(record.payload, contract, context, limits)
 
 
 def day_in_name(path: Path) -> date | None:

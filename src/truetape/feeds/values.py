@@ -7,9 +7,27 @@ by recursion.
 import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
+from enum import StrEnum
 
-from truetape.feeds.contract import ConditionsField, Form, NumberField, Sign
 from truetape.market.rejection import Reason, Refused
+
+
+class ConditionsForm(StrEnum):
+    """How condition codes are written."""
+
+    LIST = "list"
+    COMMA = "comma"
+    LETTERS = "letters"
+    HEX_BITS = "hex-bits"
+
+
+class Sign(StrEnum):
+    """Which side of zero a number may lie on."""
+
+    POSITIVE = "positive"
+    NOT_NEGATIVE = "not-negative"
+    ANY = "any"
+
 
 MAX_SYMBOL = 32
 MAX_TEXT = 64
@@ -33,10 +51,10 @@ INTEGER_PATTERN = r"-?[0-9]+"
 CODE_PATTERN = r"[A-Za-z0-9@]{1,12}"
 _MAYBE_CODE = r"(?:[A-Za-z0-9@]{1,12}| ?)"
 CONDITION_PATTERNS = {
-    Form.LIST: rf'\[(?:"{_MAYBE_CODE}"(?:,"{_MAYBE_CODE}")*)?\]',
-    Form.COMMA: rf"{_MAYBE_CODE}(?:,{_MAYBE_CODE})*",
-    Form.LETTERS: r"[A-Za-z0-9@ ]*",
-    Form.HEX_BITS: r"[0-9A-Fa-f]{1,8}",
+    ConditionsForm.LIST: rf'\[(?:"{_MAYBE_CODE}"(?:,"{_MAYBE_CODE}")*)?\]',
+    ConditionsForm.COMMA: rf"{_MAYBE_CODE}(?:,{_MAYBE_CODE})*",
+    ConditionsForm.LETTERS: r"[A-Za-z0-9@ ]*",
+    ConditionsForm.HEX_BITS: r"[0-9A-Fa-f]{1,8}",
 }
 
 CODE = re.compile(CODE_PATTERN)
@@ -84,18 +102,20 @@ def sequence(text: str) -> int | Refused:
     return int(text)
 
 
-def number(text: str, name: str, field: NumberField, digits: int, scale: int) -> Decimal | Refused:
-    """Return the exact value of a price or size of at most `scale` decimals and `digits` digits.
+def number(text: str, name: str, sign: Sign, shift: int, fit: tuple[int, int]) -> Decimal | Refused:
+    """Return a price or size: the text times 10 to the power of minus `shift`, exactly.
 
-    The decimals are kept as they were written, so that the native line reads as the payload did.
+    Refused if it does not `fit`: most digits, and how many of them are decimals. The decimals stay
+    as they were written, so that the native line reads as the payload did.
     """
+    digits, scale = fit
     if len(text) > MAX_NUMBER or not (
         _PLAIN_NUMBER.fullmatch(text) or _EXPONENT_NUMBER.fullmatch(text)
     ):
         return Refused(Reason.BAD_NUMBER, f"{name} is {shown(text)}; it must be a decimal number")
-    value = _EXACT.scaleb(Decimal(text), -field.shift)
-    if (field.sign is not Sign.ANY and value < 0) or (field.sign is Sign.POSITIVE and value == 0):
-        return Refused(Reason.OUT_OF_RANGE, f"{name} is {text}; it must be {field.sign}")
+    value = _EXACT.scaleb(Decimal(text), -shift)
+    if (sign is not Sign.ANY and value < 0) or (sign is Sign.POSITIVE and value == 0):
+        return Refused(Reason.OUT_OF_RANGE, f"{name} is {text}; it must be {sign}")
     exponent = int(value.as_tuple().exponent)
     fitting = _EXACT.quantize(value, Decimal(1).scaleb(min(max(exponent, -scale), 0)))
     if fitting != value or abs(value) >= 10 ** (digits - scale):
@@ -106,17 +126,22 @@ def number(text: str, name: str, field: NumberField, digits: int, scale: int) ->
     return abs(fitting) if fitting == 0 else fitting
 
 
-def conditions(text: str, field: ConditionsField) -> tuple[str, ...] | Refused:
-    """Return the condition codes of a text, in order; blank codes mean no condition."""
-    if len(text) > MAX_CONDITIONS or not _CONDITIONS[field.form].fullmatch(text):
+def conditions(
+    text: str, form: ConditionsForm, codes: Mapping[str, str | None] | None, others: str
+) -> tuple[str, ...] | Refused:
+    """Return the condition codes of a text, in order; blank codes mean no condition.
+
+    `codes` translates; a code that it lacks gets the prefix `others`.
+    """
+    if len(text) > MAX_CONDITIONS or not _CONDITIONS[form].fullmatch(text):
         return Refused(Reason.BAD_TEXT, f"conditions are {shown(text)}")
-    codes = [code for code in _split(text, field.form) if code.strip()]
-    if len(codes) > MAX_CODES:
+    written = [code for code in _split(text, form) if code.strip()]
+    if len(written) > MAX_CODES:
         return Refused(Reason.BAD_TEXT, f"conditions are {shown(text)}; at most {MAX_CODES}")
-    if field.codes is None:
-        return tuple(codes)
-    translated = (field.codes.get(code, f"{field.others}{code}") for code in codes)
-    return tuple(code for code in translated if code is not None)
+    if codes is None:
+        return tuple(written)
+    meanings = (codes.get(code, f"{others}{code}") for code in written)
+    return tuple(code for code in meanings if code is not None)
 
 
 def translated(
@@ -130,14 +155,14 @@ def translated(
     return codes[text]
 
 
-def _split(text: str, form: Form) -> list[str]:
+def _split(text: str, form: ConditionsForm) -> list[str]:
     match form:
-        case Form.LIST:
+        case ConditionsForm.LIST:
             return [code.strip('"') for code in text[1:-1].split(",")]
-        case Form.COMMA:
+        case ConditionsForm.COMMA:
             return text.split(",")
-        case Form.LETTERS:
+        case ConditionsForm.LETTERS:
             return list(text)
-        case Form.HEX_BITS:
+        case ConditionsForm.HEX_BITS:
             word = int(text, 16)
             return [str(bit) for bit in range(32) if word >> bit & 1]

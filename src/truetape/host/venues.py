@@ -4,9 +4,12 @@ import re
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from truetape.host.declared_yaml import Node, read
+from pydantic import AfterValidator, model_validator
+
+from truetape.host.declared_yaml import Declared, Text, Version, Whole, problem, read
 from truetape.host.errors import ConfigError
 from truetape.host.resources import folder
 from truetape.market.sessions import Venue
@@ -16,38 +19,59 @@ _CODE = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 
 @cache
 def venues() -> dict[str, Venue]:
-    """Return every declared venue by its code; ConfigError names file, line and field."""
+    """Return every declared venue by its code. Raise ConfigError with file, line and field."""
     return venues_in(folder("schemas") / "venues.yaml")
 
 
 def venue_named(code: str) -> Venue:
-    """Return the venue of a code; ConfigError lists the known ones."""
-    known = venues()
-    if code not in known:
-        raise ConfigError(f"no venue {code!r}; schemas/venues.yaml has {', '.join(sorted(known))}")
-    return known[code]
+    """Return the venue of a code. Raise ConfigError with the declared codes if there is none."""
+    declared = venues()
+    if code not in declared:
+        raise ConfigError(
+            f"no venue {code!r}; schemas/venues.yaml has {', '.join(sorted(declared))}"
+        )
+    return declared[code]
 
 
 def venues_in(path: Path) -> dict[str, Venue]:
-    """Return the venues of one file; ConfigError names file, line and field."""
-    root = read(path).mapping(("version", "venues"), ())
-    root["version"].whole(1)
-    return {code: _venue(code, node) for code, node in root["venues"].mapping().items()}
+    """Return the venues of one file. Raise ConfigError with file, line and field."""
+    return {code: entry.venue(code) for code, entry in read(path, _VenuesFile).venues.items()}
 
 
-def _venue(code: str, node: Node) -> Venue:
+def _check_code(code: str) -> str:
     if not _CODE.fullmatch(code):
-        node.fail("is no venue code; use 2 to 16 capitals and digits")
-    fields = node.mapping(("name", "zone"), ("calendar", "after_hours_min"))
-    zone = fields["zone"].text()
+        raise ValueError("is no venue code; use 2 to 16 capitals and digits")
+    return code
+
+
+def _check_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
-        fields["zone"].fail(f"is {zone!r}, which is no IANA time zone")
-    calendar = fields["calendar"].text() if "calendar" in fields else None
-    if calendar is None and zone != "UTC":
-        fields["zone"].fail(f"is {zone!r}; a venue without a calendar trades by the UTC day")
-    minutes = fields["after_hours_min"].whole() if "after_hours_min" in fields else 0
-    if minutes and calendar is None:
-        fields["after_hours_min"].fail("has no meaning where trading never stops")
-    return Venue(code, fields["name"].text(), zone, calendar, timedelta(minutes=minutes))
+        raise ValueError(f"is {zone!r}, which is no IANA time zone") from None
+    return zone
+
+
+class _VenueEntry(Declared):
+    name: Text
+    zone: Annotated[Text, AfterValidator(_check_zone)]
+    calendar: Text | None = None
+    after_hours_min: Whole = 0
+
+    @model_validator(mode="after")
+    def _check_calendar(self) -> Self:
+        if self.calendar is None and self.zone != "UTC":
+            reason = f"is {self.zone!r}; a venue without a calendar trades by the UTC day"
+            raise problem(reason, "zone")
+        if self.calendar is None and self.after_hours_min:
+            raise problem("has no meaning where trading never stops", "after_hours_min")
+        return self
+
+    def venue(self, code: str) -> Venue:
+        after_hours = timedelta(minutes=self.after_hours_min)
+        return Venue(code, self.name, self.zone, self.calendar, after_hours)
+
+
+class _VenuesFile(Declared):
+    version: Version
+    venues: dict[Annotated[str, AfterValidator(_check_code)], _VenueEntry]

@@ -17,7 +17,7 @@ from truetape.quality.baselines import (
     usual_missing_share,
 )
 from truetape.quality.columns import codes, doubles, floats, numbers, remainder, table, whole
-from truetape.quality.frames import FRAMES, Frame
+from truetape.quality.frames import FRAMES, Frame, SuiteTable
 from truetape.quality.rollups import (
     PRICE_SCALE,
     by_symbols,
@@ -30,7 +30,6 @@ from truetape.quality.rollups import (
     together,
 )
 from truetape.quality.session_tables import SessionTables
-from truetape.quality.suite import Table
 from truetape.quality.trade_frames import trades_by_symbol
 
 SHORT = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES)
@@ -82,7 +81,7 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
     }
     for name, column in columns.items():
         bars = bars.append_column(name, column)
-    return bars.select(list(FRAMES[Table.BARS]["bars"].columns))
+    return bars.select(list(FRAMES[SuiteTable.BARS]["bars"].columns))
 
 
 def rollup_rows(bars: pa.Table) -> pa.Table:
@@ -193,7 +192,7 @@ def open_rows(bars: pa.Table, history: History) -> pa.Table:
 
 def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
     """Return the prints that repeat an auction as an official price, at venues that have such."""
-    columns = [*FRAMES[Table.TRADES]["trades"].keys, "counts"]
+    columns = [*FRAMES[SuiteTable.TRADES]["trades"].keys, "counts"]
     lists = trades["conditions"].combine_chunks()
     official = pc.is_in(pc.list_flatten(lists), pa.array(OFFICIAL_CODES))
     rows = np.unique(np.asarray(pc.list_parent_indices(lists).filter(official)))

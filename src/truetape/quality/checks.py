@@ -19,14 +19,15 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.quality import report as reports
-from truetape.quality import suite_yaml, trend
+from truetape.quality import trend
 from truetape.quality.baselines import History, SymbolFacts
 from truetape.quality.dag_runs import DagRun, note
+from truetape.quality.frames import SuiteTable
 from truetape.quality.gate import Closed, Open
 from truetape.quality.metrics import points
 from truetape.quality.report import Kind, Report
 from truetape.quality.results import RuleResult
-from truetape.quality.suite import Suite, Table
+from truetape.quality.suite import Suite, load_suite
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from truetape.quality.frames import Frame
     from truetape.quality.session_tables import SessionTables
 
-GATE = (Table.TRADES, Table.BARS, Table.RECONCILIATION)
+GATE = (SuiteTable.TRADES, SuiteTable.BARS, SuiteTable.RECONCILIATION)
 """The suites that a session must pass before it is published, by table."""
 MAX_FACTS = 5_000
 """Symbols that a report keeps facts of, those with most trades: half a megabyte."""
@@ -131,7 +132,7 @@ def check_served(
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
-    (suite,) = _suites((Table.SERVED,))
+    (suite,) = _suites((SuiteTable.SERVED,))
     with closing(open_store(settings)) as store:
         wanted = target_bars(settings.lake, store, session)
         frames = served_frames(wanted, store, next_rev(settings.lake, store, session))
@@ -162,7 +163,7 @@ def check_feed(
     last = reports.newest(settings.home, Kind.FEED, None, None)
     since = _since(last, settings.topic)
     tables = read_feed(settings.lake, settings.topic, settings.partitions, since)
-    (suite,) = _suites((Table.FEED,))
+    (suite,) = _suites((SuiteTable.FEED,))
     with closing(open_store(settings)) as store:
         report = Report(
             run=clock.run,
@@ -188,7 +189,7 @@ def _frames(
     store: BarStore,
     tables: "SessionTables",
     earlier: History,
-    table: Table,
+    table: SuiteTable,
 ) -> "Iterable[Frame]":
     from truetape.lake.bars import recomputed
     from truetape.publish.publication import next_rev
@@ -198,9 +199,9 @@ def _frames(
 
     session = tables.session
     venue = venues()[session.venue]
-    if table is Table.TRADES:
+    if table is SuiteTable.TRADES:
         return trade_frames(tables, venue, earlier, time.time_ns())
-    if table is Table.BARS:
+    if table is SuiteTable.BARS:
         return bar_frames(tables, venue, earlier)
     if tables.bars is None:
         return ()
@@ -267,8 +268,8 @@ def _fingerprint(settings: Settings, session: Session) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _suites(tables: Iterable[Table]) -> list[Suite]:
-    return [suite_yaml.load(str(table)) for table in tables]
+def _suites(tables: Iterable[SuiteTable]) -> list[Suite]:
+    return [load_suite(table) for table in tables]
 
 
 def _kept(

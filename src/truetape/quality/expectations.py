@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.results import RuleResult
-from truetape.quality.suite import Argument, Check, Named, Rule, Suite
+from truetape.quality.suite import Argument, Named, Suite, SuiteCheck, SuiteRule
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
@@ -65,7 +65,7 @@ def load() -> None:
 class _Tally:
     """What the checks of one rule found in the chunks of a frame so far."""
 
-    rule: Rule
+    rule: SuiteRule
     table: pa.Table
     rows: dict[int, int] = field(default_factory=dict)
     unexpected: int = 0
@@ -127,7 +127,7 @@ def _count(tallies: Sequence[_Tally], table: pa.Table, values: Mapping[str, int]
 
 
 def _outcomes(
-    rules: Sequence[Rule], rows: pd.DataFrame, values: Mapping[str, int]
+    rules: Sequence[SuiteRule], rows: pd.DataFrame, values: Mapping[str, int]
 ) -> Iterator[tuple[tuple[int, int], Any]]:
     """Yield the outcome of each check with its place: number of the rule, number of the check."""
     from great_expectations.core import ExpectationSuite
@@ -148,7 +148,7 @@ def _outcomes(
         yield (rule, check), outcome
 
 
-def _expectation(check: Check, place: tuple[int, int], values: Mapping[str, int]) -> Any:
+def _expectation(check: SuiteCheck, place: tuple[int, int], values: Mapping[str, int]) -> Any:
     from great_expectations import expectations
 
     arguments = {name: _argument(value, values) for name, value in check.arguments.items()}
@@ -283,7 +283,7 @@ def _text(value: object) -> str:
     return text if text.isprintable() else repr(text)  # reports are read on terminals
 
 
-def _never_checked(suite: Suite, rule: Rule) -> RuleResult:
+def _never_checked(suite: Suite, rule: SuiteRule) -> RuleResult:
     return RuleResult(
         suite.id,
         rule.id,

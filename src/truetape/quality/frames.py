@@ -6,12 +6,21 @@ Expectations as whole numbers of their last decimal place, wider ones as doubles
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
-
-from truetape.quality.suite import Table
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+class SuiteTable(StrEnum):
+    """What a suite checks."""
+
+    TRADES = "trades"
+    BARS = "bars"
+    RECONCILIATION = "reconciliation"
+    SERVED = "served"
+    FEED = "feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,8 @@ _POSITION = "topic partition offset index"
 _PARTITIONS = _shape("a Kafka partition", "topic partition", "first last records holes repeats")
 _TYPES = _shape("a column of the lake's table, as name and type", "declared")
 
-FRAMES: Mapping[Table, Mapping[str, Shape]] = {
-    Table.TRADES: {
+FRAMES: Mapping[SuiteTable, Mapping[str, Shape]] = {
+    SuiteTable.TRADES: {
         "columns": _shape("no row at all: the columns of the lake's table", ""),
         "types": _TYPES,
         "trades": _shape(
@@ -71,7 +80,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
         ),
         "session": _shape("the session", "venue session", "archived recomputed missed_share"),
     },
-    Table.BARS: {
+    SuiteTable.BARS: {
         "types": _TYPES,
         "bars": _shape(
             "a bar of the lake",
@@ -100,7 +109,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
             "a print of an official open or close", f"symbol event_ns id {_POSITION}", "counts"
         ),
     },
-    Table.RECONCILIATION: {
+    SuiteTable.RECONCILIATION: {
         "edits": _shape(
             "a row of 1m or wider that publication would write", "resolution symbol start_ns",
             "change rev_before rev_after",
@@ -112,7 +121,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
         ),
         "session": _shape("the session", "venue session", "profile_recomputed profile_speed"),
     },
-    Table.SERVED: {
+    SuiteTable.SERVED: {
         "rows": _shape(
             "a bar of 1m or wider, served or recomputed", "resolution symbol start_ns",
             "side in_both equal is_void is_empty",
@@ -125,7 +134,7 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
             "a row that publishing again would write", "resolution symbol start_ns", "change"
         ),
     },
-    Table.FEED: {
+    SuiteTable.FEED: {
         "feeds": _shape(
             "a feed",
             "feed",
@@ -138,11 +147,11 @@ FRAMES: Mapping[Table, Mapping[str, Shape]] = {
     },
 }  # fmt: skip
 
-NAMES: Mapping[Table, tuple[str, ...]] = {
-    Table.TRADES: ("session_start_ns", "session_end_ns", "future_slack_ns"),
-    Table.BARS: ("newest_event_ns",),
-    Table.RECONCILIATION: (),
-    Table.SERVED: (),
-    Table.FEED: (),
+NAMES: Mapping[SuiteTable, tuple[str, ...]] = {
+    SuiteTable.TRADES: ("session_start_ns", "session_end_ns", "future_slack_ns"),
+    SuiteTable.BARS: ("newest_event_ns",),
+    SuiteTable.RECONCILIATION: (),
+    SuiteTable.SERVED: (),
+    SuiteTable.FEED: (),
 }
 """What a rule may write as `$name`."""

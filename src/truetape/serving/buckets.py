@@ -4,18 +4,24 @@ Creates nothing; the stores do that (`ensure_buckets`).
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from truetape.host.declared_yaml import Node, read
+from pydantic import AfterValidator, Field, model_validator
+
+from truetape.host.declared_yaml import WORD, Declared, Text, problem, read
 from truetape.host.errors import ConfigError
 from truetape.host.resources import folder
 from truetape.market.resolution import SECOND_NS, Resolution
 
-VERSION = 1
 HOUR_S = 3_600
 """InfluxDB takes no shorter retention and no shorter shard."""
+FOREVER = "forever"
+"""A retention that keeps everything."""
 
 _UNITS_S = {"s": 1, "m": 60, "h": HOUR_S, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
@@ -50,22 +56,12 @@ class Buckets:
 
 
 def load_buckets(set_name: str, path: Path | None = None) -> Buckets:
-    """Read one set of the declaration; ConfigError names file, line and field."""
-    root = read(path or folder("influx") / "buckets.yaml").mapping(("version", "sets"), ())
-    root["version"].choice((str(VERSION),))
-    chosen = root["sets"].mapping((set_name,))[set_name]
-    parts = chosen.mapping(("bars", "pipeline"), ())
-    bars = parts["bars"].mapping(tuple(resolution.value for resolution in Resolution), ())
-    declared = Buckets(
-        set_name,
-        {resolution: _bucket(bars[resolution.value]) for resolution in Resolution},
-        _bucket(parts["pipeline"]),
-    )
-    names = [bucket.name for bucket in declared.all]
-    for name in names:
-        if names.count(name) > 1:
-            chosen.fail(f"uses the bucket {name!r} twice")
-    return declared
+    """Return one set of the declared buckets. Raise ConfigError with file, line and field."""
+    file = path or folder("influx") / "buckets.yaml"
+    sets = read(file, _BucketsFile).sets
+    if set_name not in sets:
+        raise ConfigError(f"{file}: sets lacks {set_name!r}; it has {', '.join(sets)}")
+    return sets[set_name].buckets(set_name)
 
 
 def check_retention(buckets: Buckets, bucket: Bucket, times: Iterable[int], now_ns: int) -> None:
@@ -86,29 +82,84 @@ def check_retention(buckets: Buckets, bucket: Bucket, times: Iterable[int], now_
     )
 
 
-def _bucket(node: Node) -> Bucket:
-    fields = node.mapping(("bucket", "retention", "shard"), ())
-    name = fields["bucket"]
-    if not _NAME.fullmatch(name.text()):
-        name.fail(
-            f"is {name.text()!r}; write lower-case letters, digits and _, starting with a letter"
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"is {name!r}; write lower-case letters, digits and _, starting with a letter"
         )
-    keeps_all = fields["retention"].text() == "forever"
-    retention = None if keeps_all else _seconds(fields["retention"])
-    shard = _seconds(fields["shard"])
-    if retention is not None and shard > retention:
-        fields["shard"].fail(f"is {fields['shard'].text()!r}, longer than the retention")
-    return Bucket(name.text(), retention, shard)
+    return name
 
 
-def _seconds(node: Node) -> int:
-    match = _DURATION.fullmatch(node.text())
-    length = int(match[1]) * _UNITS_S[match[2]] if match else 0
-    if length < HOUR_S:
-        node.fail(
-            f"is {node.text()!r}; write a whole number and s, m, h, d or w, at least 1h, like 7d"
+def _check_duration(text: str) -> str:
+    if text != FOREVER and _seconds(text) < HOUR_S:
+        raise ValueError(
+            f"is {text!r}; write a whole number and s, m, h, d or w, at least 1h, like 7d"
         )
-    return length
+    return text
+
+
+def _check_finite(text: str) -> str:
+    if text == FOREVER:
+        raise ValueError(f"is {text!r}; a shard has a length, like 7d")
+    return text
+
+
+def _seconds(text: str) -> int:
+    """Return the length of a duration such as "7d", 0 for a text that is none."""
+    match = _DURATION.fullmatch(text)
+    return int(match[1]) * _UNITS_S[match[2]] if match else 0
+
+
+_Duration = Annotated[Text, AfterValidator(_check_duration)]
+
+
+class _BucketEntry(Declared):
+    name: Annotated[Text, AfterValidator(_check_name)] = Field(alias="bucket")
+    retention: _Duration
+    shard: Annotated[_Duration, AfterValidator(_check_finite)]
+
+    @model_validator(mode="after")
+    def _check_shard(self) -> Self:
+        if self.retention != FOREVER and _seconds(self.shard) > _seconds(self.retention):
+            raise problem(f"is {self.shard!r}, longer than the retention", "shard")
+        return self
+
+    def bucket(self) -> Bucket:
+        keeps_all = self.retention == FOREVER
+        retention_s = None if keeps_all else _seconds(self.retention)
+        return Bucket(self.name, retention_s, _seconds(self.shard))
+
+
+def _check_complete(bars: dict[Resolution, _BucketEntry]) -> dict[Resolution, _BucketEntry]:
+    for resolution in Resolution:
+        if resolution not in bars:
+            raise ValueError(f"lacks {resolution.value!r}")
+    return bars
+
+
+_BarBuckets = dict[Annotated[Resolution, WORD], _BucketEntry]
+
+
+class _BucketSet(Declared):
+    bars: Annotated[_BarBuckets, AfterValidator(_check_complete)]
+    pipeline: _BucketEntry
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = Counter(entry.name for entry in (*self.bars.values(), self.pipeline))
+        for name, uses in names.items():
+            if uses > 1:
+                raise ValueError(f"uses the bucket {name!r} twice")
+        return self
+
+    def buckets(self, set_name: str) -> Buckets:
+        bars = {resolution: self.bars[resolution].bucket() for resolution in Resolution}
+        return Buckets(set_name, bars, self.pipeline.bucket())
+
+
+class _BucketsFile(Declared):
+    version: Literal["1"]  # of the file format
+    sets: dict[str, _BucketSet]
 
 
 def _days(seconds: int | None) -> str:
@@ -116,6 +167,4 @@ def _days(seconds: int | None) -> str:
 
 
 def _utc(time_ns: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time_ns // SECOND_NS)).isoformat()

@@ -20,7 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import TopicOffsets
-from truetape.feeds import contract_file
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
 from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
@@ -168,7 +168,7 @@ def start(
     one stopped.
     """
     known = venues.venues()
-    contracts = [contract_file.load(name) for name in settings.feeds]
+    contracts = [load_contract(name) for name in settings.feeds]
     trades = stream.trades_of(
         stream.kafka_records(spark, settings), contracts, Limits.of(settings), known
     )

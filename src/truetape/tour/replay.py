@@ -14,9 +14,9 @@ from pathlib import Path
 
 from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
-from truetape.feeds import contract_file
-from truetape.feeds.decoded import decoded
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import decode_file
 from truetape.feeds.records import Record
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
@@ -144,7 +144,7 @@ def _records(
     """
     known = venues()
     latest = 0
-    for found, items in decoded(path, contract_file.load(feed), Limits.of(settings)):
+    for found, items in decode_file(path, load_contract(feed), Limits.of(settings)):
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
         latest = max(times, default=latest or found.received_ns or 0)

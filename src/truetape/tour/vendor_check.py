@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from truetape.feeds import contract_file, vendor_bars
-from truetape.feeds.decoded import decoded
+from truetape.feeds import vendor_bars
+from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import decode_file
 from truetape.feeds.vendor_bars import VendorBar
 from truetape.host import calendars
 from truetape.host.settings import Settings
@@ -96,5 +97,5 @@ def _near(prints: list[Print], start_ns: int) -> list[Print]:
 
 
 def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
-    for _, items in decoded(path, contract_file.load(feed), Limits.of(settings)):
+    for _, items in decode_file(path, load_contract(feed), Limits.of(settings)):
         yield from (item for item in items if isinstance(item, Trade))

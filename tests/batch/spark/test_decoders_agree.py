@@ -14,8 +14,7 @@ from support.data import real_data
 from support.payloads import EDITS, RECEIVED_NS, Asked, Edit, damaged, recorded, samples, simulated
 from truetape.batch.spark.decoder import EVENT
 from truetape.batch.spark.decoder import decode as spark_decode
-from truetape.feeds.contract import Contract
-from truetape.feeds.contract_file import load, names
+from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as reference_decode
 from truetape.host.errors import ConfigError
@@ -92,10 +91,10 @@ def differences(
     ]
 
 
-@pytest.mark.parametrize("feed", names())
+@pytest.mark.parametrize("feed", contract_names())
 def test_whole_and_damaged_payloads_are_read_alike(spark: "SparkSession", feed: str) -> None:
     """Three in four of the damaged ones are broken; the others must still be the same trades."""
-    contract = load(feed)
+    contract = load_contract(feed)
     whole = [*samples(contract), *simulated(feed, 1_500)]
     few = [*samples(contract), *simulated(feed, 60)]
     asked = dict.fromkeys(whole)
@@ -131,7 +130,7 @@ def test_a_fault_inside_a_list_is_a_fault_of_the_payload(
         '"symbol":"IBM","venue":"XNYS","event_time":"2026-11-20T14:31:10Z","price":"1","size":"1"'
     )
     asked = Asked((payload % rest).encode(), received_ns=RECEIVED_NS)
-    contract = load("truetape")
+    contract = load_contract("truetape")
 
     assert by_reference(contract, asked, 0) == [(0, "not-json")]
     assert not differences(spark, contract, [asked])
@@ -142,7 +141,7 @@ def test_a_session_that_reads_on_behind_a_fault_is_refused(spark: "SparkSession"
     spark.conf.set("spark.sql.json.enablePartialResults", "true")
     try:
         with pytest.raises(ConfigError, match="enablePartialResults"):
-            spark_decode(frame, [load("truetape")], LIMITS)
+            spark_decode(frame, [load_contract("truetape")], LIMITS)
     finally:
         spark.conf.set("spark.sql.json.enablePartialResults", "false")
 
@@ -155,21 +154,21 @@ def test_captured_frames_are_read_alike(spark: "SparkSession", feed: str, name: 
     asked = list(recorded(real_data("crypto_raw_ws_frames", name), feed))
 
     assert asked
-    assert not differences(spark, load(feed), asked)
+    assert not differences(spark, load_contract(feed), asked)
 
 
 @pytest.mark.data
 def test_a_real_page_of_trades_is_read_alike(spark: "SparkSession") -> None:
     page = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
 
-    assert not differences(spark, load("kraken-rest"), list(recorded(page, "kraken-rest")))
+    assert not differences(spark, load_contract("kraken-rest"), list(recorded(page, "kraken-rest")))
 
 
 @pytest.mark.data
 def test_every_real_tick_is_read_alike(spark: "SparkSession", tmp_path: Path) -> None:
     """Compared inside Spark: the answers of the reference go there as files."""
     files = sorted(real_data("lean_us_equity_2013-10", "tick").rglob("*.zip"))
-    contract, count = load("lean-equity-tick"), 0
+    contract, count = load_contract("lean-equity-tick"), 0
     for path in files:
         asked = list(recorded(path, contract.feed))
         count += len(asked)

@@ -25,8 +25,9 @@ from truetape.batch.spark.records import (
     with_alternatives,
 )
 from truetape.batch.spark.scope import Scope, TableScope
-from truetape.feeds.contract import Contract, CsvPayload, Era, Path, Rule
+from truetape.feeds.contract import Contract, CsvPayload, Era, RecordRule
 from truetape.feeds.decoder import BLANK, Limits
+from truetape.feeds.fields import Path
 from truetape.lake import schemas
 from truetape.market.rejection import Reason
 
@@ -162,7 +163,9 @@ def _since(era: Era, received: Column, day: Column) -> Column:
     return F.coalesce(received >= era.since_ns, by_day)
 
 
-def _maker(rules: tuple[Rule, ...], paths: list[Path], day: Column, future_slack_ns: int) -> Make:
+def _maker(
+    rules: Sequence[RecordRule], paths: list[Path], day: Column, future_slack_ns: int
+) -> Make:
     def make(scope: Scope, found: Texts, is_record: Column, index: Column) -> Column:
         texts = with_alternatives(found, paths)
         kind = _first(
@@ -177,9 +180,9 @@ def _maker(rules: tuple[Rule, ...], paths: list[Path], day: Column, future_slack
     return make
 
 
-def _when(rule: Rule, texts: Texts) -> list[Column]:
+def _when(rule: RecordRule, texts: Texts) -> list[Column]:
     return [
-        F.coalesce(texts[path].isin(list(allowed)), F.lit(False)) for path, allowed in rule.when
+        F.coalesce(texts[match.path].isin(list(match.texts)), F.lit(False)) for match in rule.when
     ]
 
 

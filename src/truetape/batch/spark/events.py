@@ -3,7 +3,8 @@
 The order of the fields is the order of the faults; `decoder` keeps the same one.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -13,14 +14,13 @@ from truetape.batch.spark.records import Texts
 from truetape.batch.spark.scope import Columns, Scope
 from truetape.batch.spark.time import ns_of, outcome, reason_of, usual
 from truetape.batch.spark.values import Reading
-from truetape.feeds.contract import (
+from truetape.feeds.contract import RecordKind, RecordRule
+from truetape.feeds.fields import (
     ConditionsField,
     IdField,
-    Kind,
     NumberField,
     Origin,
     Path,
-    Rule,
     SymbolField,
     TextField,
     TimeField,
@@ -65,7 +65,7 @@ class _Group:
     """The kinds that read a field alike, wherever they find it, and the text found."""
 
     field: Field
-    kinds: tuple[Kind, ...]
+    kinds: tuple[RecordKind, ...]
     text: Column
 
 
@@ -76,7 +76,7 @@ class Fields:
         self,
         scope: Scope,
         *,
-        rules: tuple[Rule, ...],
+        rules: Sequence[RecordRule],
         texts: Texts,
         kind: Column,
         day: Column,
@@ -106,8 +106,10 @@ class Fields:
         return self._scope.let(parsed, lambda bound: self._outcome(bound, index))
 
     def _grouped(self, name: str) -> list[_Group]:
-        fields: list[tuple[Kind, Field]] = [
-            (rule.kind, field) for rule in self._rules if (field := getattr(rule, name)) is not None
+        fields: list[tuple[RecordKind, Field]] = [
+            (rule.kind, field)
+            for rule in self._rules
+            if (field := getattr(rule, name, None)) is not None
         ]
         readers: list[Field] = []
         for _, field in fields:
@@ -120,7 +122,7 @@ class Fields:
             groups.append(_Group(reader, kinds, self._text(members)))
         return groups
 
-    def _text(self, members: list[tuple[Kind, Field]]) -> Column:
+    def _text(self, members: list[tuple[RecordKind, Field]]) -> Column:
         """Return the text of a group's field; it means nothing for the kinds outside."""
         first = members[0][1]
         if all(field == first for _, field in members):
@@ -225,17 +227,17 @@ class Fields:
     def _time(self, text: Column, field: TimeField) -> Column:
         """Return the outcome of a time, to be named: value and fault are both taken from it."""
         parsed = outcome(text, field.spec, self._day_for(field.spec))
-        if field.integer is None:
+        if field.integer_spec is None:
             return parsed
         is_integer = read.matches(text, INTEGER_PATTERN, MAX_TIME_TEXT)
-        integer = outcome(text, field.integer, self._day_for(field.integer))
+        integer = outcome(text, field.integer_spec, self._day_for(field.integer_spec))
         either = F.when(is_integer, integer).otherwise(parsed)
         return F.coalesce(usual(text, field.spec), either)
 
     def _time_reading(self, name: str, text: Column, parsed: Column, field: TimeField) -> Reading:
         absent = F.lit(None).cast("string")
         if name == "event_time":
-            needed = self._kind == str(Kind.TRADE)
+            needed = self._kind == str(RecordKind.TRADE)
             absent = F.when(needed, read.fault(Reason.MISSING_FIELD, name))
         fault = F.when(text.isNull(), absent)
         if field.spec.needs_day:
@@ -256,7 +258,7 @@ class Fields:
 
     def _no_conditions(self) -> Column:
         """Return no codes for a trade; null for an amendment, which then keeps the old ones."""
-        return F.when(self._kind == str(Kind.TRADE), F.array().cast(read.TEXTS))
+        return F.when(self._kind == str(RecordKind.TRADE), F.array().cast(read.TEXTS))
 
     def _conditions(self, text: Column, codes: Column, field: ConditionsField) -> Reading:
         value = F.when(text.isNull(), self._no_conditions()).otherwise(codes)
@@ -281,13 +283,14 @@ def _reader(field: Field) -> Field:
             return _ANYWHERE
         case IdField(parts=parts):
             required = any(part.required for part in parts)
-            return IdField(tuple(replace(part, path=_ANYWHERE) for part in parts[:1] if required))
+            anywhere = [part.model_copy(update={"path": _ANYWHERE}) for part in parts[:1]]
+            return IdField(join=tuple(anywhere if required else ()))
         case VenueField(path=Path()):
-            return replace(field, path=_ANYWHERE)
+            return field.model_copy(update={"path": _ANYWHERE})
         case VenueField():
             return field
         case _:
-            return replace(field, path=_ANYWHERE)
+            return field.model_copy(update={"path": _ANYWHERE})
 
 
 def _joined(parts: list[tuple[Column, bool]]) -> Column:

@@ -11,15 +11,8 @@ from pyspark.sql import functions as F
 
 from truetape.batch.spark import json
 from truetape.batch.spark.scope import Columns, LambdaScope, Scope, TableScope
-from truetape.feeds.contract import (
-    Container,
-    CsvPayload,
-    JsonPayload,
-    Origin,
-    Path,
-    Records,
-    Rule,
-)
+from truetape.feeds.contract import Container, CsvPayload, JsonPayload, RecordRule, Records
+from truetape.feeds.fields import Origin, Path
 from truetape.market.rejection import Reason
 
 Steps = tuple[str, ...]
@@ -42,18 +35,9 @@ class Found:
     reason: Column
 
 
-def paths_of(rules: Iterable[Rule]) -> list[Path]:
+def paths_of(rules: Iterable[RecordRule]) -> list[Path]:
     """Return every path that the rules read, each once."""
-    found: list[Path] = []
-    for rule in rules:
-        fields = (rule.symbol, rule.venue, rule.event_time, rule.received_time, rule.price)
-        others = (rule.size, rule.conditions, rule.tape, rule.exchange)
-        found += [path for path, _ in rule.when]
-        found += [field.path for field in (*fields, *others) if field and field.path]
-        found += [part.path for part in rule.id.parts] if rule.id else []
-        found += [rule.sequence] if rule.sequence else []
-        found += [flag.path for flag in rule.conditions.flags] if rule.conditions else []
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(path for rule in rules for path in rule.paths))
 
 
 def with_alternatives(texts: Texts, paths: Iterable[Path]) -> Texts:

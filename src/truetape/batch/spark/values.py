@@ -11,7 +11,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from truetape.feeds import values
-from truetape.feeds.contract import ConditionsField, Form, NumberField, Sign, SymbolField
+from truetape.feeds.fields import ConditionsField, NumberField, SymbolField
+from truetape.feeds.values import ConditionsForm, Sign
 from truetape.market.rejection import Reason
 
 TEXTS = "array<string>"
@@ -134,15 +135,15 @@ def conditions(text: Column, field: ConditionsField) -> Column:
     return F.array_remove(translated, "")
 
 
-def _codes(text: Column, form: Form) -> Column:
+def _codes(text: Column, form: ConditionsForm) -> Column:
     match form:
-        case Form.LIST:
+        case ConditionsForm.LIST:
             codes = F.split(F.translate(text, '[]" ', ""), ",")
-        case Form.COMMA:
+        case ConditionsForm.COMMA:
             codes = F.split(F.translate(text, " ", ""), ",")
-        case Form.LETTERS:
+        case ConditionsForm.LETTERS:
             codes = F.split(F.translate(text, " ", ""), "")
-        case Form.HEX_BITS:
+        case ConditionsForm.HEX_BITS:
             word = F.conv(text, 16, 10).cast("bigint")
             bits = (F.when(word.bitwiseAND(1 << bit) != 0, F.lit(str(bit))) for bit in range(32))
             codes = F.split(F.concat_ws(",", *bits), ",")

@@ -7,10 +7,17 @@ import pytest
 from truetape.host.errors import ConfigError
 from truetape.lake.delta import expected_types
 from truetape.lake.tables import Table as LakeTable
-from truetape.quality.frames import FRAMES
+from truetape.quality.frames import FRAMES, SuiteTable
 from truetape.quality.session_tables import BAR_COLUMNS, TRADE_COLUMNS
-from truetape.quality.suite import EXPECTATIONS, Check, Named, Severity, Table
-from truetape.quality.suite_yaml import load, names, suite_in
+from truetape.quality.suite import (
+    EXPECTATIONS,
+    Named,
+    Severity,
+    SuiteCheck,
+    load_suite,
+    read_suite,
+    suite_names,
+)
 
 GOOD = """\
 suite: mine
@@ -38,25 +45,25 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_a_rule_is_read_with_a_check_for_each_column(tmp_path: Path) -> None:
-    suite = suite_in(written(tmp_path, GOOD))
+    suite = read_suite(written(tmp_path, GOOD))
 
-    assert (suite.id, suite.version, suite.table) == ("mine", 3, Table.TRADES)
+    assert (suite.id, suite.version, suite.table) == ("mine", 3, SuiteTable.TRADES)
     (rule,) = suite.rules
     assert (rule.id, rule.severity, rule.where) == ("T4", Severity.GATE, "keyed")
     between = "ExpectColumnValuesToBeBetween"
     assert rule.checks == (
-        Check(between, {"column": "price", "min_value": 0, "strict_min": True}),
-        Check(between, {"column": "size", "min_value": 0, "strict_min": True}),
-        Check(between, {"column": "ahead_ns", "max_value": Named("future_slack_ns")}),
+        SuiteCheck(between, {"column": "price", "min_value": 0, "strict_min": True}),
+        SuiteCheck(between, {"column": "size", "min_value": 0, "strict_min": True}),
+        SuiteCheck(between, {"column": "ahead_ns", "max_value": Named("future_slack_ns")}),
     )
     assert rule.columns == ("price", "size", "ahead_ns")
 
 
 def test_a_changed_file_has_another_digest(tmp_path: Path) -> None:
-    before = suite_in(written(tmp_path, GOOD)).digest
+    before = read_suite(written(tmp_path, GOOD)).digest
 
     assert (
-        suite_in(written(tmp_path, GOOD.replace("min_value: 0", "min_value: 1"))).digest != before
+        read_suite(written(tmp_path, GOOD.replace("min_value: 0", "min_value: 1"))).digest != before
     )
 
 
@@ -86,7 +93,7 @@ def test_a_mistake_is_told_with_its_file_line_and_field(
     path = written(tmp_path, GOOD.replace(old, new, 1))
 
     with pytest.raises(ConfigError) as raised:
-        suite_in(path)
+        read_suite(path)
 
     assert str(raised.value).startswith(f"{path}, line {line}: ")
     assert complaint in str(raised.value)
@@ -96,31 +103,31 @@ def test_an_id_is_used_once(tmp_path: Path) -> None:
     rule = GOOD.partition("rules:\n")[2]
 
     with pytest.raises(ConfigError, match=r"line 15: rules.1 has the id 'T4' of a rule before it"):
-        suite_in(written(tmp_path, GOOD + rule))
+        read_suite(written(tmp_path, GOOD + rule))
 
 
 def test_a_rule_without_checks_is_refused(tmp_path: Path) -> None:
     empty = GOOD.partition("    checks:\n")[0] + "    checks: []\n"
 
     with pytest.raises(ConfigError, match="a rule that checks nothing always passes"):
-        suite_in(written(tmp_path, empty))
+        read_suite(written(tmp_path, empty))
 
 
 def test_an_unknown_suite_is_told_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="known are bars, feed, reconciliation, served, trades"):
-        load("quotes")
+        load_suite("quotes")
 
 
 def test_every_table_has_a_suite_of_its_name() -> None:
-    assert names() == sorted(Table)
-    assert [load(name).table for name in names()] == names()
+    assert suite_names() == sorted(SuiteTable)
+    assert [load_suite(name).table for name in suite_names()] == suite_names()
 
 
 @pytest.mark.parametrize("table", ["trades", "bars"])
 def test_the_suites_name_the_columns_of_the_lake(table: str) -> None:
     """Who adds a column to the lake adds it to its suite, and raises the suite's version."""
     fields = expected_types(LakeTable(table))
-    arguments = load(table).rules[0].checks[0].arguments
+    arguments = load_suite(table).rules[0].checks[0].arguments
     if table == "trades":
         assert set(arguments["column_set"]) == set(fields)  # type: ignore[arg-type]
     else:
@@ -140,6 +147,6 @@ def test_expectations_are_those_of_great_expectations() -> None:
 
 def test_no_frame_is_declared_for_nothing() -> None:
     """Each frame is read by a rule."""
-    for name in names():
-        suite = load(name)
+    for name in suite_names():
+        suite = load_suite(name)
         assert {rule.frame for rule in suite.rules} == set(FRAMES[suite.table])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from truetape.feeds.contract_file import load, names, read_contract
+from truetape.feeds.contract import contract_names, load_contract, read_contract
 from truetape.host.errors import ConfigError
 
 GOOD = """\
@@ -50,7 +50,7 @@ def test_a_good_contract_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place", "problem"),
     [
-        ("feed: example", "feed: other", (1, "feed"), "the file is called example.yaml"),
+        ("feed: example", "feed: other", (1, "feed"), "it must be the file's own name, 'example'"),
         ("version: 3", "version: three", (2, "version"), "write a whole number"),
         ("2024-01-01", "2024-13-01", (4, "valid_from"), "write a date"),
         ("ids: per-day", "ids: none", (5, "ids"), "but not every kind is without an id"),
@@ -106,7 +106,7 @@ def test_eras_out_of_order_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_feed_of_the_design_has_a_contract() -> None:
-    assert names() == [
+    assert contract_names() == [
         "alpaca",
         "binance",
         "bitstamp",
@@ -123,4 +123,4 @@ def test_every_feed_of_the_design_has_a_contract() -> None:
 
 def test_an_unknown_feed_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match="no feed 'nobody'; there are alpaca, binance"):
-        load("nobody")
+        load_contract("nobody")
