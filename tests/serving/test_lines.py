@@ -101,9 +101,9 @@ def test_numbers_of_the_same_value_are_taken() -> None:
         ({"start_ns": 2**63}, "time is 9223372036854775808, not"),
         ({"symbol": ""}, "tag symbol is empty"),
         ({"symbol": None}, "tag symbol is None, not text"),
-        ({"symbol": "A\nB"}, "tag symbol is 'A\\nB' and holds a line break"),
+        ({"symbol": "A\nB"}, "tag symbol is 'A\\nB' and contains a line break"),
         ({"symbol": "A\\"}, "tag symbol is 'A\\\\' and ends in a backslash"),
-        ({"symbol": "é" * 513}, "tag symbol has 1026 bytes, at most 1024 are taken"),
+        ({"symbol": "é" * 513}, "tag symbol has 1026 bytes, more than the limit of 1024"),
         ({"venue": "X|Y"}, "tag venue is 'X|Y'; InfluxQL joins"),
     ],
     ids=lambda value: (

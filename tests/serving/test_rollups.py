@@ -330,7 +330,7 @@ generate.from(count: 9000000, fn: (n) => n, start: 2026-01-01T00:00:00Z, stop: s
     until(lambda: tasks.state(task, run) == "started", within_s=RUN_WITHIN_S)
 
     with pytest.raises(
-        TransientError, match=f"task {task} is still at work.*nothing was published"
+        TransientError, match=f"task {task} is still running.*nothing was published"
     ):
         tasks.store.await_rollups(within_s=0.1)
     tasks.store.await_rollups(within_s=RUN_WITHIN_S)

@@ -1,5 +1,5 @@
 """Serving: the bars that users read, in InfluxDB 2 or in one SQLite file, behind one contract.
 
-Does not compute bars and does not decide what is final; it keeps exactly what it is given, or says
-why not.
+Computes no bars and does not decide which are final. It stores each row exactly, or reports why it
+cannot.
 """

@@ -1,4 +1,4 @@
-"""Which bar store the settings ask for. Implements none of them."""
+"""Opens the bar store that the settings name. Implements no store."""
 
 from truetape.host.settings import Settings
 from truetape.serving.store import BarStore
@@ -7,8 +7,8 @@ from truetape.serving.store import BarStore
 def open_store(settings: Settings) -> BarStore:
     """Open the store that `settings.store` names, with the buckets of `settings.bucket_set`.
 
-    Contacts no server yet. Not for sharing between processes or pickling: open one in each Spark
-    partition.
+    Contacts no server yet. A store cannot be pickled or shared between processes: open one in each
+    Spark partition.
     """
     from truetape.serving.buckets import load_buckets
 

@@ -1,4 +1,4 @@
-"""The candlestick chart of served bars, as a page of its own or as data for one. Reads no store."""
+"""The candlestick chart of served bars, as an HTML page or as JSON for one. Reads no store."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +18,13 @@ LINES = {
     "sma_20": "#8e44ad", "sma_50": "#b7950b", "ema_12": "#2874a6", "ema_26": "#ca6f1e",
     "bollinger_upper": "#7f8c8d", "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
 }  # fmt: skip
-"""Indicators that a chart of prices may show, and their colours; hidden until they are asked for.
-"""
+"""Indicators that a chart of prices may show, and their colours; the legend shows them."""
 RSI_BOUNDS = (30, 70)
 """Outside these a symbol counts as oversold or overbought, after Wilder."""
 
 
 class Oscillator(StrEnum):
-    """What may be drawn below the volume, on an axis of its own."""
+    """An indicator that may be drawn below the volume, on its own axis."""
 
     NONE = ""
     RSI = "rsi"
@@ -42,8 +41,9 @@ OSCILLATORS: Mapping[Oscillator, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a chart shows beside the bars. `changed` are causes, by the start of a bar that became
-    final otherwise than readers were told before.
+    """What a chart shows in addition to the bars.
+
+    `changed` has the causes of a bar whose final values differ from its provisional ones, by start.
     """
 
     indicators: Sequence[IndicatorRow] = ()
@@ -52,10 +52,10 @@ class Extras:
 
 
 def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
-    """Write an HTML page that needs no network: candles, VWAP and volume, one place a bar.
+    """Write an HTML page that needs no network: candles, VWAP and volume, one column a bar.
 
-    Final bars are filled, provisional ones hollow and pale; void ones leave no candle. Places
-    follow the order of the bars, not the clock, so nights and weekends are not gaps.
+    Final bars are filled, provisional bars hollow and pale; void bars have no candle. Columns
+    follow the order of the bars, not the clock: nights and weekends make no gaps.
     """
     shown = [bar for bar in bars if not bar.void]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,16 +65,16 @@ def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
 
 
 def figure_json(bars: Sequence[ServedBar], extras: Extras) -> str:
-    """Return the same chart as JSON for plotly.js, without colours of page and text.
+    """Return the same chart as JSON for plotly.js, without the colours of page and text.
 
-    Each candle's `customdata` is the start of its bar in nanoseconds, as text: JavaScript's numbers
-    would round it.
+    Each candle's `customdata` is the start of its bar in nanoseconds, as text, because JavaScript's
+    numbers would round it.
     """
     return as_json(_figure([bar for bar in bars if not bar.void], extras))
 
 
 def as_json(figure: Any) -> str:
-    """Return a figure for plotly.js; page and text keep the colours that the page gives them."""
+    """Return a figure as JSON for plotly.js; the page sets the colours of background and text."""
     clear = "rgba(0,0,0,0)"
     figure.update_layout(template="none", paper_bgcolor=clear, plot_bgcolor=clear)
     return str(figure.to_json())
@@ -89,9 +89,9 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
     )
     final = [bar for bar in bars if bar.final]
     provisional = [bar for bar in bars if not bar.final]
-    for kind, some in (("final", final), ("provisional", provisional)):
-        if some:
-            figure.add_trace(_candles(some, kind), row=1, col=1)
+    for kind, candles in (("final", final), ("provisional", provisional)):
+        if candles:
+            figure.add_trace(_candles(candles, kind), row=1, col=1)
     starts = [utc(bar.start_ns) for bar in bars]
     vwaps = [bar.vwap or None for bar in bars]
     figure.add_trace(_line("vwap", starts, vwaps, "#4575b4"), row=1, col=1)
@@ -133,7 +133,7 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
 
 
 def _labels(starts: Sequence[str]) -> Iterator[str]:
-    """Write the time of day below a candle, and the day where it is another one than before."""
+    """Yield the time of day for each candle, with the date if it differs from the one before."""
     before = ""
     for start in starts:
         day, _, clock = start.removesuffix("Z").partition("T")
@@ -163,16 +163,14 @@ def _candles(bars: Sequence[ServedBar], kind: str) -> Any:
 
 
 Values = Mapping[str, Sequence[float | None]]
-"""Indicators by name, a value for each bar of the chart; one without any value is not in it."""
+"""Indicators by name, with one value for each bar; indicators without any value are left out."""
 
 
 def _by_name(bars: Sequence[ServedBar], rows: Sequence[IndicatorRow]) -> Values:
-    known = {row.start_ns: row.values for row in rows if not row.void}
-    there = {name for values in known.values() for name in values}
-    found = {
-        name: [known.get(bar.start_ns, {}).get(name) for bar in bars] for name in sorted(there)
-    }
-    return {name: values for name, values in found.items() if set(values) - {None}}
+    by_start = {row.start_ns: row.values for row in rows if not row.void}
+    names = sorted({name for values in by_start.values() for name in values})
+    lines = {name: [by_start.get(bar.start_ns, {}).get(name) for bar in bars] for name in names}
+    return {name: values for name, values in lines.items() if set(values) - {None}}
 
 
 def _line(

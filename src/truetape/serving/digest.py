@@ -1,9 +1,9 @@
-"""Digests: what the bars of a symbol add up to, the same whether InfluxDB or Python adds.
+"""Digests of the bars of a symbol, equal whether InfluxDB or Python computes them. Reads no store.
 
-Float sums depend on the order of adding, and InfluxDB adds shard by shard. So the numbers of a row
-are first folded into one small whole number, by IEEE operations that both sides round alike, and
-whole numbers below 2^53 add up exactly in any order. The fold weighs each field and the bar's
-place, so swaps do not cancel.
+Float sums depend on the order of addition, and InfluxDB adds shard by shard. So each row is first
+folded into one small integer, by IEEE operations that both sides round alike; integers below 2^53
+add up exactly in any order. The fold weighs each field and the bar's `seq`, so that swapped values
+change the digest.
 """
 
 import math
@@ -13,16 +13,16 @@ from collections.abc import Iterable
 from truetape.serving.store import Digest, ServedBar
 
 SCALE = 1_073_741_824.0
-"""2^30: steps of a billionth decide, the last decimal that a price or a size may have."""
+"""2^30: the fold sees steps of a billionth, the last decimal of a price or a size."""
 MODULUS = 67_108_859.0
-"""The largest prime below 2^26: 67 million rows add up before a sum reaches 2^53."""
+"""The largest prime below 2^26: a sum reaches 2^53 only after 67 million rows."""
 WEIGHTS = {"open": 3.0, "high": 5.0, "low": 7.0, "close": 11.0, "vwap": 13.0}
 
 _PRICES = "(" + "+".join(f"{field}*{weight}" for field, weight in WEIGHTS.items()) + ")"
 FINGERPRINT_SQL = "+".join(
     f"floor(({term}*(seq+1)*{SCALE}) % {MODULUS})" for term in (_PRICES, "volume")
 )
-"""The fold of one row in InfluxQL; `fingerprint` is the same in Python, operation by operation."""
+"""The fold of one row in InfluxQL; `fingerprint` does the same operations in Python."""
 
 
 def digest_statements(conditions: str) -> str:
@@ -39,7 +39,7 @@ def digest_statements(conditions: str) -> str:
 
 
 def digests_of(bars: Iterable[ServedBar]) -> dict[str, Digest]:
-    """Return the digest of each symbol; give the bars of one venue and one window."""
+    """Return the digest of each symbol; `bars` are of one venue and one time range."""
     groups: dict[str, list[ServedBar]] = defaultdict(list)
     for bar in bars:
         groups[bar.symbol].append(bar)
@@ -47,7 +47,7 @@ def digests_of(bars: Iterable[ServedBar]) -> dict[str, Digest]:
 
 
 def digest_of(bars: Iterable[ServedBar]) -> Digest:
-    """Add up the bars of one symbol, in any order; there must be at least one."""
+    """Return the digest of one symbol's bars, in any order; there must be at least one bar."""
     rows = list(bars)
     return Digest(
         bars=len(rows),
@@ -63,9 +63,9 @@ def digest_of(bars: Iterable[ServedBar]) -> Digest:
 
 
 def fingerprint(bar: ServedBar) -> int:
-    """Fold the floats of a bar into a whole number, exactly as `FINGERPRINT_SQL` does.
+    """Fold the floats of a bar into an integer, exactly as `FINGERPRINT_SQL` does.
 
-    Numbers so large that the fold overflows count as 0.
+    Return 0 if the numbers are so large that the fold overflows.
     """
     prices = (
         bar.open * WEIGHTS["open"]

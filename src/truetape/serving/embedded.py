@@ -1,7 +1,7 @@
 """The bar store in one SQLite file, for a machine without InfluxDB and for simulation.
 
-Takes and refuses the same rows as InfluxDB does, by the same encoder; unlike there, a row is
-atomic.
+Runs no roll-up tasks. Accepts and refuses the same rows as InfluxDB, by the same encoder; unlike
+InfluxDB, it writes each row atomically.
 """
 
 import json
@@ -73,18 +73,18 @@ class EmbeddedStore:
         self._db = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        with self._explained():
+        with self._sqlite_errors():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version not in (0, FORMAT_VERSION):
                 raise ConfigError(
-                    f"{path} has format {version} of another version of truetape, this one "
-                    f"writes {FORMAT_VERSION}; move it away and publish again"
+                    f"{path} has format {version}, this truetape writes {FORMAT_VERSION}; "
+                    "move the file away and publish again"
                 )
             self._db.executescript(_SCHEMA)
 
     @property
     def traffic(self) -> Traffic:
-        """Return what was written and read; a request is one statement or transaction."""
+        """Return the counts of this store; a request is one statement or transaction."""
         return self._traffic
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
@@ -207,26 +207,26 @@ class EmbeddedStore:
                 first = rows[-1][0] + 1
 
     def ensure_buckets(self) -> list[str]:
-        """Remove what is older than its bucket keeps, as InfluxDB does by itself."""
+        """Delete rows older than the retention of their bucket, as InfluxDB does by itself."""
         changes = []
         for bucket in self._buckets.all:
             oldest = bucket.oldest_ns(self._now_ns())
             for table in ("bar", "indicator", "point"):
-                remove = f"DELETE FROM {table} WHERE bucket = ? AND start_ns < ?"  # noqa: S608 - three fixed names
+                delete = f"DELETE FROM {table} WHERE bucket = ? AND start_ns < ?"  # noqa: S608 - three fixed names
                 if oldest is None:
                     continue
                 with self._transaction() as db:
-                    gone = db.execute(remove, (bucket.name, oldest)).rowcount
-                if gone:
-                    changes.append(f"removed {gone} expired rows of {bucket.name}")
+                    deleted = db.execute(delete, (bucket.name, oldest)).rowcount
+                if deleted:
+                    changes.append(f"removed {deleted} expired rows of {bucket.name}")
         return changes
 
     def ensure_rollups(self) -> list[str]:
-        """Do nothing: a file runs no tasks."""
+        """Return no changes: a file runs no tasks."""
         return []
 
     def await_rollups(self, within_s: float) -> None:
-        """Return at once, for the same reason."""
+        """Return at once: a file runs no tasks."""
 
     def ping(self) -> float:
         """Write a canary and read it back."""
@@ -234,7 +234,7 @@ class EmbeddedStore:
         point = Point("canary", {"writer": "ping"}, now, {"nonce": now})
         self.write_points([point])
         if list(self.read_points("canary", now, now + 1)) != [point]:
-            raise TransientError(f"{self._path} took a canary and lost it; check the disk")
+            raise TransientError(f"{self._path} accepted a canary and lost it; check the disk")
         return time.monotonic() - started
 
     def close(self) -> None:
@@ -270,7 +270,7 @@ class EmbeddedStore:
         bucket: Bucket,
         rows: RowFilter,
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield rows in key order, a page at a time, each after the last key of the one before."""
+        """Yield rows in key order, page by page; each page starts after the last key before it."""
         where = "bucket = ? AND start_ns >= ? AND start_ns < ?"
         window: list[object] = [bucket.name, rows.start_ns, rows.end_ns]
         if rows.venue is not None:
@@ -288,21 +288,21 @@ class EmbeddedStore:
             after = list(page[-1][1:4])
 
     def _counted_rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        """Run a query whose rows the caller serves, and count them."""
+        """Run a query and count its rows as read."""
         rows = self._rows(query, values)
         self._traffic = replace(self._traffic, rows_read=self._traffic.rows_read + len(rows))
         return rows
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        with self._explained(), self._lock:
+        with self._sqlite_errors(), self._lock:
             rows = self._db.execute(query, values).fetchall()
         self._traffic = replace(self._traffic, requests=self._traffic.requests + 1)
         return rows
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the only write transaction; all of it lands or none."""
-        with self._explained(), self._lock:
+        """Run the only write transaction: all of it is written, or nothing."""
+        with self._sqlite_errors(), self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -312,7 +312,7 @@ class EmbeddedStore:
             self._db.execute("COMMIT")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _sqlite_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:

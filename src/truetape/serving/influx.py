@@ -1,6 +1,6 @@
-"""The bar store on InfluxDB 2: writes by line protocol, reads by InfluxQL.
+"""The bar store on InfluxDB 2: writes line protocol, reads by InfluxQL.
 
-Keeps no state between calls except its connections and counters; decides nothing about finality.
+Keeps no state between calls except connections and counters. Does not decide which bars are final.
 """
 
 import secrets
@@ -50,7 +50,7 @@ class InfluxStore:
 
     @classmethod
     def from_settings(cls, settings: Settings, buckets: Buckets) -> Self:
-        """Build the store of `settings`; ConfigError when there is no token. Contacts no server."""
+        """Build the store of `settings`; contacts no server. Raise ConfigError without a token."""
         server = InfluxHttp(
             settings.influx_url,
             settings.influx_org,
@@ -62,7 +62,7 @@ class InfluxStore:
 
     @property
     def traffic(self) -> Traffic:
-        """Return what this store has sent and received since it was opened."""
+        """Return the traffic of this store; see `BarStore.traffic`."""
         return self._server.traffic
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
@@ -116,7 +116,7 @@ class InfluxStore:
     def digests(
         self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
     ) -> dict[str, Digest]:
-        """Return digests, added up by the server in one query; see `BarStore.digests`."""
+        """Return digests, which the server computes in one query; see `BarStore.digests`."""
         bucket = self._buckets.bars[resolution]
         select = select_rows(bucket, BAR, RowFilter(start_ns, end_ns, venue))
         answers = influxql.query(
@@ -143,18 +143,18 @@ class InfluxStore:
     def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`.
 
-        InfluxDB keeps a field that a new row lacks, so a row that loses one is deleted before it is
-        rewritten.
+        InfluxDB keeps an old field that a new row lacks. So a row that loses a value is deleted
+        before it is written again.
         """
-        bucket, wanted = self._buckets.bars[resolution], list(rows)
-        check_retention(self._buckets, bucket, (row.start_ns for row in wanted), self._now_ns())
-        self._delete_losers(bucket, wanted)
+        bucket, new_rows = self._buckets.bars[resolution], list(rows)
+        check_retention(self._buckets, bucket, (row.start_ns for row in new_rows), self._now_ns())
+        self._delete_shrinking_rows(bucket, new_rows)
 
         def stored(batch: Sequence[IndicatorRow]) -> set[str]:
             around = select_around(bucket, INDICATOR, batch)
             return _texts(lines.indicator, self._indicators([around]))
 
-        return self._writer(bucket, lines.indicator, stored).write(wanted)
+        return self._writer(bucket, lines.indicator, stored).write(new_rows)
 
     def read_indicators(
         self,
@@ -178,8 +178,8 @@ class InfluxStore:
         def stored(batch: Sequence[Point]) -> set[str]:
             first, end = influxql.time_range([row.time_ns for row in batch])
             names = {row.measurement for row in batch}
-            found = (point for name in names for point in self.read_points(name, first, end))
-            return _texts(lines.point, found)
+            points = (point for name in names for point in self.read_points(name, first, end))
+            return _texts(lines.point, points)
 
         return self._writer(bucket, lines.point, stored).write(rows)
 
@@ -194,26 +194,26 @@ class InfluxStore:
                 yield Point(measurement, named, int(row[2]), fields)
 
     def ensure_buckets(self) -> list[str]:
-        """Create missing buckets, bring the others to their declaration; return what was done."""
+        """Create or change buckets; see `BarStore.ensure_buckets`."""
         return influx_buckets.ensure(self._server, self._buckets)
 
     def ensure_rollups(self) -> list[str]:
-        """Create missing tasks, bring the others to their declaration; return what was done."""
+        """Create or change tasks; see `BarStore.ensure_rollups`."""
         return rollups.ensure(self._server, self._buckets)
 
     def await_rollups(self, within_s: float) -> None:
-        """Wait for the tasks that are at work; see `BarStore.await_rollups`."""
+        """Wait for the running tasks; see `BarStore.await_rollups`."""
         rollups.await_runs(self._server, self._buckets, within_s)
 
     def ping(self) -> float:
-        """Write a canary and read it back; `/health` says OK even when neither works."""
+        """Write a canary and read it back; `/health` answers OK even if neither works."""
         started = time.monotonic()
         nonce, now = secrets.randbelow(2**62), self._now_ns()
         report = self.write_points([Point("canary", {"writer": "ping"}, now, {"nonce": nonce})])
-        found = [point.fields["nonce"] for point in self.read_points("canary", now, now + 1)]
-        if report.rejected or found != [nonce]:
+        nonces = [point.fields["nonce"] for point in self.read_points("canary", now, now + 1)]
+        if report.rejected or nonces != [nonce]:
             raise TransientError(
-                f"InfluxDB at {self._server.url} took a canary and lost it: {report}"
+                f"InfluxDB at {self._server.url} accepted a canary and lost it: {report}"
             )
         return time.monotonic() - started
 
@@ -239,19 +239,19 @@ class InfluxStore:
             yield _indicator(symbol, venue, row)
 
     def _rows(self, selects: Iterable[Select]) -> Iterator[tuple[str, str, CsvRow]]:
-        """Yield symbol, venue and row of measurements whose tags are these two."""
+        """Yield symbol, venue and row; both measurements have exactly these two tags."""
         for select in selects:
             for (symbol, venue), rows in influxql.read(self._server, select):
                 for row in rows:
                     yield symbol, venue, row
 
-    def _delete_losers(self, bucket: Bucket, wanted: Sequence[IndicatorRow]) -> None:
-        """Delete the stored rows of which `wanted` has fewer values."""
-        latest = {row.key: row for row in wanted if isinstance(lines.indicator(row), str)}
+    def _delete_shrinking_rows(self, bucket: Bucket, new_rows: Sequence[IndicatorRow]) -> None:
+        """Delete the stored rows that have a value which their new row lacks."""
+        latest = {row.key: row for row in new_rows if isinstance(lines.indicator(row), str)}
         if not latest:
             return
         around = select_around(bucket, INDICATOR, list(latest.values()))
-        losers = [
+        shrinking = [
             replace(
                 around,
                 start_ns=old.start_ns,
@@ -261,7 +261,7 @@ class InfluxStore:
             for old in self._indicators([around])
             if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
         ]
-        influxql.delete(self._server, bucket.name, losers)
+        influxql.delete(self._server, bucket.name, shrinking)
 
 
 def _indicator(symbol: str, venue: str, row: CsvRow) -> IndicatorRow:
@@ -281,9 +281,9 @@ def _token(settings: Settings) -> Secret:
         token = path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(
-            f"no InfluxDB token: {path} cannot be read ({error.strerror}); run truetape stack up, "
+            f"no InfluxDB token: cannot read {path} ({error.strerror}); run truetape stack up, "
             "set TRUETAPE_INFLUX_TOKEN_FILE, or set TRUETAPE_STORE=embedded to do without InfluxDB"
         ) from error
     if not token:
-        raise ConfigError(f"no InfluxDB token: {path} is empty; write the token into it")
+        raise ConfigError(f"no InfluxDB token: {path} is empty; write the token to it")
     return Secret(token)

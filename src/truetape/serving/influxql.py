@@ -1,8 +1,8 @@
 """InfluxQL: the queries of serving as text, and their answers as rows of text. Builds no bars.
 
-InfluxQL and not Flux: 2 to 4 times faster on these reads, and it survives into other InfluxDB
-versions. Rows travel as CSV, twice as fast as JSON and exact. In CSV an error inside a 200 answer
-is an empty text, so each page is held against its count, which travels as JSON.
+InfluxQL is 2 to 4 times faster than Flux on these reads, and later InfluxDB versions keep it. Rows
+travel as CSV, which is twice as fast as JSON and exact. An error inside a 200 answer is an empty
+text in CSV; so each page is compared with its row count, which travels as JSON.
 """
 
 import csv
@@ -26,9 +26,9 @@ from truetape.serving.store import IndicatorRow, RowFilter, ServedBar
 MAX_SYMBOLS_PER_QUERY = 500
 MAX_STATEMENTS = 100
 MAX_PAGE_ROWS = 20_000
-"""Most rows of one answer, about 3 MB of CSV; with 200,000 a day's read takes a quarter longer."""
+"""Most rows of one answer, about 3 MB of CSV; with 200,000 the read of a day takes 25 % longer."""
 REREAD_PAUSE_S = 0.05
-"""A row that is being written is whole well within this time; the read is repeated after it."""
+"""The pause before a page is read again; a row that is being written is complete by then."""
 
 Tags = tuple[str, ...]
 CsvRow = list[str]
@@ -42,8 +42,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Select:
     """Which rows: of one measurement, in `[start_ns, end_ns)`, with any of these values of a tag.
 
-    `required` are fields that every whole row has and that are never empty text; the first of
-    them is what is counted.
+    `required` are fields that every complete row has and that are never empty text; the first of
+    them is counted.
     """
 
     bucket: str
@@ -118,7 +118,8 @@ def count(server: InfluxHttp, select: Select) -> dict[Tags, int]:
     statement = f"SELECT count({_name(select.required[0])}) {_from(select)} {_group(select.tags)}"
     (series,) = query(server, select.bucket, statement)
     counts = {
-        tuple(one["tags"][tag] for tag in select.tags): int(one["values"][0][1]) for one in series
+        tuple(item["tags"][tag] for tag in select.tags): int(item["values"][0][1])
+        for item in series
     }
     return dict(sorted(counts.items()))
 
@@ -126,8 +127,8 @@ def count(server: InfluxHttp, select: Select) -> dict[Tags, int]:
 def read(server: InfluxHttp, select: Select) -> Iterator[tuple[Tags, list[CsvRow]]]:
     """Yield rows by series in order of tags, then time; a long series comes in several parts.
 
-    Needs memory for one page. A row that is half written is read again; VerificationError when it
-    stays so.
+    Needs memory for one page. Reads a row again if it is half written. Raise VerificationError if
+    it stays half written.
     """
     page: dict[Tags, int] = {}
     for tags, rows in count(server, select).items():
@@ -143,53 +144,54 @@ def read(server: InfluxHttp, select: Select) -> Iterator[tuple[Tags, list[CsvRow
 
 
 def last_starts(server: InfluxHttp, select: Select, rows: int) -> dict[Tags, int]:
-    """Return for each series the time of its `rows`-th row from the end, or of its first."""
+    """Return for each series the time of its `rows`-th last row, or of its first row."""
     statement = (
         f"SELECT {_name(select.required[0])} {_from(select)} {_group(select.tags)} "
         f"ORDER BY time DESC LIMIT {rows}"
     )
     (series,) = query(server, select.bucket, statement)
     starts = {
-        tuple(one["tags"][tag] for tag in select.tags): int(one["values"][-1][0]) for one in series
+        tuple(item["tags"][tag] for tag in select.tags): int(item["values"][-1][0])
+        for item in series
     }
     return dict(sorted(starts.items()))
 
 
 def tag_values(server: InfluxHttp, bucket: str, measurement: str, tag: str) -> list[str]:
-    """Return the values that a tag has in a measurement, sorted."""
+    """Return the values of a tag in a measurement, sorted."""
     statement = f"SHOW TAG VALUES FROM {_name(measurement)} WITH KEY = {_name(tag)}"
     (series,) = query(server, bucket, statement)
-    return sorted({str(value) for one in series for _, value in one["values"]})
+    return sorted({str(value) for item in series for _, value in item["values"]})
 
 
 def delete(server: InfluxHttp, bucket: str, selects: Sequence[Select]) -> None:
-    """Delete rows. InfluxDB ignores it silently where the token may only write."""
+    """Delete rows. InfluxDB ignores this silently if the token may only write."""
     for first in range(0, len(selects), MAX_STATEMENTS):
-        some = selects[first : first + MAX_STATEMENTS]
-        query(server, bucket, "; ".join(f"DELETE {_from(select)}" for select in some))
+        batch = selects[first : first + MAX_STATEMENTS]
+        query(server, bucket, "; ".join(f"DELETE {_from(select)}" for select in batch))
 
 
 def conditions(select: Select) -> str:
-    """Return the WHERE part: times and tag values."""
+    """Return the conditions of the WHERE clause: times and tag values."""
     parts = [f"time >= {select.start_ns}", f"time < {select.end_ns}"]
     for tag, values in select.where.items():
-        parts.append(_any(f"{_name(tag)} = {quote(value)}" for value in values))
+        parts.append(_any_of(f"{_name(tag)} = {quote(value)}" for value in values))
     return " AND ".join(parts)
 
 
 def quote(value: str) -> str:
-    """Write a text literal. ConfigError for a control character: no stored tag holds one."""
+    """Return a text literal. Raise ConfigError for a control character: no stored tag has one."""
     if _CONTROL.search(value):
-        raise ConfigError(f"{value!r} holds a control character; no symbol or venue does")
+        raise ConfigError(f"{value!r} contains a control character; no symbol or venue does")
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _page(
     server: InfluxHttp, select: Select, counts: Mapping[Tags, int]
 ) -> Iterator[tuple[Tags, list[CsvRow]]]:
-    """Read some whole series in one answer."""
+    """Read several complete series in one answer."""
     varying = [tag for tag in select.tags if len(select.where.get(tag, ())) != 1]
-    series = _any(
+    series = _any_of(
         " AND ".join(
             f"{_name(tag)} = {quote(value)}"
             for tag, value in zip(select.tags, tags, strict=True)
@@ -197,26 +199,26 @@ def _page(
         )
         for tags in (counts if varying else ())
     )
-    rows = _whole_rows(server, select, series, sum(counts.values()), "")
+    rows = _complete_rows(server, select, series, sum(counts.values()), "")
     yield from sorted(rows.items())
 
 
 def _long_series(
     server: InfluxHttp, select: Select, tags: Tags
 ) -> Iterator[tuple[Tags, list[CsvRow]]]:
-    """Read one series page by page, each starting after the last time of the one before."""
+    """Read one series page by page; each page starts after the last time before it."""
     where = {tag: (value,) for tag, value in zip(select.tags, tags, strict=True)}
     rest = replace(select, where=where)
     while expected := min(count(server, rest).get(tags, 0), MAX_PAGE_ROWS):
-        rows = _whole_rows(server, rest, "", expected, f"LIMIT {MAX_PAGE_ROWS}")[tags]
+        rows = _complete_rows(server, rest, "", expected, f"LIMIT {MAX_PAGE_ROWS}")[tags]
         yield tags, rows
         rest = replace(rest, start_ns=int(rows[-1][2]) + 1)
 
 
-def _whole_rows(
+def _complete_rows(
     server: InfluxHttp, select: Select, series: str, expected: int, limit: str
 ) -> dict[Tags, list[CsvRow]]:
-    """Read a page until it has all its rows and each all its fields, a bounded number of times."""
+    """Read a page until all its rows and fields are there, at most `attempts` times."""
     columns = ", ".join(_name(name) for name in (*select.fields, *select.tags))
     extra = f" AND ({series})" if series else ""
     statement = f"SELECT {columns} {_from(select)}{extra} {_group(select.tags)} {limit}"
@@ -231,14 +233,14 @@ def _whole_rows(
         if len(rows) >= expected and broken is None:
             server.count(rows_read=len(rows))
             return _by_series(rows, len(select.tags))
-        problem = f"{len(rows)} of {expected} rows came" if broken is None else f"half: {broken}"
+        problem = f"{len(rows)} of {expected} rows read" if broken is None else f"half: {broken}"
     if "half" in problem:
         raise VerificationError(
             f"bucket {select.bucket}: a row of {select.measurement} lacks fields ({problem}); "
-            "something else than truetape writes there"
+            "another program writes there"
         )
     raise TransientError(
-        f"bucket {select.bucket}: {problem}; rows left while they were read, read again"
+        f"bucket {select.bucket}: {problem}; rows were deleted during the read, read again"
     )
 
 
@@ -267,7 +269,7 @@ def _failed(server: InfluxHttp, bucket: str, error: str) -> ConfigError | Transi
             f"InfluxDB at {server.url} cannot read bucket {bucket}: {error}; create the buckets "
             "(ensure_buckets, or truetape stack up) or use a token that may read it"
         )
-    return TransientError(f"InfluxDB at {server.url} broke off a read of {bucket}: {error}")
+    return TransientError(f"InfluxDB at {server.url} aborted a read of {bucket}: {error}")
 
 
 def _from(select: Select) -> str:
@@ -282,6 +284,6 @@ def _name(name: str) -> str:
     return f'"{name}"'
 
 
-def _any(terms: "Iterator[str]") -> str:
+def _any_of(terms: "Iterator[str]") -> str:
     joined = " OR ".join(f"({term})" for term in terms)
     return f"({joined})" if joined else ""

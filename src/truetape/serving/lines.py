@@ -1,6 +1,6 @@
-"""Line protocol: one typed line a row, or the reason why there is none.
+"""Line protocol: encodes a row as one typed line, or returns the reason why it cannot.
 
-Refuses what InfluxDB would store wrongly or refuse for a whole batch; sends nothing.
+Sends nothing. Refuses each row that InfluxDB would store wrongly, or that would fail a whole batch.
 Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
@@ -13,11 +13,11 @@ from truetape.serving.schema import BAR, INDICATOR, PIPELINE, Measurement
 from truetape.serving.store import DeadLine, FieldValue, IndicatorRow, Point, ServedBar
 
 MAX_TAG_BYTES = 1_024
-"""InfluxDB takes 65,535 bytes for a whole series key; no symbol comes near this."""
+"""InfluxDB accepts 65,535 bytes for a series key; no symbol has nearly as many."""
 MAX_TEXT_BYTES = 65_536
 INT64 = range(-(2**63), 2**63)
 TIMES = range(-(2**63) + 2, 2**63 - 1)
-"""The nanoseconds InfluxDB can store: two at the low end and one at the high end are its own."""
+"""The nanoseconds that InfluxDB can store: it reserves the two lowest and the highest."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
@@ -31,11 +31,11 @@ class _Refusal:
 
 
 def bar(row: ServedBar) -> str | DeadLine:
-    """Encode a bar; floats by `repr`, so that reading returns the same bits."""
+    """Encode a bar, its floats by `repr`: reading returns the same bits."""
     numbers = row.numbers
     counts = (row.trades, row.rev, row.seq)
     head = _series(BAR.name, (("symbol", row.symbol), ("venue", row.venue)))
-    plain = (
+    is_plain = (
         isinstance(head, str)
         and all(type(value) is float and value - value == 0.0 for value in numbers)
         and all(type(value) is int and value in INT64 for value in counts)
@@ -45,8 +45,8 @@ def bar(row: ServedBar) -> str | DeadLine:
         and type(row.start_ns) is int
         and row.start_ns in TIMES
     )
-    if not plain:
-        return _carefully(row)
+    if not is_plain:
+        return _encode_checked(row)
     opened, high, low, close, volume, vwap = numbers
     return (
         f"{head} open={opened!r},high={high!r},low={low!r},close={close!r},volume={volume!r},"
@@ -57,7 +57,7 @@ def bar(row: ServedBar) -> str | DeadLine:
 
 
 def indicator(row: IndicatorRow) -> str | DeadLine:
-    """Encode an indicator row; absent values are simply not written."""
+    """Encode an indicator row; absent values are not written."""
     fields: dict[str, FieldValue] = {"rev": row.rev, "void": row.void, **row.values}
     tags = {"symbol": row.symbol, "venue": row.venue}
     return _encode(INDICATOR, tags, fields, row.start_ns, row)
@@ -67,12 +67,12 @@ def point(row: Point) -> str | DeadLine:
     """Encode a point of the pipeline bucket; its measurement must be in `schema.PIPELINE`."""
     measurement = PIPELINE.get(row.measurement)
     if measurement is None:
-        known = ", ".join(sorted(PIPELINE))
-        return DeadLine(repr(row), f"unknown measurement {row.measurement!r}; known: {known}")
+        names = ", ".join(sorted(PIPELINE))
+        return DeadLine(repr(row), f"unknown measurement {row.measurement!r}; known: {names}")
     return _encode(measurement, row.tags, row.fields, row.time_ns, row)
 
 
-def _carefully(row: ServedBar) -> str | DeadLine:
+def _encode_checked(row: ServedBar) -> str | DeadLine:
     if row.layer not in ("speed", "batch"):
         return DeadLine(repr(row), f'layer is {row.layer!r}, not "speed" or "batch"')
     fields: dict[str, FieldValue] = {name: getattr(row, name) for name in BAR.fields}
@@ -108,7 +108,7 @@ def _encode(
 
 @lru_cache(maxsize=65_536)
 def _series(name: str, tags: tuple[tuple[str, str], ...]) -> str | _Refusal:
-    """Return measurement and tags, escaped; the caller gives the tags sorted by name."""
+    """Return measurement and tags, escaped; `tags` are sorted by name."""
     parts = [name]
     for tag, value in tags:
         reason = _tag_refused(tag, value)
@@ -124,11 +124,11 @@ def _tag_refused(tag: str, value: str) -> str | None:
     if not value:
         return f"tag {tag} is empty"
     if _CONTROL.search(value):
-        return f"tag {tag} is {value!r} and holds a line break or another control character"
+        return f"tag {tag} is {value!r} and contains a line break or another control character"
     if "|" in value and tag != "symbol":
         return f"tag {tag} is {value!r}; InfluxQL joins tags by | to group them: symbols only"
     if value.endswith("\\"):
-        return f"tag {tag} is {value!r} and ends in a backslash, which line protocol cannot say"
+        return f"tag {tag} is {value!r} and ends in a backslash, which line protocol cannot express"
     return _too_long(f"tag {tag}", value, MAX_TAG_BYTES)
 
 
@@ -137,14 +137,14 @@ def _too_long(what: str, value: str, limit: int) -> str | None:
         length = len(value.encode())
     except UnicodeEncodeError:
         return f"{what} is {value!r}, which is not valid Unicode"
-    return f"{what} has {length} bytes, at most {limit} are taken" if length > limit else None
+    return f"{what} has {length} bytes, more than the limit of {limit}" if length > limit else None
 
 
 def _field(measurement: Measurement, name: str, value: FieldValue) -> str | _Refusal:
     kind = measurement.kind_of(name)
     if kind is None:
-        known = ", ".join((*measurement.fields, *measurement.optional))
-        return _Refusal(f"{measurement.name} has no field {name!r}; known: {known}")
+        names = ", ".join((*measurement.fields, *measurement.optional))
+        return _Refusal(f"{measurement.name} has no field {name!r}; known: {names}")
     text = _ENCODERS[kind](value)
     if text is None:
         return _Refusal(f"field {name} is {value!r}, not a {kind} that can be stored")
@@ -152,7 +152,7 @@ def _field(measurement: Measurement, name: str, value: FieldValue) -> str | _Ref
 
 
 def _float_text(value: object) -> str | None:
-    """Take any finite float, and an int that a float holds exactly."""
+    """Encode any finite float, and an int that a float represents exactly."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and abs(value) > 2**53:
@@ -169,7 +169,7 @@ def _bool_text(value: object) -> str | None:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else None
 
 
-def _text_text(value: object) -> str | None:
+def _string_text(value: object) -> str | None:
     if not isinstance(value, str) or _CONTROL.search(value):
         return None
     if _too_long("", value, MAX_TEXT_BYTES):
@@ -181,5 +181,5 @@ _ENCODERS: Mapping[str, Callable[[object], str | None]] = {
     "float": _float_text,
     "int": _int_text,
     "bool": _bool_text,
-    "text": _text_text,
+    "text": _string_text,
 }

@@ -1,8 +1,8 @@
-"""Roll-ups in the database: the tasks of `influx/tasks/` that InfluxDB runs by itself.
+"""Roll-ups in the database: declares the tasks of `influx/tasks/` and installs them in InfluxDB.
 
-They keep provisional 5m and 1h bars, and their moving averages, between two publications. Here is
-which tasks there are and how they reach the server; what they compute is in their Flux. Values are
-exact only once the batch layer has published.
+Computes nothing: InfluxDB runs the Flux of each task by itself. The tasks write provisional 5m and
+1h bars and their moving averages between publications. Values are exact only after the batch layer
+has published.
 """
 
 import time
@@ -18,17 +18,17 @@ from truetape.serving.http import InfluxHttp
 
 POLL_S = 0.2
 ENDED = frozenset({"success", "failed", "canceled"})
-RUNS_LOOKED_AT = 20
-"""How many of a task's last runs are looked at; a task has one at a time."""
+MAX_RUNS = 20
+"""How many of a task's last runs are read; a task runs once at a time."""
 MAX_TASKS = 500
-"""How many tasks of an organisation are looked through; InfluxDB lists no more at once."""
+"""How many tasks of an organisation are read; InfluxDB lists no more at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """One task: which template, for which width, how often, and how far back it makes rows anew.
+    """One task: its template, the width of its bars, its period, and how far back it writes.
 
-    Durations are Flux's. `reach` counts from the end of the window that is going on.
+    Durations are in Flux's notation. `reach` counts back from the end of the current window.
     """
 
     template: str
@@ -39,11 +39,11 @@ class Rollup:
     warm_up: str = ""
 
     def name(self, buckets: Buckets) -> str:
-        """Return the name under which InfluxDB lists it; one for each set of buckets."""
+        """Return the task's name in InfluxDB; each set of buckets has its own."""
         return f"truetape {buckets.set_name} {self.template} {self.resolution.value}"
 
     def flux(self, buckets: Buckets) -> str:
-        """Return its text, ready for the server; ConfigError when a placeholder has no value."""
+        """Return the Flux for the server. Raise ConfigError if a placeholder has no value."""
         words = {
             "name": self.name(buckets),
             "every": self.every,
@@ -73,20 +73,20 @@ ROLLUPS = (
     ),
     Rollup("moving_average", Resolution.HOUR, every="5m", offset="35s", reach="4h", warm_up="21d"),
 )
-"""What a run costs at 500 symbols: docs/adr/0024-roll-ups.md."""
+"""docs/adr/0024-roll-ups.md has the cost of a run at 500 symbols."""
 
 
 def ensure(server: InfluxHttp, buckets: Buckets) -> list[str]:
-    """Bring the server's tasks to those declared; return one line for each change. Repeatable.
+    """Make the server's tasks equal the declared ones; return one line for each change.
 
-    ConfigError when the token may not see or change tasks.
+    Safe to repeat. Raise ConfigError if the token may not read or change tasks.
     """
     listed = _listed(server)
     done = []
     for rollup in ROLLUPS:
         name, flux = rollup.name(buckets), rollup.flux(buckets)
         same = [task for task in listed if task["name"] == name]
-        for twin in same[1:]:  # names need not be unique there
+        for twin in same[1:]:  # InfluxDB allows two tasks of one name
             server.send_json("DELETE", _path(twin["id"]), accepted={404})
             done.append(f"removed a second task {name!r}")
         if not same:
@@ -100,11 +100,11 @@ def ensure(server: InfluxHttp, buckets: Buckets) -> list[str]:
     return done
 
 
-def runs_at_work(server: InfluxHttp, buckets: Buckets) -> Mapping[str, frozenset[str]]:
-    """Return the runs that have begun and not ended, by the id of their task."""
+def current_runs(server: InfluxHttp, buckets: Buckets) -> Mapping[str, frozenset[str]]:
+    """Return the ids of the running runs, by the id of their task."""
     names = {rollup.name(buckets) for rollup in ROLLUPS}
     ours = [task["id"] for task in _listed(server) if task["name"] in names]
-    return {task: _at_work(server, task) for task in ours}
+    return {task: _running(server, task) for task in ours}
 
 
 def await_runs(
@@ -113,15 +113,15 @@ def await_runs(
     within_s: float,
     sleep: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Wait until every run that is at work now has ended; later ones are not waited for.
+    """Wait until every current run has ended; do not wait for runs that start later.
 
-    One that failed may have left a write that the server still works on, which gets the time limit
-    of a write. TransientError when one does not end `within_s`.
+    A failed run may leave a write that the server still executes: then also wait for the time limit
+    of a write. Raise TransientError if a run does not end `within_s`.
     """
     deadline = time.monotonic() + within_s
     ends = {
         _end_of(server, task, run, deadline, sleep)
-        for task, runs in runs_at_work(server, buckets).items()
+        for task, runs in current_runs(server, buckets).items()
         for run in runs
     }
     if ends - {"success"}:
@@ -131,29 +131,32 @@ def await_runs(
 def _end_of(
     server: InfluxHttp, task: str, run: str, deadline: float, sleep: Callable[[float], object]
 ) -> str:
-    """Wait for a run; return how it ended. Between its end and its record the server knows none."""
+    """Wait for a run; return its last status.
+
+    For a moment after a run ends the server has no record of it and answers 404.
+    """
     while True:
         path = f"{_path(task)}/runs/{quote(run)}"
-        found = server.send_json("GET", path, accepted={404}).get("status", "unknown")
-        if found in ENDED:
-            return str(found)
+        status = server.send_json("GET", path, accepted={404}).get("status", "unknown")
+        if status in ENDED:
+            return str(status)
         if time.monotonic() > deadline:
             raise TransientError(
-                f"InfluxDB's task {task} is still at work (run {run}); is it stuck? nothing was "
-                "published; look at its runs, or end it, and publish again"
+                f"InfluxDB's task {task} is still running (run {run}), perhaps stuck; nothing was "
+                "published; check its runs, or cancel this one, and publish again"
             )
         sleep(POLL_S)
 
 
 def _filled(template: str, words: Mapping[str, str]) -> str:
-    """Return a template with its placeholders filled in."""
+    """Return a template with its placeholders replaced."""
     path = folder("influx") / "tasks" / f"{template}.flux"
     text = path.read_text(encoding="utf-8")
     for name, value in words.items():
         text = text.replace(f"@{name}@", value)
-    left = [part for part in text.split("@")[1::2] if part.isidentifier()]
-    if left:
-        raise ConfigError(f"{path}: no value for @{left[0]}@; known: {', '.join(words)}")
+    unfilled = [part for part in text.split("@")[1::2] if part.isidentifier()]
+    if unfilled:
+        raise ConfigError(f"{path}: no value for @{unfilled[0]}@; known: {', '.join(words)}")
     return text
 
 
@@ -163,8 +166,8 @@ def _listed(server: InfluxHttp) -> list[dict[str, str]]:
     return found
 
 
-def _at_work(server: InfluxHttp, task: str) -> frozenset[str]:
-    found = server.send_json("GET", f"{_path(task)}/runs?limit={RUNS_LOOKED_AT}")
+def _running(server: InfluxHttp, task: str) -> frozenset[str]:
+    found = server.send_json("GET", f"{_path(task)}/runs?limit={MAX_RUNS}")
     return frozenset(run["id"] for run in found["runs"] if run["status"] == "started")
 
 

@@ -1,7 +1,7 @@
-"""The measurements of serving: which tags and fields each has, and the one type of each field.
+"""The measurements of serving: the tags and fields of each, and the one type of each field.
 
-InfluxDB would take an int where a float was and lose rows at reading, so a type is pinned here or
-not at all.
+Encodes no row. InfluxDB would accept an int in a field that was a float before, and lose rows at
+reading; so every field has its type here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ TEXT = "text"
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A table of points. Tags make the series; each point has all `fields`, any of `optional`."""
+    """A table of points. Tags make a series; a point has all `fields` and any of `optional`."""
 
     name: str
     tags: tuple[str, ...]
@@ -25,7 +25,7 @@ class Measurement:
     optional: Mapping[str, str]
 
     def kind_of(self, field: str) -> str | None:
-        """Return the type of a field, None where the measurement has no such field."""
+        """Return the type of a field, None if the measurement has no such field."""
         return self.fields.get(field) or self.optional.get(field)
 
     def parse(self, texts: Sequence[str]) -> list[FieldValue]:

@@ -1,6 +1,6 @@
-"""What serving takes and gives: rows, reports, and the contract that every bar store keeps.
+"""Served rows, write reports, and `BarStore`, the contract of every bar store.
 
-Holds no server code: `influx` and `embedded` implement `BarStore`, `backends` opens one of them.
+Has no server code: `influx` and `embedded` implement `BarStore`, `backends` opens one of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Key = tuple[object, ...]
 
 
 class Keyed(Protocol):
-    """A row that knows what it replaces."""
+    """A row with a key: a later row replaces an earlier one of the same key."""
 
     @property
     def key(self) -> Key:
@@ -32,9 +32,9 @@ Row = TypeVar("Row", bound=Keyed)
 
 @dataclass(frozen=True, slots=True)
 class ServedBar:
-    """One bar as users read it. `start_ns` is UTC; `seq` is the bar's place in its session, from 0.
+    """One bar as users read it. `start_ns` is UTC; `seq` is its ordinal in the session, from 0.
 
-    A bar without priced volume has `vwap` 0.0. A bar whose trades are all gone is `void`: its
+    A bar without priced volume has `vwap` 0.0. A bar that lost all its trades is `void`: its
     numbers are 0.
     """
 
@@ -94,7 +94,7 @@ _numbers = attrgetter(*BAR_NUMBERS)
 
 @dataclass(frozen=True, slots=True)
 class IndicatorRow:
-    """The indicators of one bar: those that exist yet, by the names of `schema.INDICATOR`."""
+    """The indicators of one bar that have a value, by the names of `schema.INDICATOR`."""
 
     symbol: str
     venue: str
@@ -111,7 +111,7 @@ class IndicatorRow:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One fact about the pipeline: drift, a publication, a metric; `schema.PIPELINE` lists them."""
+    """One point about the pipeline: drift, a publication, a metric; see `schema.PIPELINE`."""
 
     measurement: str
     tags: Mapping[str, str]
@@ -126,7 +126,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class DeadLine:
-    """A row that was not stored: its text as far as it could be written, and why."""
+    """A row that was not stored: its line, or its `repr` if it has none, and the reason."""
 
     line: str
     reason: str
@@ -134,7 +134,7 @@ class DeadLine:
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """What became of a write; every row sent is either stored or in `rejected`."""
+    """The result of a write; every row sent is either stored or in `rejected`."""
 
     sent: int
     stored: int
@@ -148,8 +148,9 @@ class WriteReport:
             )
 
     def require_stored(self, rows: str, context: str = "") -> None:
-        """Raise a VerificationError that names the first row refused, if one was. `rows` says what
-        they are, `context` what to know before.
+        """Raise VerificationError with the first refused row, if there is one.
+
+        `rows` is the word for the rows in the message, `context` its beginning.
         """
         if self.rejected:
             first = self.rejected[0]
@@ -166,10 +167,10 @@ class WriteReport:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the bars of one symbol add up to. Equal bars have equal digests in any order.
+    """Sums over the bars of one symbol. Equal bars have equal digests in any order.
 
-    Different bars have different digests for all practical purposes (`digest` says how); a
-    publication is nevertheless proven by reading its rows back, never by digests alone.
+    Different bars have different digests for all practical purposes (see `digest`). Still, a
+    publication is verified by reading its rows back, never by digests alone.
     """
 
     bars: int
@@ -185,7 +186,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a store has sent and received so far; bytes of InfluxDB are bodies as on the wire."""
+    """Counts of a store's requests, bytes and rows; bytes are InfluxDB's bodies on the wire."""
 
     requests: int = 0
     retries: int = 0
@@ -206,21 +207,21 @@ class RowFilter:
 
 
 class BarStore(Protocol):
-    """Where served bars live. Writes are upserts of whole rows, so repeating one is always safe.
+    """Stores served bars. Every write is an upsert of complete rows, so it is safe to repeat.
 
-    ConfigError: something must be changed first. TransientError: the server was away or slow; the
-    same call may be repeated, whatever part of it has landed.
+    Methods raise ConfigError if something must be changed first, and TransientError if the server
+    was away or slow; then repeat the same call, even if part of it was written.
     """
 
     @property
     def traffic(self) -> Traffic:
-        """Return what this store has sent and received since it was opened."""
+        """Return the counts since this store was opened."""
         ...
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
-        """Store bars, the later of two with one key winning. Holds the bars of the call in memory.
+        """Store bars; of two with one key the later wins. Has all bars of the call in memory.
 
-        Raises ConfigError, before anything is written, when a bar is older than the bucket keeps.
+        Raise ConfigError, before any write, if a bar is older than the bucket's retention.
         """
         ...
 
@@ -233,7 +234,7 @@ class BarStore(Protocol):
         venue: str | None = None,
         symbols: Sequence[str] | None = None,
     ) -> Iterator[ServedBar]:
-        """Yield the bars of `[start_ns, end_ns)` by symbol, venue, start, in bounded memory."""
+        """Yield the bars of `[start_ns, end_ns)` by symbol, venue and start, in bounded memory."""
         ...
 
     def tail(
@@ -259,7 +260,7 @@ class BarStore(Protocol):
         ...
 
     def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
-        """Store indicator rows; a value that a row no longer has is gone afterwards."""
+        """Store indicator rows; a value that the new row lacks is deleted."""
         ...
 
     def read_indicators(
@@ -283,18 +284,18 @@ class BarStore(Protocol):
         ...
 
     def ensure_buckets(self) -> list[str]:
-        """Make buckets what `influx/buckets.yaml` declares; return one line for each change."""
+        """Make buckets equal `influx/buckets.yaml`; return one line for each change."""
         ...
 
     def ensure_rollups(self) -> list[str]:
-        """Make the roll-up tasks what `influx/tasks/` declares; return one line for each change.
+        """Make the roll-up tasks equal `influx/tasks/`; return one line for each change.
 
-        Nothing where the store has no tasks: then bars wider than a minute wait for a publication.
+        Does nothing if the store runs no tasks; then only a publication writes 5m and 1h bars.
         """
         ...
 
     def await_rollups(self, within_s: float) -> None:
-        """Wait until every roll-up that is at work now has ended; see `rollups.await_runs`."""
+        """Wait until every running roll-up has ended; see `rollups.await_runs`."""
         ...
 
     def ping(self) -> float:
@@ -302,5 +303,5 @@ class BarStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections and files. The store cannot be used afterwards."""
+        """Close connections and files. The store cannot be used afterwards."""
         ...

@@ -1,4 +1,7 @@
-"""Served bars as text: for eyes (table), for spreadsheets (CSV), for programs (JSON lines)."""
+"""Served bars as text: tables for people, CSV for spreadsheets, JSON lines for programs.
+
+Prints nothing.
+"""
 
 import csv
 import io
@@ -15,13 +18,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PRICE_DECIMALS = 9
-"""As many as a price may have (`market.trades`)."""
+"""The most decimals of a price (`market.trades`)."""
 NUMBERS = (*BAR_NUMBERS, "trades")
 COLUMNS = ("symbol", "venue", "start", *NUMBERS, "layer", "final", "rev", "void")
 
 
 def utc(time_ns: int) -> str:
-    """Write an instant in UTC, to the second, with a fraction only where there is one."""
+    """Return an instant as UTC text, to the second, with its fraction if it has one."""
     seconds, fraction = divmod(time_ns, SECOND_NS)
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     digits = f".{fraction:09}".rstrip("0") if fraction else ""
@@ -29,7 +32,7 @@ def utc(time_ns: int) -> str:
 
 
 def csv_lines(bars: Sequence[ServedBar]) -> Iterator[str]:
-    """Yield CSV with a header; floats as `repr`, so that reading them gives the served value."""
+    """Yield CSV with a header; floats as `repr`, so that reading returns the served value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -44,7 +47,7 @@ def json_lines(bars: Sequence[ServedBar]) -> Iterator[str]:
 
 
 def table(bars: Sequence[ServedBar], title: str) -> "Table":
-    """Build the table for a terminal: provisional bars dim, void ones struck out."""
+    """Return the table for a terminal: provisional bars dim, void bars struck out."""
     from rich.table import Table
     from rich.text import Text
 
@@ -66,7 +69,7 @@ def _values(bar: ServedBar) -> dict[str, object]:
 
 
 def _cells(bar: ServedBar) -> dict[str, str]:
-    """Write each value for eyes; an outside text is never markup."""
+    """Return each value as text for people; text from outside is never markup."""
     values = _values(bar)
     texts = {name: str(value) for name, value in values.items()}
     for name in NUMBERS:

@@ -1,7 +1,7 @@
-"""The line writer: batches of lines to one bucket, until each is stored or known not to be.
+"""The line writer: sends batches of lines to one bucket and reports each line as stored or dead.
 
-Repeats only the same bytes, a bounded number of times: a write that timed out may still land, and
-does no harm. Does not know what the lines mean; the caller encodes them and reads them back.
+Does not know what the lines mean: the caller encodes them and reads them back. Retries send the
+same bytes, a bounded number of times: a write that timed out may still be stored; no harm is done.
 """
 
 import gzip
@@ -22,8 +22,8 @@ _GZIP = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"
 class LineWriter(Generic[Row]):
     """Writes rows of one kind to one bucket.
 
-    `encode` makes a row's line; `stored` reads back the window of some rows and returns the lines
-    that are there.
+    `encode` returns the line of a row; `stored` reads the time range of the given rows back and
+    returns the stored lines.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LineWriter(Generic[Row]):
         self._path = f"/api/v2/write?{query}"
 
     def write(self, rows: Sequence[Row]) -> WriteReport:
-        """Store rows in order; TransientError and ConfigError leave earlier batches stored."""
+        """Store rows in order. After TransientError or ConfigError earlier batches are stored."""
         report = WriteReport(0, 0)
         for start in range(0, len(rows), self._max_lines):
             batch = rows[start : start + self._max_lines]
@@ -56,7 +56,7 @@ class LineWriter(Generic[Row]):
         return report
 
     def _post(self, lines: list[tuple[str, Row]], attempts: int) -> list[DeadLine]:
-        """Send one batch; return the lines that are certainly not stored."""
+        """Send one batch; return the lines that are not stored."""
         body = gzip.compress("\n".join(text for text, _ in lines).encode(), 1, mtime=0)
         answer = self._server.request(
             "POST", self._path, body=body, headers=_GZIP, attempts=attempts, is_final=_is_timeout
@@ -65,19 +65,21 @@ class LineWriter(Generic[Row]):
             case Reply(status=200 | 201 | 204):
                 return []
             case Reply(status=400) if "unable to parse" in answer.message:
-                return self._without_bad(lines, answer, attempts)
+                return self._resend_good(lines, answer, attempts)
             case Reply(status=422):
-                return self._not_stored(lines, answer)
+                return self._dropped(lines, answer)
             case Reply(status=413):
-                return self._halves(lines, answer, attempts)
+                return self._post_halves(lines, answer, attempts)
             case Reply(status=status) if status in RETRYABLE and answer.attempts < attempts:
-                # the server timed out: fewer lines may fit into its time
+                # the server timed out; it may finish fewer lines in time
                 self._server.pause(answer)
-                return self._halves(lines, answer, attempts - answer.attempts)
+                return self._post_halves(lines, answer, attempts - answer.attempts)
         raise self._server.error(answer)
 
-    def _halves(self, lines: list[tuple[str, Row]], answer: Reply, attempts: int) -> list[DeadLine]:
-        """Send each half on its own: the server could not take them together."""
+    def _post_halves(
+        self, lines: list[tuple[str, Row]], answer: Reply, attempts: int
+    ) -> list[DeadLine]:
+        """Send each half separately: the batch was too much for the server."""
         if len(lines) == 1:
             return (
                 [DeadLine(lines[0][0], _reason(answer))]
@@ -87,19 +89,19 @@ class LineWriter(Generic[Row]):
         middle = len(lines) // 2
         return self._post(lines[:middle], attempts) + self._post(lines[middle:], attempts)
 
-    def _without_bad(
+    def _resend_good(
         self, lines: list[tuple[str, Row]], answer: Reply, attempts: int
     ) -> list[DeadLine]:
-        """Send the batch again without the lines that the server named; it stored nothing yet."""
-        named = _named(answer.message, {text for text, _ in lines})
+        """Send the batch again without the lines that the server named; it has stored none yet."""
+        named = _named_lines(answer.message, {text for text, _ in lines})
         good = [(text, row) for text, row in lines if text not in named]
         if len(good) == len(lines):
-            return self._halves(lines, answer, attempts)
+            return self._post_halves(lines, answer, attempts)
         dead = [DeadLine(text, named[text]) for text, _ in lines if text in named]
         return dead + (self._post(good, attempts) if good else [])
 
-    def _not_stored(self, lines: list[tuple[str, Row]], answer: Reply) -> list[DeadLine]:
-        """Find by reading which lines were dropped: the server's count is only a lower bound."""
+    def _dropped(self, lines: list[tuple[str, Row]], answer: Reply) -> list[DeadLine]:
+        """Read back which lines were dropped: the server's count is only a lower bound."""
         latest = {row.key: text for text, row in lines}
         stored = self._stored([row for _, row in lines])
         return [
@@ -109,10 +111,10 @@ class LineWriter(Generic[Row]):
         ]
 
 
-def _named(message: str, sent: AbstractSet[str]) -> dict[str, str]:
-    """Return the lines that a 400 names, each with its reason; both may hold quotes and colons.
+def _named_lines(message: str, sent: AbstractSet[str]) -> dict[str, str]:
+    """Return the lines that a 400 names, with their reasons; both may contain quotes and colons.
 
-    A line with an open quote swallows its successors in the server's eyes; it is not named here.
+    To the server a line with an open quote includes the lines after it; no such line is returned.
     """
     named = {}
     for complaint in message.split("\n"):
@@ -127,7 +129,7 @@ def _named(message: str, sent: AbstractSet[str]) -> dict[str, str]:
 
 
 def _is_timeout(body: bytes) -> bool:
-    """True if the server took too long, which is no reason to send it as much again."""
+    """True if the server ran out of time; then the same batch must not be sent again as a whole."""
     return b"timeout" in body
 
 
