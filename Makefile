@@ -67,8 +67,7 @@ env: packages ## create what is missing of .env and secrets/ for the containers
 	@$(UV_RUN) truetape deploy env
 
 compose-check: packages ## check the compose file against our rules, and against Compose's own parser if it is built
-	@$(UV_RUN) truetape deploy check docker-compose.airflow.yml
-	@$(UV_RUN) python -m truetape.deploy.compose_tool docker-compose.airflow.yml
+	$(UV_RUN) pytest -q -rs tests/deploy/test_compose_file.py
 
 COMPOSE_TOOL = $(or $(TRUETAPE_CACHE),$(HOME)/.cache/truetape)/compose-spec-2.16.2
 

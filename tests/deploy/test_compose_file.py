@@ -1,4 +1,4 @@
-"""The compose file keeps the rules, and each rule notices a file that breaks it."""
+"""The compose file follows every rule, and each rule reports a file that breaks it."""
 
 import re
 import shlex
@@ -10,11 +10,11 @@ import click
 import pytest
 import yaml
 
+from support import compose_file
+from support.compose_file import ComposeFile, problems, read, start_order
+from support.compose_tool import config, find_tool
 from support.composed import FILE, ROOT, compose
 from truetape.cli.main import truetape as command_line
-from truetape.deploy import compose_file
-from truetape.deploy.compose_file import ComposeFile, problems, read, start_order
-from truetape.deploy.compose_tool import config, find_tool
 from truetape.deploy.host_files import SECRETS
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -30,15 +30,15 @@ PROGRAMS = {
     "postgres": {"psql"},
     "grafana/grafana": {"/bin/sh", "wget"},
 }
-"""What each image is known to hold, by its name: what its own file installs or is there for."""
+"""The programs that each image contains, by image name."""
 
 
-def test_the_compose_file_keeps_every_rule() -> None:
+def test_the_compose_file_follows_every_rule() -> None:
     assert problems(compose()) == []
 
 
 def changed(replaced: str, new: str) -> ComposeFile:
-    """The compose file with one thing made worse, at its own place."""
+    """Return the compose file with one passage made worse."""
     text = FILE.read_text("utf-8")
     assert replaced in text
     text = text.replace(replaced, new, 1)
@@ -46,7 +46,7 @@ def changed(replaced: str, new: str) -> ComposeFile:
 
 
 @pytest.mark.parametrize(
-    ("replaced", "new", "told"),
+    ("replaced", "new", "problem"),
     [
         ('["127.0.0.1:${TRUETAPE_GRAFANA_PORT', '["${TRUETAPE_GRAFANA_PORT',
          "open to other machines"),
@@ -59,48 +59,51 @@ def changed(replaced: str, new: str) -> ComposeFile:
         ("  init: true\n  read_only: true", "  init: true\n  read_only: false",
          "can write its root"),
         ("mem_limit: 8g", "mem_limit: 0", "airflow-scheduler: has no mem_limit"),
-        ("max-size: 10m, ", "", "grows without end"),
+        ("max-size: 10m, ", "", "grows without a bound"),
         ("${TRUETAPE_VENUES:?run make env}", "${TRUETAPE_VENUES:-XNYS}", "is not required"),
-        ("${TRUETAPE_VENUES:?run make env}", "${TRUETAPE_NOWHERE:?run make env}", "nothing makes"),
+        ("${TRUETAPE_VENUES:?run make env}", "${TRUETAPE_NOWHERE:?run make env}",
+         "make env does not write"),
         ("GF_SECURITY_ADMIN_PASSWORD__FILE: /run/secrets/grafana-password",
          "GF_SECURITY_ADMIN_PASSWORD: admin", "is a secret in an environment"),
         ("POSTGRES_PASSWORD_FILE: /run/secrets/postgres-password",
-         "POSTGRES_PASSWORD_FILE: /etc/passwd", "is no secret's file"),
-        ("secrets: [postgres-password]", "secrets: []", "which it does not see"),
+         "POSTGRES_PASSWORD_FILE: /etc/passwd", "is not the file of a secret"),
+        ("secrets: [postgres-password]", "secrets: []", "which is not mounted"),
         ("TRUETAPE_INFLUX_URL: http://influxdb:8086", "TRUETAPE_INFLUX_URL: http://a:b@influxdb:8086",
          "has a password in an address"),
-        ("GF_SECURITY_ADMIN_USER: truetape", "GF_SECURITY_ADMIN_USER: changeme", "everybody knows"),
+        ("GF_SECURITY_ADMIN_USER: truetape", "GF_SECURITY_ADMIN_USER: changeme",
+         "well-known default"),
         ("./grafana/dashboards:/etc", "./grafana/nowhere:/etc", "does not exist"),
         ("/etc/grafana/dashboards:ro", "/etc/grafana/dashboards",
          "may write into"),
         ("- airflow-logs:/var/log/airflow:ro", "- /var/run/docker.sock:/x", "the engine's socket"),
-        ("inner: {internal: true}", "inner: {}", "has a way out"),
+        ("inner: {internal: true}", "inner: {}", "reaches the outside"),
         ("postgres: {condition: service_healthy}", "postgres: {condition: service_started}",
          "not on service_healthy"),
         ("      spark-master: {condition: service_healthy}\n",
          "      spark-master: {condition: service_healthy}\n"
          "      speed-layer: {condition: service_healthy}\n",
-         "wait in a circle"),
-        ("  grafana-data:\n", "  grafana-data:\n  old-data:\n", "nobody uses old-data"),
-        ("{file: ./secrets/grafana-key}", "{file: ./grafana-key}", "nothing makes the secret"),
+         "wait for each other in a cycle"),
+        ("  grafana-data:\n", "  grafana-data:\n  old-data:\n", "no service uses old-data"),
+        ("{file: ./secrets/grafana-key}", "{file: ./grafana-key}",
+         "make env does not write the secret"),
         ("test: [CMD, psql,", "test: [NONE, psql,", "postgres: has no health check"),
         ("mode=1777,size=64m", "mode=1777", "has no size"),
     ],
 )  # fmt: skip
-def test_a_file_that_breaks_a_rule_is_told_of_it(replaced: str, new: str, told: str) -> None:
-    found = problems(changed(replaced, new))
+def test_each_broken_rule_is_reported(replaced: str, new: str, problem: str) -> None:
+    lines = problems(changed(replaced, new))
 
-    assert [line for line in found if told in line], found
+    assert [line for line in lines if problem in line], lines
 
 
-def test_what_is_no_compose_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_services_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("version: '3'\n")
 
     with pytest.raises(ConfigError, match="no services"):
         read(tmp_path / "a.yml")
 
 
-def test_each_service_starts_after_what_it_waits_for() -> None:
+def test_each_service_starts_after_the_services_it_waits_for() -> None:
     order = start_order(compose())
 
     assert sorted(order) == SERVICES
@@ -114,12 +117,12 @@ def test_each_service_starts_after_what_it_waits_for() -> None:
 
 
 def words_of(service: Mapping[str, Any], key: str) -> list[str]:
-    found = service.get(key, [])
-    return shlex.split(found) if isinstance(found, str) else [str(word) for word in found]
+    words = service.get(key, [])
+    return shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
 
 
 def programs(service: Mapping[str, Any]) -> Iterator[str]:
-    """Every program that a service is told to run: its first, and what asks for its health."""
+    """Yield the programs that a service runs: its own, and its health check's."""
     for key in ("entrypoint", "command"):
         words = words_of(service, key)
         if words and (key == "entrypoint" or not service.get("entrypoint")):
@@ -132,12 +135,12 @@ def programs(service: Mapping[str, Any]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_program_is_one_that_the_image_holds(name: str) -> None:
+def test_every_program_exists_in_its_image(name: str) -> None:
     service = compose().services[name]
     image = str(service["image"])
-    known = PROGRAMS.get(image) or PROGRAMS[image.partition(":")[0]]
+    contained = PROGRAMS.get(image) or PROGRAMS[image.partition(":")[0]]
 
-    assert set(programs(service)) <= known
+    assert set(programs(service)) <= contained
 
 
 def truetape_calls() -> Iterator[tuple[str, list[str]]]:
@@ -151,20 +154,21 @@ def truetape_calls() -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize(
     "call", [pytest.param(call, id=f"{name}: {' '.join(call)}") for name, call in truetape_calls()]
 )
-def test_every_call_of_truetape_would_be_understood(call: list[str]) -> None:
+def test_every_call_of_truetape_parses(call: list[str]) -> None:
     command: click.Command = command_line
     context = click.Context(command, info_name="truetape")
     rest = list(call)
     while isinstance(command, click.Group):
         _, rest, _ = command.make_parser(context).parse_args(rest)
-        found, *rest = rest
-        chosen = command.get_command(context, found)
-        assert chosen is not None, f"no verb {found}"
-        command, context = chosen, click.Context(chosen, parent=context, info_name=found)
-    command.parse_args(context, rest)  # raises for what it does not take
+        verb, *rest = rest
+        subcommand = command.get_command(context, verb)
+        assert subcommand is not None, f"no verb {verb}"
+        command = subcommand
+        context = click.Context(subcommand, parent=context, info_name=verb)
+    command.parse_args(context, rest)  # raises for an argument that it does not take
 
 
-def test_airflow_s_own_components_are_those_of_the_local_stack() -> None:
+def test_airflow_has_the_components_of_the_local_stack() -> None:
     from truetape.stack.airflow_main import COMPONENTS
 
     started = {
@@ -201,10 +205,10 @@ OTHER_VALUES = {
 
 
 def composed_options() -> dict[str, str]:
-    """Airflow's options as the compose file gives them, by section and name."""
+    """Return the options that the compose file gives Airflow, by section and name."""
     given = compose_file.environment(compose().services["airflow-api"])
-    found = {re.fullmatch(r"AIRFLOW__([A-Z_]+?)__(\w+)", name): given[name] for name in given}
-    return {f"{m[1]}.{m[2]}".lower(): value for m, value in found.items() if m}
+    matches = {re.fullmatch(r"AIRFLOW__([A-Z_]+?)__(\w+)", name): given[name] for name in given}
+    return {f"{match[1]}.{match[2]}".lower(): value for match, value in matches.items() if match}
 
 
 def local_options(settings: Settings) -> dict[str, str]:
@@ -217,7 +221,7 @@ def local_options(settings: Settings) -> dict[str, str]:
     }
 
 
-def test_airflow_is_configured_as_in_the_local_stack_but_for_what_has_a_reason(
+def test_airflow_s_options_differ_from_the_local_stack_only_where_there_is_a_reason(
     settings: Settings,
 ) -> None:
     local, composed = local_options(settings), composed_options()
@@ -229,7 +233,7 @@ def test_airflow_is_configured_as_in_the_local_stack_but_for_what_has_a_reason(
     )
 
 
-def test_kafka_is_configured_as_in_the_local_stack_but_for_its_listeners() -> None:
+def test_kafka_s_properties_differ_from_the_local_stack_only_in_listeners_and_folders() -> None:
     lines = server_properties(19092, 19093, Path("/logs")).splitlines()
     local = dict(line.split("=", 1) for line in lines)
     given = compose_file.environment(compose().services["kafka"])
@@ -243,7 +247,7 @@ def test_kafka_is_configured_as_in_the_local_stack_but_for_its_listeners() -> No
     }  # fmt: skip
 
 
-def test_influxdb_is_configured_as_in_the_local_stack_but_for_its_places() -> None:
+def test_influxdb_s_options_differ_from_the_local_stack_only_in_address_and_folders() -> None:
     import json
 
     local = json.loads(influxd_config("127.0.0.1:18086", Path("/data")))
@@ -251,15 +255,15 @@ def test_influxdb_is_configured_as_in_the_local_stack_but_for_its_places() -> No
 
     names = {f"INFLUXD_{key.upper().replace('-', '_')}": value for key, value in local.items()}
     assert set(names) == set(given)
-    told = {name: str(value).lower() for name, value in names.items()}
-    assert {name for name in told if told[name] != given[name].lower()} == {
+    values = {name: str(value).lower() for name, value in names.items()}
+    assert {name for name in values if values[name] != given[name].lower()} == {
         "INFLUXD_HTTP_BIND_ADDRESS", "INFLUXD_BOLT_PATH", "INFLUXD_SQLITE_PATH",
         "INFLUXD_ENGINE_PATH",
     }  # fmt: skip
 
 
-def test_truetape_s_own_variables_are_settings() -> None:
-    known = set(Settings.from_env({}).to_env())
+def test_every_truetape_variable_is_a_setting() -> None:
+    settings = set(Settings.from_env({}).to_env())
     ours = {
         name
         for service in compose().services.values()
@@ -268,36 +272,36 @@ def test_truetape_s_own_variables_are_settings() -> None:
         if name.startswith("TRUETAPE_")
     }
 
-    assert ours <= known
+    assert ours <= settings
 
 
-def test_grafana_gets_every_variable_that_its_files_ask_for() -> None:
+def test_grafana_gets_every_variable_that_its_files_use() -> None:
     service = compose().services["grafana"]
     files = [file for file in (ROOT / "grafana").rglob("*") if file.suffix in (".yaml", ".yml")]
-    # "$$" is a dollar of Grafana's own
+    # "$$" is a dollar sign of Grafana's own
     texts = [file.read_text("utf-8").replace("$$", "") for file in files]
-    asked = {name for text in texts for name in re.findall(r"\$\{?(TRUETAPE_\w+)", text)}
+    used = {name for text in texts for name in re.findall(r"\$\{?(TRUETAPE_\w+)", text)}
     exported = set(re.findall(r"export (TRUETAPE_\w+)", str(service["entrypoint"])))
     given = {name for name in compose_file.environment(service) if name.startswith("TRUETAPE_")}
 
-    assert asked == given | exported
+    assert used == given | exported
     assert exported == {"TRUETAPE_GRAFANA_TOKEN"}
     mounts = [str(mount).split(":")[1] for mount in service["volumes"]]
     assert compose_file.environment(service)["TRUETAPE_GRAFANA_DASHBOARDS"] in mounts
 
 
-def test_only_who_needs_a_secret_sees_it() -> None:
-    seen = {
-        one.name: {
+def test_only_the_services_that_need_a_secret_see_it() -> None:
+    readers = {
+        secret.name: {
             name
             for name, service in compose().services.items()
-            if one.name in compose_file.secret_sources(service)
+            if secret.name in compose_file.secret_sources(service)
         }
-        for one in SECRETS
+        for secret in SECRETS
     }
     airflow = {name for name in SERVICES if name.startswith("airflow-")}
 
-    assert seen == {
+    assert readers == {
         "airflow-database": airflow,
         "airflow-fernet": airflow,
         "airflow-jwt": airflow,
@@ -312,7 +316,7 @@ def test_only_who_needs_a_secret_sees_it() -> None:
     }
 
 
-def test_only_who_writes_bars_has_the_writer_s_token() -> None:
+def test_only_the_services_that_write_bars_have_the_writer_s_token() -> None:
     def holders(role: str) -> set[str]:
         mounts = {
             name: [str(mount) for mount in service.get("volumes", [])]
@@ -327,23 +331,23 @@ def test_only_who_writes_bars_has_the_writer_s_token() -> None:
     assert holders("grafana") == {"stores-init", "grafana"}
 
 
-def test_the_console_can_change_neither_lake_nor_logs() -> None:
+def test_the_console_cannot_change_the_lake_or_the_logs() -> None:
     mounts = compose().services["airflow-api"]["volumes"]
 
     assert all(mount.endswith(":ro") for mount in mounts)
 
 
-def test_a_compose_tool_understands_the_file(tmp_path: Path) -> None:
+def test_docker_compose_parses_the_file(tmp_path: Path) -> None:
     tool = find_tool(Settings.from_env({}).cache)
     if tool is None:
         pytest.skip("no compose tool on this machine; make compose-tool builds one")
 
-    told = yaml.safe_load(config(tool, FILE))
+    parsed = yaml.safe_load(config(tool, FILE))
 
-    assert sorted(told["services"]) == SERVICES
-    assert told["services"]["airflow-api"]["ports"][0]["host_ip"] == "127.0.0.1"
-    assert told["services"]["spark-worker"]["deploy"]["replicas"] == 2
-    assert str(ROOT) not in str(told["secrets"])
+    assert sorted(parsed["services"]) == SERVICES
+    assert parsed["services"]["airflow-api"]["ports"][0]["host_ip"] == "127.0.0.1"
+    assert parsed["services"]["spark-worker"]["deploy"]["replicas"] == 2
+    assert str(ROOT) not in str(parsed["secrets"])
     worse = tmp_path / "worse.yml"
     worse.write_text(FILE.read_text().replace("    pids_limit: 512", "    pidz_limit: 512", 1))
     with pytest.raises(ConfigError, match="pidz_limit"):

@@ -4,8 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from support.compose_file import OWN_IMAGE
 from truetape import __version__
-from truetape.deploy.compose_file import OWN_IMAGE
 from truetape.host.java import LEAST_JAVA
 
 ROOT = Path(__file__).parents[2]

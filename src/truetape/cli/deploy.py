@@ -1,4 +1,4 @@
-"""The verb `deploy`: prepares, sets up and checks the stack in containers. Starts no container."""
+"""The verb `deploy`: prepares and sets up the stack in containers. Starts no container."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from truetape.host.settings import Settings
 _PARTS = (*AIRFLOW_PARTS, "spark-master", "spark-worker", "speed")
 
 
-@click.group(epilog="Example: truetape deploy env && truetape deploy check")
+@click.group(epilog="Example: truetape deploy env")
 def deploy() -> None:
-    """Prepare, set up and check the stack in containers (docs/DEPLOY.md).
+    """Prepare and set up the stack in containers, and check its health (docs/DEPLOY.md).
 
-    Run `env` and `check` on the host; `init` and `health` run inside the containers.
+    Run `env` on the host; `init` and `health` run inside the containers.
     """
 
 
@@ -39,24 +39,6 @@ def env(folder: Path) -> None:
         click.echo(f"wrote {path}")
     if not written:
         click.echo("nothing was missing")
-
-
-@deploy.command()
-@click.argument(
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    default="docker-compose.airflow.yml",
-)
-def check(file: Path) -> None:
-    """Check a compose file by the rules of docs/DEPLOY.md: pins, users, ports, secrets, health.
-
-    Reads only the file and starts nothing. Exit codes: 0 the file follows the rules, 78 it breaks
-    the printed rules.
-    """
-    from truetape.deploy.compose_file import read, require
-
-    require(read(file))
-    click.echo(f"{file} follows the rules")
 
 
 @deploy.group()

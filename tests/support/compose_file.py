@@ -1,6 +1,6 @@
-"""The compose file, read and held to the rules of docs/DEPLOY.md. Starts nothing, needs no engine.
+"""The rules of docs/DEPLOY.md for the compose file, each a function. Needs no container engine.
 
-A compose tool says whether a file can be run; this says whether we would run it.
+Does not check that a compose tool can read the file; `compose_tool` does.
 """
 
 import re
@@ -34,7 +34,7 @@ _KNOWN_DEFAULTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ComposeFile:
-    """A compose file: where it lies, its text, and what the text says."""
+    """A compose file: its path, its text, and the parsed document."""
 
     path: Path
     text: str
@@ -43,39 +43,32 @@ class ComposeFile:
     @property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """Its services by name, anchors merged."""
-        found: Mapping[str, Mapping[str, Any]] = self.document["services"]
-        return found
+        services: Mapping[str, Mapping[str, Any]] = self.document["services"]
+        return services
 
 
 def read(path: Path) -> ComposeFile:
-    """Read a compose file; ConfigError when it is none."""
+    """Read a compose file. Raise ConfigError if it is not one."""
     text = path.read_text("utf-8")
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
-        raise ConfigError(f"{path} has no services; it is no compose file")
+        raise ConfigError(f"{path} has no services; it is not a compose file")
     return ComposeFile(path, text, document)
 
 
-def require(file: ComposeFile) -> None:
-    """Raise ConfigError with every rule that a file breaks."""
-    found = problems(file)
-    if found:
-        raise ConfigError(f"{file.path} breaks {len(found)} rules:\n" + "\n".join(found))
-
-
 def problems(file: ComposeFile) -> list[str]:
-    """Return one line for each rule that is broken, with the service it is broken by."""
-    told = [f"the file: {problem}" for rule in _FILE_RULES for problem in rule(file)]
+    """Return one line for each broken rule, with the service that breaks it."""
+    lines = [f"the file: {problem}" for rule in _FILE_RULES for problem in rule(file)]
     for name in file.services:
-        told += [f"{name}: {problem}" for rule in _SERVICE_RULES for problem in rule(file, name)]
-    return told
+        lines += [f"{name}: {problem}" for rule in _SERVICE_RULES for problem in rule(file, name)]
+    return lines
 
 
 def runs_once(service: Mapping[str, Any]) -> bool:
-    """Say whether a service is there to end."""
+    """True if a service runs once and ends."""
     return bool(service.get("restart") == "no")
 
 
@@ -86,22 +79,26 @@ def environment(service: Mapping[str, Any]) -> dict[str, str]:
 
 def secret_sources(service: Mapping[str, Any]) -> list[str]:
     """Return the names of the secrets that a service sees."""
-    return [one if isinstance(one, str) else one["source"] for one in service.get("secrets", [])]
+    return [
+        name if isinstance(name, str) else name["source"] for name in service.get("secrets", [])
+    ]
 
 
 def resolved(text: str, values: Mapping[str, str]) -> str:
-    """Put variables in as a compose tool does; `$$` becomes `$`. KeyError for one without value."""
-    filled = _VARIABLE.sub(lambda found: values[found["name"] or found["bare"]], text)
+    """Replace variables as a compose tool does; `$$` becomes `$`. KeyError if one has no value."""
+    filled = _VARIABLE.sub(lambda match: values[match["name"] or match["bare"]], text)
     return filled.replace("$$", "$")
 
 
 def start_order(file: ComposeFile) -> list[str]:
-    """Return the services so that each comes after those it waits for; ConfigError for a circle."""
+    """Return the services, each after those that it waits for. Raise ConfigError for a cycle."""
     order: list[str] = []
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            raise ConfigError(f"services wait in a circle: {' for '.join((*path, name))}")
+            raise ConfigError(
+                f"services wait for each other in a cycle: {' for '.join((*path, name))}"
+            )
         if name in order:
             return
         for other in file.services[name].get("depends_on", {}):
@@ -115,57 +112,57 @@ def start_order(file: ComposeFile) -> list[str]:
 
 def _variables_are_made(file: ComposeFile) -> Iterator[str]:
     made = variables(Owner(1000, 1000))
-    for found in _VARIABLE.finditer(file.text):
-        name = found["name"] or found["bare"]
+    for match in _VARIABLE.finditer(file.text):
+        name = match["name"] or match["bare"]
         if name not in made:
-            yield f"nothing makes the variable {name}"
-        elif not (found["rest"] or "").startswith(":?"):
+            yield f"make env does not write the variable {name}"
+        elif not (match["rest"] or "").startswith(":?"):
             yield f"{name} is not required; write it as ${{{name}:?run make env}}"
 
 
 def _secrets_are_made(file: ComposeFile) -> Iterator[str]:
-    made = {one.name for one in SECRETS}
+    made = {secret.name for secret in SECRETS}
     for name, secret in file.document.get("secrets", {}).items():
         if secret != {"file": f"./secrets/{name}"} or name not in made:
-            yield f"nothing makes the secret {name} as ./secrets/{name}"
+            yield f"make env does not write the secret {name} as ./secrets/{name}"
 
 
-def _nothing_is_left_over(file: ComposeFile) -> Iterator[str]:
+def _everything_declared_is_used(file: ComposeFile) -> Iterator[str]:
     for kind in ("secrets", "volumes", "networks"):
         used = {name for service in file.services.values() for name in _USES[kind](service)}
         declared = set(file.document.get(kind, {}))
         yield from (f"{kind}: {name} is not declared" for name in sorted(used - declared))
-        yield from (f"{kind}: nobody uses {name}" for name in sorted(declared - used))
+        yield from (f"{kind}: no service uses {name}" for name in sorted(declared - used))
 
 
-def _no_circle(file: ComposeFile) -> Iterator[str]:
+def _no_cycle(file: ComposeFile) -> Iterator[str]:
     try:
         start_order(file)
     except ConfigError as error:
         yield str(error)
     except KeyError as error:
-        yield f"a service waits for {error}, which is none"
+        yield f"a service waits for {error}, which does not exist"
 
 
-def _one_network_without_a_way_out(file: ComposeFile) -> Iterator[str]:
+def _inner_network_has_no_outside_access(file: ComposeFile) -> Iterator[str]:
     networks = file.document.get("networks", {})
     if not (networks.get("inner") or {}).get("internal"):
-        yield "the network inner has a way out"
+        yield "the network inner reaches the outside"
 
 
 def _no_known_default(file: ComposeFile) -> Iterator[str]:
-    for found in _KNOWN_DEFAULTS.finditer(file.text):
-        yield f"{found[0]!r} is a credential that everybody knows"
+    for match in _KNOWN_DEFAULTS.finditer(file.text):
+        yield f"{match[0]!r} is a well-known default credential"
 
 
 def _image_is_pinned(file: ComposeFile, name: str) -> Iterator[str]:
     image = str(file.services[name].get("image", ""))
-    found = _IMAGE.fullmatch(image)
+    match = _IMAGE.fullmatch(image)
     if image == OWN_IMAGE:
         return
-    if found is None or found["tag"] == "latest":
+    if match is None or match["tag"] == "latest":
         yield f"image {image!r} is not pinned to a version"
-    elif not found["digest"] and image not in WITHOUT_DIGEST:
+    elif not match["digest"] and image not in WITHOUT_DIGEST:
         yield f"image {image!r} has no digest"
 
 
@@ -201,13 +198,13 @@ def _is_bounded(file: ComposeFile, name: str) -> Iterator[str]:
             yield f"has no {key}"
     options = service.get("logging", {}).get("options", {})
     if not {"max-size", "max-file"} <= set(options):
-        yield "its log grows without end"
+        yield "its log grows without a bound"
     for mount in service.get("tmpfs", []):
         if "size=" not in mount:
             yield f"tmpfs {mount} has no size"
 
 
-def _is_asked_how_it_is(file: ComposeFile, name: str) -> Iterator[str]:
+def _has_a_health_check(file: ComposeFile, name: str) -> Iterator[str]:
     service = file.services[name]
     test = service.get("healthcheck", {}).get("test", ["NONE"])
     if runs_once(service):
@@ -215,18 +212,18 @@ def _is_asked_how_it_is(file: ComposeFile, name: str) -> Iterator[str]:
     if test[0] not in ("CMD", "CMD-SHELL"):
         yield "has no health check"
     if service.get("restart") != "unless-stopped":
-        yield "does not come back after it ended"
+        yield "is not restarted after it ended"
 
 
-def _waits_for_what_can_be_waited_for(file: ComposeFile, name: str) -> Iterator[str]:
-    for other, wish in file.services[name].get("depends_on", {}).items():
+def _waits_for_health_or_success(file: ComposeFile, name: str) -> Iterator[str]:
+    for other, dependency in file.services[name].get("depends_on", {}).items():
         once = runs_once(file.services.get(other, {}))
-        wanted = "service_completed_successfully" if once else "service_healthy"
-        if wish.get("condition") != wanted:
-            yield f"waits for {other} on {wish.get('condition')}, not on {wanted}"
+        expected = "service_completed_successfully" if once else "service_healthy"
+        if dependency.get("condition") != expected:
+            yield f"waits for {other} on {dependency.get('condition')}, not on {expected}"
 
 
-def _mounts_are_there(file: ComposeFile, name: str) -> Iterator[str]:
+def _mounts_exist(file: ComposeFile, name: str) -> Iterator[str]:
     for mount in file.services[name].get("volumes", []):
         source, target, *options = str(mount).split(":")
         if "docker.sock" in source or "docker.sock" in target:
@@ -244,17 +241,17 @@ def _shows_no_secret(file: ComposeFile, name: str) -> Iterator[str]:
         if _SECRET_NAME.search(key) and not _BY_FILE.search(key):
             yield f"{key} is a secret in an environment; name a file"
         if _BY_FILE.search(key) and not re.match(r"(cat )?(/run/secrets/|/tokens/)", value):
-            yield f"{key} names {value}, which is no secret's file"
+            yield f"{key} names {value}, which is not the file of a secret"
         if re.search(r"://[^/\s:]+:[^@\s]+@", value):
             yield f"{key} has a password in an address"
 
 
-def _secrets_it_names_are_mounted(file: ComposeFile, name: str) -> Iterator[str]:
+def _its_secrets_are_mounted(file: ComposeFile, name: str) -> Iterator[str]:
     service = file.services[name]
     named = re.findall(r"/run/secrets/([\w.-]+)", yaml.safe_dump(dict(service)))
     yield from (
-        f"reads /run/secrets/{one}, which it does not see"
-        for one in sorted(set(named) - set(secret_sources(service)))
+        f"reads /run/secrets/{secret}, which is not mounted"
+        for secret in sorted(set(named) - set(secret_sources(service)))
     )
 
 
@@ -271,9 +268,9 @@ _USES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
 _FILE_RULES: tuple[Callable[[ComposeFile], Iterator[str]], ...] = (
     _variables_are_made,
     _secrets_are_made,
-    _nothing_is_left_over,
-    _no_circle,
-    _one_network_without_a_way_out,
+    _everything_declared_is_used,
+    _no_cycle,
+    _inner_network_has_no_outside_access,
     _no_known_default,
 )
 _SERVICE_RULES: tuple[Callable[[ComposeFile, str], Iterator[str]], ...] = (
@@ -282,9 +279,9 @@ _SERVICE_RULES: tuple[Callable[[ComposeFile, str], Iterator[str]], ...] = (
     _has_no_privilege,
     _ports_are_on_loopback,
     _is_bounded,
-    _is_asked_how_it_is,
-    _waits_for_what_can_be_waited_for,
-    _mounts_are_there,
+    _has_a_health_check,
+    _waits_for_health_or_success,
+    _mounts_exist,
     _shows_no_secret,
-    _secrets_it_names_are_mounted,
+    _its_secrets_are_mounted,
 )

@@ -1,24 +1,22 @@
-"""Asks a compose tool of this machine whether it understands the compose file. Starts nothing.
+"""Runs Docker Compose's own parser on the compose file. Starts no container.
 
-It is given a folder of its own with made-up variables and empty secrets, so that it needs no
-`make env` and shows no secret.
+The parser reads a copy of the file in a folder of its own, with made-up variables and empty
+secrets, so that it needs no `make env` and prints no secret.
 """
 
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from truetape.deploy.host_files import SECRETS, Owner, variables
-from truetape.host.errors import ConfigError, TruetapeError
-from truetape.host.settings import Settings
+from truetape.host.errors import ConfigError
 
 BUILT = "compose-spec-2.16.2"
-"""What `make compose-tool` builds into the cache: the reader inside Docker Compose, by itself."""
+"""What `make compose-tool` builds into the cache: the parser of Docker Compose, by itself."""
 _WITHIN_S = 120.0
 
 
@@ -31,7 +29,7 @@ class Tool:
 
 
 def find_tool(cache: Path) -> Tool | None:
-    """Return Docker Compose from version 2 on, else what was built; None where there is neither."""
+    """Return Docker Compose 2 or later, else the parser in the cache. None if there is neither."""
     docker = ("docker", "compose")
     if _is_docker_compose(docker):
         return Tool((*docker, "-f"), ("config",))
@@ -40,13 +38,13 @@ def find_tool(cache: Path) -> Tool | None:
 
 
 def config(tool: Tool, file: Path) -> str:
-    """Return the file as the tool reads it; ConfigError with what it says when it refuses."""
+    """Return the file as the tool reads it. Raise ConfigError with its message if it refuses it."""
     with TemporaryDirectory(prefix="truetape-compose-") as name:
         folder = Path(name)
         shutil.copy(file, folder / file.name)
         (folder / "secrets").mkdir()
-        for one in SECRETS:
-            (folder / "secrets" / one.name).touch()
+        for secret in SECRETS:
+            (folder / "secrets" / secret.name).touch()
         done = _run((*tool.before, file.name, *tool.after), folder)
     if done.returncode != 0:
         raise ConfigError(f"{Path(tool.before[0]).name} refuses {file}: {done.stderr.strip()}")
@@ -62,7 +60,7 @@ def _is_docker_compose(words: Sequence[str]) -> bool:
 
 
 def _run(words: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603 - argument list, no shell
+    return subprocess.run(
         words,
         cwd=folder,
         env=os.environ | variables(Owner(1000, 1000)),
@@ -72,22 +70,3 @@ def _run(words: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str
         timeout=_WITHIN_S,
         check=False,
     )
-
-
-def main() -> int:
-    """Check the file that is named; say so when no tool is there to ask."""
-    tool = find_tool(Settings.from_env().cache)
-    if tool is None:
-        print("no compose tool here, so the format was not checked; get one: make compose-tool")
-        return 0
-    try:
-        config(tool, Path(sys.argv[1]))
-    except TruetapeError as error:
-        print(f"compose-check: {error}", file=sys.stderr)
-        return error.exit_code
-    print(f"{Path(tool.before[0]).name} understands {sys.argv[1]}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
