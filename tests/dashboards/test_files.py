@@ -12,7 +12,7 @@ import yaml
 from support.grafana import GRAFANA, QUERIES
 from support.grafana_queries import Query
 from truetape.dashboards.board import DATASOURCE
-from truetape.dashboards.files import made, write
+from truetape.dashboards.files import file_texts, write
 
 ROOT = GRAFANA.parent
 FILES = sorted(GRAFANA.glob("dashboards/**/*.json"))
@@ -46,7 +46,7 @@ def test_what_is_committed_is_what_is_made() -> None:
     there = {str(path.relative_to(GRAFANA)): path.read_text("utf-8") for path in FILES}
     alerts = "provisioning/alerting/truetape.yaml"
 
-    assert there | {alerts: (GRAFANA / alerts).read_text("utf-8")} == dict(made())
+    assert there | {alerts: (GRAFANA / alerts).read_text("utf-8")} == dict(file_texts())
 
 
 def test_making_them_removes_boards_that_are_no_more(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_making_them_removes_boards_that_are_no_more(tmp_path: Path) -> None:
     written = write(tmp_path)
 
     assert not old.exists()
-    assert {str(path.relative_to(tmp_path)) for path in written} == made().keys()
+    assert {str(path.relative_to(tmp_path)) for path in written} == file_texts().keys()
 
 
 def test_boards_are_five_with_uids_of_their_own_and_cannot_be_edited() -> None:

@@ -1,1 +1,1 @@
-"""Grafana as code: boards and alerts, generated into `grafana/`. Asks no server anything."""
+"""Grafana as code: boards and alert rules, generated into `grafana/`. Contacts no server."""

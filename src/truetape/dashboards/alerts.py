@@ -1,6 +1,6 @@
-"""Alert rules, and the YAML that provisions them.
+"""Alert rules, and the YAML that provisions them in Grafana. Sends no alert itself.
 
-They watch the set "live": rules know no variables, and nobody is woken for a replay.
+The rules watch the set "live" only: rules have no variables, and a replay must alert nobody.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,10 @@ MAX_LAG, MAX_LETTERS = 10_000, 100
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One rule: it fires when the newest value of a series stays above `above` for `for_`.
+    """One rule. It fires if the newest value of a series stays above `above` for `for_`.
 
-    `back_s` is how far back the query looks. `nothing` is what no data means: "OK" or "Alerting".
+    `back_s` is the length of the query's range. `no_data` is the state without data: "OK" or
+    "Alerting".
     """
 
     uid: str
@@ -36,10 +37,10 @@ class Alert:
     for_: str
     back_s: int
     severity: str = "warning"
-    nothing: str = "OK"
+    no_data: str = "OK"
 
 
-def _told(measurement: str, name: str, *conditions: str) -> str:
+def _points(measurement: str, name: str, *conditions: str) -> str:
     return flux.pipe(
         f'from(bucket: "{load_buckets("live").pipeline.name}")',
         flux.RANGE,
@@ -48,11 +49,11 @@ def _told(measurement: str, name: str, *conditions: str) -> str:
 
 
 def _series(query: str, *steps: str, value: str = "float(v: r._value)", by: str = "") -> str:
-    """Return a query for one point now, for each value of the column `by`."""
+    """Return a query for one current point, or one for each value of the column `by`."""
     label = f", {by}: r.{by}" if by else ""
     return flux.pipe(
         query, *steps, f"map(fn: (r) => ({{_time: now(), _value: {value}{label}}}))",
-        flux.grouped(*([by] if by else [])),
+        flux.group_by(*([by] if by else [])),
     )  # fmt: skip
 
 
@@ -65,7 +66,7 @@ ALERTS = (
         "Speed layer silent",
         "The speed layer said nothing for {{ $values.B }} s; provisional bars stand still.",
         "docs/RUNBOOK.md#speed-layer-silent",
-        _series(_told("speed_batch", "lag"), "last()", "group()", value=_AGE),
+        _series(_points("speed_batch", "lag"), "last()", "group()", value=_AGE),
         SILENT_S,
         "1m",
         DAY_S,
@@ -76,7 +77,7 @@ ALERTS = (
         "Bars not fresh",
         "New bars reached InfluxDB {{ $values.B }} s after they began.",
         "docs/RUNBOOK.md#bars-not-fresh",
-        _series(_told("speed_freshness", "freshness_s"), "min()", "group()"),
+        _series(_points("speed_freshness", "freshness_s"), "min()", "group()"),
         FRESH_S,
         "2m",
         300,
@@ -86,7 +87,7 @@ ALERTS = (
         "Lag does not go down",
         "For ten minutes at least {{ $values.B }} records waited in Kafka for the speed layer.",
         "docs/RUNBOOK.md#lag-does-not-go-down",
-        _series(_told("speed_batch", "lag"), "min()", "group()"),
+        _series(_points("speed_batch", "lag"), "min()", "group()"),
         MAX_LAG,
         "5m",
         600,
@@ -96,7 +97,7 @@ ALERTS = (
         "Holes in the lake",
         "The lake lacks {{ $values.B }} stretches of offsets that Kafka still has.",
         "docs/RUNBOOK.md#holes-in-the-lake",
-        _series(_told("archive", "holes"), "last()", "group()"),
+        _series(_points("archive", "holes"), "last()", "group()"),
         0,
         "0s",
         DAY_S,
@@ -107,7 +108,7 @@ ALERTS = (
         "Many dead letters",
         "{{ $values.B }} records of the last hour did not fit their contract.",
         "docs/RUNBOOK.md#many-dead-letters",
-        _series(_told("archive", "dead_letters"), "sum()", "group()", "sum()"),
+        _series(_points("archive", "dead_letters"), "sum()", "group()", "sum()"),
         MAX_LETTERS,
         "0s",
         HOUR_S,
@@ -130,7 +131,7 @@ ALERTS = (
             'valueColumn: "_value")',
             'map(fn: (r) => ({venue: r.venue, _value: if r.severity == "gate" and '
             'r.passed == "false" then 1 else 0}))',
-            flux.grouped("venue"),
+            flux.group_by("venue"),
             "sum()",
             by="venue",
         ),
@@ -144,9 +145,9 @@ ALERTS = (
         "Publications changed {{ $values.B }} bars of {{ $labels.venue }} that no cause explains.",
         "docs/RUNBOOK.md#unexplained-change",
         _series(
-            _told("drift", "bars", 'r.cause == "unexplained"'),
+            _points("drift", "bars", 'r.cause == "unexplained"'),
             "sum()",
-            flux.grouped("venue"),
+            flux.group_by("venue"),
             "sum()",
             by="venue",
         ),
@@ -160,9 +161,9 @@ ALERTS = (
         "{{ $labels.venue }} is final up to {{ humanizeDuration $values.B.Value }} ago.",
         "docs/RUNBOOK.md#boundary-behind",
         _series(
-            _told("boundary", "final_ns", 'r.resolution == "1m"'),
+            _points("boundary", "final_ns", 'r.resolution == "1m"'),
             "last()",
-            flux.grouped("venue"),
+            flux.group_by("venue"),
             value=_BOUNDARY_AGE,
             by="venue",
         ),
@@ -176,14 +177,14 @@ ALERTS = (
 def provisioning() -> str:
     """Return the YAML that provisions all rules.
 
-    Grafana replaces `$NAME` in such a file by the environment, so each `$` is written twice.
+    Grafana replaces `$NAME` in such a file from its environment, so each `$` is doubled.
     """
     group = {
         "orgId": 1,
         "name": "truetape",
         "folder": "truetape",
         "interval": INTERVAL,
-        "rules": [_rule(one) for one in ALERTS],
+        "rules": [_rule(alert) for alert in ALERTS],
     }
     text = yaml.safe_dump({"apiVersion": 1, "groups": [group]}, sort_keys=False, width=100)
     return "# Written by `make dashboards` from truetape.dashboards.alerts.\n" + text.replace(
@@ -197,7 +198,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
         "title": alert.title,
         "condition": "C",
         "data": list(_steps(alert)),
-        "noDataState": alert.nothing,
+        "noDataState": alert.no_data,
         "execErrState": "Error",
         "for": alert.for_,
         "annotations": {"summary": alert.summary, "runbook_url": alert.runbook},

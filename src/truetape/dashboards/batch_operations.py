@@ -1,6 +1,4 @@
-"""The board of batch operations: publications, the quality gate, what archive runs brought. Data
-only.
-"""
+"""The board of batch operations: publications, the quality gate, archived records. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Board, Panel, PanelRow
@@ -15,8 +13,8 @@ from truetape.dashboards.common import (
     VENUES,
     largest,
     over_time,
+    pipeline_points,
     publications,
-    told,
     total,
 )
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
@@ -39,7 +37,7 @@ COMPLETE = Panel(
     "short",
     [
         flux.pipe(
-            told("quality", ("passed", "severity"), _GATE, AT_VENUES),
+            pipeline_points("quality", ("passed", "severity"), _GATE, AT_VENUES),
             "last()",
             "toString()",
             "group()",
@@ -61,7 +59,7 @@ DONE = Panel(
     "short",
     [
         flux.pipe(
-            told("publication", ("rev",), AT_VENUES), "count()", "group()", "sum()",
+            pipeline_points("publication", ("rev",), AT_VENUES), "count()", "group()", "sum()",
             flux.keep("_value"),
         )
     ],
@@ -96,7 +94,7 @@ LEDGER = Panel(
     [
         flux.pipe(
             publications("session", "rev", "bars", "edits", "indicators", "seconds", "who"),
-            flux.headed(
+            flux.table_columns(
                 _time="Published",
                 venue="Venue",
                 session="Session",
@@ -130,7 +128,7 @@ FAILING = Panel(
     "short",
     [
         flux.pipe(
-            told(
+            pipeline_points(
                 "quality",
                 (
                     "passed", "session", "run", "kind", "severity", "rows", "unexpected", "share",
@@ -143,7 +141,7 @@ FAILING = Panel(
             "group()",
             'sort(columns: ["_time"])',
             f"tail(n: {LISTED})",
-            flux.headed(
+            flux.table_columns(
                 _time="Checked", venue="Venue", session="Session", suite="Suite", rule="Rule",
                 severity="Severity", kind="Looked at", rows="Rows", unexpected="Unexpected",
                 share="Share", run="Run",
@@ -167,8 +165,8 @@ BY_SUITE = Panel(
     "short",
     [
         flux.pipe(
-            told("quality", ("passed",), "r._value == false"),
-            flux.joined_windows("count", "suite"),
+            pipeline_points("quality", ("passed",), "r._value == false"),
+            flux.windows_by("count", "suite"),
         )
     ],
     width=12,

@@ -1,4 +1,4 @@
-"""What several boards share: variables, annotations, and the shapes of queries on the pipeline."""
+"""What several boards share: variables, annotations, and queries on the pipeline's metrics."""
 
 from truetape.dashboards import flux
 from truetape.dashboards.board import Annotation, ChoiceVariable, QueryVariable, TextVariable
@@ -34,7 +34,7 @@ VENUES = QueryVariable(
     "Markets whose sessions are shown.",
     flux.lines(
         'import "influxdata/influxdb/schema"',
-        flux.of_pipeline(),
+        flux.pipeline_bucket(),
         'schema.tagValues(bucket: bucket, tag: "venue", start: -30y, '
         'predicate: (r) => r._measurement == "boundary")',
     ),
@@ -47,14 +47,14 @@ DRIFT_PAGE = (
 )
 AT_VENUES = "r.venue =~ /^(?:${venues:regex})$/"
 LISTED = 200
-"""How many rows the tables of the boards hold."""
+"""The most rows of a table."""
 AT_RESOLUTION = "r.resolution == ${resolution:doublequote}"
 
 
-def told(measurement: str, names: tuple[str, ...], *conditions: str) -> str:
-    """Return the beginning of a query on the pipeline's own words, within the range."""
+def pipeline_points(measurement: str, names: tuple[str, ...], *conditions: str) -> str:
+    """Return the start of a query on fields of the pipeline's metrics, within the range."""
     return flux.pipe(
-        flux.lines(flux.of_pipeline(), "from(bucket: bucket)"),
+        flux.lines(flux.pipeline_bucket(), "from(bucket: bucket)"),
         flux.RANGE,
         flux.where(measurement, flux.fields(*names), *conditions),
     )
@@ -63,21 +63,29 @@ def told(measurement: str, names: tuple[str, ...], *conditions: str) -> str:
 def total(measurement: str, name: str, *conditions: str) -> str:
     """Return a query for one number: the sum of a field over the range."""
     return flux.pipe(
-        told(measurement, (name,), *conditions), "sum()", "group()", "sum()", flux.keep("_value")
+        pipeline_points(measurement, (name,), *conditions),
+        "sum()",
+        "group()",
+        "sum()",
+        flux.keep("_value"),
     )
 
 
 def largest(measurement: str, name: str, *conditions: str) -> str:
     """Return a query for one number: the largest value of a field in the range."""
     return flux.pipe(
-        told(measurement, (name,), *conditions), "max()", "group()", "max()", flux.keep("_value")
+        pipeline_points(measurement, (name,), *conditions),
+        "max()",
+        "group()",
+        "max()",
+        flux.keep("_value"),
     )
 
 
-def last_told(measurement: str, name: str, *conditions: str) -> str:
-    """Return the beginning of a query for the newest point of a field in the range."""
+def newest_point(measurement: str, name: str, *conditions: str) -> str:
+    """Return the start of a query for the newest point of a field in the range."""
     return flux.pipe(
-        told(measurement, (name,), *conditions),
+        pipeline_points(measurement, (name,), *conditions),
         "last()",
         "group()",
         'sort(columns: ["_time"])',
@@ -85,24 +93,24 @@ def last_told(measurement: str, name: str, *conditions: str) -> str:
     )
 
 
-def newest(measurement: str, name: str, *conditions: str) -> str:
+def newest_value(measurement: str, name: str, *conditions: str) -> str:
     """Return a query for the newest value of a field in the range."""
-    return flux.pipe(last_told(measurement, name, *conditions), flux.keep("_time", "_value"))
+    return flux.pipe(newest_point(measurement, name, *conditions), flux.keep("_time", "_value"))
 
 
 def over_time(measurement: str, name: str, function: str, *labels: str, where: str = "") -> str:
     """Return a query for a field over time: a series for each combination of the labels."""
     return flux.pipe(
-        told(measurement, (name,), *([where] if where else [])),
-        flux.joined_windows(function, *labels),
+        pipeline_points(measurement, (name,), *([where] if where else [])),
+        flux.windows_by(function, *labels),
         flux.keep(*labels, "_time", "_value"),
     )
 
 
 def publications(*names: str) -> str:
-    """Return the beginning of a query for the newest publications of the range, a row for each."""
+    """Return the start of a query for the newest publications of the range, a row for each."""
     return flux.pipe(
-        told("publication", names, AT_VENUES),
+        pipeline_points("publication", names, AT_VENUES),
         'pivot(rowKey: ["_time", "venue"], columnKey: ["_field"], valueColumn: "_value")',
         "group()",
         'sort(columns: ["_time"])',
@@ -114,7 +122,7 @@ PUBLICATIONS = Annotation(
     "Publications",
     "blue",
     flux.pipe(
-        told("annotation", ("text",), 'r.kind == "publication"'),
+        pipeline_points("annotation", ("text",), 'r.kind == "publication"'),
         "group()",
         'rename(columns: {_value: "text", venue: "tags"})',
         flux.keep("_time", "text", "tags"),
@@ -124,7 +132,7 @@ BOUNDARIES = Annotation(
     "Boundaries",
     "green",
     flux.pipe(
-        flux.lines(flux.of_pipeline(), "from(bucket: bucket)"),
+        flux.lines(flux.pipeline_bucket(), "from(bucket: bucket)"),
         "range(start: -30y)",
         flux.where("boundary", flux.fields("final_ns"), 'r.resolution == "1m"'),
         "last()",
@@ -133,4 +141,4 @@ BOUNDARIES = Annotation(
         'text: "final up to here: " + r.venue, tags: r.venue}))',
     ),
 )
-"""Where the boundary of each venue is now, not when it came there."""
+"""The present boundary of each venue, not the time when it was set."""

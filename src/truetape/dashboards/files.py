@@ -1,4 +1,4 @@
-"""The files under `grafana/` that are made here: `make dashboards` writes them. Asks no Grafana."""
+"""The files under `grafana/` that `make dashboards` writes. Needs no Grafana."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ BOARDS: tuple[Board, ...] = (
 )
 
 
-def made() -> Mapping[str, str]:
+def file_texts() -> Mapping[str, str]:
     """Return the text of each file, by its path below `grafana/`."""
     texts = {
         f"dashboards/{board.folder}/{board.uid}.json": json.dumps(dashboard(board), indent=1) + "\n"
@@ -34,14 +34,14 @@ def made() -> Mapping[str, str]:
 
 
 def write(root: Path) -> list[Path]:
-    """Write every file, remove boards that are made no longer, and return what was written."""
-    wanted = {root / name: text for name, text in made().items()}
-    for stale in set(root.glob("dashboards/**/*.json")) - wanted.keys():
+    """Write every file and delete boards that no longer exist; return the written paths."""
+    texts = {root / name: text for name, text in file_texts().items()}
+    for stale in set(root.glob("dashboards/**/*.json")) - texts.keys():
         stale.unlink()
-    for path, text in wanted.items():
+    for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return list(wanted)
+    return list(texts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The market board: bars of one symbol as they are served, and those of a watchlist. Data only."""
+"""The market board: served bars of one symbol and of a watchlist. Data only."""
 
 from truetape.dashboards import flux
 from truetape.dashboards.board import Board, PanelRow, QueryVariable
@@ -11,7 +11,7 @@ from truetape.dashboards.market_tables import BREADTH, LARGEST, LISTED, VENUE_VO
 def _symbols(name: str, label: str, description: str, *, many: bool) -> QueryVariable:
     query = flux.lines(
         'import "influxdata/influxdb/schema"',
-        flux.of_resolution("1m"),
+        flux.bucket_of("1m"),
         'schema.tagValues(bucket: bucket, tag: "symbol", start: -30y, '
         'predicate: (r) => r._measurement == "bar" and r._field == "close")',
     )
@@ -27,7 +27,7 @@ VARIABLES = (
         "The market of the charts: the symbol's own one, unless it has several.",
         flux.lines(
             'import "influxdata/influxdb/schema"',
-            flux.of_resolution("1m"),
+            flux.bucket_of("1m"),
             'schema.tagValues(bucket: bucket, tag: "venue", start: -30y, predicate: (r) => '
             'r._measurement == "bar" and r._field == "close" and '
             "r.symbol == ${symbol:doublequote})",

@@ -1,4 +1,4 @@
-"""Charts of one symbol: candles, what is drawn below them, lines without gaps. Data only."""
+"""Charts of one symbol: candles, oscillators below them, lines without gaps. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
@@ -12,7 +12,7 @@ MAX_SESSIONS = "14d"
 def _indicators(*names: str) -> str:
     return flux.pipe(
         bars(names, flux.SHOWN, measurement="indicator"),
-        flux.grouped("_field"),
+        flux.group_by("_field"),
         flux.keep("_field", "_time", "_value"),
     )
 

@@ -1,9 +1,9 @@
-"""The numbers at the head of the market board: completeness, last price, age. Data only."""
+"""The numbers at the top of the market board: completeness, last price, age. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
-from truetape.dashboards.market_queries import MOVE, bars, first_and_last, newest, states
+from truetape.dashboards.market_queries import MOVE, bars, first_and_last, newest_bars, states
 
 COMPLETE = Panel(
     "Is what I see complete?",
@@ -34,7 +34,7 @@ STATES = Panel(
     [
         flux.lines(
             'import "array"',
-            states(flux.headed(final="Final", provisional="Provisional", void="Void")),
+            states(flux.table_columns(final="Final", provisional="Provisional", void="Void")),
         )
     ],
     width=6,
@@ -44,7 +44,7 @@ LAST = Panel(
     "The close of the newest bar of a minute that has a price, up to the end of the range.",
     drawing.stat(),
     "none",
-    [flux.pipe(newest(flux.SHOWN), "group()", flux.keep("_time", "_value"))],
+    [flux.pipe(newest_bars(flux.SHOWN), "group()", flux.keep("_time", "_value"))],
     width=4,
 )
 AGE = Panel(
@@ -55,7 +55,7 @@ AGE = Panel(
     "s",
     [
         flux.pipe(
-            newest(flux.SHOWN),
+            newest_bars(flux.SHOWN),
             "group()",
             "map(fn: (r) => ({_value: "
             "float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0}))",

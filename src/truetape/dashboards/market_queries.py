@@ -3,25 +3,25 @@
 from truetape.dashboards import flux
 
 LOOKBACK = "5d"
-"""How far behind the end of the range a last price may lie: a long weekend."""
+"""The greatest age of a last price at the end of the range: a long weekend."""
 MOVE = "(r.close - r.open) / r.open"
-"""By how much a symbol moved, of what `first_and_last` returns."""
+"""The relative move of a symbol, in a row of `first_and_last`."""
 NEAR = f"range(start: date.sub(d: {LOOKBACK}, from: v.timeRangeStop), stop: v.timeRangeStop)"
 
 
 def bars(names: tuple[str, ...], *conditions: str, measurement: str = "bar") -> str:
-    """Return the beginning of a query for bars of the width that the zoom asks for."""
+    """Return the start of a query for bars of the width that the zoom asks for."""
     return flux.pipe(
-        flux.lines(flux.following_zoom(), "from(bucket: bucket)"),
+        flux.lines(flux.bucket_by_zoom(), "from(bucket: bucket)"),
         flux.RANGE,
         flux.where(measurement, flux.fields(*names), *conditions),
     )
 
 
-def newest(*conditions: str) -> str:
-    """Return the beginning of a query for the newest bars that have a price, one a series."""
+def newest_bars(*conditions: str) -> str:
+    """Return the start of a query for the newest bar with a price, one of each series."""
     return flux.pipe(
-        flux.lines('import "date"', flux.of_resolution("1m"), "from(bucket: bucket)"),
+        flux.lines('import "date"', flux.bucket_of("1m"), "from(bucket: bucket)"),
         NEAR,
         flux.where("bar", flux.fields("close"), flux.PRICED, *conditions),
         "last()",
@@ -41,9 +41,9 @@ def _count(state: str, *conditions: str) -> str:
 
 
 def states(*last: str) -> str:
-    """Return a query that counts bars by state, in one row, and shapes that row."""
+    """Return a query that counts bars by state in one row; the `last` steps shape that row."""
     return flux.lines(
-        flux.following_zoom(),
+        flux.bucket_by_zoom(),
         "final = " + _count("final", 'r._field == "final"', "r._value == true"),
         "provisional = " + _count("provisional", 'r._field == "final"', "r._value == false"),
         "void = " + _count("void", 'r._field == "void"', "r._value == true"),
@@ -51,7 +51,7 @@ def states(*last: str) -> str:
         '{state: "provisional", _value: 0}, {state: "void", _value: 0}])',
         flux.pipe(
             "union(tables: [final, provisional, void, zero])",
-            flux.grouped("state"),
+            flux.group_by("state"),
             "sum()",
             "group()",
             'pivot(rowKey: [], columnKey: ["state"], valueColumn: "_value")',
@@ -72,9 +72,9 @@ def _end(name: str, function: str, condition: str) -> str:
 
 
 def first_and_last(condition: str, *shape: str) -> str:
-    """Return a query for the first open and last close of each series, shaped by what follows."""
+    """Return a query for the first open and last close of each series, then the `shape` steps."""
     return flux.lines(
-        flux.following_zoom(),
+        flux.bucket_by_zoom(),
         f"opened = {_end('open', 'first', condition)}",
         f"closed = {_end('close', 'last', condition)}",
         flux.pipe(

@@ -1,4 +1,4 @@
-"""The watchlist of the market board, how it moved, and the newest bars of one symbol. Data only."""
+"""Tables of the market board: watchlist, its moves, the newest bars of one symbol. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Panel
@@ -8,7 +8,7 @@ from truetape.dashboards.market_queries import MOVE, NEAR, bars, first_and_last
 LISTED_BARS = 50
 MOVERS = 10
 _BY_DAY = "150d"
-"""The widest range whose volume is shown by day, which are 100 of trading."""
+"""The widest range whose volume is shown by day: 100 trading days."""
 
 WATCHLIST = Panel(
     "Watchlist",
@@ -18,7 +18,7 @@ WATCHLIST = Panel(
     "none",
     [
         flux.pipe(
-            flux.lines('import "date"', flux.of_resolution("1m"), "from(bucket: bucket)"),
+            flux.lines('import "date"', flux.bucket_of("1m"), "from(bucket: bucket)"),
             NEAR,
             flux.where(
                 "bar",
@@ -34,7 +34,7 @@ WATCHLIST = Panel(
             "map(fn: (r) => ({symbol: r.symbol, venue: r.venue, last: r.close, "
             "age: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0, "
             "rev: if exists r.rev then r.rev else 0.0}))",
-            flux.headed(symbol="Symbol", venue="Venue", last="Last", age="Age", rev="Rev"),
+            flux.table_columns(symbol="Symbol", venue="Venue", last="Last", age="Age", rev="Rev"),
         )
     ],
     width=10,
@@ -51,12 +51,12 @@ VENUE_VOLUME = Panel(
     "short",
     [
         flux.lines(
-            # Grafana's own interval is a day up to a range of a hundred weeks
+            # Grafana's own interval stays a day up to a range of a hundred weeks
             f"by_week = int(v: v.timeRangeStop) - int(v: v.timeRangeStart) > int(v: {_BY_DAY})",
             "width = if by_week then 7d else $__interval",
             flux.pipe(
                 bars(("volume",), flux.WATCHED),
-                flux.joined_windows("sum", "venue", every="width", offset="4d"),
+                flux.windows_by("sum", "venue", every="width", offset="4d"),
             ),
         )
     ],
@@ -75,13 +75,15 @@ BREADTH = Panel(
             "advancing: if r.close > r.open then 1 else 0, "
             "declining: if r.close < r.open then 1 else 0, "
             "unchanged: if r.close == r.open then 1 else 0}))",
-            flux.grouped("venue"),
+            flux.group_by("venue"),
             "reduce(identity: {advancing: 0, declining: 0, unchanged: 0}, "
             "fn: (r, accumulator) => ({advancing: accumulator.advancing + r.advancing, "
             "declining: accumulator.declining + r.declining, "
             "unchanged: accumulator.unchanged + r.unchanged}))",
             "group()",
-            flux.headed(venue="Venue", advancing="Up", declining="Down", unchanged="Unchanged"),
+            flux.table_columns(
+                venue="Venue", advancing="Up", declining="Down", unchanged="Unchanged"
+            ),
         )
     ],
     width=7,
@@ -98,7 +100,7 @@ LARGEST = Panel(
             f"map(fn: (r) => ({{symbol: r.symbol, change: {MOVE}, "
             f"size: if {MOVE} < 0.0 then -({MOVE}) else {MOVE}}}))",
             f'top(n: {MOVERS}, columns: ["size"])',
-            flux.headed(symbol="Symbol", change="Change"),
+            flux.table_columns(symbol="Symbol", change="Change"),
         )
     ],
     width=8,
@@ -123,7 +125,7 @@ LISTED = Panel(
             f"tail(n: {LISTED_BARS})",
             "map(fn: (r) => ({r with resolution: resolution, start_ns: string(v: int(v: r._time)), "
             'state: if r.final then "final" else "provisional"}))',
-            flux.headed(
+            flux.table_columns(
                 _time="Start", open="Open", high="High", low="Low", close="Close",
                 volume="Volume", trades="Trades", state="State", rev="Rev",
                 resolution="Resolution", start_ns="Nanoseconds",

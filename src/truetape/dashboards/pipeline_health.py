@@ -1,4 +1,4 @@
-"""The board of pipeline health: is it fresh, does it keep up, what did it refuse. Data only."""
+"""The board of pipeline health: freshness, lag, rejected records. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Board, Panel, PanelRow
@@ -6,10 +6,10 @@ from truetape.dashboards.common import (
     AIRFLOW,
     PUBLICATIONS,
     SET,
-    last_told,
-    newest,
+    newest_point,
+    newest_value,
     over_time,
-    told,
+    pipeline_points,
     total,
 )
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
@@ -21,7 +21,7 @@ _BACKFILL_PAGE = {"holes, and the form that fills them": "${airflow}/truetape/ba
 
 
 def _newest_of(measurement: str, *names: str) -> str:
-    """Return the end of a query: the newest values of some fields, added up."""
+    """Return a query for the newest values of fields in all series, as rows of one table."""
     return flux.pipe(
         "from(bucket: bucket)",
         flux.RANGE,
@@ -33,9 +33,9 @@ def _newest_of(measurement: str, *names: str) -> str:
 
 
 def _age(measurement: str, name: str, *conditions: str) -> str:
-    """Return a query for how long before the end of the range a field was last so."""
+    """Return a query for the age, at the end of the range, of a field's newest matching point."""
     return flux.pipe(
-        last_told(measurement, name, *conditions),
+        newest_point(measurement, name, *conditions),
         "map(fn: (r) => ({_value: "
         "float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0}))",
     )
@@ -49,7 +49,7 @@ COMPLETE = Panel(
     "short",
     [
         flux.lines(
-            flux.of_pipeline(),
+            flux.pipeline_bucket(),
             f"waiting = {_newest_of('speed_batch', 'lag')}",
             f"holes = {_newest_of('archive', 'holes')}",
             flux.pipe("union(tables: [waiting, holes])", "group()", "sum()"),
@@ -65,7 +65,7 @@ FRESH = Panel(
     "batch that wrote bars.",
     drawing.stat(),
     "s",
-    [newest("speed_freshness", "freshness_s")],
+    [newest_value("speed_freshness", "freshness_s")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (5, ORANGE), (RED_FRESHNESS_S, RED)),
 )
@@ -74,7 +74,7 @@ LAG = Panel(
     "Records in Kafka that are not in the bars yet.",
     drawing.stat(),
     "short",
-    [newest("speed_batch", "lag")],
+    [newest_value("speed_batch", "lag")],
     width=4,
     defaults=drawing.thresholds((None, GREEN), (10_000, ORANGE), (100_000, RED)),
 )
@@ -103,7 +103,7 @@ HOLES = Panel(
     "backfill brings them.",
     drawing.stat(),
     "short",
-    [newest("archive", "holes")],
+    [newest_value("archive", "holes")],
     width=3,
     defaults=drawing.thresholds((None, GREEN), (1, RED)),
     links=_BACKFILL_PAGE,
@@ -153,8 +153,8 @@ def _sums(title: str, description: str, measurement: str, *names: str) -> Panel:
         "short",
         [
             flux.pipe(
-                told(measurement, names),
-                flux.joined_windows("sum", "_field"),
+                pipeline_points(measurement, names),
+                flux.windows_by("sum", "_field"),
             )
         ],
         width=12,
@@ -188,8 +188,8 @@ FEED_RULES = Panel(
     "short",
     [
         flux.pipe(
-            told("quality", ("passed",), 'r.suite == "feed"', "r._value == false"),
-            flux.joined_windows("count", "rule"),
+            pipeline_points("quality", ("passed",), 'r.suite == "feed"', "r._value == false"),
+            flux.windows_by("count", "rule"),
         )
     ],
     width=12,
@@ -211,7 +211,7 @@ LOST = Panel(
     "back; a replay of the source may bring their trades.",
     drawing.stat(),
     "short",
-    [newest("archive", "lost")],
+    [newest_value("archive", "lost")],
     width=6,
     defaults=drawing.thresholds((None, GREEN), (1, RED)) | drawing.value_texts({}, "0"),
     links=_BACKFILL_PAGE,

@@ -1,4 +1,4 @@
-"""The board of speed against batch: what publications changed in served bars. Data only."""
+"""The board of speed against batch: the changes of publications to served bars. Data only."""
 
 from truetape.dashboards import drawing, flux
 from truetape.dashboards.board import Board, Panel, PanelRow
@@ -15,8 +15,8 @@ from truetape.dashboards.common import (
     VENUES,
     largest,
     over_time,
+    pipeline_points,
     publications,
-    told,
     total,
 )
 from truetape.dashboards.drawing import GREEN, ORANGE, RED
@@ -99,7 +99,7 @@ BY_SESSION = Panel(
     "short",
     [
         flux.lines('import "strings"', flux.pipe(
-            told(
+            pipeline_points(
                 "drift",
                 (
                     "session", "rev", "bars", "changed", "missing", "extra", "max_abs_bps",
@@ -113,7 +113,7 @@ BY_SESSION = Panel(
             'sort(columns: ["_time"])',
             f"tail(n: {LISTED})",
             _WITH_DAG,
-            flux.headed(
+            flux.table_columns(
                 _time="Published", venue="Venue", session="Session", cause="Cause", rev="Rev",
                 bars="Bars", changed="Changed", missing="Missing", extra="Extra",
                 max_abs_bps="Largest (bp)", volume="Volume", dag="DAG",
@@ -138,7 +138,7 @@ BOUNDARY = Panel(
     "dateTimeAsIso",
     [
         flux.pipe(
-            flux.lines(flux.of_pipeline(), "from(bucket: bucket)"),
+            flux.lines(flux.pipeline_bucket(), "from(bucket: bucket)"),
             "range(start: -30y)",
             flux.where(
                 "boundary",
@@ -151,7 +151,9 @@ BOUNDARY = Panel(
             'pivot(rowKey: ["venue"], columnKey: ["_field"], valueColumn: "_value")',
             "map(fn: (r) => ({venue: r.venue, final_from: time(v: r.final_from_ns), "
             "final_to: time(v: r.final_ns), fence: time(v: r.fence_ns)}))",
-            flux.headed(venue="Venue", final_from="Final from", final_to="Final to", fence="Fence"),
+            flux.table_columns(
+                venue="Venue", final_from="Final from", final_to="Final to", fence="Fence"
+            ),
         )
     ],
     width=12,
@@ -167,7 +169,7 @@ REVISIONS = Panel(
             flux.pipe(
                 publications("session", "rev", "edits", "who"),
                 _WITH_DAG,
-                flux.headed(
+                flux.table_columns(
                     _time="Published",
                     venue="Venue",
                     session="Session",

@@ -1,6 +1,6 @@
-"""The board of storage: which bars InfluxDB holds, since when, in which state. Data only.
+"""The board of storage: the bars in InfluxDB by resolution, age and state. Data only.
 
-What InfluxDB says of its own tasks and shards is out of reach of a token that reads buckets.
+It shows nothing of InfluxDB's tasks and shards: a token that reads buckets cannot read them.
 """
 
 from truetape.dashboards import drawing, flux
@@ -10,7 +10,7 @@ from truetape.dashboards.drawing import GREEN, ORANGE, RED
 from truetape.market.resolution import Resolution
 
 COUNTED = "1d"
-"""Bars are counted over this much, at most: counting a year of seconds would keep InfluxDB busy."""
+"""The longest range over which bars are counted: a year of seconds would overload InfluxDB."""
 
 _HEAD = flux.lines(
     'import "date"',
@@ -24,7 +24,7 @@ _WIDTHS = [resolution.value for resolution in Resolution]
 
 
 def _each(name: str, begin: str, condition: str, *shape: str) -> list[str]:
-    """Return statements that ask the same of every resolution; `name` begins their names."""
+    """Return one statement for each resolution; its variable is `name` and the resolution."""
     return [
         f"{name}{width} = "
         + flux.pipe(
@@ -62,7 +62,7 @@ _ZEROS = [
 
 
 def _ends(name: str, function: str, order: str) -> list[str]:
-    """Return statements for the oldest or newest bar of each bucket: a series each, then one."""
+    """Return statements for the oldest or newest bar of each bucket."""
     return _each(
         name, "1970-01-01T00:00:00Z", 'r._field == "rev"', f"{function}()", "group()",
         f'sort(columns: ["_time"], desc: {order})', "limit(n: 1)",
@@ -96,7 +96,9 @@ SERIES = Panel(
             _HEAD,
             *_SERIES,
             flux.pipe(
-                _all("series"), "group()", flux.headed(resolution="Resolution", _value="Series")
+                _all("series"),
+                "group()",
+                flux.table_columns(resolution="Resolution", _value="Series"),
             ),
         )
     ],
@@ -118,11 +120,11 @@ STATES = Panel(
             "zeros = array.from(rows: [" + ", ".join(_ZEROS) + "])",
             flux.pipe(
                 _all("final", "provisional", "void", more=("zeros",)),
-                flux.grouped("resolution", "state"),
+                flux.group_by("resolution", "state"),
                 "sum()",
                 "group()",
                 'pivot(rowKey: ["resolution"], columnKey: ["state"], valueColumn: "_value")',
-                flux.headed(
+                flux.table_columns(
                     resolution="Resolution", final="Final", provisional="Provisional", void="Void"
                 ),
             ),
@@ -144,7 +146,7 @@ EXTENT = Panel(
                 _all("oldest", "newest"),
                 "group()",
                 'pivot(rowKey: ["resolution"], columnKey: ["end"], valueColumn: "_time")',
-                flux.headed(resolution="Resolution", oldest="Oldest", newest="Newest"),
+                flux.table_columns(resolution="Resolution", oldest="Oldest", newest="Newest"),
             ),
         )
     ],
@@ -176,10 +178,10 @@ TRADES = Panel(
     "short",
     [
         flux.pipe(
-            flux.lines(flux.following_zoom(), "from(bucket: bucket)"),
+            flux.lines(flux.bucket_by_zoom(), "from(bucket: bucket)"),
             flux.RANGE,
             flux.where("bar", 'r._field == "trades"'),
-            flux.joined_windows("sum", "venue"),
+            flux.windows_by("sum", "venue"),
         )
     ],
     width=12,
