@@ -26,8 +26,8 @@ from freshness import private_stack
 from measure import report, stopped_by_signals, table
 
 from drift import stream, write_records
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError, TruetapeError, VerificationError
 from truetape.host.settings import Settings
@@ -130,7 +130,7 @@ def main() -> int:
 
 def measure(work: Path, wanted: argparse.Namespace) -> str:
     """Return the table; with pictures, write them too."""
-    plan = Plan(
+    plan = SimulationPlan(
         DAY,
         seed=wanted.seed,
         symbols=(SYMBOL, *(f"S{number:03}" for number in range(1, wanted.symbols))),
@@ -156,7 +156,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
     return f"\n{about}; ms, medians of {wanted.times}\n\n{table([head, *rows])}"
 
 
-def prepare(work: Path, settings: Settings, plan: Plan, session: Session) -> None:
+def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Session) -> None:
     """Serve a session provisionally, then make it final."""
     from truetape.batch.jobs import archive_once
     from truetape.broker.producer import send_all

@@ -32,8 +32,8 @@ from support.confusion import (
 )
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.drift.recorder import DriftRecorder, SpeedRules
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.profiles import load
@@ -75,9 +75,9 @@ def main() -> int:
     return 0
 
 
-def _plan(wanted: argparse.Namespace) -> Plan:
+def _plan(wanted: argparse.Namespace) -> SimulationPlan:
     """Plan minutes of trading after the open: micro-batches must be short beside the lateness."""
-    return Plan(
+    return SimulationPlan(
         DAY,
         seed=wanted.seed,
         symbols=tuple(f"S{number:03}" for number in range(wanted.symbols)),
@@ -88,7 +88,7 @@ def _plan(wanted: argparse.Namespace) -> Plan:
     )
 
 
-def measure(work: Path, plan: Plan, batches: int, most_cost: float) -> str:
+def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) -> str:
     """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
     from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars

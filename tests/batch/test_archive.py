@@ -23,7 +23,7 @@ from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import available_offsets, end_offsets
 from truetape.cli.archive import archive as archive_verb
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.lake.tables import Table
@@ -49,7 +49,7 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 
 
 def records(count: int, seed: int = 1) -> list[Record]:
-    plan = Plan(DAY, venue="XNYS", seed=seed, trades=count, offset_s=600, duration_s=600)
+    plan = SimulationPlan(DAY, venue="XNYS", seed=seed, trades=count, offset_s=600, duration_s=600)
     return list(simulate(plan).records)
 
 

@@ -31,7 +31,7 @@ from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
 from truetape.cli.backfill import backfill as verb
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
@@ -275,7 +275,9 @@ def session() -> Session:
 
 
 def simulated() -> SimulatedSession:
-    return simulate(Plan(DAY, venue="XNYS", seed=3, trades=1_500, offset_s=600, duration_s=600))
+    return simulate(
+        SimulationPlan(DAY, venue="XNYS", seed=3, trades=1_500, offset_s=600, duration_s=600)
+    )
 
 
 def plan_is_noted(own: Settings) -> bool:

@@ -8,12 +8,14 @@ import pytest
 from support.loop import own_settings, send
 from truetape.batch.jobs import archive_once
 from truetape.batch.new_records import has_new_records
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
 
 pytestmark = pytest.mark.real
 
-MADE = simulate(Plan(date(2026, 3, 3), seed=5, trades=60, offset_s=0, duration_s=30)).records
+MADE = simulate(
+    SimulationPlan(date(2026, 3, 3), seed=5, trades=60, offset_s=0, duration_s=30)
+).records
 
 
 def test_an_empty_topic_is_nothing_new(stack: Settings, tmp_path: Path) -> None:

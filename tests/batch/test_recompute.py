@@ -18,8 +18,8 @@ from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
@@ -76,7 +76,9 @@ def test_a_troubled_session_is_recomputed_as_the_reference_folds_it(
 ) -> None:
     """Early and late hours, auctions, repeats, cancels, corrections: all five resolutions."""
     lake = Lake(str(tmp_path / "lake"))
-    made = simulate(Plan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED))
+    made = simulate(
+        SimulationPlan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED)
+    )
     put(spark, lake, made.records)
 
     outcome = recompute(spark, lake, FRIDAY, RULES)

@@ -14,8 +14,8 @@ from truetape.batch.recompute import Rules
 from truetape.batch.recompute_as_of import recompute_as_of
 from truetape.batch.spark.lake import Lake
 from truetape.cli.recompute import recompute
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.host.venues import venues
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 
 TROUBLED = Faults(late=0.05, duplicate=0.05, cancel=0.05, correct=0.05)
-PLAN = Plan(date(2026, 11, 20), seed=3, trades=400, symbols=("IBM", "KO"), faults=TROUBLED)
+PLAN = SimulationPlan(
+    date(2026, 11, 20), seed=3, trades=400, symbols=("IBM", "KO"), faults=TROUBLED
+)
 SESSION = session(venues()["XNYS"], PLAN.day)
 RULES = Rules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
 

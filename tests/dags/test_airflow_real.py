@@ -17,8 +17,8 @@ from support.airflow_user import airflow_state, component, signed_in, unpaused
 from support.loop import send, served, truth_of
 from support.wait import until
 from truetape.console.app import router
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars, process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.http import call
@@ -189,7 +189,11 @@ def test_a_backfill_over_five_sessions_makes_each_final_once(
 ) -> None:
     """Backwards, two at a time, over a holiday and a half day."""
     made = [
-        simulate(Plan(day, seed=day.day, trades=300, offset_s=0, duration_s=60, faults=TROUBLED))
+        simulate(
+            SimulationPlan(
+                day, seed=day.day, trades=300, offset_s=0, duration_s=60, faults=TROUBLED
+            )
+        )
         for day in DAYS
     ]
     for one in made:

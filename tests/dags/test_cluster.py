@@ -19,8 +19,8 @@ from support.spark_cluster import Cluster, two_workers
 from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -42,7 +42,9 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 VENUE = "BITSTAMP"
 SESSION = calendars.session(venues()[VENUE], date(2026, 3, 6))
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
-PLAN = Plan(SESSION.date, venue=VENUE, seed=3, trades=900, duration_s=120, faults=TROUBLED)
+PLAN = SimulationPlan(
+    SESSION.date, venue=VENUE, seed=3, trades=900, duration_s=120, faults=TROUBLED
+)
 READ_WITHIN_S = 120.0
 
 

@@ -10,7 +10,7 @@ from support.airflow_user import signed_in, unpaused
 from support.loop import send
 from support.wait import until
 from truetape.batch.jobs import archive_once
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
 from truetape.schedule import dag_names
 from truetape.stack.airflow_api import AirflowApi, DagRun
@@ -47,7 +47,7 @@ def test_whoever_is_signed_in_sees_the_console_in_airflow(
 @pytest.fixture(scope="module")
 def archived(airflow: Settings, spark: "SparkSession") -> None:
     """Fifty trades in Kafka and in the lake."""
-    made = simulate(Plan(date(2026, 3, 9), seed=3, trades=50, offset_s=0, duration_s=60))
+    made = simulate(SimulationPlan(date(2026, 3, 9), seed=3, trades=50, offset_s=0, duration_s=60))
     send(airflow, made.records)
     archive_once(airflow)
 

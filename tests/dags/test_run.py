@@ -17,8 +17,8 @@ from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Cause, Faults
+from truetape.feeds.simulator.faults import Faults, TroubleCause
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -44,7 +44,7 @@ MARCH = calendars.sessions(venues()[VENUE], date(2026, 3, 1), date(2026, 3, 31))
 SESSIONS = iter([session for session in MARCH if session.open_ns is not None])
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
 
-REFUSED = (Cause.MALFORMED, Cause.BAD_CLOCK)
+REFUSED = (TroubleCause.MALFORMED, TroubleCause.BAD_CLOCK)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def run(airflow_db: None, own: Settings) -> Run:
 
 
 def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: Session) -> None:
-    plan = Plan(
+    plan = SimulationPlan(
         session.date, venue=VENUE, seed=3, trades=900, offset_s=0, duration_s=120, faults=TROUBLED
     )
     made = simulate(plan)
@@ -122,7 +122,9 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
 def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
     own: Settings, run: Run, session: Session
 ) -> None:
-    made = simulate(Plan(session.date, venue=VENUE, seed=8, trades=300, offset_s=0, duration_s=60))
+    made = simulate(
+        SimulationPlan(session.date, venue=VENUE, seed=8, trades=300, offset_s=0, duration_s=60)
+    )
     send(own, made.records)
     run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
     before = rows_of(own, session)
@@ -171,7 +173,9 @@ def rows_of(own: Settings, session: Session) -> dict[Key, ServedBar]:
 def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     own: Settings, run: Run, session: Session
 ) -> None:
-    made = simulate(Plan(session.date, venue=VENUE, seed=4, trades=300, offset_s=0, duration_s=60))
+    made = simulate(
+        SimulationPlan(session.date, venue=VENUE, seed=4, trades=300, offset_s=0, duration_s=60)
+    )
     send(own, made.records)
     archive_once(own)
     lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
@@ -208,7 +212,12 @@ def test_a_large_backfill_waits_for_a_person(
 ) -> None:
     """What it waits for is tested by Airflow; here nothing may be written before."""
     monkeypatch.setenv("TRUETAPE_BACKFILL_APPROVE_ABOVE", "10")
-    send(own, simulate(Plan(session.date, venue=VENUE, seed=4, trades=60, duration_s=30)).records)
+    send(
+        own,
+        simulate(
+            SimulationPlan(session.date, venue=VENUE, seed=4, trades=60, duration_s=30)
+        ).records,
+    )
     archive_once(own)
     lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
 
@@ -255,7 +264,9 @@ def until_working(own: Settings) -> Driver:
 
 
 def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session: Session) -> None:
-    made = simulate(Plan(session.date, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30))
+    made = simulate(
+        SimulationPlan(session.date, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30)
+    )
     send(own, made.records)
     archive_once(own)
 
@@ -272,7 +283,7 @@ def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session
 def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
     own: Settings, run: Run, session: Session
 ) -> None:
-    other = Plan(session.date, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
+    other = SimulationPlan(session.date, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
     send(own, simulate(other).records)
 
     done = run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
@@ -292,7 +303,9 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
 def test_a_hole_makes_the_check_red_and_does_not_hold_the_archive_up(
     own: Settings, run: Run, session: Session
 ) -> None:
-    made = simulate(Plan(session.date, venue=VENUE, seed=6, trades=300, offset_s=0, duration_s=60))
+    made = simulate(
+        SimulationPlan(session.date, venue=VENUE, seed=6, trades=300, offset_s=0, duration_s=60)
+    )
     half = len(made.records) // 2
     send(own, made.records[:half])
     archive_once(own)

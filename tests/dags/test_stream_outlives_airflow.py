@@ -17,8 +17,8 @@ from support.supervised import signalled
 from support.wait import until
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import NO_FAULTS
+from truetape.feeds.simulator.faults import NO_FAULTS
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -54,7 +54,7 @@ def own(airflow: Settings) -> Iterator[Settings]:
 def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) -> None:
     day = session(venues()["BATS"], DAY)
     made = simulate(
-        Plan(DAY, venue="BATS", seed=7, trades=3_000, offset_s=600, duration_s=300,
+        SimulationPlan(DAY, venue="BATS", seed=7, trades=3_000, offset_s=600, duration_s=300,
              faults=NO_FAULTS)
     )  # fmt: skip
     stream, operator = Stream(own, made.records), signed_in(own, "operator")

@@ -33,8 +33,8 @@ from truetape.drift.recorder import SpeedRules
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+from truetape.feeds.simulator.faults import NO_FAULTS, Faults
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.calendars import session as session_on
 from truetape.host.profiles import load
 from truetape.host.venues import venues
@@ -51,7 +51,9 @@ COUNTS_REPEATS = replace(SPEED, deduplicated_feeds=frozenset())
 
 
 def made(faults: Faults, seed: int = 1, trades: int = 1_500) -> SimulatedSession:
-    return simulate(Plan(FRIDAY.date, seed=seed, symbols=SYMBOLS, trades=trades, faults=faults))
+    return simulate(
+        SimulationPlan(FRIDAY.date, seed=seed, symbols=SYMBOLS, trades=trades, faults=faults)
+    )
 
 
 @dataclass(frozen=True, slots=True)

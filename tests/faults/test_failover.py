@@ -16,8 +16,8 @@ from support.loop import own_settings, send, served, truth_of
 from support.supervised import POLICY, Noting, Supervised, signalled, supervised
 from support.wait import until
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import NO_FAULTS
+from truetape.feeds.simulator.faults import NO_FAULTS
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -51,7 +51,7 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 
 def made_at(venue: str, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
     """Simulate five minutes; each test has a venue of its own."""
-    plan = Plan(
+    plan = SimulationPlan(
         DAY, venue=venue, seed=11, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
     )
     return session(venues()[venue], DAY), simulate(plan)

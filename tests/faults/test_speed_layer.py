@@ -19,8 +19,8 @@ from support.wait import until
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+from truetape.feeds.simulator.faults import NO_FAULTS, Faults
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
@@ -54,7 +54,7 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 
 def made_at(venue: str, faults: Faults, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
     """Simulate five minutes; each test has a venue of its own, since boundaries are per venue."""
-    plan = Plan(
+    plan = SimulationPlan(
         DAY, venue=venue, seed=7, trades=trades, offset_s=600, duration_s=300, faults=faults
     )
     return session(venues()[venue], DAY), simulate(plan)

@@ -12,9 +12,9 @@ import pytest
 
 from support.build import SECOND, at
 from truetape.feeds.records import Record, paced
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import BROKEN, NO_FAULTS, Cause, Faults
-from truetape.feeds.simulator_feeds import FORMATS
+from truetape.feeds.simulator.faults import BROKEN, NO_FAULTS, Faults, TroubleCause
+from truetape.feeds.simulator.formats import FORMATS
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
 from truetape.host.venues import venues
@@ -25,7 +25,7 @@ from truetape.market.trades import Trade
 
 FRIDAY = date(2026, 11, 20)
 OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
-PLAN = Plan(FRIDAY, trades=20_000)
+PLAN = SimulationPlan(FRIDAY, trades=20_000)
 MANY = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.01)
 MINUTE = 60 * SECOND
 
@@ -42,7 +42,9 @@ def troubled() -> SimulatedSession:
 
 def lines(made: SimulatedSession) -> list[dict[str, object]]:
     """Parse the good native payloads; the broken ones are told by the troubles."""
-    broken = {trouble.received_ns for trouble in made.troubles if trouble.cause is Cause.MALFORMED}
+    broken = {
+        trouble.received_ns for trouble in made.troubles if trouble.cause is TroubleCause.MALFORMED
+    }
     return [json.loads(r.payload) for r in made.records if r.received_ns not in broken]
 
 
@@ -59,7 +61,7 @@ def prints(made: SimulatedSession, symbol: str | None = None) -> list[Trade]:
 
 @pytest.mark.parametrize("feed", FORMATS)
 def test_the_same_seed_gives_the_same_bytes(feed: str) -> None:
-    plan = Plan(FRIDAY, feed=feed, trades=1_000, faults=MANY)
+    plan = SimulationPlan(FRIDAY, feed=feed, trades=1_000, faults=MANY)
 
     assert digest(simulate(plan)) == digest(simulate(plan))
     assert digest(simulate(plan)) != digest(simulate(replace(plan, seed=1)))
@@ -67,14 +69,14 @@ def test_the_same_seed_gives_the_same_bytes(feed: str) -> None:
 
 def test_a_seed_means_the_same_session_on_every_platform() -> None:
     """Recorded on CPython 3.11; whatever runs this test must make the same session again."""
-    made = simulate(Plan(FRIDAY, trades=500, seed=7, faults=MANY))
+    made = simulate(SimulationPlan(FRIDAY, trades=500, seed=7, faults=MANY))
 
     assert digest(made)[:16] == "04b51f81ec89a305"
 
 
 @pytest.mark.parametrize("feed", FORMATS)
 def test_the_truth_is_what_the_events_come_to(feed: str) -> None:
-    made = simulate(Plan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
+    made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
     truth = made.truth
 
     found = canonical(truth.events, venues())
@@ -100,19 +102,27 @@ def test_every_native_trouble_is_in_the_records_and_in_the_truth(
     ]
 
     assert Counter(line["kind"] for line in sent) == {
-        "trade": 20_000 + told[Cause.DUPLICATE],
-        "cancel": told[Cause.CANCEL],
-        "correct": told[Cause.CORRECTION],
+        "trade": 20_000 + told[TroubleCause.DUPLICATE],
+        "cancel": told[TroubleCause.CANCEL],
+        "correct": told[TroubleCause.CORRECTION],
     }
-    assert sum(count - 1 for count in deliveries.values()) == told[Cause.DUPLICATE]
-    assert sum(delay > MINUTE for delay in delays) == told[Cause.LATE]
-    assert sum(delay < 0 for delay in delays) == told[Cause.BAD_CLOCK]
-    assert len(troubled.records) - len(sent) == told[Cause.MALFORMED] == 200
-    assert len(troubled.truth.trades) == 20_000 - told[Cause.CANCEL] - told[Cause.BAD_CLOCK]
-    for cause in (Cause.LATE, Cause.DUPLICATE, Cause.CANCEL, Cause.CORRECTION):
+    assert sum(count - 1 for count in deliveries.values()) == told[TroubleCause.DUPLICATE]
+    assert sum(delay > MINUTE for delay in delays) == told[TroubleCause.LATE]
+    assert sum(delay < 0 for delay in delays) == told[TroubleCause.BAD_CLOCK]
+    assert len(troubled.records) - len(sent) == told[TroubleCause.MALFORMED] == 200
+    assert (
+        len(troubled.truth.trades)
+        == 20_000 - told[TroubleCause.CANCEL] - told[TroubleCause.BAD_CLOCK]
+    )
+    for cause in (
+        TroubleCause.LATE,
+        TroubleCause.DUPLICATE,
+        TroubleCause.CANCEL,
+        TroubleCause.CORRECTION,
+    ):
         assert 300 < told[cause] < 500, cause
-    assert told[Cause.OUTAGE] == 1
-    assert 50 < told[Cause.BAD_CLOCK] < 500
+    assert told[TroubleCause.OUTAGE] == 1
+    assert 50 < told[TroubleCause.BAD_CLOCK] < 500
 
 
 def at_ns(text: object) -> int:
@@ -126,7 +136,7 @@ def test_each_trouble_names_its_trade(troubled: SimulatedSession) -> None:
 
     for trouble in troubled.troubles:
         named = (trouble.symbol, trouble.id, trouble.received_ns)
-        unheard = (Cause.OUTAGE, Cause.BAD_CLOCK, Cause.MALFORMED)
+        unheard = (TroubleCause.OUTAGE, TroubleCause.BAD_CLOCK, TroubleCause.MALFORMED)
         assert (named in arrivals) is (trouble.cause not in unheard)
 
 
@@ -179,7 +189,7 @@ def test_each_symbol_has_an_opening_and_a_closing_auction(plain: SimulatedSessio
 
 
 def test_symbols_move_together_and_on_their_own() -> None:
-    made = simulate(Plan(FRIDAY, symbols=("A", "B"), trades=30_000, faults=NO_FAULTS))
+    made = simulate(SimulationPlan(FRIDAY, symbols=("A", "B"), trades=30_000, faults=NO_FAULTS))
     closes: dict[str, dict[int, float]] = {"A": {}, "B": {}}
     for trade in made.truth.trades:
         if OPENS <= trade.event_ns < CLOSES:
@@ -193,17 +203,17 @@ def test_symbols_move_together_and_on_their_own() -> None:
 
 
 def test_nothing_trades_in_an_outage(troubled: SimulatedSession) -> None:
-    (outage,) = (t for t in troubled.troubles if t.cause is Cause.OUTAGE)
+    (outage,) = (t for t in troubled.troubles if t.cause is TroubleCause.OUTAGE)
 
     assert outage.received_ns - outage.event_ns == 120 * SECOND
     assert OPENS < outage.event_ns < CLOSES
     times = [at_ns(line["event_time"]) for line in lines(troubled) if "event_time" in line]
-    ahead = sum(trouble.cause is Cause.BAD_CLOCK for trouble in troubled.troubles)
+    ahead = sum(trouble.cause is TroubleCause.BAD_CLOCK for trouble in troubled.troubles)
     assert sum(outage.event_ns <= time < outage.received_ns for time in times) <= ahead
 
 
 def test_a_half_day_closes_at_one_o_clock() -> None:
-    made = simulate(Plan(date(2026, 11, 27), trades=2_000, faults=NO_FAULTS))
+    made = simulate(SimulationPlan(date(2026, 11, 27), trades=2_000, faults=NO_FAULTS))
 
     closing = [t for t in made.truth.trades if t.conditions[-1] == "6"]
     assert {t.event_ns // (2 * MINUTE) for t in closing} == {
@@ -219,7 +229,9 @@ def test_a_window_holds_its_prints() -> None:
 
 
 def test_a_round_the_clock_venue_has_no_auctions_and_fractional_sizes() -> None:
-    made = simulate(Plan(date(2026, 11, 22), feed="coinbase", trades=2_000, faults=NO_FAULTS))
+    made = simulate(
+        SimulationPlan(date(2026, 11, 22), feed="coinbase", trades=2_000, faults=NO_FAULTS)
+    )
 
     assert {trade.conditions for trade in made.truth.trades} == {()}
     assert {trade.venue for trade in made.truth.trades} == {"COINBASE"}
@@ -234,23 +246,23 @@ def test_a_round_the_clock_venue_has_no_auctions_and_fractional_sizes() -> None:
     [
         ("truetape", set()),
         ("alpaca", set()),
-        ("polygon", {Cause.CANCEL, Cause.CORRECTION}),
-        ("finnhub", {Cause.CANCEL, Cause.CORRECTION, Cause.DUPLICATE}),
-        ("binance", {Cause.CANCEL, Cause.CORRECTION}),
-        ("coinbase", {Cause.CANCEL, Cause.CORRECTION}),
-        ("kraken", {Cause.CANCEL, Cause.CORRECTION, Cause.DUPLICATE}),
-        ("bitstamp", {Cause.CANCEL, Cause.CORRECTION}),
+        ("polygon", {TroubleCause.CANCEL, TroubleCause.CORRECTION}),
+        ("finnhub", {TroubleCause.CANCEL, TroubleCause.CORRECTION, TroubleCause.DUPLICATE}),
+        ("binance", {TroubleCause.CANCEL, TroubleCause.CORRECTION}),
+        ("coinbase", {TroubleCause.CANCEL, TroubleCause.CORRECTION}),
+        ("kraken", {TroubleCause.CANCEL, TroubleCause.CORRECTION, TroubleCause.DUPLICATE}),
+        ("bitstamp", {TroubleCause.CANCEL, TroubleCause.CORRECTION}),
     ],
 )
-def test_a_feed_has_the_troubles_that_it_can_carry(feed: str, missing: set[Cause]) -> None:
-    made = simulate(Plan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
+def test_a_feed_has_the_troubles_that_it_can_carry(feed: str, missing: set[TroubleCause]) -> None:
+    made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
 
-    assert {trouble.cause for trouble in made.troubles} == set(Cause) - missing
+    assert {trouble.cause for trouble in made.troubles} == set(TroubleCause) - missing
 
 
 @pytest.mark.parametrize("feed", ["alpaca", "polygon", "finnhub", "kraken"])
 def test_a_payload_may_hold_several_trades_of_a_symbol(feed: str) -> None:
-    made = simulate(Plan(FRIDAY, feed=feed, trades=3_000, faults=NO_FAULTS))
+    made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=3_000, faults=NO_FAULTS))
 
     assert len(made.records) < 3_000 == len(made.truth.trades)
     assert max(trade.position.index for trade in made.truth.trades) >= 1
@@ -259,7 +271,7 @@ def test_a_payload_may_hold_several_trades_of_a_symbol(feed: str) -> None:
 
 
 def test_malformed_records_come_on_top_and_stay_on_one_line(troubled: SimulatedSession) -> None:
-    told = Counter(t.detail for t in troubled.troubles if t.cause is Cause.MALFORMED)
+    told = Counter(t.detail for t in troubled.troubles if t.cause is TroubleCause.MALFORMED)
 
     assert set(told) == set(BROKEN)
     assert not any(b"\n" in record.payload for record in troubled.records)
@@ -311,7 +323,7 @@ def refuse(seconds: float) -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        simulate(Plan(**({"day": FRIDAY, "trades": 10} | change)))  # type: ignore[arg-type]
+        simulate(SimulationPlan(**({"day": FRIDAY, "trades": 10} | change)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +335,6 @@ def test_faults_that_make_no_sense_are_refused(rates: dict[str, object]) -> None
 
 
 def test_one_trade_of_one_symbol_is_a_session_too() -> None:
-    made = simulate(Plan(FRIDAY, trades=1, symbols=("A",), faults=NO_FAULTS))
+    made = simulate(SimulationPlan(FRIDAY, trades=1, symbols=("A",), faults=NO_FAULTS))
 
     assert len(made.truth.trades) == len(made.records) == 1

@@ -8,9 +8,9 @@ import pytest
 
 from truetape.feeds.contract import contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits, decode
-from truetape.feeds.simulator import SOURCE, Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import Cause, Faults
-from truetape.feeds.simulator_feeds import FORMATS
+from truetape.feeds.simulator.faults import Faults, TroubleCause
+from truetape.feeds.simulator.formats import FORMATS
+from truetape.feeds.simulator.session import SOURCE, SimulatedSession, SimulationPlan, simulate
 from truetape.market.rejection import Reason, Rejected
 from truetape.market.trades import Event, Trade
 
@@ -30,7 +30,7 @@ def decoded(made: SimulatedSession) -> list[Event | Rejected]:
 @pytest.mark.parametrize("feed", BOTH)
 def test_a_simulated_session_decodes_to_its_truth(feed: str) -> None:
     """An amendment's own time is optional: a feed that sends one is taken at its word."""
-    made = simulate(Plan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
+    made = simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
     found = decoded(made)
 
     events = [
@@ -43,10 +43,10 @@ def test_a_simulated_session_decodes_to_its_truth(feed: str) -> None:
 
 @pytest.mark.parametrize("feed", BOTH)
 def test_every_broken_or_future_record_is_rejected_once(feed: str) -> None:
-    made = simulate(Plan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
+    made = simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
     told = Counter(trouble.cause for trouble in made.troubles)
     rejected = [item for item in decoded(made) if isinstance(item, Rejected)]
 
     future = sum(item.reason is Reason.FUTURE_EVENT_TIME for item in rejected)
-    assert future == told[Cause.BAD_CLOCK] > 0
-    assert len(rejected) - future == told[Cause.MALFORMED] == 40
+    assert future == told[TroubleCause.BAD_CLOCK] > 0
+    assert len(rejected) - future == told[TroubleCause.MALFORMED] == 40

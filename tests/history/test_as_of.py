@@ -16,8 +16,8 @@ from support.build import SECOND, VENUES, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_note
 from support.session_lake import FRIDAY, NOON, lake_session
 from truetape.cli.show import show
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.history.as_of import Asked, bars_as_of, known_at
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
@@ -32,7 +32,9 @@ from truetape.serving.store import ServedBar
 
 XNYS = VENUES["XNYS"]
 TROUBLED = Faults(late=0.05, duplicate=0.05, cancel=0.05, correct=0.05)
-PLAN = Plan(date(2024, 11, 22), seed=5, trades=600, symbols=("IBM", "KO"), faults=TROUBLED)
+PLAN = SimulationPlan(
+    date(2024, 11, 22), seed=5, trades=600, symbols=("IBM", "KO"), faults=TROUBLED
+)
 SESSION = session(XNYS, PLAN.day)
 NUMBERS = ("open", "high", "low", "close", "volume", "vwap", "trades")
 

@@ -17,7 +17,7 @@ from truetape.drift.attribution import Cause
 from truetape.drift.ledger import DriftLedger
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -96,7 +96,9 @@ def world(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = own_settings(stack, tmp_path_factory.mktemp("repair"), venues=(VENUE,))
     with closing(open_store(settings)) as store:
         store.ensure_buckets()
-    made = simulate(Plan(DAY, venue=VENUE, seed=11, trades=500, offset_s=0, duration_s=120))
+    made = simulate(
+        SimulationPlan(DAY, venue=VENUE, seed=11, trades=500, offset_s=0, duration_s=120)
+    )
     world = World(settings, list(made.truth.events))
     send(settings, made.records)
     archive_once(settings)

@@ -10,8 +10,8 @@ import pytest
 
 from support.data import real_data
 from support.spark_lake import archived, lean_ticks, page, recomputed
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -97,15 +97,19 @@ def test_a_real_crypto_session_passes_and_is_late_as_pages_are(
     ("plan", "profile", "flags"),
     [
         # two in a hundred are late by up to 15 minutes, which is what T12 is about
-        pytest.param(Plan(date(2024, 11, 22)), "sip", {"T12"}, id="native, a full day"),
-        pytest.param(Plan(date(2024, 11, 29)), "sip", {"T12"}, id="native, a half day"),
-        pytest.param(Plan(date(2024, 11, 22), feed="alpaca"), "sip", {"T12"}, id="alpaca"),
+        pytest.param(SimulationPlan(date(2024, 11, 22)), "sip", {"T12"}, id="native, a full day"),
+        pytest.param(SimulationPlan(date(2024, 11, 29)), "sip", {"T12"}, id="native, a half day"),
+        pytest.param(
+            SimulationPlan(date(2024, 11, 22), feed="alpaca"), "sip", {"T12"}, id="alpaca"
+        ),
         # what was broken or ahead of its clock is missing in the count of ids
-        pytest.param(Plan(date(2024, 11, 22), feed="binance"), "all", {"T12", "T14"}, id="binance"),
+        pytest.param(
+            SimulationPlan(date(2024, 11, 22), feed="binance"), "all", {"T12", "T14"}, id="binance"
+        ),
     ],
 )
 def test_a_simulated_session_with_every_trouble_passes(
-    spark: "SparkSession", settings: Settings, plan: Plan, profile: str, flags: set[str]
+    spark: "SparkSession", settings: Settings, plan: SimulationPlan, profile: str, flags: set[str]
 ) -> None:
     mine = own(settings, profile)
     made = simulate(replace(plan, seed=3, trades=10_000, faults=TROUBLED))

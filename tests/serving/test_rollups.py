@@ -16,7 +16,7 @@ from support.influxd import InfluxServer
 from support.loop import Values, served, truth
 from support.serving import bar, bars, own_buckets
 from support.wait import until
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.venues import venues
@@ -115,7 +115,9 @@ def folded(events: list[Event], resolution: Resolution) -> list[Values]:
 
 def test_rolled_up_bars_equal_the_fold_also_of_what_came_late(tasks: Tasks) -> None:
     """Trades of minutes that are over reach the served minutes after the first run."""
-    made = simulate(Plan(SESSION.date, seed=11, trades=2_000, offset_s=0, duration_s=7_200))
+    made = simulate(
+        SimulationPlan(SESSION.date, seed=11, trades=2_000, offset_s=0, duration_s=7_200)
+    )
     events = list(made.truth.events)
     late = [one for number, one in enumerate(events) if number % 7 == 0]
     timely = [one for one in events if one not in late]

@@ -8,7 +8,7 @@ import pytest
 
 from support.loop import own_settings, send
 from support.wait import until
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, Point
@@ -17,7 +17,9 @@ from truetape.tour.speed_process import SpeedProcess
 pytestmark = [pytest.mark.real, pytest.mark.spark]
 
 READ_WITHIN_S = 180.0
-PLAN = Plan(date(2026, 3, 5), venue="XNYS", seed=3, trades=500, offset_s=600, duration_s=60)
+PLAN = SimulationPlan(
+    date(2026, 3, 5), venue="XNYS", seed=3, trades=500, offset_s=600, duration_s=60
+)
 
 
 def told(store: BarStore, measurement: str, topic: str) -> list[Point]:

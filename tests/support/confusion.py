@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from truetape.drift.attribution import Cause
 from truetape.drift.attribution_inputs import FIELDS
 from truetape.drift.ledger import BarDrift
-from truetape.feeds.simulator import Truth
-from truetape.feeds.simulator_faults import Cause as Trouble
+from truetape.feeds.simulator.faults import TroubleCause as Trouble
+from truetape.feeds.simulator.session import Truth
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade

@@ -12,7 +12,7 @@ from pathlib import Path
 from truetape.broker.producer import send_all
 from truetape.broker.topics import ensure_topics
 from truetape.feeds.records import Record
-from truetape.feeds.simulator import SimulatedSession
+from truetape.feeds.simulator.session import SimulatedSession
 from truetape.host.profiles import load
 from truetape.host.settings import Settings
 from truetape.host.venues import venues

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.files import read
-from truetape.feeds.simulator import Plan, simulate
-from truetape.feeds.simulator_faults import Faults
-from truetape.feeds.simulator_feeds import FORMATS
+from truetape.feeds.simulator.faults import Faults
+from truetape.feeds.simulator.formats import FORMATS
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 
 DAY = date(2026, 11, 20)
 RECEIVED_NS = 1_795_185_071_000_000_000
@@ -40,7 +40,7 @@ def simulated(feed: str, trades: int) -> list[Asked]:
     """Payloads of a simulated session with every trouble in it; none where it has no format."""
     if feed not in FORMATS:
         return []
-    made = simulate(Plan(DAY, feed=feed, trades=trades, faults=FAULTS))
+    made = simulate(SimulationPlan(DAY, feed=feed, trades=trades, faults=FAULTS))
     return [Asked(item.payload, item.key, None, item.received_ns) for item in made.records]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from support.serving import bar
 from truetape.broker.boundary import Boundary
-from truetape.feeds.simulator import Plan, simulate
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.profiles import load
 from truetape.host.venues import venues
@@ -101,7 +101,7 @@ def write(store: BarStore, served: Served) -> None:
 
 
 def _folded(session: Session, seed: int, resolution: Resolution) -> list[Bar]:
-    plan = Plan(
+    plan = SimulationPlan(
         session.date, venue=VENUE, seed=seed, symbols=SYMBOLS, trades=4_000, offset_s=0,
         duration_s=TRADING_S,
     )  # fmt: skip

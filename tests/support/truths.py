@@ -6,7 +6,7 @@ from dataclasses import replace
 from support.confusion import BarName, Findings, Shown, bars_of
 from support.speed_toy import SERVED, heard, provisional_bars
 from truetape.drift.attribution import Cause
-from truetape.feeds.simulator import SimulatedSession
+from truetape.feeds.simulator.session import SimulatedSession
 from truetape.host.profiles import load
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Trade

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from truetape.drift.ledger import BarDrift
-    from truetape.feeds.simulator import SimulatedSession
+    from truetape.feeds.simulator.session import SimulatedSession
     from truetape.market.sessions import Session
     from truetape.serving.store import BarStore, ServedBar
     from truetape.stack.airflow_api import AirflowApi

@@ -18,8 +18,8 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.feeds.simulator import Plan
-    from truetape.feeds.simulator_faults import Faults
+    from truetape.feeds.simulator.faults import Faults
+    from truetape.feeds.simulator.session import SimulationPlan
 
 LIVE_LEAD_S = 1.0
 """A live session starts this many seconds after the command: its first record is not late."""
@@ -81,7 +81,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     truetape simulate --feed binance --symbols BTCUSDT --duration 30 --rate 200 --live
     truetape simulate --venue BITSTAMP --symbols BTCUSD --duration 600 --rate 20 --live --kafka
     """
-    from truetape.feeds.simulator import Plan
+    from truetape.feeds.simulator.session import SimulationPlan
 
     if day is None and not live:
         raise ConfigError(
@@ -91,7 +91,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
         raise ConfigError("--rate needs --duration")
     if to_kafka and out is not None:
         raise ConfigError("--kafka and --out cannot be combined; give only one")
-    plan = Plan(
+    plan = SimulationPlan(
         day=datetime.now(UTC).date() if day is None else day.date(),
         feed=feed,
         venue=venue,
@@ -107,7 +107,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
 
 
 def _faults(none: bool, given: Mapping[str, float | None]) -> "Faults":
-    from truetape.feeds.simulator_faults import NO_FAULTS, Faults
+    from truetape.feeds.simulator.faults import NO_FAULTS, Faults
 
     names = {"outage": "outage_s"}
     changed = {names.get(name, name): rate for name, rate in given.items() if rate is not None}
@@ -115,7 +115,7 @@ def _faults(none: bool, given: Mapping[str, float | None]) -> "Faults":
 
 
 def _simulate(
-    plan: "Plan",
+    plan: "SimulationPlan",
     *,
     live: bool,
     to_kafka: bool,
@@ -126,7 +126,7 @@ def _simulate(
     from truetape.broker.producer import send_all
     from truetape.feeds.native import encode
     from truetape.feeds.records import paced
-    from truetape.feeds.simulator import simulate
+    from truetape.feeds.simulator.session import simulate
 
     click.echo(f"simulating {plan.trades:,} trades of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)

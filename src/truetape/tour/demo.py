@@ -14,7 +14,7 @@ from typing import Any
 from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
 from truetape.drift.ledger import BarDrift, DriftLedger
-from truetape.feeds.simulator import Plan, SimulatedSession, simulate
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
@@ -107,7 +107,7 @@ def simulated(seed: int, seconds: float, trades: int) -> tuple[Session, Simulate
     session = last_session(time.time_ns())
     opens, closes = session.open_ns or session.start_ns, session.close_ns or session.end_ns
     length = (closes - opens) / SECOND_NS
-    plan = Plan(
+    plan = SimulationPlan(
         day=session.date,
         venue=VENUE,
         seed=seed,

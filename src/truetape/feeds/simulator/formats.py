@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from truetape.feeds.simulator_market import SECOND, Print
+from truetape.feeds.simulator.market import SECOND, SimulatedPrint
 from truetape.host.errors import ConfigError
 
 MICROSECOND, MILLISECOND = 1_000, 1_000_000
@@ -23,7 +23,7 @@ class Correct:
     size: str
 
 
-Encode = Callable[[Print, int, str], str]
+Encode = Callable[[SimulatedPrint, int, str], str]
 """(print, receipt time, venue) to the text of one record."""
 
 
@@ -45,12 +45,12 @@ class Format:
     grid_ns: int
     trade: Encode
     cancel: Encode | None = None
-    correct: Callable[[Print, Correct, int, str], str] | None = None
+    correct: Callable[[SimulatedPrint, Correct, int, str], str] | None = None
     ids: bool = True
     sequence: bool = False
     conditions: bool = False
     recodes: bool = False
-    id_of: Callable[[Print], str] = lambda item: str(item.number)
+    id_of: Callable[[SimulatedPrint], str] = lambda item: str(item.number)
     exchange: str | None = None
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
@@ -83,7 +83,7 @@ def tape_of(venue: str) -> str:
     return {"XNAS": "C", "ARCX": "B", "BATS": "B", "XASE": "B"}.get(venue, "A")
 
 
-def _native_trade(item: Print, received: int, venue: str) -> str:
+def _native_trade(item: SimulatedPrint, received: int, venue: str) -> str:
     extra = ""
     if item.exchange:
         extra = (
@@ -97,21 +97,21 @@ def _native_trade(item: Print, received: int, venue: str) -> str:
     )
 
 
-def _native_cancel(item: Print, received: int, venue: str) -> str:
+def _native_cancel(item: SimulatedPrint, received: int, venue: str) -> str:
     return (
         f'{{"kind":"cancel","symbol":"{item.symbol}","venue":"{venue}","id":"{item.number}",'
         f'"received_time":"{iso(received)}"}}'
     )
 
 
-def _native_correct(item: Print, new: Correct, received: int, venue: str) -> str:
+def _native_correct(item: SimulatedPrint, new: Correct, received: int, venue: str) -> str:
     return (
         f'{{"kind":"correct","symbol":"{item.symbol}","venue":"{venue}","id":"{item.number}",'
         f'"price":"{new.price}","size":"{new.size}","received_time":"{iso(received)}"}}'
     )
 
 
-def _alpaca_trade(item: Print, _received: int, _venue: str) -> str:
+def _alpaca_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"T":"t","S":"{item.symbol}","i":{item.number},"x":"{item.exchange}",'
         f'"p":{item.price},"s":{item.size},"t":"{iso(item.event_ns)}",'
@@ -119,14 +119,14 @@ def _alpaca_trade(item: Print, _received: int, _venue: str) -> str:
     )
 
 
-def _alpaca_cancel(item: Print, received: int, _venue: str) -> str:
+def _alpaca_cancel(item: SimulatedPrint, received: int, _venue: str) -> str:
     return (
         f'{{"T":"x","S":"{item.symbol}","i":{item.number},"x":"{item.exchange}",'
         f'"p":{item.price},"s":{item.size},"a":"C","z":"A","t":"{iso(received)}"}}'
     )
 
 
-def _alpaca_correct(item: Print, new: Correct, received: int, _venue: str) -> str:
+def _alpaca_correct(item: SimulatedPrint, new: Correct, received: int, _venue: str) -> str:
     codes = _quoted(item.conditions)
     return (
         f'{{"T":"c","S":"{item.symbol}","x":"{item.exchange}",'
@@ -136,21 +136,21 @@ def _alpaca_correct(item: Print, new: Correct, received: int, _venue: str) -> st
     )
 
 
-def _polygon_trade(item: Print, _received: int, _venue: str) -> str:
+def _polygon_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"ev":"T","sym":"{item.symbol}","x":4,"i":"{item.number}","z":1,"p":{item.price},'
         f'"s":{item.size},"t":{item.event_ns // MILLISECOND},"q":{item.number}}}'
     )
 
 
-def _finnhub_trade(item: Print, _received: int, _venue: str) -> str:
+def _finnhub_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"c":null,"p":{item.price},"s":"{item.symbol}","t":{item.event_ns // MILLISECOND},'
         f'"v":{item.size}}}'
     )
 
 
-def _binance_trade(item: Print, received: int, _venue: str) -> str:
+def _binance_trade(item: SimulatedPrint, received: int, _venue: str) -> str:
     return (
         f'{{"stream":"{item.symbol.lower()}@aggTrade","data":{{"e":"aggTrade",'
         f'"E":{received // MILLISECOND},"s":"{item.symbol}","a":{item.number},"p":"{item.price}",'
@@ -159,7 +159,7 @@ def _binance_trade(item: Print, received: int, _venue: str) -> str:
     )
 
 
-def _coinbase_trade(item: Print, _received: int, _venue: str) -> str:
+def _coinbase_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"type":"match","trade_id":{item.number},"side":"sell","size":"{item.size}",'
         f'"price":"{item.price}","product_id":"{item.symbol}","sequence":{item.number},'
@@ -167,13 +167,13 @@ def _coinbase_trade(item: Print, _received: int, _venue: str) -> str:
     )
 
 
-def _kraken_trade(item: Print, _received: int, _venue: str) -> str:
+def _kraken_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     second, fraction = divmod(item.event_ns, SECOND)
     time = f"{second}.{fraction // MICROSECOND:06d}"
     return f'["{item.price}","{item.size}","{time}","b","m",""]'
 
 
-def _bitstamp_trade(item: Print, _received: int, _venue: str) -> str:
+def _bitstamp_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"data":{{"id":{item.number},"timestamp":"{item.event_ns // SECOND}",'
         f'"amount":{item.size},"amount_str":"{item.size}","price":{item.price},'

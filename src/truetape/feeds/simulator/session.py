@@ -12,19 +12,19 @@ from functools import cached_property
 from random import Random
 
 from truetape.feeds.records import Record
-from truetape.feeds.simulator_faults import (
-    Cause,
-    Delivery,
+from truetape.feeds.simulator.faults import (
+    DeliveryKind,
     Faults,
-    Kind,
+    SimulatedDelivery,
     Trouble,
+    TroubleCause,
     broken_payload,
     deliveries,
     frames,
     outage,
 )
-from truetape.feeds.simulator_feeds import Format, format_of, tape_of
-from truetape.feeds.simulator_market import SECOND, Print, Shape, prints
+from truetape.feeds.simulator.formats import Format, format_of, tape_of
+from truetape.feeds.simulator.market import SECOND, MarketShape, SimulatedPrint, prints
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
@@ -43,7 +43,7 @@ _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_:-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SimulationPlan:
     """What to simulate. `trades` counts true prints; repeats and amendments come on top.
 
     Without `offset_s` and `duration_s` it is the whole session, with an hour of extended hours on
@@ -89,11 +89,11 @@ class Truth:
 class SimulatedSession:
     """The records of a session in order of arrival, and the truth about them."""
 
-    plan: Plan
+    plan: SimulationPlan
     venue: str
     records: tuple[Record, ...]
     troubles: tuple[Trouble, ...]
-    _frames: tuple[tuple[Delivery, ...], ...]
+    _frames: tuple[tuple[SimulatedDelivery, ...], ...]
 
     @cached_property
     def truth(self) -> Truth:
@@ -101,7 +101,7 @@ class SimulatedSession:
         return _truth(self)
 
 
-def simulate(plan: Plan) -> SimulatedSession:
+def simulate(plan: SimulationPlan) -> SimulatedSession:
     """Make a session; ConfigError where feed, venue and day do not go together."""
     form = format_of(plan.feed)
     venue = _venue(plan, form)
@@ -110,7 +110,7 @@ def simulate(plan: Plan) -> SimulatedSession:
     items = prints(shape, plan.trades, random)
     made, troubles = deliveries(items, plan.faults, form, shape, random.random)
     if shape.silent[1] > shape.silent[0]:
-        troubles.append(Trouble(Cause.OUTAGE, None, None, *shape.silent))
+        troubles.append(Trouble(TroubleCause.OUTAGE, None, None, *shape.silent))
     groups = tuple(tuple(group) for group in frames(made, form.most))
     records = tuple(
         Record(
@@ -124,7 +124,7 @@ def simulate(plan: Plan) -> SimulatedSession:
     return SimulatedSession(plan, venue.code, records, tuple(troubles), groups)
 
 
-def _venue(plan: Plan, form: Format) -> Venue:
+def _venue(plan: SimulationPlan, form: Format) -> Venue:
     code = form.venue or plan.venue or "XNYS"
     if plan.venue is not None and plan.venue != code:
         raise ConfigError(f"feed {plan.feed} carries venue {code}, not {plan.venue}")
@@ -133,12 +133,12 @@ def _venue(plan: Plan, form: Format) -> Venue:
     return venues()[code]
 
 
-def _shape(plan: Plan, venue: Venue, form: Format, random: Random) -> Shape:
+def _shape(plan: SimulationPlan, venue: Venue, form: Format, random: Random) -> MarketShape:
     day = session(venue, plan.day)
     equity = form.equity and venue.calendar is not None
     first, last = _window(plan, day, EXTENDED_HOURS if equity else 0)
     first -= first % form.grid_ns
-    return Shape(
+    return MarketShape(
         plan.symbols,
         first,
         last,
@@ -150,7 +150,7 @@ def _shape(plan: Plan, venue: Venue, form: Format, random: Random) -> Shape:
     )
 
 
-def _window(plan: Plan, day: Session, extended_ns: int) -> tuple[int, int]:
+def _window(plan: SimulationPlan, day: Session, extended_ns: int) -> tuple[int, int]:
     """Return the instants between which prints happen."""
     duration_ns = None if plan.duration_s is None else int(plan.duration_s * SECOND)
     if plan.starts_ns is not None:
@@ -166,19 +166,19 @@ def _window(plan: Plan, day: Session, extended_ns: int) -> tuple[int, int]:
     return first, last if duration_ns is None else first + duration_ns
 
 
-def _payload(form: Format, group: tuple[Delivery, ...], venue: str) -> bytes:
+def _payload(form: Format, group: tuple[SimulatedDelivery, ...], venue: str) -> bytes:
     head, received = group[0], group[-1].received_ns
 
-    def encode(item: Print) -> bytes:
+    def encode(item: SimulatedPrint) -> bytes:
         return _wrapped(form, [form.trade(item, received, venue)], item.symbol)
 
     match head.kind:
-        case Kind.CANCEL if form.cancel:
+        case DeliveryKind.CANCEL if form.cancel:
             return _wrapped(form, [form.cancel(head.item, received, venue)], head.item.symbol)
-        case Kind.CORRECT if form.correct and head.new:
+        case DeliveryKind.CORRECT if form.correct and head.new:
             text = form.correct(head.item, head.new, received, venue)
             return _wrapped(form, [text], head.item.symbol)
-        case Kind.MALFORMED:
+        case DeliveryKind.MALFORMED:
             return broken_payload(head.broken, head.item, encode)
         case _:
             texts = [form.trade(one.item, received, venue) for one in group]
@@ -203,28 +203,32 @@ def _truth(made: SimulatedSession) -> Truth:
             events.append(event)
             key = (one.item.symbol, one.item.number)
             match one.kind:
-                case Kind.TRADE if isinstance(event, Trade):
+                case DeliveryKind.TRADE if isinstance(event, Trade):
                     in_force[key] = event
-                case Kind.CANCEL:
+                case DeliveryKind.CANCEL:
                     del in_force[key]
-                case Kind.CORRECT if isinstance(event, Correction):
+                case DeliveryKind.CORRECT if isinstance(event, Correction):
                     in_force[key] = replace(in_force[key], price=event.price, size=event.size)
     trades = sorted(in_force.values(), key=lambda trade: trade.order)
     return Truth(tuple(events), tuple(trades), made.troubles)
 
 
 def _event(
-    made: SimulatedSession, form: Format, one: Delivery, received_ns: int, position: Position
+    made: SimulatedSession,
+    form: Format,
+    one: SimulatedDelivery,
+    received_ns: int,
+    position: Position,
 ) -> Event | None:
     """Return the event that a delivery stands for; None where it is to be refused."""
     feed, venue, item = made.plan.feed, made.venue, one.item
     match one.kind:
-        case Kind.FUTURE | Kind.MALFORMED:
+        case DeliveryKind.FUTURE | DeliveryKind.MALFORMED:
             return None
-        case Kind.CANCEL:
+        case DeliveryKind.CANCEL:
             named = form.id_of(item)
             return Cancel(feed, venue, item.symbol, named, None, received_ns, position)
-        case Kind.CORRECT if one.new:
+        case DeliveryKind.CORRECT if one.new:
             return Correction(
                 feed=feed,
                 venue=venue,

@@ -27,7 +27,7 @@ OFFICIAL_DELAY = 2 * SECOND
 Draw = Callable[[], float]
 
 
-class Print(NamedTuple):
+class SimulatedPrint(NamedTuple):
     """One true print. `number` counts the symbol's prints of the day in order of event time."""
 
     symbol: str
@@ -40,7 +40,7 @@ class Print(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class MarketShape:
     """What the market looks like: the window of prints, the regular session in it, and the grid.
 
     `equity` has sale conditions, odd lots, auctions at `open_ns` and `close_ns` (where the window
@@ -64,14 +64,14 @@ class Shape:
         )
 
 
-def prints(shape: Shape, count: int, random: Random) -> list[Print]:
+def prints(shape: MarketShape, count: int, random: Random) -> list[SimulatedPrint]:
     """Return `count` prints in order of event time; auctions are among them where there are any."""
     draw = random.random
     walk = _Walk(shape.symbols, draw)
     auctions = _auctions(shape, draw)[:count]
     continuous = _instants(shape, count - len(auctions), draw)
     auctions.sort(key=lambda auction: auction.instant, reverse=True)
-    found: list[Print] = []
+    found: list[SimulatedPrint] = []
     for instant in continuous:
         while auctions and auctions[-1].instant <= instant:
             found.append(_cross(shape, walk, auctions.pop()))
@@ -80,7 +80,7 @@ def prints(shape: Shape, count: int, random: Random) -> list[Print]:
     return found
 
 
-def activity(shape: Shape, instant: int) -> float:
+def activity(shape: MarketShape, instant: int) -> float:
     """Return how busy an instant is: a U over the regular session, little outside, 0 when silent.
 
     The open is busiest, the close comes next, noon has about a quarter of the open.
@@ -139,7 +139,7 @@ class _Walk:
         return sigma * sqrt((instant - before) / SECOND) * 2 * (draw() + draw() + draw() - 1.5)
 
 
-def _instants(shape: Shape, count: int, draw: Draw) -> list[int]:
+def _instants(shape: MarketShape, count: int, draw: Draw) -> list[int]:
     """Draw event times from the activity, in order, on the feed's grid of time."""
     edges = sorted({*range(shape.first_ns, shape.last_ns, SLOT), *_inside(shape, *shape.silent)})
     widths = [after - edge for edge, after in pairwise([*edges, shape.last_ns])]
@@ -154,11 +154,11 @@ def _instants(shape: Shape, count: int, draw: Draw) -> list[int]:
     return instants
 
 
-def _inside(shape: Shape, *instants: int) -> list[int]:
+def _inside(shape: MarketShape, *instants: int) -> list[int]:
     return [instant for instant in instants if shape.first_ns <= instant < shape.last_ns]
 
 
-def _order(shape: Shape, walk: _Walk, instant: int) -> Print:
+def _order(shape: MarketShape, walk: _Walk, instant: int) -> SimulatedPrint:
     """One print of continuous trading; now and then at the very instant of the one before."""
     draw = walk.draw
     if walk.instant and draw() < TIE_RATE:
@@ -170,16 +170,16 @@ def _order(shape: Shape, walk: _Walk, instant: int) -> Print:
     if not shape.equity:
         units = 1 + int(200_000_000 * draw() * draw() * draw())
         size = f"{units // 100_000_000}.{units % 100_000_000:08d}"
-        return Print(name, number, instant, price, size, (), None)
+        return SimulatedPrint(name, number, instant, price, size, (), None)
     shares = (
         1 + int(99 * draw()) if draw() < 0.4 else 100 * (1 + int(12 * draw() * draw() * draw()))
     )
     codes = _conditions(shape, instant, shares, draw)
     exchange = EXCHANGES[int(len(EXCHANGES) * draw())]
-    return Print(name, number, instant, price, str(shares), codes, exchange)
+    return SimulatedPrint(name, number, instant, price, str(shares), codes, exchange)
 
 
-def _conditions(shape: Shape, instant: int, shares: int, draw: Draw) -> tuple[str, ...]:
+def _conditions(shape: MarketShape, instant: int, shares: int, draw: Draw) -> tuple[str, ...]:
     codes = "@"
     if draw() < 0.3:
         codes += "F"
@@ -199,7 +199,7 @@ class _Auction(NamedTuple):
     shares: int
 
 
-def _auctions(shape: Shape, draw: Draw) -> list[_Auction]:
+def _auctions(shape: MarketShape, draw: Draw) -> list[_Auction]:
     """Each cross, and the official print that repeats it: opening O and Q, closing 6 and M."""
     found: list[_Auction] = []
     for at, cross, official, slowest in (
@@ -217,11 +217,11 @@ def _auctions(shape: Shape, draw: Draw) -> list[_Auction]:
     return found
 
 
-def _cross(shape: Shape, walk: _Walk, auction: _Auction) -> Print:
+def _cross(shape: MarketShape, walk: _Walk, auction: _Auction) -> SimulatedPrint:
     cents = walk.cents(auction.symbol, auction.instant)
     if auction.condition in "QM":
         cents = walk.crossed.get(auction.symbol, cents)
     walk.crossed[auction.symbol] = cents
     number, codes = walk.numbers[auction.symbol], ("@", auction.condition)
     name, size = shape.symbols[auction.symbol], str(auction.shares)
-    return Print(name, number, auction.instant, dollars(cents), size, codes, "N")
+    return SimulatedPrint(name, number, auction.instant, dollars(cents), size, codes, "N")

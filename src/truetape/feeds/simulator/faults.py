@@ -10,8 +10,8 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import NamedTuple
 
-from truetape.feeds.simulator_feeds import MILLISECOND, Correct, Format
-from truetape.feeds.simulator_market import SECOND, Draw, Print, Shape, dollars
+from truetape.feeds.simulator.formats import MILLISECOND, Correct, Format
+from truetape.feeds.simulator.market import SECOND, Draw, MarketShape, SimulatedPrint, dollars
 from truetape.host.errors import ConfigError
 
 DELAY_MS = (2, 30)
@@ -20,7 +20,7 @@ REDELIVERY_S = (0.001, 120.0)
 AUCTION_CODES = frozenset("OQ6M")
 
 
-class Cause(StrEnum):
+class TroubleCause(StrEnum):
     """What went wrong on purpose; the first four explain drift."""
 
     LATE = "late"
@@ -40,7 +40,7 @@ class Trouble:
     with them, up to 5 ms after `received_ns`. An outage has no trade; its times are its ends.
     """
 
-    cause: Cause
+    cause: TroubleCause
     symbol: str | None
     id: str | None
     event_ns: int
@@ -74,9 +74,9 @@ class Faults:
             raise ConfigError("times of faults must be at least 0 seconds, and ranges in order")
 
 
-Encode = Callable[[Print], bytes]
+Encode = Callable[[SimulatedPrint], bytes]
 
-BROKEN: dict[str, Callable[[Print, Encode], bytes]] = {
+BROKEN: dict[str, Callable[[SimulatedPrint, Encode], bytes]] = {
     "truncated": lambda item, encode: encode(item)[:-9],
     "not-utf8": lambda item, encode: b"\xff\xfe" + encode(item),
     "empty": lambda item, encode: b"",  # noqa: ARG005 - one signature for all
@@ -91,7 +91,7 @@ BROKEN: dict[str, Callable[[Print, Encode], bytes]] = {
 NO_FAULTS = Faults(0, 0, 0, 0, 0, outage_s=0, bad_clock=0)
 
 
-class Kind(StrEnum):
+class DeliveryKind(StrEnum):
     """What a delivery is. REPEAT is a trade that was delivered before, FUTURE one to be refused."""
 
     TRADE = "trade"
@@ -102,20 +102,20 @@ class Kind(StrEnum):
     MALFORMED = "malformed"
 
 
-class Delivery(NamedTuple):
+class SimulatedDelivery(NamedTuple):
     """One record on its way; sorts by arrival, then in the order of making."""
 
     received_ns: int
     order: int
-    kind: Kind
-    item: Print
+    kind: DeliveryKind
+    item: SimulatedPrint
     new: Correct | None = None
     broken: str = ""
 
 
 def deliveries(
-    items: Sequence[Print], faults: Faults, form: Format, shape: Shape, draw: Draw
-) -> tuple[list[Delivery], list[Trouble]]:
+    items: Sequence[SimulatedPrint], faults: Faults, form: Format, shape: MarketShape, draw: Draw
+) -> tuple[list[SimulatedDelivery], list[Trouble]]:
     """Return every delivery in order of arrival, and every trouble in the order it was made.
 
     Troubles that the feed cannot carry do not happen: without ids no duplicates, without
@@ -128,7 +128,7 @@ def deliveries(
         if is_ahead(item):
             made.ahead(item, received)
         elif item.conditions and item.conditions[-1] in AUCTION_CODES:
-            made.add(received, Kind.TRADE, item)
+            made.add(received, DeliveryKind.TRADE, item)
         else:
             made.one(item, received)
     for _ in range(round(faults.malformed * len(items))):
@@ -140,7 +140,7 @@ def deliveries(
 class _Maker:
     def __init__(self, faults: Faults, form: Format, draw: Draw) -> None:
         self.faults, self.draw, self.form = faults, draw, form
-        self.found: list[Delivery] = []
+        self.found: list[SimulatedDelivery] = []
         self.troubles: list[Trouble] = []
         shares = (
             (self.late, faults.late),
@@ -152,63 +152,74 @@ class _Maker:
         self._limits = list(accumulate(share for _, share in shares))
 
     def add(
-        self, received: int, kind: Kind, item: Print, new: Correct | None = None, broken: str = ""
+        self,
+        received: int,
+        kind: DeliveryKind,
+        item: SimulatedPrint,
+        new: Correct | None = None,
+        broken: str = "",
     ) -> None:
-        self.found.append(Delivery(received, len(self.found), kind, item, new, broken))
+        self.found.append(SimulatedDelivery(received, len(self.found), kind, item, new, broken))
 
-    def trouble(self, cause: Cause, item: Print, received: int, detail: str = "") -> None:
+    def trouble(
+        self, cause: TroubleCause, item: SimulatedPrint, received: int, detail: str = ""
+    ) -> None:
         number = str(item.number) if self.form.ids else None
         self.troubles.append(Trouble(cause, item.symbol, number, item.event_ns, received, detail))
 
-    def one(self, item: Print, received: int) -> None:
+    def one(self, item: SimulatedPrint, received: int) -> None:
         """Deliver one print, with a trouble or, mostly, without."""
         luck = self.draw()
         if luck < self._limits[-1]:
             self._makers[bisect_right(self._limits, luck)](item, received)
         else:
-            self.add(received, Kind.TRADE, item)
+            self.add(received, DeliveryKind.TRADE, item)
 
-    def late(self, item: Print, received: int) -> None:
+    def late(self, item: SimulatedPrint, received: int) -> None:
         received += self._between(self.faults.late_s)
         sold = self.form.conditions and bool(item.conditions) and self.draw() < 0.5
         if sold:
             item = item._replace(conditions=(*item.conditions, "Z"))
-        self.add(received, Kind.TRADE, item)
-        self.trouble(Cause.LATE, item, received, "sold out of sequence" if sold else "delayed")
+        self.add(received, DeliveryKind.TRADE, item)
+        self.trouble(
+            TroubleCause.LATE, item, received, "sold out of sequence" if sold else "delayed"
+        )
 
-    def duplicate(self, item: Print, received: int) -> None:
-        self.add(received, Kind.TRADE, item)
+    def duplicate(self, item: SimulatedPrint, received: int) -> None:
+        self.add(received, DeliveryKind.TRADE, item)
         received += self._between(REDELIVERY_S)
-        self.add(received, Kind.REPEAT, item)
-        self.trouble(Cause.DUPLICATE, item, received)
+        self.add(received, DeliveryKind.REPEAT, item)
+        self.trouble(TroubleCause.DUPLICATE, item, received)
 
-    def cancel(self, item: Print, received: int) -> None:
-        self.add(received, Kind.TRADE, item)
+    def cancel(self, item: SimulatedPrint, received: int) -> None:
+        self.add(received, DeliveryKind.TRADE, item)
         received += self._between(self.faults.amend_s)
-        self.add(received, Kind.CANCEL, item)
-        self.trouble(Cause.CANCEL, item, received)
+        self.add(received, DeliveryKind.CANCEL, item)
+        self.trouble(TroubleCause.CANCEL, item, received)
 
-    def correct(self, item: Print, received: int) -> None:
-        self.add(received, Kind.TRADE, item)
+    def correct(self, item: SimulatedPrint, received: int) -> None:
+        self.add(received, DeliveryKind.TRADE, item)
         received += self._between(self.faults.amend_s)
         cents = int(item.price.replace(".", ""))
         moved = max(1, cents + (1 + int(20 * self.draw())) * (1 if self.draw() < 0.5 else -1))
-        self.add(received, Kind.CORRECT, item, Correct(dollars(moved), item.size))
-        self.trouble(Cause.CORRECTION, item, received, f"{item.price} to {dollars(moved)}")
+        self.add(received, DeliveryKind.CORRECT, item, Correct(dollars(moved), item.size))
+        self.trouble(TroubleCause.CORRECTION, item, received, f"{item.price} to {dollars(moved)}")
 
-    def ahead(self, item: Print, received: int) -> None:
+    def ahead(self, item: SimulatedPrint, received: int) -> None:
         """Deliver a print whose event time lies in the future: it is to be refused."""
         ahead = int(self.faults.bad_clock_ahead_s * SECOND)
         stamped = item._replace(event_ns=item.event_ns + ahead - ahead % self.form.grid_ns)
-        self.add(received, Kind.FUTURE, stamped)
-        self.trouble(Cause.BAD_CLOCK, item, received, f"{self.faults.bad_clock_ahead_s} s ahead")
+        self.add(received, DeliveryKind.FUTURE, stamped)
+        self.trouble(
+            TroubleCause.BAD_CLOCK, item, received, f"{self.faults.bad_clock_ahead_s} s ahead"
+        )
 
-    def malformed(self, item: Print) -> None:
+    def malformed(self, item: SimulatedPrint) -> None:
         """Deliver one more record, broken; the print that it is made of is not touched."""
         how = tuple(BROKEN)[int(len(BROKEN) * self.draw())]
         received = item.event_ns + _delay(self.draw)
-        self.add(received, Kind.MALFORMED, item, broken=how)
-        self.trouble(Cause.MALFORMED, item, received, how)
+        self.add(received, DeliveryKind.MALFORMED, item, broken=how)
+        self.trouble(TroubleCause.MALFORMED, item, received, how)
 
     def _between(self, seconds: tuple[float, float]) -> int:
         least, most = seconds
@@ -220,14 +231,14 @@ def _delay(draw: Draw) -> int:
     return int((least + (most - least) * draw() * draw()) * MILLISECOND)
 
 
-def _bad_clock(faults: Faults, shape: Shape, draw: Draw) -> Callable[[Print], bool]:
+def _bad_clock(faults: Faults, shape: MarketShape, draw: Draw) -> Callable[[SimulatedPrint], bool]:
     """Pick the reporter whose clock is ahead, and when: an exchange, else the last symbol."""
     length = shape.last_ns - shape.first_ns
     start = shape.first_ns + int(draw() * (1 - faults.bad_clock) * length)
     end = start + int(faults.bad_clock * length)
     exchange, symbol = "PK"[int(2 * draw())], shape.symbols[-1]
 
-    def is_ahead(item: Print) -> bool:
+    def is_ahead(item: SimulatedPrint) -> bool:
         if not start <= item.event_ns < end:
             return False
         return item.exchange == exchange if shape.equity else item.symbol == symbol
@@ -244,14 +255,14 @@ def outage(faults: Faults, window: tuple[int, int], grid_ns: int, draw: Draw) ->
     return start, start + length
 
 
-def broken_payload(how: str, item: Print, encode: Encode) -> bytes:
+def broken_payload(how: str, item: SimulatedPrint, encode: Encode) -> bytes:
     """Return the payload of a malformed record, made from a good print's."""
     return BROKEN[how](item, encode)
 
 
-def frames(found: Sequence[Delivery], most: int) -> Iterator[list[Delivery]]:
+def frames(found: Sequence[SimulatedDelivery], most: int) -> Iterator[list[SimulatedDelivery]]:
     """Group neighbours that share a payload: good trades of one symbol within five milliseconds."""
-    group: list[Delivery] = []
+    group: list[SimulatedDelivery] = []
     for item in found:
         if group and not _fits(group, item, most):
             yield group
@@ -261,10 +272,10 @@ def frames(found: Sequence[Delivery], most: int) -> Iterator[list[Delivery]]:
         yield group
 
 
-_PLAIN = (Kind.TRADE, Kind.REPEAT)
+_PLAIN = (DeliveryKind.TRADE, DeliveryKind.REPEAT)
 
 
-def _fits(group: Sequence[Delivery], item: Delivery, most: int) -> bool:
+def _fits(group: Sequence[SimulatedDelivery], item: SimulatedDelivery, most: int) -> bool:
     head = group[0]
     return (
         len(group) < most
