@@ -1,5 +1,9 @@
-"""The documents say what is there: links, paths, verbs, modules, settings, reasons, exit codes."""
+"""The documents match the code: links, paths, commands, modules, settings, reasons, exit codes.
 
+Does not judge how they read; `tests/support/sample_words.py` draws a sample for that.
+"""
+
+import ast
 import inspect
 import json
 import re
@@ -39,24 +43,24 @@ IN_CODE = re.compile(r"`([^`\n]+)`")
 SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<"}
 
 
-def named(path: Path) -> str:
+def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
 def prose(document: Path) -> str:
-    """Return a document without its fenced blocks."""
+    """Return the text of a document without its fenced blocks."""
     return FENCE.sub("", document.read_text("utf-8"))
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors of a document's headings, computed as GitHub does."""
     headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
-    kept = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
-    return {heading.replace(" ", "-") for heading in kept}
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
 
 
 def rows(document: str, columns: int) -> Iterator[list[str]]:
-    """Yield the cells of every table row of a document that has so many columns."""
+    """Yield the cells of every table row of a document with that number of columns."""
     for line in (ROOT / document).read_text("utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("|") and len(cells) == columns and set(cells[0]) != {"-"}:
@@ -77,22 +81,22 @@ def dotted_names() -> Iterator[tuple[str, list[str]]]:
             parts = dotted.split(".")
             is_table = parts[0] == "lake" and parts[1] in set(Table)
             if parts[-1] not in FILE_SUFFIXES and not is_table:
-                yield named(file), parts
+                yield relative(file), parts
 
 
 def is_defined(parts: list[str]) -> bool:
-    """True if a package or module of that name exists and mentions the names behind it."""
-    place, names = SOURCE, list(parts)
-    while names and (place / names[0]).is_dir():
-        place /= names.pop(0)
-    if names and (place / f"{names[0]}.py").exists():
-        source = (place / f"{names.pop(0)}.py").read_text("utf-8")
+    """True if that package or module exists and mentions the names after it."""
+    folder, names = SOURCE, list(parts)
+    while names and (folder / names[0]).is_dir():
+        folder /= names.pop(0)
+    if names and (folder / f"{names[0]}.py").exists():
+        source = (folder / f"{names.pop(0)}.py").read_text("utf-8")
         return all(re.search(rf"\b{name}\b", source) for name in names)
     return not names
 
 
-def test_every_module_that_is_named_in_backticks_exists() -> None:
-    """A rename must not leave the old name in a page or a docstring."""
+def test_every_module_named_in_backticks_exists() -> None:
+    """A renamed module must not keep its old name in a page or a docstring."""
     mentions = list(dotted_names())
 
     assert mentions
@@ -101,19 +105,20 @@ def test_every_module_that_is_named_in_backticks_exists() -> None:
 
 
 def code_of(cell: str) -> str | None:
-    found = re.fullmatch(r"`([^`]+)`", cell)
-    return found[1] if found else None
+    """Return the text of a cell that is one piece of inline code."""
+    match = re.fullmatch(r"`([^`]+)`", cell)
+    return match[1] if match else None
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_every_link_leads_somewhere(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_every_link_target_exists(document: Path) -> None:
     for target in LINK.findall(prose(document)):
         if target.startswith(("https://", "http://", "mailto:")):
             continue
         path, _, anchor = target.partition("#")
-        there = (document.parent / path).resolve() if path else document
-        assert there.exists(), target
-        assert not anchor or anchor in anchors(there), target
+        linked = (document.parent / path).resolve() if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
 
 
 MAX_IMAGE_BYTES = 150_000
@@ -121,30 +126,30 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def images() -> Iterator[tuple[Path, str, Path]]:
-    """Yield each document with the words and the file of each image that it shows."""
+    """Yield the document, the alternative text and the file of each image that is shown."""
     for document in DOCUMENTS:
-        for words, target in IMAGE.findall(prose(document)):
-            yield document, words, (document.parent / target).resolve()
+        for text, target in IMAGE.findall(prose(document)):
+            yield document, text, (document.parent / target).resolve()
 
 
-def test_every_image_that_is_shown_is_there_small_and_told_in_words() -> None:
+def test_every_shown_image_exists_is_small_and_has_an_alternative_text() -> None:
     shown = list(images())
 
     assert shown
-    for document, words, file in shown:
-        assert words, (named(document), file.name)
-        assert file.read_bytes().startswith(b"\x89PNG"), named(document)
+    for document, text, file in shown:
+        assert text, (relative(document), file.name)
+        assert file.read_bytes().startswith(b"\x89PNG"), relative(document)
         assert file.stat().st_size < MAX_IMAGE_BYTES, file.name
 
 
-def test_every_image_that_is_kept_is_shown() -> None:
-    kept = {*ROOT.glob("docs/images/*")}
+def test_every_image_file_is_shown() -> None:
+    files = {*ROOT.glob("docs/images/*")}
 
-    assert kept == {file for _, _, file in images()}
+    assert files == {file for _, _, file in images()}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
-def test_every_file_that_is_named_exists(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_every_named_file_exists(document: Path) -> None:
     for text in IN_CODE.findall(prose(document)):
         is_path = text.split("/")[0] in FOLDERS and "/" in text and " " not in text
         if is_path and "<" not in text:
@@ -152,8 +157,8 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
 
 
 def shown_commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield every call of truetape in a fenced block or a help text, as the words after
-    `truetape`.
+    """Yield where each call of truetape is shown, in a fenced block or a help text, and the
+    words after `truetape`.
     """
     for shown_in, block in [*fenced_blocks(), *helps()]:
         for line in block.replace("\\\n", " ").splitlines():
@@ -165,35 +170,35 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def fenced_blocks() -> Iterator[tuple[str, str]]:
-    """Yield where and what."""
+    """Yield the name of the document and the text of each fenced block."""
     for document in DOCUMENTS:
         yield from (
-            (named(document), block) for block in FENCE.findall(document.read_text("utf-8"))
+            (relative(document), block) for block in FENCE.findall(document.read_text("utf-8"))
         )
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Yield the verb, and each paragraph of its help that is printed as it stands."""
-    for verb, command in every_verb(command_line, ()):
+    """Yield the command, and each paragraph of its help that click does not reflow."""
+    for verb, command in every_command(command_line, ()):
         paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
         yield from ((f"{verb} --help", text[2:]) for text in paragraphs if text.startswith("\b\n"))
 
 
-def every_verb(
+def every_command(
     command: click.Command, path: tuple[str, ...]
 ) -> Iterator[tuple[str, click.Command]]:
-    """Yield a verb with its words, and those below it."""
+    """Yield a command with its name, and its subcommands."""
     yield " ".join(path), command
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from every_verb(below, (*path, name))
+            yield from every_command(below, (*path, name))
 
 
 def calls(words: list[str]) -> Iterator[list[str]]:
-    """Split the words of a shell line into its commands, and keep those of truetape."""
+    """Split the words of a shell line into commands, and yield those of truetape."""
     call: list[str] = []
     for word in [*words, ";"]:
         if word not in SHELL_WORDS:
@@ -213,17 +218,17 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("call", SHOWN)
-def test_every_command_that_is_shown_would_be_understood(call: list[str]) -> None:
+def test_the_command_line_parses_every_shown_command(call: list[str]) -> None:
     command: click.Command = command_line
     context = click.Context(command, info_name="truetape")
     while isinstance(command, click.Group):
         given, rest, _ = command.make_parser(context).parse_args(list(call))
         if not rest:
             break
-        found, *call = rest
-        chosen = command.get_command(context, found)
-        assert chosen is not None, f"no verb {found}"
-        command, context = chosen, click.Context(chosen, parent=context, info_name=found)
+        name, *call = rest
+        subcommand = command.get_command(context, name)
+        assert subcommand is not None, f"no command {name}"
+        command, context = subcommand, click.Context(subcommand, parent=context, info_name=name)
     if {"--help", "--version"} & set(call):
         return
     given, rest, _ = command.make_parser(context).parse_args(list(call))
@@ -236,15 +241,16 @@ def test_every_command_that_is_shown_would_be_understood(call: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "help_text", [pytest.param(one.help, id=verb) for verb, one in every_verb(command_line, ())]
+    "help_text",
+    [pytest.param(command.help, id=name) for name, command in every_command(command_line, ())],
 )
-def test_what_a_help_prints_as_it_stands_begins_on_a_line_of_its_own(help_text: str | None) -> None:
-    """Click reflows the paragraph otherwise, and prints the mark."""
+def test_an_unwrapped_paragraph_of_a_help_starts_on_its_own_line(help_text: str | None) -> None:
+    """Otherwise click reflows the paragraph and prints the mark."""
     for paragraph in inspect.cleandoc(help_text or "").split("\n\n"):
         assert "\b" not in paragraph.removeprefix("\b\n")
 
 
-def test_the_readme_shows_every_verb_and_its_table_has_each_once() -> None:
+def test_the_readme_lists_every_command_once() -> None:
     listed = [code_of(cells[0]) for cells in rows("README.md", 3)]
     verbs = [text.removeprefix("truetape ") for text in listed if text and "truetape " in text]
 
@@ -258,13 +264,13 @@ def test_the_architecture_lists_the_rooms_in_their_order() -> None:
 
 
 class Recorder(Mapping[str, str]):
-    """An empty environment that remembers what it was asked for."""
+    """An empty environment that records which names are read."""
 
     def __init__(self) -> None:
-        self.asked: set[str] = set()
+        self.names: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self.names.add(name)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -283,16 +289,16 @@ def test_every_setting_is_documented_with_its_default() -> None:
         if (name := code_of(cells[0])) and code_of(cells[1])
     }
 
-    assert set(documented) == environment.asked
+    assert set(documented) == environment.names
     port = documented.pop("TRUETAPE_INFLUX_PORT")
     assert documented["TRUETAPE_INFLUX_URL"] == f"http://127.0.0.1:{port}"
     home = str(settings.home)
     for name, value in settings.to_env().items():
-        inside = value.replace(f"{home}/", "$TRUETAPE_HOME/")
-        assert documented[name] == inside.replace(str(Path.home()), "~"), name
+        short = value.replace(f"{home}/", "$TRUETAPE_HOME/")
+        assert documented[name] == short.replace(str(Path.home()), "~"), name
 
 
-def test_the_runbook_has_every_reason_and_no_other() -> None:
+def test_the_runbook_lists_exactly_the_rejection_reasons() -> None:
     text = (ROOT / "docs/RUNBOOK.md").read_text("utf-8").partition("## Dead letters")[2]
     section = text.partition("\n## ")[0]
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", section, re.MULTILINE)
@@ -309,13 +315,13 @@ def test_every_exit_code_is_explained(document: str, columns: int) -> None:
 
 
 def test_data_names_the_source_of_every_feed() -> None:
-    told = {code_of(cells[0]): cells[1] for cells in rows("docs/DATA.md", 2)}
+    sources = {code_of(cells[0]): cells[1] for cells in rows("docs/DATA.md", 2)}
     for contract in ROOT.glob("schemas/feeds/*.yaml"):
         source = yaml.safe_load(contract.read_text("utf-8"))["source"]
-        assert told[contract.stem] == source or not source.startswith("http"), contract.stem
+        assert sources[contract.stem] == source or not source.startswith("http"), contract.stem
 
 
-def test_the_contract_of_the_feeds_document_is_one(tmp_path: Path) -> None:
+def test_the_contract_in_the_feeds_document_decodes_its_samples(tmp_path: Path) -> None:
     text = (ROOT / "docs/FEEDS.md").read_text("utf-8")
     file = tmp_path / "acme.yaml"
     file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
@@ -323,17 +329,16 @@ def test_the_contract_of_the_feeds_document_is_one(tmp_path: Path) -> None:
     [sample] = contract.samples
     context = Context("acme", None, None, sample.received_ns, "samples", 0, 0)
 
-    found = decode(sample.payload.encode(), contract, context, Limits())
-    told = [json.loads(line) for line in sample.native]
-    assert [json.loads(encode(item)) for item in found[:2] if not isinstance(item, Rejected)] == (
-        told[:2]
-    )
-    assert [(item.reason, item.index) for item in found if isinstance(item, Rejected)] == [
-        (told[2]["reason"], told[2]["index"])
+    decoded = decode(sample.payload.encode(), contract, context, Limits())
+    expected = [json.loads(line) for line in sample.native]
+    events = [json.loads(encode(item)) for item in decoded[:2] if not isinstance(item, Rejected)]
+    assert events == expected[:2]
+    assert [(item.reason, item.index) for item in decoded if isinstance(item, Rejected)] == [
+        (expected[2]["reason"], expected[2]["index"])
     ]
 
 
-def test_the_new_feed_of_its_document_decodes_as_the_document_shows(tmp_path: Path) -> None:
+def test_the_new_feed_decodes_as_its_document_shows(tmp_path: Path) -> None:
     text = (ROOT / "docs/NEW_FEED.md").read_text("utf-8")
     payloads, shown = (
         block.partition("```")[0].strip().splitlines() for block in text.split("```json\n")[1:]
@@ -348,21 +353,57 @@ def test_the_new_feed_of_its_document_decodes_as_the_document_shows(tmp_path: Pa
     assert (counts.accepted, counts.rejected) == (3, 1)
 
 
-def test_sections_that_messages_send_to_exist() -> None:
-    sent = [
+NO_MESSAGE = ("truetape ", "AIRFLOW_HOME=", "Database is locked")
+"""How commands begin, and a message of Airflow's."""
+
+
+def literals() -> str:
+    """Return all string literals of the product, with "…" for each value put into one."""
+    texts = []
+    for file in [*SOURCE.rglob("*.py"), *ROOT.glob("dags/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "…"
+                         for part in node.values]  # fmt: skip
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def quoted_messages() -> list[str]:
+    """Return the texts of at least three words in the runbook's backticks: no commands."""
+    quotes = re.findall(r"`([^`]+)`", prose(ROOT / "docs/RUNBOOK.md"))
+    return [quote for quote in quotes if quote.count(" ") > 1 and not quote.startswith(NO_MESSAGE)]
+
+
+def test_the_runbook_quotes_messages_as_the_product_prints_them() -> None:
+    text, messages = literals(), quoted_messages()
+
+    assert messages
+    stale = [
+        message
+        for message in messages
+        if not all(fragment.strip() in text for fragment in message.split("…"))
+    ]
+    assert not stale, "\n".join(stale)
+
+
+def test_sections_named_in_messages_exist() -> None:
+    mentions = [
         (section, document)
         for module in SOURCE.rglob("*.py")
         for section, document in re.findall(
-            r'see "([^"]+)" in (docs/\w+\.md)', module.read_text("utf-8")
+            r'[Ss]ee "([^"]+)" in (docs/\w+\.md)', module.read_text("utf-8")
         )
     ]
 
-    assert sent
-    for section, document in sent:
+    assert mentions
+    for section, document in mentions:
         assert section.lower().replace(" ", "-") in anchors(ROOT / document), section
 
 
-def test_places_in_documents_that_dags_and_alerts_name_exist() -> None:
+def test_sections_that_dags_and_alerts_link_to_exist() -> None:
     files = [*ROOT.glob("dags/*.py"), *SOURCE.rglob("*.py")]
     named = {
         place
@@ -375,7 +416,7 @@ def test_places_in_documents_that_dags_and_alerts_name_exist() -> None:
         assert anchor in anchors(ROOT / "docs" / f"{document}.md"), anchor
 
 
-def test_documents_that_sources_name_exist() -> None:
+def test_documents_named_in_sources_exist() -> None:
     texts = [
         path.read_text("utf-8") for path in [*SOURCE.rglob("*.py"), *ROOT.glob("schemas/**/*.yaml")]
     ]
@@ -384,7 +425,7 @@ def test_documents_that_sources_name_exist() -> None:
 
 
 @pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.stem)
-def test_a_decision_has_its_number_and_its_three_parts(decision: Path) -> None:
+def test_a_decision_has_its_number_and_three_parts(decision: Path) -> None:
     text = decision.read_text("utf-8")
 
     assert text.startswith(f"# {int(decision.stem[:4])}. ")
@@ -392,5 +433,5 @@ def test_a_decision_has_its_number_and_its_three_parts(decision: Path) -> None:
     assert headings == ["Context", "Decision", "Consequences"]
 
 
-def test_decisions_are_numbered_without_a_gap_or_a_repeat() -> None:
+def test_decisions_are_numbered_without_gap_or_repeat() -> None:
     assert [int(path.stem[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))

@@ -1,4 +1,4 @@
-"""The documents have every rule and frame, as the suites do."""
+"""The documents list every rule and frame of the suites."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from truetape.quality.suite import Severity, load_suite, suite_names
 ROOT = Path(__file__).resolve().parents[2]
 QUALITY = (ROOT / "docs/QUALITY.md").read_text("utf-8")
 LISTS = {"T": 28, "B": 23, "R": 22}
-"""The rule lists that the suites come from, and how many rules each has."""
+"""The rule lists that the suites come from, with their number of rules."""
 
 
 def rows(text: str) -> list[list[str]]:
@@ -21,15 +21,15 @@ def rows(text: str) -> list[list[str]]:
 
 
 def numbers(text: str) -> set[str]:
-    """Return the rules that a text names, also as "R5 to R8"."""
-    found = set(re.findall(r"\b[TBRF][0-9]+\b", text))
+    """Return the rules that a text names, alone or as a range such as "R5 to R8"."""
+    rules = set(re.findall(r"\b[TBRF][0-9]+\b", text))
     for letter, first, last in re.findall(r"\b([TBRF])([0-9]+)`? to `?\1([0-9]+)\b", text):
-        found |= {f"{letter}{number}" for number in range(int(first), int(last) + 1)}
-    return found
+        rules |= {f"{letter}{number}" for number in range(int(first), int(last) + 1)}
+    return rules
 
 
 @pytest.mark.parametrize("name", suite_names())
-def test_every_rule_has_its_line(name: str) -> None:
+def test_the_quality_document_lists_every_rule(name: str) -> None:
     suite = load_suite(name)
     section = QUALITY.partition(f"`schemas/expectations/{name}.yaml`")[2].partition("\n##")[0]
 
@@ -47,7 +47,7 @@ def test_every_rule_has_its_line(name: str) -> None:
     assert rows(section)[1:] == expected
 
 
-def test_every_frame_has_its_line() -> None:
+def test_the_quality_document_lists_every_frame() -> None:
     section = QUALITY.partition("\n## Frames")[2].partition("\n## ")[0]
 
     assert rows(section)[1:] == [
@@ -57,7 +57,7 @@ def test_every_frame_has_its_line() -> None:
     ]
 
 
-def test_every_rule_of_the_lists_is_in_a_suite_or_has_its_reason() -> None:
+def test_a_rule_that_is_in_no_suite_has_a_reason() -> None:
     expressed = {rule.id for name in suite_names() for rule in load_suite(name).rules}
     section = QUALITY.partition("\n## Rules that are not expressed")[2].partition("\n## ")[0]
     reasons = set().union(*(numbers(row[0]) for row in rows(section)))
@@ -67,10 +67,10 @@ def test_every_rule_of_the_lists_is_in_a_suite_or_has_its_reason() -> None:
     assert not expressed & reasons
 
 
-def test_the_runbook_says_what_to_do_about_every_gate_rule() -> None:
+def test_the_runbook_covers_exactly_the_gate_rules() -> None:
     runbook = (ROOT / "docs/RUNBOOK.md").read_text("utf-8")
     section = runbook.partition("\n## Closed gate")[2].partition("\n## ")[0]
-    told = set().union(*(numbers(row[0]) for row in rows(section)))
+    covered = set().union(*(numbers(row[0]) for row in rows(section)))
     gates = {
         rule.id
         for name in suite_names()
@@ -78,4 +78,4 @@ def test_the_runbook_says_what_to_do_about_every_gate_rule() -> None:
         if rule.severity is Severity.GATE
     }
 
-    assert gates == told
+    assert gates == covered
