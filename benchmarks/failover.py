@@ -21,9 +21,9 @@ from measure import report, stopped_by_signals, table
 from truetape.broker import topics
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Settings
+from truetape.speed.control_records import DesiredState
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
-from truetape.speed.order import State
-from truetape.speed.supervision import order, supervise_once
+from truetape.speed.supervision import supervise_once, write_command
 
 GOAL_S = 60.0
 _STEP_S = 1.0
@@ -62,14 +62,14 @@ def main() -> int:
 
 def _measure(settings: Settings, rate: int, times: int) -> list[Failover]:
     topics.ensure_topics(settings.kafka, settings, report)
-    order(settings, State.STARTED, "benchmark", "failover.py")
+    write_command(settings, DesiredState.STARTED, "benchmark", "failover.py")
     load = Load(settings.topic, rate, int(_WITHIN_S) * (times + 1), settings.home / "load")
     with load.running(settings):
         try:
             _supervised(settings, lambda beat: beat.state is Phase.RUNNING and beat.written > 0)
             return [_kill(settings, rate, number) for number in range(1, times + 1)]
         finally:
-            order(settings, State.STOPPED, "benchmark is over", "failover.py")
+            write_command(settings, DesiredState.STOPPED, "benchmark is over", "failover.py")
             _supervised(settings, lambda beat: beat.state is Phase.STOPPED)
 
 
@@ -82,7 +82,7 @@ def _kill(settings: Settings, rate: int, number: int) -> Failover:
     report(f"kill {number}: {beat.driver} is dead")
     running = _supervised(settings, lambda b: b.epoch > epoch and b.state is Phase.RUNNING)
     caught_up = _supervised(
-        settings, lambda b: b.epoch > epoch and b.written > 0 and b.total_lag < rate * 2
+        settings, lambda b: b.epoch > epoch and b.written > 0 and sum(b.lag.values()) < rate * 2
     )
     return Failover(
         lease=(running.started_ns - killed_ns) / 1e9,

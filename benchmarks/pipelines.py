@@ -18,7 +18,7 @@ from influxdb_client import InfluxDBClient
 from truetape.host.errors import TransientError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
-from truetape.speed.checkpoint import checkpoint_for
+from truetape.speed.progress import checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
 _WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+).*?\bbatch=(\d+)")

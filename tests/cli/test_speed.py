@@ -16,11 +16,10 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.cli.main import truetape
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.driver import Driver
-from truetape.speed.heartbeat import Phase, Suspect
+from truetape.speed.heartbeat import Phase, UnfinishedWrite
 from truetape.speed.lease import Lease
-from truetape.speed.takeover import Ended
 
 pytestmark = pytest.mark.real
 
@@ -70,8 +69,8 @@ def test_a_step_says_what_was_done(speed: Type) -> None:
 def test_giving_up_is_a_failure(own: Settings, speed: Type) -> None:
     speed("start", "--reason", "open for business")
     with ControlTopic(own.kafka) as control:
-        board = Board(control, own.topic).refresh()
-        board.remember(replace(board.history, gave_up=1))
+        records = ControlRecords(control, own.topic).refresh()
+        records.write_history(replace(records.history, gave_up=1))
 
     done = speed("supervise")
 
@@ -81,12 +80,14 @@ def test_giving_up_is_a_failure(own: Settings, speed: Type) -> None:
 
 def test_the_status_has_all_that_a_person_on_call_asks_for(own: Settings, speed: Type) -> None:
     span = Span("XNYS", NOON, NOON + SECOND)
-    suspect = Suspect(1, Driver("elsewhere", "boot/pid", 7, "boot/1"), (span,))
+    suspect = UnfinishedWrite(1, Driver("elsewhere", "boot/pid", 7, "boot/1"), (span,))
     with ControlTopic(own.kafka) as control:
-        board = Board(control, own.topic)
-        board.say(Ended(1, suspect.driver, 75, "fenced", datetime.now(UTC), (span,)))
-        lease = Lease.take(own, board, 0, lambda: 0)
-        lease.beat(state=Phase.RUNNING, batch=12, freshness_s=0.42, suspects=(suspect,))
+        records = ControlRecords(control, own.topic)
+        records.write_exit_report(
+            ExitReport(1, suspect.driver, 75, "fenced", datetime.now(UTC), (span,))
+        )
+        lease = Lease.take(own, records, 0, lambda: 0)
+        lease.beat(state=Phase.RUNNING, batch=12, freshness_s=0.42, unfinished_writes=(suspect,))
 
         shown = speed("status").output
         told = json.loads(speed("status", "--json").output)

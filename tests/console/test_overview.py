@@ -19,12 +19,11 @@ from truetape.lake import dirty
 from truetape.lake.dirty import Mark
 from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range, Ranges
+from truetape.speed.control_records import Desired, DesiredState, LaunchHistory
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
-from truetape.speed.history import History
 from truetape.speed.observation import Health, Observed
-from truetape.speed.order import Desired, State
-from truetape.speed.supervision import Status
+from truetape.speed.supervision import SpeedStatus
 from truetape.stack.server import free_port
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
@@ -36,7 +35,7 @@ TUESDAY = session(VENUES["XNYS"], date(2026, 11, 24))
 def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a broker answer that knows of no speed layer and of no boundary."""
 
-    def nothing_runs(_: Settings) -> Status:
+    def nothing_runs(_: Settings) -> SpeedStatus:
         raise TransientError("no heartbeat")
 
     monkeypatch.setattr(overview, "require_kafka", lambda _: None)
@@ -45,7 +44,7 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def speed_layer(
-    monkeypatch: pytest.MonkeyPatch, health: Health, ordered: State = State.STARTED
+    monkeypatch: pytest.MonkeyPatch, health: Health, ordered: DesiredState = DesiredState.STARTED
 ) -> None:
     """Let the supervisor see a driver that is 1,234 records behind in two partitions."""
     now = datetime.now(UTC)
@@ -54,7 +53,7 @@ def speed_layer(
     beat = Heartbeat("sip", 3, driver, 1, NOON, beat_ns, rows_per_s=1_999.5, freshness_s=2.25)
     observed = Observed(beat=beat, lag={"0": 1_000, "1": 234})
     desired = Desired(ordered, 1, "open for business", "ann", now)
-    status = Status(health, "seen by a test", desired, observed, History(), ())
+    status = SpeedStatus(health, "seen by a test", desired, observed, LaunchHistory(), ())
     monkeypatch.setattr("truetape.speed.supervision.status_of", lambda _: status)
 
 
@@ -73,7 +72,7 @@ def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(
 def test_a_speed_layer_that_was_stopped_is_told_with_the_reason(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
 ) -> None:
-    speed_layer(monkeypatch, Health.STOPPED, State.STOPPED)
+    speed_layer(monkeypatch, Health.STOPPED, DesiredState.STOPPED)
 
     assert "the speed layer is stopped: open for business (ann)" in text_of(client.get("/").text)
 

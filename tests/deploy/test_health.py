@@ -16,8 +16,8 @@ from truetape.deploy import health
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.speed import supervision
+from truetape.speed.control_records import NO_COMMAND, Desired, DesiredState
 from truetape.speed.observation import Health, Observed
-from truetape.speed.order import NO_ORDER, Desired, State
 
 
 @contextmanager
@@ -108,23 +108,23 @@ class Told:
 @pytest.mark.parametrize(
     ("ordered", "found", "is_well"),
     [
-        (State.STARTED, Health.HEALTHY, True),
-        (State.STARTED, Health.STARTING, True),
-        (State.STARTED, Health.LAGGING, True),
-        (State.STARTED, Health.HUNG, False),
-        (State.STARTED, Health.GONE, False),
-        (State.STOPPED, Health.GONE, True),
-        (State.STOPPED, Health.HUNG, True),
+        (DesiredState.STARTED, Health.HEALTHY, True),
+        (DesiredState.STARTED, Health.STARTING, True),
+        (DesiredState.STARTED, Health.LAGGING, True),
+        (DesiredState.STARTED, Health.HUNG, False),
+        (DesiredState.STARTED, Health.GONE, False),
+        (DesiredState.STOPPED, Health.GONE, True),
+        (DesiredState.STOPPED, Health.HUNG, True),
     ],
 )
 def test_the_speed_layer_must_work_if_it_was_ordered_to(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    ordered: State,
+    ordered: DesiredState,
     found: Health,
     is_well: bool,
 ) -> None:
-    desired = replace(NO_ORDER, state=ordered)
+    desired = replace(NO_COMMAND, state=ordered)
     monkeypatch.setattr(supervision, "status_of", lambda _: Told(found, desired, Observed()))
 
     assert (health.speed_problem(settings) is None) == is_well
@@ -134,7 +134,7 @@ def test_a_kafka_that_cannot_be_read_makes_the_speed_layer_ill(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Observed(problem="no metadata")
-    told = Told(Health.UNKNOWN, NO_ORDER, away)
+    told = Told(Health.UNKNOWN, NO_COMMAND, away)
     monkeypatch.setattr(supervision, "status_of", lambda _: told)
 
     assert health.speed_problem(settings) == "no metadata"

@@ -25,13 +25,13 @@ from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.checkpoint import checkpoint_for
+from truetape.speed.control_records import DesiredState
 from truetape.speed.decision import Restart, Start
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Phase
-from truetape.speed.launcher import LocalLauncher, Ticket
+from truetape.speed.launcher import LaunchArguments, LocalLauncher
 from truetape.speed.observation import Health
-from truetape.speed.order import State
+from truetape.speed.progress import checkpoint_for
 from truetape.speed.supervision import status_of
 from truetape.tour.speed_process import SpeedProcess
 
@@ -140,11 +140,11 @@ def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Setti
 
         word = layer.word_of(1)
         assert word is not None
-        assert (word.driver, word.code, word.touched) == (frozen, 75, ())
+        assert (word.driver, word.code, word.late_writes) == (frozen, 75, ())
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
         beat = layer.beat()
         assert beat is not None
-        assert (beat.epoch, beat.mended) == (2, 0)
+        assert (beat.epoch, beat.rewritten) == (2, 0)
 
 
 def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_anew(
@@ -177,8 +177,8 @@ def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_a
             until(lambda: life_of(frozen) is Life.DEAD, 60)
             until(lambda: served(store, day, STREAMED) == right, 30)
             until(lambda: not suspects(layer), 30)
-            assert "touched=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
-            assert status_of(own).touched == ()
+            assert "late_writes=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
+            assert status_of(own).late_writes == ()
 
 
 @contextmanager
@@ -195,12 +195,12 @@ def own_launcher(layer: Supervised, settings: Settings) -> Noting:
 
 def mended(layer: Supervised) -> int:
     beat = layer.beat()
-    return 0 if beat is None else beat.mended
+    return 0 if beat is None else beat.rewritten
 
 
 def suspects(layer: Supervised) -> int:
     beat = layer.beat()
-    return 0 if beat is None else len(beat.suspects)
+    return 0 if beat is None else len(beat.unfinished_writes)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -237,7 +237,7 @@ class Elsewhere:
     settings: Settings
     host: str
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
+    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
         return OtherHost(self.settings, self.host).start(ticket, None)
 
     def stop(self, driver: Driver | None, application: str) -> None:
@@ -271,7 +271,7 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         sender = trickle(own, made.records)
         layer.until(lambda: written(layer) > 0)
 
-        layer.order(State.STOPPED)
+        layer.command(DesiredState.STOPPED)
         layer.until(lambda: status_of(own, POLICY).health is Health.STOPPED)
 
         beat = layer.beat()
@@ -281,7 +281,7 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         assert word is not None
         assert (word.code, word.message) == (0, "order 2 by tests: a test")
         sender.join()
-        layer.order(State.STARTED)
+        layer.command(DesiredState.STARTED)
         layer.until(lambda: layer.has_read_all(2))
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 

@@ -31,7 +31,7 @@ from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, finalize_sessions
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.checkpoint import checkpoint_for
+from truetape.speed.progress import checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
 if TYPE_CHECKING:

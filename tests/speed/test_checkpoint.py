@@ -7,7 +7,7 @@ import pytest
 
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.speed.checkpoint import checkpoint_for, first_batch, read_to
+from truetape.speed.progress import checkpoint_for, committed_offsets, first_batch
 
 METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}'
 
@@ -38,8 +38,8 @@ def test_nothing_was_read_before_the_first_batch_is_done(tmp_path: Path) -> None
     note(tmp_path, 0, '{"trades":{"0":5}}', is_done=False)
 
     assert first_batch(tmp_path) == 0
-    assert read_to(tmp_path, "trades") == {}
-    assert read_to(tmp_path / "missing", "trades") == {}
+    assert committed_offsets(tmp_path, "trades") == {}
+    assert committed_offsets(tmp_path / "missing", "trades") == {}
 
 
 def test_what_the_newest_finished_batch_read_counts(tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_what_the_newest_finished_batch_read_counts(tmp_path: Path) -> None:
     note(tmp_path, 11, '{"trades":{"0":9,"1":4}}', is_done=False)
 
     assert first_batch(tmp_path) == 11
-    assert read_to(tmp_path, "trades") == {"0": 8, "1": 2}
+    assert committed_offsets(tmp_path, "trades") == {"0": 8, "1": 2}

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.speed import NOW, ago, beat, driver, ended, failed, launch, ns, order
+from support.speed import NOW, ago, beat, command, driver, exit_report, failed, launch, ns
+from truetape.speed.control_records import (
+    MAX_LAUNCHES,
+    NO_COMMAND,
+    DesiredState,
+    ExitReport,
+    Launch,
+    LaunchHistory,
+    LaunchKind,
+    back_off,
+)
 from truetape.speed.decision import (
     Action,
     Adopt,
@@ -22,10 +32,7 @@ from truetape.speed.decision import (
 )
 from truetape.speed.driver import Life
 from truetape.speed.heartbeat import Heartbeat, Phase
-from truetape.speed.history import MAX_LAUNCHES, History, How, Launch, back_off
-from truetape.speed.observation import POLICY, Health, Observed, last_word, settle
-from truetape.speed.order import NO_ORDER, State
-from truetape.speed.takeover import Ended
+from truetape.speed.observation import POLICY, Health, Observed, exit_report_of, update_history
 
 ALIVE = Observed(beat=beat(), life=Life.ALIVE, launch=launch(), launch_life=Life.ALIVE)
 """The driver that was launched is at work and has read everything."""
@@ -34,7 +41,7 @@ FROZEN = replace(ALIVE, beat=beat(seconds_ago=21))
 KILLED = replace(ALIVE, life=Life.DEAD, launch_life=Life.DEAD)
 STUCK = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(61))), lag={"0": 40}, overdue=3)
 BUSY = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(5))), lag={"0": 9_000}, overdue=8_000)
-KNOWN = History((launch(),))
+KNOWN = LaunchHistory((launch(),))
 
 
 def seen(**fields: object) -> Observed:
@@ -62,8 +69,8 @@ def seen(**fields: object) -> Observed:
         pytest.param(replace(FROZEN, life=Life.DEAD), Health.GONE, id="mute and dead"),
         pytest.param(seen(life=Life.DEAD), Health.GONE, id="killed a moment ago"),
         pytest.param(NOBODY, Health.GONE, id="never a driver"),
-        pytest.param(seen(ended=ended(code=0)), Health.STOPPED, id="said that it stopped"),
-        pytest.param(seen(ended=ended(code=75)), Health.GONE, id="said that it failed"),
+        pytest.param(seen(ended=exit_report(code=0)), Health.STOPPED, id="said that it stopped"),
+        pytest.param(seen(ended=exit_report(code=75)), Health.GONE, id="said that it failed"),
         pytest.param(seen(beat=beat(state=Phase.STOPPED)), Health.STOPPED, id="last beat: stopped"),
         pytest.param(seen(beat=beat(state=Phase.FAILED)), Health.GONE, id="last beat: failed"),
         pytest.param(
@@ -105,7 +112,11 @@ def seen(**fields: object) -> Observed:
             id="a successor died, the old one works",
         ),
         pytest.param(
-            seen(launch=launch(2, 5, after=1), launch_ended=ended(2, 78), launch_life=Life.UNSEEN),
+            seen(
+                launch=launch(2, 5, after=1),
+                launch_ended=exit_report(2, 78),
+                launch_life=Life.UNSEEN,
+            ),
             Health.HEALTHY,
             id="a successor refused, the old one works",
         ),
@@ -131,162 +142,192 @@ def names(action: Action) -> str:
 @pytest.mark.parametrize(
     ("desired", "observed", "history", "action"),
     [
-        pytest.param(order(), ALIVE, KNOWN, Nothing, id="healthy"),
-        pytest.param(order(), BUSY, KNOWN, Nothing, id="catching up"),
+        pytest.param(command(), ALIVE, KNOWN, Nothing, id="healthy"),
+        pytest.param(command(), BUSY, KNOWN, Nothing, id="catching up"),
         pytest.param(
-            order(), seen(open_venues=("XNYS",)), KNOWN, Nothing, id="a silent feed is no fault"
+            command(), seen(open_venues=("XNYS",)), KNOWN, Nothing, id="a silent feed is no fault"
         ),
-        pytest.param(order(), ALIVE, History(), Adopt, id="healthy, history was lost"),
+        pytest.param(command(), ALIVE, LaunchHistory(), Adopt, id="healthy, history was lost"),
         pytest.param(
-            order(), seen(beat=beat(3, epoch=2)), KNOWN, Adopt, id="somebody else took the lease"
+            command(), seen(beat=beat(3, epoch=2)), KNOWN, Adopt, id="somebody else took the lease"
         ),
         pytest.param(
-            order(),
+            command(),
             ALIVE,
-            History((failed(1, 3_700, code=None),)),
+            LaunchHistory((failed(1, 3_700, code=None),)),
             Adopt,
             id="was believed dead and works",
         ),
-        pytest.param(order(), NOBODY, History(), Start, id="never a driver"),
-        pytest.param(order(), KILLED, KNOWN, Start, id="killed"),
-        pytest.param(order(), seen(ended=ended(code=0)), KNOWN, Start, id="ended by a signal"),
-        pytest.param(order(), FROZEN, KNOWN, Restart, id="frozen"),
-        pytest.param(order(), STUCK, KNOWN, Restart, id="stuck"),
+        pytest.param(command(), NOBODY, LaunchHistory(), Start, id="never a driver"),
+        pytest.param(command(), KILLED, KNOWN, Start, id="killed"),
         pytest.param(
-            order(),
+            command(), seen(ended=exit_report(code=0)), KNOWN, Start, id="ended by a signal"
+        ),
+        pytest.param(command(), FROZEN, KNOWN, Restart, id="frozen"),
+        pytest.param(command(), STUCK, KNOWN, Restart, id="stuck"),
+        pytest.param(
+            command(),
             seen(launch=launch(2, 5, after=1)),
-            History((launch(), launch(2, 5, after=1))),
+            LaunchHistory((launch(), launch(2, 5, after=1))),
             Nothing,
             id="one is starting",
         ),
         pytest.param(
-            order(),
+            command(),
             seen(launch=launch(2, 181, after=1)),
             KNOWN,
             Restart,
             id="one never came to life",
         ),
-        pytest.param(order(), seen(problem="no Kafka"), KNOWN, Nothing, id="unreadable"),
-        pytest.param(NO_ORDER, NOBODY, History(), Nothing, id="no order yet"),
-        pytest.param(NO_ORDER, seen(beat=beat(order=0)), History(), Nothing, id="run by hand"),
+        pytest.param(command(), seen(problem="no Kafka"), KNOWN, Nothing, id="unreadable"),
+        pytest.param(NO_COMMAND, NOBODY, LaunchHistory(), Nothing, id="no order yet"),
         pytest.param(
-            order(State.STOPPED, 2), seen(ended=ended(code=0)), KNOWN, Nothing, id="stopped"
-        ),
-        pytest.param(order(State.STOPPED, 2), KILLED, KNOWN, Nothing, id="killed while stopping"),
-        pytest.param(
-            order(State.STOPPED, 2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="asked to stop"
+            NO_COMMAND, seen(beat=beat(command=0)), LaunchHistory(), Nothing, id="run by hand"
         ),
         pytest.param(
-            order(State.STOPPED, 2, seconds_ago=91), ALIVE, KNOWN, Stop, id="does not stop"
+            command(DesiredState.STOPPED, 2),
+            seen(ended=exit_report(code=0)),
+            KNOWN,
+            Nothing,
+            id="stopped",
         ),
         pytest.param(
-            order(State.STOPPED, 2, seconds_ago=91), FROZEN, KNOWN, Stop, id="frozen, must stop"
+            command(DesiredState.STOPPED, 2), KILLED, KNOWN, Nothing, id="killed while stopping"
         ),
         pytest.param(
-            order(State.STOPPED, 2, seconds_ago=91),
-            seen(beat=beat(order=2)),
+            command(DesiredState.STOPPED, 2, seconds_ago=5),
+            ALIVE,
+            KNOWN,
+            Nothing,
+            id="asked to stop",
+        ),
+        pytest.param(
+            command(DesiredState.STOPPED, 2, seconds_ago=91), ALIVE, KNOWN, Stop, id="does not stop"
+        ),
+        pytest.param(
+            command(DesiredState.STOPPED, 2, seconds_ago=91),
+            FROZEN,
+            KNOWN,
+            Stop,
+            id="frozen, must stop",
+        ),
+        pytest.param(
+            command(DesiredState.STOPPED, 2, seconds_ago=91),
+            seen(beat=beat(command=2)),
             KNOWN,
             Nothing,
             id="started by hand after the order to stop",
         ),
         pytest.param(
-            order(number=2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="restart: ends its batch"
+            command(number=2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="restart: ends its batch"
         ),
         pytest.param(
-            order(number=2, seconds_ago=91), ALIVE, KNOWN, Restart, id="restart: does not end"
+            command(number=2, seconds_ago=91), ALIVE, KNOWN, Restart, id="restart: does not end"
         ),
         pytest.param(
-            order(number=2, seconds_ago=5),
-            seen(ended=ended(code=0)),
+            command(number=2, seconds_ago=5),
+            seen(ended=exit_report(code=0)),
             KNOWN,
             Start,
             id="restart: has ended",
         ),
         pytest.param(
-            order(),
+            command(),
             KILLED,
-            History((failed(1, 0.5, 0.2),)),
+            LaunchHistory((failed(1, 0.5, 0.2),)),
             BackOff,
             id="failed at once, too early",
         ),
         pytest.param(
-            order(), KILLED, History((failed(1, 1.5, 0.2),)), Start, id="failed at once, time is up"
+            command(),
+            KILLED,
+            LaunchHistory((failed(1, 1.5, 0.2),)),
+            Start,
+            id="failed at once, time is up",
         ),
         pytest.param(
-            order(),
+            command(),
             FROZEN,
-            History(tuple(failed(n, 100 - n) for n in range(8))),
+            LaunchHistory(tuple(failed(n, 100 - n) for n in range(8))),
             BackOff,
             id="hung after eight failures",
         ),
         pytest.param(
-            order(),
+            command(),
             KILLED,
-            History((*(failed(n, 4_000 - n) for n in range(8)), failed(9, 70, 61))),
+            LaunchHistory((*(failed(n, 4_000 - n) for n in range(8)), failed(9, 70, 61))),
             Start,
             id="worked for a minute: earlier failures are forgotten",
         ),
         pytest.param(
-            order(), KILLED, History((failed(1, 900, 1, code=78),)), GiveUp, id="a setting is wrong"
+            command(),
+            KILLED,
+            LaunchHistory((failed(1, 900, 1, code=78),)),
+            GiveUp,
+            id="a setting is wrong",
         ),
         pytest.param(
-            order(number=2),
+            command(number=2),
             KILLED,
-            History((failed(1, 900, 1, code=78),)),
+            LaunchHistory((failed(1, 900, 1, code=78),)),
             Start,
             id="a setting was wrong, a new order",
         ),
         pytest.param(
-            order(),
+            command(),
             KILLED,
-            History(tuple(failed(n, 3_500 - n) for n in range(12))),
+            LaunchHistory(tuple(failed(n, 3_500 - n) for n in range(12))),
             GiveUp,
             id="twelve failures within the hour",
         ),
         pytest.param(
-            order(),
+            command(),
             KILLED,
-            History(tuple(failed(n, 3_500 - n) for n in range(11))),
+            LaunchHistory(tuple(failed(n, 3_500 - n) for n in range(11))),
             Start,
             id="eleven failures within the hour",
         ),
         pytest.param(
-            order(),
+            command(),
             KILLED,
-            History(tuple(failed(n, 3_605 - n) for n in range(12))),
+            LaunchHistory(tuple(failed(n, 3_605 - n) for n in range(12))),
             Start,
             id="twelve failures, some longer ago",
         ),
         pytest.param(
-            order(number=2),
+            command(number=2),
             KILLED,
-            History(tuple(failed(n, 3_500 - n) for n in range(12))),
+            LaunchHistory(tuple(failed(n, 3_500 - n) for n in range(12))),
             Start,
             id="twelve failures, a new order",
         ),
-        pytest.param(order(), KILLED, History(gave_up=1), GiveUp, id="given up stays given up"),
         pytest.param(
-            order(number=2), KILLED, History(gave_up=1), Start, id="given up, a new order"
+            command(), KILLED, LaunchHistory(gave_up=1), GiveUp, id="given up stays given up"
         ),
-        pytest.param(order(), ALIVE, History(gave_up=1), Adopt, id="given up, but one works"),
+        pytest.param(
+            command(number=2), KILLED, LaunchHistory(gave_up=1), Start, id="given up, a new order"
+        ),
+        pytest.param(
+            command(), ALIVE, LaunchHistory(gave_up=1), Adopt, id="given up, but one works"
+        ),
     ],
 )
 def test_one_step_at_a_time(
-    desired: object, observed: Observed, history: History, action: type
+    desired: object, observed: Observed, history: LaunchHistory, action: type
 ) -> None:
     assert names(decide(desired, observed, history, NOW)) == action.__name__  # type: ignore[arg-type]
 
 
 def test_a_restart_names_what_it_replaces() -> None:
-    assert decide(order(), FROZEN, KNOWN, NOW) == Restart(
+    assert decide(command(), FROZEN, KNOWN, NOW) == Restart(
         "pid 1 on host-1 makes no progress, 0 records behind", driver(1)
     )
 
 
 def test_giving_up_says_what_happened_last() -> None:
-    fallen = replace(KILLED, launch_ended=ended(1, 78, message="checkpoint of another plan"))
+    fallen = replace(KILLED, launch_ended=exit_report(1, 78, message="checkpoint of another plan"))
 
-    action = decide(order(), fallen, History((failed(1, 9, code=78),)), NOW)
+    action = decide(command(), fallen, LaunchHistory((failed(1, 9, code=78),)), NOW)
 
     assert isinstance(action, GiveUp)
     assert "checkpoint of another plan" in action.reason
@@ -301,46 +342,46 @@ def test_launches_move_apart_by_doubling(failures: int, seconds: float) -> None:
 
 def test_the_wait_counts_from_the_last_launch() -> None:
     """A driver that needs 20 s to fail has waited for 20 s already."""
-    history = History(tuple(failed(n, 300 - 60 * n, 20) for n in range(5)))
+    history = LaunchHistory(tuple(failed(n, 300 - 60 * n, 20) for n in range(5)))
 
-    assert decide(order(), KILLED, history, ago(45)) == BackOff(
+    assert decide(command(), KILLED, history, ago(45)) == BackOff(
         "5 failed in a row: pid 1 on host-1 is gone", ago(44)
     )
-    assert names(decide(order(), KILLED, history, ago(44))) == "Start"
+    assert names(decide(command(), KILLED, history, ago(44))) == "Start"
 
 
 @pytest.mark.parametrize(
     ("whom", "word"),
     [
-        pytest.param(beat(epoch=3), ended(2, epoch=3), id="the holder, by its epoch"),
-        pytest.param(launch(2), ended(2, epoch=3), id="a process, by itself"),
+        pytest.param(beat(epoch=3), exit_report(2, epoch=3), id="the holder, by its epoch"),
+        pytest.param(launch(2), exit_report(2, epoch=3), id="a process, by itself"),
         pytest.param(
-            launch(None, 60, after=2), ended(2, epoch=3), id="a cluster's, as it is newer"
+            launch(None, 60, after=2), exit_report(2, epoch=3), id="a cluster's, as it is newer"
         ),
         pytest.param(
-            launch(None, 60, after=3), ended(1, epoch=0), id="a cluster's, it had no lease"
+            launch(None, 60, after=3), exit_report(1, epoch=0), id="a cluster's, it had no lease"
         ),
         pytest.param(launch(None, 60, after=3), None, id="a cluster's, only its predecessor spoke"),
         pytest.param(launch(3), None, id="a process that has not spoken"),
         pytest.param(beat(epoch=4), None, id="a holder that has not spoken"),
     ],
 )
-def test_last_words_find_their_drivers(whom: Heartbeat | Launch, word: Ended | None) -> None:
-    ends = [ended(2, epoch=3)] if word is None else [ended(9, epoch=1), word]
+def test_last_words_find_their_drivers(whom: Heartbeat | Launch, word: ExitReport | None) -> None:
+    ends = [exit_report(2, epoch=3)] if word is None else [exit_report(9, epoch=1), word]
 
-    assert last_word(whom, ends) == word
+    assert exit_report_of(whom, ends) == word
 
 
 class TestSettling:
     """What the history learns from what is seen."""
 
-    def last(self, history: History, observed: Observed) -> Launch:
-        found = settle(history, observed, NOW, POLICY).last
+    def last(self, history: LaunchHistory, observed: Observed) -> Launch:
+        found = update_history(history, observed, NOW, POLICY).last
         assert found is not None
         return found
 
     def test_a_healthy_driver_has_not_ended(self) -> None:
-        assert settle(KNOWN, ALIVE, NOW, POLICY) == KNOWN
+        assert update_history(KNOWN, ALIVE, NOW, POLICY) == KNOWN
 
     def test_a_killed_one_has_no_code_and_worked_until_its_last_batch(self) -> None:
         found = self.last(KNOWN, KILLED)
@@ -349,7 +390,7 @@ class TestSettling:
         assert found.worked_s == pytest.approx(3_599.5)
 
     def test_one_that_said_why_keeps_its_code_and_time(self) -> None:
-        found = self.last(KNOWN, replace(KILLED, launch_ended=ended(code=78, seconds_ago=9)))
+        found = self.last(KNOWN, replace(KILLED, launch_ended=exit_report(code=78, seconds_ago=9)))
 
         assert (found.ended, found.code) == (ago(9), 78)
 
@@ -357,7 +398,7 @@ class TestSettling:
         assert self.last(KNOWN, FROZEN).ended == NOW
 
     def test_one_that_died_before_it_spoke_never_worked(self) -> None:
-        history = History((launch(2, 5, after=1),))
+        history = LaunchHistory((launch(2, 5, after=1),))
         fallen = Observed(beat=beat(1), launch=history.last, launch_life=Life.DEAD)
 
         found = self.last(history, fallen)
@@ -365,28 +406,28 @@ class TestSettling:
         assert (found.ended, found.worked_s) == (NOW, 0.0)
 
     def test_one_that_a_cluster_never_started_has_ended(self) -> None:
-        history = History((launch(None, 181, after=1),))
+        history = LaunchHistory((launch(None, 181, after=1),))
 
         assert self.last(history, Observed(launch=history.last)).ended == NOW
 
     def test_one_on_a_cluster_is_known_by_its_first_word(self) -> None:
-        history = History((launch(None, 3_700, after=1),))
+        history = LaunchHistory((launch(None, 3_700, after=1),))
         spoken = Observed(beat=beat(4, epoch=2), launch=history.last)
 
         assert self.last(history, spoken).driver == driver(4)
 
     def test_nothing_is_learnt_when_nothing_can_be_read(self) -> None:
-        assert settle(KNOWN, replace(KILLED, problem="no Kafka"), NOW, POLICY) == KNOWN
+        assert update_history(KNOWN, replace(KILLED, problem="no Kafka"), NOW, POLICY) == KNOWN
 
     def test_what_has_ended_stays_as_it_was(self) -> None:
-        history = History((failed(1, 100),))
+        history = LaunchHistory((failed(1, 100),))
 
-        assert settle(history, KILLED, NOW, POLICY) == history
+        assert update_history(history, KILLED, NOW, POLICY) == history
 
     def test_the_history_is_bounded(self) -> None:
-        history = History()
+        history = LaunchHistory()
         for number in range(MAX_LAUNCHES + 5):
-            history = history.began(launch(number))
+            history = history.with_launch(launch(number))
 
         assert len(history.launches) == MAX_LAUNCHES
         assert history.launches[0].driver == driver(5)
@@ -398,18 +439,18 @@ BEATS = st.none() | st.builds(
     beat,
     PIDS,
     st.floats(0, 100),
-    order=st.integers(0, 2),
+    command=st.integers(0, 2),
     state=st.sampled_from(Phase),
     started_ns=SECONDS.map(ago).map(ns),
     batch_end_ns=SECONDS.map(ago).map(ns),
 )
-ENDS = st.none() | st.builds(ended, PIDS, st.sampled_from([0, 1, 75, 78]), SECONDS)
+EXIT_REPORTS = st.none() | st.builds(exit_report, PIDS, st.sampled_from([0, 1, 75, 78]), SECONDS)
 LAUNCHES = st.builds(
     Launch,
     SECONDS.map(ago),
     st.integers(0, 2),
     st.integers(0, 2),
-    st.sampled_from(How),
+    st.sampled_from(LaunchKind),
     st.just("because"),
     st.none() | PIDS.map(driver),
     st.none() | SECONDS.map(ago),
@@ -417,7 +458,7 @@ LAUNCHES = st.builds(
     SECONDS,
 )
 HISTORIES = st.builds(
-    History,
+    LaunchHistory,
     st.lists(LAUNCHES, max_size=15).map(lambda some: tuple(sorted(some, key=lambda one: one.at))),
     st.none() | st.integers(0, 2),
 )
@@ -426,22 +467,22 @@ OBSERVED = st.builds(
     st.none() | st.just("no Kafka"),
     BEATS,
     st.sampled_from(Life),
-    ENDS,
+    EXIT_REPORTS,
     st.none() | LAUNCHES,
     st.sampled_from(Life),
-    ENDS,
+    EXIT_REPORTS,
     st.dictionaries(st.sampled_from(["0", "1"]), st.integers(0, 9)),
     st.integers(0, 5),
     st.sampled_from([(), ("XNYS",)]),
 )
-ORDERS = st.builds(order, st.sampled_from(State), st.integers(1, 3), st.floats(0, 500))
+COMMANDS = st.builds(command, st.sampled_from(DesiredState), st.integers(1, 3), st.floats(0, 500))
 ANYTHING = settings(max_examples=300, deadline=None)
 
 
 @ANYTHING
-@given(ORDERS, OBSERVED, HISTORIES)
+@given(COMMANDS, OBSERVED, HISTORIES)
 def test_a_driver_is_started_only_where_none_works(
-    desired: object, observed: Observed, history: History
+    desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
 
@@ -452,26 +493,26 @@ def test_a_driver_is_started_only_where_none_works(
         case Start():
             assert health in (Health.GONE, Health.STOPPED)
         case Restart():
-            assert health is Health.HUNG or observed.order(NOW, POLICY) < desired.number  # type: ignore[attr-defined]
+            assert health is Health.HUNG or observed.command(NOW, POLICY) < desired.number  # type: ignore[attr-defined]
 
 
 @ANYTHING
-@given(ORDERS, OBSERVED, HISTORIES)
+@given(COMMANDS, OBSERVED, HISTORIES)
 def test_an_order_to_stop_starts_nothing_and_an_order_to_run_stops_nothing(
-    desired: object, observed: Observed, history: History
+    desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
 
-    if desired.state is State.STOPPED:  # type: ignore[attr-defined]
+    if desired.state is DesiredState.STOPPED:  # type: ignore[attr-defined]
         assert isinstance(action, Nothing | Stop)
     else:
         assert not isinstance(action, Stop)
 
 
 @ANYTHING
-@given(ORDERS, OBSERVED, HISTORIES)
+@given(COMMANDS, OBSERVED, HISTORIES)
 def test_nothing_is_done_about_what_cannot_be_read(
-    desired: object, observed: Observed, history: History
+    desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     blind = replace(observed, problem="no Kafka")
 
@@ -479,8 +520,10 @@ def test_nothing_is_done_about_what_cannot_be_read(
 
 
 @ANYTHING
-@given(ORDERS, OBSERVED, HISTORIES)
-def test_every_wait_ends_by_itself(desired: object, observed: Observed, history: History) -> None:
+@given(COMMANDS, OBSERVED, HISTORIES)
+def test_every_wait_ends_by_itself(
+    desired: object, observed: Observed, history: LaunchHistory
+) -> None:
     """A back-off names an instant at which the same sight leads on."""
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
     if not isinstance(action, BackOff):
@@ -492,6 +535,6 @@ def test_every_wait_ends_by_itself(desired: object, observed: Observed, history:
 
 
 @ANYTHING
-@given(ORDERS, OBSERVED, HISTORIES)
-def test_every_action_says_why(desired: object, observed: Observed, history: History) -> None:
+@given(COMMANDS, OBSERVED, HISTORIES)
+def test_every_action_says_why(desired: object, observed: Observed, history: LaunchHistory) -> None:
     assert decide(desired, observed, history, NOW).reason  # type: ignore[arg-type]

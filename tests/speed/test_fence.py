@@ -15,12 +15,11 @@ from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.speed import fence
 from truetape.speed.bar_ranges import Span
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.driver import Driver
 from truetape.speed.fence import clear_late_writes, wait_until_fenced
 from truetape.speed.heartbeat import Phase
 from truetape.speed.lease import Lease
-from truetape.speed.takeover import Ended
 
 pytestmark = pytest.mark.real
 
@@ -36,15 +35,15 @@ def own(stack: Settings) -> Settings:
 
 
 @pytest.fixture
-def board(own: Settings) -> Iterator[Board]:
+def records(own: Settings) -> Iterator[ControlRecords]:
     with ControlTopic(own.kafka) as control:
-        yield Board(control, own.topic)
+        yield ControlRecords(control, own.topic)
 
 
 @pytest.fixture
-def lease(own: Settings, board: Board) -> Iterator[Lease]:
+def lease(own: Settings, records: ControlRecords) -> Iterator[Lease]:
     """This process as a driver that is at work."""
-    taken = Lease.take(own, board, 0, lambda: 0)
+    taken = Lease.take(own, records, 0, lambda: 0)
     taken.beat(state=Phase.RUNNING)
     yield taken
     taken.close()
@@ -99,10 +98,10 @@ def test_a_driver_that_is_silent_loses_the_lease(
         lease.beat()
 
 
-def test_a_publication_puts_right_what_was_written_late(board: Board) -> None:
-    word = Ended(3, Driver.this(), 75, "fenced", datetime.now(UTC), (INSIDE, NEXT_DAY))
-    board.say(word)
+def test_a_publication_puts_right_what_was_written_late(records: ControlRecords) -> None:
+    word = ExitReport(3, Driver.this(), 75, "fenced", datetime.now(UTC), (INSIDE, NEXT_DAY))
+    records.write_exit_report(word)
 
-    clear_late_writes(board, DAY)
+    clear_late_writes(records, DAY)
 
-    assert board.refresh().ends == [replace(word, touched=(NEXT_DAY,))]
+    assert records.refresh().exit_reports == [replace(word, late_writes=(NEXT_DAY,))]

@@ -11,8 +11,8 @@ from truetape.speed import launcher
 from truetape.speed.driver import Driver
 from truetape.speed.launcher import (
     KubernetesLauncher,
+    LaunchArguments,
     LocalLauncher,
-    Ticket,
     YarnLauncher,
     command,
     environment,
@@ -22,7 +22,7 @@ from truetape.speed.launcher import (
     yarn_command,
 )
 
-TICKET = Ticket(order=3, after=7)
+TICKET = LaunchArguments(command=3, after=7)
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """What a machine of a cluster calls the Python of this version."""
 

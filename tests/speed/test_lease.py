@@ -13,7 +13,7 @@ from truetape.broker.topics import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease, revoke
@@ -30,17 +30,17 @@ def own(stack: Settings) -> Settings:
 
 
 @pytest.fixture
-def board(own: Settings) -> Iterator[Board]:
+def records(own: Settings) -> Iterator[ControlRecords]:
     with ControlTopic(own.kafka) as control:
-        yield Board(control, own.topic)
+        yield ControlRecords(control, own.topic)
 
 
-def taken(own: Settings, board: Board, order: int = 0) -> Lease:
-    return Lease.take(own, board, order, lambda: 5)
+def taken(own: Settings, records: ControlRecords, order: int = 0) -> Lease:
+    return Lease.take(own, records, order, lambda: 5)
 
 
-def test_a_holder_says_who_it_is(own: Settings, board: Board) -> None:
-    lease = taken(own, board, 4)
+def test_a_holder_says_who_it_is(own: Settings, records: ControlRecords) -> None:
+    lease = taken(own, records, 4)
     lease.beat(state=Phase.RUNNING, batch=7)
 
     beat = newest(own.kafka, own.topic)
@@ -50,9 +50,9 @@ def test_a_holder_says_who_it_is(own: Settings, board: Board) -> None:
     lease.close()
 
 
-def test_the_next_one_fences_it_and_counts_on(own: Settings, board: Board) -> None:
-    first = taken(own, board)
-    second = taken(own, board)
+def test_the_next_one_fences_it_and_counts_on(own: Settings, records: ControlRecords) -> None:
+    first = taken(own, records)
+    second = taken(own, records)
 
     with pytest.raises(LeaseLostError, match="must not write"):
         first.beat(batch=1)
@@ -66,38 +66,38 @@ def test_the_next_one_fences_it_and_counts_on(own: Settings, board: Board) -> No
 
 
 def test_a_write_that_was_announced_and_not_confirmed_is_inherited(
-    own: Settings, board: Board
+    own: Settings, records: ControlRecords
 ) -> None:
-    first = taken(own, board)
+    first = taken(own, records)
     first.beat(writing=(SPAN,))
-    second = taken(own, board)
+    second = taken(own, records)
 
     with pytest.raises(LeaseLostError):
         first.beat(writing=())
 
-    assert first.unsettled == (SPAN,)
-    (suspect,) = second.succession.suspects
+    assert first.unconfirmed == (SPAN,)
+    (suspect,) = second.takeover.unfinished_writes
     assert (suspect.epoch, suspect.spans) == (1, (SPAN,))
-    third = taken(own, board)
-    assert third.succession.suspects == (suspect,)
+    third = taken(own, records)
+    assert third.takeover.unfinished_writes == (suspect,)
     third.close()
 
 
-def test_a_write_that_was_confirmed_is_not(own: Settings, board: Board) -> None:
-    first = taken(own, board)
+def test_a_write_that_was_confirmed_is_not(own: Settings, records: ControlRecords) -> None:
+    first = taken(own, records)
     first.beat(writing=(SPAN,))
     first.beat(writing=())
 
-    second = taken(own, board)
+    second = taken(own, records)
 
-    assert (first.unsettled, second.succession.suspects) == ((), ())
+    assert (first.unconfirmed, second.takeover.unfinished_writes) == ((), ())
     second.close()
 
 
-def test_layers_do_not_fence_each_other(own: Settings, board: Board) -> None:
+def test_layers_do_not_fence_each_other(own: Settings, records: ControlRecords) -> None:
     other = replace(own, topic=f"{own.topic}-b")
-    lease = taken(own, board)
-    neighbour = taken(other, Board(board.control, other.topic))
+    lease = taken(own, records)
+    neighbour = taken(other, ControlRecords(records.control, other.topic))
     for _ in range(300):
         neighbour.beat()
 
@@ -116,8 +116,8 @@ def test_a_layer_without_a_driver_has_no_heartbeat(own: Settings) -> None:
     assert newest(own.kafka, own.topic) is None
 
 
-def test_a_revoked_lease_belongs_to_nobody(own: Settings, board: Board) -> None:
-    lease = taken(own, board)
+def test_a_revoked_lease_belongs_to_nobody(own: Settings, records: ControlRecords) -> None:
+    lease = taken(own, records)
 
     revoke(own)
 
@@ -126,10 +126,10 @@ def test_a_revoked_lease_belongs_to_nobody(own: Settings, board: Board) -> None:
 
 
 def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
-    own: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+    own: Settings, records: ControlRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kafka-python 3.0.12 then raises its base class, with the real error in the words."""
-    lease = taken(own, board)
+    lease = taken(own, records)
     said = "Cannot execute transactional method because we are in an error state: [Error 90] "
     error = KafkaError(said + ProducerFencedError.__name__)
 
@@ -143,7 +143,7 @@ def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
 
 
 def test_a_transaction_that_somebody_left_open_hides_no_heartbeat(
-    own: Settings, board: Board
+    own: Settings, records: ControlRecords
 ) -> None:
     """A reader of committed records alone would hear nothing behind it, for as long as it stays."""
     from kafka import KafkaProducer
@@ -153,7 +153,7 @@ def test_a_transaction_that_somebody_left_open_hides_no_heartbeat(
     stray.begin_transaction()
     stray.send(HEARTBEAT, partition=0, key=b"stray", value=b"{}").get(10)
 
-    lease = taken(own, board)
+    lease = taken(own, records)
     lease.beat(batch=9)
 
     beat = newest(own.kafka, own.topic)

@@ -6,7 +6,7 @@ from support.build import NOON
 from truetape.host.errors import TransientError
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import Point, WriteReport
-from truetape.speed.metrics import Counts, Teller, points
+from truetape.speed.metrics import BarCounts, MetricsWriter, points
 
 WAIT_S = 10
 
@@ -28,7 +28,7 @@ def report(batch: int, rows: int, took_ms: int, late: int = 0) -> dict[str, obje
 
 def test_the_batches_of_some_seconds_are_one_point() -> None:
     reports = [report(7, 3_000, 500, late=2), report(8, 1_000, 1_500)]
-    counts = (Counts(10, 1, 0), Counts(50, 4, 2))
+    counts = (BarCounts(10, 1, 0), BarCounts(50, 4, 2))
 
     batch, freshness = points(reports, counts, 12, 0.75, NOON, topic="trades")
 
@@ -53,7 +53,7 @@ def test_the_batches_of_some_seconds_are_one_point() -> None:
 
 def test_a_layer_without_input_still_tells_its_lag_and_no_freshness() -> None:
     """An old freshness would look like a fresh one."""
-    [batch] = points([], (Counts(50), Counts(50)), 0, 0.75, NOON, topic="trades")
+    [batch] = points([], (BarCounts(50), BarCounts(50)), 0, 0.75, NOON, topic="trades")
 
     assert (batch.fields["records"], batch.fields["lag"], batch.fields["batch"]) == (0, 0, -1)
     assert (batch.fields["seconds"], batch.fields["rows_per_s"]) == (0.0, 0.0)
@@ -77,21 +77,25 @@ class Slow:
         return WriteReport(len(some), len(some))
 
 
-def test_a_slow_store_holds_nobody_up_and_a_failing_one_ends_nothing() -> None:
+def test_a_slow_store_delays_nobody_and_a_failing_store_ends_nothing() -> None:
     store = Slow()
-    teller = Teller(store)  # type: ignore[arg-type]
+    metrics = MetricsWriter(store)  # type: ignore[arg-type]
     first, second, third, fourth = (
-        list(points([report(number, 1, 1)], (Counts(), Counts(1)), 0, 0.5, NOON, topic="trades"))
+        list(
+            points(
+                [report(number, 1, 1)], (BarCounts(), BarCounts(1)), 0, 0.5, NOON, topic="trades"
+            )
+        )
         for number in range(4)
     )
 
-    assert teller.tell(first)
+    assert metrics.offer(first)
     assert store.begun.wait(WAIT_S)
-    assert teller.tell(second)
-    assert not teller.tell(third), "one write under way, one waiting: no more"
+    assert metrics.offer(second)
+    assert not metrics.offer(third), "one write under way, one waiting: no more"
     store.leave.set()
     assert store.failed.wait(WAIT_S)
-    assert teller.tell(fourth)
-    teller.close()
+    assert metrics.offer(fourth)
+    metrics.close()
 
     assert store.taken == [first, [], fourth]

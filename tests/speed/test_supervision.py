@@ -13,17 +13,14 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.broker.producer import Producer
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords, DesiredState, ExitReport
 from truetape.speed.decision import Adopt, BackOff, GiveUp, Nothing, Restart, Start, Stop
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase
-from truetape.speed.launcher import Ticket
+from truetape.speed.launcher import LaunchArguments
 from truetape.speed.lease import Lease
-from truetape.speed.observation import Health, Policy
-from truetape.speed.observer import open_venues
-from truetape.speed.order import State
-from truetape.speed.supervision import order, status_of, supervise_once
-from truetape.speed.takeover import Ended
+from truetape.speed.observation import Health, Policy, open_venues
+from truetape.speed.supervision import status_of, supervise_once, write_command
 
 pytestmark = pytest.mark.real
 
@@ -35,10 +32,10 @@ class Launches:
     """A launcher that starts nothing and says what it was asked for."""
 
     driver: Driver | None
-    started: list[tuple[Ticket, Driver | None]] = field(default_factory=list)
+    started: list[tuple[LaunchArguments, Driver | None]] = field(default_factory=list)
     stopped: list[Driver | None] = field(default_factory=list)
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
+    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
         self.started.append((ticket, replaces))
         return self.driver
 
@@ -59,9 +56,9 @@ def launches() -> Launches:
 
 
 @pytest.fixture
-def board(own: Settings) -> Iterator[Board]:
+def records(own: Settings) -> Iterator[ControlRecords]:
     with ControlTopic(own.kafka) as control:
-        yield Board(control, own.topic)
+        yield ControlRecords(control, own.topic)
 
 
 @pytest.fixture
@@ -69,9 +66,9 @@ def step(own: Settings, launches: Launches) -> Callable[[], object]:
     return lambda: supervise_once(own, POLICY, launches)
 
 
-def running(own: Settings, board: Board, **news: object) -> Lease:
+def running(own: Settings, records: ControlRecords, **news: object) -> Lease:
     """This process as a driver at work, under the newest order."""
-    lease = Lease.take(own, board, board.refresh().desired.number, lambda: 0)
+    lease = Lease.take(own, records, records.refresh().desired.number, lambda: 0)
     lease.beat(state=Phase.RUNNING, **news)
     return lease
 
@@ -81,25 +78,25 @@ def test_nothing_is_started_before_an_order(step: Callable[[], object]) -> None:
 
 
 def test_what_is_ordered_is_started_once_and_left_alone(
-    own: Settings, board: Board, launches: Launches, step: Callable[[], object]
+    own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
-    order(own, State.STARTED, "open for business", "ops")
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
 
     assert isinstance(step(), Start)
     assert isinstance(step(), Nothing)
-    lease = running(own, board)
+    lease = running(own, records)
     assert isinstance(step(), Nothing)
 
-    assert launches.started == [(Ticket(order=1, after=0), None)]
-    assert board.refresh().history.last is not None
+    assert launches.started == [(LaunchArguments(command=1, after=0), None)]
+    assert records.refresh().history.last is not None
     lease.close()
 
 
 def test_a_driver_is_adopted_when_the_history_is_lost(
-    own: Settings, board: Board, launches: Launches, step: Callable[[], object]
+    own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
-    order(own, State.STARTED, "open for business", "ops")
-    lease = running(own, board)
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
+    lease = running(own, records)
 
     assert isinstance(step(), Adopt)
     assert isinstance(step(), Nothing)
@@ -109,24 +106,26 @@ def test_a_driver_is_adopted_when_the_history_is_lost(
 
 
 def test_a_driver_that_says_nothing_any_more_is_replaced(
-    own: Settings, board: Board, launches: Launches, step: Callable[[], object]
+    own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
     """The successor is told which one is known, and starts even though that one is alive."""
-    order(own, State.STARTED, "open for business", "ops")
-    lease = running(own, board)
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
+    lease = running(own, records)
     step()
     soon = datetime.now(UTC) + timedelta(seconds=POLICY.beat_within_s + 1)
 
     action = supervise_once(own, Policy(), launches, lambda: soon)
 
     assert isinstance(action, Restart)
-    assert launches.started == [(Ticket(order=1, after=1), Driver.this())]
+    assert launches.started == [(LaunchArguments(command=1, after=1), Driver.this())]
     lease.close()
 
 
-def test_records_that_wait_without_a_batch_are_a_hung_driver(own: Settings, board: Board) -> None:
+def test_records_that_wait_without_a_batch_are_a_hung_driver(
+    own: Settings, records: ControlRecords
+) -> None:
     """Only Kafka's own end offsets can tell: the driver itself believes that it has read all."""
-    lease = running(own, board, offsets={"0": 0}, lag={"0": 0})
+    lease = running(own, records, offsets={"0": 0}, lag={"0": 0})
     with Producer(own.kafka) as producer:
         producer.send(own.topic, "IBM", b"{}", "truetape")
 
@@ -138,8 +137,8 @@ def test_records_that_wait_without_a_batch_are_a_hung_driver(own: Settings, boar
     lease.close()
 
 
-def test_quiet_in_an_open_market_is_flagged(own: Settings, board: Board) -> None:
-    lease = running(own, board)
+def test_quiet_in_an_open_market_is_flagged(own: Settings, records: ControlRecords) -> None:
+    lease = running(own, records)
     round_the_clock = replace(own, speed_venues=("KRAKEN",))
 
     assert status_of(round_the_clock).health is Health.SILENT
@@ -171,28 +170,28 @@ def test_an_unknown_venue_is_named(own: Settings) -> None:
 
 
 def test_failures_are_waited_out_and_then_given_up_loudly(
-    own: Settings, board: Board, step: Callable[[], object]
+    own: Settings, records: ControlRecords, step: Callable[[], object]
 ) -> None:
     """Each call may be another process on another host: what it knows is on the control topic."""
-    order(own, State.STARTED, "open for business", "ops")
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
     assert isinstance(step(), Start)
-    board.say(Ended(0, Driver.this(), 75, "no Kafka", datetime.now(UTC)))
+    records.write_exit_report(ExitReport(0, Driver.this(), 75, "no Kafka", datetime.now(UTC)))
 
     assert isinstance(step(), BackOff)
-    history = board.refresh().history
-    board.remember(history.began(replace(history.launches[0])))
+    history = records.refresh().history
+    records.write_history(history.with_launch(replace(history.launches[0])))
     assert isinstance(step(), GiveUp)
     assert isinstance(step(), GiveUp)
-    order(own, State.STARTED, "the disk was full", "ops")
+    write_command(own, DesiredState.STARTED, "the disk was full", "ops")
     assert isinstance(step(), Start)
 
 
 def test_a_driver_that_does_not_stop_is_made_an_end_of_and_fenced(
-    own: Settings, board: Board, launches: Launches, step: Callable[[], object]
+    own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
-    order(own, State.STARTED, "open for business", "ops")
-    lease = running(own, board)
-    order(own, State.STOPPED, "maintenance", "ops")
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
+    lease = running(own, records)
+    write_command(own, DesiredState.STOPPED, "maintenance", "ops")
     assert isinstance(step(), Nothing)
     late = datetime.now(UTC) + timedelta(seconds=POLICY.stop_within_s)
 
@@ -216,8 +215,8 @@ def test_without_kafka_nothing_is_done(own: Settings, launches: Launches) -> Non
 
 def test_orders_of_layers_are_their_own(own: Settings) -> None:
     other = replace(own, topic=f"{own.topic}-{secrets.token_hex(2)}")
-    order(own, State.STARTED, "open for business", "ops")
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
 
     assert status_of(own).desired.number == 1
     with ControlTopic(own.kafka) as control:
-        assert Board(control, other.topic).refresh().desired.number == 0
+        assert ControlRecords(control, other.topic).refresh().desired.number == 0

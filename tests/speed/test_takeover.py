@@ -1,64 +1,71 @@
-"""Who must be feared by the next holder of the lease, and which last words may be forgotten."""
+"""The takeover: which unfinished writes the next holder inherits, which exit reports may go."""
 
 from dataclasses import replace
 
 import pytest
 
-from support.speed import beat, driver, ended
+from support.speed import beat, driver, exit_report
 from truetape.speed.bar_ranges import Span
-from truetape.speed.heartbeat import Suspect
-from truetape.speed.takeover import MAX_SUSPECTS, Ended, Succession, succeed
+from truetape.speed.control_records import ExitReport
+from truetape.speed.heartbeat import UnfinishedWrite
+from truetape.speed.takeover import MAX_UNFINISHED_WRITES, Takeover, take_over
 
 NOON = Span("XNYS", 100, 200)
 LATER = Span("XNYS", 200, 300)
-FROZEN = Suspect(3, driver(3), (NOON,), batch=7)
+FROZEN = UnfinishedWrite(3, driver(3), (NOON,), batch=7)
 
 
-def test_the_first_holder_fears_nobody() -> None:
-    assert succeed(None, [], 0) == Succession(last=0)
+def test_the_first_holder_inherits_no_write() -> None:
+    assert take_over(None, [], 0) == Takeover(last=0)
 
 
-def test_a_driver_between_two_writes_is_not_feared() -> None:
-    assert succeed(beat(epoch=4), [], 8) == Succession(4, (), 8)
+def test_a_driver_between_two_writes_leaves_no_unfinished_write() -> None:
+    assert take_over(beat(epoch=4), [], 8) == Takeover(4, (), 8)
 
 
-def test_a_driver_in_the_middle_of_a_write_is_feared() -> None:
-    found = succeed(beat(epoch=4, writing=(LATER,), writing_batch=8), [], 8)
+def test_a_driver_in_the_middle_of_a_write_leaves_an_unfinished_write() -> None:
+    takeover = take_over(beat(epoch=4, writing=(LATER,), writing_batch=8), [], 8)
 
-    assert found == Succession(4, (Suspect(4, driver(1), (LATER,), 8),), 8)
-
-
-def test_what_the_last_holder_feared_is_feared_on() -> None:
-    found = succeed(beat(epoch=4, writing=(LATER,), suspects=(FROZEN,)), [], 8)
-
-    assert [one.epoch for one in found.suspects] == [3, 4]
+    assert takeover == Takeover(4, (UnfinishedWrite(4, driver(1), (LATER,), 8),), 8)
 
 
-def test_only_so_many_are_watched_and_the_newest_count() -> None:
-    many = tuple(replace(FROZEN, epoch=number) for number in range(MAX_SUSPECTS + 3))
+def test_unfinished_writes_of_earlier_drivers_are_inherited_too() -> None:
+    takeover = take_over(beat(epoch=4, writing=(LATER,), unfinished_writes=(FROZEN,)), [], 8)
 
-    found = succeed(beat(epoch=99, suspects=many), [], 8)
-
-    assert [one.epoch for one in found.suspects] == list(range(3, MAX_SUSPECTS + 3))
+    assert [write.epoch for write in takeover.unfinished] == [3, 4]
 
 
-def test_epochs_grow_also_when_the_heartbeats_have_expired() -> None:
-    assert succeed(None, [ended(epoch=0), ended(epoch=8)], 0).last == 8
+def test_only_the_newest_unfinished_writes_are_watched() -> None:
+    many = tuple(replace(FROZEN, epoch=number) for number in range(MAX_UNFINISHED_WRITES + 3))
+
+    takeover = take_over(beat(epoch=99, unfinished_writes=many), [], 8)
+
+    assert [write.epoch for write in takeover.unfinished] == list(
+        range(3, MAX_UNFINISHED_WRITES + 3)
+    )
+
+
+def test_epochs_grow_even_after_the_heartbeats_expired() -> None:
+    assert take_over(None, [exit_report(epoch=0), exit_report(epoch=8)], 0).last == 8
 
 
 @pytest.mark.parametrize(
-    ("word", "first_batch", "is_dealt_with"),
+    ("report", "first_batch", "may_delete"),
     [
-        pytest.param(ended(epoch=3), 8, True, id="wrote nothing late"),
-        pytest.param(ended(epoch=3, touched=(NOON,)), 7, True, id="its batch is run again"),
-        pytest.param(ended(epoch=3, touched=(NOON,)), 8, False, id="its batch was finished before"),
-        pytest.param(ended(epoch=2, touched=(NOON,)), 0, False, id="nobody knew of it"),
-        pytest.param(ended(epoch=4, touched=(NOON,)), 0, False, id="it was mending"),
+        pytest.param(exit_report(epoch=3), 8, True, id="wrote nothing late"),
+        pytest.param(exit_report(epoch=3, late_writes=(NOON,)), 7, True, id="its batch runs again"),
+        pytest.param(
+            exit_report(epoch=3, late_writes=(NOON,)), 8, False, id="its batch was finished before"
+        ),
+        pytest.param(exit_report(epoch=2, late_writes=(NOON,)), 0, False, id="nobody watched it"),
+        pytest.param(
+            exit_report(epoch=4, late_writes=(NOON,)), 0, False, id="it was rewriting stale bars"
+        ),
     ],
 )
-def test_a_last_word_stays_where_only_a_publication_helps(
-    word: Ended, first_batch: int, is_dealt_with: bool
+def test_an_exit_report_stays_if_only_a_publication_restores_its_bars(
+    report: ExitReport, first_batch: int, may_delete: bool
 ) -> None:
-    mending = Suspect(4, driver(4), (NOON,))
+    rewriting = UnfinishedWrite(4, driver(4), (NOON,))
 
-    assert Succession(4, (FROZEN, mending), first_batch).is_dealt_with(word) is is_dealt_with
+    assert Takeover(4, (FROZEN, rewriting), first_batch).may_delete(report) is may_delete

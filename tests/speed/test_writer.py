@@ -1,4 +1,4 @@
-"""The end of the stream: what is written and when, what is held back, what a failure leaves."""
+"""The writer: which bars it writes and when, which it skips, what a failure leaves behind."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,17 +10,17 @@ import pytest
 
 from support.build import NOON, SECOND, VENUES
 from support.race import Control
-from support.speed import driver, ended
+from support.speed import driver, exit_report
 from truetape.broker.boundary import Boundary
 from truetape.host.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span
-from truetape.speed.bar_rewrite import Mender
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords
 from truetape.speed.driver import Life
-from truetape.speed.heartbeat import Phase, Suspect
-from truetape.speed.takeover import Succession
+from truetape.speed.heartbeat import Phase, UnfinishedWrite
+from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.takeover import Takeover
 from truetape.speed.writer import SpeedWriter, sequence
 
 
@@ -36,7 +36,7 @@ class Fences(Control):
 
 
 class Store:
-    """Takes bars, or fails as it is told."""
+    """Takes bars, or fails with the given outcome."""
 
     def __init__(self, outcome: Exception | str | None = None) -> None:
         self.outcome = outcome
@@ -59,24 +59,24 @@ class Store:
 
 
 class Lease:
-    """Notes each check with the bars that were stored by then; fails from a check on."""
+    """Records each check with the number of bars stored by then; fails from `lost_from` on."""
 
     def __init__(self, store: Store, lost_from: int | None = None) -> None:
         self.store = store
         self.lost_from = lost_from
         self.checks: list[tuple[object, int]] = []
-        self.said: list[Phase] = []
+        self.states: list[Phase] = []
 
-    def beat(self, **news: Any) -> None:
-        if "state" in news:
-            self.said.append(news["state"])
+    def beat(self, **changes: Any) -> None:
+        if "state" in changes:
+            self.states.append(changes["state"])
             return
         if self.lost_from is not None and len(self.checks) >= self.lost_from:
             raise LeaseLostError("fenced")
-        self.checks.append((news.get("writing", news), len(self.store.bars)))
+        self.checks.append((changes.get("writing", changes), len(self.store.bars)))
 
 
-NOBODY_BEFORE = Succession()
+FIRST_DRIVER = Takeover()
 
 
 def frame(*starts_ns: int, price: Decimal | None = Decimal(100)) -> Any:
@@ -94,15 +94,15 @@ def writer(
     store: Store,
     fences: Control | None = None,
     lease: Lease | None = None,
-    succession: Succession = NOBODY_BEFORE,
+    takeover: Takeover = FIRST_DRIVER,
 ) -> SpeedWriter:
     return SpeedWriter(
         store,  # type: ignore[arg-type]
-        Board(fences or Fences(), "trades"),  # type: ignore[arg-type]
+        ControlRecords(fences or Fences(), "trades"),  # type: ignore[arg-type]
         VENUES,
         lease or Lease(store),
-        succession,
-        Mender(succession.suspects, 10.0, lambda _: Life.ALIVE),
+        takeover,
+        StaleBarRewriter(takeover.unfinished, 10.0, lambda _: Life.ALIVE),
     )
 
 
@@ -116,7 +116,7 @@ def test_bars_are_served_as_provisional() -> None:
     assert (bar.start_ns, bar.close, bar.trades, bar.seq) == (NOON, 100.0, 1, 12 * 3_600)
 
 
-def test_the_lease_is_checked_before_and_after_and_told_what_is_written() -> None:
+def test_the_lease_is_checked_before_and_after_a_write_and_names_its_bars() -> None:
     store = Store()
     lease = Lease(store)
 
@@ -138,7 +138,7 @@ def test_without_the_lease_nothing_is_written() -> None:
 
 
 def test_a_lease_lost_while_writing_fails_the_batch() -> None:
-    """So Spark does not note it as done, and the heartbeat that named it stays the last."""
+    """So Spark does not commit it, and the heartbeat that names its bars stays the newest."""
     store = Store()
     speed = writer(store, lease=Lease(store, lost_from=1))
 
@@ -149,22 +149,22 @@ def test_a_lease_lost_while_writing_fails_the_batch() -> None:
     assert speed.batch == -1
 
 
-def test_a_driver_says_that_it_runs_before_it_first_reads_the_fences() -> None:
-    """A publication waits for drivers that run only: its fence must not come in between."""
+def test_a_driver_reports_that_it_runs_before_it_first_reads_the_fences() -> None:
+    """A publication waits only for drivers that run: no fence may be raised in between."""
     store, fences = Store(), Fences(NOON)
     lease = Lease(store)
-    known: list[int] = []
-    fences.boundaries = lambda: (known.append(len(lease.said)), {})[1]  # type: ignore[method-assign]
+    reports: list[int] = []
+    fences.boundaries = lambda: (reports.append(len(lease.states)), {})[1]  # type: ignore[method-assign]
     speed = writer(store, fences, lease)
 
     speed(frame(NOON), 0)
     speed(frame(NOON + SECOND), 1)
 
-    assert known == [1, 1]
-    assert lease.said == [Phase.RUNNING]
+    assert reports == [1, 1]
+    assert lease.states == [Phase.RUNNING]
 
 
-def test_a_batch_without_bars_needs_no_check() -> None:
+def test_a_batch_without_bars_does_not_check_the_lease() -> None:
     store = Store()
     lease = Lease(store)
 
@@ -173,7 +173,7 @@ def test_a_batch_without_bars_needs_no_check() -> None:
     assert lease.checks == []
 
 
-def test_a_bar_below_the_fence_is_not_written_and_is_counted() -> None:
+def test_a_bar_below_the_fence_is_skipped_and_counted() -> None:
     store = Store()
     speed = writer(store, Fences(NOON))
 
@@ -183,7 +183,7 @@ def test_a_bar_below_the_fence_is_not_written_and_is_counted() -> None:
     assert (speed.written, speed.fenced) == (1, 1)
 
 
-def test_a_fence_is_taken_between_batches_and_told() -> None:
+def test_a_new_fence_is_read_between_two_batches() -> None:
     fences = Fences()
     speed = writer(Store(), fences)
     speed(frame(NOON), 0)
@@ -207,7 +207,7 @@ def test_a_refused_row_stops_the_batch() -> None:
         writer(Store("type conflict"))(frame(NOON), 7)
 
 
-def test_what_went_wrong_is_kept_for_the_exit_code() -> None:
+def test_the_error_of_a_batch_is_kept_for_the_exit_code() -> None:
     refused = ConfigError("older than the bucket keeps")
     speed = writer(Store(refused))
 
@@ -217,7 +217,7 @@ def test_what_went_wrong_is_kept_for_the_exit_code() -> None:
     assert speed.failure is refused
 
 
-def test_a_writer_that_is_closed_leaves_the_batch_to_the_next_driver() -> None:
+def test_a_closed_writer_leaves_the_batch_to_the_next_driver() -> None:
     store = Store()
     speed = writer(store)
 
@@ -228,34 +228,34 @@ def test_a_writer_that_is_closed_leaves_the_batch_to_the_next_driver() -> None:
     assert store.bars == []
 
 
-class TestMending:
-    """What becomes of bars that a frozen driver writes when it thaws."""
+class TestStaleBars:
+    """Bars that a frozen driver overwrites when it thaws."""
 
-    suspect = Suspect(3, driver(3), (Span("XNYS", NOON, NOON + SECOND),), batch=0)
+    unfinished = UnfinishedWrite(3, driver(3), (Span("XNYS", NOON, NOON + SECOND),), batch=0)
 
     def overwritten(self, store: Store) -> ServedBar:
-        """Let the suspect's old row arrive over the newest one; return the newest."""
+        """Let an older row arrive over the newest one; return the newest."""
         newest = store.bars[-1]
         store.bars.append(replace(newest, trades=0))
         return newest
 
-    def test_an_overwritten_bar_is_written_anew_under_the_lease(self) -> None:
+    def test_an_overwritten_bar_is_rewritten_under_the_lease(self) -> None:
         store = Store()
         lease = Lease(store)
-        speed = writer(store, lease=lease, succession=Succession(3, (self.suspect,)))
+        speed = writer(store, lease=lease, takeover=Takeover(3, (self.unfinished,)))
         speed(frame(NOON), 0)
         newest = self.overwritten(store)
 
         speed.attend()
 
         assert store.bars[-1] == newest
-        assert speed.mended == 1
+        assert speed.rewritten == 1
         assert lease.checks[-2:] == [((Span("XNYS", NOON, NOON + 1),), 2), ((), 3)]
 
-    def test_a_bar_of_an_earlier_driver_is_right_as_it_was_taken_over(self) -> None:
+    def test_a_bar_of_an_earlier_driver_is_restored_as_it_was_at_the_takeover(self) -> None:
         store = Store()
         writer(store)(frame(NOON), 0)
-        speed = writer(store, succession=Succession(4, (self.suspect,)))
+        speed = writer(store, takeover=Takeover(4, (self.unfinished,)))
         speed.take_over()
         newest = self.overwritten(store)
 
@@ -263,31 +263,31 @@ class TestMending:
 
         assert store.bars[-1] == newest
 
-    def test_last_words_are_forgotten_but_for_bars_that_must_be_published(self) -> None:
+    def test_exit_reports_are_deleted_unless_their_bars_must_be_published(self) -> None:
         fences = Fences()
-        board = Board(fences, "trades")  # type: ignore[arg-type]
-        late = ended(2, epoch=2, touched=self.suspect.spans)
-        for word in (ended(1, epoch=1, code=0), late, ended(4, epoch=4)):
-            board.say(word)
+        records = ControlRecords(fences, "trades")  # type: ignore[arg-type]
+        late = exit_report(2, epoch=2, late_writes=self.unfinished.spans)
+        for report in (exit_report(1, epoch=1, code=0), late, exit_report(4, epoch=4)):
+            records.write_exit_report(report)
 
-        writer(Store(), fences, succession=Succession(4)).take_over()
+        writer(Store(), fences, takeover=Takeover(4)).take_over()
 
-        assert board.ends == [late]
+        assert records.exit_reports == [late]
 
     def test_a_batch_that_is_run_again_needs_no_publication(self) -> None:
         fences, store = Fences(), Store()
-        board = Board(fences, "trades")  # type: ignore[arg-type]
+        records = ControlRecords(fences, "trades")  # type: ignore[arg-type]
         lease = Lease(store)
-        speed = writer(store, fences, lease, Succession(3, (self.suspect,)))
-        speed.mender.grace_s = 0.0
-        board.say(ended(3, epoch=3, touched=self.suspect.spans))
+        speed = writer(store, fences, lease, Takeover(3, (self.unfinished,)))
+        speed.rewriter.grace_s = 0.0
+        records.write_exit_report(exit_report(3, epoch=3, late_writes=self.unfinished.spans))
         speed.take_over()
-        assert [word.epoch for word in board.ends] == [3]
+        assert [report.epoch for report in records.exit_reports] == [3]
 
         speed.attend()
 
-        assert board.ends == []
-        assert lease.checks[-1] == ({"suspects": ()}, 0)
+        assert records.exit_reports == []
+        assert lease.checks[-1] == ({"unfinished_writes": ()}, 0)
 
 
 def test_the_ordinal_counts_widths_from_the_venues_midnight() -> None:

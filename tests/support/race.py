@@ -1,13 +1,15 @@
 """Drivers and supervisors in one process, their steps interleaved by a seed, in fake time.
 
-What decides and what writes is the real code; the broker, the bar store, Spark and the processes
-are small models of it. A write is suspended between its check and its arrival while others go on.
+The protocol of a driver, its lease, its writer and the supervisor's steps are the product's code.
+The broker, the bar store, Spark and the processes are small models. A write is suspended between
+its check and its arrival while others go on.
 """
 
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -17,28 +19,31 @@ from typing import Any
 from support.build import NOON, VENUES
 from support.speed import NOW, ns
 from truetape.broker.boundary import Boundary
-from truetape.host.errors import LeaseLostError, TransientError
+from truetape.broker.record_json import decode
+from truetape.host.errors import FencedError, TransientError, TruetapeError
 from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
-from truetape.speed.bar_rewrite import Mender
-from truetape.speed.control_records import Board
-from truetape.speed.decision import Adopt, GiveUp, Restart, Start, Stop, decide
+from truetape.speed.control_records import ControlRecords, DesiredState, Launch
+from truetape.speed.decision import GiveUp, decide
 from truetape.speed.driver import Driver, Life
 from truetape.speed.fence import FenceState, fence_state
 from truetape.speed.heartbeat import Heartbeat, Phase
-from truetape.speed.history import How, Launch
-from truetape.speed.observation import Observed, Policy, settle
-from truetape.speed.order import State
-from truetape.speed.takeover import Ended, succeed
+from truetape.speed.launcher import LaunchArguments
+from truetape.speed.lease import Clock, Lease
+from truetape.speed.observation import Observed, Policy, exit_report_of, update_history
+from truetape.speed.progress import Progress
+from truetape.speed.protocol import DriverRun, Wait
+from truetape.speed.supervision import Step
 from truetape.speed.writer import SpeedWriter
 
 WRITE_TIMEOUT_S = 10.0
 MINUTE_NS = 60_000_000_000
 MAX_DEPTH = 3
 STEPS = 400
-POLICY = Policy(beat_within_s=20, progress_within_s=60, give_up_after=1_000)
+POLICY = Policy(beat_within_s=20, progress_within_s=60, give_up_after=1_000, max_back_off_s=30)
+"""As delivered, but that it never gives up: after the last fault a driver must start again."""
 
 
 class Faults(StrEnum):
@@ -104,7 +109,7 @@ class World:
     committed: set[int] = field(default_factory=set)
     served: dict[Key, ServedBar] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
-    in_flight: list[tuple["Process", list[ServedBar]]] = field(default_factory=list)
+    in_flight: list[tuple["ModelStore", list[ServedBar]]] = field(default_factory=list)
     processes: list["Process"] = field(default_factory=list)
     supervisors: list[Iterator[None]] = field(default_factory=list)
     publishers: list[Iterator[None]] = field(default_factory=list)
@@ -113,7 +118,7 @@ class World:
     faults: Faults = Faults.ANY
     is_over: bool = False
     depth: int = 0
-    board: Board = field(default_factory=lambda: Board(Control(), "trades"))  # type: ignore[arg-type]
+    records: ControlRecords = field(default_factory=lambda: ControlRecords(Control(), "trades"))  # type: ignore[arg-type]
 
     def trade(self) -> None:
         """Until the market closes, one more trade in this minute or, seldom, in the last."""
@@ -129,6 +134,16 @@ class World:
 
     def last_beat(self) -> Heartbeat | None:
         return self.beats[-1] if self.beats else None
+
+    def revoke(self) -> None:
+        """Take the lease and leave it to nobody."""
+        self.token += 1
+
+    def deliver(self) -> None:
+        """Let the writes of killed drivers arrive."""
+        for store, rows in self.in_flight:
+            store.arrive(rows)
+        self.in_flight.clear()
 
     def life_of(self, driver: Driver) -> Life:
         if not self.is_one_host:
@@ -155,7 +170,7 @@ class World:
         if self.faults is not Faults.ONE:
             return self.faults is Faults.ANY
         beat, alive = self.last_beat(), [one for one in self.processes if one.is_alive]
-        is_healed = beat is not None and beat.state is Phase.RUNNING and not beat.suspects
+        is_healed = beat is not None and beat.state is Phase.RUNNING and not beat.unfinished_writes
         return is_healed and len(alive) == 1
 
     def interlude(self, process: "Process") -> None:
@@ -187,26 +202,30 @@ class World:
 
 @dataclass(slots=True)
 class Process:
-    """One driver: takes the lease, waits, and serves batch after batch."""
+    """One driver: the product's own `DriverRun`, with the world in place of Kafka and InfluxDB."""
 
     world: World
     identity: Driver
-    order: int
+    command: int
     after: int
     is_alive: bool = True
     is_frozen: bool = False
     is_inside: bool = False
     is_writing: bool = False
-    epoch: int = 0
     token: int = -1
-    code: int | None = None
-    beat_now: Heartbeat | None = None
-    writer: SpeedWriter | None = None
-    _life: Iterator[None] | None = None
+    run: DriverRun | None = None
+    stream: "ModelStream | None" = None
+    _steps: Iterator[Wait] | None = None
+    _wait: Wait | None = None
+    _waits_since: datetime = NOW
 
     @property
     def can_run(self) -> bool:
         return self.is_alive and not self.is_frozen and not self.is_inside
+
+    @property
+    def epoch(self) -> int:
+        return self.run.lease.epoch if self.run and self.run.lease else 0
 
     def kill(self) -> None:
         self.is_alive = False
@@ -219,100 +238,167 @@ class Process:
 
     def step(self) -> None:
         """Go on to the next point at which others may be scheduled."""
-        self._life = self._life or self._serve()
+        if self._wait is not None and self._wait.for_late_writes and not self._all_arrived():
+            return
         try:
-            next(self._life)
+            if self.stream is not None and self.stream.run_batch():
+                return
+            if self._steps is None:
+                self._steps = self._driver_run().steps()
+            self._wait = next(self._steps)
+            self._waits_since = self.world.now
         except StopIteration:
-            self._end(0)
-        except LeaseLostError:
-            self._end(75, self.beat_now.writing if self.beat_now else ())
-        except TransientError:
-            self._end(75)
+            self.is_alive = False
+        except TruetapeError:
+            self.is_alive = False  # the exit report is written
         except KilledError:
             self.is_alive = False
 
-    def beat(self, **news: Any) -> None:
-        """Commit a heartbeat, as `Lease.beat` does."""
-        assert self.beat_now is not None
-        if self.token != self.world.token:
-            raise LeaseLostError("fenced")
-        beat = replace(self.beat_now, beat_ns=ns(self.world.now), **news)
-        self.world.beats.append(beat)
-        self.beat_now = beat
-        self.world.interlude(self)
+    def _driver_run(self) -> DriverRun:
+        world = self.world
+        self.stream = ModelStream(self)
+        clock = Clock(lambda: ns(world.now), world.seconds)
+
+        def take_lease() -> Lease:
+            world.token += 1
+            self.token = world.token
+            return Lease.begin(
+                ModelProducer(self),
+                world.last_beat(),
+                world.records,
+                self.command,
+                self.stream.first_batch,
+                driver=self.identity,
+                clock=clock,
+            )
+
+        self.run = DriverRun(
+            driver=self.identity,
+            records=world.records,
+            command=self.command,
+            after=self.after,
+            stream=self.stream,
+            open_store=lambda: nullcontext(ModelStore(self)),
+            venues=VENUES,
+            write_timeout_s=WRITE_TIMEOUT_S,
+            take_lease=take_lease,
+            newest_beat=world.last_beat,
+            life_of=world.life_of,
+            clock=clock,
+        )
+        return self.run
+
+    def _all_arrived(self) -> bool:
+        """What is under way arrives within a write timeout, but for what a frozen driver sends."""
+        assert self._wait is not None
+        if self.world.now - self._waits_since < timedelta(seconds=self._wait.seconds):
+            return False
+        self.world.deliver()
+        others = [other for other in self.world.processes if other is not self and other.is_writing]
+        return all(other.is_frozen for other in others if other.is_alive)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProducer:
+    """The transactional producer of a driver: refused once another driver took the lease."""
+
+    process: Process
+
+    def commit(self, topic: str, key: bytes, value: bytes, within_s: float) -> None:
+        world = self.process.world
+        if self.process.token != world.token:
+            raise FencedError("fenced")
+        world.beats.append(decode(Heartbeat, value))
+        world.interlude(self.process)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStore:
+    """The bar store as one driver sees it: its writes may arrive after the lease was lost."""
+
+    process: Process
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
-        """Store bars, as a bar store does: they may arrive after the lease was lost."""
-        rows = list(bars)
-        self.is_writing = True
+        rows, process = list(bars), self.process
+        process.is_writing = True
         try:
-            self.world.interlude(self)
+            process.world.interlude(process)
         except KilledError:
-            self.world.in_flight.append((self, rows))
+            process.world.in_flight.append((self, rows))
             raise
         finally:
-            self.is_writing = False
+            process.is_writing = False
         self.arrive(rows)
-        self.world.interlude(self)
+        process.world.interlude(process)
         return WriteReport(len(rows), len(rows))
 
     def arrive(self, rows: list[ServedBar]) -> None:
+        world = self.process.world
         for bar in rows:
-            self.world.served[bar.key] = bar
-            held = self.token == self.world.token
-            self.world.writes.append(Write(self.epoch, bar, held))
+            world.served[bar.key] = bar
+            was_held = self.process.token == world.token
+            world.writes.append(Write(self.process.epoch, bar, was_held))
 
     def read(
         self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str
     ) -> list[ServedBar]:
         if resolution is not Resolution.MINUTE:
             return []
-        return [bar for bar in self.world.served.values() if start_ns <= bar.start_ns < end_ns]
+        served = self.process.world.served.values()
+        return [bar for bar in served if start_ns <= bar.start_ns < end_ns]
 
-    def _serve(self) -> Generator[None, None, None]:
-        world = self.world
-        last = world.last_beat()
-        if world.board.desired.number > self.order or (last and last.epoch > self.after):
-            return
-        yield
-        world.token += 1
-        self.token = world.token
-        last = world.last_beat()
-        first_batch = max(world.committed, default=-1) + 1
-        succession = succeed(last, world.board.ends, first_batch)
-        self.epoch = succession.last + 1
-        now = ns(world.now)
-        self.beat_now = Heartbeat("trades", self.epoch, self.identity, self.order, now, now)
-        self.beat(suspects=succession.suspects)
-        yield
-        began = world.now
-        while succession.suspects and not self._all_arrived(began):
-            yield
-        mender = Mender(succession.suspects, WRITE_TIMEOUT_S, world.life_of, world.seconds)
-        writer = SpeedWriter(self, world.board, VENUES, self, succession, mender)  # type: ignore[arg-type]
+
+@dataclass(slots=True)
+class ModelStream:
+    """Spark: micro-batches with a checkpoint, planned before they run and committed after."""
+
+    process: Process
+    writer: SpeedWriter | None = None
+    has_failed: bool = False
+    _is_next: bool = True
+
+    def first_batch(self) -> int:
+        return max(self.process.world.committed, default=-1) + 1
+
+    def start(self) -> str:
+        return ""
+
+    def begin(self, writer: SpeedWriter) -> None:
         self.writer = writer
-        writer.take_over()
-        while world.board.desired.number <= self.order:
-            yield
-            self._batch(writer)
-            yield
-            writer.attend()
-            self._look()
 
-    def _all_arrived(self, began: datetime) -> bool:
-        """What is under way arrives within a write timeout, but for what a frozen driver sends."""
-        if self.world.now - began < timedelta(seconds=WRITE_TIMEOUT_S):
+    def check(self) -> None:
+        if self.has_failed:
+            raise TransientError("the streaming query ended")
+
+    def progress(self) -> Progress:
+        world = self.process.world
+        batch = max(world.committed, default=-1)
+        offsets = {"0": world.planned.get(batch, 0)}
+        return Progress(batch, ns(world.now), offsets=offsets)
+
+    def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
+        return {"0": len(self.process.world.trades) - offsets["0"]}
+
+    def stop(self) -> None:
+        self.writer = None
+
+    def run_batch(self) -> bool:
+        """Take the stream's turn; False if it is the protocol's, also after a failure."""
+        if self.writer is None or not self._is_next:
+            self._is_next = True
             return False
-        for sender, rows in self.world.in_flight:
-            sender.arrive(rows)
-        self.world.in_flight.clear()
-        others = [one for one in self.world.processes if one is not self and one.is_writing]
-        return all(one.is_frozen for one in others if one.is_alive)
+        self._is_next = False
+        try:
+            self._batch(self.writer)
+        except TruetapeError:
+            self.has_failed = True
+        return not self.has_failed
 
     def _batch(self, writer: SpeedWriter) -> None:
-        """One micro-batch, with a checkpoint like Spark's: planned, then done."""
-        world = self.world
-        number = max(world.committed, default=-1) + 1
+        world, number = self.process.world, self.first_batch()
         begin = world.planned.get(number - 1, 0)
         if number not in world.planned:
             if len(world.trades) == begin:
@@ -324,22 +410,33 @@ class Process:
         frame = SimpleNamespace(collect=lambda: rows)
         writer(frame, number)  # type: ignore[arg-type]
         if number in world.committed:
-            raise TransientError("another query noted this batch")
+            raise TransientError("another query committed this batch")
         world.committed.add(number)
 
-    def _look(self) -> None:
-        done = max(self.world.committed, default=-1)
-        self.beat(
-            state=Phase.RUNNING,
-            batch_end_ns=ns(self.world.now),
-            offsets={"0": self.world.planned.get(done, 0)},
-            fences=self.writer.fences if self.writer else {},
-        )
 
-    def _end(self, code: int, touched: Any = ()) -> None:
-        self.is_alive, self.code = False, code
-        word = Ended(self.epoch, self.identity, code, "ended", self.world.now, touched)
-        self.world.board.say(word)
+@dataclass(slots=True)
+class ModelLauncher:
+    """Starts processes; on one host it returns the running one unless that is replaced."""
+
+    world: World
+    launched: list[Driver] = field(default_factory=list)
+
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver:
+        world, processes = self.world, self.world.processes
+        running = self.launched[-1] if self.launched else None
+        if world.is_one_host:
+            running = processes[-1].identity if processes else None
+        if running is not None and running != replaces and processes[running.pid].is_alive:
+            return running
+        pid = len(processes)
+        identity = Driver("host", "boot/pid:[1]", pid, f"boot/{pid}")
+        processes.append(Process(world, identity, arguments.command, arguments.after))
+        self.launched.append(identity)
+        return identity
+
+    def stop(self, driver: Driver | None, application: str) -> None:
+        if driver is not None:
+            self.world.processes[driver.pid].kill()
 
 
 def row(start_ns: int, trades: int) -> SimpleNamespace:
@@ -351,45 +448,32 @@ def row(start_ns: int, trades: int) -> SimpleNamespace:
     )  # fmt: skip
 
 
+def unseen(_: Driver) -> Life:
+    """Supervisors of the model end no process that hangs on after it was replaced."""
+    return Life.UNSEEN
+
+
 def supervisor(world: World) -> Generator[None, None, None]:
     """Look, decide and act for ever; what was seen may be old when it is acted on."""
-    launched: list[Driver] = []
+    launcher = ModelLauncher(world)
     while True:
-        desired, known, now = world.board.desired, world.board.history, world.now
-        observed = look(world, known.last)
+        desired, before, now = world.records.desired, world.records.history, world.now
+        observed = look(world, before.last)
         yield
-        history = settle(known, observed, now, POLICY)
+        history = update_history(before, observed, now, POLICY)
         action = decide(desired, observed, history, now, POLICY)
-        after = observed.beat.epoch if observed.beat else 0
-        match action:
-            case Start(reason):
-                driver = launch(world, launched, desired.number, after, None)
-                history = history.began(
-                    Launch(now, desired.number, after, How.START, reason, driver)
-                )
-            case Restart(reason, replaces):
-                driver = launch(world, launched, desired.number, after, replaces)
-                history = history.began(
-                    Launch(now, desired.number, after, How.RESTART, reason, driver)
-                )
-            case Adopt(reason, driver) if observed.beat is not None:
-                at = observed.beat.started_at
-                history = history.began(
-                    Launch(at, desired.number, after - 1, How.ADOPT, reason, driver)
-                )
-            case Stop(_, driver) if driver is not None:
-                world.processes[driver.pid].kill()
-            case GiveUp():
-                raise AssertionError(action.reason)
+        assert not isinstance(action, GiveUp), action.reason
+        step = Step(world.records, observed, history, now, world.revoke, unseen)
+        history = step.take(action, launcher)
         yield
-        if history != known:
-            world.board.remember(history)
+        if history != before:
+            world.records.write_history(history)
         yield
 
 
 def publisher(world: World) -> Generator[None, None, None]:
     """Make minute after minute final, as `publish_once` does: fence, wait, publish."""
-    control: Any = world.board.control
+    control: Any = world.records.control
     for minute in range(60):
         end_ns = NOON + (minute + 1) * MINUTE_NS
         while max(world.minutes, default=0) < end_ns:
@@ -403,7 +487,7 @@ def publisher(world: World) -> Generator[None, None, None]:
             if state is FenceState.OBEYED:
                 break
             if state is FenceState.SILENT:
-                world.token += 1
+                world.revoke()
                 yield from _writes_arrive(world)
                 break
             yield
@@ -417,9 +501,7 @@ def _writes_arrive(world: World) -> Generator[None, None, None]:
     began = world.now
     while world.now - began < timedelta(seconds=WRITE_TIMEOUT_S):
         yield
-    for sender, rows in world.in_flight:
-        sender.arrive(rows)
-    world.in_flight.clear()
+    world.deliver()
 
 
 def trespasses(world: World) -> list[Write]:
@@ -433,39 +515,21 @@ def trespasses(world: World) -> list[Write]:
 
 
 def look(world: World, last: Launch | None) -> Observed:
-    """What `observe` would find."""
-    beat = world.last_beat()
-    ends = world.board.ends
+    """What `observe` would read."""
+    beat, reports = world.last_beat(), world.records.exit_reports
     read = beat.offsets.get("0", 0) if beat else 0
-    waited = [at for _, at in world.trades[read:] if world.now - at > timedelta(seconds=60)]
+    long_ago = world.now - timedelta(seconds=60)
     driver = last.driver if last else None
-
     return Observed(
         beat=beat,
         life=world.life_of(beat.driver) if beat else Life.UNSEEN,
-        ended=next((one for one in ends if beat and one.epoch == beat.epoch), None),
+        ended=exit_report_of(beat, reports) if beat else None,
         launch=last,
         launch_life=world.life_of(driver) if driver else Life.UNSEEN,
-        launch_ended=next((one for one in ends if last and one.driver == driver), None),
+        launch_ended=exit_report_of(last, reports) if last else None,
         lag={"0": len(world.trades) - read},
-        overdue=len(waited),
+        overdue=sum(at < long_ago for _, at in world.trades[read:]),
     )
-
-
-def launch(
-    world: World, launched: list[Driver], order: int, after: int, replaces: Driver | None
-) -> Driver:
-    """Start a process; on one host the one that is there already, if it is not to be replaced."""
-    there = launched[-1] if launched else None
-    if world.is_one_host:
-        there = world.processes[-1].identity if world.processes else None
-    if there is not None and there != replaces and world.processes[there.pid].is_alive:
-        return there
-    pid = len(world.processes)
-    identity = Driver("host", "boot/pid:[1]", pid, f"boot/{pid}")
-    world.processes.append(Process(world, identity, order, after))
-    launched.append(identity)
-    return identity
 
 
 def race(
@@ -479,7 +543,7 @@ def race(
     """Run a race of two supervisors, then end all faults and let everything settle."""
     world = World(random.Random(seed), is_one_host, faults=faults)
     world.publishers = [publisher(world) for _ in range(publishers)]
-    world.board.order(State.STARTED, "race", "test")
+    world.records.write_command(DesiredState.STARTED, "race", "test")
     world.supervisors = [supervisor(world) for _ in range(supervisors)]
     for _ in range(STEPS):
         world.step()
@@ -496,7 +560,7 @@ def race(
 
 def spoilt(world: World) -> list[Span]:
     """The bars that drivers wrote without the lease and that wait for a publication."""
-    return [span for word in world.board.ends for span in word.touched]
+    return [span for report in world.records.exit_reports for span in report.late_writes]
 
 
 def holders(world: World) -> list[Process]:

@@ -23,7 +23,7 @@ from truetape.publish.publication import Published
 from truetape.quality.metrics import FEEDS
 from truetape.schedule.archive_tasks import archive_point
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
-from truetape.speed.metrics import Counts, points
+from truetape.speed.metrics import BarCounts, points
 from truetape.speed.writer import sequence
 
 VENUE = "XNYS"
@@ -175,7 +175,7 @@ def _points(served: Served) -> Iterator[Point]:
             "stateOperators": [{"numRowsDroppedByWatermark": number % 2}],
             "eventTime": {"watermark": "2026-11-20T17:00:00.000Z"},
         }
-        counts = (Counts(40 * number, number, 0), Counts(40 * (number + 1), number + 1, 1))
+        counts = (BarCounts(40 * number, number, 0), BarCounts(40 * (number + 1), number + 1, 1))
         at = end - (30 - number) * MINUTE_NS
         yield from points([report], counts, 7, 0.5 + number / 10, at, topic="trades")
     yield archive_point(

@@ -3,11 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from truetape.speed.control_records import Desired, DesiredState, ExitReport, Launch, LaunchKind
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, Phase
-from truetape.speed.history import How, Launch
-from truetape.speed.order import Desired, State
-from truetape.speed.takeover import Ended
 
 NOW = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)
 """Ten in the morning in New York: XNYS is open."""
@@ -33,7 +31,7 @@ def beat(pid: int = 1, seconds_ago: float = 0.5, **fields: object) -> Heartbeat:
         "layer": "trades",
         "epoch": 1,
         "driver": driver(pid),
-        "order": 1,
+        "command": 1,
         "started_ns": ns(ago(3_600)),
         "beat_ns": ns(ago(seconds_ago)),
         "state": Phase.RUNNING,
@@ -44,15 +42,17 @@ def beat(pid: int = 1, seconds_ago: float = 0.5, **fields: object) -> Heartbeat:
     return Heartbeat(**(values | fields))  # type: ignore[arg-type]
 
 
-def order(state: State = State.STARTED, number: int = 1, seconds_ago: float = 7_200) -> Desired:
-    """Build an order of two hours ago."""
+def command(
+    state: DesiredState = DesiredState.STARTED, number: int = 1, seconds_ago: float = 7_200
+) -> Desired:
+    """Build a command of two hours ago."""
     return Desired(state, number, "open for business", "ops", ago(seconds_ago))
 
 
 def launch(pid: int | None = 1, seconds_ago: float = 3_700, **fields: object) -> Launch:
-    """Build the launch of the driver that `beat` tells of; later ones say `after=1`."""
+    """Build the launch of the driver that `beat` reports; later launches need `after=1`."""
     process = None if pid is None else driver(pid)
-    made = Launch(ago(seconds_ago), 1, 0, How.START, "no driver runs", process)
+    made = Launch(ago(seconds_ago), 1, 0, LaunchKind.START, "no driver runs", process)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -62,7 +62,9 @@ def failed(pid: int, seconds_ago: float, worked_s: float = 5, code: int | None =
     return launch(pid, seconds_ago, ended=ended, code=code, worked_s=worked_s)
 
 
-def ended(pid: int = 1, code: int = 75, seconds_ago: float = 1, **fields: object) -> Ended:
-    """Build a driver's last word."""
-    made = Ended(1, driver(pid), code, "the streaming query ended", ago(seconds_ago))
+def exit_report(
+    pid: int = 1, code: int = 75, seconds_ago: float = 1, **fields: object
+) -> ExitReport:
+    """Build a driver's exit report."""
+    made = ExitReport(1, driver(pid), code, "the streaming query ended", ago(seconds_ago))
     return replace(made, **fields)  # type: ignore[arg-type]

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import end_offsets
 from truetape.host.settings import Settings
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords, DesiredState, ExitReport
 from truetape.speed.decision import Action, Nothing
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, newest
-from truetape.speed.launcher import Launcher, LocalLauncher, Ticket
+from truetape.speed.launcher import LaunchArguments, Launcher, LocalLauncher
 from truetape.speed.observation import Policy
-from truetape.speed.order import State
-from truetape.speed.supervision import order, supervise_once
-from truetape.speed.takeover import Ended
+from truetape.speed.supervision import supervise_once, write_command
 
 POLICY = Policy(beat_within_s=8, progress_within_s=30)
 """As delivered, but for waits that only cost a test its time."""
@@ -32,7 +30,7 @@ class Noting:
     launcher: Launcher
     started: list[Driver]
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
+    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
         driver = self.launcher.start(ticket, replaces)
         if driver is not None and driver not in self.started:
             self.started.append(driver)
@@ -82,14 +80,14 @@ class Supervised:
         beat = self.beat()
         return beat is not None and bool(beat.writing)
 
-    def word_of(self, epoch: int) -> Ended | None:
-        """Return the last word of a driver, if it is still on the board."""
+    def word_of(self, epoch: int) -> ExitReport | None:
+        """Return the last word of a driver, if it is still on the records."""
         with ControlTopic(self.settings.kafka) as control:
-            ends = Board(control, self.settings.topic).refresh().ends
+            ends = ControlRecords(control, self.settings.topic).refresh().exit_reports
         return next((one for one in ends if one.epoch == epoch), None)
 
-    def order(self, state: State) -> None:
-        order(self.settings, state, "a test", "tests")
+    def command(self, state: DesiredState) -> None:
+        write_command(self.settings, state, "a test", "tests")
 
 
 @contextmanager
@@ -97,7 +95,7 @@ def supervised(settings: Settings) -> Iterator[Supervised]:
     """Order the speed layer to run; kill every driver of it at the end."""
     started: list[Driver] = []
     layer = Supervised(settings, Noting(LocalLauncher(settings), started))
-    layer.order(State.STARTED)
+    layer.command(DesiredState.STARTED)
     try:
         yield layer
     finally:

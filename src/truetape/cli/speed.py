@@ -10,7 +10,7 @@ from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.speed.supervision import Status
+    from truetape.speed.supervision import SpeedStatus
 
 _LAUNCHES_SHOWN = 5
 _reason = click.option("--reason", required=True, help="Why; recorded with the order, and shown.")
@@ -66,9 +66,9 @@ def supervise(ctx: click.Context, every: float | None) -> None:
     given up (`truetape speed start` tries again), 75 Kafka could not be read and nothing was done.
     """
     if every is not None:
-        from truetape.speed.supervisor_loop import keep_until_term
+        from truetape.speed.supervision import supervise_until_term
 
-        keep_until_term(Settings.from_env(), every)
+        supervise_until_term(Settings.from_env(), every)
         return
     from truetape.speed.decision import GiveUp
     from truetape.speed.supervision import supervise_once
@@ -89,12 +89,15 @@ def status(ctx: click.Context, as_json: bool) -> None:
     records are read, and no trade arrives although a venue of TRUETAPE_SPEED_VENUES is open; check
     the feed. Writes nothing. Exit codes: 0 health is known, 75 Kafka could not be read.
     """
-    from truetape.speed.record_json import encode
+    from truetape.broker.record_json import encode
     from truetape.speed.supervision import status_of
 
-    report = status_of(Settings.from_env())
-    click.echo(json.dumps(json.loads(encode(report)))) if as_json else _print(report)
-    if report.observed.problem is not None:
+    speed_status = status_of(Settings.from_env())
+    if as_json:
+        click.echo(json.dumps(json.loads(encode(speed_status))))
+    else:
+        _print(speed_status)
+    if speed_status.observed.problem is not None:
         ctx.exit(TransientError.exit_code)
 
 
@@ -114,21 +117,21 @@ def run(order: int | None, after: int | None) -> None:
 
 
 def _order(state: str, reason: str) -> None:
-    from truetape.speed.order import State
-    from truetape.speed.supervision import order
+    from truetape.speed.control_records import DesiredState
+    from truetape.speed.supervision import write_command
 
-    given = order(Settings.from_env(), State(state), reason, getpass.getuser())
+    given = write_command(Settings.from_env(), DesiredState(state), reason, getpass.getuser())
     click.echo(f"order {given.number}: {given.state}, {given.reason}")
 
 
-def _print(report: "Status") -> None:
-    desired, beat = report.desired, report.observed.beat
-    click.echo(f"health   {report.health}: {report.reason}")
+def _print(status: "SpeedStatus") -> None:
+    desired, beat = status.desired, status.observed.beat
+    click.echo(f"health   {status.health}: {status.reason}")
     click.echo(
         f"order    {desired.number} {desired.state} by {desired.who or '-'}: {desired.reason}"
     )
     if beat is not None:
-        lag = sum(report.observed.lag.values())
+        lag = sum(status.observed.lag.values())
         fresh = "-" if beat.freshness_s is None else f"{beat.freshness_s:.1f} s"
         click.echo(
             f"driver   {beat.driver}, epoch {beat.epoch}, {beat.state} at {beat.at:%H:%M:%SZ}"
@@ -137,13 +140,13 @@ def _print(report: "Status") -> None:
             f"progress batch {beat.batch}, {lag:,} records behind, {beat.rows_per_s:,.0f} rows/s, "
             f"freshness {fresh}"
         )
-        for suspect in beat.suspects:
-            spans = ", ".join(map(str, suspect.spans))
-            click.echo(f"suspect  {suspect.driver} may still write {spans}")
-    for late in report.touched:
-        spans = ", ".join(map(str, late.touched))
-        click.echo(f"late     {late.driver} wrote without the lease: {spans}; publish them")
-    for launch in report.history.launches[-_LAUNCHES_SHOWN:]:
+        for write in beat.unfinished_writes:
+            spans = ", ".join(map(str, write.spans))
+            click.echo(f"suspect  {write.driver} may still write {spans}")
+    for report in status.late_writers:
+        spans = ", ".join(map(str, report.late_writes))
+        click.echo(f"late     {report.driver} wrote without the lease: {spans}; publish them")
+    for launch in status.history.launches[-_LAUNCHES_SHOWN:]:
         end = "runs" if launch.ended is None else f"ended {launch.ended:%H:%M:%SZ}"
         code = "" if launch.code is None else f" with {launch.code}"
-        click.echo(f"launch   {launch.at:%Y-%m-%d %H:%M:%SZ} {launch.how}, {end}{code}")
+        click.echo(f"launch   {launch.at:%Y-%m-%d %H:%M:%SZ} {launch.kind}, {end}{code}")

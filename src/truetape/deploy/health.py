@@ -45,13 +45,13 @@ def address_here() -> str:
 
 def speed_problem(settings: Settings) -> str | None:
     """Look at the speed layer: it must work if it was ordered to."""
-    from truetape.speed.order import State
+    from truetape.speed.control_records import DesiredState
     from truetape.speed.supervision import status_of
 
     found = status_of(settings)
     if found.observed.problem is not None:
         return found.observed.problem
-    is_wanted = found.desired.state is State.STARTED
+    is_wanted = found.desired.state is DesiredState.STARTED
     return found.reason if is_wanted and found.health.value in _ILL else None
 
 

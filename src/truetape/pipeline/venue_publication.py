@@ -22,7 +22,7 @@ from truetape.publish.events import boundary_points, publication_points
 from truetape.publish.publication import Published
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords
 from truetape.speed.fence import clear_late_writes, wait_until_fenced
 
 ROLLUP_WAIT_S = 120.0
@@ -75,7 +75,7 @@ class VenuePublication:
         moved = boundary.sealed(final_run(venue, self.session), anew=restarts_boundary)
         if moved != boundary:
             self.control.announce(moved)
-        clear_late_writes(Board(self.control, self.settings.topic), self.session)
+        clear_late_writes(ControlRecords(self.control, self.settings.topic), self.session)
         seconds = time.monotonic() - self.started_s
         points = publication_points(moved, outcome, who, reason, time.time_ns(), seconds=seconds)
         label = f"{venue.code} {self.session.date}"

@@ -18,11 +18,10 @@ def supervise() -> dict[str, Any]:
     Raise ConfigError if the supervisor has given up: a person must act.
     """
     from truetape.speed.decision import GiveUp
-    from truetape.speed.supervision import supervise_once
-    from truetape.speed.supervisor_loop import look
+    from truetape.speed.supervision import supervise_once, watch_supervisor
 
     settings = Settings.from_env()
-    take_step = look if settings.speed_launcher == "elsewhere" else supervise_once
+    take_step = watch_supervisor if settings.speed_launcher == "elsewhere" else supervise_once
     action = take_step(settings)
     if isinstance(action, GiveUp):
         raise ConfigError(f"given up: {action.reason}")
@@ -32,7 +31,9 @@ def supervise() -> dict[str, Any]:
 def order(action: str, reason: str, who: str) -> dict[str, Any]:
     """Write an order for the speed layer, and return it."""
     from truetape.speed import supervision
-    from truetape.speed.order import State
+    from truetape.speed.control_records import DesiredState
 
-    desired = supervision.order(Settings.from_env(), State(ORDERS[action]), reason, who)
+    desired = supervision.write_command(
+        Settings.from_env(), DesiredState(ORDERS[action]), reason, who
+    )
     return {"order": desired.number, "state": desired.state.value, "reason": reason, "who": who}

@@ -1,4 +1,4 @@
-"""Spans: which bars a write may touch, as one range of time for each venue."""
+"""Spans: the bars that a write may touch, as one range of time for each venue."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class Span:
 
 def spans_of(bars: Iterable[tuple[str, int]]) -> tuple[Span, ...]:
     """Return the smallest spans that hold all bars, given as (venue, start)."""
-    found: dict[str, Span] = {}
+    spans: dict[str, Span] = {}
     for venue, start in bars:
-        span = found.get(venue, Span(venue, start, start + 1))
-        found[venue] = Span(venue, min(span.start_ns, start), max(span.end_ns, start + 1))
-    return tuple(found[venue] for venue in sorted(found))
+        span = spans.get(venue, Span(venue, start, start + 1))
+        spans[venue] = Span(venue, min(span.start_ns, start), max(span.end_ns, start + 1))
+    return tuple(spans[venue] for venue in sorted(spans))
 
 
 def is_within(spans: Iterable[Span], venue: str, start_ns: int) -> bool:
-    """Say whether any of the spans holds a bar."""
+    """True if any of the spans holds a bar."""
     return any(span.holds(venue, start_ns) for span in spans)

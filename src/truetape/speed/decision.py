@@ -1,17 +1,16 @@
-"""The supervisor's decision: one step towards what was ordered. Pure; `supervise` reads and acts.
+"""The supervisor's decision: one step towards the newest command. Pure; `supervision` acts.
 
-What cannot be read is no reason to start anything: a second driver would fence the first, and that
-one may be healthy.
+If something cannot be read, start nothing: a second driver would take the lease of the first, which
+may be healthy.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from truetape.host.errors import ConfigError
+from truetape.speed.control_records import Desired, DesiredState, LaunchHistory, back_off
 from truetape.speed.driver import Driver
-from truetape.speed.history import History, back_off
 from truetape.speed.observation import POLICY, Health, Observed, Policy
-from truetape.speed.order import Desired, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,14 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a driver; none is there."""
+    """Start a driver; there is none."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Make an end of a driver that should have stopped by itself."""
+    """End a driver that should have stopped by itself."""
 
     reason: str
     driver: Driver | None
@@ -38,7 +37,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Start a driver, which fences the one that is there."""
+    """Start a driver, which takes the lease from the running one."""
 
     reason: str
     replaces: Driver | None
@@ -46,7 +45,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """Start one later: the last ones failed too soon."""
+    """Start a driver later: the last ones failed too soon."""
 
     reason: str
     until: datetime
@@ -54,14 +53,14 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Start none until there is a new order: a person must look."""
+    """Start no driver until there is a new command: a person must look."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Take a driver that somebody else started under supervision."""
+    """Supervise a driver that somebody else started."""
 
     reason: str
     driver: Driver | None
@@ -73,7 +72,7 @@ Action = Nothing | Start | Stop | Restart | BackOff | GiveUp | Adopt
 def decide(
     desired: Desired,
     observed: Observed,
-    history: History,
+    history: LaunchHistory,
     now: datetime,
     policy: Policy = POLICY,
 ) -> Action:
@@ -82,9 +81,9 @@ def decide(
     match desired.state, health:
         case _, Health.UNKNOWN:
             return Nothing(f"{observed.problem}; starting a second driver would be worse")
-        case State.STOPPED, Health.GONE | Health.STOPPED:
+        case DesiredState.STOPPED, Health.GONE | Health.STOPPED:
             return Nothing(f"no driver runs, as ordered: {desired.reason}")
-        case State.STOPPED, _:
+        case DesiredState.STOPPED, _:
             return _stop(desired, observed, now, policy)
         case _, Health.GONE | Health.STOPPED:
             start = Start(why(observed, now, policy))
@@ -96,7 +95,7 @@ def decide(
 
 
 def why(observed: Observed, now: datetime, policy: Policy) -> str:
-    """Say in words how the speed layer is, for the log and for people."""
+    """Return a sentence on how the speed layer is, for the log and for people."""
     driver, behind = observed.driver(now, policy), sum(observed.lag.values())
     ended = observed.launch_ended or observed.ended
     match observed.health(now, policy):
@@ -116,7 +115,7 @@ def why(observed: Observed, now: datetime, policy: Policy) -> str:
 
 def _stop(desired: Desired, observed: Observed, now: datetime, policy: Policy) -> Action:
     driver = observed.driver(now, policy)
-    if observed.order(now, policy) >= desired.number:
+    if observed.command(now, policy) >= desired.number:
         return Nothing(f"{driver} was started by hand after the order to stop; left alone")
     if now - desired.at < timedelta(seconds=policy.stop_within_s):
         return Nothing(f"{driver} stops after its batch")
@@ -124,20 +123,20 @@ def _stop(desired: Desired, observed: Observed, now: datetime, policy: Policy) -
 
 
 def _unless_hopeless(
-    action: Start | Restart, desired: Desired, history: History, now: datetime, policy: Policy
+    action: Start | Restart, desired: Desired, history: LaunchHistory, now: datetime, policy: Policy
 ) -> Action:
-    """Start or restart, unless it is too early or has been tried too often."""
-    last, order = history.last, desired.number
-    if history.gave_up == order:
-        return GiveUp(f'given up on order {order}; "truetape speed start" tries again')
-    if last is not None and last.order >= order and last.code == ConfigError.exit_code:
+    """Start or restart, unless it is too early or failed too often."""
+    last, command = history.last, desired.number
+    if history.gave_up == command:
+        return GiveUp(f'given up on order {command}; "truetape speed start" tries again')
+    if last is not None and last.command >= command and last.code == ConfigError.exit_code:
         return GiveUp(f"a setting or file must be changed first: {action.reason}")
     since = now - timedelta(seconds=policy.give_up_within_s)
-    failures = history.failures(order, since)
+    failures = history.failures(command, since)
     if failures >= policy.give_up_after:
         minutes = policy.give_up_within_s / 60
         return GiveUp(f"{failures} drivers failed within {minutes:.0f} minutes: {action.reason}")
-    in_a_row = history.failures_in_a_row(order, policy.healthy_s)
+    in_a_row = history.failures_in_a_row(command, policy.healthy_s)
     wait = back_off(in_a_row, policy.back_off_s, policy.max_back_off_s)
     if last is not None and now < last.at + wait:
         return BackOff(f"{in_a_row} failed in a row: {action.reason}", last.at + wait)
@@ -145,16 +144,16 @@ def _unless_hopeless(
 
 
 def _keep(
-    desired: Desired, observed: Observed, history: History, now: datetime, policy: Policy
+    desired: Desired, observed: Observed, history: LaunchHistory, now: datetime, policy: Policy
 ) -> Action:
-    """Deal with a driver that works, or is starting."""
+    """Choose the step for a driver that works or is starting."""
     driver = observed.driver(now, policy)
-    if observed.order(now, policy) < desired.number:
+    if observed.command(now, policy) < desired.number:
         if now - desired.at < timedelta(seconds=policy.stop_within_s):
             return Nothing(f"{driver} ends after its batch, to be started anew")
         return Restart(f"{driver} did not end within {policy.stop_within_s:.0f} s", driver)
     last = history.last
-    is_known = last is not None and last.ended is None and last.driver in (None, driver)
-    if is_known:
+    is_supervised = last is not None and last.ended is None and last.driver in (None, driver)
+    if is_supervised:
         return Nothing(why(observed, now, policy))
     return Adopt(f"{driver} was started by somebody else", driver)

@@ -12,7 +12,7 @@ from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.market.sessions import Session
 from truetape.speed.bar_ranges import Span
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords
 from truetape.speed.heartbeat import Heartbeat, Phase, newest
 from truetape.speed.lease import revoke
 
@@ -72,12 +72,12 @@ def wait_until_fenced(settings: Settings, session: Session, report: Callable[[st
         time.sleep(_POLL_S)
 
 
-def clear_late_writes(board: Board, session: Session) -> None:
+def clear_late_writes(records: ControlRecords, session: Session) -> None:
     """Remove the session's bars from the exit reports of drivers that wrote without the lease."""
-    for exit_report in board.refresh().ends:
-        rest = tuple(span for span in exit_report.touched if not _is_inside(span, session))
-        if rest != exit_report.touched:
-            board.say(replace(exit_report, touched=rest))
+    for exit_report in records.refresh().exit_reports:
+        rest = tuple(span for span in exit_report.late_writes if not _is_inside(span, session))
+        if rest != exit_report.late_writes:
+            records.write_exit_report(replace(exit_report, late_writes=rest))
 
 
 def _is_inside(span: Span, session: Session) -> bool:

@@ -1,20 +1,21 @@
-"""The heartbeat: what the streaming driver says about itself, on a topic of its own.
+"""The heartbeat: what the streaming driver reports about itself, on a topic of its own.
 
-Written under the lease (`lease`), read here from the tail: only a layer's newest record matters.
-Read whether its transaction is finished or not: a broker that crashes can leave one open for good,
-and nobody would hear a heartbeat again. A fenced driver cannot append, committed or not.
+`lease` writes it; this module reads the newest record of a layer. It reads open transactions too: a
+broker that crashes can leave one open for good, which would hide every later heartbeat from readers
+of committed records. A driver without the lease cannot append, committed or not.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
+from truetape.broker.record_json import decode, wire_name
 from truetape.broker.tail import newest_value
 from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
-from truetape.speed.record_json import decode
 
 
 class Phase(StrEnum):
@@ -28,23 +29,24 @@ class Phase(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Say whether this is a driver's last word."""
+        """True if a driver in this phase has ended."""
         return self in (Phase.STOPPED, Phase.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A driver that was fenced in the middle of a write and may still be alive.
+class UnfinishedWrite:
+    """A write that a driver announced and never confirmed before it lost the lease.
 
-    Frozen between its check and its POST, it may overwrite the bars of `spans` with older values
-    whenever it thaws. It checks before every other write, so these are all it can touch.
+    If the driver is frozen between its check and its POST, it may overwrite the bars of `spans`
+    with older values whenever it thaws. It checks before every other write, so it can touch no
+    other bars.
     """
 
     epoch: int
     driver: Driver
     spans: tuple[Span, ...]
     batch: int = -1
-    """The batch that it was writing, -1 for bars that it was mending."""
+    """The batch that it was writing, -1 while it rewrote stale bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +57,35 @@ class Heartbeat:
     epoch: int
     """Counts the holders of the lease."""
     driver: Driver
-    order: int
-    """The number of the order it runs under."""
+    command: Annotated[int, wire_name("order")]
+    """The number of the command that it runs under."""
     started_ns: int
     beat_ns: int
     state: Phase = Phase.STARTING
     application: str = ""
-    """Spark's name for it: what YARN kills, and what the event log is called."""
+    """Spark's name for it, which YARN kills it by and the event log is named after."""
     batch: int = -1
     batch_end_ns: int = 0
-    """When it last finished a batch, also one without rows."""
+    """When it last finished a batch, with or without rows."""
     rows_per_s: float = 0.0
     offsets: Mapping[str, int] = field(default_factory=dict)
-    """The next offset to read, by partition; what lies before is in the bars."""
+    """The next offset to read, by partition; every earlier record is in the bars."""
     lag: Mapping[str, int] = field(default_factory=dict)
-    """Records in Kafka that are not in the bars, by partition."""
+    """Number of records in Kafka that are not in the bars yet, by partition."""
     watermark: str = ""
     freshness_s: float | None = None
     """From the newest bar's start to its acknowledgement, in the last batch that wrote any."""
     fences: Mapping[str, int] = field(default_factory=dict)
     writing: tuple[Span, ...] = ()
-    """The bars that it may be writing at this moment; none between two writes."""
+    """The bars that it may be writing at this moment; empty between two writes."""
     writing_batch: int = -1
-    suspects: tuple[Suspect, ...] = ()
-    """The earlier drivers whose late writes it looks out for."""
+    unfinished_writes: Annotated[tuple[UnfinishedWrite, ...], wire_name("suspects")] = ()
+    """The writes of earlier drivers that may still arrive."""
     written: int = 0
     fenced: int = 0
-    """Bars that it left alone, since they were below the fence."""
-    mended: int = 0
-    """Bars that it wrote anew after an earlier driver's late write."""
-
-    @property
-    def total_lag(self) -> int:
-        """Return how many records Kafka holds that are not in the bars."""
-        return sum(self.lag.values())
+    """Bars that it skipped because they were below the fence."""
+    rewritten: Annotated[int, wire_name("mended")] = 0
+    """Bars that it wrote again because an earlier driver's late write had overwritten them."""
 
     @property
     def at(self) -> datetime:
@@ -107,16 +104,16 @@ class Heartbeat:
 
 
 def newest(bootstrap: str, layer: str) -> Heartbeat | None:
-    """Return a layer's newest heartbeat, None where there is none within the topic's retention.
+    """Return a layer's newest heartbeat, None if there is none within the topic's retention.
 
-    TransientError when Kafka does not answer.
+    Raise TransientError if Kafka does not answer.
     """
     value = newest_value(bootstrap, HEARTBEAT, layer.encode())
     return None if value is None else decode(Heartbeat, value)
 
 
 def lag(ends: Mapping[int, int], offsets: Mapping[str, int]) -> dict[str, int]:
-    """Return how many records of each partition lie before `ends` and were not read.
+    """Return the number of records before `ends` that were not read, by partition.
 
     `offsets` are the next ones to read, as a heartbeat has them.
     """

@@ -1,6 +1,6 @@
-"""Launchers: how a driver is started and ended, here or on a cluster. Decides nothing.
+"""Launchers: start and end drivers, on this machine or on a cluster. Decides nothing.
 
-A driver outlives whoever started it; no handle on it is kept but what is written down.
+A driver outlives whoever started it; the only handle on it is what was written down.
 """
 
 import os
@@ -24,37 +24,37 @@ from truetape.speed.driver import Driver
 
 NAME = "speed_layer"
 TERM_WITHIN_S = 10.0
-"""A driver that is made an end of has had its time to stop by itself."""
+"""How long a driver may take to end; it had its time to stop by itself before."""
 SUBMIT_WITHIN_S = 120.0
 _OTHER_LAUNCH_WITHIN_S = 30.0
-_KEPT = ("HOME", "JAVA_TOOL_OPTIONS", "LANG", "PATH", "TZ", *READ_BY_SPARK)
-"""What a driver inherits; Airflow's environment holds secrets that are none of its business."""
+_INHERITED = ("HOME", "JAVA_TOOL_OPTIONS", "LANG", "PATH", "TZ", *READ_BY_SPARK)
+"""Variables that a driver inherits; Airflow's environment holds secrets that it must not see."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """What a driver is started with: its order, and the newest epoch that was known then."""
+class LaunchArguments:
+    """The command that a driver runs under, and the newest epoch known when it was started."""
 
-    order: int
+    command: int
     after: int
 
 
 class Launcher(Protocol):
     """Starts and ends drivers."""
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
-        """Start a driver and return it, None where its pid is not known here.
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        """Start a driver and return it, None if its pid is not known here.
 
-        Returns the one that is there when somebody else was faster. A driver that it replaces is
-        left to find itself fenced.
+        If somebody else was faster, return the running one. The replaced driver goes on until it
+        notices that it lost the lease.
         """
 
     def stop(self, driver: Driver | None, application: str) -> None:
-        """Make an end of a driver, by its pid here or by the name that a cluster knows it by."""
+        """End a driver, by its pid here or by its name on a cluster."""
 
 
 def launcher_for(settings: Settings) -> Launcher:
-    """Return the launcher that `settings.speed_launcher` names; ConfigError for "elsewhere"."""
+    """Return the launcher that the settings name. Raise ConfigError for "elsewhere"."""
     match settings.speed_launcher:
         case "yarn":
             return YarnLauncher(settings)
@@ -68,20 +68,20 @@ def launcher_for(settings: Settings) -> Launcher:
     return LocalLauncher(settings)
 
 
-def command(ticket: Ticket | None = None) -> tuple[str, ...]:
+def command(arguments: LaunchArguments | None = None) -> tuple[str, ...]:
     """Return the command that runs a driver on this machine."""
-    told = () if ticket is None else _arguments(ticket)
-    return (sys.executable, "-m", "truetape.cli.main", "--verbose", "speed", "run", *told)
+    options = () if arguments is None else _options(arguments)
+    return (sys.executable, "-m", "truetape.cli.main", "--verbose", "speed", "run", *options)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return a driver's environment: the settings, and nothing of its parent's but the usual."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    """Return a driver's environment: the settings, and the few variables that it inherits."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     python = {
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_PYTHON": executor_python(settings.spark_master),
     }
-    return kept | python | settings.to_env()
+    return inherited | python | settings.to_env()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +90,36 @@ class LocalLauncher:
 
     settings: Settings
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
-        """Start a driver; see `Launcher.start`. Safe between processes: a lock file is held."""
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        """Start a driver; see `Launcher.start`. Two processes may call it: it locks a file."""
         lock = self.settings.home / "run" / f"{NAME}.lock"
         with exclusive(lock, wait_s=_OTHER_LAUNCH_WITHIN_S, report=lambda _: None):
-            there = process.find(self._pid_file)
-            if there is not None and _driver(there) != replaces:
-                return _driver(there)
-            return _driver(process.start(self._program(ticket)))
+            running = process.find(self._pid_file)
+            if running is not None and _driver(running) != replaces:
+                return _driver(running)
+            return _driver(process.start(self._program(arguments)))
 
     def stop(self, driver: Driver | None, application: str) -> None:  # noqa: ARG002 - a cluster's
-        """Ask a driver to end, and kill it with its JVM when it does not; safe to repeat."""
+        """Ask a driver to end, and kill it with its JVM if it does not; safe to repeat."""
         if driver is None:
             return
         running = Running(NAME, self.settings.kafka, driver.pid, driver.born, since_s=0.0)
         process.stop(running, within_s=TERM_WITHIN_S)
 
     def running(self) -> Driver | None:
-        """Return the driver that this home has, None when it has none."""
-        there = process.find(self._pid_file)
-        return None if there is None else _driver(there)
+        """Return the running driver of this home, None if there is none."""
+        running = process.find(self._pid_file)
+        return None if running is None else _driver(running)
 
     @property
     def _pid_file(self) -> Path:
         return pid_file(self.settings, NAME)
 
-    def _program(self, ticket: Ticket) -> Program:
+    def _program(self, arguments: LaunchArguments) -> Program:
         return Program(
             name=NAME,
             address=self.settings.kafka,
-            command=command(ticket),
+            command=command(arguments),
             env=environment(self.settings),
             cwd=self.settings.home,
             log=log_file(self.settings, NAME),
@@ -129,15 +129,15 @@ class LocalLauncher:
 
 @dataclass(frozen=True, slots=True)
 class YarnLauncher:
-    """Drivers inside of YARN application masters, one attempt each: restarts are decided here."""
+    """Drivers in YARN application masters, one attempt each: truetape decides about restarts."""
 
     settings: Settings
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:  # noqa: ARG002 - it is fenced
-        """Submit a driver; its pid is known by its first heartbeat."""
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:  # noqa: ARG002 - it loses the lease
+        """Submit a driver; its first heartbeat reports its pid."""
         jars = spark_jars(self.settings.cache)
         packages = packages_for(self.settings.spark_master, self.settings.cache)
-        _submit(yarn_command(self.settings, jars, packages, ticket), self.settings)
+        _submit(yarn_command(self.settings, jars, packages, arguments), self.settings)
         return None
 
     def stop(self, driver: Driver | None, application: str) -> None:  # noqa: ARG002 - not ours to signal
@@ -148,14 +148,14 @@ class YarnLauncher:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesLauncher:
-    """Drivers as pods of one fixed name: Kubernetes itself refuses a second one."""
+    """Drivers as pods of one fixed name: Kubernetes refuses a second one."""
 
     settings: Settings
 
-    def start(self, ticket: Ticket, replaces: Driver | None) -> Driver | None:
-        """Submit a driver, after the pod of the last one was removed."""
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        """Submit a driver, after removing the pod of the last one."""
         self.stop(replaces, "")
-        _submit(kubernetes_command(self.settings, ticket), self.settings)
+        _submit(kubernetes_command(self.settings, arguments), self.settings)
         return None
 
     def stop(self, driver: Driver | None, application: str) -> None:  # noqa: ARG002 - the pod's name is fixed
@@ -164,28 +164,28 @@ class KubernetesLauncher:
 
 
 def yarn_command(
-    settings: Settings, jars: Sequence[Path], packages: Sequence[Path], ticket: Ticket
+    settings: Settings, jars: Sequence[Path], packages: Sequence[Path], arguments: LaunchArguments
 ) -> tuple[str, ...]:
     """Return the spark-submit that hands a driver to YARN and does not wait for its end.
 
-    `jars` and `packages` are uploaded with it. The driver runs there, so it takes the Python of
-    that machine; YARN would hand on the one that submits.
+    `jars` and `packages` are uploaded with it. The driver runs on the cluster, so it uses the
+    Python of that machine; YARN would pass on the Python of the machine that submits.
     """
     python = executor_python(settings.spark_master)
-    there = settings.to_env() | {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+    variables = settings.to_env() | {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
     conf = (
         placement(settings, jars, packages, settings.spark_master)
         | {
             "spark.yarn.maxAppAttempts": "1",
             "spark.yarn.submit.waitAppCompletion": "false",
         }
-        | {f"spark.yarn.appMasterEnv.{name}": value for name, value in there.items()}
+        | {f"spark.yarn.appMasterEnv.{name}": value for name, value in variables.items()}
     )
     program = str(folder("spark") / f"{NAME}.py")
-    return _spark_submit(settings, conf, program, ticket)
+    return _spark_submit(settings, conf, program, arguments)
 
 
-def kubernetes_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
+def kubernetes_command(settings: Settings, arguments: LaunchArguments) -> tuple[str, ...]:
     """Return the spark-submit that starts the driver's pod and does not wait for its end.
 
     The image, `spark.kubernetes.container.image` of `settings.speed_submit_conf`, holds truetape
@@ -199,7 +199,7 @@ def kubernetes_command(settings: Settings, ticket: Ticket) -> tuple[str, ...]:
         }
         | {f"spark.kubernetes.driverEnv.{name}": value for name, value in settings.to_env().items()}
     )
-    return _spark_submit(settings, conf, f"local:///opt/truetape/spark/{NAME}.py", ticket)
+    return _spark_submit(settings, conf, f"local:///opt/truetape/spark/{NAME}.py", arguments)
 
 
 def kubernetes_kill(settings: Settings) -> tuple[str, ...]:
@@ -215,12 +215,12 @@ def kubernetes_kill(settings: Settings) -> tuple[str, ...]:
 
 
 def pod_name(settings: Settings) -> str:
-    """Return the name of the driver's pod, one for each layer: a DNS label."""
+    """Return the name of the driver's pod, a DNS label; each layer has its own."""
     return f"truetape-speed-{settings.topic}".lower().replace("_", "-").replace(".", "-")
 
 
 def settings_conf(settings: Settings) -> dict[str, str]:
-    """Return `settings.speed_submit_conf` as pairs; ConfigError names the one that is none."""
+    """Return `settings.speed_submit_conf` as pairs. Raise ConfigError if an entry is no pair."""
     pairs = [text.partition("=") for text in settings.speed_submit_conf]
     for key, equals, value in pairs:
         if not key.startswith("spark.") or not equals or not value:
@@ -232,7 +232,7 @@ def settings_conf(settings: Settings) -> dict[str, str]:
 
 
 def _spark_submit(
-    settings: Settings, conf: dict[str, str], program: str, ticket: Ticket
+    settings: Settings, conf: dict[str, str], program: str, arguments: LaunchArguments
 ) -> tuple[str, ...]:
     cluster = {"spark.submit.deployMode": "cluster"}
     pairs = {**cluster, **semantics(), **conf, **settings_conf(settings)}
@@ -244,12 +244,12 @@ def _spark_submit(
         pod_name(settings),
         *(word for key, value in pairs.items() for word in ("--conf", f"{key}={value}")),
         program,
-        *_arguments(ticket),
+        *_options(arguments),
     )
 
 
-def _arguments(ticket: Ticket) -> tuple[str, ...]:
-    return ("--order", str(ticket.order), "--after", str(ticket.after))
+def _options(arguments: LaunchArguments) -> tuple[str, ...]:
+    return ("--order", str(arguments.command), "--after", str(arguments.after))
 
 
 def _submit(words: Sequence[str], settings: Settings, *, may_fail: bool = False) -> None:

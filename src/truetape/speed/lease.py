@@ -2,47 +2,69 @@
 
 It is a transactional producer of Kafka: whoever initialises the layer's transactional id fences
 every earlier holder, on whatever host, frozen or alive. No clock and no file decides. Each
-heartbeat is a transaction, so a beat that was committed is the check that the lease was held.
+heartbeat is a transaction, so a committed heartbeat proves that the lease was held.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
+from truetape.broker.record_json import encode
 from truetape.broker.topics import HEARTBEAT
 from truetape.broker.transactions import TransactionalProducer
 from truetape.host.errors import FencedError, LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, newest
-from truetape.speed.record_json import encode
-from truetape.speed.takeover import Succession, succeed
+from truetape.speed.takeover import Takeover, take_over
 
 COMMIT_WITHIN_S = 30.0
 """Longest wait for one transaction; a broker that restarts is back sooner."""
 TRANSACTION_TIMEOUT_MS = 10_000
-"""After so long the broker aborts what a frozen driver left open; readers wait for that."""
+"""After so long the broker aborts the open transaction of a frozen driver; readers wait for it."""
 _REQUEST_TIMEOUT_MS = 10_000
 _RETRY_MS = 10
-"""The library's 100 ms would be waited after most transactions, which take 10."""
+"""A transaction takes 10 ms; with the library's 100 ms most of them would wait longer."""
+
+
+class Committer(Protocol):
+    """What a lease needs of its transactional producer."""
+
+    def commit(self, topic: str, key: bytes, value: bytes, within_s: float) -> None:
+        """Commit one record. Raise FencedError if a later producer took over."""
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Disconnect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The driver's clocks: the time of day, and seconds that only grow."""
+
+    now_ns: Callable[[], int] = time.time_ns
+    monotonic_s: Callable[[], float] = time.monotonic
+
+
+CLOCK = Clock()
 
 
 class Lease:
     """A lease that is held, until `beat` raises LeaseLostError. Threads may share it.
 
-    `succession` is what was taken over. After any failure it cannot be used again: the driver ends
-    and its successor takes the lease anew.
+    `takeover` is what was inherited. A lease that failed cannot be used again: the driver ends and
+    its successor takes the lease.
     """
 
     def __init__(
-        self, producer: TransactionalProducer, beat: Heartbeat, succession: Succession
+        self, producer: Committer, beat: Heartbeat, takeover: Takeover, clock: Clock = CLOCK
     ) -> None:
-        self.succession = succession
-        self._taken_s = time.monotonic()
+        self.takeover = takeover
+        self._clock = clock
+        self._taken_s = clock.monotonic_s()
         self._producer = producer
         self._beat = beat
         self._failure: TransientError | None = None
@@ -50,50 +72,73 @@ class Lease:
 
     @classmethod
     def take(
-        cls, settings: Settings, board: Board, order: int, first_batch: Callable[[], int]
+        cls,
+        settings: Settings,
+        records: ControlRecords,
+        command: int,
+        first_batch: Callable[[], int],
     ) -> Self:
-        """Fence every other driver of the layer and become the holder.
+        """Fence every other driver of the layer and become the holder; see `begin`.
 
-        `first_batch` says which batch this driver begins with; it is asked when no other one can
-        finish a batch any more.
-        TransientError when Kafka does not answer; LeaseLostError when another one took it
-        meanwhile.
+        Raise TransientError if Kafka does not answer.
         """
         producer = _producer_of(settings)
-        last = newest(settings.kafka, board.layer)
-        succession = succeed(last, board.refresh().ends, first_batch())
-        now, driver = time.time_ns(), Driver.this()
-        beat = Heartbeat(board.layer, succession.last + 1, driver, order, now, now)
-        lease = cls(producer, beat, succession)
-        lease.beat(suspects=succession.suspects)
+        last = newest(settings.kafka, records.layer)
+        return cls.begin(producer, last, records, command, first_batch, driver=Driver.this())
+
+    @classmethod
+    def begin(
+        cls,
+        producer: Committer,
+        last: Heartbeat | None,
+        records: ControlRecords,
+        command: int,
+        first_batch: Callable[[], int],
+        *,
+        driver: Driver,
+        clock: Clock = CLOCK,
+    ) -> Self:
+        """Commit the first heartbeat of a holder whose producer has fenced the others.
+
+        `last` is the newest heartbeat since the fencing. `first_batch` returns the batch that this
+        driver begins with; it is called when no other driver can finish a batch any more. Raise
+        LeaseLostError if another driver took the lease meanwhile.
+        """
+        takeover = take_over(last, records.refresh().exit_reports, first_batch())
+        now = clock.now_ns()
+        beat = Heartbeat(records.layer, takeover.last + 1, driver, command, now, now)
+        lease = cls(producer, beat, takeover, clock)
+        lease.beat(unfinished_writes=takeover.unfinished)
         return lease
 
     @property
     def epoch(self) -> int:
         """Return the ordinal of this holder."""
-        return self.succession.last + 1
+        return self.takeover.last + 1
 
     @property
-    def unsettled(self) -> tuple[Span, ...]:
+    def unconfirmed(self) -> tuple[Span, ...]:
         """Return the bars whose write was announced and not confirmed."""
         return self._beat.writing
 
-    def beat(self, **news: Any) -> None:
-        """Commit a heartbeat with these fields changed. When it returns, the lease was held.
+    @property
+    def held_s(self) -> float:
+        """Return for how many seconds the lease has been held."""
+        return self._clock.monotonic_s() - self._taken_s
 
-        LeaseLostError when it is not; TransientError when Kafka did not answer, then nobody knows.
+    def beat(self, **changes: Any) -> None:
+        """Commit a heartbeat with these fields changed. If it returns, the lease was held.
+
+        Raise LeaseLostError if it is not held any more. Raise TransientError if Kafka does not
+        answer; then nobody knows.
         """
         with self._lock:
-            beat = replace(self._beat, beat_ns=time.time_ns(), **news)
+            beat = replace(self._beat, beat_ns=self._clock.now_ns(), **changes)
             self._commit(beat)
             self._beat = beat
 
-    def wait(self, seconds: float) -> None:
-        """Wait until the lease has been held for so long."""
-        time.sleep(max(0.0, self._taken_s + seconds - time.monotonic()))
-
     def close(self) -> None:
-        """Let go of the connection; the lease stays with this driver until another takes it."""
+        """Disconnect; the lease stays with this driver until another one takes it."""
         if self._failure is None:
             self._producer.close(COMMIT_WITHIN_S)
 
@@ -134,5 +179,5 @@ def _producer_of(settings: Settings) -> TransactionalProducer:
         )
     except FencedError:
         raise LeaseLostError(
-            f"another driver takes the lease of {settings.topic} just now"
+            f"another driver is taking the lease of {settings.topic} at this moment"
         ) from None

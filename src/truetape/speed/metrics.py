@@ -1,6 +1,6 @@
-"""What the speed layer did of late, as points for the bucket `pipeline`.
+"""Metrics of the speed layer, as points for the bucket `pipeline`. Reads no bar.
 
-`Teller` writes them beside the driver: an InfluxDB that is slow must not hold up its heartbeat.
+`MetricsWriter` writes them in a thread of its own: a slow InfluxDB must not delay a heartbeat.
 """
 
 import threading
@@ -20,33 +20,33 @@ END_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What a driver has counted since it began."""
+class BarCounts:
+    """How many bars a driver has counted since it began."""
 
     written: int = 0
     fenced: int = 0
-    mended: int = 0
+    rewritten: int = 0
 
 
 def points(
     reports: Sequence[Mapping[str, Any]],
-    counts: tuple[Counts, Counts],
+    counts: tuple[BarCounts, BarCounts],
     lag: int,
     freshness_s: float | None,
     now_ns: int,
     *,
     topic: str,
 ) -> Iterator[Point]:
-    """Yield a point about the batches since the last one, and one about freshness where bars were
+    """Yield a point about the batches since the last one, and one about freshness if bars were
     written.
 
-    `reports` are what Spark said of these batches, oldest first; there may be none. `counts` are
-    those of the last point and of now. `seconds` is the longest of the batches. `topic` tells
-    speed layers apart.
+    `reports` are Spark's reports of these batches, oldest first; there may be none. `counts` are
+    the counts of the last point and of now. The field `seconds` is the longest batch. `topic`
+    names the speed layer.
     """
     before, now = counts
-    seconds = [_took_s(one) for one in reports]
-    records = sum(int(one.get("numInputRows") or 0) for one in reports)
+    seconds = [_took_s(report) for report in reports]
+    records = sum(int(report.get("numInputRows") or 0) for report in reports)
     yield Point(
         "speed_batch",
         {"query": topic},
@@ -57,7 +57,7 @@ def points(
             "late": sum(map(_late, reports)),
             "bars": now.written - before.written,
             "fenced": now.fenced - before.fenced,
-            "mended": now.mended - before.mended,
+            "mended": now.rewritten - before.rewritten,
             "lag": lag,
             "seconds": max(seconds, default=0.0),
             "rows_per_s": records / sum(seconds) if sum(seconds) else 0.0,
@@ -68,7 +68,7 @@ def points(
         yield Point("speed_freshness", {"query": topic}, now_ns, fields)
 
 
-class Teller:
+class MetricsWriter:
     """Writes points in a thread of its own; while one write is under way, at most one waits."""
 
     def __init__(self, store: BarStore) -> None:
@@ -77,17 +77,17 @@ class Teller:
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
-    def tell(self, some: Iterable[Point]) -> bool:
-        """Hand points over; False, with a line in the log, where earlier ones still wait."""
+    def offer(self, points: Iterable[Point]) -> bool:
+        """Queue points; return False, and log it, if earlier points still wait."""
         try:
-            self._waiting.put_nowait(list(some))
+            self._waiting.put_nowait(list(points))
         except Full:
             logger("speed").warning("metrics left out", why="InfluxDB has not taken the last ones")
             return False
         return True
 
     def close(self) -> None:
-        """Write what waits and end; after a while, end without."""
+        """Write what waits and end; end without it after `END_WITHIN_S`."""
         try:
             self._waiting.put(None, timeout=END_WITHIN_S)
         except Full:
@@ -95,9 +95,9 @@ class Teller:
         self._thread.join(END_WITHIN_S)
 
     def _run(self) -> None:
-        while (some := self._waiting.get()) is not None:
+        while (batch := self._waiting.get()) is not None:
             try:
-                self._store.write_points(some).require_stored("metrics")
+                self._store.write_points(batch).require_stored("metrics")
             except TruetapeError as error:
                 logger("speed").warning("metrics not written", error=str(error))
 
@@ -107,9 +107,9 @@ def _took_s(report: Mapping[str, Any]) -> float:
 
 
 def _late(report: Mapping[str, Any]) -> int:
-    """Rows that came behind the watermark: Spark counts them after it has joined some."""
-    states = report.get("stateOperators") or []
-    return sum(int(one.get("numRowsDroppedByWatermark") or 0) for one in states)
+    """Count the rows behind the watermark; Spark counts them after it has aggregated a part."""
+    operators = report.get("stateOperators") or []
+    return sum(int(operator.get("numRowsDroppedByWatermark") or 0) for operator in operators)
 
 
 def _watermark_ns(report: Mapping[str, Any]) -> int:

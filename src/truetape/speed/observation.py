@@ -1,18 +1,22 @@
-"""What could be read about the speed layer, and what it says of its health. Pure; `observe` reads.
+"""Observation: what can be read about the speed layer, and how healthy it is. Changes nothing.
 
-Health is judged by progress: a process may be alive and do nothing, and quiet is right where no
-trade came.
+Health is judged by progress: a process may live and do nothing, and silence is right if no trade
+came.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from truetape.speed.driver import Driver, Life
-from truetape.speed.heartbeat import Heartbeat, Phase
-from truetape.speed.history import History, Launch
-from truetape.speed.takeover import Ended
+from truetape.broker.offsets import TopicOffsets
+from truetape.host import calendars
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
+from truetape.speed.control_records import ControlRecords, ExitReport, Launch, LaunchHistory
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import Heartbeat, Phase, lag, newest
 
 
 class Health(StrEnum):
@@ -22,10 +26,10 @@ class Health(StrEnum):
     LAGGING = "lagging"
     """Behind, and catching up."""
     SILENT = "silent"
-    """Has read everything, and no trade comes although a venue is open: look at the feed."""
+    """Everything is read, and no trade comes although a venue is open: look at the feed."""
     STARTING = "starting"
     HUNG = "hung"
-    """Not known to be dead, and without progress."""
+    """Makes no progress, and may be alive."""
     GONE = "gone"
     STOPPED = "stopped"
     UNKNOWN = "unknown"
@@ -33,24 +37,24 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is too long, and how often is too often."""
+    """How long is too long, and how often is too often."""
 
     beat_within_s: float = 20.0
-    """A driver at work beats every second; mute for so long, it is frozen or cut off from Kafka."""
+    """A working driver beats every second; a longer silence means frozen or cut off from Kafka."""
     progress_within_s: float = 60.0
-    """Records may wait for so long while no batch ends; longer than all attempts of a write."""
+    """How long records may wait while no batch ends; longer than all attempts of a write."""
     start_within_s: float = 180.0
     stop_within_s: float = 90.0
-    """How long a driver may take to end its batch after a newer order."""
+    """How long a driver may take to end its batch after a newer command."""
     healthy_s: float = 60.0
-    """A driver that worked for so long makes earlier failures forgotten."""
+    """After a driver worked for so long, earlier failures no longer count."""
     back_off_s: float = 1.0
     max_back_off_s: float = 300.0
     give_up_after: int = 12
-    """So many failures within `give_up_within_s` are given up on."""
+    """The supervisor gives up after so many failures within `give_up_within_s`."""
     give_up_within_s: float = 3_600.0
     silence_s: float = 300.0
-    """How long an open market may be without a trade before the feed is suspected."""
+    """How long an open market may have no trade before the feed is suspected."""
 
 
 POLICY = Policy()
@@ -58,39 +62,39 @@ POLICY = Policy()
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What could be read, unjudged.
+    """What was read, unjudged.
 
-    `life` and `ended` are of the heartbeat's driver; `launch` is the newest launch of the history.
-    `overdue` counts records that have waited for longer than `Policy.progress_within_s`.
-    `open_venues` are named only when no record came for `Policy.silence_s`.
+    `life` and `ended` belong to the heartbeat's driver; `launch` is the newest launch of the
+    history. `overdue` counts records that have waited longer than `Policy.progress_within_s`.
+    `open_venues` is empty unless no record came for `Policy.silence_s`.
     """
 
     problem: str | None = None
     beat: Heartbeat | None = None
     life: Life = Life.UNSEEN
-    ended: Ended | None = None
+    ended: ExitReport | None = None
     launch: Launch | None = None
     launch_life: Life = Life.UNSEEN
-    launch_ended: Ended | None = None
+    launch_ended: ExitReport | None = None
     lag: Mapping[str, int] = field(default_factory=dict)
     overdue: int = 0
     open_venues: tuple[str, ...] = ()
 
     @property
-    def has_spoken(self) -> bool:
-        """Say whether the newest heartbeat is of the newest launch."""
+    def has_reported(self) -> bool:
+        """True if the newest heartbeat comes from the newest launch."""
         if self.launch is None or self.beat is None:
             return False
         is_later = self.beat.epoch > self.launch.after
         return is_later and self.launch.driver in (None, self.beat.driver)
 
     def newcomer(self, now: datetime, policy: Policy) -> Launch | None:
-        """Return the newest launch while it may still take the lease; it counts before the holder.
+        """Return the newest launch while it may still take the lease; it goes before the holder.
 
-        One whose process cannot be seen is waited for, and then counts as never having come.
+        If its process cannot be seen, it is waited for until `Policy.start_within_s`.
         """
         launch = self.launch
-        if launch is None or launch.ended is not None or self.has_spoken:
+        if launch is None or launch.ended is not None or self.has_reported:
             return None
         if self.launch_ended is not None or self.launch_life is Life.DEAD:
             return None
@@ -100,19 +104,19 @@ class Observed:
         return None if is_late and self.launch_life is Life.UNSEEN else launch
 
     def driver(self, now: datetime, policy: Policy) -> Driver | None:
-        """Return the driver in question, None where there is none or a cluster does not say."""
+        """Return the driver to judge, None if there is none or a cluster has not named it."""
         if launch := self.newcomer(now, policy):
             return launch.driver
         return None if self.beat is None else self.beat.driver
 
-    def order(self, now: datetime, policy: Policy) -> int:
-        """Return the number of the order that the driver in question runs under."""
+    def command(self, now: datetime, policy: Policy) -> int:
+        """Return the number of the command that the driver to judge runs under."""
         if launch := self.newcomer(now, policy):
-            return launch.order
-        return 0 if self.beat is None else self.beat.order
+            return launch.command
+        return 0 if self.beat is None else self.beat.command
 
     def health(self, now: datetime, policy: Policy) -> Health:
-        """Judge the driver in question."""
+        """Judge the driver."""
         if self.problem is not None:
             return Health.UNKNOWN
         if launch := self.newcomer(now, policy):
@@ -140,47 +144,114 @@ class Observed:
         return Health.HUNG if is_stuck else Health.LAGGING
 
 
-def last_word(whom: Heartbeat | Launch, ends: Iterable[Ended]) -> Ended | None:
-    """Return what a driver said at its end, None while it has not.
+def exit_report_of(
+    driver: Heartbeat | Launch, exit_reports: Iterable[ExitReport]
+) -> ExitReport | None:
+    """Return a driver's exit report, None if it has written none.
 
-    Of a launch on a cluster, whose pid is not known, any word counts that came after it and is not
-    of a driver that was known before.
+    A launch on a cluster has no pid at first. Any report counts for it that came after it and does
+    not belong to a driver that was known before.
     """
-    match whom:
+    match driver:
         case Heartbeat(epoch=epoch):
-            found = [one for one in ends if one.epoch == epoch]
+            matches = [report for report in exit_reports if report.epoch == epoch]
         case Launch(driver=None, after=after, at=began):
-            found = [
-                one for one in ends if one.at >= began and (one.epoch == 0 or one.epoch > after)
+            matches = [
+                report
+                for report in exit_reports
+                if report.at >= began and (report.epoch == 0 or report.epoch > after)
             ]
-        case Launch(driver=driver):
-            found = [one for one in ends if one.driver == driver]
-    return found[-1] if found else None
+        case Launch(driver=process):
+            matches = [report for report in exit_reports if report.driver == process]
+    return matches[-1] if matches else None
 
 
-def settle(history: History, observed: Observed, now: datetime, policy: Policy) -> History:
-    """Note in the history which driver the newest launch became, and how it ended where it has.
+def update_history(
+    history: LaunchHistory, observed: Observed, now: datetime, policy: Policy
+) -> LaunchHistory:
+    """Record which driver the newest launch became, and how it ended if it has.
 
-    One that hangs counts as ended: it is replaced.
+    A driver that hangs counts as ended: it is replaced.
     """
-    last, beat, told = history.last, observed.beat, observed.launch_ended
+    last, beat, report = history.last, observed.beat, observed.launch_ended
     if last is None or last.ended is not None or observed.problem is not None:
         return history
     worked_s = 0.0
-    if beat is not None and observed.has_spoken:
+    if beat is not None and observed.has_reported:
         last = replace(last, driver=beat.driver)
         worked_s = max(0.0, (beat.batch_end_ns - beat.started_ns) / 1e9)
-    if told is not None:
-        last = replace(last, ended=told.at, code=told.code, worked_s=worked_s)
+    if report is not None:
+        last = replace(last, ended=report.at, code=report.code, worked_s=worked_s)
     elif _is_over(observed, now, policy):
         last = replace(last, ended=now, worked_s=worked_s)
     return history.with_last(last)
 
 
+def observe(
+    settings: Settings,
+    records: ControlRecords,
+    now: datetime | None = None,
+    policy: Policy = POLICY,
+) -> Observed:
+    """Read everything once. If something cannot be read, only `problem` is set."""
+    now = datetime.now(UTC) if now is None else now
+    try:
+        records.refresh()
+        beat, launch = newest(settings.kafka, settings.topic), records.history.last
+        reports = records.exit_reports
+        observed = Observed(
+            beat=beat,
+            life=_life(None if beat is None else beat.driver),
+            ended=None if beat is None else exit_report_of(beat, reports),
+            launch=launch,
+            launch_life=_life(None if launch is None else launch.driver),
+            launch_ended=None if launch is None else exit_report_of(launch, reports),
+        )
+        return _with_lag(observed, settings, now, policy)
+    except (ConfigError, TransientError) as error:
+        return Observed(problem=str(error))
+
+
+def open_venues(settings: Settings, now: datetime) -> tuple[str, ...]:
+    """Return the expected venues that are in their regular session; loads their calendars."""
+    declared, instant = venues(), int(now.timestamp() * 1e9)
+    unknown = [code for code in settings.speed_venues if code not in declared]
+    if unknown:
+        raise ConfigError(f"TRUETAPE_SPEED_VENUES has {unknown[0]!r}; see schemas/venues.yaml")
+    return tuple(
+        code
+        for code in settings.speed_venues
+        if calendars.session(declared[code], declared[code].date_of(instant)).is_regular(instant)
+    )
+
+
 def _is_over(observed: Observed, now: datetime, policy: Policy) -> bool:
-    """Say whether the newest launch is dead, hung, or never came."""
+    """True if the newest launch is dead, hangs, or never came."""
     if observed.launch_life is Life.DEAD:
         return True
-    if observed.has_spoken or observed.newcomer(now, policy):
+    if observed.has_reported or observed.newcomer(now, policy):
         return observed.health(now, policy) in (Health.GONE, Health.STOPPED, Health.HUNG)
     return observed.launch_life is Life.UNSEEN
+
+
+def _with_lag(observed: Observed, settings: Settings, now: datetime, policy: Policy) -> Observed:
+    """Add how far the driver is behind what Kafka holds now, whatever it reports itself."""
+    read = {} if observed.beat is None else observed.beat.offsets
+    with TopicOffsets(settings.kafka, settings.topic) as offsets:
+        ends = offsets.ends()
+        waited = offsets.since(_ns(now - timedelta(seconds=policy.progress_within_s)))
+        is_quiet = offsets.since(_ns(now - timedelta(seconds=policy.silence_s))) == ends
+    return replace(
+        observed,
+        lag=lag(ends, read),
+        overdue=sum(lag(waited, read).values()),
+        open_venues=open_venues(settings, now) if is_quiet else (),
+    )
+
+
+def _ns(instant: datetime) -> int:
+    return int(instant.timestamp() * 1e9)
+
+
+def _life(driver: Driver | None) -> Life:
+    return Life.UNSEEN if driver is None else life_of(driver)

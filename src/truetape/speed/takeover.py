@@ -1,64 +1,49 @@
-"""The succession of drivers: whose late writes the next holder of the lease must fear.
+"""The takeover: what the next holder of the lease inherits, and whose late writes it must expect.
 
-Pure: records and rules. `lease` takes the lease, `mending` undoes a late write.
+Pure. `lease` takes the lease, `stale_bars` undoes a late write.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
-from truetape.speed.bar_ranges import Span
-from truetape.speed.driver import Driver
-from truetape.speed.heartbeat import Heartbeat, Suspect
+from truetape.speed.control_records import ExitReport
+from truetape.speed.heartbeat import Heartbeat, UnfinishedWrite
 
-MAX_SUSPECTS = 20
-"""More are not watched at once, the newest count; only crashes in mid-write on other hosts add one
-that stays until its bars are published.
-"""
+MAX_UNFINISHED_WRITES = 20
+"""Most unfinished writes to watch, the newest ones. Only a crash in the middle of a write on
+another host adds one that stays until its bars are published."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A driver's last word: why it ended, and which bars it may have written without the lease.
-
-    `epoch` is 0 for a driver that never held it.
-    """
-
-    epoch: int
-    driver: Driver
-    code: int
-    message: str
-    at: datetime
-    touched: tuple[Span, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Succession:
-    """What a new holder takes over: whose epoch `last` was, and whose writes may arrive late.
+class Takeover:
+    """What a new holder takes over: the last epoch, and the writes that may still arrive.
 
     `first_batch` is the batch that the new holder begins with.
     """
 
     last: int = 0
-    suspects: tuple[Suspect, ...] = ()
+    unfinished: tuple[UnfinishedWrite, ...] = ()
     first_batch: int = 0
 
-    def is_dealt_with(self, word: Ended) -> bool:
-        """Say whether a last word may be forgotten once its driver is no longer suspect.
+    def may_delete(self, report: ExitReport) -> bool:
+        """True if nobody needs an exit report once its driver can write no more.
 
-        A batch that was not finished is run again, so this holder knows the right values. Of other
-        bars that were written late they may be known to nobody, and only a publication brings them
-        back.
+        A batch that was not finished runs again, so this holder knows the right values of its bars.
+        Nobody may know the right values of other bars that were written late; only a publication
+        restores these.
         """
-        batch = max((one.batch for one in self.suspects if one.epoch == word.epoch), default=-1)
-        return not word.touched or batch >= self.first_batch
+        batches = [write.batch for write in self.unfinished if write.epoch == report.epoch]
+        return not report.late_writes or max(batches, default=-1) >= self.first_batch
 
 
-def succeed(last: Heartbeat | None, ends: Iterable[Ended], first_batch: int) -> Succession:
-    """Work out what the next holder takes over from the newest heartbeat and the last words."""
+def take_over(
+    last: Heartbeat | None, exit_reports: Iterable[ExitReport], first_batch: int
+) -> Takeover:
+    """Work out what the next holder inherits from the newest heartbeat and the exit reports."""
     if last is None:
-        return Succession(max((one.epoch for one in ends), default=0), (), first_batch)
-    suspects = last.suspects
+        return Takeover(max((report.epoch for report in exit_reports), default=0), (), first_batch)
+    unfinished = last.unfinished_writes
     if last.writing:
-        suspects = (*suspects, Suspect(last.epoch, last.driver, last.writing, last.writing_batch))
-    return Succession(last.epoch, suspects[-MAX_SUSPECTS:], first_batch)
+        write = UnfinishedWrite(last.epoch, last.driver, last.writing, last.writing_batch)
+        unfinished = (*unfinished, write)
+    return Takeover(last.epoch, unfinished[-MAX_UNFINISHED_WRITES:], first_batch)

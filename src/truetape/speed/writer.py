@@ -1,5 +1,4 @@
-"""The end of the stream: changed bars of a micro-batch go to the bar store, under the lease and
-above the fences.
+"""Writes the changed bars of a micro-batch to the bar store, under the lease and above the fences.
 
 Idempotent: Spark may run a batch again after a crash, and the same rows overwrite themselves.
 """
@@ -17,10 +16,10 @@ from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
 from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 from truetape.speed.bar_ranges import Span, spans_of
-from truetape.speed.bar_rewrite import Mender
-from truetape.speed.control_records import Board
+from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.heartbeat import Phase
-from truetape.speed.takeover import Ended, Succession
+from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.takeover import Takeover
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 _HOUR_NS = 3_600_000_000_000
 
 
-class Held(Protocol):
-    """What the writer asks of its lease."""
+class HeldLease(Protocol):
+    """What the writer needs of its lease."""
 
-    def beat(self, **news: Any) -> None:
+    def beat(self, **changes: Any) -> None:
         """Commit a heartbeat, or raise because the lease is lost."""
 
 
@@ -39,19 +38,19 @@ class Held(Protocol):
 class SpeedWriter:
     """A foreachBatch function. Counts what it wrote and what the fence held back.
 
-    `fences` are those that no write of this driver can any longer fall below: they are read anew
-    before each batch, and `attend` may raise them only between two batches.
+    No write of this driver falls below `fences`. Each batch reads them first; `attend` raises them
+    only between two batches.
     """
 
     store: BarStore
-    board: Board
+    records: ControlRecords
     venues: Mapping[str, Venue]
-    lease: Held
-    succession: Succession
-    mender: Mender
+    lease: HeldLease
+    takeover: Takeover
+    rewriter: StaleBarRewriter
     written: int = 0
     fenced: int = 0
-    mended: int = 0
+    rewritten: int = 0
     batch: int = -1
     """The newest batch that was written."""
     freshness_s: float | None = None
@@ -62,9 +61,9 @@ class SpeedWriter:
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, bars: "DataFrame", batch: int) -> None:
-        """Write one micro-batch; VerificationError when the store did not take every row.
+        """Write one micro-batch. Raise VerificationError if the store did not take every row.
 
-        What went wrong is kept in `failure`: Spark hands on an error of Python as text only.
+        `failure` keeps the error: Spark passes an error of Python on as text only.
         """
         rows = bars.collect()
         try:
@@ -77,7 +76,7 @@ class SpeedWriter:
             raise
 
     def attend(self) -> None:
-        """Between two batches: take new fences, look at bars that a suspect may have touched.
+        """Between two batches: read the fences, and rewrite stale bars if that is due.
 
         Does nothing while a batch is being written.
         """
@@ -85,22 +84,24 @@ class SpeedWriter:
             return
         try:
             self._read_fences()
-            self._mend()
+            self._rewrite_stale_bars()
         finally:
             self._writing.release()
 
     def take_over(self) -> None:
-        """Before the first batch: take for right what is served where a suspect may still write,
-        and forget the last words that matter no more.
+        """Before the first batch: remember what is served wherever a late write may arrive, and
+        delete the exit reports that nobody needs any more.
         """
-        for span in self.mender.spans:
+        for span in self.rewriter.spans:
             for resolution in STREAMED:
-                self.mender.note(resolution, self._read(resolution, span))
-        feared = {one.epoch for one in self.succession.suspects}
-        self._forget(one for one in self.board.ends if one.epoch not in feared)
+                self.rewriter.remember(resolution, self._read(resolution, span))
+        watched = {write.epoch for write in self.takeover.unfinished}
+        self._delete_exit_reports(
+            report for report in self.records.exit_reports if report.epoch not in watched
+        )
 
     def close(self, within_s: float) -> bool:
-        """Let the write in progress end and allow no other; False when it did not end in time."""
+        """Wait for the write in progress and allow no other; False if it did not end in time."""
         ended = self._writing.acquire(timeout=within_s)
         self._is_closed = True
         if ended:
@@ -109,7 +110,7 @@ class SpeedWriter:
 
     def _write_open(self, rows: "list[Row]", batch: int) -> None:
         if not self._has_begun:
-            # from here on a publication waits for this driver to take its fence
+            # from here on a publication waits until this driver obeys its fence
             self.lease.beat(state=Phase.RUNNING)
             self._has_begun = True
         fences = self._read_fences()
@@ -120,7 +121,7 @@ class SpeedWriter:
         self.batch = batch
 
     def _read_fences(self) -> Mapping[str, int]:
-        boundaries = self.board.refresh().control.boundaries()
+        boundaries = self.records.refresh().control.boundaries()
         self.fences = {venue: boundary.fence_ns for venue, boundary in boundaries.items()}
         return self.fences
 
@@ -133,9 +134,9 @@ class SpeedWriter:
         ]
 
     def _write(self, bars: Mapping[Resolution, list[ServedBar]], batch: int = -1) -> None:
-        """Write bars between two checks of the lease; the first one names them.
+        """Write bars between two checks of the lease; the first check names the bars.
 
-        LeaseLostError from the second check leaves them named in the lease's `unsettled`.
+        If the second check raises LeaseLostError, the lease's `unconfirmed` still names them.
         """
         spans = spans_of((bar.venue, bar.start_ns) for rows in bars.values() for bar in rows)
         if not spans:
@@ -145,7 +146,7 @@ class SpeedWriter:
             self._store(resolution, rows, batch)
         self.lease.beat(writing=(), writing_batch=-1)
         for resolution, rows in bars.items():
-            self.mender.note(resolution, rows)
+            self.rewriter.remember(resolution, rows)
 
     def _store(self, resolution: Resolution, bars: list[ServedBar], batch: int) -> None:
         if not bars:
@@ -164,25 +165,27 @@ class SpeedWriter:
             acked_ns=acked_ns,
         )
 
-    def _mend(self) -> None:
-        """Write anew what a suspect has overwritten; forget suspects that can do no more harm."""
-        if self.mender.is_due(self.board.ends):
-            wrong = self.mender.wrong(self._read, self.fences)
-            self._write(wrong)
-            self.mended += sum(map(len, wrong.values()))
-        gone = self.mender.release(self.fences)
-        if gone:
-            epochs = {one.epoch for one in gone}
-            self._forget(one for one in self.board.ends if one.epoch in epochs)
-            self.lease.beat(suspects=self.mender.suspects)
+    def _rewrite_stale_bars(self) -> None:
+        """Write again what a late write has overwritten; stop watching harmless writes."""
+        if self.rewriter.is_due(self.records.exit_reports):
+            stale = self.rewriter.stale(self._read, self.fences)
+            self._write(stale)
+            self.rewritten += sum(map(len, stale.values()))
+        harmless = self.rewriter.release(self.fences)
+        if harmless:
+            epochs = {write.epoch for write in harmless}
+            self._delete_exit_reports(
+                report for report in self.records.exit_reports if report.epoch in epochs
+            )
+            self.lease.beat(unfinished_writes=self.rewriter.unfinished)
 
-    def _forget(self, words: Iterable[Ended]) -> None:
-        for word in list(words):
-            if self.succession.is_dealt_with(word):
-                self.board.forget(word.epoch)
+    def _delete_exit_reports(self, reports: Iterable[ExitReport]) -> None:
+        for report in list(reports):
+            if self.takeover.may_delete(report):
+                self.records.delete_exit_report(report.epoch)
             else:
-                late = [str(span) for span in word.touched]
-                logger("speed").error("wrote late; publish", driver=str(word.driver), spans=late)
+                late = [str(span) for span in report.late_writes]
+                logger("speed").error("wrote late; publish", driver=str(report.driver), spans=late)
 
     def _read(self, resolution: Resolution, span: Span) -> Iterable[ServedBar]:
         return self.store.read(resolution, span.start_ns, span.end_ns, venue=span.venue)

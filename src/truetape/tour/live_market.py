@@ -16,8 +16,8 @@ from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.schedule import dag_names
 from truetape.serving.store import BarStore, ServedBar
 from truetape.speed import launcher
-from truetape.speed.order import State
-from truetape.speed.supervision import order
+from truetape.speed.control_records import DesiredState
+from truetape.speed.supervision import write_command
 from truetape.stack.airflow_api import AirflowApi
 
 NAME = "market"
@@ -97,7 +97,7 @@ def stop(settings: Settings, report: Report) -> None:
     if driver is None:
         return
     with suppress(TransientError):  # without a broker no supervisor starts anything
-        order(settings, State.STOPPED, "the demo is over", "truetape demo")
+        write_command(settings, DesiredState.STOPPED, "the demo is over", "truetape demo")
     deadline = time.monotonic() + _STOPPED_WITHIN_S
     while process.is_alive(driver) and time.monotonic() < deadline:
         time.sleep(_POLL_S)

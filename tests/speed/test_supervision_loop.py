@@ -14,7 +14,7 @@ from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.speed.decision import Action, BackOff, GiveUp, Nothing, Start
 from truetape.speed.launcher import NAME, LocalLauncher, launcher_for
-from truetape.speed.supervisor_loop import keep, look
+from truetape.speed.supervision import supervise_until, watch_supervisor
 
 FINE = Nothing("a driver is healthy")
 START = Start("no driver runs")
@@ -39,7 +39,7 @@ class Steps:
 def test_it_takes_step_after_step_until_it_is_told_to_end(settings: Settings) -> None:
     steps = Steps(START, FINE, FINE)
 
-    keep(settings, 0.001, steps.stop, steps.step)
+    supervise_until(settings, 0.001, steps.stop, steps.step)
 
     assert steps.said == []
 
@@ -47,7 +47,7 @@ def test_it_takes_step_after_step_until_it_is_told_to_end(settings: Settings) ->
 def test_a_server_that_is_away_and_giving_up_do_not_end_it(settings: Settings) -> None:
     steps = Steps(TransientError("Kafka is away"), GiveUp("5 drivers failed"), FINE)
 
-    keep(settings, 0.001, steps.stop, steps.step)
+    supervise_until(settings, 0.001, steps.stop, steps.step)
 
     assert steps.said == []
 
@@ -56,7 +56,7 @@ def test_a_setting_that_must_be_changed_ends_it(settings: Settings) -> None:
     steps = Steps(ConfigError("change it"), FINE)
 
     with pytest.raises(ConfigError, match="change it"):
-        keep(settings, 0.001, steps.stop, steps.step)
+        supervise_until(settings, 0.001, steps.stop, steps.step)
 
 
 def test_the_driver_ends_with_it(settings: Settings) -> None:
@@ -77,7 +77,7 @@ def test_the_driver_ends_with_it(settings: Settings) -> None:
     assert running.pid == driver.pid
     steps = Steps(FINE)
 
-    keep(settings, 0.001, steps.stop, steps.step)
+    supervise_until(settings, 0.001, steps.stop, steps.step)
 
     assert not process.is_alive(driver)
     assert LocalLauncher(settings).running() is None
@@ -91,13 +91,13 @@ def test_the_driver_ends_with_it(settings: Settings) -> None:
 def test_who_only_looks_returns_at_once_what_needs_no_step(
     settings: Settings, action: Action
 ) -> None:
-    assert look(settings, sleep=pytest.fail, step=lambda _: (1, action)) == action
+    assert watch_supervisor(settings, sleep=pytest.fail, step=lambda _: (1, action)) == action
 
 
 def test_who_only_looks_gives_the_other_supervisor_its_time(settings: Settings) -> None:
     said = [START, START, FINE]
 
-    found = look(settings, 45, sleep=lambda _: None, step=lambda _: (1, said.pop(0)))
+    found = watch_supervisor(settings, 45, sleep=lambda _: None, step=lambda _: (1, said.pop(0)))
 
     assert found == FINE
 
@@ -106,7 +106,7 @@ def test_a_step_that_nobody_takes_is_an_error(settings: Settings) -> None:
     waited: list[float] = []
 
     with pytest.raises(TransientError, match="nobody has taken the step Start: no driver runs"):
-        look(settings, 45, sleep=waited.append, step=lambda _: (1, START))
+        watch_supervisor(settings, 45, sleep=waited.append, step=lambda _: (1, START))
 
     assert sum(waited) == 45
 

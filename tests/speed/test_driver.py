@@ -1,52 +1,12 @@
-"""Records survive the way over a topic; processes and spans are what they say."""
+"""Drivers and spans: which process is which, which bars a span has."""
 
-import json
 import os
 import subprocess
 from dataclasses import replace
 
-import pytest
-
 from support.build import NOON, SECOND
-from support.speed import beat, ended, failed, launch
-from truetape.host.errors import ConfigError
 from truetape.speed.bar_ranges import Span, is_within, spans_of
 from truetape.speed.driver import Driver, Life, life_of
-from truetape.speed.heartbeat import Heartbeat, Suspect
-from truetape.speed.history import History
-from truetape.speed.order import NO_ORDER, Desired
-from truetape.speed.record_json import decode, encode
-from truetape.speed.takeover import Ended
-
-SPAN = Span("XNYS", 100, 200)
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        beat(writing=(SPAN,), suspects=(Suspect(3, Driver.this(), (SPAN,)),), lag={"0": 4}),
-        ended(touched=(SPAN,)),
-        History((launch(None), failed(2, 9)), gave_up=3),
-        NO_ORDER,
-    ],
-    ids=lambda record: type(record).__name__,
-)
-def test_a_record_comes_back_as_it_was(record: object) -> None:
-    assert decode(type(record), encode(record)) == record
-
-
-def test_a_field_that_a_newer_version_adds_is_passed_over() -> None:
-    newer = json.dumps(json.loads(encode(NO_ORDER)) | {"colour": "green"}).encode()
-
-    assert decode(Desired, newer) == NO_ORDER
-
-
-@pytest.mark.parametrize("value", [b"{}", b"torn", b"[]"])
-def test_a_record_of_another_version_names_what_is_wrong(value: bytes) -> None:
-    with pytest.raises(ConfigError, match=r"an? (Ended|Heartbeat) on Kafka"):
-        decode(Ended, value)
-    with pytest.raises(ConfigError, match="RUNBOOK"):
-        decode(Heartbeat, value)
 
 
 def test_spans_hold_all_bars_of_a_venue_and_no_other() -> None:

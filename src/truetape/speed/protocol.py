@@ -1,0 +1,223 @@
+"""The driver's protocol: take the lease, serve under it, stop between two batches, report the end.
+
+Imports neither Spark nor InfluxDB nor Kafka: `job` passes in the real ones; the tests' race model
+passes in small ones and schedules the steps.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
+from truetape.host.log import logger
+from truetape.market.sessions import Venue
+from truetape.serving.store import BarStore
+from truetape.speed.control_records import ControlRecords, ExitReport
+from truetape.speed.driver import Driver, Life, life_of
+from truetape.speed.heartbeat import Heartbeat, Phase
+from truetape.speed.lease import CLOCK, Clock, Lease
+from truetape.speed.progress import Progress
+from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.writer import SpeedWriter
+
+BEAT_S = 1.0
+WRITE_ENDS_WITHIN_S = 60.0
+"""How long a driver waits for its own write when it stops: all attempts of it."""
+COMMIT_WITHIN_S = 5.0
+"""How long a driver waits for the stream to commit the last batch."""
+_COMMIT_POLL_S = 0.05
+
+
+class Stream(Protocol):
+    """What hands batches of bars to the writer: Spark in the product."""
+
+    def first_batch(self) -> int:
+        """Return the first batch that is not committed."""
+
+    def start(self) -> str:
+        """Start the engine and return its name of the application; read nothing yet."""
+
+    def begin(self, writer: SpeedWriter) -> None:
+        """Read from the last committed batch on, and call the writer with every batch."""
+
+    def check(self) -> None:
+        """Raise TransientError if the stream ended by itself."""
+
+    def progress(self) -> Progress:
+        """Return the last committed batch."""
+
+    def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
+        """Return the number of records from `offsets` to the end of the topic, by partition."""
+
+    def stop(self) -> None:
+        """End the stream; no batch is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long to wait before the next step. Others may run meanwhile."""
+
+    seconds: float
+    for_late_writes: bool = False
+    """Writes of earlier drivers arrive within this time, or their drivers are frozen."""
+
+
+@dataclass(slots=True)
+class DriverRun:
+    """One driver, from its start to its exit report. Iterate over `steps`.
+
+    `take_lease` fences every other driver. `newest_beat` reads the layer's newest heartbeat.
+    `write_timeout_s` is how long a write that has left a driver may take to arrive.
+    """
+
+    driver: Driver
+    records: ControlRecords
+    command: int
+    after: int | None
+    stream: Stream
+    open_store: Callable[[], AbstractContextManager[BarStore]]
+    venues: Mapping[str, Venue]
+    write_timeout_s: float
+    take_lease: Callable[[], Lease]
+    newest_beat: Callable[[], Heartbeat | None]
+    must_stop: Callable[[], bool] = lambda: False
+    life_of: Callable[[Driver], Life] = life_of
+    clock: Clock = CLOCK
+    lease: Lease | None = None
+    writer: SpeedWriter | None = None
+    lag: Mapping[str, int] = field(default_factory=dict)
+    code: int = TransientError.exit_code
+
+    def steps(self) -> Iterator[Wait]:
+        """Run the driver; wait as long as each item says before the next one.
+
+        Ends when it must stop or a newer command arrived. Raises what ended it otherwise. Either
+        way the exit report is written before.
+        """
+        try:
+            reason = self.objection()
+            if reason is None:
+                reason = yield from self._serve()
+        except TruetapeError as error:
+            self._report_exit(
+                error.exit_code, str(error), is_late=isinstance(error, LeaseLostError)
+            )
+            raise
+        self._report_exit(0, reason)
+
+    def objection(self) -> str | None:
+        """Return why this driver must not begin: what led to its start is out of date."""
+        number = self.records.desired.number
+        if number > self.command:
+            return f"order {number} came before the start"
+        holder = None if self.after is None else self.newest_beat()
+        if holder is not None and self.after is not None and holder.epoch > self.after:
+            return f"{holder.driver} took the lease before"
+        return None
+
+    def _serve(self) -> Generator[Wait, None, str]:
+        """Take the lease and stream under it; return why the driver stopped."""
+        lease = self.lease = self.take_lease()
+        unfinished = lease.takeover.unfinished
+        watched = [str(write.driver) for write in unfinished]
+        logger("speed").info(
+            "took the lease", epoch=lease.epoch, order=self.command, watched=watched
+        )
+        rewriter = StaleBarRewriter(
+            unfinished, self.write_timeout_s, self.life_of, self.clock.monotonic_s
+        )
+        with self.open_store() as store:
+            writer = self.writer = SpeedWriter(
+                store, self.records, self.venues, lease, lease.takeover, rewriter
+            )
+            try:
+                lease.beat(application=self.stream.start())
+                if unfinished:
+                    yield from self._wait_for_late_writes(lease)
+                writer.take_over()
+                self.stream.begin(writer)
+                return (yield from self._stream(lease, writer))
+            finally:
+                writer.close(WRITE_ENDS_WITHIN_S)
+
+    def _wait_for_late_writes(self, lease: Lease) -> Iterator[Wait]:
+        is_over = False
+        while not is_over:
+            yield Wait(max(0.0, self.write_timeout_s - lease.held_s), for_late_writes=True)
+            is_over = lease.held_s >= self.write_timeout_s
+
+    def _stream(self, lease: Lease, writer: SpeedWriter) -> Generator[Wait, None, str]:
+        reason = None
+        while reason is None:
+            yield Wait(BEAT_S)
+            if self.must_stop():
+                reason = "a signal"
+                break
+            self._check(writer)
+            writer.attend()
+            self._beat(lease, writer, Phase.RUNNING)
+            reason = self._newer_command()
+        logger("speed").info("stopping", why=reason)
+        yield from self._stop(lease, writer)
+        return reason
+
+    def _check(self, writer: SpeedWriter) -> None:
+        """Raise what the writer met if the stream ended by itself: the stream knows only a text."""
+        try:
+            self.stream.check()
+        except TransientError:
+            if writer.failure is not None:
+                raise writer.failure from None
+            raise
+
+    def _newer_command(self) -> str | None:
+        newer = self.records.desired
+        if newer.number <= self.command:
+            return None
+        return f"order {newer.number} by {newer.who}: {newer.reason}"
+
+    def _stop(self, lease: Lease, writer: SpeedWriter) -> Iterator[Wait]:
+        """Stop between two batches: the batch that is being written is finished and committed."""
+        self._beat(lease, writer, Phase.STOPPING)
+        if not writer.close(WRITE_ENDS_WITHIN_S):
+            raise TransientError(f"a write did not end within {WRITE_ENDS_WITHIN_S:.0f} s")
+        give_up_s = self.clock.monotonic_s() + COMMIT_WITHIN_S
+        while self.stream.progress().batch < writer.batch:
+            if self.clock.monotonic_s() >= give_up_s:
+                break
+            yield Wait(_COMMIT_POLL_S)
+        self.stream.stop()
+        self._beat(lease, writer, Phase.STOPPED)
+
+    def _beat(self, lease: Lease, writer: SpeedWriter, state: Phase) -> None:
+        progress = self.stream.progress()
+        offsets = progress.offsets or {}
+        self.lag = self.stream.lag(offsets)
+        lease.beat(
+            state=state,
+            batch=progress.batch,
+            batch_end_ns=progress.batch_end_ns,
+            rows_per_s=progress.rows_per_s,
+            offsets=offsets,
+            lag=self.lag,
+            watermark=progress.watermark,
+            freshness_s=writer.freshness_s,
+            fences=writer.fences,
+            written=writer.written,
+            fenced=writer.fenced,
+            rewritten=writer.rewritten,
+        )
+
+    def _report_exit(self, code: int, message: str, *, is_late: bool = False) -> None:
+        """Write the exit report; log it, since nobody reads it if Kafka is away."""
+        self.code = code
+        epoch = 0 if self.lease is None else self.lease.epoch
+        late = self.lease.unconfirmed if self.lease is not None and is_late else ()
+        at = datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC)
+        try:
+            self.records.write_exit_report(ExitReport(epoch, self.driver, code, message, at, late))
+        except TransientError as error:
+            logger("speed").warning("exit report not written", error=str(error))
+        logger("speed").info("ended", code=code, why=message, touched=[str(span) for span in late])
