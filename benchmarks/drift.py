@@ -1,8 +1,8 @@
-"""The drift ledger: is it right, and what does it cost? On a simulated session, by the real layers.
+"""The drift ledger: is it right, and what does it cost? Both layers run on a simulated session.
 
 Spark streams the session's records in micro-batches and serves provisional bars; archive, recompute
-and publication follow. What the ledger then says is compared with what the simulator did, trade by
-trade, and its time with that of the recompute.
+and publication follow. The ledger is compared with the simulator's truth, trade by trade, and its
+time with that of the recompute.
 """
 
 import argparse
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 DAY = date(2026, 11, 20)
 VENUE = "XNYS"
 Both = tuple[Shown, Shown]
-"""What was served before the publication, and after it."""
+"""The served bars before and after the publication."""
 _SCHEMA = pa.schema(
     [
         ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
@@ -64,32 +64,32 @@ _SCHEMA = pa.schema(
 
 
 def main() -> int:
-    """Run it all, print the tables; exit code 65 when the ledger is wrong or costs too much."""
-    wanted = _arguments()
+    """Measure and print the tables; exit with 65 if the ledger is wrong or costs too much."""
+    arguments = _arguments()
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-drift-") as work:
-            print(measure(Path(work), _plan(wanted), wanted.batches, wanted.most_cost))
+            print(measure(Path(work), _plan(arguments), arguments.batches, arguments.most_cost))
     except TruetapeError as error:
         print(f"drift: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def _plan(wanted: argparse.Namespace) -> SimulationPlan:
-    """Plan minutes of trading after the open: micro-batches must be short beside the lateness."""
+def _plan(arguments: argparse.Namespace) -> SimulationPlan:
+    """Plan minutes of trading after the open; a micro-batch must be shorter than the lateness."""
     return SimulationPlan(
         DAY,
-        seed=wanted.seed,
-        symbols=tuple(f"S{number:03}" for number in range(wanted.symbols)),
-        trades=wanted.trades,
+        seed=arguments.seed,
+        symbols=tuple(f"S{number:03}" for number in range(arguments.symbols)),
+        trades=arguments.trades,
         offset_s=0,
-        duration_s=60 * wanted.minutes,
+        duration_s=60 * arguments.minutes,
         faults=Faults(malformed=0.001),
     )
 
 
 def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) -> str:
-    """Return the tables; VerificationError when a trade is told wrong or the cost is too high."""
+    """Return the tables. Raise VerificationError if a report is wrong or the cost is too high."""
     from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
 
@@ -110,16 +110,16 @@ def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) ->
             report(f"streaming {len(made.records):,} records in {batches} micro-batches")
             served = stream(spark, settings, work, store)
             report("recomputing and publishing")
-            found = _settle(spark, settings, work, store, session)
+            spent = _settle(spark, settings, work, store, session)
             final = _shown(store, session)
     finally:
         spark.stop()
     entries = DriftLedger(settings.lake).of_session(session)
-    told, doubtful = _confused(made, settings, entries, size, (served, final))
-    text = _tables(told, doubtful, found, len(entries))
-    if told.wrong or not told.right or found.share > most_cost:
+    matrix, doubtful = _confused(made, settings, entries, size, (served, final))
+    text = _tables(matrix, doubtful, spent, len(entries))
+    if matrix.wrong or not matrix.right or spent.share > most_cost:
         raise VerificationError(
-            f"{told.wrong} trades told wrong, {found.share:.0%} of a recompute; "
+            f"{matrix.wrong} trades reported wrongly, {spent.share:.0%} of a recompute; "
             f"at most {most_cost:.0%}\n{text}"
         )
     return f"\n{text}"
@@ -127,21 +127,21 @@ def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) ->
 
 @dataclass(slots=True)
 class Spent:
-    """Seconds of each step. `note` is what the ledger takes, `tell` its metrics."""
+    """Seconds of each step. `record` is the ledger's part, `metrics` that of its metrics."""
 
     recompute: float = 0.0
     publish: float = 0.0
-    note: float = 0.0
-    tell: float = 0.0
+    record: float = 0.0
+    metrics: float = 0.0
 
     @property
     def ledger(self) -> float:
-        """Return what the ledger takes, its metrics included."""
-        return self.note + self.tell
+        """Return the seconds of the ledger, including its metrics."""
+        return self.record + self.metrics
 
     @property
     def share(self) -> float:
-        """Return that as a share of the recompute."""
+        """Return the seconds of the ledger as a share of the recompute."""
         return self.ledger / self.recompute
 
 
@@ -155,12 +155,12 @@ def write_records(work: Path, made: SimulatedSession, size: int) -> None:
                 "partition": 0,
                 "offset": offset,
                 "record_ms": 0,
-                "key": one.key,
-                "value": one.payload,
-                "feed": one.feed,
-                "received_ns": one.received_ns,
+                "key": record.key,
+                "value": record.payload,
+                "feed": record.feed,
+                "received_ns": record.received_ns,
             }
-            for offset, one in enumerate(made.records[start : start + size], start)
+            for offset, record in enumerate(made.records[start : start + size], start)
         ]
         file = work / "records" / f"{number:06}.parquet"
         pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
@@ -178,7 +178,7 @@ def stream(
     from truetape.speed.stream import provisional_bars, trades_of
     from truetape.speed.writer import provisional
 
-    known, last = venues(), {}
+    by_code, last = venues(), {}
 
     def keep(frame: "DataFrame", _: int) -> None:
         for row in frame.collect():
@@ -189,7 +189,7 @@ def stream(
         .option("maxFilesPerTrigger", 1)
         .parquet(str(work / "records"))
     )
-    trades = trades_of(records, [load_contract("truetape")], Limits.of(settings), known)
+    trades = trades_of(records, [load_contract("truetape")], Limits.of(settings), by_code)
     profile = load(settings.profile)
     spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
     query = (
@@ -205,7 +205,7 @@ def stream(
     for row in last.values():
         if None not in (row.open, row.high, row.low, row.close):
             resolution = Resolution(row.resolution)
-            served[resolution].append(provisional(row, resolution, known))
+            served[resolution].append(provisional(row, resolution, by_code))
     for resolution, rows in served.items():
         store.write(resolution, rows)
     return served
@@ -214,7 +214,7 @@ def stream(
 def _settle(
     spark: "SparkSession", settings: Settings, work: Path, store: BarStore, session: Session
 ) -> Spent:
-    """Archive, recompute and publish; return where the time went."""
+    """Archive, recompute and publish; return the seconds of each step."""
     from truetape.batch.archive import raw_rows
     from truetape.batch.recompute import Rules, recompute
     from truetape.batch.spark.lake import Lake
@@ -232,55 +232,63 @@ def _settle(
     rules = Rules(load(settings.profile), venues(), lateness)
     spent.recompute = _timed(lambda: recompute(spark, lake, session, rules))
     speed = SpeedRules(settings.profile, lateness, frozenset())
-    notes = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)
+    recorder = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)
 
-    def note(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
-        spent.note += _timed(lambda: notes.record_round(rev, edits))
+    def record(rev: int, edits: Mapping[Resolution, list[Edit]]) -> None:
+        spent.record += _timed(lambda: recorder.record_round(rev, edits))
 
     request = PublicationRequest(
-        session, "benchmark", "measured", time.time_ns(), 0.0, before_write=note
+        session, "benchmark", "measured", time.time_ns(), 0.0, before_write=record
     )
     spent.publish = _timed(lambda: publish(settings.lake, store, request))
-    spent.tell = _timed(lambda: notes.finish(1))
+    spent.metrics = _timed(lambda: recorder.finish(1))
     return spent
 
 
 def _confused(
     made: SimulatedSession, settings: Settings, entries: Sequence[BarDrift], size: int, shown: Both
 ) -> tuple[Confusion, int]:
-    """Compare ledger and truth; also return how many deliveries were in doubt.
+    """Compare ledger and truth; also return how many deliveries are uncertain.
 
-    Spark drops a trade whose minute the watermark has passed: that of the batch before, or that of
-    the one before. Where the two disagree there is no truth, and the bar is left out.
+    Spark drops a trade whose minute has been passed by the watermark of the batch before, or of the
+    batch before that. If the two disagree, the truth is unknown and the bar is left out.
     """
     events = made.truth.events
     strict, lenient = (_counted(events, size, settings, lag) for lag in (1, 2))
-    doubtful = set(lenient) ^ set(strict)
-    unsure = {bar for one in doubtful for bar in bars_of(one.symbol, one.event_ns, STREAMED)}
+    uncertain = set(lenient) ^ set(strict)
+    excluded = {
+        bar for trade in uncertain for bar in bars_of(trade.symbol, trade.event_ns, STREAMED)
+    }
     causes = causes_of(made.truth, strict, load(settings.profile))
     happened = in_changed_bars(causes, events, *shown)
-    sure = {key: cause for key, cause in happened.items() if key[0] not in unsure}
-    told = [one for one in entries if (one.symbol, one.resolution, one.start_ns) not in unsure]
-    return confusion(sure, told), len(doubtful)
+    certain_causes = {key: cause for key, cause in happened.items() if key[0] not in excluded}
+    certain = [
+        entry
+        for entry in entries
+        if (entry.symbol, entry.resolution, entry.start_ns) not in excluded
+    ]
+    return confusion(certain_causes, certain), len(uncertain)
 
 
 def _counted(events: Sequence[Event], size: int, settings: Settings, lag: int) -> list[Trade]:
-    """Return the deliveries that a stream counts whose watermark is `lag` batches old."""
-    found: list[Trade] = []
+    """Return the deliveries that a stream counts if its watermark is `lag` batches old."""
+    counted: list[Trade] = []
     newest: list[int] = []
     for batch in _batches(events, size):
         passed = newest[-lag] - settings.speed_lateness_s * SECOND_NS if len(newest) >= lag else 0
         minute = Resolution.MINUTE
-        found += [one for one in batch if minute.start_of(one.event_ns) + minute.width_ns > passed]
-        newest.append(max([*newest[-1:], *(one.event_ns for one in batch)], default=0))
-    return found
+        counted += [
+            trade for trade in batch if minute.start_of(trade.event_ns) + minute.width_ns > passed
+        ]
+        newest.append(max([*newest[-1:], *(trade.event_ns for trade in batch)], default=0))
+    return counted
 
 
 def _batches(events: Sequence[Event], size: int) -> Iterator[list[Trade]]:
-    trades = [one for one in events if isinstance(one, Trade)]
-    last = max(one.position.offset for one in trades)
+    trades = [event for event in events if isinstance(event, Trade)]
+    last = max(trade.position.offset for trade in trades)
     for number in range(last // size + 1):
-        yield [one for one in trades if one.position.offset // size == number]
+        yield [trade for trade in trades if trade.position.offset // size == number]
 
 
 def _shown(store: BarStore, session: Session) -> dict[Resolution, list[ServedBar]]:
@@ -290,7 +298,7 @@ def _shown(store: BarStore, session: Session) -> dict[Resolution, list[ServedBar
     }
 
 
-def _tables(told: Confusion, doubtful: int, spent: Spent, bars: int) -> str:
+def _tables(matrix: Confusion, doubtful: int, spent: Spent, bars: int) -> str:
     beside = spent.publish / spent.recompute
     rows = [
         ("step", "seconds", "of the recompute"),
@@ -298,8 +306,8 @@ def _tables(told: Confusion, doubtful: int, spent: Spent, bars: int) -> str:
         ("publication, ledger included", f"{spent.publish:.1f}", f"{beside:.2f}"),
         (f"ledger, {bars:,} bars", f"{spent.ledger:.2f}", f"{spent.share:.2f}"),
     ]
-    doubt = f"{doubtful} deliveries in doubt, their bars left out"
-    return "\n".join([*told.lines(), doubt, "", table(rows)])
+    note = f"{doubtful} uncertain deliveries, their bars left out"
+    return "\n".join([*matrix.lines(), note, "", table(rows)])
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -311,8 +319,8 @@ def _timed(work: Callable[[], object]) -> float:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="drift.py",
-        description="Hold the drift ledger to the simulator's truth, trade by trade, and its time "
-        "to that of the recompute.",
+        description="Compare the drift ledger with the simulator's truth, trade by trade, and its "
+        "time with that of the recompute.",
     )
     parser.add_argument("--trades", type=int, default=200_000, help="true prints in the session")
     parser.add_argument("--symbols", type=int, default=20, help="symbols in the session")

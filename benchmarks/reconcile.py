@@ -36,7 +36,7 @@ _PRICE, _SIZE = pa.decimal128(18, 9), pa.decimal128(28, 8)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one step took."""
+    """The cost of one step."""
 
     step: str
     seconds: float
@@ -45,7 +45,7 @@ class Cost:
 
 
 def main() -> int:
-    """Measure, print the table; exit 0 only when all bars were served as they should be."""
+    """Measure and print the table; exit with 0 only if all served bars are right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--minutes", type=int, default=120, help="minutes that have bars")
@@ -69,11 +69,11 @@ def measure(settings: Settings, store: BarStore, symbols: int, minutes: int) -> 
 
     def publishing(changed: int) -> Callable[[], int]:
         put(lake, session, symbols, minutes, changed)
-        return lambda: publish(lake, store, asked(session)).edits
+        return lambda: publish(lake, store, request_of(session)).edits
 
     def reverting() -> int:
-        wanted = reconstruct(lake, store, session, 1)
-        return publish_target(lake, store, wanted, asked(session, 1)).edits
+        target = reconstruct(lake, store, session, 1)
+        return publish_target(lake, store, target, request_of(session, 1)).edits
 
     costs = [
         step(store, "first", publishing(0)),
@@ -90,7 +90,7 @@ def measure(settings: Settings, store: BarStore, symbols: int, minutes: int) -> 
 
 
 def step(store: BarStore, name: str, work: Callable[[], int]) -> Cost:
-    """Take one step and say what it took."""
+    """Run one step and return its cost."""
     report(name)
     before, began = store.traffic, time.monotonic()
     edits = work()
@@ -102,8 +102,8 @@ def step(store: BarStore, name: str, work: Callable[[], int]) -> Cost:
     return Cost(name, seconds, edits, Traffic(**spent))
 
 
-def asked(session: Session, restores: int = 0) -> PublicationRequest:
-    """Return what a publication is asked for."""
+def request_of(session: Session, restores: int = 0) -> PublicationRequest:
+    """Return the request of a publication."""
     return PublicationRequest(session, "benchmark", "to measure", 1, 0.0, restores=restores)
 
 
@@ -125,7 +125,7 @@ def put(lake: str, session: Session, symbols: int, minutes: int, changed: int) -
 def _bars(
     session: Session, symbol: str, resolution: Resolution, count: int, *, step_of: int, add: bool
 ) -> pa.Table:
-    """Bars from the open on, with prices that walk by themselves, a cent higher with `add`."""
+    """Yield bars from the open on, with prices that move, a cent higher with `add`."""
     numbers = np.arange(count)
     price = pa.array((100_000 + numbers * step_of % 9_000 + add * 10) / 1_000)
     columns = {
@@ -147,12 +147,12 @@ def _bars(
 
 def _rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
     yield ("step", "seconds", "edits", "requests", "MB sent", "MB received", "rows read")
-    for one in costs:
-        used = one.traffic
+    for cost in costs:
+        used = cost.traffic
         yield (
-            one.step,
-            f"{one.seconds:.1f} s",
-            f"{one.edits:,}",
+            cost.step,
+            f"{cost.seconds:.1f} s",
+            f"{cost.edits:,}",
             f"{used.requests:,}",
             f"{used.bytes_sent / 1e6:.2f}",
             f"{used.bytes_received / 1e6:.2f}",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.drifting import DAY, publish_and_note
+from support.drifting import DAY, publish_and_record
 from support.session_lake import lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.cli.drift import CAUSES, drift
@@ -31,7 +31,7 @@ def published(environment: dict[str, str], served: dict[Resolution, list[ServedB
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
         serve(store, served)
-        publish_and_note(settings.lake, store)
+        publish_and_record(settings.lake, store)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_what_is_unexplained_ends_in_exit_code_1(run: Run, environment: dict[str
     with closing(open_store(Settings.from_env(environment))) as store:
         minute = next(store.read(Resolution.MINUTE, 0, 2**63 - 1, symbols=["KO"]))
         store.write(Resolution.MINUTE, [replace(minute, high=50.5)])
-        publish_and_note(Settings.from_env(environment).lake, store)
+        publish_and_record(Settings.from_env(environment).lake, store)
 
     result = run()
 

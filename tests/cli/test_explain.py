@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.build import SECOND, cancel
-from support.drifting import DAY, HOUR, printed, publish_and_note
+from support.drifting import DAY, HOUR, printed, publish_and_record
 from support.session_lake import FRIDAY, NOON, lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.cli.explain import explain
@@ -38,7 +38,7 @@ def settings(environment: dict[str, str]) -> Settings:
     lake_session(EVENTS).write(made.lake)
     with closing(open_store(made)) as store:
         serve(store, provisional_bars(heard(EVENTS)))
-        publish_and_note(made.lake, store)
+        publish_and_record(made.lake, store)
     return made
 
 
@@ -89,7 +89,7 @@ def test_the_history_says_what_each_publication_changed_and_why(
     """One cancel before the first publication, one after it."""
     lake_session([*EVENTS, cancel("6", NOON + 2 * HOUR, symbol="IBM")]).write(settings.lake)
     with closing(open_store(settings)) as store:
-        publish_and_note(settings.lake, store, as_of_ns=NOON + 3 * HOUR)
+        publish_and_record(settings.lake, store, as_of_ns=NOON + 3 * HOUR)
 
     bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
 

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from fastapi.testclient import TestClient
 
-from support.drifting import DAY, publish_and_note
+from support.drifting import DAY, publish_and_record
 from support.session_lake import lake_session
 from support.speed_toy import heard, provisional_bars, serve
 from truetape.console.app import create
@@ -37,4 +37,4 @@ def drifted(here: Settings, store: BarStore) -> None:
     """A published day with a late print, a cancel and a correction of IBM."""
     lake_session(DAY).write(here.lake)
     serve(store, provisional_bars(heard(DAY)))
-    publish_and_note(here.lake, store)
+    publish_and_record(here.lake, store)

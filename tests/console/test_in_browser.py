@@ -14,7 +14,7 @@ import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 
-from support.drifting import DAY, MINUTE, publish_and_note
+from support.drifting import DAY, MINUTE, publish_and_record
 from support.drifting import HOUR as HOUR_NS
 from support.serving import bar, indicators
 from support.session_lake import FRIDAY, lake_session
@@ -108,7 +108,7 @@ def console(home: Settings) -> Iterator[str]:
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
         serve(store, provisional_bars(heard(DAY)))
-        publish_and_note(settings.lake, store)
+        publish_and_record(settings.lake, store)
         store.write(Resolution.MINUTE, [bar(symbol=HOSTILE)])
         store.write(
             Resolution.MINUTE,

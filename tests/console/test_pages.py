@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from support.build import NOON, SECOND
-from support.drifting import DAY, publish_and_note
+from support.drifting import DAY, publish_and_record
 from support.html import Tags, text_of
 from support.ledger import publication
 from support.serving import bar, bars, indicators
@@ -201,7 +201,7 @@ def test_changed_bars_are_marked_with_their_causes(
     store.write(
         MINUTE, [bar(symbol="IBM", start_ns=LAKE_NOON + 60 * SECOND, layer="speed", final=False)]
     )
-    publish_and_note(here.lake, store)
+    publish_and_record(here.lake, store)
 
     asked = {"symbol": "IBM", "session": str(FRIDAY.date), "venue": "XNYS"}
     figure = client.get("/market/chart", params=asked).json()
@@ -215,7 +215,7 @@ def test_a_bar_is_shown_with_its_trades(
     here: Settings, client: TestClient, store: BarStore
 ) -> None:
     lake_session(DAY).write(here.lake)
-    publish_and_note(here.lake, store)
+    publish_and_record(here.lake, store)
 
     asked = {"symbol": "IBM", "start_ns": LAKE_NOON, "resolution": "1m"}
     text = Tags(client.get("/market/bar", params=asked).text).text
@@ -288,7 +288,7 @@ def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
 ) -> None:
     lake_session(HOSTILE_DAY, profile="all").write(here.lake)
     serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
-    publish_and_note(here.lake, store, SpeedRules("all", 60 * SECOND, frozenset({"truetape"})))
+    publish_and_record(here.lake, store, SpeedRules("all", 60 * SECOND, frozenset({"truetape"})))
 
     page = client.get(path, headers={"Accept": "text/html"})
 
@@ -390,7 +390,7 @@ def test_links_lead_back_from_however_deep(
     here: Settings, client: TestClient, store: BarStore
 ) -> None:
     lake_session(DAY).write(here.lake)
-    publish_and_note(here.lake, store)
+    publish_and_record(here.lake, store)
 
     deep = client.get(f"/market/bar?symbol=IBM&start_ns={LAKE_NOON}").text
 

@@ -1,4 +1,4 @@
-"""Causes of drift: each trouble alone gives exactly its cause, and whatever is mixed adds up."""
+"""Causes of drift: each fault alone gives exactly its cause; the deltas of mixed faults add up."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ from truetape.market.trades import Amendment, Position, Trade
 SIP, ALL = load("sip"), load("all")
 MINUTE = 60 * SECOND
 IN_TIME, TOO_LATE = SECOND, 3 * MINUTE
-"""Seconds from event to receipt."""
+"""Time from event to receipt."""
 SPEED = ServingRules(SIP.judge, MINUTE, frozenset({"truetape"}))
 COUNTS_REPEATS = replace(SPEED, deduplicated_feeds=frozenset())
 PUBLISHED = ServingRules(SIP.judge, MINUTE, None, as_of_ns=NOON + 60 * MINUTE)
@@ -36,7 +36,7 @@ PUBLISHED = ServingRules(SIP.judge, MINUTE, None, as_of_ns=NOON + 60 * MINUTE)
 
 
 def print_of(number: int, price: str, size: str = "10", **fields: object) -> Trade:
-    """Trade number n is n seconds after noon, received a second later, at offset n."""
+    """Return trade n: n seconds after noon, received a second later, at offset n."""
     event_ns = NOON + number * SECOND
     received_ns = event_ns + int(str(fields.pop("delay", IN_TIME)))
     values: dict[str, object] = {
@@ -48,45 +48,47 @@ def print_of(number: int, price: str, size: str = "10", **fields: object) -> Tra
     return trade(price, size, **(values | fields))
 
 
-FIRST, SECOND_ONE, LAST = (print_of(1, "100"), print_of(2, "101"), print_of(3, "99"))
-QUIET = (FIRST, SECOND_ONE, LAST)
+FIRST, MIDDLE, LAST = (print_of(1, "100"), print_of(2, "101"), print_of(3, "99"))
+QUIET = (FIRST, MIDDLE, LAST)
 QUIET_BAR = "100 101 99 99 30 100 3"
 
 
-def again(one: Trade, offset: int = 50) -> Trade:
-    """The same trade, delivered a second time ten seconds later."""
-    place = replace(one.position, offset=offset)
-    return replace(one, position=place, received_ns=one.received_ns + 10 * SECOND)
+def again(original: Trade, offset: int = 50) -> Trade:
+    """Return the same trade, delivered again ten seconds later."""
+    place = replace(original.position, offset=offset)
+    return replace(original, position=place, received_ns=original.received_ns + 10 * SECOND)
 
 
 def bar(text: str) -> BarValues:
-    """Values written as open, high, low, close, volume, vwap, trades."""
+    """Parse open, high, low, close, volume, vwap, trades."""
     return tuple(Decimal(word) for word in text.split())
 
 
 def deliveries(events: Sequence[Trade | Amendment]) -> list[TradeDelivery]:
-    """What the batch layer knows of events, in stream order, by the reference."""
-    trades = [one for one in events if isinstance(one, Trade)]
-    amendments = [one for one in events if not isinstance(one, Trade)]
-    meant = amendments_of(trades, amendments, VENUES)
+    """Return the deliveries of events in stream order, by the reference rules."""
+    trades = [event for event in events if isinstance(event, Trade)]
+    amendments = [event for event in events if not isinstance(event, Trade)]
+    amendments_by_trade = amendments_of(trades, amendments, VENUES)
     repeats = {item.trade.position for item in canonical(events, VENUES).trades if item.duplicate}
     return [
-        TradeDelivery(one, one.position in repeats, tuple(meant.get(one.position, ())))
-        for one in sorted(trades, key=lambda one: one.position)
+        TradeDelivery(
+            item, item.position in repeats, tuple(amendments_by_trade.get(item.position, ()))
+        )
+        for item in sorted(trades, key=lambda item: item.position)
     ]
 
 
 def causes(drifts: Sequence[FieldDrift]) -> dict[Cause, set[str]]:
-    """The trades of each cause, over all fields."""
-    found: dict[Cause, set[str]] = {}
+    """Return the trades of each cause, over all fields."""
+    trades: dict[Cause, set[str]] = {}
     for drift in drifts:
         for part in drift.parts:
-            found.setdefault(part.cause, set()).update(part.trades)
-    return found
+            trades.setdefault(part.cause, set()).update(part.trades)
+    return trades
 
 
 def deltas(drifts: Sequence[FieldDrift]) -> dict[str, str]:
-    """The change of each field, as text."""
+    """Return the change of each field as text."""
     return {drift.field: f"{drift.delta.normalize():f}" for drift in drifts}
 
 
@@ -100,7 +102,7 @@ SINGLE = {
         {"4"},
     ),
     "duplicate": (
-        [*QUIET, again(SECOND_ONE)],
+        [*QUIET, again(MIDDLE)],
         "100 101 99 99 40 100.25 4",
         QUIET_BAR,
         COUNTS_REPEATS,
@@ -132,7 +134,7 @@ SINGLE = {
         {"4"},
     ),
     "order": (
-        [FIRST, LAST, replace(SECOND_ONE, position=Position("trades", 0, 9))],
+        [FIRST, LAST, replace(MIDDLE, position=Position("trades", 0, 9))],
         "100 101 99 101 30 100 3",
         QUIET_BAR,
         SPEED,
@@ -147,7 +149,7 @@ SINGLE = {
         Cause.MISSING,
         {"4"},
     ),
-    "missing in the midst": (
+    "missing in the middle": (
         [*QUIET, print_of(4, "105")],
         "100 105 99 105 30 101.33333333 3",
         "100 105 99 105 40 101.25 4",
@@ -155,7 +157,7 @@ SINGLE = {
         Cause.MISSING,
         {"2"},
     ),
-    "missing altogether": (
+    "the whole bar missing": (
         QUIET,
         "0 0 0 0 0 0 0",
         QUIET_BAR,
@@ -196,11 +198,11 @@ SINGLE = {
         {"3"},
     ),
 }  # fmt: skip
-"""Events; the bar as served, and as it is right, by hand; who served it; cause and trades."""
+"""Events; served and right bar, written by hand; the layer that served it; cause and trades."""
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_each_trouble_alone_gives_exactly_its_cause_and_its_trades(name: str) -> None:
+def test_each_fault_alone_gives_exactly_its_cause_and_its_trades(name: str) -> None:
     events, served, right, rules, cause, trades = SINGLE[name]
 
     drifts = explain(BarInputs(bar(served), bar(right), deliveries(events)), rules, SIP.judge)
@@ -212,19 +214,19 @@ def test_each_trouble_alone_gives_exactly_its_cause_and_its_trades(name: str) ->
     }
 
 
-def test_a_field_has_a_part_for_each_cause_and_the_trades_that_matter_to_it() -> None:
-    """The late print makes the high and the close, the cancel takes the first print away."""
+def test_a_field_has_a_part_for_each_cause_with_its_deciding_trades() -> None:
+    """The late print sets the high and the close; the cancel removes the first print."""
     late = print_of(4, "105", delay=TOO_LATE)
     events = [*QUIET, late, cancel("1", NOON + 30 * SECOND)]
-    window = BarInputs(bar(QUIET_BAR), bar("101 105 99 105 30 101.66666667 3"), deliveries(events))
+    inputs = BarInputs(bar(QUIET_BAR), bar("101 105 99 105 30 101.66666667 3"), deliveries(events))
 
-    drifts = {drift.field: drift for drift in explain(window, SPEED, SIP.judge)}
+    drifts = {drift.field: drift for drift in explain(inputs, SPEED, SIP.judge)}
 
-    told = {
+    reported = {
         name: [(part.cause, f"{part.delta.normalize():f}", part.trades) for part in drift.parts]
         for name, drift in drifts.items()
     }
-    assert told == {
+    assert reported == {
         "open": [(Cause.CANCEL, "1", ("1",))],
         "high": [(Cause.LATE, "4", ("4",))],
         "close": [(Cause.LATE, "6", ("4",))],
@@ -236,42 +238,42 @@ def test_a_field_has_a_part_for_each_cause_and_the_trades_that_matter_to_it() ->
     assert drifts["volume"].delta == 0
 
 
-def test_a_late_trade_that_was_counted_all_the_same_is_no_cause() -> None:
-    """The watermark moves between two batches: the served bar is the evidence, not the clock."""
+def test_a_late_trade_that_the_served_bar_contains_is_no_cause() -> None:
+    """The watermark moves between two batches, so the served bar is the evidence, not the clock."""
     events = [*QUIET, print_of(4, "105", delay=TOO_LATE), cancel("1", NOON + 30 * SECOND)]
-    window = BarInputs(
+    inputs = BarInputs(
         bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.66666667 3"),
         deliveries(events),
     )  # fmt: skip
 
-    assert causes(explain(window, SPEED, SIP.judge)) == {Cause.CANCEL: {"1"}}
+    assert causes(explain(inputs, SPEED, SIP.judge)) == {Cause.CANCEL: {"1"}}
 
 
 def test_a_repeat_that_a_feed_should_have_dropped_is_a_duplicate() -> None:
-    window = BarInputs(
-        bar("100 101 99 99 40 100.25 4"), bar(QUIET_BAR), deliveries([*QUIET, again(SECOND_ONE)])
+    inputs = BarInputs(
+        bar("100 101 99 99 40 100.25 4"), bar(QUIET_BAR), deliveries([*QUIET, again(MIDDLE)])
     )
 
-    assert causes(explain(window, SPEED, SIP.judge)) == {Cause.DUPLICATE: {"2"}}
+    assert causes(explain(inputs, SPEED, SIP.judge)) == {Cause.DUPLICATE: {"2"}}
 
 
 def test_a_trade_without_id_is_named_by_its_position() -> None:
     nameless = print_of(4, "105", delay=TOO_LATE, id=None)
-    window = BarInputs(
+    inputs = BarInputs(
         bar(QUIET_BAR), bar("100 105 99 105 40 101.25 4"), deliveries([*QUIET, nameless])
     )
 
-    assert causes(explain(window, SPEED, SIP.judge)) == {Cause.LATE: {"trades/0@4.0"}}
+    assert causes(explain(inputs, SPEED, SIP.judge)) == {Cause.LATE: {"trades/0@4.0"}}
 
 
-def test_what_no_event_explains_is_unexplained_to_the_last_decimal() -> None:
-    """A served high that no print ever had, beside a cancel that explains the rest."""
+def test_drift_without_an_event_is_unexplained_to_the_last_decimal() -> None:
+    """The served high belongs to no print; a cancel explains the rest."""
     events = [*QUIET, cancel("2", NOON + 30 * SECOND)]
-    window = BarInputs(
+    inputs = BarInputs(
         bar("100 101.5 99 99 30 100 3"), bar("100 100 99 99 20 99.5 2"), deliveries(events)
     )
 
-    drifts = explain(window, SPEED, SIP.judge)
+    drifts = explain(inputs, SPEED, SIP.judge)
 
     high = next(drift for drift in drifts if drift.field == "high")
     assert [(part.cause, part.delta) for part in high.parts] == [
@@ -282,25 +284,25 @@ def test_what_no_event_explains_is_unexplained_to_the_last_decimal() -> None:
     assert causes(drifts)[Cause.CANCEL] == {"2"}
 
 
-def test_a_recomputed_bar_that_its_own_events_do_not_give_is_unexplained() -> None:
+def test_a_recomputed_bar_that_differs_from_its_own_events_is_unexplained() -> None:
     drifts = explain(BarInputs(bar(QUIET_BAR), NO_VALUES, deliveries(QUIET)), SPEED, SIP.judge)
 
     assert set(causes(drifts)) == {Cause.UNEXPLAINED}
     assert [drift.delta for drift in drifts] == [-value for value in bar(QUIET_BAR)]
 
 
-def test_prints_that_both_sides_count_alike_may_come_as_one_tally() -> None:
-    """The bar and its causes are the same as with every print spelt out."""
+def test_prints_that_both_versions_count_alike_may_be_given_as_one_tally() -> None:
+    """The causes are the same as with each print as a delivery."""
     late = print_of(4, "105", delay=TOO_LATE)
     values = bar(QUIET_BAR), bar("100 105 99 105 40 101.25 4")
-    base = reduce(merge, (tally(one, SIP.judge(())) for one in QUIET))
+    base = reduce(merge, (tally(item, SIP.judge(())) for item in QUIET))
 
-    spelt_out = explain(BarInputs(*values, deliveries([*QUIET, late])), SPEED, SIP.judge)
+    separate = explain(BarInputs(*values, deliveries([*QUIET, late])), SPEED, SIP.judge)
 
-    assert explain(BarInputs(*values, deliveries([late]), base), SPEED, SIP.judge) == spelt_out
+    assert explain(BarInputs(*values, deliveries([late]), base), SPEED, SIP.judge) == separate
 
 
-def test_a_revert_is_told_not_found() -> None:
+def test_a_revert_takes_all_drift_without_looking_at_events() -> None:
     drifts = attribute_to(bar(QUIET_BAR), bar("100 101 99 99 20 100 2"), Cause.REVERT)
 
     assert causes(drifts) == {Cause.REVERT: set()}
@@ -313,12 +315,12 @@ PRICES = st.integers(-3, 3).map(lambda step: str(100 + step))
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Trade | Amendment]:
-    """Events of one bar in the order of a stream: trades, some late, twice, cancelled, corrected;
-    ties in time.
+    """Events of one bar in stream order: trades, some late, repeated, cancelled or corrected, some
+    at the same time.
     """
     made: list[Trade | Amendment] = []
     for number in range(draw(st.integers(1, 8))):
-        one = print_of(
+        new = print_of(
             number,
             draw(PRICES),
             str(draw(st.integers(0, 9))),
@@ -326,11 +328,11 @@ def streams(draw: st.DrawFn) -> list[Trade | Amendment]:
             delay=draw(st.sampled_from([IN_TIME, IN_TIME, TOO_LATE])),
             conditions=draw(CONDITIONS),
         )
-        made.append(one)
-        received_ns = one.received_ns + draw(st.integers(1, 90)) * SECOND
+        made.append(new)
+        received_ns = new.received_ns + draw(st.integers(1, 90)) * SECOND
         match draw(st.sampled_from(["", "", "", "again", "cancel", "correct"])):
             case "again":
-                made.append(replace(one, received_ns=received_ns))
+                made.append(replace(new, received_ns=received_ns))
             case "cancel":
                 made.append(cancel(str(number), received_ns))
             case "correct":
@@ -343,8 +345,8 @@ def streams(draw: st.DrawFn) -> list[Trade | Amendment]:
 
 
 def values(trades: Sequence[Trade], profile: Profile) -> BarValues:
-    """The bar of trades, each counted once, by the reference fold."""
-    judged = (tally(one, profile.judge(one.conditions, one.tape)) for one in trades)
+    """Return the bar of trades, each counted once, by the reference fold."""
+    judged = (tally(item, profile.judge(item.conditions, item.tape)) for item in trades)
     total = reduce(merge, judged, Tally())
     if total.first is None or total.last is None or total.high is None or total.low is None:
         return NO_VALUES
@@ -353,32 +355,34 @@ def values(trades: Sequence[Trade], profile: Profile) -> BarValues:
     return *prices, total.volume, average, Decimal(total.trades)
 
 
-def in_force(events: Sequence[Trade | Amendment]) -> list[Trade]:
+def counted_trades(events: Sequence[Trade | Amendment]) -> list[Trade]:
     return [item.trade for item in canonical(events, VENUES).trades if item.counts]
 
 
 def served_by_speed(
     events: Sequence[Trade | Amendment], gap: tuple[int, int], *, repeats: bool
 ) -> list[Trade]:
-    """A speed layer in four lines: no amendments, nothing late, and a stretch that it lost."""
-    heard = [one for place, one in enumerate(events) if not gap[0] <= place < gap[1]]
-    timely = [one for one in heard if isinstance(one, Trade) and one.received_ns < NOON + TWO]
-    first = {one.id: one for one in reversed(timely)}
+    """A speed layer in five lines: without amendments, late trades and the events of a gap."""
+    received = [event for place, event in enumerate(events) if not gap[0] <= place < gap[1]]
+    timely = [
+        event for event in received if isinstance(event, Trade) and event.received_ns < NOON + TWO
+    ]
+    first = {item.id: item for item in reversed(timely)}
     return timely if repeats else list(first.values())
 
 
 TWO = 2 * MINUTE
-"""A minute is closed when the watermark, a minute behind, is past its end."""
+"""A minute closes when the watermark, one minute behind, passes its end."""
 GAPS = st.tuples(st.integers(0, 12), st.integers(0, 4)).map(lambda gap: (gap[0], sum(gap)))
 
 
 @given(streams(), GAPS, st.booleans(), st.sampled_from([SIP, ALL]))
-def test_the_deltas_of_the_causes_add_up_whatever_went_wrong(
+def test_the_deltas_of_the_causes_add_up_for_any_mix_of_faults(
     events: list[Trade | Amendment], gap: tuple[int, int], repeats: bool, profile: Profile
 ) -> None:
-    """What was served plus all deltas is what was recomputed, and each field is there once."""
+    """Served values plus all deltas equal the recomputed values; each field is listed once."""
     served = values(served_by_speed(events, gap, repeats=repeats), profile)
-    right = values(in_force(events), SIP)
+    right = values(counted_trades(events), SIP)
     feeds = frozenset() if repeats else frozenset({"truetape"})
     rules = ServingRules(profile.judge, MINUTE, feeds)
 
@@ -395,16 +399,16 @@ def test_the_deltas_of_the_causes_add_up_whatever_went_wrong(
 
 
 @given(streams(), st.booleans(), st.sampled_from([SIP, ALL]))
-def test_a_layer_that_keeps_to_its_rules_leaves_nothing_unexplained(
+def test_drift_of_a_layer_that_follows_its_rules_is_fully_explained(
     events: list[Trade | Amendment], repeats: bool, profile: Profile
 ) -> None:
-    """And no cause is named of which there is no event, and no change is without its trades."""
+    """Each reported cause has an event, and each change has its trades."""
     served = values(served_by_speed(events, (0, 0), repeats=repeats), profile)
     feeds = frozenset() if repeats else frozenset({"truetape"})
     rules = ServingRules(profile.judge, MINUTE, feeds)
     made = deliveries(events)
 
-    drifts = explain(BarInputs(served, values(in_force(events), SIP), made), rules, SIP.judge)
+    drifts = explain(BarInputs(served, values(counted_trades(events), SIP), made), rules, SIP.judge)
 
     present = {
         Cause.LATE: {item.trade.id for item in made if rules.is_late(item.trade)},
@@ -423,16 +427,16 @@ def test_a_layer_that_keeps_to_its_rules_leaves_nothing_unexplained(
 
 
 @given(streams(), st.integers(0, 300))
-def test_what_changed_a_published_bar_came_after_its_publication(
+def test_only_events_after_a_publication_change_its_bars(
     events: list[Trade | Amendment], seconds: int
 ) -> None:
-    """And nothing is unexplained, whenever the publication was."""
+    """Nothing is unexplained, at any time of the publication."""
     as_of_ns = NOON + seconds * SECOND
     before = [item.trade for item in canonical(events, VENUES, as_of_ns).trades if item.counts]
     rules = replace(PUBLISHED, as_of_ns=as_of_ns)
-    window = BarInputs(values(before, SIP), values(in_force(events), SIP), deliveries(events))
+    inputs = BarInputs(values(before, SIP), values(counted_trades(events), SIP), deliveries(events))
 
-    drifts = explain(window, rules, SIP.judge)
+    drifts = explain(inputs, rules, SIP.judge)
 
     came_later = {event.id for event in events if event.received_ns > as_of_ns}
     assert Cause.UNEXPLAINED not in causes(drifts)
@@ -441,55 +445,60 @@ def test_what_changed_a_published_bar_came_after_its_publication(
 
 
 @given(streams(), st.booleans(), st.sampled_from([SIP, ALL]))
-def test_applying_the_listed_causes_to_what_was_served_gives_what_was_recomputed(
+def test_applying_the_listed_causes_to_the_served_bar_gives_the_recomputed_bar(
     events: list[Trade | Amendment], repeats: bool, profile: Profile
 ) -> None:
-    """A replay that knows nothing of the classes that were not listed."""
+    """The replay applies only the listed classes of events."""
     counted = served_by_speed(events, (0, 0), repeats=repeats)
-    served, right = values(counted, profile), values(in_force(events), SIP)
+    served, right = values(counted, profile), values(counted_trades(events), SIP)
     feeds = frozenset() if repeats else frozenset({"truetape"})
     rules = ServingRules(profile.judge, MINUTE, feeds)
 
     listed = causes(explain(BarInputs(served, right, deliveries(events)), rules, SIP.judge))
 
-    final = {one.id: one for one in in_force(events)}
-    state = {one.position: (one, profile) for one in counted}
-    known = {one.id for one in counted}
+    final = {item.id: item for item in counted_trades(events)}
+    state = {item.position: (item, profile) for item in counted}
+    counted_ids = {item.id for item in counted}
     if Cause.LATE in listed:
-        state |= {one.position: (one, SIP) for one in final.values() if one.id not in known}
+        state |= {
+            item.position: (item, SIP) for item in final.values() if item.id not in counted_ids
+        }
     if Cause.DUPLICATE in listed:
         repeated = [item.trade for item in deliveries(events) if item.duplicate]
         state = {
-            place: one
-            for place, one in state.items()
-            if place not in {one.position for one in repeated}
+            place: counted_trade
+            for place, counted_trade in state.items()
+            if place not in {item.position for item in repeated}
         }
     if Cause.CORRECTION in listed:
         state = {
-            place: (final[one.id], SIP) if is_corrected(one, final) else (one, by)
-            for place, (one, by) in state.items()
+            place: (final[item.id], SIP) if is_corrected(item, final) else (item, by)
+            for place, (item, by) in state.items()
         }
     if Cause.CANCEL in listed:
-        state = {place: (one, by) for place, (one, by) in state.items() if one.id in final}
+        state = {place: (item, by) for place, (item, by) in state.items() if item.id in final}
     if Cause.ELIGIBILITY in listed:
-        state = {place: (one, SIP) for place, (one, _) in state.items()}
+        state = {place: (item, SIP) for place, (item, _) in state.items()}
     assert folded(list(state.values())) == right
 
 
-def is_corrected(one: Trade, final: dict[str | None, Trade]) -> bool:
-    return one.id in final and (one.price, one.size) != (final[one.id].price, final[one.id].size)
+def is_corrected(item: Trade, final: dict[str | None, Trade]) -> bool:
+    corrected = final.get(item.id, item)
+    return (item.price, item.size) != (corrected.price, corrected.size)
 
 
 def folded(prints: Sequence[tuple[Trade, Profile]]) -> BarValues:
-    """The bar of prints that are judged by profiles of their own."""
+    """Return the bar of prints, each judged by its own profile."""
     by_profile = {
-        profile.id: [one for one, judge in prints if judge is profile] for profile in (SIP, ALL)
+        profile.id: [item for item, judge in prints if judge is profile] for profile in (SIP, ALL)
     }
     totals = [
         reduce(
-            merge, (tally(one, load(name).judge(one.conditions, one.tape)) for one in some), Tally()
+            merge,
+            (tally(item, load(name).judge(item.conditions, item.tape)) for item in group),
+            Tally(),
         )
-        for name, some in by_profile.items()
+        for name, group in by_profile.items()
     ]
     total = reduce(merge, totals)
     if total.first is None or total.last is None or total.high is None or total.low is None:

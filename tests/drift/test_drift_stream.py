@@ -1,4 +1,4 @@
-"""The ledger beside the truth when Spark itself served the provisional bars."""
+"""The drift ledger compared with the truth, with provisional bars served by Spark."""
 
 import subprocess
 import sys
@@ -10,12 +10,12 @@ pytestmark = pytest.mark.spark
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "drift.py"
 SMALL = ("--trades", "4000", "--symbols", "3", "--minutes", "20", "--batches", "20")
-AT_ANY_COST = ("--most-cost", "1000")
-"""Right or wrong is tested here; what it costs is measured by the benchmark."""
+ANY_COST = ("--most-cost", "1000")
+"""This tests correctness; the benchmark measures the cost."""
 
 
-def test_every_trouble_of_a_streamed_session_is_told_with_its_cause_and_nothing_else() -> None:
-    command = [sys.executable, str(BENCHMARK), *SMALL, *AT_ANY_COST]
+def test_each_fault_of_a_streamed_session_is_reported_with_its_cause_and_no_other() -> None:
+    command = [sys.executable, str(BENCHMARK), *SMALL, *ANY_COST]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 

@@ -1,5 +1,5 @@
-"""The ledger beside the truth of sessions that went wrong on purpose: every trade with its own
-cause, and nothing else.
+"""The drift ledger compared with the truth of sessions with injected faults: each faulty trade is
+reported with its cause, and no other trade.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from support.confusion import (
     in_changed_bars,
 )
 from support.data import real_data
-from support.drifting import SPEED, publish_and_note
+from support.drifting import SPEED, publish_and_record
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, lake_session
 from support.speed_toy import heard, provisional_bars, serve
@@ -57,8 +57,8 @@ def made(faults: Faults, seed: int = 1, trades: int = 1_500) -> SimulatedSession
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A session, what the speed layer served of it, how that layer is set, and the truth."""
+class Case:
+    """A session, the bars that the speed layer served, that layer's rules, and the true causes."""
 
     made: SimulatedSession
     served: dict[Resolution, list[ServedBar]]
@@ -66,100 +66,100 @@ class Story:
     causes: dict[tuple[str, str], Cause]
 
 
-def four_troubles() -> Story:
-    """Late, doubled, cancelled and corrected prints of a feed whose repeats are counted."""
+def four_faults() -> Case:
+    """Late, repeated, cancelled and corrected prints of a feed whose repeats are counted."""
     session = made(TROUBLED)
     counted = heard(session.truth.events, repeats=True)
     causes = causes_of(session.truth, counted, load("sip"))
-    return Story(session, provisional_bars(counted), COUNTS_REPEATS, causes)
+    return Case(session, provisional_bars(counted), COUNTS_REPEATS, causes)
 
 
-def repeats_dropped() -> Story:
-    """The same from a feed whose contract expects repeats: they are no drift."""
+def repeats_dropped() -> Case:
+    """The same faults in a feed whose contract expects repeats: repeats are no drift."""
     session = made(TROUBLED, seed=2)
     counted = heard(session.truth.events)
     causes = causes_of(session.truth, counted, load("sip"))
     assert Cause.DUPLICATE not in causes.values()
-    return Story(session, provisional_bars(counted), SPEED, causes)
+    return Case(session, provisional_bars(counted), SPEED, causes)
 
 
-def driver_down() -> Story:
-    """No trouble but a driver that was away for twenty minutes and never read what came then."""
+def driver_down() -> Case:
+    """The only fault: the driver was down for twenty minutes and never read those records."""
     session = made(NO_FAULTS, seed=3)
     gone = (FRIDAY.open_ns or 0) + 1_800 * SECOND, (FRIDAY.open_ns or 0) + 3_000 * SECOND
 
-    def is_lost(one: Trade) -> bool:
-        return gone[0] <= one.received_ns < gone[1]
+    def is_lost(item: Trade) -> bool:
+        return gone[0] <= item.received_ns < gone[1]
 
     counted = heard(session.truth.events, lost=is_lost)
     causes = truths.missing(session, is_lost, repeats=False)
-    return Story(session, provisional_bars(counted), SPEED, causes)
+    return Case(session, provisional_bars(counted), SPEED, causes)
 
 
-STORIES = (four_troubles, repeats_dropped, driver_down)
+CASES = (four_faults, repeats_dropped, driver_down)
 
 
-def other_profile() -> Story:
-    """The speed layer counts every print, the recompute goes by the conditions."""
+def other_profile() -> Case:
+    """The speed layer counts every print; the recompute judges by conditions."""
     session = made(NO_FAULTS, seed=4, trades=800)
     counted = heard(session.truth.events)
     causes = {
-        (one.symbol, one.id or ""): Cause.ELIGIBILITY
-        for one in counted
-        if load("sip").judge(one.conditions, one.tape) != load("all").judge(())
+        (item.symbol, item.id or ""): Cause.ELIGIBILITY
+        for item in counted
+        if load("sip").judge(item.conditions, item.tape) != load("all").judge(())
     }
     served = provisional_bars(counted, "all")
-    return Story(session, served, replace(SPEED, profile="all"), causes)
+    return Case(session, served, replace(SPEED, profile="all"), causes)
 
 
-def told_by(tmp_path: Path, story: Story) -> tuple[Findings, Confusion, int]:
-    """Recompute and publish a story; return the truth, what the ledger makes of it, and how many
-    bars changed.
+def report_of(tmp_path: Path, case: Case) -> tuple[Findings, Confusion, int]:
+    """Recompute and publish a case; return the true causes, the confusion matrix of the ledger, and
+    the number of changed bars.
     """
     lake = str(tmp_path / "lake")
-    events = story.made.truth.events
+    events = case.made.truth.events
     lake_session(events).write(lake)
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
-    serve(store, story.served)
-    publish_and_note(lake, store, story.speed)
+    serve(store, case.served)
+    publish_and_record(lake, store, case.speed)
     final = truths.shown(store, FRIDAY.start_ns, FRIDAY.end_ns)
     store.close()
-    happened = in_changed_bars(story.causes, events, story.served, final)
+    happened = in_changed_bars(case.causes, events, case.served, final)
     entries = DriftLedger(lake).of_session(FRIDAY)
     return happened, confusion(happened, entries), len(entries)
 
 
-@pytest.mark.parametrize("tell", STORIES, ids=lambda tell: tell.__name__)
-def test_every_trouble_is_in_the_ledger_with_its_cause_and_trade_and_nothing_else(
-    tmp_path: Path, tell: Callable[[], Story]
+@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__)
+def test_the_ledger_has_each_fault_with_its_cause_and_trade_and_no_other_entry(
+    tmp_path: Path, build: Callable[[], Case]
 ) -> None:
-    story = tell()
+    case = build()
 
-    happened, found, bars = told_by(tmp_path, story)
+    happened, matrix, bars = report_of(tmp_path, case)
 
-    for line in found.lines():
+    for line in matrix.lines():
         print(line)
-    assert set(happened.values()) == set(story.causes.values())
-    assert (found.right, found.wrong) == (len(happened), 0)
+    assert set(happened.values()) == set(case.causes.values())
+    assert (matrix.right, matrix.wrong) == (len(happened), 0)
     assert bars <= len(happened)
 
 
-def test_another_profile_is_the_only_cause_where_nothing_went_wrong(tmp_path: Path) -> None:
-    """An odd lot that moved nothing is not listed: it counts for volume on either side."""
-    story = other_profile()
+def test_without_faults_another_profile_is_the_only_cause(tmp_path: Path) -> None:
+    """An odd lot that moved no price is not listed: both layers count its volume."""
+    case = other_profile()
 
-    _, found, _ = told_by(tmp_path, story)
+    _, matrix, _ = report_of(tmp_path, case)
 
-    for line in found.lines():
+    for line in matrix.lines():
         print(line)
-    assert {told for _, told in found.counts} <= {Cause.ELIGIBILITY, None}
-    assert {true for true, told in found.counts if told is not None} == {Cause.ELIGIBILITY}
-    assert found.counts[Cause.ELIGIBILITY, Cause.ELIGIBILITY] > 100
-    assert found.unnamed == 0
+    assert {reported for _, reported in matrix.counts} <= {Cause.ELIGIBILITY, None}
+    assert {true for true, reported in matrix.counts if reported is not None} == {Cause.ELIGIBILITY}
+    assert matrix.counts[Cause.ELIGIBILITY, Cause.ELIGIBILITY] > 100
+    assert matrix.unnamed == 0
 
 
 @pytest.mark.real
-def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
+def test_bars_ordered_by_arrival_are_reported_as_order(tmp_path: Path) -> None:
     session = made(NO_FAULTS, seed=6, trades=2_500)
     served = truths.served_by_arrival(session.truth.events)
     lake = str(tmp_path / "lake")
@@ -167,42 +167,42 @@ def test_bars_told_by_arrival_are_found_as_such(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     serve(store, served)
 
-    publish_and_note(lake, store, SPEED)
+    publish_and_record(lake, store, SPEED)
 
     store.close()
-    found = confusion(truths.of_order(session.truth.events), DriftLedger(lake).of_session(FRIDAY))
-    for line in found.lines():
+    matrix = confusion(truths.of_order(session.truth.events), DriftLedger(lake).of_session(FRIDAY))
+    for line in matrix.lines():
         print(line)
-    assert found.wrong == 0
-    assert found.right >= 4
+    assert matrix.wrong == 0
+    assert matrix.right >= 4
 
 
 @pytest.mark.real
-def test_prints_that_arrow_adds_up_give_the_drift_of_prints_spelt_out(
+def test_prints_summed_by_arrow_give_the_same_drift_as_single_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when only few prints are objects at a time."""
-    story = four_troubles()
+    """This holds also if only few prints are objects at a time."""
+    case = four_faults()
     (tmp_path / "summed").mkdir()
-    (tmp_path / "spelt").mkdir()
-    told_by(tmp_path / "summed", story)
+    (tmp_path / "single").mkdir()
+    report_of(tmp_path / "summed", case)
     monkeypatch.setattr(
         recorder, "UncertainPrints", lambda after, **_: UncertainPrints(after, True)
     )
     monkeypatch.setattr(bar_trades, "MAX_PRINTS", 40)
-    told_by(tmp_path / "spelt", story)
+    report_of(tmp_path / "single", case)
 
-    summed, spelt = (
+    summed, single = (
         DriftLedger(str(tmp_path / name / "lake")).of_session(FRIDAY)
-        for name in ("summed", "spelt")
+        for name in ("summed", "single")
     )
     assert len(summed) > 100
-    assert summed == spelt
+    assert summed == single
 
 
 @dataclass(frozen=True, slots=True)
 class RealDay:
-    """A file of real trades, and how it is to be read."""
+    """A file of real trades, and how to read it."""
 
     file: tuple[str, ...]
     feed: str
@@ -233,12 +233,12 @@ TROUBLES = (Cause.LATE, Cause.DUPLICATE, Cause.CANCEL, Cause.CORRECTION)
         pytest.param(KRAKEN, id="KRAKEN"),
     ],
 )
-def test_troubles_put_into_real_days_are_found_and_nothing_else(
+def test_faults_injected_into_real_days_are_reported_and_nothing_else(
     tmp_path: Path, day: RealDay
 ) -> None:
-    """One trade in forty, by seed: late, delivered again, cancelled, corrected."""
+    """One trade in forty, by seed, is late, repeated, cancelled or corrected."""
     trades = real_trades(day)
-    events, troubled = with_troubles(trades, Random(7))
+    events, causes_of_faults = with_faults(trades, Random(7))
     counted = heard(events, repeats=True)
     served = provisional_bars(counted, day.profile)
     lake = str(tmp_path / "lake")
@@ -247,86 +247,86 @@ def test_troubles_put_into_real_days_are_found_and_nothing_else(
     serve(store, served)
 
     speed = SpeedRules(day.profile, SPEED.lateness_ns, frozenset())
-    publish_and_note(lake, store, speed, session=day.session)
+    publish_and_record(lake, store, speed, session=day.session)
 
     final = truths.shown(store, day.session.start_ns, day.session.end_ns)
     store.close()
     profile = load(day.profile)
     prices = {
-        (one.symbol, one.id or "")
-        for one in trades
-        if profile.judge(one.conditions, one.tape).high_low
+        (item.symbol, item.id or "")
+        for item in trades
+        if profile.judge(item.conditions, item.tape).high_low
     }
     causes = {
         key: cause
-        for key, cause in troubled.items()
+        for key, cause in causes_of_faults.items()
         if cause is not Cause.CORRECTION or key in prices
     }
     happened = in_changed_bars(causes, events, served, final)
-    found = confusion(happened, DriftLedger(lake).of_session(day.session))
-    for line in found.lines():
+    matrix = confusion(happened, DriftLedger(lake).of_session(day.session))
+    for line in matrix.lines():
         print(line)
     assert set(happened.values()) == set(TROUBLES)
-    assert (found.right, found.wrong) == (len(happened), 0)
+    assert (matrix.right, matrix.wrong) == (len(happened), 0)
 
 
 def real_trades(day: RealDay) -> list[Trade]:
-    """The trades of a real session, numbered where they have no ids, received when they traded."""
-    found = [
+    """Return the trades of a real session: numbered if without id, received when traded."""
+    trades = [
         item
         for _, items in decode_file(real_data(*day.file), load_contract(day.feed), Limits())
         for item in items
         if isinstance(item, Trade) and day.session.holds(item.event_ns)
     ]
     return [
-        replace(one, id=one.id or str(number), received_ns=one.event_ns)
-        for number, one in enumerate(found)
+        replace(item, id=item.id or str(number), received_ns=item.event_ns)
+        for number, item in enumerate(trades)
     ]
 
 
-def with_troubles(
+def with_faults(
     trades: list[Trade], draw: Random
 ) -> tuple[list[Event], dict[tuple[str, str], Cause]]:
-    """Let one trade in forty go wrong; return all events, and what happened to which trade."""
+    """Inject a fault into one trade in forty; return all events, and the cause of each fault."""
     events: list[Event] = []
-    troubled: dict[tuple[str, str], Cause] = {}
-    for one in trades:
+    causes_of_faults: dict[tuple[str, str], Cause] = {}
+    for item in trades:
         cause = draw.choice(TROUBLES) if draw.random() < 1 / 40 else None
-        name = {"symbol": one.symbol, "venue": one.venue, "feed": one.feed}
-        soon = one.received_ns + 20 * SECOND
+        name = {"symbol": item.symbol, "venue": item.venue, "feed": item.feed}
+        soon = item.received_ns + 20 * SECOND
         is_late = cause is Cause.LATE
-        events.append(replace(one, received_ns=soon + 400 * SECOND) if is_late else one)
+        events.append(replace(item, received_ns=soon + 400 * SECOND) if is_late else item)
         match cause:
             case Cause.DUPLICATE:
-                events.append(replace(one, received_ns=soon))
+                events.append(replace(item, received_ns=soon))
             case Cause.CANCEL:
-                events.append(cancel(one.id or "", soon, **name))
+                events.append(cancel(item.id or "", soon, **name))
             case Cause.CORRECTION:
-                better = str(one.price + draw.randint(1, 9))
-                events.append(correction(one.id or "", better, str(one.size), soon, **name))
+                better = str(item.price + draw.randint(1, 9))
+                events.append(correction(item.id or "", better, str(item.size), soon, **name))
         if cause is not None:
-            troubled[one.symbol, one.id or ""] = cause
-    return events, troubled
+            causes_of_faults[item.symbol, item.id or ""] = cause
+    return events, causes_of_faults
 
 
-def test_a_confusion_counts_what_is_told_wrong_twice_or_never() -> None:
+def test_a_confusion_matrix_counts_wrong_repeated_and_absent_reports() -> None:
     bar = ("IBM", Resolution.MINUTE, 0)
     happened = {(bar, "1"): Cause.LATE, (bar, "2"): Cause.CANCEL, (bar, "3"): Cause.LATE}
-    one = Decimal(1)
+    unit = Decimal(1)
     parts = (
-        Part(Cause.LATE, one, ("1", "9")),
-        Part(Cause.DUPLICATE, one, ("2",)),
-        Part(Cause.UNEXPLAINED, one),
+        Part(Cause.LATE, unit, ("1", "9")),
+        Part(Cause.DUPLICATE, unit, ("2",)),
+        Part(Cause.UNEXPLAINED, unit),
     )
-    fields = (FieldDrift("volume", one, one * 4, parts),)
+    fields = (FieldDrift("volume", unit, unit * 4, parts),)
     entry = BarDrift("XNYS", FRIDAY.date, 1, *bar, Change.CHANGE, fields)
 
-    found = confusion(happened, [entry])
+    matrix = confusion(happened, [entry])
 
-    assert dict(found.counts) == {
+    assert dict(matrix.counts) == {
         (Cause.LATE, Cause.LATE): 1,
         (None, Cause.LATE): 1,
         (Cause.CANCEL, Cause.DUPLICATE): 1,
         (Cause.LATE, None): 1,
     }
-    assert (found.right, found.wrong, found.unnamed) == (1, 4, 1)
+    assert (matrix.right, matrix.wrong, matrix.unnamed) == (1, 4, 1)

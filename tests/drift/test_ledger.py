@@ -1,4 +1,4 @@
-"""The drift ledger: what publications of real lakes write down, once, and whatever kills them."""
+"""The drift ledger: the entries of publications of real lakes, once each, after any kill."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 
 from support.build import SECOND, cancel
 from support.drifting import DAY, HOUR, MINUTE, QUIET, SPEED, printed
-from support.drifting import publish_and_note as run
+from support.drifting import publish_and_record as run
 from support.lake import TamperedStore
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
@@ -41,8 +41,10 @@ def ledger(lake: str) -> list[BarDrift]:
     return DriftLedger(lake).of_session(FRIDAY)
 
 
-def told(entries: Iterable[BarDrift]) -> dict[tuple[str, str, int], dict[str, tuple[str, ...]]]:
-    """Causes and trades by symbol, resolution and seconds after noon."""
+def causes_by_bar(
+    entries: Iterable[BarDrift],
+) -> dict[tuple[str, str, int], dict[str, tuple[str, ...]]]:
+    """Return causes and trades by symbol, resolution and seconds after noon."""
     return {
         (entry.symbol, entry.resolution.value, (entry.start_ns - NOON) // SECOND): {
             str(cause): trades for cause, trades in entry.causes.items()
@@ -59,49 +61,45 @@ FIRST = {
     ("IBM", "1s", 63): {"late": ("63",)},
     ("IBM", "1s", 121): {"correction": ("121",)},
 }
-"""What the first publication of `DAY` changes, by hand."""
+"""The changes of the first publication of `DAY`, written by hand."""
 
 
-def test_a_publication_writes_down_each_bar_that_changed_with_its_causes(
-    lake: str, store: BarStore
-) -> None:
+def test_a_publication_records_each_changed_bar_with_its_causes(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY)))
 
     outcome = run(lake, store)
 
     entries = ledger(lake)
-    assert told(entries) == FIRST
+    assert causes_by_bar(entries) == FIRST
     assert {entry.rev for entry in entries} == {outcome.rev} == {1}
     gone = next(entry for entry in entries if entry.key == ("IBM", "1s", NOON + 2 * SECOND))
-    assert (gone.change, {one.field: (one.before, one.after) for one in gone.fields}) == (
+    assert (gone.change, {drift.field: (drift.before, drift.after) for drift in gone.fields}) == (
         "void",
         {name: (Decimal(100), Decimal(0)) for name in ("open", "high", "low", "close", "vwap")}
         | {"volume": (Decimal(10), Decimal(0)), "trades": (Decimal(1), Decimal(0))},
     )
     late = next(entry for entry in entries if entry.key == ("IBM", "1m", NOON + MINUTE))
-    high = next(one for one in late.fields if one.field == "high")
+    high = next(drift for drift in late.fields if drift.field == "high")
     assert (high.before, high.after, high.parts[0].lateness_ns) == (100, 101, 5 * MINUTE)
 
 
-def test_a_wider_provisional_bar_has_no_entry_beside_those_of_its_minutes(
-    lake: str, store: BarStore
-) -> None:
-    """The database added it up from them; once it is final, a change of it has an entry."""
+def test_a_rolled_up_provisional_bar_has_no_entry_of_its_own(lake: str, store: BarStore) -> None:
+    """Its minutes have the entries. A later change of the final bar has an entry."""
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY), resolutions=(*SERVED, *ROLLED_UP)))
 
     run(lake, store)
-    first = told(ledger(lake))
+    first = causes_by_bar(ledger(lake))
     lake_session([*DAY, cancel("63", NOON + 2 * HOUR, symbol="IBM")]).write(lake)
     run(lake, store, as_of_ns=NOON + 3 * HOUR)
 
     assert first == FIRST
-    again = told(one for one in ledger(lake) if one.rev == 2)
+    again = causes_by_bar(entry for entry in ledger(lake) if entry.rev == 2)
     assert again["IBM", "5m", 0] == again["IBM", "1h", 0] == {"cancel": ("63",)}
 
 
-def test_what_is_written_down_adds_up_to_batch_total_minus_speed_total(
+def test_the_recorded_deltas_add_up_to_batch_total_minus_speed_total(
     lake: str, store: BarStore
 ) -> None:
     lake_session(DAY).write(lake)
@@ -114,36 +112,34 @@ def test_what_is_written_down_adds_up_to_batch_total_minus_speed_total(
         final = store.read(resolution, FRIDAY.start_ns, FRIDAY.end_ns)
         moved = sum(bar.volume for bar in final) - sum(bar.volume for bar in rows)
         assert moved == sum(
-            one.delta
+            drift.delta
             for entry in ledger(lake)
-            for one in entry.fields
-            if entry.resolution is resolution and one.field == "volume"
+            for drift in entry.fields
+            if entry.resolution is resolution and drift.field == "volume"
         )
         assert moved == 20  # the late 10, the cancelled 10, twenty more by correction
 
 
-def test_nobody_was_told_anything_where_the_speed_layer_served_nothing(
-    lake: str, store: BarStore
-) -> None:
+def test_without_speed_bars_a_first_publication_has_no_drift(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
 
     assert run(lake, store).rev == 1
     assert ledger(lake) == []
 
 
-def test_a_second_publication_without_edits_writes_nothing(lake: str, store: BarStore) -> None:
+def test_a_second_publication_without_edits_records_nothing(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY)))
     run(lake, store)
 
     assert run(lake, store).edits == 0
-    assert told(ledger(lake)) == FIRST
+    assert causes_by_bar(ledger(lake)) == FIRST
 
 
-def test_what_comes_after_a_publication_is_told_beside_what_was_published(
+def test_later_events_are_recorded_as_drift_from_the_published_bars(
     lake: str, store: BarStore
 ) -> None:
-    """Also in the wider bars, which the speed layer does not serve and a publication does."""
+    """This includes wide bars, which a publication serves and the speed layer does not."""
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY)))
     run(lake, store)
@@ -153,7 +149,7 @@ def test_what_comes_after_a_publication_is_told_beside_what_was_published(
     assert run(lake, store, as_of_ns=NOON + 3 * HOUR).rev == 2
 
     second = [entry for entry in ledger(lake) if entry.rev == 2]
-    assert told(second) == {
+    assert causes_by_bar(second) == {
         ("IBM", "1s", 61): {"cancel": ("61",)},
         **{("IBM", width, 60 if width == "1m" else 0): {"cancel": ("61",)}
            for width in ("1m", "5m", "1h")},
@@ -164,20 +160,20 @@ def test_what_comes_after_a_publication_is_told_beside_what_was_published(
     }  # fmt: skip
 
 
-def test_a_change_of_profile_is_told_as_eligibility(lake: str, store: BarStore) -> None:
+def test_another_profile_is_reported_as_eligibility(lake: str, store: BarStore) -> None:
     odd = printed(3, "90", conditions=("@", "I"))
     lake_session([*QUIET, odd]).write(lake)
     serve(store, provisional_bars(heard([*QUIET, odd]), "all"))
 
     run(lake, store, replace(SPEED, profile="all"))
 
-    assert told(ledger(lake)) == {
+    assert causes_by_bar(ledger(lake)) == {
         ("IBM", "1m", 0): {"eligibility": ("3",)},
         ("IBM", "1s", 3): {"eligibility": ("3",)},
     }
 
 
-def test_repeats_of_a_feed_that_expects_none_are_told_as_duplicates(
+def test_repeats_of_a_feed_that_expects_none_are_reported_as_duplicates(
     lake: str, store: BarStore
 ) -> None:
     events = [*QUIET, replace(QUIET[1], received_ns=QUIET[1].received_ns + 9 * SECOND)]
@@ -186,20 +182,22 @@ def test_repeats_of_a_feed_that_expects_none_are_told_as_duplicates(
 
     run(lake, store, replace(SPEED, deduplicated_feeds=frozenset()))
 
-    assert told(ledger(lake)) == {
+    assert causes_by_bar(ledger(lake)) == {
         ("IBM", "1m", 0): {"duplicate": ("2",)},
         ("IBM", "1s", 2): {"duplicate": ("2",)},
     }
 
 
-def test_what_the_speed_layer_never_served_is_told_as_missing(lake: str, store: BarStore) -> None:
-    """It was down for a while, in which a whole minute and a second of another passed."""
+def test_trades_that_the_speed_layer_never_served_are_reported_as_missing(
+    lake: str, store: BarStore
+) -> None:
+    """The layer was down for one whole minute and for one second of another."""
     lake_session(QUIET).write(lake)
-    serve(store, provisional_bars(heard(QUIET, lost=lambda one: one.id in ("2", "121"))))
+    serve(store, provisional_bars(heard(QUIET, lost=lambda item: item.id in ("2", "121"))))
 
     run(lake, store)
 
-    assert told(ledger(lake)) == {
+    assert causes_by_bar(ledger(lake)) == {
         ("IBM", "1m", 0): {"missing": ("2",)},
         ("IBM", "1s", 2): {"missing": ("2",)},
         ("IBM", "1m", 120): {"missing": ("121",)},
@@ -207,7 +205,7 @@ def test_what_the_speed_layer_never_served_is_told_as_missing(lake: str, store: 
     }
 
 
-def test_a_price_that_nobody_printed_is_unexplained(lake: str, store: BarStore) -> None:
+def test_a_price_without_a_print_is_unexplained(lake: str, store: BarStore) -> None:
     lake_session(QUIET).write(lake)
     served = provisional_bars(heard(QUIET))
     first = served[Resolution.MINUTE][0]
@@ -216,14 +214,12 @@ def test_a_price_that_nobody_printed_is_unexplained(lake: str, store: BarStore) 
     run(lake, store)
 
     wrong = [entry for entry in ledger(lake) if entry.key[1:] == ("1m", NOON)]
-    assert told(wrong) == {("IBM", "1m", 0): {"unexplained": ()}}
-    assert [(one.field, one.delta) for one in wrong[0].fields] == [("high", Decimal("-0.5"))]
+    assert causes_by_bar(wrong) == {("IBM", "1m", 0): {"unexplained": ()}}
+    assert [(drift.field, drift.delta) for drift in wrong[0].fields] == [("high", Decimal("-0.5"))]
 
 
 @pytest.mark.parametrize("volume", [1e-20, 0.1 + 0.2, 1e18, 20.000000000000004])
-def test_whatever_double_was_served_fits_into_the_ledger(
-    lake: str, store: BarStore, volume: float
-) -> None:
+def test_any_served_double_fits_into_the_ledger(lake: str, store: BarStore, volume: float) -> None:
     lake_session(QUIET).write(lake)
     served = provisional_bars(heard(QUIET))
     first = served[Resolution.MINUTE][0]
@@ -238,7 +234,7 @@ def test_whatever_double_was_served_fits_into_the_ledger(
     assert sum(part.delta for part in field.parts) == field.after - field.before
 
 
-def test_the_metrics_say_how_many_bars_each_cause_changed(lake: str, store: BarStore) -> None:
+def test_the_metrics_count_changed_bars_by_cause(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
     serve(store, provisional_bars(heard(DAY)))
 
@@ -259,7 +255,7 @@ def test_the_metrics_say_how_many_bars_each_cause_changed(lake: str, store: BarS
 
 
 class KilledError(Exception):
-    """The publication ends here."""
+    """The publication was killed."""
 
 
 def die_at(number: int) -> Callable[[int, list[ServedBar]], list[ServedBar]]:
@@ -285,16 +281,16 @@ def writes_of(lake: str, store: BarStore) -> int:
     return counting.writes
 
 
-@pytest.mark.real  # every write of it
+@pytest.mark.real  # slow: killed at every write
 @pytest.mark.parametrize("has_landed", [False, True], ids=["before", "after"])
-def test_a_publication_killed_at_any_write_leaves_no_double_and_no_missing_entry(
+def test_after_a_kill_at_any_write_no_entry_is_missing_or_doubled(
     tmp_path: Path, has_landed: bool
 ) -> None:
-    """Each bar that was ever served otherwise has one entry under the rev that completed it."""
-    whole = str(tmp_path / "lake")
-    lake_session(DAY).write(whole)
+    """Each bar whose served values changed has one entry, under the rev that completed it."""
+    reference = str(tmp_path / "lake")
+    lake_session(DAY).write(reference)
     with_rows = fresh(tmp_path / "count.sqlite")
-    total = writes_of(whole, with_rows)
+    total = writes_of(reference, with_rows)
     for number in range(total):
         lake, store = str(tmp_path / f"lake{number}"), fresh(tmp_path / f"{number}.sqlite")
         lake_session(DAY).write(lake)
@@ -309,15 +305,15 @@ def test_a_publication_killed_at_any_write_leaves_no_double_and_no_missing_entry
         run(lake, store)
 
         entries = ledger(lake)
-        assert told(entries) == FIRST
+        assert causes_by_bar(entries) == FIRST
         assert len(entries) == len({entry.key for entry in entries})
-        assert all(entry.rev >= publications_of(lake) for entry in entries)
+        assert all(entry.rev >= last_rev(lake) for entry in entries)
         store.close()
     assert total > 2
 
 
-def publications_of(lake: str) -> int:
-    return max((one.rev for one in publications(lake, FRIDAY)), default=0)
+def last_rev(lake: str) -> int:
+    return max((publication.rev for publication in publications(lake, FRIDAY)), default=0)
 
 
 def fresh(path: Path) -> EmbeddedStore:
@@ -327,10 +323,10 @@ def fresh(path: Path) -> EmbeddedStore:
     return store
 
 
-def test_a_killed_publication_and_a_new_trade_are_told_as_one_change(
+def test_a_killed_publication_and_a_later_trade_are_recorded_as_one_change(
     lake: str, tmp_path: Path
 ) -> None:
-    """Killed at its very end; then the lake changes, and the next publication completes both."""
+    """The first is killed at its last write; then the lake changes; the next one completes both."""
     store = fresh(tmp_path / "bars.sqlite")
     lake_session(DAY).write(lake)
     with pytest.raises(KilledError):
@@ -341,17 +337,17 @@ def test_a_killed_publication_and_a_new_trade_are_told_as_one_change(
     run(lake, store, as_of_ns=NOON + 3 * HOUR)
 
     entries = [entry for entry in ledger(lake) if entry.key == ("IBM", "1m", NOON)]
-    assert told(entries) == {("IBM", "1m", 0): {"late": ("3",), "cancel": ("2",)}}
+    assert causes_by_bar(entries) == {("IBM", "1m", 0): {"late": ("3",), "cancel": ("2",)}}
     [entry] = entries
-    fields = {one.field: one for one in entry.fields}
+    fields = {drift.field: drift for drift in entry.fields}
     assert (fields["close"].before, fields["close"].after) == (100, 105)
     assert fields["volume"].delta == 0
-    for one in entry.fields:
-        assert sum(part.delta for part in one.parts) == one.delta
+    for drift in entry.fields:
+        assert sum(part.delta for part in drift.parts) == drift.delta
 
 
-def test_what_comes_after_a_killed_first_publication_is_told(lake: str, tmp_path: Path) -> None:
-    """It has written over all that the speed layer had served, and found nothing to change."""
+def test_drift_after_a_killed_first_publication_is_recorded(lake: str, tmp_path: Path) -> None:
+    """It had replaced all rows of the speed layer without changing a value."""
     store = fresh(tmp_path / "bars.sqlite")
     serve(store, provisional_bars(heard(QUIET)))
     lake_session(QUIET).write(lake)
@@ -361,11 +357,11 @@ def test_what_comes_after_a_killed_first_publication_is_told(lake: str, tmp_path
 
     run(lake, store)
 
-    assert told(ledger(lake))["IBM", "1m", 300] == {"late": ("301",)}
+    assert causes_by_bar(ledger(lake))["IBM", "1m", 300] == {"late": ("301",)}
 
 
-def test_a_session_that_was_served_rightly_is_not_listed(lake: str, tmp_path: Path) -> None:
-    """The ledger notes that it was served; it has no drift for all that."""
+def test_a_session_without_drift_is_not_listed(lake: str, tmp_path: Path) -> None:
+    """The ledger only records that the speed layer served it."""
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     store.ensure_buckets()
     serve(store, provisional_bars(heard(QUIET)))
@@ -377,8 +373,10 @@ def test_a_session_that_was_served_rightly_is_not_listed(lake: str, tmp_path: Pa
     assert DriftLedger(lake).sessions() == []
 
 
-def test_who_was_told_nothing_and_killed_is_told_nothing(lake: str, tmp_path: Path) -> None:
-    """Nobody had served the session: bars that a second attempt adds are no drift."""
+def test_bars_added_after_a_killed_first_publication_are_no_drift_without_speed_bars(
+    lake: str, tmp_path: Path
+) -> None:
+    """No layer had served the session before: bars that the second attempt adds are no drift."""
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     store.ensure_buckets()
     lake_session(QUIET).write(lake)

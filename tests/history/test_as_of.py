@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.build import SECOND, VENUES, cancel
-from support.drifting import DAY, HOUR, printed, publish_and_note
+from support.drifting import DAY, HOUR, printed, publish_and_record
 from support.session_lake import FRIDAY, NOON, lake_session
 from truetape.cli.show import show
 from truetape.feeds.simulator.faults import Faults
@@ -125,7 +125,7 @@ def test_as_of_a_publication_bars_are_those_that_it_served_with_rev_and_seal(
         lake_session(events).write(settings.lake)
         with closing(open_store(settings)) as store:
             store.ensure_buckets()
-            publish_and_note(settings.lake, store, as_of_ns=time.time_ns())
+            publish_and_record(settings.lake, store, as_of_ns=time.time_ns())
         rows = {resolution: served(settings, resolution, "IBM") for resolution in Resolution}
         told.append((time.time_ns(), rows))
 

@@ -11,7 +11,7 @@ import pytest
 
 import truetape
 from support.build import NOON, SECOND
-from support.drifting import DAY, publish_and_note
+from support.drifting import DAY, publish_and_record
 from support.serving import bar, bars
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
@@ -177,7 +177,7 @@ def test_bars_as_of_an_instant_are_those_of_what_was_received_by_then(
 ) -> None:
     """A print of the second minute came five minutes late; the day was published an hour later."""
     lake_session(DAY).write(here.lake)
-    publish_and_note(here.lake, store)
+    publish_and_record(here.lake, store)
     before, after = LAKE_NOON + 240 * SECOND, LAKE_NOON + 3_601 * SECOND
     window = (str(FRIDAY.date), "2024-11-23")
 

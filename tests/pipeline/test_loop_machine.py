@@ -1,7 +1,7 @@
-"""Whatever happens to trades and to the process that publishes them, in any order: what is final is
-the reference fold, every change that a reader could see is in the ledger with causes that add up.
+"""Any order of trades, amendments, publications, reverts and kills: final bars equal the reference
+fold, and each change that a reader could see is in the ledger with causes that add up.
 
-The clock is the machine's own; the speed layer is the toy of `support.speed_toy`.
+The state machine has its own clock; the speed layer is the toy of `support.speed_toy`.
 """
 
 import shutil
@@ -40,12 +40,12 @@ Shown = dict[Place, BarValues]
 
 
 class KilledError(BaseException):
-    """The end of the publishing process."""
+    """The publishing process was killed."""
 
 
 class Loop(RuleBasedStateMachine):
-    """`told` is what readers were last told of each bar, `torn` what a killed publication left for
-    them to see; `shown` is what each rev told.
+    """`last_served` are the bars that readers last saw, `torn` the bars that a killed publication
+    left, `shown` the final bars of each rev.
     """
 
     symbols = st.sampled_from(["IBM", "KO"])
@@ -62,7 +62,7 @@ class Loop(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.records, self.rejected = 0, 0
         self.is_fenced = False
-        self.told: Shown = {}
+        self.last_served: Shown = {}
         self.torn: Shown = {}
         self.shown: dict[int, Shown] = {}
         self.print("SOLO", "100", "10", 1, "@")  # nobody cancels it: the session is never empty
@@ -86,12 +86,12 @@ class Loop(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def a_cancel(self, data: st.DataObject) -> None:
-        symbol, number = self.named(data)
+        symbol, number = self.any_trade_name(data)
         self.receive(cancel(number, self.now_ns, symbol=symbol))
 
     @rule(data=st.data(), price=prices, size=sizes)
     def a_correction(self, data: st.DataObject, price: str, size: str) -> None:
-        symbol, number = self.named(data)
+        symbol, number = self.any_trade_name(data)
         self.receive(correction(number, price, size, self.now_ns, symbol=symbol))
 
     @rule()
@@ -106,18 +106,18 @@ class Loop(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_fenced)
     @rule()
     def the_speed_layer_writes(self) -> None:
-        """All that it has counted, again too: as after a restart from its checkpoint."""
+        """Write all bars, including those already written, as after a restart from a checkpoint."""
         serve(self.store, provisional_bars(heard(self.events)))
-        self.told = self.readable()
+        self.last_served = self.readable()
 
     @rule()
     def the_session_is_published(self) -> None:
-        is_told = bool(self.told) or bool(self.shown)
+        was_served = bool(self.last_served) or bool(self.shown)
         outcome = self.publish(self.store)
 
         assert self.readable() == self.folded()
         if outcome.rev is not None:
-            self.note(outcome.rev, is_told=is_told)
+            self.check_ledger(outcome.rev, was_served=was_served)
         again = self.publish(self.store)
         assert (again.edits, again.rev) == (0, None)
         assert len(DriftLedger(self.lake).of_session(FRIDAY)) == self.entries
@@ -131,11 +131,11 @@ class Loop(RuleBasedStateMachine):
 
         assert self.readable() == self.shown[rev]
         if outcome.rev is not None:
-            self.note(outcome.rev, is_told=True)
+            self.check_ledger(outcome.rev, was_served=True)
 
     @rule(at=st.integers(0, 5), landed=st.sampled_from([0.0, 0.5, 1.0]))
     def a_publication_is_killed(self, at: int, landed: float) -> None:
-        is_told = bool(self.told) or bool(self.shown)
+        was_served = bool(self.last_served) or bool(self.shown)
         try:
             outcome = self.publish(dying(self.store, at, landed, KilledError))
         except KilledError:
@@ -143,12 +143,12 @@ class Loop(RuleBasedStateMachine):
             return
         assert self.readable() == self.folded()
         if outcome.rev is not None:
-            self.note(outcome.rev, is_told=is_told)
+            self.check_ledger(outcome.rev, was_served=was_served)
 
     @invariant()
     def every_record_is_accounted_for(self) -> None:
         settled = canonical(self.events, VENUES)
-        amendments = [one for one in self.events if not isinstance(one, Trade)]
+        amendments = [event for event in self.events if not isinstance(event, Trade)]
         meant = amendments_of(self.trades(), amendments, VENUES)
         applied = sum(map(len, meant.values()))
         assert self.records == (
@@ -156,22 +156,24 @@ class Loop(RuleBasedStateMachine):
         )
 
     @invariant()
-    def no_rev_is_on_record_twice(self) -> None:
-        ledger = [one.rev for one in publications(self.lake, FRIDAY)]
+    def no_rev_is_recorded_twice(self) -> None:
+        ledger = [publication.rev for publication in publications(self.lake, FRIDAY)]
         assert ledger == sorted(set(ledger))
 
     entries = 0
 
-    def note(self, rev: int, *, is_told: bool) -> None:
-        """Hold the ledger of a publication against what readers were told before and after."""
+    def check_ledger(self, rev: int, *, was_served: bool) -> None:
+        """Compare the ledger of a publication with the bars that readers had before and after."""
         after = self.readable()
-        everything = DriftLedger(self.lake).of_session(FRIDAY)
+        all_entries = DriftLedger(self.lake).of_session(FRIDAY)
         entries = {
-            (one.resolution, one.symbol, one.start_ns): one for one in everything if one.rev == rev
+            (entry.resolution, entry.symbol, entry.start_ns): entry
+            for entry in all_entries
+            if entry.rev == rev
         }
-        self.entries = len(everything)
-        for place in self.told.keys() | after.keys() if is_told else ():
-            before, now = self.told.get(place, NO_VALUES), after.get(place, NO_VALUES)
+        self.entries = len(all_entries)
+        for place in self.last_served.keys() | after.keys() if was_served else ():
+            before, now = self.last_served.get(place, NO_VALUES), after.get(place, NO_VALUES)
             if place[0] not in SERVED and not self.shown:
                 continue
             changed = {
@@ -181,51 +183,51 @@ class Loop(RuleBasedStateMachine):
             }
             entry = entries.pop(place, None)
             if not changed:
-                assert entry is None or all(not one.delta for one in entry.fields)
+                assert entry is None or all(not drift.delta for drift in entry.fields)
                 continue
             assert entry is not None, (place, changed)
             assert Cause.UNEXPLAINED not in entry.causes
-            found = {one.field: one for one in entry.fields if one.delta}
-            assert found.keys() == changed.keys()
+            drifts = {drift.field: drift for drift in entry.fields if drift.delta}
+            assert drifts.keys() == changed.keys()
             for field, (was, becomes) in changed.items():
-                one = found[field]
-                assert float(one.before) == float(was)
-                assert float(one.after) == float(becomes)
-                assert sum(part.delta for part in one.parts) == one.delta
-        # written by a killed one and taken back, or told by nobody else
+                drift = drifts[field]
+                assert float(drift.before) == float(was)
+                assert float(drift.after) == float(becomes)
+                assert sum(part.delta for part in drift.parts) == drift.delta
+        # a killed publication wrote a bar that this one changed back, or nobody else served it
         others = [entry.fields for place, entry in entries.items() if place not in self.torn]
-        assert not any(one.delta for fields in others for one in fields)
+        assert not any(drift.delta for fields in others for drift in fields)
         self.torn = {}
-        self.told = after
+        self.last_served = after
         self.shown[rev] = after
 
     def publish(self, store: BarStore) -> Published:
         self.is_fenced = True
         lake_session(self.events).write(self.lake)
-        notes = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED)
+        recorder = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED)
         outcome = publish(
             self.lake,
             store,
-            replace(self.request(), before_write=notes.record_round),
+            replace(self.request(), before_write=recorder.record_round),
             sleep=lambda _: None,
         )
-        notes.finish(outcome.rev)
+        recorder.finish(outcome.rev)
         return outcome
 
     def revert(self, store: BarStore, rev: int) -> Published:
-        notes = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED, Cause.REVERT)
-        wanted = reconstruct(self.lake, self.store, FRIDAY, rev)
-        request = replace(self.request(), restores=rev, before_write=notes.record_round)
-        outcome = publish_target(self.lake, store, wanted, request, sleep=lambda _: None)
-        notes.finish(outcome.rev)
+        recorder = DriftRecorder(self.lake, store, VENUES["XNYS"], FRIDAY, SPEED, Cause.REVERT)
+        target = reconstruct(self.lake, self.store, FRIDAY, rev)
+        request = replace(self.request(), restores=rev, before_write=recorder.record_round)
+        outcome = publish_target(self.lake, store, target, request, sleep=lambda _: None)
+        recorder.finish(outcome.rev)
         return outcome
 
     def request(self) -> PublicationRequest:
         return PublicationRequest(FRIDAY, "tests", "because", self.now_ns, seal_delay_s=0.0)
 
     def print(self, symbol: str, price: str, size: str, age_s: int, code: str) -> None:
-        """A print that happened so many seconds ago."""
-        number = sum(one.symbol == symbol for one in self.trades()) + 1
+        """Receive a print that was traded `age_s` ago."""
+        number = sum(item.symbol == symbol for item in self.trades()) + 1
         self.receive(
             trade(
                 price,
@@ -241,21 +243,21 @@ class Loop(RuleBasedStateMachine):
         )
 
     def receive(self, event: Event) -> None:
-        """Take one record in; the next one comes a tenth of a second later."""
+        """Receive a record; the next one arrives a tenth of a second later."""
         place = Position("trades", 0, self.records)
         self.events.append(replace(event, position=place, received_ns=self.now_ns))
         self.records += 1
         self.now_ns += SECOND // 10
 
     def trades(self) -> list[Trade]:
-        return [one for one in self.events if isinstance(one, Trade)]
+        return [event for event in self.events if isinstance(event, Trade)]
 
-    def named(self, data: st.DataObject) -> tuple[str, str]:
-        """A trade that there is, or that may come."""
+    def any_trade_name(self, data: st.DataObject) -> tuple[str, str]:
+        """Return symbol and id of a trade that exists or may come."""
         return data.draw(self.symbols), str(data.draw(st.integers(1, 6)))
 
     def folded(self) -> Shown:
-        """What readers must be told: the reference fold of all that was received."""
+        """Return the bars that must be served: the reference fold of all received events."""
         settled = canonical(self.events, VENUES).trades
         return {
             (each, bar.symbol, bar.start_ns): _values(bar)
@@ -278,7 +280,7 @@ class Loop(RuleBasedStateMachine):
 
 
 def _values(bar: object) -> BarValues:
-    """The values of a reference bar, as a store keeps them."""
+    """Return the values of a reference bar as a store has them."""
     names = ("open", "high", "low", "close", "volume", "vwap")
     numbers = {name: float(getattr(bar, name) or 0) for name in names}  # no priced volume: 0
     row = {name: getattr(bar, name) for name in ("symbol", "venue", "start_ns", "trades")}

@@ -1,4 +1,4 @@
-"""Publication and revert as one call, on a real Kafka and an embedded store."""
+"""Publishing, reverting and the audit, on a real Kafka and an embedded store."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -29,36 +29,39 @@ from truetape.serving.backends import open_store
 pytestmark = pytest.mark.real
 
 
-def test_the_store_knows_the_fence_before_the_bars_are_final(
+def test_the_fence_is_in_the_store_before_the_bars_are_final(
     stack: Settings, tmp_path: Path
 ) -> None:
-    """Roll-ups in the database read it there; the boundary follows when all is served."""
+    """Roll-ups in the database read the fence there. The boundary moves after the last write."""
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
-    before = known_of(own)
+    before = announced_boundary(own)
 
     publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
 
-    after, five = known_of(own), Resolution.FIVE_MINUTES
+    after, five = announced_boundary(own), Resolution.FIVE_MINUTES
     with closing(open_store(own)) as store:
-        told = [
+        points = [
             point.fields
             for point in store.read_points("boundary", 0, 2**62)
             if point.tags == {"resolution": "5m", "venue": FRIDAY.venue}
         ]
     assert after.fence_ns >= FRIDAY.end_ns
-    assert [one["fence_ns"] for one in told] == [after.fence_ns] * 2
-    assert [one["final_ns"] for one in told] == [before.final_for(five), after.final_for(five)]
+    assert [point["fence_ns"] for point in points] == [after.fence_ns] * 2
+    assert [point["final_ns"] for point in points] == [
+        before.final_for(five),
+        after.final_for(five),
+    ]
 
 
-def known_of(own: Settings) -> Boundary:
-    """The boundary that the run's Kafka knows, also from other tests."""
+def announced_boundary(own: Settings) -> Boundary:
+    """Return the venue's boundary in the shared Kafka; other tests may have moved it."""
     with ControlTopic(own.kafka) as control:
         return control.refresh().boundary(FRIDAY.venue)
 
 
-def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_path: Path) -> None:
-    """Once, as a rev of their own; and only of sessions of the last days."""
+def test_the_audit_writes_reverted_rows_again(stack: Settings, tmp_path: Path) -> None:
+    """It writes them once, under a new rev, and only for sessions of the last days."""
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
     publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
@@ -68,26 +71,28 @@ def test_rows_that_came_back_as_they_were_are_served_again(stack: Settings, tmp_
             Resolution.MINUTE, [replace(before[0], close=1.0), replace(before[1], final=False)]
         )
 
-    late = audit_served(own, FRIDAY.date + timedelta(days=8))
-    found = audit_served(own, FRIDAY.date + timedelta(days=7))
-    again = audit_served(own, FRIDAY.date)
+    too_old = audit_served(own, FRIDAY.date + timedelta(days=8))
+    first = audit_served(own, FRIDAY.date + timedelta(days=7))
+    second = audit_served(own, FRIDAY.date)
 
-    assert late == []
-    assert found == [AuditedSession(FRIDAY.venue, FRIDAY.date, 2)]
-    assert again == [AuditedSession(FRIDAY.venue, FRIDAY.date, 0)]
+    assert too_old == []
+    assert first == [AuditedSession(FRIDAY.venue, FRIDAY.date, 2)]
+    assert second == [AuditedSession(FRIDAY.venue, FRIDAY.date, 0)]
     with closing(open_store(own)) as store:
         after = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
     assert after == [replace(row, rev=2) if row in before[:2] else row for row in before]
-    assert [one.reason for one in publications(own.lake, FRIDAY)] == [
+    assert [publication.reason for publication in publications(own.lake, FRIDAY)] == [
         "without the gate: because", f"without the gate: {REASON}",
     ]  # fmt: skip
 
 
-def test_a_session_that_is_held_is_compared_and_told(stack: Settings, tmp_path: Path) -> None:
+def test_the_audit_only_compares_a_session_that_a_revert_holds(
+    stack: Settings, tmp_path: Path
+) -> None:
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
     publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
-    revert_once(own, FRIDAY, 1, "tests", "to hold it")
+    revert_once(own, FRIDAY, 1, "tests", "to hold the session")
     with closing(open_store(own)) as store:
         rows = list(store.read(Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns))
         store.write(Resolution.MINUTE, [replace(rows[0], close=1.0)])
@@ -96,7 +101,7 @@ def test_a_session_that_is_held_is_compared_and_told(stack: Settings, tmp_path: 
         audit_served(own, FRIDAY.date)
 
 
-def test_a_session_that_was_recomputed_since_waits_for_its_own_publication(
+def test_the_audit_skips_a_session_that_was_recomputed_since(
     stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = own_settings(stack, tmp_path, store="embedded")

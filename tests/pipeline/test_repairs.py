@@ -1,4 +1,4 @@
-"""Which dirty sessions are repaired, and which symbols a repair publishes."""
+"""Which dirty sessions are due for repair, and which symbols a repair publishes."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -54,7 +54,7 @@ def basis(bars_version: int, *symbols: str) -> Basis:
 
 
 @pytest.mark.parametrize(
-    ("known", "last", "symbols"),
+    ("recomputes", "last", "symbols"),
     [
         pytest.param([basis(4)], None, None, id="never published"),
         pytest.param([basis(4)], publication(1, bars_version=4), set(), id="nothing since"),
@@ -68,24 +68,24 @@ def basis(bars_version: int, *symbols: str) -> Basis:
             [basis(4), basis(5, "IBM"), basis(7, "KO")],
             publication(2, bars_version=6),
             {"KO"},
-            id="one of them was published",
+            id="the first repair was published",
         ),
         pytest.param(
             [basis(4), basis(5, "IBM"), basis(7)],
             publication(1, bars_version=4),
             None,
-            id="a whole recompute that nobody published",
+            id="an unpublished recompute of all symbols",
         ),
     ],
 )
-def test_a_repair_publishes_what_was_recomputed_since_the_last_publication(
-    known: list[Basis], last: Publication | None, symbols: set[str] | None
+def test_a_repair_publishes_the_symbols_recomputed_since_the_last_publication(
+    recomputes: list[Basis], last: Publication | None, symbols: set[str] | None
 ) -> None:
-    assert symbols_recomputed_since(known, last) == symbols
+    assert symbols_recomputed_since(recomputes, last) == symbols
 
 
 @pytest.mark.parametrize(
-    ("options", "past", "words"),
+    ("options", "past", "recorded"),
     [
         pytest.param(PublishOptions(), [], "late trades", id="first"),
         pytest.param(PublishOptions(gated=False), [], f"{WITHOUT_GATE}: late trades", id="no gate"),
@@ -96,23 +96,23 @@ def test_a_repair_publishes_what_was_recomputed_since_the_last_publication(
             PublishOptions(supersedes=True),
             PAST[THURSDAY],
             "supersedes the revert to rev 1: late trades",
-            id="a revert, knowingly",
+            id="a revert that is superseded",
         ),
     ],
 )
-def test_the_ledger_tells_what_a_publication_departs_from(
-    options: PublishOptions, past: Sequence[Publication], words: str
+def test_the_ledger_records_how_a_publication_differs_from_the_usual(
+    options: PublishOptions, past: Sequence[Publication], recorded: str
 ) -> None:
-    assert ledger_reason("late trades", options, list(past), SESSION) == words
+    assert ledger_reason("late trades", options, list(past), SESSION) == recorded
 
 
-def test_a_lost_boundary_is_made_from_the_ledger() -> None:
+def test_a_lost_boundary_is_restored_from_the_ledger() -> None:
     """Published on Thursday, Monday, then Friday: one run, from Wednesday night to Monday night."""
     past = [publication(1, session=day) for day in (THURSDAY, MONDAY, FRIDAY)]
 
     assert boundary_from_ledger(VENUES["XNYS"], past[:2]).final_ns == at("2026-11-20T05:00:00")
-    found = boundary_from_ledger(VENUES["XNYS"], past)
-    assert (found.final_from_ns, found.final_ns, found.fence_ns) == (
+    boundary = boundary_from_ledger(VENUES["XNYS"], past)
+    assert (boundary.final_from_ns, boundary.final_ns, boundary.fence_ns) == (
         at("2026-11-19T05:00:00"), at("2026-11-24T05:00:00"), at("2026-11-24T05:00:00"),
     )  # fmt: skip
 
@@ -120,6 +120,6 @@ def test_a_lost_boundary_is_made_from_the_ledger() -> None:
 @pytest.mark.parametrize(
     "options", [PublishOptions(), PublishOptions(dirty_only=True), PublishOptions(gated=False)]
 )
-def test_a_revert_is_not_superseded_by_chance(options: PublishOptions) -> None:
+def test_a_revert_is_superseded_only_on_request(options: PublishOptions) -> None:
     with pytest.raises(ConfigError, match=r"held at rev 1 by tests \(because\); publish with a"):
         ledger_reason("nightly", options, PAST[THURSDAY], SESSION)

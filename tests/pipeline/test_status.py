@@ -1,4 +1,4 @@
-"""What `truetape status` says of a venue, its gaps, what is dirty and what is held."""
+"""`truetape status`: boundaries, gaps, dirty and held sessions; and the points of a publication."""
 
 from datetime import date
 
@@ -26,12 +26,12 @@ BOUNDARY = Boundary(
 DIRTY = DirtySession("XNYS", date(2026, 11, 20), RepairState.DUE, ("IBM", "KO"), 3, 1)
 
 
-def test_what_is_missing_lies_between_published_runs() -> None:
+def test_gaps_lie_between_published_runs() -> None:
     assert gaps(BOUNDARY, VENUES["XNYS"]) == [(date(2026, 11, 21), date(2026, 11, 23))]
     assert gaps(Boundary("XNYS", S21, S21, Ranges.between(W18, S21)), VENUES["XNYS"]) == []
 
 
-def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
+def test_lines_show_final_unpublished_dirty_and_held_sessions() -> None:
     reverted = publication(3, restores=1, who="ann", reason="wrong cancels", published_ns=F20)
     first = publication(1, session=date(2026, 11, 19), published_ns=T19)
 
@@ -47,7 +47,7 @@ def test_an_operator_reads_what_is_final_missing_dirty_and_held() -> None:
     ]
 
 
-def test_nothing_published_is_said_so() -> None:
+def test_a_status_without_publications_says_so() -> None:
     assert list(lines(PipelineStatus((), (), ()))) == [
         "no boundary: nothing was published to this Kafka"
     ]
@@ -62,27 +62,27 @@ def test_long_lists_are_cut_and_counted() -> None:
     symbols = tuple(f"S{number}" for number in range(MAX_LISTED + 2))
     dirty = DirtySession("XNYS", date(2026, 11, 20), RepairState.HELD, symbols, 9, 0)
 
-    said = list(lines(PipelineStatus((many,), (dirty,), ())))
+    text = list(lines(PipelineStatus((many,), (dirty,), ())))
 
-    assert said[-2] == "  and 2 gaps before"
-    assert sum(line.startswith("  not published") for line in said) == MAX_LISTED
-    assert "S0, S1, S2, S3, S4 and 2 more symbols: 9 trades" in said[-1]
+    assert text[-2] == "  and 2 gaps before"
+    assert sum(line.startswith("  not published") for line in text) == MAX_LISTED
+    assert "S0, S1, S2, S3, S4 and 2 more symbols: 9 trades" in text[-1]
 
 
-def test_a_program_reads_instants_in_nanoseconds() -> None:
+def test_fields_give_instants_in_nanoseconds() -> None:
     reverted = publication(3, restores=1)
 
-    found = fields(PipelineStatus((BOUNDARY,), (DIRTY,), (reverted,)))
+    status = fields(PipelineStatus((BOUNDARY,), (DIRTY,), (reverted,)))
 
-    [boundary] = found["boundaries"]
+    [boundary] = status["boundaries"]
     assert boundary["final_ns"] == dict.fromkeys(("1s", "1m", "5m", "1h", "1d"), S21)
     assert (boundary["final_from_ns"], boundary["fence_ns"]) == (W18, TUESDAY + DAY)
-    assert found["dirty"][0]["symbols"] == ["IBM", "KO"]
-    assert found["dirty"][0]["state"] == "due"
-    assert [(one["rev"], one["restores"]) for one in found["held"]] == [(3, 1)]
+    assert status["dirty"][0]["symbols"] == ["IBM", "KO"]
+    assert status["dirty"][0]["state"] == "due"
+    assert [(held["rev"], held["restores"]) for held in status["held"]] == [(3, 1)]
 
 
-def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
+def points_of(rev: int | None) -> list[tuple[str, dict[str, object]]]:
     day = session(VENUES["XNYS"], date(2026, 11, 20))
     outcome = Published(day, rev, 2, {Change.CHANGE: 3} if rev else {}, 10)
     points = list(publication_points(BOUNDARY, outcome, "ann", "late trades", F20, seconds=4.5))
@@ -92,23 +92,23 @@ def told(rev: int | None) -> list[tuple[str, dict[str, object]]]:
     return [(point.measurement, dict(point.fields)) for point in points]
 
 
-def test_serving_is_told_the_boundary_of_each_resolution_and_what_was_done() -> None:
-    *boundaries, _, (name, annotation) = told(2)
+def test_a_publication_writes_the_boundary_of_each_resolution_and_an_annotation() -> None:
+    *boundaries, _, (name, annotation) = points_of(2)
 
-    assert [one for one, _ in boundaries] == ["boundary"] * 5
-    assert {one["final_ns"] for _, one in boundaries} == {S21}
+    assert [measurement for measurement, _ in boundaries] == ["boundary"] * 5
+    assert {values["final_ns"] for _, values in boundaries} == {S21}
     assert name == "annotation"
     assert annotation["text"] == (
         "XNYS 2026-11-20 rev 2: 3 edits, final to 2026-11-21T05:00:00Z (late trades)"
     )
 
 
-def test_a_publication_that_changed_nothing_annotates_nothing() -> None:
-    assert [name for name, _ in told(None)] == [*["boundary"] * 5, "publication"]
+def test_a_publication_without_edits_writes_no_annotation() -> None:
+    assert [name for name, _ in points_of(None)] == [*["boundary"] * 5, "publication"]
 
 
-def test_serving_is_told_of_each_publication_also_of_one_that_changed_nothing() -> None:
-    (_, changed), (_, idle) = told(2)[5], told(None)[5]
+def test_each_publication_writes_a_point_even_without_edits() -> None:
+    (_, changed), (_, idle) = points_of(2)[5], points_of(None)[5]
 
     assert (changed["session"], changed["rev"], changed["edits"]) == ("2026-11-20", 2, 3)
     assert (changed["bars"], changed["seconds"], changed["who"]) == (10, 4.5, "ann")

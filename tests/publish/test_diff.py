@@ -11,7 +11,7 @@ from truetape.serving.store import ServedBar
 
 REV = 4
 WANTED = bar(rev=0, final=False)
-"""As the lake gives it: neither numbered nor sealed."""
+"""A recomputed bar as the lake has it: without rev, not sealed."""
 PROVISIONAL = bar(rev=0, layer="speed", final=False)
 SEALED = bar(rev=3)
 VOIDED = bar(
@@ -22,7 +22,7 @@ AFTER_VOID = replace(VOIDED, rev=REV)
 
 
 @pytest.mark.parametrize(
-    ("served", "wanted", "expected"),
+    ("served", "recomputed", "expected"),
     [
         pytest.param(None, WANTED, (Change.ADD, AFTER), id="nothing was served"),
         pytest.param(PROVISIONAL, WANTED, (Change.CONFIRM, AFTER), id="provisional was right"),
@@ -43,10 +43,12 @@ AFTER_VOID = replace(VOIDED, rev=REV)
         ),
     ],
 )
-def test_one_row_gets_the_edit_it_needs(
-    served: ServedBar | None, wanted: ServedBar | None, expected: tuple[Change, ServedBar] | None
+def test_a_row_gets_the_edit_that_makes_it_equal(
+    served: ServedBar | None,
+    recomputed: ServedBar | None,
+    expected: tuple[Change, ServedBar] | None,
 ) -> None:
-    edits = list(diff_bars([served] if served else [], [wanted] if wanted else [], REV))
+    edits = list(diff_bars([served] if served else [], [recomputed] if recomputed else [], REV))
 
     assert [(edit.change, edit.after) for edit in edits] == ([expected] if expected else [])
     assert all(edit.before == served for edit in edits)
@@ -71,7 +73,7 @@ def test_a_difference_in_any_value_is_a_change(field: str) -> None:
         pytest.param(SEALED, Resolution.HOUR, Change.CHANGE, id="final"),
     ],
 )
-def test_a_vwap_that_the_database_added_up_is_right_to_the_last_decimal(
+def test_a_rolled_up_vwap_may_differ_in_the_last_decimal(
     before: ServedBar, resolution: Resolution, expected: Change
 ) -> None:
     other = replace(before, vwap=before.vwap + 1e-8)
@@ -81,7 +83,7 @@ def test_a_vwap_that_the_database_added_up_is_right_to_the_last_decimal(
     assert (edit.change, edit.after.vwap) == (expected, WANTED.vwap)
 
 
-def test_a_vwap_that_is_further_off_is_wrong_whoever_made_it() -> None:
+def test_a_larger_difference_in_vwap_is_a_change_for_every_writer() -> None:
     other = replace(PROVISIONAL, vwap=PROVISIONAL.vwap + 3e-8)
 
     [edit] = diff_bars([other], [WANTED], REV, Resolution.HOUR)
@@ -89,7 +91,7 @@ def test_a_vwap_that_is_further_off_is_wrong_whoever_made_it() -> None:
     assert edit.change is Change.CHANGE
 
 
-def test_who_wrote_a_row_and_when_is_no_value() -> None:
+def test_layer_and_rev_are_not_compared_as_values() -> None:
     assert same_values(PROVISIONAL, SEALED)
 
 
@@ -105,16 +107,16 @@ def test_rows_are_matched_by_symbol_venue_and_start() -> None:
     assert changes == [Change.ADD, Change.VOID, Change.VOID, Change.VOID]
 
 
-def test_applied_edits_leave_nothing_to_do() -> None:
+def test_after_its_edits_are_applied_a_diff_is_empty() -> None:
     served = [
         replace(PROVISIONAL, symbol="A", close=1.0),
         replace(SEALED, symbol="B"),
         replace(SEALED, symbol="GONE"),
     ]
-    wanted = [replace(WANTED, symbol=symbol) for symbol in "ABC"]
+    recomputed = [replace(WANTED, symbol=symbol) for symbol in "ABC"]
 
-    edits = list(diff_bars(served, wanted, REV))
+    edits = list(diff_bars(served, recomputed, REV))
     after = {row.key: row for row in served} | {edit.after.key: edit.after for edit in edits}
 
     assert [edit.change for edit in edits] == [Change.CHANGE, Change.ADD, Change.VOID]
-    assert list(diff_bars(after.values(), wanted, REV + 1)) == []
+    assert list(diff_bars(after.values(), recomputed, REV + 1)) == []

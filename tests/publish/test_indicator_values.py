@@ -29,7 +29,7 @@ def table(name: str) -> dict[str, list[float | None]]:
     }
 
 
-def samples(closes: list[float | None]) -> list[IndicatorInput]:
+def inputs(closes: list[float | None]) -> list[IndicatorInput]:
     assert None not in closes
     return [
         IndicatorInput(n, 0, close, 1.0, close)
@@ -39,27 +39,27 @@ def samples(closes: list[float | None]) -> list[IndicatorInput]:
 
 
 def column(closes: list[float | None], name: str) -> list[float | None]:
-    return [row.values.get(name) for row in indicators(samples(closes))]
+    return [row.values.get(name) for row in indicators(inputs(closes))]
 
 
 def assert_close(
     ours: list[float | None], theirs: list[float | None], tolerance: float, least: int
 ) -> None:
-    """Compare two series where the other one has values; `least` of them at least."""
+    """Compare two series wherever the published one has values: at least `least` of them."""
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if b is not None]
     assert len(pairs) >= least
     assert all(a is not None and abs(a - b) <= tolerance for a, b in pairs)
 
 
 class Vector(NamedTuple):
-    """One column that somebody else computed, and how precisely it is printed."""
+    """A published column of values, and the precision with which it is printed."""
 
     file: str
     column: str
     name: str
     tolerance: float
     least: int
-    """How many values the column has."""
+    """The number of values in the column."""
 
 
 BOLLINGER, INDICATORS = "spy_bollinger_bands.txt", "spy_with_indicators.txt"
@@ -76,12 +76,12 @@ LATE_COLUMNS = (
     Vector("spy_with_macd.txt", "Signal", "macd_signal", 6e-6, 183),
     Vector("spy_with_macd.txt", "Histogram", "macd_histogram", 6e-6, 183),
 )
-"""Printed from row 180 on only, though the indicator exists from row 26 or 34."""
+"""The source prints values only from row 180 on; the indicator exists from row 26 or 34."""
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("vector", COLUMNS + LATE_COLUMNS, ids=lambda vector: vector.column)
-def test_an_indicator_is_what_others_computed(vector: Vector) -> None:
+def test_an_indicator_equals_a_published_series(vector: Vector) -> None:
     """Tolerances are the printed precision; the MACD of the index is printed to 7 digits."""
     others = table(vector.file)
     ours, theirs = column(others["Close"], vector.name), others[vector.column]
@@ -101,7 +101,7 @@ def test_an_indicator_is_what_others_computed(vector: Vector) -> None:
     ],
     ids=["ema, all digits", "ema, two decimals", "sma, two decimals"],
 )
-def test_averages_of_other_periods_have_the_same_convention(
+def test_averages_of_other_periods_follow_the_same_convention(
     file: str, close: str, other: str, average: object, tolerance: float
 ) -> None:
     vectors = table(file)
@@ -132,34 +132,34 @@ FIRST_BAR = {
 @pytest.mark.parametrize("name", INDICATOR_NAMES)
 def test_an_indicator_is_absent_until_enough_bars_exist(name: str) -> None:
     closes: list[float | None] = [100.0 + (n % 7) for n in range(60)]
-    found = column(closes, name)
+    values = column(closes, name)
 
-    assert [value is None for value in found] == [n < FIRST_BAR[name] - 1 for n in range(60)]
+    assert [value is None for value in values] == [n < FIRST_BAR[name] - 1 for n in range(60)]
     for count in range(1, 52):
         assert len(column(closes[:count], name)) == count
 
 
-def test_averages_by_hand() -> None:
+def test_averages_equal_values_computed_by_hand() -> None:
     assert sma([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 4.0]
     assert ema([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 3.5]
 
 
-def test_macd_is_the_difference_of_its_emas_from_the_first_bar_that_has_both() -> None:
-    row = indicators(samples([float(n * n % 89) for n in range(40)]))[25]
+def test_macd_is_the_difference_of_its_emas_once_both_exist() -> None:
+    row = indicators(inputs([float(n * n % 89) for n in range(40)]))[25]
 
     assert row.values["macd"] == row.values["ema_12"] - row.values["ema_26"]
 
 
-def test_bollinger_divides_by_the_population() -> None:
+def test_bollinger_bands_use_the_population_deviation() -> None:
     """19 closes of 10 and one of 30: mean 11, variance (19 x 1 + 361) / 20 = 19."""
-    (row,) = indicators(samples([10.0] * 19 + [30.0]))[19:]
+    (row,) = indicators(inputs([10.0] * 19 + [30.0]))[19:]
 
     assert row.values["bollinger_middle"] == pytest.approx(11)
     assert row.values["bollinger_upper"] == pytest.approx(11 + 2 * 19**0.5)
     assert row.values["bollinger_lower"] == pytest.approx(11 - 2 * 19**0.5)
 
 
-def test_session_vwap_weighs_bars_by_volume_and_starts_anew_with_each_session() -> None:
+def test_session_vwap_weights_bars_by_volume_and_restarts_with_each_session() -> None:
     bars = [
         IndicatorInput(1, 1, 9.0, 100.0, 0.0),
         IndicatorInput(2, 1, 9.0, 100.0, 10.0),
@@ -172,7 +172,7 @@ def test_session_vwap_weighs_bars_by_volume_and_starts_anew_with_each_session() 
     assert session_vwap(bars) == [None, 10.0, 17.5, 17.5, 4.0, None]
 
 
-def test_no_bars_have_no_indicators() -> None:
+def test_without_bars_there_are_no_indicators() -> None:
     assert indicators([]) == []
 
 

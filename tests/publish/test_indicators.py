@@ -1,4 +1,4 @@
-"""Indicators of a session, computed from the lake and published once."""
+"""Indicators of a session: computed from the lake and published once."""
 
 import json
 from datetime import date
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> BarStore:
     return opened
 
 
-def test_an_average_reaches_back_over_the_night(tmp_path: Path, store: BarStore) -> None:
+def test_an_average_includes_bars_of_the_day_before(tmp_path: Path, store: BarStore) -> None:
     lake = str(tmp_path / "lake")
     last = [minute(DAY_BEFORE, 1_440 - 19 + number, "100") for number in range(19)]
     write(lake, DAY_BEFORE, last)
@@ -45,7 +45,7 @@ def test_an_average_reaches_back_over_the_night(tmp_path: Path, store: BarStore)
     assert "sma_50" not in row.values
 
 
-def test_the_session_vwap_begins_anew_and_weighs_by_priced_volume(
+def test_the_session_vwap_restarts_and_is_weighted_by_priced_volume(
     tmp_path: Path, store: BarStore
 ) -> None:
     lake = str(tmp_path / "lake")
@@ -76,17 +76,17 @@ def test_a_row_whose_bar_is_gone_becomes_void(tmp_path: Path, store: BarStore) -
     assert [row.void for row in served(store)] == [False, True]
 
 
-def test_bars_that_spark_wrote_have_indicators_too(tmp_path: Path, store: BarStore) -> None:
-    """Spark notes no least and greatest truth value of a file; delta-rs takes that for none."""
+def test_bars_written_by_spark_get_indicators(tmp_path: Path, store: BarStore) -> None:
+    """Spark writes no bounds for booleans; delta-rs would read that as no rows."""
     lake = str(tmp_path / "lake")
     unpriced = minute(TODAY, 2, "7") | {"served": False}
     write(lake, TODAY, [minute(TODAY, 0, "100"), minute(TODAY, 1, "101"), unpriced])
-    forget_truth_values(Path(lake) / "bars")
+    delete_bounds_of_booleans(Path(lake) / "bars")
 
     assert publish_indicators(lake, store, VENUE, TODAY, rev=1) == 2
 
 
-def forget_truth_values(table: Path) -> None:
+def delete_bounds_of_booleans(table: Path) -> None:
     (log,) = (table / "_delta_log").glob("*.json")
     actions = [json.loads(line) for line in log.read_text().splitlines()]
     for action in actions:
@@ -99,12 +99,12 @@ def forget_truth_values(table: Path) -> None:
 
 
 def served(store: BarStore) -> list[IndicatorRow]:
-    found = store.read_indicators(Resolution.MINUTE, TODAY.start_ns, TODAY.end_ns, venue=VENUE.code)
-    return list(found)
+    rows = store.read_indicators(Resolution.MINUTE, TODAY.start_ns, TODAY.end_ns, venue=VENUE.code)
+    return list(rows)
 
 
 def minute(day: Session, number: int, price: str, volume: str = "1") -> dict[str, object]:
-    """One served 1m bar, `number` minutes after the session's start, all prices equal."""
+    """Return a served 1m bar, `number` minutes after the session's start, all prices equal."""
     return {
         "venue": day.venue,
         "session": day.date,

@@ -1,4 +1,4 @@
-"""Publication into both kinds of bar store: complete, idempotent, killable, sealed last."""
+"""Publication into both bar stores: complete, idempotent, safe to kill, sealed last."""
 
 import itertools
 import threading
@@ -32,13 +32,13 @@ ROWS = len(SYMBOLS) * sum(COUNTS.values())
 
 @pytest.fixture
 def lake(tmp_path: Path) -> str:
-    """A lake that holds `recomputed()`."""
+    """A lake with the bars of `recomputed()`."""
     put_bars(str(tmp_path / "lake"), SESSION, recomputed())
     return str(tmp_path / "lake")
 
 
 def recomputed(**values: object) -> Bars:
-    """Bars of two symbols at three resolutions; `values` go into each of them."""
+    """Return bars of two symbols at three resolutions, all with the given values."""
     return {
         resolution: [
             bar(symbol=symbol, start_ns=start, seq=(start - SESSION.start_ns) // width, **values)
@@ -52,7 +52,7 @@ def recomputed(**values: object) -> Bars:
 
 
 def changed(bars: Bars, symbol: str = "KO", **values: object) -> Bars:
-    """The same bars with other values in the second minute of one symbol."""
+    """Return the bars with other values in the second minute of one symbol."""
     minutes = [
         replace(item, **values) if place(item) == (symbol, OPEN + 60 * SECOND) else item
         for item in bars[Resolution.MINUTE]
@@ -61,7 +61,7 @@ def changed(bars: Bars, symbol: str = "KO", **values: object) -> Bars:
 
 
 def without(bars: Bars, symbol: str = "KO") -> Bars:
-    """The same bars without the second minute of one symbol."""
+    """Return the bars without the second minute of one symbol."""
     minutes = [
         item for item in bars[Resolution.MINUTE] if place(item) != (symbol, OPEN + 60 * SECOND)
     ]
@@ -89,12 +89,12 @@ def test_a_first_publication_makes_every_bar_final(lake: str, store: BarStore) -
     outcome = run(lake, store)
 
     assert (outcome.rev, outcome.changes, outcome.bars) == (1, {Change.ADD: ROWS}, ROWS)
-    wanted = {
+    expected = {
         (resolution, *place(item)): replace(item, rev=1, final=True, layer="batch")
         for resolution, part in recomputed().items()
         for item in part
     }
-    assert rows(store) == wanted
+    assert rows(store) == expected
     assert verify(lake, store, SESSION) == (ROWS, [])
 
 
@@ -110,23 +110,23 @@ def test_a_second_publication_makes_no_edit_and_no_record(lake: str, store: BarS
 
 
 def test_a_second_publication_reads_no_bar(lake: str, store: BarStore) -> None:
-    """The digests of both symbols say that they are served as they should be."""
+    """The digests of both symbols already equal the target."""
     run(lake, store)
-    noted = TamperedStore(store)
+    recording = TamperedStore(store)
 
-    assert run(lake, noted).edits == 0
+    assert run(lake, recording).edits == 0
 
-    assert noted.calls == []
+    assert recording.calls == []
 
 
 def test_only_symbols_that_differ_are_read(lake: str, store: BarStore) -> None:
     run(lake, store)
     put_bars(lake, SESSION, changed(recomputed(), close=99.5))
-    noted = TamperedStore(store)
+    recording = TamperedStore(store)
 
-    run(lake, noted)
+    run(lake, recording)
 
-    assert set(noted.asked) == {("KO",)}
+    assert set(recording.asked) == {("KO",)}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_only_symbols_that_differ_are_read(lake: str, store: BarStore) -> None:
     [{"final": False}, {"layer": "speed", "final": False}, {"close": 100.25}, {"trades": 9}],
     ids=str,
 )
-def test_a_row_that_somebody_else_changed_is_found_and_put_right(
+def test_a_row_changed_by_another_writer_is_corrected(
     lake: str, store: BarStore, values: dict[str, object]
 ) -> None:
     run(lake, store)
@@ -147,7 +147,7 @@ def test_a_row_that_somebody_else_changed_is_found_and_put_right(
     assert rows(store) == before | {key: replace(before[key], rev=2)}
 
 
-def test_a_changed_value_changes_its_row_only(lake: str, store: BarStore) -> None:
+def test_a_changed_value_changes_only_its_row(lake: str, store: BarStore) -> None:
     run(lake, store)
     before = rows(store)
     put_bars(lake, SESSION, changed(recomputed(), close=99.5))
@@ -210,7 +210,7 @@ def test_right_provisional_bars_are_confirmed_and_wrong_ones_changed(
     assert verify(lake, store, SESSION) == (ROWS, [])
 
 
-def test_the_ledger_says_what_was_published_and_why(lake: str, store: BarStore) -> None:
+def test_the_ledger_records_each_publication_with_its_reason(lake: str, store: BarStore) -> None:
     run(lake, store)
     put_bars(lake, SESSION, without(changed(recomputed(), symbol="IBM", close=99.5)))
     run(lake, store)
@@ -226,18 +226,18 @@ def test_the_ledger_says_what_was_published_and_why(lake: str, store: BarStore) 
 
 
 def test_a_row_is_sealed_last_and_after_the_delay(lake: str, store: BarStore) -> None:
-    """Unseal what was sealed, wait, write the values, read them back, wait, seal, read back."""
+    """Unseal the rows, wait, write the values, read them back, wait, seal, read back."""
     run(lake, store)
     put_bars(lake, SESSION, recomputed(close=99.5))
-    noted = TamperedStore(store)
+    recording = TamperedStore(store)
 
     def wait(seconds: float) -> None:
         assert seconds == 0.25
-        noted.calls.append(("delay", Resolution.SECOND, ()))
+        recording.calls.append(("delay", Resolution.SECOND, ()))
 
-    run(lake, noted, wait)
+    run(lake, recording, wait)
 
-    steps = [step_of(kind, written) for kind, _, written in noted.calls]
+    steps = [step_of(kind, written) for kind, _, written in recording.calls]
     order = [step for step, _ in itertools.groupby(steps)]
     assert order[:2] == ["read", "unseal"]
     assert steps.count("unseal") == steps.count("values") == steps.count("seal") == len(COUNTS)
@@ -263,16 +263,16 @@ def drop_one(_: int, written: list[ServedBar]) -> list[ServedBar]:
     return written[:-1]
 
 
-def garble_one(_: int, written: list[ServedBar]) -> list[ServedBar]:
+def change_one(_: int, written: list[ServedBar]) -> list[ServedBar]:
     return [*written[:-1], replace(written[-1], high=written[-1].high + 0.01)]
 
 
-def lose_all(_: int, written: list[ServedBar]) -> list[ServedBar]:
+def drop_all(_: int, written: list[ServedBar]) -> list[ServedBar]:
     return []
 
 
-@pytest.mark.parametrize("tamper", [drop_one, garble_one, lose_all])
-def test_a_store_that_does_not_keep_its_word_gets_nothing_sealed(
+@pytest.mark.parametrize("tamper", [drop_one, change_one, drop_all])
+def test_rows_that_the_store_does_not_keep_are_never_sealed(
     lake: str, store: BarStore, tamper: Callable[[int, list[ServedBar]], list[ServedBar]]
 ) -> None:
     with pytest.raises(VerificationError, match="read back differ"):
@@ -285,14 +285,14 @@ def test_a_store_that_does_not_keep_its_word_gets_nothing_sealed(
 
 
 class Killed(BaseException):
-    """The end of the publishing process."""
+    """The publishing process was killed."""
 
 
-@pytest.mark.real  # every write of it on either side
+@pytest.mark.real  # slow: killed at every write, before and after it
 def test_a_publication_killed_at_any_write_is_completed_by_the_next(
     tmp_path: Path, store: BarStore
 ) -> None:
-    """Whatever the kill leaves, a final row is one whole publication's."""
+    """After a kill, each final row has the values of exactly one publication."""
     lake = str(tmp_path / "lake")
     put_bars(lake, SESSION, recomputed())
     run(lake, store)
@@ -318,21 +318,21 @@ def test_a_publication_killed_at_any_write_is_completed_by_the_next(
 
 
 @pytest.mark.real
-def test_no_reader_ever_sees_a_final_row_of_two_publications_wherever_one_is_killed(
+def test_no_reader_sees_a_final_row_mixed_from_two_publications_after_any_kill(
     tmp_path: Path, stack: Settings
 ) -> None:
-    """All values of a row are its publication's number, so a mixed row gives itself away."""
+    """All values of a row equal its publication's number, so a mixed row is detected."""
     lake, buckets = str(tmp_path / "lake"), own_buckets("history")
     writer = InfluxStore.from_settings(stack, buckets)
     writer.ensure_buckets()
-    put_bars(lake, SESSION, of_number(1))
+    put_bars(lake, SESSION, bars_of_publication(1))
     publish_for_readers(lake, writer)
-    stop, watches = threading.Event(), [Watch() for _ in range(3)]
+    stop, watchers = threading.Event(), [Reader() for _ in range(3)]
     readers = [
         threading.Thread(
-            target=watch.hammer, args=(InfluxStore.from_settings(stack, buckets), stop)
+            target=watcher.read_until, args=(InfluxStore.from_settings(stack, buckets), stop)
         )
-        for watch in watches
+        for watcher in watchers
     ]
     for reader in readers:
         reader.start()
@@ -340,7 +340,7 @@ def test_no_reader_ever_sees_a_final_row_of_two_publications_wherever_one_is_kil
     for write in range(UNSEAL_WRITE_SEAL):
         for lands in (0.0, 0.5, 1.0):
             number += 1
-            put_bars(lake, SESSION, of_number(number))
+            put_bars(lake, SESSION, bars_of_publication(number))
             with pytest.raises(Killed):
                 publish_for_readers(lake, dying(writer, write, lands, Killed))
             publish_for_readers(lake, writer)
@@ -349,21 +349,21 @@ def test_no_reader_ever_sees_a_final_row_of_two_publications_wherever_one_is_kil
     for reader in readers:
         reader.join()
 
-    assert [watch.wrong for watch in watches] == [[], [], []]
+    assert [watcher.wrong for watcher in watchers] == [[], [], []]
     numbers: dict[int, set[float]] = {}
-    for watch in watches:
-        for rev, close in watch.final:
+    for watcher in watchers:
+        for rev, close in watcher.final:
             numbers.setdefault(rev, set()).add(close)
-    assert all(len(found) == 1 for found in numbers.values())
+    assert all(len(closes) == 1 for closes in numbers.values())
     assert len(numbers) >= number
-    assert any(watch.saw_unsealed for watch in watches)
-    ledger = [one.rev for one in publications(lake, SESSION)]
+    assert any(watcher.saw_unsealed for watcher in watchers)
+    ledger = [publication.rev for publication in publications(lake, SESSION)]
     assert ledger == sorted(set(ledger))
     assert len(ledger) == number
 
 
 UNSEAL_WRITE_SEAL = 3
-"""Writes of a publication that replaces final rows of one resolution."""
+"""The number of writes of a publication that replaces final rows of one resolution."""
 
 
 def publish_for_readers(lake: str, store: BarStore) -> Published:
@@ -372,7 +372,7 @@ def publish_for_readers(lake: str, store: BarStore) -> Published:
     )
 
 
-def of_number(number: int) -> Bars:
+def bars_of_publication(number: int) -> Bars:
     values = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), float(number))
     minutes = [
         bar(
@@ -389,15 +389,15 @@ def of_number(number: int) -> Bars:
 
 
 @dataclass(slots=True)
-class Watch:
-    """What one reader sees. `wrong`: final rows of two publications, and revs that fell."""
+class Reader:
+    """The rows that one reader sees. `wrong`: mixed final rows, and rows whose rev decreased."""
 
     final: set[tuple[int, float]] = field(default_factory=set)
     wrong: list[ServedBar] = field(default_factory=list)
     saw_unsealed: bool = False
     _revs: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def hammer(self, store: InfluxStore, stop: threading.Event) -> None:
+    def read_until(self, store: InfluxStore, stop: threading.Event) -> None:
         while not stop.is_set():
             for item in store.read(
                 Resolution.MINUTE, SESSION.start_ns, SESSION.end_ns, venue="XNYS"

@@ -1,5 +1,5 @@
-"""Any order of changes, publications, repairs, reverts and crashes: what is final is always one
-publication's, no rev ever falls, and every rev on record can be had again.
+"""Any order of changes, publications, repairs, reverts and crashes: final bars always belong to one
+publication, no rev decreases, and every recorded rev can be reconstructed.
 """
 
 import shutil
@@ -33,11 +33,11 @@ Values = tuple[float, int]
 
 
 class KilledError(BaseException):
-    """The end of the publishing process."""
+    """The publishing process was killed."""
 
 
 class Publications(RuleBasedStateMachine):
-    """`closes` is what was recomputed; `seen` is what readers were shown of each rev."""
+    """`closes` are the recomputed bars; `seen` are the final bars that readers had at each rev."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,21 +54,21 @@ class Publications(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.every_rev_can_be_had()
+            self.every_rev_can_be_reconstructed()
         finally:
             self.store.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def every_rev_can_be_had(self) -> None:
-        """Whatever came after it, also a publication that was killed and never finished."""
+    def every_rev_can_be_reconstructed(self) -> None:
+        """After any later publication, including a killed one that was never completed."""
         for rev, shown in self.seen.items():
-            wanted = reconstruct(self.lake, self.store, SESSION, rev)
-            found = {
+            restored = reconstruct(self.lake, self.store, SESSION, rev)
+            values = {
                 self.place(each, row): (row.close, row.trades)
                 for each in WIDTHS
-                for row in wanted.bars(each)
+                for row in restored.bars(each)
             }
-            assert found == shown
+            assert values == shown
 
     @rule(place=PLACES, close=st.integers(1, 4))
     def a_bar_changes(self, place: tuple[str, int], close: int) -> None:
@@ -83,23 +83,23 @@ class Publications(RuleBasedStateMachine):
             self.put()
 
     @rule()
-    def everything_is_published(self) -> None:
+    def all_symbols_are_published(self) -> None:
         self.publish(self.store)
 
         assert self.readable() == self.recomputed()
         assert self.publish(self.store).edits == 0
-        self.note()
+        self.remember()
 
     @precondition(lambda self: self.seen and not self.is_torn and not self.held())
     @rule()
-    def what_is_dirty_is_published(self) -> None:
+    def the_dirty_symbols_are_published(self) -> None:
         others = {key for key in self.readable() if key[1] not in self.changed}
         before = {key: self.revs[key] for key in others}
 
         self.publish(self.store, frozenset(self.changed))
 
         assert self.readable() == self.recomputed()
-        self.note()
+        self.remember()
         assert {key: self.revs[key] for key in others} == before
 
     @precondition(lambda self: self.seen)
@@ -110,7 +110,7 @@ class Publications(RuleBasedStateMachine):
         self.revert(self.store, rev)
 
         assert self.readable() == self.seen[rev]
-        self.note()
+        self.remember()
 
     @rule(at=st.integers(0, 5), landed=st.sampled_from([0.0, 0.5, 1.0]))
     def a_publication_is_killed(self, at: int, landed: float) -> None:
@@ -123,49 +123,49 @@ class Publications(RuleBasedStateMachine):
         self.kill(at, landed, self.seen[rev], lambda store: self.revert(store, rev))
 
     @invariant()
-    def no_rev_falls(self) -> None:
-        found = {self.place(each, row): row.rev for each, row in self.rows()}
-        assert all(found[key] >= rev for key, rev in self.revs.items())
-        self.revs = found
+    def no_rev_decreases(self) -> None:
+        revs = {self.place(each, row): row.rev for each, row in self.rows()}
+        assert all(revs[key] >= rev for key, rev in self.revs.items())
+        self.revs = revs
 
     @invariant()
-    def no_rev_is_on_record_twice(self) -> None:
-        ledger = [one.rev for one in publications(self.lake, SESSION)]
+    def no_rev_is_recorded_twice(self) -> None:
+        ledger = [publication.rev for publication in publications(self.lake, SESSION)]
         assert ledger == sorted(set(ledger))
 
     def kill(
         self,
         at: int,
         landed: float,
-        wanted: dict[Place, Values],
+        target: dict[Place, Values],
         work: Callable[[BarStore], object],
     ) -> None:
-        """Die in write `at`; whatever is final then was final before, or is as it shall be."""
+        """Kill the process in write `at`: each final bar then has its old or its target values."""
         before = self.readable()
         try:
             work(dying(self.store, at, landed, KilledError))
         except KilledError:
             self.is_torn = True
             for key, values in self.readable().items():
-                assert values in (before.get(key), wanted.get(key))
+                assert values in (before.get(key), target.get(key))
         else:
-            assert self.readable() == wanted
-            self.note()
+            assert self.readable() == target
+            self.remember()
 
     def publish(self, store: BarStore, symbols: frozenset[str] | None = None) -> Published:
         request = replace(self.request(), symbols=symbols)
         return publish(self.lake, store, request, sleep=lambda _: None)
 
     def revert(self, store: BarStore, rev: int) -> None:
-        wanted = reconstruct(self.lake, self.store, SESSION, rev)
+        target = reconstruct(self.lake, self.store, SESSION, rev)
         request = replace(self.request(), restores=rev)
-        publish_target(self.lake, store, wanted, request, sleep=lambda _: None)
+        publish_target(self.lake, store, target, request, sleep=lambda _: None)
 
     def request(self) -> PublicationRequest:
         return PublicationRequest(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.0)
 
-    def note(self) -> None:
-        """Remember what readers were shown of the newest rev."""
+    def remember(self) -> None:
+        """Remember the final bars of the newest rev."""
         ledger = publications(self.lake, SESSION)
         self.seen[ledger[-1].rev] = self.readable()
         self.is_torn = False

@@ -1,4 +1,4 @@
-"""Reverting in both kinds of bar store: an older rev again, exactly, or nothing is written."""
+"""Reverting in both bar stores: an older rev is served again exactly, or nothing is written."""
 
 import itertools
 from dataclasses import replace
@@ -34,7 +34,7 @@ def lake(tmp_path: Path) -> str:
 
 
 def made(closes: dict[str, list[float | None]]) -> Bars:
-    """Bars of symbols by their closes, at two resolutions; None where there is no bar."""
+    """Return bars of symbols with these closes, at two resolutions; None means no bar."""
     return {
         resolution: [
             bar(symbol=symbol, start_ns=start, seq=(start - SESSION.start_ns) // width, close=close)
@@ -53,7 +53,7 @@ STATES: list[dict[str, list[float | None]]] = [
     {"IBM": [10.0, None, 12.0], "KO": [50.0, 51.0, 52.0]},
     {"IBM": [10.0, 11.0, 12.5], "KO": [None, None, None], "PG": [7.0]},
 ]
-"""A correction and a late bar; a bust that empties a bar; a symbol gone, one new, one bar back."""
+"""A correction and a late bar; a cancel that empties a bar; symbols gone and new, a bar back."""
 
 
 def request(restores: int = 0) -> PublicationRequest:
@@ -67,7 +67,7 @@ def put(lake: str, state: int) -> None:
 
 
 def publish_all(lake: str, store: BarStore) -> list[Rows]:
-    """Publish each state in turn; return what readers saw after each, by rev - 1."""
+    """Publish each state in turn; return the final bars after each, by rev - 1."""
     seen = []
     for number in range(len(STATES)):
         put(lake, number)
@@ -77,38 +77,38 @@ def publish_all(lake: str, store: BarStore) -> list[Rows]:
 
 
 def revert(lake: str, store: BarStore, rev: int) -> Published:
-    wanted = reconstruct(lake, store, SESSION, rev)
-    return publish_target(lake, store, wanted, request(restores=rev), sleep=lambda _: None)
+    target = reconstruct(lake, store, SESSION, rev)
+    return publish_target(lake, store, target, request(restores=rev), sleep=lambda _: None)
 
 
 def readable(store: BarStore) -> Rows:
-    """What a reader of final bars gets, by place: everything but rev."""
+    """Return the values of final bars by key, without rev."""
     return {
-        (resolution, one.symbol, one.start_ns): values(one)
+        (resolution, row.symbol, row.start_ns): values(row)
         for resolution in Resolution
-        for one in store.read(resolution, SESSION.start_ns, SESSION.end_ns, venue="XNYS")
-        if one.final and not one.void
+        for row in store.read(resolution, SESSION.start_ns, SESSION.end_ns, venue="XNYS")
+        if row.final and not row.void
     }
 
 
-def values(one: ServedBar) -> tuple[object, ...]:
-    return (one.open, one.high, one.low, one.close, one.volume, one.vwap, one.trades, one.seq,
-            one.layer)  # fmt: skip
+def values(row: ServedBar) -> tuple[object, ...]:
+    return (row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades, row.seq,
+            row.layer)  # fmt: skip
 
 
 @pytest.mark.parametrize("rev", [1, 2, 3])
-def test_an_older_rev_is_served_again_as_it_was(lake: str, store: BarStore, rev: int) -> None:
+def test_an_older_rev_is_served_again_exactly(lake: str, store: BarStore, rev: int) -> None:
     seen = publish_all(lake, store)
 
     outcome = revert(lake, store, rev)
 
     assert outcome.rev == len(STATES) + 1
     assert readable(store) == seen[rev - 1]
-    wanted = target_bars(lake, store, SESSION)
-    assert compare_served(store, wanted) == (len(seen[rev - 1]), [])
+    target = target_bars(lake, store, SESSION)
+    assert compare_served(store, target) == (len(seen[rev - 1]), [])
 
 
-def test_reverting_twice_writes_nothing_more(lake: str, store: BarStore) -> None:
+def test_reverting_a_second_time_writes_nothing(lake: str, store: BarStore) -> None:
     publish_all(lake, store)
     revert(lake, store, 2)
     before = publications(lake, SESSION)
@@ -119,22 +119,22 @@ def test_reverting_twice_writes_nothing_more(lake: str, store: BarStore) -> None
     assert publications(lake, SESSION) == before
 
 
-def test_the_ledger_says_what_was_restored(lake: str, store: BarStore) -> None:
+def test_the_ledger_records_the_restored_rev(lake: str, store: BarStore) -> None:
     publish_all(lake, store)
     assert not is_held(lake, SESSION)
 
     revert(lake, store, 1)
 
     *past, last = publications(lake, SESSION)
-    assert [one.restores for one in past] == [0, 0, 0, 0]
+    assert [publication.restores for publication in past] == [0, 0, 0, 0]
     assert (last.rev, last.restores, last.digest) == (5, 1, past[0].digest)
     assert (last.bars, last.bars_version) == (past[0].bars, past[0].bars_version)
     assert is_held(lake, SESSION)
 
 
 def test_a_revert_can_be_reverted_and_a_recompute_ends_it(lake: str, store: BarStore) -> None:
-    """Every rev that ever was stays reachable. The last one asked for is served already, as another
-    rev; that it is held by now is news all the same.
+    """Every rev can be restored. The revert to rev 5 changes no row, but it is recorded, since it
+    holds the session from then on.
     """
     seen = publish_all(lake, store)
     for rev in (1, 3, 2, 4, 5, 1):
@@ -146,7 +146,15 @@ def test_a_revert_can_be_reverted_and_a_recompute_ends_it(lake: str, store: BarS
 
     assert readable(store) == seen[3]
     assert not is_held(lake, SESSION)
-    assert [one.restores for one in publications(lake, SESSION)][4:] == [1, 3, 2, 4, 5, 1, 0]
+    assert [publication.restores for publication in publications(lake, SESSION)][4:] == [
+        1,
+        3,
+        2,
+        4,
+        5,
+        1,
+        0,
+    ]
 
 
 def test_a_recompute_that_agrees_with_a_revert_ends_it_without_an_edit(
@@ -164,8 +172,8 @@ def test_a_recompute_that_agrees_with_a_revert_ends_it_without_an_edit(
     assert len(publications(lake, SESSION)) == 6
 
 
-def test_what_was_recomputed_since_does_not_matter(lake: str, store: BarStore) -> None:
-    """A recompute replaces the lake's bars; an older rev needs none of them, and no old file."""
+def test_a_revert_does_not_depend_on_later_recomputes(lake: str, store: BarStore) -> None:
+    """A recompute replaces the lake's bars; an older rev needs neither these nor old files."""
     seen = publish_all(lake, store)
     put_bars(lake, SESSION, made({"IBM": [99.0]}))
 
@@ -174,15 +182,15 @@ def test_what_was_recomputed_since_does_not_matter(lake: str, store: BarStore) -
     assert readable(store) == seen[1]
 
 
-def test_a_rev_that_never_was_is_refused(lake: str, store: BarStore) -> None:
+def test_an_unknown_rev_is_refused(lake: str, store: BarStore) -> None:
     publish_all(lake, store)
 
     with pytest.raises(ConfigError, match="has no rev 9; it has 1, 2, 3, 4"):
         revert(lake, store, 9)
 
 
-def test_a_rev_that_cannot_be_had_exactly_is_refused(lake: str, store: BarStore) -> None:
-    """As when a store was lost and filled again from the lake: its rows are all of a new rev."""
+def test_a_rev_that_cannot_be_reconstructed_exactly_is_refused(lake: str, store: BarStore) -> None:
+    """For example after the store was lost and filled again from the lake: all rows are new."""
     publish_all(lake, store)
     minute = Resolution.MINUTE
     first = next(iter(store.read(minute, SESSION.start_ns, SESSION.end_ns, venue="XNYS")))
@@ -197,26 +205,26 @@ def test_a_rev_that_cannot_be_had_exactly_is_refused(lake: str, store: BarStore)
 
 
 class Killed(BaseException):
-    """The end of the publishing process."""
+    """The publishing process was killed."""
 
 
-@pytest.mark.real  # every write of it on either side
+@pytest.mark.real  # slow: killed at every write
 def test_a_publication_killed_at_any_write_loses_no_older_rev(lake: str, store: BarStore) -> None:
-    """Publish and revert are cut at each write in turn; then every rev that is on record is still
-    there, bar by bar.
+    """Kill publish and revert at each write in turn; then every recorded rev can still be restored,
+    bar by bar.
     """
     seen = {number + 1: rows for number, rows in enumerate(publish_all(lake, store))}
     kills = 0
     for number in range(6):  # two resolutions, each unsealed, written and sealed
         put_bars(lake, SESSION, made({"IBM": [20.0 + number, 11.0], "KO": [50.0]}))
-        for wanted in (None, 1):
+        for restores in (None, 1):
             try:
-                if wanted is None:
+                if restores is None:
                     publish(lake, dying(store, number), request(), sleep=lambda _: None)
                 else:
-                    whole = reconstruct(lake, store, SESSION, wanted)
+                    target = reconstruct(lake, store, SESSION, restores)
                     publish_target(
-                        lake, dying(store, number), whole, request(wanted), sleep=lambda _: None
+                        lake, dying(store, number), target, request(restores), sleep=lambda _: None
                     )
             except Killed:
                 kills += 1
@@ -230,7 +238,7 @@ def test_a_publication_killed_at_any_write_loses_no_older_rev(lake: str, store: 
 
 
 def dying(store: BarStore, at: int) -> TamperedStore:
-    """A store whose user dies in write `at`, of which half the rows have landed."""
+    """Return a store that kills its user in write `at`, after half of the rows are written."""
 
     def tamper(number: int, written: list[ServedBar]) -> list[ServedBar]:
         return written[: len(written) // 2] if number == at else written
@@ -242,20 +250,20 @@ def dying(store: BarStore, at: int) -> TamperedStore:
     return TamperedStore(store, tamper, after)
 
 
-def test_only_rows_that_change_are_kept(lake: str, store: BarStore) -> None:
+def test_only_changed_rows_are_appended_to_the_superseded_ones(lake: str, store: BarStore) -> None:
     put(lake, 0)
     publish(lake, store, request(), sleep=lambda _: None)
-    assert read_superseded(lake, SESSION).bars == {one: [] for one in Resolution}
+    assert read_superseded(lake, SESSION).bars == {resolution: [] for resolution in Resolution}
     put(lake, 1)
     publish(lake, store, request(), sleep=lambda _: None)
 
-    kept = read_superseded(lake, SESSION).bars
-    assert [(one.symbol, one.close, one.rev) for one in kept[Resolution.MINUTE]] == [
+    superseded = read_superseded(lake, SESSION).bars
+    assert [(row.symbol, row.close, row.rev) for row in superseded[Resolution.MINUTE]] == [
         ("IBM", 11.0, 1)
     ]
 
 
-def test_indicators_come_back_with_their_bars(lake: str, store: BarStore) -> None:
+def test_a_revert_restores_the_indicators(lake: str, store: BarStore) -> None:
     minute = Resolution.MINUTE
     first = [IndicatorRow("IBM", "XNYS", OPEN + n * 60 * SECOND, {"sma_20": 1.0 + n}, 1, void=False)
              for n in range(3)]  # fmt: skip
@@ -268,14 +276,16 @@ def test_indicators_come_back_with_their_bars(lake: str, store: BarStore) -> Non
 
     assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 3
 
-    found = list(store.read_indicators(minute, SESSION.start_ns, SESSION.end_ns, venue="XNYS"))
-    assert [(one.start_ns, dict(one.values)) for one in found if not one.void] == [
-        (one.start_ns, dict(one.values)) for one in first
+    restored = list(store.read_indicators(minute, SESSION.start_ns, SESSION.end_ns, venue="XNYS"))
+    assert [(row.start_ns, dict(row.values)) for row in restored if not row.void] == [
+        (row.start_ns, dict(row.values)) for row in first
     ]
     assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 0
 
 
-def test_a_publication_of_some_symbols_leaves_the_others(lake: str, store: BarStore) -> None:
+def test_a_publication_of_some_symbols_does_not_touch_the_others(
+    lake: str, store: BarStore
+) -> None:
     put(lake, 0)
     publish(lake, store, request(), sleep=lambda _: None)
     put(lake, 1)
@@ -284,4 +294,4 @@ def test_a_publication_of_some_symbols_leaves_the_others(lake: str, store: BarSt
     outcome = publish(lake, store, only, sleep=lambda _: None)
 
     assert outcome.changes == {Change.ADD: len(WIDTHS)}
-    assert {one[1] for one in itertools.chain(readable(store))} == {"IBM", "KO"}
+    assert {key[1] for key in itertools.chain(readable(store))} == {"IBM", "KO"}

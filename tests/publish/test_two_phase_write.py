@@ -1,4 +1,4 @@
-"""A round of edits on a store where writes land late, as one that InfluxDB gave up may."""
+"""A round of edits on a store where a timed-out write arrives late, as in InfluxDB."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,16 +19,16 @@ from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
 MINUTE = Resolution.MINUTE
 SEAL_DELAY_S = 2.0
 OLD = [bar(start_ns=OPEN, seq=0, close=100.0), bar(start_ns=OPEN, seq=0, symbol="KO")]
-NEW = [replace(one, close=100.25) for one in OLD]
+NEW = [replace(row, close=100.25) for row in OLD]
 
 
 @dataclass
 class LateStore:
-    """Takes a write twice, as after a time-out; the first of both lands `lands_after_s` later."""
+    """Gets one write twice, as after a timeout; the first copy arrives `lands_after_s` later."""
 
     store: BarStore
     late_write: int
-    """Which write that is, from 0."""
+    """The number of that write, from 0."""
     lands_after_s: float
     writes: int = 0
     waited_s: float = 0.0
@@ -37,7 +37,7 @@ class LateStore:
     due_s: float = 0.0
 
     def write(self, resolution: Resolution, bars: list[ServedBar]) -> WriteReport:
-        """Write; nothing on the way comes before its time."""
+        """Write; schedule the late copy if this is the late write."""
         report = self.store.write(resolution, bars)
         if self.writes == self.late_write:
             self.retries += 1
@@ -52,17 +52,17 @@ class LateStore:
             self.land()
 
     def land(self) -> None:
-        """The late write arrives, over whatever is there."""
+        """Let the late write arrive and overwrite the current rows."""
         self.store.write(MINUTE, self.on_the_way)
         self.on_the_way = []
 
     def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
-        """Read."""
+        """Read from the store."""
         return self.store.read(*window, **chosen)
 
     @property
     def traffic(self) -> Traffic:
-        """Retries, as InfluxDB's store counts them."""
+        """Return the number of retries, as InfluxDB's store does."""
         return Traffic(retries=self.retries)
 
 
@@ -80,9 +80,7 @@ def edits() -> Mapping[Resolution, list[Edit]]:
 
 
 @pytest.mark.parametrize("late_write", [0, 1, 2], ids=["unseal", "values", "seal"])
-def test_a_write_that_lands_late_is_not_left_over_a_newer_one(
-    store: EmbeddedStore, late_write: int
-) -> None:
+def test_a_late_write_does_not_replace_newer_rows(store: EmbeddedStore, late_write: int) -> None:
     late = LateStore(store, late_write, lands_after_s=LATE_WRITE_S)
 
     write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
@@ -92,7 +90,7 @@ def test_a_write_that_lands_late_is_not_left_over_a_newer_one(
     assert served(store) == [(100.25, 2, True)] * 2
 
 
-def test_nothing_is_waited_for_but_the_seal_where_no_write_was_repeated(
+def test_without_a_retry_only_the_seal_delays_are_waited(
     store: EmbeddedStore,
 ) -> None:
     late = LateStore(store, late_write=-1, lands_after_s=0)
@@ -104,7 +102,7 @@ def test_nothing_is_waited_for_but_the_seal_where_no_write_was_repeated(
 
 @dataclass
 class Forgetful(LateStore):
-    """Rows of the last write come back as they were, so many times."""
+    """A row reverts to its old values after the last write, `times` times."""
 
     times: int = 0
 
@@ -116,9 +114,7 @@ class Forgetful(LateStore):
 
 
 @pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
-def test_rows_that_come_back_as_they_were_are_written_again(
-    store: EmbeddedStore, times: int
-) -> None:
+def test_rows_that_revert_to_old_values_are_written_again(store: EmbeddedStore, times: int) -> None:
     late = Forgetful(store, late_write=-1, lands_after_s=0, times=times)
 
     write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
@@ -127,7 +123,7 @@ def test_rows_that_come_back_as_they_were_are_written_again(
     assert late.waited_s == 2 * SEAL_DELAY_S + times * LATE_WRITE_S
 
 
-def test_a_store_that_never_keeps_what_is_written_is_told_apart(store: EmbeddedStore) -> None:
+def test_rows_that_never_read_back_equal_raise_an_error(store: EmbeddedStore) -> None:
     late = Forgetful(store, late_write=-1, lands_after_s=0, times=MAX_ATTEMPTS)
 
     with pytest.raises(VerificationError, match=r"1 of 2 1m bars read back differ.* 5 times in a"):
@@ -135,6 +131,6 @@ def test_a_store_that_never_keeps_what_is_written_is_told_apart(store: EmbeddedS
 
 
 def served(store: BarStore) -> list[tuple[float, int, bool]]:
-    """Close, rev and seal of what is served."""
-    found = store.read(MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
-    return [(one.close, one.rev, one.final) for one in found]
+    """Return close, rev and final of the served rows."""
+    rows = store.read(MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
+    return [(row.close, row.rev, row.final) for row in rows]

@@ -1,4 +1,4 @@
-"""A small day with one trouble a minute, and its publication with drift noted. No Spark."""
+"""A small day with one fault a minute, published with its drift recorded. Uses no Spark."""
 
 from support.build import SECOND, cancel, correction, trade
 from support.session_lake import FRIDAY, NOON
@@ -15,7 +15,7 @@ HOUR = 3_600 * SECOND
 
 
 def printed(number: int, price: str, size: str = "10", **fields: object) -> Trade:
-    """Trade n of IBM, n seconds after noon, received a tenth of a second later."""
+    """Return trade n of IBM: n seconds after noon, received a tenth of a second later."""
     event_ns = NOON + number * SECOND
     values: dict[str, object] = {"id": str(number), "event_ns": event_ns, "symbol": "IBM"}
     values |= {"received_ns": event_ns + int(str(fields.pop("delay", SECOND // 10)))}
@@ -35,14 +35,14 @@ DAY: list[Event] = [
 """IBM: a cancel in minute 0, a late print in minute 1, a correction in minute 2. KO is quiet."""
 
 
-def publish_and_note(
+def publish_and_record(
     lake: str,
     store: BarStore,
     speed: SpeedRules = SPEED,
     as_of_ns: int = NOON + HOUR,
     session: Session = FRIDAY,
 ) -> Published:
-    """Publish a lake's session and note its drift, as `publish_once` does behind fence and gate."""
+    """Publish a session and record its drift, as `publish_once` does after gate and fence."""
     recorder = DriftRecorder(lake, store, venues()[session.venue], session, speed)
     request = PublicationRequest(
         session, "tests", "because", as_of_ns, 0.0, before_write=recorder.record_round

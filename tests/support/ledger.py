@@ -1,4 +1,4 @@
-"""Rows of the ledger of publications: every default is the boring value."""
+"""Rows of the ledger of publications, with plain defaults."""
 
 from dataclasses import replace
 from datetime import date
@@ -26,5 +26,5 @@ _FIRST = Publication(
 
 
 def publication(rev: int, **values: object) -> Publication:
-    """Build a publication of an XNYS session."""
+    """Return a publication of an XNYS session."""
     return replace(_FIRST, rev=rev, **values)  # type: ignore[arg-type]

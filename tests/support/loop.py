@@ -1,5 +1,5 @@
-"""The loop in tests: settings of their own on the run's servers, records into Kafka, the truth of a
-simulated session in the terms of what is served.
+"""The pipeline in tests: own settings on the shared servers, records into Kafka, and the bars that
+a simulated session must serve.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from truetape.market.trades import Event
 from truetape.serving.store import BarStore, ServedBar
 
 Values = tuple[str, str, int, float, float, float, float, float, float, int]
-"""What a reader gets of a bar: symbol, venue, start, the six numbers, trades."""
+"""The values of a bar that a reader gets: symbol, venue, start, the six numbers, trades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Letter:
 
 
 def own_settings(stack: Settings, folder: Path, **changes: object) -> Settings:
-    """Settings on the run's servers with a home, a lake and a topic of their own, which is made."""
+    """Return settings on the shared servers with an own home, lake and topic; create the topic."""
     own = dataclasses.replace(
         stack,
         home=folder / "home",
@@ -58,7 +58,7 @@ def send(settings: Settings, records: Iterable[Record]) -> None:
 
 
 def letters(settings: Settings) -> list[Letter]:
-    """Read the dead letters of this topic's records, as a consumer of committed records does."""
+    """Read the dead letters of this topic's records, only committed ones."""
     from kafka import KafkaConsumer, TopicPartition
 
     part = TopicPartition("trades.rejected", 0)
@@ -72,14 +72,14 @@ def letters(settings: Settings) -> list[Letter]:
     consumer.assign([part])
     consumer.seek_to_beginning(part)
     end = consumer.end_offsets([part])[part]
-    found = []
+    received = []
     while consumer.position(part) < end:
         for record in consumer.poll(timeout_ms=500).get(part, []):
             headers = {name: value.decode() for name, value in record.headers}
             key = None if record.key is None else record.key.decode()
-            found.append(Letter(record.value, key, headers))
+            received.append(Letter(record.value, key, headers))
     consumer.close()
-    return [letter for letter in found if letter.headers["topic"] == settings.topic]
+    return [letter for letter in received if letter.headers["topic"] == settings.topic]
 
 
 def truth(
@@ -88,7 +88,7 @@ def truth(
     profile: str = "sip",
     resolutions: Iterable[Resolution] = tuple(Resolution),
 ) -> dict[Resolution, list[Values]]:
-    """Fold events with the reference into what must be served of a session, by resolution."""
+    """Fold events with the reference into the bars that a session must serve, by resolution."""
     settled = canonical(events, venues()).trades
     return {
         resolution: sorted(
@@ -112,7 +112,7 @@ def truth_of(
 def served(
     store: BarStore, session: Session, resolutions: Iterable[Resolution] = tuple(Resolution)
 ) -> dict[Resolution, list[Values]]:
-    """Read what is served of a session, void rows left out, by resolution."""
+    """Read the served bars of a session without void rows, by resolution."""
     return {
         resolution: sorted(
             served_values(bar)
@@ -124,7 +124,7 @@ def served(
 
 
 def values_of(bar: Bar) -> Values:
-    """Return a reference bar as floats, the way serving holds numbers."""
+    """Return the values of a reference bar as floats, as the store has them."""
 
     def number(value: Decimal | None) -> float:
         return float(value or 0)
@@ -144,7 +144,7 @@ def values_of(bar: Bar) -> Values:
 
 
 def served_values(bar: ServedBar) -> Values:
-    """Return what a reader gets of a served bar."""
+    """Return the values of a served bar."""
     place = (bar.symbol, bar.venue, bar.start_ns)
     numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
     return (*place, *numbers, bar.trades)

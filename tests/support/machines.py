@@ -1,4 +1,4 @@
-"""How state machines run: few schedules by default, thousands on demand, where tables are fast."""
+"""How state machines run: few schedules by default, thousands on demand, on a fast file system."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 FAST_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own in it
-"""Where thousands of small tables are written fast, if the machine has it."""
+"""A folder in memory, where thousands of small tables are written fast; None without one."""
 
 
 def schedules(few: int, steps: int) -> settings:
