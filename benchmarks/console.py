@@ -34,8 +34,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.quality.dag_runs import DagRun, note
-from truetape.quality.report import Kind, Report, newest
+from truetape.quality.dag_runs import DagRun, record_report
+from truetape.quality.report import Report, ReportKind, newest
 from truetape.serving.backends import open_store
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Sessi
     send_all(settings.kafka, settings.topic, made.records)
     archive_once(settings)
     finalize_session(settings, session, "at the close", report, "airflow:scheduled")
-    note(settings.home, RUN, _gate(settings, session))
+    record_report(settings.home, RUN, _gate(settings, session))
 
 
 def serve(port: int) -> None:
@@ -204,7 +204,7 @@ def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -
 
 
 def _gate(settings: Settings, session: Session) -> Report:
-    found = newest(settings.home, Kind.GATE, session.venue, session.date)
+    found = newest(settings.home, ReportKind.GATE, session.venue, session.date)
     if found is None:
         raise VerificationError(f"no gate report of {session.venue} {session.date}")
     return found

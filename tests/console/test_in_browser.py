@@ -25,8 +25,8 @@ from truetape.console.app import create
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.quality import report as reports
-from truetape.quality.dag_runs import DagRun, note
-from truetape.quality.report import Kind, Report
+from truetape.quality.dag_runs import DagRun, record_report
+from truetape.quality.report import Report, ReportKind
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.backends import open_store
@@ -85,7 +85,7 @@ def report_of(symbol: str, run: str) -> Report:
         examples=({"symbol": symbol},),
     )  # fmt: skip
     kept = replace(broken, rule="T4", meaning="prices are above 0", passed=True, examples=())
-    return Report(run, Kind.GATE, "XNYS", FRIDAY.date, (broken, kept), {"trades": 1})
+    return Report(run, ReportKind.GATE, "XNYS", FRIDAY.date, (broken, kept), {"trades": 1})
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def console(home: Settings) -> Iterator[str]:
     made = [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]
     for one in made:
         reports.write(settings.home, one)
-        note(settings.home, RUN, one)
+        record_report(settings.home, RUN, one)
     root, port = FastAPI(), free_port()
     root.mount("/truetape", create(lambda: settings, lambda: None))
     server = uvicorn.Server(uvicorn.Config(root, host="127.0.0.1", port=port, log_level="warning"))

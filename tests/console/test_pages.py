@@ -42,7 +42,7 @@ from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.quality import report as reports
-from truetape.quality.dag_runs import DagRun, note
+from truetape.quality.dag_runs import DagRun, record_report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.store import BarStore
@@ -432,7 +432,7 @@ def report_of(
         unexpected=0 if passed else 1, examples=({"symbol": example},) if example else (),
     )  # fmt: skip
     made = reports.Report(
-        reports.new_run(NOON), reports.Kind.GATE, "XNYS", day, (result,), {"trades": 1}
+        reports.new_run(NOON), reports.ReportKind.GATE, "XNYS", day, (result,), {"trades": 1}
     )
     reports.write(here.home, made)
     return made
@@ -461,7 +461,7 @@ def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
     gone = report_of(here, passed=True, day=date(2024, 11, 20))
     report_of(here, passed=True, day=date(2024, 11, 19))
     for made in (closed, other, gone, closed):
-        note(here.home, RUN, made)
+        record_report(here.home, RUN, made)
     reports.path_of(here.home, gone).unlink()
 
     page = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run}).text
@@ -482,7 +482,7 @@ def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
     "other", [DagRun("data_quality", "other"), DagRun("other", RUN.run)], ids=["run", "dag"]
 )
 def test_a_run_without_reports_says_why(here: Settings, client: TestClient, other: DagRun) -> None:
-    note(here.home, other, report_of(here, passed=True))
+    record_report(here.home, other, report_of(here, passed=True))
 
     answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
 
@@ -495,7 +495,7 @@ def test_a_run_without_reports_says_why(here: Settings, client: TestClient, othe
 )
 def test_a_hostile_run_id_is_text(here: Settings, client: TestClient, hostile: str) -> None:
     made = report_of(here, passed=True, example=HOSTILE)
-    note(here.home, DagRun(hostile, hostile), made)
+    record_report(here.home, DagRun(hostile, hostile), made)
 
     page = client.get("/quality/run", params={"dag": hostile, "run": hostile})
 
@@ -508,14 +508,14 @@ def test_a_hostile_run_id_is_text(here: Settings, client: TestClient, hostile: s
 
 
 def test_a_note_that_is_none_is_named(here: Settings, client: TestClient) -> None:
-    note(here.home, RUN, report_of(here, passed=True))
+    record_report(here.home, RUN, report_of(here, passed=True))
     (file,) = (here.home / "quality" / "runs").glob("*.json")
     file.write_text("[]")
 
     answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
 
     assert answer.status_code == 400
-    assert f"{file} is no note of a report" in answer.json()["detail"]
+    assert f"{file} is no entry of a report" in answer.json()["detail"]
 
 
 def test_airflow_has_every_page_in_its_menu_and_the_reports_on_each_run() -> None:

@@ -27,8 +27,8 @@ from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
-from truetape.quality.dag_runs import DagRun, noted
-from truetape.quality.report import Kind, newest
+from truetape.quality.dag_runs import DagRun, reports_of
+from truetape.quality.report import ReportKind, newest
 from truetape.schedule.assets import BARS
 from truetape.serving.backends import open_store
 from truetape.serving.store import Key, ServedBar
@@ -115,7 +115,7 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
         triggering_asset_events=told, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
     )
     assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
-    noted_ones = [one.run for one in noted(own.home, DagRun("data_quality", "1"))]
+    noted_ones = [one.run for one in reports_of(own.home, DagRun("data_quality", "1"))]
     assert noted_ones == looked["reports"]
 
 
@@ -198,7 +198,7 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     [settled] = returned(filled, "settle")["settled"]
     assert (settled["session"], settled["rev"]) == (str(session.date), 1)
     asker = returned(filled, "who")  # JSON, which Airflow reads for us
-    [gate] = noted(own.home, DagRun(asker["dag"], asker["run"]))
+    [gate] = reports_of(own.home, DagRun(asker["dag"], asker["run"]))
     assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
     assert completeness(own) == 0
     assert states(again)["ingest"] == "skipped"
@@ -310,7 +310,7 @@ def test_a_hole_makes_the_check_red_and_does_not_hold_the_archive_up(
     send(own, made.records[:half])
     archive_once(own)
     good = run("data_quality")
-    first = newest(own.home, Kind.FEED, None, None)
+    first = newest(own.home, ReportKind.FEED, None, None)
     send(own, made.records[half:])
     archive_once(own)
     assert first is not None

@@ -24,7 +24,7 @@ from truetape.market.sessions import Session
 from truetape.pipeline.publish import PublishOptions, publish_once, revert_once
 from truetape.publish.publication import Published
 from truetape.quality import checks
-from truetape.quality.report import Kind, Report, newest
+from truetape.quality.report import Report, ReportKind, newest
 from truetape.quality.suite import Severity
 from truetape.serving.backends import open_store
 from truetape.serving.store import ServedBar
@@ -123,7 +123,7 @@ def closes(world: World, case: Case) -> None:
     with pytest.raises(GateClosedError, match=f"the gate is closed by .*{case.rule}") as raised:
         world.publish()
 
-    found = newest(world.settings.home, Kind.GATE, "XNYS", FRIDAY.date)
+    found = newest(world.settings.home, ReportKind.GATE, "XNYS", FRIDAY.date)
     assert found is not None
     assert found.run in str(raised.value)
     (result,) = [one for one in found.results if one.rule == case.rule]
@@ -148,7 +148,9 @@ def broken_by(report: Report, suite: str) -> set[str]:
 
 @BOTH
 @pytest.mark.parametrize("case", ONE_A_SUITE, ids=str)
-def test_a_closed_gate_publishes_nothing_and_mended_data_open_it(world: World, case: Case) -> None:
+def test_a_closed_gate_publishes_nothing_until_the_data_are_corrected(
+    world: World, case: Case
+) -> None:
     revs = [item.rev for item in publications(world.settings.lake, FRIDAY)]
     closes(world, case)
 
@@ -164,12 +166,12 @@ def test_a_closed_gate_publishes_nothing_and_mended_data_open_it(world: World, c
 
 @INFLUX
 @pytest.mark.parametrize("case", [one for one in CASES if one not in ONE_A_SUITE], ids=str)
-def test_every_gate_rule_keeps_what_is_served(world: World, case: Case) -> None:
+def test_every_broken_gate_rule_leaves_served_bars_unchanged(world: World, case: Case) -> None:
     closes(world, case)
 
 
 @EMBEDDED
-def test_without_the_gate_bad_data_go_out_and_the_ledger_says_so(world: World) -> None:
+def test_publishing_without_the_gate_is_recorded_in_the_ledger(world: World) -> None:
     world.spoil(Case("T5", a_negative_size, {}))
     with pytest.raises(GateClosedError):
         world.publish()
@@ -183,7 +185,7 @@ def test_without_the_gate_bad_data_go_out_and_the_ledger_says_so(world: World) -
 
 
 @EMBEDDED
-def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
+def test_an_open_verdict_is_reused_for_the_same_files_and_rules(world: World) -> None:
     """A task that publishes right after the task of the gate does not check again."""
     world.mend()
     opened = checks.require_open(world.settings, FRIDAY)
@@ -201,7 +203,7 @@ def test_a_verdict_is_good_for_the_same_files_and_rules(world: World) -> None:
 
 
 @EMBEDDED
-def test_what_was_recomputed_behind_the_gate_is_not_published(world: World) -> None:
+def test_a_session_recomputed_after_its_check_is_not_published(world: World) -> None:
     """The verdict is about files that are no longer the session's."""
     world.mend()
     before = world.served()
@@ -217,7 +219,7 @@ def test_what_was_recomputed_behind_the_gate_is_not_published(world: World) -> N
 
 
 @EMBEDDED
-def test_what_was_published_is_served_as_recomputed(world: World) -> None:
+def test_published_bars_are_served_as_recomputed(world: World) -> None:
     world.mend()
     world.publish()
 
@@ -225,7 +227,7 @@ def test_what_was_published_is_served_as_recomputed(world: World) -> None:
 
 
 @EMBEDDED
-def test_a_reverted_session_is_held_against_the_rev_it_was_brought_back_to(world: World) -> None:
+def test_a_reverted_session_is_compared_with_the_restored_rev(world: World) -> None:
     world.mend()
     older = world.publish().rev
     assert older is not None

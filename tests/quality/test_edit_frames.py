@@ -87,7 +87,7 @@ def test_a_first_publication_breaks_no_rule(lake: str, store: EmbeddedStore) -> 
     assert after_publication(lake, store) == {}
 
 
-def test_another_profile_than_that_of_the_speed_layer_is_told(
+def test_a_profile_that_differs_from_the_speed_layer_is_flagged(
     lake: str, store: EmbeddedStore
 ) -> None:
     (broken,) = before_publication(lake, store, profile="sip 2").values()
@@ -97,7 +97,7 @@ def test_another_profile_than_that_of_the_speed_layer_is_told(
 
 
 @pytest.mark.parametrize(("rev", "holds"), [(2, True), (1, False), (0, False)])
-def test_no_row_goes_down_in_rev(lake: str, store: EmbeddedStore, rev: int, holds: bool) -> None:
+def test_a_lower_rev_breaks_a_rule(lake: str, store: EmbeddedStore, rev: int, holds: bool) -> None:
     published(lake, store)
     put_bars(lake, FRIDAY, session_bars(close=100.25))
 
@@ -113,7 +113,7 @@ def test_no_row_goes_down_in_rev(lake: str, store: EmbeddedStore, rev: int, hold
 
 
 @pytest.mark.parametrize(("left", "holds"), [(121, True), (120, True), (119, False)])
-def test_a_publication_that_would_void_a_fifth_of_what_is_final_is_told(
+def test_voiding_a_fifth_of_the_final_bars_breaks_a_rule(
     lake: str, store: EmbeddedStore, left: int, holds: bool
 ) -> None:
     """30 of 150 minutes are a fifth, 31 are more."""
@@ -123,7 +123,7 @@ def test_a_publication_that_would_void_a_fifth_of_what_is_final_is_told(
     assert ("R24" not in before_publication(lake, store)) == holds
 
 
-def test_few_final_bars_may_all_go(lake: str, store: EmbeddedStore) -> None:
+def test_a_few_final_bars_may_all_be_voided(lake: str, store: EmbeddedStore) -> None:
     put_bars(lake, FRIDAY, session_bars(99))
     published(lake, store)
     put_bars(lake, FRIDAY, session_bars(1))
@@ -138,9 +138,7 @@ def provisional(store: BarStore, wrong: int, **values: object) -> None:
     store.write(MINUTE, rows)
 
 
-def test_what_the_database_added_up_is_not_held_against_the_speed_layer(
-    lake: str, store: EmbeddedStore
-) -> None:
+def test_bars_rolled_up_by_the_database_are_not_judged(lake: str, store: EmbeddedStore) -> None:
     """A roll-up that stood still for hours has wrong bars; its minutes are what is judged."""
     five = Resolution.FIVE_MINUTES
     rows = [
@@ -154,7 +152,7 @@ def test_what_the_database_added_up_is_not_held_against_the_speed_layer(
     assert before_publication(lake, store) == {}
 
 
-def test_a_speed_layer_that_was_mostly_right_is_no_flag(lake: str, store: EmbeddedStore) -> None:
+def test_a_mostly_correct_speed_layer_raises_no_flag(lake: str, store: EmbeddedStore) -> None:
     provisional(store, 30, close=100.5 * 1.0049)
 
     assert before_publication(lake, store) == {}
@@ -168,7 +166,7 @@ def test_a_speed_layer_that_was_mostly_right_is_no_flag(lake: str, store: Embedd
         pytest.param(10, {"volume": 0.0}, {"R25"}, id="volume is missing"),
     ],
 )
-def test_what_the_speed_layer_got_wrong_is_flagged(
+def test_wrong_provisional_bars_are_flagged(
     lake: str, store: EmbeddedStore, wrong: int, values: dict[str, object], rules: set[str]
 ) -> None:
     provisional(store, wrong, **values)
@@ -231,7 +229,7 @@ NOTHING = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), 0.0)
         ),
     ],
 )
-def test_what_is_served_otherwise_than_recomputed_is_told(
+def test_served_bars_that_differ_from_the_recomputed_ones_break_a_rule(
     lake: str, store: EmbeddedStore, spoil: Callable[[BarStore], None], rules: set[str]
 ) -> None:
     published(lake, store)
@@ -240,7 +238,7 @@ def test_what_is_served_otherwise_than_recomputed_is_told(
     assert set(after_publication(lake, store)) == rules
 
 
-def test_a_bar_that_is_served_twice_is_told(lake: str, store: EmbeddedStore) -> None:
+def test_a_bar_that_is_served_twice_breaks_a_rule(lake: str, store: EmbeddedStore) -> None:
     published(lake, store)
 
     broken = after_publication(lake, Twice(store))  # type: ignore[arg-type]

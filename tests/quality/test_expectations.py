@@ -87,7 +87,7 @@ def test_texts_of_two_columns_are_compared() -> None:
     assert found.examples[0]["id"] == "C"
 
 
-def test_a_text_that_a_terminal_would_obey_is_spelt_out() -> None:
+def test_terminal_control_characters_are_escaped() -> None:
     check = ("ExpectColumnValuesToBeInSet", {"column": "feed", "value_set": ("x",)})
 
     found = checked({"feed": ["\x1b[2J", "y" * 500]}, check)
@@ -103,7 +103,7 @@ def test_nanoseconds_beside_nulls_are_not_rounded() -> None:
     assert checked({"received_ns": times}, late).unexpected == 1
 
 
-def test_nulls_are_for_the_rule_about_nulls() -> None:
+def test_only_the_rule_about_nulls_judges_nulls() -> None:
     columns = {"price": prices("1", None)}
 
     assert checked(columns, (BETWEEN, {"column": "price", "min_value": 0})).passed
@@ -112,14 +112,14 @@ def test_nulls_are_for_the_rule_about_nulls() -> None:
     assert found.examples[0]["price"] == ""
 
 
-def test_a_named_value_is_put_in() -> None:
+def test_a_named_value_is_substituted() -> None:
     check = (BETWEEN, {"column": "size", "max_value": Named("most")})
 
     assert checked({"size": [1, 2]}, check, values={"most": 2}).passed
     assert not checked({"size": [1, 2]}, check, values={"most": 1}).passed
 
 
-def test_only_rows_with_yes_are_looked_at() -> None:
+def test_only_rows_that_meet_the_condition_are_checked() -> None:
     check = (BETWEEN, {"column": "size", "max_value": 1})
 
     found = checked({"size": [1, 2, 3], "keyed": [True, False, None]}, check, where="keyed")
@@ -127,14 +127,14 @@ def test_only_rows_with_yes_are_looked_at() -> None:
     assert (found.passed, found.rows) == (True, 1)
 
 
-def test_a_frame_without_rows_breaks_nothing() -> None:
+def test_an_empty_frame_breaks_no_rule() -> None:
     empty = {"size": pa.array([], pa.int64()), "symbol": pa.array([], pa.string())}
 
     assert checked(empty, (BETWEEN, {"column": "size", "max_value": 1}),
                    (UNIQUE, {"column_list": ("symbol", "size")})).passed  # fmt: skip
 
 
-def test_a_few_rows_are_named_and_all_are_counted() -> None:
+def test_a_result_shows_a_few_rows_and_counts_all() -> None:
     found = checked({"size": list(range(100))}, (BETWEEN, {"column": "size", "max_value": 9}))
 
     assert found.unexpected == 90
@@ -142,7 +142,9 @@ def test_a_few_rows_are_named_and_all_are_counted() -> None:
     assert MAX_EXAMPLES == 5
 
 
-def test_chunks_are_whole_symbols_and_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_contain_whole_symbols_and_their_counts_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Symbols of 3, 4 and 2 rows in chunks of 4; each has its first two sizes twice."""
     monkeypatch.setattr(expectations, "MAX_CHUNK_ROWS", 4)
     symbols = ["A"] * 3 + ["B"] * 4 + ["C"] * 2
@@ -158,7 +160,7 @@ def test_chunks_are_whole_symbols_and_count_as_one(monkeypatch: pytest.MonkeyPat
     assert [row["offset"] for row in found.examples] == ["0", "1", "3", "4", "5"]
 
 
-def test_a_rule_that_cannot_be_evaluated_does_not_hold() -> None:
+def test_a_rule_that_cannot_be_evaluated_fails() -> None:
     found = checked({"size": [1]}, ("ExpectColumnValuesToMatchRegex",
                                     {"column": "size", "regex": "("}))  # fmt: skip
 
@@ -167,7 +169,7 @@ def test_a_rule_that_cannot_be_evaluated_does_not_hold() -> None:
     assert found.summary.startswith("could not be checked: ")
 
 
-def test_a_check_without_an_outcome_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_an_outcome_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     every = expectations._outcomes
     monkeypatch.setattr(expectations, "_outcomes", lambda *given: list(every(*given))[:1])
 
@@ -180,7 +182,7 @@ def test_a_check_without_an_outcome_does_not_hold(monkeypatch: pytest.MonkeyPatc
     assert (found.passed, found.error) == (False, "no outcome of check 2")
 
 
-def test_a_rule_whose_frame_never_comes_does_not_hold() -> None:
+def test_a_rule_without_its_frame_fails() -> None:
     suite = suite_of(("ExpectColumnValuesToNotBeNull", {"column": "symbol"}))
 
     (found,) = validate(suite, [], {})

@@ -62,7 +62,7 @@ def test_good_records_break_no_rule(lake: str) -> None:
     assert broken(tables) == {}
 
 
-def test_a_look_begins_where_the_last_one_ended(lake: str) -> None:
+def test_a_check_begins_where_the_last_one_ended(lake: str) -> None:
     put(lake, [record(offset, partition) for offset in range(5) for partition in (0, 1)])
     first = read_feed(lake, "trades", 2, {})
     put(lake, [record(5), record(6)])
@@ -76,7 +76,7 @@ def test_a_look_begins_where_the_last_one_ended(lake: str) -> None:
     assert broken(third) == {}
 
 
-def test_a_step_is_bounded_and_says_what_it_left(
+def test_a_check_is_bounded_and_reports_how_many_records_are_left(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_tables, "MAX_RECORDS", 8)
@@ -90,13 +90,13 @@ def test_a_step_is_bounded_and_says_what_it_left(
     assert broken(first) == broken(second) == {}
 
 
-def test_records_of_another_topic_are_not_looked_at(lake: str) -> None:
+def test_records_of_another_topic_are_not_checked(lake: str) -> None:
     put(lake, [record(0), record(1, topic="other")])
 
     assert read_feed(lake, "trades", 1, {}).records["offset"].to_pylist() == [0]
 
 
-def test_a_hole_between_two_looks_is_a_hole(lake: str) -> None:
+def test_a_hole_between_two_checks_is_reported(lake: str) -> None:
     put(lake, [record(0)])
     first = read_feed(lake, "trades", 1, {})
     put(lake, [record(2)])
@@ -136,7 +136,9 @@ def times(event_ns: int, received_ns: int) -> Callable[[Row], Row]:
         pytest.param([rejection(1, "unknown-feed", feed=None)], {"F3", "F4"}, "flag", id="no feed"),
     ],
 )
-def test_a_broken_rule_is_told(lake: str, rows: list[Row], rules: set[str], severity: str) -> None:
+def test_a_broken_rule_is_reported(
+    lake: str, rows: list[Row], rules: set[str], severity: str
+) -> None:
     put(lake, [record(0), *rows])
 
     found = broken(read_feed(lake, "trades", 1, {}))
@@ -145,7 +147,7 @@ def test_a_broken_rule_is_told(lake: str, rows: list[Row], rules: set[str], seve
     assert found[min(rules)].severity == severity
 
 
-def test_heartbeats_are_no_trades_that_were_rejected(lake: str) -> None:
+def test_heartbeats_do_not_count_as_rejected_trades(lake: str) -> None:
     put(lake, [record(0), *(rejection(offset, "not-a-trade") for offset in range(1, 50))])
 
     assert broken(read_feed(lake, "trades", 1, {})) == {}
@@ -160,6 +162,6 @@ def test_a_trade_delivered_again_is_a_duplicate(lake: str) -> None:
     assert (found.rule, found.examples[0]["duplicate_share"]) == ("F6", "0.5")
 
 
-def test_a_lake_without_raw_says_what_to_run(lake: str) -> None:
+def test_without_a_raw_table_the_error_names_the_command_to_run(lake: str) -> None:
     with pytest.raises(ConfigError, match="run `truetape archive` first"):
         read_feed(lake, "trades", 1, {})

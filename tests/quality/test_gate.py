@@ -9,7 +9,7 @@ from truetape.quality.suite import Severity
 
 
 def result(rule: str, severity: Severity, passed: bool, **values: object) -> RuleResult:
-    """Build a result; every default is the boring value."""
+    """Build a result from harmless defaults."""
     return RuleResult("trades", rule, severity, "a rule", "trades", passed, **values)  # type: ignore[arg-type]
 
 
@@ -20,7 +20,7 @@ RESULTS = st.lists(
 
 
 @given(RESULTS)
-def test_the_gate_is_closed_by_broken_gate_rules_and_by_nothing_else(
+def test_only_broken_gate_rules_close_the_gate(
     results: list[RuleResult],
 ) -> None:
     verdict = decide(results)
@@ -40,11 +40,11 @@ def test_a_flag_never_closes_the_gate(results: list[RuleResult]) -> None:
     assert all(one.severity is FLAG for one in decide(results).flags)
 
 
-def test_nothing_to_check_is_an_open_gate() -> None:
+def test_without_results_the_gate_is_open() -> None:
     assert decide([]) == Open(())
 
 
-def test_a_reason_names_rules_rows_and_what_could_not_be_checked() -> None:
+def test_a_reason_names_rules_row_counts_and_unchecked_rules() -> None:
     verdict = decide(
         [
             result("T4", GATE, passed=False, rows=1_000, unexpected=2),
@@ -64,7 +64,7 @@ def test_a_reason_names_rules_rows_and_what_could_not_be_checked() -> None:
     assert [one.rule for one in verdict.flags] == ["T9"]
 
 
-def test_the_share_of_a_rule_about_a_whole_table_is_all_or_nothing() -> None:
+def test_a_rule_about_a_whole_table_has_share_zero_or_one() -> None:
     assert result("T1", GATE, passed=False, observed="missing").share == 1.0
     assert result("T1", GATE, passed=True).share == 0.0
     assert result("T4", GATE, passed=False, rows=8, unexpected=2).share == 0.25

@@ -75,7 +75,7 @@ def shows(result: RuleResult, case: Case) -> bool:
 
 
 @pytest.mark.parametrize("suite", ["trades", "bars", "reconciliation"])
-def test_a_good_session_keeps_to_every_rule(good: LakeSession, tmp_path: Path, suite: str) -> None:
+def test_a_good_session_breaks_no_rule(good: LakeSession, tmp_path: Path, suite: str) -> None:
     found = checked(good, tmp_path, load_suite(suite))
 
     assert {one.rule: one.summary for one in found if not one.passed} == {}
@@ -110,7 +110,7 @@ def test_every_gate_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", ["trades", "bars"])
-def test_a_table_that_lacks_a_column_closes_the_gate_by_what_cannot_be_checked(
+def test_a_missing_column_closes_the_gate_with_unchecked_rules(
     good: LakeSession, tmp_path: Path, name: str
 ) -> None:
     broken = good.copy()

@@ -13,7 +13,7 @@ from truetape.host.errors import ConfigError
 from truetape.quality import report as reports
 from truetape.quality.baselines import SymbolFacts
 from truetape.quality.metrics import points
-from truetape.quality.report import Kind, Report, new_run, newest, read, sessions, write
+from truetape.quality.report import Report, ReportKind, new_run, newest, read, sessions, write
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.quality.trend import RuleTrend, earlier_reports, history, trend
@@ -38,13 +38,13 @@ def report(
 ) -> Report:
     """Build a report of a session's gate."""
     boring: dict[str, object] = {
-        "run": new_run(now_ns), "kind": Kind.GATE, "venue": "XNYS", "session": day,
+        "run": new_run(now_ns), "kind": ReportKind.GATE, "venue": "XNYS", "session": day,
         "results": results, "suites": {"trades": 1},
     }  # fmt: skip
     return Report(**(boring | values))  # type: ignore[arg-type]
 
 
-def test_a_report_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     rows = ({"symbol": "IBM", "offset": "17"}, {"symbol": "KO", "offset": "18"})
     written = report(
         result(unexpected=2, examples=rows, observed="something"),
@@ -64,7 +64,7 @@ def test_a_report_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
-def test_the_head_of_a_file_says_what_closed_the_gate(tmp_path: Path) -> None:
+def test_a_file_starts_with_the_rules_that_closed_the_gate(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         report(result("T4", unexpected=1), result("T9", unexpected=1, severity=Severity.FLAG)),
@@ -75,7 +75,7 @@ def test_the_head_of_a_file_says_what_closed_the_gate(tmp_path: Path) -> None:
     assert (head["verdict"], head["closed_by"], head["flags"]) == ("closed", ["T4"], ["T9"])
 
 
-def test_runs_sort_by_time_and_say_when_they_began() -> None:
+def test_run_names_sort_by_time_and_contain_the_start_time() -> None:
     runs = [new_run(NOON + micros * 1_000) for micros in (0, 1, 999_999, 1_000_000)]
 
     assert runs == sorted(runs)
@@ -86,29 +86,29 @@ def test_the_newest_report_of_a_kind_is_found(tmp_path: Path) -> None:
     write(tmp_path, report(now_ns=NOON))
     second = report(now_ns=NOON + 10**9)
     write(tmp_path, second)
-    served = report(now_ns=NOON + 2 * 10**9, kind=Kind.SERVED)
+    served = report(now_ns=NOON + 2 * 10**9, kind=ReportKind.SERVED)
     write(tmp_path, served)
 
-    assert newest(tmp_path, Kind.GATE, "XNYS", FRIDAY) == second
-    assert newest(tmp_path, Kind.SERVED, "XNYS", FRIDAY) == served
-    assert newest(tmp_path, Kind.FEED, None, None) is None
+    assert newest(tmp_path, ReportKind.GATE, "XNYS", FRIDAY) == second
+    assert newest(tmp_path, ReportKind.SERVED, "XNYS", FRIDAY) == served
+    assert newest(tmp_path, ReportKind.FEED, None, None) is None
 
 
-def test_reports_of_feeds_lie_apart_from_every_venue(tmp_path: Path) -> None:
-    path = write(tmp_path, report(kind=Kind.FEED, venue=None, session=None))
+def test_feed_reports_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path, report(kind=ReportKind.FEED, venue=None, session=None))
 
     assert path.parent == tmp_path / "quality" / "feed"
 
 
 def test_only_the_newest_reports_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "MAX_KEPT", 3)
+    monkeypatch.setattr(reports, "MAX_REPORTS", 3)
     kept = [write(tmp_path, report(now_ns=NOON + number * 10**9)) for number in range(5)]
 
     assert [path.exists() for path in kept] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 2}', "[1]"])
-def test_a_file_that_is_no_report_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_report_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "some.json"
     path.write_text(text)
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_report_is_told(tmp_path: Path, text: str) -> None:
         read(path)
 
 
-def test_earlier_sessions_are_those_before_a_date_the_oldest_first(tmp_path: Path) -> None:
+def test_earlier_sessions_end_before_the_date_and_start_with_the_oldest(tmp_path: Path) -> None:
     for day in (20, 21, 22, 25):
         write(tmp_path, report(day=FRIDAY.replace(day=day), facts=fact(day)))
     write(tmp_path, report(day=FRIDAY.replace(day=21), now_ns=NOON + 10**9, facts=fact(99)))
@@ -132,7 +132,7 @@ def fact(trades: int) -> dict[str, SymbolFacts]:
     return {"IBM": SymbolFacts(trades, 0.0, None)}
 
 
-def test_no_more_than_twenty_sessions_are_looked_at(tmp_path: Path) -> None:
+def test_a_trend_uses_twenty_sessions_at_most(tmp_path: Path) -> None:
     for day in range(1, 29):
         write(tmp_path, report(day=FRIDAY.replace(day=day)))
 
@@ -159,7 +159,7 @@ def test_a_rule_is_unusual_above_three_times_its_median(now: int, unusual: bool)
     assert found.is_unusual == unusual
 
 
-def test_the_first_row_in_a_hundred_thousand_is_not_unusual() -> None:
+def test_one_row_in_a_hundred_thousand_is_not_unusual() -> None:
     earlier = [report(result(rows=100_000))] * 5
 
     (found,) = trend(report(result(rows=100_000, unexpected=1)), earlier)
@@ -173,10 +173,10 @@ def test_the_first_session_has_no_trend() -> None:
     assert (found.usual, found.sessions, found.is_unusual) == (None, 0, False)
 
 
-def test_each_rule_is_a_point_that_the_store_takes_and_gives_back(tmp_path: Path) -> None:
+def test_each_rule_becomes_a_point_that_the_store_returns(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     found = report(result(unexpected=3), result("T5"))
-    feeds = replace(found, kind=Kind.FEED, venue=None, session=None)
+    feeds = replace(found, kind=ReportKind.FEED, venue=None, session=None)
 
     for one in (found, feeds):
         assert store.write_points(points(one)).rejected == ()

@@ -15,7 +15,7 @@ from truetape.host.calendars import session
 from truetape.market.resolution import Resolution
 from truetape.quality import rollups
 from truetape.quality.bar_frames import fold_rows, rollup_rows
-from truetape.quality.rollups import by_symbols, compare, merged, prints, starts_of, stored
+from truetape.quality.rollups import by_symbols, compare, prints, roll_up, starts_of, stored
 
 FRIDAY = session(VENUES["XNYS"], VENUES["XNYS"].date_of(NOON))
 
@@ -37,7 +37,7 @@ def tables(seed: int) -> tuple[pa.Table, pa.Table]:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
-def test_bars_of_the_reference_are_what_columns_add_up_to(seed: int) -> None:
+def test_the_gate_s_fold_equals_the_reference_fold(seed: int) -> None:
     trades, bars = tables(seed)
 
     for found in (fold_rows(bars, trades, FRIDAY), rollup_rows(bars)):
@@ -60,7 +60,7 @@ def test_one_field_of_one_bar_that_differs_is_named(field: str) -> None:
     assert wrong["differs"] == field
 
 
-def test_a_bar_on_one_side_only_is_told() -> None:
+def test_a_bar_on_one_side_only_is_reported() -> None:
     trades, bars = tables(7)
     rows = [row for row in bars.to_pylist() if row["resolution"] == "1s"]
     gone, moved = rows[0], rows[1]
@@ -91,7 +91,7 @@ def test_sums_of_many_digits_stay_exact() -> None:
     schema = pa.schema([TRADES.field(name) for name in row])
     single = prints(pa.Table.from_pylist([row, row | {"ordinal": 2}], schema=schema))
 
-    (found,) = merged(single, starts_of(single["start_ns"], Resolution.SECOND)).to_pylist()
+    (found,) = roll_up(single, starts_of(single["start_ns"], Resolution.SECOND)).to_pylist()
 
     assert found["volume"] == Decimal("19753086420.24691356")
     # 2 x 123456789.123456789 x 9876543210.12345678, by bc
@@ -99,7 +99,7 @@ def test_sums_of_many_digits_stay_exact() -> None:
     assert (found["first"], found["last"], found["trades"]) == (1, 2, 2)
 
 
-def test_symbols_are_taken_a_few_at_a_time_and_none_is_split(
+def test_symbols_are_folded_in_groups_and_never_split(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rollups, "MAX_ROWS", 4)
@@ -117,7 +117,7 @@ def test_a_session_without_bars_has_nothing_to_compare() -> None:
     assert rollup_rows(bars.slice(0, 0)).num_rows == 0
 
 
-def test_bars_without_a_symbol_or_a_start_are_left_to_other_rules() -> None:
+def test_bars_without_a_symbol_or_start_are_skipped() -> None:
     _, bars = tables(7)
     rows = bars.to_pylist()
     rows[0]["symbol"] = None

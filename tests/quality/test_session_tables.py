@@ -21,7 +21,7 @@ def lake(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_a_session_is_read_in_the_order_of_its_symbols(lake: str) -> None:
+def test_a_session_is_read_ordered_by_symbol(lake: str) -> None:
     lake_session(good_events()).write(lake)
 
     tables = read_session(lake, FRIDAY)
@@ -52,7 +52,7 @@ def test_trades_of_other_days_and_venues_are_not_counted(lake: str) -> None:
     assert (tables.archived, len(tables.amendments)) == (85, 4)
 
 
-def test_a_late_trade_does_not_make_the_days_until_it_be_read(lake: str) -> None:
+def test_a_late_trade_does_not_extend_the_offsets_that_are_counted(lake: str) -> None:
     """A trade that comes a week later, and a heartbeat that is missing between."""
     week = 7 * 86_400 * SECOND
     late = trade(id="late", event_ns=NOON, received_ns=NOON + week)
@@ -75,7 +75,7 @@ def test_a_late_trade_does_not_make_the_days_until_it_be_read(lake: str) -> None
         pytest.param(FRIDAY.date.replace(day=20), None, id="Thursday was not recomputed"),
     ],
 )
-def test_trades_of_sessions_before_are_looked_up_by_name(
+def test_amended_trades_of_earlier_sessions_are_found_by_id(
     lake: str, before: object, found: set[object] | None
 ) -> None:
     events = [*good_events(), cancel("900", NOON), cancel("901", NOON)]
@@ -86,7 +86,7 @@ def test_trades_of_sessions_before_are_looked_up_by_name(
     assert read_session(lake, FRIDAY).named_before == found
 
 
-def test_the_fingerprint_is_that_of_the_session_s_own_files(lake: str) -> None:
+def test_the_fingerprint_depends_on_the_session_s_own_files_only(lake: str) -> None:
     made = lake_session(good_events())
     made.write(lake)
     first = fingerprint(lake, FRIDAY)
@@ -97,7 +97,7 @@ def test_the_fingerprint_is_that_of_the_session_s_own_files(lake: str) -> None:
     assert fingerprint(lake, FRIDAY) != first
 
 
-def test_what_is_missing_is_told_with_what_to_run(
+def test_a_missing_table_or_session_is_reported_with_the_command_to_run(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="run `truetape recompute` first"):

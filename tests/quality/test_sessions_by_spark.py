@@ -46,7 +46,7 @@ def flags_of(found: Report) -> dict[str, int]:
 
 @pytest.mark.data
 @pytest.mark.long
-def test_real_equity_sessions_pass_and_the_odd_prints_of_spy_are_flagged(
+def test_real_equity_sessions_pass_and_odd_spy_prints_are_flagged(
     spark: "SparkSession", settings: Settings
 ) -> None:
     """IBM on five days, SPY on one. On that day ten prints of SPY of up to 3,006,663 shares came
@@ -80,7 +80,7 @@ def found_close(day: date) -> int:
 
 @pytest.mark.data
 @pytest.mark.long
-def test_a_real_crypto_session_passes_and_is_late_as_pages_are(
+def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
     spark: "SparkSession", settings: Settings
 ) -> None:
     """A thousand trades came in one page, hours after the first of them."""

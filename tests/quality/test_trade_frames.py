@@ -11,7 +11,7 @@ from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
-from truetape.quality.amendment_frame import SETTLE_NS, amendment_rows
+from truetape.quality.amendment_frame import WAIT_NS, amendment_rows
 from truetape.quality.baselines import LEAST_SESSIONS, SymbolFacts
 from truetape.quality.session_tables import Amending, Coverage, SessionTables
 from truetape.quality.trade_frames import (
@@ -27,11 +27,11 @@ from truetape.quality.trade_frames import (
 )
 
 XNYS, KRAKEN = VENUES["XNYS"], VENUES["KRAKEN"]
-LONG_AFTER = FRIDAY.end_ns + SETTLE_NS
+LONG_AFTER = FRIDAY.end_ns + WAIT_NS
 
 
 def row(number: int = 0, **values: object) -> Row:
-    """Build a trade of the lake; every default is the boring value."""
+    """Build a trade of the lake from harmless defaults."""
     boring: Row = {
         "venue": "XNYS", "session": FRIDAY.date, "symbol": "IBM", "ordinal": number + 1,
         "feed": "truetape", "id": str(number), "sequence": None, "event_ns": NOON + number,
@@ -71,7 +71,9 @@ def test_off_hours_are_counted_from_the_calendar(event_ns: int, seconds: int) ->
         pytest.param(session(KRAKEN, FRIDAY.date.replace(day=29)), 0, id="never closes"),
     ],
 )
-def test_nine_in_the_evening_is_off_hours_by_the_day(day: Session, seconds: int) -> None:
+def test_off_hours_at_nine_in_the_evening_utc_depend_on_the_calendar(
+    day: Session, seconds: int
+) -> None:
     """21:00 UTC, four in the afternoon of New York."""
     evening = pa.chunked_array([[day.start_ns // (86_400 * SECOND) * 86_400 * SECOND
                                  + 21 * 3_600 * SECOND]])  # fmt: skip
@@ -79,7 +81,7 @@ def test_nine_in_the_evening_is_off_hours_by_the_day(day: Session, seconds: int)
     assert off_hours(evening, day).to_pylist() == [seconds]
 
 
-def test_one_price_out_of_line_deviates_and_its_neighbours_do_not() -> None:
+def test_one_outlier_price_deviates_and_its_neighbours_do_not() -> None:
     """The price swings by 0.02 around 100, so a deviation is the floor of 0.1 %: 0.1."""
     rows = [row(number, price=Decimal(f"100.0{number % 3}")) for number in range(150)]
     rows[120]["price"] = Decimal("103.01")
@@ -91,7 +93,7 @@ def test_one_price_out_of_line_deviates_and_its_neighbours_do_not() -> None:
     assert max(value for value in found[100:120] + found[121:]) < 1
 
 
-def test_prices_of_another_symbol_and_trades_not_in_force_are_no_measure() -> None:
+def test_other_symbols_and_ineffective_trades_do_not_affect_deviations() -> None:
     other = [row(number, symbol="AAA", price=Decimal(500)) for number in range(120)]
     rows = [row(number) for number in range(110)]
     rows[105] |= {"price": Decimal(900), "cancelled": True}
@@ -105,7 +107,7 @@ def test_prices_of_another_symbol_and_trades_not_in_force_are_no_measure() -> No
     assert [value for value in found[220:] if value] == []
 
 
-def test_a_print_s_share_of_volume_leaves_auctions_and_quiet_symbols_out() -> None:
+def test_volume_shares_exclude_auctions_and_quiet_symbols() -> None:
     rows = [row(number) for number in range(1_000)]
     rows[5]["size"] = Decimal(100_000)
     rows[6] |= {"size": Decimal(100_000), "auction": True}
@@ -120,7 +122,7 @@ def test_a_print_s_share_of_volume_leaves_auctions_and_quiet_symbols_out() -> No
     assert found[1_000:] == [None] * 999
 
 
-def test_a_feed_is_told_by_its_shares() -> None:
+def test_a_feed_s_shares_and_lateness_are_measured() -> None:
     rows = [row(number, received_ns=NOON + number + SECOND) for number in range(8)]
     rows[3]["duplicate"] = True
     rows[4]["received_ns"] = NOON + 4 + 61 * SECOND
@@ -142,7 +144,7 @@ def test_a_venue_without_a_calendar_has_no_odd_lots() -> None:
     assert found["odd_lot_share"] is None
 
 
-def test_order_is_that_of_each_partition() -> None:
+def test_backward_trades_are_counted_within_each_partition() -> None:
     """Two partitions, each in order: their offsets interleave and nothing goes backward."""
     rows = [row(n, partition=n % 2, offset=n // 2, event_ns=NOON + (n % 2) * 50) for n in range(6)]
 
@@ -170,7 +172,9 @@ def test_missing_ids_are_counted_where_a_feed_numbers_its_trades() -> None:
         pytest.param("100.001", "D", False, 1_000_000, id="off exchange"),
     ],
 )
-def test_the_tick_grid(price: str, exchange: str, on_grid: bool, rest: int) -> None:
+def test_prices_are_checked_against_the_tick_grid(
+    price: str, exchange: str, on_grid: bool, rest: int
+) -> None:
     (found,) = trade_rows(
         table([row(price=Decimal(price), exchange=exchange)]), FRIDAY, XNYS
     ).to_pylist()
@@ -178,7 +182,7 @@ def test_the_tick_grid(price: str, exchange: str, on_grid: bool, rest: int) -> N
     assert (found["on_grid"], found["grid_rest"]) == (on_grid, rest)
 
 
-def test_trades_of_a_symbol_stand_beside_the_usual_number() -> None:
+def test_a_symbol_s_trades_are_compared_with_the_usual_number() -> None:
     usual = [SymbolFacts(trades, 0.0, None) for trades in (10, 30, 20, 40, 50)]
     history = {"IBM": usual, "GONE": usual, "NEW": usual[: LEAST_SESSIONS - 1]}
     rows = table([row(0), row(1), row(2, symbol="NEW"), row(3, cancelled=True)])
@@ -190,7 +194,7 @@ def test_trades_of_a_symbol_stand_beside_the_usual_number() -> None:
     ]
 
 
-def test_holes_and_repeats_of_a_partition() -> None:
+def test_holes_and_repeats_of_a_partition_are_counted() -> None:
     (found,) = partition_rows(
         [Coverage("trades", 2, Range(10, 20), records=9, distinct=8)]
     ).to_pylist()
@@ -199,7 +203,9 @@ def test_holes_and_repeats_of_a_partition() -> None:
 
 
 @pytest.mark.parametrize(("archived", "missed"), [(4, 0.0), (5, 0.2), (3, -1 / 3)])
-def test_trades_archived_since_the_recompute_are_a_share(archived: int, missed: float) -> None:
+def test_trades_archived_after_the_recompute_are_reported_as_a_share(
+    archived: int, missed: float
+) -> None:
     rows = table([row(number) for number in range(4)])
     tables = SessionTables(FRIDAY, rows, None, (), (), archived, (), (), frozenset())
 
@@ -234,12 +240,12 @@ def judged(
     return [(one["found"], one["applied"], one["cancels"]) for one in found]
 
 
-def test_a_cancel_finds_its_trade_and_was_applied() -> None:
+def test_an_applied_cancel_has_its_trade() -> None:
     assert judged(amending()) == [(True, True, 1)]
     assert judged(amending(id="1")) == [(True, False, 1)]
 
 
-def test_a_cancel_received_before_its_trade_may_mean_another() -> None:
+def test_a_cancel_received_before_its_trade_may_name_another_trade() -> None:
     assert judged(amending(id="1", received_ns=NOON - SECOND)) == [(True, None, 1)]
 
 
@@ -257,13 +263,13 @@ def test_a_cancel_finds_a_trade_of_a_session_before() -> None:
         pytest.param(None, LONG_AFTER, None, id="the session before was not recomputed"),
     ],
 )
-def test_a_cancel_of_no_trade_is_judged_when_that_can_be_known(
+def test_a_cancel_without_a_trade_is_judged_after_the_waiting_time(
     before: frozenset[tuple[str, str, str]] | None, now_ns: int, found: bool | None
 ) -> None:
     assert judged(amending(id="9"), before=before, now_ns=now_ns) == [(found, None, 1)]
 
 
-def test_a_cancel_that_is_delivered_again_is_one_cancel() -> None:
+def test_a_cancel_that_is_delivered_twice_counts_once() -> None:
     again, other = amending(offset=10), amending(offset=11, digest="b")
 
     assert [cancels for _, _, cancels in judged(amending(), again)] == [1, 1]

@@ -7,8 +7,8 @@ import pytest
 from support.session_lake import LakeSession, good_events, lake_session
 from truetape.host.errors import GateClosedError
 from truetape.quality import feed_tables
-from truetape.quality.dag_runs import DagRun, noted
-from truetape.quality.report import Kind, newest
+from truetape.quality.dag_runs import DagRun, reports_of
+from truetape.quality.report import ReportKind, newest
 from truetape.schedule import quality_tasks
 from truetape.schedule.quality_tasks import check, published_sessions
 
@@ -54,7 +54,7 @@ def test_feeds_are_checked_until_no_record_is_left(
     result = check([], RUN)
 
     assert (result["records"], result["left"], len(result["reports"])) == (RECORDS, 0, 3)
-    assert [note.run for note in noted(home, RUN)] == result["reports"]
+    assert [entry.run for entry in reports_of(home, RUN)] == result["reports"]
 
 
 def test_a_run_checks_a_bounded_number_of_records_and_the_next_run_continues(
@@ -84,12 +84,12 @@ def test_feeds_are_checked_even_if_a_session_is_not_served_as_recomputed(
         check([SESSION], RUN)
 
     message = str(raised.value)
-    assert "XNYS 2024-11-22: gate rules that do not hold: R1" in message
-    assert "feeds: gate rules that do not hold: F2" in message
-    feeds = newest(home, Kind.FEED, None, None)
+    assert "XNYS 2024-11-22: broken gate rules: R1" in message
+    assert "feeds: broken gate rules: F2" in message
+    feeds = newest(home, ReportKind.FEED, None, None)
     assert feeds is not None
     assert not feeds.is_open
-    assert [(note.venue, str(note.session)) for note in noted(home, RUN)] == [
+    assert [(entry.venue, str(entry.session)) for entry in reports_of(home, RUN)] == [
         SESSION,
         (None, "None"),
     ]

@@ -115,7 +115,7 @@ def report(venue: str, day: str, kind: str, style: str, every: bool) -> None:
 
     settings = Settings.from_env()
     session = parse_session(venue, day)
-    newest = reports.newest(settings.home, reports.Kind(kind), session.venue, session.date)
+    newest = reports.newest(settings.home, reports.ReportKind(kind), session.venue, session.date)
     if newest is None:
         raise ConfigError(f"no {kind} report of {venue} {day}; run `truetape quality` for it first")
     _print(settings.home, newest, style, every)
@@ -141,7 +141,7 @@ def trend(venue: str, day: str | None, every: bool) -> None:
             raise ConfigError(f"no reports of {venue}; run `truetape quality` for a session first")
         day = str(newest_day)
     session = parse_session(venue, day)
-    newest = reports.newest(settings.home, reports.Kind.GATE, venue, session.date)
+    newest = reports.newest(settings.home, reports.ReportKind.GATE, venue, session.date)
     if newest is None:
         raise ConfigError(f"no report of {venue} {day}; run `truetape quality` for it first")
     earlier = trends.earlier_reports(settings.home, venue, session.date)

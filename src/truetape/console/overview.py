@@ -22,7 +22,7 @@ from truetape.market.resolution import Resolution
 from truetape.pipeline import status as serving
 from truetape.pipeline.repairs import RepairState, dirty_sessions
 from truetape.quality import report as reports
-from truetape.quality.report import Kind, Report
+from truetape.quality.report import Report, ReportKind
 from truetape.serving.backends import open_store
 
 MAX_PUBLICATIONS = 10
@@ -207,7 +207,7 @@ def closed_gates(settings: Settings) -> Iterator[Report]:
     """Yield the newest gate report of each recent session whose gate is closed."""
     for venue in venues():
         for day in islice(reports.sessions(settings.home, venue), MAX_SESSIONS):
-            report = reports.newest(settings.home, Kind.GATE, venue, day)
+            report = reports.newest(settings.home, ReportKind.GATE, venue, day)
             if report is not None and not report.is_open:
                 yield report
 

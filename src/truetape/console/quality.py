@@ -13,8 +13,8 @@ from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.quality import report as reports
-from truetape.quality.dag_runs import DagRun, Noted, noted
-from truetape.quality.report import Kind, Report
+from truetape.quality.dag_runs import DagRun, ReportEntry, reports_of
+from truetape.quality.report import Report, ReportKind
 from truetape.quality.results import RuleResult
 from truetape.quality.trend import RuleTrend, earlier_reports, trend
 
@@ -68,19 +68,19 @@ class RunReports:
 
     run: DagRun
     summaries: tuple[ReportSummary, ...]
-    deleted: tuple[Noted, ...]
+    deleted: tuple[ReportEntry, ...]
 
 
 def of_run(settings: Settings, run: DagRun) -> RunReports:
     """Return the reports that the tasks of a run wrote or reused."""
     summaries: list[ReportSummary] = []
-    deleted: list[Noted] = []
-    for note in noted(settings.home, run):
-        path = note.path(settings.home)
+    deleted: list[ReportEntry] = []
+    for entry in reports_of(settings.home, run):
+        path = entry.path(settings.home)
         if path.is_file():
             summaries.append(_summary(reports.read(path)))
         else:
-            deleted.append(note)
+            deleted.append(entry)
     return RunReports(run, tuple(summaries), tuple(deleted))
 
 
@@ -105,10 +105,10 @@ def page(settings: Settings, venue: str, session: date | None, run: str) -> Repo
 def _newest(settings: Settings) -> Iterator[Report]:
     for venue in sorted(venues()):
         for day in islice(reports.sessions(settings.home, venue), MAX_SESSIONS):
-            for kind in (Kind.GATE, Kind.SERVED):
+            for kind in (ReportKind.GATE, ReportKind.SERVED):
                 if report := reports.newest(settings.home, kind, venue, day):
                     yield report
-    if report := reports.newest(settings.home, Kind.FEED, None, None):
+    if report := reports.newest(settings.home, ReportKind.FEED, None, None):
         yield report
 
 
@@ -124,7 +124,7 @@ def _summary(report: Report) -> ReportSummary:
 def _rules(settings: Settings, report: Report) -> Iterator[RuleWithTrend]:
     """Yield the rules that failed first, gate rules before flags."""
     trends: Mapping[tuple[str, str], RuleTrend] = {}
-    if report.kind is Kind.GATE and report.venue and report.session:
+    if report.kind is ReportKind.GATE and report.venue and report.session:
         earlier = earlier_reports(settings.home, report.venue, report.session)
         trends = {(rule.suite, rule.rule): rule for rule in trend(report, earlier)}
     ordered = sorted(

@@ -1,4 +1,4 @@
-"""The frame of cancels and corrections: did each find its trade, was it applied to it? Pure."""
+"""The frame of cancels and corrections: does each have a trade, and was it applied? Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,46 +13,47 @@ from truetape.market.sessions import Session
 from truetape.quality.columns import table
 from truetape.quality.session_tables import Amending, SessionTables, TradeName
 
-SETTLE_NS = 86_400 * SECOND_NS
-"""How long after its session an amendment may wait for its trade."""
+WAIT_NS = 86_400 * SECOND_NS
+"""An amendment may wait this long after its session for its trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A trade that an amendment may mean: when it was first received, whether it was amended."""
+    """A trade that an amendment may name: its first receipt, and whether it was amended."""
 
     received_ns: int
     amended: bool
 
 
 def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
-    """Return each cancel and correction with what became of it.
+    """Return each cancel and correction with its outcome.
 
-    `found`: its trade is of this session or one before; null while it may still come, and where the
-    session before was not recomputed. `applied`: null unless it must mean a trade of this session,
-    one received before it on the same day. `cancels`: how many different ones its trade has.
+    `found`: this session or an earlier one has its trade; null while the trade may still come, and
+    if the session before was not recomputed. `applied`: null unless it must name a trade of this
+    session, received before it on the same day. `cancels`: the number of distinct cancels of its
+    trade.
     """
     trades = {} if tables.trades is None else _amendable(tables.trades, tables.amendments)
     cancels: dict[TradeName, set[str]] = defaultdict(set)
-    for one in tables.amendments:
-        if one.kind == "cancel":
-            cancels[one.name].add(one.digest)
-    may_wait = now_ns < tables.session.end_ns + SETTLE_NS
+    for amendment in tables.amendments:
+        if amendment.kind == "cancel":
+            cancels[amendment.name].add(amendment.digest)
+    may_wait = now_ns < tables.session.end_ns + WAIT_NS
     rows = [
         {
-            "kind": one.kind,
-            "symbol": one.symbol,
-            "id": one.id,
-            "received_ns": one.received_ns,
-            "topic": one.topic,
-            "partition": one.partition,
-            "offset": one.offset,
-            "index": one.index,
-            "found": _found(one, trades, tables.named_before, may_wait=may_wait),
-            "applied": _applied(one, trades, tables.session),
-            "cancels": len(cancels[one.name]),
+            "kind": amendment.kind,
+            "symbol": amendment.symbol,
+            "id": amendment.id,
+            "received_ns": amendment.received_ns,
+            "topic": amendment.topic,
+            "partition": amendment.partition,
+            "offset": amendment.offset,
+            "index": amendment.index,
+            "found": _found(amendment, trades, tables.named_before, may_wait=may_wait),
+            "applied": _applied(amendment, trades, tables.session),
+            "cancels": len(cancels[amendment.name]),
         }
-        for one in tables.amendments
+        for amendment in tables.amendments
     ]
     return table(
         rows,
@@ -62,32 +63,34 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
 
 
 def _found(
-    one: Amending,
+    amendment: Amending,
     trades: Mapping[TradeName, _Target],
     before: AbstractSet[TradeName] | None,
     *,
     may_wait: bool,
 ) -> bool | None:
-    if one.name in trades or (before is not None and one.name in before):
+    if amendment.name in trades or (before is not None and amendment.name in before):
         return True
     return None if may_wait or before is None else False
 
 
-def _applied(one: Amending, trades: Mapping[TradeName, _Target], session: Session) -> bool | None:
-    target = trades.get(one.name)
-    if target is None or not target.received_ns <= one.received_ns < session.end_ns:
+def _applied(
+    amendment: Amending, trades: Mapping[TradeName, _Target], session: Session
+) -> bool | None:
+    target = trades.get(amendment.name)
+    if target is None or not target.received_ns <= amendment.received_ns < session.end_ns:
         return None
     return target.amended
 
 
 def _amendable(trades: pa.Table, amendments: Sequence[Amending]) -> dict[TradeName, _Target]:
-    """Return the first deliveries that amendments name."""
-    ids = pa.array(sorted({one.id for one in amendments}), pa.string())
-    some = trades.filter(pc.and_(pc.is_in(trades["id"], ids), pc.invert(trades["duplicate"])))
+    """Return the first deliveries of the trades that amendments name."""
+    ids = pa.array(sorted({amendment.id for amendment in amendments}), pa.string())
+    named = trades.filter(pc.and_(pc.is_in(trades["id"], ids), pc.invert(trades["duplicate"])))
     columns = ["feed", "symbol", "id", "received_ns", "cancelled", "corrected"]
     return {
         (row["feed"], row["symbol"], row["id"]): _Target(
             row["received_ns"], row["cancelled"] or row["corrected"]
         )
-        for row in some.select(columns).to_pylist()
+        for row in named.select(columns).to_pylist()
     }

@@ -1,4 +1,4 @@
-"""The frames of a session's bars: each bar by itself, beside narrower bars, beside trades. Pure."""
+"""The frames of a session's bars: single ones, and beside narrower bars and trades. Pure."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -16,15 +16,26 @@ from truetape.quality.baselines import (
     gap_in_sigmas,
     usual_missing_share,
 )
-from truetape.quality.columns import codes, doubles, floats, numbers, remainder, table, whole
+from truetape.quality.columns import (
+    Column,
+    Values,
+    codes,
+    doubles,
+    floats,
+    numbers,
+    remainder,
+    scaled,
+    table,
+    table_of,
+)
 from truetape.quality.frames import FRAMES, Frame, SuiteTable
 from truetape.quality.rollups import (
     PRICE_SCALE,
     by_symbols,
     compare,
-    in_force,
-    merged,
+    effective,
     prints,
+    roll_up,
     starts_of,
     stored,
     together,
@@ -33,14 +44,14 @@ from truetape.quality.session_tables import SessionTables
 from truetape.quality.trade_frames import trades_by_symbol
 
 SHORT = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES)
-"""Widths at which a price that trebles is an error or a corporate action, and not a busy day."""
+"""Resolutions at which a price that trebles is an error or a corporate action, not a busy day."""
 OFFICIAL_CODES = ("M", "Q", "24", "26")
-"""Conditions of official opens and closes: of the US tapes, and as bits of LEAN's word."""
+"""Conditions of official opens and closes: codes of the US tapes, and bits of LEAN's word."""
 _VWAP_SCALE = 8
 
 
 def bar_frames(tables: SessionTables, venue: Venue, history: History) -> Iterator[Frame]:
-    """Yield the frames of the bars suite; only that of the schema where a column is missing."""
+    """Yield the frames of the bars suite. If a column is missing, yield only the schema's frame."""
     yield Frame("types", pa.table({"declared": list(tables.declared_bars)}))
     if tables.trades is None or tables.bars is None:
         return
@@ -56,9 +67,9 @@ def bar_frames(tables: SessionTables, venue: Venue, history: History) -> Iterato
 
 
 def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
-    """Add to each bar what the rules about single bars read."""
+    """Add the derived columns that rules about single bars read."""
     open_, high, low, close = (
-        whole(bars[name], PRICE_SCALE) for name in ("open", "high", "low", "close")
+        scaled(bars[name], PRICE_SCALE) for name in ("open", "high", "low", "close")
     )
     served, per_vwap = bars["served"], 10 ** (PRICE_SCALE - _VWAP_SCALE)
     is_base = pc.equal(bars["resolution"], Resolution.SECOND.value)
@@ -72,7 +83,8 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
         "is_base": is_base,
         "prints": _prints_inside(bars, trades),
         "is_short": pc.and_(
-            pc.is_in(bars["resolution"], pa.array([one.value for one in SHORT])), served
+            pc.is_in(bars["resolution"], pa.array([resolution.value for resolution in SHORT])),
+            served,
         ),
         "range_factor": floats(_range_factors(bars)),
         "start_rest": _start_rest(bars, session),
@@ -85,16 +97,16 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
 
 
 def rollup_rows(bars: pa.Table) -> pa.Table:
-    """Compare 1m, 5m and 1h bars with what the next narrower ones add up to."""
-    return together(found for (some,) in by_symbols(bars) for found in _rollups(some))
+    """Compare 1m, 5m and 1h bars with the roll-up of the next narrower ones."""
+    return together(rows for (group,) in by_symbols(bars) for rows in _rollups(group))
 
 
 def fold_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
-    """Compare 1s and 1d bars with what the session's trades add up to."""
+    """Compare 1s and 1d bars with the fold of the session's trades."""
     return together(
-        found
-        for some_bars, some_trades in by_symbols(bars, trades)
-        for found in _folds(some_bars, some_trades, session)
+        rows
+        for bars_of_group, trades_of_group in by_symbols(bars, trades)
+        for rows in _folds(bars_of_group, trades_of_group, session)
     )
 
 
@@ -102,25 +114,26 @@ def _rollups(bars: pa.Table) -> Iterator[pa.Table]:
     by_width = {resolution: stored(bars, resolution) for resolution in INTRADAY}
     for narrow, wide in pairwise(INTRADAY):
         rows = by_width[narrow]
-        yield compare(merged(rows, starts_of(rows["start_ns"], wide)), by_width[wide], wide)
+        yield compare(roll_up(rows, starts_of(rows["start_ns"], wide)), by_width[wide], wide)
 
 
 def _folds(bars: pa.Table, trades: pa.Table, session: Session) -> Iterator[pa.Table]:
     single = prints(trades)
-    seconds = merged(single, starts_of(single["start_ns"], Resolution.SECOND))
+    seconds = roll_up(single, starts_of(single["start_ns"], Resolution.SECOND))
     yield compare(seconds, stored(bars, Resolution.SECOND), Resolution.SECOND)
     in_day = single.filter(single["in_day"])
-    days = merged(in_day, pa.array(np.full(in_day.num_rows, session.open_ns or 0)))
+    days = roll_up(in_day, pa.array(np.full(in_day.num_rows, session.open_ns or 0)))
     yield compare(days, stored(bars, Resolution.DAY), Resolution.DAY)
 
 
 def count_rows(bars: pa.Table, session: Session) -> pa.Table:
-    """Count the bars between open and close, and how many the calendar has room for."""
+    """Count the bars between open and close, and the most that fit in between."""
     if session.open_ns is None or session.close_ns is None:
         return table([], "resolution:text symbol:text regular:int most:int")
     length = session.close_ns - session.open_ns
     most = {
-        one.value: 1 if one is Resolution.DAY else -(-length // one.width_ns) for one in Resolution
+        resolution.value: 1 if resolution is Resolution.DAY else -(-length // resolution.width_ns)
+        for resolution in Resolution
     }
     inside = pc.and_(
         pc.greater_equal(bars["start_ns"], session.open_ns),
@@ -140,7 +153,7 @@ def count_rows(bars: pa.Table, session: Session) -> pa.Table:
 
 
 def facts_of(tables: SessionTables) -> dict[str, SymbolFacts]:
-    """Return what later sessions need to know of this one, by symbol."""
+    """Return the baselines for later sessions, by symbol."""
     if tables.trades is None or tables.bars is None:
         return {}
     served = tables.bars.filter(tables.bars["served"])
@@ -157,7 +170,7 @@ def facts_of(tables: SessionTables) -> dict[str, SymbolFacts]:
 
 
 def minute_rows(facts: Mapping[str, SymbolFacts], history: History) -> pa.Table:
-    """Return the share of minutes without a bar beside the usual one."""
+    """Return the share of minutes without a bar, beside the usual share."""
     rows = []
     for symbol, fact in sorted(facts.items()):
         usual = usual_missing_share(history.get(symbol, ()))
@@ -175,7 +188,7 @@ def minute_rows(facts: Mapping[str, SymbolFacts], history: History) -> pa.Table:
 
 
 def open_rows(bars: pa.Table, history: History) -> pa.Table:
-    """Return each daily open beside the close before it."""
+    """Return each daily open beside the previous close."""
     rows = []
     for symbol, opened in sorted(_by_symbol(bars, Resolution.DAY, "open").items()):
         earlier = history.get(symbol, ())
@@ -191,7 +204,7 @@ def open_rows(bars: pa.Table, history: History) -> pa.Table:
 
 
 def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
-    """Return the prints that repeat an auction as an official price, at venues that have such."""
+    """Return the prints that repeat an auction as an official price. Only exchanges have them."""
     columns = [*FRAMES[SuiteTable.TRADES]["trades"].keys, "counts"]
     lists = trades["conditions"].combine_chunks()
     official = pc.is_in(pc.list_flatten(lists), pa.array(OFFICIAL_CODES))
@@ -199,13 +212,13 @@ def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
     return trades.take(pa.array(rows if venue.calendar else [], pa.int64())).select(columns)
 
 
-def _floor(values: pa.ChunkedArray, by: int) -> pa.ChunkedArray:
-    """Whole numbers over `by`, rounded down."""
+def _floor(values: Column, by: int) -> Column:
+    """Return whole numbers divided by `by`, rounded down."""
     return pc.divide(pc.subtract(values, remainder(values, by)), by)
 
 
-def _vwap_exact(bars: pa.Table) -> pa.ChunkedArray:
-    """Whether vwap is notional over priced volume to half of its last place; null without one."""
+def _vwap_exact(bars: pa.Table) -> Column:
+    """True if vwap is notional / priced volume, to half of its last place. Null without a vwap."""
     vwap = bars["vwap"].cast(pa.decimal256(30, 8))
     volume = bars["priced_volume"].cast(pa.decimal256(30, 8))
     product = pc.multiply(vwap, volume)
@@ -214,72 +227,74 @@ def _vwap_exact(bars: pa.Table) -> pa.ChunkedArray:
     return pc.less_equal(off, pc.multiply(volume, half))
 
 
-def _prints_inside(bars: pa.Table, trades: pa.Table) -> pa.Array:
-    """The number of trades in force in each bar's second, meant for bars of one second."""
-    counting = in_force(trades)
-    seconds = pa.table(
+def _prints_inside(bars: pa.Table, trades: pa.Table) -> Values:
+    """Return the number of effective trades in each bar's second. For 1s bars."""
+    counting = effective(trades)
+    seconds = table_of(
         {
             "symbol": counting["symbol"],
             "start_ns": starts_of(counting["event_ns"], Resolution.SECOND),
         }
     )
     counts = seconds.group_by(["symbol", "start_ns"]).aggregate([([], "count_all")])
-    wanted = pa.table(
+    places = table_of(
         {
             "symbol": bars["symbol"],
             "start_ns": bars["start_ns"],
             "row": pa.array(np.arange(bars.num_rows)),
         }
     )
-    found = wanted.join(counts, ["symbol", "start_ns"]).sort_by("row")["count_all"]
-    return pc.fill_null(found, 0).combine_chunks()
+    joined = places.join(counts, ["symbol", "start_ns"]).sort_by("row")["count_all"]
+    return pc.fill_null(joined, 0).combine_chunks()
 
 
 def _range_factors(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """High over low; NaN where there is none."""
+    """Return high / low, NaN for a bar without prices."""
     high, low = doubles(bars["high"]), doubles(bars["low"])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(low > 0, high / low, np.nan)
 
 
 def _widths(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The width of each bar; 0 for a daily one and for one of no known width."""
-    intraday = {one.value: one.width_ns for one in INTRADAY}
+    """Return the width of each bar in ns, 0 for daily bars and unknown resolutions."""
+    intraday = {resolution.value: resolution.width_ns for resolution in INTRADAY}
     dictionary = bars["resolution"].combine_chunks().dictionary_encode().dictionary.to_pylist()
-    return np.array([intraday.get(name, 0) for name in dictionary])[codes(bars["resolution"])]
+    return np.array([intraday.get(str(name), 0) for name in dictionary])[codes(bars["resolution"])]
 
 
-def _start_rest(bars: pa.Table, session: Session) -> pa.Array:
-    """How far a start is from where such a bar may start; a daily one only at the open."""
+def _start_rest(bars: pa.Table, session: Session) -> Values:
+    """Return the distance of each start to a valid one. A daily bar may only start at the open."""
     starts, widths = numbers(bars["start_ns"]), _widths(bars)
     daily = starts - (session.open_ns or 0)
     return pa.array(np.where(widths > 0, np.mod(starts, np.maximum(widths, 1)), daily))
 
 
-def _seq_rest(bars: pa.Table, session: Session) -> pa.Array:
-    """How far `seq` is from the bar's place in the session."""
+def _seq_rest(bars: pa.Table, session: Session) -> Values:
+    """Return the difference between `seq` and the bar's place in the session."""
     starts, widths = numbers(bars["start_ns"]), _widths(bars)
     place = np.where(widths > 0, (starts - session.start_ns) // np.maximum(widths, 1), 0)
     return pa.array(numbers(bars["seq"]) - place)
 
 
-def _in_session(bars: pa.Table, session: Session) -> pa.Array:
-    """Whether the whole bar lies in the session; a day without a regular one has no daily bar."""
+def _in_session(bars: pa.Table, session: Session) -> Values:
+    """True if the whole bar is in the session. A day without a regular session has no daily bar."""
     starts, widths = numbers(bars["start_ns"]), _widths(bars)
     inside = (starts >= session.start_ns) & (starts + widths <= session.end_ns)
     return pa.array(inside & ((widths > 0) | (session.open_ns is not None)))
 
 
 def _by_symbol(bars: pa.Table, resolution: Resolution, column: str) -> dict[str, float]:
-    """One number of each symbol's bar of a width; of the last one where there are several."""
-    some = bars.filter(pc.equal(bars["resolution"], resolution.value))
-    values = zip(some["symbol"].to_pylist(), some[column].to_pylist(), strict=True)
+    """Return one field of each symbol's bar of a resolution; the last bar wins."""
+    rows = bars.filter(pc.equal(bars["resolution"], resolution.value))
+    values = zip(rows["symbol"].to_pylist(), rows[column].to_pylist(), strict=True)
     return {name: float(value) for name, value in values if name is not None and value is not None}
 
 
-def located(example: Mapping[str, str], trades: pa.Table) -> dict[str, str]:
-    """Add to a bar in a report the Kafka records of its first and last trade, where it has any."""
-    width = {one.value: one.width_ns for one in Resolution}.get(example.get("resolution", ""))
+def with_records(example: Mapping[str, str], trades: pa.Table) -> dict[str, str]:
+    """Add the Kafka records of a bar's first and last trade to an example in a report."""
+    width = {resolution.value: resolution.width_ns for resolution in Resolution}.get(
+        example.get("resolution", "")
+    )
     if width is None or not example.get("start_ns") or not example.get("symbol"):
         return dict(example)
     start = int(example["start_ns"])

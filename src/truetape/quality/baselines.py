@@ -1,4 +1,4 @@
-"""Facts: what a session leaves behind about each symbol, to judge later sessions by. Pure."""
+"""Baselines: facts about each symbol of a session, which later sessions are compared with. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from itertools import pairwise
 from statistics import median, stdev
 
 LEAST_SESSIONS = 5
-"""With fewer earlier sessions nothing is called usual."""
+"""With fewer earlier sessions there is no usual value."""
 SIGMA_FLOOR = 0.005
-"""Least standard deviation of a symbol's nightly move: a quiet week makes no jump of a cent."""
+"""Lower bound of a symbol's standard deviation, so that a cent after a quiet week is no jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +22,25 @@ class SymbolFacts:
 
 
 History = Mapping[str, Sequence[SymbolFacts]]
-"""By symbol, the facts of earlier sessions, oldest first."""
+"""The facts of earlier sessions by symbol, oldest first."""
 
 
 def usual_trades(earlier: Sequence[SymbolFacts]) -> float | None:
-    """Return the median number of trades, None with too few sessions to tell."""
-    return _median([float(one.trades) for one in earlier])
+    """Return the median number of trades, None if there are too few sessions."""
+    return _median([float(facts.trades) for facts in earlier])
 
 
 def usual_missing_share(earlier: Sequence[SymbolFacts]) -> float | None:
-    """Return the median share of minutes without a bar, None with too few sessions to tell."""
-    return _median([one.missing_share for one in earlier])
+    """Return the median share of minutes without a bar, None if there are too few sessions."""
+    return _median([facts.missing_share for facts in earlier])
 
 
 def gap_in_sigmas(earlier: Sequence[SymbolFacts], opened: float) -> float | None:
     """Return the move from the last close to this open, in standard deviations of daily moves.
 
-    None without `LEAST_SESSIONS` moves. The sigma is of log returns, close to close.
+    Return None if there are fewer than `LEAST_SESSIONS` moves. Sigma: log returns, close to close.
     """
-    closes = [one.close for one in earlier if one.close]
+    closes = [facts.close for facts in earlier if facts.close]
     if len(closes) <= LEAST_SESSIONS or opened <= 0:
         return None
     moves = [math.log(after / before) for before, after in pairwise(closes)]

@@ -1,7 +1,7 @@
-"""Checking as single calls: read, build frames, ask Great Expectations, keep the report, say so.
+"""The checks as single calls: read, build frames, run Great Expectations, write the report.
 
-Called by the command line, by `publish` and by the DAGs alike. The first call of a process takes
-15 s longer than the others: that is the import of Great Expectations.
+The command line, the pipeline and the DAGs call these. The first call in a process takes 15 s
+longer than the next ones, because it imports Great Expectations.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from truetape.market.sessions import Session
 from truetape.quality import report as reports
 from truetape.quality import trend
 from truetape.quality.baselines import History, SymbolFacts
-from truetape.quality.dag_runs import DagRun, note
+from truetape.quality.dag_runs import DagRun, record_report
 from truetape.quality.frames import SuiteTable
 from truetape.quality.gate import Closed, Open
 from truetape.quality.metrics import points
-from truetape.quality.report import Kind, Report
+from truetape.quality.report import Report, ReportKind
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Suite, load_suite
 from truetape.serving.backends import open_store
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from truetape.quality.session_tables import SessionTables
 
 GATE = (SuiteTable.TRADES, SuiteTable.BARS, SuiteTable.RECONCILIATION)
-"""The suites that a session must pass before it is published, by table."""
+"""The suites that a session must pass before it is published."""
 MAX_FACTS = 5_000
-"""Symbols that a report keeps facts of, those with most trades: half a megabyte."""
+"""A report stores facts about this many symbols at most, the busiest ones: half a megabyte."""
 
 Progress = Callable[[str], None]
 
@@ -51,16 +51,16 @@ def check_session(
     progress: Progress = lambda _: None,
     of: DagRun | None = None,
 ) -> Report:
-    """Check a recomputed session by all suites of the gate; keep the report and its metrics.
+    """Check a recomputed session with all suites of the gate; write the report and its metrics.
 
-    Changes nothing that is served, and raises nothing for what it finds: `require_open` does. `of`
-    is the run of a DAG that asks; its reports are noted.
+    Changes no served bar. Broken rules raise no error here, but in `require_open`. `of` is the DAG
+    run that asks; the report is recorded as one of its reports.
     """
     from truetape.quality.session_tables import read_session
 
     clock = _Clock(progress, f"{session.venue} {session.date}")
     clock.step("read", "reading the session")
-    fingerprint = _fingerprint(settings, session)  # before the rows: never that of newer ones
+    fingerprint = _fingerprint(settings, session)  # before the rows, so it is never newer
     tables = read_session(settings.lake, session)
     earlier = trend.history(trend.earlier_reports(settings.home, session.venue, session.date))
     with closing(open_store(settings)) as store:
@@ -70,16 +70,16 @@ def check_session(
             results += _validated(clock, suite, frames, _values(settings, tables))
         report = Report(
             run=clock.run,
-            kind=Kind.GATE,
+            kind=ReportKind.GATE,
             venue=session.venue,
             session=session.date,
-            results=tuple(_with_records(one, tables) for one in results),
+            results=tuple(_with_records(result, tables) for result in results),
             suites={suite.id: suite.version for suite in _suites(GATE)},
             fingerprint=fingerprint,
             rows={"trades": _rows(tables.trades), "bars": _rows(tables.bars)},
             facts=_facts(tables),
         )
-        return _kept(settings, store, report, clock, of)
+        return _write(settings, store, report, clock, of)
 
 
 def require_open(
@@ -88,12 +88,12 @@ def require_open(
     progress: Progress = lambda _: None,
     of: DagRun | None = None,
 ) -> Report:
-    """Return the report of an open gate; GateClosedError names rules, rows and the report's file.
+    """Return the report of an open gate. Raise GateClosedError, which names rules, rows and file.
 
-    A verdict is good for the very files of the lake, suites and profile that it was found for: an
-    earlier open one for these is taken as it is. A closed one is always looked at again.
+    A verdict is valid for exactly the lake files, suites and profile that were checked. An earlier
+    open verdict about the same ones is reused. After a closed verdict the session is checked again.
     """
-    last = reports.newest(settings.home, Kind.GATE, session.venue, session.date)
+    last = reports.newest(settings.home, ReportKind.GATE, session.venue, session.date)
     if last and last.is_open and is_current(settings, session, last):
         progress(f"{session.venue} {session.date}: the gate is open since run {last.run}")
         _note(settings, of, last)
@@ -103,8 +103,9 @@ def require_open(
         case Closed() as closed:
             raise GateClosedError(
                 f"{session.venue} {session.date}: the gate is closed by {closed.reason}. Nothing "
-                f"was published, what is served stays. {reports.path_of(settings.home, report)} "
-                'has the rows; see "Closed gate" in docs/RUNBOOK.md'
+                "was published; the served bars are unchanged. Rows: "
+                f"{reports.path_of(settings.home, report)}; "
+                'see "Closed gate" in docs/RUNBOOK.md'
             )
         case Open(flags):
             progress(f"{session.venue} {session.date}: the gate is open, {len(flags)} flags")
@@ -112,7 +113,7 @@ def require_open(
 
 
 def is_current(settings: Settings, session: Session, report: Report) -> bool:
-    """Say whether a verdict is about what the lake, the suites and the profile are now."""
+    """True if the lake, the suites and the profile are still those that the report is about."""
     return report.fingerprint == _fingerprint(settings, session)
 
 
@@ -122,9 +123,9 @@ def check_served(
     progress: Progress = lambda _: None,
     of: DagRun | None = None,
 ) -> Report:
-    """Check what is served of a published session; keep the report and its metrics.
+    """Check the served bars of a published session; write the report and its metrics.
 
-    It is held against the recomputed bars, or against the rev that a revert has restored.
+    They are compared with the recomputed bars, or with the rev that a revert has restored.
     """
     from truetape.publish.publication import next_rev
     from truetape.publish.revert import target_bars
@@ -138,36 +139,36 @@ def check_served(
         frames = served_frames(wanted, store, next_rev(settings.lake, store, session))
         report = Report(
             run=clock.run,
-            kind=Kind.SERVED,
+            kind=ReportKind.SERVED,
             venue=session.venue,
             session=session.date,
             results=tuple(_validated(clock, suite, frames, {})),
             suites={suite.id: suite.version},
             rows={"bars": wanted.count},
         )
-        return _kept(settings, store, report, clock, of)
+        return _write(settings, store, report, clock, of)
 
 
 def check_feed(
     settings: Settings, progress: Progress = lambda _: None, of: DagRun | None = None
 ) -> Report:
-    """Check what the archive brought in since the last look, `MAX_RECORDS` of it at most.
+    """Check the records archived since the last check, `MAX_RECORDS` at most.
 
-    `rows` of the report says how many records were looked at, and how many are left.
+    The report's `rows` say how many records were checked, and how many are left.
     """
     from truetape.quality.feed_frames import feed_frames
     from truetape.quality.feed_tables import read_feed
 
     clock = _Clock(progress, f"feeds of {settings.topic}")
-    clock.step("read", "reading what is new")
-    last = reports.newest(settings.home, Kind.FEED, None, None)
+    clock.step("read", "reading the new records")
+    last = reports.newest(settings.home, ReportKind.FEED, None, None)
     since = _since(last, settings.topic)
     tables = read_feed(settings.lake, settings.topic, settings.partitions, since)
     (suite,) = _suites((SuiteTable.FEED,))
     with closing(open_store(settings)) as store:
         report = Report(
             run=clock.run,
-            kind=Kind.FEED,
+            kind=ReportKind.FEED,
             venue=None,
             session=None,
             results=tuple(_validated(clock, suite, feed_frames(tables), {})),
@@ -175,12 +176,12 @@ def check_feed(
             rows={"records": tables.records.num_rows, "left": tables.behind},
             offsets={f"{settings.topic}/{part}": end for part, end in tables.ends.items()},
         )
-        return _kept(settings, store, report, clock, of)
+        return _write(settings, store, report, clock, of)
 
 
 def _since(last: Report | None, topic: str) -> dict[int, int]:
-    found = {} if last is None else last.offsets
-    places = ((key.rpartition("/"), end) for key, end in found.items())
+    offsets = {} if last is None else last.offsets
+    places = ((key.rpartition("/"), end) for key, end in offsets.items())
     return {int(part): end for (name, _, part), end in places if name == topic}
 
 
@@ -213,7 +214,7 @@ def _frames(
 
 
 def _values(settings: Settings, tables: "SessionTables") -> dict[str, int]:
-    """What the `$names` of suites stand for."""
+    """Return the values that the `$names` in suites stand for."""
     from truetape.quality.trade_frames import newest_receipt_ns
 
     slack_ns = settings.future_slack_ms * 1_000_000
@@ -238,12 +239,12 @@ def _validated(
 
 
 def _with_records(result: RuleResult, tables: "SessionTables") -> RuleResult:
-    """Add to rows that are bars the Kafka records of their first and last trade."""
-    from truetape.quality.bar_frames import located
+    """Add the Kafka records of the first and last trade to examples that are bars."""
+    from truetape.quality.bar_frames import with_records
 
     if tables.trades is None or not result.examples:
         return result
-    examples = tuple(located(example, tables.trades) for example in result.examples)
+    examples = tuple(with_records(example, tables.trades) for example in result.examples)
     return replace(result, examples=examples)
 
 
@@ -255,7 +256,7 @@ def _facts(tables: "SessionTables") -> dict[str, SymbolFacts]:
 
 
 def _fingerprint(settings: Settings, session: Session) -> str:
-    """A digest of all that a verdict rests on, but for what is served and what is archived."""
+    """Return a digest of what a verdict depends on, except served bars and archived records."""
     from truetape.quality.session_tables import fingerprint
 
     profile = profiles.load(settings.profile)
@@ -272,26 +273,28 @@ def _suites(tables: Iterable[SuiteTable]) -> list[Suite]:
     return [load_suite(table) for table in tables]
 
 
-def _kept(
+def _write(
     settings: Settings, store: BarStore, report: Report, clock: "_Clock", of: DagRun | None
 ) -> Report:
-    """Write the report, then its metrics; the report stays where the metrics cannot be written."""
+    """Write the report, then its metrics. If the metrics fail, the report stays."""
     clock.stop()
-    whole = replace(report, seconds=clock.seconds, peak_mb=_peak_mb())
-    path = reports.write(settings.home, whole)
-    _note(settings, of, whole)
-    broken = [one.rule for one in whole.results if not one.passed]
+    complete = replace(report, seconds=clock.seconds, peak_mb=_peak_mb())
+    path = reports.write(settings.home, complete)
+    _note(settings, of, complete)
+    broken = [result.rule for result in complete.results if not result.passed]
     logger("quality").info(
-        "checked", kind=str(whole.kind), broken=broken, seconds=sum(clock.seconds.values()),
-        peak_mb=whole.peak_mb, report=str(path),
+        "checked", kind=str(complete.kind), broken=broken, seconds=sum(clock.seconds.values()),
+        peak_mb=complete.peak_mb, report=str(path),
     )  # fmt: skip
-    store.write_points(points(whole)).require_stored("metrics", f"{path} is kept without them")
-    return whole
+    store.write_points(points(complete)).require_stored(
+        "metrics", f"{path} was written without them"
+    )
+    return complete
 
 
 def _note(settings: Settings, of: DagRun | None, report: Report) -> None:
     if of is not None:
-        note(settings.home, of, report)
+        record_report(settings.home, of, report)
 
 
 def _rows(table: "pyarrow.Table | None") -> int:
@@ -299,12 +302,12 @@ def _rows(table: "pyarrow.Table | None") -> int:
 
 
 def _peak_mb() -> int:
-    """The most memory that this process has had, in MB; Linux counts in kibibytes."""
+    """Return the peak memory of this process in MB. Linux reports kibibytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024 // 1_000_000
 
 
 class _Clock:
-    """Tells each step when it begins, and how long it took."""
+    """Reports when each step begins, and measures how long it takes."""
 
     def __init__(self, progress: Progress, label: str) -> None:
         self.run = reports.new_run(time.time_ns())
@@ -312,15 +315,15 @@ class _Clock:
         self._progress, self._label = progress, label
         self._step, self._began = "", 0.0
 
-    def step(self, name: str, told: str) -> None:
-        """End the step before and begin one."""
+    def step(self, name: str, text: str) -> None:
+        """End the current step and begin another."""
         self.stop()
         if name not in self.seconds:
-            self._progress(f"{self._label}: {told}")
+            self._progress(f"{self._label}: {text}")
         self._step, self._began = name, time.monotonic()
 
     def stop(self) -> None:
-        """End the step."""
+        """End the current step."""
         if self._step:
             spent = self.seconds.get(self._step, 0.0) + time.monotonic() - self._began
             self.seconds[self._step] = round(spent, 3)

@@ -1,12 +1,19 @@
-"""Columns of Arrow as NumPy takes them, and back. Nulls become what a comparison never finds."""
+"""Converts Arrow columns to NumPy and back. Nulls become values that match no comparison."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+Column: TypeAlias = "pa.ChunkedArray[Any]"
+"""A column of a table."""
+Values: TypeAlias = "pa.Array[Any]"
+"""A column in one piece."""
+Columns: TypeAlias = "Mapping[str, pa.ChunkedArray[Any] | pa.Array[Any]]"
 
 _TYPES: Mapping[str, pa.DataType] = {
     "text": pa.string(),
@@ -17,60 +24,65 @@ _TYPES: Mapping[str, pa.DataType] = {
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: str) -> pa.Table:
-    """Build a table of a few rows; `columns` lists name:type, the type text, int, float or bool."""
+    """Build a small table. `columns` lists name:type; the types are text, int, float and bool."""
     fields = [part.partition(":")[::2] for part in columns.split()]
     schema = pa.schema([(name, _TYPES[kind]) for name, kind in fields])
     return pa.Table.from_pylist(list(rows), schema=schema)
 
 
-def names(column: pa.ChunkedArray) -> list[str]:
-    """Return the different texts of a column, in the order of their `codes`."""
+def table_of(columns: Columns) -> pa.Table:
+    """Build a table of whole columns."""
+    return pa.table(columns)
+
+
+def names(column: Column) -> list[str]:
+    """Return the distinct texts of a column, in the order of their `codes`."""
     return ["" if name is None else name for name in _encoded(column).dictionary.to_pylist()]
 
 
-def codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return a whole number for each text, equal for equal ones."""
+def codes(column: Column) -> NDArray[np.int64]:
+    """Return a number for each text; equal texts have equal numbers."""
     return np.asarray(_encoded(column).indices, dtype=np.int64)
 
 
-def flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Return booleans, false for null."""
+def flags(column: Column) -> NDArray[np.bool_]:
+    """Return booleans; null becomes false."""
     return np.asarray(pc.fill_null(column, False), dtype=bool)
 
 
-def numbers(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return whole numbers, 0 for null."""
+def numbers(column: Column) -> NDArray[np.int64]:
+    """Return whole numbers; null becomes 0."""
     return np.asarray(pc.fill_null(column, 0).cast(pa.int64()), dtype=np.int64)
 
 
-def doubles(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return doubles, NaN for null."""
+def doubles(column: Column) -> NDArray[np.float64]:
+    """Return doubles; null becomes NaN."""
     return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
-def floats(values: NDArray[np.float64]) -> pa.Array:
-    """Return doubles as a column, null for NaN."""
+def floats(values: NDArray[np.float64]) -> Values:
+    """Return a column of doubles; NaN becomes null."""
     return pa.array(values, pa.float64(), from_pandas=True)
 
 
-def remainder(column: pa.ChunkedArray, by: int) -> pa.ChunkedArray:
-    """Return whole numbers modulo `by`, null where they are; Arrow has no such function."""
+def remainder(column: Column, by: int) -> Column:
+    """Return whole numbers modulo `by`; null stays null. Arrow has no modulo."""
     rest = np.mod(numbers(column), by)
     return pa.chunked_array([pa.array(rest, mask=np.asarray(column.is_null()))])
 
 
-def whole(column: pa.ChunkedArray, scale: int) -> pa.ChunkedArray:
-    """Return decimals of up to 18 digits as whole numbers of their last place."""
+def scaled(column: Column, scale: int) -> Column:
+    """Return decimals of up to 18 digits as whole numbers of `10^-scale`."""
     unit = pa.scalar(Decimal(10) ** scale, pa.decimal128(scale + 1, 0))
     return pc.cast(pc.multiply(column, unit), pa.int64())
 
 
 def place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return 0, 1, 2 … from the start of each run of equal values; none is below 0."""
+    """Return each value's place in its run of equal values: 0, 1, 2 … No value is negative."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     lengths = np.diff(starts, append=len(values))
     return np.arange(len(values)) - np.repeat(starts, lengths)
 
 
-def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+def _encoded(column: Column) -> "pa.DictionaryArray[Any, Any]":
     return column.combine_chunks().dictionary_encode(null_encoding="encode")

@@ -1,7 +1,7 @@
-"""Which reports the tasks of a DAG run made, or took as they were. Imports nothing heavy.
+"""Which reports the tasks of a DAG run wrote or reused. Imports nothing heavy.
 
-One small file a report, under `quality/runs/` of the home: tasks of a run may work side by side,
-and none has to change what another wrote. A name holds a digest of the run's: ids are free text.
+There is one small file a report, under `quality/runs/` of the home, so that parallel tasks of a run
+never change each other's files. File names contain a digest of the run id, which is free text.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from truetape.host.errors import ConfigError
 from truetape.quality import report as reports
 from truetape.quality.report import Report
 
-MAX_KEPT = 5_000
-"""Notes kept, the newest: two weeks of looks at the feeds, one every five minutes."""
+MAX_ENTRIES = 5_000
+"""Number of entries that are stored: two weeks of checks of the feeds, one every five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class DagRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A report that a run has asked for: where it lies, even when it is there no longer."""
+class ReportEntry:
+    """A report of a DAG run. Its file may have been deleted since."""
 
     venue: str | None
     session: date | None
@@ -41,10 +41,10 @@ class Noted:
         return reports.folder_of(home, self.venue, self.session) / f"{self.run}.json"
 
 
-def note(home: Path, of: DagRun, report: Report) -> None:
-    """Note that a run has a report; removes notes beyond the `MAX_KEPT` newest.
+def record_report(home: Path, of: DagRun, report: Report) -> None:
+    """Record a report of a DAG run. Delete all but the newest `MAX_ENTRIES` entries.
 
-    Safe to repeat: a report that is noted twice is listed once.
+    Safe to repeat: a report that is recorded twice is listed once.
     """
     folder = _folder(home)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,24 +57,24 @@ def note(home: Path, of: DagRun, report: Report) -> None:
     unfinished = folder / f".{name}.new"
     unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
     unfinished.replace(folder / f"{name}.json")
-    for old in sorted(folder.glob("*.json"), reverse=True)[MAX_KEPT:]:
+    for old in sorted(folder.glob("*.json"), reverse=True)[MAX_ENTRIES:]:
         old.unlink(missing_ok=True)
 
 
-def noted(home: Path, of: DagRun) -> tuple[Noted, ...]:
-    """Return the reports of a run, each once, the first first; ConfigError for a broken note."""
+def reports_of(home: Path, of: DagRun) -> tuple[ReportEntry, ...]:
+    """Return the reports of a run, each once, oldest first. Raise ConfigError for a bad entry."""
     return tuple(dict.fromkeys(_read(home, of)))
 
 
-def _read(home: Path, of: DagRun) -> Iterator[Noted]:
+def _read(home: Path, of: DagRun) -> Iterator[ReportEntry]:
     for path in sorted(_folder(home).glob(f"*.{_digest(of)}.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             day = content["session"]
             session = None if day is None else date.fromisoformat(day)
-            yield Noted(content["venue"], session, content["run"])
+            yield ReportEntry(content["venue"], session, content["run"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is no note of a report ({error}); move it away") from error
+            raise ConfigError(f"{path} is no entry of a report ({error}); move it away") from error
 
 
 def _folder(home: Path) -> Path:

@@ -1,7 +1,7 @@
-"""The frames of reconciliation: what a publication would change, and what is served after it.
+"""The frames of reconciliation: the edits of a publication, and the served bars after it.
 
-Bars of a minute and wider are compared one by one; those of a second, most of all rows, by the
-digest of each symbol: they cannot differ without the minutes above them.
+Bars of a minute and wider are compared one by one. 1s bars, which are most rows, are compared by
+the digest of each symbol: if they differ, so do the minutes above them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,27 +21,27 @@ from truetape.serving.store import BarStore, ServedBar
 
 ROW_BY_ROW = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
 LEAST_ROWS = 100
-"""Shares of fewer rows are not judged: one bar of five would be a fifth."""
+"""With fewer rows a share is not judged: one bar of five would be a fifth."""
 
 Edits = Mapping[Resolution, Sequence[Edit]]
 Served = Mapping[Resolution, Sequence[ServedBar]]
 
 
 def reconciliation_frames(
-    wanted: RecomputedSession, store: BarStore, rev: int, speed_profile: str
+    target: RecomputedSession, store: BarStore, rev: int, speed_profile: str
 ) -> Iterator[Frame]:
-    """Yield the frames of what publishing as `rev` would do; reads the store, writes nothing."""
-    served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
-    edits = _edits(served, wanted, rev)
+    """Yield the frames of the edits that publishing as `rev` would make. Reads the store only."""
+    served = {resolution: _read(store, resolution, target) for resolution in ROW_BY_ROW}
+    edits = _edits(served, target, rev)
     yield Frame("edits", edit_rows(edits))
     volumes = {
-        resolution: sum(bar.volume for bar in wanted.bars(resolution)) for resolution in ROW_BY_ROW
+        resolution: sum(bar.volume for bar in target.bars(resolution)) for resolution in ROW_BY_ROW
     }
     yield Frame("levels", level_rows(served, edits, volumes))
-    profile, version = wanted.profile
+    profile, version = target.profile
     row = {
-        "venue": wanted.session.venue,
-        "session": str(wanted.session.date),
+        "venue": target.session.venue,
+        "session": str(target.session.date),
         "profile_recomputed": f"{profile} {version}",
         "profile_speed": speed_profile,
     }
@@ -49,22 +49,22 @@ def reconciliation_frames(
     yield Frame("session", table([row], columns))
 
 
-def served_frames(wanted: TargetBars, store: BarStore, rev: int) -> Iterator[Frame]:
-    """Yield the frames of what is served beside what must be; reads the store only."""
-    served = {resolution: _read(store, resolution, wanted) for resolution in ROW_BY_ROW}
+def served_frames(target: TargetBars, store: BarStore, rev: int) -> Iterator[Frame]:
+    """Yield the frames of served bars beside the bars that should be served. Writes nothing."""
+    served = {resolution: _read(store, resolution, target) for resolution in ROW_BY_ROW}
     yield Frame(
         "rows",
         served_rows(
-            (resolution, served[resolution], wanted.bars(resolution)) for resolution in ROW_BY_ROW
+            (resolution, served[resolution], target.bars(resolution)) for resolution in ROW_BY_ROW
         ),
     )
-    yield Frame("digests", digest_rows(wanted, store))
-    edits = _edits(served, wanted, rev)
+    yield Frame("digests", digest_rows(target, store))
+    edits = _edits(served, target, rev)
     yield Frame("edits", edit_rows(edits).select(["resolution", "symbol", "start_ns", "change"]))
 
 
 def edit_rows(edits: Edits) -> pa.Table:
-    """Return a row for each edit; a row that nothing was served for has no `rev_before`."""
+    """Return a row for each edit. A bar that was not served before has no `rev_before`."""
     rows = [
         {
             "resolution": resolution.value,
@@ -84,8 +84,8 @@ def edit_rows(edits: Edits) -> pa.Table:
 
 
 def level_rows(served: Served, edits: Edits, volumes: Mapping[Resolution, float]) -> pa.Table:
-    """Return what a publication means at each width: how much of what was provisional changes, how
-    much of what was final would be gone.
+    """Return for each resolution which share of provisional bars would change, and which share of
+    final bars would disappear.
     """
     rows = [
         _level(resolution, served[resolution], edits[resolution], volumes[resolution])
@@ -101,14 +101,14 @@ def level_rows(served: Served, edits: Edits, volumes: Mapping[Resolution, float]
 def served_rows(
     sides: Iterable[tuple[Resolution, Iterable[ServedBar], Iterable[ServedBar]]],
 ) -> pa.Table:
-    """Return a row for each bar of either side: on which it is, whether both are equal."""
+    """Return a row for each bar of either side: on which side it is, and whether both are equal."""
     rows = []
-    for resolution, served, wanted in sides:
-        ours = {bar.key: bar for bar in wanted}
-        theirs = list(served)
-        rows += [_served_row(resolution, bar, ours.get(bar.key)) for bar in theirs]
-        absent = ours.keys() - {bar.key for bar in theirs}
-        rows += [_absent_row(resolution, ours[key]) for key in sorted(absent, key=str)]
+    for resolution, served, target in sides:
+        targets = {bar.key: bar for bar in target}
+        served_bars = list(served)
+        rows += [_served_row(resolution, bar, targets.get(bar.key)) for bar in served_bars]
+        absent = targets.keys() - {bar.key for bar in served_bars}
+        rows += [_absent_row(resolution, targets[key]) for key in sorted(absent, key=str)]
     return table(
         rows,
         "resolution:text symbol:text start_ns:int side:text in_both:bool equal:bool is_void:bool "
@@ -116,27 +116,29 @@ def served_rows(
     )
 
 
-def digest_rows(wanted: TargetBars, store: BarStore) -> pa.Table:
-    """Return the digests of each symbol at each width, as served and as recomputed."""
-    session, rows = wanted.session, []
+def digest_rows(target: TargetBars, store: BarStore) -> pa.Table:
+    """Return each symbol's digests by resolution, as served and as recomputed."""
+    session, rows = target.session, []
     for resolution in Resolution:
         served = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
-        ours = {
+        recomputed = {
             symbol: digest_of(bars)
-            for symbol, bars in groupby(wanted.bars(resolution), lambda bar: bar.symbol)
+            for symbol, bars in groupby(target.bars(resolution), lambda bar: bar.symbol)
         }
-        for symbol in sorted(served.keys() | ours.keys()):
-            there, here = served.get(symbol), ours.get(symbol)
+        for symbol in sorted(served.keys() | recomputed.keys()):
+            before, after = served.get(symbol), recomputed.get(symbol)
             rows.append(
                 {
                     "resolution": resolution.value,
                     "symbol": symbol,
-                    "bars_served": there.bars - there.void if there else 0,
-                    "bars_recomputed": here.bars if here else 0,
-                    # void rows hold zeros only, which add nothing
-                    "fingerprint_served": f"{there.fingerprint}.{there.trades}" if there else "0.0",
-                    "fingerprint_recomputed": f"{here.fingerprint}.{here.trades}"
-                    if here
+                    "bars_served": before.bars - before.void if before else 0,
+                    "bars_recomputed": after.bars if after else 0,
+                    # void bars contain zeros only, so they add nothing to the sums
+                    "fingerprint_served": f"{before.fingerprint}.{before.trades}"
+                    if before
+                    else "0.0",
+                    "fingerprint_recomputed": f"{after.fingerprint}.{after.trades}"
+                    if after
                     else "0.0",
                 }
             )
@@ -147,22 +149,22 @@ def digest_rows(wanted: TargetBars, store: BarStore) -> pa.Table:
     )
 
 
-def _edits(served: Served, wanted: TargetBars, rev: int) -> Edits:
+def _edits(served: Served, target: TargetBars, rev: int) -> Edits:
     return {
-        resolution: list(diff_bars(rows, wanted.bars(resolution), rev, resolution))
+        resolution: list(diff_bars(rows, target.bars(resolution), rev, resolution))
         for resolution, rows in served.items()
     }
 
 
-def _read(store: BarStore, resolution: Resolution, wanted: TargetBars) -> Sequence[ServedBar]:
-    session = wanted.session
+def _read(store: BarStore, resolution: Resolution, target: TargetBars) -> Sequence[ServedBar]:
+    session = target.session
     return list(store.read(resolution, session.start_ns, session.end_ns, venue=session.venue))
 
 
 def _level(
     resolution: Resolution, served: Sequence[ServedBar], edits: Sequence[Edit], volume: float
 ) -> dict[str, object]:
-    # what the database added up says nothing that its minutes do not say
+    # bars that the database rolled up say no more than their minutes
     live = [bar for bar in served if not bar.void and not is_rolled_up(bar, resolution)]
     provisional = sum(not bar.final for bar in live)
     sealed = len(live) - provisional
@@ -190,26 +192,26 @@ def _level(
 
 
 def _served_row(
-    resolution: Resolution, served: ServedBar, wanted: ServedBar | None
+    resolution: Resolution, served: ServedBar, target: ServedBar | None
 ) -> dict[str, object]:
-    alone = "void" if served.void else "served"
+    side = "void" if served.void else "served"
     return {
         "resolution": resolution.value,
         "symbol": served.symbol,
         "start_ns": served.start_ns,
-        "side": alone if wanted is None else "both",
-        "in_both": wanted is not None,
-        "equal": wanted is not None and served == final(wanted, served.rev),
+        "side": side if target is None else "both",
+        "in_both": target is not None,
+        "equal": target is not None and served == final(target, served.rev),
         "is_void": served.void,
         "is_empty": _is_empty(served),
     }
 
 
-def _absent_row(resolution: Resolution, wanted: ServedBar) -> dict[str, object]:
+def _absent_row(resolution: Resolution, target: ServedBar) -> dict[str, object]:
     return {
         "resolution": resolution.value,
-        "symbol": wanted.symbol,
-        "start_ns": wanted.start_ns,
+        "symbol": target.symbol,
+        "start_ns": target.start_ns,
         "side": "recomputed",
         "in_both": False,
         "equal": False,

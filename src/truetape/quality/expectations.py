@@ -1,6 +1,6 @@
-"""Runs rules on frames by Great Expectations; this room's only use of it, and of its 15 s import.
+"""Runs rules on frames with Great Expectations. Only this module imports it, which takes 15 s.
 
-An ephemeral context: nothing is stored, sent or rendered. Counts and a few row numbers come back.
+The context is ephemeral: nothing is stored, sent or rendered. Results are counts and row numbers.
 """
 
 import os
@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from truetape.quality.columns import Column, scaled, table_of
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Argument, Named, Suite, SuiteCheck, SuiteRule
@@ -27,43 +28,43 @@ if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
 
 MAX_EXAMPLES = 5
-"""Rows that a result names; the others are only counted."""
+"""A result shows this many rows; the others are only counted."""
 MAX_SHOWN = 12
-"""Columns of a row that are told; of a wider frame the keys, and those that the rule reads."""
+"""A shown row has this many columns at most. Of a wider frame: the keys and the rule's columns."""
 MAX_TEXT = 200
-"""Characters of a value in a report."""
+"""Maximum length of a value in a report, in characters."""
 MAX_CHUNK_ROWS = 300_000
-"""Rows given to Great Expectations at once, unless one symbol has more: it goes as a whole, so that
-what must be unique within a symbol is seen together.
+"""Great Expectations gets this many rows at once, or one symbol if it has more. A symbol is never
+split, so that rules about uniqueness within a symbol see all its rows.
 """
 _INT64_DIGITS = 18
 
 
 def validate(suite: Suite, frames: Iterable[Frame], values: Mapping[str, int]) -> list[RuleResult]:
-    """Check every rule of a suite, in its order; `values` are those of the `$names`.
+    """Check every rule of a suite, in the suite's order. `values` are those of the `$names`.
 
-    Frames are taken one after the other, so that a generator holds one in memory at a time. A rule
-    whose frame never comes, or that cannot be evaluated, has not passed.
+    Frames are read one after the other, so that a generator keeps only one in memory. A rule fails
+    if its frame is missing or if it cannot be evaluated.
     """
     results: dict[str, RuleResult] = {}
     for frame in frames:
         rules = [rule for rule in suite.rules if rule.frame == frame.name]
         for where in dict.fromkeys(rule.where for rule in rules):
             table = frame.table if where is None else frame.table.filter(frame.table[where])
-            some = [_Tally(rule, table) for rule in rules if rule.where == where]
-            _count(some, table, values)
-            results |= {tally.rule.id: tally.result(suite) for tally in some}
-    return [results.get(rule.id) or _never_checked(suite, rule) for rule in suite.rules]
+            tallies = [_RuleTally(rule, table) for rule in rules if rule.where == where]
+            _count(tallies, table, values)
+            results |= {tally.rule.id: tally.result(suite) for tally in tallies}
+    return [results.get(rule.id) or _unchecked(suite, rule) for rule in suite.rules]
 
 
 def load() -> None:
-    """Import Great Expectations now rather than at the first `validate`: 15 s, once a process."""
+    """Import Great Expectations before the first `validate`: 15 s, once a process."""
     _batches()
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What the checks of one rule found in the chunks of a frame so far."""
+class _RuleTally:
+    """The outcomes of one rule's checks, added up over the chunks of a frame."""
 
     rule: SuiteRule
     table: pa.Table
@@ -76,23 +77,23 @@ class _Tally:
 
     def add(self, number: int, outcome: Any) -> None:
         """Count the outcome of check `number` on one chunk."""
-        found = outcome.result
+        result = outcome.result
         self.errors += _errors(outcome.exception_info)
         self.passed &= bool(outcome.success)  # a numpy.bool from some expectations
-        self.rows[number] = self.rows.get(number, 0) + int(found.get("element_count", 0))
+        self.rows[number] = self.rows.get(number, 0) + int(result.get("element_count", 0))
         if outcome.success:
             return
-        if "element_count" not in found:
-            self.observed.append(_observed(found))
+        if "element_count" not in result:
+            self.observed.append(_observed(result))
             return
-        self.unexpected += int(found["unexpected_count"])
-        self.examples += [int(row) for row in found["partial_unexpected_index_list"]]
+        self.unexpected += int(result["unexpected_count"])
+        self.examples += [int(row) for row in result["partial_unexpected_index_list"]]
 
     def result(self, suite: Suite) -> RuleResult:
         """Return the result of the rule over all chunks."""
-        shape = FRAMES[suite.table][self.rule.frame]
-        some = dict.fromkeys((*shape.keys, *self.rule.columns))
-        shown = list(shape.columns if len(shape.columns) <= MAX_SHOWN else some)
+        frame = FRAMES[suite.table][self.rule.frame]
+        essential = dict.fromkeys((*frame.keys, *self.rule.columns))
+        shown = list(frame.columns if len(frame.columns) <= MAX_SHOWN else essential)
         numbers = pa.array(sorted(set(self.examples))[:MAX_EXAMPLES], pa.int64())
         examples = self.table.take(numbers).select(shown).to_pylist()
         return RuleResult(
@@ -110,26 +111,30 @@ class _Tally:
         )
 
 
-def _count(tallies: Sequence[_Tally], table: pa.Table, values: Mapping[str, int]) -> None:
-    """Give a table to Great Expectations in chunks and add what it says to the rules' tallies."""
+def _count(tallies: Sequence[_RuleTally], table: pa.Table, values: Mapping[str, int]) -> None:
+    """Check a table in chunks and add the outcomes to the rules' tallies."""
     columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
     checks = [check for tally in tallies for check in tally.rule.checks]
-    whole = any("column_set" in check.arguments for check in checks)
+    needs_all = any("column_set" in check.arguments for check in checks)
     compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
     for start, end in _chunks(table):
-        rows = _pandas(table if whole else table.select(columns), start, end, compared)
-        missing = {(at, n) for at, one in enumerate(tallies) for n in range(len(one.rule.checks))}
-        for place, outcome in _outcomes([tally.rule for tally in tallies], rows, values):
-            tallies[place[0]].add(place[1], outcome)
-            missing.discard(place)
-        for at, number in missing:  # what was not looked at has not passed
-            tallies[at].errors.append(f"no outcome of check {number + 1}")
+        rows = _pandas(table if needs_all else table.select(columns), start, end, compared)
+        missing = {
+            (place, number)
+            for place, tally in enumerate(tallies)
+            for number in range(len(tally.rule.checks))
+        }
+        for check_id, outcome in _outcomes([tally.rule for tally in tallies], rows, values):
+            tallies[check_id[0]].add(check_id[1], outcome)
+            missing.discard(check_id)
+        for place, number in missing:  # an unchecked rule must not pass
+            tallies[place].errors.append(f"no outcome of check {number + 1}")
 
 
 def _outcomes(
     rules: Sequence[SuiteRule], rows: pd.DataFrame, values: Mapping[str, int]
 ) -> Iterator[tuple[tuple[int, int], Any]]:
-    """Yield the outcome of each check with its place: number of the rule, number of the check."""
+    """Yield the outcome of each check with its number: (rule, check)."""
     from great_expectations.core import ExpectationSuite
 
     places = [
@@ -137,13 +142,13 @@ def _outcomes(
         for number, rule in enumerate(rules)
         for place, check in enumerate(rule.checks)
     ]
-    wanted = ExpectationSuite(
+    suite = ExpectationSuite(
         name="rules", expectations=[_expectation(check, at, values) for at, check in places]
     )
     batch = _batches().get_batch(batch_parameters={"dataframe": rows})
-    # SUMMARY: a few row numbers; COMPLETE would keep every unexpected value
+    # SUMMARY returns a few row numbers; COMPLETE would return every unexpected value
     shape = {"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES}
-    for outcome in batch.validate(wanted, result_format=shape).results:
+    for outcome in batch.validate(suite, result_format=shape).results:
         rule, check = outcome.expectation_config.meta["place"]
         yield (rule, check), outcome
 
@@ -167,7 +172,7 @@ def _argument(value: Argument, values: Mapping[str, int]) -> object:
 
 @cache
 def _batches() -> "BatchDefinition[Any]":
-    """Import Great Expectations, about 15 s and 300 MB, and open a context in memory."""
+    """Import Great Expectations (about 15 s and 300 MB) and open a context in memory."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read while it is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -182,10 +187,10 @@ def _batches() -> "BatchDefinition[Any]":
 
 @contextmanager
 def _without_spark_connect() -> Iterator[None]:
-    """Have an import of Spark Connect fail; nothing here needs it.
+    """Make imports of Spark Connect fail, because nothing here needs it.
 
-    Where a package of its own is missing, it ends a program that has no file, such as `python -c`,
-    in the middle of the import and with success: a gate that nobody asked would look open.
+    If one of its own packages is missing, Spark Connect ends a program without a file, such as
+    `python -c`, during the import and with exit code 0. A gate that never ran would look open.
     """
     name = "pyspark.sql.connect"
     if name in sys.modules:
@@ -199,9 +204,9 @@ def _without_spark_connect() -> Iterator[None]:
 
 
 def _chunks(table: pa.Table) -> Iterator[tuple[int, int]]:
-    """Yield the row ranges of whole symbols of at most `MAX_CHUNK_ROWS` rows, at least one range.
+    """Yield row ranges of whole symbols, `MAX_CHUNK_ROWS` rows at most; at least one range.
 
-    Rows must be ordered by symbol where a frame is longer than that.
+    Rows of a longer frame must be ordered by symbol.
     """
     rows = table.num_rows
     if rows <= MAX_CHUNK_ROWS or "symbol" not in table.column_names:
@@ -217,57 +222,56 @@ def _chunks(table: pa.Table) -> Iterator[tuple[int, int]]:
 
 
 def _pandas(table: pa.Table, start: int, end: int, compared: AbstractSet[str]) -> pd.DataFrame:
-    """Return some rows as pandas holds them best, indexed by their number in the table.
+    """Return a range of rows in pandas, indexed by their number in the table.
 
-    Texts become categories, a Python string for each different one and not for each row; but pandas
-    does not compare the categories of two columns.
+    Texts become categories: one Python string for each distinct text instead of each row. Columns
+    that are compared with each other stay texts, because pandas does not compare categories.
     """
-    some = table.slice(start, end - start)
+    rows_of_range = table.slice(start, end - start)
     columns = {
-        name: _plain(some[name])
-        if name in compared or not pa.types.is_string(some[name].type)
-        else some[name].dictionary_encode()
-        for name in some.column_names
+        name: _plain(rows_of_range[name])
+        if name in compared or not pa.types.is_string(rows_of_range[name].type)
+        else rows_of_range[name].dictionary_encode()
+        for name in rows_of_range.column_names
     }
-    rows: pd.DataFrame = pa.table(columns).to_pandas(types_mapper=_nullable(columns))
+    rows: pd.DataFrame = table_of(columns).to_pandas(types_mapper=_nullable(columns))
     rows.index = pd.RangeIndex(start, end)
     return rows
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(column: Column) -> Column:
     kind = column.type
     if not pa.types.is_decimal(kind):
         return column
     if kind.precision > _INT64_DIGITS:
         return pc.cast(column, pa.float64())
-    unit = pa.scalar(Decimal(10) ** kind.scale, pa.decimal128(kind.scale + 1, 0))
-    return pc.cast(pc.multiply(column, unit), pa.int64())
+    return scaled(column, kind.scale)
 
 
-def _nullable(columns: Mapping[str, pa.ChunkedArray]) -> Any:
-    """Whole numbers with nulls need a type that has them: a double would round nanoseconds."""
-    lacking = {column.type for column in columns.values() if column.null_count}
+def _nullable(columns: Mapping[str, Column]) -> Any:
+    """Whole numbers with nulls need a nullable type, because a double would round nanoseconds."""
+    with_nulls = {column.type for column in columns.values() if column.null_count}
     types = {
         pa.int64(): pd.Int64Dtype(),
         pa.int32(): pd.Int32Dtype(),
         pa.bool_(): pd.BooleanDtype(),
     }
-    return {kind: dtype for kind, dtype in types.items() if kind in lacking}.get
+    return {kind: dtype for kind, dtype in types.items() if kind in with_nulls}.get
 
 
 def _errors(info: Mapping[str, Any]) -> list[str]:
-    """Return the messages of what was raised: one entry, or one for each metric that failed."""
+    """Return the messages of raised errors: one entry, or one for each failed metric."""
     entries = [info] if "raised_exception" in info else list(info.values())
-    return [str(one["exception_message"]) for one in entries if one["raised_exception"]]
+    return [str(entry["exception_message"]) for entry in entries if entry["raised_exception"]]
 
 
-def _observed(found: Mapping[str, Any]) -> str:
-    """Say what an expectation about a whole table saw."""
-    mismatched = found.get("details", {}).get("mismatched", {})
+def _observed(result: Mapping[str, Any]) -> str:
+    """Return what an expectation about a whole table observed."""
+    mismatched = result.get("details", {}).get("mismatched", {})
     parts = {
-        "unexpected": mismatched.get("unexpected") or found.get("partial_unexpected_list"),
-        "missing": mismatched.get("missing") or found.get("partial_missing_list"),
-        "observed": found.get("observed_value") if not mismatched else None,
+        "unexpected": mismatched.get("unexpected") or result.get("partial_unexpected_list"),
+        "missing": mismatched.get("missing") or result.get("partial_missing_list"),
+        "observed": result.get("observed_value") if not mismatched else None,
     }
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
 
@@ -280,10 +284,10 @@ def _text(value: object) -> str:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     text = str(value).lower() if isinstance(value, bool) else str(value)[:MAX_TEXT]
-    return text if text.isprintable() else repr(text)  # reports are read on terminals
+    return text if text.isprintable() else repr(text)  # reports are read in terminals
 
 
-def _never_checked(suite: Suite, rule: SuiteRule) -> RuleResult:
+def _unchecked(suite: Suite, rule: SuiteRule) -> RuleResult:
     return RuleResult(
         suite.id,
         rule.id,

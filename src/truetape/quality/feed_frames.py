@@ -1,4 +1,4 @@
-"""The frames of what the archive brought in: by feed, by reason, by partition. Pure."""
+"""The frames of newly archived records: by feed, by reason, by partition. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from truetape.market.rejection import Reason
 from truetape.market.resolution import SECOND_NS
-from truetape.quality.columns import doubles, table
+from truetape.quality.columns import Values, doubles, table
 from truetape.quality.feed_tables import FeedTables
 from truetape.quality.frames import Frame
 from truetape.quality.trade_frames import partition_rows
 
 UNKNOWN = "unknown"
-"""The feed of records without one, or of one that is no text."""
+"""The feed name of records whose feed header is missing or no text."""
 
 
 def feed_frames(tables: FeedTables) -> Iterator[Frame]:
@@ -28,32 +28,32 @@ def feed_frames(tables: FeedTables) -> Iterator[Frame]:
     yield Frame("partitions", partition_rows(tables.coverage))
 
 
-def feed_rows(records: pa.Table, feed: pa.Array, events: pa.Table, rejected: pa.Table) -> pa.Table:
-    """Return what each feed brought: records, events, rejections, repeats, lateness.
+def feed_rows(records: pa.Table, feed: Values, events: pa.Table, rejected: pa.Table) -> pa.Table:
+    """Count each feed's records, events, rejections and duplicates, and measure its lateness.
 
-    Heartbeats and the like are rejected as no trade; they are no part of the rejected share.
+    Payloads that are no trades, such as heartbeats, do not count for the rejected share.
     """
     empty = [
         pc.fill_null(pc.list_value_length(records[name]), 0) for name in ("events", "rejected")
     ]
     silent = pc.equal(pc.add(*empty), 0)
     rows = []
-    for name in sorted(set(feed.to_pylist())):
-        mine = events.filter(pc.equal(events["feed"], name))
+    for name in sorted(set(map(str, feed.to_pylist()))):
+        of_feed = events.filter(pc.equal(events["feed"], name))
         refused = rejected.filter(pc.equal(rejected["feed"], name))
         trades = pc.sum(pc.not_equal(refused["reason"], str(Reason.NOT_A_TRADE))).as_py() or 0
         is_feed = pc.equal(feed, name)
-        times = mine["event_ns"]
+        times = of_feed["event_ns"]
         rows.append(
             {
                 "feed": name,
                 "records": pc.sum(is_feed).as_py(),
-                "events": mine.num_rows,
+                "events": of_feed.num_rows,
                 "rejected": refused.num_rows,
                 "silent": pc.sum(pc.and_(is_feed, silent.combine_chunks())).as_py(),
-                "rejected_share": trades / max(1, trades + mine.num_rows),
-                "duplicate_share": _repeated(mine),
-                "late_p99_s": _late_p99_s(mine),
+                "rejected_share": trades / max(1, trades + of_feed.num_rows),
+                "duplicate_share": _repeated(of_feed),
+                "late_p99_s": _late_p99_s(of_feed),
                 "first_event_ns": pc.min(times).as_py(),
                 "last_event_ns": pc.max(times).as_py(),
             }
@@ -66,7 +66,7 @@ def feed_rows(records: pa.Table, feed: pa.Array, events: pa.Table, rejected: pa.
 
 
 def reason_rows(events: pa.Table, rejected: pa.Table) -> pa.Table:
-    """Return how often each feed's records were rejected for each reason."""
+    """Count each feed's rejections by reason."""
     totals: Counter[str] = Counter()
     for part in (events, rejected):
         for row in part.group_by("feed").aggregate([([], "count_all")]).to_pylist():
@@ -84,23 +84,23 @@ def reason_rows(events: pa.Table, rejected: pa.Table) -> pa.Table:
     return table(rows, "feed:text reason:text count:int share:float")
 
 
-def _entries(records: pa.Table, column: str, feed: pa.Array) -> pa.Table:
-    """Return the entries of a list column, one row each, with the feed of their record."""
+def _entries(records: pa.Table, column: str, feed: Values) -> pa.Table:
+    """Return the entries of a list column, one row each, with their record's feed."""
     lists = records[column].combine_chunks()
     entries = pa.Table.from_struct_array(pc.list_flatten(lists))
     return entries.append_column("feed", feed.take(pc.list_parent_indices(lists)))
 
 
 def _repeated(events: pa.Table) -> float:
-    """The share of trades with an id that had come before, among these records."""
-    some = events.filter(pc.and_(pc.equal(events["kind"], "trade"), events["id"].is_valid()))
-    if not some.num_rows:
+    """Return the share of trades whose id occurred before, among these records."""
+    trades = events.filter(pc.and_(pc.equal(events["kind"], "trade"), events["id"].is_valid()))
+    if not trades.num_rows:
         return 0.0
-    different: int = some.group_by(["venue", "symbol", "id"]).aggregate([]).num_rows
-    return 1 - different / int(some.num_rows)
+    distinct: int = trades.group_by(["venue", "symbol", "id"]).aggregate([]).num_rows
+    return 1 - distinct / int(trades.num_rows)
 
 
 def _late_p99_s(events: pa.Table) -> float | None:
     late = doubles(pc.subtract(events["received_ns"], events["event_ns"])) / SECOND_NS
-    known = late[~np.isnan(late)]
-    return float(np.quantile(known, 0.99)) if len(known) else None
+    with_receipt = late[~np.isnan(late)]
+    return float(np.quantile(with_receipt, 0.99)) if len(with_receipt) else None

@@ -1,4 +1,4 @@
-"""Metrics: the results of a run as points for the `pipeline` bucket, one a rule."""
+"""Metrics: the results of a run as points for the `pipeline` bucket, one point a rule."""
 
 from collections.abc import Iterator
 
@@ -6,24 +6,24 @@ from truetape.quality.report import Report
 from truetape.serving.store import Point
 
 FEEDS = "all"
-"""The venue of results about feeds, which may carry several."""
+"""The venue tag of results about feeds, because a feed may carry several venues."""
 
 
 def points(report: Report) -> Iterator[Point]:
     """Yield a point for each rule, at the time of the run."""
-    for one in report.results:
+    for result in report.results:
         yield Point(
             "quality",
-            {"venue": report.venue or FEEDS, "suite": one.suite, "rule": one.rule},
+            {"venue": report.venue or FEEDS, "suite": result.suite, "rule": result.rule},
             report.checked_ns,
             {
                 "session": str(report.session or ""),
                 "run": report.run,
                 "kind": str(report.kind),
-                "severity": str(one.severity),
-                "passed": one.passed,
-                "rows": one.rows,
-                "unexpected": one.unexpected,
-                "share": one.share,
+                "severity": str(result.severity),
+                "passed": result.passed,
+                "rows": result.rows,
+                "unexpected": result.unexpected,
+                "share": result.share,
             },
         )

@@ -1,6 +1,7 @@
-"""Reports: one JSON file a run, written whole or not at all. Imports nothing heavy: pages read it.
+"""Reports: one JSON file a run, written atomically. Imports nothing heavy, because pages read them.
 
-Kept under `quality/VENUE/SESSION/` and `quality/feed/` of the home, the newest `MAX_KEPT` of each.
+They are stored under `quality/VENUE/SESSION/` and `quality/feed/` of the home, the newest
+`MAX_REPORTS` of each.
 """
 
 import json
@@ -20,31 +21,31 @@ from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 
 FORMAT = 1
-MAX_KEPT = 100
-"""Reports kept of one session, and of the feeds: the newest."""
+MAX_REPORTS = 100
+"""Number of reports that are stored for a session, and for the feeds."""
 
 
-class Kind(StrEnum):
+class ReportKind(StrEnum):
     """What was checked."""
 
     GATE = "gate"
     """A recomputed session, before its publication."""
     SERVED = "served"
-    """A published session, as it is served."""
+    """The served bars of a published session."""
     FEED = "feed"
-    """What the archive brought in."""
+    """The records that the archive has added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run found. `run` sorts by time; `venue` and `session` are None for feeds.
+    """The result of one run. `run` sorts by time; `venue` and `session` are None for feeds.
 
-    `fingerprint` is that of all that a verdict rests on, so that it need not be found twice.
-    `facts` serve later sessions, `offsets` the next look at the feeds.
+    `fingerprint` identifies everything that the verdict depends on, so that an unchanged session is
+    not checked twice. Later sessions use `facts`, the next check of the feeds uses `offsets`.
     """
 
     run: str
-    kind: Kind
+    kind: ReportKind
     venue: str | None
     session: date | None
     results: tuple[RuleResult, ...]
@@ -58,61 +59,61 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Return what the results mean for the gate."""
+        """Return the verdict of the gate."""
         return decide(self.results)
 
     @property
     def is_open(self) -> bool:
-        """Say whether no gate rule is broken."""
+        """True if no gate rule is broken."""
         return isinstance(self.verdict, Open)
 
     @property
     def checked_ns(self) -> int:
-        """Return when the run began, to the microsecond."""
+        """Return when the run began, in epoch nanoseconds, to the microsecond."""
         moment = datetime.strptime(self.run[:21], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
         return int(moment.timestamp()) * SECOND_NS + moment.microsecond * 1_000
 
 
 def new_run(now_ns: int) -> str:
-    """Return the name of a run that begins now: UTC to the microsecond, and a random end."""
+    """Return the name of a run that begins now: UTC to the microsecond and a random suffix."""
     moment = datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
     micros = now_ns % SECOND_NS // 1_000
     return f"{moment:%Y%m%dT%H%M%S}{micros:06}-{secrets.token_hex(3)}"
 
 
 def folder_of(home: Path, venue: str | None, session: date | None) -> Path:
-    """Return where the reports of a session lie, or those of the feeds."""
+    """Return the folder of a session's reports, or of the reports about feeds."""
     root = home / "quality"
     return root / "feed" if venue is None or session is None else root / venue / str(session)
 
 
 def write(home: Path, report: Report) -> Path:
-    """Write a report and return its file; removes reports beyond the `MAX_KEPT` newest."""
+    """Write a report and return its file. Delete all but the newest `MAX_REPORTS` reports."""
     folder = folder_of(home, report.venue, report.session)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.run}.json"
     unfinished = folder / f".{report.run}.new"
     unfinished.write_text(encode(report), encoding="utf-8")
     unfinished.replace(path)
-    for old in sorted(folder.glob("*.json"), reverse=True)[MAX_KEPT:]:
+    for old in sorted(folder.glob("*.json"), reverse=True)[MAX_REPORTS:]:
         old.unlink(missing_ok=True)
     return path
 
 
 def path_of(home: Path, report: Report) -> Path:
-    """Return the file that a report has, or would have."""
+    """Return the path of a report's file."""
     return folder_of(home, report.venue, report.session) / f"{report.run}.json"
 
 
-def newest(home: Path, kind: Kind, venue: str | None, session: date | None) -> Report | None:
-    """Return the newest report of a kind, None where there is none."""
+def newest(home: Path, kind: ReportKind, venue: str | None, session: date | None) -> Report | None:
+    """Return the newest report of a kind, None if there is none."""
     folder = folder_of(home, venue, session)
-    found = (read(path) for path in sorted(folder.glob("*.json"), reverse=True))
-    return next((report for report in found if report.kind is kind), None)
+    stored = (read(path) for path in sorted(folder.glob("*.json"), reverse=True))
+    return next((report for report in stored if report.kind is kind), None)
 
 
 def sessions(home: Path, venue: str, before: date | None = None) -> Iterator[date]:
-    """Yield the sessions of a venue that have reports, the newest first."""
+    """Yield the sessions of a venue that have reports, newest first."""
     for folder in sorted((home / "quality" / venue).glob("????-??-??"), reverse=True):
         day = date.fromisoformat(folder.name)
         if before is None or day < before:
@@ -120,22 +121,20 @@ def sessions(home: Path, venue: str, before: date | None = None) -> Iterator[dat
 
 
 def refusal(home: Path, report: Report) -> str | None:
-    """Say which gate rules do not hold, where their rows are and where to read on; None where all
-    of them do.
-    """
+    """Return which gate rules are broken and where their rows are, None if the gate is open."""
     match report.verdict:
         case Open():
             return None
         case Closed() as closed:
             about = f"{report.venue} {report.session}" if report.venue else "feeds"
             return (
-                f"{about}: gate rules that do not hold: {closed.reason}; rows in "
+                f"{about}: broken gate rules: {closed.reason}; rows in "
                 f'{path_of(home, report)}; see "Closed gate" in docs/RUNBOOK.md'
             )
 
 
 def read(path: Path) -> Report:
-    """Read a report; ConfigError where a file is none, or of another version of truetape."""
+    """Read a report. Raise ConfigError if the file is no report of this version of truetape."""
     try:
         return decode(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -143,20 +142,22 @@ def read(path: Path) -> Report:
 
 
 def encode(report: Report) -> str:
-    """Return a report as JSON, with what a reader of the file asks first at its head."""
+    """Return a report as JSON. The verdict comes first, for people who open the file."""
     verdict = report.verdict
     head = {
         "format": FORMAT,
         "verdict": "open" if isinstance(verdict, Open) else "closed",
-        "closed_by": [] if isinstance(verdict, Open) else [one.rule for one in verdict.failing],
-        "flags": [one.rule for one in verdict.flags],
+        "closed_by": []
+        if isinstance(verdict, Open)
+        else [result.rule for result in verdict.failing],
+        "flags": [result.rule for result in verdict.flags],
     }
     content = head | asdict(report) | {"session": report.session and str(report.session)}
     return json.dumps(content, indent=1) + "\n"
 
 
 def decode(text: str) -> Report:
-    """Read what `encode` wrote; ValueError, KeyError or TypeError where it is something else."""
+    """Parse the JSON of `encode`. Raise ValueError, KeyError or TypeError for anything else."""
     content: dict[str, Any] = json.loads(text)
     if content.pop("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
@@ -166,7 +167,7 @@ def decode(text: str) -> Report:
     return Report(
         **content
         | {
-            "kind": Kind(content["kind"]),
+            "kind": ReportKind(content["kind"]),
             "session": None if day is None else date.fromisoformat(day),
             "results": tuple(_result(row) for row in content["results"]),
             "facts": {name: SymbolFacts(**fact) for name, fact in content["facts"].items()},

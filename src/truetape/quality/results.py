@@ -1,4 +1,4 @@
-"""Results: what became of a rule, with a few of the rows that break it. Pure."""
+"""Results: the outcome of a rule, with a few of the rows that break it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from truetape.quality.suite import Severity
 class RuleResult:
     """The outcome of one rule. A rule that could not be checked has an `error` and did not pass.
 
-    `rows` are those looked at, `unexpected` the values among them that break the rule; a rule about
-    a whole table has neither and says in `observed` what it saw. `examples` are rows as text.
+    `rows` counts the rows checked, `unexpected` the values that break the rule. A rule about a
+    whole table has neither; `observed` says what it saw. `examples` are rows as text.
     """
 
     suite: str
@@ -33,7 +33,7 @@ class RuleResult:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what was found."""
+        """Return the outcome in a few words."""
         if self.error:
             return f"could not be checked: {self.error}"
         if self.passed:

@@ -1,6 +1,6 @@
-"""The frames of a session's trades: their columns, and what rules need beside them. Pure.
+"""The frames of a session's trades: their columns, and derived columns that rules read. Pure.
 
-Everything is computed on whole columns; a Python loop runs over symbols at most.
+Everything is computed on whole columns. Python loops run over symbols or feeds at most.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,8 @@ from truetape.market.sessions import Session, Venue
 from truetape.quality.amendment_frame import amendment_rows
 from truetape.quality.baselines import History, usual_trades
 from truetape.quality.columns import (
+    Column,
+    Values,
     codes,
     doubles,
     flags,
@@ -24,25 +26,26 @@ from truetape.quality.columns import (
     numbers,
     place_in_run,
     remainder,
+    scaled,
     table,
-    whole,
+    table_of,
 )
 from truetape.quality.frames import Frame
-from truetape.quality.rollups import PRICE_SCALE, in_force
+from truetape.quality.rollups import PRICE_SCALE, effective
 from truetape.quality.session_tables import Coverage, SessionTables
 
 ROLLING_TRADES = 50
-"""How many earlier prices a price is held against, as in Barndorff-Nielsen et al. 2009, rule Q4."""
+"""A price is compared with this many earlier ones, as in Barndorff-Nielsen et al. 2009, rule Q4."""
 LEAST_SPREAD = 0.001
-"""Least deviation that counts as one, as a share of the price: an idle market has none at all."""
+"""Lower bound of the deviation, as a share of the price: in an idle market it would be zero."""
 LEAST_TRADES = 1_000
-"""Below this many trades of a symbol, one print may be a large part of its volume."""
+"""With fewer trades of a symbol, one print may be a large part of its volume."""
 ROUND_LOT = 100
 CLOSED_DAY_S = 86_400
 NUMBERED_FEEDS = ("binance", "kraken-rest")
-"""Feeds whose ids count the trades of a symbol without a gap."""
+"""Feeds that number the trades of a symbol without a gap."""
 OFF_EXCHANGE = "D"
-"""The exchange letter of trades reported to FINRA, which keep to no tick grid."""
+"""The exchange letter of trades reported to FINRA, which follow no tick grid."""
 _DOLLAR, _CENT, _HUNDREDTH = 10**9, 10**7, 10**5
 _FEED_COLUMNS = (
     "feed:text trades:int duplicate_share:float late_p50_s:float late_p99_s:float late_max_s:float "
@@ -53,7 +56,7 @@ _FEED_COLUMNS = (
 def trade_frames(
     tables: SessionTables, venue: Venue, history: History, now_ns: int
 ) -> Iterator[Frame]:
-    """Yield the frames of the trades suite; only those of the schema where a column is missing."""
+    """Yield the frames of the trades suite, or only the schema's frames if a column is missing."""
     columns = [declared.partition(" ")[0] for declared in tables.declared_trades]
     yield Frame("columns", pa.table({name: pa.array([], pa.string()) for name in columns}))
     yield Frame("types", pa.table({"declared": list(tables.declared_trades)}))
@@ -69,9 +72,9 @@ def trade_frames(
 
 
 def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
-    """Add to each trade what the rules about single trades read."""
+    """Add the derived columns that rules about single trades read."""
     equity = venue.calendar is not None
-    price = whole(trades["price"], PRICE_SCALE)
+    price = scaled(trades["price"], PRICE_SCALE)
     columns = {
         "keyed": pc.and_(trades["id"].is_valid(), pc.invert(trades["duplicate"])),
         "ahead_ns": pc.subtract(trades["event_ns"], trades["received_ns"]),
@@ -88,10 +91,10 @@ def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
     return trades
 
 
-def off_hours(event_ns: pa.ChunkedArray, session: Session) -> pa.ChunkedArray:
-    """Return how far outside of the regular session: seconds before it negative, after it positive.
+def off_hours(event_ns: Column, session: Session) -> Column:
+    """Return the distance to the regular session in seconds: negative before it, positive after it.
 
-    A day without a session is a whole day away.
+    On a day without a regular session it is a whole day.
     """
     if session.open_ns is None or session.close_ns is None:
         return pa.chunked_array([pa.array(np.full(len(event_ns), CLOSED_DAY_S))])
@@ -100,11 +103,12 @@ def off_hours(event_ns: pa.ChunkedArray, session: Session) -> pa.ChunkedArray:
     return pc.divide(pc.add(before, after), SECOND_NS)
 
 
-def deviations(trades: pa.Table) -> pa.Array:
-    """Return how far a price is from the median of the 50 before it, in rolling deviations.
+def deviations(trades: pa.Table) -> Values:
+    """Return the distance of a price to the median of the 50 before it, in rolling deviations.
 
-    The deviation is the median absolute one of the 50 before, and at least 0.1 % of the price. Only
-    prints in force that set a range count and are counted; null until a symbol has 100 of them.
+    The deviation is the median absolute deviation of the 50 prices before, at least 0.1 % of the
+    price. Only effective prints that count for high and low are used and judged. The result is null
+    for the first 100 of them of each symbol.
     """
     valid = np.asarray(trades["price"].is_valid())
     counts = flags(trades["high_low"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
@@ -113,18 +117,18 @@ def deviations(trades: pa.Table) -> pa.Array:
     middle = price.rolling(ROLLING_TRADES).median().shift(1)
     away = (price - middle).abs()
     usual = away.rolling(ROLLING_TRADES).median().shift(1)
-    found: NDArray[np.float64] = (away / np.maximum(usual, LEAST_SPREAD * middle)).to_numpy()
+    distance: NDArray[np.float64] = (away / np.maximum(usual, LEAST_SPREAD * middle)).to_numpy()
     place = place_in_run(codes(trades["symbol"])[chosen])
-    found[place < 2 * ROLLING_TRADES] = np.nan  # the window reaches into another symbol
+    distance[place < 2 * ROLLING_TRADES] = np.nan  # the medians would mix two symbols
     every = np.full(trades.num_rows, np.nan)
-    every[chosen] = found
+    every[chosen] = distance
     return floats(every)
 
 
-def volume_shares(trades: pa.Table) -> pa.Array:
+def volume_shares(trades: pa.Table) -> Values:
     """Return a print's share of its symbol's volume in the session.
 
-    Null for symbols with few trades, and for auctions, which are large every day.
+    It is null for symbols with few trades, and for auctions, which are large every day.
     """
     symbol, size = codes(trades["symbol"]), doubles(trades["size"])
     counts = flags(trades["counts"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
@@ -137,7 +141,7 @@ def volume_shares(trades: pa.Table) -> pa.Array:
 
 
 def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
-    """Return what each feed of a session is like as a whole."""
+    """Return lateness, order and shares of each feed of a session."""
     feed_of = codes(trades["feed"])
     late_s = doubles(pc.subtract(trades["received_ns"], trades["event_ns"])) / SECOND_NS
     duplicate, backward = flags(trades["duplicate"]), _backward(trades)
@@ -146,18 +150,18 @@ def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
     equity = venue.calendar is not None
     rows = []
     for code, feed in enumerate(names(trades["feed"])):
-        mine = feed_of == code
-        first = mine & ~duplicate
+        of_feed = feed_of == code
+        first = of_feed & ~duplicate
         p50, p99, most = np.nanquantile(late_s[first], (0.5, 0.99, 1.0))
         rows.append(
             {
                 "feed": feed,
-                "trades": int(mine.sum()),
-                "duplicate_share": float(duplicate[mine].mean()),
+                "trades": int(of_feed.sum()),
+                "duplicate_share": float(duplicate[of_feed].mean()),
                 "late_p50_s": float(p50),
                 "late_p99_s": float(p99),
                 "late_max_s": float(most),
-                "backward_share": float(backward[mine].mean()),
+                "backward_share": float(backward[of_feed].mean()),
                 "odd_lot_share": float(odd_lot[first].mean()) if equity else None,
                 "off_exchange_share": float(off_exchange[first].mean()) if equity else None,
             }
@@ -166,24 +170,24 @@ def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
 
 
 def series_rows(trades: pa.Table) -> pa.Table:
-    """Return the ids that are missing between the first and the last, of feeds that number."""
+    """Count the ids that are missing between the first and the last one, for numbered feeds."""
     chosen = pc.and_(
         pc.is_in(trades["feed"], pa.array(NUMBERED_FEEDS)),
         pc.match_substring_regex(pc.fill_null(trades["id"], ""), "^[0-9]{1,18}$"),
     )
-    some = trades.filter(chosen)
-    numbered = pa.table(
-        {name: some[name] for name in ("feed", "symbol")} | {"id": some["id"].cast(pa.int64())}
+    rows = trades.filter(chosen)
+    numbered = table_of(
+        {name: rows[name] for name in ("feed", "symbol")} | {"id": rows["id"].cast(pa.int64())}
     )
-    found = numbered.group_by(["feed", "symbol"]).aggregate(
+    series = numbered.group_by(["feed", "symbol"]).aggregate(
         [("id", "min"), ("id", "max"), ("id", "count_distinct")]
     )
-    span = pc.add(pc.subtract(found["id_max"], found["id_min"]), 1)
-    ids = found["id_count_distinct"]
-    return pa.table(
+    span = pc.add(pc.subtract(series["id_max"], series["id_min"]), 1)
+    ids = series["id_count_distinct"]
+    return table_of(
         {
-            "feed": found["feed"],
-            "symbol": found["symbol"],
+            "feed": series["feed"],
+            "symbol": series["symbol"],
             "ids": ids,
             "missing": pc.subtract(span, ids),
         }
@@ -191,7 +195,7 @@ def series_rows(trades: pa.Table) -> pa.Table:
 
 
 def symbol_rows(trades: pa.Table, history: History) -> pa.Table:
-    """Return each symbol's trades beside the usual number; also symbols that are usually there."""
+    """Return each symbol's trades beside its usual number, also for symbols without trades now."""
     counts = trades_by_symbol(trades)
     rows = []
     for symbol in sorted(counts.keys() | history.keys()):
@@ -204,18 +208,18 @@ def symbol_rows(trades: pa.Table, history: History) -> pa.Table:
 
 
 def newest_receipt_ns(trades: pa.Table) -> int:
-    """Return when the last trade came, 0 where that is told of none."""
+    """Return the latest receipt time, 0 if no trade has one."""
     return pc.max(trades["received_ns"]).as_py() or 0
 
 
 def trades_by_symbol(trades: pa.Table) -> dict[str, int]:
-    """Return the number of trades in force of each symbol."""
-    values = pc.value_counts(in_force(trades)["symbol"].combine_chunks()).to_pylist()
+    """Return the number of effective trades of each symbol."""
+    values = pc.value_counts(effective(trades)["symbol"].combine_chunks()).to_pylist()
     return {row["values"]: row["counts"] for row in values if row["values"] is not None}
 
 
 def partition_rows(coverage: Sequence[Coverage]) -> pa.Table:
-    """Return the offsets that a partition lacks, and those that are archived more than once."""
+    """Return how many offsets a partition lacks, and how many are archived repeatedly."""
     rows = [
         {
             "topic": part.topic,
@@ -247,16 +251,14 @@ def _session_row(tables: SessionTables) -> pa.Table:
     return table([row], columns)
 
 
-def _grid_rest(price: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What is left of a price over its tick: a cent, or a hundredth of one below a dollar."""
+def _grid_rest(price: Column) -> Column:
+    """Return price modulo tick size: a cent, or a hundredth of a cent below a dollar."""
     from_a_dollar = pc.greater_equal(price, _DOLLAR)
     return pc.if_else(from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH))
 
 
 def _backward(trades: pa.Table) -> NDArray[np.bool_]:
-    """Say of each trade whether it is older than the one that its feed sent before it, in its
-    partition.
-    """
+    """True for each trade that is older than the one before it of the same feed and partition."""
     partitions = (codes(trades["feed"]), codes(trades["topic"]), numbers(trades["partition"]))
     place = (numbers(trades["index"]), numbers(trades["offset"]))
     order = np.lexsort((*place, *reversed(partitions)))
@@ -264,6 +266,6 @@ def _backward(trades: pa.Table) -> NDArray[np.bool_]:
     for values in partitions:
         same &= np.diff(values[order], prepend=-1) == 0
     event_ns = numbers(trades["event_ns"])[order]
-    found = np.zeros(len(order), dtype=bool)
-    found[order] = same & (np.diff(event_ns, prepend=event_ns[:1]) < 0)
-    return found
+    backward = np.zeros(len(order), dtype=bool)
+    backward[order] = same & (np.diff(event_ns, prepend=event_ns[:1]) < 0)
+    return backward

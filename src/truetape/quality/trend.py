@@ -1,4 +1,4 @@
-"""The trend: a session's rules beside those of the sessions before it."""
+"""The trend: the results of a session beside those of earlier sessions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from pathlib import Path
 from statistics import median
 
 from truetape.quality.baselines import History, SymbolFacts
-from truetape.quality.report import Kind, Report, newest, sessions
+from truetape.quality.report import Report, ReportKind, newest, sessions
 
 SESSIONS = 20
-"""How many earlier sessions are looked at, about a month."""
+"""Number of earlier sessions that are compared, about a month."""
 TIMES = 3.0
 LEAST_EXCESS = 0.001
-"""A share is unusual above three times the usual one, and by at least one row in a thousand."""
+"""A share is unusual if it is three times the usual one and at least one row in 1,000 higher."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTrend:
-    """One rule: its share of unexpected rows now, the median and the most of sessions before."""
+    """One rule: its share of unexpected rows, and the median and maximum of earlier sessions."""
 
     suite: str
     rule: str
@@ -30,41 +30,46 @@ class RuleTrend:
 
     @property
     def is_unusual(self) -> bool:
-        """Say whether clearly more rows break the rule than usually do."""
+        """True if clearly more rows than usual break the rule."""
         if self.usual is None:
             return False
         return self.share > TIMES * self.usual and self.share - self.usual >= LEAST_EXCESS
 
 
 def earlier_reports(home: Path, venue: str, before: date) -> list[Report]:
-    """Return the newest gate report of each of the `SESSIONS` before a date, oldest first."""
+    """Return the newest gate report of each of the last `SESSIONS` before a date, oldest first."""
     days = islice(sessions(home, venue, before), SESSIONS)
-    found = (newest(home, Kind.GATE, venue, day) for day in days)
-    return [report for report in found if report is not None][::-1]
+    newest_reports = (newest(home, ReportKind.GATE, venue, day) for day in days)
+    return [report for report in newest_reports if report is not None][::-1]
 
 
 def trend(report: Report, earlier: Sequence[Report]) -> list[RuleTrend]:
-    """Hold each rule of a report against the same rule in earlier ones."""
+    """Compare each rule of a report with the same rule in earlier reports."""
     return [
-        _trend(one.suite, one.rule, one.share, list(_shares(earlier, one.suite, one.rule)))
-        for one in report.results
+        _trend(
+            result.suite,
+            result.rule,
+            result.share,
+            list(_shares(earlier, result.suite, result.rule)),
+        )
+        for result in report.results
     ]
 
 
 def history(earlier: Iterable[Report]) -> History:
     """Return the facts of each symbol, oldest first."""
-    found: dict[str, list[SymbolFacts]] = {}
+    by_symbol: dict[str, list[SymbolFacts]] = {}
     for report in earlier:
         for symbol, facts in report.facts.items():
-            found.setdefault(symbol, []).append(facts)
-    return found
+            by_symbol.setdefault(symbol, []).append(facts)
+    return by_symbol
 
 
 def _shares(earlier: Sequence[Report], suite: str, rule: str) -> Iterable[float]:
     for report in earlier:
-        for one in report.results:
-            if (one.suite, one.rule) == (suite, rule) and not one.error:
-                yield one.share
+        for result in report.results:
+            if (result.suite, result.rule) == (suite, rule) and not result.error:
+                yield result.share
 
 
 def _trend(suite: str, rule: str, share: float, before: list[float]) -> RuleTrend:

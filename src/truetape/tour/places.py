@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.market.sessions import Session
-from truetape.quality.report import Kind, newest
+from truetape.quality.report import ReportKind, newest
 from truetape.schedule.ui_pages import PAGES, PREFIX
 from truetape.stack.airflow_server import AirflowServer
 
@@ -57,7 +57,7 @@ def market_page(settings: Settings, symbol: str) -> str:
 
 def gate(settings: Settings, session: Session) -> Gate:
     """Return what the quality gate said of a session that was published."""
-    found = newest(settings.home, Kind.GATE, session.venue, session.date)
+    found = newest(settings.home, ReportKind.GATE, session.venue, session.date)
     if found is None:
         raise TransientError(
             f"{session.venue} {session.date}: the gate left no report; see Airflow"
