@@ -31,7 +31,7 @@ from truetape.serving.backends import open_store
 from truetape.stack import airflow_config
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
-from truetape.stack.lifecycle import State
+from truetape.stack.lifecycle import PartState
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -281,7 +281,7 @@ def test_a_killed_component_comes_back(airflow: Settings, word: str) -> None:
     os.kill(killed, signal.SIGKILL)
 
     until(lambda: component(airflow, word) not in (0, killed), within_s=30)
-    until(lambda: airflow_state(airflow) is State.RUNNING, within_s=120)
+    until(lambda: airflow_state(airflow) is PartState.RUNNING, within_s=120)
     assert f"name={word}" in log_file(airflow, "airflow").read_text()
 
 
@@ -321,7 +321,7 @@ def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Se
     running = process.find(pid_file(airflow, "airflow"))
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
-    until(lambda: airflow_state(airflow) is State.STOPPED)
+    until(lambda: airflow_state(airflow) is PartState.STOPPED)
     assert process.session(running) != []
 
     said: list[str] = []
@@ -329,7 +329,7 @@ def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Se
 
     assert any("left behind" in line for line in said)
     assert process.session(running) == []
-    assert airflow_state(airflow) is State.RUNNING
+    assert airflow_state(airflow) is PartState.RUNNING
     started = process.find(pid_file(airflow, "airflow"))
     assert started is not None
     local_stack.down(airflow, said.append)

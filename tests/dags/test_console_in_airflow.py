@@ -13,7 +13,7 @@ from truetape.batch.jobs import archive_once
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
 from truetape.schedule import dag_names
-from truetape.stack.airflow_api import AirflowApi, DagRun
+from truetape.stack.airflow_api import AirflowApi, AirflowRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
@@ -52,11 +52,11 @@ def archived(airflow: Settings, spark: "SparkSession") -> None:
     archive_once(airflow)
 
 
-def finished(api: AirflowApi, dag: str, conf: dict[str, object] | None = None) -> DagRun:
+def finished(api: AirflowApi, dag: str, conf: dict[str, object] | None = None) -> AirflowRun:
     """Trigger a DAG and return its run when it is over."""
     body = {"logical_date": None, "conf": conf or {}}
     name = api.request("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
-    seen: list[DagRun] = []
+    seen: list[AirflowRun] = []
 
     def is_over() -> bool:
         seen[:] = [one for one in api.runs(dag) if one.run == name]
@@ -77,7 +77,7 @@ def test_the_page_of_a_run_leads_to_its_quality_reports(
     assert checked.state == "success"
 
     page = signed_in_page(browser, airflow, user)
-    page.goto(api.page_of(checked))
+    page.goto(api.run_page(checked))
     page.get_by_role("link", name="Quality reports").or_(
         page.get_by_role("tab", name="Quality reports")
     ).first.click()
@@ -99,7 +99,7 @@ def test_the_page_of_a_run_without_reports_says_so(
     planned = finished(api, dag_names.BACKFILL_FROM_KAFKA, conf)
 
     page = signed_in_page(browser, airflow, "viewer")
-    page.goto(f"{api.page_of(planned)}/plugin/truetape-run-quality")
+    page.goto(f"{api.run_page(planned)}/plugin/truetape-run-quality")
     frame = page.frame_locator("iframe")
     frame.locator("text=This run has no quality report.").wait_for()
 

@@ -29,7 +29,7 @@ from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, newest
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
-from truetape.stack.lifecycle import State
+from truetape.stack.lifecycle import PartState
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
 
@@ -71,14 +71,14 @@ def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) 
         os.kill(gone, signal.SIGKILL)
         stream.goes_on()
         until(lambda word=word, gone=gone: component(own, word) not in (0, gone), 60)
-        until(lambda: airflow_state(own) is State.RUNNING, 120)
+        until(lambda: airflow_state(own) is PartState.RUNNING, 120)
         stream.goes_on()
 
     killed(own)
     back_at = time.monotonic() + AWAY_S
     while time.monotonic() < back_at:
         stream.goes_on()
-    assert airflow_state(own) is State.STOPPED
+    assert airflow_state(own) is PartState.STOPPED
     local_stack.up(own, ("airflow",), lambda _: None)
 
     operator = signed_in(own, "operator")

@@ -9,7 +9,7 @@ import pytest
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.stack import lifecycle as local_stack
-from truetape.stack.lifecycle import State
+from truetape.stack.lifecycle import PartState
 from truetape.stack.server import free_port
 
 
@@ -88,7 +88,7 @@ def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> Non
     with pytest.raises(TransientError, match="influx is run elsewhere"):
         local_stack.up(settings, ("influx",), silent)
     [influx] = [one for one in local_stack.status(settings) if one.part == "influx"]
-    assert (influx.state, influx.pid, influx.address) == (State.AWAY, None, url)
+    assert (influx.state, influx.pid, influx.address) == (PartState.AWAY, None, url)
 
 
 def test_an_external_influxdb_without_a_token_says_where_it_belongs(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_an_external_influxdb_without_a_token_says_where_it_belongs(tmp_path: Pa
 def test_a_stack_that_never_ran_is_stopped(tmp_path: Path) -> None:
     states = {one.part: one.state for one in local_stack.status(settings_of(tmp_path))}
 
-    assert states == dict.fromkeys(("kafka", "influx", "airflow"), State.STOPPED)
+    assert states == dict.fromkeys(("kafka", "influx", "airflow"), PartState.STOPPED)
 
 
 def test_stopping_what_does_not_run_is_harmless(tmp_path: Path) -> None:

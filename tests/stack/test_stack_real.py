@@ -17,7 +17,7 @@ from truetape.broker import topics
 from truetape.host.process import birth
 from truetape.host.settings import Settings
 from truetape.stack import lifecycle as local_stack
-from truetape.stack.lifecycle import PartStatus, State
+from truetape.stack.lifecycle import PartState, PartStatus
 from truetape.stack.server import is_listening
 
 pytestmark = pytest.mark.real
@@ -157,7 +157,7 @@ def test_a_second_up_adopts_what_runs(stack: Settings) -> None:
 
 def test_status_tells_process_memory_and_data(stack: Settings) -> None:
     for one in parts(stack).values():
-        assert one.state is State.RUNNING
+        assert one.state is PartState.RUNNING
         assert one.problem is None
         assert one.pid is not None
         assert one.memory_bytes is not None
@@ -265,7 +265,7 @@ def test_down_leaves_no_process_and_no_port_and_two_starts_at_once_are_one(
 
     assert [pid for pid in pids if birth(pid) is not None] == []  # a zombie has ended
     assert [port for port in ports if is_listening(port)] == []
-    assert {one.state for one in parts(brought_back).values()} == {State.STOPPED}
+    assert {one.state for one in parts(brought_back).values()} == {PartState.STOPPED}
 
     env = os.environ | {
         "TRUETAPE_HOME": str(brought_back.home),
@@ -294,7 +294,7 @@ def test_a_killed_broker_comes_back_with_what_it_acknowledged(
     killed = pid_of(brought_back, "kafka")
     os.kill(killed, signal.SIGKILL)
     until(lambda: birth(killed) is None)
-    assert parts(brought_back)["kafka"].state is State.STOPPED
+    assert parts(brought_back)["kafka"].state is PartState.STOPPED
 
     local_stack.up(brought_back, report=silent)
 
@@ -311,7 +311,7 @@ def test_a_killed_influxdb_comes_back_with_what_it_acknowledged(brought_back: Se
     killed = pid_of(brought_back, "influx")
     os.kill(killed, signal.SIGKILL)
     until(lambda: birth(killed) is None)
-    assert parts(brought_back)["influx"].state is State.STOPPED
+    assert parts(brought_back)["influx"].state is PartState.STOPPED
 
     local_stack.up(brought_back, report=silent)
 
@@ -326,7 +326,7 @@ def test_a_frozen_broker_is_unhealthy_although_its_port_is_open(stack: Settings)
     try:
         frozen = parts(stack)["kafka"]
         assert is_listening(port_of(stack.kafka))
-        assert (frozen.state, frozen.pid) == (State.UNHEALTHY, pid)
+        assert (frozen.state, frozen.pid) == (PartState.UNHEALTHY, pid)
     finally:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: parts(stack)["kafka"].state is State.RUNNING, within_s=30)
+    until(lambda: parts(stack)["kafka"].state is PartState.RUNNING, within_s=30)

@@ -11,7 +11,7 @@ from truetape.host.settings import Settings
 from truetape.stack import airflow_config
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.airflow_api import AirflowApi
-from truetape.stack.lifecycle import State
+from truetape.stack.lifecycle import PartState
 
 
 def signed_in(settings: Settings, user: str) -> AirflowApi:
@@ -37,7 +37,7 @@ def component(settings: Settings, word: str) -> int:
     return 0
 
 
-def airflow_state(settings: Settings) -> State:
+def airflow_state(settings: Settings) -> PartState:
     """How the stack says that Airflow is."""
     [one] = [one for one in local_stack.status(settings) if one.part == "airflow"]
     return one.state

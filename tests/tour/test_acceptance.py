@@ -7,7 +7,7 @@ import pytest
 from support.build import NOON
 from support.serving import MINUTE_NS, bar
 from truetape.feeds.vendor_bars import VendorBar
-from truetape.tour.acceptance import Difference, Print, compare, reason_of
+from truetape.tour.acceptance import Difference, TapePrint, compare, reason_of
 
 SPAN = (NOON, NOON + 10 * MINUTE_NS)
 NO_CARRY: dict[int, Decimal] = {}
@@ -92,9 +92,9 @@ def test_volume_without_a_price_is_booked_into_the_bar_before() -> None:
 
 
 PRINTS = (
-    Print(NOON + 1, Decimal(100), ()),
-    Print(NOON + 2, Decimal(30), ("T", "I")),
-    Print(NOON + WIDTH, Decimal(55), ()),
+    TapePrint(NOON + 1, Decimal(100), ()),
+    TapePrint(NOON + 2, Decimal(30), ("T", "I")),
+    TapePrint(NOON + WIDTH, Decimal(55), ()),
 )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from truetape.market.sessions import Session
     from truetape.serving.store import BarStore, ServedBar
     from truetape.stack.airflow_api import AirflowApi
-    from truetape.tour.demo import Backfilled, Final
+    from truetape.tour.demo import Backfilled, FinalSession
 
 _SHOWN_LINES = 20
 
@@ -76,7 +76,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
             _show_live(tour)
         console.print(f"The tour took {time.monotonic() - began:.0f} s.")
         if keep:
-            steps.leave_running(api)
+            steps.unpause_other_dags(api)
             _print_how_to_go_on(console, settings)
     finally:
         if not keep:
@@ -135,7 +135,7 @@ def _show_backfill(tour: _Tour) -> None:
     from truetape.tour import demo as steps
 
     tour.console.rule("5 of 6: archived records are deleted, a backfill fetches them again")
-    lost = steps.lose_third(tour.settings)
+    lost = steps.delete_third(tour.settings)
     tour.console.print(f"{lost:,} archived records are deleted from the lake.")
     _print_backfill(tour.console, steps.backfill(tour.api, tour.report))
 
@@ -145,7 +145,7 @@ def _show_live(tour: _Tour) -> None:
     from truetape.tour import live_market
 
     tour.console.rule("6 of 6: a live market")
-    live_market.begin(tour.settings, tour.api)
+    live_market.start(tour.settings, tour.api)
     _print_live(tour.console, tour.settings, live_market.wait_until_served(tour.store, tour.report))
 
 
@@ -198,7 +198,7 @@ def _print_backfill(console: "Console", done: "Backfilled") -> None:
         f"{plan['to_ingest']:,} missing and in Kafka, {plan['lost']:,} lost to retention. "
         f"Ingested: {done.ingested:,}."
     )
-    for session in done.settled:
+    for session in done.finalized:
         console.print(
             f"Final: {session['venue']} {session['session']}, {_rev_text(session['rev'])}; "
             f"{session['compared']:,} served bars compared, none differs. The run: {done.page}"
@@ -265,7 +265,7 @@ def _table(rows: "list[ServedBar]") -> "Table":
 
 
 def _print_outcome(
-    console: "Console", drift: "list[BarDrift]", outcome: "Final", before: int
+    console: "Console", drift: "list[BarDrift]", outcome: "FinalSession", before: int
 ) -> None:
     from truetape.drift.table import lines_of, sums, table
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from truetape.pipeline.sessions import SessionOutcome
-    from truetape.tour.vendor_check import Check
+    from truetape.tour.vendor_check import VendorCheck
 
 _LISTED_DIFFERENCES = 40
 
@@ -117,7 +117,7 @@ def _print_sessions(out: "Console", outcomes: "Iterable[SessionOutcome]") -> Non
     out.print(table)
 
 
-def _print_checks(out: "Console", checks: "list[Check]") -> None:
+def _print_checks(out: "Console", checks: "list[VendorCheck]") -> None:
     from rich.table import Table
 
     if not checks:
@@ -147,7 +147,7 @@ def _print_checks(out: "Console", checks: "list[Check]") -> None:
     _print_differences(out, checks)
 
 
-def _print_differences(out: "Console", checks: "list[Check]") -> None:
+def _print_differences(out: "Console", checks: "list[VendorCheck]") -> None:
     from rich.table import Table
 
     from truetape.feeds.native import iso

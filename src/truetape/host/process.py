@@ -103,7 +103,7 @@ def find(pid_file: Path) -> Running | None:
 
     Waits for the last thread of a killed process, which keeps the port open until then.
     """
-    running = last(pid_file)
+    running = read_pid_file(pid_file)
     if running is None:
         return None
     if is_alive(running):
@@ -112,7 +112,7 @@ def find(pid_file: Path) -> Running | None:
     return None
 
 
-def last(pid_file: Path) -> Running | None:
+def read_pid_file(pid_file: Path) -> Running | None:
     """Return the process that a pid file names, alive or not. None if there is no such file."""
     try:
         return Running(**json.loads(pid_file.read_text()))

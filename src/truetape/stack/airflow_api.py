@@ -17,7 +17,7 @@ _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class DagRun:
+class AirflowRun:
     """A run as Airflow tells it; `state` is "queued", "running", "success" or "failed"."""
 
     dag: str
@@ -32,12 +32,12 @@ class DagRun:
 
 @dataclass(frozen=True, slots=True)
 class AirflowApi:
-    """One Airflow; all but `ill_components` wants a `token`, from `signed_in`."""
+    """One Airflow; all but `unhealthy_components` wants a `token`, from `signed_in`."""
 
     url: str
     token: Secret | None = None
 
-    def ill_components(self) -> list[str]:
+    def unhealthy_components(self) -> list[str]:
         """Return the parts that do not say that they are healthy."""
         answer = call(self.url, "GET", "/api/v2/monitor/health", None, {})
         if answer.status != 200:
@@ -51,26 +51,26 @@ class AirflowApi:
         told = self.request("POST", "/auth/token", body)
         return replace(self, token=Secret(told["access_token"]))
 
-    def runs(self, dag: str) -> list[DagRun]:
+    def runs(self, dag: str) -> list[AirflowRun]:
         """Return the newest runs of a DAG, newest first."""
         path = f"/api/v2/dags/{quote(dag)}/dagRuns?limit={_PAGE}&order_by=-id"
         return [_run(one) for one in self.request("GET", path)["dag_runs"]]
 
-    def run(self, dag: str, run: str) -> DagRun:
+    def run(self, dag: str, run: str) -> AirflowRun:
         """Return one run as it is now."""
-        return _run(self.request("GET", _path(DagRun(dag, run, ""))))
+        return _run(self.request("GET", _path(AirflowRun(dag, run, ""))))
 
-    def trigger(self, dag: str, conf: Mapping[str, object]) -> DagRun:
+    def trigger(self, dag: str, conf: Mapping[str, object]) -> AirflowRun:
         """Start a run with these values of its form, as a person would."""
         path = f"/api/v2/dags/{quote(dag)}/dagRuns"
         return _run(self.request("POST", path, {"logical_date": None, "conf": conf}))
 
-    def tasks(self, run: DagRun) -> dict[str, str]:
+    def task_states(self, run: AirflowRun) -> dict[str, str]:
         """Return the state of each task of a run, "waiting" before Airflow has looked at it."""
         found = self.request("GET", f"{_path(run)}/taskInstances?limit={_PAGE}")["task_instances"]
         return {one["task_id"]: one["state"] or "waiting" for one in found}
 
-    def returned(self, run: DagRun, task: str) -> Any:
+    def task_result(self, run: AirflowRun, task: str) -> Any:
         """Return what a task of a run returned."""
         path = f"{_path(run)}/taskInstances/{quote(task)}/xcomEntries/return_value"
         return self.request("GET", path)["value"]
@@ -79,7 +79,7 @@ class AirflowApi:
         """Let Airflow run a DAG by its schedule."""
         self.request("PATCH", f"/api/v2/dags/{quote(dag)}", {"is_paused": False})
 
-    def page_of(self, run: DagRun) -> str:
+    def run_page(self, run: AirflowRun) -> str:
         """Return the address of a run's page."""
         return f"{self.url}/dags/{quote(run.dag)}/runs/{quote(run.run, safe='')}"
 
@@ -111,9 +111,9 @@ class AirflowApi:
         return call(self.url, method, path, encoded, headers, timeout_s=_TIMEOUT_S)
 
 
-def _run(told: Mapping[str, Any]) -> DagRun:
-    return DagRun(told["dag_id"], told["dag_run_id"], told["state"])
+def _run(told: Mapping[str, Any]) -> AirflowRun:
+    return AirflowRun(told["dag_id"], told["dag_run_id"], told["state"])
 
 
-def _path(run: DagRun) -> str:
+def _path(run: AirflowRun) -> str:
     return f"/api/v2/dags/{quote(run.dag)}/dagRuns/{quote(run.run, safe='')}"

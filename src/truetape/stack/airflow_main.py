@@ -51,7 +51,7 @@ class Component:
     process: "subprocess.Popen[bytes]"
     ends: list[float] = field(default_factory=list)
 
-    def tend(self, now: float) -> None:
+    def restart_if_ended(self, now: float) -> None:
         """Start it again when it has ended; TransientError when it ends too often."""
         code = self.process.poll()
         if code is None:
@@ -76,7 +76,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     try:
         while not stop.wait(_POLL_S):
             for component in components:
-                component.tend(time.monotonic())
+                component.restart_if_ended(time.monotonic())
     finally:
         first, *others = [component.process for component in components]
         _end(others)

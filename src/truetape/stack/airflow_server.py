@@ -37,7 +37,7 @@ class AirflowServer:
         return f"http://{LOOPBACK}:{self.settings.airflow_port}"
 
     @property
-    def moved_by(self) -> str:
+    def port_setting(self) -> str:
         """The setting that moves it."""
         return "TRUETAPE_AIRFLOW_PORT, for example TRUETAPE_AIRFLOW_PORT=28080"
 
@@ -86,12 +86,12 @@ class AirflowServer:
     def problem(self) -> str | None:
         """Ask for the health of its four parts: database, scheduler, triggerer, DAG processor."""
         try:
-            ill = AirflowApi(self.address).ill_components()
+            ill = AirflowApi(self.address).unhealthy_components()
         except TransientError as error:
             return str(error)
         return f"not healthy: {', '.join(ill)}" if ill else None
 
-    def complete(self, report: Report) -> None:
+    def set_up(self, report: Report) -> None:
         """Wait until it has read every DAG; TransientError with what it says when it cannot."""
         api = AirflowApi(self.address).signed_in("viewer", self._password("viewer"))
         deadline = time.monotonic() + _DAGS_READ_WITHIN_S

@@ -43,7 +43,7 @@ class InfluxServer:
         return self.settings.influx_url
 
     @property
-    def moved_by(self) -> str:
+    def port_setting(self) -> str:
         """The setting that moves it."""
         return "TRUETAPE_INFLUX_PORT, for example TRUETAPE_INFLUX_PORT=28086"
 
@@ -107,7 +107,7 @@ class InfluxServer:
             return str(error)
         return ill
 
-    def complete(self, report: Report) -> None:
+    def set_up(self, report: Report) -> None:
         """Create user, organisation and tokens; nothing on a server that somebody else runs."""
         if self.settings.influx_external:
             return

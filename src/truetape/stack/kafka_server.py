@@ -38,7 +38,7 @@ class KafkaServer:
         return self.settings.kafka
 
     @property
-    def moved_by(self) -> str:
+    def port_setting(self) -> str:
         """The setting that moves it."""
         return "TRUETAPE_KAFKA, for example TRUETAPE_KAFKA=127.0.0.1:29092"
 
@@ -101,7 +101,7 @@ class KafkaServer:
             return f"nothing listens on {self.address}"
         return topics.metadata_problem(self.address)
 
-    def complete(self, report: Report) -> None:
+    def set_up(self, report: Report) -> None:
         """Create the topics of the pipeline."""
         topics.ensure_topics(self.address, self.settings, report)
 

@@ -28,7 +28,7 @@ _OTHER_CALL_WITHIN_S = 1_800.0
 _TERM_WITHIN_S = 30.0
 
 
-class State(StrEnum):
+class PartState(StrEnum):
     """How a part is. `AWAY` and `EXTERNAL` are servers that somebody else runs."""
 
     RUNNING = "running"
@@ -40,7 +40,7 @@ class State(StrEnum):
     @property
     def is_usable(self) -> bool:
         """Whether the pipeline can work with the part as it is."""
-        return self in (State.RUNNING, State.EXTERNAL)
+        return self in (PartState.RUNNING, PartState.EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class PartStatus:
     """One line of `truetape stack status`; None where it does not apply."""
 
     part: str
-    state: State
+    state: PartState
     address: str
     pid: int | None
     memory_bytes: int | None
@@ -145,7 +145,7 @@ def _start(server: Server, settings: Settings, report: Report) -> bool:
     if is_listening(server.port):
         raise ConfigError(
             f"port {server.port} is taken by a program that is not this stack's {server.name}; "
-            f"stop it or choose another port with {server.moved_by}"
+            f"stop it or choose another port with {server.port_setting}"
         )
     program = server.program(report)
     running = process.start(program)
@@ -155,7 +155,7 @@ def _start(server: Server, settings: Settings, report: Report) -> bool:
 
 def _make_ready(server: Server, settings: Settings, report: Report) -> None:
     _wait_until_ready(server, settings)
-    server.complete(report)
+    server.set_up(report)
     problem = server.problem()  # now also what needs the token
     if problem is not None:
         raise TransientError(f"{server.name} is up, but {problem}")
@@ -201,7 +201,7 @@ def _stop(server: Server, settings: Settings, report: Report) -> None:
 
 def _clear_up(server: Server, settings: Settings, report: Report) -> None:
     """Stop what a killed server has left behind: it may still hold its port or its data."""
-    left = process.last(pid_file(settings, server.name))
+    left = process.read_pid_file(pid_file(settings, server.name))
     if left is None or not process.session(left):
         return
     report(f"{server.name}: stopping what an earlier one (pid {left.pid}) left behind")
@@ -214,14 +214,20 @@ def _status(server: Server, settings: Settings) -> PartStatus:
         problem = None
         if is_listening(server.port):
             problem = f"port {server.port} is taken by a program that is not this stack's"
-        return _line(server, State.STOPPED, None, problem)
+        return _line(server, PartState.STOPPED, None, problem)
     problem = server.problem()
     if server.port is None:
-        return _line(server, State.EXTERNAL if problem is None else State.AWAY, None, problem)
-    return _line(server, State.RUNNING if problem is None else State.UNHEALTHY, running, problem)
+        return _line(
+            server, PartState.EXTERNAL if problem is None else PartState.AWAY, None, problem
+        )
+    return _line(
+        server, PartState.RUNNING if problem is None else PartState.UNHEALTHY, running, problem
+    )
 
 
-def _line(server: Server, state: State, running: Running | None, problem: str | None) -> PartStatus:
+def _line(
+    server: Server, state: PartState, running: Running | None, problem: str | None
+) -> PartStatus:
     return PartStatus(
         part=server.name,
         state=state,

@@ -47,7 +47,7 @@ class Server(Protocol):
         """Where its clients reach it."""
 
     @property
-    def moved_by(self) -> str:
+    def port_setting(self) -> str:
         """The setting that moves it to another port, with an example."""
 
     @property
@@ -72,7 +72,7 @@ class Server(Protocol):
     def problem(self) -> str | None:
         """Ask it a real question; None when it answered, else what went wrong."""
 
-    def complete(self, report: Report) -> None:
+    def set_up(self, report: Report) -> None:
         """Make it usable once it answers (topics, users, tokens); safe to repeat."""
 
 

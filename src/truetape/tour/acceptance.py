@@ -43,7 +43,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class TapePrint:
     """A trade as evidence: when it was printed, its size, its condition codes."""
 
     event_ns: int
@@ -71,7 +71,7 @@ def compare(
     return Agreement(len(starts), tuple(differences))
 
 
-def reason_of(difference: Difference, prints: Sequence[Print], width_ns: int) -> str:
+def reason_of(difference: Difference, prints: Sequence[TapePrint], width_ns: int) -> str:
     """Say which prints account for a difference in volume, as far as one or none can."""
     if difference.field != "volume" or difference.served is None or difference.vendor is None:
         return difference.reason

@@ -27,7 +27,7 @@ from truetape.schedule import dag_names
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.stack import airflow_config, influxd, lifecycle
-from truetape.stack.airflow_api import AirflowApi, DagRun
+from truetape.stack.airflow_api import AirflowApi, AirflowRun
 from truetape.stack.airflow_server import AirflowServer
 from truetape.tour import live_market
 from truetape.tour.replay import READ_WITHIN_S
@@ -45,7 +45,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class FinalSession:
     """What Airflow's tasks said of the session that they made final."""
 
     recomputed: Mapping[str, int]
@@ -60,7 +60,7 @@ class Backfilled:
 
     planned: Mapping[str, Any]
     ingested: int
-    settled: Sequence[Mapping[str, Any]]
+    finalized: Sequence[Mapping[str, Any]]
     page: str
 
 
@@ -168,7 +168,7 @@ def airflow(settings: Settings) -> AirflowApi:
     return AirflowApi(address).signed_in(USER, airflow_config.passwords(settings)[USER])
 
 
-def finish(api: AirflowApi, report: Report) -> Final:
+def finish(api: AirflowApi, report: Report) -> FinalSession:
     """Let Airflow's schedule find the session that is over, and wait until it is final.
 
     Reports each change of a task's state. TransientError when a task fails or it takes too long.
@@ -177,7 +177,7 @@ def finish(api: AirflowApi, report: Report) -> Final:
     return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
-def lose_third(settings: Settings) -> int:
+def delete_third(settings: Settings) -> int:
     """Delete the middle third of each partition from `raw`, as lost files would; return how many
     records were deleted.
     """
@@ -196,14 +196,14 @@ def backfill(api: AirflowApi, report: Report) -> Backfilled:
     asked = api.trigger(dag, {"reason": "the demo lost files", "dry_run": False})
     run = _followed(api, report, dag, lambda: api.run(dag, asked.run))
     return Backfilled(
-        planned=api.returned(run, "plan"),
-        ingested=api.returned(run, "ingest")["records"],
-        settled=api.returned(run, "settle")["settled"],
-        page=api.page_of(run),
+        planned=api.task_result(run, "plan"),
+        ingested=api.task_result(run, "ingest")["records"],
+        finalized=api.task_result(run, "settle")["settled"],
+        page=api.run_page(run),
     )
 
 
-def leave_running(api: AirflowApi) -> None:
+def unpause_other_dags(api: AirflowApi) -> None:
     """Let the other DAGs run by their schedules too."""
     for dag in (dag_names.ARCHIVE_TRADES, dag_names.REPAIR_SESSIONS, dag_names.MAINTENANCE):
         api.unpause(dag)
@@ -216,20 +216,20 @@ def stop(settings: Settings, report: Report) -> None:
 
 
 def _followed(
-    api: AirflowApi, report: Report, dag: str, look: Callable[[], DagRun | None]
-) -> DagRun:
+    api: AirflowApi, report: Report, dag: str, look: Callable[[], AirflowRun | None]
+) -> AirflowRun:
     """Report each change of a task's state until the run is over, and return the run."""
     deadline = time.monotonic() + _RUN_WITHIN_S
     shown: dict[str, str] = {}
     while time.monotonic() < deadline:
         run = look()
         if run is not None:
-            tasks = api.tasks(run)
+            tasks = api.task_states(run)
             for task in [task for task in tasks if tasks[task] != shown.get(task)]:
                 report(f"{dag}.{task}: {tasks[task]}")
             shown = tasks
             if run.state == "failed":
-                raise TransientError(f"{dag} failed; see {api.page_of(run)}")
+                raise TransientError(f"{dag} failed; see {api.run_page(run)}")
             if run.is_over:
                 return run
         time.sleep(_POLL_S)
@@ -241,10 +241,10 @@ def drift(settings: Settings, session: Session) -> list[BarDrift]:
     return DriftLedger(settings.lake).of_session(session)
 
 
-def _final(api: AirflowApi, run: DagRun) -> Final:
-    return Final(
-        recomputed=api.returned(run, "recompute"),
-        published=api.returned(run, "publish"),
-        compared=api.returned(run, "verify"),
-        page=api.page_of(run),
+def _final(api: AirflowApi, run: AirflowRun) -> FinalSession:
+    return FinalSession(
+        recomputed=api.task_result(run, "recompute"),
+        published=api.task_result(run, "publish"),
+        compared=api.task_result(run, "verify"),
+        page=api.run_page(run),
     )

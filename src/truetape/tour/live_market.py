@@ -33,7 +33,7 @@ _POLL_S = 1.0
 Report = Callable[[str], None]
 
 
-def begin(settings: Settings, api: AirflowApi) -> None:
+def start(settings: Settings, api: AirflowApi) -> None:
     """Start the market, and order the speed layer to serve it."""
     process.start(market(settings))
     api.unpause(dag_names.SPEED_LAYER)

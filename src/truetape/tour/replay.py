@@ -55,7 +55,7 @@ def send(
 
     `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
     """
-    ledger = Ledger(settings.home / "replayed.json")
+    ledger = ReplayLedger(settings.home / "replayed.json")
     digests = {path: _digest(path) for path in paths}
     fresh = [path for path in paths if not ledger.has(digests[path], settings.topic)]
     for path in paths:
@@ -98,7 +98,7 @@ def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class ReplayLedger:
     """Which files were sent to which topic, by the SHA-256 of their bytes; one small JSON file."""
 
     path: Path

@@ -17,13 +17,13 @@ from truetape.lake.bars import recomputed
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.serving.store import BarStore, ServedBar
-from truetape.tour.acceptance import Agreement, Print, compare, reason_of
+from truetape.tour.acceptance import Agreement, TapePrint, compare, reason_of
 
 _NEARBY_NS = 180_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VendorCheck:
     """One file at one resolution beside its vendor."""
 
     symbol: str
@@ -34,7 +34,7 @@ class Check:
 
 def checks(
     settings: Settings, store: BarStore, paths: tuple[Path, ...], feed: str
-) -> Iterator[Check]:
+) -> Iterator[VendorCheck]:
     """Compare the served bars of each file that has vendor bars beside it; read back
     from `store`.
     """
@@ -47,7 +47,7 @@ def checks(
             carried = _carried(settings, first, resolution, span)
             agreement = compare(served, bars, span, carried)
             explained = _explained(agreement, path, feed, resolution, settings)
-            yield Check(first.symbol, path, resolution, explained)
+            yield VendorCheck(first.symbol, path, resolution, explained)
 
 
 def _served(
@@ -86,13 +86,13 @@ def _explained(
     return replace(agreement, differences=told)
 
 
-def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[Print]:
+def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[TapePrint]:
     for trade in trades:
         if any(abs(trade.event_ns - start) < _NEARBY_NS for start in starts):
-            yield Print(trade.event_ns, trade.size, trade.conditions)
+            yield TapePrint(trade.event_ns, trade.size, trade.conditions)
 
 
-def _near(prints: list[Print], start_ns: int) -> list[Print]:
+def _near(prints: list[TapePrint], start_ns: int) -> list[TapePrint]:
     return [item for item in prints if abs(item.event_ns - start_ns) < _NEARBY_NS]
 
 
