@@ -63,7 +63,7 @@ def events(run: Ran, asset: str) -> list[dict[str, Any]]:
     return run.events.get(asset, [])
 
 
-def task_result(run: Ran, task: str) -> Any:
+def returned(run: Ran, task: str) -> Any:
     """What a task of a run returned."""
     return run.returned[task]
 
