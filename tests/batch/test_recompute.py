@@ -175,7 +175,7 @@ class World:
         found = [
             bar
             for bar in self.bars
-            if (bar.symbol, bar.resolution) == (symbol, resolution) and day.holds(bar.start_ns)
+            if (bar.symbol, bar.resolution) == (symbol, resolution) and day.contains(bar.start_ns)
         ]
         found.sort(key=lambda bar: bar.start_ns)
         return [(bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in found]

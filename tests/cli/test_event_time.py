@@ -69,7 +69,7 @@ def test_every_line_gets_one_answer_whatever_is_in_it() -> None:
 
 def test_a_refusal_starts_with_its_reason_and_goes_on_with_what_is_wrong() -> None:
     assert answers(["--shape", "iso8601"], b"2026-11-20T14:31:10\n\n\xc3\n") == [
-        "rejected: bad-event-time: no UTC offset (shape iso8601-local takes a zone instead)",
+        "rejected: bad-event-time: no UTC offset (shape iso8601-local has a zone instead)",
         "rejected: empty",
         "rejected: not-utf8: byte 0xc3 at 0",
     ]

@@ -276,7 +276,7 @@ def real_trades(day: RealDay) -> list[Trade]:
         item
         for _, items in decode_file(real_data(*day.file), load_contract(day.feed), Limits())
         for item in items
-        if isinstance(item, Trade) and day.session.holds(item.event_ns)
+        if isinstance(item, Trade) and day.session.contains(item.event_ns)
     ]
     return [
         replace(item, id=item.id or str(number), received_ns=item.event_ns)

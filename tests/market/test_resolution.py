@@ -43,6 +43,6 @@ def test_each_intraday_resolution_is_either_streamed_or_rolled_up_from_a_streame
 
 
 def test_a_daily_bar_has_no_start_without_its_session() -> None:
-    with pytest.raises(ValueError, match="ask the session"):
+    with pytest.raises(ValueError, match="use the session's open_ns"):
         Resolution.DAY.start_of(0)
     assert Resolution.DAY not in INTRADAY

@@ -46,18 +46,18 @@ def test_a_session_is_half_open_at_both_its_ends() -> None:
         False,
     ]
     midnight, next_midnight = at("2026-11-20T05:00:00"), at("2026-11-21T05:00:00")
-    assert [session.holds(t) for t in (midnight - 1, midnight, next_midnight - 1)] == [
+    assert [session.contains(t) for t in (midnight - 1, midnight, next_midnight - 1)] == [
         False,
         True,
         True,
     ]
-    assert not session.holds(next_midnight)
+    assert not session.contains(next_midnight)
 
 
 def test_a_closed_day_holds_trades_but_has_no_regular_ones() -> None:
     session = session_of(NEW_YORK, DAY, None)
 
-    assert session.holds(OPENS)
+    assert session.contains(OPENS)
     assert not session.is_regular(OPENS)
 
 

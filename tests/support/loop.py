@@ -94,7 +94,7 @@ def truth(
         resolution: sorted(
             values_of(bar)
             for bar in bars(settled, load(profile), resolution, {session.venue: [session]})
-            if bar.is_served and session.holds(bar.start_ns)
+            if bar.is_served and session.contains(bar.start_ns)
         )
         for resolution in resolutions
     }

@@ -192,7 +192,7 @@ def trade_rows(events: Sequence[Event], session: Session, profile: str) -> list[
     rows = []
     for item in settled:
         one = item.trade
-        if not session.holds(one.event_ns):
+        if not session.contains(one.event_ns):
             continue
         judged = load(profile).judge(one.conditions, one.tape)
         ordinals[one.symbol] += 1

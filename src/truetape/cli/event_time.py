@@ -43,7 +43,7 @@ Examples:
   echo 1762795433.9717445 | truetape event-time --shape epoch-s
   1762795433971744500
   echo 2026-11-20T09:31:10 | truetape event-time --shape iso8601
-  rejected: bad-event-time: no UTC offset (shape iso8601-local takes a zone instead)
+  rejected: bad-event-time: no UTC offset (shape iso8601-local has a zone instead)
   echo 34200000 | truetape event-time --shape time-of-day-ms \\
       --zone America/New_York --date 2026-11-01
   1793543400000000000

@@ -120,7 +120,7 @@ class _Fold:
     def at(self, instant_ns: int, profile: Profile) -> dict[int, ServedBar]:
         known = {self._venue.code: self._venue}
         settled = canonical(self._events, known, instant_ns).trades
-        mine = [item for item in settled if self._session.holds(item.trade.event_ns)]
+        mine = [item for item in settled if self._session.contains(item.trade.event_ns)]
         sessions = {self._venue.code: [self._session]}
         return {
             bar.start_ns: _served(bar, self._session)

@@ -31,7 +31,7 @@ class BarId:
     def takes(self, event_ns: int, session: Session) -> bool:
         """Say whether an instant lies in the bar; the 1d bar looks at all of its session."""
         if self.resolution is Resolution.DAY:
-            return session.holds(event_ns)
+            return session.contains(event_ns)
         return self._spans(event_ns)
 
     def adds_up(self, drift: BarDrift) -> bool:

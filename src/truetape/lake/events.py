@@ -63,7 +63,7 @@ class RawEvents:
             for event in self._plain(recent, session.venue, ("id", ids))
             if not isinstance(event, Trade) and (event.feed, event.symbol, event.id) in wanted
         ]
-        return [one for one in found if one.event_ns is None or session.holds(one.event_ns)]
+        return [one for one in found if one.event_ns is None or session.contains(one.event_ns)]
 
     def originals(self, positions: Iterable[Position]) -> dict[Position, Trade]:
         """Return trades as they were received, by their positions."""
@@ -112,7 +112,7 @@ class RawEvents:
             for event in self._plain(nearby, session.venue, ("id", ids))
             if isinstance(event, Trade)
             and _name(event) in names
-            and not session.holds(event.event_ns)
+            and not session.contains(event.event_ns)
         ]
 
     def of_symbol(
@@ -133,7 +133,7 @@ class RawEvents:
         found: list[ArchivedEvent] = []
         for item in self._events(inside | amending, session.venue, ("symbol", [symbol])):
             when = item.event.event_ns
-            mine = when is None or session.holds(when)
+            mine = when is None or session.contains(when)
             if not mine or item.event.received_ns > latest:
                 continue
             found.append(item)

@@ -1,4 +1,4 @@
-"""The domain: trades, event time, eligibility, sessions and the one fold from trades to bars.
+"""The domain: trades, event time, eligibility, sessions and the reference fold of trades to bars.
 
-Imports the standard library only; it opens no file, asks no calendar and knows no server.
+Imports the standard library only. It opens no file and calls no calendar and no server.
 """

@@ -1,6 +1,6 @@
-"""The one fold: from canonical trades to bars, in exact decimals, in any order of arrival.
+"""The reference fold: canonical trades to bars, in exact decimals, in any order of arrival.
 
-This is the reference. The Spark expression (`truetape.batch.spark.fold`) must give the same bytes.
+Does not run in production: `truetape.batch.spark.fold` does, and must give the same bytes.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ Price = tuple[OrderKey, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a set of prints adds up to; merges are associative and commutative: exact roll-ups.
+    """The sums of a set of prints. Merging is associative and commutative, so roll-ups are exact.
 
     `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for
     both volume and high/low: their ratio is the tick VWAP.
@@ -41,7 +41,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, half-open from `start_ns`, UTC; a price that no print could set is None."""
+    """One bar, half-open from `start_ns`, UTC. A price is None if no print could set it."""
 
     symbol: str
     venue: str
@@ -57,12 +57,12 @@ class Bar:
 
     @property
     def is_served(self) -> bool:
-        """Say whether the bar has all four prices; one that has not only feeds roll-ups."""
+        """True if the bar has all four prices. A bar without them only feeds roll-ups."""
         return None not in (self.open, self.high, self.low, self.close)
 
 
 def tally(trade: Trade, eligibility: Eligibility) -> Tally:
-    """Return what one print adds to its bar."""
+    """Return the tally of one print."""
     price: Price | None = (trade.order, trade.price) if eligibility.open_close else None
     high_low = trade.price if eligibility.high_low else None
     size = trade.size if eligibility.volume else Decimal(0)
@@ -80,7 +80,7 @@ def tally(trade: Trade, eligibility: Eligibility) -> Tally:
 
 
 def merge(left: Tally, right: Tally) -> Tally:
-    """Add two tallies of disjoint sets of prints."""
+    """Add the tallies of two disjoint sets of prints."""
     firsts = [price for price in (left.first, right.first) if price is not None]
     lasts = [price for price in (left.last, right.last) if price is not None]
     highs = [price for price in (left.high, right.high) if price is not None]
@@ -105,18 +105,18 @@ def bars(
 ) -> list[Bar]:
     """Fold trades into bars of one resolution, ordered by symbol, venue and start.
 
-    `sessions` are the known sessions by venue code; only `1d` bars need them. A daily bar takes the
-    prints of the regular session and the session's auction prints, whenever they were reported that
-    day. Bars without an eligible price are included: see `Bar.is_served`.
+    `sessions` are sessions by venue code; only `1d` bars need them. A daily bar takes the prints of
+    the regular session and the auction prints of the same day, whenever these were reported. Bars
+    without an eligible price are included: see `Bar.is_served`.
     """
-    known = {venue: list(days) for venue, days in sessions.items()}
+    by_venue = {venue: list(days) for venue, days in sessions.items()}
     tallies: dict[tuple[str, str, int], Tally] = defaultdict(Tally)
     for item in trades:
         trade = item.trade
         if not item.counts:
             continue
         eligibility = profile.judge(trade.conditions, trade.tape)
-        start = _start(trade, eligibility, resolution, known)
+        start = _start(trade, eligibility, resolution, by_venue)
         if start is not None:
             key = (trade.symbol, trade.venue, start)
             tallies[key] = merge(tallies[key], tally(trade, eligibility))
@@ -129,11 +129,11 @@ def _start(
     resolution: Resolution,
     sessions: Mapping[str, list[Session]],
 ) -> int | None:
-    """Return the start of the bar that takes this print, None where none does."""
+    """Return the start of the bar that takes this print, None if no bar does."""
     if resolution is not Resolution.DAY:
         return resolution.start_of(trade.event_ns)
     for session in sessions.get(trade.venue, ()):
-        if session.holds(trade.event_ns):
+        if session.contains(trade.event_ns):
             return (
                 session.open_ns
                 if session.is_regular(trade.event_ns) or eligibility.auction
@@ -159,17 +159,17 @@ def _bar(symbol: str, venue: str, resolution: Resolution, start_ns: int, total: 
 
 
 def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
-    """Divide exactly, then round half-even to eight decimals; None where nothing was priced."""
+    """Divide exactly, then round half-even to eight decimals. Return None without priced volume."""
     if not priced_volume:
         return None
     return half_even_quotient(notional, priced_volume, VWAP_DECIMALS)
 
 
 def half_even_quotient(numerator: Decimal, denominator: Decimal, decimals: int) -> Decimal:
-    """Round numerator / denominator half-even to `decimals` places, as if once.
+    """Return numerator / denominator, rounded half-even to `decimals` places exactly once.
 
-    A quotient of numbers of up to 38 digits is a tie or differs from one by more than 10^-60, so
-    cutting it to 120 digits first changes nothing.
+    A quotient of numbers of up to 38 digits is a tie, or differs from a tie by more than 10^-60.
+    Cutting it to 120 digits first therefore changes nothing.
     """
     quotient = _LONG.divide(numerator, denominator)
     return quotient.quantize(Decimal(1).scaleb(-decimals), context=_LONG)

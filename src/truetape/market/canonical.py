@@ -1,6 +1,6 @@
-"""Canonical trades: what is left to count once duplicates, cancels and corrections are applied.
+"""Canonical trades: trades with duplicates, cancels and corrections applied.
 
-Keeps every trade and flags it; drops nothing. Eligibility by conditions comes later, in `bars`.
+Drops no trade, it flags them. Does not judge conditions: `bars` does.
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ from truetape.market.sessions import Venue
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
 AMENDMENT_REACH = timedelta(days=7)
-"""How far back of its session an amendment without event time looks for its trade: whoever reads a
-session reads as far, so that all find the same one.
+"""How far before its session an amendment without event time may find its trade. Every reader of a
+session reads this far back, so that all of them find the same trade.
 """
 
 TradeKey = tuple[str, str, str, date, str] | Position
@@ -21,7 +21,7 @@ TradeKey = tuple[str, str, str, date, str] | Position
 
 @dataclass(frozen=True, slots=True)
 class CanonicalTrade:
-    """A trade with the values in force, and why it counts or not for bars."""
+    """A trade with its values in force, and the flags that decide whether it counts for bars."""
 
     trade: Trade
     duplicate: bool = False
@@ -30,13 +30,13 @@ class CanonicalTrade:
 
     @property
     def counts(self) -> bool:
-        """Say whether the trade is in force: neither a repeat delivery nor cancelled."""
+        """True if the trade is in force: not a repeat delivery and not cancelled."""
         return not (self.duplicate or self.cancelled)
 
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """The outcome: trades in total order, and the amendments that found no trade yet."""
+    """Trades in total order, and the amendments whose trade has not arrived yet."""
 
     trades: tuple[CanonicalTrade, ...]
     pending: tuple[Amendment, ...]
@@ -45,12 +45,14 @@ class Canonical:
 def canonical(
     events: Iterable[Event], venues: Mapping[str, Venue], as_of_ns: int | None = None
 ) -> Canonical:
-    """Apply duplicates, cancels and corrections to `events`, in any order of arrival.
+    """Apply duplicates, cancels and corrections to `events`, given in any order.
 
-    The first delivery of a key counts: (feed, venue, symbol, session date, id), or the source
-    position where a feed has no ids. With `as_of_ns`, only events received at or before it exist.
-    An amendment without event time means a trade of the day it was received on or of an earlier
-    day; the one received last before it, else the first to come after it.
+    The first delivery of a key counts. The key is (feed, venue, symbol, session date, id), or the
+    source position if the feed has no ids. `as_of_ns` leaves out events received after it.
+
+    An amendment with event time means the trade of that day. An amendment without one means a trade
+    of its own day of receipt or of an earlier day: the latest one received before it, else the
+    first one received after it.
     """
     trades: list[Trade] = []
     amendments: list[Amendment] = []
@@ -63,31 +65,31 @@ def canonical(
             amendments.append(event)
 
     firsts = _first_deliveries(trades, venues)
-    meant, pending = _meant(firsts, amendments, venues)
-    state = {key: amended(trade, meant.get(key, ())) for key, trade in firsts.items()}
+    by_trade, pending = _by_trade(firsts, amendments, venues)
+    in_force = {key: amended(trade, by_trade.get(key, ())) for key, trade in firsts.items()}
     repeats = [
         CanonicalTrade(trade, duplicate=True)
         for trade in trades
         if firsts[key_of(trade, venues)].position != trade.position
     ]
-    ordered = sorted([*state.values(), *repeats], key=lambda item: item.trade.order)
+    ordered = sorted([*in_force.values(), *repeats], key=lambda item: item.trade.order)
     return Canonical(tuple(ordered), tuple(pending))
 
 
 def amendments_of(
     trades: Iterable[Trade], amendments: Iterable[Amendment], venues: Mapping[str, Venue]
 ) -> dict[Position, list[Amendment]]:
-    """Return the amendments that mean a trade, in order of arrival, by its position.
+    """Return the amendments of each trade, in order of arrival, by the trade's position.
 
-    Only first deliveries are amended; which trade is meant, `canonical` says.
+    Only first deliveries are amended. `canonical` has the rule for which trade is meant.
     """
     firsts = _first_deliveries(list(trades), venues)
-    meant, _ = _meant(firsts, amendments, venues)
-    return {firsts[key].position: found for key, found in meant.items()}
+    by_trade, _ = _by_trade(firsts, amendments, venues)
+    return {firsts[key].position: amended_by for key, amended_by in by_trade.items()}
 
 
 def amended(trade: Trade, amendments: Iterable[Amendment]) -> CanonicalTrade:
-    """Apply amendments that mean a trade, in order of arrival."""
+    """Apply a trade's amendments; they come in order of arrival."""
     item = CanonicalTrade(trade)
     for amendment in amendments:
         item = _amend(item, amendment)
@@ -95,7 +97,7 @@ def amended(trade: Trade, amendments: Iterable[Amendment]) -> CanonicalTrade:
 
 
 def key_of(trade: Trade, venues: Mapping[str, Venue]) -> TradeKey:
-    """Return what makes a trade the same trade when it is delivered again."""
+    """Return the key that all deliveries of the same trade share."""
     if trade.id is None:
         return trade.position
     day = venues[trade.venue].date_of(trade.event_ns)
@@ -111,22 +113,22 @@ def _first_deliveries(
     return firsts
 
 
-def _meant(
+def _by_trade(
     firsts: Mapping[TradeKey, Trade],
     amendments: Iterable[Amendment],
     venues: Mapping[str, Venue],
 ) -> tuple[dict[TradeKey, list[Amendment]], list[Amendment]]:
-    """Sort amendments, in order of arrival, by the trade they mean; then those that found none."""
+    """Return amendments in order of arrival by the trade they mean, and those without a trade."""
     targets = _Targets(firsts, venues)
-    meant: dict[TradeKey, list[Amendment]] = defaultdict(list)
+    by_trade: dict[TradeKey, list[Amendment]] = defaultdict(list)
     pending = []
     for amendment in sorted(amendments, key=_arrival):
         key = targets.of(amendment)
         if key is None:
             pending.append(amendment)
         else:
-            meant[key].append(amendment)
-    return meant, pending
+            by_trade[key].append(amendment)
+    return by_trade, pending
 
 
 def _arrival(event: Event) -> tuple[int, Position]:
@@ -134,47 +136,47 @@ def _arrival(event: Event) -> tuple[int, Position]:
 
 
 def _amend(item: CanonicalTrade, amendment: Amendment) -> CanonicalTrade:
-    """Apply one amendment; a cancel is the end, so nothing changes a cancelled trade."""
+    """Apply one amendment. Nothing changes a cancelled trade."""
     if item.cancelled:
         return item
     match amendment:
         case Cancel():
             return replace(item, cancelled=True)
         case Correction(price=price, size=size, conditions=conditions):
-            kept = item.trade.conditions if conditions is None else conditions
+            in_force = item.trade.conditions if conditions is None else conditions
             return replace(
                 item,
-                trade=replace(item.trade, price=price, size=size, conditions=kept),
+                trade=replace(item.trade, price=price, size=size, conditions=in_force),
                 corrected=True,
             )
 
 
 class _Targets:
-    """Finds the trade that an amendment means."""
+    """Finds the trade of an amendment."""
 
     def __init__(self, firsts: Mapping[TradeKey, Trade], venues: Mapping[str, Venue]) -> None:
         self._venues = venues
         self._by_id: dict[tuple[str, str, str, str], list[tuple[TradeKey, Trade]]] = defaultdict(
             list
         )
-        for key, trade in firsts.items():  # in order of arrival
+        for key, trade in firsts.items():  # in order of arrival, which `of` relies on
             if trade.id is not None:
                 self._by_id[trade.feed, trade.venue, trade.symbol, trade.id].append((key, trade))
 
     def of(self, amendment: Amendment) -> TradeKey | None:
-        named = self._by_id.get(
+        same_id = self._by_id.get(
             (amendment.feed, amendment.venue, amendment.symbol, amendment.id), []
         )
         if amendment.event_ns is not None:
             day = self._venues[amendment.venue].date_of(amendment.event_ns)
             same_day = (
                 key
-                for key, trade in named
+                for key, trade in same_id
                 if self._venues[trade.venue].date_of(trade.event_ns) == day
             )
             return next(same_day, None)
         latest = self._venues[amendment.venue].date_of(amendment.received_ns)
-        due = [(key, trade) for key, trade in named if self._date(trade) <= latest]
+        due = [(key, trade) for key, trade in same_id if self._date(trade) <= latest]
         before = [key for key, trade in due if _arrival(trade) < _arrival(amendment)]
         if before:
             return before[-1]

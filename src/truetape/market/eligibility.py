@@ -1,6 +1,6 @@
-"""Eligibility: which parts of a bar a print may set, by a profile and the print's conditions.
+"""Eligibility: the parts of a bar that a print may set, by its conditions and a profile.
 
-A profile is data (`schemas/eligibility/*.yaml`), read at the border (`truetape.host.profiles`).
+Reads no profile: `truetape.host.profiles` reads them from `schemas/eligibility/*.yaml`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What one print counts for; `auction` admits it to the daily bar out of hours."""
+    """What one print counts for.
+
+    An `auction` print belongs to the daily bar outside the regular session too. `known` is False if
+    the profile lacks one of the print's condition codes.
+    """
 
     open_close: bool
     high_low: bool
@@ -20,7 +24,7 @@ class Eligibility:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one condition code allows. `lifts` names codes whose restrictions it takes away."""
+    """What one condition code allows. `lifts` names codes whose restrictions it removes."""
 
     open_close: bool = True
     high_low: bool = True
@@ -34,9 +38,9 @@ REGULAR = Eligibility(open_close=True, high_low=True, volume=True)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A versioned table of conditions for each tape; tape "" is the table for no tape.
+    """A versioned table of conditions for each tape. Tape "" is for prints without a tape.
 
-    `ignores_conditions` is the profile that counts every print whatever its codes.
+    A profile that `ignores_conditions` counts every print.
     """
 
     id: str
@@ -45,23 +49,23 @@ class Profile:
     ignores_conditions: bool = False
 
     def judge(self, conditions: Iterable[str], tape: str | None = None) -> Eligibility:
-        """Combine conditions by AND; an unknown code counts for nothing and is flagged."""
+        """Combine conditions by AND. A print with an unknown code counts for nothing."""
         codes = tuple(conditions)
         if self.ignores_conditions or not codes:
             return REGULAR
         table = self.table(tape)
         if any(code not in table for code in codes):
             return Eligibility(open_close=False, high_low=False, volume=False, known=False)
-        found = [table[code] for code in codes]
-        lifted = frozenset().union(*(condition.lifts for condition in found))
+        declared = [table[code] for code in codes]
+        lifted = frozenset().union(*(condition.lifts for condition in declared))
         bound = [table[code] for code in codes if code not in lifted]
         return Eligibility(
             open_close=all(condition.open_close for condition in bound),
             high_low=all(condition.high_low for condition in bound),
             volume=all(condition.volume for condition in bound),
-            auction=any(condition.auction for condition in found),
+            auction=any(condition.auction for condition in declared),
         )
 
     def table(self, tape: str | None) -> Mapping[str, Condition]:
-        """Return the table of a tape; a tape without one of its own uses the common one."""
+        """Return the table of a tape, or the table of "" if the tape has no table of its own."""
         return self.tables.get(tape or "", self.tables.get("", {}))

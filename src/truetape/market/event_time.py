@@ -1,7 +1,7 @@
 """Event times: a raw value and its declared shape in, epoch nanoseconds or a reason out.
 
-Nothing is guessed: no unit by magnitude, no zone by default, no date of today. Nothing raises on
-data. `docs/EVENT_TIME.md` is the table; `batch.spark.time` gives the same answers in Spark.
+Guesses nothing: no unit by magnitude, no default zone, no date of today. Never raises on data.
+`docs/EVENT_TIME.md` has the table; `batch.spark.time` gives the same answers in Spark.
 """
 
 import re
@@ -35,7 +35,7 @@ class Shape(StrEnum):
 
 
 EPOCHS = {Shape.EPOCH_S: 9, Shape.EPOCH_MS: 6, Shape.EPOCH_US: 3, Shape.EPOCH_NS: 0}
-"""Fraction digits that one unit of an `epoch-*` shape has down to the nanosecond."""
+"""Decimals that one unit of an `epoch-*` shape has down to the nanosecond."""
 TIMES_OF_DAY = {
     Shape.TIME_OF_DAY_S: 9,
     Shape.TIME_OF_DAY_MS: 6,
@@ -44,27 +44,27 @@ TIMES_OF_DAY = {
 }
 """The same for the `time-of-day-*` shapes."""
 PLAUSIBLE_NS = (978_307_200 * SECOND_NS, 4_102_444_800 * SECOND_NS)
-"""2001-01-01 to before 2100-01-01, the bound of `epoch-*`: a wrong unit falls outside."""
+"""2001-01-01 to 2100-01-01, the last one excluded. `epoch-*` in a wrong unit falls outside."""
 YEARS = (1677, 2262)
-"""The years that 64-bit nanoseconds reach, for the shapes that spell the date."""
+"""The years that fit 64-bit nanoseconds, for the shapes that spell the date."""
 REACH_NS = (-(1 << 63) // SECOND_NS * SECOND_NS + SECOND_NS, 1 << 63)
-"""The instants that they reach, from the first whole second to the last nanosecond."""
+"""The instants that fit 64 bits, from the first whole second to the last nanosecond."""
 DAY_NS = 86_400 * SECOND_NS
 EXCEL_FRACTION_DIGITS = 20
 EXCEL_LAST_DAY = 2_958_465
-"""Serial number of 9999-12-31, the last day that Excel knows."""
+"""Serial number of 9999-12-31, the last day of Excel."""
 EXCEL_LEAP_DAY = 60
-"""Serial number of 1900-02-29, a day that was never: Excel keeps the mistake of Lotus 1-2-3."""
+"""Serial number of 1900-02-29, which never existed: Excel repeats an error of Lotus 1-2-3."""
 EXCEL_EPOCH_DAY = 25_569
 """Serial number of 1970-01-01."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpec:
-    """A declared shape with what it needs: a zone for local times, a pattern for `pattern`.
+    """A declared shape, with a zone for local times and a pattern for `pattern`.
 
-    ValueError says what is missing or superfluous: a zone beside a shape that carries its own would
-    make people believe that it is used.
+    Raise ValueError if the zone or the pattern is missing, or has no use: a zone beside a shape
+    that has an offset of its own would look as if it were applied.
     """
 
     shape: Shape
@@ -81,12 +81,12 @@ class TimeSpec:
 
     @property
     def needs_day(self) -> bool:
-        """Say whether values carry no date, so that the context must."""
+        """True if values have no date, so that the caller must give the day."""
         return self.shape in TIMES_OF_DAY
 
     @property
     def layout(self) -> Layout | None:
-        """Return how the value is written, None for the shapes that are one number."""
+        """Return how the value is written, None if it is a number."""
         match self.shape:
             case Shape.ISO8601:
                 return time_layout.ISO
@@ -105,9 +105,8 @@ class TimeSpec:
 
 
 def is_local(shape: Shape, pattern: str | None = None) -> bool:
-    """Say whether values are readings of a wall clock, so that a zone is needed.
-
-    Raises ValueError for a pattern that cannot be used.
+    """True if values are wall-clock times, which need a zone. Raise ValueError if the pattern is
+    invalid.
     """
     if pattern is not None:
         return Field.OFFSET not in time_layout.declared(pattern).fields
@@ -115,10 +114,10 @@ def is_local(shape: Shape, pattern: str | None = None) -> bool:
 
 
 def parse(raw: str, spec: TimeSpec, day: date | None = None) -> int | Refused:
-    """Return the epoch nanoseconds that `raw` means under `spec`, or why it means nothing.
+    """Return the epoch nanoseconds of `raw` under `spec`, or why it has none.
 
-    `day` is the session's date on the zone's wall clock; only the `time-of-day-*` shapes read it.
-    Accepts every string and never raises. Rules: design 3.2, in the words of `docs/EVENT_TIME.md`.
+    `day` is the session's date on the zone's wall clock; only the `time-of-day-*` shapes use it.
+    Accepts every string and never raises. `docs/EVENT_TIME.md` has the rules.
     """
     if not raw:
         return Refused(Reason.EMPTY, "")
@@ -132,7 +131,7 @@ def parse(raw: str, spec: TimeSpec, day: date | None = None) -> int | Refused:
 
 
 def _need(missing: bool) -> str:
-    return "needs" if missing else "carries its own meaning; leave out"
+    return "needs" if missing else "does not use"
 
 
 def _bad(detail: str) -> Refused:
@@ -178,7 +177,7 @@ def _excel_serial(raw: str, zone: str | None) -> int | Refused:
     if serial == 0:
         return _bad("a time without a date")
     if serial == EXCEL_LEAP_DAY:
-        return _bad("1900-02-29, a day that only Excel knows")
+        return _bad("1900-02-29, a day that exists only in Excel")
     if serial > EXCEL_LAST_DAY:
         return _implausible("after 9999-12-31, the last day of Excel")
     of_day = int(fraction[:EXCEL_FRACTION_DIGITS].ljust(EXCEL_FRACTION_DIGITS, "0"))
@@ -193,10 +192,10 @@ def _excel_serial(raw: str, zone: str | None) -> int | Refused:
 
 def _written(raw: str, spec: TimeSpec) -> int | Refused:
     layout = spec.layout
-    found = _regex(layout.regex).fullmatch(raw) if layout else None
-    if layout is None or found is None:
+    match = _regex(layout.regex).fullmatch(raw) if layout else None
+    if layout is None or match is None:
         return _bad(_why_not(raw, spec))
-    text = {field: value or "" for field, value in zip(layout.fields, found.groups(), strict=True)}
+    text = {field: value or "" for field, value in zip(layout.fields, match.groups(), strict=True)}
     if not YEARS[0] <= int(text[Field.YEAR]) <= YEARS[1]:
         return _beyond_64_bits()
     try:
@@ -237,7 +236,7 @@ def _resolved(local_s: int, nanos: int, zone: str | None) -> int | Refused:
 
 
 def _beyond_64_bits() -> Refused:
-    return _implausible("outside 1677-09-21 to 2262-04-11, the reach of 64-bit nanoseconds")
+    return _implausible("outside 1677-09-21 to 2262-04-11, the range of 64-bit nanoseconds")
 
 
 def _days(day: date) -> int:
@@ -262,16 +261,16 @@ _MISTAKES = (
     (r"\AT?[0-9]{2}:[0-9]{2}", "a time without a date"),
     (r"\A[0-9]{1,4}/[0-9]", "a slashed date"),
     (r"[Tt -]24:?00", "hour 24; midnight is 00:00 of the next day"),
-    (r":60(?![0-9])|[Tt ][0-9]{4}60(?![0-9])", "second 60; leap seconds are not taken"),
+    (r":60(?![0-9])|[Tt ][0-9]{4}60(?![0-9])", "second 60; leap seconds are not accepted"),
     (r"[.,][0-9]{10}", "more than 9 fraction digits"),
 )
 
 
 def _why_not(raw: str, spec: TimeSpec) -> str:
     if spec.shape is Shape.ISO8601 and _regex(time_layout.ISO_LOCAL.regex).fullmatch(raw):
-        return "no UTC offset (shape iso8601-local takes a zone instead)"
+        return "no UTC offset (shape iso8601-local has a zone instead)"
     if spec.shape is Shape.ISO8601_LOCAL and _regex(time_layout.ISO.regex).fullmatch(raw):
-        return "a UTC offset in a local time (shape iso8601 takes it)"
+        return "a UTC offset in a local time (shape iso8601 accepts one)"
     return _mistake(raw) or f"not written as {spec._name}"
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar
 
 
 class HasEnds(Protocol):
-    """Anything that reaches from `start` up to, but not including, `end`."""
+    """Anything that extends from `start` up to, but not including, `end`."""
 
     @property
     def start(self) -> int:
@@ -43,7 +43,7 @@ class Range:
 
     @property
     def size(self) -> int:
-        """Return how many numbers the range holds."""
+        """Return how many numbers are in the range."""
         return self.end - self.start
 
     def __contains__(self, number: int) -> bool:
@@ -75,7 +75,7 @@ class Ranges:
 
     @property
     def size(self) -> int:
-        """Return how many numbers the set holds."""
+        """Return how many numbers are in the set."""
         return sum(part.size for part in self.parts)
 
     def __iter__(self) -> Iterator[Range]:
@@ -114,8 +114,8 @@ class Ranges:
         return self & other._complement(whole)
 
     def coarsened(self, max_parts: int) -> Self:
-        """Return at most `max_parts` ranges that hold the whole set; the smallest gaps are closed
-        first.
+        """Return at most `max_parts` ranges that contain the whole set. The smallest gaps are
+        closed first.
         """
         gaps = sorted(
             range(1, len(self.parts)),
@@ -142,7 +142,7 @@ class Ranges:
 def merge(items: Iterable[Item], combine: Callable[[Item, Item], Item]) -> list[Item]:
     """Combine items that overlap or touch, ascending.
 
-    `combine` gets the earlier item first and returns one that reaches over both.
+    `combine` gets the earlier item first and returns an item that covers both.
     """
     merged: list[Item] = []
     for item in sorted(items, key=lambda each: each.start):

@@ -1,6 +1,6 @@
-"""Why an input was not taken: the outcome type that a dead letter is made of.
+"""Rejections: why a value or a record was not accepted. Dead letters are made of them.
 
-Not an exception: a bad record is expected, and its neighbours go on.
+They are outcomes, not exceptions: bad records are expected, and the records beside them go on.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The closed list of reasons, for both decoders, the dead letters and the reports."""
+    """All reasons; decoders, dead letters and reports have no other."""
 
     EMPTY = "empty"
     NOT_TEXT = "not-utf8"
@@ -33,7 +33,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A single value that cannot be taken: the reason, and what was wrong with it."""
+    """A value that was not accepted: the reason, and what is wrong with it."""
 
     reason: Reason
     detail: str
@@ -43,8 +43,7 @@ class Refused:
 class Rejected:
     """A record that does not fit its contract; `payload` is byte for byte what arrived.
 
-    `index` is the place of the record inside its payload, 0 where the payload as a whole is
-    refused.
+    `index` is the place of the record in its payload, 0 if the whole payload is rejected.
     """
 
     reason: Reason

@@ -1,6 +1,6 @@
 """The five widths of a bar, where a bar starts, and which bars are rolled up from which.
 
-Does not know sessions: the start of a `1d` bar is its session's.
+Does not know sessions, although a `1d` bar starts when its session opens.
 """
 
 from enum import Enum
@@ -31,17 +31,17 @@ class Resolution(Enum):
 
     @property
     def width_ns(self) -> int:
-        """Return the width in nanoseconds; `DAY` is nominal, 24 hours, for retention arithmetic."""
+        """Return the width in nanoseconds. `DAY` has 24 hours here, for retention arithmetic."""
         return _WIDTHS_S[self.value] * SECOND_NS
 
     def start_of(self, event_ns: _AnyInstants) -> _AnyInstants:
-        """Return the start of the half-open bar that holds `event_ns`, UTC-aligned.
+        """Return the start of the half-open bar with `event_ns` in it, aligned to UTC.
 
-        Takes an array of instants, too. Raise ValueError for `DAY`, whose bars start where the
+        Accepts an array of instants too. Raise ValueError for `DAY`: daily bars start when the
         session opens.
         """
         if self is Resolution.DAY:
-            raise ValueError("a 1d bar starts where its session opens; ask the session")
+            raise ValueError("a 1d bar starts when its session opens; use the session's open_ns")
         return event_ns - event_ns % self.width_ns
 
 

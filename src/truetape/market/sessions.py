@@ -1,6 +1,6 @@
-"""Sessions: a venue's trading day, and which trades its daily bar takes.
+"""Venues and their sessions: the trading day, and the regular session in it.
 
-Built at the border (`truetape.host.venues`, `truetape.host.calendars`); asks no calendar itself.
+Calls no calendar: `truetape.host.venues` and `truetape.host.calendars` build these objects.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from truetape.market.resolution import SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A market that bars belong to; `calendar` is None where trading never stops.
+    """A market that bars belong to. `calendar` is None if trading never stops.
 
-    `after_hours` is how long trades go on after the regular close, on half days too.
+    `after_hours` is how long trading goes on after the regular close, on half days too.
     """
 
     code: str
@@ -25,13 +25,13 @@ class Venue:
     after_hours: timedelta = timedelta(0)
 
     def date_of(self, event_ns: int) -> date:
-        """Return the session date of an instant: the date on the venue's own wall clock."""
+        """Return the session date of an instant: the date on the venue's wall clock."""
         if self.zone == "UTC":
             return _EPOCH_DATE + timedelta(days=event_ns // _DAY_NS)
         return datetime.fromtimestamp(event_ns // SECOND_NS, _zone(self.zone)).date()
 
     def midnight_ns(self, day: date) -> int:
-        """Return the instant at which `day` begins on the venue's wall clock, in nanoseconds."""
+        """Return when `day` begins on the venue's wall clock, in epoch nanoseconds."""
         local = datetime(day.year, day.month, day.day, tzinfo=_zone(self.zone))
         return int(local.astimezone(UTC).timestamp()) * SECOND_NS
 
@@ -40,8 +40,8 @@ class Venue:
 class Session:
     """One trading day `[start_ns, end_ns)`, and in it the regular session `[open_ns, close_ns)`.
 
-    `open_ns` and `close_ns` are None on a day without a regular session (weekend, holiday): no
-    daily bar.
+    `open_ns` and `close_ns` are None on a day without a regular session (weekend, holiday). Such a
+    day has no daily bar.
     """
 
     venue: str
@@ -51,12 +51,12 @@ class Session:
     open_ns: int | None
     close_ns: int | None
 
-    def holds(self, event_ns: int) -> bool:
-        """Say whether an instant belongs to this trading day, extended hours included."""
+    def contains(self, event_ns: int) -> bool:
+        """True if an instant is in this trading day, extended hours included."""
         return self.start_ns <= event_ns < self.end_ns
 
     def is_regular(self, event_ns: int) -> bool:
-        """Say whether an instant lies in the regular session."""
+        """True if an instant is in the regular session."""
         return (
             self.open_ns is not None
             and self.close_ns is not None
@@ -65,9 +65,9 @@ class Session:
 
 
 def session_of(venue: Venue, day: date, regular: tuple[int, int] | None) -> Session:
-    """Build the session of a date; `regular` is (open, close) in nanoseconds, None if closed.
+    """Return the session of a date. `regular` is (open, close) in nanoseconds, None if closed.
 
-    A venue without a calendar trades the whole UTC day, so its regular session is all of it.
+    A venue without a calendar trades all day: its regular session is the whole UTC day.
     """
     start, end = venue.midnight_ns(day), venue.midnight_ns(day + timedelta(days=1))
     if venue.calendar is None:

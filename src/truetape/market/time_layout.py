@@ -1,8 +1,8 @@
-"""The grammars of written times, as regular expressions that Python and Java read alike.
+"""Layouts of written times, as regular expressions with the same meaning in Python and Java.
 
-Both parsers of event times run on these, so they cannot disagree about what is well formed. Only
-syntax that the two dialects share is used: `[0-9]` (no class that knows the digits of other
-scripts), numbered groups, bounded repeats, lookahead. Every expression is for the whole value.
+Parses nothing. Both parsers of event times use these layouts, so they accept the same texts. The
+expressions use only syntax that both dialects share: `[0-9]` (other classes match the digits of
+other scripts), numbered groups, bounded repeats, lookahead. Each one matches the whole value.
 """
 
 import re
@@ -12,12 +12,12 @@ from functools import lru_cache
 from itertools import pairwise
 
 MAX_NUMBER_DIGITS = 40
-"""Most digits on either side of a decimal point; more is no number that a feed writes."""
+"""Most digits on either side of a decimal point; no feed writes more."""
 MAX_PATTERN_CHARS = 64
 
 
 class Field(StrEnum):
-    """What one group of a layout holds, in the letters of a declared pattern."""
+    """The meaning of one group of a layout, as the letter of a declared pattern."""
 
     YEAR = "Y"
     MONTH = "m"
@@ -34,7 +34,7 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a date and time are written: `fields[i]` says what group i + 1 of `regex` holds."""
+    """How a date and time are written. `fields[i]` is the meaning of group i + 1 of `regex`."""
 
     regex: str
     fields: tuple[Field, ...]
@@ -68,21 +68,21 @@ _DATE_TO_FRACTION = (
 )
 
 ISO = Layout(_ISO_LOCAL + _OFFSET, (*_DATE_TO_FRACTION, Field.OFFSET))
-"""ISO 8601 with an offset: extended or basic, not mixed; the offset in any of its three forms."""
+"""ISO 8601 with an offset: extended or basic, never mixed; the offset in any of its three forms."""
 ISO_LOCAL = Layout(_ISO_LOCAL, _DATE_TO_FRACTION)
 FIX = Layout(_FIX, _DATE_TO_FRACTION)
-"""UTCTimestamp of FIX 4.2 and later, with 0, 3, 6 or 9 fraction digits; no leap second."""
+"""UTCTimestamp of FIX 4.2 and later, with 0, 3, 6 or 9 decimals and without leap seconds."""
 
 ISO_EXTENDED_UTC = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
 )
-"""The part of `ISO` that nearly every feed writes; all but the fraction has a fixed place."""
+"""The form of `ISO` that nearly every feed writes. All but the fraction has a fixed place."""
 
 
 def number(fraction_digits: int) -> str:
-    """Return the grammar of plain decimals with so many fraction digits; zeros may follow them.
+    """Return the expression for decimals with at most `fraction_digits` decimals, then zeros.
 
-    No exponent: a time in scientific notation has been through a float and may have lost digits.
+    It has no exponent: a time in scientific notation came from a float and may have lost digits.
     """
     zeros = MAX_NUMBER_DIGITS - fraction_digits
     fraction = (
@@ -93,11 +93,12 @@ def number(fraction_digits: int) -> str:
 
 @lru_cache(maxsize=64)
 def declared(pattern: str) -> Layout:
-    """Compile a declared pattern such as "%d-%b-%Y %H:%M:%S.%f"; ValueError says what is wrong.
+    """Compile a declared pattern such as "%d-%b-%Y %H:%M:%S.%f". Raise ValueError if it is invalid.
 
-    %Y four digits; %m %d %H %I %M %S two digits each; %b an English month of three letters and %p
-    AM or PM, in any case; %f one to nine digits; %z an offset as in ISO 8601; %% a percent sign.
-    All else is printable ASCII and stands for itself. Year, month, day, hour, minute are needed.
+    %Y is four digits; %m %d %H %I %M %S are two digits each; %b is an English month of three
+    letters and %p AM or PM, in any case; %f is one to nine digits; %z is an offset as in ISO 8601;
+    %% is a percent sign. Other printable ASCII characters stand for themselves. Year, month, day,
+    hour and minute are required.
     """
     if not 1 <= len(pattern) <= MAX_PATTERN_CHARS:
         raise ValueError(f"a pattern has 1 to {MAX_PATTERN_CHARS} characters, not {len(pattern)}")
@@ -136,9 +137,7 @@ def _literal(part: str, pattern: str) -> str:
     if part == "%":
         raise ValueError(f"pattern {pattern!r} ends in a single %; write %% for a percent sign")
     if not " " <= part[0] <= "~":
-        raise ValueError(
-            f"pattern {pattern!r} holds {part!r}; only printable ASCII stands for itself"
-        )
+        raise ValueError(f"pattern {pattern!r} contains {part!r}; use printable ASCII only")
     return re.escape(part[0])
 
 
@@ -146,8 +145,10 @@ def _field(part: str, pattern: str) -> Field:
     try:
         return Field(part[1])
     except ValueError:
-        known = " ".join(f"%{field}" for field in Field)
-        raise ValueError(f"pattern {pattern!r} holds {part!r}; there are {known} %%") from None
+        directives = " ".join(f"%{field}" for field in Field)
+        raise ValueError(
+            f"pattern {pattern!r} contains {part!r}; the directives are {directives} %%"
+        ) from None
 
 
 def _check_fields(fields: list[Field], pattern: str) -> None:
@@ -155,7 +156,7 @@ def _check_fields(fields: list[Field], pattern: str) -> None:
         if fields.count(field) > 1:
             raise ValueError(f"pattern {pattern!r} has %{field} more than once")
     present = set(fields)
-    wanted = (
+    rules = (
         ("%Y", Field.YEAR in present),
         ("either %m or %b", (Field.MONTH in present) != (Field.MONTH_NAME in present)),
         ("%d", Field.DAY in present),
@@ -164,9 +165,9 @@ def _check_fields(fields: list[Field], pattern: str) -> None:
         ("%M", Field.MINUTE in present),
         ("%S where it has %f", Field.SECOND in present or Field.FRACTION not in present),
     )
-    for what, there in wanted:
-        if not there:
-            raise ValueError(f"pattern {pattern!r} must have {what}")
+    for requirement, is_met in rules:
+        if not is_met:
+            raise ValueError(f"pattern {pattern!r} must have {requirement}")
 
 
 def _check_variable_widths(parts: list[str], pattern: str) -> None:

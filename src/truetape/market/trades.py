@@ -1,4 +1,4 @@
-"""Trades and what amends them: cancels and corrections, each with the place it came from.
+"""Trades, cancels and corrections, each with its source position.
 
 Does not decode payloads (`feeds`) and does not decide what counts (`eligibility`, `canonical`).
 """
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 PRICE_DIGITS, PRICE_SCALE = 18, 9
-"""Most digits of a price, and how many of them are decimals: nine whole digits, nine decimals."""
+"""Most digits of a price, and how many of them are decimals: nine before the point, nine after."""
 SIZE_DIGITS, SIZE_SCALE = 18, 8
-"""The same for sizes. Both fit a 64-bit integer, and price x size still fits 38 digits exactly."""
+"""The same for sizes. Both fit a 64-bit integer, and price x size fits 38 digits exactly."""
 
 OrderKey = tuple[int, int, int, str, str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where an event was read: Kafka coordinates, or file, 0, line; `index` counts in a payload."""
+    """Where an event was read: topic, partition and offset, or file, 0 and line.
+
+    `index` is the place of the record in its payload.
+    """
 
     topic: str
     partition: int
@@ -24,16 +27,16 @@ class Position:
     index: int = 0
 
     def __str__(self) -> str:
-        """Return it as people write it: topic/partition@offset.index."""
+        """Return topic/partition@offset.index."""
         return f"{self.topic}/{self.partition}@{self.offset}.{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One print. `venue` is the bar's market; the reporting exchange is `exchange` and never a key.
+    """One print. `venue` is the bar's market; `exchange` reported the print and is never a key.
 
-    `conditions` empty means a regular trade. `tape` picks the condition table where a profile has
-    several.
+    A trade without `conditions` is a regular trade. `tape` selects the condition table of a profile
+    with several tables.
     """
 
     feed: str
@@ -52,9 +55,9 @@ class Trade:
 
     @property
     def order(self) -> OrderKey:
-        """Return the total order inside a bar: event time, sequence or trade id, source position.
+        """Return the sort key inside a bar: event time, sequence or trade id, source position.
 
-        Numeric ids of up to 18 digits compare as numbers and come before ids with letters.
+        Numeric ids of up to 18 digits sort as numbers and before ids with letters.
         """
         place = self.position
         rank, number, text = _tie(self.sequence, self.id)
@@ -72,10 +75,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A trade that is void from its beginning.
+    """Makes a trade void from its beginning.
 
-    Means the latest trade with this id received before it, or the trade of the day of `event_ns`
-    where the cancel carries one; it waits for a trade that comes later.
+    The trade is the latest one with this id received before the cancel, or the one of the day of
+    `event_ns` if the cancel has a time. The cancel waits for a trade that arrives later.
     """
 
     feed: str
@@ -89,7 +92,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """New values for a trade, at the trade's own event time; None keeps the old conditions."""
+    """Gives a trade new values at its own event time. `conditions` None keeps the old ones."""
 
     feed: str
     venue: str

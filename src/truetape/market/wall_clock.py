@@ -1,6 +1,6 @@
-"""Wall clocks: from a local date and time to the instant.
+"""Wall clocks: a local date and time to its instant.
 
-Never chooses between the two instants of a time that the clocks show twice.
+Does not choose between the two instants of a time that the clocks show twice.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from truetape.market.rejection import Reason, Refused
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return a zone of the IANA database; ValueError for a name that it does not have."""
+    """Return a zone of the IANA database. Raise ValueError if the database lacks the name."""
     if name.startswith(("posix/", "right/")) or name in _NOT_PLACES:
         raise ValueError(f"{name!r} is no time zone; use an IANA name such as America/New_York")
     try:
@@ -23,10 +23,10 @@ def zone(name: str) -> ZoneInfo:
 
 
 def instant_s(local_s: int, zone_name: str) -> int | Refused:
-    """Return the epoch seconds at which the clocks of a zone show a time.
+    """Return the epoch seconds at which the clocks of a zone show a local time.
 
-    `local_s` is that time as epoch seconds, read as if it were UTC. Refused where the clocks show
-    it twice (set back) or never (set forward). Years 1677 to 2262 only.
+    `local_s` is the local time as epoch seconds, as if it were UTC. Refused if the clocks show it
+    twice (set back) or never (set forward). The years are 1677 to 2262.
     """
     local = _EPOCH + timedelta(seconds=local_s)
     clock = _load(zone_name)

@@ -213,7 +213,7 @@ def _amendments(raw: "pyarrow.dataset.Dataset", session: Session) -> Iterator[Am
         digest = hashlib.sha256(row["value"] or b"").hexdigest()
         for event in row["events"]:
             when = event["received_ns"] if event["event_ns"] is None else event["event_ns"]
-            mine = event["venue"] == session.venue and session.holds(when)
+            mine = event["venue"] == session.venue and session.contains(when)
             if event["kind"] != "trade" and mine:
                 yield _amending(row, event, digest)
 
