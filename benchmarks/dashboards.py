@@ -1,8 +1,7 @@
-"""Dashboards: what each query of the boards fetches and how long it takes, beside the same on raw
-bars of a minute.
+"""Dashboards: bytes, rows and time of each query of the boards, compared with raw one-minute bars.
 
-Seeds one year of one symbol and the last day of many into an InfluxDB of its own, and asks as
-Grafana asks.
+Writes one year of one symbol and the last day of many into its own InfluxDB, and sends each query
+as Grafana does.
 """
 
 import argparse
@@ -18,9 +17,9 @@ from pathlib import Path
 import tests_path  # noqa: F401 - makes `support` importable
 from measure import report, stopped_by_signals, table
 
-from support.grafana_frames import POINTS_ALLOWED, Answer, drawn, is_too_long
-from support.grafana_queries import Query, ask, queries
-from support.grafana_variables import ALL, Chosen, View, interpolate
+from support.grafana_frames import POINTS_ALLOWED, QueryAnswer, drawn_rows, is_too_long
+from support.grafana_queries import BoardQuery, queries, run_query
+from support.grafana_variables import ALL, PanelView, VariableValue, interpolate
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
@@ -46,41 +45,41 @@ READS_BARS = ('_measurement == "bar"', '_measurement == "indicator"')
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What a reader looks at: a name, a range, and the symbols of the watchlist."""
+class Scenario:
+    """What a reader looks at: a time range and the symbols of the watchlist."""
 
     name: str
     back_ns: int
     watch: str
 
 
-SIGHTS = (
-    Sight("one symbol, one year", 365 * DAY_NS, ONE),
-    Sight("all symbols, one day", DAY_NS, ALL),
+SCENARIOS = (
+    Scenario("one symbol, one year", 365 * DAY_NS, ONE),
+    Scenario("all symbols, one day", DAY_NS, ALL),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one query fetched for a panel, and the same from raw bars."""
+    """The cost of one query of a panel, and of the same filters on raw bars."""
 
-    query: Query
+    query: BoardQuery
     rows: int
     shown: int
     size: int
     seconds: float
-    raw: Answer
+    raw: QueryAnswer
     raw_seconds: float
     is_too_long: bool
 
     @property
     def ratio(self) -> float:
-        """Return how many rows were fetched for each that is drawn."""
+        """Return the number of rows fetched for each row that is drawn."""
         return self.rows / self.shown if self.shown else 1.0
 
 
 def main() -> int:
-    """Measure, print a table for each sight; exit 0 only when no panel fetched too much."""
+    """Measure and print a table for each scenario. Exit 0 only if no panel fetched too much."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--runs", type=int, default=5, help="runs of each query; 1 of a raw one")
@@ -93,8 +92,8 @@ def main() -> int:
                 print(f"\n{given.symbols} symbols, {bars:,} bars, 2 cores")
                 wide = [
                     cost
-                    for sight in SIGHTS
-                    for cost in measure(server, sight, given.runs)
+                    for scenario in SCENARIOS
+                    for cost in measure(server, scenario, given.runs)
                     if cost.is_too_long or cost.ratio > POINTS_ALLOWED
                 ]
         if wide:
@@ -109,7 +108,7 @@ def main() -> int:
 
 @contextmanager
 def private_influx() -> Iterator[Settings]:
-    """Run an InfluxDB of our own, in a temporary home and on a free port."""
+    """Run our own InfluxDB in a temporary home and on a free port."""
     with tempfile.TemporaryDirectory(prefix="truetape-dashboards-") as home:
         env = {"TRUETAPE_HOME": home, "TRUETAPE_CACHE": str(Settings.from_env().cache)}
         settings = Settings.from_env(env | {"TRUETAPE_INFLUX_PORT": str(free_port())})
@@ -121,9 +120,9 @@ def private_influx() -> Iterator[Settings]:
 
 
 def seed(store: InfluxStore, symbols: int) -> int:
-    """Write a year of the first symbol and the last day of all; return how many bars that is.
+    """Write a year of the first symbol and the last day of all; return the number of bars.
 
-    The first symbol's bars have their indicators.
+    Only the first symbol's bars have indicators.
     """
     store.ensure_buckets()
     count = 0
@@ -146,21 +145,21 @@ def _write(store: InfluxStore, resolution: Resolution, bars: Sequence[ServedBar]
     return len(bars)
 
 
-def measure(server: InfluxHttp, sight: Sight, runs: int) -> list[Cost]:
-    """Ask every query that reads bars, and print the table."""
+def measure(server: InfluxHttp, scenario: Scenario, runs: int) -> list[Cost]:
+    """Run every query that reads bars, and print the table."""
     costs = []
     for query in queries(GRAFANA):
         if query.kind in ("variable", "annotation", "alert"):
             continue
         if any(source in query.text for source in READS_BARS):
-            report(f"{sight.name}: {query.name}")
-            costs.append(_cost(server, query, sight, runs))
-    print(f"\n{sight.name}\n\n{table(list(_rows(costs)))}", flush=True)
+            report(f"{scenario.name}: {query.name}")
+            costs.append(_cost(server, query, scenario, runs))
+    print(f"\n{scenario.name}\n\n{table(list(_rows(costs)))}", flush=True)
     return costs
 
 
 def raw(text: str) -> str:
-    """Return what a query's filters let through of the bars of a minute, for a browser to shape."""
+    """Return a query for all one-minute bars that the filters of a query select."""
     begins = [part.split("\n") for part in text.split("from(bucket: ")[1:]]
     steps = [lines[2] for lines in begins]
     source = f'from(bucket: "{SET}_bars_1m")\n  |> ' + "range(start: {start}, stop: {stop})\n"
@@ -168,9 +167,9 @@ def raw(text: str) -> str:
     return each[0] if len(each) == 1 else f"union(tables: [{', '.join(each)}])"
 
 
-def _cost(server: InfluxHttp, query: Query, sight: Sight, runs: int) -> Cost:
-    view = View(CLOSE_NS - sight.back_ns, CLOSE_NS, query.max_points)
-    chosen = _chosen(sight)
+def _cost(server: InfluxHttp, query: BoardQuery, scenario: Scenario, runs: int) -> Cost:
+    view = PanelView(CLOSE_NS - scenario.back_ns, CLOSE_NS, query.max_points)
+    chosen = _chosen(scenario)
     flux = interpolate(query.text, view, chosen)
     took = []
     for _ in range(runs):
@@ -182,7 +181,7 @@ def _cost(server: InfluxHttp, query: Query, sight: Sight, runs: int) -> Cost:
     return Cost(
         query,
         answer.rows,
-        drawn(query.kind, answer, query.max_points),
+        drawn_rows(query.kind, answer, query.max_points),
         answer.size,
         statistics.median(took),
         unshaped,
@@ -191,14 +190,14 @@ def _cost(server: InfluxHttp, query: Query, sight: Sight, runs: int) -> Cost:
     )
 
 
-def _chosen(sight: Sight) -> Mapping[str, Chosen]:
-    values = {"set": SET, "symbol": ONE, "venue": VENUE, "res": "1ms", "watch": sight.watch}
-    return {name: Chosen((value,), ".*") for name, value in values.items()}
+def _chosen(scenario: Scenario) -> Mapping[str, VariableValue]:
+    values = {"set": SET, "symbol": ONE, "venue": VENUE, "res": "1ms", "watch": scenario.watch}
+    return {name: VariableValue((value,), ".*") for name, value in values.items()}
 
 
-def _timed(server: InfluxHttp, flux: str) -> tuple[Answer, float]:
+def _timed(server: InfluxHttp, flux: str) -> tuple[QueryAnswer, float]:
     began = time.monotonic()
-    answer = ask(server, flux)
+    answer = run_query(server, flux)
     if answer.error and not answer.error.startswith("max series"):
         raise VerificationError(f"{answer.error}\n{flux}")
     return answer, time.monotonic() - began
@@ -211,7 +210,7 @@ def _bars(symbols: int, resolution: Resolution) -> Iterator[ServedBar]:
 
 
 def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBar]:
-    """Yield the bars of a session, `day` trading days back: prices that walk by themselves."""
+    """Yield the bars of a session, `day` trading days back, with synthetic prices."""
     weeks, rest = divmod(day, 5)
     back = weeks * 7 + rest + (2 if rest > 2 else 0)  # the last day is a Wednesday
     open_ns = CLOSE_NS - back * DAY_NS - MINUTES * Resolution.MINUTE.width_ns
@@ -240,7 +239,7 @@ def _session(number: int, day: int, resolution: Resolution) -> Iterator[ServedBa
 
 
 def _indicators(bar: ServedBar) -> IndicatorRow:
-    """Make a row of them all, whatever their values: as wide as a real one."""
+    """Return a row with all indicators; their values do not matter, its width does."""
     values = {name: bar.close + number for number, name in enumerate(INDICATOR_NAMES)}
     return IndicatorRow(bar.symbol, bar.venue, bar.start_ns, values, rev=1, void=False)
 
@@ -257,19 +256,19 @@ def _rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
         "panel", "rows", "drawn", "ratio", "kB", "ms",
         "raw rows", "raw kB", "raw ms", "fewer bytes", "faster",
     )  # fmt: skip
-    for one in costs:
+    for cost in costs:
         yield (
-            one.query.name.removesuffix(" (A)"),
-            f"{one.rows:,}",
-            f"{one.shown:,}",
-            f"{one.ratio:.2f}",
-            f"{one.size / 1e3:,.1f}",
-            f"{one.seconds * 1e3:.0f}",
-            f"{one.raw.rows:,}",
-            f"{one.raw.size / 1e3:,.0f}",
-            f"{one.raw_seconds * 1e3:,.0f}",
-            f"{one.raw.size / one.size:,.0f} x" if one.size else "-",
-            f"{one.raw_seconds / one.seconds:,.1f} x",
+            cost.query.name.removesuffix(" (A)"),
+            f"{cost.rows:,}",
+            f"{cost.shown:,}",
+            f"{cost.ratio:.2f}",
+            f"{cost.size / 1e3:,.1f}",
+            f"{cost.seconds * 1e3:.0f}",
+            f"{cost.raw.rows:,}",
+            f"{cost.raw.size / 1e3:,.0f}",
+            f"{cost.raw_seconds * 1e3:,.0f}",
+            f"{cost.raw.size / cost.size:,.0f} x" if cost.size else "-",
+            f"{cost.raw_seconds / cost.seconds:,.1f} x",
         )
 
 

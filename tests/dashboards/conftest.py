@@ -1,4 +1,4 @@
-"""One InfluxDB with the same market in both sets of buckets."""
+"""An InfluxDB with the same market in both sets of buckets."""
 
 import time
 from collections.abc import Iterator

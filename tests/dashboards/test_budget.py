@@ -1,4 +1,4 @@
-"""What boards may fetch of a year of one symbol and a day of 500: the benchmark is the judge."""
+"""The rows that boards fetch for a year of one symbol and a day of 500; the benchmark judges."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ WITHIN_S = 1_800
 
 @pytest.mark.real
 @pytest.mark.long
-def test_no_panel_fetches_much_more_than_it_draws() -> None:
+def test_no_panel_fetches_many_more_rows_than_it_draws() -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARK), "--symbols", "500", "--runs", "1"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The files that Grafana loads: as they are made, and free of what breaks boards."""
+"""The files that Grafana loads: up to date, and without the mistakes that break boards."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support.grafana import GRAFANA, QUERIES
-from support.grafana_queries import Query
+from support.grafana_queries import BoardQuery
 from truetape.dashboards.board import DATASOURCE
 from truetape.dashboards.files import file_texts, write
 
@@ -22,8 +22,10 @@ PANELS = [
     for board in BOARDS
     for panel in board["panels"]
 ]
-ASKING = [pytest.param(one, id=one.name) for one in QUERIES]
-READING = [pytest.param(one, id=one.name) for one in QUERIES if "schema.tagValues" not in one.text]
+ALL_QUERIES = [pytest.param(query, id=query.name) for query in QUERIES]
+DATA_QUERIES = [
+    pytest.param(query, id=query.name) for query in QUERIES if "schema.tagValues" not in query.text
+]
 BUILT_IN = {"__all", "__interval", "__data", "__field", "__value"}
 SOURCE = re.compile(
     r"from\(bucket: [^\n]+\)\n"
@@ -33,23 +35,23 @@ SOURCE = re.compile(
 REFERENCE = re.compile(r"\$\{(\w+)[^}]*\}|\$(\w+)")
 
 
-def named(board: dict[str, Any]) -> str:
+def title_of(board: dict[str, Any]) -> str:
     return str(board["title"])
 
 
 def anchors(document: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
-def test_what_is_committed_is_what_is_made() -> None:
-    there = {str(path.relative_to(GRAFANA)): path.read_text("utf-8") for path in FILES}
+def test_the_committed_files_are_up_to_date() -> None:
+    committed = {str(path.relative_to(GRAFANA)): path.read_text("utf-8") for path in FILES}
     alerts = "provisioning/alerting/truetape.yaml"
 
-    assert there | {alerts: (GRAFANA / alerts).read_text("utf-8")} == dict(file_texts())
+    assert committed | {alerts: (GRAFANA / alerts).read_text("utf-8")} == dict(file_texts())
 
 
-def test_making_them_removes_boards_that_are_no_more(tmp_path: Path) -> None:
+def test_writing_the_files_deletes_boards_that_no_longer_exist(tmp_path: Path) -> None:
     old = tmp_path / "dashboards" / "gone" / "old.json"
     old.parent.mkdir(parents=True)
     old.write_text("{}")
@@ -60,7 +62,7 @@ def test_making_them_removes_boards_that_are_no_more(tmp_path: Path) -> None:
     assert {str(path.relative_to(tmp_path)) for path in written} == file_texts().keys()
 
 
-def test_boards_are_five_with_uids_of_their_own_and_cannot_be_edited() -> None:
+def test_there_are_five_boards_with_their_own_uids_and_none_is_editable() -> None:
     assert sorted(board["uid"] for board in BOARDS) == [
         "truetape-batch", "truetape-drift", "truetape-health", "truetape-market",
         "truetape-storage",
@@ -68,32 +70,32 @@ def test_boards_are_five_with_uids_of_their_own_and_cannot_be_edited() -> None:
     assert [board["editable"] for board in BOARDS] == [False] * 5
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=named)
-def test_the_first_panel_says_whether_what_is_seen_is_complete(board: dict[str, Any]) -> None:
+@pytest.mark.parametrize("board", BOARDS, ids=title_of)
+def test_the_first_panel_answers_whether_the_board_is_complete(board: dict[str, Any]) -> None:
     first = board["panels"][0]
 
     assert (first["type"], first["title"]) == ("stat", "Is what I see complete?")
     assert (first["gridPos"]["x"], first["gridPos"]["y"]) == (0, 0)
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=named)
-def test_panels_have_ids_of_their_own_and_do_not_lie_on_each_other(board: dict[str, Any]) -> None:
+@pytest.mark.parametrize("board", BOARDS, ids=title_of)
+def test_panels_have_their_own_ids_and_do_not_overlap(board: dict[str, Any]) -> None:
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
-    for one, other in combinations((panel["gridPos"] for panel in panels), 2):
-        apart = (
-            one["x"] + one["w"] <= other["x"]
-            or other["x"] + other["w"] <= one["x"]
-            or one["y"] + one["h"] <= other["y"]
-            or other["y"] + other["h"] <= one["y"]
+    for a, b in combinations((panel["gridPos"] for panel in panels), 2):
+        is_apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
         )
-        assert apart, (one, other)
+        assert is_apart, (a, b)
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_panel_says_what_it_is_in_which_unit_and_shapes_nothing_in_the_browser(
+def test_a_panel_has_a_description_and_a_unit_and_no_transformations_in_the_browser(
     panel: dict[str, Any],
 ) -> None:
     assert panel["fieldConfig"]["defaults"]["unit"]
@@ -105,41 +107,41 @@ def test_a_panel_says_what_it_is_in_which_unit_and_shapes_nothing_in_the_browser
     assert len(set(letters)) == len(letters)
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=named)
-def test_every_data_source_is_named_by_type_and_uid(board: dict[str, Any]) -> None:
-    found: list[Any] = []
+@pytest.mark.parametrize("board", BOARDS, ids=title_of)
+def test_every_data_source_has_type_and_uid(board: dict[str, Any]) -> None:
+    sources: list[Any] = []
 
     def collect(value: Any) -> None:
         if isinstance(value, dict):
             if "datasource" in value:
-                found.append(value["datasource"])
-            for one in value.values():
-                collect(one)
+                sources.append(value["datasource"])
+            for child in value.values():
+                collect(child)
         elif isinstance(value, list):
-            for one in value:
-                collect(one)
+            for child in value:
+                collect(child)
 
     collect(board)
-    assert found
-    assert all(one == dict(DATASOURCE) for one in found)
+    assert sources
+    assert all(source == dict(DATASOURCE) for source in sources)
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=named)
+@pytest.mark.parametrize("board", BOARDS, ids=title_of)
 def test_every_variable_is_defined_and_used(board: dict[str, Any]) -> None:
-    defined = {one["name"] for one in board["templating"]["list"]}
+    defined = {variable["name"] for variable in board["templating"]["list"]}
     used = {a or b for a, b in REFERENCE.findall(json.dumps(board))} - BUILT_IN
 
     assert used == defined
 
 
-@pytest.mark.parametrize("query", READING)
-def test_a_query_says_range_measurement_and_field_before_anything_else(query: Query) -> None:
+@pytest.mark.parametrize("query", DATA_QUERIES)
+def test_a_query_filters_by_range_measurement_and_field_first(query: BoardQuery) -> None:
     assert len(SOURCE.findall(query.text)) == query.text.count("from(bucket:") > 0
 
 
-@pytest.mark.parametrize("query", ASKING)
-def test_windows_are_explicit_and_nothing_is_there_that_grafana_would_replace(
-    query: Query,
+@pytest.mark.parametrize("query", ALL_QUERIES)
+def test_windows_are_explicit_and_grafana_replaces_only_its_own_macros(
+    query: BoardQuery,
 ) -> None:
     for call in re.findall(r"aggregateWindow\([^\n]*", query.text):
         assert "createEmpty: false" in call
@@ -151,14 +153,14 @@ def test_windows_are_explicit_and_nothing_is_there_that_grafana_would_replace(
     assert "default" not in query.text
 
 
-@pytest.mark.parametrize("query", ASKING)
-def test_every_variable_of_a_query_has_a_format(query: Query) -> None:
-    """Several values are a glob otherwise, which no regular expression understands."""
+@pytest.mark.parametrize("query", ALL_QUERIES)
+def test_every_variable_in_a_query_has_a_format(query: BoardQuery) -> None:
+    """Without a format, Grafana writes several values as a glob, which is no regular expression."""
     for name in re.findall(r"\$\{(\w+)\}|\$(\w+)", query.text):
         assert set(name) <= {"", "__interval"}, name
 
 
-def test_rules_have_a_summary_and_a_place_in_the_runbook() -> None:
+def test_alert_rules_have_a_summary_and_a_section_of_the_runbook() -> None:
     text = (GRAFANA / "provisioning/alerting/truetape.yaml").read_text("utf-8")
     [group] = yaml.safe_load(text)["groups"]
 
@@ -173,15 +175,15 @@ def test_rules_have_a_summary_and_a_place_in_the_runbook() -> None:
         assert rule["condition"] in {step["refId"] for step in rule["data"]}
 
 
-def test_a_dollar_in_provisioned_rules_is_written_twice() -> None:
-    """Grafana takes a single one for a variable of its environment."""
+def test_a_dollar_in_provisioned_rules_is_doubled() -> None:
+    """Grafana reads a single dollar as a variable of its environment."""
     text = (GRAFANA / "provisioning/alerting/truetape.yaml").read_text("utf-8")
 
     assert "$$" in text
     assert "$" not in text.replace("$$", "")
 
 
-def test_the_data_source_takes_its_token_from_the_environment() -> None:
+def test_the_data_source_reads_its_token_from_the_environment() -> None:
     text = (GRAFANA / "provisioning/datasources/truetape.yaml").read_text("utf-8")
     [source] = yaml.safe_load(text)["datasources"]
 
@@ -190,7 +192,7 @@ def test_the_data_source_takes_its_token_from_the_environment() -> None:
     assert source["editable"] is False
 
 
-def test_boards_come_from_their_files_only() -> None:
+def test_boards_can_be_changed_only_in_their_files() -> None:
     text = (GRAFANA / "provisioning/dashboards/truetape.yaml").read_text("utf-8")
     [provider] = yaml.safe_load(text)["providers"]
 

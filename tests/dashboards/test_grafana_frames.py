@@ -1,6 +1,13 @@
-"""Annotated CSV to frames, by the rule in grafana/pkg/tsdb/influxdb/flux/builder.go."""
+"""Annotated CSV becomes frames, by the rules in grafana/pkg/tsdb/influxdb/flux/builder.go."""
 
-from support.grafana_frames import Answer, Column, Frame, drawn, frames_of, is_too_long
+from support.grafana_frames import (
+    Column,
+    GrafanaFrame,
+    QueryAnswer,
+    drawn_rows,
+    frames_of,
+    is_too_long,
+)
 
 SERIES = """#group,false,false,false,false,true,true
 #datatype,string,long,dateTime:RFC3339,double,string,string
@@ -36,7 +43,7 @@ def test_a_series_is_named_by_its_field_and_keeps_its_tags_as_labels() -> None:
     assert (first.rows, second.rows) == (2, 1)
 
 
-def test_a_column_of_the_group_key_is_a_label_and_no_column() -> None:
+def test_a_column_of_the_group_key_becomes_a_label_and_no_field() -> None:
     [frame] = frames_of(TABLE).frames
 
     assert [column.name for column in frame.columns] == ["_time", "symbol", "rev"], "times first"
@@ -44,7 +51,7 @@ def test_a_column_of_the_group_key_is_a_label_and_no_column() -> None:
     assert frame.column("rev").numbers == [None]
 
 
-def test_an_error_behind_rows_is_an_error() -> None:
+def test_an_error_after_rows_is_an_error() -> None:
     answer = frames_of(SERIES + ERROR)
 
     assert answer.error == "runtime error: no such column"
@@ -52,11 +59,11 @@ def test_an_error_behind_rows_is_an_error() -> None:
     assert frames_of("").frames == []
 
 
-def test_a_chart_shows_no_more_than_its_points_and_a_stat_one_row() -> None:
+def test_a_chart_shows_at_most_its_points_and_a_stat_one_row() -> None:
     column = Column("close", "double", ["1.0"] * 160)
-    answer = Answer([Frame("bar", {}, [column])], "", 0)
+    answer = QueryAnswer([GrafanaFrame("bar", {}, [column])], "", 0)
 
-    assert drawn("timeseries", answer, 100) == 100
-    assert drawn("stat", answer, 100) == 1
+    assert drawn_rows("timeseries", answer, 100) == 100
+    assert drawn_rows("stat", answer, 100) == 1
     assert is_too_long(answer, 100)
     assert not is_too_long(answer, 107)

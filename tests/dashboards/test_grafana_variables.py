@@ -1,27 +1,27 @@
-"""What Grafana makes of a query, beside what its own sources and documents say."""
+"""Variables and macros in a query, compared with Grafana's sources and documentation."""
 
 import pytest
 
 from support.build import at
-from support.grafana_variables import ALL, Chosen, View, interpolate, interval_text
+from support.grafana_variables import ALL, PanelView, VariableValue, interpolate, interval_text
 from truetape.host.errors import ConfigError
 
 NOON = at("2026-11-20T17:00:00")
 HOUR_NS = 3_600_000_000_000
-VIEW = View(NOON - HOUR_NS, NOON, 500)
+VIEW = PanelView(NOON - HOUR_NS, NOON, 500)
 
 
 @pytest.mark.parametrize(
     ("hours", "points", "interval"),
     [(1, 500, "5s"), (24, 500, "2m"), (24, 100, "15m"), (24 * 365, 500, "12h"),
      (24 * 365, 300, "1d"), (1, 10_000, "1s")],
-    ids=["hour", "day", "day of few points", "year", "year of fewer", "below what is allowed"],
+    ids=["hour", "day", "day of few points", "year", "year of fewer", "below the allowed minimum"],
 )  # fmt: skip
 def test_an_interval_is_rounded_as_grafana_rounds_it(
     hours: int, points: int, interval: str
 ) -> None:
     """The table is in grafana/packages/grafana-data/src/datetime/rangeutil.ts."""
-    view = View(NOON - hours * HOUR_NS, NOON, points)
+    view = PanelView(NOON - hours * HOUR_NS, NOON, points)
 
     assert interpolate("$__interval", view, {}) == interval
     assert interval_text(view.interval_ms) == interval
@@ -38,19 +38,27 @@ def test_an_interval_is_rounded_as_grafana_rounds_it(
         ("$s", ["IBM", "KO"], "{IBM,KO}"),
         ("/^(?:${s:regex})$/", [ALL], "/^(?:.*)$/"),
     ],
-    ids=["raw", "quoted", "one", "several", "plain", "a glob no database knows", "all"],
+    ids=[
+        "raw",
+        "quoted",
+        "one value",
+        "several values",
+        "no format",
+        "no format, several values",
+        "all",
+    ],
 )
 def test_a_variable_is_written_in_its_format(query: str, values: list[str], sent: str) -> None:
-    assert interpolate(query, VIEW, {"s": Chosen(values, ".*")}) == sent
+    assert interpolate(query, VIEW, {"s": VariableValue(values, ".*")}) == sent
 
 
-def test_a_variable_that_nobody_defines_is_an_error() -> None:
+def test_an_undefined_variable_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"variable \$nobody has no value"):
         interpolate("${nobody:raw}", VIEW, {})
 
 
-def test_any_word_before_a_macro_is_taken_for_v() -> None:
-    """So does Grafana's server: see pkg/tsdb/influxdb/flux/macros.go."""
+def test_any_word_before_a_macro_is_treated_as_v() -> None:
+    """As in Grafana's server: see pkg/tsdb/influxdb/flux/macros.go."""
     sent = interpolate("v.timeRangeStart other.timeRangeStop r.symbol", VIEW, {})
 
     assert sent == "2026-11-20T16:00:00Z 2026-11-20T17:00:00Z r.symbol"

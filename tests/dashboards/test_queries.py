@@ -1,4 +1,4 @@
-"""Every query of the boards, asked on a real InfluxDB as Grafana asks it, beside the fold."""
+"""Every query of the boards on a real InfluxDB, as Grafana sends it, compared with the fold."""
 
 import re
 from collections.abc import Callable
@@ -17,12 +17,18 @@ from support.grafana import (
     answer,
     chosen,
     matrix,
-    query,
+    query_of,
     sent,
 )
-from support.grafana_frames import POINTS_ALLOWED, Answer, Frame, drawn, is_too_long
-from support.grafana_queries import Query, ask, operators
-from support.grafana_variables import View, interpolate
+from support.grafana_frames import (
+    POINTS_ALLOWED,
+    GrafanaFrame,
+    QueryAnswer,
+    drawn_rows,
+    is_too_long,
+)
+from support.grafana_queries import BoardQuery, operators, run_query
+from support.grafana_variables import PanelView, interpolate
 from support.served_market import INDICATED, MINUTE_NS, ODD, SYMBOLS, VENUE, Served
 from support.serving import bar
 from truetape.market.resolution import Resolution
@@ -42,48 +48,48 @@ PRICES = ("open", "high", "low", "close", "volume")
 Rows = list[tuple[float | str | None, ...]]
 
 
-def only(found: Answer) -> Frame:
-    assert found.error == ""
-    [frame] = found.frames
+def only(result: QueryAnswer) -> GrafanaFrame:
+    assert result.error == ""
+    [frame] = result.frames
     return frame
 
 
-def rows(frame: Frame, *names: str) -> Rows:
+def rows(frame: GrafanaFrame, *names: str) -> Rows:
     columns = [frame.column(name) for name in names]
-    values = [one.numbers if one.is_number else one.values for one in columns]
+    values = [column.numbers if column.is_number else column.values for column in columns]
     return list(zip(*values, strict=True))
 
 
-def starts(frame: Frame, name: str = "_time") -> list[str]:
+def starts(frame: GrafanaFrame, name: str = "_time") -> list[str]:
     return frame.column(name).values
 
 
 def iso(ns: int) -> str:
-    return interpolate("v.timeRangeStart", View(ns, ns, 1), {})
+    return interpolate("v.timeRangeStart", PanelView(ns, ns, 1), {})
 
 
-def one_number(found: Answer) -> float | None:
-    [column] = [one for one in only(found).columns if one.is_number]
+def single_number(result: QueryAnswer) -> float | None:
+    [column] = [column for column in only(result).columns if column.is_number]
     [value] = column.numbers
     return value
 
 
-def of_stat(found: Answer) -> str:
-    if not found.frames:
+def stat_problem(result: QueryAnswer) -> str:
+    if not result.frames:
         return ""
-    numbers = [one for one in found.frames[0].columns if one.is_number]
-    right = len(found.frames) == 1 and found.rows == 1 and numbers
-    return "" if right else "not one row with a number"
+    numbers = [column for column in result.frames[0].columns if column.is_number]
+    is_valid = len(result.frames) == 1 and result.rows == 1 and numbers
+    return "" if is_valid else "not one row with a number"
 
 
-def of_candles(found: Answer) -> str:
-    names = {column.name for frame in found.frames for column in frame.columns}
-    wide = len(found.frames) <= 1
+def candles_problem(result: QueryAnswer) -> str:
+    names = {column.name for frame in result.frames for column in frame.columns}
+    wide = len(result.frames) <= 1
     return "" if wide and (not names or "_time" in names) else f"no wide frame: {names}"
 
 
-def of_series(found: Answer) -> str:
-    for frame in found.frames:
+def series_problem(result: QueryAnswer) -> str:
+    for frame in result.frames:
         time, *others = frame.columns
         if time.name != "Time" or len(others) != 1 or not others[0].is_number:
             return f"no time and number: {[column.name for column in frame.columns]}"
@@ -92,80 +98,80 @@ def of_series(found: Answer) -> str:
     return ""
 
 
-def of_trend(found: Answer) -> str:
-    for frame in found.frames:
+def trend_problem(result: QueryAnswer) -> str:
+    for frame in result.frames:
         [along] = [column for column in frame.columns if column.name in ("bar", "seq")]
         numbers = [number or 0 for number in along.numbers]
-        if len(found.frames) > 1 or numbers != sorted(set(numbers)):
+        if len(result.frames) > 1 or numbers != sorted(set(numbers)):
             return "no single frame along an ascending number"
     return ""
 
 
-def of_table(found: Answer) -> str:
-    return "" if len(found.frames) <= 1 else f"{len(found.frames)} tables, a panel shows one"
+def table_problem(result: QueryAnswer) -> str:
+    return "" if len(result.frames) <= 1 else f"{len(result.frames)} tables, a panel shows one"
 
 
-def of_annotation(found: Answer) -> str:
-    names = [{column.name for column in frame.columns} for frame in found.frames]
+def annotation_problem(result: QueryAnswer) -> str:
+    names = [{column.name for column in frame.columns} for frame in result.frames]
     return "" if names in ([], [{"_time", "text", "tags"}]) else f"{names}"
 
 
-def of_variable(found: Answer) -> str:
-    kinds = [[column.kind for column in frame.columns] for frame in found.frames]
+def variable_problem(result: QueryAnswer) -> str:
+    kinds = [[column.kind for column in frame.columns] for frame in result.frames]
     return "" if kinds == [["string"]] else f"not one column of texts: {kinds}"
 
 
-NEEDS: dict[str, Callable[[Answer], str]] = {
-    "stat": of_stat,
-    "candlestick": of_candles,
-    "timeseries": of_series,
-    "alert": of_series,
-    "trend": of_trend,
-    "table": of_table,
-    "bargauge": of_table,
-    "annotation": of_annotation,
-    "variable": of_variable,
+PROBLEM_OF: dict[str, Callable[[QueryAnswer], str]] = {
+    "stat": stat_problem,
+    "candlestick": candles_problem,
+    "timeseries": series_problem,
+    "alert": series_problem,
+    "trend": trend_problem,
+    "table": table_problem,
+    "bargauge": table_problem,
+    "annotation": annotation_problem,
+    "variable": variable_problem,
 }
 
 
 @pytest.mark.parametrize("back_s", RANGES.values(), ids=RANGES.keys())
 @pytest.mark.parametrize("set_name", SETS)
-def test_every_query_gives_what_its_panel_draws_and_little_more(
+def test_every_query_returns_what_its_panel_draws_and_few_rows_more(
     server: InfluxHttp, market: Served, set_name: str, back_s: int
 ) -> None:
     """For one, many and all symbols, in narrow and wide panels."""
-    wrong, asked = [], 0
-    for one, text in matrix(set_name, market.end_ns, back_s):
-        asked += 1
-        found = ask(server, text)
-        shown = drawn(one.kind, found, one.max_points)
-        problem = found.error or NEEDS[one.kind](found)
-        if is_too_long(found, one.max_points) or found.rows > POINTS_ALLOWED * shown:
-            problem = problem or f"{found.rows} rows to show {shown}"
+    problems, runs = [], 0
+    for query, text in matrix(set_name, market.end_ns, back_s):
+        runs += 1
+        result = run_query(server, text)
+        shown = drawn_rows(query.kind, result, query.max_points)
+        problem = result.error or PROBLEM_OF[query.kind](result)
+        if is_too_long(result, query.max_points) or result.rows > POINTS_ALLOWED * shown:
+            problem = problem or f"{result.rows} rows to show {shown}"
         if problem:
-            wrong.append(f"{one.name}, {one.max_points} points: {problem}")
+            problems.append(f"{query.name}, {query.max_points} points: {problem}")
 
-    assert wrong == []
-    assert asked >= len(QUERIES)
+    assert problems == []
+    assert runs >= len(QUERIES)
 
 
 def source_of(step: str) -> str:
-    """Return what must read for a query whose first step behind its filter is this one."""
+    """Return the operator that must read if the first step after the filter is `step`."""
     if step.startswith(PUSHED):
         return "readWindowAggregateSource"
     return "readGroupSource" if step.startswith("group(") else "readFilterSource"
 
 
-@pytest.mark.parametrize("one", [pytest.param(one, id=one.name) for one in QUERIES])
-def test_what_can_be_aggregated_is_aggregated_by_the_storage(
-    server: InfluxHttp, market: Served, one: Query
+@pytest.mark.parametrize("query", [pytest.param(query, id=query.name) for query in QUERIES])
+def test_the_storage_computes_every_aggregate_that_it_can(
+    server: InfluxHttp, market: Served, query: BoardQuery
 ) -> None:
-    """A first step that the storage knows must not read rows; any other reads what is filtered."""
-    wanted = {source_of(step) for step in SOURCES.findall(one.text)}
+    """The storage computes a first step that it knows; before any other, it reads all rows."""
+    wanted = {source_of(step) for step in SOURCES.findall(query.text)}
 
-    found = operators(server, sent(one, market.end_ns, DAY_S, DEFAULTS))
+    names = operators(server, sent(query, market.end_ns, DAY_S, DEFAULTS))
 
-    sources = {name for name in found if name.startswith("read")}
+    sources = {name for name in names if name.startswith("read")}
     assert sources == (wanted or {"readTagValuesSource"})
 
 
@@ -175,24 +181,22 @@ def test_what_can_be_aggregated_is_aggregated_by_the_storage(
     ids=["hour", "day", "year"],
 )
 @pytest.mark.parametrize("set_name", SETS)
-def test_candles_are_the_bars_of_the_fold_at_the_resolution_of_the_zoom(
+def test_candles_are_the_bars_of_the_fold_in_the_resolution_of_the_zoom(
     server: InfluxHttp, market: Served, set_name: str, back_s: int, resolution: Resolution
 ) -> None:
     wanted = market.of(resolution, "IBM", market.end_ns - back_s * SECOND_NS, market.end_ns)
-    candles = query("Market", "Candles of $symbol")
+    candles = query_of("Market", "Candles of $symbol")
 
     frame = only(answer(server, candles, market.end_ns, back_s, chosen(set=set_name)))
 
-    assert starts(frame) == [iso(one.start_ns) for one in wanted]
-    assert rows(frame, *PRICES) == [tuple(getattr(one, name) for name in PRICES) for one in wanted]
-    provisional = [None if one.final else one.close for one in wanted]
+    assert starts(frame) == [iso(bar.start_ns) for bar in wanted]
+    assert rows(frame, *PRICES) == [tuple(getattr(bar, name) for name in PRICES) for bar in wanted]
+    provisional = [None if bar.final else bar.close for bar in wanted]
     assert frame.column("provisional").numbers == provisional
     assert len(wanted) > 1
 
 
-def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(
-    server: InfluxHttp, market: Served
-) -> None:
+def test_a_void_bar_is_counted_as_void_and_not_drawn(server: InfluxHttp, market: Served) -> None:
     """The hour around it has no other bar of IBM; the count shows that it is there."""
     stop = market.void_ns + MINUTE_NS
     texts = [
@@ -200,73 +204,75 @@ def test_a_void_bar_is_drawn_nowhere_and_counted_as_such(
         "Newest bars of $symbol", "Change over the range", "RSI of $symbol", "MACD of $symbol",
     ]  # fmt: skip
 
-    found = [answer(server, query("Market", text), stop, HOUR_S, chosen()) for text in texts]
-    states = only(answer(server, query("Market", "Bars by state"), stop, HOUR_S, chosen()))
-    overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
+    results = [answer(server, query_of("Market", text), stop, HOUR_S, chosen()) for text in texts]
+    states = only(answer(server, query_of("Market", "Bars by state"), stop, HOUR_S, chosen()))
+    overlay = answer(server, query_of("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
 
-    assert [(one.error, one.rows) for one in [*found, overlay]] == [("", 0)] * 8
+    assert [(result.error, result.rows) for result in [*results, overlay]] == [("", 0)] * 8
     assert rows(states, "Final", "Provisional", "Void") == [(1, 0, 1)]
 
 
-def test_stats_of_a_symbol_are_those_of_its_bars(server: InfluxHttp, market: Served) -> None:
+def test_the_numbers_of_a_symbol_are_computed_from_its_bars(
+    server: InfluxHttp, market: Served
+) -> None:
     shown = market.of(Resolution.MINUTE, "IBM", market.end_ns - HOUR_S * SECOND_NS, market.end_ns)
     last, first = shown[-1], shown[0]
 
     def stat(title: str) -> float | None:
-        return one_number(answer(server, query("Market", title), market.end_ns, HOUR_S, chosen()))
+        return single_number(
+            answer(server, query_of("Market", title), market.end_ns, HOUR_S, chosen())
+        )
 
     assert stat("Last price") == last.close
     assert stat("Age of the newest bar") == (market.end_ns - last.start_ns) / SECOND_NS
-    assert stat("Volume") == pytest.approx(sum(one.volume for one in shown))
+    assert stat("Volume") == pytest.approx(sum(bar.volume for bar in shown))
     assert stat("Change over the range") == pytest.approx((last.close - first.open) / first.open)
-    share = sum(one.final for one in shown) / len(shown)
+    share = sum(bar.final for bar in shown) / len(shown)
     assert stat("Is what I see complete?") == pytest.approx(share)
 
 
-def test_a_range_without_bars_is_neither_complete_nor_not(
-    server: InfluxHttp, market: Served
-) -> None:
+def test_a_range_without_bars_has_no_completeness(server: InfluxHttp, market: Served) -> None:
     night = market.session.start_ns
-    complete = query("Market", "Is what I see complete?")
+    complete = query_of("Market", "Is what I see complete?")
 
-    found = answer(server, complete, night, 300, chosen())
+    result = answer(server, complete, night, 300, chosen())
 
-    assert (found.error, found.frames) == ("", [])
+    assert (result.error, result.frames) == ("", [])
 
 
-def test_a_session_that_is_final_is_complete(server: InfluxHttp, market: Served) -> None:
+def test_a_final_session_is_complete(server: InfluxHttp, market: Served) -> None:
     stop = (market.before.open_ns or 0) + 7_200 * SECOND_NS
-    complete = query("Market", "Is what I see complete?")
+    complete = query_of("Market", "Is what I see complete?")
 
-    assert one_number(answer(server, complete, stop, HOUR_S, chosen())) == 1.0
+    assert single_number(answer(server, complete, stop, HOUR_S, chosen())) == 1.0
 
 
-def test_overlays_begin_where_there_are_bars_enough(server: InfluxHttp, market: Served) -> None:
+def test_overlays_begin_when_there_are_enough_bars(server: InfluxHttp, market: Served) -> None:
     first = market.session.open_ns or 0
     shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)
     stop = first + HOUR_S * SECOND_NS
 
-    overlay = answer(server, query("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
+    overlay = answer(server, query_of("Market", "Candles of $symbol", "B"), stop, HOUR_S, chosen())
 
-    wanted = [(iso(one.start_ns), one.close + 1.0, one.close + 2.0) for one in shown[INDICATED:]]
+    wanted = [(iso(bar.start_ns), bar.close + 1.0, bar.close + 2.0) for bar in shown[INDICATED:]]
     assert rows(only(overlay), "_time", "sma_20", "ema_12") == wanted
 
 
-def test_rsi_and_macd_are_those_of_the_bars_in_view(server: InfluxHttp, market: Served) -> None:
+def test_rsi_and_macd_belong_to_the_bars_in_view(server: InfluxHttp, market: Served) -> None:
     first = market.session.open_ns or 0
     shown = market.of(Resolution.MINUTE, "IBM", first, first + HOUR_S * SECOND_NS)[INDICATED:]
     stop = first + HOUR_S * SECOND_NS
 
-    found = {
+    actual = {
         frame.columns[1].name: list(rows(frame, "Time", frame.columns[1].name))
         for name in ("RSI", "MACD")
         for frame in answer(
-            server, query("Market", f"{name} of $symbol"), stop, HOUR_S, chosen()
+            server, query_of("Market", f"{name} of $symbol"), stop, HOUR_S, chosen()
         ).frames
     }
 
-    times, closes = [iso(one.start_ns) for one in shown], [one.close for one in shown]
-    assert found == {
+    times, closes = [iso(bar.start_ns) for bar in shown], [bar.close for bar in shown]
+    assert actual == {
         "rsi_14": [(time, close / 4.0) for time, close in zip(times, closes, strict=True)],
         "macd": [(time, close + 3.0) for time, close in zip(times, closes, strict=True)],
         "macd_signal": [(time, close + 4.0) for time, close in zip(times, closes, strict=True)],
@@ -275,59 +281,59 @@ def test_rsi_and_macd_are_those_of_the_bars_in_view(server: InfluxHttp, market: 
     assert shown
 
 
-def test_the_line_without_gaps_counts_bars_over_the_night(
+def test_the_line_without_gaps_numbers_bars_across_the_night(
     server: InfluxHttp, market: Served
 ) -> None:
     two_days = 2 * DAY_S + (market.session.start_ns - market.before.end_ns) // SECOND_NS
     shown = market.of(
         Resolution.FIVE_MINUTES, "IBM", market.end_ns - two_days * SECOND_NS, market.end_ns
     )
-    gapless = replace(query("Market", "Close without gaps"), max_points=two_days // 300)
+    gapless = replace(query_of("Market", "Close without gaps"), max_points=two_days // 300)
 
     frame = only(answer(server, gapless, market.end_ns, two_days, chosen()))
 
-    wanted = [(number, one.close) for number, one in enumerate(shown, start=1)]
+    wanted = [(number, bar.close) for number, bar in enumerate(shown, start=1)]
     assert rows(frame, "bar", "close") == wanted
-    assert {one.start_ns < market.session.start_ns for one in shown} == {True, False}
+    assert {bar.start_ns < market.session.start_ns for bar in shown} == {True, False}
 
 
-def test_sessions_lie_over_each_other_by_the_place_of_a_bar_in_its_day(
+def test_overlaid_sessions_are_aligned_by_the_number_of_a_bar_in_its_session(
     server: InfluxHttp, market: Served
 ) -> None:
-    panel = query("Market", "Sessions over each other")
+    panel = query_of("Market", "Sessions over each other")
 
     frame = only(answer(server, panel, market.end_ns, 14 * DAY_S, chosen()))
 
     for session in (market.before, market.session):
         wanted = {
-            one.seq: one.close
-            for one in market.of(Resolution.FIVE_MINUTES, "IBM", session.start_ns, session.end_ns)
+            bar.seq: bar.close
+            for bar in market.of(Resolution.FIVE_MINUTES, "IBM", session.start_ns, session.end_ns)
         }
         name = iso(session.start_ns).replace("Z", ".000000000Z")
-        found = {seq: close for seq, close in rows(frame, "seq", name) if close is not None}
-        assert found == wanted
+        actual = {seq: close for seq, close in rows(frame, "seq", name) if close is not None}
+        assert actual == wanted
         assert wanted
 
 
-def test_the_watchlist_has_the_last_price_of_each_symbol_and_what_made_it(
+def test_the_watchlist_has_the_last_price_and_rev_of_each_symbol(
     server: InfluxHttp, market: Served
 ) -> None:
-    frame = only(answer(server, query("Market", "Watchlist"), market.end_ns, HOUR_S, chosen()))
+    frame = only(answer(server, query_of("Market", "Watchlist"), market.end_ns, HOUR_S, chosen()))
 
-    found = {symbol: rest for symbol, *rest in rows(frame, "Symbol", "Venue", "Last", "Rev")}
+    actual = {symbol: rest for symbol, *rest in rows(frame, "Symbol", "Venue", "Last", "Rev")}
     wanted = {symbol: [VENUE, last(market, symbol).close, 0.0] for symbol in SYMBOLS}
     wanted |= {symbol: [venue, 110.0, 1.0] for symbol, venue in ODD}
-    assert found == wanted
+    assert actual == wanted
 
 
 def last(market: Served, symbol: str) -> ServedBar:
     return market.of(Resolution.MINUTE, symbol, 0, market.end_ns)[-1]
 
 
-def test_symbols_with_signs_of_a_regular_expression_are_themselves(
+def test_a_symbol_with_regular_expression_characters_matches_only_itself(
     server: InfluxHttp, market: Served
 ) -> None:
-    watchlist = query("Market", "Watchlist")
+    watchlist = query_of("Market", "Watchlist")
 
     for symbol, _ in ODD:
         frame = only(answer(server, watchlist, market.end_ns, HOUR_S, chosen(watch=symbol)))
@@ -335,9 +341,9 @@ def test_symbols_with_signs_of_a_regular_expression_are_themselves(
 
 
 def test_volume_and_breadth_are_added_up_by_venue(server: InfluxHttp, market: Served) -> None:
-    volume = answer(server, query("Market", "Volume by venue"), market.end_ns, DAY_S, chosen())
-    breadth = answer(server, query("Market", "Breadth by venue"), market.end_ns, DAY_S, chosen())
-    moves = answer(server, query("Market", "Largest moves"), market.end_ns, DAY_S, chosen())
+    volume = answer(server, query_of("Market", "Volume by venue"), market.end_ns, DAY_S, chosen())
+    breadth = answer(server, query_of("Market", "Breadth by venue"), market.end_ns, DAY_S, chosen())
+    moves = answer(server, query_of("Market", "Largest moves"), market.end_ns, DAY_S, chosen())
 
     totals = {
         frame.labels["venue"]: sum(number or 0 for number in frame.column("Value").numbers)
@@ -348,8 +354,8 @@ def test_volume_and_breadth_are_added_up_by_venue(server: InfluxHttp, market: Se
         symbol: market.of(Resolution.HOUR, symbol, begin, market.end_ns)
         for symbol in (*SYMBOLS, *(symbol for symbol, _ in ODD))
     }
-    here = [one for symbol in (*SYMBOLS, "BRK.B") for one in hours[symbol]]
-    assert totals[VENUE] == pytest.approx(sum(one.volume for one in here))
+    here = [bar for symbol in (*SYMBOLS, "BRK.B") for bar in hours[symbol]]
+    assert totals[VENUE] == pytest.approx(sum(bar.volume for bar in here))
     fives = {
         symbol: market.of(Resolution.FIVE_MINUTES, symbol, begin, market.end_ns)
         for symbol in SYMBOLS
@@ -360,12 +366,12 @@ def test_volume_and_breadth_are_added_up_by_venue(server: InfluxHttp, market: Se
     up = sum(change > 0 for change in changes.values()) + 1  # BRK.B: from 100 to 110
     down = sum(change < 0 for change in changes.values())
     assert rows(only(breadth), "Venue", "Up", "Down") == [("KRAKEN", 1, 0), (VENUE, up, down)]
-    found = dict(rows(only(moves), "Symbol", "Change"))
-    assert found == pytest.approx(changes | {symbol: 0.1 for symbol, _ in ODD})
+    actual = dict(rows(only(moves), "Symbol", "Change"))
+    assert actual == pytest.approx(changes | {symbol: 0.1 for symbol, _ in ODD})
 
 
 def test_volume_over_a_year_is_by_week_from_monday(server: InfluxHttp, market: Served) -> None:
-    volume = answer(server, query("Market", "Volume by venue"), market.end_ns, YEAR_S, chosen())
+    volume = answer(server, query_of("Market", "Volume by venue"), market.end_ns, YEAR_S, chosen())
 
     monday = market.before.date - timedelta(days=market.before.date.weekday())
     (mine,) = [frame for frame in volume.frames if frame.labels["venue"] == VENUE]
@@ -375,23 +381,25 @@ def test_volume_over_a_year_is_by_week_from_monday(server: InfluxHttp, market: S
         for bar in market.of(Resolution.DAY, symbol, 0, market.end_ns)
     ]
     assert starts(mine, "Time") == [f"{monday}T00:00:00Z"]
-    assert mine.column("Value").numbers == [pytest.approx(sum(one.volume for one in days))]
+    assert mine.column("Value").numbers == [pytest.approx(sum(bar.volume for bar in days))]
 
 
-def test_a_bar_of_the_list_leads_to_its_lineage(server: InfluxHttp, market: Served) -> None:
+def test_each_listed_bar_has_the_values_of_its_lineage_link(
+    server: InfluxHttp, market: Served
+) -> None:
     """Its nanoseconds are text: a number of JavaScript would lose the last ones."""
-    listed = query("Market", "Newest bars of $symbol")
+    listed = query_of("Market", "Newest bars of $symbol")
 
     frame = only(answer(server, listed, market.end_ns, HOUR_S, chosen()))
 
     wanted = market.of(Resolution.MINUTE, "IBM", 0, market.end_ns)[-50:]
     assert frame.column("Nanoseconds").kind == "string"
-    assert frame.column("Nanoseconds").values == [str(one.start_ns) for one in wanted]
+    assert frame.column("Nanoseconds").values == [str(bar.start_ns) for bar in wanted]
     assert set(frame.column("Resolution").values) == {"1m"}
 
 
 @pytest.mark.parametrize(("set_name", "shown"), [("live", ["1m"]), ("history", [])], ids=SETS)
-def test_a_resolution_that_has_expired_is_passed_over(
+def test_an_expired_resolution_is_skipped(
     server: InfluxHttp, market: Served, set_name: str, shown: list[str]
 ) -> None:
     """Live seconds are kept for a week; in "history" they would be there if there were any."""
@@ -400,19 +408,21 @@ def test_a_resolution_that_has_expired_is_passed_over(
     store = InfluxStore(server, load_buckets(set_name))
     row = bar(symbol="OLD", start_ns=start)
     store.write(Resolution.MINUTE, [row]).require_stored("bars")
-    listed = query("Market", "Newest bars of $symbol")
+    listed = query_of("Market", "Newest bars of $symbol")
     values = chosen(set=set_name, symbol="OLD")
 
-    found = answer(server, listed, start + MINUTE_NS, 300, values)
+    result = answer(server, listed, start + MINUTE_NS, 300, values)
 
-    assert [one for frame in found.frames for one in frame.column("Resolution").values] == shown
+    assert [
+        value for frame in result.frames for value in frame.column("Resolution").values
+    ] == shown
 
 
 @pytest.mark.parametrize("res", ["1s", "1m", "5m", "1h", "1d"])
-def test_a_reader_can_ask_for_wider_bars_but_not_for_more_than_a_panel_shows(
+def test_a_reader_can_choose_wider_bars_but_not_more_bars_than_the_panel_shows(
     server: InfluxHttp, market: Served, res: str
 ) -> None:
-    listed = query("Market", "Newest bars of $symbol")
+    listed = query_of("Market", "Newest bars of $symbol")
 
     frame = only(answer(server, listed, market.end_ns, DAY_S, chosen(res=res)))
 
@@ -441,33 +451,33 @@ def test_a_reader_can_ask_for_wider_bars_but_not_for_more_than_a_panel_shows(
     ids=str,
 )
 @pytest.mark.parametrize("set_name", SETS)
-def test_a_stat_of_operators_is_what_was_written(  # noqa: PLR0917 - two fixtures, two tables
+def test_a_number_for_operators_equals_the_written_metrics(  # noqa: PLR0917 - two fixtures, two tables
     server: InfluxHttp, market: Served, set_name: str, board: str, title: str, wanted: float
 ) -> None:
     """The points are made in tests/support/served_market.py."""
-    found = answer(server, query(board, title), market.end_ns, DAY_S, chosen(set=set_name))
+    result = answer(server, query_of(board, title), market.end_ns, DAY_S, chosen(set=set_name))
 
-    assert one_number(found) == pytest.approx(wanted)
+    assert single_number(result) == pytest.approx(wanted)
 
 
-def test_unexplained_drift_is_that_of_the_chosen_resolution(
+def test_unexplained_drift_is_counted_in_the_chosen_resolution(
     server: InfluxHttp, market: Served
 ) -> None:
-    unexplained = query("Speed against batch", "Is what I see complete?")
+    unexplained = query_of("Speed against batch", "Is what I see complete?")
 
     seconds = answer(server, unexplained, market.end_ns, DAY_S, chosen(resolution="1s"))
     minutes = answer(server, unexplained, market.end_ns, DAY_S, chosen(resolution="1m"))
 
-    assert one_number(seconds) == 1
+    assert single_number(seconds) == 1
     assert minutes.frames == []
 
 
-def test_tables_of_operators_say_venue_session_and_what_happened(
+def test_tables_for_operators_list_venue_session_and_event(
     server: InfluxHttp, market: Served
 ) -> None:
     def table(board: str, title: str, *names: str) -> Rows:
-        one = query(board, title)
-        return rows(only(answer(server, one, market.end_ns, DAY_S, chosen())), *names)
+        query = query_of(board, title)
+        return rows(only(answer(server, query, market.end_ns, DAY_S, chosen())), *names)
 
     day = str(market.before.date)
     drift = ("Venue", "Session", "Cause", "Rev", "Bars", "Largest (bp)", "DAG")
@@ -499,11 +509,11 @@ def test_storage_counts_the_bars_of_each_resolution_by_state(
     server: InfluxHttp, market: Served
 ) -> None:
     begin = market.end_ns - DAY_S * SECOND_NS
-    one = query("Storage", "Bars by resolution and state")
+    states = query_of("Storage", "Bars by resolution and state")
 
-    frame = only(answer(server, one, market.end_ns, YEAR_S, chosen()))
+    frame = only(answer(server, states, market.end_ns, YEAR_S, chosen()))
 
-    found = {
+    actual = {
         width: rest for width, *rest in rows(frame, "Resolution", "Final", "Provisional", "Void")
     }
     wanted = {}
@@ -511,12 +521,14 @@ def test_storage_counts_the_bars_of_each_resolution_by_state(
         near = [each for each in bars if begin <= each.start_ns < market.end_ns]
         final = sum(each.final for each in near)
         wanted[resolution.value] = [final, len(near) - final, sum(each.void for each in near)]
-    assert found == wanted
+    assert actual == wanted
 
 
-def test_publications_and_boundaries_are_marked(server: InfluxHttp, market: Served) -> None:
-    published = answer(server, query("Market", "Publications", "N"), market.end_ns, DAY_S, chosen())
-    bounds = answer(server, query("Market", "Boundaries", "N"), market.end_ns, DAY_S, chosen())
+def test_publications_and_boundaries_are_annotations(server: InfluxHttp, market: Served) -> None:
+    published = answer(
+        server, query_of("Market", "Publications", "N"), market.end_ns, DAY_S, chosen()
+    )
+    bounds = answer(server, query_of("Market", "Boundaries", "N"), market.end_ns, DAY_S, chosen())
 
     day = market.before.date
     texts = only(published).column("text").values
@@ -529,11 +541,13 @@ def test_publications_and_boundaries_are_marked(server: InfluxHttp, market: Serv
     ]
 
 
-def test_variables_offer_what_there_is(server: InfluxHttp, market: Served) -> None:
+def test_variables_offer_the_symbols_and_venues_in_the_store(
+    server: InfluxHttp, market: Served
+) -> None:
     def offered(name: str, **values: str) -> set[str]:
-        one = query("Market", name, "V")
-        found = only(answer(server, one, market.end_ns, HOUR_S, chosen(**values)))
-        return set(found.column("_value").values)
+        variable = query_of("Market", name, "V")
+        frame = only(answer(server, variable, market.end_ns, HOUR_S, chosen(**values)))
+        return set(frame.column("_value").values)
 
     every = {*SYMBOLS, *(symbol for symbol, _ in ODD)}
     assert offered("symbol") - {"OLD"} == every
@@ -551,14 +565,14 @@ def test_variables_offer_what_there_is(server: InfluxHttp, market: Served) -> No
         ("Unexplained change", {VENUE: 1.0}),
     ],
 )
-def test_a_rule_sees_one_value_for_each_venue(
+def test_an_alert_rule_gets_one_value_for_each_venue(
     server: InfluxHttp, market: Served, title: str, wanted: dict[str, float]
 ) -> None:
     """The first two look back minutes, and the range ends a day after the last point."""
     quiet = wanted == {}
     stop = market.end_ns + DAY_S * SECOND_NS if quiet else market.end_ns
-    found = answer(server, query("Alerts", title), stop, HOUR_S, chosen())
+    result = answer(server, query_of("Alerts", title), stop, HOUR_S, chosen())
 
-    assert found.error == ""
-    seen = {frame.labels.get("venue", ""): frame.column("Value").numbers for frame in found.frames}
+    assert result.error == ""
+    seen = {frame.labels.get("venue", ""): frame.column("Value").numbers for frame in result.frames}
     assert seen == {venue: [value] for venue, value in wanted.items()}

@@ -1,6 +1,7 @@
-"""What Grafana makes of an answer: annotated CSV to frames, as its InfluxDB data source does.
+"""Annotated CSV of InfluxDB turned into frames, as Grafana's InfluxDB data source does.
 
-Pure. A table is a frame; the columns of its group key are labels, all others fields, times first.
+Pure; draws nothing. Each table becomes a frame. The columns of its group key become labels, all
+others become fields, times first.
 """
 
 import csv
@@ -9,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MAX_SERIES = 1_000
-"""As the provisioned data source says."""
+"""The limit in the provisioned data source."""
 POINTS_ALLOWED = 1.5
-"""Earlier Grafanas give up on a series of more than this many times the panel's points."""
+"""Earlier Grafanas reject a series with more rows than this multiple of the panel's points."""
 _TIME = "dateTime:RFC3339"
 _NUMBERS = ("double", "long", "unsignedLong")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field of a frame: its name, InfluxDB's type of it, and its values as text, "" for none."""
+    """A field of a frame: its name, its InfluxDB type, and its values as text; "" is no value."""
 
     name: str
     kind: str
@@ -26,23 +27,23 @@ class Column:
 
     @property
     def is_time(self) -> bool:
-        """Say whether it holds instants."""
+        """True if its values are timestamps."""
         return self.kind.startswith(_TIME)
 
     @property
     def is_number(self) -> bool:
-        """Say whether it holds numbers."""
+        """True if its values are numbers."""
         return self.kind in _NUMBERS
 
     @property
     def numbers(self) -> list[float | None]:
-        """Return its values, None where there is none."""
+        """Return its values as numbers; None is no value."""
         return [float(value) if value else None for value in self.values]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One table as a panel gets it."""
+class GrafanaFrame:
+    """One table in the form that a panel gets."""
 
     name: str
     labels: Mapping[str, str]
@@ -50,47 +51,47 @@ class Frame:
 
     @property
     def rows(self) -> int:
-        """Return how many rows it has."""
+        """Return the number of its rows."""
         return len(self.columns[0].values) if self.columns else 0
 
     def column(self, name: str) -> Column:
-        """Return a field by its name; KeyError names what there is."""
-        for one in self.columns:
-            if one.name == name:
-                return one
-        raise KeyError(f"{name}: there are {[one.name for one in self.columns]}")
+        """Return a field by its name. Raise KeyError with all names if there is no such field."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{name}: there are {[column.name for column in self.columns]}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """All frames of an answer, or what went wrong: `error` may come behind rows, in a 200."""
+class QueryAnswer:
+    """All frames of an answer. `error` may be set after rows, in a response with status 200."""
 
-    frames: Sequence[Frame]
+    frames: Sequence[GrafanaFrame]
     error: str
     size: int
     """Bytes of the body."""
 
     @property
     def rows(self) -> int:
-        """Return how many rows the body held."""
+        """Return the number of rows in the body."""
         return sum(frame.rows for frame in self.frames)
 
 
-def frames_of(body: str) -> Answer:
+def frames_of(body: str) -> QueryAnswer:
     """Read annotated CSV with the annotations group, datatype and default."""
-    frames: list[Frame] = []
+    frames: list[GrafanaFrame] = []
     for table in _tables(body):
         if "error" in table.names:
-            return Answer(frames, table.rows[0][table.names.index("error")], len(body))
+            return QueryAnswer(frames, table.rows[0][table.names.index("error")], len(body))
         frames.extend(_frames(table))
     if len(frames) > MAX_SERIES:
-        return Answer(frames, f"max series reached ({MAX_SERIES})", len(body))
-    return Answer(frames, "", len(body))
+        return QueryAnswer(frames, f"max series reached ({MAX_SERIES})", len(body))
+    return QueryAnswer(frames, "", len(body))
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Rows under one header; several tables of the answer may share it."""
+    """The rows under one header, which several tables of the answer can share."""
 
     names: list[str]
     kinds: list[str]
@@ -99,7 +100,7 @@ class _Table:
 
 
 def _tables(body: str) -> Iterator[_Table]:
-    """Yield the rows under each header; the lines above it say what its columns are."""
+    """Yield the rows under each header. The annotation lines above it describe its columns."""
     notes: dict[str, list[str]] = {}
     table: _Table | None = None
     for row in csv.reader(io.StringIO(body)):
@@ -111,7 +112,7 @@ def _tables(body: str) -> Iterator[_Table]:
                 notes, table = {}, None
             notes[row[0]] = row[1:]
         elif table is None:
-            in_key = [one == "true" for one in notes["#group"]]
+            in_key = [value == "true" for value in notes["#group"]]
             table = _Table(row[1:], notes["#datatype"], in_key, [])
         else:
             defaults = notes["#default"]
@@ -121,8 +122,8 @@ def _tables(body: str) -> Iterator[_Table]:
         yield table
 
 
-def _frames(table: _Table) -> Iterator[Frame]:
-    """Yield a frame for each stretch of rows with one group key."""
+def _frames(table: _Table) -> Iterator[GrafanaFrame]:
+    """Yield a frame for each run of rows with the same group key."""
     labels_at = [at for at, in_key in enumerate(table.in_key) if in_key]
     fields_at = [
         at
@@ -131,20 +132,22 @@ def _frames(table: _Table) -> Iterator[Frame]:
     ]
     fields_at.sort(key=lambda at: not table.kinds[at].startswith(_TIME))
     key: list[str] | None = None
-    frame: Frame | None = None
+    frame: GrafanaFrame | None = None
     for row in table.rows:
-        found = [row[at] for at in labels_at]
-        if frame is None or found != key:
+        row_key = [row[at] for at in labels_at]
+        if frame is None or row_key != key:
             if frame is not None:
                 yield frame
-            key, frame = found, _frame(table, labels_at, fields_at, row)
+            key, frame = row_key, _frame(table, labels_at, fields_at, row)
         for column, at in zip(frame.columns, fields_at, strict=True):
             column.values.append(row[at])
     if frame is not None:
         yield frame
 
 
-def _frame(table: _Table, labels_at: list[int], fields_at: list[int], row: list[str]) -> Frame:
+def _frame(
+    table: _Table, labels_at: list[int], fields_at: list[int], row: list[str]
+) -> GrafanaFrame:
     labels = {table.names[at]: row[at] for at in labels_at if row[at]}
     name = labels.pop("_measurement", "")
     names = [table.names[at] for at in fields_at]
@@ -152,19 +155,20 @@ def _frame(table: _Table, labels_at: list[int], fields_at: list[int], row: list[
         labels.pop("_start", None)
         labels.pop("_stop", None)
         names = ["Time", labels.pop("_field", "Value")]
-    columns = [Column(one, table.kinds[at]) for one, at in zip(names, fields_at, strict=True)]
-    return Frame(name, labels, columns)
+    columns = [Column(label, table.kinds[at]) for label, at in zip(names, fields_at, strict=True)]
+    return GrafanaFrame(name, labels, columns)
 
 
-def drawn(kind: str, answer: Answer, max_points: int) -> int:
+def drawn_rows(kind: str, answer: QueryAnswer, max_points: int) -> int:
     """Return how many rows of an answer a panel of this kind can show.
 
-    A stat shows one row of a frame; a chart no more than its points, since it has no more pixels.
+    A stat shows one row of a frame. A chart shows at most as many rows as its points: it has no
+    more pixels.
     """
     most = 1 if kind == "stat" else max_points
     return sum(min(frame.rows, most) for frame in answer.frames)
 
 
-def is_too_long(answer: Answer, max_points: int) -> bool:
-    """Say whether a frame has more rows than Grafana takes for so many points."""
+def is_too_long(answer: QueryAnswer, max_points: int) -> bool:
+    """True if a frame has more rows than Grafana accepts for this number of points."""
     return any(frame.rows > POINTS_ALLOWED * max_points for frame in answer.frames)

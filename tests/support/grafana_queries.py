@@ -1,6 +1,6 @@
-"""The queries of boards and alerts as they stand in the files, and asking InfluxDB one of them.
+"""The queries of boards and alerts in the files that Grafana loads, and how to run one.
 
-Reads the files that Grafana loads, not what made them.
+Does not read the Python objects from which the files are made.
 """
 
 import json
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from support.grafana_frames import Answer, frames_of
+from support.grafana_frames import QueryAnswer, frames_of
 from truetape.host.errors import ConfigError
 from truetape.host.http import Reply
 from truetape.serving.http import InfluxHttp
@@ -23,11 +23,11 @@ ANNOTATION_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """A query in a file: where it stands, what draws it, and for how many points it asks.
+class BoardQuery:
+    """A query in a file: its place, what draws it, and the number of points that it asks for.
 
-    `kind` is the panel's, or "variable", "annotation", "alert". `back_s` is set for alerts, which
-    choose their range themselves.
+    `kind` is the panel's, or "variable", "annotation", "alert". Only an alert has `back_s`: it sets
+    its own range.
     """
 
     board: str
@@ -40,11 +40,11 @@ class Query:
 
     @property
     def name(self) -> str:
-        """Return board, title and letter."""
+        """Return board, title and letter of the query."""
         return f"{self.board}: {self.title} ({self.ref})"
 
 
-def queries(root: Path) -> Iterator[Query]:
+def queries(root: Path) -> Iterator[BoardQuery]:
     """Yield every query below `grafana/`."""
     for path in sorted(root.glob("dashboards/**/*.json")):
         yield from _of_board(json.loads(path.read_text("utf-8")))
@@ -52,11 +52,11 @@ def queries(root: Path) -> Iterator[Query]:
         yield from _of_alerts(yaml.safe_load(path.read_text("utf-8").replace("$$", "$")))
 
 
-def ask(server: InfluxHttp, flux: str) -> Answer:
-    """Ask as Grafana does; a query that InfluxDB refuses is an answer with its error."""
+def run_query(server: InfluxHttp, flux: str) -> QueryAnswer:
+    """Run a query as Grafana does. If InfluxDB rejects it, return an answer with the error."""
     reply = _post(server, flux)
     if reply.status != 200:
-        return Answer([], f"{reply.status}: {reply.message}", len(reply.body))
+        return QueryAnswer([], f"{reply.status}: {reply.message}", len(reply.body))
     return frames_of(reply.body.decode())
 
 
@@ -67,13 +67,13 @@ def operators(server: InfluxHttp, flux: str) -> set[str]:
     reply = _post(server, _profiled(flux))
     if reply.status != 200:
         raise ConfigError(f"{reply.status}: {reply.message}")
-    found = frames_of(reply.body.decode()).frames
-    kinds = (one.column("Type").values for one in found if one.name == "profiler/operator")
+    frames = frames_of(reply.body.decode()).frames
+    kinds = (frame.column("Type").values for frame in frames if frame.name == "profiler/operator")
     return {kind.rpartition(".")[2] for values in kinds for kind in values}
 
 
 def _profiled(flux: str) -> str:
-    """Turn the profiler on; imports come before anything else in Flux."""
+    """Turn the profiler on. In Flux, imports must come first."""
     rows = flux.split("\n")
     imports = [row for row in rows if row.startswith("import ")]
     rest = [row for row in rows if not row.startswith("import ")]
@@ -90,17 +90,18 @@ def _post(server: InfluxHttp, flux: str) -> Reply:
     return answer
 
 
-def _of_board(board: Mapping[str, Any]) -> Iterator[Query]:
+def _of_board(board: Mapping[str, Any]) -> Iterator[BoardQuery]:
     title = board["title"]
-    for one in board["templating"]["list"]:
-        if one["type"] == "query":
-            yield Query(title, one["name"], "V", "variable", one["query"], ANNOTATION_POINTS)
-    for one in board["annotations"]["list"]:
-        text = one["target"]["query"]
-        yield Query(title, one["name"], "N", "annotation", text, ANNOTATION_POINTS)
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            name, text = variable["name"], variable["query"]
+            yield BoardQuery(title, name, "V", "variable", text, ANNOTATION_POINTS)
+    for annotation in board["annotations"]["list"]:
+        text = annotation["target"]["query"]
+        yield BoardQuery(title, annotation["name"], "N", "annotation", text, ANNOTATION_POINTS)
     for panel in board["panels"]:
         for target in panel["targets"]:
-            yield Query(
+            yield BoardQuery(
                 title,
                 panel["title"],
                 target["refId"],
@@ -110,13 +111,13 @@ def _of_board(board: Mapping[str, Any]) -> Iterator[Query]:
             )
 
 
-def _of_alerts(file: Mapping[str, Any]) -> Iterator[Query]:
+def _of_alerts(file: Mapping[str, Any]) -> Iterator[BoardQuery]:
     for group in file["groups"]:
         for rule in group["rules"]:
             for step in rule["data"]:
                 if "query" in step["model"]:
                     text, back_s = step["model"]["query"], step["relativeTimeRange"]["from"]
-                    yield Query(
+                    yield BoardQuery(
                         "Alerts", rule["title"], step["refId"], "alert", text,
                         ANNOTATION_POINTS, back_s,
                     )  # fmt: skip

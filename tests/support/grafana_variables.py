@@ -1,7 +1,7 @@
-"""What Grafana makes of a query before it sends it: variables in the browser, macros on its server.
+"""The text of a query as Grafana sends it: variables replaced, then the macros of its server.
 
-Pure. Follows Grafana's formats of variables and the macros of its InfluxDB data source, quirks
-included: any word before `.timeRangeStart` is taken for `v`.
+Pure; sends nothing. Follows Grafana's variable formats and the macros of its InfluxDB data source,
+quirks included: it treats any word before `.timeRangeStart` as `v`.
 """
 
 import re
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from truetape.host.errors import ConfigError
 
 ALL = "$__all"
-"""The value of a variable whose option "All" is chosen."""
+"""The value of a variable if a reader chose "All"."""
 MS = 1_000_000
 _REFERENCE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>[\w-]+))?\}|\$(?P<bare>\w+)")
 _MACRO = re.compile(r"([a-zA-Z]+)\.([a-zA-Z]+)")
@@ -27,13 +27,13 @@ _STEPS_MS = (
     (32_400_000, 21_600_000), (86_400_000, 43_200_000), (604_800_000, 86_400_000),
     (1_814_400_000, 604_800_000), (3_628_800_000, 2_592_000_000),
 )  # fmt: skip
-"""Grafana's table of intervals: below a width (ms), the interval it is rounded to."""
+"""Grafana's table of intervals: the limit (ms), and the interval for widths below that limit."""
 _YEAR_MS = 31_536_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What a reader looks at: a range, and how many points the panel asks for.
+class PanelView:
+    """The time range of a panel, and the number of points that it asks for.
 
     `least_ms` is the smallest interval that the data source allows.
     """
@@ -45,27 +45,27 @@ class View:
 
     @property
     def interval_ms(self) -> int:
-        """Return the width of a point, rounded as Grafana rounds it."""
+        """Return the width of a point in ms, rounded as Grafana rounds it."""
         exact = (self.stop_ns - self.start_ns) / MS / self.max_points
         rounded = next((step for limit, step in _STEPS_MS if exact < limit), _YEAR_MS)
         return max(rounded, self.least_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The value of a variable: one text, or several; `every` is what "All" stands for."""
+class VariableValue:
+    """The chosen values of a variable. `all_value` replaces the choice "All"."""
 
     values: Sequence[str]
-    every: str | None = None
+    all_value: str | None = None
 
 
-def interpolate(query: str, view: View, chosen: Mapping[str, Chosen]) -> str:
-    """Return the Flux that Grafana sends for a query; ConfigError for a variable without value."""
+def interpolate(query: str, view: PanelView, chosen: Mapping[str, VariableValue]) -> str:
+    """Return the Flux that Grafana sends. Raise ConfigError if a variable has no value."""
     return _macros(_variables(query, view, chosen), view)
 
 
 def interval_text(milliseconds: int) -> str:
-    """Write an interval as Grafana does: in the largest unit that it reaches, cut off."""
+    """Format an interval as Grafana does: in its largest unit, rounded down."""
     seconds = milliseconds // 1_000
     for unit, width in (("y", _YEAR_MS // 1_000), *reversed(_SECONDS.items())):
         if seconds >= width:
@@ -73,25 +73,25 @@ def interval_text(milliseconds: int) -> str:
     return f"{milliseconds}ms"
 
 
-def _variables(query: str, view: View, chosen: Mapping[str, Chosen]) -> str:
+def _variables(query: str, view: PanelView, chosen: Mapping[str, VariableValue]) -> str:
     built_in = {
-        "__interval": Chosen([interval_text(view.interval_ms)]),
-        "__interval_ms": Chosen([str(view.interval_ms)]),
+        "__interval": VariableValue([interval_text(view.interval_ms)]),
+        "__interval_ms": VariableValue([str(view.interval_ms)]),
     }
 
-    def replaced(found: re.Match[str]) -> str:
-        name = found["braced"] or found["bare"]
+    def replacement(match: re.Match[str]) -> str:
+        name = match["braced"] or match["bare"]
         value = {**built_in, **chosen}.get(name)
         if value is None:
-            raise ConfigError(f"variable ${name} has no value; Grafana would send it as it stands")
-        if list(value.values) == [ALL] and value.every is not None:
-            return value.every
-        return _FORMATS[found["format"] or "glob"](value.values)
+            raise ConfigError(f"variable ${name} has no value; Grafana would send it unchanged")
+        if list(value.values) == [ALL] and value.all_value is not None:
+            return value.all_value
+        return _FORMATS[match["format"] or "glob"](value.values)
 
-    return _REFERENCE.sub(replaced, query)
+    return _REFERENCE.sub(replacement, query)
 
 
-def _macros(query: str, view: View) -> str:
+def _macros(query: str, view: PanelView) -> str:
     values = {
         "timeRangeStart": _rfc3339(view.start_ns),
         "timeRangeStop": _rfc3339(view.stop_ns),
@@ -100,7 +100,7 @@ def _macros(query: str, view: View) -> str:
         "defaultBucket": '"pipeline"',
         "organization": '"truetape"',
     }
-    for whole, name in {(found[0], found[2]) for found in _MACRO.finditer(query)}:
+    for whole, name in {(match[0], match[2]) for match in _MACRO.finditer(query)}:
         if name in values:
             query = query.replace(whole, values[name])
     return query
