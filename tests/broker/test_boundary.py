@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import SECOND, VENUES, at
-from truetape.broker.boundary import Boundary, claim_of, fence_of
+from truetape.broker.boundary import Boundary, boundary_of, published_range
 from truetape.host import calendars
 from truetape.market.ranges import Range, Ranges
 from truetape.market.resolution import INTRADAY, Resolution
@@ -63,7 +63,7 @@ HOUR = 3_600 * SECOND
             id="history adjacent",
         ),
         pytest.param(
-            START.sealed(Range(80, 90), anew=True),
+            START.sealed(Range(80, 90), restart=True),
             Boundary("XNYS", 100, 90, runs((20, 50), (80, 90))),
             id="begun anew by order",
         ),
@@ -77,7 +77,7 @@ def test_a_boundary_rises_as_far_as_sessions_follow_each_other(
 
 def test_what_is_final_counts_from_the_first_session_of_the_last_run() -> None:
     assert START.final_from_ns == 20
-    assert START.sealed(Range(80, 90), anew=True).final_from_ns == 80
+    assert START.sealed(Range(80, 90), restart=True).final_from_ns == 80
     assert Boundary("XNYS").final_from_ns == 0
 
 
@@ -87,8 +87,8 @@ def test_bars_are_open_from_the_fence_on(start_ns: int, is_open: bool) -> None:
 
 
 def test_a_venue_never_published_is_open_from_the_beginning() -> None:
-    assert fence_of({"XNYS": START}, "KRAKEN") == Boundary("KRAKEN", 0, 0)
-    assert fence_of({"XNYS": START}, "XNYS") == START
+    assert boundary_of({"XNYS": START}, "KRAKEN") == Boundary("KRAKEN", 0, 0)
+    assert boundary_of({"XNYS": START}, "XNYS") == START
 
 
 def test_a_boundary_survives_its_record() -> None:
@@ -110,7 +110,7 @@ def test_a_record_of_before_runs_were_kept_is_one_run() -> None:
 def claim(venue: str, day: date) -> Range:
     known = VENUES[venue]
     session = calendars.session(known, day)
-    return claim_of(session, calendars.last_regular(known, session.start_ns))
+    return published_range(session, calendars.last_regular(known, session.start_ns))
 
 
 @pytest.mark.parametrize(

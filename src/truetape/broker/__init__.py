@@ -1,1 +1,1 @@
-"""Kafka: clients, topics, producer, control topic, offsets, dead letters."""
+"""Kafka: clients, topics, producer, transactions, control topic, offsets, dead letters."""

@@ -1,11 +1,11 @@
-"""The control topic: what drivers, supervisors and publications must agree on, compacted by key.
+"""The control topic: state that drivers, supervisors and publications share, compacted by key.
 
-Rarely written, often read. Knows boundaries; the meaning of other keys belongs to their rooms.
+Rarely written, often read. Knows boundaries; other rooms know the meaning of the other keys.
 """
 
 from typing import Self
 
-from truetape.broker.boundary import Boundary, fence_of
+from truetape.broker.boundary import Boundary, boundary_of
 from truetape.broker.clients import Connection, open_producer, transient
 from truetape.broker.topics import CONTROL
 from truetape.host.errors import TransientError
@@ -13,7 +13,7 @@ from truetape.host.errors import TransientError
 _BOUNDARY = "boundary:"
 _TIMEOUT_S = 10.0
 MAX_ANNOUNCEMENTS = 5
-"""How often a boundary is announced anew because somebody else has announced one meanwhile."""
+"""How often to announce a boundary again if another publication announced one meanwhile."""
 
 
 class ControlTopic(Connection):
@@ -27,10 +27,10 @@ class ControlTopic(Connection):
 
     def boundary(self, venue: str) -> Boundary:
         """Return a venue's boundary as of the last `refresh`."""
-        return fence_of(self._boundaries, venue)
+        return boundary_of(self._boundaries, venue)
 
     def boundaries(self) -> dict[str, Boundary]:
-        """Return all known boundaries as of the last `refresh`."""
+        """Return all boundaries as of the last `refresh`."""
         return dict(self._boundaries)
 
     def value(self, key: str) -> bytes | None:
@@ -43,7 +43,7 @@ class ControlTopic(Connection):
         return {key: value for key, value in items if key.startswith(prefix)}
 
     def refresh(self) -> Self:
-        """Read what is new, to the end of the topic; TransientError when Kafka does not answer."""
+        """Read to the end of the topic. Raise TransientError if Kafka does not answer."""
         from kafka import TopicPartition
 
         partition = TopicPartition(CONTROL, 0)
@@ -60,14 +60,15 @@ class ControlTopic(Connection):
                 if idle > _TIMEOUT_S * 2:
                     raise TransientError(f"{CONTROL}: no answer at offset {end}; try again")
                 for record in records:
-                    self._take(record.key, record.value)
+                    self._store(record.key, record.value)
         return self
 
     def announce(self, boundary: Boundary) -> None:
-        """Write a venue's boundary, wait for the acknowledgement, and leave nothing behind it.
+        """Write a venue's boundary so that the newest record includes every earlier one.
 
-        Of two publications at once, each writes what it read before the other wrote. So the topic
-        is read again: it must end with all that either knows.
+        Two publications at once may each write what they read before the other one wrote. So read
+        the topic again, and write again until its newest record has everything. Raise
+        TransientError after `MAX_ANNOUNCEMENTS` attempts.
         """
         key = f"{_BOUNDARY}{boundary.venue}"
         for _ in range(MAX_ANNOUNCEMENTS):
@@ -80,11 +81,11 @@ class ControlTopic(Connection):
         )
 
     def newest(self, venue: str) -> Boundary:
-        """Return what the last record of a venue says by itself, as of the last `refresh`."""
-        return fence_of(self._newest, venue)
+        """Return the newest record of a venue, not combined with earlier ones."""
+        return boundary_of(self._newest, venue)
 
     def put(self, key: str, value: bytes | None) -> None:
-        """Write the value of a key, None to remove it, and wait for the acknowledgement."""
+        """Write the value of a key, None to delete it, and wait for the acknowledgement."""
         name = key.encode()
         with transient(f"cannot write {CONTROL} at {self.bootstrap}"):
             producer = open_producer(self.bootstrap)
@@ -92,16 +93,16 @@ class ControlTopic(Connection):
                 producer.send(CONTROL, key=name, value=value).get(_TIMEOUT_S)
             finally:
                 producer.close(timeout=_TIMEOUT_S)
-        self._take(name, value)
+        self._store(name, value)
 
-    def _take(self, name: bytes | None, value: bytes | None) -> None:
+    def _store(self, name: bytes | None, value: bytes | None) -> None:
         key = (name or b"").decode()
         if value is None:
             self._values.pop(key, None)
         elif key.startswith(_BOUNDARY):
             boundary = Boundary.decode(value)
             self._newest[boundary.venue] = boundary
-            # never lower than what was read before, whoever wrote it
+            # a fence never falls, whoever wrote the record
             self._boundaries[boundary.venue] = self.boundary(boundary.venue).merged(boundary)
         else:
             self._values[key] = value

@@ -29,15 +29,15 @@ class Topic:
 
 
 def topics(settings: Settings) -> tuple[Topic, ...]:
-    """Return the topics the pipeline needs.
+    """Return the topics that the pipeline needs.
 
-    Topics of trades are stamped by the broker (LogAppendTime): Kafka expires records by their
-    stamp, so a replay of 2013 under its own times would be deleted within minutes. The receipt
-    time travels in the header `received_ns`.
+    The broker stamps records of trades (LogAppendTime): Kafka expires records by their stamp, so it
+    would delete a replay of 2013 with its own times within minutes. The receipt time is in the
+    header `received_ns`.
     """
-    kept_ms = str(settings.kafka_retention_h * _HOUR_MS)
+    retention_ms = str(settings.kafka_retention_h * _HOUR_MS)
     of_trades = {
-        "retention.ms": kept_ms,
+        "retention.ms": retention_ms,
         "segment.ms": str(24 * _HOUR_MS),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(MAX_RECORD_BYTES),
@@ -48,7 +48,7 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         Topic(
             HEARTBEAT,
             1,
-            # whole segments expire, so a segment must be much shorter than what is kept
+            # whole segments expire, so a segment must be much shorter than the retention
             {"retention.ms": str(_HEARTBEAT_HOURS * _HOUR_MS), "segment.ms": str(_HOUR_MS)},
         ),
         Topic(CONTROL, 1, {"cleanup.policy": "compact", "segment.ms": str(24 * _HOUR_MS)}),
@@ -56,36 +56,39 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
 
 
 def ensure_topics(bootstrap: str, settings: Settings, report: Callable[[str], None]) -> None:
-    """Create the topics that are missing and set the configuration of the others; repeatable.
+    """Create missing topics and set the configuration of the others; safe to repeat.
 
-    ConfigError when `trades` has another number of partitions than the settings say: adding some
-    would move keys, so the order of a symbol's trades would be lost.
+    Raise ConfigError if `trades` has another number of partitions than the settings: adding
+    partitions would move keys, and the order of a symbol's trades would be lost.
     """
     from kafka.errors import KafkaError
 
     wanted = topics(settings)
     try:
         with open_admin(bootstrap) as admin:
-            there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
-            missing = [topic for topic in wanted if topic.name not in there]
+            partitions = {
+                topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()
+            }
+            missing = [topic for topic in wanted if topic.name not in partitions]
             if missing:
                 _create(admin, missing)
                 report(f"created topics {', '.join(topic.name for topic in missing)}")
-            _configure(admin, [topic for topic in wanted if topic.name in there], report)
+            _configure(admin, [topic for topic in wanted if topic.name in partitions], report)
     except KafkaError as error:
         kind = TransientError if error.retriable else ConfigError
         raise kind(f"Kafka at {bootstrap} did not set its topics up: {error!r}") from error
     for topic in wanted:
-        if there.get(topic.name, topic.partitions) != topic.partitions:
+        actual = partitions.get(topic.name, topic.partitions)
+        if actual != topic.partitions:
             raise ConfigError(
-                f"topic {topic.name} has {there[topic.name]} partitions, settings say "
-                f"{topic.partitions}; set TRUETAPE_PARTITIONS={there[topic.name]} or use another "
+                f"topic {topic.name} has {actual} partitions, settings say "
+                f"{topic.partitions}; set TRUETAPE_PARTITIONS={actual} or use another "
                 "TRUETAPE_TOPIC"
             )
 
 
 def metadata_problem(bootstrap: str) -> str | None:
-    """Ask a cluster for its brokers; None when it named at least one, else what is wrong."""
+    """Return why a cluster names no live broker, None if it names one."""
     from kafka.errors import RetriableError
 
     try:

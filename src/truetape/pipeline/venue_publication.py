@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from truetape.broker.boundary import Boundary, claim_of
+from truetape.broker.boundary import Boundary, published_range
 from truetape.broker.control_topic import ControlTopic
 from truetape.host import calendars
 from truetape.host.locks import exclusive
@@ -72,7 +72,7 @@ class VenuePublication:
         """Move the boundary as far as it now reaches, and write the publication's points."""
         venue = venues()[self.session.venue]
         boundary = self.boundary()
-        moved = boundary.sealed(final_run(venue, self.session), anew=restarts_boundary)
+        moved = boundary.sealed(final_run(venue, self.session), restart=restarts_boundary)
         if moved != boundary:
             self.control.announce(moved)
         clear_late_writes(ControlRecords(self.control, self.settings.topic), self.session)
@@ -99,7 +99,7 @@ def open_publication(
 
 def final_run(venue: Venue, session: Session) -> Range:
     """Return the range of time that the publication of a session makes final."""
-    return claim_of(session, calendars.last_regular(venue, session.start_ns))
+    return published_range(session, calendars.last_regular(venue, session.start_ns))
 
 
 def boundary_from_ledger(venue: Venue, past: Iterable[Publication]) -> Boundary:

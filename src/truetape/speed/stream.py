@@ -25,9 +25,9 @@ BAR_KEY = ("venue", "symbol", "resolution", "start_ns")
 
 
 def kafka_records(spark: SparkSession, settings: Settings) -> DataFrame:
-    """Open the topic as a stream, from the earliest record for a new checkpoint: no silent gap.
+    """Open the topic as a stream; a new checkpoint starts at the earliest record, without a gap.
 
-    Read by no more tasks than there are cores: each sets the decoder up anew in every batch.
+    Uses no more tasks than there are cores: each task sets the decoder up in every batch.
     """
     options = {
         "kafka.bootstrap.servers": settings.kafka,
@@ -45,9 +45,7 @@ def kafka_records(spark: SparkSession, settings: Settings) -> DataFrame:
 def trades_of(
     records: DataFrame, contracts: Sequence[Contract], limits: Limits, venues: Mapping[str, Venue]
 ) -> DataFrame:
-    """Decode records and keep the trades; future-dated ones are rejected here, before a
-    watermark.
-    """
+    """Decode records and select the trades; reject future-dated trades before the watermark."""
     events = decode(records, contracts, limits).select(
         "topic", "partition", "offset", "feed", F.explode("events").alias("event")
     )
@@ -67,12 +65,12 @@ def provisional_bars(
 ) -> DataFrame:
     """Aggregate a stream (or a table) of trades into 1 s and 1 m bars, keyed by `BAR_KEY`.
 
-    Later than `lateness_s` behind the newest trade is too late here. Repeat deliveries are dropped
-    within that time for the feeds that expect them. The watermark holds because rows are grouped by
-    the `window` column itself.
+    Drops trades more than `lateness_s` behind the newest trade. Drops duplicates within that time
+    for the feeds that expect them. The watermark works because rows are grouped by the `window`
+    column itself.
     """
     timely = trades.withWatermark("event_time", f"{lateness_s} seconds")
-    once = _once(timely, duplicated_feeds) if duplicated_feeds else timely
+    unique = _without_duplicates(timely, duplicated_feeds) if duplicated_feeds else timely
     starts = F.array(
         *[
             F.struct(
@@ -82,7 +80,7 @@ def provisional_bars(
             for resolution in STREAMED
         ]
     )
-    placed = judge(once, profile).withColumn("place", F.explode(starts))
+    placed = judge(unique, profile).withColumn("place", F.explode(starts))
     bars = placed.groupBy(
         F.window("event_time", "1 minute").alias("window"),
         "venue",
@@ -93,8 +91,8 @@ def provisional_bars(
     return fold.with_vwap(bars).drop("window")
 
 
-def _once(trades: DataFrame, duplicated_feeds: Sequence[str]) -> DataFrame:
-    """Drop repeat deliveries by the contract's key; a trade without id is its own key."""
+def _without_duplicates(trades: DataFrame, duplicated_feeds: Sequence[str]) -> DataFrame:
+    """Drop duplicates by the contract's key; a trade without an id is its own key."""
     place = F.concat_ws(":", "topic", "partition", "offset", "index")
     repeats = F.col("feed").isin(list(duplicated_feeds)) & F.col("id").isNotNull()
     keyed = trades.withColumn("delivery", F.when(repeats, F.col("id")).otherwise(place))
