@@ -1,7 +1,7 @@
 """Roll-ups: what a run of each task of `influx/tasks/` costs InfluxDB, as a share of its period.
 
-Served minutes of one session, and wider bars of the days before it, are written by hand into a real
-InfluxDB on a stack of its own; each task is then run as of the session's end, several times.
+Writes served minutes of one session, and wider bars of the days before it, to a real InfluxDB on a
+private stack; then runs each task as of the session's end, several times. Measures no other load.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Cost:
 
 
 def main() -> int:
-    """Measure and print; 0 when every run ended well."""
+    """Measure and print; return 0 if every run succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--days", type=int, default=5, help="days with 5m and 1h bars before")
@@ -82,34 +82,35 @@ def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
         listed = server.send_json("GET", "/api/v2/tasks?limit=500")["tasks"]
         ids = {task["name"]: task["id"] for task in listed}
         costs = []
-        for one in ROLLUPS:
-            report(f"running {one.name(buckets)} {runs} times")
-            took = [run_of(server, ids[one.name(buckets)]) for _ in range(runs)]
-            reach = END_NS - (65 if one.resolution is Resolution.FIVE_MINUTES else 240) * 60 * 10**9
-            rows = sum(1 for _ in store.read(one.resolution, reach, END_NS + 1))
-            costs.append(Cost(one, median(took), rows))
+        for rollup in ROLLUPS:
+            report(f"running {rollup.name(buckets)} {runs} times")
+            seconds = [run_of(server, ids[rollup.name(buckets)]) for _ in range(runs)]
+            minutes = 65 if rollup.resolution is Resolution.FIVE_MINUTES else 240
+            reach = END_NS - minutes * 60 * 10**9
+            rows = sum(1 for _ in store.read(rollup.resolution, reach, END_NS + 1))
+            costs.append(Cost(rollup, median(seconds), rows))
     head = ("task", "rows in reach", "one run (median)", "runs every", "share of one core's time")
     return table([head, *(cost.row() for cost in costs)])
 
 
 def run_of(server: InfluxHttp, task: str) -> float:
-    """Run a task as of the session's end; return how long the server says that it took."""
+    """Run a task as of the session's end; return its duration in seconds, by the server."""
     path = f"/api/v2/tasks/{task}/runs"
     when = datetime.fromtimestamp(END_NS // SECOND_NS - 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run = server.send_json("POST", path, {"scheduledFor": when})["id"]
     deadline = time.monotonic() + _RUN_WITHIN_S
     while time.monotonic() < deadline:
-        found = server.send_json("GET", f"{path}/{run}", accepted={404})
-        if found.get("status") == "success":
-            return (_instant(found["finishedAt"]) - _instant(found["startedAt"])).total_seconds()
-        if found.get("status") == "failed":
+        state = server.send_json("GET", f"{path}/{run}", accepted={404})
+        if state.get("status") == "success":
+            return (_instant(state["finishedAt"]) - _instant(state["startedAt"])).total_seconds()
+        if state.get("status") == "failed":
             break
         time.sleep(0.1)
-    raise TransientError(f"run {run} of task {task} did not end well; see its log in InfluxDB")
+    raise TransientError(f"run {run} of task {task} did not succeed; see its log in InfluxDB")
 
 
 def made(symbols: int, resolution: Resolution, count: int) -> Iterator[ServedBar]:
-    """Yield provisional bars that end with the session, one a symbol and width."""
+    """Yield provisional bars up to the end of the session, one for each symbol and width."""
     for symbol in range(symbols):
         for number in range(count):
             start = END_NS - (count - number) * resolution.width_ns
@@ -121,7 +122,7 @@ def made(symbols: int, resolution: Resolution, count: int) -> Iterator[ServedBar
 
 
 def _instant(text: str) -> datetime:
-    """Read InfluxDB's times, which have up to nine decimals."""
+    """Parse a time of InfluxDB, which has up to nine decimals."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
 

@@ -1,4 +1,4 @@
-"""What the verb `backfill` shows of a plan, and what it does with plans under way; no servers."""
+"""The verb `backfill` without servers: how it prints a plan, and how it finishes earlier plans."""
 
 from datetime import date
 
@@ -41,7 +41,7 @@ def run(settings: Settings, *options: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_plan_is_shown_by_partition_with_what_is_missing_and_what_it_holds(
+def test_a_plan_lists_each_partition_with_its_missing_offsets_and_their_content(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned(symbols=("IBM",)))
@@ -66,7 +66,7 @@ def test_a_plan_is_shown_by_partition_with_what_is_missing_and_what_it_holds(
     assert not settings.home.exists()
 
 
-def test_an_archive_that_cannot_go_on_is_said(
+def test_a_plan_reports_an_archive_that_is_stuck(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned(due=0))
@@ -78,15 +78,15 @@ class Killed(BaseException):
     """The end of the process."""
 
 
-def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
+def test_a_plan_is_saved_before_the_first_write_until_its_sessions_are_final(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next run finishes it first; it finds the rows in raw already."""
-    noted: list[list[BackfillPlan]] = []
+    """The next run finishes that plan first; its rows are in raw already."""
+    saved: list[list[BackfillPlan]] = []
 
     def ingest(own: Settings, _: BackfillPlan) -> Ingested:
-        noted.append(Notes.of(own).unfinished())
-        return Ingested(2 if len(noted) == 1 else 0, 0)
+        saved.append(Notes.of(own).unfinished())
+        return Ingested(2 if len(saved) == 1 else 0, 0)
 
     def killed(*_: object) -> None:
         raise Killed
@@ -116,11 +116,11 @@ def test_a_plan_is_noted_before_anything_is_written_and_until_all_is_settled(
         "nothing to ingest",
         "  XNYS 2026-03-03: not over yet; its nightly recompute will include them",
     ]
-    assert noted == [[planned()], [planned()]]
+    assert saved == [[planned()], [planned()]]
     assert Notes.of(settings).unfinished() == []
 
 
-def test_a_plan_under_way_that_never_wrote_is_dropped_when_it_is_outdated(
+def test_an_outdated_plan_that_wrote_nothing_is_dropped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overtaken(*_: object) -> None:

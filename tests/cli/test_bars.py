@@ -1,4 +1,4 @@
-"""`truetape bars`: bars straight from files, the same bytes from both engines."""
+"""`truetape bars`: bars from files without a server; both engines print the same bytes."""
 
 import subprocess
 from pathlib import Path
@@ -39,14 +39,14 @@ def test_duplicates_and_cancels_are_applied(day: Path) -> None:
     assert "8 records received = 7 accepted + 1 rejected" in outcome.stderr
 
 
-def test_the_daily_bar_takes_the_closing_auction_and_not_the_extended_hours(day: Path) -> None:
+def test_the_daily_bar_includes_the_closing_auction_but_no_extended_hours(day: Path) -> None:
     outcome = bars(day, "--resolution", "1d", "--profile", "sip")
 
     expected = "IBM,XNYS,1d,2026-11-20T14:30:00Z,100,102,100,102,1150,101.7826087,3"
     assert outcome.stdout.splitlines() == [HEADER, expected]
 
 
-def test_as_of_a_time_before_the_cancel_the_trade_still_counts(day: Path) -> None:
+def test_a_trade_still_counts_as_of_a_time_before_its_cancel(day: Path) -> None:
     options = ("--resolution", "1m", "--profile", "sip", "--as-of", "2026-11-20T21:59:59.9Z")
 
     outcome = bars(day, *options)
@@ -54,7 +54,7 @@ def test_as_of_a_time_before_the_cancel_the_trade_still_counts(day: Path) -> Non
     assert outcome.stdout.splitlines()[1].endswith("100,101,99.5,99.5,160,100.28125,3")
 
 
-def test_an_unknown_profile_is_refused_with_the_names_there_are(day: Path) -> None:
+def test_an_unknown_profile_is_an_error_that_lists_the_profiles(day: Path) -> None:
     outcome = bars(day, "--resolution", "1m", "--profile", "nyse", code=78)
 
     assert "sip" in str(outcome.exception) or "sip" in outcome.stderr
@@ -81,7 +81,7 @@ def test_both_engines_print_the_same_bytes_for_a_real_day(resolution: str, spark
     assert spark_bars.stdout == bars(path, *options, feed=feed).stdout
 
 
-def test_help_teaches_by_example() -> None:
+def test_the_help_has_an_example() -> None:
     shown = subprocess.run(
         ["truetape", "bars", "--help"], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""`truetape decode`: every line gets its answers, in order, and the sum adds up."""
+"""`truetape decode`: every record of every line gives one output line, in order."""
 
 import json
 
@@ -14,27 +14,27 @@ def run(arguments: str, text: bytes | str) -> Result:
     return CliRunner().invoke(truetape, ["decode", *arguments.split()], input=text)
 
 
-def test_one_line_a_trade_and_one_a_rejection_in_order() -> None:
+def test_each_trade_and_each_rejection_gives_one_line_in_order() -> None:
     frame = '[993,[["1.50","2","1618678150.826417"],["x","2","1618678150.9"]],"trade","XMR/USD"]'
 
     result = run("--feed kraken", f"{frame}\nnot json\n")
 
-    told = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(one["kind"], one.get("reason"), one.get("line")) for one in told] == [
+    lines = [json.loads(text) for text in result.stdout.splitlines()]
+    assert [(line["kind"], line.get("reason"), line.get("line")) for line in lines] == [
         ("trade", None, None),
         ("rejected", "bad-number", 1),
         ("rejected", "not-json", 2),
     ]
-    assert told[1]["index"] == 1
+    assert lines[1]["index"] == 1
     assert result.stderr.strip() == "received 3 = accepted 1 + rejected 2 (in 2 payloads)"
     assert result.exit_code == 0
 
 
-def test_the_date_and_the_symbol_come_from_options() -> None:
+def test_options_give_the_date_and_the_symbol_that_payloads_lack() -> None:
     result = run("--feed lean-equity-tick --date 2013-10-07 --symbol ibm", LEAN_LINE)
 
-    told = json.loads(result.stdout)
-    assert (told["symbol"], told["event_time"]) == ("IBM", "2013-10-07T13:30:00.123Z")
+    trade = json.loads(result.stdout)
+    assert (trade["symbol"], trade["event_time"]) == ("IBM", "2013-10-07T13:30:00.123Z")
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_the_date_and_the_symbol_come_from_options() -> None:
     ],
     ids=["feed", "date", "symbol"],
 )
-def test_wrong_usage_exits_2_and_says_what_to_do(arguments: str, problem: str) -> None:
+def test_wrong_usage_exits_2_and_names_the_option_to_add(arguments: str, problem: str) -> None:
     result = run(arguments, LEAN_LINE)
 
     assert result.exit_code == 2
     assert problem in result.stderr
 
 
-def test_every_kind_of_broken_line_gets_one_answer() -> None:
+def test_every_kind_of_broken_line_gives_one_rejection() -> None:
     lines = [b"", b"\xff", b"x" * 10_000_000, b"{}", b'"', b"\x00"]
 
     result = run("--feed truetape", b"\n".join(lines) + b"\n")

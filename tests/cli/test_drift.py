@@ -1,4 +1,4 @@
-"""`truetape drift`: what a person sees of the ledger."""
+"""`truetape drift`: tables, CSV, JSON lines and charts of the drift ledger."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def rows(result: Result) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(result.output)))
 
 
-def test_each_cause_of_each_field_is_a_line(run: Run) -> None:
+def test_each_cause_of_each_field_gives_one_line(run: Run) -> None:
     lines = rows(run("--session", "2024-11-22", "--symbol", "IBM", "--format", "csv"))
 
     assert [
@@ -83,7 +83,7 @@ def test_the_table_ends_with_sums_that_add_up(run: Run) -> None:
     ]
 
 
-def test_one_cause_is_shown_alone(run: Run) -> None:
+def test_cause_shows_only_that_cause(run: Run) -> None:
     lines = rows(run("--cause", "late", "--resolution", "1s", "--format", "csv"))
 
     assert {(line["start"], line["change"], line["cause"]) for line in lines} == {
@@ -92,18 +92,18 @@ def test_one_cause_is_shown_alone(run: Run) -> None:
     assert len(lines) == 7
 
 
-def test_json_lines_list_the_trades(run: Run) -> None:
+def test_json_lines_have_the_trades_of_each_cause(run: Run) -> None:
     lines = [json.loads(line) for line in run("--format", "jsonl").output.splitlines()]
 
     assert lines[0]["trades"] == ["2"]
     assert {line["session"] for line in lines} == {"2024-11-22"}
 
 
-def test_another_day_has_no_drift(run: Run) -> None:
+def test_a_session_without_drift_has_no_lines(run: Run) -> None:
     assert run("--session", "2024-11-21").output == "0 bars changed\n"
 
 
-def test_the_chart_is_a_page_with_a_trace_for_each_cause(run: Run) -> None:
+def test_the_chart_has_a_trace_for_each_cause(run: Run) -> None:
     assert run("--plot", "d.html").output == "3 bars changed, in d.html\n"
 
     page = Path("d.html").read_text("utf-8")
@@ -113,7 +113,7 @@ def test_the_chart_is_a_page_with_a_trace_for_each_cause(run: Run) -> None:
     assert run("--plot", "d.png").exit_code == 2
 
 
-def test_what_is_unexplained_ends_in_exit_code_1(run: Run, environment: dict[str, str]) -> None:
+def test_unexplained_drift_fails_the_command(run: Run, environment: dict[str, str]) -> None:
     """A second publication finds a served price that no print ever had."""
     assert run().exit_code == 0
     with closing(open_store(Settings.from_env(environment))) as store:
@@ -128,5 +128,5 @@ def test_what_is_unexplained_ends_in_exit_code_1(run: Run, environment: dict[str
     assert "unexplained" in result.output
 
 
-def test_the_option_knows_every_cause() -> None:
+def test_the_option_cause_lists_every_cause() -> None:
     assert set(CAUSES) == {str(cause) for cause in Cause}

@@ -1,4 +1,4 @@
-"""`truetape event-time`: one answer a line, as soon as the line is there."""
+"""`truetape event-time`: one answer a line, as soon as the line arrives."""
 
 import subprocess
 import sys
@@ -14,9 +14,9 @@ from truetape.market.event_time import Shape
 NEW_YORK = ["--zone", "America/New_York"]
 
 
-def answers(arguments: list[str], given: bytes) -> list[str]:
+def answers(arguments: list[str], content: bytes) -> list[str]:
     """Run the verb and return the lines that it printed."""
-    done = CliRunner().invoke(truetape, ["event-time", *arguments], input=given)
+    done = CliRunner().invoke(truetape, ["event-time", *arguments], input=content)
     assert done.exit_code == 0, done.output
     return done.stdout_bytes.decode().splitlines()
 
@@ -29,29 +29,29 @@ def options_of(case: Case) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", Shape)
-def test_the_verb_answers_as_the_table_says(shape: Shape) -> None:
+def test_the_verb_gives_the_expected_answer_for_every_case(shape: Shape) -> None:
     of_shape = [case for case in CASES if case.spec.shape is shape and "\n" not in case.raw]
     runs = {tuple(options_of(case)) for case in of_shape if not case.spec.needs_day or case.day}
     for options in runs:
-        asked = [c for c in of_shape if options_of(c) == list(options) and c.raw[-1:] != "\r"]
-        got = answers(list(options), "".join(f"{case.raw}\n" for case in asked).encode())
+        cases = [c for c in of_shape if options_of(c) == list(options) and c.raw[-1:] != "\r"]
+        printed = answers(list(options), "".join(f"{case.raw}\n" for case in cases).encode())
 
-        assert len(got) == len(asked)
-        for case, line in zip(asked, got, strict=True):
+        assert len(printed) == len(cases)
+        for case, line in zip(cases, printed, strict=True):
             want = str(case.want) if type(case.want) is int else f"rejected: {case.want}"
             assert line == want or line.startswith(f"{want}: "), case
 
 
-def test_every_line_gets_one_answer_whatever_is_in_it() -> None:
+def test_every_line_gets_one_answer_whatever_its_content() -> None:
     long = b"1" * (MAX_LINE_BYTES + 1)
     longest = b"1" * MAX_LINE_BYTES
     endless = b"1" * 300_000
-    given = [b"1762795433", b"", b"\r", b"1762795433\r", b"1762795433\r\r", b"\xff\xfe", b"x"]
-    given += [long, longest, endless, endless + b"\r", b"1762795433"]
+    lines = [b"1762795433", b"", b"\r", b"1762795433\r", b"1762795433\r\r", b"\xff\xfe", b"x"]
+    lines += [long, longest, endless, endless + b"\r", b"1762795433"]
 
-    got = answers(["--shape", "epoch-s"], b"\n".join(given))
+    printed = answers(["--shape", "epoch-s"], b"\n".join(lines))
 
-    assert [line.split(": ")[1] if "rejected" in line else line for line in got] == [
+    assert [line.split(": ")[1] if "rejected" in line else line for line in printed] == [
         "1762795433000000000",
         "empty",
         "empty",
@@ -67,7 +67,7 @@ def test_every_line_gets_one_answer_whatever_is_in_it() -> None:
     ]
 
 
-def test_a_refusal_starts_with_its_reason_and_goes_on_with_what_is_wrong() -> None:
+def test_a_rejection_has_its_reason_first_and_then_the_detail() -> None:
     assert answers(["--shape", "iso8601"], b"2026-11-20T14:31:10\n\n\xc3\n") == [
         "rejected: bad-event-time: no UTC offset (shape iso8601-local has a zone instead)",
         "rejected: empty",
@@ -78,16 +78,18 @@ def test_a_refusal_starts_with_its_reason_and_goes_on_with_what_is_wrong() -> No
 @pytest.mark.parametrize(
     ("given", "lines"), [(b"", 0), (b"\n", 1), (b"x", 1), (b"x\n", 1), (b"x\n\n", 2), (b"x\n\r", 2)]
 )
-def test_a_line_end_ends_a_line_and_starts_none(given: bytes, lines: int) -> None:
+def test_a_line_end_does_not_start_another_line(given: bytes, lines: int) -> None:
     assert len(answers(["--shape", "epoch-s"], given)) == lines
 
 
-def test_lines_across_blocks_stay_whole() -> None:
+def test_lines_that_cross_read_blocks_stay_complete() -> None:
     count = 20_000
 
-    got = answers(["--shape", "epoch-ms"], b"".join(b"%d\n" % (10**12 + n) for n in range(count)))
+    printed = answers(
+        ["--shape", "epoch-ms"], b"".join(b"%d\n" % (10**12 + n) for n in range(count))
+    )
 
-    assert got == [str((10**12 + n) * 1_000_000) for n in range(count)]
+    assert printed == [str((10**12 + n) * 1_000_000) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_lines_across_blocks_stay_whole() -> None:
         (["--shape", "pattern", "--pattern", "%Y-%m-%d %H:%M"], "needs --zone"),
     ],
 )
-def test_wrong_usage_is_said_and_answers_nothing(arguments: list[str], message: str) -> None:
+def test_wrong_usage_prints_a_message_and_no_answer(arguments: list[str], message: str) -> None:
     done = CliRunner().invoke(truetape, ["event-time", *arguments], input=b"1762795433971\n")
 
     assert done.exit_code == 2
@@ -122,7 +124,7 @@ def test_wrong_usage_is_said_and_answers_nothing(arguments: list[str], message: 
 @pytest.mark.parametrize(
     "extra", [["--zone", "America/New_York"], ["--date", "2026-11-20"]], ids=["zone", "date"]
 )
-def test_what_a_shape_does_not_need_is_noted_and_not_used(extra: list[str]) -> None:
+def test_an_option_that_the_shape_does_not_need_is_ignored_with_a_note(extra: list[str]) -> None:
     done = CliRunner().invoke(
         truetape, ["event-time", "--shape", "epoch-ms", *extra], input=b"1762795433971\n"
     )
@@ -132,14 +134,14 @@ def test_what_a_shape_does_not_need_is_noted_and_not_used(extra: list[str]) -> N
     assert f"{extra[0]} is not used" in done.stderr
 
 
-def test_help_shows_a_value_of_every_shape() -> None:
+def test_the_help_shows_an_example_of_every_shape() -> None:
     text = CliRunner().invoke(truetape, ["event-time", "--help"]).stdout
 
     for shape in Shape:
         assert f"\n    {shape} " in text
 
 
-def test_an_answer_comes_before_the_next_line_is_written() -> None:
+def test_an_answer_is_printed_before_the_next_line_arrives() -> None:
     command = [sys.executable, "-m", "truetape.cli.main", "event-time", "--shape", "epoch-s"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         assert running.stdin is not None

@@ -1,4 +1,4 @@
-"""`truetape explain`: one bar, its trades, what was left out, and its history."""
+"""`truetape explain`: one bar with its trades, its excluded trades and its history."""
 
 import json
 from collections.abc import Callable
@@ -52,21 +52,21 @@ def run(environment: dict[str, str], settings: Settings) -> Run:
     return invoke
 
 
-def told(result: Result) -> Any:
+def parsed(result: Result) -> Any:
     assert result.exit_code == 0, result.output
     return json.loads(result.output)
 
 
-def test_every_delivery_of_the_bar_is_there_with_what_it_sets_or_why_it_does_not_count(
+def test_every_delivery_is_listed_with_the_fields_it_sets_or_why_it_is_excluded(
     run: Run,
 ) -> None:
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
 
-    assert {one["id"]: (one["sets"], one["volume"]) for one in bar["trades"]} == {
+    assert {trade["id"]: (trade["sets"], trade["volume"]) for trade in bar["trades"]} == {
         "1": (["open", "high", "low", "close"], True),
         "6": ([], True),
     }
-    assert {(one["id"], one["excluded"]) for one in bar["excluded"]} == {
+    assert {(trade["id"], trade["excluded"]) for trade in bar["excluded"]} == {
         ("1", "repeat delivery of trades/0@0.0"),
         ("2", "cancelled by trades/0@13.0"),
         ("4", "conditions @ M count for nothing"),
@@ -75,15 +75,15 @@ def test_every_delivery_of_the_bar_is_there_with_what_it_sets_or_why_it_does_not
     assert (bar["by_trades"]["volume"], bar["served"]["volume"]) == ("20", 20.0)
 
 
-def test_each_trade_names_its_kafka_coordinates(run: Run) -> None:
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+def test_each_trade_has_its_kafka_coordinates(run: Run) -> None:
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
 
-    first = next(one for one in bar["trades"] if one["id"] == "1")
+    first = next(trade for trade in bar["trades"] if trade["id"] == "1")
     assert first["kafka"] == {"topic": "trades", "partition": 0, "offset": 0, "index": 0}
     assert first["event_ns"] == NOON + SECOND
 
 
-def test_the_history_says_what_each_publication_changed_and_why(
+def test_the_history_lists_the_changes_of_each_publication_and_their_cause(
     run: Run, settings: Settings
 ) -> None:
     """One cancel before the first publication, one after it."""
@@ -91,20 +91,20 @@ def test_the_history_says_what_each_publication_changed_and_why(
     with closing(open_store(settings)) as store:
         publish_and_record(settings.lake, store, as_of_ns=NOON + 3 * HOUR)
 
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
 
     assert [
         (
-            one["rev"],
-            one["who"],
+            publication["rev"],
+            publication["who"],
             {
                 change["field"]: [
                     (cause["cause"], cause["delta"], cause["trades"]) for cause in change["causes"]
                 ]
-                for change in one["changes"]
+                for change in publication["changes"]
             },
         )
-        for one in bar["history"]
+        for publication in bar["history"]
     ] == [
         (1, "tests", {
             "volume": [("cancel", "-10", ["2"])], "trades": [("cancel", "-1", ["2"])],
@@ -116,45 +116,51 @@ def test_the_history_says_what_each_publication_changed_and_why(
     assert (bar["served"]["rev"], bar["served"]["final"]) == (2, True)
 
 
-def test_a_wider_bar_says_which_of_its_minutes_changed(run: Run) -> None:
+def test_a_wider_bar_lists_which_of_its_minutes_changed(run: Run) -> None:
     """The first publication made it final; its provisional values were those of its minutes."""
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m", "--format", "json"))
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m", "--format", "json"))
     text = run("IBM", "2024-11-22T17:00:00Z", "--resolution", "5m").output
 
     [first] = bar["history"]
     assert first["changes"] == []
-    assert [(one["start_ns"] - NOON) // (60 * SECOND) for one in first["minutes"]] == [0, 1, 2]
+    assert [(minute["start_ns"] - NOON) // (60 * SECOND) for minute in first["minutes"]] == [
+        0,
+        1,
+        2,
+    ]
     assert "its minute 2024-11-22T17:00:00Z changed: cancel" in text
     assert "its minute 2024-11-22T17:01:00Z changed: late" in text
     assert "no value of this bar changed" not in text
 
 
 def test_a_corrected_trade_shows_both_values(run: Run) -> None:
-    bar = told(run("IBM", "2024-11-22T17:02:01Z", "--resolution", "1s", "--format", "json"))
+    bar = parsed(run("IBM", "2024-11-22T17:02:01Z", "--resolution", "1s", "--format", "json"))
 
     [trade] = bar["trades"]
     assert (trade["price"], trade["received_as"]["price"]) == ("102", "100")
-    assert [(one["kind"], one["price"]) for one in trade["amendments"]] == [("correct", "102")]
+    assert [(event["kind"], event["price"]) for event in trade["amendments"]] == [
+        ("correct", "102")
+    ]
 
 
-def test_it_says_what_the_bar_was_made_with(run: Run) -> None:
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
+def test_the_profile_contracts_and_table_versions_of_a_bar_are_listed(run: Run) -> None:
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--format", "json"))
 
     assert bar["profile"] == {"id": "sip", "version": 1}
     assert bar["contracts"] == {"truetape": [1]}
     # the ledger first notes that the session was served, then its drift
     assert bar["lake"] == {"raw": 0, "trades": 0, "bars": 0, "drift": 1, "publications": 0}
-    assert [one["id"] for one in bar["pending"]] == ["404"]
+    assert [event["id"] for event in bar["pending"]] == ["404"]
 
 
-def test_the_daily_bar_is_that_of_the_session_of_the_instant(run: Run) -> None:
-    bar = told(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "1d", "--format", "json"))
+def test_an_instant_selects_the_daily_bar_of_its_session(run: Run) -> None:
+    bar = parsed(run("IBM", "2024-11-22T17:00:00Z", "--resolution", "1d", "--format", "json"))
 
     assert bar["start_ns"] == FRIDAY.open_ns
     assert bar["by_trades"]["trades"] == "6"
 
 
-def test_the_text_tells_the_same(run: Run) -> None:
+def test_the_text_output_has_the_same_facts(run: Run) -> None:
     output = run("IBM", "2024-11-22T17:00:00Z").output
 
     lines = output.splitlines()
@@ -167,7 +173,7 @@ def test_the_text_tells_the_same(run: Run) -> None:
     assert "repeat delivery of trades/0@0.0" in output
 
 
-def test_a_final_bar_that_its_trades_do_not_give_ends_in_exit_code_65(
+def test_a_final_bar_that_differs_from_its_trades_fails_verification(
     run: Run, settings: Settings
 ) -> None:
     with closing(open_store(settings)) as store:
@@ -180,7 +186,7 @@ def test_a_final_bar_that_its_trades_do_not_give_ends_in_exit_code_65(
     assert "by trades: OTHERWISE: open 100 high 100" in result.output
 
 
-def test_a_bar_that_nobody_knows_is_said_to_be_none(run: Run) -> None:
+def test_a_bar_without_trades_and_an_unserved_symbol_are_errors(run: Run) -> None:
     result = run("IBM", "2024-11-22T19:00:00Z")
     nobody = run("NOPE", "2024-11-22T19:00:00Z")
 

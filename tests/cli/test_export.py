@@ -39,7 +39,7 @@ def run(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, tmp_pat
     return invoke
 
 
-def test_a_parquet_file_holds_what_a_program_reads(run: Run, tmp_path: Path) -> None:
+def test_a_parquet_file_has_the_schema_and_rows_of_the_reader(run: Run, tmp_path: Path) -> None:
     result = run("--from", "2026-11-20")
 
     assert result.exit_code == 0, result.output
@@ -50,7 +50,7 @@ def test_a_parquet_file_holds_what_a_program_reads(run: Run, tmp_path: Path) -> 
     assert table["final"].to_pylist() == [True] * 5 + [False]
 
 
-def test_batches_add_up_to_one_file(
+def test_all_batches_are_written_to_one_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "BATCH_ROWS", 2)
@@ -63,7 +63,7 @@ def test_batches_add_up_to_one_file(
     assert rows[1].startswith('2026-11-20 17:00:00.000000000Z,"IBM","XNYS",2026-11-20,0,100,101.5')
 
 
-def test_only_final_ones_on_request(run: Run, tmp_path: Path) -> None:
+def test_final_only_exports_only_final_bars(run: Run, tmp_path: Path) -> None:
     run("--from", "2026-11-20", "--final-only")
 
     assert len(pyarrow.parquet.read_table(tmp_path / "bars-1m.parquet")) == 5
@@ -73,7 +73,9 @@ def test_only_final_ones_on_request(run: Run, tmp_path: Path) -> None:
     ("--trades", ["1", "61", "62", "63", "121"]),
     ("--all-trades", ["1", "2", "61", "62", "63", "121"]),
 ])  # fmt: skip
-def test_trades_are_exact(run: Run, tmp_path: Path, flag: str, ids: list[str]) -> None:
+def test_exported_trades_have_exact_decimals(
+    run: Run, tmp_path: Path, flag: str, ids: list[str]
+) -> None:
     result = run("IBM", "--from", "2024-11-22", flag)
 
     table = pyarrow.parquet.read_table(tmp_path / "trades.parquet")
@@ -82,21 +84,23 @@ def test_trades_are_exact(run: Run, tmp_path: Path, flag: str, ids: list[str]) -
     assert str(table.schema.field("price").type) == "decimal128(18, 9)"
 
 
-def test_the_conditions_of_a_print_are_words_in_csv(run: Run, tmp_path: Path) -> None:
+def test_csv_has_the_conditions_of_a_trade_as_one_text(run: Run, tmp_path: Path) -> None:
     run("IBM", "--from", "2024-11-22", "--trades", "--output", "trades.csv")
 
     table = pyarrow.csv.read_csv(tmp_path / "trades.csv")
     assert set(table["conditions"].to_pylist()) == {"@"}
 
 
-def test_bars_as_of_an_instant(run: Run, tmp_path: Path) -> None:
+def test_as_of_exports_bars_as_known_at_that_instant(run: Run, tmp_path: Path) -> None:
     run("IBM", "--from", "2024-11-22", "--as-of", "2024-11-22T17:04:00Z")
 
     table = pyarrow.parquet.read_table(tmp_path / "bars-1m.parquet")
     assert table["high"].to_pylist() == [100.0, 100.0, 100.0]
 
 
-def test_nothing_found_leaves_no_file_and_the_old_one(run: Run, tmp_path: Path) -> None:
+def test_without_data_the_old_file_stays_and_no_new_one_is_written(
+    run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "old.csv").write_text("old")
 
     result = run("NONE", "--from", "2026-11-20", "--output", "old.csv")
@@ -107,7 +111,7 @@ def test_nothing_found_leaves_no_file_and_the_old_one(run: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("--from", "2026-11-20", "--output", "bars.xlsx"), "name it .parquet or .csv"),
         (("--from", "2026-11-20", "--trades", "--final-only"), "are for bars"),
@@ -115,16 +119,16 @@ def test_nothing_found_leaves_no_file_and_the_old_one(run: Run, tmp_path: Path) 
     ],
     ids=["a spreadsheet", "final trades", "everything as of"],
 )
-def test_what_does_not_go_together_is_refused(
-    run: Run, arguments: tuple[str, ...], says: str
+def test_options_that_cannot_be_combined_are_refused(
+    run: Run, arguments: tuple[str, ...], message: str
 ) -> None:
     result = run(*arguments)
 
     assert result.exit_code == 2
-    assert says in result.output
+    assert message in result.output
 
 
-def test_a_file_that_cannot_be_written_is_named(run: Run) -> None:
+def test_an_output_path_that_cannot_be_written_is_named(run: Run) -> None:
     result = run("--from", "2026-11-20", "--output", "no/such/folder.csv")
 
     assert "cannot write no/such/folder.csv" in str(result.exception)

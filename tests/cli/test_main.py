@@ -1,4 +1,4 @@
-"""What becomes of errors that reach the command line."""
+"""How the command line handles broken pipes."""
 
 import subprocess
 import sys
@@ -16,13 +16,13 @@ sys.modules["verb"] = sys.modules["__main__"]
 sys.argv = ["truetape", "verb"]
 cli.main()
 """
-SAYS_LINES = VERB.format(body="[click.echo(number) for number in range(100_000)]")
-LOSES_A_SERVER = VERB.format(body='raise BrokenPipeError(errno.EPIPE, "Broken pipe")')
+PRINTS_LINES = VERB.format(body="[click.echo(number) for number in range(100_000)]")
+LOSES_ITS_SERVER = VERB.format(body='raise BrokenPipeError(errno.EPIPE, "Broken pipe")')
 
 
-def test_a_reader_that_has_seen_enough_ends_a_verb_in_silence() -> None:
+def test_a_verb_exits_silently_with_0_when_its_reader_closes_stdout() -> None:
     verb = subprocess.Popen(
-        [sys.executable, "-c", SAYS_LINES],
+        [sys.executable, "-c", PRINTS_LINES],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -35,9 +35,9 @@ def test_a_reader_that_has_seen_enough_ends_a_verb_in_silence() -> None:
         assert (verb.stderr.read(), verb.wait(timeout=60)) == ("", 0)
 
 
-def test_another_broken_pipe_is_no_success() -> None:
+def test_a_broken_pipe_to_a_server_fails_with_exit_code_75() -> None:
     verb = subprocess.run(
-        [sys.executable, "-c", LOSES_A_SERVER],
+        [sys.executable, "-c", LOSES_ITS_SERVER],
         check=False,
         capture_output=True,
         text=True,

@@ -39,27 +39,29 @@ def first(home: Path) -> Result:
     return quality(*SESSION)
 
 
-def test_a_good_session_is_open(first: Result) -> None:
+def test_a_session_without_problems_opens_the_gate(first: Result) -> None:
     assert first.exception is None, first.output
     assert "every rule holds" in first.stdout
     assert f"open: {RULES} of {RULES} rules hold on 85 trades, 123 bars" in first.stdout
 
 
-def test_a_report_can_be_printed_again_for_eyes_and_programs(first: Result, home: Path) -> None:
-    (kept,) = (home / "quality" / "XNYS" / "2024-11-22").iterdir()
+def test_the_newest_report_can_be_printed_again_as_table_and_json(
+    first: Result, home: Path
+) -> None:
+    (file,) = (home / "quality" / "XNYS" / "2024-11-22").iterdir()
 
     assert quality("report", *SESSION).stdout == first.stdout
-    assert quality("report", *SESSION, "--format", "json").stdout == kept.read_text()
-    assert json.loads(kept.read_text())["verdict"] == "open"
+    assert quality("report", *SESSION, "--format", "json").stdout == file.read_text()
+    assert json.loads(file.read_text())["verdict"] == "open"
 
 
-def test_all_rules_are_listed_when_asked_for(first: Result) -> None:
-    found = quality("report", *SESSION, "--all")
+def test_all_lists_the_passed_rules_too(first: Result) -> None:
+    result = quality("report", *SESSION, "--all")
 
-    assert all(f" {rule} " in found.stdout for rule in ("T1", "T33", "B1", "B24", "R12", "R25"))
+    assert all(f" {rule} " in result.stdout for rule in ("T1", "T33", "B1", "B24", "R12", "R25"))
 
 
-def test_a_broken_session_is_told_with_its_rows_and_its_exit_code(
+def test_a_broken_session_prints_its_rows_and_exits_with_66(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     monkeypatch.setenv("TRUETAPE_HOME", str(tmp_path))
@@ -68,30 +70,30 @@ def test_a_broken_session_is_told_with_its_rows_and_its_exit_code(
     broken.write(str(tmp_path / "lake"))
     assert isinstance(quality("trend", "--venue", "XNYS").exception, ConfigError)
 
-    found = quality(*SESSION)
+    result = quality(*SESSION)
 
-    assert isinstance(found.exception, GateClosedError)
-    assert found.exception.exit_code == 66
-    assert "T5" in str(found.exception)
-    assert "a size is not negative" in found.stdout
-    assert "id=1008" in found.stdout
-    assert f"CLOSED: {RULES - 1} of {RULES} rules hold" in found.stdout
+    assert isinstance(result.exception, GateClosedError)
+    assert result.exception.exit_code == 66
+    assert "T5" in str(result.exception)
+    assert "a size is not negative" in result.stdout
+    assert "id=1008" in result.stdout
+    assert f"CLOSED: {RULES - 1} of {RULES} rules hold" in result.stdout
     trend = quality("trend", "--venue", "XNYS").stdout
     assert "XNYS 2024-11-22 and the 0 sessions before" in trend
     assert "1.1765%" in trend  # 1 of 85
     assert f"{RULES - 1} rules were never broken by a row" in trend
 
 
-def test_feeds_are_looked_at_once(home: Path) -> None:
+def test_each_archived_record_is_checked_once(home: Path) -> None:
     assert "7 of 7 rules hold on 90 records, 0 left" in quality("feeds").stdout
     assert "7 of 7 rules hold on 0 records, 0 left" in quality("feeds").stdout
 
 
-def test_what_is_not_served_is_told(home: Path) -> None:
-    found = quality("served", *SESSION)
+def test_bars_missing_from_the_store_fail_the_check_of_served_bars(home: Path) -> None:
+    result = quality("served", *SESSION)
 
-    assert isinstance(found.exception, GateClosedError)
-    assert "every recomputed bar is served" in found.stdout
+    assert isinstance(result.exception, GateClosedError)
+    assert "every recomputed bar is served" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -102,21 +104,21 @@ def test_what_is_not_served_is_told(home: Path) -> None:
         (("report",), "Missing option '--venue'"),
     ],
 )
-def test_wrong_usage_says_what_to_give(words: tuple[str, ...], complaint: str) -> None:
-    found = quality(*words)
+def test_wrong_usage_names_the_missing_options(words: tuple[str, ...], complaint: str) -> None:
+    result = quality(*words)
 
-    assert found.exit_code == 2
-    assert complaint in found.output
+    assert result.exit_code == 2
+    assert complaint in result.output
 
 
-def test_without_a_report_the_verb_is_named(home: Path) -> None:
-    found = quality("report", "--venue", "XNYS", "--session", "2024-11-21")
+def test_a_missing_report_names_the_command_that_makes_it(home: Path) -> None:
+    result = quality("report", "--venue", "XNYS", "--session", "2024-11-21")
 
-    assert "run `truetape quality` for it first" in str(found.exception)
+    assert "run `truetape quality` for it first" in str(result.exception)
 
 
 def test_publishing_without_the_gate_needs_a_reason() -> None:
-    found = CliRunner().invoke(truetape, ["publish", *SESSION, "--no-gate"])
+    result = CliRunner().invoke(truetape, ["publish", *SESSION, "--no-gate"])
 
-    assert found.exit_code == 2
-    assert "--no-gate, --rev and --begin need --reason" in found.output
+    assert result.exit_code == 2
+    assert "--no-gate, --rev and --begin need --reason" in result.output

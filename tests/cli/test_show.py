@@ -1,4 +1,4 @@
-"""`truetape show`: what a user of the bars sees."""
+"""`truetape show`: tables, CSV, JSON lines and charts of served bars."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ def test_the_most_recent_bars_are_shown(run: Run, store: BarStore) -> None:
     assert rows[-1]["start"] == "2026-11-20T17:29:00Z"
 
 
-def test_csv_is_exact(run: Run, store: BarStore) -> None:
+def test_csv_has_the_exact_floats(run: Run, store: BarStore) -> None:
     store.write(MINUTE, [bar(vwap=0.1 + 0.2, layer="speed", final=False, rev=0)])
 
     assert lines_of(run("IBM", "--format", "csv")) == [
@@ -88,7 +88,7 @@ def test_json_lines_are_one_object_a_bar(run: Run, store: BarStore) -> None:
     assert second["start"] == "2026-11-20T17:01:00Z"
 
 
-def test_the_table_says_what_each_bar_is(run: Run, store: BarStore) -> None:
+def test_the_table_marks_bars_as_final_provisional_or_void(run: Run, store: BarStore) -> None:
     store.write(
         MINUTE,
         [
@@ -131,7 +131,7 @@ def test_a_symbol_is_never_markup(run: Run, store: BarStore) -> None:
     assert "[red]X[/red] 1m" in run("[red]X[/red]").output
 
 
-def test_a_window_is_half_open_and_may_be_cut(run: Run, store: BarStore) -> None:
+def test_from_and_to_are_half_open_and_last_limits_each_venue(run: Run, store: BarStore) -> None:
     store.write(MINUTE, [*bars(10), *bars(10, venue="ARCX")])
     window = ("--from", "2026-11-20T17:02:00Z", "--to", "2026-11-20T17:06:00Z", "--format", "csv")
 
@@ -143,7 +143,7 @@ def test_a_window_is_half_open_and_may_be_cut(run: Run, store: BarStore) -> None
     assert starts("--last", "1") == ["ARCX 05", "XNYS 05"]
 
 
-def test_to_alone_means_the_last_bars_before_it(run: Run, store: BarStore) -> None:
+def test_to_without_from_shows_the_last_bars_before_it(run: Run, store: BarStore) -> None:
     store.write(MINUTE, bars(10))
 
     rows = lines_of(run("IBM", "--to", "2026-11-20T17:05:00Z", "--last", "2", "--format", "csv"))
@@ -154,7 +154,7 @@ def test_to_alone_means_the_last_bars_before_it(run: Run, store: BarStore) -> No
     ]
 
 
-def test_nothing_there_says_what_there_is(run: Run, store: BarStore) -> None:
+def test_without_bars_the_error_lists_the_bars_there_are(run: Run, store: BarStore) -> None:
     store.write(Resolution.HOUR, [bar()])
 
     result = run("IBM", "--venue", "ARCX")
@@ -165,14 +165,14 @@ def test_nothing_there_says_what_there_is(run: Run, store: BarStore) -> None:
     )
 
 
-def test_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
+def test_the_error_for_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
     result = run("IBN")
 
     assert "no others of IBN in the history buckets" in str(result.exception)
     assert "TRUETAPE_BUCKET_SET=live" in str(result.exception)
 
 
-def test_without_a_token_the_next_move_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_token_names_the_next_step(tmp_path: Path) -> None:
     environment = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_STORE": "influx"}
 
     result = CliRunner().invoke(show, ["IBM"], env=environment)
@@ -182,7 +182,7 @@ def test_without_a_token_the_next_move_is_named(tmp_path: Path) -> None:
     assert "TRUETAPE_STORE=embedded" in str(result.exception)
 
 
-def test_a_plot_works_offline_and_tells_provisional_from_final(
+def test_a_chart_works_offline_and_marks_provisional_and_final_bars(
     run: Run, store: BarStore, tmp_path: Path
 ) -> None:
     store.write(
@@ -207,7 +207,7 @@ def test_a_plot_works_offline_and_tells_provisional_from_final(
     assert '"2026-11-21T08:01:00Z"' not in figure
 
 
-def test_a_symbol_cannot_put_anything_into_the_page(
+def test_a_symbol_cannot_inject_script_into_the_page(
     run: Run, store: BarStore, tmp_path: Path
 ) -> None:
     symbol = "</script><script>alert(1)</script>"
@@ -218,14 +218,16 @@ def test_a_symbol_cannot_put_anything_into_the_page(
     assert "<script>alert" not in (tmp_path / "evil.html").read_text(encoding="utf-8")
 
 
-def test_a_plot_has_a_name_of_its_own(run: Run, store: BarStore, tmp_path: Path) -> None:
+def test_a_chart_without_a_file_name_is_named_after_symbol_and_resolution(
+    run: Run, store: BarStore, tmp_path: Path
+) -> None:
     store.write(MINUTE, bars(2, symbol="BTC/USD", venue="KRAKEN"))
 
     assert lines_of(run("BTC/USD", "--plot")) == ["2 bars in BTC_USD-1m.html"]
     assert (tmp_path / "BTC_USD-1m.html").exists()
 
 
-def test_a_plot_is_of_one_venue_and_a_page(run: Run, store: BarStore) -> None:
+def test_a_chart_needs_one_venue_and_an_html_file(run: Run, store: BarStore) -> None:
     store.write(MINUTE, [bar(), bar(venue="ARCX")])
 
     several = run("IBM", "--plot")

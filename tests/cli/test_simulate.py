@@ -1,4 +1,4 @@
-"""`truetape simulate`: files that add up, the same every time."""
+"""`truetape simulate`: consistent files, the same bytes for the same seed."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ def test_the_same_arguments_write_the_same_files(tmp_path: Path) -> None:
     assert len(truth) == 300 - gone
 
 
-def test_payloads_go_to_standard_output_and_words_to_standard_error() -> None:
+def test_payloads_go_to_stdout_and_messages_to_stderr() -> None:
     done = CliRunner().invoke(simulate, [*ARGS, "--feed", "binance", "--no-faults"])
 
     assert done.exit_code == 0
@@ -45,14 +45,14 @@ def test_payloads_go_to_standard_output_and_words_to_standard_error() -> None:
     assert sum('"aggTrade"' in line for line in done.stdout.splitlines()) >= 300
 
 
-def test_a_rate_and_a_duration_make_the_number_of_prints() -> None:
+def test_rate_times_duration_is_the_number_of_trades() -> None:
     args = ["--date", "2026-11-20", "--rate", "50", "--duration", "4", "--no-faults"]
     done = CliRunner().invoke(simulate, args)
 
     assert len(done.stdout.splitlines()) == 200
 
 
-def test_what_cannot_be_done_is_a_config_error(tmp_path: Path) -> None:
+def test_options_that_cannot_be_combined_are_config_errors(tmp_path: Path) -> None:
     refused = (
         [],
         ["--date", "2026-11-20", "--rate", "5"],
@@ -64,8 +64,10 @@ def test_what_cannot_be_done_is_a_config_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_records_go_to_kafka_as_a_feed_handler_sends_them(stack: Settings, tmp_path: Path) -> None:
-    """Key, feed and receipt time beside the bytes that the file would have."""
+def test_kafka_gets_the_records_with_the_headers_of_a_feed_handler(
+    stack: Settings, tmp_path: Path
+) -> None:
+    """A record has a key, a feed and a receipt time, and the same bytes as a line of the file."""
     own = own_settings(stack, tmp_path)
     lines = CliRunner().invoke(simulate, ARGS).stdout.splitlines()
 
@@ -77,13 +79,13 @@ def test_records_go_to_kafka_as_a_feed_handler_sends_them(stack: Settings, tmp_p
     with closing(consumer):
         parts = [TopicPartition(own.topic, part) for part in range(own.partitions)]
         consumer.assign(parts)
-        found: list[ConsumerRecord] = []
-        until(lambda: found.extend(polled(consumer)) or len(found) >= len(lines), within_s=30)
-    assert sorted(one.value.decode() for one in found) == sorted(lines)
-    assert {one.key.decode() for one in found if one.key} == {"IBM", "MSFT", "AAPL"}
-    assert {dict(one.headers)["feed"] for one in found} == {b"truetape"}
-    assert all(int(dict(one.headers)["received_ns"]) > 0 for one in found)
+        records: list[ConsumerRecord] = []
+        until(lambda: records.extend(polled(consumer)) or len(records) >= len(lines), within_s=30)
+    assert sorted(record.value.decode() for record in records) == sorted(lines)
+    assert {record.key.decode() for record in records if record.key} == {"IBM", "MSFT", "AAPL"}
+    assert {dict(record.headers)["feed"] for record in records} == {b"truetape"}
+    assert all(int(dict(record.headers)["received_ns"]) > 0 for record in records)
 
 
 def polled(consumer: KafkaConsumer) -> list[ConsumerRecord]:
-    return [one for part in consumer.poll(timeout_ms=500).values() for one in part]
+    return [record for part in consumer.poll(timeout_ms=500).values() for record in part]

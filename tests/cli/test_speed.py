@@ -1,4 +1,4 @@
-"""The verb `speed`, as it is typed: orders, steps and status on a real Kafka."""
+"""The verb `speed` on a real Kafka: orders, steps of the supervisor and status."""
 
 import json
 from collections.abc import Callable
@@ -59,14 +59,14 @@ def test_orders_are_numbered_and_shown(speed: Type) -> None:
     assert "order    3 stopped by" in shown.output
 
 
-def test_a_step_says_what_was_done(speed: Type) -> None:
+def test_a_step_prints_its_action_and_the_reason(speed: Type) -> None:
     done = speed("supervise")
 
     assert done.exit_code == 0
     assert done.output == "Nothing: no driver runs, as ordered: never ordered to start\n"
 
 
-def test_giving_up_is_a_failure(own: Settings, speed: Type) -> None:
+def test_a_supervisor_that_gave_up_exits_with_1(own: Settings, speed: Type) -> None:
     speed("start", "--reason", "open for business")
     with ControlTopic(own.kafka) as control:
         records = ControlRecords(control, own.topic).refresh()
@@ -78,7 +78,9 @@ def test_giving_up_is_a_failure(own: Settings, speed: Type) -> None:
     assert 'GiveUp: given up on order 1; "truetape speed start" tries again' in done.output
 
 
-def test_the_status_has_all_that_a_person_on_call_asks_for(own: Settings, speed: Type) -> None:
+def test_the_status_has_health_driver_progress_suspects_and_late_writers(
+    own: Settings, speed: Type
+) -> None:
     span = Span("XNYS", NOON, NOON + SECOND)
     suspect = UnfinishedWrite(1, Driver("elsewhere", "boot/pid", 7, "boot/1"), (span,))
     with ControlTopic(own.kafka) as control:
@@ -90,7 +92,7 @@ def test_the_status_has_all_that_a_person_on_call_asks_for(own: Settings, speed:
         lease.beat(state=Phase.RUNNING, batch=12, freshness_s=0.42, unfinished_writes=(suspect,))
 
         shown = speed("status").output
-        told = json.loads(speed("status", "--json").output)
+        report = json.loads(speed("status", "--json").output)
 
         lease.close()
     assert "health   silent: no trade comes although KRAKEN is open" in shown
@@ -100,10 +102,10 @@ def test_the_status_has_all_that_a_person_on_call_asks_for(own: Settings, speed:
     assert (
         "late     pid 7 on elsewhere wrote without the lease: XNYS 2026-11-20 17:00:00 to " in shown
     )
-    assert (told["health"], told["observed"]["beat"]["batch"]) == ("silent", 12)
+    assert (report["health"], report["observed"]["beat"]["batch"]) == ("silent", 12)
 
 
-def test_without_kafka_the_status_is_unknown(own: Settings) -> None:
+def test_the_status_is_unknown_without_kafka(own: Settings) -> None:
     away = replace(own, kafka=f"127.0.0.1:{free_port()}")
 
     done = CliRunner().invoke(truetape, ["speed", "status"], env=away.to_env())

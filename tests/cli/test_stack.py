@@ -1,4 +1,4 @@
-"""The verb `stack up` leaves an InfluxDB that bars can be written to."""
+"""The verb `stack up` starts an InfluxDB that has the declared buckets and tasks."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from truetape.stack.server import free_port
 pytestmark = pytest.mark.real
 
 
-def test_stack_up_makes_the_declared_buckets_and_tasks_and_says_so_once(tmp_path: Path) -> None:
+def test_stack_up_creates_the_declared_buckets_and_tasks_once(tmp_path: Path) -> None:
     env = {
         "TRUETAPE_CACHE": os.environ.get("TRUETAPE_CACHE", ""),
         "TRUETAPE_HOME": str(tmp_path / "home"),

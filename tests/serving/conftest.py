@@ -20,7 +20,7 @@ OpenStore = Callable[[str], BarStore]
 
 @pytest.fixture(scope="session")
 def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    """One influxd for the whole run; tests keep apart by bucket names."""
+    """One influxd for the whole run; each test has its own bucket names."""
     cache = Settings.from_env().cache
     server = influxd.start(influxd.binary(cache), tmp_path_factory.mktemp("influxd"))
     yield server
@@ -29,7 +29,7 @@ def influx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxSe
 
 @pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    """Open an empty store on a set of buckets ("live" or "history"), of either kind."""
+    """Open an empty store of either kind on a set of buckets ("live" or "history")."""
     opened: list[BarStore] = []
 
     def build(set_name: str) -> BarStore:
@@ -45,7 +45,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
 
 @pytest.fixture
 def store(open_store: OpenStore) -> BarStore:
-    """An empty store whose buckets keep everything."""
+    """An empty store whose buckets never expire."""
     return open_store("history")
 
 

@@ -1,4 +1,4 @@
-"""Buckets: what the shipped file declares, and what a wrong file says."""
+"""Buckets: the content of the shipped file, and the errors for a wrong file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DAY_S = 86_400
 SHIPPED = (folder("influx") / "buckets.yaml").read_text(encoding="utf-8")
 
 
-def test_the_live_set_expires_like_a_production() -> None:
+def test_the_live_set_has_the_retentions_of_production() -> None:
     buckets = load_buckets("live")
 
     assert list(buckets.bars.values()) == [
@@ -27,7 +27,7 @@ def test_the_live_set_expires_like_a_production() -> None:
     assert buckets.pipeline == Bucket("pipeline", 90 * DAY_S, 7 * DAY_S)
 
 
-def test_the_history_set_keeps_everything_under_names_of_its_own() -> None:
+def test_the_history_set_never_expires_and_has_its_own_names() -> None:
     buckets = load_buckets("history")
 
     assert {bucket.retention_s for bucket in buckets.all} == {None}
@@ -37,7 +37,7 @@ def test_the_history_set_keeps_everything_under_names_of_its_own() -> None:
     ]
 
 
-def test_no_bucket_has_more_shards_than_a_write_can_cross() -> None:
+def test_every_bucket_has_so_few_shards_that_a_write_cannot_time_out() -> None:
     """20 years of daily bars are 21 shards; the 1,044 of the default shard size time out."""
     for bucket in load_buckets("live").all:
         kept = bucket.retention_s or 20 * 365 * DAY_S
@@ -78,7 +78,7 @@ def test_a_wrong_file_names_line_field_and_value(
 
 
 @pytest.mark.parametrize("content", ["", "42", "[]"], ids=["empty", "number", "list"])
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "buckets.yaml"
     path.write_text(content, encoding="utf-8")
 
@@ -91,7 +91,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_buckets("live", tmp_path / "nowhere.yaml")
 
 
-def test_retention_takes_what_is_exactly_as_old_as_the_bucket_keeps() -> None:
+def test_retention_accepts_a_point_exactly_at_its_limit() -> None:
     buckets = load_buckets("live")
     second, now = buckets.bars[Resolution.SECOND], at("2026-11-20T17:00:00")
     limit = at("2026-11-13T17:00:00")

@@ -1,4 +1,4 @@
-"""Digests: the fold of a row, by hand."""
+"""Digests: the fold of a row against values computed by hand."""
 
 import random
 import sys
@@ -36,31 +36,33 @@ def flat(price: float, volume: float, **fields: object) -> object:
         "overflow",
     ],
 )
-def test_the_fold_of_a_row(price: float, volume: float, seq: int, expected: int) -> None:
+def test_the_fingerprint_of_a_row_equals_the_value_by_hand(
+    price: float, volume: float, seq: int, expected: int
+) -> None:
     """2^30 is 80 modulo 2^26 - 5, and the weights of the five prices add up to 39."""
     assert fingerprint(flat(price, volume, seq=seq)) == expected  # type: ignore[arg-type]
 
 
-def test_order_does_not_matter() -> None:
+def test_the_order_of_the_bars_does_not_change_the_digest() -> None:
     rows = bars(100)
     shuffled = random.Random(1).sample(rows, len(rows))
 
     assert digest_of(shuffled) == digest_of(rows)
 
 
-def test_swapped_values_of_two_bars_are_seen() -> None:
+def test_swapping_values_of_two_bars_changes_the_digest() -> None:
     first, second = bars(2)
-    one = [bar(seq=0, close=1.0), bar(seq=1, close=2.0, start_ns=second.start_ns)]
-    other = [bar(seq=0, close=2.0), bar(seq=1, close=1.0, start_ns=second.start_ns)]
+    original = [bar(seq=0, close=1.0), bar(seq=1, close=2.0, start_ns=second.start_ns)]
+    swapped = [bar(seq=0, close=2.0), bar(seq=1, close=1.0, start_ns=second.start_ns)]
 
     assert first.start_ns < second.start_ns
-    assert digest_of(one) != digest_of(other)
+    assert digest_of(original) != digest_of(swapped)
 
 
 def test_each_symbol_has_its_own_digest() -> None:
     rows = [*bars(2), *bars(3, symbol="MSFT")]
 
-    found = digests_of(rows)
+    digests = digests_of(rows)
 
-    assert {symbol: digest.bars for symbol, digest in found.items()} == {"IBM": 2, "MSFT": 3}
-    assert found["MSFT"] == digest_of(bars(3, symbol="MSFT"))
+    assert {symbol: digest.bars for symbol, digest in digests.items()} == {"IBM": 2, "MSFT": 3}
+    assert digests["MSFT"] == digest_of(bars(3, symbol="MSFT"))

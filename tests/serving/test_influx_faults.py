@@ -1,4 +1,4 @@
-"""What a store on a real InfluxDB does when the server, the network or the token fails."""
+"""The store on a real InfluxDB when the server, the network or the token fails."""
 
 import secrets
 import time
@@ -32,7 +32,7 @@ WINDOW = (NOON - DAY_NS, NOON + DAY_NS)
 
 
 def nothing(seconds: float) -> None:
-    """Wait for nothing: tests of retries need no pause."""
+    """Do not wait: tests of retries need no pause."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def buckets(influx_server: InfluxServer) -> Buckets:
 
 @pytest.fixture
 def proxy(influx_server: InfluxServer) -> Iterator[FaultProxy]:
-    """A way to the server that can fail."""
+    """A proxy to the server that can inject faults."""
     with FaultProxy(influx_server.port, delay_s=0.3) as proxy:
         yield proxy
 
@@ -74,13 +74,13 @@ def connect(
 
 
 def served(influx_server: InfluxServer, buckets: Buckets) -> list[ServedBar]:
-    """Read all bars on a healthy connection of its own."""
+    """Read all bars on a separate, healthy connection."""
     with closing(connect(influx_server, buckets)) as store:
         return list(store.read(MINUTE, *WINDOW))
 
 
 @pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.LOSE_REPLY, Mode.BLACKHOLE], ids=str)
-def test_a_write_survives_a_fault_that_passes(
+def test_a_write_succeeds_after_a_temporary_fault(
     influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy, mode: Mode
 ) -> None:
     def heal(seconds: float) -> None:
@@ -99,7 +99,7 @@ def test_a_write_survives_a_fault_that_passes(
 
 
 @pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.LOSE_REPLY, Mode.BLACKHOLE], ids=str)
-def test_a_fault_that_stays_ends_after_a_bounded_number_of_attempts(
+def test_a_permanent_fault_is_an_error_after_a_bounded_number_of_attempts(
     influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy, mode: Mode
 ) -> None:
     proxy.set(mode)
@@ -112,7 +112,7 @@ def test_a_fault_that_stays_ends_after_a_bounded_number_of_attempts(
             list(store.read(MINUTE, *WINDOW))
 
 
-def test_a_lost_reply_leaves_the_rows_stored_once_and_a_repeat_changes_nothing(
+def test_a_write_whose_reply_was_lost_is_stored_and_safe_to_repeat(
     influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy
 ) -> None:
     rows = bars(10)
@@ -128,7 +128,7 @@ def test_a_lost_reply_leaves_the_rows_stored_once_and_a_repeat_changes_nothing(
     assert served(influx_server, buckets) == rows
 
 
-def test_a_slow_answer_within_the_time_limit_is_waited_for(
+def test_a_slow_answer_within_the_time_limit_needs_no_retry(
     influx_server: InfluxServer, buckets: Buckets, proxy: FaultProxy
 ) -> None:
     proxy.set(Mode.DELAY)
@@ -137,7 +137,7 @@ def test_a_slow_answer_within_the_time_limit_is_waited_for(
         assert store.traffic.retries == 0
 
 
-def test_a_frozen_server_is_given_up_and_a_repeat_after_it_thaws_is_safe(
+def test_a_write_to_a_frozen_server_fails_and_is_safe_to_repeat(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
     rows = bars(10)
@@ -153,7 +153,7 @@ def test_a_frozen_server_is_given_up_and_a_repeat_after_it_thaws_is_safe(
     assert served(influx_server, buckets) == rows
 
 
-def test_a_token_deleted_in_the_middle_of_a_run_is_a_matter_of_configuration(
+def test_a_token_deleted_during_a_run_is_a_config_error(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
     token_id, token = influx_server.token_for("read", "write")
@@ -173,7 +173,7 @@ def test_a_token_deleted_in_the_middle_of_a_run_is_a_matter_of_configuration(
 @pytest.mark.parametrize(
     ("right", "fails"), [("read", "write"), ("write", "read")], ids=["read-only", "write-only"]
 )
-def test_a_token_without_the_right_is_a_matter_of_configuration(
+def test_a_token_without_the_right_is_a_config_error(
     influx_server: InfluxServer, buckets: Buckets, right: str, fails: str
 ) -> None:
     _, token = influx_server.token_for(right)
@@ -186,7 +186,9 @@ def test_a_token_without_the_right_is_a_matter_of_configuration(
             act[fails]()
 
 
-def test_missing_buckets_and_organisations_are_named(influx_server: InfluxServer) -> None:
+def test_a_missing_bucket_or_organisation_is_an_error_with_its_name(
+    influx_server: InfluxServer,
+) -> None:
     absent = own_buckets("history")
     with closing(connect(influx_server, absent)) as store:
         with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
@@ -201,7 +203,7 @@ def test_missing_buckets_and_organisations_are_named(influx_server: InfluxServer
         store.ensure_buckets()
 
 
-def test_ensure_buckets_brings_retention_and_shards_to_the_declaration(
+def test_ensure_buckets_corrects_retention_and_shards(
     influx_server: InfluxServer,
 ) -> None:
     declared = own_buckets("live")
@@ -222,22 +224,22 @@ def test_ensure_buckets_brings_retention_and_shards_to_the_declaration(
 
     assert len(changes) == 6
     assert changes[1].startswith(f"changed {minute.name}")
-    found = influx_server.api("GET", f"/api/v2/buckets?name={minute.name}")["buckets"][0]
-    rule = found["retentionRules"][0]
+    bucket = influx_server.api("GET", f"/api/v2/buckets?name={minute.name}")["buckets"][0]
+    rule = bucket["retentionRules"][0]
     assert (rule["everySeconds"], rule["shardGroupDurationSeconds"]) == (34_560_000, 604_800)
 
 
-def test_a_shorter_retention_in_the_file_takes_effect_and_older_bars_are_refused_at_once(
+def test_a_shorter_declared_retention_is_applied_and_older_bars_are_refused(
     influx_server: InfluxServer, tmp_path: Path
 ) -> None:
-    """Nothing of a write is stored when one bar of it is too old; after it, the same bar fits."""
+    """If one bar of a write is too old, none is stored; without it, the other is stored."""
     declared = (folder("influx") / "buckets.yaml").read_text()
     file = tmp_path / "buckets.yaml"
     file.write_text(declared.replace("retention: 400d, shard: 7d", "retention: 30d, shard: 7d"))
     now = time.time_ns() // MINUTE.width_ns * MINUTE.width_ns
     old, young = (bar(start_ns=now - days * DAY_NS) for days in (31, 29))
     prefix = f"t{secrets.token_hex(4)}_"
-    before, after = (prefixed(load_buckets("live", one), prefix) for one in (None, file))
+    before, after = (prefixed(load_buckets("live", path), prefix) for path in (None, file))
     with closing(connect(influx_server, before)) as store:
         store.ensure_buckets()
         assert store.write(MINUTE, [old]).stored == 1
@@ -248,22 +250,22 @@ def test_a_shorter_retention_in_the_file_takes_effect_and_older_bars_are_refused
         with pytest.raises(ConfigError) as refused:
             store.write(MINUTE, [young, replace(old, symbol="KO")])
         assert store.traffic.rows_written == sent
-        assert [one.symbol for one in store.read(MINUTE, old.start_ns, now)] == ["IBM"]
+        assert [row.symbol for row in store.read(MINUTE, old.start_ns, now)] == ["IBM"]
         assert store.write(MINUTE, [young]).stored == 1
 
     [change] = changes
     assert change.startswith(f"changed {after.bars[MINUTE].name}")
-    told = str(refused.value)
-    assert f"bucket {after.bars[MINUTE].name} keeps 30 days" in told
-    assert "nothing was written" in told
-    assert "TRUETAPE_BUCKET_SET=history" in told
-    found = influx_server.api("GET", f"/api/v2/buckets?name={after.bars[MINUTE].name}")
-    assert found["buckets"][0]["retentionRules"][0]["everySeconds"] == 30 * 86_400
+    message = str(refused.value)
+    assert f"bucket {after.bars[MINUTE].name} keeps 30 days" in message
+    assert "nothing was written" in message
+    assert "TRUETAPE_BUCKET_SET=history" in message
+    listed = influx_server.api("GET", f"/api/v2/buckets?name={after.bars[MINUTE].name}")
+    assert listed["buckets"][0]["retentionRules"][0]["everySeconds"] == 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class RawLine:
-    """A line that our encoder would never make."""
+    """A line that our encoder never produces."""
 
     text: str
 
@@ -281,7 +283,7 @@ def raw_writer(influx_server: InfluxServer, buckets: Buckets) -> LineWriter[RawL
     )
 
 
-def test_of_good_and_bad_lines_exactly_the_bad_ones_are_dead(
+def test_exactly_the_bad_lines_of_a_mixed_batch_are_dead(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
     bad = [
@@ -306,10 +308,10 @@ def test_of_good_and_bad_lines_exactly_the_bad_ones_are_dead(
     assert stored["results"][0]["series"][0]["values"][0][1] == 230
 
 
-def test_a_conflict_of_types_is_found_by_reading_back(
+def test_rows_with_a_type_conflict_are_identified_by_reading_back(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
-    """InfluxDB answers "dropped=1" for any number of them; the two rows of a foreign type stay."""
+    """InfluxDB answers "dropped=1" for any number of rows with a type conflict."""
     bucket = buckets.bars[MINUTE].name
     server = InfluxHttp(
         influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
@@ -327,10 +329,10 @@ def test_a_conflict_of_types_is_found_by_reading_back(
         assert all("field type conflict" in dead.reason for dead in report.rejected)
 
 
-def test_rows_that_the_server_drops_as_too_old_are_named_one_by_one(
+def test_each_row_that_the_server_drops_as_too_old_is_a_dead_line(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
-    """A bucket that someone made shorter than declared: the check before cannot know."""
+    """Somebody shortened the bucket below its declaration, so the check before the write passes."""
     name = buckets.bars[MINUTE].name
     bucket_id = influx_server.api("GET", f"/api/v2/buckets?name={name}")["buckets"][0]["id"]
     rules = [{"type": "expire", "everySeconds": 864_000, "shardGroupDurationSeconds": 86_400}]
@@ -350,11 +352,11 @@ def test_rows_that_the_server_drops_as_too_old_are_named_one_by_one(
             lines.bar(row) for row in rows if row.start_ns < now_ns - 2 * DAY_NS
         }
         assert all("Retention Policy" in dead.reason for dead in report.rejected)
-        found = list(store.read(MINUTE, now_ns - 1_000 * DAY_NS, now_ns + 1))
-        assert len(found) == 4
+        stored = list(store.read(MINUTE, now_ns - 1_000 * DAY_NS, now_ns + 1))
+        assert len(stored) == 4
 
 
-def test_a_row_that_lacks_a_field_is_an_error_and_not_a_shorter_answer(
+def test_reading_a_row_that_lacks_a_field_is_an_error(
     influx_server: InfluxServer, buckets: Buckets
 ) -> None:
     bucket = buckets.bars[MINUTE].name
@@ -372,10 +374,10 @@ def test_a_row_that_lacks_a_field_is_an_error_and_not_a_shorter_answer(
         assert list(store.read(MINUTE, *WINDOW, symbols=["IBM"])) == bars(1)
 
 
-def test_pages_do_not_change_what_is_read(
+def test_the_page_size_does_not_change_the_rows_read(
     influx_server: InfluxServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With pages of 7 rows, one series needs many pages and others share one."""
+    """With pages of 7 rows, one series needs many pages, and others share a page."""
     monkeypatch.setattr("truetape.serving.influxql.MAX_PAGE_ROWS", 7)
     rows = [
         *bars(3, symbol="A"),

@@ -1,4 +1,4 @@
-"""Line protocol: lines mean what they should, to a parser that knows the specification only."""
+"""Line protocol: an independent parser of the specification reads back every encoded row."""
 
 import math
 import struct
@@ -44,7 +44,7 @@ def test_a_bar_is_one_line_with_sorted_tags_and_typed_fields() -> None:
     )
 
 
-def test_an_indicator_row_writes_what_exists() -> None:
+def test_an_indicator_row_has_only_the_values_that_exist() -> None:
     row = IndicatorRow("ES=F", "X Y", 5, {"sma_20": 1.5, "macd": -1e-07}, rev=2, void=False)
 
     assert lines.indicator(row) == (
@@ -52,7 +52,7 @@ def test_an_indicator_row_writes_what_exists() -> None:
     )
 
 
-def test_a_point_writes_its_tags_and_fields() -> None:
+def test_a_point_is_one_line_with_its_tags_and_fields() -> None:
     assert lines.point(speed_batch(time_ns=9)) == (
         "speed_batch,query=bars batch=7i,records=2000i,late=1i,bars=40i,fenced=0i,mended=0i,lag=3i,"
         "seconds=0.36,rows_per_s=5555.5 9"
@@ -60,7 +60,7 @@ def test_a_point_writes_its_tags_and_fields() -> None:
 
 
 @given(BARS)
-def test_every_bar_is_one_line_that_says_all_of_it_or_a_dead_line(row: ServedBar) -> None:
+def test_every_bar_is_one_complete_line_or_a_dead_line(row: ServedBar) -> None:
     text = lines.bar(row)
 
     if isinstance(text, DeadLine):
@@ -71,8 +71,8 @@ def test_every_bar_is_one_line_that_says_all_of_it_or_a_dead_line(row: ServedBar
         assert bits(parse_bar(text)) == bits(row)
 
 
-def test_numbers_of_the_same_value_are_taken() -> None:
-    """mypy lets an int stand for a float; a line without the point would still be a float."""
+def test_an_int_in_a_float_field_is_encoded_as_a_float() -> None:
+    """mypy allows an int for a float; InfluxDB would read a number without the point as a float."""
     text = lines.bar(bar(open=100, volume=0))
 
     assert isinstance(text, str)
@@ -110,7 +110,7 @@ def test_numbers_of_the_same_value_are_taken() -> None:
         "-".join(f"{k}={str(v)[:12]}" for k, v in value.items()) if isinstance(value, dict) else ""
     ),
 )
-def test_what_a_line_cannot_say_is_refused_with_its_value(
+def test_a_value_that_line_protocol_cannot_express_is_refused_and_named(
     change: dict[str, object], reason: str
 ) -> None:
     outcome = lines.bar(bar(**change))
@@ -125,7 +125,7 @@ def test_what_a_line_cannot_say_is_refused_with_its_value(
     ["two\nlines", "bell\x07", "\udfff", "x" * 70_000],
     ids=["line break", "control", "surrogate", "long"],
 )
-def test_text_that_no_line_holds_is_refused(text: str) -> None:
+def test_text_with_control_characters_or_too_many_bytes_is_refused(text: str) -> None:
     fields = {"session": text, "rev": 1, "bars": 1, "edits": 1, "indicators": 0}
     fields |= {"seconds": 1.0, "who": ""}
     point = replace(speed_batch(), measurement="publication", tags={"venue": "X"}, fields=fields)
@@ -136,7 +136,7 @@ def test_text_that_no_line_holds_is_refused(text: str) -> None:
     assert outcome.reason.startswith("field session is ")
 
 
-def test_an_indicator_out_of_the_schema_names_what_is_known() -> None:
+def test_an_unknown_indicator_is_refused_with_the_known_names() -> None:
     outcome = lines.indicator(indicators(NOON, ichimoku=1.0))
 
     assert isinstance(outcome, DeadLine)
@@ -144,7 +144,7 @@ def test_an_indicator_out_of_the_schema_names_what_is_known() -> None:
 
 
 def must_be_refused(row: ServedBar) -> bool:
-    """Say by hand-written rules whether line protocol or our schema has no place for a bar."""
+    """True if line protocol or our schema cannot express a bar, by rules written by hand."""
     tags = (row.symbol, row.venue)
     return (
         any(tag == "" or tag.endswith("\\") for tag in tags)
@@ -156,7 +156,7 @@ def must_be_refused(row: ServedBar) -> bool:
 
 
 def parse_bar(text: str) -> ServedBar:
-    """Read one line by the published syntax; knows nothing of the encoder."""
+    """Parse one line by the published syntax, independent of the encoder."""
     head, fields, time = split(text, " ")
     measurement, *tags = split(head, ",")
     assert measurement == "bar"

@@ -1,4 +1,4 @@
-"""The roll-up tasks on a real InfluxDB: what they compute, and what they never touch."""
+"""The roll-up tasks on a real InfluxDB: what they compute, and which rows they never change."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ RUN_WITHIN_S = 60.0
 
 
 class Tasks:
-    """The declared tasks on a set of buckets of their own, and runs of them at chosen instants."""
+    """The declared tasks on their own set of buckets, run as of chosen instants."""
 
     def __init__(self, running: InfluxServer, buckets: Buckets) -> None:
         self.running, self.buckets = running, buckets
@@ -50,10 +50,10 @@ class Tasks:
         self.store.ensure_buckets()
 
     def ids(self) -> dict[str, str]:
-        """The ids of the tasks by name, of this set of buckets only."""
+        """Return the ids of this set's tasks, by name."""
         listed = self.running.api("GET", "/api/v2/tasks?limit=500")["tasks"]
-        ours = {one.name(self.buckets) for one in ROLLUPS}
-        return {one["name"]: one["id"] for one in listed if one["name"] in ours}
+        ours = {rollup.name(self.buckets) for rollup in ROLLUPS}
+        return {task["name"]: task["id"] for task in listed if task["name"] in ours}
 
     def start(self, name: str, now_ns: int) -> tuple[str, str]:
         """Start a run as of an instant; return the ids of task and run."""
@@ -62,15 +62,17 @@ class Tasks:
         return task, self.running.api("POST", path, {"scheduledFor": _text(now_ns)})["id"]
 
     def run(self, template: str, resolution: Resolution, now_ns: int) -> None:
-        """Run a task as of an instant, and wait until it has ended well."""
-        [one] = [one for one in ROLLUPS if (one.template, one.resolution) == (template, resolution)]
-        task, run = self.start(one.name(self.buckets), now_ns)
+        """Run a task as of an instant, and wait until it succeeded."""
+        [rollup] = [
+            item for item in ROLLUPS if (item.template, item.resolution) == (template, resolution)
+        ]
+        task, run = self.start(rollup.name(self.buckets), now_ns)
         until(lambda: self.state(task, run) in ("success", "failed"), within_s=RUN_WITHIN_S)
         log = self.running.api("GET", f"/api/v2/tasks/{task}/runs/{run}/logs")
         assert self.state(task, run) == "success", log
 
     def state(self, task: str, run: str) -> str:
-        """The state of a run; between its end and its record the server knows none."""
+        """Return the status of a run; for a moment after its end the server has no record of it."""
         try:
             return str(self.running.api("GET", f"/api/v2/tasks/{task}/runs/{run}")["status"])
         except HTTPError as error:
@@ -85,13 +87,13 @@ class Tasks:
         assert not self.store.write_points([Point("boundary", tags, OPENS, fields)]).rejected
 
     def read(self, resolution: Resolution) -> list[ServedBar]:
-        """Whatever is served."""
+        """Return all served bars."""
         return list(self.store.read(resolution, 0, 2 * bar().start_ns))
 
 
 @pytest.fixture
 def tasks(influx_server: InfluxServer) -> Iterator[Tasks]:
-    """The tasks, declared, on empty buckets that keep everything."""
+    """The declared tasks on empty buckets that never expire."""
     set_name = f"t{time.monotonic_ns()}"
     made = Tasks(influx_server, replace(own_buckets("history"), set_name=set_name))
     with closing(made.store):
@@ -102,42 +104,42 @@ def tasks(influx_server: InfluxServer) -> Iterator[Tasks]:
 
 
 def provisional(values: Values) -> ServedBar:
-    """The row that the speed layer serves with these values."""
+    """Return the row that the speed layer serves with these values."""
     start, session = values[2], SESSION
     seq = (start - session.start_ns) // WIDTH
     return ServedBar(*values, rev=0, seq=seq, layer="speed", final=False, void=False)
 
 
 def folded(events: list[Event], resolution: Resolution) -> list[Values]:
-    """What the reference fold gives of all prints, by `all`: every print counts for everything."""
+    """Return the reference fold of all trades, by the profile `all`: every trade is eligible."""
     return truth(events, SESSION, "all", [resolution])[resolution]
 
 
-def test_rolled_up_bars_equal_the_fold_also_of_what_came_late(tasks: Tasks) -> None:
-    """Trades of minutes that are over reach the served minutes after the first run."""
+def test_rolled_up_bars_equal_the_fold_after_late_trades_too(tasks: Tasks) -> None:
+    """Late trades change the served minutes after the first run."""
     made = simulate(
         SimulationPlan(SESSION.date, seed=11, trades=2_000, offset_s=0, duration_s=7_200)
     )
     events = list(made.truth.events)
-    late = [one for number, one in enumerate(events) if number % 7 == 0]
-    timely = [one for one in events if one not in late]
+    late = [event for number, event in enumerate(events) if number % 7 == 0]
+    timely = [event for event in events if event not in late]
 
-    tasks.store.write(MINUTE, [provisional(one) for one in folded(timely, MINUTE)])
+    tasks.store.write(MINUTE, [provisional(values) for values in folded(timely, MINUTE)])
     for resolution in ROLLED_UP:
         for half_hour in range(1, 5):
             tasks.run("rollup", resolution, OPENS + half_hour * 30 * WIDTH)
     first = {resolution: _without_vwap(served_now(tasks, resolution)) for resolution in ROLLED_UP}
-    tasks.store.write(MINUTE, [provisional(one) for one in folded(events, MINUTE)])
+    tasks.store.write(MINUTE, [provisional(values) for values in folded(events, MINUTE)])
     for resolution in ROLLED_UP:
         for half_hour in range(1, 5):
             tasks.run("rollup", resolution, OPENS + half_hour * 30 * WIDTH)
 
     for resolution in ROLLED_UP:
-        wanted, found = folded(events, resolution), served_now(tasks, resolution)
+        wanted, rolled_up = folded(events, resolution), served_now(tasks, resolution)
         assert first[resolution] == _without_vwap(folded(timely, resolution))
         assert first[resolution] != _without_vwap(wanted)
-        assert _without_vwap(found) == _without_vwap(wanted)
-        worst = max(abs(a[8] - b[8]) for a, b in zip(found, wanted, strict=True))
+        assert _without_vwap(rolled_up) == _without_vwap(wanted)
+        worst = max(abs(a[8] - b[8]) for a, b in zip(rolled_up, wanted, strict=True))
         assert worst <= 2 * 10.0**-VWAP_DECIMALS
         rows = tasks.read(resolution)
         assert {(row.rev, row.layer, row.final, row.void) for row in rows} == {
@@ -148,9 +150,9 @@ def test_rolled_up_bars_equal_the_fold_also_of_what_came_late(tasks: Tasks) -> N
         ]
 
 
-def test_a_run_repairs_as_far_back_as_it_reaches_and_no_further(tasks: Tasks) -> None:
-    """65 minutes of five: the window that is going on and twelve before it."""
-    minutes = [replace(one, layer="speed", final=False, rev=0) for one in bars(120)]
+def test_a_run_writes_only_bars_within_its_reach(tasks: Tasks) -> None:
+    """65 minutes of 5m bars: the current window and the twelve before it."""
+    minutes = [replace(minute, layer="speed", final=False, rev=0) for minute in bars(120)]
     tasks.store.write(MINUTE, minutes)
     begins = minutes[0].start_ns
 
@@ -160,29 +162,29 @@ def test_a_run_repairs_as_far_back_as_it_reaches_and_no_further(tasks: Tasks) ->
     assert starts == [begins + minute * WIDTH for minute in range(30, 95, 5)]
 
 
-def test_a_void_minute_has_no_part_in_wider_bars(tasks: Tasks) -> None:
-    busted = bar(open=0.0, high=0.0, low=0.0, close=0.0, volume=0.0, vwap=0.0, trades=0, void=True)
-    kept = [
-        replace(one, low=90.0 + number, volume=100.0, vwap=95.0 + number, layer="speed")
-        for number, one in enumerate(bars(5))
+def test_void_minutes_are_excluded_from_wider_bars(tasks: Tasks) -> None:
+    void = bar(open=0.0, high=0.0, low=0.0, close=0.0, volume=0.0, vwap=0.0, trades=0, void=True)
+    minutes = [
+        replace(minute, low=90.0 + number, volume=100.0, vwap=95.0 + number, layer="speed")
+        for number, minute in enumerate(bars(5))
     ]
-    begins = kept[0].start_ns
-    gone = [replace(busted, start_ns=begins + minute * WIDTH) for minute in range(5, 10)]
-    tasks.store.write(MINUTE, [replace(busted, start_ns=begins), *kept[1:], *gone])
+    begins = minutes[0].start_ns
+    voided = [replace(void, start_ns=begins + minute * WIDTH) for minute in range(5, 10)]
+    tasks.store.write(MINUTE, [replace(void, start_ns=begins), *minutes[1:], *voided])
 
     tasks.run("rollup", FIVE, begins + 10 * WIDTH)
 
-    [found] = tasks.read(FIVE)
+    [wide] = tasks.read(FIVE)
     # minutes 1 to 4: lows 91 to 94, VWAPs 96 to 99 of equal weight
-    assert (found.start_ns, found.low, found.volume, found.trades) == (begins, 91.0, 400.0, 4 * 17)
-    assert found.vwap == pytest.approx(97.5, abs=1e-9)
+    assert (wide.start_ns, wide.low, wide.volume, wide.trades) == (begins, 91.0, 400.0, 4 * 17)
+    assert wide.vwap == pytest.approx(97.5, abs=1e-9)
 
 
-def test_final_rows_and_all_below_the_fence_are_left_alone(tasks: Tasks) -> None:
-    """A fence is its venue's own; a final row is safe even where the fence was lost."""
-    minutes = [replace(one, layer="speed", final=False, rev=0) for one in bars(20)]
+def test_runs_change_no_final_row_and_no_bar_before_the_fence(tasks: Tasks) -> None:
+    """Each venue has its own fence; a final row is safe even if the fence was lost."""
+    minutes = [replace(minute, layer="speed", final=False, rev=0) for minute in bars(20)]
     begins = minutes[0].start_ns
-    other = [replace(one, symbol="BTC", venue="KRAKEN") for one in minutes]
+    other = [replace(minute, symbol="BTC", venue="KRAKEN") for minute in minutes]
     sealed = bar(start_ns=begins + 15 * WIDTH, seq=3, volume=7.0, rev=4)
     unsealed = bar(start_ns=begins, seq=0, volume=5.0, rev=4, final=False)
     tasks.store.write(MINUTE, [*minutes, *other])
@@ -191,20 +193,20 @@ def test_final_rows_and_all_below_the_fence_are_left_alone(tasks: Tasks) -> None
 
     tasks.run("rollup", FIVE, begins + 19 * WIDTH)
 
-    found = {(row.symbol, (row.start_ns - begins) // WIDTH): row for row in tasks.read(FIVE)}
-    assert set(found) == {("BTC", 0), ("BTC", 5), ("BTC", 10), ("BTC", 15)} | {
+    rows = {(row.symbol, (row.start_ns - begins) // WIDTH): row for row in tasks.read(FIVE)}
+    assert set(rows) == {("BTC", 0), ("BTC", 5), ("BTC", 10), ("BTC", 15)} | {
         ("IBM", 0), ("IBM", 10), ("IBM", 15)
     }  # fmt: skip
-    assert (found["IBM", 0], found["IBM", 15]) == (unsealed, sealed)
-    assert found["IBM", 10].volume == 5 * 1_200.0
+    assert (rows["IBM", 0], rows["IBM", 15]) == (unsealed, sealed)
+    assert rows["IBM", 10].volume == 5 * 1_200.0
 
 
-def test_no_run_writes_over_what_is_written_once_its_runs_were_awaited(tasks: Tasks) -> None:
-    """A publication's order: fence, wait, values, seal; runs are started all the time."""
-    minutes = [replace(one, layer="speed", final=False, rev=0) for one in bars(60)]
+def test_no_run_overwrites_bars_published_after_awaiting_the_runs(tasks: Tasks) -> None:
+    """The order of a publication: fence, wait, values, seal; runs start all the time."""
+    minutes = [replace(minute, layer="speed", final=False, rev=0) for minute in bars(60)]
     begins = minutes[0].start_ns
     tasks.store.write(MINUTE, minutes)
-    name = next(one.name(tasks.buckets) for one in ROLLUPS if one.resolution is FIVE)
+    name = next(task.name(tasks.buckets) for task in ROLLUPS if task.resolution is FIVE)
     ending = threading.Event()
     started: list[tuple[str, str]] = []
 
@@ -227,7 +229,7 @@ def test_no_run_writes_over_what_is_written_once_its_runs_were_awaited(tasks: Ta
         ending.set()
         runner.join()
     until(
-        lambda: all(tasks.state(*one) in ("success", "failed") for one in started),
+        lambda: all(tasks.state(*run) in ("success", "failed") for run in started),
         within_s=RUN_WITHIN_S,
     )
 
@@ -238,7 +240,7 @@ def test_no_run_writes_over_what_is_written_once_its_runs_were_awaited(tasks: Ta
 
 
 @pytest.mark.parametrize(("resolution", "night"), [(FIVE, 3 * 1_440), (HOUR, 3 * 1_440)])
-def test_moving_averages_reach_over_a_weekend(
+def test_moving_averages_include_the_bars_before_a_weekend(
     tasks: Tasks, resolution: Resolution, night: int
 ) -> None:
     width, count = resolution.width_ns, 60
@@ -250,26 +252,26 @@ def test_moving_averages_reach_over_a_weekend(
         bar(start_ns=start, close=close, layer="speed", final=False, rev=0)
         for start, close in zip(starts, closes, strict=True)
     ]
-    gone = replace(rows[30], start_ns=rows[30].start_ns + WIDTH, close=0.0, void=True)
-    tasks.store.write(resolution, [*rows, gone])
+    voided = replace(rows[30], start_ns=rows[30].start_ns + WIDTH, close=0.0, void=True)
+    tasks.store.write(resolution, [*rows, voided])
 
     tasks.run("moving_average", resolution, starts[-1] + WIDTH)
 
-    found = {
+    averages = {
         row.start_ns: row
         for row in tasks.store.read_indicators(resolution, starts[0], starts[-1] + 1)
     }
     last = [start for start in starts if start > starts[-1] - 4 * width]
-    assert list(found)[-4:] == last[-4:]
+    assert list(averages)[-4:] == last[-4:]
     for place in range(count - 4, count):
-        row = found[starts[place]]
+        row = averages[starts[place]]
         assert (row.rev, row.void, row.values.keys()) == (0, False, {"sma_20", "sma_50"})
         for n in (20, 50):
             wanted = fmean(closes[place + 1 - n : place + 1])
             assert row.values[f"sma_{n}"] == pytest.approx(wanted, rel=1e-12)
 
 
-def test_an_average_is_absent_until_there_are_enough_bars(tasks: Tasks) -> None:
+def test_a_moving_average_is_absent_until_there_are_enough_bars(tasks: Tasks) -> None:
     rows = [
         bar(start_ns=bar().start_ns + number * FIVE.width_ns, layer="speed", final=False)
         for number in range(22)
@@ -278,12 +280,12 @@ def test_an_average_is_absent_until_there_are_enough_bars(tasks: Tasks) -> None:
 
     tasks.run("moving_average", FIVE, rows[-1].start_ns)
 
-    found = list(tasks.store.read_indicators(FIVE, rows[0].start_ns, rows[-1].start_ns + 1))
-    assert [row.start_ns for row in found] == [row.start_ns for row in rows[19:]]
-    assert {tuple(row.values) for row in found} == {("sma_20",)}
+    averages = list(tasks.store.read_indicators(FIVE, rows[0].start_ns, rows[-1].start_ns + 1))
+    assert [row.start_ns for row in averages] == [row.start_ns for row in rows[19:]]
+    assert {tuple(row.values) for row in averages} == {("sma_20",)}
 
 
-def test_averages_below_the_fence_are_left_alone(tasks: Tasks) -> None:
+def test_runs_write_no_moving_average_before_the_fence(tasks: Tasks) -> None:
     rows = [
         bar(start_ns=bar().start_ns + number * FIVE.width_ns, layer="speed", final=False)
         for number in range(30)
@@ -293,12 +295,12 @@ def test_averages_below_the_fence_are_left_alone(tasks: Tasks) -> None:
 
     tasks.run("moving_average", FIVE, rows[-1].start_ns)
 
-    found = list(tasks.store.read_indicators(FIVE, rows[0].start_ns, rows[-1].start_ns + 1))
-    assert [row.start_ns for row in found] == [row.start_ns for row in rows[25:]]
+    averages = list(tasks.store.read_indicators(FIVE, rows[0].start_ns, rows[-1].start_ns + 1))
+    assert [row.start_ns for row in averages] == [row.start_ns for row in rows[25:]]
 
 
-def test_the_server_has_the_tasks_that_are_declared(tasks: Tasks) -> None:
-    """Missing ones are made, changed ones brought back, a second one of a name goes."""
+def test_ensure_rollups_makes_the_tasks_of_the_server_equal_the_declared_ones(tasks: Tasks) -> None:
+    """Creates missing tasks, corrects changed ones, and deletes a second task of the same name."""
     before = tasks.ids()
     changed, missing, *_ = before
     path = "/api/v2/tasks/{}"
@@ -315,12 +317,12 @@ def test_the_server_has_the_tasks_that_are_declared(tasks: Tasks) -> None:
         "changed", "created", "removed a second"
     ]  # fmt: skip
     assert tasks.store.ensure_rollups() == []
-    assert set(tasks.ids()) == {one.name(tasks.buckets) for one in ROLLUPS}
+    assert set(tasks.ids()) == {rollup.name(tasks.buckets) for rollup in ROLLUPS}
     again = tasks.running.api("GET", path.format(tasks.ids()[changed]))
     assert (again["flux"], again["status"]) == (text, "active")
 
 
-def test_a_run_that_is_stuck_is_named_and_nothing_waits_for_ever(tasks: Tasks) -> None:
+def test_a_stuck_run_is_an_error_with_its_task_after_a_bounded_wait(tasks: Tasks) -> None:
     name = ROLLUPS[0].name(tasks.buckets)
     slow = f'''import "generate"
 option task = {{name: "{name}", every: 1h}}
@@ -340,7 +342,9 @@ generate.from(count: 9000000, fn: (n) => n, start: 2026-01-01T00:00:00Z, stop: s
     assert tasks.state(task, run) != "started"
 
 
-def test_a_placeholder_without_a_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_placeholder_without_a_value_is_an_error_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     odd = replace(ROLLUPS[0], template="fences")
     monkeypatch.setattr(rollups, "_filled", _forgetful(rollups._filled))
 
@@ -353,7 +357,7 @@ def _forgetful(fill: Callable[..., str]) -> Callable[..., str]:
 
 
 def served_now(tasks: Tasks, resolution: Resolution) -> list[Values]:
-    """What is served of the session at a resolution."""
+    """Return the served values of the session at a resolution."""
     session: Session = SESSION
     return served(tasks.store, session, [resolution])[resolution]
 

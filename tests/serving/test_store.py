@@ -1,4 +1,4 @@
-"""What becomes of a write that a store did not take whole."""
+"""Write reports of a store that refused some rows."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from truetape.host.errors import VerificationError
 from truetape.serving.store import DeadLine, WriteReport
 
 
-def test_rows_that_were_refused_are_counted_and_the_first_is_named() -> None:
+def test_require_stored_counts_refused_rows_and_names_the_first() -> None:
     report = WriteReport(5, 3, (DeadLine("bar,symbol=A", "no time"), DeadLine("bar", "no tag")))
 
     with pytest.raises(VerificationError) as refused:
@@ -17,4 +17,4 @@ def test_rows_that_were_refused_are_counted_and_the_first_is_named() -> None:
     )
     with pytest.raises(VerificationError, match=r"^2 of 5 1m bars were refused"):
         report.require_stored("1m bars")
-    WriteReport(5, 5).require_stored("1m bars")  # all of them: nothing to say
+    WriteReport(5, 5).require_stored("1m bars")  # all rows are stored: no error

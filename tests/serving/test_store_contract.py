@@ -1,4 +1,4 @@
-"""The contract of bar stores, run on the embedded one and on a real InfluxDB alike."""
+"""The contract of bar stores, run on the embedded store and on a real InfluxDB."""
 
 import math
 import random
@@ -67,7 +67,9 @@ def read_all(store: BarStore, resolution: Resolution = MINUTE) -> list[ServedBar
 
 
 @pytest.mark.parametrize("fields", EXTREMES.values(), ids=list(EXTREMES))
-def test_a_bar_comes_back_as_it_was_written(store: BarStore, fields: dict[str, object]) -> None:
+def test_a_bar_is_read_exactly_as_it_was_written(
+    store: BarStore, fields: dict[str, object]
+) -> None:
     wanted = bar(**fields)
 
     report = store.write(MINUTE, [wanted])
@@ -77,7 +79,7 @@ def test_a_bar_comes_back_as_it_was_written(store: BarStore, fields: dict[str, o
 
 
 @pytest.mark.parametrize("resolution", list(Resolution), ids=lambda item: item.value)
-def test_resolutions_do_not_mix(store: BarStore, resolution: Resolution) -> None:
+def test_each_resolution_has_its_own_bars(store: BarStore, resolution: Resolution) -> None:
     store.write(resolution, [bar()])
 
     assert {item: len(read_all(store, item)) for item in Resolution} == {
@@ -93,7 +95,7 @@ def test_a_later_write_replaces_the_whole_row(store: BarStore) -> None:
     assert read_all(store) == [bar(rev=2)]
 
 
-def test_of_two_rows_with_one_key_in_a_write_the_later_wins(store: BarStore) -> None:
+def test_the_later_of_two_rows_with_one_key_in_a_write_wins(store: BarStore) -> None:
     report = store.write(MINUTE, [bar(close=1.0), bar(close=2.0)])
 
     assert (report.sent, report.stored) == (2, 2)
@@ -101,7 +103,7 @@ def test_of_two_rows_with_one_key_in_a_write_the_later_wins(store: BarStore) -> 
 
 
 def test_bars_are_read_in_order_of_symbol_venue_and_start(store: BarStore) -> None:
-    """BRK before BRK.B: InfluxQL itself would order them by "BRK|XNYS" and "BRK.B|XNYS"."""
+    """BRK comes before BRK.B; InfluxQL itself would sort "BRK.B|XNYS" before "BRK|XNYS"."""
     wanted = [
         bar(symbol=symbol, venue=venue, start_ns=start)
         for symbol in ("BRK", "BRK A", "BRK.B", "BRKX", "Z")
@@ -115,13 +117,13 @@ def test_bars_are_read_in_order_of_symbol_venue_and_start(store: BarStore) -> No
     assert read_all(store) == wanted
 
 
-def test_a_read_is_half_open(store: BarStore) -> None:
+def test_the_time_range_of_a_read_is_half_open(store: BarStore) -> None:
     rows = bars(4)
     store.write(MINUTE, rows)
 
-    found = store.read(MINUTE, rows[1].start_ns, rows[3].start_ns)
+    read = store.read(MINUTE, rows[1].start_ns, rows[3].start_ns)
 
-    assert list(found) == rows[1:3]
+    assert list(read) == rows[1:3]
 
 
 def test_reads_filter_by_venue_and_symbols(store: BarStore) -> None:
@@ -129,32 +131,32 @@ def test_reads_filter_by_venue_and_symbols(store: BarStore) -> None:
         MINUTE, [bar(symbol=symbol, venue=venue) for symbol in "ABC" for venue in ("X", "Y")]
     )
 
-    def found(**filters: object) -> list[tuple[str, str]]:
+    def keys(**filters: object) -> list[tuple[str, str]]:
         return [(row.symbol, row.venue) for row in store.read(MINUTE, *ALWAYS, **filters)]  # type: ignore[arg-type]
 
-    assert found(venue="Y") == [("A", "Y"), ("B", "Y"), ("C", "Y")]
-    assert found(symbols=["C", "A", "nope"]) == [("A", "X"), ("A", "Y"), ("C", "X"), ("C", "Y")]
-    assert found(venue="X", symbols=["B"]) == [("B", "X")]
-    assert found(symbols=[]) == []
-    assert found(symbols=[f"S{number}" for number in range(1_200)] + ["B"]) == [
+    assert keys(venue="Y") == [("A", "Y"), ("B", "Y"), ("C", "Y")]
+    assert keys(symbols=["C", "A", "nope"]) == [("A", "X"), ("A", "Y"), ("C", "X"), ("C", "Y")]
+    assert keys(venue="X", symbols=["B"]) == [("B", "X")]
+    assert keys(symbols=[]) == []
+    assert keys(symbols=[f"S{number}" for number in range(1_200)] + ["B"]) == [
         ("B", "X"),
         ("B", "Y"),
     ]
 
 
-def test_any_symbol_that_a_line_can_say_is_kept_apart(store: BarStore) -> None:
+def test_every_valid_symbol_is_stored_separately(store: BarStore) -> None:
     report = store.write(MINUTE, [bar(symbol=symbol) for symbol in GOOD_SYMBOLS])
 
     assert report.rejected == ()
     assert [row.symbol for row in read_all(store)] == sorted(GOOD_SYMBOLS)
     for symbol in GOOD_SYMBOLS:
-        found = store.read(MINUTE, *ALWAYS, symbols=[symbol])
-        assert list(found) == [bar(symbol=symbol)]
+        read = store.read(MINUTE, *ALWAYS, symbols=[symbol])
+        assert list(read) == [bar(symbol=symbol)]
         assert store.tail(MINUTE, symbol, 1) == [bar(symbol=symbol)]
 
 
 @pytest.mark.parametrize("symbol", BAD_SYMBOLS.values(), ids=list(BAD_SYMBOLS))
-def test_a_symbol_that_no_line_can_say_is_a_dead_line(store: BarStore, symbol: str) -> None:
+def test_an_invalid_symbol_is_a_dead_line(store: BarStore, symbol: str) -> None:
     report = store.write(MINUTE, [bar(symbol="A"), bar(symbol=symbol), bar(symbol="Z")])
 
     assert (report.sent, report.stored) == (3, 2)
@@ -164,7 +166,7 @@ def test_a_symbol_that_no_line_can_say_is_a_dead_line(store: BarStore, symbol: s
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
 @pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume", "vwap"])
-def test_what_is_not_a_number_is_a_dead_line(store: BarStore, field: str, value: float) -> None:
+def test_nan_and_infinity_are_dead_lines(store: BarStore, field: str, value: float) -> None:
     report = store.write(MINUTE, [bar(**{field: value}), bar(symbol="MSFT")])
 
     assert [dead.reason for dead in report.rejected] == [
@@ -173,7 +175,7 @@ def test_what_is_not_a_number_is_a_dead_line(store: BarStore, field: str, value:
     assert [row.symbol for row in read_all(store)] == ["MSFT"]
 
 
-def test_writing_nothing_is_fine(store: BarStore) -> None:
+def test_an_empty_write_stores_nothing(store: BarStore) -> None:
     assert store.write(MINUTE, []).sent == 0
     assert store.write_indicators(MINUTE, []).sent == 0
     assert store.write_points([]).sent == 0
@@ -182,7 +184,7 @@ def test_writing_nothing_is_fine(store: BarStore) -> None:
     assert store.tail(MINUTE, "IBM", 5) == []
 
 
-def test_twenty_thousand_rows_come_back(store: BarStore) -> None:
+def test_twenty_thousand_rows_are_read_back(store: BarStore) -> None:
     wanted = [
         replace(row, close=100 + row.seq / 7)
         for symbol in range(50)
@@ -195,7 +197,7 @@ def test_twenty_thousand_rows_come_back(store: BarStore) -> None:
     assert read_all(store) == wanted
 
 
-def test_points_older_than_the_bucket_keeps_are_refused_before_anything_is_written(
+def test_rows_older_than_the_retention_are_refused_before_any_write(
     open_store: OpenStore,
 ) -> None:
     store = open_store("live")
@@ -224,7 +226,7 @@ def test_daily_bars_are_never_too_old(open_store: OpenStore) -> None:
     assert read_all(store, Resolution.DAY) == [wanted]
 
 
-def test_digests_count_what_is_there(store: BarStore) -> None:
+def test_digests_count_the_bars_in_the_range(store: BarStore) -> None:
     store.write(
         MINUTE,
         [
@@ -236,10 +238,10 @@ def test_digests_count_what_is_there(store: BarStore) -> None:
         ],
     )
 
-    found = store.digests(MINUTE, "XNYS", NOON, NOON + 3 * MINUTE_NS)
+    digests = store.digests(MINUTE, "XNYS", NOON, NOON + 3 * MINUTE_NS)
 
-    assert set(found) == {"IBM"}
-    assert replace(found["IBM"], fingerprint=0) == Digest(
+    assert set(digests) == {"IBM"}
+    assert replace(digests["IBM"], fingerprint=0) == Digest(
         bars=3,
         trades=30,
         seq=3,
@@ -252,8 +254,8 @@ def test_digests_count_what_is_there(store: BarStore) -> None:
     )
 
 
-def test_equal_bars_have_equal_digests_wherever_they_are_added_up(store: BarStore) -> None:
-    """Years of bars, so that InfluxDB adds many shards; values that no float sum keeps in order."""
+def test_the_store_and_python_compute_equal_digests(store: BarStore) -> None:
+    """Four years of bars, so that InfluxDB adds many shards; float sums depend on the order."""
     dice = random.Random(17)
     week = 7 * 24 * 60 * MINUTE_NS
     wanted = [
@@ -312,7 +314,7 @@ def test_the_tail_is_the_last_bars_of_each_venue(store: BarStore) -> None:
     assert store.tail(MINUTE, "IBM", 50, venue="XNYS") == rows
 
 
-def test_every_symbol_is_named_once_whatever_its_letters(store: BarStore) -> None:
+def test_symbols_lists_each_symbol_once(store: BarStore) -> None:
     names = ["A B", "BRK.B", "ES=F", 'q"uote', "Ω"]
     store.write(MINUTE, [bar(symbol=name, venue=venue) for name in names for venue in ("X", "Y")])
     store.write(Resolution.DAY, [bar(symbol="OTHER")])
@@ -331,7 +333,7 @@ def test_a_void_row_replaces_the_bar_it_voids(store: BarStore) -> None:
     assert read_all(store) == [void]
 
 
-def test_indicators_come_back_with_the_values_that_exist(store: BarStore) -> None:
+def test_indicators_are_read_with_exactly_their_values(store: BarStore) -> None:
     wanted = [
         indicators(),
         indicators(NOON + MINUTE_NS, sma_20=100.1),
@@ -351,7 +353,7 @@ def test_indicators_come_back_with_the_values_that_exist(store: BarStore) -> Non
     assert read_all(store) == []
 
 
-def test_an_indicator_that_a_row_loses_is_gone(store: BarStore) -> None:
+def test_an_indicator_that_a_new_row_lacks_is_deleted(store: BarStore) -> None:
     others = [
         indicators(NOON - MINUTE_NS, sma_20=1.0),
         indicators(NOON + MINUTE_NS, sma_20=3.0),
@@ -377,7 +379,7 @@ def test_an_indicator_that_a_row_loses_is_gone(store: BarStore) -> None:
     ]
 
 
-def test_many_rows_may_lose_an_indicator_at_once(store: BarStore) -> None:
+def test_many_rows_can_lose_an_indicator_in_one_write(store: BarStore) -> None:
     times = [NOON + number * MINUTE_NS for number in range(250)]
     store.write_indicators(MINUTE, [indicators(time, sma_20=1.0, macd=2.0) for time in times])
 
@@ -398,7 +400,7 @@ def test_an_unknown_indicator_is_a_dead_line(store: BarStore) -> None:
     assert list(store.read_indicators(MINUTE, *ALWAYS)) == []
 
 
-def test_pipeline_points_come_back(store: BarStore) -> None:
+def test_pipeline_points_are_read_as_they_were_written(store: BarStore) -> None:
     wanted = [
         speed_batch(query="archive"),
         speed_batch(),
@@ -412,7 +414,7 @@ def test_pipeline_points_come_back(store: BarStore) -> None:
     assert list(store.read_points("speed_batch", NOON + 1, NOON + 5)) == []
 
 
-def test_text_in_points_may_be_empty_or_hold_quotes_and_backslashes(store: BarStore) -> None:
+def test_text_in_points_may_be_empty_or_have_quotes_and_backslashes(store: BarStore) -> None:
     point = speed_batch()
     publication = replace(
         point,
@@ -459,7 +461,9 @@ def test_points_outside_the_schema_are_dead_lines(
     [("records", 2.0), ("records", True), ("seconds", "0.5"), ("seconds", False), ("bars", 2**63)],
     ids=["int as float", "int as bool", "float as text", "float as bool", "int too large"],
 )
-def test_a_field_of_another_type_is_a_dead_line(store: BarStore, field: str, value: object) -> None:
+def test_a_field_of_the_wrong_type_is_a_dead_line(
+    store: BarStore, field: str, value: object
+) -> None:
     report = store.write_points([speed_batch(**{field: value})])
 
     assert [dead.reason.startswith(f"field {field} is {value!r}") for dead in report.rejected] == [
@@ -467,11 +471,11 @@ def test_a_field_of_another_type_is_a_dead_line(store: BarStore, field: str, val
     ]
 
 
-def test_ensuring_buckets_again_changes_nothing(store: BarStore) -> None:
+def test_ensure_buckets_changes_nothing_the_second_time(store: BarStore) -> None:
     assert store.ensure_buckets() == []
 
 
-def test_ping_really_writes_and_reads(store: BarStore) -> None:
+def test_ping_writes_one_row_and_reads_it(store: BarStore) -> None:
     before = store.traffic
 
     assert store.ping() >= 0

@@ -1,4 +1,4 @@
-"""The line writer against scripted answers: what it repeats, splits, waits for and gives up."""
+"""The line writer against scripted answers: retries, splits, waits and errors."""
 
 import gzip
 import itertools
@@ -32,7 +32,7 @@ class Line:
 
 
 class ScriptedInflux(InfluxHttp):
-    """An InfluxDB that answers writes from a script; records the batches and the pauses."""
+    """An InfluxDB that answers writes from a script, and records batches and pauses."""
 
     def __init__(self, server: ScriptedServer, attempts: int) -> None:
         super().__init__(
@@ -50,14 +50,14 @@ class ScriptedInflux(InfluxHttp):
 
 
 class Scripted(Protocol):
-    """Opens an InfluxDB on a script."""
+    """Opens an InfluxDB with a script."""
 
     def __call__(self, script: Script, attempts: int = 4) -> ScriptedInflux: ...
 
 
 @pytest.fixture
 def scripted() -> Iterator[Scripted]:
-    """Open InfluxDBs on scripts; they are closed with the test."""
+    """Open InfluxDBs with scripts; close them after the test."""
     with ExitStack() as opened:
 
         def build(script: Script, attempts: int = 4) -> ScriptedInflux:
@@ -77,7 +77,7 @@ def error(status: int, message: str, retry_after: str | None = None) -> Answer:
 
 
 def in_turn(*answers: Answer) -> Script:
-    """Give these answers, then OK for ever."""
+    """Return these answers, then OK for ever."""
     remaining = itertools.chain(answers, itertools.repeat(OK))
     return lambda _: next(remaining)
 
@@ -103,7 +103,9 @@ def write(
     ],
     ids=["lost", "cut body", "full cache", "busy", "too many", "client gone"],
 )
-def test_what_may_pass_is_repeated_with_the_same_bytes(answer: Answer, scripted: Scripted) -> None:
+def test_temporary_failures_are_retried_with_the_same_bytes(
+    answer: Answer, scripted: Scripted
+) -> None:
     server = scripted(in_turn(answer, answer))
 
     report = write(server, "a", "b")
@@ -123,7 +125,7 @@ def test_attempts_are_bounded(scripted: Scripted) -> None:
     assert len(server.pauses) == 2
 
 
-def test_a_timeout_of_the_server_halves_the_batch_within_the_same_bound(scripted: Scripted) -> None:
+def test_a_server_timeout_halves_the_batch_within_the_same_attempts(scripted: Scripted) -> None:
     server = scripted(
         lambda batch: error(500, "unexpected error: timeout") if len(batch) > 2 else OK
     )
@@ -142,7 +144,7 @@ def test_a_timeout_of_the_server_halves_the_batch_within_the_same_bound(scripted
     ]
 
 
-def test_timeouts_that_stay_end_after_as_many_halvings_as_there_are_attempts(
+def test_permanent_timeouts_end_after_one_halving_an_attempt(
     scripted: Scripted,
 ) -> None:
     server = scripted(lambda _: error(500, "timeout"), attempts=3)
@@ -153,14 +155,14 @@ def test_timeouts_that_stay_end_after_as_many_halvings_as_there_are_attempts(
     assert [len(batch) for batch in server.batches] == [8, 4, 2]
 
 
-def test_a_body_too_large_is_halved_until_it_fits(scripted: Scripted) -> None:
+def test_a_batch_that_is_too_large_is_halved_until_it_fits(scripted: Scripted) -> None:
     server = scripted(lambda batch: error(413, "too large") if len(batch) > 1 else OK)
 
     assert write(server, *"abcd").stored == 4
     assert server.pauses == []
 
 
-def test_a_line_too_large_on_its_own_is_dead(scripted: Scripted) -> None:
+def test_a_single_line_that_is_too_large_is_dead(scripted: Scripted) -> None:
     server = scripted(lambda batch: error(413, "too large") if "huge" in batch else OK)
 
     report = write(server, "a", "huge", "b")
@@ -168,7 +170,7 @@ def test_a_line_too_large_on_its_own_is_dead(scripted: Scripted) -> None:
     assert (report.stored, report.rejected) == (2, (DeadLine("huge", "413 too large"),))
 
 
-def test_bad_lines_are_taken_out_and_the_rest_is_sent_again(scripted: Scripted) -> None:
+def test_bad_lines_are_removed_and_the_rest_is_sent_again(scripted: Scripted) -> None:
     message = "unable to parse 'b': missing fields\nunable to parse 'd': it's 'odd': really"
     server = scripted(lambda batch: error(400, message) if "b" in batch else OK)
 
@@ -180,7 +182,9 @@ def test_bad_lines_are_taken_out_and_the_rest_is_sent_again(scripted: Scripted) 
     assert server.batches[-1] == ["a", "c", "e"]
 
 
-def test_a_bad_line_that_the_server_does_not_name_is_cornered(scripted: Scripted) -> None:
+def test_a_bad_line_that_the_server_does_not_name_is_isolated_by_halving(
+    scripted: Scripted,
+) -> None:
     server = scripted(lambda batch: error(400, "unable to parse 'B': ?") if "b" in batch else OK)
 
     report = write(server, *"abcd")
@@ -188,7 +192,7 @@ def test_a_bad_line_that_the_server_does_not_name_is_cornered(scripted: Scripted
     assert (report.stored, [dead.line for dead in report.rejected]) == (3, ["b"])
 
 
-def test_rows_not_stored_are_found_by_reading_whatever_the_server_counts(
+def test_dropped_rows_are_identified_by_reading_back_not_by_the_server_s_count(
     scripted: Scripted,
 ) -> None:
     server = scripted(in_turn(error(422, "partial write: ... dropped=1")))
@@ -200,7 +204,7 @@ def test_rows_not_stored_are_found_by_reading_whatever_the_server_counts(
     assert len(server.bodies) == 1
 
 
-def test_an_earlier_row_of_one_key_is_not_missing_when_the_later_is_there(
+def test_an_overwritten_row_counts_as_stored_if_its_successor_is_stored(
     scripted: Scripted,
 ) -> None:
     server = scripted(in_turn(error(422, "partial write: dropped=1")))
@@ -212,7 +216,7 @@ def test_an_earlier_row_of_one_key_is_not_missing_when_the_later_is_there(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302, 501])
-def test_an_answer_that_stays_is_not_repeated(status: int, scripted: Scripted) -> None:
+def test_permanent_errors_are_not_retried(status: int, scripted: Scripted) -> None:
     server = scripted(in_turn(error(status, "no")))
 
     with pytest.raises(ConfigError, match=f"answered {status} 'no'"):
@@ -221,7 +225,7 @@ def test_an_answer_that_stays_is_not_repeated(status: int, scripted: Scripted) -
     assert len(server.bodies) == 1
 
 
-def test_rows_go_in_batches_and_in_order(scripted: Scripted) -> None:
+def test_rows_are_sent_in_batches_and_in_order(scripted: Scripted) -> None:
     server = scripted(in_turn())
 
     report = write(server, *"abcde", max_lines=2)
@@ -230,7 +234,7 @@ def test_rows_go_in_batches_and_in_order(scripted: Scripted) -> None:
     assert (report.sent, report.stored) == (5, 5)
 
 
-def test_rows_without_a_line_are_dead_before_anything_is_sent(scripted: Scripted) -> None:
+def test_rows_that_cannot_be_encoded_are_dead_and_not_sent(scripted: Scripted) -> None:
     server = scripted(in_turn())
     writer = LineWriter[Line](
         server, "b", 10, lambda row: DeadLine(row.text, "no"), lambda _: set()
@@ -242,7 +246,7 @@ def test_rows_without_a_line_are_dead_before_anything_is_sent(scripted: Scripted
     assert server.bodies == []
 
 
-def test_a_retry_after_is_obeyed(scripted: Scripted) -> None:
+def test_the_header_retry_after_sets_the_pause(scripted: Scripted) -> None:
     server = scripted(in_turn(error(429, "slow down", retry_after="3")))
 
     write(server, "a")
@@ -250,7 +254,7 @@ def test_a_retry_after_is_obeyed(scripted: Scripted) -> None:
     assert server.pauses == [3]
 
 
-def test_a_report_that_does_not_add_up_cannot_be_made() -> None:
+def test_a_report_whose_counts_do_not_add_up_is_an_error() -> None:
     with pytest.raises(ValueError, match="sent 3, stored 1, rejected 1"):
         WriteReport(3, 1, (DeadLine("x", "y"),))
 

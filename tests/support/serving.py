@@ -1,4 +1,4 @@
-"""Builders for served rows and bucket sets: every default is the boring value."""
+"""Builders of served rows and bucket sets; every default is an ordinary value."""
 
 import secrets
 from dataclasses import replace
@@ -33,7 +33,7 @@ def bar(**fields: object) -> ServedBar:
 
 
 def bars(count: int, **fields: object) -> list[ServedBar]:
-    """Build that many bars, one minute and one `seq` apart."""
+    """Build `count` bars, each one minute and one `seq` after the previous."""
     return [
         bar(**{"start_ns": NOON + number * MINUTE_NS, "seq": number} | fields)
         for number in range(count)
@@ -46,7 +46,7 @@ def indicators(start_ns: int = NOON, symbol: str = "IBM", **values: float) -> In
 
 
 def speed_batch(time_ns: int = NOON, query: str = "bars", **fields: object) -> Point:
-    """Build the point of some micro-batches."""
+    """Build the metrics point of a micro-batch."""
     values: dict[str, object] = {
         "batch": 7,
         "records": 2_000,
@@ -62,12 +62,12 @@ def speed_batch(time_ns: int = NOON, query: str = "bars", **fields: object) -> P
 
 
 def own_buckets(set_name: str) -> Buckets:
-    """Return the declared set under names that no other test uses."""
+    """Return the declared set with bucket names that no other test uses."""
     return prefixed(load_buckets(set_name), f"t{secrets.token_hex(4)}_")
 
 
 def prefixed(declared: Buckets, prefix: str) -> Buckets:
-    """Return a set with other names."""
+    """Return the set with a prefix before each bucket name."""
     return replace(
         declared,
         bars={

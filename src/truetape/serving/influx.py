@@ -123,7 +123,7 @@ class InfluxStore:
             self._server, bucket.name, digest_statements(influxql.conditions(select))
         )
         sums, final, void, batch, fingerprints = (
-            {one["tags"]["symbol"]: one["values"][0][1:] for one in series} for series in answers
+            {item["tags"]["symbol"]: item["values"][0][1:] for item in series} for series in answers
         )
         return {
             symbol: Digest(

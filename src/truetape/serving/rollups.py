@@ -162,13 +162,13 @@ def _filled(template: str, words: Mapping[str, str]) -> str:
 
 def _listed(server: InfluxHttp) -> list[dict[str, str]]:
     query = urlencode({"org": server.org, "limit": MAX_TASKS})
-    found: list[dict[str, str]] = server.send_json("GET", f"/api/v2/tasks?{query}")["tasks"]
-    return found
+    tasks: list[dict[str, str]] = server.send_json("GET", f"/api/v2/tasks?{query}")["tasks"]
+    return tasks
 
 
 def _running(server: InfluxHttp, task: str) -> frozenset[str]:
-    found = server.send_json("GET", f"{_path(task)}/runs?limit={MAX_RUNS}")
-    return frozenset(run["id"] for run in found["runs"] if run["status"] == "started")
+    runs = server.send_json("GET", f"{_path(task)}/runs?limit={MAX_RUNS}")["runs"]
+    return frozenset(run["id"] for run in runs if run["status"] == "started")
 
 
 def _path(task: str) -> str:
@@ -176,5 +176,5 @@ def _path(task: str) -> str:
 
 
 def _org_id(server: InfluxHttp) -> str:
-    found = server.send_json("GET", "/api/v2/orgs?" + urlencode({"org": server.org}))
-    return str(found["orgs"][0]["id"])
+    orgs = server.send_json("GET", "/api/v2/orgs?" + urlencode({"org": server.org}))["orgs"]
+    return str(orgs[0]["id"])
