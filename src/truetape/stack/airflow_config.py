@@ -1,7 +1,7 @@
 """Airflow's configuration file, its environment, and its users. Starts nothing.
 
-Everything that holds no secret is in `airflow.cfg`, so that `AIRFLOW_HOME=... airflow ...` by hand
-works as the servers do; secrets are files that the configuration names.
+`airflow.cfg` holds every option, so that `AIRFLOW_HOME=... airflow ...` by hand works as the servers
+do. It holds no secret: it names the files of the secrets.
 """
 
 import base64
@@ -23,7 +23,7 @@ from truetape.stack.server import LOOPBACK
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 """Each user of the local Airflow and its role in the simple auth manager."""
 PARALLELISM = 4
-"""Tasks at once: each is a process of 150 MB, and a Spark driver below some of them."""
+"""Tasks at once: each is a process of 150 MB, and some start a Spark driver."""
 
 
 def home(settings: Settings) -> Path:
@@ -32,33 +32,33 @@ def home(settings: Settings) -> Path:
 
 
 def passwords_file(settings: Settings) -> Path:
-    """Return the file that holds each user's password, as JSON."""
+    """Return the file with each user's password, as JSON."""
     return settings.home / "secrets" / "airflow-passwords.json"
 
 
 def secret_file(settings: Settings, name: str) -> Path:
-    """Return the file of one of Airflow's own keys: "fernet", "jwt" or "session"."""
+    """Return the file of one of Airflow's keys: "fernet", "jwt" or "session"."""
     return settings.home / "secrets" / f"airflow-{name}"
 
 
 def ensure_passwords(settings: Settings) -> None:
-    """Make a password for every user who has none; Airflow would print those into its log."""
-    known = passwords(settings)
-    missing = {user: secrets.token_urlsafe(12) for user in USERS if user not in known}
+    """Generate a password for every user without one; Airflow would print its own into its log."""
+    present = passwords(settings)
+    missing = {user: secrets.token_urlsafe(12) for user in USERS if user not in present}
     if missing:
-        given = {user: known[user].reveal() for user in known} | missing
-        secret_files.write(passwords_file(settings), Secret(json.dumps(given)))
+        every = {user: present[user].reveal() for user in present} | missing
+        secret_files.write(passwords_file(settings), Secret(json.dumps(every)))
 
 
 def passwords(settings: Settings) -> dict[str, Secret]:
-    """Return the password of each user; empty before Airflow was first started."""
-    found = secret_files.read(passwords_file(settings))
-    known: dict[str, str] = {} if found is None else json.loads(found.reveal())
-    return {user: Secret(password) for user, password in known.items()}
+    """Return the password of each user. Empty before the first start of Airflow."""
+    content = secret_files.read(passwords_file(settings))
+    by_user: dict[str, str] = {} if content is None else json.loads(content.reveal())
+    return {user: Secret(password) for user, password in by_user.items()}
 
 
 def new_fernet_key() -> Secret:
-    """Make the key that Airflow encrypts connections with: 32 bytes in url-safe base64."""
+    """Generate the key that Airflow encrypts connections with: 32 bytes in url-safe base64."""
     return Secret(base64.urlsafe_b64encode(os.urandom(32)).decode())
 
 
@@ -98,14 +98,13 @@ def airflow_cfg(settings: Settings) -> str:
 
 
 def environment(settings: Settings, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return what Airflow and its tasks run with.
+    """Return the environment of Airflow and its tasks.
 
-    `outer` may add connections (AIRFLOW_CONN_*), variables (AIRFLOW_VAR_*) and options
-    (AIRFLOW__*), and tell Spark of a cluster (`READ_BY_SPARK`). Tasks see this stack through
-    TRUETAPE_*, and spark-submit finds its Spark and its Python by the three variables that it looks
-    at.
+    From `outer` it takes connections (AIRFLOW_CONN_*), variables (AIRFLOW_VAR_*), options
+    (AIRFLOW__*) and the variables that point Spark to a cluster (`READ_BY_SPARK`). Tasks find this
+    stack through TRUETAPE_*; spark-submit finds Spark and Python through PATH and PYSPARK_*.
     """
-    kept = ("HOME", "LANG", "TZ", "JAVA_TOOL_OPTIONS", *READ_BY_SPARK)
+    inherited = ("HOME", "LANG", "TZ", "JAVA_TOOL_OPTIONS", *READ_BY_SPARK)
     added = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW__")
     programs = f"{Path(sys.executable).parent}:{find_java().parent}"
     own = {
@@ -115,8 +114,8 @@ def environment(settings: Settings, outer: Mapping[str, str]) -> dict[str, str]:
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
     connections = {"AIRFLOW_CONN_SPARK_DEFAULT": spark_connection(settings)}
-    theirs = {name: outer[name] for name in outer if name in kept or name.startswith(added)}
-    return connections | theirs | settings.to_env() | own
+    taken = {name: outer[name] for name in outer if name in inherited or name.startswith(added)}
+    return connections | taken | settings.to_env() | own
 
 
 def spark_connection(settings: Settings) -> str:

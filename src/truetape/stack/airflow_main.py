@@ -1,7 +1,7 @@
-"""Runs the components of Airflow below one process, and starts again what has ended.
+"""Runs the components of Airflow as child processes, and restarts one that ended.
 
-Stands in for `airflow standalone`, which passes no signal on, replaces nothing that dies, and
-serves logs on every address of the machine. Imports nothing of Airflow: this process stays small.
+Replaces `airflow standalone`, which forwards no signal, restarts no component, and serves logs on
+every address of the machine. Does not import Airflow, so this process stays small.
 """
 
 import os
@@ -21,30 +21,30 @@ from truetape.host.settings import Settings
 
 COMPONENTS = {
     "api-server": ("api-server",),
-    # the log servers listen on every address; on one machine the API server reads the files
+    # a log server listens on every address; on one machine the API server reads the files itself
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 MAX_RESTARTS = 5
 WITHIN_S = 600.0
-"""A component that ends more than `MAX_RESTARTS` times in this time is given up, and Airflow with
-it: something must be repaired first.
+"""If a component ends more than `MAX_RESTARTS` times within this time, Airflow ends: something must
+be repaired first.
 """
 _POLL_S = 0.5
 _END_WITHIN_S = 15.0
-"""The scheduler waits for running tasks, without a bound of its own."""
+"""The scheduler itself waits for running tasks without a bound."""
 _MIGRATE_WITHIN_S = 300.0
 
 
 def may_restart(ends: Sequence[float], now: float) -> bool:
-    """Say whether a component that ended at these times may be started once more."""
+    """True if a component that ended at these times may start again."""
     return sum(1 for end in ends if now - end <= WITHIN_S) <= MAX_RESTARTS
 
 
 @dataclass(slots=True)
 class Component:
-    """One component: its process, and when earlier ones of it ended."""
+    """One component: its process, and when its earlier processes ended."""
 
     name: str
     log: Path
@@ -52,7 +52,7 @@ class Component:
     ends: list[float] = field(default_factory=list)
 
     def restart_if_ended(self, now: float) -> None:
-        """Start it again when it has ended; TransientError when it ends too often."""
+        """Restart the component if it ended. Raise TransientError if it ends too often."""
         code = self.process.poll()
         if code is None:
             return
@@ -62,12 +62,12 @@ class Component:
                 f"Airflow's {self.name} ended {len(self.ends)} times, last with {code}; "
                 f"see {self.log}, then start the stack again"
             )
-        log.logger("local").warning("airflow_component_ended", name=self.name, code=code)
+        log.logger("stack").warning("airflow_component_ended", name=self.name, code=code)
         self.process = _spawn(self.name, self.log)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Bring the database up to date, then keep every component running until `stop` is set."""
+    """Migrate the database, then keep every component running until `stop` is set."""
     _migrate()
     if stop.is_set():
         return
@@ -79,9 +79,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 component.restart_if_ended(time.monotonic())
     finally:
         first, *others = [component.process for component in components]
-        _end(others)
-        _end([first])  # the API server goes last: ending tasks tell it how they ended
-        # LocalExecutor's workers pass SIGTERM over, and without a scheduler take the next task
+        _terminate(others)
+        _terminate([first])  # last, since tasks report their end to the API server
+        # LocalExecutor's workers ignore SIGTERM, and without a scheduler start the next task
         kill_others()
 
 
@@ -93,7 +93,7 @@ def _migrate() -> None:
         raise TransientError(f"airflow db migrate ended with {done.returncode}; see above")
 
 
-def _end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+def _terminate(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
     for process in processes:
         process.terminate()
     give_up = time.monotonic() + _END_WITHIN_S
@@ -117,7 +117,7 @@ def _spawn(name: str, file: Path) -> "subprocess.Popen[bytes]":
 
 
 def main() -> int:
-    """Run until SIGTERM; expected errors become one line and an exit code."""
+    """Run until SIGTERM. An expected error becomes one line and an exit code."""
     log.configure(verbose=True)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

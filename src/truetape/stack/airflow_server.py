@@ -1,4 +1,7 @@
-"""The Airflow of the local stack: one server to the stack, four components below it."""
+"""The Airflow of the local stack: one server for the stack, with four components as children.
+
+Does not run them; `airflow_main` does.
+"""
 
 import os
 import sys
@@ -22,7 +25,7 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class AirflowServer:
-    """The Airflow that runs the pipeline's DAGs with these settings."""
+    """The Airflow that runs the DAGs of the pipeline with these settings."""
 
     settings: Settings
 
@@ -38,7 +41,7 @@ class AirflowServer:
 
     @property
     def port_setting(self) -> str:
-        """The setting that moves it."""
+        """The setting of its port, with an example."""
         return "TRUETAPE_AIRFLOW_PORT, for example TRUETAPE_AIRFLOW_PORT=28080"
 
     @property
@@ -48,22 +51,22 @@ class AirflowServer:
 
     @property
     def data(self) -> Path:
-        """Where its database and the logs of its tasks are."""
+        """The folder of its database and of its tasks' logs."""
         return airflow_config.home(self.settings)
 
     @property
     def sign_in(self) -> str | None:
-        """Who may sign in, and where the passwords are."""
+        """The users, and the file of their passwords."""
         users = ", ".join(airflow_config.USERS)
         return f"sign in as {users}; passwords in {airflow_config.passwords_file(self.settings)}"
 
     @property
     def ready_within_s(self) -> float:
-        """It needs 60 s here, more than half of it for imports; twice that for a new database."""
+        """A start takes 60 s here, more than half of it imports; with a new database twice that."""
         return 300.0
 
     def program(self, report: Report) -> Program:
-        """Write its configuration and secrets, and return how it is started."""
+        """Write its configuration and secrets, and return the program to start."""
         self.data.mkdir(parents=True, exist_ok=True)
         for name in ("jwt", "session"):
             secret_files.ensure(airflow_config.secret_file(self.settings, name))
@@ -72,7 +75,7 @@ class AirflowServer:
         )
         airflow_config.ensure_passwords(self.settings)
         (self.data / "airflow.cfg").write_text(airflow_config.airflow_cfg(self.settings))
-        report("airflow: its start takes about a minute")
+        report("airflow: starting takes about a minute")
         return Program(
             name=self.name,
             address=self.address,
@@ -84,26 +87,26 @@ class AirflowServer:
         )
 
     def problem(self) -> str | None:
-        """Ask for the health of its four parts: database, scheduler, triggerer, DAG processor."""
+        """Check its database, scheduler, triggerer and DAG processor. None if all are healthy."""
         try:
-            ill = AirflowApi(self.address).unhealthy_components()
+            unhealthy = AirflowApi(self.address).unhealthy_components()
         except TransientError as error:
             return str(error)
-        return f"not healthy: {', '.join(ill)}" if ill else None
+        return f"not healthy: {', '.join(unhealthy)}" if unhealthy else None
 
     def set_up(self, report: Report) -> None:
-        """Wait until it has read every DAG; TransientError with what it says when it cannot."""
+        """Wait until it has read every DAG. Raise TransientError with its import errors if it cannot."""
         api = AirflowApi(self.address).signed_in("viewer", self._password("viewer"))
         deadline = time.monotonic() + _DAGS_READ_WITHIN_S
         while missing := [dag for dag in all_dags(self.settings.venues) if not api.has_dag(dag)]:
             if time.monotonic() > deadline:
-                said = "; ".join(api.import_errors()) or "nothing"
+                errors = "; ".join(api.import_errors()) or "none"
                 raise TransientError(
-                    f"Airflow lacks {', '.join(missing)}; of its DAG files it says: {said}. Where "
-                    'settings changed since it was started: "truetape stack down", then up'
+                    f"Airflow lacks {', '.join(missing)}; its import errors: {errors}. If settings "
+                    'changed since it started, run "truetape stack down", then "truetape stack up"'
                 )
             time.sleep(_POLL_S)
-        report(f"airflow: {len(all_dags(self.settings.venues))} DAGs are there")
+        report(f"airflow: {len(all_dags(self.settings.venues))} DAGs are loaded")
 
     def _password(self, user: str) -> Secret:
         return airflow_config.passwords(self.settings)[user]

@@ -1,6 +1,6 @@
-"""The few calls of InfluxDB's HTTP API that set a server up and ask whether it works.
+"""The calls of InfluxDB's HTTP API that set a server up and check that it works.
 
-Tokens travel in the header only. Bars are written and read by `truetape.serving`, not here.
+Reads and writes no bars; `truetape.serving` does. Tokens travel in the header only.
 """
 
 import json
@@ -14,9 +14,9 @@ from truetape.host.http import Reply, call
 from truetape.host.settings import Secret
 
 _SETUP_BUCKET = "setup"
-"""`/api/v2/setup` insists on making a bucket; ours are declared elsewhere, so it is deleted."""
+"""`/api/v2/setup` always creates a bucket; ours are declared elsewhere, so it is deleted."""
 
-_MOST_BUCKETS = 100
+_MAX_BUCKETS = 100
 """InfluxDB lists no more at once."""
 
 
@@ -28,12 +28,12 @@ class InfluxApi:
     org: str
 
     def health(self) -> str | None:
-        """Return None when the server says that it passes, else what is wrong."""
+        """Return None if the server reports that it passes, else the problem."""
         answer = self._call("GET", "/health")
         return None if answer.status == 200 else f"/health answered {answer.status} {answer.text}"
 
     def query_problem(self, token: Secret) -> str | None:
-        """Run a small query under `token`; None when it was answered."""
+        """Run a small query with `token`. Return None if it was answered, else the problem."""
         path = f"/api/v2/query?org={quote(self.org)}"
         answer = self._call("POST", path, b"buckets() |> limit(n: 1)", token, "vnd.flux")
         if answer.status == 200:
@@ -41,19 +41,19 @@ class InfluxApi:
         return f"a query was answered with {answer.status} {answer.text}"
 
     def is_new(self) -> bool:
-        """Tell whether the server waits for its first user."""
+        """True if the server waits for its first user."""
         return bool(self._json("GET", "/api/v2/setup", None, None)["allowed"])
 
     def set_up(self, user: str, password: Secret, token: Secret) -> None:
-        """Create the first user, the organisation and the operator token that the caller chose."""
-        wanted = {"username": user, "password": password.reveal(), "token": token.reveal()}
-        wanted |= {"org": self.org, "bucket": _SETUP_BUCKET}
-        made = self._json("POST", "/api/v2/setup", wanted, None)
-        bucket = dict(made["bucket"])  # type: ignore[call-overload]
+        """Create the first user, the organisation and the operator token, as the caller chose them."""
+        content = {"username": user, "password": password.reveal(), "token": token.reveal()}
+        content |= {"org": self.org, "bucket": _SETUP_BUCKET}
+        created = self._json("POST", "/api/v2/setup", content, None)
+        bucket = dict(created["bucket"])  # type: ignore[call-overload]
         self._call("DELETE", f"/api/v2/buckets/{bucket['id']}", None, token)
 
     def new_read_token(self, token: Secret, description: str) -> Secret:
-        """Create a token that may read every bucket of the organisation and nothing else."""
+        """Create a token that can only read, every bucket of the organisation."""
         org = self.org_id(token)
         permission = {"action": "read", "resource": {"type": "buckets", "orgID": org}}
         return self.new_token(token, org, description, [permission])
@@ -61,9 +61,9 @@ class InfluxApi:
     def new_token(
         self, token: Secret, org: str, description: str, permissions: Sequence[Mapping[str, object]]
     ) -> Secret:
-        """Create a token that may do so much; it is shown this once."""
-        wanted = {"orgID": org, "description": description, "permissions": permissions}
-        return Secret(str(self._json("POST", "/api/v2/authorizations", wanted, token)["token"]))
+        """Create a token with these permissions. InfluxDB shows it only now."""
+        content = {"orgID": org, "description": description, "permissions": permissions}
+        return Secret(str(self._json("POST", "/api/v2/authorizations", content, token)["token"]))
 
     def org_id(self, token: Secret) -> str:
         """Return the id of the organisation."""
@@ -72,28 +72,28 @@ class InfluxApi:
 
     def bucket_ids(self, token: Secret) -> dict[str, str]:
         """Return the id of each bucket by its name."""
-        found = self._list("buckets", f"org={quote(self.org)}&limit={_MOST_BUCKETS}", token)
-        return {one["name"]: one["id"] for one in found}
+        buckets = self._list("buckets", f"org={quote(self.org)}&limit={_MAX_BUCKETS}", token)
+        return {bucket["name"]: bucket["id"] for bucket in buckets}
 
     def authorizations(self, token: Secret) -> list[dict[str, Any]]:
-        """Return what every token of the organisation may do, without the tokens."""
+        """Return the permissions of every token of the organisation, without the tokens."""
         return self._list("authorizations", f"org={quote(self.org)}", token)
 
     def revoke(self, token: Secret, authorization: str) -> None:
-        """Take a token back; whoever uses it is refused from then on."""
+        """Delete a token. InfluxDB then refuses requests with it."""
         answer = self._call("DELETE", f"/api/v2/authorizations/{authorization}", None, token)
         if answer.status not in (204, 404):
-            raise TransientError(f"a token was not revoked: {answer.status} {answer.text}")
+            raise TransientError(f"InfluxDB did not revoke a token: {answer.status} {answer.text}")
 
     def _list(self, kind: str, query: str, token: Secret) -> list[dict[str, Any]]:
         answer: dict[str, Any] = self._json("GET", f"/api/v2/{kind}?{query}", None, token)
-        found: list[dict[str, Any]] = answer[kind]
-        return found
+        entries: list[dict[str, Any]] = answer[kind]
+        return entries
 
     def _json(
-        self, method: str, path: str, wanted: object, token: Secret | None
+        self, method: str, path: str, content: object, token: Secret | None
     ) -> dict[str, object]:
-        body = None if wanted is None else json.dumps(wanted).encode()
+        body = None if content is None else json.dumps(content).encode()
         answer = self._call(method, path, body, token)
         if answer.status >= 300:
             raise TransientError(

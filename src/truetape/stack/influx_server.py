@@ -1,6 +1,6 @@
 """The InfluxDB of the local stack: one `influxd` on loopback, set up with generated secrets.
 
-Buckets are not made here: `truetape.serving` declares them.
+Creates no buckets; `truetape.serving` declares and creates them.
 """
 
 import json
@@ -20,14 +20,14 @@ from truetape.stack.server import LOOPBACK
 
 _USER = "truetape"
 CACHE_BYTES = 268_435_456
-"""What a shard keeps in memory before it writes a file. Rows that are rewritten while InfluxDB
-merges small files can come back as they were (influxdb#24388): a publication fits into this.
+"""What a shard keeps in memory before it writes a file. A publication fits into it: a row that is
+rewritten while InfluxDB merges small files can get its old value back (influxdb#24388).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class InfluxServer:
-    """The server that `settings.influx_url` names; with `may_build`, a missing influxd is built."""
+    """The server at `settings.influx_url`. With `may_build` a missing influxd is built."""
 
     settings: Settings
     may_build: bool = False
@@ -44,39 +44,39 @@ class InfluxServer:
 
     @property
     def port_setting(self) -> str:
-        """The setting that moves it."""
+        """The setting of its port, with an example."""
         return "TRUETAPE_INFLUX_PORT, for example TRUETAPE_INFLUX_PORT=28086"
 
     @property
     def port(self) -> int | None:
-        """Its port, None when TRUETAPE_INFLUX_URL names a server run by somebody else."""
+        """Its port. None if TRUETAPE_INFLUX_URL names an external server."""
         return None if self.settings.influx_external else urlsplit(self.settings.influx_url).port
 
     @property
     def data(self) -> Path:
-        """Where its databases are."""
+        """The folder of its databases."""
         return self.settings.home / "influx"
 
     @property
     def sign_in(self) -> str | None:
-        """The user of its pages, None on a server that somebody else runs."""
+        """The user of its pages and the password file. None for an external server."""
         if self.settings.influx_external:
             return None
         return f"sign in as {_USER}; password in {self._password}"
 
     @property
     def ready_within_s(self) -> float:
-        """It needs half a second; one that replays a large log after a crash needs longer."""
+        """A start takes half a second, and longer if it replays a large log after a crash."""
         return 60.0
 
     def program(self, report: Report) -> Program:
-        """Render the configuration and return how influxd is started."""
-        found = influxd.find(self.settings)
-        if found is None and self.may_build:
-            found = influxd.build(self.settings, report)
-        if found is None:
+        """Write the configuration and return the program to start."""
+        executable = influxd.find(self.settings)
+        if executable is None and self.may_build:
+            executable = influxd.build(self.settings, report)
+        if executable is None:
             raise ConfigError(
-                'no influxd on PATH or in the cache; build it once with "truetape stack up '
+                'no influxd on PATH or in the cache; build one with "truetape stack up '
                 '--build-influx", name a running server with TRUETAPE_INFLUX_URL, or serve from '
                 "a file with TRUETAPE_STORE=embedded"
             )
@@ -86,8 +86,8 @@ class InfluxServer:
         return Program(
             name=self.name,
             address=self.address,
-            command=(str(found), "run"),
-            # the file is named, since influxd would take one from whatever folder it starts in
+            command=(str(executable), "run"),
+            # else influxd reads a configuration from the folder in which it starts
             env={"INFLUXD_CONFIG_PATH": str(config), **_environment()},
             cwd=self.data,
             log=log_file(self.settings, self.name),
@@ -95,38 +95,38 @@ class InfluxServer:
         )
 
     def problem(self) -> str | None:
-        """Ask for its health, then run a query under the token, once there is one."""
+        """Check its health and, once it has a token, a query. None if both succeed."""
         token = secret_files.read(self.settings.influx_token_file)
         if token is None and self.settings.influx_external:
             return f"no token in {self.settings.influx_token_file}; put one there, mode 600"
         try:
-            ill = self._api.health()
-            if ill is None and token is not None and not self._is_new():
-                ill = self._api.query_problem(token)
+            problem = self._api.health()
+            if problem is None and token is not None and not self._is_new():
+                problem = self._api.query_problem(token)
         except TransientError as error:
             return str(error)
-        return ill
+        return problem
 
     def set_up(self, report: Report) -> None:
-        """Create user, organisation and tokens; nothing on a server that somebody else runs."""
+        """Create user, organisation and tokens. Does nothing on an external server."""
         if self.settings.influx_external:
             return
         if self._is_new():
-            # both are on disk before the server knows them: a kill in between loses nothing
+            # both are on disk before InfluxDB gets them, so a kill in between loses nothing
             password = secret_files.ensure(self._password)
             token = secret_files.ensure(self.settings.influx_token_file)
             self._api.set_up(_USER, password, token)
             report(f"set InfluxDB up for organisation {self.settings.influx_org}")
-        found = secret_files.read(self.settings.influx_token_file)
-        if found is None:
+        operator = secret_files.read(self.settings.influx_token_file)
+        if operator is None:
             raise ConfigError(
                 f"InfluxDB in {self.data} is set up, but its token is not in "
-                f"{self.settings.influx_token_file}; put it back, or stop the stack and remove "
-                f"{self.data} to begin anew"
+                f"{self.settings.influx_token_file}; restore it, or stop the stack and remove "
+                f"{self.data} to start over"
             )
         if secret_files.read(self._read_token) is None:
             secret_files.write(
-                self._read_token, self._api.new_read_token(found, "truetape readers")
+                self._read_token, self._api.new_read_token(operator, "truetape readers")
             )
 
     @property

@@ -1,4 +1,7 @@
-"""Where the `influxd` program is: on PATH, in the cache, or built from its Go module once."""
+"""The `influxd` program: from PATH, from the cache, or built from its Go module.
+
+Does not run it; `influx_server` does.
+"""
 
 import os
 import shutil
@@ -19,9 +22,9 @@ _STOP_WITHIN_S = 10.0
 
 
 def find(settings: Settings) -> Path | None:
-    """Return an InfluxDB 2 `influxd` from PATH, else the one built into the cache, else None.
+    """Return an InfluxDB 2 `influxd` from PATH, else the one in the cache, else None.
 
-    An `influxd` of InfluxDB 1, which Debian packages under the same name, is passed over.
+    Skips an `influxd` of InfluxDB 1, which Debian packages under the same name.
     """
     on_path = shutil.which("influxd")
     if on_path is not None and _is_version_2(on_path):
@@ -31,15 +34,15 @@ def find(settings: Settings) -> Path | None:
 
 
 def built_path(settings: Settings) -> Path:
-    """Return where a built `influxd` is kept."""
+    """Return the path of the built `influxd`."""
     return settings.cache / f"influxd-{VERSION}" / "influxd"
 
 
 def build(settings: Settings, report: Report) -> Path:
     """Build `influxd` with deploy/influxd/build.sh (8 to 10 minutes on two cores, once).
 
-    Safe to call from several processes at once. ConfigError with the end of the build's output when
-    it fails or when Go, a C compiler or Rust is missing.
+    Safe to call from several processes at once. Raise ConfigError with the end of the build's output
+    if it fails, for example without Go, a C compiler or Rust.
     """
     target = built_path(settings)
     with exclusive(settings.cache / "influxd.lock", wait_s=_BUILD_WITHIN_S, report=report):
@@ -66,7 +69,7 @@ def _run_build(target: Path, log: Path) -> None:
     except subprocess.TimeoutExpired:
         raise TransientError(f"building influxd took over {_BUILD_WITHIN_S:.0f} s") from None
     finally:
-        if child.poll() is None:  # interrupted: end the compilers too
+        if child.poll() is None:  # interrupted: terminate the compilers too
             os.killpg(child.pid, signal.SIGTERM)
             child.wait(_STOP_WITHIN_S)
     if status != 0:

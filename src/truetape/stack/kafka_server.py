@@ -1,4 +1,7 @@
-"""The Kafka broker of the local stack: one KRaft node on loopback. Topics are in `topics`."""
+"""The Kafka broker of the local stack: one KRaft node on loopback.
+
+Declares no topics; `broker.topics` does.
+"""
 
 import os
 import subprocess
@@ -23,7 +26,7 @@ _INT64_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class KafkaServer:
-    """The broker that `settings.kafka` names; one that is not on loopback is only checked."""
+    """The broker at `settings.kafka`. An external broker (not on loopback) is only checked."""
 
     settings: Settings
 
@@ -39,18 +42,18 @@ class KafkaServer:
 
     @property
     def port_setting(self) -> str:
-        """The setting that moves it."""
+        """The setting of its port, with an example."""
         return "TRUETAPE_KAFKA, for example TRUETAPE_KAFKA=127.0.0.1:29092"
 
     @property
     def port(self) -> int | None:
-        """Its port, None when it runs elsewhere."""
+        """Its port. None for an external broker."""
         address = self._at()
         return address.port if address.is_loopback else None
 
     @property
     def data(self) -> Path:
-        """Where its logs and metadata are."""
+        """The folder of its logs and metadata."""
         return self.settings.home / "kafka"
 
     @property
@@ -60,11 +63,11 @@ class KafkaServer:
 
     @property
     def ready_within_s(self) -> float:
-        """A broker needs 3 s here; one that recovers large logs after a crash needs far longer."""
+        """A start takes 3 s here, and far longer if it recovers large logs after a crash."""
         return 120.0
 
     def program(self, report: Report) -> Program:
-        """Render the configuration, format the storage once, return the broker's command."""
+        """Write the configuration, format the storage once, and return the program to start."""
         java = str(find_java())
         jars = kafka_jars(self.settings.cache, report)
         self.data.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,7 @@ class KafkaServer:
         )
 
     def problem(self) -> str | None:
-        """Ask for the cluster's metadata, as any client would."""
+        """Read the cluster's metadata, as any client does. None if that succeeds."""
         port = self.port
         if port is not None and not is_listening(port):
             return f"nothing listens on {self.address}"
@@ -117,7 +120,7 @@ class KafkaServer:
         report("formatting the storage of a new Kafka broker")
         command = [java, "-cp", class_path, "kafka.tools.StorageTool", "format"]
         command += ["--cluster-id", new_cluster_id(), "--config", str(properties)]
-        command += ["--ignore-formatted"]  # a format that was killed half-way is finished
+        command += ["--ignore-formatted"]  # completes a format that was killed half-way
         try:
             done = subprocess.run(  # noqa: S603 - argument list, no shell, nothing from outside
                 command,
@@ -135,7 +138,7 @@ class KafkaServer:
             ) from None
         if done.returncode != 0:
             raise ConfigError(
-                f"Kafka could not format {self.data}; it said:\n{done.stdout}{done.stderr}"
+                f"Kafka could not format {self.data}; its output:\n{done.stdout}{done.stderr}"
             )
 
 
