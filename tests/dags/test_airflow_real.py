@@ -327,7 +327,7 @@ def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Se
     said: list[str] = []
     local_stack.up(airflow, ("airflow",), said.append)
 
-    assert any("left behind" in line for line in said)
+    assert any("that an earlier one" in line for line in said)
     assert process.session(running) == []
     assert airflow_state(airflow) is PartState.RUNNING
     started = process.find(pid_file(airflow, "airflow"))

@@ -85,7 +85,7 @@ def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> Non
     settings.influx_token_file.touch(mode=0o600)
     settings.influx_token_file.write_text("token")
 
-    with pytest.raises(TransientError, match="influx is run elsewhere"):
+    with pytest.raises(TransientError, match="the external influx does not work"):
         local_stack.up(settings, ("influx",), silent)
     [influx] = [one for one in local_stack.status(settings) if one.part == "influx"]
     assert (influx.state, influx.pid, influx.address) == (PartState.AWAY, None, url)

@@ -151,7 +151,7 @@ def test_a_second_up_adopts_what_runs(stack: Settings) -> None:
     local_stack.up(stack, report=said.append)
 
     assert {name: one.pid for name, one in parts(stack).items()} == before
-    assert [line for line in said if "runs already" in line] == said[:2]
+    assert [line for line in said if "already runs" in line] == said[:2]
     assert len(before) == 2
 
 
@@ -283,7 +283,7 @@ def test_down_leaves_no_process_and_no_port_and_two_starts_at_once_are_one(
     assert [call.returncode for call in calls] == [0, 0], said
     for part in parts(brought_back):
         assert sum(f"{part}: started" in text for text in said) == 1
-        assert sum(f"{part}: runs already" in text for text in said) == 1
+        assert sum(f"{part}: already runs" in text for text in said) == 1
 
 
 @pytest.mark.faults

@@ -1,1 +1,1 @@
-"""The local stack: real servers as child processes, on loopback."""
+"""The local stack: real servers as processes of their own, on loopback."""

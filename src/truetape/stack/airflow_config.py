@@ -1,7 +1,7 @@
 """Airflow's configuration file, its environment, and its users. Starts nothing.
 
-`airflow.cfg` holds every option, so that `AIRFLOW_HOME=... airflow ...` by hand works as the servers
-do. It holds no secret: it names the files of the secrets.
+`airflow.cfg` has every option, so that `AIRFLOW_HOME=... airflow ...` by hand works as the servers
+do. It has no secret: it names the files of the secrets.
 """
 
 import base64

@@ -95,7 +95,7 @@ class AirflowServer:
         return f"not healthy: {', '.join(unhealthy)}" if unhealthy else None
 
     def set_up(self, report: Report) -> None:
-        """Wait until it has read every DAG. Raise TransientError with its import errors if it cannot."""
+        """Wait until it has read every DAG. Raise TransientError with its import errors if not."""
         api = AirflowApi(self.address).signed_in("viewer", self._password("viewer"))
         deadline = time.monotonic() + _DAGS_READ_WITHIN_S
         while missing := [dag for dag in all_dags(self.settings.venues) if not api.has_dag(dag)]:

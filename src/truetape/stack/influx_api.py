@@ -45,7 +45,7 @@ class InfluxApi:
         return bool(self._json("GET", "/api/v2/setup", None, None)["allowed"])
 
     def set_up(self, user: str, password: Secret, token: Secret) -> None:
-        """Create the first user, the organisation and the operator token, as the caller chose them."""
+        """Create the first user, the organisation, and the operator token that the caller chose."""
         content = {"username": user, "password": password.reveal(), "token": token.reveal()}
         content |= {"org": self.org, "bucket": _SETUP_BUCKET}
         created = self._json("POST", "/api/v2/setup", content, None)

@@ -41,8 +41,8 @@ def built_path(settings: Settings) -> Path:
 def build(settings: Settings, report: Report) -> Path:
     """Build `influxd` with deploy/influxd/build.sh (8 to 10 minutes on two cores, once).
 
-    Safe to call from several processes at once. Raise ConfigError with the end of the build's output
-    if it fails, for example without Go, a C compiler or Rust.
+    Safe to call from several processes at once. Raise ConfigError with the end of the build's
+    output if it fails, for example without Go, a C compiler or Rust.
     """
     target = built_path(settings)
     with exclusive(settings.cache / "influxd.lock", wait_s=_BUILD_WITHIN_S, report=report):

@@ -143,9 +143,9 @@ class KafkaServer:
 
 
 def server_properties(port: int, controller_port: int, logs: Path) -> str:
-    """Render the broker's configuration: every listener on loopback, no topic by accident.
+    """Render the broker's configuration: listeners on loopback, no automatic topics.
 
-    Record times have no upper bound, since a simulated session may lie in the future.
+    Record timestamps have no upper bound, since a simulated session may be in the future.
     """
     values = {
         "process.roles": "broker,controller",
@@ -197,10 +197,10 @@ def new_cluster_id() -> str:
     """Return a random Kafka cluster id: 16 bytes in url-safe base64, 22 characters."""
     while True:
         text = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not text.startswith("-"):  # would be read as an option
+        if not text.startswith("-"):  # Kafka would read it as an option
             return text
 
 
 def _environment() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TZ")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    inherited = ("PATH", "HOME", "LANG", "TZ")
+    return {name: os.environ[name] for name in inherited if name in os.environ}

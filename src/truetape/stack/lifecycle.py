@@ -1,6 +1,7 @@
-"""The local stack as a whole: bring it up, take it down, say how it is.
+"""The local stack as a whole: start it, stop it, report its status.
 
-Each call may be repeated at any time: what runs is adopted, what is gone is started again.
+Knows no server's details. Every call is safe to repeat: a running server is adopted, and a server
+that ended is started again.
 """
 
 import os
@@ -29,7 +30,7 @@ _TERM_WITHIN_S = 30.0
 
 
 class PartState(StrEnum):
-    """How a part is. `AWAY` and `EXTERNAL` are servers that somebody else runs."""
+    """The state of a part. `EXTERNAL` and `AWAY` are external servers that answer, or do not."""
 
     RUNNING = "running"
     UNHEALTHY = "unhealthy"
@@ -39,13 +40,13 @@ class PartState(StrEnum):
 
     @property
     def is_usable(self) -> bool:
-        """Whether the pipeline can work with the part as it is."""
+        """True if the pipeline can use the part."""
         return self in (PartState.RUNNING, PartState.EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One line of `truetape stack status`; None where it does not apply."""
+    """One line of `truetape stack status`; None where a value does not apply."""
 
     part: str
     state: PartState
@@ -59,11 +60,11 @@ class PartStatus:
 
 
 def needed_parts(settings: Settings) -> tuple[str, ...]:
-    """Return the parts that these settings want: no InfluxDB with the embedded store."""
-    unwanted = {"influx"} if settings.store == "embedded" else set()
+    """Return the parts that the settings need: no InfluxDB with the embedded store."""
+    unneeded = {"influx"} if settings.store == "embedded" else set()
     if not settings.airflow:
-        unwanted.add("airflow")
-    return tuple(part for part in PARTS if part not in unwanted)
+        unneeded.add("airflow")
+    return tuple(part for part in PARTS if part not in unneeded)
 
 
 def up(
@@ -73,17 +74,17 @@ def up(
     *,
     build_influx: bool = False,
 ) -> None:
-    """Start the parts that do not run, adopt those that do, and return once all of them answer.
+    """Start the parts that do not run, adopt the others, and return once all of them answer.
 
-    `parts` None means `needed_parts`. A second call waits for the first.
-    ConfigError when a port is taken, Java or influxd is missing; TransientError when a server does
-    not answer in time. What this call has started is stopped again when it fails.
+    `parts` None means `needed_parts`. A second call waits for the first. Raise ConfigError if a
+    port is taken, or Java or influxd is missing; TransientError if a server does not answer in
+    time. After an error the call stops the servers that it started.
     """
     process.needs_linux()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # trades and secrets live there
-    wanted = needed_parts(settings) if parts is None else parts
-    servers = _servers(settings, wanted, build_influx=build_influx)
-    with _alone(settings, report), ExitStack() as undo:
+    started = needed_parts(settings) if parts is None else parts
+    servers = _servers(settings, started, build_influx=build_influx)
+    with _exclusive(settings, report), ExitStack() as undo:
         for server in servers:
             if _start(server, settings, report):
                 undo.callback(_stop, server, settings, report)
@@ -93,59 +94,59 @@ def up(
 
 
 def down(settings: Settings, report: Report = print) -> None:
-    """Stop every server of this home: asked to end, then killed after a bounded wait.
+    """Stop every server of this home: terminate it, and kill it after a bounded wait.
 
-    Airflow first, so that no task starts while its servers go, and Kafka last, which still holds
-    what was not written. Servers that somebody else runs are not touched.
+    Airflow stops first, so that no task starts while its servers stop; Kafka last, since it still
+    has records that are not written elsewhere. External servers keep running.
     """
-    with _alone(settings, report):
+    with _exclusive(settings, report):
         for server in reversed(_servers(settings, PARTS)):
             _stop(server, settings, report)
 
 
 def status(settings: Settings) -> list[PartStatus]:
-    """Return how each part is, asked now; takes seconds when one does not answer."""
+    """Check every part now and return its status. Takes seconds if one does not answer."""
     return [_status(server, settings) for server in _servers(settings, PARTS)]
 
 
 def _servers(
     settings: Settings, parts: Sequence[str], *, build_influx: bool = False
 ) -> list[Server]:
-    known: dict[str, Server] = {
+    by_part: dict[str, Server] = {
         "kafka": KafkaServer(settings),
         "influx": InfluxServer(settings, may_build=build_influx),
         "airflow": AirflowServer(settings),
     }
-    unknown = [part for part in parts if part not in known]
+    unknown = [part for part in parts if part not in by_part]
     if unknown:
         raise ConfigError(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    return [known[part] for part in PARTS if part in parts]
+    return [by_part[part] for part in PARTS if part in parts]
 
 
-def _alone(settings: Settings, report: Report) -> AbstractContextManager[None]:
+def _exclusive(settings: Settings, report: Report) -> AbstractContextManager[None]:
     lock = settings.home / "stack.lock"
     return exclusive(lock, wait_s=_OTHER_CALL_WITHIN_S, report=report)
 
 
 def _start(server: Server, settings: Settings, report: Report) -> bool:
-    """Start the server unless it runs; True when this call started it."""
+    """Start the server unless it runs. True if this call started it."""
     if server.port is None:
-        report(f"{server.name}: using {server.address}, which truetape does not run")
+        report(f"{server.name}: uses the external server at {server.address}")
         return False
     running = process.find(pid_file(settings, server.name))
     if running is not None:
         if running.address != server.address:
             raise ConfigError(
-                f"{server.name} of {settings.home} runs at {running.address}, the settings say "
-                f'{server.address}; run "truetape stack down" first'
+                f"{server.name} of {settings.home} runs at {running.address}, but the settings "
+                f'have {server.address}; run "truetape stack down" first'
             )
-        report(f"{server.name}: runs already at {server.address} (pid {running.pid})")
+        report(f"{server.name}: already runs at {server.address} (pid {running.pid})")
         return False
-    _clear_up(server, settings, report)
+    _stop_leftovers(server, settings, report)
     if is_listening(server.port):
         raise ConfigError(
             f"port {server.port} is taken by a program that is not this stack's {server.name}; "
-            f"stop it or choose another port with {server.port_setting}"
+            f"stop it, or choose another port with {server.port_setting}"
         )
     program = server.program(report)
     running = process.start(program)
@@ -156,9 +157,9 @@ def _start(server: Server, settings: Settings, report: Report) -> bool:
 def _make_ready(server: Server, settings: Settings, report: Report) -> None:
     _wait_until_ready(server, settings)
     server.set_up(report)
-    problem = server.problem()  # now also what needs the token
+    problem = server.problem()  # again, now that it has a token
     if problem is not None:
-        raise TransientError(f"{server.name} is up, but {problem}")
+        raise TransientError(f"{server.name} runs, but {problem}")
     report(f"{server.name}: ready")
     if server.sign_in is not None:
         report(f"{server.name}: {server.sign_in}")
@@ -174,7 +175,7 @@ def _wait_until_ready(server: Server, settings: Settings) -> None:
             case None:
                 return
             case _ if server.port is None:
-                raise TransientError(f"{server.name} is run elsewhere: {problem}")
+                raise TransientError(f"the external {server.name} does not work: {problem}")
             case _ if process.find(pid_file(settings, server.name)) is None:
                 raise TransientError(
                     f"{server.name} ended {waited_s:.0f} s after its start\n{process.log_tail(log)}"
@@ -191,21 +192,21 @@ def _stop(server: Server, settings: Settings, report: Report) -> None:
     path = pid_file(settings, server.name)
     running = process.find(path)
     if running is None:
-        _clear_up(server, settings, report)
+        _stop_leftovers(server, settings, report)
     elif process.stop(running, within_s=_TERM_WITHIN_S):
         report(f"{server.name}: stopped (pid {running.pid})")
     else:
-        report(f"{server.name}: killed, it had not ended in {_TERM_WITHIN_S:.0f} s")
+        report(f"{server.name}: killed, since it did not end in {_TERM_WITHIN_S:.0f} s")
     path.unlink(missing_ok=True)
 
 
-def _clear_up(server: Server, settings: Settings, report: Report) -> None:
-    """Stop what a killed server has left behind: it may still hold its port or its data."""
-    left = process.read_pid_file(pid_file(settings, server.name))
-    if left is None or not process.session(left):
+def _stop_leftovers(server: Server, settings: Settings, report: Report) -> None:
+    """Stop the children that a killed server left: they may still use its port or its data."""
+    earlier = process.read_pid_file(pid_file(settings, server.name))
+    if earlier is None or not process.session(earlier):
         return
-    report(f"{server.name}: stopping what an earlier one (pid {left.pid}) left behind")
-    process.stop(left, within_s=_TERM_WITHIN_S)
+    report(f"{server.name}: stops the processes that an earlier one (pid {earlier.pid}) left")
+    process.stop(earlier, within_s=_TERM_WITHIN_S)
 
 
 def _status(server: Server, settings: Settings) -> PartStatus:
@@ -214,18 +215,18 @@ def _status(server: Server, settings: Settings) -> PartStatus:
         problem = None
         if is_listening(server.port):
             problem = f"port {server.port} is taken by a program that is not this stack's"
-        return _line(server, PartState.STOPPED, None, problem)
+        return _part_status(server, PartState.STOPPED, None, problem)
     problem = server.problem()
     if server.port is None:
-        return _line(
+        return _part_status(
             server, PartState.EXTERNAL if problem is None else PartState.AWAY, None, problem
         )
-    return _line(
+    return _part_status(
         server, PartState.RUNNING if problem is None else PartState.UNHEALTHY, running, problem
     )
 
 
-def _line(
+def _part_status(
     server: Server, state: PartState, running: Running | None, problem: str | None
 ) -> PartStatus:
     return PartStatus(
@@ -242,9 +243,10 @@ def _line(
 
 
 def disk_bytes(folder: Path) -> int | None:
-    """Return what a folder takes on disk, None when it does not exist.
+    """Return the size of a folder on disk. None if it does not exist.
 
-    Allocated blocks, since InfluxDB's series files are sparse; files that vanish meanwhile count 0.
+    Counts allocated blocks, since InfluxDB's series files are sparse. A file that is deleted
+    meanwhile counts 0.
     """
     if not folder.is_dir():
         return None

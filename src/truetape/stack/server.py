@@ -1,4 +1,4 @@
-"""What every part of the local stack has in common, and how addresses are read."""
+"""The protocol of a part of the local stack, and its addresses. Starts nothing."""
 
 import ipaddress
 import socket
@@ -16,7 +16,7 @@ _CONNECT_WITHIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens."""
+    """The address on which a server listens."""
 
     host: str
     port: int
@@ -26,7 +26,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it; a server anywhere else is not ours to start."""
+        """True if only this machine can reach it. The stack never starts a server elsewhere."""
         if self.host == "localhost":
             return True
         try:
@@ -36,7 +36,7 @@ class Address:
 
 
 class Server(Protocol):
-    """One part of the stack. `stack` starts, adopts and stops it through these."""
+    """One part of the stack, as `lifecycle` starts, adopts and stops it."""
 
     @property
     def name(self) -> str:
@@ -44,40 +44,40 @@ class Server(Protocol):
 
     @property
     def address(self) -> str:
-        """Where its clients reach it."""
+        """The address for its clients."""
 
     @property
     def port_setting(self) -> str:
-        """The setting that moves it to another port, with an example."""
+        """The setting of its port, with an example."""
 
     @property
     def port(self) -> int | None:
-        """The port of the loopback server, None when it is run elsewhere by somebody else."""
+        """Its loopback port. None for an external server."""
 
     @property
     def data(self) -> Path:
-        """The folder that holds its data."""
+        """The folder of its data."""
 
     @property
     def sign_in(self) -> str | None:
-        """How a person signs in, None where nobody can. Names files, never what is in them."""
+        """How a person signs in; None if nobody can. Names password files, never passwords."""
 
     @property
     def ready_within_s(self) -> float:
-        """How long it may take from its start until it answers."""
+        """The longest time from its start to its first answer."""
 
     def program(self, report: Report) -> Program:
-        """Prepare its folders and files, and return how it is started; safe to repeat."""
+        """Prepare its folders and files, and return the program to start. Safe to repeat."""
 
     def problem(self) -> str | None:
-        """Ask it a real question; None when it answered, else what went wrong."""
+        """Send it a real request. None if it answered, else the problem."""
 
     def set_up(self, report: Report) -> None:
-        """Make it usable once it answers (topics, users, tokens); safe to repeat."""
+        """Create its topics, users and tokens, once it answers. Safe to repeat."""
 
 
 def parse_address(text: str, variable: str) -> Address:
-    """Parse `host:port`; ConfigError names the variable it came from."""
+    """Parse `host:port`. Raise ConfigError with the name of the variable if it is not one."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ConfigError(f"{variable} is {text!r}; set it to host:port, as in 127.0.0.1:19092")
@@ -85,7 +85,7 @@ def parse_address(text: str, variable: str) -> Address:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether anything on this machine accepts connections on the loopback port."""
+    """True if a program on this machine accepts connections on the loopback port."""
     with socket.socket() as probe:
         probe.settimeout(_CONNECT_WITHIN_S)
         return probe.connect_ex((LOOPBACK, port)) == 0
