@@ -310,7 +310,7 @@ def refuse(seconds: float) -> None:
     [
         ({"feed": "databento-csv"}, "cannot simulate feed 'databento-csv'"),
         ({"venue": "XXXX"}, "venue 'XXXX' is not declared"),
-        ({"feed": "binance", "venue": "KRAKEN"}, "carries venue BINANCE, not KRAKEN"),
+        ({"feed": "binance", "venue": "KRAKEN"}, "has venue BINANCE, not KRAKEN"),
         ({"day": date(2026, 11, 22)}, "XNYS is closed on 2026-11-22"),
         ({"trades": 0}, "0 trades"),
         ({"symbols": ()}, "0 symbols"),

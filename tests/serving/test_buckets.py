@@ -103,6 +103,6 @@ def test_retention_accepts_a_point_exactly_at_its_limit() -> None:
 
     assert str(refused.value) == (
         "bucket bars_1s keeps 7 days and the oldest point is of 2026-11-13T16:59:59+00:00, so "
-        "InfluxDB would drop it; nothing was written. Old trades belong into the buckets that keep "
+        "InfluxDB would drop it; nothing was written. Old trades belong in the buckets that keep "
         'everything: set TRUETAPE_BUCKET_SET=history (it is "live")'
     )

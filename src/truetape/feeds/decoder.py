@@ -1,6 +1,6 @@
 """The reference decoder: a payload and its contract to trades, amendments and rejections.
 
-Pure, and in payload order. `batch.spark.decoder` must give the same events and the same reasons.
+Does no I/O. `batch.spark.decoder` must give the same events and the same reasons.
 """
 
 from collections.abc import Sequence
@@ -56,22 +56,22 @@ BLANK = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a payload may weigh, and how far an event time may lie after its receipt."""
+    """How large a payload may be, and how far its event time may lie after its receipt."""
 
     max_payload_bytes: int = 1_000_000
     future_slack_ns: int = SECOND_NS
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """Return the limits that the settings ask for."""
+        """Return the limits of the settings."""
         return cls(settings.max_payload_bytes, settings.future_slack_ms * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known beside the payload: its Kafka key and place, its receipt, the day of its file.
+    """What comes beside the payload: its Kafka key and position, its receipt, the day of its file.
 
-    `day` is the date that times of day belong to; without it, the receipt date in the feed's zone.
+    `day` is the date of times of day; without it, they are of the receipt date in the feed's zone.
     """
 
     feed: str
@@ -86,10 +86,10 @@ class Context:
 def decode(
     payload: bytes, contract: Contract, context: Context, limits: Limits
 ) -> list[Event | Rejected]:
-    """Return what a payload holds, in its order; a bad record rejects itself, not its neighbours.
+    """Return the events and rejections of a payload, in its order.
 
-    A payload that cannot be read, or holds no record, is one rejection with index 0: every payload
-    gets an answer.
+    A bad record is rejected alone; the records beside it are not. A payload that cannot be read, or
+    has no record, is one rejection with index 0: every payload gets an answer.
     """
     records = _records(payload, contract, limits)
     if isinstance(records, Refused):
@@ -101,19 +101,19 @@ def decode(
             outcomes.append(_event(record, rules, context, index, limits))
         except _FieldError as error:
             outcomes.append(Rejected(error.refused.reason, error.refused.detail, payload, index))
-    return outcomes or [Rejected(Reason.NOT_A_TRADE, "the payload holds no record", payload)]
+    return outcomes or [Rejected(Reason.NOT_A_TRADE, "the payload has no record", payload)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """One record and what is around it; `value` is None where it is no such container."""
+    """One record and what is around it. `value` is None if it is not the declared container."""
 
     value: object
     payload: object = None
     name: str | None = None
 
     def text(self, path: Path, key: str | None) -> str | None:
-        """Return the text at a path; None where there is nothing, or JSON's null."""
+        """Return the text at a path, None if there is nothing or JSON's null."""
         match path.origin:
             case Origin.KEY:
                 text = key
@@ -144,9 +144,9 @@ def _records(payload: bytes, contract: Contract, limits: Limits) -> list[_Record
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
-        return Refused(Reason.NOT_TEXT, f"byte {error.start} is no UTF-8")
+        return Refused(Reason.NOT_TEXT, f"byte {error.start} is not UTF-8")
     if not text.strip(BLANK):
-        return Refused(Reason.EMPTY, "nothing in it")
+        return Refused(Reason.EMPTY, "the payload is blank")
     match contract.layout:
         case CsvPayload() as layout:
             return _csv_records(text, layout)
@@ -170,7 +170,7 @@ def _csv_records(text: str, layout: CsvPayload) -> list[_Record] | Refused:
 
 def _json_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refused:
     if not _is(parsed, layout.container):
-        return Refused(Reason.NOT_A_TRADE, f"the payload is no {layout.container}")
+        return Refused(Reason.NOT_A_TRADE, f"the payload is not an {layout.container}")
     place = _at(parsed, layout.at)
     if place is None and layout.at_optional:
         place = parsed
@@ -180,7 +180,7 @@ def _json_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refuse
         case Records.EACH:
             listed = container(place)
             if not isinstance(listed, list):
-                return Refused(Reason.NOT_A_TRADE, "no list of records where one should be")
+                return Refused(Reason.NOT_A_TRADE, "there is no list at the place of the records")
             return [_record(value, layout, parsed) for value in listed]
         case Records.BY_NAME:
             return _named_records(place, layout, parsed)
@@ -189,7 +189,7 @@ def _json_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refuse
 def _named_records(place: object, layout: JsonPayload, parsed: object) -> list[_Record] | Refused:
     named = container(place, keep_pairs=True)
     if not isinstance(named, JsonObject):
-        return Refused(Reason.NOT_A_TRADE, "no records by name where they should be")
+        return Refused(Reason.NOT_A_TRADE, "there is no object at the place of the records")
     records: list[_Record] = []
     for name, value in named.pairs:
         if name not in layout.skip:
@@ -200,8 +200,8 @@ def _named_records(place: object, layout: JsonPayload, parsed: object) -> list[_
 
 
 def _record(value: object, layout: JsonPayload, parsed: object, name: str | None = None) -> _Record:
-    found = container(value)
-    return _Record(found if _is(found, layout.record) else None, parsed, name)
+    opened = container(value)
+    return _Record(opened if _is(opened, layout.record) else None, parsed, name)
 
 
 def _is(value: object, kind: Container) -> bool:
@@ -209,7 +209,7 @@ def _is(value: object, kind: Container) -> bool:
 
 
 class _FieldError(Exception):
-    """Ends the reading of a record at the first field that cannot be taken."""
+    """Ends the decoding of a record at its first bad field; never leaves this module."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.detail)
@@ -219,7 +219,7 @@ class _FieldError(Exception):
 T = TypeVar("T")
 
 
-def _taken(value: T | Refused) -> T:
+def _accepted(value: T | Refused) -> T:
     if isinstance(value, Refused):
         raise _FieldError(value)
     return value
@@ -239,13 +239,13 @@ def _event(
         for rule in rules:
             if all(record.text(match.path, context.key) in match.texts for match in rule.when):
                 return _Reading(record, rule, context, index, limits).event()
-    raise _FieldError(Refused(Reason.NOT_A_TRADE, "no kind of the contract fits this record"))
+    raise _FieldError(Refused(Reason.NOT_A_TRADE, "the record matches no kind of the contract"))
 
 
 class _Reading:
     """Reads the fields of one record by the rule of its kind.
 
-    Fields are read in one order for all kinds: if several are wrong, the first decides the reason.
+    All kinds read their fields in the same order: the first bad field gives the reason.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class _Reading:
         self._future_slack_ns = limits.future_slack_ns
 
     def event(self) -> Event:
-        """Return the event. Raise _FieldError if a field cannot be taken."""
+        """Return the event. Raise _FieldError at the first bad field."""
         match self._rule:
             case TradeRule() as rule:
                 return self._trade(rule)
@@ -347,7 +347,7 @@ class _Reading:
     def _symbol(self) -> str:
         field = self._rule.symbol
         text = _required(self._text(field.path), "symbol")
-        return _taken(values.symbol(text, field.strip_prefix, field.upper))
+        return _accepted(values.symbol(text, field.strip_prefix, field.upper))
 
     def _venue(self) -> str:
         field = self._rule.venue
@@ -356,7 +356,7 @@ class _Reading:
         text = self._text(field.path) if field.path else None
         if text is None:
             return _required(field.default, "venue")
-        venue = _taken(values.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE))
+        venue = _accepted(values.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE))
         if venue not in venues():
             raise _FieldError(Refused(Reason.UNKNOWN_VENUE, f"venue is {values.shown(venue)}"))
         return venue
@@ -371,11 +371,11 @@ class _Reading:
                 parts.append(text)
             elif part.required:
                 _required(text, "id")
-        return _taken(values.attribute(":".join(parts), "id", Reason.BAD_ID)) if parts else None
+        return _accepted(values.attribute(":".join(parts), "id", Reason.BAD_ID)) if parts else None
 
     def _sequence(self, rule: TradeRule) -> int | None:
         text = self._text(rule.sequence) if rule.sequence else None
-        return None if text is None else _taken(values.sequence(text))
+        return None if text is None else _accepted(values.sequence(text))
 
     def _time(self, field: TimeField | None) -> int | None:
         text = self._text(field.path) if field else None
@@ -386,7 +386,7 @@ class _Reading:
         day = self._day(spec)
         if spec.needs_day:
             _required(day, "date for the time of day")
-        return _taken(event_time.parse(text, spec, day))
+        return _accepted(event_time.parse(text, spec, day))
 
     def _day(self, spec: TimeSpec) -> date | None:
         received_ns = self._context.received_ns
@@ -403,7 +403,7 @@ class _Reading:
 
     def _number(self, field: NumberField, name: str, fit: tuple[int, int]) -> Decimal:
         text = _required(self._text(field.path), name)
-        return _taken(values.number(text, name, field.sign, field.shift, fit))
+        return _accepted(values.number(text, name, field.sign, field.shift, fit))
 
     def _conditions(
         self, field: ConditionsField | None, absent: tuple[str, ...] | None
@@ -414,7 +414,7 @@ class _Reading:
         text = self._text(field.path)
         codes = absent
         if text is not None:
-            codes = _taken(values.conditions(text, field.form, field.codes, field.others))
+            codes = _accepted(values.conditions(text, field.form, field.codes, field.others))
         for flag in field.flags:
             text = self._text(flag.path)
             if text is None or codes is None:
@@ -431,5 +431,5 @@ class _Reading:
         if field is None or text is None:
             return None
         if field.codes is not None:
-            return _taken(values.translated(text, field.codes, name))
-        return _taken(values.attribute(text, name))
+            return _accepted(values.translated(text, field.codes, name))
+        return _accepted(values.attribute(text, name))

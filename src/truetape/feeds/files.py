@@ -23,14 +23,14 @@ from truetape.market.resolution import SECOND_NS
 from truetape.market.trades import Event
 
 MAX_LINE_BYTES = 16_000_000
-"""Longest line that is read whole; a longer one is cut there, which is beyond any payload limit."""
+"""Longest line that is read whole. A longer one is cut there, which is above any payload limit."""
 
 _DATE = re.compile(r"(?<![0-9])([0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One payload of a file. `line` counts from 1; `received_ns` only where it was recorded."""
+    """One payload of a file. `line` counts from 1; `received_ns` is None if it was not recorded."""
 
     payload: bytes
     key: str | None
@@ -40,12 +40,12 @@ class FileRecord:
 
 
 def read(path: Path, contract: Contract) -> Iterator[FileRecord]:
-    """Yield the payloads of a file in order; ConfigError where it is not what its name says.
+    """Yield the payloads of a file in order. Raise ConfigError if it is not what its name says.
 
-    A zip holds one CSV whose symbol is its folder's name and whose date is in its own name (LEAN).
-    A `.json` file of a feed that answers in pages is one payload. A `.jsonl` file whose lines are
-    `{"exchange", "recv_ts", "raw"}` gives the raw frames. Anything else is a payload a line; `.gz`
-    is unpacked, a date in the file name is the day, and a header line is passed over.
+    A zip has one CSV; its folder's name is the symbol, and the date is in its name (LEAN). A
+    `.json` file of a feed with pages is one payload. A `.jsonl` file with lines of `{"exchange",
+    "recv_ts", "raw"}` gives the raw frames. Any other file has one payload a line: `.gz` is
+    unpacked, a date in the file name is the day, and a header line is skipped.
     """
     if path.suffix == ".zip":
         return _zipped(path, contract)
@@ -75,20 +75,20 @@ def decode_file(
 
 
 def day_in_name(path: Path) -> date | None:
-    """Return the date in a file's name, as 20131007 or 2013-10-07; None where there is none."""
-    found = _DATE.search(path.name)
-    if found is None:
+    """Return the date in a file's name, as 20131007 or 2013-10-07; None if it has no date."""
+    match = _DATE.search(path.name)
+    if match is None:
         return None
     try:
-        return date.fromisoformat(found.group())
+        return date.fromisoformat(match.group())
     except ValueError:
         return None
 
 
 def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
-    """Yield lines without their ends, LF or CRLF; one over `max_bytes` is cut one byte after it.
+    """Yield lines without their ends, LF or CRLF. A longer line is cut one byte after `max_bytes`.
 
-    The cut line is still too large for a decoder with that limit, and memory stays bounded.
+    A cut line is still too large for a decoder with that limit, and memory stays bounded.
     """
     while line := file.readline(max_bytes + 2):
         ended = line.endswith(b"\n")
@@ -123,7 +123,7 @@ def _lines(path: Path, contract: Contract) -> Iterator[FileRecord]:
 
 
 def _frame(line: bytes) -> tuple[bytes, None, None, int] | None:
-    """Return the payload of a captured frame and its receipt; None where there is no envelope."""
+    """Return the payload of a captured frame and its receipt, None if there is no envelope."""
     if not line.startswith(b'{"exchange"'):
         return None
     try:
@@ -140,13 +140,13 @@ def _zipped(path: Path, contract: Contract) -> Iterator[FileRecord]:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".csv")]
             if len(members) != 1:
-                raise ConfigError(f"{path}: holds {len(members)} CSV files; one is expected")
+                raise ConfigError(f"{path}: has {len(members)} CSV files; expected 1")
             with archive.open(members[0]) as file:
                 for number, line in enumerate(read_lines(file, MAX_LINE_BYTES), start=1):
                     if not (number == 1 and _is_header(line, contract)):
                         yield FileRecord(line, symbol, day, None, number)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path}: is no readable zip ({error})") from error
+        raise ConfigError(f"{path}: cannot be read as a zip file ({error})") from error
 
 
 def _is_header(line: bytes, contract: Contract) -> bool:

@@ -1,6 +1,6 @@
 """The native feed as text: one JSON line an event, the interchange format of the command line.
 
-The shape is design 3.2; `schemas/feeds/truetape.yaml` reads it back.
+Decodes nothing: the contract `schemas/feeds/truetape.yaml` does.
 """
 
 import json
@@ -13,10 +13,10 @@ from truetape.market.trades import Cancel, Correction, Event, Trade
 
 
 def encode(event: Event) -> str:
-    """Return one JSON line without its line end: keys in a fixed order, absent values left out.
+    """Return an event as one JSON line without its line end.
 
-    Times are ISO 8601 in UTC with 0, 3, 6 or 9 decimals; prices and sizes keep their decimals and
-    have no exponent.
+    Keys have a fixed order; absent values are left out. Times are ISO 8601 in UTC with 0, 3, 6 or 9
+    decimals; prices and sizes keep their decimals and have no exponent.
     """
     match event:
         case Trade():
@@ -58,7 +58,7 @@ def encode(event: Event) -> str:
 
 
 def encode_rejected(rejected: Rejected, line: int | None = None) -> str:
-    """Return the JSON line of a rejection; `line` is where the payload came from, from 1."""
+    """Return the JSON line of a rejection. `line` is the payload's line in its file, from 1."""
     return _line(
         kind="rejected",
         reason=str(rejected.reason),
@@ -69,7 +69,7 @@ def encode_rejected(rejected: Rejected, line: int | None = None) -> str:
 
 
 def iso(instant_ns: int) -> str:
-    """Return an instant as ISO 8601 with Z; the decimals are cut in groups of three zeros."""
+    """Return an instant as ISO 8601 with Z, without trailing groups of three zeros."""
     seconds, fraction = divmod(instant_ns, SECOND_NS)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     decimals = f"{fraction:09d}"

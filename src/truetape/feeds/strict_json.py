@@ -1,4 +1,7 @@
-"""Strict JSON as both decoders read it: numbers stay text, and a JVM parser's limits hold here."""
+"""Strict JSON for both decoders: numbers stay text, and the limits of a JVM's parser apply.
+
+Knows no contract.
+"""
 
 import json
 import re
@@ -16,7 +19,7 @@ _BRACKETS = re.compile(r"[][{}]")
 
 
 class JsonObject(dict[str, object]):
-    """An object whose `pairs` keep repeated names; as a dict the last one counts."""
+    """An object. `pairs` has repeated names too; as a dict, the last value of a name counts."""
 
     pairs: tuple[tuple[str, object], ...]
 
@@ -26,16 +29,16 @@ class JsonObject(dict[str, object]):
 
 
 def parse(text: str, keep_pairs: bool = False) -> object | Refused:
-    """Return the value of a JSON text: dict, list, str, bool or None, every number as its own text.
+    """Return the value of a JSON text: dict, list, str, bool or None; a number is its own text.
 
-    Refuses NaN and Infinity, anything after the value, more than 32 levels and names over 50,000
-    units. With `keep_pairs`, objects are `JsonObject`.
+    Refused are NaN and Infinity, text after the value, more than 32 levels and names over 50,000
+    UTF-16 units. With `keep_pairs`, objects are `JsonObject`.
     """
     if _too_deep(text):
         return Refused(Reason.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
     check = keep_pairs or len(text) > MAX_NAME
     try:
-        return json.loads(  # type: ignore[no-any-return]  # what JSON holds is told by isinstance
+        return json.loads(  # type: ignore[no-any-return]  # callers check the type of the value
             text,
             parse_int=str,
             parse_float=str,
@@ -47,7 +50,7 @@ def parse(text: str, keep_pairs: bool = False) -> object | Refused:
 
 
 def text_of(value: object) -> str | None:
-    """Return the text of a value: what a string holds, a number as written, JSON of the rest."""
+    """Return the text of a value: a string or number as written, JSON for anything else."""
     match value:
         case None | str():
             return value
@@ -58,9 +61,8 @@ def text_of(value: object) -> str | None:
 
 
 def container(value: object, keep_pairs: bool = False) -> object:
-    """Return an object or array, also one that arrives as the text of its JSON (encoded twice).
-
-    Anything else is None.
+    """Return an object or array, None for any other value. A text of JSON counts too: some feeds
+    encode twice.
     """
     if isinstance(value, str):
         looks_like = value.lstrip(" \t\r\n")[:1] in ("{", "[")
@@ -78,7 +80,7 @@ def _object(pairs: list[tuple[str, object]]) -> JsonObject:
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _too_deep(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Single values: the grammar both decoders keep, and the reference that checks a text against it.
+"""Single values: the grammar of both decoders, and the reference functions that apply it.
 
-The patterns mean the same in Python and Java. Check the length first: Java matches repeated groups
-by recursion.
+Knows no contract. The patterns mean the same in Python and Java. Check the length first: Java
+matches repeated groups by recursion.
 """
 
 import re
@@ -34,16 +34,16 @@ MAX_TEXT = 64
 MAX_CODES = 16
 MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
 MAX_NUMBER = 40
-"""Longest number that fits the grammar: a sign, two runs of 18 digits, a point."""
+"""Longest number of the grammar: a sign, two times 18 digits, a point."""
 MAX_TIME_TEXT = 64
-"""Longest text that is taken for an integer time where a field may hold either shape."""
+"""Longest text that counts as an integer time, if a field has an integer shape too."""
 MAX_CONDITIONS = 512
-"""Longest text of conditions that is looked at: sixteen codes with all their quotes are shorter."""
+"""Longest accepted text of conditions: sixteen codes with all their quotes are shorter."""
 
 SYMBOL_PATTERN = r"[A-Za-z0-9]+(?:[./_-][A-Za-z0-9]+)*"
 TEXT_PATTERN = r"[!#-&(-+./0-9:;<>@A-Z^_a-z|~-]+"
 """Printable ASCII without quotes, comma, `=`, backslash, space, brackets and braces; and without
-`?`, which is what a JVM reads for half a surrogate pair."""
+`?`, which a JVM reads in place of half a surrogate pair."""
 PLAIN_NUMBER_PATTERN = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
 EXPONENT_NUMBER_PATTERN = r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?[eE][+-]?[0-9]"
 SEQUENCE_PATTERN = r"[0-9]{1,19}"
@@ -69,12 +69,12 @@ _EXACT = Context(prec=60)
 
 
 def shown(text: str) -> str:
-    """Return a value for a message: quoted, and cut where it is long."""
+    """Return a value for a message: quoted, and cut if it is long."""
     return repr(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…")
 
 
 def is_integer(text: str) -> bool:
-    """Say whether a time's text is all digits, where a field may hold either shape."""
+    """True if the text of a time is an integer, for fields with an integer shape too."""
     return len(text) <= MAX_TIME_TEXT and _INTEGER.fullmatch(text) is not None
 
 
@@ -87,7 +87,7 @@ def symbol(text: str, strip_prefix: str = "", upper: bool = False) -> str | Refu
 
 
 def attribute(text: str, name: str, reason: Reason = Reason.BAD_TEXT) -> str | Refused:
-    """Return a short printable text such as an id, refused with `reason` where it is none."""
+    """Return a short printable text such as an id. Any other text is refused with `reason`."""
     if len(text) > MAX_TEXT or not TEXT.fullmatch(text):
         return Refused(reason, f"{name} is {shown(text)}")
     return text
@@ -147,7 +147,7 @@ def conditions(
 def translated(
     text: str, codes: Mapping[str, str] | None, name: str, reason: Reason = Reason.BAD_TEXT
 ) -> str | Refused:
-    """Return what a code stands for; a code that is not declared is refused, never guessed."""
+    """Return the meaning of a code. A code that is not declared is refused, never guessed."""
     if codes is None:
         return text
     if text not in codes:

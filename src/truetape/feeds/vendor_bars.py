@@ -1,4 +1,4 @@
-"""Bars that a vendor published beside its trades: evidence to compare with, never an input."""
+"""Bars that a vendor published beside its trades, for comparison. They are never an input."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ _LEAN_ZONE = ZoneInfo("America/New_York")
 
 @dataclass(frozen=True, slots=True)
 class VendorBar:
-    """One bar as the vendor printed it; `vwap` and `trades` are None where it prints none."""
+    """One bar as the vendor published it. `vwap` and `trades` are None if it has none."""
 
     start_ns: int
     open: Decimal
@@ -34,9 +34,7 @@ class VendorBar:
 
 
 def beside(trades: Path, feed: str) -> Mapping[Resolution, list[VendorBar]]:
-    """Return the vendor's bars that lie beside a trade file, by resolution; empty when there are
-    none.
-    """
+    """Return the vendor's bars in the files beside a trade file, by resolution."""
     match feed:
         case "lean-equity-tick":
             return {
@@ -61,7 +59,7 @@ def _lean(path: Path, trades: Path) -> Iterator[VendorBar]:
 
 
 def _kraken(path: Path) -> Iterator[VendorBar]:
-    """Kraken's OHLC answer without its empty minutes, which it fills by carrying the last close."""
+    """Kraken's OHLC answer without its empty minutes, which Kraken fills with the last close."""
     answer = json.loads(path.read_text(), parse_float=Decimal)["result"]
     rows = next(rows for name, rows in answer.items() if name != "last")
     for start, opened, high, low, close, vwap, volume, count in rows:
@@ -79,11 +77,10 @@ def _bar(start_ns: int, prices: list[Decimal], volume: Decimal) -> VendorBar:
 def compared_span(
     trades: Path, feed: str, covered: tuple[int, int], width_ns: int
 ) -> tuple[int, int]:
-    """Return the half-open span of bar starts in which vendor and trades are comparable.
+    """Return the half-open span of bar starts in which the vendor's bars and ours are comparable.
 
-    LEAN: 09:31 to 15:59 New York, since the vendor books auctions by rules of its own. Otherwise
-    the bars strictly between the first and the last of `covered`, which the file may hold only in
-    part.
+    LEAN: 09:31 to 15:59 New York, since the vendor has rules of its own for auctions. Other feeds:
+    strictly between the first and the last bar of `covered`, which the file may contain in part.
     """
     if feed == "lean-equity-tick":
         midnight = _midnight_ns(_lean_day(trades))

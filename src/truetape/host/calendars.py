@@ -1,6 +1,6 @@
-"""Calendars: a venue and a range of dates become sessions; the only import of exchange-calendars.
+"""Calendars: the sessions of a venue by date. The only module that imports exchange-calendars.
 
-Knows opens and closes, not halts; a lunch break is not modelled, a session is one interval.
+Knows opens and closes but no halts. A session is one interval, without lunch breaks.
 """
 
 from datetime import date, timedelta
@@ -11,10 +11,10 @@ from truetape.host.venues import venue_named
 from truetape.market.sessions import Session, Venue, session_of
 
 MAX_DAYS = 36_600
-"""A century: longer ranges are a mistake in an argument."""
+"""A century: a longer range is a wrong argument."""
 
 MAX_CLOSED_DAYS = 30
-"""Longer than any market of these calendars was ever closed; bounds the search for a session."""
+"""No market of these calendars was ever closed for longer; bounds the search for a session."""
 
 _Regular = tuple[int, int]
 
@@ -22,8 +22,8 @@ _Regular = tuple[int, int]
 def sessions(venue: Venue, first: date, last: date) -> list[Session]:
     """Return one session for every date from `first` to `last`, both included, closed days too.
 
-    Half days, holidays and daylight-saving changes follow the venue's calendar; a venue without one
-    has the UTC day. ConfigError for an unknown calendar or a date that it does not reach.
+    Half days, holidays and daylight-saving changes follow the venue's calendar; a venue without a
+    calendar has the UTC day. Raise ConfigError if the calendar is unknown or lacks a date.
     """
     days = (last - first).days + 1
     if not 0 < days <= MAX_DAYS:
@@ -32,17 +32,17 @@ def sessions(venue: Venue, first: date, last: date) -> list[Session]:
 
 
 def session(venue: Venue, day: date) -> Session:
-    """Return the session of one date; see `sessions`."""
+    """Return the session of one date, as `sessions` does."""
     if venue.calendar is None:
         return session_of(venue, day, None)
     regular = _year(venue.calendar, day.year).get(day)
-    found = session_of(venue, day, regular)
-    if regular and not (found.start_ns <= regular[0] < regular[1] <= found.end_ns):
+    trading_day = session_of(venue, day, regular)
+    if regular and not (trading_day.start_ns <= regular[0] < regular[1] <= trading_day.end_ns):
         raise ConfigError(
             f"venue {venue.code}: the session of {day} in {venue.calendar} leaves that date"
             f" in {venue.zone}; sessions over midnight are not supported"
         )
-    return found
+    return trading_day
 
 
 def parse_session(venue: str, day: str) -> Session:
@@ -56,26 +56,27 @@ def parse_session(venue: str, day: str) -> Session:
 
 
 def next_regular(venue: Venue, day: date) -> Session | None:
-    """Return the first regular session at or after a date; None when there is none in reach."""
+    """Return the first regular session on or after a date, None if `MAX_CLOSED_DAYS` days have
+    none.
+    """
     return _first_regular(venue, day, step=1)
 
 
 def last_regular(venue: Venue, instant_ns: int) -> Session | None:
-    """Return the newest regular session that had closed at an instant; None without one in reach.
-
-    Costs one look at a cached year, however old the process: years are built when they are asked.
+    """Return the newest regular session that was closed at an instant, None if no session was open
+    within `MAX_CLOSED_DAYS`. Years are cached when they are first needed, so calls are cheap.
     """
     day = venue.date_of(instant_ns)
-    found = _first_regular(venue, day, step=-1)
-    if found is not None and found.close_ns is not None and found.close_ns > instant_ns:
-        found = _first_regular(venue, found.date - timedelta(days=1), step=-1)
-    return found
+    latest = _first_regular(venue, day, step=-1)
+    if latest is not None and latest.close_ns is not None and latest.close_ns > instant_ns:
+        latest = _first_regular(venue, latest.date - timedelta(days=1), step=-1)
+    return latest
 
 
 def _first_regular(venue: Venue, day: date, step: int) -> Session | None:
     reach = [day + timedelta(days=step * after) for after in range(MAX_CLOSED_DAYS)]
     candidates = (session(venue, candidate) for candidate in reach)
-    return next((found for found in candidates if found.open_ns is not None), None)
+    return next((day for day in candidates if day.open_ns is not None), None)
 
 
 @lru_cache(maxsize=256)

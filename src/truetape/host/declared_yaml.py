@@ -207,6 +207,9 @@ def _reason(details: ErrorDetails) -> str:
 _KINDS = {
     "string_type": "must be a text",
     "string_too_short": "must be a text",
+    "bool_type": "must be a text",
+    "int_type": "must be a text",
+    "date_type": "must be a text",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping of names to values",
 }

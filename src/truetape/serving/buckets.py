@@ -1,6 +1,6 @@
-"""Buckets: where each resolution is kept and for how long, read from `influx/buckets.yaml`.
+"""Buckets: where each resolution is stored and for how long, read from `influx/buckets.yaml`.
 
-Creates nothing; the stores do that (`ensure_buckets`).
+Creates no bucket: `ensure_buckets` of the stores does.
 """
 
 import re
@@ -30,20 +30,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One bucket; `retention_s` None keeps everything. Data leaves in whole shards of `shard_s`."""
+    """One bucket. `retention_s` None keeps everything. Data expires in shards of `shard_s`."""
 
     name: str
     retention_s: int | None
     shard_s: int
 
     def oldest_ns(self, now_ns: int) -> int | None:
-        """Return the oldest time the bucket takes now, None where it takes any."""
+        """Return the oldest time that the bucket accepts now, None if it accepts every time."""
         return None if self.retention_s is None else now_ns - self.retention_s * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The buckets of one set: "live" expires, "history" keeps everything."""
+    """The buckets of one set. "live" expires; "history" keeps everything."""
 
     set_name: str
     bars: Mapping[Resolution, Bucket]
@@ -51,7 +51,7 @@ class Buckets:
 
     @property
     def all(self) -> tuple[Bucket, ...]:
-        """Return every bucket of the set, the bars' from fine to coarse, then the pipeline's."""
+        """Return every bucket: those of the bars from fine to coarse, then the pipeline's."""
         return *self.bars.values(), self.pipeline
 
 
@@ -65,10 +65,9 @@ def load_buckets(set_name: str, path: Path | None = None) -> Buckets:
 
 
 def check_retention(buckets: Buckets, bucket: Bucket, times: Iterable[int], now_ns: int) -> None:
-    """Raise ConfigError when a point is older than its bucket keeps: InfluxDB would drop it.
+    """Raise ConfigError if a point is older than the bucket's retention: InfluxDB would drop it.
 
-    The message names the bucket, its retention, the oldest point and the set of buckets to use
-    instead.
+    The message has the bucket, its retention, the oldest point and the set of buckets to use.
     """
     limit = bucket.oldest_ns(now_ns)
     oldest = min(times, default=None)
@@ -76,7 +75,7 @@ def check_retention(buckets: Buckets, bucket: Bucket, times: Iterable[int], now_
         return
     raise ConfigError(
         f"bucket {bucket.name} keeps {_days(bucket.retention_s)} and the oldest point is of "
-        f"{_utc(oldest)}, so InfluxDB would drop it; nothing was written. Old trades belong into "
+        f"{_utc(oldest)}, so InfluxDB would drop it; nothing was written. Old trades belong in "
         "the buckets that keep everything: set TRUETAPE_BUCKET_SET=history "
         f'(it is "{buckets.set_name}")'
     )

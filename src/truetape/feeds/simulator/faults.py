@@ -1,6 +1,6 @@
-"""The troubles of a simulated session: late, doubled, cancelled, corrected, ahead, broken.
+"""Faults of a simulated session: late, duplicate, cancelled, corrected, future and broken records.
 
-Turns true prints into deliveries in order of arrival, and names every trouble that it causes.
+Turns true prints into deliveries in order of arrival, and lists every fault. Encodes no payload.
 """
 
 from bisect import bisect_right
@@ -15,13 +15,13 @@ from truetape.feeds.simulator.market import SECOND, Draw, MarketShape, Simulated
 from truetape.host.errors import ConfigError
 
 DELAY_MS = (2, 30)
-"""Least and most time from event to receipt of a print without trouble; short ones are usual."""
+"""Shortest and longest time from event to receipt without faults; short times are more frequent."""
 REDELIVERY_S = (0.001, 120.0)
 AUCTION_CODES = frozenset("OQ6M")
 
 
 class TroubleCause(StrEnum):
-    """What went wrong on purpose; the first four explain drift."""
+    """What goes wrong on purpose. The first four explain drift."""
 
     LATE = "late"
     DUPLICATE = "duplicate"
@@ -34,10 +34,10 @@ class TroubleCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One injected trouble: the trade it is about, and when its record arrives.
+    """One injected fault: its trade, and when the record arrives.
 
-    `event_ns` is the true event time. A record that shares its payload with later ones arrives
-    with them, up to 5 ms after `received_ns`. An outage has no trade; its times are its ends.
+    `event_ns` is the true event time. A record that shares its payload with later records arrives
+    with them, up to 5 ms after `received_ns`. An outage has no trade; its times are start and end.
     """
 
     cause: TroubleCause
@@ -50,7 +50,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How much goes wrong. Rates are shares of prints; a print has one trouble at most."""
+    """How much goes wrong. Rates are shares of prints; a print has at most one fault."""
 
     late: float = 0.003
     duplicate: float = 0.004
@@ -58,9 +58,9 @@ class Faults:
     correct: float = 0.001
     malformed: float = 0.0
     outage_s: float = 120.0
-    """How long the venue is silent in mid-session; at most a tenth of the window."""
+    """How long the venue is silent in mid-session, at most a tenth of the simulated time."""
     bad_clock: float = 0.05
-    """Share of the window in which one reporter's clock is ahead."""
+    """Share of the simulated time in which the clock of one reporter is ahead."""
     bad_clock_ahead_s: float = 300.0
     late_s: tuple[float, float] = (70.0, 900.0)
     amend_s: tuple[float, float] = (1.0, 600.0)
@@ -68,10 +68,10 @@ class Faults:
     def __post_init__(self) -> None:
         rates = (self.late, self.duplicate, self.cancel, self.correct)
         if min(*rates, self.malformed, self.bad_clock) < 0 or max(sum(rates), self.malformed) > 1:
-            raise ConfigError("rates of faults must be at least 0, and 1 together at most")
+            raise ConfigError("fault rates must be at least 0, and at most 1 together")
         times = (self.outage_s, self.bad_clock_ahead_s, *self.late_s, *self.amend_s)
         if min(times) < 0 or self.late_s[0] > self.late_s[1] or self.amend_s[0] > self.amend_s[1]:
-            raise ConfigError("times of faults must be at least 0 seconds, and ranges in order")
+            raise ConfigError("fault times must be at least 0 seconds, and ranges must be in order")
 
 
 Encode = Callable[[SimulatedPrint], bytes]
@@ -79,20 +79,20 @@ Encode = Callable[[SimulatedPrint], bytes]
 BROKEN: dict[str, Callable[[SimulatedPrint, Encode], bytes]] = {
     "truncated": lambda item, encode: encode(item)[:-9],
     "not-utf8": lambda item, encode: b"\xff\xfe" + encode(item),
-    "empty": lambda item, encode: b"",  # noqa: ARG005 - one signature for all
+    "empty": lambda item, encode: b"",  # noqa: ARG005 - all have one signature
     "not-a-trade": lambda item, encode: b'{"type":"heartbeat"}',  # noqa: ARG005 - the same
     "nan-price": lambda item, encode: encode(item._replace(price="NaN")),
     "negative-price": lambda item, encode: encode(item._replace(price=f"-{item.price}")),
     "huge-price": lambda item, encode: encode(item._replace(price="1e400")),
     "evil-symbol": lambda item, encode: encode(item._replace(symbol="EV,IL=\\nX")),
 }
-"""The ways a record is broken; none has a line end in its payload, so files stay line by line."""
+"""The ways to break a record. No payload has a line end, so files keep one payload a line."""
 
 NO_FAULTS = Faults(0, 0, 0, 0, 0, outage_s=0, bad_clock=0)
 
 
 class DeliveryKind(StrEnum):
-    """What a delivery is. REPEAT is a trade that was delivered before, FUTURE one to be refused."""
+    """What a delivery is. REPEAT is a trade delivered again; FUTURE is a trade to reject."""
 
     TRADE = "trade"
     REPEAT = "repeat"
@@ -103,7 +103,7 @@ class DeliveryKind(StrEnum):
 
 
 class SimulatedDelivery(NamedTuple):
-    """One record on its way; sorts by arrival, then in the order of making."""
+    """One record on its way. Deliveries sort by arrival, then by the order of simulation."""
 
     received_ns: int
     order: int
@@ -116,12 +116,11 @@ class SimulatedDelivery(NamedTuple):
 def deliveries(
     items: Sequence[SimulatedPrint], faults: Faults, form: Format, shape: MarketShape, draw: Draw
 ) -> tuple[list[SimulatedDelivery], list[Trouble]]:
-    """Return every delivery in order of arrival, and every trouble in the order it was made.
+    """Return every delivery in order of arrival, and every fault in the order of simulation.
 
-    Troubles that the feed cannot carry do not happen: without ids no duplicates, without
-    amendments no cancels or corrections.
+    A feed without ids has no duplicates; a feed without amendments has no cancels or corrections.
     """
-    made = _Maker(faults, form, draw)
+    made = _Deliveries(faults, form, draw)
     is_ahead = _bad_clock(faults, shape, draw)
     for item in items:
         received = item.event_ns + _delay(draw)
@@ -130,17 +129,17 @@ def deliveries(
         elif item.conditions and item.conditions[-1] in AUCTION_CODES:
             made.add(received, DeliveryKind.TRADE, item)
         else:
-            made.one(item, received)
+            made.deliver(item, received)
     for _ in range(round(faults.malformed * len(items))):
         made.malformed(items[int(len(items) * draw())])
-    made.found.sort()
-    return made.found, made.troubles
+    made.sent.sort()
+    return made.sent, made.troubles
 
 
-class _Maker:
+class _Deliveries:
     def __init__(self, faults: Faults, form: Format, draw: Draw) -> None:
         self.faults, self.draw, self.form = faults, draw, form
-        self.found: list[SimulatedDelivery] = []
+        self.sent: list[SimulatedDelivery] = []
         self.troubles: list[Trouble] = []
         shares = (
             (self.late, faults.late),
@@ -159,7 +158,7 @@ class _Maker:
         new: Correct | None = None,
         broken: str = "",
     ) -> None:
-        self.found.append(SimulatedDelivery(received, len(self.found), kind, item, new, broken))
+        self.sent.append(SimulatedDelivery(received, len(self.sent), kind, item, new, broken))
 
     def trouble(
         self, cause: TroubleCause, item: SimulatedPrint, received: int, detail: str = ""
@@ -167,8 +166,8 @@ class _Maker:
         number = str(item.number) if self.form.ids else None
         self.troubles.append(Trouble(cause, item.symbol, number, item.event_ns, received, detail))
 
-    def one(self, item: SimulatedPrint, received: int) -> None:
-        """Deliver one print, with a trouble or, mostly, without."""
+    def deliver(self, item: SimulatedPrint, received: int) -> None:
+        """Deliver one print, with a fault or, mostly, without."""
         luck = self.draw()
         if luck < self._limits[-1]:
             self._makers[bisect_right(self._limits, luck)](item, received)
@@ -206,7 +205,7 @@ class _Maker:
         self.trouble(TroubleCause.CORRECTION, item, received, f"{item.price} to {dollars(moved)}")
 
     def ahead(self, item: SimulatedPrint, received: int) -> None:
-        """Deliver a print whose event time lies in the future: it is to be refused."""
+        """Deliver a print with an event time in the future, which decoders must reject."""
         ahead = int(self.faults.bad_clock_ahead_s * SECOND)
         stamped = item._replace(event_ns=item.event_ns + ahead - ahead % self.form.grid_ns)
         self.add(received, DeliveryKind.FUTURE, stamped)
@@ -215,7 +214,7 @@ class _Maker:
         )
 
     def malformed(self, item: SimulatedPrint) -> None:
-        """Deliver one more record, broken; the print that it is made of is not touched."""
+        """Deliver an additional, broken record; the print that it copies is delivered too."""
         how = tuple(BROKEN)[int(len(BROKEN) * self.draw())]
         received = item.event_ns + _delay(self.draw)
         self.add(received, DeliveryKind.MALFORMED, item, broken=how)
@@ -232,7 +231,7 @@ def _delay(draw: Draw) -> int:
 
 
 def _bad_clock(faults: Faults, shape: MarketShape, draw: Draw) -> Callable[[SimulatedPrint], bool]:
-    """Pick the reporter whose clock is ahead, and when: an exchange, else the last symbol."""
+    """Draw whose clock is ahead, and when: an exchange, or the last symbol without exchanges."""
     length = shape.last_ns - shape.first_ns
     start = shape.first_ns + int(draw() * (1 - faults.bad_clock) * length)
     end = start + int(faults.bad_clock * length)
@@ -247,7 +246,7 @@ def _bad_clock(faults: Faults, shape: MarketShape, draw: Draw) -> Callable[[Simu
 
 
 def outage(faults: Faults, window: tuple[int, int], grid_ns: int, draw: Draw) -> tuple[int, int]:
-    """Return when the venue is silent: an interval in the second quarter, empty for 0 seconds."""
+    """Return when the venue is silent: an interval in the second quarter, empty for 0 s."""
     first, last = window
     length = min(int(faults.outage_s * SECOND), (last - first) // 10)
     start = first + (last - first) // 4 + int(draw() * (last - first) / 4)
@@ -256,14 +255,14 @@ def outage(faults: Faults, window: tuple[int, int], grid_ns: int, draw: Draw) ->
 
 
 def broken_payload(how: str, item: SimulatedPrint, encode: Encode) -> bytes:
-    """Return the payload of a malformed record, made from a good print's."""
+    """Return the payload of a good print, broken in the given way."""
     return BROKEN[how](item, encode)
 
 
-def frames(found: Sequence[SimulatedDelivery], most: int) -> Iterator[list[SimulatedDelivery]]:
-    """Group neighbours that share a payload: good trades of one symbol within five milliseconds."""
+def frames(sent: Sequence[SimulatedDelivery], most: int) -> Iterator[list[SimulatedDelivery]]:
+    """Group deliveries that share a payload: good trades of one symbol within 5 milliseconds."""
     group: list[SimulatedDelivery] = []
-    for item in found:
+    for item in sent:
         if group and not _fits(group, item, most):
             yield group
             group = []

@@ -1,7 +1,7 @@
-"""What each feed can carry, and its wire format: prints and amendments become payload text.
+"""Wire formats of the feeds: prints and amendments to payload text.
 
-Written from the vendors' documented shapes and captured frames, not from the contracts that decode
-them, so that each checks the other.
+Reads no contract: the formats follow the vendors' documents and captured frames, so that formats
+and contracts check each other.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ MICROSECOND, MILLISECOND = 1_000, 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Correct:
-    """New values of a print; it keeps its conditions."""
+    """New values of a print. Its conditions stay."""
 
     price: str
     size: str
 
 
 Encode = Callable[[SimulatedPrint, int, str], str]
-"""(print, receipt time, venue) to the text of one record."""
+"""Returns the text of one record from print, receipt time and venue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A feed as the simulator sees it. What a feed cannot carry is left out of its session.
+    """What a feed can express; anything else is left out of its session.
 
-    `venue` is the bar's market where the feed decides it, None where the plan does. `grid_ns` is
-    the finest time the feed can express. Without `ids` a second delivery cannot be told, so there
-    are none; without `cancel` and `correct` no amendments. `conditions` stand for tape and
-    reporting exchange too, and with `recodes` a correction tells them again. `id_of` is the id that
-    the feed's contract makes; `exchange` is the one exchange of a feed without conditions. `frame`
+    `venue` is the bar's market, None if the plan chooses it. `grid_ns` is the finest time of the
+    feed. Without `ids` there are no duplicates, since nobody could recognise them; without `cancel`
+    and `correct` there are no amendments. A feed with `conditions` has tape and reporting exchange
+    too; with `recodes` its corrections repeat the conditions. `id_of` returns the id that the
+    feed's contract builds. `exchange` is the only exchange of a feed without conditions. `frame`
     wraps up to `most` records of one symbol into a payload.
     """
 
@@ -57,7 +57,7 @@ class Format:
 
 
 def format_of(feed: str) -> Format:
-    """Return the format of a feed; ConfigError lists those that can be simulated."""
+    """Return the format of a feed. Raise ConfigError with the feeds that can be simulated."""
     if feed not in FORMATS:
         raise ConfigError(f"cannot simulate feed {feed!r}; known are {', '.join(FORMATS)}")
     return FORMATS[feed]

@@ -1,7 +1,7 @@
-"""The simulated market: prints of one session with the shape of a real one. No faults, no payloads.
+"""The simulated market: the true prints of one session. Knows no faults and no payloads.
 
-Uses nothing of libm beyond the square root (which IEEE 754 rounds exactly) and of `random` only
-`random()`, so one seed gives the same prints on every platform and Python version.
+Uses only the square root of libm (which IEEE 754 rounds exactly) and only `random()` of `random`,
+so that a seed gives the same prints on every platform and Python version.
 """
 
 from bisect import bisect_right
@@ -17,11 +17,11 @@ SLOT = 60 * SECOND
 """Activity is constant within a slot."""
 
 TIE_RATE = 0.12
-"""Share of prints at the very instant of the one before: one order that hits several others."""
+"""Share of prints at the same instant as the print before: one order that matches several."""
 MARKET_SIGMA, OWN_SIGMA = 0.00006, 0.00008
-"""Standard deviation of the return in one second: of all symbols together, of one on its own."""
+"""Standard deviation of the return in one second: of the market, and of one symbol on its own."""
 EXCHANGES = "NQPZKVDDDX"
-"""Reporting exchanges as they are drawn; D (off-exchange) reports more than any other."""
+"""Reporting exchanges; a print draws one letter. D (off-exchange) is the most frequent."""
 OFFICIAL_DELAY = 2 * SECOND
 
 Draw = Callable[[], float]
@@ -41,11 +41,11 @@ class SimulatedPrint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarketShape:
-    """What the market looks like: the window of prints, the regular session in it, and the grid.
+    """The simulated time, the regular session in it, and the grids of the market.
 
-    `equity` has sale conditions, odd lots, auctions at `open_ns` and `close_ns` (where the window
-    holds them) and form T outside; otherwise it is a round-the-clock venue with fractional sizes.
-    Nothing trades in the `silent` interval.
+    An `equity` market has sale conditions, odd lots, auctions at `open_ns` and `close_ns` (if they
+    are in the simulated time) and form T outside the session. Any other market trades round the
+    clock with fractional sizes. Nothing trades in the `silent` interval.
     """
 
     symbols: tuple[str, ...]
@@ -58,32 +58,32 @@ class MarketShape:
     equity: bool
 
     def is_regular(self, instant: int) -> bool:
-        """Say whether an instant is in the regular session; always where there is none."""
+        """True if an instant is in the regular session, or if the market has none."""
         return (
             self.open_ns is None or self.close_ns is None or self.open_ns <= instant < self.close_ns
         )
 
 
 def prints(shape: MarketShape, count: int, random: Random) -> list[SimulatedPrint]:
-    """Return `count` prints in order of event time; auctions are among them where there are any."""
+    """Return `count` prints in order of event time, auctions included."""
     draw = random.random
     walk = _Walk(shape.symbols, draw)
     auctions = _auctions(shape, draw)[:count]
     continuous = _instants(shape, count - len(auctions), draw)
     auctions.sort(key=lambda auction: auction.instant, reverse=True)
-    found: list[SimulatedPrint] = []
+    made: list[SimulatedPrint] = []
     for instant in continuous:
         while auctions and auctions[-1].instant <= instant:
-            found.append(_cross(shape, walk, auctions.pop()))
-        found.append(_order(shape, walk, instant))
-    found += [_cross(shape, walk, auction) for auction in reversed(auctions)]
-    return found
+            made.append(_cross(shape, walk, auctions.pop()))
+        made.append(_order(shape, walk, instant))
+    made += [_cross(shape, walk, auction) for auction in reversed(auctions)]
+    return made
 
 
 def activity(shape: MarketShape, instant: int) -> float:
-    """Return how busy an instant is: a U over the regular session, little outside, 0 when silent.
+    """Return how busy an instant is: a U over the regular session, low outside, 0 when silent.
 
-    The open is busiest, the close comes next, noon has about a quarter of the open.
+    The open is busiest, then the close; noon has about a quarter of the open.
     """
     if shape.silent[0] <= instant < shape.silent[1]:
         return 0.0
@@ -102,14 +102,14 @@ def dollars(cents: int) -> str:
 
 
 class _Walk:
-    """Correlated random walks on a grid of one cent: a market factor and one of each symbol."""
+    """Correlated random walks on a grid of one cent: one market factor, and one factor a symbol."""
 
     def __init__(self, symbols: tuple[str, ...], draw: Draw) -> None:
         self.draw = draw
         self.instant, self.symbol = 0, 0
         self.numbers = [0] * len(symbols)
         self.crossed: dict[int, int] = {}
-        """The price of each symbol's last cross, in cents: the official print repeats it."""
+        """The price of each symbol's last cross, in cents, which the official print repeats."""
         self._weights = list(accumulate(1.0 / (place + 1) for place in range(len(symbols))))
         self._base = [2_000 + int(38_000 * draw()) for _ in symbols]
         self._beta = [0.6 + 0.8 * draw() for _ in symbols]
@@ -118,11 +118,11 @@ class _Walk:
         self._market = 0.0
 
     def choose(self) -> int:
-        """Draw a symbol: the n-th trades 1/n as much as the first."""
+        """Draw a symbol: the n-th symbol trades 1/n as often as the first."""
         return bisect_right(self._weights, self.draw() * self._weights[-1])
 
     def cents(self, symbol: int, instant: int) -> int:
-        """Move the market and a symbol to an instant; return the symbol's price in cents."""
+        """Move the market and a symbol to an instant. Return the symbol's price in cents."""
         self._market += self._step(self.instant, instant, MARKET_SIGMA)
         self._own[symbol] += self._step(self._own_ns[symbol], instant, OWN_SIGMA)
         self.instant = self._own_ns[symbol] = instant
@@ -140,7 +140,7 @@ class _Walk:
 
 
 def _instants(shape: MarketShape, count: int, draw: Draw) -> list[int]:
-    """Draw event times from the activity, in order, on the feed's grid of time."""
+    """Draw event times by activity, in order, on the feed's time grid."""
     edges = sorted({*range(shape.first_ns, shape.last_ns, SLOT), *_inside(shape, *shape.silent)})
     widths = [after - edge for edge, after in pairwise([*edges, shape.last_ns])]
     weights = [activity(shape, edge) * width for edge, width in zip(edges, widths, strict=True)]
@@ -159,7 +159,7 @@ def _inside(shape: MarketShape, *instants: int) -> list[int]:
 
 
 def _order(shape: MarketShape, walk: _Walk, instant: int) -> SimulatedPrint:
-    """One print of continuous trading; now and then at the very instant of the one before."""
+    """Return one print of continuous trading, sometimes at the same instant as the print before."""
     draw = walk.draw
     if walk.instant and draw() < TIE_RATE:
         instant, symbol = walk.instant, walk.symbol
@@ -200,8 +200,8 @@ class _Auction(NamedTuple):
 
 
 def _auctions(shape: MarketShape, draw: Draw) -> list[_Auction]:
-    """Each cross, and the official print that repeats it: opening O and Q, closing 6 and M."""
-    found: list[_Auction] = []
+    """Return each cross and the official print that repeats it: opening O, Q and closing 6, M."""
+    crosses: list[_Auction] = []
     for at, cross, official, slowest in (
         (shape.open_ns, "O", "Q", 90),
         (shape.close_ns, "6", "M", 75),
@@ -212,9 +212,9 @@ def _auctions(shape: MarketShape, draw: Draw) -> list[_Auction]:
             instant = at + int((0.2 + slowest * draw() * draw() * draw()) * SECOND)
             instant -= instant % shape.grid_ns
             shares = 100 * (200 + int(1_800 * draw()))
-            found.append(_Auction(symbol, instant, cross, shares))
-            found.append(_Auction(symbol, instant + OFFICIAL_DELAY, official, shares))
-    return found
+            crosses.append(_Auction(symbol, instant, cross, shares))
+            crosses.append(_Auction(symbol, instant + OFFICIAL_DELAY, official, shares))
+    return crosses
 
 
 def _cross(shape: MarketShape, walk: _Walk, auction: _Auction) -> SimulatedPrint:

@@ -1,4 +1,4 @@
-"""The simulator: a believable session of an exchange in any feed's format, with its own truth.
+"""Simulated sessions: records in any feed's format, and the true events and trades behind them.
 
 One seed gives the same bytes everywhere. Reads no network and writes nothing; the live mode only
 waits.
@@ -32,19 +32,19 @@ from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 
 MAX_TRADES = 5_000_000
-"""About a kilobyte of memory each, since the session is made whole before it is sent."""
+"""A trade takes about a kilobyte: the session is complete in memory before it is sent."""
 MAX_SYMBOLS = 10_000
 EXTENDED_HOURS = 3_600 * SECOND
 """How long before the open and after the close a whole session has prints."""
 SOURCE = "simulated"
-"""The topic of the positions in the truth; the offset is the record's place."""
+"""The topic of the positions in the truth. The offset is the record's number in the session."""
 
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_:-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulationPlan:
-    """What to simulate. `trades` counts true prints; repeats and amendments come on top.
+    """What to simulate. `trades` counts true prints, without repeats and amendments.
 
     Without `offset_s` and `duration_s` it is the whole session, with an hour of extended hours on
     either side; `offset_s` counts from the open. `starts_ns` puts the window at an instant instead,
@@ -69,15 +69,15 @@ class SimulationPlan:
             raise ConfigError(f"{len(self.symbols)} symbols; give 1 to {MAX_SYMBOLS}, each once")
         for symbol in self.symbols:
             if not _SYMBOL.fullmatch(symbol):
-                raise ConfigError(f"symbol {symbol!r} cannot be simulated; use letters and digits")
+                raise ConfigError(f"symbol {symbol!r} is invalid; use letters and digits")
         if (self.offset_s or 0) < 0 or (self.duration_s is not None and self.duration_s <= 0):
             raise ConfigError("the offset must be at least 0 seconds, the duration more than 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What really happened. `events` are the acceptable ones, in order of arrival, as decoded;
-    `trades` are those in force at the end, with final values, in total order.
+    """What really happened. `events` are the events to accept, as decoded, in order of arrival.
+    `trades` are the trades in force at the end, with final values, in total order.
     """
 
     events: tuple[Event, ...]
@@ -85,7 +85,7 @@ class Truth:
     troubles: tuple[Trouble, ...]
 
 
-@dataclass(frozen=True)  # no slots: `truth` is built when it is first asked for, and kept
+@dataclass(frozen=True)  # no slots: `truth` is a cached property
 class SimulatedSession:
     """The records of a session in order of arrival, and the truth about them."""
 
@@ -97,12 +97,12 @@ class SimulatedSession:
 
     @cached_property
     def truth(self) -> Truth:
-        """The true events and trades, known from their making and not from any decoder or fold."""
+        """The true events and trades, from the simulation itself and not from a decoder or fold."""
         return _truth(self)
 
 
 def simulate(plan: SimulationPlan) -> SimulatedSession:
-    """Make a session; ConfigError where feed, venue and day do not go together."""
+    """Simulate a session. Raise ConfigError if feed, venue and day do not fit each other."""
     form = format_of(plan.feed)
     venue = _venue(plan, form)
     random = Random(plan.seed)  # noqa: S311 - reproducible on purpose
@@ -127,7 +127,7 @@ def simulate(plan: SimulationPlan) -> SimulatedSession:
 def _venue(plan: SimulationPlan, form: Format) -> Venue:
     code = form.venue or plan.venue or "XNYS"
     if plan.venue is not None and plan.venue != code:
-        raise ConfigError(f"feed {plan.feed} carries venue {code}, not {plan.venue}")
+        raise ConfigError(f"feed {plan.feed} has venue {code}, not {plan.venue}")
     if code not in venues():
         raise ConfigError(f"venue {code!r} is not declared; known are {', '.join(venues())}")
     return venues()[code]
@@ -151,7 +151,7 @@ def _shape(plan: SimulationPlan, venue: Venue, form: Format, random: Random) -> 
 
 
 def _window(plan: SimulationPlan, day: Session, extended_ns: int) -> tuple[int, int]:
-    """Return the instants between which prints happen."""
+    """Return the first instant of the prints, and the end."""
     duration_ns = None if plan.duration_s is None else int(plan.duration_s * SECOND)
     if plan.starts_ns is not None:
         return plan.starts_ns, plan.starts_ns + (duration_ns or 60 * SECOND)
@@ -181,7 +181,7 @@ def _payload(form: Format, group: tuple[SimulatedDelivery, ...], venue: str) -> 
         case DeliveryKind.MALFORMED:
             return broken_payload(head.broken, head.item, encode)
         case _:
-            texts = [form.trade(one.item, received, venue) for one in group]
+            texts = [form.trade(delivery.item, received, venue) for delivery in group]
             return _wrapped(form, texts, head.item.symbol)
 
 
@@ -195,14 +195,14 @@ def _truth(made: SimulatedSession) -> Truth:
     events: list[Event] = []
     in_force: dict[tuple[str, int], Trade] = {}
     for offset, group in enumerate(made._frames):
-        for index, one in enumerate(group):
+        for index, delivery in enumerate(group):
             position = Position(SOURCE, 0, offset, index)
-            event = _event(made, form, one, group[-1].received_ns, position)
+            event = _event(made, form, delivery, group[-1].received_ns, position)
             if event is None:
                 continue
             events.append(event)
-            key = (one.item.symbol, one.item.number)
-            match one.kind:
+            key = (delivery.item.symbol, delivery.item.number)
+            match delivery.kind:
                 case DeliveryKind.TRADE if isinstance(event, Trade):
                     in_force[key] = event
                 case DeliveryKind.CANCEL:
@@ -216,19 +216,19 @@ def _truth(made: SimulatedSession) -> Truth:
 def _event(
     made: SimulatedSession,
     form: Format,
-    one: SimulatedDelivery,
+    delivery: SimulatedDelivery,
     received_ns: int,
     position: Position,
 ) -> Event | None:
-    """Return the event that a delivery stands for; None where it is to be refused."""
-    feed, venue, item = made.plan.feed, made.venue, one.item
-    match one.kind:
+    """Return the event of a delivery, None if decoders must reject it."""
+    feed, venue, item = made.plan.feed, made.venue, delivery.item
+    match delivery.kind:
         case DeliveryKind.FUTURE | DeliveryKind.MALFORMED:
             return None
         case DeliveryKind.CANCEL:
-            named = form.id_of(item)
-            return Cancel(feed, venue, item.symbol, named, None, received_ns, position)
-        case DeliveryKind.CORRECT if one.new:
+            trade_id = form.id_of(item)
+            return Cancel(feed, venue, item.symbol, trade_id, None, received_ns, position)
+        case DeliveryKind.CORRECT if delivery.new:
             return Correction(
                 feed=feed,
                 venue=venue,
@@ -236,8 +236,8 @@ def _event(
                 id=form.id_of(item),
                 event_ns=None,
                 received_ns=received_ns,
-                price=Decimal(one.new.price),
-                size=Decimal(one.new.size),
+                price=Decimal(delivery.new.price),
+                size=Decimal(delivery.new.size),
                 conditions=item.conditions if form.recodes else None,
                 position=position,
             )
