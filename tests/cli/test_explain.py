@@ -166,7 +166,7 @@ def test_the_text_output_has_the_same_facts(run: Run) -> None:
     lines = output.splitlines()
     assert lines[0] == "IBM 1m 2024-11-22T17:00:00Z on XNYS"
     assert lines[1].startswith("served:    final, rev 1, by the batch layer: open 100.0 high 100.0")
-    assert lines[2].startswith("by trades: the same, exactly: open 100 high 100 low 100 close 100")
+    assert lines[2].startswith("by trades: equal, exactly: open 100 high 100 low 100 close 100")
     assert "volume 30 -> 20: cancel -10 (trades 2)" in output
     assert "trades: 2 of 6 deliveries count" in output
     assert "waits for its trade: cancelled 404 by" in output
@@ -183,7 +183,7 @@ def test_a_final_bar_that_differs_from_its_trades_fails_verification(
     result = run("IBM", "2024-11-22T17:00:00Z")
 
     assert isinstance(result.exception, VerificationError)
-    assert "by trades: OTHERWISE: open 100 high 100" in result.output
+    assert "by trades: DIFFERENT: open 100 high 100" in result.output
 
 
 def test_a_bar_without_trades_and_an_unserved_symbol_are_errors(run: Run) -> None:
@@ -191,6 +191,6 @@ def test_a_bar_without_trades_and_an_unserved_symbol_are_errors(run: Run) -> Non
     nobody = run("NOPE", "2024-11-22T19:00:00Z")
 
     assert isinstance(result.exception, TruetapeError)
-    assert "neither served nor from any trade" in str(result.exception)
+    assert "neither in the bar store nor from a trade" in str(result.exception)
     assert isinstance(nobody.exception, ConfigError)
-    assert "NOPE is served nowhere; name the venue" in str(nobody.exception)
+    assert "NOPE has no bars; name the venue" in str(nobody.exception)

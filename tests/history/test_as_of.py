@@ -18,7 +18,7 @@ from support.session_lake import FRIDAY, NOON, lake_session
 from truetape.cli.show import show
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
-from truetape.history.as_of import Asked, bars_as_of, known_at
+from truetape.history.as_of import AsOfRequest, bars_as_of, bars_known_at
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
@@ -46,7 +46,7 @@ def made() -> SimulatedSession:
 
 @pytest.fixture(scope="module")
 def lake(made: SimulatedSession, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A lake that has archived the simulated session."""
+    """A lake with the archived events of the simulated session."""
     home = tmp_path_factory.mktemp("home")
     settings = Settings.from_env({"TRUETAPE_HOME": str(home), "TRUETAPE_STORE": "embedded"})
     lake_session(made.truth.events, SESSION).write(settings.lake)
@@ -54,7 +54,7 @@ def lake(made: SimulatedSession, tmp_path_factory: pytest.TempPathFactory) -> Se
 
 
 def truth_at(made: SimulatedSession, instant_ns: int) -> list[Trade]:
-    """The trades in force at an instant, told one event after the other as they arrived."""
+    """Return the trades in force at an instant, applying events one by one as they arrived."""
     in_force: dict[tuple[str, str | None], Trade] = {}
     for event in made.truth.events:
         key = (event.symbol, event.id)
@@ -82,7 +82,7 @@ def instants() -> list[int]:
     return sorted(draw.randrange(first, last) for _ in range(20))
 
 
-def test_at_random_instants_bars_as_of_are_the_simulators_truth_of_that_instant(
+def test_bars_as_of_random_instants_equal_the_simulators_truth_at_that_instant(
     made: SimulatedSession, lake: Settings
 ) -> None:
     seen = set()
@@ -90,7 +90,7 @@ def test_at_random_instants_bars_as_of_are_the_simulators_truth_of_that_instant(
         truth = truth_at(made, instant)
         for symbol in PLAN.symbols:
             for resolution in (Resolution.MINUTE, Resolution.DAY):
-                asked = Asked(XNYS, symbol, resolution, SESSION.start_ns, SESSION.end_ns)
+                asked = AsOfRequest(XNYS, symbol, resolution, SESSION.start_ns, SESSION.end_ns)
                 known = {bar.start_ns: bar for bar in bars_as_of(lake, asked, instant)}
                 wanted = expected(truth, symbol, resolution)
                 assert known.keys() == wanted.keys()
@@ -98,7 +98,7 @@ def test_at_random_instants_bars_as_of_are_the_simulators_truth_of_that_instant(
                     told = [float(getattr(known[start], name)) for name in NUMBERS]
                     assert told == [float(getattr(bar, name) or 0) for name in NUMBERS]
                 seen.add(tuple(wanted))
-    assert len(seen) > 20  # the instants do differ
+    assert len(seen) > 20  # the instants give different bars
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def served(settings: Settings, resolution: Resolution, symbol: str) -> list[Serv
         )
 
 
-def test_as_of_a_publication_bars_are_those_that_it_served_with_rev_and_seal(
+def test_bars_as_of_a_publication_equal_its_served_rows(
     settings: Settings,
 ) -> None:
-    """Three publications; between them a trade is cancelled, and a bar loses its only one."""
+    """Three publications; between them a trade is cancelled, and then the only trade of a bar."""
     events: list[Event] = list(DAY)
     told: list[tuple[int, dict[Resolution, list[ServedBar]]]] = []
     for gone in (None, "62", "121"):
@@ -131,33 +131,33 @@ def test_as_of_a_publication_bars_are_those_that_it_served_with_rev_and_seal(
 
     for instant, rows in told:
         for resolution in Resolution:
-            asked = Asked(XNYS, "IBM", resolution, FRIDAY.start_ns, FRIDAY.end_ns)
+            asked = AsOfRequest(XNYS, "IBM", resolution, FRIDAY.start_ns, FRIDAY.end_ns)
             assert bars_as_of(settings, asked, instant) == rows[resolution]
     assert {bar.rev for bar in told[2][1][Resolution.MINUTE]} == {1, 2, 3}
     assert any(bar.void for bar in told[2][1][Resolution.MINUTE])
 
 
-def test_what_was_not_published_yet_is_provisional(settings: Settings) -> None:
+def test_bars_before_their_first_publication_are_provisional(settings: Settings) -> None:
     lake_session(DAY).write(settings.lake)
-    asked = Asked(XNYS, "IBM", Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
+    asked = AsOfRequest(XNYS, "IBM", Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
 
     [first, *_] = bars_as_of(settings, asked, NOON + HOUR)
 
     assert (first.final, first.rev, first.layer, first.volume) == (False, 0, "batch", 10.0)
 
 
-def test_a_bar_that_is_gone_and_not_published_so_is_void_and_provisional() -> None:
+def test_a_published_bar_without_trades_is_void_and_provisional_until_published_again() -> None:
     bar = ServedBar("IBM", "XNYS", 0, 1, 1, 1, 1, 1, 1, 1, 0, 7, "batch", False, False)
 
-    [gone] = known_at({}, [(3, {0: bar})])
+    [gone] = bars_known_at({}, [(3, {0: bar})])
 
     assert (gone.void, gone.final, gone.rev, gone.seq) == (True, False, 0, 7)
 
 
-def test_a_cancel_of_the_next_day_s_trade_of_the_same_id_leaves_this_day_alone(
+def test_a_cancel_of_the_next_day_s_trade_does_not_touch_this_day_s_trade_of_the_same_id(
     settings: Settings,
 ) -> None:
-    """Ids are unique within a day only; the cancel means the trade received last before it."""
+    """Ids are unique only within a day; a cancel means the trade received last before it."""
     day_s = 86_400
     monday = [
         printed(3 * day_s + 1, "120"),
@@ -165,7 +165,7 @@ def test_a_cancel_of_the_next_day_s_trade_of_the_same_id_leaves_this_day_alone(
     ]
     reused = replace(monday[0], id="1")
     lake_session([*DAY, reused, monday[1]]).write(settings.lake)
-    asked = Asked(XNYS, "IBM", Resolution.SECOND, NOON, NOON + 2 * SECOND)
+    asked = AsOfRequest(XNYS, "IBM", Resolution.SECOND, NOON, NOON + 2 * SECOND)
 
     [first] = bars_as_of(settings, asked, NOON + 4 * day_s * SECOND)
 
@@ -185,8 +185,8 @@ def run(environment: dict[str, str], settings: Settings) -> Run:
     return invoke
 
 
-def test_show_prints_bars_as_of_an_instant(run: Run) -> None:
-    """A minute after noon the cancel of trade 2 was not known, nor that trade 63 exists."""
+def test_show_as_of_prints_the_bars_known_at_an_instant(run: Run) -> None:
+    """A minute after noon neither the cancel of trade 2 nor trade 63 had been received."""
     options = ("--venue", "XNYS", "--format", "csv", "--as-of", "2024-11-22T17:02:30Z")
 
     lines = run("IBM", *options).output.splitlines()
@@ -198,7 +198,7 @@ def test_show_prints_bars_as_of_an_instant(run: Run) -> None:
     ]
 
 
-def test_show_as_of_takes_a_window_and_the_last_bars(run: Run) -> None:
+def test_show_as_of_accepts_a_period_or_a_number_of_bars(run: Run) -> None:
     late = ("--as-of", "2024-11-22T20:00:00Z", "--venue", "XNYS", "--format", "csv")
 
     window = run("IBM", "--from", "2024-11-22T17:01:00Z", "--to", "2024-11-22T17:02:00Z", *late)
@@ -210,8 +210,8 @@ def test_show_as_of_takes_a_window_and_the_last_bars(run: Run) -> None:
     assert [line.split(",")[3] for line in last.output.splitlines()[1:]] == ["102.0"]
 
 
-def test_a_window_of_too_many_days_is_refused(settings: Settings) -> None:
-    asked = Asked(XNYS, "IBM", Resolution.DAY, NOON - 40 * 24 * HOUR, NOON)
+def test_a_period_of_too_many_days_is_refused(settings: Settings) -> None:
+    asked = AsOfRequest(XNYS, "IBM", Resolution.DAY, NOON - 40 * 24 * HOUR, NOON)
 
     with pytest.raises(ConfigError, match="more than 31 days"):
         bars_as_of(settings, asked, NOON)

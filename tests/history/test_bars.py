@@ -1,4 +1,4 @@
-"""`truetape.read_bars`: what a program gets."""
+"""`truetape.read_bars` and `truetape.read_trades`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -45,7 +45,7 @@ def read(here: Settings) -> Read:
     return call
 
 
-def test_a_bar_says_what_it_is_worth_beside_its_values(read: Read, store: BarStore) -> None:
+def test_a_bar_has_final_layer_and_rev_beside_its_values(read: Read, store: BarStore) -> None:
     store.write(
         MINUTE, [bar(), bar(start_ns=NOON + 60 * SECOND, layer="speed", final=False, rev=0)]
     )
@@ -78,13 +78,13 @@ def test_types_are_the_same_with_and_without_bars(read: Read, store: BarStore) -
     assert full.index.name == empty.index.name == "start"
 
 
-def test_only_final_bars_on_request(read: Read, store: BarStore) -> None:
+def test_final_only_leaves_out_provisional_bars(read: Read, store: BarStore) -> None:
     store.write(MINUTE, [bar(), bar(start_ns=NOON + 60 * SECOND, layer="speed", final=False)])
 
     assert len(read("IBM", "2026-11-20", final_only=True)) == 1
 
 
-def test_bars_without_trades_and_prices_without_volume_are_nothing(
+def test_void_bars_are_left_out_and_a_vwap_without_volume_is_nan(
     read: Read, store: BarStore
 ) -> None:
     store.write(MINUTE, [bar(void=True), bar(start_ns=NOON + 60 * SECOND, vwap=0.0)])
@@ -95,7 +95,7 @@ def test_bars_without_trades_and_prices_without_volume_are_nothing(
     assert np.isnan(frame["vwap"].iloc[0])
 
 
-def test_by_session_a_bar_is_the_nth_of_its_day(read: Read, store: BarStore) -> None:
+def test_the_session_index_is_date_and_ordinal_of_the_bar(read: Read, store: BarStore) -> None:
     day = 86_400 * SECOND
     store.write(MINUTE, [bar(seq=1_020), bar(start_ns=NOON + 3 * day, seq=1_020)])
 
@@ -109,7 +109,7 @@ def test_by_session_a_bar_is_the_nth_of_its_day(read: Read, store: BarStore) -> 
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "found"),
+    ("start", "end", "expected"),
     [
         ("2026-11-20", "2026-11-21", ["XNYS"]),
         ("2026-11-21", "2026-11-22", ["KRAKEN"]),
@@ -120,17 +120,17 @@ def test_by_session_a_bar_is_the_nth_of_its_day(read: Read, store: BarStore) -> 
     ],
     ids=["New York's Friday", "Kraken's Saturday", "instants", "a date", "a datetime", "pandas"],
 )  # fmt: skip
-def test_a_day_is_that_of_each_bar_s_own_market(
-    read: Read, store: BarStore, start: Any, end: Any, found: list[str]
+def test_a_day_is_a_day_of_each_bar_s_own_market(
+    read: Read, store: BarStore, start: Any, end: Any, expected: list[str]
 ) -> None:
     """19:30 in New York on Friday is half past midnight of Kraken's Saturday."""
     evening = NOON + 7 * 3_600 * SECOND + 1_800 * SECOND
     store.write(MINUTE, [bar(start_ns=evening), bar(start_ns=evening, venue="KRAKEN")])
 
-    assert read("IBM", start, end)["venue"].tolist() == found
+    assert read("IBM", start, end)["venue"].tolist() == expected
 
 
-def test_symbols_come_one_after_the_other_and_one_venue_on_request(
+def test_bars_are_ordered_by_symbol_and_venue_and_can_be_limited_to_one_venue(
     read: Read, store: BarStore
 ) -> None:
     store.write(DAILY, [bar(symbol=name) for name in ("KO", "IBM", "X")])
@@ -145,58 +145,62 @@ def test_symbols_come_one_after_the_other_and_one_venue_on_request(
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "says"),
+    ("start", "end", "message"),
     [
         (datetime(2026, 11, 20), None, "has no zone"),  # noqa: DTZ001 - the mistake that is tested
         ("yesterday", None, "write it like"),
-        ("2026-11-31", None, "is no date"),
+        ("2026-11-31", None, "is not a date"),
         ("2026-11-20T14:30:00", None, "offset"),
         ("2026-11-21", "2026-11-20", "its end must be later"),
     ],
-    ids=["no zone", "words", "a day that is not", "no offset", "backwards"],
+    ids=["no zone", "words", "impossible day", "no offset", "backwards"],
 )
-def test_a_window_that_is_none_is_named(read: Read, start: Any, end: Any, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_an_invalid_period_is_refused_with_the_reason(
+    read: Read, start: Any, end: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
         read("IBM", start, end)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "unknown",
     [{"venue": "MOON"}, {"resolution": "7m"}, {"venue": "MOON", "as_of": "2026-11-20T18:00:00Z"}],
     ids=["venue", "resolution", "venue as of"],
 )
-def test_what_is_not_there_is_named(read: Read, store: BarStore, wrong: dict[str, str]) -> None:
+def test_an_unknown_venue_or_resolution_is_named(
+    read: Read, store: BarStore, unknown: dict[str, str]
+) -> None:
     store.write(MINUTE, bars(1))
 
     with pytest.raises(ConfigError, match=r"no (venue 'MOON'|resolution '7m')"):
-        read("IBM", "2026-11-20", **wrong)
+        read("IBM", "2026-11-20", **unknown)
 
 
-def test_bars_as_of_an_instant_are_those_of_what_was_received_by_then(
+def test_as_of_returns_the_bars_of_events_received_by_then(
     here: Settings, store: BarStore, read: Read
 ) -> None:
-    """A print of the second minute came five minutes late; the day was published an hour later."""
+    """A print of the second minute was five minutes late; the day was published an hour later."""
     lake_session(DAY).write(here.lake)
     publish_and_record(here.lake, store)
     before, after = LAKE_NOON + 240 * SECOND, LAKE_NOON + 3_601 * SECOND
-    window = (str(FRIDAY.date), "2024-11-23")
+    period = (str(FRIDAY.date), "2024-11-23")
 
-    known, now = read("IBM", *window, as_of=before), read("IBM", *window)
+    as_known, now = read("IBM", *period, as_of=before), read("IBM", *period)
 
-    assert known["high"].tolist() == [100.0, 100.0, 100.0]
+    assert as_known["high"].tolist() == [100.0, 100.0, 100.0]
     assert now["high"].tolist() == [100.0, 101.0, 102.0]
-    assert not known["final"].any()
+    assert not as_known["final"].any()
     assert now["final"].all()
-    assert len(read("IBM", *window, as_of=after)) == 3
+    assert len(read("IBM", *period, as_of=after)) == 3
 
 
-def test_the_names_for_programs_are_there_without_their_libraries() -> None:
+def test_the_package_lists_its_readers_without_importing_their_libraries() -> None:
     assert {"read_bars", "read_trades"} <= set(truetape.__all__)
     with pytest.raises(AttributeError, match="read_all"):
         _ = truetape.read_all
 
 
-def test_trades_come_in_the_order_that_makes_bars(here: Settings) -> None:
+def test_trades_are_returned_in_the_order_of_their_bars(here: Settings) -> None:
     lake_session(DAY).write(here.lake)
 
     frame = truetape.read_trades("IBM", str(FRIDAY.date), settings=here)
@@ -208,7 +212,7 @@ def test_trades_come_in_the_order_that_makes_bars(here: Settings) -> None:
     assert str(frame.index.dtype) == "datetime64[ns, UTC]"
 
 
-def test_trades_that_do_not_count_come_on_request_and_prices_exactly(here: Settings) -> None:
+def test_cancelled_trades_and_exact_prices_are_returned_on_request(here: Settings) -> None:
     lake_session(DAY).write(here.lake)
 
     frame = truetape.read_trades(
@@ -220,6 +224,8 @@ def test_trades_that_do_not_count_come_on_request_and_prices_exactly(here: Setti
     assert frame["symbol"].tolist() == ["IBM"] * 6 + ["KO"] * 2
 
 
-def test_trades_of_a_lake_that_is_not_there_say_what_to_run(tmp_path: Path, here: Settings) -> None:
+def test_reading_trades_before_any_recompute_names_the_command_to_run(
+    tmp_path: Path, here: Settings
+) -> None:
     with pytest.raises(ConfigError, match="truetape recompute"):
         truetape.read_trades("IBM", "2024-11-22", settings=here)

@@ -12,7 +12,7 @@ from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
-    from truetape.history.lineage import Line, Lineage
+    from truetape.history.lineage import Lineage, TracedDelivery
 
 DEFAULT_LINES = 100
 WIDE = 220
@@ -65,7 +65,7 @@ def _print_trades(lineage: "Lineage", limit: int) -> None:
         _print_table(left_out, f"left out: {len(left_out):,}", limit)
 
 
-def _print_table(lines: "Sequence[Line]", title: str, limit: int) -> None:
+def _print_table(lines: "Sequence[TracedDelivery]", title: str, limit: int) -> None:
     from truetape.history.explain_text import table
 
     output.console(WIDE).print(table(lines[:limit], title))

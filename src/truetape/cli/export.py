@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow.csv
     import pyarrow.parquet
 
-    from truetape.history.period import Window
+    from truetape.history.period import Period
 
 FORMATS = ("parquet", "csv")
 
@@ -64,7 +64,7 @@ def export(  # noqa: PLR0917 - one parameter an option
       truetape export IBM --from 2026-11-20 --as-of 2026-11-20T15:00:00Z
       truetape export --from 2026-11-20 --to 2026-11-21 --trades
     """
-    from truetape.history.period import window
+    from truetape.history.period import parse_period
 
     wants_trades = trades or all_trades
     if wants_trades and (final_only or as_of):
@@ -74,7 +74,7 @@ def export(  # noqa: PLR0917 - one parameter an option
     path = output or Path("trades.parquet" if wants_trades else f"bars-{resolution}.parquet")
     if path.suffix.removeprefix(".") not in FORMATS:
         raise click.UsageError(f"--output {path}: name it .parquet or .csv")
-    settings, names, period = Settings.from_env(), list(symbols) or None, window(start, end)
+    settings, names, period = Settings.from_env(), list(symbols) or None, parse_period(start, end)
     if wants_trades:
         schema, batches = _trades(settings, period, names, venue, in_force_only=not all_trades)
     else:
@@ -87,7 +87,7 @@ def export(  # noqa: PLR0917 - one parameter an option
 
 def _bars(
     settings: Settings,
-    period: "Window",
+    period: "Period",
     symbols: list[str] | None,
     venue: str | None,
     resolution: str,
@@ -95,12 +95,12 @@ def _bars(
     final_only: bool,
     as_of: str | None,
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.history.bars import Chosen, bar_batches, bar_schema
-    from truetape.history.period import instant
+    from truetape.history.bars import BarSelection, bar_batches, bar_schema
+    from truetape.history.period import parse_instant
     from truetape.serving.backends import open_store
 
-    known_at = None if as_of is None else instant(as_of, "--as-of")
-    selection = Chosen(Resolution(resolution), period, symbols, venue, final_only, known_at)
+    known_at = None if as_of is None else parse_instant(as_of, "--as-of")
+    selection = BarSelection(Resolution(resolution), period, symbols, venue, final_only, known_at)
 
     def batches() -> Iterator["pyarrow.RecordBatch"]:
         with closing(open_store(settings)) as store:
@@ -111,15 +111,15 @@ def _bars(
 
 def _trades(
     settings: Settings,
-    period: "Window",
+    period: "Period",
     symbols: list[str] | None,
     venue: str | None,
     *,
     in_force_only: bool,
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.history.trades import Chosen, trade_batches, trade_schema
+    from truetape.history.trades import TradeSelection, trade_batches, trade_schema
 
-    selection = Chosen(period, symbols, venue, in_force_only)
+    selection = TradeSelection(period, symbols, venue, in_force_only)
     return trade_schema(), trade_batches(settings, selection, exact=True)
 
 

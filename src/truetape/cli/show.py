@@ -129,18 +129,22 @@ def _as_of(
 
     Without a first instant, return the last day that has bars, at most `DAYS_BACK` days back.
     """
-    from truetape.history.as_of import Asked, bars_as_of, venue_of
+    from truetape.history.as_of import AsOfRequest, bars_as_of, venue_of
     from truetape.host.venues import venues
 
     resolution, symbol, venue = bars
     market = venues()[venue] if venue else venue_of(store, symbol)
     end = min(window[1] or as_of_ns + 1, as_of_ns + 1)
     if window[0] is not None:
-        return bars_as_of(settings, Asked(market, symbol, resolution, window[0], end), as_of_ns)
+        return bars_as_of(
+            settings, AsOfRequest(market, symbol, resolution, window[0], end), as_of_ns
+        )
     for back in range(DAYS_BACK):
         day = market.date_of(end - 1) - timedelta(days=back)
         start = market.midnight_ns(day)
-        day_bars = bars_as_of(settings, Asked(market, symbol, resolution, start, end), as_of_ns)
+        day_bars = bars_as_of(
+            settings, AsOfRequest(market, symbol, resolution, start, end), as_of_ns
+        )
         if day_bars:
             return day_bars
     return []

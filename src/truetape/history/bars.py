@@ -1,6 +1,6 @@
-"""Served bars for programs: as pandas frames, and as Arrow batches for whoever writes files.
+"""Served bars for programs: as pandas frames, or as Arrow batches for writing files.
 
-Reads what readers are told, by the same calls as `truetape show`; computes nothing.
+Reads the store by the same calls as `truetape show`; computes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from truetape.history.period import When, Window, instant, window
+from truetape.history.period import Period, When, parse_instant, parse_period
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     import pyarrow
 
 BATCH_ROWS = 50_000
-"""Rows of an Arrow batch: what an export holds in memory at a time."""
+"""Rows of an Arrow batch: the most that an export has in memory."""
 _CATEGORIES = ("symbol", "venue", "layer")
 
-Index = Literal["calendar", "session"]
+FrameIndex = Literal["calendar", "session"]
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which bars a program asks for; no symbols means all."""
+class BarSelection:
+    """The bars that a program asks for; None for symbols means all."""
 
     resolution: Resolution
-    window: Window
+    period: Period
     symbols: Sequence[str] | None = None
     venue: str | None = None
     final_only: bool = False
@@ -49,34 +49,35 @@ def read_bars(
     venue: str | None = None,
     final_only: bool = False,
     as_of: When | None = None,
-    index: Index = "calendar",
+    index: FrameIndex = "calendar",
     settings: Settings | None = None,
 ) -> "pandas.DataFrame":
     """Return the served bars of symbols in `[start, end)`, ordered by symbol, venue and start.
 
-    `start` and `end` are instants with an offset, or trading days, like "2026-11-20"; without `end`
-    all that there is. Index: `start` in UTC, or with index="session" the session's date and the
-    bar's ordinal in it, which has no gap at night. Columns: symbol, venue, session, seq, open,
-    high, low, close, volume, vwap (NaN where nothing was priced), trades, layer ("speed" or
-    "batch"), final, rev. Bars whose trades were all cancelled are left out.
+    `start` and `end` are instants with an offset, or trading days such as "2026-11-20"; without
+    `end` the period is open. Index: `start` in UTC, or with index="session" the session's date and
+    the bar's ordinal in it, which has no gap at night. Columns: symbol, venue, session, seq, open,
+    high, low, close, volume, vwap (NaN without a priced trade), trades, layer ("speed" or "batch"),
+    final, rev. Bars whose trades were all cancelled are left out.
 
-    `as_of`: the bars as they were known then, from what had been received. `settings`: those of the
-    environment unless given. ConfigError for a window, resolution or venue that is none;
-    TransientError when the store is away. No bar at all gives an empty frame of the same types.
+    `as_of`: the bars as they were known then, from what had been received. `settings` default to
+    the environment's. Raise ConfigError for an invalid period, resolution or venue; raise
+    TransientError if the store does not answer. Without any bar, return an empty frame of the same
+    types.
     """
     import pyarrow
 
     settings = settings or Settings.from_env()
-    chosen = Chosen(
+    selection = BarSelection(
         _resolution(resolution),
-        window(start, end),
+        parse_period(start, end),
         [symbols] if isinstance(symbols, str) else list(symbols),
         venue,
         final_only,
-        None if as_of is None else instant(as_of, "as_of"),
+        None if as_of is None else parse_instant(as_of, "as_of"),
     )
     with closing(open_store(settings)) as store:
-        table = pyarrow.Table.from_batches(bar_batches(settings, store, chosen), bar_schema())
+        table = pyarrow.Table.from_batches(bar_batches(settings, store, selection), bar_schema())
     frame: pandas.DataFrame = table.to_pandas(date_as_object=False)
     frame["session"] = frame["session"].astype("datetime64[s]")
     for name in _CATEGORIES:
@@ -85,7 +86,7 @@ def read_bars(
 
 
 def bar_schema() -> "pyarrow.Schema":
-    """Return the columns of a program's bars."""
+    """Return the columns of bars for programs."""
     import pyarrow as pa
 
     return pa.schema(
@@ -105,49 +106,49 @@ def bar_schema() -> "pyarrow.Schema":
 
 
 def bar_batches(
-    settings: Settings, store: BarStore, chosen: Chosen
+    settings: Settings, store: BarStore, selection: BarSelection
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """Yield the chosen bars as Arrow batches of `bar_schema`, in bounded memory."""
+    """Yield the selected bars as Arrow batches of `bar_schema`, in bounded memory."""
     import pyarrow
 
-    bars = (bar for bar in _bars(settings, store, chosen) if not bar.void)
-    wanted = (bar for bar in bars if bar.final or not chosen.final_only)
-    while part := list(islice(wanted, BATCH_ROWS)):
+    bars = (bar for bar in _bars(settings, store, selection) if not bar.void)
+    selected = (bar for bar in bars if bar.final or not selection.final_only)
+    while part := list(islice(selected, BATCH_ROWS)):
         yield pyarrow.RecordBatch.from_pylist([_row(bar) for bar in part], schema=bar_schema())
 
 
 def _resolution(name: str) -> Resolution:
-    known = [resolution.value for resolution in Resolution]
-    if name not in known:
-        raise ConfigError(f"no resolution {name!r}; there are {', '.join(known)}")
+    names = [resolution.value for resolution in Resolution]
+    if name not in names:
+        raise ConfigError(f"no resolution {name!r}; there are {', '.join(names)}")
     return Resolution(name)
 
 
-def _bars(settings: Settings, store: BarStore, chosen: Chosen) -> Iterator[ServedBar]:
-    if chosen.as_of_ns is not None:
-        yield from _known(settings, store, chosen, chosen.as_of_ns)
+def _bars(settings: Settings, store: BarStore, selection: BarSelection) -> Iterator[ServedBar]:
+    if selection.as_of_ns is not None:
+        yield from _bars_as_of(settings, store, selection, selection.as_of_ns)
         return
-    markets = venues().values() if chosen.venue is None else [venue_named(chosen.venue)]
-    edges = {market.code: chosen.window.of(market) for market in markets}
-    start, end = chosen.window.of_any() if chosen.venue is None else edges[chosen.venue]
+    markets = venues().values() if selection.venue is None else [venue_named(selection.venue)]
+    edges = {market.code: selection.period.of(market) for market in markets}
+    start, end = selection.period.of_any() if selection.venue is None else edges[selection.venue]
     for bar in store.read(
-        chosen.resolution, start, end, venue=chosen.venue, symbols=chosen.symbols
+        selection.resolution, start, end, venue=selection.venue, symbols=selection.symbols
     ):
         first, last = edges.get(bar.venue, (start, end))
         if first <= bar.start_ns < last:
             yield bar
 
 
-def _known(
-    settings: Settings, store: BarStore, chosen: Chosen, as_of_ns: int
+def _bars_as_of(
+    settings: Settings, store: BarStore, selection: BarSelection, as_of_ns: int
 ) -> Iterator[ServedBar]:
-    from truetape.history.as_of import Asked, bars_as_of, venue_of
+    from truetape.history.as_of import AsOfRequest, bars_as_of, venue_of
 
-    for symbol in sorted(set(chosen.symbols or ())):
-        market = venue_named(chosen.venue) if chosen.venue else venue_of(store, symbol)
-        start, end = chosen.window.of(market)
-        asked = Asked(market, symbol, chosen.resolution, start, min(end, as_of_ns + 1))
-        yield from bars_as_of(settings, asked, as_of_ns)
+    for symbol in sorted(set(selection.symbols or ())):
+        market = venue_named(selection.venue) if selection.venue else venue_of(store, symbol)
+        start, end = selection.period.of(market)
+        request = AsOfRequest(market, symbol, selection.resolution, start, min(end, as_of_ns + 1))
+        yield from bars_as_of(settings, request, as_of_ns)
 
 
 def _row(bar: ServedBar) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""Explaining one bar: reads what `lineage` needs from bar store and lake, without Spark."""
+"""Explains one bar: reads the inputs of its lineage from bar store and lake, without Spark.
+
+Decides nothing: `history.lineage` does.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,7 +9,7 @@ from contextlib import closing
 
 from truetape.drift.ledger import DriftLedger
 from truetape.history.as_of import profile_for, venue_of
-from truetape.history.lineage import BarId, Lineage, Versions, history, trace
+from truetape.history.lineage import BarId, Lineage, LineageVersions, revisions, trace
 from truetape.host import calendars, profiles
 from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
@@ -26,10 +29,10 @@ TABLES = (Table.RAW, Table.TRADES, Table.BARS, Table.DRIFT, Table.PUBLICATIONS)
 def explain_bar(
     settings: Settings, symbol: str, instant_ns: int, resolution: Resolution, venue: str | None
 ) -> Lineage:
-    """Return the lineage of the bar that holds an instant.
+    """Return the lineage of the bar that contains an instant.
 
-    NotThereError when neither the store nor the lake knows anything of such a bar. Reads of `raw`
-    what can overlap the session.
+    Raise NotThereError if neither the store has the bar nor the lake a trade of it. Reads the files
+    of `raw` that can overlap the session.
     """
     with closing(open_store(settings)) as store:
         market = venues()[venue] if venue else venue_of(store, symbol)
@@ -37,24 +40,24 @@ def explain_bar(
         bar = BarId(symbol, market.code, resolution, _start(resolution, instant_ns, session))
         served = _served(store, bar)
     archived = RawEvents(settings.lake).of_symbol(session, symbol)
-    made = profile_for(settings, session)
-    profile = profiles.load(made[0])
+    profile_version = profile_for(settings, session)
+    profile = profiles.load(profile_version[0])
     events = [item.event for item in archived]
-    folded, lines, pending = trace(bar, events, market, session, profile)
-    if served is None and not lines:
+    folded, deliveries, pending = trace(bar, events, market, session, profile)
+    if served is None and not deliveries:
         raise NotThereError(
             f"no {resolution.value} bar of {symbol} at {instant_ns} on {market.code}, "
-            "neither served nor from any trade of the lake"
+            "neither in the bar store nor from a trade of the lake"
         )
     drifts = DriftLedger(settings.lake).of_session(session, symbol)
     return Lineage(
         bar=bar,
         served=served,
         folded=folded,
-        lines=lines,
+        deliveries=deliveries,
         pending=pending,
-        history=history(publications(settings.lake, session), drifts, bar),
-        versions=Versions(made, _contracts(archived), _versions(settings.lake)),
+        revisions=revisions(publications(settings.lake, session), drifts, bar),
+        versions=LineageVersions(profile_version, _contracts(archived), _versions(settings.lake)),
     )
 
 
@@ -67,18 +70,17 @@ def _start(resolution: Resolution, instant_ns: int, session: Session) -> int:
 
 
 def _served(store: BarStore, bar: BarId) -> ServedBar | None:
-    window = (bar.start_ns, bar.start_ns + 1)
-    return next(
-        iter(store.read(bar.resolution, *window, venue=bar.venue, symbols=[bar.symbol])), None
-    )
+    start, end = bar.start_ns, bar.start_ns + 1
+    rows = store.read(bar.resolution, start, end, venue=bar.venue, symbols=[bar.symbol])
+    return next(iter(rows), None)
 
 
 def _contracts(archived: list[ArchivedEvent]) -> Mapping[str, tuple[int, ...]]:
-    found: dict[str, set[int]] = defaultdict(set)
+    by_feed: dict[str, set[int]] = defaultdict(set)
     for item in archived:
         if item.contract_version is not None:
-            found[item.event.feed].add(item.contract_version)
-    return {feed: tuple(sorted(found[feed])) for feed in sorted(found)}
+            by_feed[item.event.feed].add(item.contract_version)
+    return {feed: tuple(sorted(by_feed[feed])) for feed in sorted(by_feed)}
 
 
 def _versions(lake: str) -> Mapping[str, int]:

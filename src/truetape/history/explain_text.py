@@ -1,4 +1,4 @@
-"""The lineage of a bar as text for eyes, or as one JSON object for programs. Reads nothing."""
+"""The lineage of a bar as text for people, or as one JSON object for programs. Reads nothing."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from truetape.drift.attribution_inputs import FIELDS
 from truetape.drift.ledger import BarDrift
 from truetape.drift.table import plain
-from truetape.history.lineage import Line, Lineage, Revision
+from truetape.history.lineage import BarRevision, Lineage, TracedDelivery
 from truetape.market.bars import Bar
 from truetape.market.resolution import SECOND_NS
 from truetape.market.trades import Amendment, Correction
@@ -23,63 +23,63 @@ COLUMNS = (
 )  # fmt: skip
 _RIGHT = ("seq", "price", "size", "received")
 MAX_MINUTES = 5
-"""How many changed minutes of a wider bar are spelt out."""
+"""Most changed minutes of a rolled-up bar to list."""
 
 
-def head(found: Lineage) -> Iterator[str]:
-    """Yield the bar, what its trades give, its history, and what it was made with."""
-    bar, served, folded = found.bar, found.served, found.folded
+def head(lineage: Lineage) -> Iterator[str]:
+    """Yield the served bar, the fold of its trades, the versions behind it, and its revisions."""
+    bar, served, folded = lineage.bar, lineage.served, lineage.folded
     yield f"{bar.symbol} {bar.resolution.value} {utc(bar.start_ns)} on {bar.venue}"
     yield f"served:    {_served(served)}"
     yield f"by trades: {_by_trades(served, folded)}"
-    made = found.versions
+    behind = lineage.versions
     contracts = ", ".join(
-        f"{feed} {' and '.join(map(str, versions))}" for feed, versions in made.contracts.items()
+        f"{feed} {' and '.join(map(str, versions))}" for feed, versions in behind.contracts.items()
     )
-    yield f"made with: profile {' '.join(map(str, made.profile))}; contract {contracts or 'none'}"
-    lake = ", ".join(f"{name} {version}" for name, version in made.lake.items())
+    yield f"made with: profile {' '.join(map(str, behind.profile))}; contract {contracts or 'none'}"
+    lake = ", ".join(f"{name} {version}" for name, version in behind.lake.items())
     yield f"lake:      {lake or 'nothing'}"
-    yield "history:" if found.history else "history:   never published"
-    for revision in found.history:
+    yield "history:" if lineage.revisions else "history:   never published"
+    for revision in lineage.revisions:
         yield from _revision(revision)
-    for amendment in found.pending:
+    for amendment in lineage.pending:
         yield f"waits for its trade: {_amendment(amendment)}, received {utc(amendment.received_ns)}"
 
 
-def table(lines: Sequence[Line], title: str) -> "Table":
-    """Build the table of prints, those that count or those that were left out."""
+def table(deliveries: Sequence[TracedDelivery], title: str) -> "Table":
+    """Build a table of prints: of those that count, or of the excluded ones."""
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=Text(title), title_justify="left", header_style="bold")
-    is_excluded = any(line.excluded for line in lines)
+    is_excluded = any(each.excluded for each in deliveries)
     names = [*COLUMNS, *(["why not"] if is_excluded else [])]
     for name in names:
         shown.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
-    for line in lines:
-        texts = cells(line)
+    for delivery in deliveries:
+        texts = cells(delivery)
         shown.add_row(*(Text(texts[name]) for name in names))
     return shown
 
 
-def as_json(found: Lineage) -> str:
-    """Return all of it as one JSON object; exact numbers are text, instants nanoseconds."""
-    bar = found.bar
+def as_json(lineage: Lineage) -> str:
+    """Return the lineage as one JSON object; exact numbers are text, instants are nanoseconds."""
+    bar = lineage.bar
     fields = {
         "symbol": bar.symbol,
         "venue": bar.venue,
         "resolution": bar.resolution.value,
         "start": utc(bar.start_ns),
         "start_ns": bar.start_ns,
-        "served": _served_fields(found.served),
-        "by_trades": _exact_fields(found.folded),
-        "profile": {"id": found.versions.profile[0], "version": found.versions.profile[1]},
-        "contracts": {feed: list(have) for feed, have in found.versions.contracts.items()},
-        "lake": dict(found.versions.lake),
-        "history": [_revision_fields(one) for one in found.history],
-        "trades": [_line_fields(line) for line in found.counted],
-        "excluded": [_line_fields(line) for line in found.left_out],
-        "pending": [_amendment_fields(one) for one in found.pending],
+        "served": _served_fields(lineage.served),
+        "by_trades": _exact_fields(lineage.folded),
+        "profile": {"id": lineage.versions.profile[0], "version": lineage.versions.profile[1]},
+        "contracts": {feed: list(have) for feed, have in lineage.versions.contracts.items()},
+        "lake": dict(lineage.versions.lake),
+        "history": [_revision_fields(revision) for revision in lineage.revisions],
+        "trades": [_delivery_fields(delivery) for delivery in lineage.counted],
+        "excluded": [_delivery_fields(delivery) for delivery in lineage.left_out],
+        "pending": [_amendment_fields(amendment) for amendment in lineage.pending],
     }
     return json.dumps(fields, ensure_ascii=False)
 
@@ -88,10 +88,10 @@ def _served(bar: ServedBar | None) -> str:
     if bar is None:
         return "no such bar"
     state = "final" if bar.final else "provisional"
-    words = f"{state}, rev {bar.rev}, by the {bar.layer} layer"
+    label = f"{state}, rev {bar.rev}, by the {bar.layer} layer"
     if bar.void:
-        return f"{words}: void, no trade is left"
-    return f"{words}: " + " ".join(
+        return f"{label}: void, no trade is left"
+    return f"{label}: " + " ".join(
         f"{name} {getattr(bar, name):g}" if name == "trades" else f"{name} {getattr(bar, name)!r}"
         for name in FIELDS
     )
@@ -101,12 +101,12 @@ def _by_trades(served: ServedBar | None, folded: Bar | None) -> str:
     values = _exact_fields(folded)
     if values is None:
         return "nothing to serve"
-    told = " ".join(f"{name} {value}" for name, value in values.items())
-    return f"the same, exactly: {told}" if is_same(served, folded) else f"OTHERWISE: {told}"
+    text = " ".join(f"{name} {value}" for name, value in values.items())
+    return f"equal, exactly: {text}" if is_same(served, folded) else f"DIFFERENT: {text}"
 
 
 def is_same(served: ServedBar | None, folded: Bar | None) -> bool:
-    """Say whether a served bar is what its trades give: the nearest doubles of exact values."""
+    """True if the served values are the nearest doubles of the exact values of its trades."""
     values = _exact_fields(folded)
     if served is None or served.void or values is None:
         return (served is None or served.void) and values is None
@@ -129,22 +129,22 @@ def _served_fields(bar: ServedBar | None) -> dict[str, Any] | None:
     return None if bar is None else {name: getattr(bar, name) for name in names}
 
 
-def _revision(one: Revision) -> Iterator[str]:
-    made = one.publication
+def _revision(revision: BarRevision) -> Iterator[str]:
+    publication = revision.publication
     yield (
-        f"  rev {made.rev}  {utc(made.published_ns)}, as of {utc(made.as_of_ns)}, by {made.who}: "
-        f"{made.reason}"
+        f"  rev {publication.rev}  {utc(publication.published_ns)}, "
+        f"as of {utc(publication.as_of_ns)}, by {publication.who}: {publication.reason}"
     )
-    for minute in one.minutes[:MAX_MINUTES]:
+    for minute in revision.minutes[:MAX_MINUTES]:
         causes = ", ".join(minute.causes)
         yield f"         its minute {utc(minute.start_ns)} changed: {causes}"
-    if len(one.minutes) > MAX_MINUTES:
-        yield f"         and {len(one.minutes) - MAX_MINUTES} more of its minutes"
-    if one.drift is None:
-        if not one.minutes:
+    if len(revision.minutes) > MAX_MINUTES:
+        yield f"         and {len(revision.minutes) - MAX_MINUTES} more of its minutes"
+    if revision.drift is None:
+        if not revision.minutes:
             yield "         no value of this bar changed"
         return
-    for drift in one.drift.fields:
+    for drift in revision.drift.fields:
         parts = ", ".join(
             f"{part.cause} {plain(part.delta, '+')}"
             + (f" (trades {' '.join(part.trades)})" if part.trades else "")
@@ -153,19 +153,19 @@ def _revision(one: Revision) -> Iterator[str]:
         yield f"         {drift.field} {plain(drift.before)} -> {plain(drift.after)}: {parts}"
 
 
-def _revision_fields(one: Revision) -> dict[str, Any]:
-    made = one.publication
+def _revision_fields(revision: BarRevision) -> dict[str, Any]:
+    publication = revision.publication
     return {
-        "rev": made.rev,
-        "published_ns": made.published_ns,
-        "as_of_ns": made.as_of_ns,
-        "who": made.who,
-        "reason": made.reason,
-        "profile": f"{made.profile} {made.profile_version}",
-        "changes": _drift_fields(one.drift),
+        "rev": publication.rev,
+        "published_ns": publication.published_ns,
+        "as_of_ns": publication.as_of_ns,
+        "who": publication.who,
+        "reason": publication.reason,
+        "profile": f"{publication.profile} {publication.profile_version}",
+        "changes": _drift_fields(revision.drift),
         "minutes": [
             {"start_ns": minute.start_ns, "changes": _drift_fields(minute)}
-            for minute in one.minutes
+            for minute in revision.minutes
         ],
     }
 
@@ -192,9 +192,9 @@ def _drift_fields(drift: BarDrift | None) -> list[dict[str, Any]]:
     ]
 
 
-def cells(line: Line) -> Mapping[str, str]:
-    """Return one print as text, by the names of `COLUMNS`, and why it does not count."""
-    trade, grade = line.trade, line.eligibility
+def cells(delivery: TracedDelivery) -> Mapping[str, str]:
+    """Return one print as text by column name, with the reason why it does not count."""
+    trade, grade = delivery.trade, delivery.eligibility
     grades = {"open/close": grade.open_close, "high/low": grade.high_low, "volume": grade.volume}
     lateness = (trade.received_ns - trade.event_ns) / SECOND_NS
     return {
@@ -205,16 +205,16 @@ def cells(line: Line) -> Mapping[str, str]:
         "size": plain(trade.size),
         "conditions": " ".join(trade.conditions),
         "counts for": ", ".join(name for name, holds in grades.items() if holds),
-        "sets": " ".join(line.sets),
+        "sets": " ".join(delivery.sets),
         "received": f"+{lateness:.3f} s",
         "where": str(trade.position),
-        "amended": "; ".join(map(_amendment, line.amendments)),
-        "why not": line.excluded or "",
+        "amended": "; ".join(map(_amendment, delivery.amendments)),
+        "why not": delivery.excluded or "",
     }
 
 
-def _line_fields(line: Line) -> dict[str, Any]:
-    trade, grade, place = line.trade, line.eligibility, line.trade.position
+def _delivery_fields(delivery: TracedDelivery) -> dict[str, Any]:
+    trade, grade, place = delivery.trade, delivery.eligibility, delivery.trade.position
     return {
         "id": trade.id,
         "sequence": trade.sequence,
@@ -229,10 +229,13 @@ def _line_fields(line: Line) -> dict[str, Any]:
         "open_close": grade.open_close,
         "high_low": grade.high_low,
         "volume": grade.volume,
-        "sets": list(line.sets),
-        "excluded": line.excluded,
-        "received_as": {"price": plain(line.received.price), "size": plain(line.received.size)},
-        "amendments": [_amendment_fields(one) for one in line.amendments],
+        "sets": list(delivery.sets),
+        "excluded": delivery.excluded,
+        "received_as": {
+            "price": plain(delivery.received.price),
+            "size": plain(delivery.received.size),
+        },
+        "amendments": [_amendment_fields(amendment) for amendment in delivery.amendments],
         "kafka": {
             "topic": place.topic,
             "partition": place.partition,
@@ -242,19 +245,20 @@ def _line_fields(line: Line) -> dict[str, Any]:
     }
 
 
-def _amendment(one: Amendment) -> str:
-    if isinstance(one, Correction):
-        return f"corrected to {plain(one.price)} x {plain(one.size)} by {one.position}"
-    return f"cancelled {one.id} by {one.position}"
+def _amendment(amendment: Amendment) -> str:
+    source = f"by {amendment.position}"
+    if isinstance(amendment, Correction):
+        return f"corrected to {plain(amendment.price)} x {plain(amendment.size)} {source}"
+    return f"cancelled {amendment.id} {source}"
 
 
-def _amendment_fields(one: Amendment) -> dict[str, Any]:
+def _amendment_fields(amendment: Amendment) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "kind": "correct" if isinstance(one, Correction) else "cancel",
-        "id": one.id,
-        "received_ns": one.received_ns,
-        "where": str(one.position),
+        "kind": "correct" if isinstance(amendment, Correction) else "cancel",
+        "id": amendment.id,
+        "received_ns": amendment.received_ns,
+        "where": str(amendment.position),
     }
-    if isinstance(one, Correction):
-        fields |= {"price": plain(one.price), "size": plain(one.size)}
+    if isinstance(amendment, Correction):
+        fields |= {"price": plain(amendment.price), "size": plain(amendment.size)}
     return fields

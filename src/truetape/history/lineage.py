@@ -1,6 +1,6 @@
-"""The lineage of one bar: the trades that made it, what was excluded and why, and its history.
+"""The lineage of one bar: its trades, the excluded deliveries and why, and its revisions.
 
-Pure; does no I/O. Uses the reference rules, as `market.canonical` and `market.bars` have them.
+Pure; does no I/O. Applies the reference rules of `market.canonical` and `market.bars`.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ from truetape.serving.store import ServedBar
 
 @dataclass(frozen=True, slots=True)
 class BarId:
-    """Which bar: `start_ns` is its label."""
+    """The key of a bar."""
 
     symbol: str
     venue: str
@@ -29,13 +29,13 @@ class BarId:
     start_ns: int
 
     def takes(self, event_ns: int, session: Session) -> bool:
-        """Say whether an instant lies in the bar; the 1d bar looks at all of its session."""
+        """True if an instant lies in the bar; the 1d bar covers its whole session."""
         if self.resolution is Resolution.DAY:
             return session.contains(event_ns)
         return self._spans(event_ns)
 
-    def adds_up(self, drift: BarDrift) -> bool:
-        """Say whether an entry is of a minute that the bar is added up from."""
+    def is_rolled_up_from(self, drift: BarDrift) -> bool:
+        """True if an entry belongs to a minute from which this bar is rolled up."""
         if self.resolution not in ROLLED_UP or drift.resolution is not ROLLUP_SOURCE:
             return False
         return drift.symbol == self.symbol and self._spans(drift.start_ns)
@@ -45,11 +45,11 @@ class BarId:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One delivery of a trade with the values in force, and why it counts or does not.
+class TracedDelivery:
+    """One delivery of a trade with its values in force, and whether it counts.
 
-    `sets` are the fields of the bar that are this print's; `excluded` is None for one that counts
-    for something. `amendments` are those applied to it, `received` what it was before them.
+    `sets` are the prices of the bar that come from this print. `excluded` is the reason why it does
+    not count, None if it counts. `received` is the trade before `amendments` were applied.
     """
 
     trade: Trade
@@ -61,11 +61,11 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """One publication of the session, and what it changed in this bar; None where nothing.
+class BarRevision:
+    """One publication of the session, and its change of this bar; None if it changed nothing.
 
-    A provisional bar wider than a minute says what its minutes say: `minutes` are those of them
-    that this publication changed.
+    A rolled-up provisional bar follows its minutes: `minutes` are those that the publication
+    changed.
     """
 
     publication: Publication
@@ -74,8 +74,8 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Versions:
-    """What the bar was made with: profile, contracts by feed, and tables of the lake."""
+class LineageVersions:
+    """The versions behind the bar: profile, contracts by feed, tables of the lake."""
 
     profile: tuple[str, int]
     contracts: Mapping[str, tuple[int, ...]]
@@ -84,26 +84,26 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """All that is known about one bar. `folded` is what its trades give now, None where nothing."""
+    """The lineage of one bar. `folded` is the fold of its trades now, None without trades."""
 
     bar: BarId
     served: ServedBar | None
     folded: Bar | None
-    lines: tuple[Line, ...]
+    deliveries: tuple[TracedDelivery, ...]
     pending: tuple[Amendment, ...]
-    """Amendments of the symbol that found no trade yet."""
-    history: tuple[Revision, ...]
-    versions: Versions
+    """Amendments of the symbol whose trade has not been received yet."""
+    revisions: tuple[BarRevision, ...]
+    versions: LineageVersions
 
     @property
-    def counted(self) -> tuple[Line, ...]:
-        """Return the prints that made the bar, in its order."""
-        return tuple(line for line in self.lines if line.excluded is None)
+    def counted(self) -> tuple[TracedDelivery, ...]:
+        """Return the prints that count, in the bar's order."""
+        return tuple(each for each in self.deliveries if each.excluded is None)
 
     @property
-    def left_out(self) -> tuple[Line, ...]:
-        """Return the deliveries that count for nothing, in the same order."""
-        return tuple(line for line in self.lines if line.excluded is not None)
+    def left_out(self) -> tuple[TracedDelivery, ...]:
+        """Return the deliveries that do not count, in the same order."""
+        return tuple(each for each in self.deliveries if each.excluded is not None)
 
 
 def trace(
@@ -112,48 +112,48 @@ def trace(
     venue: Venue,
     session: Session,
     profile: Profile,
-) -> tuple[Bar | None, tuple[Line, ...], tuple[Amendment, ...]]:
-    """Return what a symbol's events give for one bar, a line for each delivery in it, and the
-    amendments that wait for their trade.
+) -> tuple[Bar | None, tuple[TracedDelivery, ...], tuple[Amendment, ...]]:
+    """Return the fold of a symbol's events for one bar, each delivery in it, and the amendments
+    whose trade has not been received yet.
     """
-    known = {venue.code: venue}
-    happened = list(events)
-    settled = canonical(happened, known)
-    mine = [item for item in settled.trades if bar.takes(item.trade.event_ns, session)]
-    found = bars(mine, profile, bar.resolution, {venue.code: [session]})
-    folded = next((one for one in found if one.start_ns == bar.start_ns), None)
-    trades = [event for event in happened if isinstance(event, Trade)]
-    amendments = [event for event in happened if not isinstance(event, Trade)]
+    by_code = {venue.code: venue}
+    received = list(events)
+    settled = canonical(received, by_code)
+    in_bar = [item for item in settled.trades if bar.takes(item.trade.event_ns, session)]
+    made = bars(in_bar, profile, bar.resolution, {venue.code: [session]})
+    folded = next((each for each in made if each.start_ns == bar.start_ns), None)
+    trades = [event for event in received if isinstance(event, Trade)]
+    amendments = [event for event in received if not isinstance(event, Trade)]
     facts = _Facts(
         session,
         bar.resolution is Resolution.DAY,
-        {one.position: one for one in trades},
+        {trade.position: trade for trade in trades},
         {
-            key_of(item.trade, known): item.trade.position
+            key_of(item.trade, by_code): item.trade.position
             for item in settled.trades
             if not item.duplicate
         },
-        amendments_of(trades, amendments, known),
-        known,
+        amendments_of(trades, amendments, by_code),
+        by_code,
     )
-    judged = [(item, profile.judge(item.trade.conditions, item.trade.tape)) for item in mine]
+    judged = [(item, profile.judge(item.trade.conditions, item.trade.tape)) for item in in_bar]
     ends = _Ends.of([pair for pair in judged if facts.excluded(*pair) is None])
-    lines = tuple(facts.line(item, grade, ends) for item, grade in judged)
-    return folded, lines, settled.pending
+    deliveries = tuple(facts.delivery(item, grade, ends) for item, grade in judged)
+    return folded, deliveries, settled.pending
 
 
-def history(
+def revisions(
     publications: Sequence[Publication], drifts: Iterable[BarDrift], bar: BarId
-) -> tuple[Revision, ...]:
-    """Return the publications of a session with what each changed in a bar, oldest first."""
-    place, entries = (bar.symbol, bar.resolution.value, bar.start_ns), list(drifts)
-    changed = {drift.rev: drift for drift in entries if drift.key == place}
+) -> tuple[BarRevision, ...]:
+    """Return the publications of a session with their changes of a bar, oldest first."""
+    key, entries = (bar.symbol, bar.resolution.value, bar.start_ns), list(drifts)
+    changed = {drift.rev: drift for drift in entries if drift.key == key}
     minutes: dict[int, list[BarDrift]] = defaultdict(list)
     for drift in entries:
-        if bar.adds_up(drift):
+        if bar.is_rolled_up_from(drift):
             minutes[drift.rev].append(drift)
     return tuple(
-        Revision(one, changed.get(one.rev), tuple(minutes[one.rev])) for one in publications
+        BarRevision(each, changed.get(each.rev), tuple(minutes[each.rev])) for each in publications
     )
 
 
@@ -166,29 +166,30 @@ class _Facts:
     amendments: Mapping[Position, Sequence[Amendment]]
     venues: Mapping[str, Venue]
 
-    def line(self, item: CanonicalTrade, grade: Eligibility, ends: "_Ends") -> Line:
-        place = item.trade.position
+    def delivery(self, item: CanonicalTrade, grade: Eligibility, ends: "_Ends") -> TracedDelivery:
+        position = item.trade.position
         excluded = self.excluded(item, grade)
-        return Line(
+        return TracedDelivery(
             trade=item.trade,
-            received=self.received[place],
+            received=self.received[position],
             eligibility=grade,
             sets=() if excluded else ends.of_print(item.trade, grade),
             excluded=excluded,
-            amendments=tuple(self.amendments.get(place, ())) if not item.duplicate else (),
+            amendments=tuple(self.amendments.get(position, ())) if not item.duplicate else (),
         )
 
     def excluded(self, item: CanonicalTrade, grade: Eligibility) -> str | None:
-        """Say why a delivery counts for nothing in the bar, None where it does for something."""
+        """Return why a delivery does not count in the bar; None if it counts."""
         trade = item.trade
         if item.duplicate:
             first = self.firsts[key_of(trade, self.venues)]
             return f"repeat delivery of {first}"
         if item.cancelled:
-            by = next(one for one in self.amendments[trade.position] if isinstance(one, Cancel))
-            return f"cancelled by {by.position}"
+            amendments = self.amendments[trade.position]
+            cancel = next(each for each in amendments if isinstance(each, Cancel))
+            return f"cancelled by {cancel.position}"
         if self.is_daily and not (self.session.is_regular(trade.event_ns) or grade.auction):
-            return "outside the regular session, and no auction print"
+            return "outside the regular session and not an auction print"
         if not grade.known:
             return f"unknown condition among {' '.join(trade.conditions)}"
         if not (grade.open_close or grade.high_low or grade.volume):
@@ -198,7 +199,7 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
-    """Which prints are first and last, and how far prices reach."""
+    """The first and last print of a bar, and its highest and lowest price."""
 
     first: Position | None
     last: Position | None
@@ -207,9 +208,9 @@ class _Ends:
 
     @classmethod
     def of(cls, counting: Sequence[tuple[CanonicalTrade, Eligibility]]) -> "_Ends":
-        """Find them among prints in the bar's order."""
-        ends = [one.trade.position for one, grade in counting if grade.open_close]
-        prices = [one.trade.price for one, grade in counting if grade.high_low]
+        """Return the ends of prints given in the bar's order."""
+        ends = [item.trade.position for item, grade in counting if grade.open_close]
+        prices = [item.trade.price for item, grade in counting if grade.high_low]
         return cls(
             ends[0] if ends else None,
             ends[-1] if ends else None,
@@ -218,11 +219,11 @@ class _Ends:
         )
 
     def of_print(self, trade: Trade, grade: Eligibility) -> tuple[str, ...]:
-        """Return the prices of the bar that are a print's."""
-        found = {
+        """Return the prices of the bar that come from a print."""
+        is_from_print = {
             "open": trade.position == self.first,
             "high": grade.high_low and trade.price == self.high,
             "low": grade.high_low and trade.price == self.low,
             "close": trade.position == self.last,
         }
-        return tuple(name for name, is_set in found.items() if is_set)
+        return tuple(name for name, is_set in is_from_print.items() if is_set)

@@ -1,7 +1,7 @@
-"""From when to when: instants or trading days, as programs and people write them.
+"""A period from programs or people: its edges are instants or trading days.
 
-A trading day begins at midnight on the wall clock of a bar's own venue, so that one window of days
-means each market's own.
+Reads no calendar. A trading day begins at midnight on the wall clock of a bar's own venue, so one
+period of days means the days of each market.
 """
 
 import re
@@ -14,7 +14,7 @@ from truetape.market.sessions import Venue
 
 When = str | int | date | datetime
 """An instant (ISO 8601 with offset, epoch nanoseconds, a datetime with a zone) or a day (a date, or
-text like 2026-11-20).
+text such as 2026-11-20).
 """
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -25,18 +25,18 @@ _LAST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Half-open; an end that is None is open. Dates are days of the venue that is asked about."""
+class Period:
+    """A half-open period; without an end if `end` is None. A date is a day of each bar's venue."""
 
     start: int | date
     end: int | date | None
 
     def of(self, venue: Venue) -> tuple[int, int]:
-        """Return first instant and end for one venue, in nanoseconds."""
+        """Return start and end for one venue, in nanoseconds."""
         return _instant(self.start, venue), _instant(self.end, venue)
 
     def of_any(self) -> tuple[int, int]:
-        """Return a first instant and an end that hold the window of every venue."""
+        """Return a start and an end that include the period of every venue."""
         start, end = (_instant(edge, None) for edge in (self.start, self.end))
         return (
             start - _DAY_NS if isinstance(self.start, date) else start,
@@ -44,28 +44,28 @@ class Window:
         )
 
 
-def window(start: When, end: When | None = None) -> Window:
-    """Read a window; ConfigError for what is no instant and no day, or ends before it starts."""
-    found = Window(read(start, "start"), None if end is None else read(end, "end"))
-    first, last = (_instant(edge, None) for edge in (found.start, found.end))
+def parse_period(start: When, end: When | None = None) -> Period:
+    """Parse a period. Raise ConfigError if an edge is neither instant nor day, or it is empty."""
+    period = Period(parse_edge(start, "start"), None if end is None else parse_edge(end, "end"))
+    first, last = (_instant(edge, None) for edge in (period.start, period.end))
     if last <= first:
-        raise ConfigError(f"a window from {start} to {end} is empty: its end must be later")
-    return found
+        raise ConfigError(f"the period from {start} to {end} is empty: its end must be later")
+    return period
 
 
-def instant(value: When, name: str) -> int:
-    """Read an instant in nanoseconds; ConfigError for a day: it lasts."""
-    found = read(value, name)
-    if isinstance(found, date):
+def parse_instant(value: When, name: str) -> int:
+    """Parse an instant in nanoseconds. Raise ConfigError for a day, which is no instant."""
+    edge = parse_edge(value, name)
+    if isinstance(edge, date):
         raise ConfigError(f"{name} {value} is a day; give an instant like {value}T21:00:00Z")
-    return found
+    return edge
 
 
-def read(value: When, name: str) -> int | date:
-    """Read an instant in nanoseconds, or a day; ConfigError says what `name` may be."""
+def parse_edge(value: When, name: str) -> int | date:
+    """Parse an instant in nanoseconds, or a day. Raise ConfigError for anything else."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ConfigError(f"{name} {value} has no zone; say which, like {value}+00:00")
+            raise ConfigError(f"{name} {value} has no zone; add one, like {value}+00:00")
         nanoseconds = int(getattr(value, "nanosecond", 0))  # those of a pandas Timestamp
         return (value - _EPOCH) // _MICROSECOND * 1_000 + nanoseconds
     if isinstance(value, date | int):
@@ -74,7 +74,7 @@ def read(value: When, name: str) -> int | date:
         try:
             return date.fromisoformat(value)
         except ValueError as error:
-            raise ConfigError(f"{name} {value!r} is no date: {error}") from error
+            raise ConfigError(f"{name} {value!r} is not a date: {error}") from error
     parsed = parse(value, TimeSpec(Shape.ISO8601))
     if not isinstance(parsed, int):
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""Canonical trades for programs: as pandas frames, and as Arrow batches for whoever writes files.
+"""Canonical trades for programs: as pandas frames, or as Arrow batches for writing files.
 
-Reads what the last recompute of each session made of its trades; decides nothing.
+Reads the result of each session's last recompute; decides nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from truetape.history.period import When, Window, window
+from truetape.history.period import Period, When, parse_period
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.delta import open_table
@@ -29,10 +29,10 @@ _NARROW = {"batch_size": 65_536, "batch_readahead": 2, "fragment_readahead": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which trades a program asks for; no symbols means all."""
+class TradeSelection:
+    """The trades that a program asks for; None for symbols means all."""
 
-    window: Window
+    period: Period
     symbols: Sequence[str] | None = None
     venue: str | None = None
     in_force_only: bool = True
@@ -52,19 +52,20 @@ def read_trades(
 
     Index: `event_time` in UTC. Columns: symbol, venue, session, received_time, price, size (floats;
     Decimals with `exact`), conditions, feed, id, sequence, tape, exchange; the flags duplicate,
-    cancelled, corrected, late; what the profile lets the print set: open_close, high_low, counts
-    (volume), known (only known conditions); where it came from: topic, partition, offset, index.
+    cancelled, corrected, late; the fields that the profile lets the print set: open_close,
+    high_low, counts (volume), known (all conditions known); its source: topic, partition, offset,
+    index.
     Repeat deliveries and cancelled trades are left out unless `in_force_only` is False; a corrected
     trade has its new values.
 
-    ConfigError for a window that is none, or where nothing was ever recomputed.
+    Raise ConfigError for an invalid period, or if no session was ever recomputed.
     """
     import pyarrow
 
     settings = settings or Settings.from_env()
     names = [symbols] if isinstance(symbols, str) else list(symbols)
-    chosen = Chosen(window(start, end), names, venue, in_force_only)
-    batches = trade_batches(settings, chosen, exact=exact)
+    selection = TradeSelection(parse_period(start, end), names, venue, in_force_only)
+    batches = trade_batches(settings, selection, exact=exact)
     table = pyarrow.Table.from_batches(batches, trade_schema(exact=exact))
     frame: pandas.DataFrame = table.to_pandas(date_as_object=False)
     frame["session"] = frame["session"].astype("datetime64[s]")
@@ -74,10 +75,10 @@ def read_trades(
 
 
 def trade_schema(*, exact: bool = True) -> "pyarrow.Schema":
-    """Return the columns of a program's trades; prices and sizes as decimals or as doubles."""
+    """Return the columns of trades for programs; prices and sizes as decimals or doubles."""
     import pyarrow as pa
 
-    text, whole, yes = pa.string(), pa.int64(), pa.bool_()
+    text, integer, flag = pa.string(), pa.int64(), pa.bool_()
     kinds = {
         "session": pa.date32(),
         "event_ns": pa.timestamp("ns", "UTC"),
@@ -87,26 +88,26 @@ def trade_schema(*, exact: bool = True) -> "pyarrow.Schema":
         "conditions": pa.list_(text),
         "partition": pa.int32(),
         "index": pa.int32(),
-        **dict.fromkeys(("sequence", "offset"), whole),
+        **dict.fromkeys(("sequence", "offset"), integer),
         **dict.fromkeys(
             (
                 "duplicate", "cancelled", "corrected", "late", "open_close", "high_low", "counts",
                 "known",
             ),
-            yes,
+            flag,
         ),
     }  # fmt: skip
     return pa.schema([(_TIMES.get(name, name), kinds.get(name, text)) for name in COLUMNS])
 
 
 def trade_batches(
-    settings: Settings, chosen: Chosen, *, exact: bool = False
+    settings: Settings, selection: TradeSelection, *, exact: bool = False
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """Yield the chosen trades as Arrow batches of `trade_schema`, a session and venue at a time."""
+    """Yield the selected trades as Arrow batches of `trade_schema`, one session at a time."""
     import pyarrow
 
     schema = trade_schema(exact=exact)
-    for table in _sessions(settings, chosen):
+    for table in _sessions(settings, selection):
         columns = [
             table[name].cast(schema.field(_TIMES.get(name, name)).type, safe=False)
             for name in COLUMNS
@@ -114,38 +115,40 @@ def trade_batches(
         yield from pyarrow.table(columns, schema=schema).to_batches()
 
 
-def _sessions(settings: Settings, chosen: Chosen) -> Iterator["pyarrow.Table"]:
+def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarrow.Table"]:
     import pyarrow.compute as pc
 
     trades = open_table(settings.lake, Table.TRADES)
     dataset = trades.to_pyarrow_dataset()
-    for venue, day in _partitions(trades.partitions(), chosen):
-        start, end = chosen.window.of(venues()[venue])
-        wanted = (
+    for venue, day in _partitions(trades.partitions(), selection):
+        start, end = selection.period.of(venues()[venue])
+        condition = (
             (pc.field("venue") == venue)
             & (pc.field("session") == day)
             & (pc.field("event_ns") >= start)
             & (pc.field("event_ns") < end)
         )
-        if chosen.symbols is not None:
-            wanted &= pc.field("symbol").isin(list(chosen.symbols))
-        if chosen.in_force_only:
-            wanted &= ~pc.field("duplicate") & ~pc.field("cancelled")
-        table = dataset.to_table([*COLUMNS, "ordinal"], filter=wanted, **_NARROW)
+        if selection.symbols is not None:
+            condition &= pc.field("symbol").isin(list(selection.symbols))
+        if selection.in_force_only:
+            condition &= ~pc.field("duplicate") & ~pc.field("cancelled")
+        table = dataset.to_table([*COLUMNS, "ordinal"], filter=condition, **_NARROW)
         yield table.sort_by([("symbol", "ascending"), ("ordinal", "ascending")])
 
 
-def _partitions(parts: Iterable[Mapping[str, object]], chosen: Chosen) -> list[tuple[str, date]]:
-    """Return the venues and dates that may have trades in the window, by date."""
-    known = venues()
-    found = []
+def _partitions(
+    parts: Iterable[Mapping[str, object]], selection: TradeSelection
+) -> list[tuple[str, date]]:
+    """Return the venues and dates that may have trades in the period, by date."""
+    by_code = venues()
+    partitions = []
     for part in parts:
         venue, day = str(part["venue"]), date.fromisoformat(str(part["session"]))
-        if venue not in known or chosen.venue not in (None, venue):
+        if venue not in by_code or selection.venue not in (None, venue):
             continue
-        start, end = chosen.window.of(known[venue])
-        if known[venue].midnight_ns(day) < end and start < known[venue].midnight_ns(
-            day + timedelta(days=1)
-        ):
-            found.append((venue, day))
-    return sorted(found, key=lambda one: (one[1], one[0]))
+        start, end = selection.period.of(by_code[venue])
+        day_start = by_code[venue].midnight_ns(day)
+        day_end = by_code[venue].midnight_ns(day + timedelta(days=1))
+        if day_start < end and start < day_end:
+            partitions.append((venue, day))
+    return sorted(partitions, key=lambda partition: (partition[1], partition[0]))
