@@ -1,6 +1,4 @@
-"""As of: bars as they were known at an instant, equal to the truth of that instant and to what was
-served.
-"""
+"""As of: bars as they were known at an instant equal the truth at that instant and the served rows."""
 
 import time
 from collections.abc import Callable
@@ -71,9 +69,9 @@ def truth_at(made: SimulatedSession, instant_ns: int) -> list[Trade]:
 
 
 def expected(trades: list[Trade], symbol: str, resolution: Resolution) -> dict[int, Bar]:
-    counted = [CanonicalTrade(one) for one in trades if one.symbol == symbol]
-    found = bars(counted, load("sip"), resolution, {"XNYS": [SESSION]})
-    return {bar.start_ns: bar for bar in found if bar.is_served}
+    counted = [CanonicalTrade(trade) for trade in trades if trade.symbol == symbol]
+    made = bars(counted, load("sip"), resolution, {"XNYS": [SESSION]})
+    return {bar.start_ns: bar for bar in made if bar.is_served}
 
 
 def instants() -> list[int]:
@@ -90,14 +88,14 @@ def test_bars_as_of_random_instants_equal_the_simulators_truth_at_that_instant(
         truth = truth_at(made, instant)
         for symbol in PLAN.symbols:
             for resolution in (Resolution.MINUTE, Resolution.DAY):
-                asked = AsOfRequest(XNYS, symbol, resolution, SESSION.start_ns, SESSION.end_ns)
-                known = {bar.start_ns: bar for bar in bars_as_of(lake, asked, instant)}
-                wanted = expected(truth, symbol, resolution)
-                assert known.keys() == wanted.keys()
-                for start, bar in wanted.items():
-                    told = [float(getattr(known[start], name)) for name in NUMBERS]
-                    assert told == [float(getattr(bar, name) or 0) for name in NUMBERS]
-                seen.add(tuple(wanted))
+                request = AsOfRequest(XNYS, symbol, resolution, SESSION.start_ns, SESSION.end_ns)
+                actual = {bar.start_ns: bar for bar in bars_as_of(lake, request, instant)}
+                truth_bars = expected(truth, symbol, resolution)
+                assert actual.keys() == truth_bars.keys()
+                for start, bar in truth_bars.items():
+                    values = [float(getattr(actual[start], name)) for name in NUMBERS]
+                    assert values == [float(getattr(bar, name) or 0) for name in NUMBERS]
+                seen.add(tuple(truth_bars))
     assert len(seen) > 20  # the instants give different bars
 
 
@@ -118,7 +116,7 @@ def test_bars_as_of_a_publication_equal_its_served_rows(
 ) -> None:
     """Three publications; between them a trade is cancelled, and then the only trade of a bar."""
     events: list[Event] = list(DAY)
-    told: list[tuple[int, dict[Resolution, list[ServedBar]]]] = []
+    snapshots: list[tuple[int, dict[Resolution, list[ServedBar]]]] = []
     for gone in (None, "62", "121"):
         if gone is not None:
             events.append(cancel(gone, time.time_ns(), symbol="IBM"))
@@ -127,21 +125,21 @@ def test_bars_as_of_a_publication_equal_its_served_rows(
             store.ensure_buckets()
             publish_and_record(settings.lake, store, as_of_ns=time.time_ns())
         rows = {resolution: served(settings, resolution, "IBM") for resolution in Resolution}
-        told.append((time.time_ns(), rows))
+        snapshots.append((time.time_ns(), rows))
 
-    for instant, rows in told:
+    for instant, rows in snapshots:
         for resolution in Resolution:
-            asked = AsOfRequest(XNYS, "IBM", resolution, FRIDAY.start_ns, FRIDAY.end_ns)
-            assert bars_as_of(settings, asked, instant) == rows[resolution]
-    assert {bar.rev for bar in told[2][1][Resolution.MINUTE]} == {1, 2, 3}
-    assert any(bar.void for bar in told[2][1][Resolution.MINUTE])
+            request = AsOfRequest(XNYS, "IBM", resolution, FRIDAY.start_ns, FRIDAY.end_ns)
+            assert bars_as_of(settings, request, instant) == rows[resolution]
+    assert {bar.rev for bar in snapshots[2][1][Resolution.MINUTE]} == {1, 2, 3}
+    assert any(bar.void for bar in snapshots[2][1][Resolution.MINUTE])
 
 
 def test_bars_before_their_first_publication_are_provisional(settings: Settings) -> None:
     lake_session(DAY).write(settings.lake)
-    asked = AsOfRequest(XNYS, "IBM", Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
+    request = AsOfRequest(XNYS, "IBM", Resolution.MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)
 
-    [first, *_] = bars_as_of(settings, asked, NOON + HOUR)
+    [first, *_] = bars_as_of(settings, request, NOON + HOUR)
 
     assert (first.final, first.rev, first.layer, first.volume) == (False, 0, "batch", 10.0)
 
@@ -165,9 +163,9 @@ def test_a_cancel_of_the_next_day_s_trade_does_not_touch_this_day_s_trade_of_the
     ]
     reused = replace(monday[0], id="1")
     lake_session([*DAY, reused, monday[1]]).write(settings.lake)
-    asked = AsOfRequest(XNYS, "IBM", Resolution.SECOND, NOON, NOON + 2 * SECOND)
+    request = AsOfRequest(XNYS, "IBM", Resolution.SECOND, NOON, NOON + 2 * SECOND)
 
-    [first] = bars_as_of(settings, asked, NOON + 4 * day_s * SECOND)
+    [first] = bars_as_of(settings, request, NOON + 4 * day_s * SECOND)
 
     assert (first.void, first.close) == (False, 100.0)
 
@@ -211,7 +209,7 @@ def test_show_as_of_accepts_a_period_or_a_number_of_bars(run: Run) -> None:
 
 
 def test_a_period_of_too_many_days_is_refused(settings: Settings) -> None:
-    asked = AsOfRequest(XNYS, "IBM", Resolution.DAY, NOON - 40 * 24 * HOUR, NOON)
+    request = AsOfRequest(XNYS, "IBM", Resolution.DAY, NOON - 40 * 24 * HOUR, NOON)
 
     with pytest.raises(ConfigError, match="more than 31 days"):
-        bars_as_of(settings, asked, NOON)
+        bars_as_of(settings, request, NOON)
