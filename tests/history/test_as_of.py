@@ -1,4 +1,4 @@
-"""As of: bars as they were known at an instant equal the truth at that instant and the served rows."""
+"""As of: the bars known at an instant equal the truth at that instant and the served rows."""
 
 import time
 from collections.abc import Callable
