@@ -182,5 +182,5 @@ def test_a_quality_report_that_is_none_is_named_and_the_rest_is_shown(
     page = client.get("/").text
 
     assert "quality reports cannot be read: " in text_of(page)
-    assert not [1 for tag, attributes in Tags(page).found if tag == "script" and not attributes]
+    assert not [1 for tag, attributes in Tags(page).tags if tag == "script" and not attributes]
     assert "XNYS 2024-11-22 1" in text_of(page)

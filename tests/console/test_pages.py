@@ -60,7 +60,7 @@ PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&st
 
 def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
     for path in ("/", "/market", "/drift", "/quality", "/quality/run?dag=d&run=r", "/backfill"):
-        tags = Tags(client.get(path).text).found
+        tags = Tags(client.get(path).text).tags
         assert all("src" in attributes for tag, attributes in tags if tag == "script")
         assert not [1 for tag, attributes in tags if tag == "style" or "style" in attributes]
         assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
@@ -68,7 +68,7 @@ def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> N
 
 def test_nothing_comes_from_elsewhere(client: TestClient) -> None:
     for path in PATHS[:2]:
-        for _, attributes in Tags(client.get(path).text).found:
+        for _, attributes in Tags(client.get(path).text).tags:
             for name in ("src", "href", "action"):
                 assert "//" not in (attributes.get(name) or "")
 
@@ -233,7 +233,7 @@ def test_a_hostile_symbol_is_text(client: TestClient, store: BarStore) -> None:
     tags = Tags(page.text)
     assert "<script>alert" not in page.text
     assert HOSTILE in tags.text
-    assert {"value": HOSTILE} in [attributes for tag, attributes in tags.found if tag == "option"]
+    assert {"value": HOSTILE} in [attributes for tag, attributes in tags.tags if tag == "option"]
     assert json.loads(client.get("/market/chart", params={"symbol": HOSTILE}).text)["data"]
 
 
@@ -472,7 +472,7 @@ def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
     assert "XNYS 2024-11-21 gate 2026-11-20 17:00:00 UTC open" in text
     assert f"Report {gone.run} of XNYS 2024-11-20 is kept no longer" in text
     assert "2024-11-19" not in text
-    links = [str(tag["href"]) for name, tag in Tags(page).found if name == "a" and "href" in tag]
+    links = [str(tag["href"]) for name, tag in Tags(page).tags if name == "a" and "href" in tag]
     found = [link for link in links if "quality/report?" in link]
     assert [link.rpartition("run=")[2] for link in found] == [closed.run, other.run]
     assert client.get("/quality/" + found[0].removeprefix("../quality/")).status_code == 200
@@ -558,7 +558,7 @@ def test_a_report_that_is_none_is_not_looked_for(client: TestClient, run: str) -
 def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:
     page = Tags(client.get("/backfill").text)
 
-    names = {str(attributes.get("name")) for tag, attributes in page.found if tag != "meta"}
+    names = {str(attributes.get("name")) for tag, attributes in page.tags if tag != "meta"}
     assert {*FORM} - {"dry_run"} <= names
     assert "no Kafka server accepts a connection" in page.text
 

@@ -1,4 +1,4 @@
-"""One migrated Airflow database for the run, and DAGs as Airflow reads them."""
+"""One migrated Airflow database for the test run, and the DAGs as Airflow reads them."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
-    """An SQLite database in the Airflow home of this run."""
+    """Create an SQLite database in the Airflow home of this test run."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -18,7 +18,7 @@ def airflow_db() -> None:
 
 @pytest.fixture(scope="session")
 def bag(airflow_db: None) -> "DagBag":
-    """Every DAG of the dags folder, read in this process."""
+    """All DAGs of the dags folder, read in this process."""
     from airflow.dag_processing.dagbag import DagBag
 
     return DagBag()

@@ -1,4 +1,4 @@
-"""The stack's Airflow as its users meet it: over its REST API, with its own scheduler."""
+"""The stack's Airflow through its REST API, with its own scheduler."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from support.airflow_user import airflow_state, component, signed_in, unpaused
+from support.airflow_user import airflow_state, component, signed_in, unpause
 from support.loop import send, served, truth_of
 from support.wait import until
 from truetape.console.app import router
@@ -45,12 +45,12 @@ LISTEN = "0A"
 
 @pytest.fixture
 def operator(airflow: Settings) -> AirflowApi:
-    """The API as the user who runs things."""
+    """The API, signed in as the operator."""
     return signed_in(airflow, "operator")
 
 
 def listening(pid: int) -> set[str]:
-    """The addresses a process listens on, in the kernel's hex (proc_net(5))."""
+    """Return the addresses on which a process listens, in the kernel's hex (proc_net(5))."""
     links = []
     for file in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -67,27 +67,29 @@ def listening(pid: int) -> set[str]:
 
 
 def pids(settings: Settings) -> list[int]:
-    """Every process of the stack's Airflow."""
+    """Return the pids of all processes of the stack's Airflow."""
     running = process.find(pid_file(settings, "airflow"))
     assert running is not None
     return process.session(running)
 
 
-def test_every_listener_is_on_loopback(airflow: Settings) -> None:
-    found = set().union(*(listening(pid) for pid in pids(airflow)))
+def test_airflow_listens_only_on_loopback(airflow: Settings) -> None:
+    addresses = set().union(*(listening(pid) for pid in pids(airflow)))
 
-    assert found == {"0100007F"}  # 127.0.0.1, the kernel's byte order
+    assert addresses == {"0100007F"}  # 127.0.0.1, the kernel's byte order
 
 
-def test_secrets_are_in_no_environment_no_command_and_no_log(airflow: Settings) -> None:
+def test_no_environment_command_line_or_log_contains_a_secret(airflow: Settings) -> None:
     files = [file for file in (airflow.home / "secrets").iterdir() if "airflow" in file.name]
     values = [file.read_text().strip() for file in files]
     values += [secret.reveal() for secret in airflow_config.passwords(airflow).values()]
-    told = [Path(f"/proc/{pid}/{name}") for pid in pids(airflow) for name in ("environ", "cmdline")]
-    told += [*(airflow.home / "logs").iterdir(), airflow.home / "airflow" / "airflow.cfg"]
+    readable = [
+        Path(f"/proc/{pid}/{name}") for pid in pids(airflow) for name in ("environ", "cmdline")
+    ]
+    readable += [*(airflow.home / "logs").iterdir(), airflow.home / "airflow" / "airflow.cfg"]
 
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
-    for path in told:
+    for path in readable:
         try:
             content = path.read_bytes()
         except (FileNotFoundError, ProcessLookupError):  # a process that ended meanwhile
@@ -96,20 +98,20 @@ def test_secrets_are_in_no_environment_no_command_and_no_log(airflow: Settings) 
 
 
 @pytest.mark.parametrize(("user", "may"), [("viewer", False), ("operator", True), ("admin", True)])
-def test_a_viewer_looks_and_an_operator_acts(
+def test_an_operator_may_pause_a_dag_and_a_viewer_may_not(
     airflow: Settings, operator: AirflowApi, user: str, may: bool
 ) -> None:
     api = signed_in(airflow, user)
 
     assert api.has_dag("maintenance")
     if may:
-        unpaused(api, "maintenance", paused=True)
+        unpause(api, "maintenance", paused=True)
     else:
         with pytest.raises(ConfigError, match="403"):
-            unpaused(api, "maintenance", paused=True)
+            unpause(api, "maintenance", paused=True)
 
 
-def test_nobody_gets_in_without_a_password(airflow: Settings) -> None:
+def test_the_api_rejects_a_request_without_a_password(airflow: Settings) -> None:
     api = AirflowApi(f"http://127.0.0.1:{airflow.airflow_port}")
 
     with pytest.raises(ConfigError, match="401"):
@@ -131,7 +133,7 @@ PAGES = {
     "files/console.css": 200,
     "files/plotly.js": 200,
 }
-"""What each route answers to whom it knows, in a stack that has served nothing yet."""
+"""The status of each route for a signed-in user, in a stack that has served nothing yet."""
 
 
 def test_every_route_of_the_console_is_listed() -> None:
@@ -143,7 +145,7 @@ def test_every_route_of_the_console_is_listed() -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), PAGES.items(), ids=PAGES)
-def test_the_console_is_for_those_who_are_signed_in(
+def test_the_console_answers_only_signed_in_users(
     airflow: Settings, path: str, status: int
 ) -> None:
     page = f"/truetape/{path}"
@@ -159,11 +161,11 @@ def test_the_console_is_for_those_who_are_signed_in(
         assert call(url, "GET", page, None, mine, timeout_s=60).status == status
 
 
-def test_the_menu_has_the_console(operator: AirflowApi) -> None:
+def test_the_menu_lists_the_pages_of_the_console(operator: AirflowApi) -> None:
     (ours,) = [
-        one
-        for one in operator.request("GET", "/api/v2/plugins")["plugins"]
-        if one["name"] == "truetape"
+        plugin
+        for plugin in operator.request("GET", "/api/v2/plugins")["plugins"]
+        if plugin["name"] == "truetape"
     ]
 
     assert [view["href"] for view in ours["external_views"]] == [
@@ -172,11 +174,11 @@ def test_the_menu_has_the_console(operator: AirflowApi) -> None:
     ]  # fmt: skip
 
 
-def test_every_dag_is_read_without_an_error_and_has_its_next_session(
+def test_every_dag_loads_and_the_batch_dag_has_its_next_session(
     operator: AirflowApi,
 ) -> None:
     errors = operator.request("GET", "/api/v2/importErrors")
-    dags = {one["dag_id"]: one for one in operator.request("GET", "/api/v2/dags")["dags"]}
+    dags = {dag["dag_id"]: dag for dag in operator.request("GET", "/api/v2/dags")["dags"]}
 
     assert errors["import_errors"] == []
     assert {DAG, "archive_trades", "maintenance"} <= dags.keys()
@@ -196,13 +198,13 @@ def test_a_backfill_over_five_sessions_makes_each_final_once(
         )
         for day in DAYS
     ]
-    for one in made:
-        send(airflow, one.records)
-    unpaused(operator, DAG)
+    for simulated in made:
+        send(airflow, simulated.records)
+    unpause(operator, DAG)
 
-    until(lambda: backfill(operator), within_s=60)
-    most = watch(operator)
-    unpaused(operator, DAG, paused=True)
+    until(lambda: start_backfill(operator), within_s=60)
+    most = wait_for_end(operator)
+    unpause(operator, DAG, paused=True)
 
     runs = backfill_runs(operator)
     assert [run["state"] for run in runs] == ["success"] * 5, states(operator, runs)
@@ -228,13 +230,13 @@ def test_a_backfill_over_five_sessions_makes_each_final_once(
 
 
 def backfill_runs(api: AirflowApi) -> list[dict[str, Any]]:
-    """The runs of backfills, oldest session first."""
-    found = api.request("GET", f"/api/v2/dags/{DAG}/dagRuns?run_type=backfill&limit=20")
-    return sorted(found["dag_runs"], key=lambda run: run["logical_date"])
+    """Return the runs of backfills, oldest session first."""
+    answer = api.request("GET", f"/api/v2/dags/{DAG}/dagRuns?run_type=backfill&limit=20")
+    return sorted(answer["dag_runs"], key=lambda run: run["logical_date"])
 
 
-def backfill(api: AirflowApi) -> bool:
-    """Ask for the backfill; Airflow refuses where its SQLite was being written to."""
+def start_backfill(api: AirflowApi) -> bool:
+    """Start the backfill. Return False if Airflow refuses because its SQLite is being written."""
     wanted = {
         "dag_id": DAG,
         "from_date": "2025-11-24T00:00:00Z",
@@ -250,8 +252,8 @@ def backfill(api: AirflowApi) -> bool:
         return False
 
 
-def watch(api: AirflowApi) -> int:
-    """Wait for the end of the backfill; return the most runs that were seen at once."""
+def wait_for_end(api: AirflowApi) -> int:
+    """Wait for the end of the backfill; return the highest number of runs at one time."""
     most = 0
 
     def is_over() -> bool:
@@ -265,18 +267,18 @@ def watch(api: AirflowApi) -> int:
 
 
 def states(api: AirflowApi, runs: list[dict[str, Any]]) -> str:
-    """What the tasks of runs came to, for a message."""
-    found = {}
+    """Return the states of the tasks of runs, for a message."""
+    by_run = {}
     for run in runs:
         path = f"/api/v2/dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances"
         tasks = api.request("GET", path)["task_instances"]
-        found[run["logical_date"]] = {one["task_id"]: one["state"] for one in tasks}
-    return json.dumps(found, indent=1)
+        by_run[run["logical_date"]] = {task["task_id"]: task["state"] for task in tasks}
+    return json.dumps(by_run, indent=1)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("word", ["scheduler", "triggerer", "dag-processor", "api"])
-def test_a_killed_component_comes_back(airflow: Settings, word: str) -> None:
+def test_a_killed_component_is_restarted(airflow: Settings, word: str) -> None:
     killed = component(airflow, word)
     os.kill(killed, signal.SIGKILL)
 
@@ -286,20 +288,20 @@ def test_a_killed_component_comes_back(airflow: Settings, word: str) -> None:
 
 
 @pytest.fixture
-def brought_back(airflow: Settings) -> Iterator[Settings]:
-    """An Airflow that may be stopped: it runs again after the test."""
+def restarted(airflow: Settings) -> Iterator[Settings]:
+    """An Airflow that a test may stop; it is started again after the test."""
     yield airflow
     local_stack.up(airflow, ("airflow",), lambda _: None)
 
 
 @pytest.mark.faults
-def test_sigterm_to_all_of_airflow_leaves_no_worker_that_goes_on(
-    brought_back: Settings, operator: AirflowApi
+def test_sigterm_to_airflow_leaves_no_running_worker(
+    restarted: Settings, operator: AirflowApi
 ) -> None:
-    """As a service manager ends it, while tasks run and others wait for a worker."""
-    running = process.find(pid_file(brought_back, "airflow"))
+    """As a service manager stops it, while tasks run and others wait for a worker."""
+    running = process.find(pid_file(restarted, "airflow"))
     assert running is not None
-    unpaused(operator, "maintenance")
+    unpause(operator, "maintenance")
     operator.request("POST", "/api/v2/dags/maintenance/dagRuns", {"logical_date": None})
     until(lambda: working(operator, "maintenance") > 1, within_s=60)
 
@@ -310,28 +312,30 @@ def test_sigterm_to_all_of_airflow_leaves_no_worker_that_goes_on(
 
 
 def working(api: AirflowApi, dag: str) -> int:
-    """How many tasks of a DAG run now."""
+    """Return the number of running tasks of a DAG."""
     path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances?state=running"
     return len(api.request("GET", path)["task_instances"])
 
 
 @pytest.mark.faults
-def test_down_leaves_nothing_and_what_a_kill_left_is_cleared_up(brought_back: Settings) -> None:
-    airflow = brought_back
+def test_stack_up_ends_the_processes_that_a_kill_left_and_stack_down_ends_all(
+    restarted: Settings,
+) -> None:
+    airflow = restarted
     running = process.find(pid_file(airflow, "airflow"))
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
     until(lambda: airflow_state(airflow) is PartState.STOPPED)
     assert process.session(running) != []
 
-    said: list[str] = []
-    local_stack.up(airflow, ("airflow",), said.append)
+    reported: list[str] = []
+    local_stack.up(airflow, ("airflow",), reported.append)
 
-    assert any("that an earlier one" in line for line in said)
+    assert any("that an earlier one" in line for line in reported)
     assert process.session(running) == []
     assert airflow_state(airflow) is PartState.RUNNING
     started = process.find(pid_file(airflow, "airflow"))
     assert started is not None
-    local_stack.down(airflow, said.append)
+    local_stack.down(airflow, reported.append)
     assert process.session(started) == []
-    assert any("airflow: stopped" in line for line in said)
+    assert any("airflow: stopped" in line for line in reported)

@@ -1,4 +1,4 @@
-"""The cluster is a setting: two workers that have no truetape make the bars of one machine."""
+"""The cluster is a setting: two workers without truetape produce the same bars as one machine."""
 
 import dataclasses
 import os
@@ -59,10 +59,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def places(
     stack: Settings, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Settings, Settings]:
-    """Settings of one machine, and of the cluster, which tasks of Airflow read.
+    """Settings of one machine, and of the cluster; Airflow's tasks read the latter.
 
-    Only the master, from which the connection follows, and the URL of the lake are others; home and
-    topic, so that neither sees what the other does.
+    They differ in the Spark master, which sets the connection, and in the URL of the lake. Home and
+    topic differ, too, so that neither sees the other's data.
     """
     there = dataclasses.replace(
         on_one_machine(stack, tmp_path / "there"),
@@ -75,7 +75,7 @@ def places(
     return on_one_machine(stack, tmp_path / "here"), there
 
 
-def test_a_cluster_makes_the_bars_of_one_machine(
+def test_a_cluster_produces_the_same_bars_as_one_machine(
     spark: "SparkSession", airflow_db: None, cluster: Cluster, places: tuple[Settings, Settings]
 ) -> None:
     here, there = places
@@ -105,7 +105,7 @@ def test_a_cluster_makes_the_bars_of_one_machine(
     assert len(cluster.shipped()) == 1
 
 
-def test_a_driver_of_another_version_is_refused(
+def test_a_driver_with_another_version_of_truetape_is_rejected(
     stack: Settings, cluster: Cluster, tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(on_one_machine(stack, tmp_path), spark_master=cluster.master)
@@ -125,22 +125,22 @@ def test_a_driver_of_another_version_is_refused(
         timeout=120,
     )
 
-    said = done.stderr.strip().splitlines()[-1]
-    assert said.startswith("truetape.host.errors.ConfigError: spark://127.0.0.1:")
-    assert "truetape is 0.1.0 on " in said
-    assert "and 9.9 in the driver" in said
+    message = done.stderr.strip().splitlines()[-1]
+    assert message.startswith("truetape.host.errors.ConfigError: spark://127.0.0.1:")
+    assert "truetape is 0.1.0 on " in message
+    assert "and 9.9 in the driver" in message
 
 
 def on_one_machine(stack: Settings, folder: Path) -> Settings:
-    """Settings with a store of their own; lateness beyond the simulated time, so that provisional
-    bars do not depend on how records fall into batches.
+    """Return settings with their own store. The lateness is longer than the simulated time, so that
+    provisional bars do not depend on the micro-batches.
     """
     return own_settings(stack, folder, store="embedded", venues=(VENUE,), speed_lateness_s=3_600)
 
 
 @contextmanager
 def streaming(settings: Settings, records: tuple[Record, ...]) -> Iterator[None]:
-    """A driver that has read all records, sent in two parts so that the second finds state."""
+    """Run a driver that has read all records. They come in two parts: the second needs state."""
     half = len(records) // 2
     with closing(open_store(settings)) as store:
         store.ensure_buckets()
@@ -157,7 +157,7 @@ def streaming(settings: Settings, records: tuple[Record, ...]) -> Iterator[None]
 
 
 def bars(settings: Settings, session: Session = SESSION) -> list[ServedBar]:
-    """All bars that are served of a session."""
+    """Return all served bars of a session."""
     with closing(open_store(settings)) as store:
         return [
             bar
@@ -167,7 +167,9 @@ def bars(settings: Settings, session: Session = SESSION) -> list[ServedBar]:
 
 
 def rows(settings: Settings, table: Table) -> list[Any]:
-    """The rows of a table, but for the name of the topic, which each run has of its own."""
-    found = DeltaTable(Lake(settings.lake).path(table)).to_pyarrow_table()
-    kept = found.drop_columns([name for name in ("topic",) if name in found.column_names])
-    return sorted(kept.to_pylist(), key=str)
+    """Return the rows of a table without the topic, since each run has its own topic."""
+    table_rows = DeltaTable(Lake(settings.lake).path(table)).to_pyarrow_table()
+    comparable = table_rows.drop_columns(
+        [name for name in ("topic",) if name in table_rows.column_names]
+    )
+    return sorted(comparable.to_pylist(), key=str)

@@ -1,4 +1,4 @@
-"""The console where operators meet it: in a browser, signed in to the stack's own Airflow."""
+"""The console in a browser that is signed in to the stack's own Airflow."""
 
 from datetime import date
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.airflow_page import SLOW_MS, signed_in_page
-from support.airflow_user import signed_in, unpaused
+from support.airflow_user import signed_in, unpause
 from support.loop import send
 from support.wait import until
 from truetape.batch.jobs import archive_once
@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
 def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
-    """A page of the console inside Airflow's own."""
+    """Open a page of the console inside Airflow's page."""
     page.goto(f"http://127.0.0.1:{airflow.airflow_port}/plugin/truetape-{name}")
     return page.frame_locator("iframe")
 
 
 @pytest.mark.parametrize("user", ["viewer", "operator"])
-def test_whoever_is_signed_in_sees_the_console_in_airflow(
+def test_every_signed_in_user_sees_the_console_in_airflow(
     airflow: Settings, browser: "Browser", user: str
 ) -> None:
     page = signed_in_page(browser, airflow, user)
@@ -46,34 +46,34 @@ def test_whoever_is_signed_in_sees_the_console_in_airflow(
 
 @pytest.fixture(scope="module")
 def archived(airflow: Settings, spark: "SparkSession") -> None:
-    """Fifty trades in Kafka and in the lake."""
+    """Send fifty trades to Kafka and archive them."""
     made = simulate(SimulationPlan(date(2026, 3, 9), seed=3, trades=50, offset_s=0, duration_s=60))
     send(airflow, made.records)
     archive_once(airflow)
 
 
-def finished(api: AirflowApi, dag: str, conf: dict[str, object] | None = None) -> AirflowRun:
-    """Trigger a DAG and return its run when it is over."""
+def run_dag(api: AirflowApi, dag: str, conf: dict[str, object] | None = None) -> AirflowRun:
+    """Trigger a DAG, wait, and return its finished run."""
     body = {"logical_date": None, "conf": conf or {}}
     name = api.request("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
-    seen: list[AirflowRun] = []
+    runs: list[AirflowRun] = []
 
     def is_over() -> bool:
-        seen[:] = [one for one in api.runs(dag) if one.run == name]
-        return seen[0].is_over
+        runs[:] = [run for run in api.runs(dag) if run.run == name]
+        return runs[0].is_over
 
-    unpaused(api, dag)
+    unpause(api, dag)
     until(is_over, 4 * SLOW_MS / 1_000)
-    unpaused(api, dag, paused=True)
-    return seen[0]
+    unpause(api, dag, paused=True)
+    return runs[0]
 
 
 @pytest.mark.parametrize("user", ["viewer", "operator"])
-def test_the_page_of_a_run_leads_to_its_quality_reports(
+def test_the_page_of_a_run_links_to_its_quality_reports(
     airflow: Settings, browser: "Browser", archived: None, user: str
 ) -> None:
     api = signed_in(airflow, "operator")
-    checked = finished(api, dag_names.DATA_QUALITY)
+    checked = run_dag(api, dag_names.DATA_QUALITY)
     assert checked.state == "success"
 
     page = signed_in_page(browser, airflow, user)
@@ -84,19 +84,19 @@ def test_the_page_of_a_run_leads_to_its_quality_reports(
     frame = page.frame_locator("iframe")
     frame.locator("h1", has_text="Quality reports of a run").wait_for()
 
-    assert [one.inner_text() for one in frame.locator("dd").all()] == [checked.dag, checked.run]
+    assert [entry.inner_text() for entry in frame.locator("dd").all()] == [checked.dag, checked.run]
     frame.locator("tbody a", has_text="feeds").click()
     frame.locator("h1", has_text="feeds: feed").wait_for()
     assert "The gate is open." in frame.locator("main").inner_text()
     page.context.close()
 
 
-def test_the_page_of_a_run_without_reports_says_so(
+def test_the_page_of_a_run_without_reports_says_that_there_is_none(
     airflow: Settings, browser: "Browser", archived: None
 ) -> None:
     api = signed_in(airflow, "operator")
     conf = {"by": "holes", "reason": "is anything missing?", "dry_run": True}
-    planned = finished(api, dag_names.BACKFILL_FROM_KAFKA, conf)
+    planned = run_dag(api, dag_names.BACKFILL_FROM_KAFKA, conf)
 
     page = signed_in_page(browser, airflow, "viewer")
     page.goto(f"{api.run_page(planned)}/plugin/truetape-run-quality")
@@ -107,23 +107,23 @@ def test_the_page_of_a_run_without_reports_says_so(
     page.context.close()
 
 
-def test_a_viewer_plans_no_backfill_and_an_operator_does(
+def test_an_operator_can_plan_a_backfill_and_a_viewer_cannot(
     airflow: Settings, browser: "Browser", archived: None
 ) -> None:
-    unpaused(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA)
+    unpause(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA)
 
-    said = {}
+    results = {}
     for user in ("viewer", "operator"):
         page = signed_in_page(browser, airflow, user)
         frame = console(page, airflow, "backfill")
         frame.locator("input[name=reason]").fill("is anything missing?")
         frame.locator("button", has_text="Plan").first.click()
-        over = "text=/may not start runs|: (success|failed)/"
-        frame.locator(over).first.wait_for(timeout=4 * SLOW_MS)
-        said[user] = frame.locator("#run").inner_text()
+        finished = "text=/may not start runs|: (success|failed)/"
+        frame.locator(finished).first.wait_for(timeout=4 * SLOW_MS)
+        results[user] = frame.locator("#run").inner_text()
         page.context.close()
-    unpaused(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA, paused=True)
+    unpause(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA, paused=True)
 
-    assert "Your role may not start runs." in said["viewer"]
-    assert ": success" in said["operator"]
-    assert "To ingest" in said["operator"]
+    assert "Your role may not start runs." in results["viewer"]
+    assert ": success" in results["operator"]
+    assert "To ingest" in results["operator"]

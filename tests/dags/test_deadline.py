@@ -1,4 +1,4 @@
-"""The deadline of a session, asked of a real Airflow database."""
+"""The deadline of a session, evaluated on a real Airflow database."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ Deadline = Callable[[str], datetime | None]
 
 @pytest.fixture
 def database(airflow_db: None) -> Iterator["Database"]:
-    """A transaction that leaves nothing behind."""
+    """A transaction that is rolled back after the test."""
     from airflow import settings
 
     session = settings.Session()
@@ -35,19 +35,19 @@ def database(airflow_db: None) -> Iterator["Database"]:
 
 @pytest.fixture
 def deadline(database: "Database") -> Deadline:
-    """Evaluate the alert for a run, as the scheduler does when it has made one."""
+    """Evaluate the deadline of a run, as the scheduler does when it creates the run."""
     from airflow.serialization.definitions.deadline import SerializedReferenceModels
 
     alert = final_by("XNYS", DEADLINE)
     reference = SerializedReferenceModels.SerializedCustomReference(alert.reference)
 
-    def evaluated(run_id: str) -> datetime | None:
-        found: datetime | None = reference.evaluate_with(
+    def evaluate(run_id: str) -> datetime | None:
+        due: datetime | None = reference.evaluate_with(
             session=database, interval=alert.interval, dag_id="some_dag", run_id=run_id
         )
-        return found
+        return due
 
-    return evaluated
+    return evaluate
 
 
 def add(database: "Database", run_id: str, kind: str, opens: datetime, closes: datetime) -> None:
@@ -67,7 +67,7 @@ def add(database: "Database", run_id: str, kind: str, opens: datetime, closes: d
     database.flush()
 
 
-def test_a_scheduled_session_is_due_so_long_after_its_early_close(
+def test_the_deadline_of_a_scheduled_half_day_counts_from_its_early_close(
     database: "Database", deadline: Deadline
 ) -> None:
     wednesday = FRIDAY - timedelta(days=2)
@@ -77,16 +77,14 @@ def test_a_scheduled_session_is_due_so_long_after_its_early_close(
     assert deadline("half_day") == datetime(2026, 11, 27, 23, 15, tzinfo=UTC)
 
 
-def test_the_first_run_of_a_dag_was_not_expected_by_anybody(
-    database: "Database", deadline: Deadline
-) -> None:
+def test_the_first_run_of_a_dag_has_no_deadline(database: "Database", deadline: Deadline) -> None:
     add(database, "first", "scheduled", FRIDAY, EARLY_CLOSE)
 
     assert deadline("first") is None
 
 
 @pytest.mark.parametrize("kind", ["backfill", "manual"])
-def test_what_people_start_has_no_deadline(
+def test_manual_runs_and_backfills_have_no_deadline(
     database: "Database", deadline: Deadline, kind: str
 ) -> None:
     wednesday = FRIDAY - timedelta(days=2)
@@ -96,27 +94,29 @@ def test_what_people_start_has_no_deadline(
     assert deadline("by_hand") is None
 
 
-def test_a_run_that_is_gone_has_no_deadline(deadline: Deadline) -> None:
+def test_a_deleted_run_has_no_deadline(deadline: Deadline) -> None:
     assert deadline("deleted") is None
 
 
-def test_the_batch_dag_must_be_final_an_hour_after_it_was_due(bag: "DagBag") -> None:
+def test_batch_recompute_must_end_an_hour_after_its_scheduled_start(
+    bag: "DagBag",
+) -> None:
     [alert] = bag.dags["batch_recompute_xnys"].deadline
 
     assert alert.interval == timedelta(hours=4, minutes=15) + timedelta(minutes=60)
     assert alert.callback.path == f"{not_final.__module__}.not_final"
 
 
-def test_a_missed_deadline_is_said_with_its_session_and_the_runbook() -> None:
+def test_a_missed_deadline_is_logged_with_its_session_and_the_runbook() -> None:
     run = {
         "data_interval_end": "2026-11-27T18:00:00Z",
         "dag_run_id": "scheduled__2026-11-27",
         "state": "running",
     }
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as logged:
         asyncio.run(not_final("XNYS", {"dag_run": run}))
 
-    [line] = said
+    [line] = logged
     assert (line["event"], line["log_level"]) == ("not_final_in_time", "error")
     assert (line["venue"], line["close"]) == ("XNYS", "2026-11-27T18:00:00Z")
     assert line["runbook"].startswith("docs/RUNBOOK.md#")

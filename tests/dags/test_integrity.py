@@ -1,4 +1,4 @@
-"""Every DAG file is read without an error, says who owns it, and bounds what it does."""
+"""Every DAG file loads without an error, has an owner and documentation, and has limits."""
 
 import ast
 import subprocess
@@ -22,14 +22,14 @@ QUESTIONS = ("### What it does", "### What a failure means", "### Is a re-run sa
 HEAVY = ("pyspark", "great_expectations", "pandas", "pyarrow", "deltalake", "kafka",
          "influxdb_client", "exchange_calendars", "plotly", "talib")  # fmt: skip
 
-FRESH = """
+LOAD_FILES = """
 import runpy, sys
-heavy, known = set(sys.argv[1].split(",")), set()
+heavy, reported = set(sys.argv[1].split(",")), set()
 for file in sys.argv[2:]:
     runpy.run_path(file)
-    found = {name.partition(".")[0] for name in sys.modules} & heavy
-    print(*(f"{file}:{name}" for name in found - known))
-    known |= found
+    loaded = {name.partition(".")[0] for name in sys.modules} & heavy
+    print(*(f"{file}:{name}" for name in loaded - reported))
+    reported |= loaded
 """
 
 
@@ -37,14 +37,14 @@ def dags(bag: "DagBag") -> "list[DAG]":
     return list(bag.dags.values())
 
 
-def test_no_dag_file_fails_to_be_read(bag: "DagBag") -> None:
+def test_every_dag_file_loads(bag: "DagBag") -> None:
     assert bag.import_errors == {}
     assert {Path(dag.fileloc).name for dag in dags(bag)} == {
         file.name for file in (ROOT / "dags").glob("*.py")
     }
 
 
-def test_each_dag_says_whose_it_is_and_what_it_is_for(bag: "DagBag") -> None:
+def test_each_dag_has_an_owner_tags_and_the_four_sections_of_documentation(bag: "DagBag") -> None:
     for dag in dags(bag):
         assert dag.owner == "truetape", dag.dag_id
         assert dag.tags, dag.dag_id
@@ -53,7 +53,7 @@ def test_each_dag_says_whose_it_is_and_what_it_is_for(bag: "DagBag") -> None:
             assert f"{question}\n" in (dag.doc_md or ""), f"{dag.dag_id} lacks {question!r}"
 
 
-def test_each_dag_is_bounded(bag: "DagBag") -> None:
+def test_each_dag_limits_its_runs_retries_and_durations(bag: "DagBag") -> None:
     for dag in dags(bag):
         assert dag.dagrun_timeout is not None, dag.dag_id
         assert dag.dagrun_timeout <= timedelta(hours=4), dag.dag_id
@@ -66,7 +66,7 @@ def test_each_dag_is_bounded(bag: "DagBag") -> None:
             assert 0 <= (task.retries or 0) <= 3, f"{dag.dag_id}.{task.task_id}"
 
 
-def test_each_field_of_a_form_is_titled_and_typed(bag: "DagBag") -> None:
+def test_each_form_field_has_a_title_a_type_and_a_description(bag: "DagBag") -> None:
     for dag in dags(bag):
         for name in dag.params:
             param = dag.params.get_param(name)
@@ -75,7 +75,7 @@ def test_each_field_of_a_form_is_titled_and_typed(bag: "DagBag") -> None:
 
 
 def test_a_dag_serializes_to_the_same_bytes_twice(bag: "DagBag") -> None:
-    """Whatever differs would make a new DAG version each time a file is read."""
+    """A difference would create a new DAG version each time a file is read."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.serialization.serialized_objects import DagSerialization
 
@@ -84,10 +84,10 @@ def test_a_dag_serializes_to_the_same_bytes_twice(bag: "DagBag") -> None:
         assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(again.dags[dag_id])
 
 
-def test_nothing_heavy_is_loaded_to_read_a_file() -> None:
-    """All files in one interpreter, since Airflow alone takes seconds to import."""
+def test_loading_a_file_imports_no_heavy_library() -> None:
+    """All files load in one interpreter: Airflow alone takes seconds to import."""
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, ",".join(HEAVY), *map(str, FILES)],
+        [sys.executable, "-c", LOAD_FILES, ",".join(HEAVY), *map(str, FILES)],
         capture_output=True,
         text=True,
         check=True,
@@ -98,7 +98,7 @@ def test_nothing_heavy_is_loaded_to_read_a_file() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_a_file_imports_only_truetape_and_what_airflow_offers(file: Path) -> None:
+def test_a_file_imports_only_truetape_and_the_public_parts_of_airflow(file: Path) -> None:
     tree = ast.parse(file.read_text("utf-8"))
     modules = {
         node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
@@ -113,15 +113,15 @@ def test_a_file_imports_only_truetape_and_what_airflow_offers(file: Path) -> Non
             assert module.startswith(allowed), f"{file.name} imports {module}"
 
 
-def test_the_checks_follow_the_archive_and_the_publications(bag: "DagBag") -> None:
-    """A DAG of its own: whatever it finds, the archive goes on."""
+def test_data_quality_runs_after_the_archive_and_after_publications(bag: "DagBag") -> None:
+    """It is a separate DAG, so that a failed check does not stop the archive."""
     dag = bag.dags["data_quality"]
 
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["raw", "bars"]
     assert dag.task_dict.keys() == {"check"}
 
 
-def test_the_batch_dag_is_the_sessions_of_its_venue(bag: "DagBag") -> None:
+def test_batch_recompute_runs_its_six_tasks_after_each_session_of_its_venue(bag: "DagBag") -> None:
     dag = bag.dags["batch_recompute_xnys"]
 
     assert dag.timetable.summary == "XNYS close + 4 h 15 min"

@@ -1,4 +1,4 @@
-"""The upkeep of Airflow's own database, by its own command."""
+"""Airflow's own database is cleaned by its own command."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +7,10 @@ import pytest
 from truetape.schedule.maintenance_tasks import AIRFLOW_KEEPS, clean_airflow
 
 
-def test_old_runs_are_forgotten_and_new_ones_stay(
+def test_old_runs_are_deleted_and_new_ones_stay(
     airflow_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From where a task runs, which Airflow keeps from its database."""
+    """Inside a task, where Airflow blocks access to its database."""
     from airflow.models import DagRun
     from airflow.utils.session import create_session
     from airflow.utils.types import DagRunType
@@ -22,7 +22,7 @@ def test_old_runs_are_forgotten_and_new_ones_stay(
         for name, age in ages.items():
             then = now - age
             run = DagRun(
-                dag_id="forgotten",
+                dag_id="some_dag",
                 run_id=name,
                 run_type=DagRunType.MANUAL,
                 logical_date=then,
@@ -37,6 +37,6 @@ def test_old_runs_are_forgotten_and_new_ones_stay(
         clean_airflow(now)
 
     with create_session() as session:
-        wanted = select(DagRun.run_id).where(DagRun.dag_id == "forgotten")
-        left = set(session.scalars(wanted))
-    assert left == {"new"}
+        wanted = select(DagRun.run_id).where(DagRun.dag_id == "some_dag")
+        remaining = set(session.scalars(wanted))
+    assert remaining == {"new"}

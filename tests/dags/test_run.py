@@ -1,4 +1,4 @@
-"""Each DAG run whole in this process, on a real Kafka and InfluxDB; Spark is submitted as ever."""
+"""Each DAG runs as a whole in this process, on real Kafka and InfluxDB, with real Spark jobs."""
 
 import os
 from contextlib import closing
@@ -44,12 +44,12 @@ MARCH = calendars.sessions(venues()[VENUE], date(2026, 3, 1), date(2026, 3, 31))
 SESSIONS = iter([session for session in MARCH if session.open_ns is not None])
 TROUBLED = Faults(late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01)
 
-REFUSED = (TroubleCause.MALFORMED, TroubleCause.BAD_CLOCK)
+REJECTED = (TroubleCause.MALFORMED, TroubleCause.BAD_CLOCK)
 
 
 @pytest.fixture
 def own(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a lake and a topic of its own, as the tasks read them from the environment."""
+    """Settings with their own lake and topic; the tasks read them from the environment."""
     settings = own_settings(stack, tmp_path, venues=(VENUE,))
     for name, value in airflow_config.environment(settings, os.environ).items():
         if name != "AIRFLOW_HOME":
@@ -61,17 +61,19 @@ def own(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
 
 @pytest.fixture
 def session() -> Session:
-    """A session that no other test of this module has; they share the buckets, thus the revs."""
+    """A session for this test only: the tests share the buckets, and so the revs of a session."""
     return next(SESSIONS)
 
 
 @pytest.fixture
 def run(airflow_db: None, own: Settings) -> Run:
-    """Run a DAG of the dags folder, as Airflow reads it with these settings."""
+    """Run a DAG of the dags folder with these settings."""
     return runner()
 
 
-def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: Session) -> None:
+def test_a_session_becomes_final_and_a_second_run_changes_nothing(
+    own: Settings, run: Run, session: Session
+) -> None:
     plan = SimulationPlan(
         session.date, venue=VENUE, seed=3, trades=900, offset_s=0, duration_s=120, faults=TROUBLED
     )
@@ -85,7 +87,7 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     )
     second = run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
 
-    rejected = sum(1 for trouble in made.troubles if trouble.cause in REFUSED)
+    rejected = sum(1 for trouble in made.troubles if trouble.cause in REJECTED)
     [event] = events(archived, "raw")
     assert event["records"] == len(made.records)
     assert event["dead_letters"] == rejected > 0
@@ -110,16 +112,16 @@ def test_a_session_becomes_final_and_stays_so(own: Settings, run: Run, session: 
     assert announced["session"] == str(session.date)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
     assert [event["edits"] for event in events(second, "bars")] == [0]
-    told = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
-    looked = callable_of("data_quality", "check")(
-        triggering_asset_events=told, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
+    triggers = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
+    checked = callable_of("data_quality", "check")(
+        triggering_asset_events=triggers, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
     )
-    assert (len(looked["reports"]), looked["records"]) == (2, len(made.records))
-    noted_ones = [one.run for one in reports_of(own.home, DagRun("data_quality", "1"))]
-    assert noted_ones == looked["reports"]
+    assert (len(checked["reports"]), checked["records"]) == (2, len(made.records))
+    recorded = [note.run for note in reports_of(own.home, DagRun("data_quality", "1"))]
+    assert recorded == checked["reports"]
 
 
-def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
+def test_a_late_trade_starts_the_repair_of_its_symbol_and_the_repair_can_be_reverted(
     own: Settings, run: Run, session: Session
 ) -> None:
     made = simulate(
@@ -128,7 +130,7 @@ def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
     send(own, made.records)
     run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
     before = rows_of(own, session)
-    [first, *_] = [one for one in made.truth.events if isinstance(one, Trade)]
+    [first, *_] = [event for event in made.truth.events if isinstance(event, Trade)]
     late = replace(first, id="900001", sequence=900_001, received_ns=session.end_ns + SECOND_NS)
     send(own, [Record(encode(late).encode(), "truetape", late.symbol, late.received_ns)])
 
@@ -144,7 +146,7 @@ def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
         {"sessions": [{"venue": VENUE, "session": str(session.date), "symbols": 1}]}
     ]
     done = dict.fromkeys(("arguments", "recompute", "gate", "publish", "verify"), "success")
-    assert states(repaired) == {"due": "success"} | {f"repair.{one}": done[one] for one in done}
+    assert states(repaired) == {"due": "success"} | {f"repair.{task}": done[task] for task in done}
     assert [event["rev"] for event in events(repaired, "bars")] == [2]
     assert set(states(idle).values()) == {"success", "skipped"}
     assert events(idle, "bars") == []
@@ -163,14 +165,13 @@ def test_what_comes_late_wakes_the_repair_of_its_symbol_and_can_be_reverted(
 
 
 def rows_of(own: Settings, session: Session) -> dict[Key, ServedBar]:
-    """What is served of the session in minutes."""
+    """Return the served one-minute bars of a session."""
     with closing(open_store(own)) as store:
         start, end = session.start_ns, session.end_ns
-        found = store.read(Resolution.MINUTE, start, end, venue=VENUE)
-        return {bar.key: bar for bar in found}
+        return {bar.key: bar for bar in store.read(Resolution.MINUTE, start, end, venue=VENUE)}
 
 
-def test_a_hole_is_planned_then_filled_and_its_session_made_final(
+def test_a_hole_is_planned_then_filled_and_its_session_becomes_final(
     own: Settings, run: Run, session: Session
 ) -> None:
     made = simulate(
@@ -180,17 +181,17 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     archive_once(own)
     lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
 
-    looked = run("backfill_from_kafka", reason="what is missing?")
-    after_look = completeness(own)
+    planning = run("backfill_from_kafka", reason="what is missing?")
+    missing = missing_offsets(own)
     filled = run("backfill_from_kafka", reason="lost files", dry_run=False)
     again = run("backfill_from_kafka", reason="lost files", dry_run=False)
 
     assert lost > 50
     planned = dict.fromkeys(("form", "who", "plan", "decide"), "success")
     skipped = dict.fromkeys(("approve", "ingest", "settle"), "skipped")
-    assert states(looked) == planned | skipped
-    assert returned(looked, "plan")["to_ingest"] == after_look == lost
-    assert returned(looked, "plan")["sessions"] == [f"{VENUE} {session.date}"]
+    assert states(planning) == planned | skipped
+    assert returned(planning, "plan")["to_ingest"] == missing == lost
+    assert returned(planning, "plan")["sessions"] == [f"{VENUE} {session.date}"]
     assert states(filled) == planned | {
         "approve": "skipped", "ingest": "success", "settle": "success",
     }  # fmt: skip
@@ -200,17 +201,17 @@ def test_a_hole_is_planned_then_filled_and_its_session_made_final(
     asker = returned(filled, "who")  # JSON, which Airflow reads for us
     [gate] = reports_of(own.home, DagRun(asker["dag"], asker["run"]))
     assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
-    assert completeness(own) == 0
+    assert missing_offsets(own) == 0
     assert states(again)["ingest"] == "skipped"
     assert returned(again, "settle")["settled"] == []
     with closing(open_store(own)) as store:
         assert served(store, session) == truth_of(made, session)
 
 
-def test_a_large_backfill_waits_for_a_person(
+def test_a_large_backfill_waits_for_approval(
     own: Settings, run: Run, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it waits for is tested by Airflow; here nothing may be written before."""
+    """Airflow tests the approval itself; here nothing may be written before it."""
     monkeypatch.setenv("TRUETAPE_BACKFILL_APPROVE_ABOVE", "10")
     send(
         own,
@@ -224,23 +225,23 @@ def test_a_large_backfill_waits_for_a_person(
     from airflow.dag_processing.dagbag import DagBag
 
     dag = DagBag().dags["backfill_from_kafka"]
-    chosen = dag.get_task("decide").python_callable  # type: ignore[attr-defined]
+    decide = dag.get_task("decide").python_callable  # type: ignore[attr-defined]
     planned = returned(run("backfill_from_kafka", reason="what is missing?"), "plan")
     manual = SimpleNamespace(run_type="manual")
 
     assert planned["to_ingest"] == lost > 10
-    assert chosen(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
+    assert decide(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
     assert dag.get_task("approve").downstream_task_ids == {"ingest"}
 
 
-def completeness(own: Settings) -> int:
-    """How many offsets a recount finds missing."""
+def missing_offsets(own: Settings) -> int:
+    """Recount the lake and return the number of missing offsets."""
     parts = archive_once(own, recount=True).partitions
     return sum(hole.offsets.size for part in parts for hole in part.holes)
 
 
-def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run) -> None:
-    """A driver is started by one run and stopped by the order of another; no run holds it."""
+def test_the_supervisor_follows_a_recorded_order(own: Settings, run: Run) -> None:
+    """One run starts a driver, the order of another run stops it, and no run waits for it."""
     began = run("speed_layer_control", action="start", reason="the market opens")
     driver = until_working(own)
     watched = run("speed_layer")
@@ -255,7 +256,7 @@ def test_an_order_is_kept_and_the_supervisor_follows_it(own: Settings, run: Run)
 
 
 def until_working(own: Settings) -> Driver:
-    """Wait for a driver that has finished starting, and return it."""
+    """Wait until the driver has finished starting, and return it."""
     working = (Health.HEALTHY, Health.LAGGING, Health.SILENT)
     until(lambda: status_of(own).health in working, within_s=120)
     beat = status_of(own).observed.beat
@@ -263,7 +264,7 @@ def until_working(own: Settings) -> Driver:
     return beat.driver
 
 
-def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session: Session) -> None:
+def test_maintenance_keeps_all_rows(own: Settings, run: Run, session: Session) -> None:
     made = simulate(
         SimulationPlan(session.date, venue=VENUE, seed=5, trades=60, offset_s=0, duration_s=30)
     )
@@ -275,12 +276,12 @@ def test_maintenance_leaves_what_the_tables_say(own: Settings, run: Run, session
     assert states(done) == dict.fromkeys(
         ("buckets", "served", "lake", "airflow_database", "recount", "completeness"), "success"
     )
-    assert {one["table"] for one in returned(done, "lake")} == {"raw", "counted"}
+    assert {table["table"] for table in returned(done, "lake")} == {"raw", "counted"}
     assert returned(done, "recount")["holes"] == []
-    assert completeness(own) == 0
+    assert missing_offsets(own) == 0
 
 
-def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
+def test_a_session_without_trades_is_skipped_and_the_run_succeeds(
     own: Settings, run: Run, session: Session
 ) -> None:
     other = SimulationPlan(session.date, venue="XNYS", seed=3, trades=20, offset_s=0, duration_s=10)
@@ -300,7 +301,7 @@ def test_a_session_without_trades_is_skipped_and_the_run_is_no_failure(
     assert publications(own.lake, session) == []
 
 
-def test_a_hole_makes_the_check_red_and_does_not_hold_the_archive_up(
+def test_a_hole_makes_the_check_red_and_does_not_stop_the_archive(
     own: Settings, run: Run, session: Session
 ) -> None:
     made = simulate(

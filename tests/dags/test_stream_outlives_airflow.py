@@ -1,4 +1,4 @@
-"""The stream goes on without Airflow, and whatever anybody does to the DAG that supervises it."""
+"""The stream runs on without Airflow, and whatever happens to the DAG that supervises it."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.airflow_user import airflow_state, component, killed, signed_in, unpaused
+from support.airflow_user import airflow_state, component, kill_airflow, signed_in, unpause
 from support.loop import send, served, truth_of
 from support.supervised import signalled
 from support.wait import until
@@ -36,22 +36,24 @@ pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
 DAY = date(2026, 3, 5)
 AWAY_S = 60.0
 SLICE = 20
-"""Trades at a time: there must be enough for a minute of them."""
+"""Trades sent at a time; all of them must last for more than a minute."""
 DAG = dag_names.SPEED_LAYER
 
 
 @pytest.fixture
 def own(airflow: Settings) -> Iterator[Settings]:
-    """The run's Airflow, which runs again after the test, without a speed layer."""
+    """The shared Airflow. After the test it runs again, without a speed layer."""
     yield airflow
     if (beat := newest(airflow.kafka, airflow.topic)) is not None:
         signalled(beat.driver, signal.SIGKILL)
     local_stack.up(airflow, ("airflow",), lambda _: None)
     for dag in (DAG, dag_names.SPEED_LAYER_CONTROL):
-        unpaused(signed_in(airflow, "operator"), dag, paused=True)
+        unpause(signed_in(airflow, "operator"), dag, paused=True)
 
 
-def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) -> None:
+def test_the_stream_outlives_airflow_and_every_change_to_its_dag_run(
+    own: Settings,
+) -> None:
     day = session(venues()["BATS"], DAY)
     made = simulate(
         SimulationPlan(DAY, venue="BATS", seed=7, trades=3_000, offset_s=600, duration_s=300,
@@ -59,68 +61,68 @@ def test_the_stream_outlives_airflow_and_what_is_done_to_its_dag(own: Settings) 
     )  # fmt: skip
     stream, operator = Stream(own, made.records), signed_in(own, "operator")
     for dag in (DAG, dag_names.SPEED_LAYER_CONTROL):
-        unpaused(operator, dag)
+        unpause(operator, dag)
 
-    finished(operator, dag_names.SPEED_LAYER_CONTROL, {"action": "start", "reason": "tests"})
+    run_to_success(operator, dag_names.SPEED_LAYER_CONTROL, {"action": "start", "reason": "tests"})
     until(lambda: newest(own.kafka, own.topic) is not None, 180)
-    stream.goes_on()
+    stream.send_slice()
     first = stream.beat()
 
     for word in ("scheduler", "triggerer", "api"):
-        gone = component(own, word)
-        os.kill(gone, signal.SIGKILL)
-        stream.goes_on()
-        until(lambda word=word, gone=gone: component(own, word) not in (0, gone), 60)
+        old_pid = component(own, word)
+        os.kill(old_pid, signal.SIGKILL)
+        stream.send_slice()
+        until(lambda word=word, old=old_pid: component(own, word) not in (0, old), 60)
         until(lambda: airflow_state(own) is PartState.RUNNING, 120)
-        stream.goes_on()
+        stream.send_slice()
 
-    killed(own)
+    kill_airflow(own)
     back_at = time.monotonic() + AWAY_S
     while time.monotonic() < back_at:
-        stream.goes_on()
+        stream.send_slice()
     assert airflow_state(own) is PartState.STOPPED
     local_stack.up(own, ("airflow",), lambda _: None)
 
     operator = signed_in(own, "operator")
-    run = finished(operator, DAG, {})
-    assert stream.is_of(first)
-    cleared(operator, run)
-    stream.goes_on()
+    run = run_to_success(operator, DAG, {})
+    assert stream.has_driver_of(first)
+    clear(operator, run)
+    stream.send_slice()
     operator.request("PATCH", f"/api/v2/dags/{DAG}/dagRuns/{run}", {"state": "failed"})
-    unpaused(operator, DAG, paused=True)
-    stream.goes_on()
-    stream.ends()
+    unpause(operator, DAG, paused=True)
+    stream.send_slice()
+    stream.send_rest()
 
-    assert stream.is_of(first)
+    assert stream.has_driver_of(first)
     assert processes_of(own) == {first.driver.pid}
     with closing(open_store(own)) as store:
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 class Stream:
-    """Trades that come slice by slice, and the one driver that reads them."""
+    """Trades that are sent slice by slice, and the driver that reads them."""
 
     def __init__(self, settings: Settings, records: Sequence[Record]) -> None:
         self._settings = settings
-        self._left = list(records)
+        self._unsent = list(records)
 
-    def goes_on(self) -> None:
-        """Send a few trades and wait until the driver has bars of all that is in Kafka."""
-        assert len(self._left) > SLICE, "more trades are needed"
-        part, self._left = self._left[:SLICE], self._left[SLICE:]
+    def send_slice(self) -> None:
+        """Send one slice and wait until the driver has read all records in Kafka."""
+        assert len(self._unsent) > SLICE, "more trades are needed"
+        part, self._unsent = self._unsent[:SLICE], self._unsent[SLICE:]
         self._send(part)
 
-    def ends(self) -> None:
-        """Send the rest."""
-        self._send(self._left)
+    def send_rest(self) -> None:
+        """Send all remaining trades and wait until the driver has read them."""
+        self._send(self._unsent)
 
     def beat(self) -> Heartbeat:
         beat = newest(self._settings.kafka, self._settings.topic)
         assert beat is not None
         return beat
 
-    def is_of(self, first: Heartbeat) -> bool:
-        """Say whether the same driver, under the same lease, is at it."""
+    def has_driver_of(self, first: Heartbeat) -> bool:
+        """True if the same driver runs, under the same lease."""
         now = self.beat()
         return (now.driver, now.epoch) == (first.driver, first.epoch) and alive(now.driver)
 
@@ -139,8 +141,8 @@ def alive(driver: Driver) -> bool:
 
 
 def processes_of(settings: Settings) -> set[int]:
-    """The pids of all drivers of a topic, whoever started them."""
-    found = set()
+    """Return the pids of all drivers of a topic, whoever started them."""
+    pids = set()
     for folder in Path("/proc").iterdir():
         try:
             command = (folder / "cmdline").read_bytes().split(b"\0")
@@ -148,11 +150,11 @@ def processes_of(settings: Settings) -> set[int]:
         except (FileNotFoundError, NotADirectoryError, PermissionError, ProcessLookupError):
             continue
         if is_ours and {b"truetape.cli.main", b"speed", b"run"} <= set(command):
-            found.add(int(folder.name))
-    return found
+            pids.add(int(folder.name))
+    return pids
 
 
-def finished(api: AirflowApi, dag: str, conf: dict[str, Any]) -> str:
+def run_to_success(api: AirflowApi, dag: str, conf: dict[str, Any]) -> str:
     """Start a run and wait for its success; return its id."""
     run = api.request("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})[
         "dag_run_id"
@@ -166,7 +168,7 @@ def state_of(api: AirflowApi, dag: str, run: str) -> str:
     return str(api.request("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
 
-def cleared(api: AirflowApi, run: str) -> None:
+def clear(api: AirflowApi, run: str) -> None:
     """Clear a run's tasks, so that they run again, and wait until they have."""
     wanted = {"dag_run_id": run, "dry_run": False, "only_failed": False}
     api.request("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", wanted)

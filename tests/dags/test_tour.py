@@ -1,4 +1,4 @@
-"""The README's first command, as a newcomer runs it, and the charts that it leads to."""
+"""The README's first command, as a new user runs it, and the charts that it links to."""
 
 import os
 import re
@@ -28,7 +28,7 @@ DRAWN = """[...document.querySelector('.js-plotly-plot').data]
 
 @pytest.fixture
 def tour(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
-    """What `make demo` prints, and the settings of the system that it leaves running."""
+    """The output of `make demo`, and the settings of the system that it leaves running."""
     env = os.environ | {"TRUETAPE_HOME": str(tmp_path)}
     try:
         done = subprocess.run(
@@ -48,14 +48,14 @@ def tour(tmp_path: Path) -> Iterator[tuple[str, Settings]]:
         )
 
 
-def test_the_tour_tells_all_that_it_promises_and_leads_to_charts(
+def test_the_demo_runs_its_six_parts_and_links_to_charts(
     tour: tuple[str, Settings], browser: "Browser"
 ) -> None:
-    said, settings = tour
-    plain = re.sub(r"\s+", " ", said)
+    output, settings = tour
+    plain = re.sub(r"\s+", " ", output)
 
     for part in range(1, 7):
-        assert f"{part} of 6" in said
+        assert f"{part} of 6" in output
     lost = re.search(r"([\d,]+) archived records are gone", plain)
     filled = re.search(
         r"([\d,]+) missing and in Kafka, 0 lost to retention\. Ingested: ([\d,]+)\.", plain
@@ -67,13 +67,13 @@ def test_the_tour_tells_all_that_it_promises_and_leads_to_charts(
     assert re.search(r"gate was open: \d+ rules held against [\d,]+ rows", plain)
     page = signed_in_page(browser, settings, demo.USER)
     bars = {}
-    for address, symbol in re.findall(r"(http://\S+/market\?symbol=(\w+))", said):
+    for address, symbol in re.findall(r"(http://\S+/market\?symbol=(\w+))", output):
         began = time.monotonic()
         page.goto(address)
         page.locator(".main-svg").first.wait_for()
         bars[symbol] = page.evaluate(DRAWN)
         waited = time.monotonic() - began
-        print(f"{symbol}: a chart of {bars[symbol]} bars {waited:.1f} s after it was asked for")
+        print(f"{symbol}: a chart of {bars[symbol]} bars {waited:.1f} s after the request")
     page.context.close()
     assert set(bars) == {"IBM", "BTCUSD"}
     assert all(count > 1 for count in bars.values())

@@ -1,4 +1,4 @@
-"""A browser that is signed in to the stack's Airflow."""
+"""A browser page that is signed in to the stack's Airflow."""
 
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SLOW_MS = 120_000
-"""Airflow's own pages take 10 s and more on a busy machine."""
+"""The timeout of a page: Airflow's own pages take 10 s and more on a busy machine."""
 
 
 def signed_in_page(browser: "Browser", airflow: Settings, user: str) -> "Page":
-    """A page of somebody who has signed in by Airflow's form."""
+    """Return a page of a user who has signed in through Airflow's form."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(SLOW_MS)
     page.goto(f"http://127.0.0.1:{airflow.airflow_port}/")

@@ -1,4 +1,4 @@
-"""What people and faults do to the stack's Airflow: sign in, pause, look for its parts, kill."""
+"""Actions on the stack's Airflow: sign in, pause a DAG, find a component, kill all of it."""
 
 import os
 import signal
@@ -15,18 +15,18 @@ from truetape.stack.lifecycle import PartState
 
 
 def signed_in(settings: Settings, user: str) -> AirflowApi:
-    """The API as one of the stack's users."""
+    """Return the API, signed in as one of the stack's users."""
     api = AirflowApi(f"http://127.0.0.1:{settings.airflow_port}")
     return api.signed_in(user, airflow_config.passwords(settings)[user])
 
 
-def unpaused(api: AirflowApi, dag: str, paused: bool = False) -> None:
-    """Let Airflow run a DAG, or no longer."""
+def unpause(api: AirflowApi, dag: str, paused: bool = False) -> None:
+    """Unpause a DAG, or pause it."""
     api.request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": paused})
 
 
 def component(settings: Settings, word: str) -> int:
-    """The pid of one of the four components: a child of the first process."""
+    """Return the pid of one of the four components; 0 if it does not run."""
     running = process.find(pid_file(settings, "airflow"))
     assert running is not None
     for pid in process.session(running):
@@ -38,12 +38,12 @@ def component(settings: Settings, word: str) -> int:
 
 
 def airflow_state(settings: Settings) -> PartState:
-    """How the stack says that Airflow is."""
-    [one] = [one for one in local_stack.status(settings) if one.part == "airflow"]
-    return one.state
+    """Return the state of Airflow by `truetape stack status`."""
+    [airflow] = [part for part in local_stack.status(settings) if part.part == "airflow"]
+    return airflow.state
 
 
-def killed(settings: Settings) -> None:
+def kill_airflow(settings: Settings) -> None:
     """Kill every process of the stack's Airflow at once."""
     running = process.find(pid_file(settings, "airflow"))
     assert running is not None

@@ -1,4 +1,4 @@
-"""A page as a reader and a browser take it: its text, and its tags with their attributes."""
+"""The text of a page, and its tags with their attributes."""
 
 from html.parser import HTMLParser
 
@@ -8,17 +8,17 @@ class Tags(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
         self.text += f"{data} "
 
 
 def text_of(page: str) -> str:
-    """Return what a reader sees, in one line."""
+    """Return the text that a reader sees, in one line."""
     return " ".join(Tags(page).text.split())
