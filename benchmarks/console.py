@@ -1,8 +1,8 @@
-"""The console in a browser: when a page is painted, and when its data are on the screen.
+"""The console in a browser: time to first paint, and to data on the screen.
 
-Behind it lies a simulated session that has gone through the real layers: Kafka, lake, speed layer's
-plan, InfluxDB, gate, publication. The console runs in a process of its own and lets everybody in:
-what Airflow's login costs is not measured. With `--pictures` it is photographed as well.
+Its data are a simulated session that went through the real layers: Kafka, lake, speed layer's
+plan, InfluxDB, gate, publication. The console runs in its own process and without a login, so the
+cost of Airflow's login is not measured. `--pictures` also takes screenshots.
 """
 
 import argparse
@@ -46,7 +46,7 @@ RUN = DagRun("batch_recompute_xnys", "scheduled__2025-11-20T14:30:00+00:00")
 SYMBOL = "IBM"
 BATCHES = 60
 FAULTS = Faults(late=0.001, duplicate=0.001, cancel=0.0003, correct=0.0003)
-"""Few enough that most bars of a minute become final as they were served."""
+"""Few enough that most 1m bars do not change when they become final."""
 CHART = "#chart[data-drawn=yes]"
 ROWS = "main tbody tr"
 WITHIN_MS = 30_000
@@ -58,7 +58,7 @@ PICTURES = (
     ("drift session", "drift", HEIGHT),
     ("run", "run", 330),
 )
-"""Pages that are photographed, the names of the pictures, and how much of the page they show."""
+"""Pages of the screenshots, file names, and how much of the page they show."""
 COLORS = 64
 MOST_BYTES = 150_000
 LOOK = """
@@ -73,7 +73,7 @@ window.shown = new Promise((resolve) => {
   }).observe(document, { subtree: true, childList: true, attributes: true });
 });
 """
-"""Takes the time at the second frame behind the one in which the data came: they are painted."""
+"""Record the time at the second frame after the one with the data: by then they are painted."""
 READ = """async () => {
   const shown = await window.shown;
   const [page] = performance.getEntriesByType("navigation");
@@ -95,7 +95,7 @@ READ = """async () => {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and what of it says that its data are there."""
+    """A page, and the selector that shows that its data are there."""
 
     name: str
     path: str
@@ -104,7 +104,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """How one opening went: milliseconds since it was asked for, requests and bytes sent."""
+    """The result of one opening: milliseconds since the request, requests and bytes sent."""
 
     server: float
     paint: float
@@ -129,7 +129,7 @@ def main() -> int:
 
 
 def measure(work: Path, wanted: argparse.Namespace) -> str:
-    """Return the table; with pictures, write them too."""
+    """Return the table; also write the screenshots if there is a folder for them."""
     plan = SimulationPlan(
         DAY,
         seed=wanted.seed,
@@ -174,8 +174,9 @@ def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Sessi
 
 
 def serve(port: int) -> None:
-    """Serve the console of the environment's settings on the loopback, to everybody; answers are
-    packed as Airflow packs those of all its plugins.
+    """Serve the console of the environment's settings on the loopback, without a login.
+
+    Responses are compressed as Airflow compresses those of all its plugins.
     """
     import uvicorn
     from fastapi import FastAPI
@@ -211,7 +212,7 @@ def _gate(settings: Settings, session: Session) -> Report:
 
 
 def _pages(settings: Settings, session: Session) -> list[Page]:
-    """The pages, each with the most that it can show of the session."""
+    """Return the pages, each with the most data that it can show of the session."""
     with closing(open_store(settings)) as store:
         (bar,) = store.tail(Resolution.MINUTE, SYMBOL, 1)
     day, gate = str(session.date), _gate(settings, session).run
@@ -235,7 +236,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
 
 @contextmanager
 def _server(work: Path, settings: Settings) -> Iterator[str]:
-    """The address of the console, in a process of its own."""
+    """Yield the address of the console, which runs in its own process."""
     from truetape.host.http import call
     from truetape.stack.server import free_port
 
@@ -285,7 +286,7 @@ def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[str,
 
 
 def _open(browser: "Browser", address: str, page: Page) -> tuple[Opened, Opened]:
-    """Open a page with nothing cached, and once more as a reader does who comes back."""
+    """Open a page without a cache, and again as a returning reader."""
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     tab = context.new_page()
     tab.add_init_script(LOOK.replace("SELECTOR", repr(page.sign)))
@@ -304,7 +305,7 @@ def _read(told: Mapping[str, Any]) -> Opened:
 
 
 def _photograph(browser: "Browser", address: str, pages: list[Page], folder: Path) -> None:
-    """Write the pictures of the README: small ones, of a palette."""
+    """Write the screenshots of the README: small, with a palette."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {page.name: page for page in pages}
     for name, picture, height in PICTURES:

@@ -170,7 +170,7 @@ def write_records(work: Path, made: SimulatedSession, size: int) -> None:
 def stream(
     spark: "SparkSession", settings: Settings, work: Path, store: BarStore
 ) -> dict[Resolution, list[ServedBar]]:
-    """Serve provisional bars by the speed layer's own plan; repeats are counted, as for a feed that
+    """Serve provisional bars with the speed layer's own plan; duplicates count, as for a feed that
     expects none.
     """
     from truetape.feeds.contract import load_contract

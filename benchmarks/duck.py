@@ -1,6 +1,6 @@
-"""Bars by DuckDB, the yardstick: the same trades once each, folded to 1 s bars. Exact decimals too.
+"""Bars by DuckDB, the yardstick: the same trades once each, folded to 1 s bars in exact decimals.
 
-Knows one shape of payload, no bad input, no conditions, cancels or corrections, one resolution.
+Handles one format of payload and one resolution; no bad input, conditions, cancels or corrections.
 """
 
 from pathlib import Path
@@ -55,7 +55,7 @@ def bars(folder: Path, kind: str, out: Path) -> None:
 
 
 def differences(one: str, other: str) -> int:
-    """Count the bars that are not in both files with equal values in every column."""
+    """Return the number of bars that differ or exist in one file only."""
     query = f"SELECT count(*) FROM ({_DIFFERENT.format(columns=_COLUMNS)})"  # noqa: S608 - constants
     with duckdb.connect() as connection:
         ((found,),) = connection.execute(query, [one, other, other, one]).fetchall()

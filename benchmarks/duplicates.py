@@ -1,7 +1,7 @@
-"""Duplicates: what it costs the speed layer to drop repeat deliveries within its lateness.
+"""Duplicates: what it costs the speed layer to drop them within its lateness.
 
 The same deliveries go through the speed layer's own plan twice, once for a feed whose contract
-expects repeats and once for one whose contract does not, in turns, in one process.
+expects duplicates and once for one whose contract does not, alternately, in one process.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FEED = "truetape"
 _WITHIN_S = 1_800
 _MB = 1_000_000
 _WARM_UP = 40_000
-"""Deliveries that go through both plans first, unmeasured."""
+"""Deliveries that go through both plans first, without measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Measured:
 
 
 def main() -> int:
-    """Measure, print the table; exit 0 only when each plan counted what it had to."""
+    """Measure, print the table; exit 0 only if each plan counted the right trades."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trades", type=int, default=1_000_000)
     parser.add_argument("--symbols", type=int, default=200)
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> str:
-    """Run both plans in turns, check what they counted, return the table."""
+    """Run both plans alternately, check their counts, return the table."""
     settings = Settings.from_env({"TRUETAPE_HOME": str(work / "home")})
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work / "warm-up", _WARM_UP, symbols, seed)
@@ -95,7 +95,7 @@ def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> str
 def run(
     spark: "SparkSession", settings: Settings, folder: Path, dropped: Sequence[str]
 ) -> Measured:
-    """Stream the files of a folder, one a batch, as the speed layer does but for the store."""
+    """Stream the files of a folder, one a batch, as the speed layer does, without the store."""
     source = spark.read.parquet(str(folder / "payloads"))
     records = (
         spark.readStream.schema(source.schema)
@@ -132,7 +132,7 @@ def run(
 
 
 def check(found: dict[str, list[Measured]], expected: dict[str, int]) -> None:
-    """VerificationError where a plan counted other than it had to."""
+    """Raise VerificationError if a plan counted a wrong number of trades."""
     for name, runs in found.items():
         for one in runs:
             if one.counted != expected[name]:

@@ -1,6 +1,6 @@
 """Failover: seconds from `kill -9` of the streaming driver to the first new bar, several times.
 
-A supervisor takes a step every second, as an asset watcher would wake it. Trades come all the time.
+A supervisor takes a step every second, as if an asset watcher woke it. Trades arrive all the time.
 Changes nothing outside a temporary home.
 """
 
@@ -33,7 +33,7 @@ _WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """One kill. All in seconds after it."""
+    """One kill; all times are seconds after it."""
 
     lease: float
     query: float
@@ -47,7 +47,7 @@ class Failover:
 
 
 def main() -> int:
-    """Kill the driver again and again; 0 when each new bar came within the goal."""
+    """Kill the driver again and again; return 0 if each new bar came within the goal."""
     given = _arguments()
     try:
         with stopped_by_signals(), private_stack() as settings:
@@ -94,7 +94,7 @@ def _kill(settings: Settings, rate: int, number: int) -> Failover:
 
 
 def _supervised(settings: Settings, condition: Callable[[Heartbeat], bool]) -> Heartbeat:
-    """Take steps until the newest heartbeat meets a condition; return it."""
+    """Take steps until the newest heartbeat meets a condition; return that heartbeat."""
     deadline = time.monotonic() + _WITHIN_S
     while time.monotonic() < deadline:
         supervise_once(settings)

@@ -1,4 +1,4 @@
-"""Freshness: trade time to acknowledged by InfluxDB, of every single trade after a warm-up.
+"""Freshness: trade time to acknowledged by InfluxDB, of every trade after a warm-up.
 
 Runs truetape's own speed layer and the naive pipeline one after the other, on the same Kafka and
 InfluxDB, with the same load. Changes nothing outside a temporary home.
@@ -36,18 +36,18 @@ _GENERATOR_GRACE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Trades:
-    """The measured trades of one run; `acked_ns` is infinite for those that nobody acknowledged."""
+    """The measured trades of one run; `acked_ns` is infinite for unacknowledged ones."""
 
     event_ns: NDArray[np.int64]
     acked_ns: NDArray[np.float64]
 
     def waits_s(self, until_ns: int) -> NDArray[np.float64]:
-        """Return how long each trade waited; what waits still, has waited until `until_ns`."""
+        """Return the waiting time of each trade; unacknowledged ones wait until `until_ns`."""
         waited: NDArray[np.float64] = np.minimum(self.acked_ns, until_ns) - self.event_ns
         return waited / SECOND_NS
 
     def backlog(self, at_ns: float) -> int:
-        """Return how many trades had been sent and not acknowledged at an instant."""
+        """Return the number of trades sent and not acknowledged at an instant."""
         return int(np.sum((self.event_ns <= at_ns) & (self.acked_ns > at_ns)))
 
 
@@ -69,12 +69,12 @@ class Result:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether the backlog stayed what it was."""
+        """True if the backlog did not grow."""
         return self.backlog_growth <= BEHIND_SHARE * self.rate
 
     @property
     def verdict(self) -> str:
-        """What a reader must know before the figures."""
+        """Return the notes that a reader needs before the figures."""
         if not self.keeps_up:
             return f"falls behind by {self.backlog_growth:,.0f} trades a second"
         if self.served is not None and self.served != self.sent:
@@ -107,7 +107,7 @@ def _both(settings: Settings, rate: int, wanted: argparse.Namespace) -> Iterator
 
 
 def run(pipeline: Pipeline, rate: int, wanted: argparse.Namespace) -> Result:
-    """Send trades through one pipeline and measure each of them. Bounded by the arguments."""
+    """Send trades through one pipeline and measure each. The arguments bound the time."""
     settings = pipeline.settings
     label = f"{pipeline.name} at {rate:,}/s"
     report(f"{label}: starting")
@@ -210,7 +210,7 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def ratios(results: list[Result]) -> list[tuple[str, ...]]:
-    """Return rows that say how many times longer the naive pipeline takes."""
+    """Return rows with the naive pipeline's times as multiples of truetape's."""
     rows: list[tuple[str, ...]] = [("sent/s", "p50", "p95", "p99")]
     for ours, naive in zip(results[::2], results[1::2], strict=True):
         times = [
@@ -223,7 +223,7 @@ def ratios(results: list[Result]) -> list[tuple[str, ...]]:
 
 @contextmanager
 def private_stack() -> Iterator[Settings]:
-    """Run a Kafka and an InfluxDB of our own, in a temporary home and on free ports."""
+    """Run a separate Kafka and InfluxDB, in a temporary home and on free ports."""
     with tempfile.TemporaryDirectory(prefix="truetape-freshness-") as home:
         env = {"TRUETAPE_HOME": home, "TRUETAPE_CACHE": str(Settings.from_env().cache)}
         env["TRUETAPE_KAFKA"] = f"127.0.0.1:{free_port()}"

@@ -1,4 +1,4 @@
-"""Trades for the freshness benchmark: starts `LoadGenerator.java` and reads back what it sent."""
+"""Trades for the freshness benchmark: starts `LoadGenerator.java`, reads its event times."""
 
 import os
 import subprocess

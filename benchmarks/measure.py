@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: progress, tables, percentiles, memory of a process tree."""
+"""Shared by the benchmarks: progress, tables, percentiles, memory of a process tree."""
 
 import math
 import signal
@@ -18,12 +18,12 @@ _BEGAN = time.monotonic()
 
 
 def report(line: str) -> None:
-    """Say on stderr what happens now, with the seconds since the start."""
+    """Write the current step to stderr, with the seconds since the start."""
     print(f"{time.monotonic() - _BEGAN:6.0f} s  {line}", file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows of text, the first one being the head: the first column left, others right."""
+    """Format rows of text as a table: the first row is the head, the first column left-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -37,7 +37,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile of waiting times; `at_least` when it fell on one that had not ended."""
+    """A quantile of waiting times; `at_least` if it fell on a wait that has not ended."""
 
     value: float
     at_least: bool
@@ -64,7 +64,7 @@ def peak_bytes(pid: int) -> int:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that everything that was started is stopped again."""
+    """Turn SIGTERM into an exception, so that every started process is stopped again."""
 
     def leave(number: int, _: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -85,7 +85,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _read(file: Path) -> str:
-    """Return a file of /proc, nothing for a thread or process that has ended meanwhile."""
+    """Return a file of /proc; empty if the thread or process has ended meanwhile."""
     try:
         return file.read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""A pipeline from Kafka to bars in InfluxDB as most public projects write it, to compare with.
+"""A pipeline from Kafka to bars in InfluxDB as most public projects write it, for comparison.
 
-Spark as it comes, `from_json`, a watermark, one group by window and symbol, `foreachBatch` with
+Plain Spark, `from_json`, a watermark, one group by window and symbol, `foreachBatch` with
 `collect`, and one synchronous write a point. One resolution, no eligibility, no duplicates dropped,
 doubles for prices: it does less than truetape's speed layer. Started by `freshness.py`; prints one
 JSON line when it runs and one for each finished batch.
@@ -62,7 +62,7 @@ def main(wanted: dict[str, str]) -> None:
 
 
 def bars(spark: SparkSession, kafka: str, topic: str) -> DataFrame:
-    """Return the streaming bars of one second."""
+    """Return the streaming 1s bars."""
     records = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", kafka)

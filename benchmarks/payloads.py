@@ -1,6 +1,6 @@
 """Payload files for the recompute benchmark: a session of native trades, built column by column.
 
-Seeded. Busy symbols and busy seconds as in a real session, ties in event time, one repeat delivery
+Seeded. Busy symbols and busy seconds as in a real session, ties in event time, one duplicate
 in a hundred, no conditions.
 """
 
@@ -41,7 +41,7 @@ class Trades:
     size: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Return the number of deliveries, repeats included."""
+        """Return the number of deliveries, including duplicates."""
         return len(self.symbol)
 
     def rows(self, chosen: NDArray[np.int64]) -> "Trades":
@@ -55,7 +55,7 @@ def session() -> Session:
 
 
 def write(folder: Path, trades: int, symbols: int, seed: int) -> int:
-    """Write `payloads/*.parquet` (as they come from Kafka) and `typed/*.parquet` (the same trades
+    """Write `payloads/*.parquet` (as read from Kafka) and `typed/*.parquet` (the same trades
     as typed columns); return the number of deliveries.
     """
     made = simulated(trades, symbols, seed)

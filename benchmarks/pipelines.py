@@ -1,4 +1,4 @@
-"""The two pipelines that `freshness.py` measures, started and watched in the same way."""
+"""The two pipelines that `freshness.py` measures, started and observed in the same way."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _POLL_S = 0.3
 
 
 class Pipeline(ABC):
-    """A pipeline on a topic and a home of its own (`settings`)."""
+    """A pipeline with its own topic and home (`settings`)."""
 
     name: ClassVar[str]
     counts_bars: ClassVar[bool]
@@ -44,15 +44,15 @@ class Pipeline(ABC):
 
     @abstractmethod
     def running(self) -> AbstractContextManager[None]:
-        """Start it, wait until it reads, and stop it after the block."""
+        """Start the pipeline, wait until it reads, and stop it after the block."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise TransientError when it has ended."""
+        """Raise TransientError if the pipeline has ended."""
 
     @abstractmethod
     def acks(self) -> dict[int, int]:
-        """Return when InfluxDB had acknowledged all of a batch, in nanoseconds, by batch."""
+        """Return for each batch when InfluxDB had acknowledged all of it, in nanoseconds."""
 
 
 class Truetape(Pipeline):
@@ -77,7 +77,7 @@ class Truetape(Pipeline):
             self._driver.stop(_STOPPED_WITHIN_S)
 
     def check(self) -> None:
-        """Raise TransientError when the driver has ended."""
+        """Raise TransientError if the driver has ended."""
         self._driver.check()
 
     def acks(self) -> dict[int, int]:
@@ -91,7 +91,7 @@ class Truetape(Pipeline):
 
 
 class Naive(Pipeline):
-    """The pipeline of `naive_pipeline.py`, in a process of its own."""
+    """The pipeline of `naive_pipeline.py`, in its own process."""
 
     name = "naive"
     counts_bars = False
@@ -103,7 +103,7 @@ class Naive(Pipeline):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Start it, wait until its query runs, and stop it after the block."""
+        """Start the pipeline, wait until its query runs, and stop it after the block."""
         _make_bucket(self.settings)
         program = str(Path(__file__).with_name("naive_pipeline.py"))
         self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -122,14 +122,14 @@ class Naive(Pipeline):
             self._stop()
 
     def check(self) -> None:
-        """Raise TransientError with the end of the log when it has ended."""
+        """Raise TransientError with the end of the log if the pipeline has ended."""
         code = self._process.poll()
         if code is not None:
             tail = self._log.read_text(errors="replace")[-2_000:]
             raise TransientError(f"the naive pipeline ended with code {code}:\n{tail}")
 
     def acks(self) -> dict[int, int]:
-        """Return the instant after the last write of each batch, as it printed them."""
+        """Return the instant after the last write of each batch, as the pipeline printed it."""
         return {line["batch"]: line["acked_ns"] for line in self._said() if "batch" in line}
 
     @property

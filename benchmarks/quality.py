@@ -1,7 +1,7 @@
-"""The quality gate: seconds and memory for a session of N trades, and what the import costs.
+"""The quality gate: seconds and memory for a session of N trades, and the cost of the import.
 
-The session is decoded and recomputed by Spark first, in processes of their own that are not
-measured here; the gate then runs in a fresh process, as an Airflow task or a `publish` does.
+Spark first decodes and recomputes the session, in separate processes that are not measured
+here; the gate then runs in a fresh process, as in an Airflow task or a `publish`.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def measure(work: Path, trades: int, symbols: int, seed: int) -> str:
-    """Return the table; VerificationError where the gate closes on a good session."""
+    """Return the table. Raise VerificationError if the gate closes on a good session."""
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work, trades, symbols, seed)
     for step in ("decode", "recompute"):

@@ -1,6 +1,6 @@
-"""Recompute: trades a second and peak memory, beside DuckDB on the same files.
+"""Recompute: trades a second and peak memory, compared with DuckDB on the same files.
 
-Each step runs in a process of its own. All steps must give the same 1 s bars, to the last decimal.
+Each step runs in its own process. All steps must compute the same 1 s bars, to the last decimal.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def compare(work: Path, trades: int, symbols: int, seed: int) -> str:
 
 
 def rows(done: dict[str, Measured], deliveries: int) -> list[tuple[str, ...]]:
-    """Return the table: each step of truetape beside the DuckDB query that starts from the same."""
+    """Return the table: each step of truetape with the DuckDB query on the same files."""
     decode, recompute = done["decode"], done["recompute"]
     whole = Measured(
         decode.seconds + recompute.seconds,
@@ -98,7 +98,7 @@ def _cells(one: Measured, beside: Measured, deliveries: int) -> tuple[str, ...]:
 
 
 def check(work: Path) -> tuple[int, int, str]:
-    """Return bars, trades and volume; VerificationError where two steps made different bars."""
+    """Return bars, trades and volume. Raise VerificationError if two steps made different bars."""
     files = [str(work / f"{name}.parquet") for name in ("duckdb-payloads", "duckdb-typed")]
     ours = f"{work}/spark-bars/*.parquet"
     for other in files:
@@ -112,7 +112,7 @@ def check(work: Path) -> tuple[int, int, str]:
 
 
 def in_child(step: str, work: Path) -> Measured:
-    """Run one step in a process of its own and return what it took."""
+    """Run one step in its own process and return its time and memory."""
     report(f"{step}: running")
     command = [sys.executable, str(Path(__file__)), "--step", step, "--work", str(work)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
@@ -128,7 +128,7 @@ def in_child(step: str, work: Path) -> Measured:
 
 
 def _kill_group(child: "subprocess.Popen[bytes]") -> None:
-    """Take Java along when the step is cut short; after a finished step there is nothing left."""
+    """Kill Java too if the step is cut short; a finished step leaves nothing running."""
     if child.poll() is None:
         os.killpg(child.pid, 9)
 
@@ -149,7 +149,7 @@ Step = Callable[[], Finish]
 
 
 def _decode(work: Path) -> Step:
-    """Prepare what the archive does with a batch, from Parquet instead of from Kafka."""
+    """Prepare the archive's work on a batch, from Parquet instead of Kafka."""
     from truetape.batch.archive import raw_rows
     from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.session import spark_session
@@ -173,7 +173,7 @@ def _decode(work: Path) -> Step:
 
 
 def _recompute(work: Path) -> Step:
-    """Prepare the recompute of the session; its 1 s bars are written out afterwards, unmeasured."""
+    """Prepare the recompute of the session; its 1 s bars are written afterwards, not measured."""
     from pyspark.sql import functions as F
 
     from truetape.batch.recompute import Rules, recompute

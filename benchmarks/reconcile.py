@@ -1,7 +1,7 @@
-"""Reconcile: what a publication costs where nothing differs, where a little does, and a revert.
+"""Reconcile: what a publication costs without differences, with a few, and for a revert.
 
-The recomputed bars are written into the lake by hand, without Spark; the bar store is a real
-InfluxDB, on a stack of its own.
+The benchmark writes the recomputed bars to the lake itself, without Spark; the bar store is a real
+InfluxDB, on a separate stack.
 """
 
 import argparse
