@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import truetape
-from test_import_law import ROOMS
+from test_import_law import HOMES, ROOMS
 from truetape.cli.decode import LineDecoder
 from truetape.cli.main import COMMANDS
 from truetape.cli.main import truetape as command_line
@@ -261,6 +261,14 @@ def test_the_architecture_lists_the_rooms_in_their_order() -> None:
     listed = [code_of(cells[1]) for cells in rows("docs/ARCHITECTURE.md", 4)]
 
     assert tuple(name for name in listed if name) == ROOMS
+
+
+def test_the_architecture_names_the_only_home_of_each_heavy_library() -> None:
+    homes = {code_of(cells[1]): cells[3] for cells in rows("docs/ARCHITECTURE.md", 4)}
+    for library, modules in HOMES.items():
+        library_rooms = {module.split(".")[1] for module in modules}
+        if len(library_rooms) == 1:
+            assert library in homes[library_rooms.pop()], library
 
 
 class Recorder(Mapping[str, str]):
