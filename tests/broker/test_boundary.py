@@ -1,4 +1,4 @@
-"""The boundary of a venue: it only rises, never over a missing session, never above the fence."""
+"""The boundary of a venue only rises, never passes a missing session, and stays below the fence."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -28,9 +28,9 @@ HOUR = 3_600 * SECOND
     ("moved", "expected"),
     [
         pytest.param(
-            START.raised(200), Boundary("XNYS", 200, 50, Ranges.between(20, 50)), id="fence goes up"
+            START.raised(200), Boundary("XNYS", 200, 50, Ranges.between(20, 50)), id="fence rises"
         ),
-        pytest.param(START.raised(70), START, id="fence never comes down"),
+        pytest.param(START.raised(70), START, id="fence never falls"),
         pytest.param(
             START.sealed(Range(50, 80)),
             Boundary("XNYS", 100, 80, Ranges.between(20, 80)),
@@ -39,59 +39,59 @@ HOUR = 3_600 * SECOND
         pytest.param(
             START.sealed(Range(50, 300)),
             Boundary("XNYS", 300, 300, Ranges.between(20, 300)),
-            id="takes the fence",
+            id="raises the fence too",
         ),
         pytest.param(START.sealed(Range(20, 50)), START, id="published again"),
         pytest.param(
             START.sealed(Range(80, 90)),
             Boundary("XNYS", 100, 50, runs((20, 50), (80, 90))),
-            id="behind a missing session",
+            id="after a missing session",
         ),
         pytest.param(
             START.sealed(Range(80, 90)).sealed(Range(50, 80)),
             Boundary("XNYS", 100, 90, Ranges.between(20, 90)),
-            id="the missing session comes",
+            id="the missing session is published",
         ),
         pytest.param(
             START.sealed(Range(5, 10)),
             Boundary("XNYS", 100, 50, runs((5, 10), (20, 50))),
-            id="history apart",
+            id="older session, not adjacent",
         ),
         pytest.param(
             START.sealed(Range(10, 20)),
             Boundary("XNYS", 100, 50, Ranges.between(10, 50)),
-            id="history adjacent",
+            id="older session, adjacent",
         ),
         pytest.param(
             START.sealed(Range(80, 90), restart=True),
             Boundary("XNYS", 100, 90, runs((20, 50), (80, 90))),
-            id="begun anew by order",
+            id="restarted",
         ),
     ],
 )
-def test_a_boundary_rises_as_far_as_sessions_follow_each_other(
+def test_a_boundary_rises_up_to_the_first_missing_session(
     moved: Boundary, expected: Boundary
 ) -> None:
     assert moved == expected
 
 
-def test_what_is_final_counts_from_the_first_session_of_the_last_run() -> None:
+def test_bars_are_final_from_the_start_of_the_boundary_s_run() -> None:
     assert START.final_from_ns == 20
     assert START.sealed(Range(80, 90), restart=True).final_from_ns == 80
     assert Boundary("XNYS").final_from_ns == 0
 
 
 @pytest.mark.parametrize(("start_ns", "is_open"), [(99, False), (100, True), (101, True)])
-def test_bars_are_open_from_the_fence_on(start_ns: int, is_open: bool) -> None:
+def test_bars_that_start_at_the_fence_or_later_are_open(start_ns: int, is_open: bool) -> None:
     assert START.is_open(start_ns) is is_open
 
 
-def test_a_venue_never_published_is_open_from_the_beginning() -> None:
+def test_a_venue_without_a_publication_has_no_fence() -> None:
     assert boundary_of({"XNYS": START}, "KRAKEN") == Boundary("KRAKEN", 0, 0)
     assert boundary_of({"XNYS": START}, "XNYS") == START
 
 
-def test_a_boundary_survives_its_record() -> None:
+def test_a_boundary_is_read_back_exactly() -> None:
     beyond_floats = 1_795_185_070_000_000_001
     boundary = Boundary(
         "XNYS", beyond_floats, beyond_floats + 2, runs((7, 9), (11, beyond_floats + 2))
@@ -100,17 +100,17 @@ def test_a_boundary_survives_its_record() -> None:
     assert Boundary.decode(boundary.encode()) == boundary
 
 
-def test_a_record_of_before_runs_were_kept_is_one_run() -> None:
+def test_a_record_of_an_older_version_without_runs_is_one_run() -> None:
     old = b'{"venue": "XNYS", "fence_ns": 90, "final_ns": 50}'
 
     assert Boundary.decode(old) == Boundary("XNYS", 90, 50, Ranges.between(0, 50))
     assert Boundary.decode(old.replace(b"50", b"0")) == Boundary("XNYS", 90)
 
 
-def claim(venue: str, day: date) -> Range:
-    known = VENUES[venue]
-    session = calendars.session(known, day)
-    return published_range(session, calendars.last_regular(known, session.start_ns))
+def range_of(venue: str, day: date) -> Range:
+    market = VENUES[venue]
+    session = calendars.session(market, day)
+    return published_range(session, calendars.last_regular(market, session.start_ns))
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def claim(venue: str, day: date) -> Range:
             "XNYS", date(2026, 11, 25), "2026-11-25T05", "2026-11-26T05", id="a Wednesday"
         ),
         pytest.param(
-            "XNYS", date(2026, 11, 27), "2026-11-26T05", "2026-11-28T05", id="behind a holiday"
+            "XNYS", date(2026, 11, 27), "2026-11-26T05", "2026-11-28T05", id="after a holiday"
         ),
         pytest.param(
-            "XNYS", date(2026, 11, 30), "2026-11-28T05", "2026-12-01T05", id="behind a weekend"
+            "XNYS", date(2026, 11, 30), "2026-11-28T05", "2026-12-01T05", id="after a weekend"
         ),
         pytest.param("XNYS", date(2026, 11, 28), "2026-11-28T05", "2026-11-29T05", id="a Saturday"),
         pytest.param(
@@ -134,57 +134,60 @@ def claim(venue: str, day: date) -> Range:
         ),
     ],
 )
-def test_a_session_claims_itself_and_the_closed_days_before_it(
+def test_a_publication_covers_its_session_and_the_closed_days_before(
     venue: str, day: date, begin: str, end: str
 ) -> None:
-    assert claim(venue, day) == Range(at(f"{begin}:00:00"), at(f"{end}:00:00"))
+    assert range_of(venue, day) == Range(at(f"{begin}:00:00"), at(f"{end}:00:00"))
 
 
 DAYS = calendars.sessions(VENUES["XNYS"], date(2026, 11, 2), date(2026, 12, 4))
-REGULAR = [one for one in DAYS if one.open_ns is not None]
+REGULAR = [day for day in DAYS if day.open_ns is not None]
 
 
 @given(st.permutations(REGULAR), st.integers(0, len(REGULAR)))
-def test_sessions_in_any_order_leave_no_hole_below_the_boundary(
+def test_sessions_published_in_any_order_leave_no_gap_below_the_boundary(
     order: Sequence[Session], count: int
 ) -> None:
     boundary, before = Boundary("XNYS"), 0
     published = order[:count]
     for session in published:
         boundary = boundary.raised(session.end_ns)
-        boundary = boundary.sealed(claim("XNYS", session.date))
+        boundary = boundary.sealed(range_of("XNYS", session.date))
         assert boundary.final_ns >= before
         assert boundary.fence_ns >= boundary.final_ns
         before = boundary.final_ns
 
-    claimed = [one for one in REGULAR if boundary.final_from_ns < one.end_ns <= boundary.final_ns]
-    assert set(claimed) <= set(published)
-    assert not claimed or published[0] in claimed
+    final = [day for day in REGULAR if boundary.final_from_ns < day.end_ns <= boundary.final_ns]
+    assert set(final) <= set(published)
+    assert not final or published[0] in final
     assert Boundary.decode(boundary.encode()) == boundary
 
 
 @given(st.permutations(REGULAR), st.lists(st.booleans(), min_size=len(REGULAR), max_size=60))
-def test_two_writers_that_know_half_each_know_all_together(
+def test_merging_two_records_loses_no_publication(
     order: Sequence[Session], sides: Sequence[bool]
 ) -> None:
-    """As when two hosts publish at once: whoever announces last, nothing is lost."""
-    one, other, both = Boundary("XNYS"), Boundary("XNYS"), Boundary("XNYS")
+    """Two hosts publish at once: it does not matter which one announces last."""
+    first, second, both = Boundary("XNYS"), Boundary("XNYS"), Boundary("XNYS")
     for session, side in zip(order, sides, strict=False):
-        run = claim("XNYS", session.date)
+        run = range_of("XNYS", session.date)
         both = both.sealed(run)
-        one, other = (one.sealed(run), other) if side else (one, other.sealed(run))
+        if side:
+            first = first.sealed(run)
+        else:
+            second = second.sealed(run)
 
-    merged = one.merged(other)
-    assert merged == other.merged(one)
+    merged = first.merged(second)
+    assert merged == second.merged(first)
     assert (merged.runs, merged.fence_ns) == (both.runs, both.fence_ns)
     assert merged.final_ns >= both.final_ns
     assert all(left.end < right.start for left, right in pairwise(merged.runs))
 
 
-def test_all_sessions_published_make_one_run_to_the_last_end() -> None:
+def test_without_a_missing_session_there_is_one_run() -> None:
     boundary = Boundary("XNYS")
     for session in reversed(REGULAR):
-        boundary = boundary.sealed(claim("XNYS", session.date))
+        boundary = boundary.sealed(range_of("XNYS", session.date))
 
     assert boundary.final_ns == REGULAR[-1].end_ns
     assert len(boundary.runs) == 1
@@ -203,7 +206,7 @@ def test_the_boundary_of_a_resolution_is_the_end_of_a_whole_window(resolution: R
     assert final == (end - HOUR // 2 if resolution is Resolution.HOUR else end)
 
 
-def test_the_daily_boundary_is_that_of_the_session() -> None:
+def test_the_boundary_of_daily_bars_is_the_end_of_the_session() -> None:
     end = HALF_HOUR.midnight_ns(date(2026, 11, 21))
 
     assert Boundary("HALF", end, end, Ranges.between(0, end)).final_for(Resolution.DAY) == end

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def venue() -> str:
-    """A venue that no other test knows; the topic is the run's to share."""
+    """A venue that no other test uses; all tests share the topic."""
     return f"V{secrets.token_hex(4)}"
 
 
-def test_a_reader_sees_what_was_announced_before_it_came(kafka: str, venue: str) -> None:
+def test_a_reader_sees_boundaries_announced_before_it_connected(kafka: str, venue: str) -> None:
     with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
         writer.announce(Boundary(venue, 100, 50))
         writer.announce(Boundary(venue, 200, 150))
@@ -28,7 +28,7 @@ def test_a_reader_sees_what_was_announced_before_it_came(kafka: str, venue: str)
         assert reader.refresh().boundary(venue) == Boundary(venue, 200, 150)
 
 
-def test_an_open_reader_sees_what_is_announced_later(kafka: str, venue: str) -> None:
+def test_an_open_reader_sees_boundaries_announced_later(kafka: str, venue: str) -> None:
     with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
         assert reader.refresh().boundary(venue) == Boundary(venue)
         writer.announce(Boundary(venue, 100))
@@ -37,25 +37,28 @@ def test_an_open_reader_sees_what_is_announced_later(kafka: str, venue: str) -> 
         assert reader.refresh().boundary(venue) == Boundary(venue, 100)
 
 
-def test_venues_do_not_touch_each_other(kafka: str, venue: str) -> None:
+def test_each_venue_has_its_own_boundary(kafka: str, venue: str) -> None:
     other = f"{venue}-other"
     with ControlTopic(kafka) as control:
         control.announce(Boundary(venue, 100))
         control.announce(Boundary(other, 300, 200))
 
-        found = control.refresh().boundaries()
+        boundaries = control.refresh().boundaries()
 
-    assert (found[venue], found[other]) == (Boundary(venue, 100), Boundary(other, 300, 200))
+    assert (boundaries[venue], boundaries[other]) == (
+        Boundary(venue, 100),
+        Boundary(other, 300, 200),
+    )
 
 
-def test_the_writer_itself_knows_at_once(kafka: str, venue: str) -> None:
+def test_the_writer_itself_sees_its_boundary_at_once(kafka: str, venue: str) -> None:
     with ControlTopic(kafka) as control:
         control.announce(replace(control.boundary(venue), fence_ns=7))
 
         assert control.boundary(venue).fence_ns == 7
 
 
-def test_records_about_other_things_are_passed_over(kafka: str, venue: str) -> None:
+def test_records_with_other_keys_are_ignored(kafka: str, venue: str) -> None:
     from kafka import KafkaProducer
 
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
@@ -68,7 +71,7 @@ def test_records_about_other_things_are_passed_over(kafka: str, venue: str) -> N
         assert control.refresh().boundary(venue) == Boundary(venue, 9)
 
 
-def test_other_keys_are_kept_until_they_are_removed(kafka: str, venue: str) -> None:
+def test_a_value_stays_until_its_key_is_deleted(kafka: str, venue: str) -> None:
     with ControlTopic(kafka) as writer, ControlTopic(kafka) as reader:
         for name in ("order", "history"):
             writer.put(f"speed:{venue}:{name}", b"first")

@@ -1,4 +1,4 @@
-"""The producer: bytes untouched, headers as the wire asks, failures raised and not forgotten."""
+"""The producer: unchanged bytes, the headers of the wire format, failures that are raised."""
 
 import threading
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class FakeFuture:
 
 
 class FakeClient:
-    """Stands for a KafkaProducer: keeps what is sent; fails as told."""
+    """Stands for a KafkaProducer: records what is sent; fails on request."""
 
     def __init__(self, failure: Exception | None = None, stuck: bool = False) -> None:
         self.sent: list[dict[str, object]] = []
@@ -48,7 +48,7 @@ class FakeClient:
         self.closed = True
 
 
-def test_payload_bytes_go_out_as_they_came_in() -> None:
+def test_payload_bytes_are_sent_unchanged() -> None:
     client = FakeClient()
 
     with Producer("localhost:1", client) as producer:

@@ -5,7 +5,7 @@ from truetape.host.settings import Settings
 
 
 def declared(**env: str) -> dict[str, Topic]:
-    """The topics of these settings by name."""
+    """Return the topics of these settings by name."""
     settings = Settings.from_env({f"TRUETAPE_{name.upper()}": env[name] for name in env})
     return {topic.name: topic for topic in topics(settings)}
 
@@ -26,7 +26,7 @@ def test_trades_have_the_partitions_and_the_retention_of_the_settings() -> None:
     assert trades.config["retention.ms"] == "172800000"
 
 
-def test_trades_are_stamped_by_the_broker_so_that_history_does_not_expire_on_arrival() -> None:
+def test_the_broker_stamps_trades_so_that_replayed_history_does_not_expire() -> None:
     for name in ("trades", "trades.rejected"):
         assert declared()[name].config["message.timestamp.type"] == "LogAppendTime"
 
@@ -35,7 +35,9 @@ def test_a_payload_of_ten_megabytes_fits_into_the_dead_letters() -> None:
     assert int(declared()["trades.rejected"].config["max.message.bytes"]) > 10_000_000
 
 
-def test_control_keeps_the_last_word_and_the_heartbeat_a_few_hours() -> None:
+def test_control_keeps_the_newest_value_and_heartbeats_expire_after_hours() -> None:
     assert declared()["truetape.control"].config["cleanup.policy"] == "compact"
     assert declared()["truetape.heartbeat"].config["retention.ms"] == "21600000"
-    assert {declared()[n].partitions for n in ("truetape.control", "truetape.heartbeat")} == {1}
+    assert {declared()[name].partitions for name in ("truetape.control", "truetape.heartbeat")} == {
+        1
+    }

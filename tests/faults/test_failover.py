@@ -1,4 +1,4 @@
-"""Drivers that are killed and frozen under supervision: one writer, and the bars of the fold."""
+"""Drivers killed and frozen under supervision: one of them writes, and the bars equal the fold."""
 
 import dataclasses
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
-from support.supervised import POLICY, Noting, Supervised, signalled, supervised
+from support.supervised import POLICY, RecordingLauncher, Supervised, signalled, supervised
 from support.wait import until
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import NO_FAULTS
@@ -43,7 +43,7 @@ DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
 
 @pytest.fixture
 def own(stack: Settings, tmp_path: Path) -> Settings:
-    """Lateness beyond the simulated time; writes that time out sooner than as delivered."""
+    """No simulated trade is late; writes time out sooner than by default."""
     return own_settings(
         stack, tmp_path, speed_lateness_s=3_600, profile="sip", write_timeout_s=3.0, speed_venues=()
     )
@@ -89,7 +89,7 @@ def holder(layer: Supervised) -> Driver:
 
 
 def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) -> None:
-    """Killed while batches run; each successor goes on where the last one stopped."""
+    """Killed while batches run; each successor continues where the last driver stopped."""
     day, made = made_at("BATS")
     rnd = Random(5)
     with store_of(own) as store, supervised(own) as layer:
@@ -138,19 +138,19 @@ def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Setti
         send(own, third)
         layer.until(lambda: layer.has_read_all(2))
 
-        word = layer.word_of(1)
-        assert word is not None
-        assert (word.driver, word.code, word.late_writes) == (frozen, 75, ())
+        report = layer.exit_report_of(1)
+        assert report is not None
+        assert (report.driver, report.code, report.late_writes) == (frozen, 75, ())
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
         beat = layer.beat()
         assert beat is not None
         assert (beat.epoch, beat.rewritten) == (2, 0)
 
 
-def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_anew(
+def test_bars_that_a_driver_frozen_between_check_and_post_overwrites_are_rewritten(
     own: Settings,
 ) -> None:
-    """Its POST is held back until its successor has written newer values, and then lands."""
+    """Its POST is delayed until its successor has written newer values, and then arrives."""
     day, made = made_at("ARCX")
     first, second, third = parts(made.records, 3)
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
@@ -172,48 +172,48 @@ def test_what_a_driver_overwrites_that_froze_between_check_and_post_is_written_a
             proxy.set(Mode.REFUSE)
             proxy.set(Mode.PASS)
             signalled(frozen, signal.SIGCONT)
-            layer.until(lambda: mended(layer) > 0, within_s=90)
+            layer.until(lambda: rewritten(layer) > 0, within_s=90)
 
             until(lambda: life_of(frozen) is Life.DEAD, 60)
             until(lambda: served(store, day, STREAMED) == right, 30)
-            until(lambda: not suspects(layer), 30)
+            until(lambda: not unfinished_writes(layer), 30)
             assert "late_writes=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
             assert status_of(own).late_writes == ()
 
 
 @contextmanager
 def supervised_by(settings: Settings, layer: Supervised) -> Iterator[None]:
-    """Launch drivers with other settings than those that are supervised."""
+    """Launch drivers with other settings than the supervised ones."""
     layer.launcher = own_launcher(layer, settings)
     yield
 
 
-def own_launcher(layer: Supervised, settings: Settings) -> Noting:
-    assert isinstance(layer.launcher, Noting)
-    return Noting(LocalLauncher(settings), layer.launcher.started)
+def own_launcher(layer: Supervised, settings: Settings) -> RecordingLauncher:
+    assert isinstance(layer.launcher, RecordingLauncher)
+    return RecordingLauncher(LocalLauncher(settings), layer.launcher.started)
 
 
-def mended(layer: Supervised) -> int:
+def rewritten(layer: Supervised) -> int:
     beat = layer.beat()
     return 0 if beat is None else beat.rewritten
 
 
-def suspects(layer: Supervised) -> int:
+def unfinished_writes(layer: Supervised) -> int:
     beat = layer.beat()
     return 0 if beat is None else len(beat.unfinished_writes)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: int) -> None:
-    """Nothing but the lease stands between the drivers that they start at once."""
+    """They start drivers at once; only the lease keeps one of them from writing."""
     venue = ("XNAS", "XASE", "XNYS")[seed]
     day, made = made_at(venue, trades=1_000)
     with store_of(own) as store, supervised(own) as layer:
         send(own, made.records)
-        assert isinstance(layer.launcher, Noting)
+        assert isinstance(layer.launcher, RecordingLauncher)
         started = layer.launcher.started
         others = [
-            Supervised(own, Noting(Elsewhere(own, f"host-{number}-{seed}"), started))
+            Supervised(own, RecordingLauncher(Elsewhere(own, f"host-{number}-{seed}"), started))
             for number in range(2)
         ]
         rnd = Random(seed)
@@ -232,13 +232,13 @@ def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: i
 
 @dataclasses.dataclass
 class Elsewhere:
-    """A launcher that does not know of drivers that others have started."""
+    """A launcher that does not see drivers that others have started."""
 
     settings: Settings
     host: str
 
-    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
-        return OtherHost(self.settings, self.host).start(ticket, None)
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        return OtherHost(self.settings, self.host).start(arguments, None)
 
     def stop(self, driver: Driver | None, application: str) -> None:
         LocalLauncher(self.settings).stop(driver, application)
@@ -264,8 +264,8 @@ def alive(drivers: Sequence[Driver]) -> list[Driver]:
     return [one for one in drivers if life_of(one) is Life.ALIVE]
 
 
-def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
-    """Every batch that was begun is done, and the next order starts another driver."""
+def test_a_command_ends_a_driver_between_two_batches(own: Settings) -> None:
+    """Every batch that was begun is committed, and the next command starts another driver."""
     day, made = made_at("USEQ", trades=1_000)
     with store_of(own) as store, supervised(own) as layer:
         sender = trickle(own, made.records)
@@ -277,26 +277,26 @@ def test_an_order_ends_a_driver_between_two_batches(own: Settings) -> None:
         beat = layer.beat()
         assert beat is not None
         assert beat.state is Phase.STOPPED
-        word = layer.word_of(1)
-        assert word is not None
-        assert (word.code, word.message) == (0, "order 2 by tests: a test")
+        report = layer.exit_report_of(1)
+        assert report is not None
+        assert (report.code, report.message) == (0, "order 2 by tests: a test")
         sender.join()
         layer.command(DesiredState.STARTED)
         layer.until(lambda: layer.has_read_all(2))
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
-def test_a_driver_started_by_hand_fences_the_supervised_one_and_is_adopted(own: Settings) -> None:
+def test_a_driver_started_by_hand_takes_the_lease_and_is_adopted(own: Settings) -> None:
     with supervised(own) as layer:
         layer.until(lambda: running(layer))
         mine = SpeedProcess.start(own)
         try:
             mine.wait_until_ready()
-            layer.until(lambda: layer.word_of(1) is not None)
+            layer.until(lambda: layer.exit_report_of(1) is not None)
 
-            word = layer.word_of(1)
-            assert word is not None
-            assert word.code == 75
+            report = layer.exit_report_of(1)
+            assert report is not None
+            assert report.code == 75
             layer.until(lambda: any("somebody else" in one.reason for one in layer.actions))
             assert mine.stop() == 0
         finally:
@@ -308,7 +308,7 @@ def running(layer: Supervised) -> bool:
     return beat is not None and beat.state is Phase.RUNNING
 
 
-def test_a_driver_that_cannot_work_is_given_up_loudly(own: Settings) -> None:
+def test_the_supervisor_gives_up_on_a_driver_that_cannot_work(own: Settings) -> None:
     """A checkpoint of another plan: exit code 78, and no second attempt."""
     marker = checkpoint_for(own).with_suffix(".json")
     marker.write_text(marker.read_text().replace('"layout": 1', '"layout": 0'))

@@ -1,4 +1,4 @@
-"""The streaming driver as a real process: killed, starved and stopped; the bars come out right."""
+"""The streaming driver as a real process: killed, starved and stopped; its bars are right."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ TROUBLED = Faults(
 
 @pytest.fixture
 def own(stack: Settings, tmp_path: Path) -> Settings:
-    """Lateness beyond the simulated time: partitions are read unevenly when all is sent at once."""
+    """No simulated trade is late: partitions are read unevenly when all is sent at once."""
     return own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip")
 
 
@@ -93,7 +93,7 @@ def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
 
 
 def newest(checkpoint: Path, log: str) -> int:
-    """The number of the newest file in one of the checkpoint's logs, -1 when there is none."""
+    """Return the number of the newest file in one of the checkpoint's logs, -1 if there is none."""
     return max((int(path.name) for path in (checkpoint / log).glob("[0-9]*")), default=-1)
 
 
@@ -101,10 +101,10 @@ def in_mid_batch(checkpoint: Path) -> bool:
     return newest(checkpoint, "offsets") > newest(checkpoint, "commits")
 
 
-def test_a_driver_killed_in_mid_batch_loses_and_doubles_nothing(
+def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
     spark: "SparkSession", own: Settings
 ) -> None:
-    """The batch hangs in its write to InfluxDB, which takes it and does not answer."""
+    """The batch hangs in its write to InfluxDB, which accepts it and does not answer."""
     day, made = made_at("BATS", TROUBLED)
     half = len(made.records) // 2
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
@@ -128,7 +128,9 @@ def test_a_driver_killed_in_mid_batch_loses_and_doubles_nothing(
         assert served(store, day) == truth_of(made, day)
 
 
-def test_kills_at_any_moment_lose_and_double_nothing(spark: "SparkSession", own: Settings) -> None:
+def test_kills_at_any_moment_neither_lose_nor_double_a_trade(
+    spark: "SparkSession", own: Settings
+) -> None:
     day, made = made_at("IEXG", TROUBLED)
     rnd, rounds = Random(11), 3
     size = -(-len(made.records) // rounds)
@@ -168,10 +170,10 @@ def trickle(settings: Settings, records: Sequence[Record]) -> threading.Thread:
     return sender
 
 
-def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
+def test_provisional_bars_are_right_and_never_replace_final_bars(
     spark: "SparkSession", own: Settings
 ) -> None:
-    """Without cancels and corrections both layers agree, repeats and bad clocks included."""
+    """Without cancels and corrections both layers agree, despite duplicates and bad clocks."""
     faults = dataclasses.replace(NO_FAULTS, duplicate=0.05, malformed=0.02, bad_clock=0.05)
     day, made = made_at("XASE", faults)
     late = late_trades(day, made)
@@ -204,7 +206,7 @@ def test_provisional_bars_are_right_and_never_come_back_after_the_final_ones(
 
 
 def late_trades(day: Session, made: SimulatedSession) -> list[Trade]:
-    """Trades of two symbols that become known when the session is final; one symbol is new.
+    """Trades of two symbols that arrive when the session is final; one symbol is new.
 
     At a price of that session: the gate would take a leap for a corporate action.
     """
@@ -233,8 +235,8 @@ def rows(store: BarStore, day: Session) -> list[object]:
     ]
 
 
-def test_a_driver_survives_an_influxdb_that_is_away(spark: "SparkSession", own: Settings) -> None:
-    """It waits and goes on, or it ends with 75 and its successor writes what is missing."""
+def test_a_driver_survives_an_absent_influxdb(spark: "SparkSession", own: Settings) -> None:
+    """It waits and continues, or it ends with 75 and its successor writes the missing bars."""
     day, made = made_at("XNAS", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:

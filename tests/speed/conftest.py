@@ -1,4 +1,4 @@
-"""One log line a batch is too much for a model of thousands of batches."""
+"""The race model runs thousands of batches: one log line a batch is too much."""
 
 import pytest
 

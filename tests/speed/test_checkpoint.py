@@ -1,4 +1,4 @@
-"""The checkpoint: one folder a plan, and how far it got, as Spark writes it."""
+"""The checkpoint: one folder for each plan, and how far it got, as Spark writes it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from truetape.speed.progress import checkpoint_for, committed_offsets, first_bat
 METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}'
 
 
-def note(folder: Path, batch: int, offsets: str, *, is_done: bool = True) -> None:
+def write_batch(folder: Path, batch: int, offsets: str, *, is_done: bool = True) -> None:
     for name in ("offsets", "commits"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "offsets" / str(batch)).write_text(f"v1\n{METADATA}\n{offsets}")
@@ -20,7 +20,7 @@ def note(folder: Path, batch: int, offsets: str, *, is_done: bool = True) -> Non
         (folder / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
 
 
-def test_a_plan_finds_its_folder_again(settings: Settings) -> None:
+def test_the_same_plan_gets_the_same_folder(settings: Settings) -> None:
     folder = checkpoint_for(settings)
 
     assert checkpoint_for(settings) == folder
@@ -34,18 +34,18 @@ def test_another_plan_is_refused(settings: Settings) -> None:
         checkpoint_for(replace(settings, speed_lateness_s=61))
 
 
-def test_nothing_was_read_before_the_first_batch_is_done(tmp_path: Path) -> None:
-    note(tmp_path, 0, '{"trades":{"0":5}}', is_done=False)
+def test_there_are_no_offsets_before_the_first_batch_is_committed(tmp_path: Path) -> None:
+    write_batch(tmp_path, 0, '{"trades":{"0":5}}', is_done=False)
 
     assert first_batch(tmp_path) == 0
     assert committed_offsets(tmp_path, "trades") == {}
     assert committed_offsets(tmp_path / "missing", "trades") == {}
 
 
-def test_what_the_newest_finished_batch_read_counts(tmp_path: Path) -> None:
-    note(tmp_path, 9, '{"trades":{"0":5,"1":2}}')
-    note(tmp_path, 10, '{"trades":{"0":8,"1":2}}')
-    note(tmp_path, 11, '{"trades":{"0":9,"1":4}}', is_done=False)
+def test_the_offsets_of_the_newest_committed_batch_count(tmp_path: Path) -> None:
+    write_batch(tmp_path, 9, '{"trades":{"0":5,"1":2}}')
+    write_batch(tmp_path, 10, '{"trades":{"0":8,"1":2}}')
+    write_batch(tmp_path, 11, '{"trades":{"0":9,"1":4}}', is_done=False)
 
     assert first_batch(tmp_path) == 11
     assert committed_offsets(tmp_path, "trades") == {"0": 8, "1": 2}

@@ -30,7 +30,7 @@ NEXT_DAY = Span("XNYS", DAY.end_ns, DAY.end_ns + 1)
 
 @pytest.fixture
 def own(stack: Settings) -> Settings:
-    """Settings of a layer that no other test knows."""
+    """Settings of a layer that no other test uses."""
     return replace(stack, topic=f"trades-{secrets.token_hex(4)}", write_timeout_s=0.0)
 
 
@@ -42,66 +42,66 @@ def records(own: Settings) -> Iterator[ControlRecords]:
 
 @pytest.fixture
 def lease(own: Settings, records: ControlRecords) -> Iterator[Lease]:
-    """This process as a driver that is at work."""
+    """This process as a working driver."""
     taken = Lease.take(own, records, 0, lambda: 0)
     taken.beat(state=Phase.RUNNING)
     yield taken
     taken.close()
 
 
-def waited(own: Settings, day: Session = DAY) -> list[str]:
-    """Wait for the fence of a session; return what was said meanwhile."""
-    said: list[str] = []
-    wait_until_fenced(own, day, said.append)
-    return said
+def wait_messages(own: Settings, day: Session = DAY) -> list[str]:
+    """Wait for the fence of a session; return the progress messages."""
+    messages: list[str] = []
+    wait_until_fenced(own, day, messages.append)
+    return messages
 
 
-def test_nobody_is_waited_for_where_no_driver_ran(own: Settings) -> None:
-    assert waited(own) == []
+def test_a_publication_does_not_wait_if_no_driver_ran(own: Settings) -> None:
+    assert wait_messages(own) == []
 
 
 @pytest.mark.parametrize("state", [Phase.STARTING, Phase.STOPPED, Phase.FAILED])
-def test_a_driver_that_is_not_at_work_is_not_waited_for(
+def test_a_publication_does_not_wait_for_a_driver_that_writes_nothing(
     own: Settings, lease: Lease, state: Phase
 ) -> None:
-    """One that starts reads the fences before its first write."""
+    """A starting driver reads the fences before its first write."""
     lease.beat(state=state)
 
-    assert waited(own) == []
+    assert wait_messages(own) == []
 
 
-def test_a_driver_that_keeps_to_the_fence_is_left_alone(own: Settings, lease: Lease) -> None:
+def test_a_driver_that_obeys_the_fence_keeps_the_lease(own: Settings, lease: Lease) -> None:
     lease.beat(fences={"XNYS": DAY.end_ns})
 
-    assert waited(own) == []
+    assert wait_messages(own) == []
     lease.beat()
 
 
-def test_a_driver_that_does_not_take_the_fence_stops_the_publication(
+def test_a_driver_that_does_not_obey_the_fence_stops_the_publication(
     own: Settings, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fence, "FENCE_WAIT_S", 0.0)
 
     with pytest.raises(TransientError, match="did not obey the fence of XNYS"):
-        waited(own)
+        wait_messages(own)
     lease.beat()
 
 
-def test_a_driver_that_is_silent_loses_the_lease(
+def test_a_silent_driver_loses_the_lease(
     own: Settings, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be frozen with an old fence in hand; when it thaws, its check fails."""
+    """It may be frozen with an old fence; when it thaws, its check of the lease fails."""
     monkeypatch.setattr(fence, "ALIVE_S", 0.0)
 
-    assert waited(own) == [f"{Driver.this()} is silent; taking the lease from it"]
+    assert wait_messages(own) == [f"{Driver.this()} is silent; taking the lease from it"]
     with pytest.raises(LeaseLostError):
         lease.beat()
 
 
-def test_a_publication_puts_right_what_was_written_late(records: ControlRecords) -> None:
-    word = ExitReport(3, Driver.this(), 75, "fenced", datetime.now(UTC), (INSIDE, NEXT_DAY))
-    records.write_exit_report(word)
+def test_a_publication_clears_its_bars_from_exit_reports(records: ControlRecords) -> None:
+    report = ExitReport(3, Driver.this(), 75, "fenced", datetime.now(UTC), (INSIDE, NEXT_DAY))
+    records.write_exit_report(report)
 
     clear_late_writes(records, DAY)
 
-    assert records.refresh().exit_reports == [replace(word, late_writes=(NEXT_DAY,))]
+    assert records.refresh().exit_reports == [replace(report, late_writes=(NEXT_DAY,))]

@@ -1,4 +1,4 @@
-"""How a driver is started: the words of the command, and what it inherits."""
+"""How a driver is started: its command line, and the environment that it inherits."""
 
 import sys
 from pathlib import Path
@@ -22,9 +22,9 @@ from truetape.speed.launcher import (
     yarn_command,
 )
 
-TICKET = LaunchArguments(command=3, after=7)
+ARGUMENTS = LaunchArguments(command=3, after=7)
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-"""What a machine of a cluster calls the Python of this version."""
+"""The name of this version of Python on a machine of a cluster."""
 
 
 def made(tmp_path: Path, **variables: str) -> Settings:
@@ -44,12 +44,12 @@ def test_the_setting_chooses_the_launcher(name: str, kind: type, tmp_path: Path)
     assert isinstance(launcher_for(made(tmp_path, speed_launcher=name)), kind)
 
 
-def test_a_driver_here_is_told_its_order_and_the_newest_epoch() -> None:
-    assert command(TICKET)[-6:] == ("speed", "run", "--order", "3", "--after", "7")
+def test_a_local_driver_gets_its_command_and_the_newest_epoch_as_options() -> None:
+    assert command(ARGUMENTS)[-6:] == ("speed", "run", "--order", "3", "--after", "7")
     assert command()[-2:] == ("speed", "run")
 
 
-def test_a_driver_inherits_settings_and_nothing_that_is_secret(
+def test_a_driver_inherits_settings_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "s3cret")
@@ -72,12 +72,14 @@ def test_executors_elsewhere_run_the_python_of_their_machine(
     assert (env["PYSPARK_DRIVER_PYTHON"], env["PYSPARK_PYTHON"]) == (sys.executable, executors)
 
 
-def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_yarn_starts_the_driver_once_and_the_submission_does_not_wait_for_its_end(
+    tmp_path: Path,
+) -> None:
     settings = made(
         tmp_path, spark_master="yarn", speed_submit_conf="spark.yarn.queue=market", topic="prints"
     )
 
-    words = yarn_command(settings, [Path("kafka.jar")], [Path("truetape.zip")], TICKET)
+    words = yarn_command(settings, [Path("kafka.jar")], [Path("truetape.zip")], ARGUMENTS)
 
     assert words[:3] == ("spark-submit", "--master", "yarn")
     assert pairs(words, "--name") == ["truetape-speed-prints"]
@@ -99,7 +101,7 @@ def test_yarn_gets_the_driver_once_and_is_not_waited_for(tmp_path: Path) -> None
     assert words[-4:] == ("--order", "3", "--after", "7")
 
 
-def test_a_pod_has_a_fixed_name_so_that_there_is_one(tmp_path: Path) -> None:
+def test_a_pod_has_a_fixed_name_so_that_there_is_only_one_driver(tmp_path: Path) -> None:
     settings = made(
         tmp_path,
         spark_master="k8s://https://10.0.0.1:6443",
@@ -108,7 +110,7 @@ def test_a_pod_has_a_fixed_name_so_that_there_is_one(tmp_path: Path) -> None:
         topic="Prints_1",
     )
 
-    words = kubernetes_command(settings, TICKET)
+    words = kubernetes_command(settings, ARGUMENTS)
 
     conf = pairs(words, "--conf")
     assert "spark.kubernetes.driver.pod.name=truetape-speed-prints-1" in conf
@@ -119,25 +121,28 @@ def test_a_pod_has_a_fixed_name_so_that_there_is_one(tmp_path: Path) -> None:
     assert kubernetes_kill(settings)[-1] == "market:truetape-speed-prints-1"
 
 
-def test_no_token_is_among_the_words(tmp_path: Path) -> None:
+def test_no_token_is_on_the_command_line(tmp_path: Path) -> None:
     token = tmp_path / "secrets" / "influx-token"
     token.parent.mkdir()
     token.write_text("s3cret")
     settings = made(tmp_path, spark_master="yarn")
 
-    for words in (yarn_command(settings, [], [], TICKET), kubernetes_command(settings, TICKET)):
+    for words in (
+        yarn_command(settings, [], [], ARGUMENTS),
+        kubernetes_command(settings, ARGUMENTS),
+    ):
         assert "s3cret" not in " ".join(words)
 
 
 @pytest.mark.parametrize("conf", ["spark.yarn.queue", "queue=market", "spark.yarn.queue="])
-def test_a_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
+def test_an_entry_of_the_submit_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=conf):
-        yarn_command(made(tmp_path, speed_submit_conf=conf), [], [], TICKET)
+        yarn_command(made(tmp_path, speed_submit_conf=conf), [], [], ARGUMENTS)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH whose spark-submit and yarn write down how they were called, and fail as told."""
+    """A PATH whose spark-submit and yarn record how they were called, and fail on request."""
     calls = tmp_path / "calls"
     for name in ("spark-submit", "yarn"):
         tool = tmp_path / "bin" / name
@@ -153,10 +158,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return calls
 
 
-def test_what_a_cluster_starts_has_no_pid_yet(cluster: Path, tmp_path: Path) -> None:
+def test_a_driver_on_a_cluster_has_no_pid_at_first(cluster: Path, tmp_path: Path) -> None:
     yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
 
-    assert yarn.start(TICKET, None) is None
+    assert yarn.start(ARGUMENTS, None) is None
     yarn.stop(None, "application_1_0001")
 
     submitted, killed = cluster.read_text().splitlines()
@@ -164,27 +169,27 @@ def test_what_a_cluster_starts_has_no_pid_yet(cluster: Path, tmp_path: Path) -> 
     assert killed == "yarn application -kill application_1_0001"
 
 
-def test_a_pod_is_removed_before_the_next_one_is_made(cluster: Path, tmp_path: Path) -> None:
+def test_a_pod_is_removed_before_the_next_one_is_created(cluster: Path, tmp_path: Path) -> None:
     pods = launcher_for(made(tmp_path, speed_launcher="kubernetes", spark_master="k8s://here"))
 
-    pods.start(TICKET, None)
+    pods.start(ARGUMENTS, None)
 
     kill, submit = cluster.read_text().splitlines()
     assert kill == "spark-submit --master k8s://here --kill default:truetape-speed-trades"
     assert submit.startswith("spark-submit --master k8s://here --name truetape-speed-trades ")
 
 
-def test_a_submission_that_fails_says_the_cluster_s_last_words(
+def test_a_failed_submission_quotes_the_last_line_of_the_cluster(
     cluster: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "broken").touch()
     yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
 
     with pytest.raises(TransientError, match="spark-submit ended with 3: no queue"):
-        yarn.start(TICKET, None)
+        yarn.start(ARGUMENTS, None)
 
 
-def test_a_cluster_without_its_tools_is_a_matter_of_configuration(
+def test_missing_cluster_tools_are_a_configuration_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -193,42 +198,42 @@ def test_a_cluster_without_its_tools_is_a_matter_of_configuration(
     yarn = launcher_for(made(tmp_path, speed_launcher="yarn", spark_master="yarn"))
 
     with pytest.raises(ConfigError, match="no spark-submit on PATH"):
-        yarn.start(TICKET, None)
+        yarn.start(ARGUMENTS, None)
 
 
-class TestHere:
-    """Processes of this machine; a sleeping one stands for the driver."""
+class TestLocalLauncher:
+    """Processes of this machine; a sleeping process stands for the driver."""
 
     @pytest.fixture(autouse=True)
     def _asleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(launcher, "command", lambda _: ("sleep", "60"))
 
-    def test_two_who_start_at_once_get_the_same_driver(self, tmp_path: Path) -> None:
+    def test_two_starts_at_once_return_the_same_driver(self, tmp_path: Path) -> None:
         here = LocalLauncher(made(tmp_path))
-        first = here.start(TICKET, None)
+        first = here.start(ARGUMENTS, None)
 
-        assert here.start(TICKET, None) == first
+        assert here.start(ARGUMENTS, None) == first
         here.stop(first, "")
 
-    def test_a_driver_that_hangs_is_replaced_and_lives_on(self, tmp_path: Path) -> None:
+    def test_a_replaced_driver_that_hangs_is_not_killed(self, tmp_path: Path) -> None:
         here = LocalLauncher(made(tmp_path))
-        hung = here.start(TICKET, None)
-        successor = here.start(TICKET, hung)
+        hung = here.start(ARGUMENTS, None)
+        successor = here.start(ARGUMENTS, hung)
 
         assert successor not in (hung, None)
-        assert here.start(TICKET, hung) == successor
+        assert here.start(ARGUMENTS, hung) == successor
         for driver in (hung, successor):
             here.stop(driver, "")
 
-    def test_a_driver_outlives_the_one_who_started_it(self, tmp_path: Path) -> None:
-        """It leads a session: what ends its starter's group does not reach it."""
+    def test_a_driver_outlives_its_starter(self, tmp_path: Path) -> None:
+        """It leads a session of its own: a signal to its starter's group does not reach it."""
         import os
 
         here = LocalLauncher(made(tmp_path))
-        driver = here.start(TICKET, None)
+        driver = here.start(ARGUMENTS, None)
 
         assert isinstance(driver, Driver)
         assert os.getsid(driver.pid) == driver.pid
         here.stop(driver, "")
-        assert here.start(TICKET, None) != driver
-        here.stop(here.start(TICKET, None), "")
+        assert here.start(ARGUMENTS, None) != driver
+        here.stop(here.start(ARGUMENTS, None), "")

@@ -1,4 +1,4 @@
-"""The lease on a real Kafka: one holder, whoever came last; heartbeats that are always readable."""
+"""The lease on a real Kafka: the last driver holds it, and its heartbeats are always readable."""
 
 import secrets
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SPAN = Span("XNYS", 100, 200)
 
 @pytest.fixture
 def own(stack: Settings) -> Settings:
-    """Settings of a layer that no other test knows; the topics are the run's to share."""
+    """Settings of a layer that no other test uses; all tests share the topics."""
     return replace(stack, topic=f"trades-{secrets.token_hex(4)}")
 
 
@@ -35,11 +35,11 @@ def records(own: Settings) -> Iterator[ControlRecords]:
         yield ControlRecords(control, own.topic)
 
 
-def taken(own: Settings, records: ControlRecords, order: int = 0) -> Lease:
-    return Lease.take(own, records, order, lambda: 5)
+def taken(own: Settings, records: ControlRecords, command: int = 0) -> Lease:
+    return Lease.take(own, records, command, lambda: 5)
 
 
-def test_a_holder_says_who_it_is(own: Settings, records: ControlRecords) -> None:
+def test_a_holder_reports_who_it_is(own: Settings, records: ControlRecords) -> None:
     lease = taken(own, records, 4)
     lease.beat(state=Phase.RUNNING, batch=7)
 
@@ -50,7 +50,9 @@ def test_a_holder_says_who_it_is(own: Settings, records: ControlRecords) -> None
     lease.close()
 
 
-def test_the_next_one_fences_it_and_counts_on(own: Settings, records: ControlRecords) -> None:
+def test_the_next_driver_takes_the_lease_and_gets_the_next_epoch(
+    own: Settings, records: ControlRecords
+) -> None:
     first = taken(own, records)
     second = taken(own, records)
 
@@ -65,7 +67,7 @@ def test_the_next_one_fences_it_and_counts_on(own: Settings, records: ControlRec
     second.close()
 
 
-def test_a_write_that_was_announced_and_not_confirmed_is_inherited(
+def test_a_write_that_was_announced_and_not_confirmed_is_inherited_as_unfinished(
     own: Settings, records: ControlRecords
 ) -> None:
     first = taken(own, records)
@@ -76,25 +78,25 @@ def test_a_write_that_was_announced_and_not_confirmed_is_inherited(
         first.beat(writing=())
 
     assert first.unconfirmed == (SPAN,)
-    (suspect,) = second.takeover.unfinished_writes
-    assert (suspect.epoch, suspect.spans) == (1, (SPAN,))
+    (unfinished,) = second.takeover.unfinished
+    assert (unfinished.epoch, unfinished.spans) == (1, (SPAN,))
     third = taken(own, records)
-    assert third.takeover.unfinished_writes == (suspect,)
+    assert third.takeover.unfinished == (unfinished,)
     third.close()
 
 
-def test_a_write_that_was_confirmed_is_not(own: Settings, records: ControlRecords) -> None:
+def test_a_confirmed_write_is_not_inherited(own: Settings, records: ControlRecords) -> None:
     first = taken(own, records)
     first.beat(writing=(SPAN,))
     first.beat(writing=())
 
     second = taken(own, records)
 
-    assert (first.unconfirmed, second.takeover.unfinished_writes) == ((), ())
+    assert (first.unconfirmed, second.takeover.unfinished) == ((), ())
     second.close()
 
 
-def test_layers_do_not_fence_each_other(own: Settings, records: ControlRecords) -> None:
+def test_layers_do_not_take_each_other_s_lease(own: Settings, records: ControlRecords) -> None:
     other = replace(own, topic=f"{own.topic}-b")
     lease = taken(own, records)
     neighbour = taken(other, ControlRecords(records.control, other.topic))
@@ -125,13 +127,13 @@ def test_a_revoked_lease_belongs_to_nobody(own: Settings, records: ControlRecord
         lease.beat()
 
 
-def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
+def test_a_lost_lease_is_recognised_if_the_sender_thread_learns_of_it_first(
     own: Settings, records: ControlRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kafka-python 3.0.12 then raises its base class, with the real error in the words."""
+    """kafka-python 3.0.12 then raises its base class, with the real error in the message."""
     lease = taken(own, records)
-    said = "Cannot execute transactional method because we are in an error state: [Error 90] "
-    error = KafkaError(said + ProducerFencedError.__name__)
+    message = "Cannot execute transactional method because we are in an error state: [Error 90] "
+    error = KafkaError(message + ProducerFencedError.__name__)
 
     def begin() -> None:
         raise error
@@ -142,10 +144,10 @@ def test_fencing_that_the_sender_thread_learns_of_first_is_fencing_too(
         lease.beat()
 
 
-def test_a_transaction_that_somebody_left_open_hides_no_heartbeat(
+def test_an_open_transaction_of_another_producer_hides_no_heartbeat(
     own: Settings, records: ControlRecords
 ) -> None:
-    """A reader of committed records alone would hear nothing behind it, for as long as it stays."""
+    """A reader of committed records would read nothing after it, as long as it stays open."""
     from kafka import KafkaProducer
 
     stray = KafkaProducer(bootstrap_servers=own.kafka, transactional_id=f"stray-{own.topic}")

@@ -1,4 +1,4 @@
-"""What the speed layer did, as points; and a teller that holds nobody up."""
+"""Metrics of the speed layer as points, and a writer that delays nobody."""
 
 import threading
 
@@ -12,7 +12,7 @@ WAIT_S = 10
 
 
 def report(batch: int, rows: int, took_ms: int, late: int = 0) -> dict[str, object]:
-    """What Spark 4.2 says of a batch, as far as it is read."""
+    """The fields of Spark 4.2's report of a batch that are read."""
     return {
         "batchId": batch,
         "timestamp": "2026-11-20T17:00:00.000Z",
@@ -26,7 +26,7 @@ def report(batch: int, rows: int, took_ms: int, late: int = 0) -> dict[str, obje
     }
 
 
-def test_the_batches_of_some_seconds_are_one_point() -> None:
+def test_the_batches_since_the_last_point_form_one_point() -> None:
     reports = [report(7, 3_000, 500, late=2), report(8, 1_000, 1_500)]
     counts = (BarCounts(10, 1, 0), BarCounts(50, 4, 2))
 
@@ -51,8 +51,8 @@ def test_the_batches_of_some_seconds_are_one_point() -> None:
         assert (set(pinned.tags), set(pinned.fields)) == (set(point.tags), set(point.fields))
 
 
-def test_a_layer_without_input_still_tells_its_lag_and_no_freshness() -> None:
-    """An old freshness would look like a fresh one."""
+def test_a_layer_without_input_reports_its_lag_and_no_freshness() -> None:
+    """An old freshness would look like a new one."""
     [batch] = points([], (BarCounts(50), BarCounts(50)), 0, 0.75, NOON, topic="trades")
 
     assert (batch.fields["records"], batch.fields["lag"], batch.fields["batch"]) == (0, 0, -1)
@@ -60,21 +60,21 @@ def test_a_layer_without_input_still_tells_its_lag_and_no_freshness() -> None:
 
 
 class Slow:
-    """A store whose first write waits for leave, and whose second fails."""
+    """A store whose first write waits for `leave`, and whose second write fails."""
 
     def __init__(self) -> None:
         self.leave, self.begun, self.failed = (threading.Event() for _ in range(3))
         self.taken: list[list[Point]] = []
 
-    def write_points(self, some: list[Point]) -> WriteReport:
+    def write_points(self, points: list[Point]) -> WriteReport:
         self.begun.set()
         assert self.leave.wait(WAIT_S)
         if len(self.taken) == 1:
             self.taken.append([])
             self.failed.set()
             raise TransientError("InfluxDB is away")
-        self.taken.append(some)
-        return WriteReport(len(some), len(some))
+        self.taken.append(points)
+        return WriteReport(len(points), len(points))
 
 
 def test_a_slow_store_delays_nobody_and_a_failing_store_ends_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A real driver tells the bucket `pipeline` what it does."""
+"""A real driver writes its metrics to the bucket `pipeline`."""
 
 from contextlib import closing
 from datetime import date
@@ -22,14 +22,14 @@ PLAN = SimulationPlan(
 )
 
 
-def told(store: BarStore, measurement: str, topic: str) -> list[Point]:
+def points_of(store: BarStore, measurement: str, topic: str) -> list[Point]:
     points = store.read_points(measurement, 0, 2**62)
     return sorted(
         (one for one in points if one.tags["query"] == topic), key=lambda one: one.time_ns
     )
 
 
-def test_a_driver_tells_each_record_once_and_how_fresh_its_bars_are(
+def test_a_driver_counts_each_record_once_and_reports_how_fresh_its_bars_are(
     stack: Settings, tmp_path: Path
 ) -> None:
     own = own_settings(
@@ -38,7 +38,7 @@ def test_a_driver_tells_each_record_once_and_how_fresh_its_bars_are(
     records = simulate(PLAN).records
 
     def read(store: BarStore) -> int:
-        return sum(int(one.fields["records"]) for one in told(store, "speed_batch", own.topic))
+        return sum(int(one.fields["records"]) for one in points_of(store, "speed_batch", own.topic))
 
     driver = SpeedProcess.start(own)
     try:
@@ -47,14 +47,14 @@ def test_a_driver_tells_each_record_once_and_how_fresh_its_bars_are(
             driver.wait_until_ready()
             send(own, records)
             until(lambda: read(store) >= len(records), within_s=READ_WITHIN_S)
-            batches = told(store, "speed_batch", own.topic)
+            batches = points_of(store, "speed_batch", own.topic)
             until(
-                lambda: len(told(store, "speed_batch", own.topic)) > len(batches),
+                lambda: len(points_of(store, "speed_batch", own.topic)) > len(batches),
                 within_s=READ_WITHIN_S,
             )
 
-            *_, last = told(store, "speed_batch", own.topic)
-            freshness = told(store, "speed_freshness", own.topic)
+            *_, last = points_of(store, "speed_batch", own.topic)
+            freshness = points_of(store, "speed_freshness", own.topic)
             assert read(store) == len(records)
             assert (last.fields["lag"], last.fields["records"]) == (0, 0)
             assert sum(int(one.fields["bars"]) for one in batches) > 0

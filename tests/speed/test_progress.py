@@ -1,4 +1,4 @@
-"""What the driver says of itself, from what Spark reports of a batch."""
+"""Progress: what a heartbeat takes from Spark's report of a batch."""
 
 import json
 
@@ -11,7 +11,7 @@ TOPIC = "trades"
 
 
 def report(ends: object) -> dict[str, object]:
-    """`query.lastProgress`, as far as it is read."""
+    """The fields of `query.lastProgress` that are read."""
     return {
         "batchId": 7,
         "timestamp": "2026-03-05T14:41:00.500Z",
@@ -29,7 +29,7 @@ def report(ends: object) -> dict[str, object]:
         pytest.param(json.dumps({TOPIC: {"0": 5, "1": 4}}), id="text"),
     ],
 )
-def test_progress_is_read_in_every_form_that_spark_gives_it(ends: object) -> None:
+def test_offsets_are_read_in_every_form_that_spark_reports(ends: object) -> None:
     ended = at("2026-03-05T14:41:02")
 
     found = Progress.of(report(ends))
@@ -37,7 +37,7 @@ def test_progress_is_read_in_every_form_that_spark_gives_it(ends: object) -> Non
     assert found == Progress(7, ended, 12.5, {"0": 5, "1": 4}, "2026-03-05T14:40:00.000Z")
 
 
-def test_a_batch_without_durations_ended_when_it_began() -> None:
+def test_a_batch_without_durations_ends_when_it_begins() -> None:
     short = report({TOPIC: {"0": 5}}) | {"durationMs": None}
 
     assert Progress.of(short).batch_end_ns == at("2026-03-05T14:41:00") + SECOND // 2

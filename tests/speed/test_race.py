@@ -1,6 +1,7 @@
-"""Two supervisors race, drivers are killed and frozen anywhere: a model of hours in a second.
+"""Two supervisors race, drivers are killed and frozen anywhere: hours of it in a second.
 
-`support.race` schedules by a seed; the decisions and the writer in it are the real ones.
+`support.race` schedules by a seed; the protocol, the lease, the writer and the decisions in it are
+the product's own.
 """
 
 import pytest
@@ -17,7 +18,7 @@ from support.race import (
 )
 from truetape.speed.bar_ranges import is_within
 
-# fifty schedules each; ten of them are enough for the fast tier
+# fifty schedules each; the fast tier runs ten of them
 SEEDS = [seed if seed < 10 else pytest.param(seed, marks=pytest.mark.real) for seed in range(50)]
 HOSTS = pytest.mark.parametrize("is_one_host", [True, False], ids=["one host", "many hosts"])
 
@@ -35,8 +36,8 @@ def test_two_supervisors_leave_one_writer_and_lower_no_bar(seed: int, is_one_hos
 
 @HOSTS
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_driver_that_freezes_anywhere_leaves_nothing_wrong(seed: int, is_one_host: bool) -> None:
-    """One fault at a time: what it overwrites late is written anew, and nothing is left to say."""
+def test_a_driver_that_freezes_anywhere_leaves_no_wrong_bar(seed: int, is_one_host: bool) -> None:
+    """One fault at a time: bars that it overwrites late are rewritten, and no exit report stays."""
     world = race(seed, faults=Faults.ONE, is_one_host=is_one_host)
 
     assert len(holders(world)) == 1
@@ -48,8 +49,10 @@ def test_a_driver_that_freezes_anywhere_leaves_nothing_wrong(seed: int, is_one_h
 
 @HOSTS
 @pytest.mark.parametrize("seed", SEEDS)
-def test_kills_and_freezes_leave_the_bars_of_the_fold(seed: int, is_one_host: bool) -> None:
-    """But for bars of drivers before the last one that wrote late, which are named."""
+def test_kills_and_freezes_leave_no_wrong_bar_that_is_not_named(
+    seed: int, is_one_host: bool
+) -> None:
+    """Only bars that earlier drivers wrote late may be wrong; exit reports name them."""
     world = race(seed, faults=Faults.ANY, is_one_host=is_one_host)
 
     assert len(holders(world)) == 1
@@ -62,8 +65,8 @@ def test_kills_and_freezes_leave_the_bars_of_the_fold(seed: int, is_one_host: bo
 
 @HOSTS
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nobody_writes_below_a_boundary(seed: int, is_one_host: bool) -> None:
-    """Publications race the drivers: what was made final is left alone, however steps fall."""
+def test_no_driver_writes_below_a_boundary(seed: int, is_one_host: bool) -> None:
+    """Publications race the drivers: no final bar changes, whatever the order of steps."""
     world = race(seed, faults=Faults.NONE, is_one_host=is_one_host, publishers=2)
 
     assert len(world.published) > 4
@@ -72,9 +75,11 @@ def test_nobody_writes_below_a_boundary(seed: int, is_one_host: bool) -> None:
 
 @HOSTS
 @pytest.mark.parametrize("seed", SEEDS)
-def test_only_a_driver_without_the_lease_could_and_it_says_so(seed: int, is_one_host: bool) -> None:
-    """One that froze between its check and its write: its last word names what it touched, until
-    a publication of these bars.
+def test_only_a_driver_without_the_lease_writes_below_a_boundary_and_it_names_its_bars(
+    seed: int, is_one_host: bool
+) -> None:
+    """It froze between its check and its write: its exit report names the bars until they are
+    published.
     """
     world = race(seed, faults=Faults.ANY, is_one_host=is_one_host, publishers=1)
 
@@ -83,11 +88,11 @@ def test_only_a_driver_without_the_lease_could_and_it_says_so(seed: int, is_one_
     assert unannounced(world) == []
 
 
-def test_the_seeds_meet_what_they_are_meant_to_meet() -> None:
-    """Late writes that lower bars, with one fault at a time too, and many drivers in a row."""
+def test_the_seeds_produce_the_faults_that_they_are_for() -> None:
+    """Late writes that lower bars, also with one fault at a time, and many drivers in a row."""
     worlds = [race(seed, faults=Faults.ANY, is_one_host=True) for seed in range(12)]
-    healed = [race(seed, faults=Faults.ONE, is_one_host=True) for seed in range(12)]
+    healing = [race(seed, faults=Faults.ONE, is_one_host=True) for seed in range(12)]
 
     assert any(lowered(world, by_holder=False) for world in worlds)
-    assert any(lowered(world, by_holder=False) for world in healed)
+    assert any(lowered(world, by_holder=False) for world in healing)
     assert any(len(world.processes) > 10 for world in worlds)

@@ -1,4 +1,4 @@
-"""Supervision on a real Kafka: what is seen, what is done, what is remembered for the next call."""
+"""Supervision on a real Kafka: what it reads, what it does, what it records for the next call."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ POLICY = Policy(back_off_s=3_600, give_up_after=2)
 
 @dataclass
 class Launches:
-    """A launcher that starts nothing and says what it was asked for."""
+    """A launcher that starts nothing and records every call."""
 
     driver: Driver | None
     started: list[tuple[LaunchArguments, Driver | None]] = field(default_factory=list)
     stopped: list[Driver | None] = field(default_factory=list)
 
-    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
-        self.started.append((ticket, replaces))
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        self.started.append((arguments, replaces))
         return self.driver
 
     def stop(self, driver: Driver | None, application: str) -> None:
@@ -45,13 +45,13 @@ class Launches:
 
 @pytest.fixture
 def own(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A layer of its own, on a topic that exists; no venue is expected to be busy."""
+    """A layer of its own on an existing topic; no venue is expected to have trades."""
     return own_settings(stack, tmp_path_factory.mktemp("own"), speed_venues=())
 
 
 @pytest.fixture
 def launches() -> Launches:
-    """Whoever is started is this process, which is alive."""
+    """Every started driver is this process, which is alive."""
     return Launches(Driver.this())
 
 
@@ -66,18 +66,18 @@ def step(own: Settings, launches: Launches) -> Callable[[], object]:
     return lambda: supervise_once(own, POLICY, launches)
 
 
-def running(own: Settings, records: ControlRecords, **news: object) -> Lease:
-    """This process as a driver at work, under the newest order."""
+def running(own: Settings, records: ControlRecords, **changes: object) -> Lease:
+    """This process as a working driver, under the newest command."""
     lease = Lease.take(own, records, records.refresh().desired.number, lambda: 0)
-    lease.beat(state=Phase.RUNNING, **news)
+    lease.beat(state=Phase.RUNNING, **changes)
     return lease
 
 
-def test_nothing_is_started_before_an_order(step: Callable[[], object]) -> None:
+def test_nothing_is_started_before_a_command(step: Callable[[], object]) -> None:
     assert isinstance(step(), Nothing)
 
 
-def test_what_is_ordered_is_started_once_and_left_alone(
+def test_a_command_starts_one_driver_and_no_second_one(
     own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
     write_command(own, DesiredState.STARTED, "open for business", "ops")
@@ -92,7 +92,7 @@ def test_what_is_ordered_is_started_once_and_left_alone(
     lease.close()
 
 
-def test_a_driver_is_adopted_when_the_history_is_lost(
+def test_a_running_driver_is_adopted_if_the_history_is_lost(
     own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
     write_command(own, DesiredState.STARTED, "open for business", "ops")
@@ -105,10 +105,10 @@ def test_a_driver_is_adopted_when_the_history_is_lost(
     lease.close()
 
 
-def test_a_driver_that_says_nothing_any_more_is_replaced(
+def test_a_driver_that_falls_silent_is_replaced(
     own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
-    """The successor is told which one is known, and starts even though that one is alive."""
+    """The successor gets the silent driver's epoch, and starts although that driver is alive."""
     write_command(own, DesiredState.STARTED, "open for business", "ops")
     lease = running(own, records)
     step()
@@ -121,10 +121,10 @@ def test_a_driver_that_says_nothing_any_more_is_replaced(
     lease.close()
 
 
-def test_records_that_wait_without_a_batch_are_a_hung_driver(
+def test_a_driver_hangs_if_records_wait_and_no_batch_ends(
     own: Settings, records: ControlRecords
 ) -> None:
-    """Only Kafka's own end offsets can tell: the driver itself believes that it has read all."""
+    """Only Kafka's end offsets show it: the driver itself reports that it has read everything."""
     lease = running(own, records, offsets={"0": 0}, lag={"0": 0})
     with Producer(own.kafka) as producer:
         producer.send(own.topic, "IBM", b"{}", "truetape")
@@ -137,7 +137,7 @@ def test_records_that_wait_without_a_batch_are_a_hung_driver(
     lease.close()
 
 
-def test_quiet_in_an_open_market_is_flagged(own: Settings, records: ControlRecords) -> None:
+def test_silence_in_an_open_market_is_reported(own: Settings, records: ControlRecords) -> None:
     lease = running(own, records)
     round_the_clock = replace(own, speed_venues=("KRAKEN",))
 
@@ -158,7 +158,7 @@ def test_quiet_in_an_open_market_is_flagged(own: Settings, records: ControlRecor
         pytest.param(datetime(2026, 11, 27, 18, 0, tzinfo=UTC), (), id="after a half day"),
     ],
 )
-def test_the_calendar_says_when_quiet_is_right(
+def test_the_calendar_decides_when_silence_is_normal(
     own: Settings, now: datetime, venues: tuple[str, ...]
 ) -> None:
     assert open_venues(replace(own, speed_venues=("XNYS",)), now) == venues
@@ -169,10 +169,10 @@ def test_an_unknown_venue_is_named(own: Settings) -> None:
         open_venues(replace(own, speed_venues=("NYSE",)), datetime.now(UTC))
 
 
-def test_failures_are_waited_out_and_then_given_up_loudly(
+def test_the_supervisor_backs_off_after_failures_and_then_gives_up(
     own: Settings, records: ControlRecords, step: Callable[[], object]
 ) -> None:
-    """Each call may be another process on another host: what it knows is on the control topic."""
+    """Each call may be another process on another host: the control topic has all that it needs."""
     write_command(own, DesiredState.STARTED, "open for business", "ops")
     assert isinstance(step(), Start)
     records.write_exit_report(ExitReport(0, Driver.this(), 75, "no Kafka", datetime.now(UTC)))
@@ -186,7 +186,7 @@ def test_failures_are_waited_out_and_then_given_up_loudly(
     assert isinstance(step(), Start)
 
 
-def test_a_driver_that_does_not_stop_is_made_an_end_of_and_fenced(
+def test_a_driver_that_does_not_stop_is_killed_and_loses_the_lease(
     own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:
     write_command(own, DesiredState.STARTED, "open for business", "ops")
@@ -203,7 +203,7 @@ def test_a_driver_that_does_not_stop_is_made_an_end_of_and_fenced(
         lease.beat()
 
 
-def test_without_kafka_nothing_is_done(own: Settings, launches: Launches) -> None:
+def test_nothing_is_done_if_kafka_is_away(own: Settings, launches: Launches) -> None:
     away = replace(own, kafka=f"127.0.0.1:{free_port()}")
 
     action = supervise_once(away, POLICY, launches)
@@ -213,7 +213,7 @@ def test_without_kafka_nothing_is_done(own: Settings, launches: Launches) -> Non
     assert (launches.started, status_of(away).health) == ([], Health.UNKNOWN)
 
 
-def test_orders_of_layers_are_their_own(own: Settings) -> None:
+def test_each_layer_has_its_own_commands(own: Settings) -> None:
     other = replace(own, topic=f"{own.topic}-{secrets.token_hex(2)}")
     write_command(own, DesiredState.STARTED, "open for business", "ops")
 

@@ -1,4 +1,4 @@
-"""A supervisor that stays: step after step until it is told to end, and one that only looks on."""
+"""A supervisor that keeps running until a signal, and one that only watches another supervisor."""
 
 import subprocess
 import sys
@@ -21,46 +21,46 @@ START = Start("no driver runs")
 
 
 class Steps:
-    """What supervision says, call by call; the last call asks for the end."""
+    """The outcome of each step; the last step sets `stop`."""
 
-    def __init__(self, *said: Action | Exception) -> None:
-        self.said = list(said)
+    def __init__(self, *outcomes: Action | Exception) -> None:
+        self.outcomes = list(outcomes)
         self.stop = threading.Event()
 
     def step(self, _: Settings) -> Action:
-        action = self.said.pop(0)
-        if not self.said:
+        action = self.outcomes.pop(0)
+        if not self.outcomes:
             self.stop.set()
         if isinstance(action, Exception):
             raise action
         return action
 
 
-def test_it_takes_step_after_step_until_it_is_told_to_end(settings: Settings) -> None:
+def test_it_takes_steps_until_it_is_stopped(settings: Settings) -> None:
     steps = Steps(START, FINE, FINE)
 
     supervise_until(settings, 0.001, steps.stop, steps.step)
 
-    assert steps.said == []
+    assert steps.outcomes == []
 
 
-def test_a_server_that_is_away_and_giving_up_do_not_end_it(settings: Settings) -> None:
+def test_neither_an_absent_server_nor_giving_up_ends_it(settings: Settings) -> None:
     steps = Steps(TransientError("Kafka is away"), GiveUp("5 drivers failed"), FINE)
 
     supervise_until(settings, 0.001, steps.stop, steps.step)
 
-    assert steps.said == []
+    assert steps.outcomes == []
 
 
-def test_a_setting_that_must_be_changed_ends_it(settings: Settings) -> None:
+def test_a_configuration_error_ends_it(settings: Settings) -> None:
     steps = Steps(ConfigError("change it"), FINE)
 
     with pytest.raises(ConfigError, match="change it"):
         supervise_until(settings, 0.001, steps.stop, steps.step)
 
 
-def test_the_driver_ends_with_it(settings: Settings) -> None:
-    """The container is taken away: its driver is asked to end before it would be killed."""
+def test_its_driver_ends_with_it(settings: Settings) -> None:
+    """When its container is stopped, its driver is asked to end before it would be killed."""
     driver = process.start(
         Program(
             name=NAME,
@@ -88,13 +88,11 @@ def test_the_driver_ends_with_it(settings: Settings) -> None:
     [FINE, BackOff("2 failed in a row", datetime(2026, 11, 20, tzinfo=UTC)), GiveUp("5 failed")],
     ids=lambda action: type(action).__name__,
 )
-def test_who_only_looks_returns_at_once_what_needs_no_step(
-    settings: Settings, action: Action
-) -> None:
+def test_the_watcher_returns_at_once_if_no_step_is_due(settings: Settings, action: Action) -> None:
     assert watch_supervisor(settings, sleep=pytest.fail, step=lambda _: (1, action)) == action
 
 
-def test_who_only_looks_gives_the_other_supervisor_its_time(settings: Settings) -> None:
+def test_the_watcher_gives_the_other_supervisor_its_time(settings: Settings) -> None:
     said = [START, START, FINE]
 
     found = watch_supervisor(settings, 45, sleep=lambda _: None, step=lambda _: (1, said.pop(0)))
@@ -111,15 +109,15 @@ def test_a_step_that_nobody_takes_is_an_error(settings: Settings) -> None:
     assert sum(waited) == 45
 
 
-def test_where_drivers_are_started_elsewhere_none_is_started_here() -> None:
+def test_no_driver_is_started_here_if_drivers_are_started_elsewhere() -> None:
     settings = Settings.from_env({"TRUETAPE_SPEED_LAUNCHER": "elsewhere"})
 
     with pytest.raises(ConfigError, match="started by another supervisor"):
         launcher_for(settings)
 
 
-def test_sigterm_ends_the_verb_that_stays(settings: Settings) -> None:
-    """Kafka is away all the time: nothing is started, and the end is a good one."""
+def test_sigterm_ends_the_command_that_keeps_running(settings: Settings) -> None:
+    """Kafka is away all the time: nothing is started, and the exit code is 0."""
     env = settings.to_env() | {"TRUETAPE_KAFKA": "127.0.0.1:9"}
     words = [sys.executable, "-m", "truetape.cli.main", "-v", "speed", "supervise", "--every", "1"]
     with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as running:

@@ -183,7 +183,7 @@ class World:
                 self.step()
             process.is_inside = process.is_frozen = False
             self.depth -= 1
-        # a driver that lost the lease is not killed between its write and its last word: nobody
+        # a driver that lost the lease is not killed between its write and its exit report: nobody
         # could know of the write
         if self.may_fail() and process.token == self.token and self.rnd.random() < 0.03:
             process.is_alive = False

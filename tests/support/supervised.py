@@ -1,4 +1,4 @@
-"""A supervised speed layer in tests: real drivers, steps as fast as wanted, an end for all."""
+"""A supervised speed layer in tests: real drivers, fast steps, all drivers killed at the end."""
 
 import os
 import signal
@@ -19,19 +19,19 @@ from truetape.speed.observation import Policy
 from truetape.speed.supervision import supervise_once, write_command
 
 POLICY = Policy(beat_within_s=8, progress_within_s=30)
-"""As delivered, but for waits that only cost a test its time."""
+"""The default, with shorter waits."""
 _STEP_S = 0.5
 
 
 @dataclass
-class Noting:
-    """A launcher that also remembers whom it started."""
+class RecordingLauncher:
+    """A launcher that also records the drivers that it started."""
 
     launcher: Launcher
     started: list[Driver]
 
-    def start(self, ticket: LaunchArguments, replaces: Driver | None) -> Driver | None:
-        driver = self.launcher.start(ticket, replaces)
+    def start(self, arguments: LaunchArguments, replaces: Driver | None) -> Driver | None:
+        driver = self.launcher.start(arguments, replaces)
         if driver is not None and driver not in self.started:
             self.started.append(driver)
         return driver
@@ -67,7 +67,7 @@ class Supervised:
         return newest(self.settings.kafka, self.settings.topic)
 
     def has_read_all(self, epoch: int = 0) -> bool:
-        """Say whether a driver of at least this epoch has bars of all that is in Kafka."""
+        """True if a driver of at least this epoch has read every record in Kafka."""
         beat = self.beat()
         ends = end_offsets(self.settings.kafka, self.settings.topic)
         return (
@@ -80,11 +80,11 @@ class Supervised:
         beat = self.beat()
         return beat is not None and bool(beat.writing)
 
-    def word_of(self, epoch: int) -> ExitReport | None:
-        """Return the last word of a driver, if it is still on the records."""
+    def exit_report_of(self, epoch: int) -> ExitReport | None:
+        """Return a driver's exit report, None if there is none."""
         with ControlTopic(self.settings.kafka) as control:
-            ends = ControlRecords(control, self.settings.topic).refresh().exit_reports
-        return next((one for one in ends if one.epoch == epoch), None)
+            reports = ControlRecords(control, self.settings.topic).refresh().exit_reports
+        return next((report for report in reports if report.epoch == epoch), None)
 
     def command(self, state: DesiredState) -> None:
         write_command(self.settings, state, "a test", "tests")
@@ -92,9 +92,9 @@ class Supervised:
 
 @contextmanager
 def supervised(settings: Settings) -> Iterator[Supervised]:
-    """Order the speed layer to run; kill every driver of it at the end."""
+    """Command the speed layer to run; kill every driver of it at the end."""
     started: list[Driver] = []
-    layer = Supervised(settings, Noting(LocalLauncher(settings), started))
+    layer = Supervised(settings, RecordingLauncher(LocalLauncher(settings), started))
     layer.command(DesiredState.STARTED)
     try:
         yield layer
@@ -104,7 +104,7 @@ def supervised(settings: Settings) -> Iterator[Supervised]:
 
 
 def signalled(driver: Driver, sent: signal.Signals) -> None:
-    """Send a signal to a driver and all that it has started."""
+    """Send a signal to a driver and every process that it has started."""
     if life_of(driver) is Life.ALIVE:
         with suppress(ProcessLookupError):
             os.killpg(driver.pid, sent)

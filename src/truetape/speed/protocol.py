@@ -220,4 +220,6 @@ class DriverRun:
             self.records.write_exit_report(ExitReport(epoch, self.driver, code, message, at, late))
         except TransientError as error:
             logger("speed").warning("exit report not written", error=str(error))
-        logger("speed").info("ended", code=code, why=message, touched=[str(span) for span in late])
+        logger("speed").info(
+            "ended", code=code, why=message, late_writes=[str(span) for span in late]
+        )
