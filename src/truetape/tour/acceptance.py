@@ -1,6 +1,6 @@
-"""Acceptance: served bars beside an independent vendor's. A vendor bar is evidence, not truth.
+"""Acceptance: compare served bars with an independent vendor's, which are evidence, not truth.
 
-Pure: takes what was read back and what the vendor printed, returns what differs and why.
+Reads nothing: takes the bars of both sides, and returns the differences with their reasons.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ _VENDOR_VWAP_STEP = Decimal("0.1")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one bar in which the two disagree; None where a side has no such bar."""
+    """One field of one bar that differs; None for a side without that bar."""
 
     start_ns: int
     field: str
@@ -33,18 +33,18 @@ class Agreement:
 
     @property
     def equal(self) -> int:
-        """Return how many bars agree in every field."""
+        """Return how many bars are equal in every field."""
         return self.compared - len({difference.start_ns for difference in self.differences})
 
     @property
     def share(self) -> float:
-        """Return the share of bars that agree, 0 to 1."""
+        """Return the share of equal bars, 0 to 1."""
         return self.equal / self.compared if self.compared else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TapePrint:
-    """A trade as evidence: when it was printed, its size, its condition codes."""
+    """A trade as evidence for a difference: its time, size and condition codes."""
 
     event_ns: int
     size: Decimal
@@ -72,7 +72,7 @@ def compare(
 
 
 def reason_of(difference: Difference, prints: Sequence[TapePrint], width_ns: int) -> str:
-    """Say which prints account for a difference in volume, as far as one or none can."""
+    """Name the single print that explains a difference in volume, or report that none does."""
     if difference.field != "volume" or difference.served is None or difference.vendor is None:
         return difference.reason
     excess = difference.served - difference.vendor
@@ -133,5 +133,5 @@ def _differences(
 
 
 def _decimal(value: float) -> Decimal:
-    """The shortest decimal that reads back as the same float: what was written."""
+    """Return the shortest decimal that reads back as the same float: the one that was written."""
     return Decimal(repr(value))

@@ -1,6 +1,6 @@
-"""The demo: a simulated session through the whole system, in a home of its own that starts empty.
+"""The steps of the demo: a simulated session through the whole system, in its own empty home.
 
-Shows nothing itself; `demo_commands` prints what the steps return.
+Prints nothing; the verb `demo` prints what the steps return.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FinalSession:
-    """What Airflow's tasks said of the session that they made final."""
+    """The results of Airflow's tasks for the session that they finalized."""
 
     recomputed: Mapping[str, int]
     published: Mapping[str, int]
@@ -56,7 +56,7 @@ class FinalSession:
 
 @dataclass(frozen=True, slots=True)
 class Backfilled:
-    """What the tasks of a backfill said: the plan, how many records came in, what was settled."""
+    """The results of a backfill: its plan, the ingested records, the finalized sessions."""
 
     planned: Mapping[str, Any]
     ingested: int
@@ -65,7 +65,7 @@ class Backfilled:
 
 
 def demo_settings(base: Settings) -> Settings:
-    """Return settings of a home and ports of its own; embedded where there is no influxd."""
+    """Return settings with the demo's own home and ports; store "embedded" without an influxd."""
     home = base.home / "demo"
     has_influxd = influxd.find(base) is not None
     return dataclasses.replace(
@@ -81,7 +81,7 @@ def demo_settings(base: Settings) -> Settings:
         dags_paused=True,
         venues=(VENUE, live_market.VENUE),
         batch_delay_min=0,
-        # the simulated session may lie some days back, which is no reason for an alert
+        # the simulated session may be some days old, which must not raise an alert
         final_within_min=10_080,
         store="influx" if has_influxd else "embedded",
         bucket_set="live",
@@ -91,7 +91,7 @@ def demo_settings(base: Settings) -> Settings:
 
 
 def start(settings: Settings, report: Report) -> BarStore:
-    """Stop an earlier demo, empty its home and start the servers anew."""
+    """Stop an earlier demo, delete its home and start the servers."""
     if settings.home.exists():
         stop(settings, report)
         shutil.rmtree(settings.home)
@@ -103,7 +103,7 @@ def start(settings: Settings, report: Report) -> BarStore:
 
 
 def simulated(seed: int, seconds: float, trades: int) -> tuple[Session, SimulatedSession]:
-    """Make the last minutes of the newest session that is over, closing auction included."""
+    """Simulate the last minutes of the newest session that is over, with its closing auction."""
     session = last_session(time.time_ns())
     opens, closes = session.open_ns or session.start_ns, session.close_ns or session.end_ns
     length = (closes - opens) / SECOND_NS
@@ -120,20 +120,20 @@ def simulated(seed: int, seconds: float, trades: int) -> tuple[Session, Simulate
 
 
 def last_session(now_ns: int) -> Session:
-    """Return the newest session that is over, as Airflow's timetable counts."""
+    """Return the newest session that is over, by the rule of Airflow's timetable."""
     venue = venues()[VENUE]
-    found = calendars.last_regular(venue, now_ns - int(venue.after_hours.total_seconds() * 1e9))
-    if found is None:
-        raise ConfigError(f"{VENUE} has no session before today; is the clock of this machine set?")
-    return found
+    session = calendars.last_regular(venue, now_ns - int(venue.after_hours.total_seconds() * 1e9))
+    if session is None:
+        raise ConfigError(f"{VENUE} has no session before today; check the clock of this machine")
+    return session
 
 
 def stream(
     settings: Settings, made: SimulatedSession, speed: float, watch: Callable[[], None]
 ) -> None:
-    """Send the session `speed` times as fast as it happened while the speed layer serves it.
+    """Send the session at `speed` times real time while the speed layer serves it.
 
-    Calls `watch` twice a second until everything that was sent has been read.
+    Calls `watch` twice a second until the speed layer has read every record.
     """
     driver = SpeedProcess.start(settings)
     try:
@@ -156,14 +156,14 @@ def stream(
 
 
 def served(store: BarStore, session: Session) -> int:
-    """Count the bars that the speed layer serves of a session."""
+    """Count the bars that the speed layer serves for a session."""
     window = (session.venue, session.start_ns, session.end_ns)
-    found = [store.digests(resolution, *window) for resolution in STREAMED]
-    return sum(digest.bars for digests in found for digest in digests.values())
+    every = [store.digests(resolution, *window) for resolution in STREAMED]
+    return sum(digest.bars for digests in every for digest in digests.values())
 
 
 def airflow(settings: Settings) -> AirflowApi:
-    """Return the demo's Airflow, signed in to."""
+    """Sign in to the demo's Airflow and return it."""
     address = AirflowServer(settings).address
     return AirflowApi(address).signed_in(USER, airflow_config.passwords(settings)[USER])
 
@@ -171,15 +171,16 @@ def airflow(settings: Settings) -> AirflowApi:
 def finish(api: AirflowApi, report: Report) -> FinalSession:
     """Let Airflow's schedule find the session that is over, and wait until it is final.
 
-    Reports each change of a task's state. TransientError when a task fails or it takes too long.
+    Reports each change of a task's state. Raise TransientError if a task fails or takes too long.
     """
     api.unpause(DAG)
-    return _final(api, _followed(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
+    return _final(api, _wait_until_over(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
 def delete_third(settings: Settings) -> int:
-    """Delete the middle third of each partition from `raw`, as lost files would; return how many
-    records were deleted.
+    """Delete archived records, the middle third of each partition, so that the backfill has work.
+
+    Return how many records were deleted.
     """
     thirds = {part: end // 3 for part, end in end_offsets(settings.kafka, settings.topic).items()}
     middle = " or ".join(
@@ -190,11 +191,11 @@ def delete_third(settings: Settings) -> int:
 
 
 def backfill(api: AirflowApi, report: Report) -> Backfilled:
-    """Let the DAG of backfills find what is missing, ingest it, and settle what that touched."""
+    """Run the DAG that fetches missing records and finalizes the affected sessions again."""
     dag = dag_names.BACKFILL_FROM_KAFKA
     api.unpause(dag)
-    asked = api.trigger(dag, {"reason": "the demo lost files", "dry_run": False})
-    run = _followed(api, report, dag, lambda: api.run(dag, asked.run))
+    triggered = api.trigger(dag, {"reason": "the demo deleted archived records", "dry_run": False})
+    run = _wait_until_over(api, report, dag, lambda: api.run(dag, triggered.run))
     return Backfilled(
         planned=api.task_result(run, "plan"),
         ingested=api.task_result(run, "ingest")["records"],
@@ -204,25 +205,25 @@ def backfill(api: AirflowApi, report: Report) -> Backfilled:
 
 
 def unpause_other_dags(api: AirflowApi) -> None:
-    """Let the other DAGs run by their schedules too."""
+    """Let the other DAGs run on their schedules too."""
     for dag in (dag_names.ARCHIVE_TRADES, dag_names.REPAIR_SESSIONS, dag_names.MAINTENANCE):
         api.unpause(dag)
 
 
 def stop(settings: Settings, report: Report) -> None:
-    """Stop the live market, its speed layer and the servers of a demo, whichever run."""
+    """Stop the live market, its speed layer and the servers of a demo. Safe to repeat."""
     live_market.stop(settings, report)
     lifecycle.down(settings, report)
 
 
-def _followed(
-    api: AirflowApi, report: Report, dag: str, look: Callable[[], AirflowRun | None]
+def _wait_until_over(
+    api: AirflowApi, report: Report, dag: str, read_run: Callable[[], AirflowRun | None]
 ) -> AirflowRun:
     """Report each change of a task's state until the run is over, and return the run."""
     deadline = time.monotonic() + _RUN_WITHIN_S
     shown: dict[str, str] = {}
     while time.monotonic() < deadline:
-        run = look()
+        run = read_run()
         if run is not None:
             tasks = api.task_states(run)
             for task in [task for task in tasks if tasks[task] != shown.get(task)]:
@@ -233,11 +234,11 @@ def _followed(
             if run.is_over:
                 return run
         time.sleep(_POLL_S)
-    raise TransientError(f"{dag} was not done in {_RUN_WITHIN_S:.0f} s; see {api.url}")
+    raise TransientError(f"{dag} did not end in {_RUN_WITHIN_S:.0f} s; see {api.url}")
 
 
 def drift(settings: Settings, session: Session) -> list[BarDrift]:
-    """Return what became final otherwise than it was served, as the ledger has it."""
+    """Return the bars whose value changed between provisional and final, from the ledger."""
     return DriftLedger(settings.lake).of_session(session)
 
 

@@ -1,6 +1,6 @@
-"""The demo's live part: a simulated market in the present, served under Airflow's supervision.
+"""The live part of the demo: a simulated market now, served under Airflow's supervision.
 
-Both go on when the demo's command has ended; `stop` ends them.
+Does not end with the demo's command: market and speed layer run on until `stop`.
 """
 
 import sys
@@ -22,7 +22,7 @@ from truetape.stack.airflow_api import AirflowApi
 
 NAME = "market"
 VENUE = "BITSTAMP"
-"""One that never closes: there is always a session going on."""
+"""A venue that never closes, so that a session is always open."""
 SYMBOLS = ("BTCUSD", "ETHUSD", "SOLUSD")
 RATE = 20
 HOURS = 4
@@ -34,7 +34,7 @@ Report = Callable[[str], None]
 
 
 def start(settings: Settings, api: AirflowApi) -> None:
-    """Start the market, and order the speed layer to serve it."""
+    """Start the market, and trigger the DAG that starts the speed layer."""
     process.start(market(settings))
     api.unpause(dag_names.SPEED_LAYER)
     api.unpause(dag_names.SPEED_LAYER_CONTROL)
@@ -44,7 +44,7 @@ def start(settings: Settings, api: AirflowApi) -> None:
 
 
 def market(settings: Settings) -> Program:
-    """Return the program that sends a market's trades as they happen, with their troubles."""
+    """Return the program that sends the market's trades as they happen, with their faults."""
     command = (
         sys.executable, "-m", "truetape.cli.main", "simulate", "--live", "--kafka",
         "--venue", VENUE, "--symbols", ",".join(SYMBOLS),
@@ -63,20 +63,14 @@ def market(settings: Settings) -> Program:
 
 
 def wait_until_served(store: BarStore, report: Report) -> ServedBar:
-    """Return the first bar of the present, once it is served. TransientError when none comes."""
+    """Wait for the first bar of the live market and return it. Raise TransientError without one."""
     deadline = time.monotonic() + _SERVED_WITHIN_S
-    told = ""
+    report("the supervisor starts a driver, which takes Spark half a minute")
     while time.monotonic() < deadline:
         since = time.time_ns() - 60 * SECOND_NS
-        found = [
-            bar for bar in store.tail(Resolution.SECOND, SYMBOLS[0], 1) if bar.start_ns > since
-        ]
-        if found:
-            return found[0]
-        now = "the supervisor starts a driver, which takes Spark half a minute"
-        if told != now:
-            report(now)
-            told = now
+        for bar in store.tail(Resolution.SECOND, SYMBOLS[0], 1):
+            if bar.start_ns > since:
+                return bar
         time.sleep(_POLL_S)
     raise TransientError(
         f"no bar of {SYMBOLS[0]} was served within {_SERVED_WITHIN_S:.0f} s; see the run of "
@@ -85,9 +79,9 @@ def wait_until_served(store: BarStore, report: Report) -> ServedBar:
 
 
 def stop(settings: Settings, report: Report) -> None:
-    """End market and speed layer of a demo, whichever run. Safe to repeat.
+    """Stop the market and the speed layer of a demo. Safe to repeat.
 
-    The order comes first: a supervisor would start another driver.
+    Orders the speed layer to stop first, else a supervisor would start another driver.
     """
     market_running = process.find(pid_file(settings, NAME))
     if market_running is not None:
@@ -96,7 +90,7 @@ def stop(settings: Settings, report: Report) -> None:
     driver = process.find(pid_file(settings, launcher.NAME))
     if driver is None:
         return
-    with suppress(TransientError):  # without a broker no supervisor starts anything
+    with suppress(TransientError):  # without a broker no supervisor starts a driver
         write_command(settings, DesiredState.STOPPED, "the demo is over", "truetape demo")
     deadline = time.monotonic() + _STOPPED_WITHIN_S
     while process.is_alive(driver) and time.monotonic() < deadline:

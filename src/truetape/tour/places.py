@@ -1,4 +1,4 @@
-"""Where the parts of a demo are, and what its quality gate said. Starts and changes nothing."""
+"""The addresses of a demo's parts, and the verdict of its quality gate. Starts nothing."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from truetape.stack.airflow_server import AirflowServer
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Something to look at."""
+    """A page or a store to look at: its name, its address, what it shows."""
 
     what: str
     where: str
@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The verdict on a session: rules held against how many rows, how many were not met."""
+    """The verdict on a session: how many rules checked how many rows, and how many flagged."""
 
     is_open: bool
     rules: int
@@ -31,7 +31,7 @@ class Gate:
 
 
 def places(settings: Settings) -> list[Place]:
-    """Return where the parts of a demo are, and what they show."""
+    """Return the address of each part of a demo, and what it shows."""
     airflow_at = AirflowServer(settings).address
     console = {
         "overview": "is what readers see complete? freshness, lag, holes, boundary, open gates",
@@ -40,14 +40,14 @@ def places(settings: Settings) -> list[Place]:
         "quality": "every report of the gate, rule by rule",
         "backfill": "which offsets are missing, and a form that fills them",
     }
-    found = [Place("Airflow", airflow_at, "the DAGs: supervision, archive, batch, backfill")]
-    found += [Place(f"console: {page}", _page(settings, page), console[page]) for page in PAGES]
+    table = [Place("Airflow", airflow_at, "the DAGs: supervision, archive, batch, backfill")]
+    table += [Place(f"console: {page}", _page(settings, page), console[page]) for page in PAGES]
     if settings.store == "influx":
         signs = f"buckets and tasks; truetape, password in {settings.home}/secrets/influx-password"
-        found.append(Place("InfluxDB", settings.influx_url, signs))
-    found.append(Place("Kafka", settings.kafka, f"topic {settings.topic}, payloads as received"))
-    found.append(Place("lake", settings.lake, "Delta tables: raw, trades, bars, drift"))
-    return found
+        table.append(Place("InfluxDB", settings.influx_url, signs))
+    table.append(Place("Kafka", settings.kafka, f"topic {settings.topic}, payloads as received"))
+    table.append(Place("lake", settings.lake, "Delta tables: raw, trades, bars, drift"))
+    return table
 
 
 def market_page(settings: Settings, symbol: str) -> str:
@@ -56,11 +56,11 @@ def market_page(settings: Settings, symbol: str) -> str:
 
 
 def gate(settings: Settings, session: Session) -> Gate:
-    """Return what the quality gate said of a session that was published."""
+    """Return the verdict of the quality gate on a published session."""
     found = newest(settings.home, ReportKind.GATE, session.venue, session.date)
     if found is None:
         raise TransientError(
-            f"{session.venue} {session.date}: the gate left no report; see Airflow"
+            f"{session.venue} {session.date}: the gate wrote no report; see Airflow"
         )
     return Gate(
         is_open=found.is_open,

@@ -1,7 +1,7 @@
-"""Replay: trade files through Kafka and the whole loop, until their bars are final.
+"""Replay: send trade files to Kafka at a chosen speed, and run the speed layer meanwhile.
 
-Every step is the one that production takes; only the clock of the producer is ours. A file that was
-replayed before is not sent again: its trades may have no ids to know them by.
+Every step is production's; only the producer's clock is simulated. Never sends a file twice: its
+trades may have no ids, so nothing could recognise the duplicates.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ Report = Callable[[str], None]
 
 @dataclass(slots=True)
 class Sent:
-    """What went to Kafka: counted at the source, to be compared with what the lake says."""
+    """What was sent to Kafka, counted at the source, to compare with the lake."""
 
     records: int = 0
     events: int = 0
@@ -41,17 +41,16 @@ class Sent:
     sessions: set[tuple[str, date]] = field(default_factory=set)
 
     def ordered(self) -> list[Session]:
-        """Return the sessions touched, oldest first."""
-        known = venues()
+        """Return the affected sessions, oldest first."""
+        by_code = venues()
         days = sorted(self.sessions, key=lambda item: (item[1], item[0]))
-        return [calendars.sessions(known[venue], day, day)[0] for venue, day in days]
+        return [calendars.session(by_code[venue], day) for venue, day in days]
 
 
 def send(
     settings: Settings, paths: tuple[Path, ...], feed: str, speed: float | None, report: Report
 ) -> Sent:
-    """Send the records of files in the order of their event times, `speed` times as fast as they
-    came.
+    """Send the records of files in the order of event times, at `speed` times their own pace.
 
     `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
     """
@@ -65,7 +64,7 @@ def send(
     streams = [_records(path, feed, settings, total, path in fresh) for path in paths]
 
     def records() -> Iterator[Record]:
-        # runs once Kafka answers: a file that is begun and not finished can never be sent again
+        # runs once Kafka answers: a file that was begun but not finished can never be sent again
         for path in fresh:
             ledger.begin(digests[path], settings.topic, path.name)
         merged = heapq.merge(*streams, key=lambda item: item[0])
@@ -81,7 +80,7 @@ def send(
 
 
 def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report: Report) -> Sent:
-    """Run the speed layer while `produce` sends, until it has read everything; then stop it."""
+    """Run the speed layer while `produce` sends, until it has read everything. Then stop it."""
     report("starting the speed layer")
     driver = SpeedProcess.start(settings)
     try:
@@ -99,26 +98,26 @@ def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report:
 
 @dataclass(frozen=True, slots=True)
 class ReplayLedger:
-    """Which files were sent to which topic, by the SHA-256 of their bytes; one small JSON file."""
+    """The files that were sent to each topic, by the SHA-256 of their bytes; one JSON file."""
 
     path: Path
 
     def has(self, digest: str, topic: str) -> bool:
-        """Say whether a file was sent whole; ConfigError when it was begun and never finished."""
+        """True if a file was sent whole. Raise ConfigError if it was begun but not finished."""
         entry = self._read().get(f"{topic}:{digest}")
         if entry is not None and not entry["finished"]:
             raise ConfigError(
-                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and a "
-                f"second sending would count trades without ids twice; use another TRUETAPE_HOME"
+                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and "
+                "sending it again would count trades without ids twice; use another TRUETAPE_HOME"
             )
         return entry is not None
 
     def begin(self, digest: str, topic: str, name: str) -> None:
-        """Note that sending begins, before the first record."""
+        """Record that sending begins, before the first record is sent."""
         self._write(self._read() | {f"{topic}:{digest}": {"name": name, "finished": False}})
 
     def finish(self, digest: str, topic: str) -> None:
-        """Note that every record was acknowledged."""
+        """Record that Kafka acknowledged every record."""
         entries = self._read()
         entries[f"{topic}:{digest}"] = entries[f"{topic}:{digest}"] | {"finished": True}
         self._write(entries)
@@ -136,31 +135,31 @@ class ReplayLedger:
 def _records(
     path: Path, feed: str, settings: Settings, total: Sent, is_fresh: bool
 ) -> Iterator[tuple[int, Record | None]]:
-    """Yield (event time, record) of a file, None for a record that is in Kafka already.
+    """Yield (event time, record) of a file; the record is None if Kafka already has it.
 
-    Receipt time is the recorded one, else what the payload says, else the event time. A payload
-    that does not fit its contract goes along with its neighbour's time: it must reach the dead
-    letters, not be lost here.
+    The receipt time is the recorded one, else the payload's, else the event time. A payload that
+    does not fit its contract takes the time of its neighbour, so that it reaches the dead letters.
     """
-    known = venues()
+    by_code = venues()
     latest = 0
-    for found, items in decode_file(path, load_contract(feed), Limits.of(settings)):
+    for record, items in decode_file(path, load_contract(feed), Limits.of(settings)):
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
-        latest = max(times, default=latest or found.received_ns or 0)
+        latest = max(times, default=latest or record.received_ns or 0)
         total.records += 1
         total.events += len(events)
         total.rejected += len(items) - len(events)
         total.sessions |= {
-            (event.venue, known[event.venue].date_of(event.event_ns))
+            (event.venue, by_code[event.venue].date_of(event.event_ns))
             for event in events
             if event.event_ns is not None
         }
         symbols = {event.symbol for event in events}
-        key = found.key or (symbols.pop() if len(symbols) == 1 else None)
-        told = max((event.received_ns for event in events), default=latest)
-        received = told if found.received_ns is None else found.received_ns
-        yield latest, Record(found.payload, feed, key, received) if is_fresh else None
+        key = record.key or (symbols.pop() if len(symbols) == 1 else None)
+        received = record.received_ns
+        if received is None:
+            received = max((event.received_ns for event in events), default=latest)
+        yield latest, Record(record.payload, feed, key, received) if is_fresh else None
 
 
 def _digest(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The speed layer as a child process: started, watched by its heartbeat, stopped.
-Decides nothing.
+
+Does not supervise it: a driver that ends stays ended.
 """
 
 import os
@@ -22,9 +23,7 @@ _LOG_LINES = 20
 
 @dataclass(frozen=True, slots=True)
 class SpeedProcess:
-    """A running driver. It has a session of its own, so that signals reach Java and
-    Python alike.
-    """
+    """A running driver. It leads its own session, so that a signal reaches Java and Python."""
 
     settings: Settings
     process: "subprocess.Popen[bytes]"
@@ -33,7 +32,7 @@ class SpeedProcess:
 
     @classmethod
     def start(cls, settings: Settings) -> Self:
-        """Start the driver; does not wait for it to be ready."""
+        """Start the driver; do not wait until it is ready."""
         log = settings.home / "logs" / "speed_layer.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.time_ns()
@@ -49,14 +48,14 @@ class SpeedProcess:
         return cls(settings, process, log, started)
 
     def heartbeat(self) -> Heartbeat | None:
-        """Return this driver's newest heartbeat, None before its query runs."""
+        """Return this driver's newest heartbeat. None before its query runs."""
         beat = newest(self.settings.kafka, self.settings.topic)
         if beat is None or beat.driver.pid != self.process.pid or beat.beat_ns < self.started_ns:
             return None
         return None if beat.state is Phase.STARTING else beat
 
     def wait_until_ready(self, within_s: float = 180.0) -> None:
-        """Wait for the first heartbeat; TransientError when the driver ends or stays silent."""
+        """Wait for the first heartbeat. Raise TransientError if the driver ends, or sends none."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             self.check()
@@ -68,8 +67,9 @@ class SpeedProcess:
         )
 
     def wait_until_read(self, ends: Mapping[int, int], within_s: float) -> Heartbeat:
-        """Wait until the driver has read every partition up to `ends`; TransientError after
-        `within_s`.
+        """Wait until the driver has read every partition up to `ends`.
+
+        Raise TransientError after `within_s`.
         """
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
@@ -83,16 +83,14 @@ class SpeedProcess:
         )
 
     def check(self) -> None:
-        """Raise TransientError with the end of the log when the driver is gone."""
+        """Raise TransientError with the end of the log if the driver ended."""
         code = self.process.poll()
         if code is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
             raise TransientError(f"the speed layer ended with code {code}; its log ends:\n{tail}")
 
     def stop(self, within_s: float = 60.0) -> int:
-        """Ask the driver to stop after its batch, and return its exit code; kill it after
-        `within_s`.
-        """
+        """Stop the driver after its batch and return its exit code. Kill it after `within_s`."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -1,4 +1,7 @@
-"""Holds what InfluxDB serves against the bars that a vendor published beside its trades."""
+"""Compare the served bars with those that a vendor published beside its trades.
+
+Only reads; `acceptance` decides what differs.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +27,7 @@ _NEARBY_NS = 180_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class VendorCheck:
-    """One file at one resolution beside its vendor."""
+    """The comparison of one file at one resolution."""
 
     symbol: str
     file: Path
@@ -35,9 +38,7 @@ class VendorCheck:
 def checks(
     settings: Settings, store: BarStore, paths: tuple[Path, ...], feed: str
 ) -> Iterator[VendorCheck]:
-    """Compare the served bars of each file that has vendor bars beside it; read back
-    from `store`.
-    """
+    """Compare the bars in `store` for each file that has vendor bars beside it."""
     for path in paths:
         for resolution, bars in vendor_bars.beside(path, feed).items():
             first = next(_trades(path, feed, settings))
@@ -72,7 +73,7 @@ def _carried(
 def _explained(
     agreement: Agreement, path: Path, feed: str, resolution: Resolution, settings: Settings
 ) -> Agreement:
-    """Look for the prints behind each difference; reads the file only where there is one."""
+    """Find the print behind each difference. Reads the file only if there is a difference."""
     if not agreement.differences:
         return agreement
     starts = {difference.start_ns for difference in agreement.differences}
@@ -82,8 +83,8 @@ def _explained(
         for item in agreement.differences
     ]
     of_bar = {item.start_ns: item.reason for item in reasons if item.reason}
-    told = tuple(replace(item, reason=of_bar.get(item.start_ns, "")) for item in reasons)
-    return replace(agreement, differences=told)
+    explained = tuple(replace(item, reason=of_bar.get(item.start_ns, "")) for item in reasons)
+    return replace(agreement, differences=explained)
 
 
 def _prints(trades: Iterable[Trade], starts: set[int]) -> Iterator[TapePrint]:
