@@ -158,7 +158,7 @@ MUTANTS = [
     Mutant(
         "an amendment waits for a trade that comes later",
         CANONICAL,
-        "return due[0][0] if due else None",
+        "return due[0] if due else None",
         "return None",
     ),
     Mutant(
@@ -170,7 +170,7 @@ MUTANTS = [
     Mutant(
         "an amendment means no trade of a later day",
         CANONICAL,
-        "if self._date(trade) <= latest]",
+        "if venue.date_of(trade.event_ns) <= latest]",
         "]",
     ),
     Mutant(

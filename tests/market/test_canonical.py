@@ -7,8 +7,16 @@ from itertools import permutations
 import pytest
 
 from support.build import KRAKEN, NOON, SECOND, VENUES, cancel, correction, trade
-from truetape.market.canonical import Canonical, amended, amendments_of, canonical, key_of
-from truetape.market.trades import Event
+from truetape.host.calendars import session
+from truetape.market.canonical import (
+    Canonical,
+    amended,
+    amendments_of,
+    canonical,
+    key_of,
+    means_only_this_session,
+)
+from truetape.market.trades import Cancel, Event
 
 DAY = 86_400 * SECOND
 LATER = NOON + SECOND
@@ -225,3 +233,21 @@ def test_as_known_before_a_duplicate_s_original_counts_what_was_there() -> None:
 
     assert in_force(events, NOON) == [("2", "10")]
     assert in_force(events) == [("2", "10")]
+
+
+@pytest.mark.parametrize(
+    ("amendment", "earliest_ns", "only_here"),
+    [
+        pytest.param(cancel("1", NOON + SECOND), NOON, True, id="its trade came first"),
+        pytest.param(cancel("1", NOON), NOON + SECOND, False, id="its trade came later"),
+        pytest.param(cancel("1", NOON), None, False, id="no trade of its id"),
+        pytest.param(cancel("1", NOON + DAY), NOON, False, id="it came a day later"),
+        pytest.param(cancel("1", NOON, event_ns=NOON), None, True, id="it names the day"),
+    ],
+)
+def test_an_amendment_means_only_this_session_if_its_trade_came_first_on_the_same_day(
+    amendment: Cancel, earliest_ns: int | None, only_here: bool
+) -> None:
+    day = session(VENUES["XNYS"], VENUES["XNYS"].date_of(NOON))
+
+    assert means_only_this_session(amendment, earliest_ns, day) is only_here

@@ -31,9 +31,10 @@ def test_a_session_is_read_ordered_by_symbol(lake: str) -> None:
     assert keys == sorted(keys)
     assert len(keys) == tables.archived == 85
     assert tables.coverage == (Coverage("trades", 0, Range(0, 90), records=90, distinct=90),)
-    assert sorted((one.kind, one.symbol, one.id) for one in tables.amendments) == [
-        ("cancel", "IBM", "1008"), ("cancel", "KO", "1008"),
-        ("correct", "IBM", "1009"), ("correct", "KO", "1009"),
+    events = [amendment.event for amendment in tables.amendments]
+    assert sorted((type(event).__name__, event.symbol, event.id) for event in events) == [
+        ("Cancel", "IBM", "1008"), ("Cancel", "KO", "1008"),
+        ("Correction", "IBM", "1009"), ("Correction", "KO", "1009"),
     ]  # fmt: skip
 
 
@@ -68,10 +69,13 @@ def test_a_late_trade_does_not_extend_the_offsets_that_are_counted(lake: str) ->
     assert (coverage.offsets.last, coverage.records) == (89, 90)
 
 
+NAME = ("truetape", "XNYS", "IBM", "900")
+
+
 @pytest.mark.parametrize(
     ("before", "found"),
     [
-        pytest.param(FRIDAY.date.replace(day=21), {("truetape", "IBM", "900")}, id="Thursday"),
+        pytest.param(FRIDAY.date.replace(day=21), {NAME}, id="Thursday"),
         pytest.param(FRIDAY.date.replace(day=20), None, id="Thursday was not recomputed"),
     ],
 )

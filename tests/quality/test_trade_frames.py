@@ -6,14 +6,16 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from support.build import SECOND, VENUES
+from support.build import SECOND, VENUES, cancel
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
+from truetape.lake.events import ArchivedAmendment
+from truetape.market.canonical import TradeName
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 from truetape.quality.amendment_frame import WAIT_NS, amendment_rows
 from truetape.quality.baselines import LEAST_SESSIONS, SymbolFacts
-from truetape.quality.session_tables import Amending, Coverage, SessionTables
+from truetape.quality.session_tables import Coverage, SessionTables
 from truetape.quality.trade_frames import (
     deviations,
     feed_rows,
@@ -215,20 +217,17 @@ def test_trades_archived_after_the_recompute_are_reported_as_a_share(
     assert found["missed_share"] == pytest.approx(missed)
 
 
-def amending(**values: object) -> Amending:
+def amending(
+    id: str = "0", received_ns: int = NOON + SECOND, offset: int = 9, digest: str = "a"
+) -> ArchivedAmendment:
     """Build a cancel of IBM's trade 0, a second after it."""
-    boring: dict[str, object] = {
-        "kind": "cancel", "feed": "truetape", "symbol": "IBM", "id": "0", "event_ns": None,
-        "received_ns": NOON + SECOND, "topic": "trades", "partition": 0, "offset": 9, "index": 0,
-        "digest": "a",
-    }  # fmt: skip
-    return Amending(**(boring | values))  # type: ignore[arg-type]
+    return ArchivedAmendment(cancel(id, received_ns, offset), digest)
 
 
 def judged(
-    *amendments: Amending,
+    *amendments: ArchivedAmendment,
     rows: Sequence[Row] = (),
-    before: frozenset[tuple[str, str, str]] | None = frozenset(),
+    before: frozenset[TradeName] | None = frozenset(),
     now_ns: int = LONG_AFTER,
 ) -> list[tuple[bool | None, bool | None, int]]:
     """Return found, applied and cancels of each amendment of a session."""
@@ -250,7 +249,7 @@ def test_a_cancel_received_before_its_trade_may_name_another_trade() -> None:
 
 
 def test_a_cancel_finds_a_trade_of_a_session_before() -> None:
-    name = ("truetape", "IBM", "900")
+    name = ("truetape", "XNYS", "IBM", "900")
 
     assert judged(amending(id="900"), before=frozenset({name})) == [(True, None, 1)]
 
@@ -264,7 +263,7 @@ def test_a_cancel_finds_a_trade_of_a_session_before() -> None:
     ],
 )
 def test_a_cancel_without_a_trade_is_judged_after_the_waiting_time(
-    before: frozenset[tuple[str, str, str]] | None, now_ns: int, found: bool | None
+    before: frozenset[TradeName] | None, now_ns: int, found: bool | None
 ) -> None:
     assert judged(amending(id="9"), before=before, now_ns=now_ns) == [(found, None, 1)]
 

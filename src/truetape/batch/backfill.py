@@ -11,7 +11,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.affected_sessions import grouped, touched
+from truetape.batch.affected_sessions import affected_sessions, group_by_session
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
 from truetape.batch.backfill_plan import Asked, Contents, Plan
 from truetape.batch.spark.lake import Lake
@@ -72,8 +72,8 @@ def look(
                 'see "Holes" in docs/RUNBOOK.md'
             )
         archived = Lake(settings.lake).read(spark, Table.RAW)
-        touched = grouped(_touches(rows, archived, venues))
-        return Contents(counts.records, counts.events, counts.rejected, touched)
+        affected = group_by_session(_touches(rows, archived, venues))
+        return Contents(counts.records, counts.events, counts.rejected, affected)
     finally:
         rows.unpersist()
 
@@ -124,7 +124,7 @@ def _read(spark: SparkSession, settings: Settings, ranges: Mapping[int, Range]) 
 
 def _touches(rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> list[Row]:
     """Find which symbols of which sessions rows touch; ConfigError for more than a plan holds."""
-    found: list[Row] = touched(rows, archived, venues).limit(MAX_TOUCHED + 1).collect()
+    found: list[Row] = affected_sessions(rows, archived, venues).limit(MAX_TOUCHED + 1).collect()
     if len(found) > MAX_TOUCHED:
         raise ConfigError(
             f"over {MAX_TOUCHED:,} sessions and symbols are touched; fill the holes in portions "

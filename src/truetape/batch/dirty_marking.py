@@ -12,7 +12,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.affected_sessions import touched
+from truetape.batch.affected_sessions import affected_sessions
 from truetape.batch.spark.lake import Lake
 from truetape.host.log import logger
 from truetape.lake import bars_lineage, dirty
@@ -53,7 +53,7 @@ def mark_dirty(
     if not watched or not fresh:
         return {}
     raw = lake.read(spark, Table.RAW)
-    found = touched(_rows(raw, counted.topic, fresh), raw, venues)
+    found = affected_sessions(_rows(raw, counted.topic, fresh), raw, venues)
     sessions = spark.createDataFrame(sorted(watched), "venue string, session date")
     rows = found.join(F.broadcast(sessions), ["venue", "session"], "leftsemi")
     marked: Marked = {}

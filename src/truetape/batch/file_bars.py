@@ -151,7 +151,7 @@ def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> O
     from pyspark.sql import functions as F
 
     from truetape.batch.spark.canonical import canonical as settle
-    from truetape.batch.spark.canonical import event_of
+    from truetape.lake.events import event_of
 
     events, reasons = _spark_events(session, request, folder)
     if request.as_of_ns is not None:
@@ -159,7 +159,9 @@ def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> O
     accepted = events.count()
     trades = events.where("kind = 'trade'")
     amendments = [
-        event for row in events.where("kind <> 'trade'").collect() for event in [event_of(row)]
+        event
+        for row in events.where("kind <> 'trade'").collect()
+        for event in [event_of(row.asDict())]
     ]
     settled = settle(trades, amendments, venues.venues())  # type: ignore[arg-type] # no trades
     chosen = settled if request.symbol is None else settled.where(F.col("symbol") == request.symbol)

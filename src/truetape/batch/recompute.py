@@ -11,20 +11,25 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch.spark import fold
-from truetape.batch.spark.canonical import POSITION, canonical, event_of, named_by
+from truetape.batch.spark.canonical import POSITION, canonical, named_by
 from truetape.batch.spark.eligibility import judge
 from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
 from truetape.lake import bars_lineage
+from truetape.lake.events import (
+    MAX_AMENDMENTS,
+    RECEIPT_SLACK_NS,
+    event_of,
+    may_mean_others,
+    reach_bounds,
+    session_bounds,
+)
 from truetape.lake.tables import Table
-from truetape.market.canonical import AMENDMENT_REACH
+from truetape.market.canonical import TradeName
 from truetape.market.eligibility import Profile
-from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
+from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Trade
-
-MAX_AMENDMENTS = 200_000
-"""Most cancels and corrections that one recompute takes to the driver: about 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +104,37 @@ def session_events(
     Where an amendment names an id that this session does not settle, the neighbouring sessions'
     trades of that id come along: ids are unique within a day only.
     """
-    inside = F.col("event_ns").between(session.start_ns, session.end_ns - 1)
-    overlapping = raw.where(
-        (F.col("first_event_ns") < session.end_ns) & (F.col("last_event_ns") >= session.start_ns)
-    )
+    start, last = session_bounds(session)
+    inside = F.col("event_ns").between(start, last)
     wanted = F.lit(True) if symbols is None else F.col("symbol").isin(*symbols)
-    trades = _exploded(overlapping, session.venue).where(
-        (F.col("kind") == "trade") & inside & wanted
-    )
-    recent = (F.col("received_ns") >= session.start_ns - SECOND_NS) | F.col("received_ns").isNull()
-    amending = raw.where(F.col("amends") & recent)
-    amendments = _amendments(amending, session, inside, wanted)
-    if not amendments:
-        return trades, amendments
-    reach_ns = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
-    latest = max(amendment.received_ns for amendment in amendments)
-    nearby = raw.where(
-        (F.col("last_event_ns") >= session.start_ns - reach_ns)
-        & (F.col("first_event_ns") <= max(latest, session.end_ns))
-    )
-    unsettled = _unsettled(trades, amendments, session)
-    if unsettled:
-        elsewhere = _exploded(nearby, session.venue).where((F.col("kind") == "trade") & ~inside)
-        trades = trades.unionByName(named_by(elsewhere, unsettled).select(*trades.columns))
+    own = _exploded(raw.where(_overlapping(start, last)), session.venue)
+    trades = own.where((F.col("kind") == "trade") & inside & wanted)
+    received = F.col("received_ns")
+    recent = (received >= session.start_ns - RECEIPT_SLACK_NS) | received.isNull()
+    amendments = _amendments(raw.where(F.col("amends") & recent), session, inside, wanted)
+    uncertain = may_mean_others(amendments, _first_receipts(trades, amendments), session)
+    if uncertain:
+        nearby = _exploded(
+            raw.where(_overlapping(*reach_bounds(session, uncertain))), session.venue
+        )
+        others = nearby.where((F.col("kind") == "trade") & ~inside)
+        trades = trades.unionByName(named_by(others, uncertain).select(*trades.columns))
     return trades, amendments
+
+
+def _overlapping(first_ns: int, last_ns: int) -> Column:
+    return (F.col("last_event_ns") >= first_ns) & (F.col("first_event_ns") <= last_ns)
+
+
+def _first_receipts(trades: DataFrame, amendments: Sequence[Amendment]) -> Mapping[TradeName, int]:
+    """Return when the first trade of each name that an amendment has was received."""
+    if not amendments:
+        return {}
+    first = named_by(trades, amendments).groupBy("feed", "venue", "symbol", "id")
+    return {
+        (row.feed, row.venue, row.symbol, row.id): row.earliest
+        for row in first.agg(F.min("received_ns").alias("earliest")).collect()
+    }
 
 
 def in_day(session: Session) -> Column:
@@ -203,31 +215,8 @@ def _amendments(
             f"{session.venue} {session.date}: over {MAX_AMENDMENTS} cancels and corrections; "
             "check the feed before recomputing"
         )
-    found = [event_of(row) for row in rows]
+    found = [event_of(row.asDict()) for row in rows]
     return [event for event in found if not isinstance(event, Trade)]
-
-
-def _unsettled(
-    trades: DataFrame, amendments: Sequence[Amendment], session: Session
-) -> list[Amendment]:
-    """The amendments whose trade may lie in another session.
-
-    Those that came after this session ended, and those that no trade of this session precedes.
-    """
-    first = named_by(trades, amendments).groupBy("feed", "symbol", "id")
-    seen = {
-        (row.feed, row.symbol, row.id): row.earliest
-        for row in first.agg(F.min("received_ns").alias("earliest")).collect()
-    }
-
-    def settled(amendment: Amendment) -> bool:
-        if amendment.event_ns is not None:
-            return True
-        earliest = seen.get((amendment.feed, amendment.symbol, amendment.id))
-        in_time = earliest is not None and earliest <= amendment.received_ns
-        return in_time and amendment.received_ns < session.end_ns
-
-    return [amendment for amendment in amendments if not settled(amendment)]
 
 
 def summary(trades: DataFrame, bars: DataFrame, session: Session) -> Recomputed:

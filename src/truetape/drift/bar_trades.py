@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
 from truetape.lake.delta import open_or_none, open_table
-from truetape.lake.events import RawEvents
+from truetape.lake.events import RawEvents, event_of
 from truetape.lake.tables import Table, session_filters
 from truetape.market.bars import Price, Tally
-from truetape.market.canonical import amendments_of
+from truetape.market.canonical import amendments_of, name_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
@@ -208,7 +208,7 @@ class RecomputedTrades:
                 trade.position for trade in self._trades(np.flatnonzero(corrected))
             )
             trades = self._trades(np.flatnonzero(changed))
-            names = {(trade.feed, trade.symbol, trade.id or "") for trade in trades}
+            names = {name_of(trade) for trade in trades}
             amendments = self._raw.amendments(self._session, names)
             candidates = [*trades, *self._raw.elsewhere(self._session, amendments, trades)]
             by_trade = amendments_of(candidates, amendments, {self._venue.code: self._venue})
@@ -217,7 +217,8 @@ class RecomputedTrades:
 
     def _trades(self, rows: "Numbers") -> list[Trade]:
         taken = self._rows.select(_TRADE).take(rows).to_pylist()
-        return [_trade(row, self._venue.code) for row in taken]
+        events = [event_of(row | {"venue": self._venue.code}) for row in taken]
+        return [event for event in events if isinstance(event, Trade)]
 
 
 def profile_of(lake: str, session: Session) -> tuple[str, int]:
@@ -309,16 +310,4 @@ def _judged(row: Mapping[str, bool]) -> Eligibility:
         volume=row["counts"],
         auction=row["auction"],
         known=row["known"],
-    )
-
-
-def _trade(row: Mapping[str, Any], venue: str) -> Trade:
-    position = Position(row["topic"], row["partition"], row["offset"], row["index"])
-    values = {
-        name: row[name]
-        for name in ("feed", "symbol", "id", "sequence", "event_ns", "received_ns", "price",
-                     "size", "tape", "exchange")
-    }  # fmt: skip
-    return Trade(
-        venue=venue, conditions=tuple(row["conditions"] or ()), position=position, **values
     )

@@ -1,16 +1,26 @@
-"""Events as archived, read from the lake's `raw` without Spark.
+"""The one reader of `raw`: archived records and the events inside them, as Arrow or as objects.
 
-Reads only the files that can hold what is asked for; filters what is nested in bounded batches.
+Decides nothing about them: which trade an amendment means is decided in `market.canonical`. Opens
+only the files that can contain what is asked for; unpacks nested events in bounded batches.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from truetape.host.errors import ConfigError
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
-from truetape.market.canonical import AMENDMENT_REACH
+from truetape.market.canonical import (
+    AMENDMENT_REACH,
+    TradeName,
+    means_only_this_session,
+    name_of,
+)
+from truetape.market.ranges import Range
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
@@ -19,17 +29,23 @@ if TYPE_CHECKING:
     import pyarrow
     import pyarrow.dataset
 
+    Expression: TypeAlias = pyarrow.dataset.Expression
+
 MAX_EVENTS = 2_000_000
 """Most events of one symbol and session that are read: about a kilobyte of memory each."""
+MAX_AMENDMENTS = 200_000
+"""Most cancels and corrections of one session that are read: about 200 MB."""
+RECEIPT_SLACK_NS = SECOND_NS
+"""How long before its session an amendment of one of its trades may be received."""
 _REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
-
-Name = tuple[str, str, str]
-"""Feed, symbol and id: what an amendment calls its trade."""
-
-_COLUMNS = ["topic", "partition", "offset", "feed", "contract_version", "events"]
-_NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
-"""How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
 _LAST_NS = 2**63 - 1
+
+_RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
+_SCAN = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
+"""How nested events are scanned: by default Arrow reads 500 MB of them ahead."""
+
+Bounds = tuple[int, int]
+"""Two event times, both included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,178 +57,252 @@ class ArchivedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedAmendment:
+    """A cancel or correction; `digest` is the SHA-256 of its record's payload."""
+
+    event: Amendment
+    digest: str
+
+
+def session_bounds(session: Session) -> Bounds:
+    """Return the event times of a session's own trades."""
+    return session.start_ns, session.end_ns - 1
+
+
+def reach_bounds(session: Session, amendments: Iterable[Amendment]) -> Bounds:
+    """Return the event times within which amendments may mean a trade of another session."""
+    latest = max((amendment.received_ns for amendment in amendments), default=session.end_ns)
+    return session.start_ns - _REACH_NS, max(latest, session.end_ns)
+
+
+def may_mean_others(
+    amendments: Iterable[Amendment], first_receipts: Mapping[TradeName, int], session: Session
+) -> list[Amendment]:
+    """Return the amendments that may mean a trade of another session.
+
+    `first_receipts`: when the first trade of each name of this session was received.
+    """
+    return [
+        amendment
+        for amendment in amendments
+        if not means_only_this_session(amendment, first_receipts.get(name_of(amendment)), session)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class RawEvents:
     """The `raw` table of a lake."""
 
     lake: str
 
-    def amendments(self, session: Session, names: Iterable[Name]) -> list[Amendment]:
-        """Return the cancels and corrections received since a session began that call a trade so.
+    def amendments(self, session: Session, names: Iterable[TradeName]) -> list[Amendment]:
+        """Return the cancels and corrections that name one of these trades of a session.
 
-        Of no names, nothing is read.
+        Reads nothing without names.
         """
-        import pyarrow.compute as pc
-
         wanted = set(names)
         if not wanted:
             return []
-        recent = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
-        ids = sorted({name[2] for name in wanted})
-        found = [
+        ids = sorted({name[3] for name in wanted})
+        events = self._plain(_amending(session), session.venue, ("id", ids))
+        return [
             event
-            for event in self._plain(recent, session.venue, ("id", ids))
-            if not isinstance(event, Trade) and (event.feed, event.symbol, event.id) in wanted
+            for event in events
+            if not isinstance(event, Trade)
+            and name_of(event) in wanted
+            and (event.event_ns is None or session.contains(event.event_ns))
         ]
-        return [one for one in found if one.event_ns is None or session.contains(one.event_ns)]
 
     def originals(self, positions: Iterable[Position]) -> dict[Position, Trade]:
-        """Return trades as they were received, by their positions."""
+        """Return trades as they were received, by position."""
         import pyarrow.compute as pc
 
         wanted = set(positions)
         if not wanted:
             return {}
-        offsets = sorted({place.offset for place in wanted})
-        chosen = (
-            pc.field("topic").isin(sorted({place.topic for place in wanted}))
-            & pc.field("partition").isin(sorted({place.partition for place in wanted}))
+        offsets = sorted({position.offset for position in wanted})
+        condition = (
+            pc.field("topic").isin(sorted({position.topic for position in wanted}))
+            & pc.field("partition").isin(sorted({position.partition for position in wanted}))
             & (pc.field("offset") >= offsets[0])
             & (pc.field("offset") <= offsets[-1])
             & pc.field("offset").isin(offsets)
         )
         return {
             event.position: event
-            for event in self._plain(chosen, None, None)
+            for event in self._plain(condition)
             if isinstance(event, Trade) and event.position in wanted
         }
 
     def elsewhere(
         self, session: Session, amendments: Iterable[Amendment], trades: Iterable[Trade]
     ) -> list[Trade]:
-        """Return trades of other sessions that amendments may mean rather than these trades.
+        """Return trades of other sessions that amendments may mean instead of these trades.
 
-        An id is unique within a day only. An amendment that names no day, and came after the
-        session or before any trade of its id, may mean a trade of a neighbour; `batch.recompute`
-        looks as far. Reads nothing where there is none such.
+        Reads nothing if all of them mean only trades of this session.
         """
-        import pyarrow.compute as pc
-
-        seen = {_name(trade): trade.received_ns for trade in sorted(trades, key=_newest_first)}
-        open_ones = [one for one in amendments if not _is_settled(one, seen, session)]
-        if not open_ones:
+        receipts = {name_of(trade): trade.received_ns for trade in sorted(trades, key=_newest)}
+        uncertain = may_mean_others(amendments, receipts, session)
+        if not uncertain:
             return []
-        names = {_name(one) for one in open_ones}
-        latest = max(session.end_ns, *(one.received_ns for one in open_ones))
-        nearby = (pc.field("last_event_ns") >= session.start_ns - _REACH_NS) & (
-            pc.field("first_event_ns") <= latest
-        )
-        ids = sorted({name[2] for name in names})
+        names = {name_of(amendment) for amendment in uncertain}
+        ids = sorted({name[3] for name in names})
+        nearby = _overlapping(reach_bounds(session, uncertain))
         return [
             event
             for event in self._plain(nearby, session.venue, ("id", ids))
             if isinstance(event, Trade)
-            and _name(event) in names
+            and name_of(event) in names
             and not session.contains(event.event_ns)
         ]
 
     def of_symbol(
         self, session: Session, symbol: str, as_of_ns: int | None = None
     ) -> list[ArchivedEvent]:
-        """Return the trades of a symbol in a session, all that could amend one of them, and the
-        trades of other sessions that are amended instead; received at or before `as_of_ns`.
+        """Return the trades of a symbol in a session, every amendment that may mean one of them,
+        and the trades of other sessions that they may mean instead; received by `as_of_ns`.
 
-        ConfigError for more than MAX_EVENTS.
+        Raise ConfigError for more than MAX_EVENTS.
         """
-        import pyarrow.compute as pc
-
         latest = _LAST_NS if as_of_ns is None else as_of_ns
-        inside = (pc.field("first_event_ns") < session.end_ns) & (
-            pc.field("last_event_ns") >= session.start_ns
-        )
-        amending = pc.field("amends") & (pc.field("received_ns") >= session.start_ns)
-        found: list[ArchivedEvent] = []
-        for item in self._events(inside | amending, session.venue, ("symbol", [symbol])):
-            when = item.event.event_ns
-            mine = when is None or session.contains(when)
-            if not mine or item.event.received_ns > latest:
+        condition = _overlapping(session_bounds(session)) | _amending(session)
+        archived: list[ArchivedEvent] = []
+        for item in self._events(condition, session.venue, ("symbol", [symbol])):
+            if not _concerns(item.event, session) or item.event.received_ns > latest:
                 continue
-            found.append(item)
-            if len(found) > MAX_EVENTS:
+            archived.append(item)
+            if len(archived) > MAX_EVENTS:
                 raise ConfigError(
                     f"{symbol} has over {MAX_EVENTS:,} events on {session.date}; "
                     "fold it with `truetape recompute`"
                 )
-        events = [item.event for item in found]
+        events = [item.event for item in archived]
         others = self.elsewhere(
             session,
-            [one for one in events if not isinstance(one, Trade)],
-            [one for one in events if isinstance(one, Trade)],
+            [event for event in events if not isinstance(event, Trade)],
+            [event for event in events if isinstance(event, Trade)],
         )
-        known = (one for one in others if one.received_ns <= latest)
-        return [*found, *(ArchivedEvent(one, None) for one in known)]
+        known = (trade for trade in others if trade.received_ns <= latest)
+        return [*archived, *(ArchivedEvent(trade, None) for trade in known)]
 
-    def _events(
-        self,
-        chosen: "pyarrow.dataset.Expression",
-        venue: str | None,
-        one_of: tuple[str, list[str]] | None,
-    ) -> Iterator[ArchivedEvent]:
+    def count_trades(self, session: Session) -> int:
+        """Count a session's deliveries of trades."""
+        import pyarrow.compute as pc
+
+        start, last = session_bounds(session)
+        count = 0
+        for batch in self._scan(["events"], _overlapping((start, last))):
+            events = pc.list_flatten(batch.column("events"))
+            is_trade = pc.and_(
+                pc.equal(events.field("kind"), "trade"),
+                pc.equal(events.field("venue"), session.venue),
+            )
+            times = events.field("event_ns")
+            inside = pc.and_(pc.greater_equal(times, start), pc.less_equal(times, last))
+            count += pc.sum(pc.and_(is_trade, inside)).as_py() or 0
+        return count
+
+    def amendments_on(self, session: Session) -> list[ArchivedAmendment]:
+        """Return the cancels and corrections about an event time in a session; of those without
+        an event time, the ones received during it.
+
+        Raise ConfigError for more than MAX_AMENDMENTS records.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        start, last = session_bounds(session)
+        received = pc.field("received_ns")
+        during = (received >= start) & (received <= last)
+        condition = pc.field("amends") & (during | _overlapping((start, last)))
+        amendments: list[ArchivedAmendment] = []
+        for records in self._scan([*_RECORD, "value", "events"], condition):
+            if len(amendments) + records.num_rows > MAX_AMENDMENTS:
+                raise ConfigError(
+                    f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and "
+                    "corrections; check the feed first"
+                )
+            for row in _event_rows(pa.Table.from_batches([records])).to_pylist():
+                when = row["received_ns"] if row["event_ns"] is None else row["event_ns"]
+                event = event_of(row)
+                mine = event.venue == session.venue and session.contains(when)
+                if mine and not isinstance(event, Trade):
+                    digest = hashlib.sha256(row["value"] or b"").hexdigest()
+                    amendments.append(ArchivedAmendment(event, digest))
+        return amendments
+
+    def records(
+        self, topic: str, wanted: Mapping[int, Range], columns: Sequence[str]
+    ) -> "pyarrow.Table":
+        """Return the records at these offsets, by partition."""
         raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
-        for batch in raw.to_batches(columns=_COLUMNS, filter=chosen, **_NARROW):
-            events = batch.column("events")
-            rows = pa.Table.from_batches([batch.drop_columns(["events"])]).take(
-                pc.list_parent_indices(events)
-            )
-            flat = pa.Table.from_struct_array(pc.list_flatten(events))
-            for name in rows.column_names:
-                flat = flat.append_column(f"record_{name}", rows[name])
+        if not wanted:
+            return raw.schema.empty_table().select(list(columns))
+        parts = [_slice(topic, part, span.start, span.end) for part, span in wanted.items()]
+        return raw.to_table(columns=list(columns), filter=reduce(or_, parts))
+
+    def offset_bounds(self, topic: str, starts: Mapping[int, int]) -> dict[int, Range]:
+        """Return, for each partition with records from its start on, the range that they span.
+
+        Reads two narrow columns, batch by batch: cheap also for the first look at an old lake.
+        """
+        import pyarrow as pa
+
+        condition = reduce(or_, (_slice(topic, part, start) for part, start in starts.items()))
+        bounds: dict[int, Range] = {}
+        for batch in self._scan(["partition", "offset"], condition):
+            ends = pa.Table.from_batches([batch]).group_by("partition")
+            for row in ends.aggregate([("offset", "min"), ("offset", "max")]).to_pylist():
+                first, end = row["offset_min"], row["offset_max"] + 1
+                earlier = bounds.get(row["partition"], Range(first, end))
+                bounds[row["partition"]] = Range(min(earlier.start, first), max(earlier.end, end))
+        return dict(sorted(bounds.items()))
+
+    def _scan(
+        self, columns: Sequence[str], condition: "Expression"
+    ) -> "Iterator[pyarrow.RecordBatch]":
+        raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
+        yield from raw.to_batches(columns=list(columns), filter=condition, **_SCAN)
+
+    def _events(
+        self,
+        condition: "Expression",
+        venue: str | None = None,
+        one_of: tuple[str, list[str]] | None = None,
+    ) -> Iterator[ArchivedEvent]:
+        """Yield events, of one venue or all; `one_of` selects by the values of a column."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for batch in self._scan([*_RECORD, "events"], condition):
+            rows = _event_rows(pa.Table.from_batches([batch]))
             if venue is not None:
-                flat = flat.filter(pc.equal(flat["venue"], venue))
+                rows = rows.filter(pc.equal(rows["venue"], venue))
             if one_of is not None:
-                flat = flat.filter(pc.is_in(flat[one_of[0]], pa.array(one_of[1], pa.string())))
-            for row in flat.to_pylist():
-                yield ArchivedEvent(event_of(row), row["record_contract_version"])
+                rows = rows.filter(pc.is_in(rows[one_of[0]], pa.array(one_of[1], pa.string())))
+            for row in rows.to_pylist():
+                yield ArchivedEvent(event_of(row), row["contract_version"])
 
     def _plain(
         self,
-        chosen: "pyarrow.dataset.Expression",
-        venue: str | None,
-        one_of: tuple[str, list[str]] | None,
+        condition: "Expression",
+        venue: str | None = None,
+        one_of: tuple[str, list[str]] | None = None,
     ) -> Iterator[Event]:
-        return (item.event for item in self._events(chosen, venue, one_of))
-
-
-def _name(event: Event) -> Name:
-    return event.feed, event.symbol, event.id or ""
-
-
-def _newest_first(trade: Trade) -> int:
-    return -trade.received_ns
-
-
-def _is_settled(amendment: Amendment, seen: Mapping[Name, int], session: Session) -> bool:
-    """Say whether an amendment can mean only a trade of this session; `seen` are first receipts."""
-    if amendment.event_ns is not None:
-        return True
-    earliest = seen.get(_name(amendment))
-    in_time = earliest is not None and earliest <= amendment.received_ns
-    return in_time and amendment.received_ns < session.end_ns
+        return (item.event for item in self._events(condition, venue, one_of))
 
 
 def event_of(row: Mapping[str, Any]) -> Event:
-    """Turn one event of `raw` into the domain's; `record_` columns are those of its record."""
-    position = Position(
-        row["record_topic"], row["record_partition"], row["record_offset"], row["index"]
-    )
+    """Build an event from a row of one: the event's columns, and those of its record. A row without
+    `kind` is a trade.
+    """
+    position = Position(row["topic"], row["partition"], row["offset"], row["index"])
+    names = ("feed", "venue", "symbol", "id", "event_ns", "received_ns")
+    named = {name: row[name] for name in names}
     conditions = row["conditions"]
-    named = {name: row[name] for name in ("venue", "symbol", "id", "event_ns", "received_ns")}
-    match row["kind"]:
+    match row.get("kind", "trade"):
         case "trade":
             return Trade(
-                feed=row["record_feed"],
                 sequence=row["sequence"],
                 price=row["price"],
                 size=row["size"],
@@ -223,13 +313,61 @@ def event_of(row: Mapping[str, Any]) -> Event:
                 **named,
             )
         case "cancel":
-            return Cancel(feed=row["record_feed"], position=position, **named)
+            return Cancel(position=position, **named)
         case _:
             return Correction(
-                feed=row["record_feed"],
                 price=row["price"],
                 size=row["size"],
                 conditions=None if conditions is None else tuple(conditions),
                 position=position,
                 **named,
             )
+
+
+def _event_rows(records: "pyarrow.Table") -> "pyarrow.Table":
+    """Return one row an event, with the columns of its record beside."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nested = records["events"].combine_chunks()
+    parents = records.drop_columns(["events"]).take(pc.list_parent_indices(nested))
+    rows = pa.Table.from_struct_array(pc.list_flatten(nested))
+    for name in parents.column_names:
+        rows = rows.append_column(name, parents[name])
+    return rows
+
+
+def _overlapping(bounds: Bounds) -> "Expression":
+    """Select the records with events in these bounds, or on both sides of them."""
+    import pyarrow.compute as pc
+
+    first, last = bounds
+    return (pc.field("last_event_ns") >= first) & (pc.field("first_event_ns") <= last)
+
+
+def _amending(session: Session) -> "Expression":
+    """Select the records with amendments that may mean a trade of a session."""
+    import pyarrow.compute as pc
+
+    received = pc.field("received_ns")
+    recent = (received >= session.start_ns - RECEIPT_SLACK_NS) | received.is_null()
+    return pc.field("amends") & recent
+
+
+def _concerns(event: Event, session: Session) -> bool:
+    """True if an event lies in a session, or is an amendment that may mean one of its trades."""
+    if event.event_ns is not None:
+        return session.contains(event.event_ns)
+    return event.received_ns >= session.start_ns
+
+
+def _slice(topic: str, partition: int, start: int, end: int | None = None) -> "Expression":
+    import pyarrow.compute as pc
+
+    condition = (pc.field("topic") == topic) & (pc.field("partition") == partition)
+    condition &= pc.field("offset") >= start
+    return condition if end is None else condition & (pc.field("offset") < end)
+
+
+def _newest(trade: Trade) -> int:
+    return -trade.received_ns

@@ -4,18 +4,20 @@ Drops no trade, it flags them. Does not judge conditions: `bars` does.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from truetape.market.sessions import Venue
+from truetape.market.sessions import Session, Venue
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
 AMENDMENT_REACH = timedelta(days=7)
-"""How far before its session an amendment without event time may find its trade. Every reader of a
-session reads this far back, so that all of them find the same trade.
+"""How far before its session an amendment without event time looks for its trade. Every reader of a
+session reads this far, so that all of them get the same trade.
 """
 
+TradeName = tuple[str, str, str, str]
+"""Feed, venue, symbol and id: how an amendment names its trade."""
 TradeKey = tuple[str, str, str, date, str] | Position
 
 
@@ -64,7 +66,7 @@ def canonical(
         else:
             amendments.append(event)
 
-    firsts = _first_deliveries(trades, venues)
+    firsts = first_deliveries(trades, venues)
     by_trade, pending = _by_trade(firsts, amendments, venues)
     in_force = {key: amended(trade, by_trade.get(key, ())) for key, trade in firsts.items()}
     repeats = [
@@ -83,7 +85,7 @@ def amendments_of(
 
     Only first deliveries are amended. `canonical` has the rule for which trade is meant.
     """
-    firsts = _first_deliveries(list(trades), venues)
+    firsts = first_deliveries(list(trades), venues)
     by_trade, _ = _by_trade(firsts, amendments, venues)
     return {firsts[key].position: amended_by for key, amended_by in by_trade.items()}
 
@@ -104,13 +106,53 @@ def key_of(trade: Trade, venues: Mapping[str, Venue]) -> TradeKey:
     return trade.feed, trade.venue, trade.symbol, day, trade.id
 
 
-def _first_deliveries(
-    trades: Sequence[Trade], venues: Mapping[str, Venue]
-) -> dict[TradeKey, Trade]:
+def name_of(event: Event) -> TradeName:
+    """Return how amendments name a trade, or which trade an amendment names."""
+    return event.feed, event.venue, event.symbol, event.id or ""
+
+
+def first_deliveries(trades: Iterable[Trade], venues: Mapping[str, Venue]) -> dict[TradeKey, Trade]:
+    """Return the first delivery of each trade, in order of arrival."""
     firsts: dict[TradeKey, Trade] = {}
     for trade in sorted(trades, key=_arrival):
         firsts.setdefault(key_of(trade, venues), trade)
     return firsts
+
+
+def trade_meant(
+    amendment: Amendment, named: Iterable[Trade], venues: Mapping[str, Venue]
+) -> Trade | None:
+    """Return the trade that an amendment means; None if that trade has not arrived yet.
+
+    `named`: the first deliveries of trades with the amendment's name, in order of arrival.
+    """
+    venue = venues[amendment.venue]
+    if amendment.event_ns is not None:
+        day = venue.date_of(amendment.event_ns)
+        return next((trade for trade in named if venue.date_of(trade.event_ns) == day), None)
+    latest = venue.date_of(amendment.received_ns)
+    due = [trade for trade in named if venue.date_of(trade.event_ns) <= latest]
+    before = [trade for trade in due if _arrival(trade) < _arrival(amendment)]
+    if before:
+        return before[-1]
+    return due[0] if due else None
+
+
+def means_only_this_session(
+    amendment: Amendment, earliest_ns: int | None, session: Session
+) -> bool:
+    """True if an amendment cannot mean a trade of another session.
+
+    Ids are unique within a day only. `earliest_ns`: the first receipt of a trade of this session
+    with the amendment's name, None without one.
+    """
+    names_its_day = amendment.event_ns is not None
+    is_known = earliest_ns is not None and earliest_ns <= amendment.received_ns
+    return names_its_day or (is_known and amendment.received_ns < session.end_ns)
+
+
+def _arrival(event: Event) -> tuple[int, Position]:
+    return event.received_ns, event.position
 
 
 def _by_trade(
@@ -119,20 +161,19 @@ def _by_trade(
     venues: Mapping[str, Venue],
 ) -> tuple[dict[TradeKey, list[Amendment]], list[Amendment]]:
     """Return amendments in order of arrival by the trade they mean, and those without a trade."""
-    targets = _Targets(firsts, venues)
+    by_name: dict[TradeName, list[Trade]] = defaultdict(list)
+    for trade in firsts.values():  # in order of arrival
+        if trade.id is not None:
+            by_name[name_of(trade)].append(trade)
     by_trade: dict[TradeKey, list[Amendment]] = defaultdict(list)
-    pending = []
+    pending: list[Amendment] = []
     for amendment in sorted(amendments, key=_arrival):
-        key = targets.of(amendment)
-        if key is None:
+        target = trade_meant(amendment, by_name.get(name_of(amendment), ()), venues)
+        if target is None:
             pending.append(amendment)
         else:
-            by_trade[key].append(amendment)
+            by_trade[key_of(target, venues)].append(amendment)
     return by_trade, pending
-
-
-def _arrival(event: Event) -> tuple[int, Position]:
-    return event.received_ns, event.position
 
 
 def _amend(item: CanonicalTrade, amendment: Amendment) -> CanonicalTrade:
@@ -149,38 +190,3 @@ def _amend(item: CanonicalTrade, amendment: Amendment) -> CanonicalTrade:
                 trade=replace(item.trade, price=price, size=size, conditions=in_force),
                 corrected=True,
             )
-
-
-class _Targets:
-    """Finds the trade of an amendment."""
-
-    def __init__(self, firsts: Mapping[TradeKey, Trade], venues: Mapping[str, Venue]) -> None:
-        self._venues = venues
-        self._by_id: dict[tuple[str, str, str, str], list[tuple[TradeKey, Trade]]] = defaultdict(
-            list
-        )
-        for key, trade in firsts.items():  # in order of arrival, which `of` relies on
-            if trade.id is not None:
-                self._by_id[trade.feed, trade.venue, trade.symbol, trade.id].append((key, trade))
-
-    def of(self, amendment: Amendment) -> TradeKey | None:
-        same_id = self._by_id.get(
-            (amendment.feed, amendment.venue, amendment.symbol, amendment.id), []
-        )
-        if amendment.event_ns is not None:
-            day = self._venues[amendment.venue].date_of(amendment.event_ns)
-            same_day = (
-                key
-                for key, trade in same_id
-                if self._venues[trade.venue].date_of(trade.event_ns) == day
-            )
-            return next(same_day, None)
-        latest = self._venues[amendment.venue].date_of(amendment.received_ns)
-        due = [(key, trade) for key, trade in same_id if self._date(trade) <= latest]
-        before = [key for key, trade in due if _arrival(trade) < _arrival(amendment)]
-        if before:
-            return before[-1]
-        return due[0][0] if due else None
-
-    def _date(self, trade: Trade) -> date:
-        return self._venues[trade.venue].date_of(trade.event_ns)

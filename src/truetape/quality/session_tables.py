@@ -5,11 +5,11 @@ partitions, and of `raw` only what can overlap it.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +18,9 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
 from truetape.lake.delta import column_types, expected_types, open_table
+from truetape.lake.events import ArchivedAmendment, RawEvents
 from truetape.lake.tables import Table, session_filters
-from truetape.market.canonical import AMENDMENT_REACH
+from truetape.market.canonical import AMENDMENT_REACH, TradeName, name_of
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MAX_TRADES = 30_000_000
 """At 0.9 kB a trade, all that the gate makes of them included, these take 27 GB."""
-MAX_AMENDMENTS = 200_000
 
 TRADE_COLUMNS = (
     "symbol", "ordinal", "feed", "id", "event_ns", "received_ns", "price", "size", "conditions",
@@ -45,33 +45,6 @@ BAR_COLUMNS = (
 it than `lake.schemas`, only the frames about the schema are made."""
 
 _ORDER = {Table.TRADES: ("symbol", "ordinal"), Table.BARS: ("symbol", "resolution", "start_ns")}
-_NARROW = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
-"""How nested events are scanned: what Arrow reads ahead by itself is 500 MB of them."""
-
-TradeName = tuple[str, str, str]
-"""Feed, symbol and id: what an amendment calls its trade."""
-
-
-@dataclass(frozen=True, slots=True)
-class Amending:
-    """A cancel or correction as archived; `digest` is that of its payload, byte for byte."""
-
-    kind: str
-    feed: str
-    symbol: str
-    id: str
-    event_ns: int | None
-    received_ns: int
-    topic: str
-    partition: int
-    offset: int
-    index: int
-    digest: str
-
-    @property
-    def name(self) -> TradeName:
-        """Return what it calls its trade."""
-        return self.feed, self.symbol, self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +75,7 @@ class SessionTables:
     archived: int
     """Deliveries of trades of this session that `raw` holds now."""
     coverage: tuple[Coverage, ...]
-    amendments: tuple[Amending, ...]
+    amendments: tuple[ArchivedAmendment, ...]
     named_before: frozenset[TradeName] | None
     """Which trades that amendments name are of sessions before, None where that is not known."""
 
@@ -112,22 +85,21 @@ def read_session(lake: str, session: Session) -> SessionTables:
     trades, bars = (open_table(lake, table) for table in (Table.TRADES, Table.BARS))
     _check_size(trades, session)
     rows = _of_session(trades, Table.TRADES, session, TRADE_COLUMNS)
-    raw = open_table(lake, Table.RAW).to_pyarrow_dataset()
-    amendments = tuple(_amendments(raw, session))
+    raw = RawEvents(lake)
+    amendments = tuple(raw.amendments_on(session))
+    names = {name_of(amendment.event) for amendment in amendments}
     return SessionTables(
         session=session,
         trades=rows,
         bars=_of_session(bars, Table.BARS, session, BAR_COLUMNS),
         declared_trades=_texts(trades),
         declared_bars=_texts(bars),
-        archived=_archived(raw, session),
+        archived=raw.count_trades(session),
         coverage=() if rows is None else tuple(_coverage(raw, rows)),
         amendments=amendments,
         named_before=None
         if rows is None
-        else _named_before(
-            trades, session, {one.name for one in amendments} - _named_in(rows, amendments)
-        ),
+        else _named_before(trades, session, names - _named_in(rows, names, session.venue)),
     )
 
 
@@ -171,70 +143,7 @@ def _texts(table: "DeltaTable") -> tuple[str, ...]:
     return tuple(f"{name} {kind}" for name, kind in column_types(table).items())
 
 
-def _archived(raw: "pyarrow.dataset.Dataset", session: Session) -> int:
-    """Count the session's trades in `raw`, one batch of records in memory at a time."""
-    overlapping = (pc.field("first_event_ns") < session.end_ns) & (
-        pc.field("last_event_ns") >= session.start_ns
-    )
-    return sum(
-        pc.sum(
-            pc.and_(
-                pc.and_(
-                    pc.equal(events.field("kind"), "trade"),
-                    pc.equal(events.field("venue"), session.venue),
-                ),
-                pc.and_(
-                    pc.greater_equal(events.field("event_ns"), session.start_ns),
-                    pc.less(events.field("event_ns"), session.end_ns),
-                ),
-            )
-        ).as_py()
-        or 0
-        for batch in raw.to_batches(columns=["events"], filter=overlapping, **_NARROW)
-        for events in [pc.list_flatten(batch.column("events"))]
-    )
-
-
-def _amendments(raw: "pyarrow.dataset.Dataset", session: Session) -> Iterator[Amending]:
-    """Yield the cancels and corrections received on the day, or about an event time in it."""
-    received, first, last = (
-        pc.field(name) for name in ("received_ns", "first_event_ns", "last_event_ns")
-    )
-    that_day = (received >= session.start_ns) & (received < session.end_ns)
-    about_it = (first < session.end_ns) & (last >= session.start_ns)
-    names = ["topic", "partition", "offset", "feed", "value", "events"]
-    found = raw.to_table(columns=names, filter=pc.field("amends") & (that_day | about_it))
-    if found.num_rows > MAX_AMENDMENTS:
-        raise ConfigError(
-            f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and corrections; "
-            "check the feed first"
-        )
-    for row in found.to_pylist():
-        digest = hashlib.sha256(row["value"] or b"").hexdigest()
-        for event in row["events"]:
-            when = event["received_ns"] if event["event_ns"] is None else event["event_ns"]
-            mine = event["venue"] == session.venue and session.contains(when)
-            if event["kind"] != "trade" and mine:
-                yield _amending(row, event, digest)
-
-
-def _amending(row: Mapping[str, Any], event: Mapping[str, Any], digest: str) -> Amending:
-    return Amending(
-        kind=event["kind"],
-        feed=row["feed"],
-        symbol=event["symbol"],
-        id=event["id"],
-        event_ns=event["event_ns"],
-        received_ns=event["received_ns"],
-        topic=row["topic"],
-        partition=row["partition"],
-        offset=row["offset"],
-        index=event["index"],
-        digest=digest,
-    )
-
-
-def _coverage(raw: "pyarrow.dataset.Dataset", trades: pa.Table) -> Iterator[Coverage]:
+def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
     """Count the offsets that `raw` has between the first and last on-time trade of the session.
 
     Late trades are left out: one that comes days later would make this read those days.
@@ -246,17 +155,9 @@ def _coverage(raw: "pyarrow.dataset.Dataset", trades: pa.Table) -> Iterator[Cove
     for row in ends.sort_by([("topic", "ascending"), ("partition", "ascending")]).to_pylist():
         topic, partition = row["topic"], row["partition"]
         first, last = row["offset_min"], row["offset_max"]
-        offset = pc.field("offset")
-        chosen = (
-            (pc.field("topic") == topic)
-            & (pc.field("partition") == partition)
-            & (offset >= first)
-            & (offset <= last)
-        )
-        held = raw.to_table(columns=["offset"], filter=chosen)["offset"]
-        yield Coverage(
-            topic, partition, Range(first, last + 1), len(held), pc.count_distinct(held).as_py()
-        )
+        offsets = Range(first, last + 1)
+        held = raw.records(topic, {partition: offsets}, ["offset"])["offset"]
+        yield Coverage(topic, partition, offsets, len(held), pc.count_distinct(held).as_py())
 
 
 def _named_before(
@@ -274,11 +175,11 @@ def _named_before(
         (pc.field("venue") == session.venue)
         & (pc.field("session") >= pa.scalar(session.date - AMENDMENT_REACH))
         & (pc.field("session") < pa.scalar(session.date))
-        & pc.field("id").isin(sorted({name[2] for name in names}))
+        & pc.field("id").isin(sorted({name[3] for name in names}))
     )
     columns = ["feed", "symbol", "id"]
     rows = trades.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
-    return frozenset(names & _names(rows))
+    return frozenset(names & _names(rows, session.venue))
 
 
 def _has_previous(trades: "DeltaTable", session: Session) -> bool:
@@ -293,13 +194,14 @@ def _has_previous(trades: "DeltaTable", session: Session) -> bool:
     return bool(regular) and (session.venue, regular[-1]) in parts
 
 
-def _named_in(trades: pa.Table, amendments: Iterable[Amending]) -> set[TradeName]:
-    """Return the names of amendments that this session's own trades have."""
-    wanted = {one.name for one in amendments}
-    ids = pa.array(sorted({name[2] for name in wanted}), pa.string())
-    return wanted & _names(trades.filter(pc.is_in(trades["id"], ids)))
+def _named_in(
+    trades: pa.Table, names: AbstractSet[TradeName], venue: str
+) -> AbstractSet[TradeName]:
+    """Return the names that this session's own trades have."""
+    ids = pa.array(sorted({name[3] for name in names}), pa.string())
+    return names & _names(trades.filter(pc.is_in(trades["id"], ids)), venue)
 
 
-def _names(rows: pa.Table) -> set[TradeName]:
-    some = rows.select(["feed", "symbol", "id"]).to_pylist()
-    return {(row["feed"], row["symbol"], row["id"]) for row in some}
+def _names(trades: pa.Table, venue: str) -> set[TradeName]:
+    rows = trades.select(["feed", "symbol", "id"]).to_pylist()
+    return {(row["feed"], venue, row["symbol"], row["id"]) for row in rows}

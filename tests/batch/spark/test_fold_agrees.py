@@ -28,11 +28,11 @@ from support.market import (
 from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.recompute import in_day, session_bars
 from truetape.batch.spark.canonical import canonical as spark_canonical
-from truetape.batch.spark.canonical import event_of
 from truetape.batch.spark.eligibility import judge
 from truetape.feeds.native import encode
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
+from truetape.lake.events import event_of
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
@@ -184,7 +184,7 @@ def expected(
 def batch_bars(spark: "SparkSession", arrivals: Sequence[Event], profile: Profile) -> list[str]:
     frame = spark.createDataFrame([event_row(event) for event in arrivals], EVENT_ROW)
     prints = frame.where("kind = 'trade'")
-    amendments = [event_of(row) for row in frame.where("kind <> 'trade'").collect()]
+    amendments = [event_of(row.asDict()) for row in frame.where("kind <> 'trade'").collect()]
     settled = spark_canonical(prints, amendments, VENUES)  # type: ignore[arg-type]
     flagged = judge(settled, profile).withColumn("in_day", in_day(SESSION))
     rows = session_bars(flagged, SESSION, profile).collect()

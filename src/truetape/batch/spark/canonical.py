@@ -7,14 +7,16 @@ the driver and through the reference itself: one rule, not two.
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from truetape.batch.spark.fold import floor_div, total_order
+from truetape.lake.events import event_of
 from truetape.market import canonical as reference
+from truetape.market.canonical import name_of
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
-from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
+from truetape.market.trades import Amendment, Position
 
 POSITION = ("topic", "partition", "offset", "index")
 
@@ -87,7 +89,7 @@ def _verdicts(
     trades: DataFrame, amendments: Sequence[Amendment], venues: Mapping[str, Venue]
 ) -> list[tuple[object, ...]]:
     first = trades.where("not duplicate")
-    deliveries = [event_of(row) for row in named_by(first, amendments).collect()]
+    deliveries = [event_of(row.asDict()) for row in named_by(first, amendments).collect()]
     outcome = reference.canonical([*deliveries, *amendments], venues)
     return [
         (
@@ -105,7 +107,7 @@ def _verdicts(
 
 def named_by(trades: DataFrame, amendments: Sequence[Amendment]) -> DataFrame:
     """Return the trades whose id some amendment names."""
-    names = sorted({(item.feed, item.venue, item.symbol, item.id) for item in amendments})
+    names = sorted({name_of(amendment) for amendment in amendments})
     keys = "feed string, venue string, symbol string, id string"
     table = trades.sparkSession.createDataFrame(names, keys)
     return trades.join(F.broadcast(table), ["feed", "venue", "symbol", "id"], "leftsemi")
@@ -113,42 +115,3 @@ def named_by(trades: DataFrame, amendments: Sequence[Amendment]) -> DataFrame:
 
 def _place(position: Position) -> tuple[str, int, int, int]:
     return position.topic, position.partition, position.offset, position.index
-
-
-def event_of(row: Row) -> Event:
-    """Turn one collected row into the domain's event; a row without `kind` is a trade."""
-    position = Position(row.topic, row.partition, row.offset, row["index"])
-    match row.kind if "kind" in row else "trade":
-        case "trade":
-            return Trade(
-                feed=row.feed,
-                venue=row.venue,
-                symbol=row.symbol,
-                id=row.id,
-                sequence=row.sequence,
-                event_ns=row.event_ns,
-                received_ns=row.received_ns,
-                price=row.price,
-                size=row.size,
-                conditions=tuple(row.conditions),
-                tape=row.tape,
-                exchange=row.exchange,
-                position=position,
-            )
-        case "cancel":
-            return Cancel(
-                row.feed, row.venue, row.symbol, row.id, row.event_ns, row.received_ns, position
-            )
-        case _:
-            return Correction(
-                feed=row.feed,
-                venue=row.venue,
-                symbol=row.symbol,
-                id=row.id,
-                event_ns=row.event_ns,
-                received_ns=row.received_ns,
-                price=row.price,
-                size=row.size,
-                conditions=None if row.conditions is None else tuple(row.conditions),
-                position=position,
-            )
