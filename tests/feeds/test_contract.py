@@ -1,4 +1,4 @@
-"""A contract that does not follow the language is refused with its file, line and field."""
+"""Contracts: an invalid contract is refused with file, line and field."""
 
 from datetime import date
 from pathlib import Path
@@ -35,7 +35,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_good_contract_is_read(tmp_path: Path) -> None:
+def test_a_valid_contract_is_read(tmp_path: Path) -> None:
     contract = read_contract(written(tmp_path, GOOD))
 
     assert (contract.feed, contract.version, contract.valid_from) == (
@@ -74,7 +74,7 @@ def test_a_good_contract_is_read(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_a_mistake_is_told_with_file_line_and_field(
+def test_an_error_names_file_line_and_field(
     tmp_path: Path, old: str, new: str, place: tuple[int, str], problem: str
 ) -> None:
     path = written(tmp_path, GOOD.replace(old, new))
@@ -86,7 +86,7 @@ def test_a_mistake_is_told_with_file_line_and_field(
     assert problem in str(refused.value)
 
 
-def test_an_era_changes_only_the_fields_it_names(tmp_path: Path) -> None:
+def test_an_era_changes_only_its_own_fields(tmp_path: Path) -> None:
     era = "eras:\n  - since: 2025-01-01\n    trade: {event_time: {path: t, shape: epoch-us}}\n"
     contract = read_contract(written(tmp_path, GOOD.replace("samples:", f"{era}samples:")))
 
@@ -121,6 +121,6 @@ def test_every_feed_of_the_design_has_a_contract() -> None:
     ]
 
 
-def test_an_unknown_feed_lists_those_there_are() -> None:
+def test_an_unknown_feed_is_refused_with_the_known_feeds() -> None:
     with pytest.raises(ConfigError, match="no feed 'nobody'; there are alpaca, binance"):
         load_contract("nobody")

@@ -1,4 +1,4 @@
-"""Every contract carries samples: a payload and the native lines that it must give."""
+"""The samples of every contract: a payload and the native lines that it must give."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The reference decoder: one answer for every record, and the reason for what is refused."""
+"""The reference decoder: an event or a reason for every record."""
 
 from datetime import date
 from decimal import Decimal
@@ -23,7 +23,7 @@ def context(feed: str = "truetape", **known: object) -> Context:
 
 
 def native(**fields: str) -> bytes:
-    """A native trade with some fields replaced by raw JSON; an empty text leaves one out."""
+    """Return a native trade with fields replaced by raw JSON; an empty text removes a field."""
     values = {
         "kind": '"trade"',
         "symbol": '"IBM"',
@@ -40,13 +40,13 @@ def decoded(payload: bytes, **known: object) -> list[Event | Rejected]:
     return decode(payload, NATIVE, context(**known), Limits())
 
 
-def one_trade(payload: bytes) -> Trade:
+def decoded_trade(payload: bytes) -> Trade:
     (outcome,) = decoded(payload)
     assert isinstance(outcome, Trade), outcome
     return outcome
 
 
-def one_reason(payload: bytes) -> Reason:
+def decoded_reason(payload: bytes) -> Reason:
     (outcome,) = decoded(payload)
     assert isinstance(outcome, Rejected), outcome
     assert outcome.payload == payload
@@ -104,8 +104,8 @@ def one_reason(payload: bytes) -> Reason:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_does_not_fit_is_refused_with_its_reason(payload: bytes, reason: Reason) -> None:
-    assert one_reason(payload) is reason
+def test_a_bad_payload_is_rejected_with_its_reason(payload: bytes, reason: Reason) -> None:
+    assert decoded_reason(payload) is reason
 
 
 @pytest.mark.parametrize(
@@ -121,23 +121,23 @@ def test_what_does_not_fit_is_refused_with_its_reason(payload: bytes, reason: Re
     ids=str,
 )
 def test_prices_are_exact_and_keep_their_decimals(text: str, price: str) -> None:
-    assert format(one_trade(native(price=text)).price, "f") == price
+    assert format(decoded_trade(native(price=text)).price, "f") == price
 
 
-def test_a_size_of_nothing_is_taken_without_its_sign() -> None:
-    assert str(one_trade(native(size="-0.0")).size) == "0.0"
+def test_a_negative_zero_size_loses_its_sign() -> None:
+    assert str(decoded_trade(native(size="-0.0")).size) == "0.0"
 
 
 def test_blank_conditions_mean_a_regular_trade() -> None:
-    assert one_trade(native(conditions='["@"," ","F"]')).conditions == ("@", "F")
-    assert one_trade(native(conditions="[]")).conditions == ()
+    assert decoded_trade(native(conditions='["@"," ","F"]')).conditions == ("@", "F")
+    assert decoded_trade(native(conditions="[]")).conditions == ()
 
 
-def test_of_a_repeated_name_the_last_counts() -> None:
-    assert one_trade(native()[:-1] + b',"symbol":"MSFT"}').symbol == "MSFT"
+def test_the_last_value_of_a_repeated_name_counts() -> None:
+    assert decoded_trade(native()[:-1] + b',"symbol":"MSFT"}').symbol == "MSFT"
 
 
-def test_a_position_is_the_kafka_place_and_the_index() -> None:
+def test_a_position_is_topic_partition_offset_and_index() -> None:
     payload = b'[993,[["1","2","1795185070.1"],["0","2","1795185070.1"],["3","2","1795185070.2"]],'
     payload += b'"trade","XBT/USD"]'
 
@@ -150,7 +150,7 @@ def test_a_position_is_the_kafka_place_and_the_index() -> None:
     assert (first.position.offset, first.position.index, third.position.index) == (7, 0, 2)
 
 
-def test_an_unusable_record_does_not_hurt_its_neighbours() -> None:
+def test_a_bad_record_does_not_affect_the_records_beside_it() -> None:
     good = (
         b'{"T":"t","S":"IBM","i":1,"x":"N","p":1,"s":2,"c":[],"z":"A","t":"2026-11-20T14:31:10Z"}'
     )
@@ -162,14 +162,14 @@ def test_an_unusable_record_does_not_hurt_its_neighbours() -> None:
     assert kinds == ["trade", *[Reason.NOT_A_TRADE] * 3, Reason.MISSING_FIELD, "trade"]
 
 
-def test_a_payload_without_records_gets_an_answer() -> None:
+def test_a_payload_without_records_is_rejected() -> None:
     (outcome,) = decode(b"[]", load_contract("alpaca"), context("alpaca"), Limits())
 
     assert isinstance(outcome, Rejected)
     assert outcome.reason is Reason.NOT_A_TRADE
 
 
-def test_ids_of_different_exchanges_are_different() -> None:
+def test_the_same_id_on_two_exchanges_gives_two_ids() -> None:
     trade = '{{"T":"t","S":"IBM","i":1,"x":"{}","p":1,"s":2,"z":"A","t":"2026-11-20T14:31:10Z"}}'
     payload = f"[{trade.format('N')},{trade.format('P')}]".encode()
 
@@ -179,21 +179,21 @@ def test_ids_of_different_exchanges_are_different() -> None:
 
 
 class TestReceiptTime:
-    def test_the_payload_tells_it_first(self) -> None:
-        trade = one_trade(native(received_time='"2026-11-20T14:31:10.25Z"'))
+    def test_the_receipt_time_of_the_payload_comes_first(self) -> None:
+        trade = decoded_trade(native(received_time='"2026-11-20T14:31:10.25Z"'))
 
         assert trade.received_ns == 1_795_185_070_250_000_000
 
-    def test_else_it_is_what_was_recorded(self) -> None:
-        assert one_trade(native()).received_ns == RECEIVED
+    def test_the_recorded_receipt_comes_second(self) -> None:
+        assert decoded_trade(native()).received_ns == RECEIVED
 
-    def test_else_it_is_the_event_time(self) -> None:
+    def test_the_event_time_comes_last(self) -> None:
         (trade,) = decoded(native(), received_ns=None)
 
         assert isinstance(trade, Trade)
         assert trade.received_ns == trade.event_ns
 
-    def test_a_cancel_without_any_is_refused(self) -> None:
+    def test_a_cancel_without_any_time_is_rejected(self) -> None:
         payload = b'{"kind":"cancel","symbol":"IBM","id":"1"}'
         (outcome,) = decoded(payload, received_ns=None)
 
@@ -204,14 +204,14 @@ class TestReceiptTime:
 class TestCorrections:
     PAYLOAD = b'{"kind":"correct","symbol":"IBM","id":"1","price":"2","size":"3"%s}'
 
-    def test_without_conditions_keep_the_old_ones(self) -> None:
+    def test_a_correction_without_conditions_has_none_to_set(self) -> None:
         (outcome,) = decoded(self.PAYLOAD % b"")
 
         assert isinstance(outcome, Correction)
         assert outcome.conditions is None
         assert outcome.event_ns is None
 
-    def test_with_none_take_them_away(self) -> None:
+    def test_a_correction_with_an_empty_list_removes_the_conditions(self) -> None:
         (outcome,) = decoded(self.PAYLOAD % b',"conditions":[]')
 
         assert isinstance(outcome, Correction)
@@ -227,13 +227,13 @@ class TestTimesOfDay:
         assert isinstance(outcome, Trade), outcome
         return outcome
 
-    def test_belong_to_the_day_of_the_file(self) -> None:
+    def test_a_time_of_day_is_of_the_day_of_the_file(self) -> None:
         """09:30 in New York is 13:30 in UTC in October."""
         trade = self.trade(day=date(2013, 10, 7), received_ns=None)
 
         assert trade.event_ns == 1_381_152_600_000_000_000
 
-    def test_else_to_the_receipt_date_on_the_wall_clock(self) -> None:
+    def test_without_a_file_a_time_of_day_is_of_the_local_receipt_date(self) -> None:
         """Received at 01:00 UTC on the 8th, which is the evening of the 7th in New York."""
         trade = self.trade(received_ns=1_381_194_000_000_000_000)
 

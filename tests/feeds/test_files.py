@@ -1,4 +1,4 @@
-"""File readers: payload bytes as they lie in the file, with what names and envelopes tell."""
+"""Trade files: payload bytes unchanged, with key, day and receipt from names and envelopes."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ from truetape.host.errors import ConfigError
 LEAN = load_contract("lean-equity-tick")
 
 
-def test_a_lean_zip_tells_symbol_and_day(tmp_path: Path) -> None:
+def test_a_lean_zip_gives_symbol_and_day(tmp_path: Path) -> None:
     folder = tmp_path / "ibm"
     folder.mkdir()
     with zipfile.ZipFile(folder / "20131007_trade.zip", "w") as archive:
@@ -31,7 +31,7 @@ def test_a_lean_zip_tells_symbol_and_day(tmp_path: Path) -> None:
     ]
 
 
-def test_captured_frames_tell_their_receipt(tmp_path: Path) -> None:
+def test_captured_frames_give_their_receipt_time(tmp_path: Path) -> None:
     path = tmp_path / "KRAKEN.jsonl"
     path.write_text('{"exchange":"KRAKEN","recv_ts":"1618678142.592855","raw":"{\\"a\\":1}"}\n')
 
@@ -40,7 +40,7 @@ def test_captured_frames_tell_their_receipt(tmp_path: Path) -> None:
     ]
 
 
-def test_a_line_that_is_no_envelope_is_a_payload(tmp_path: Path) -> None:
+def test_a_line_without_an_envelope_is_a_payload(tmp_path: Path) -> None:
     path = tmp_path / "native.jsonl"
     path.write_bytes(b'{"kind":"trade"}\n{"exchange":1\n')
 
@@ -49,7 +49,7 @@ def test_a_line_that_is_no_envelope_is_a_payload(tmp_path: Path) -> None:
     assert payloads == [b'{"kind":"trade"}', b'{"exchange":1']
 
 
-def test_packed_lines_are_unpacked_and_a_header_is_passed_over(tmp_path: Path) -> None:
+def test_gzip_is_unpacked_and_a_header_line_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "2026-11-20.csv.gz"
     path.write_bytes(
         gzip.compress(b"time,price,size,exchange,conditions,suspicious\n1,2,3,P,0,0\n")
@@ -67,14 +67,14 @@ def test_a_page_is_one_payload(tmp_path: Path) -> None:
     ]
 
 
-def test_a_line_beyond_the_limit_is_cut_and_the_next_one_is_whole() -> None:
+def test_a_line_over_the_limit_is_cut_and_the_next_line_is_complete() -> None:
     lines = io.BytesIO(b"x" * 1_000 + b"\nnext\r\n" + b"y" * 10 + b"\nlast")
 
     assert list(read_lines(lines, 10)) == [b"x" * 11, b"next", b"y" * 10, b"last"]
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "broken.zip"])
-def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
+def test_the_error_of_an_unreadable_file_names_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if path.suffix == ".zip":
         path.write_bytes(b"no zip")

@@ -1,4 +1,4 @@
-"""Native lines: what is written can be read back, and is the same."""
+"""Native lines: encoding and decoding returns the same event."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_a_native_line_reads_back_as_its_event(event: Event) -> None:
+def test_a_native_line_decodes_to_its_event(event: Event) -> None:
     place = event.position
     context = Context("truetape", None, None, None, place.topic, place.partition, place.offset)
 
@@ -40,7 +40,7 @@ def test_a_native_line_reads_back_as_its_event(event: Event) -> None:
     ],
     ids=str,
 )
-def test_times_are_cut_in_groups_of_three(instant_ns: int, text: str) -> None:
+def test_times_have_0_3_6_or_9_decimals(instant_ns: int, text: str) -> None:
     assert iso(instant_ns) == text
 
 
@@ -49,7 +49,7 @@ def test_decimals_have_no_exponent() -> None:
     assert plain(Decimal("0.00000001")) == "0.00000001"
 
 
-def test_a_rejection_has_its_line() -> None:
+def test_a_rejection_names_its_line() -> None:
     rejected = Rejected(Reason.NOT_JSON, 'a "quote"\n', b"{", 0)
 
     assert encode_rejected(rejected, 3) == (

@@ -1,4 +1,4 @@
-"""The simulator: the same bytes for a seed, the shape of a market, and a truth that adds up."""
+"""The simulator: the same bytes for a seed, a realistic market, and a consistent truth."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def troubled() -> SimulatedSession:
 
 
 def lines(made: SimulatedSession) -> list[dict[str, object]]:
-    """Parse the good native payloads; the broken ones are told by the troubles."""
+    """Parse the good native payloads; the faults name the broken ones."""
     broken = {
         trouble.received_ns for trouble in made.troubles if trouble.cause is TroubleCause.MALFORMED
     }
@@ -67,15 +67,15 @@ def test_the_same_seed_gives_the_same_bytes(feed: str) -> None:
     assert digest(simulate(plan)) != digest(simulate(replace(plan, seed=1)))
 
 
-def test_a_seed_means_the_same_session_on_every_platform() -> None:
-    """Recorded on CPython 3.11; whatever runs this test must make the same session again."""
+def test_a_seed_gives_the_same_session_on_every_platform() -> None:
+    """Recorded on CPython 3.11; every other Python must simulate the same session."""
     made = simulate(SimulationPlan(FRIDAY, trades=500, seed=7, faults=MANY))
 
     assert digest(made)[:16] == "04b51f81ec89a305"
 
 
 @pytest.mark.parametrize("feed", FORMATS)
-def test_the_truth_is_what_the_events_come_to(feed: str) -> None:
+def test_the_true_trades_equal_the_canonical_trades_of_the_true_events(feed: str) -> None:
     made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
     truth = made.truth
 
@@ -89,7 +89,7 @@ def test_the_truth_is_what_the_events_come_to(feed: str) -> None:
     assert ours == true
 
 
-def test_every_native_trouble_is_in_the_records_and_in_the_truth(
+def test_every_fault_of_the_native_feed_is_in_the_records_and_in_the_truth(
     troubled: SimulatedSession,
 ) -> None:
     told = Counter(trouble.cause for trouble in troubled.troubles)
@@ -131,7 +131,7 @@ def at_ns(text: object) -> int:
     return at(whole) + int(fraction)
 
 
-def test_each_trouble_names_its_trade(troubled: SimulatedSession) -> None:
+def test_each_fault_names_its_trade(troubled: SimulatedSession) -> None:
     arrivals = {(event.symbol, event.id, event.received_ns) for event in troubled.truth.events}
 
     for trouble in troubled.troubles:
@@ -145,13 +145,13 @@ def test_records_are_in_order_of_arrival(troubled: SimulatedSession) -> None:
     assert {record.key for record in troubled.records} == set(PLAN.symbols)
 
 
-def test_without_faults_every_print_arrives_once_and_at_once(plain: SimulatedSession) -> None:
+def test_without_faults_every_print_arrives_once_and_in_time(plain: SimulatedSession) -> None:
     assert plain.troubles == ()
     assert len(plain.records) == len(plain.truth.trades) == 20_000
     assert all(0 < t.received_ns - t.event_ns < 31_000_000 for t in plain.truth.trades)
 
 
-def test_volume_is_a_u_over_the_day_and_thin_outside(plain: SimulatedSession) -> None:
+def test_volume_is_a_u_over_the_session_and_low_outside(plain: SimulatedSession) -> None:
     half_hours = Counter((t.event_ns - OPENS) // (30 * MINUTE) for t in plain.truth.trades)
 
     assert set(half_hours) == set(range(-2, 15))
@@ -160,7 +160,7 @@ def test_volume_is_a_u_over_the_day_and_thin_outside(plain: SimulatedSession) ->
     assert max(half_hours[-2], half_hours[-1], half_hours[13], half_hours[14]) < half_hours[6] / 5
 
 
-def test_prints_look_like_prints(plain: SimulatedSession) -> None:
+def test_prices_sizes_and_conditions_are_realistic(plain: SimulatedSession) -> None:
     trades = plain.truth.trades
     regular = [t for t in trades if OPENS <= t.event_ns < CLOSES]
     ties = sum(a.event_ns == b.event_ns for a, b in pairwise(prints(plain, "IBM")))
@@ -221,7 +221,7 @@ def test_a_half_day_closes_at_one_o_clock() -> None:
     }
 
 
-def test_a_window_holds_its_prints() -> None:
+def test_all_prints_are_in_the_simulated_time() -> None:
     plan = replace(PLAN, trades=500, offset_s=600, duration_s=30, faults=NO_FAULTS)
     times = [trade.event_ns for trade in simulate(plan).truth.trades]
 
@@ -254,14 +254,14 @@ def test_a_round_the_clock_venue_has_no_auctions_and_fractional_sizes() -> None:
         ("bitstamp", {TroubleCause.CANCEL, TroubleCause.CORRECTION}),
     ],
 )
-def test_a_feed_has_the_troubles_that_it_can_carry(feed: str, missing: set[TroubleCause]) -> None:
+def test_a_feed_has_only_faults_that_it_can_express(feed: str, missing: set[TroubleCause]) -> None:
     made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=2_000, faults=MANY))
 
     assert {trouble.cause for trouble in made.troubles} == set(TroubleCause) - missing
 
 
 @pytest.mark.parametrize("feed", ["alpaca", "polygon", "finnhub", "kraken"])
-def test_a_payload_may_hold_several_trades_of_a_symbol(feed: str) -> None:
+def test_a_payload_may_have_several_trades_of_a_symbol(feed: str) -> None:
     made = simulate(SimulationPlan(FRIDAY, feed=feed, trades=3_000, faults=NO_FAULTS))
 
     assert len(made.records) < 3_000 == len(made.truth.trades)
@@ -270,7 +270,7 @@ def test_a_payload_may_hold_several_trades_of_a_symbol(feed: str) -> None:
         json.loads(record.payload)
 
 
-def test_malformed_records_come_on_top_and_stay_on_one_line(troubled: SimulatedSession) -> None:
+def test_malformed_records_are_additional_and_have_no_line_end(troubled: SimulatedSession) -> None:
     told = Counter(t.detail for t in troubled.troubles if t.cause is TroubleCause.MALFORMED)
 
     assert set(told) == set(BROKEN)
@@ -321,7 +321,7 @@ def refuse(seconds: float) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_a_plan_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
+def test_an_invalid_plan_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         simulate(SimulationPlan(**({"day": FRIDAY, "trades": 10} | change)))  # type: ignore[arg-type]
 
@@ -329,12 +329,12 @@ def test_a_plan_that_makes_no_sense_is_refused(change: dict[str, object], says: 
 @pytest.mark.parametrize(
     "rates", [{"late": -0.1}, {"late": 0.6, "cancel": 0.6}, {"late_s": (2.0, 1.0)}], ids=str
 )
-def test_faults_that_make_no_sense_are_refused(rates: dict[str, object]) -> None:
+def test_invalid_faults_are_refused(rates: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         Faults(**rates)  # type: ignore[arg-type]
 
 
-def test_one_trade_of_one_symbol_is_a_session_too() -> None:
+def test_a_session_may_have_a_single_trade() -> None:
     made = simulate(SimulationPlan(FRIDAY, trades=1, symbols=("A",), faults=NO_FAULTS))
 
     assert len(made.truth.trades) == len(made.records) == 1

@@ -1,4 +1,4 @@
-"""Simulated payloads against the contracts: made from vendors' shapes, read by the decoder."""
+"""Simulated payloads, which follow the vendors' formats, decode to the simulated truth."""
 
 from collections import Counter
 from dataclasses import replace
@@ -29,7 +29,7 @@ def decoded(made: SimulatedSession) -> list[Event | Rejected]:
 
 @pytest.mark.parametrize("feed", BOTH)
 def test_a_simulated_session_decodes_to_its_truth(feed: str) -> None:
-    """An amendment's own time is optional: a feed that sends one is taken at its word."""
+    """The event time of an amendment is optional, so it is not compared."""
     made = simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
     found = decoded(made)
 

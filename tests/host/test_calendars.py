@@ -14,11 +14,11 @@ MINUTE = 60 * SECOND
 
 
 def test_every_date_of_the_range_has_one_session() -> None:
-    found = sessions(NEW_YORK, date(2026, 11, 20), date(2026, 11, 24))
+    week = sessions(NEW_YORK, date(2026, 11, 20), date(2026, 11, 24))
 
-    assert [session.date.day for session in found] == [20, 21, 22, 23, 24]
-    assert [session.open_ns is not None for session in found] == [True, False, False, True, True]
-    assert all(left.end_ns == right.start_ns for left, right in pairwise(found))
+    assert [session.date.day for session in week] == [20, 21, 22, 23, 24]
+    assert [session.open_ns is not None for session in week] == [True, False, False, True, True]
+    assert all(left.end_ns == right.start_ns for left, right in pairwise(week))
 
 
 @pytest.mark.parametrize("day", [date(2026, 11, 27), date(2026, 12, 24)], ids=str)
@@ -83,7 +83,7 @@ def test_a_venue_without_a_calendar_trades_the_utc_day() -> None:
     ],
     ids=["a second before the early close", "at the early close", "sunday night", "hurricane"],
 )
-def test_the_last_session_is_the_newest_that_had_closed(instant: str, session: str) -> None:
+def test_the_last_session_is_the_newest_closed_one(instant: str, session: str) -> None:
     found = last_regular(NEW_YORK, at(instant))
 
     assert found is not None
@@ -119,6 +119,6 @@ def test_a_calendar_over_midnight_is_refused() -> None:
     [(date(2026, 1, 2), date(2026, 1, 1)), (date(1800, 1, 1), date(2026, 1, 1))],
     ids=["backwards", "too long"],
 )
-def test_a_range_that_makes_no_sense_is_refused(first: date, last: date) -> None:
+def test_an_invalid_range_is_refused(first: date, last: date) -> None:
     with pytest.raises(ConfigError, match="in order"):
         sessions(KRAKEN, first, last)

@@ -1,4 +1,4 @@
-"""Eligibility profiles: what the declared ones say of a print, and what a wrong file is told."""
+"""Eligibility profiles: the verdicts of the declared ones, and the errors of an invalid file."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ ALL, RANGE, VOLUME, NOTHING, PRICES = "OHV", "HV", "V", "", "OH"
 
 def judged(profile: str, codes: str | list[str], tape: str | None = None) -> str:
     """Return what a print counts for: O open and close, H high and low, V volume."""
-    found = load(profile).judge(list(codes), tape)
-    parts = (("O", found.open_close), ("H", found.high_low), ("V", found.volume))
+    verdict = load(profile).judge(list(codes), tape)
+    parts = (("O", verdict.open_close), ("H", verdict.high_low), ("V", verdict.volume))
     return "".join(letter for letter, counts in parts if counts)
 
 
@@ -69,18 +69,19 @@ def test_all_counts_every_print_even_with_unknown_codes() -> None:
         ("@M", None, NOTHING),
     ],
 )
-def test_sip_counts_a_print_as_the_plans_say(codes: str, tape: str | None, counts: str) -> None:
+def test_sip_counts_a_print_as_the_plans_define(codes: str, tape: str | None, counts: str) -> None:
     assert judged("sip", codes, tape) == counts
 
 
 @pytest.mark.parametrize(("codes", "tape"), [("?", None), ("@W", "A"), ("@A", "A"), ("ab", "C")])
 def test_sip_flags_a_code_that_the_tape_does_not_have(codes: str, tape: str | None) -> None:
-    found = load("sip").judge(tuple(codes), tape)
+    verdict = load("sip").judge(tuple(codes), tape)
 
-    assert (found.known, found.open_close, found.high_low, found.volume) == (False,) * 4
+    parts = (verdict.known, verdict.open_close, verdict.high_low, verdict.volume)
+    assert parts == (False,) * 4
 
 
-def test_sip_knows_the_auctions_and_no_other_cross() -> None:
+def test_only_session_auctions_of_sip_are_auctions() -> None:
     auctions = {code for code in load("sip").tables[""] if load("sip").judge([code]).auction}
 
     assert auctions == {"O", "5", "6"}
@@ -108,15 +109,15 @@ def test_sip_knows_the_auctions_and_no_other_cross() -> None:
     ],
     ids=str,
 )
-def test_lean_counts_a_print_as_its_vendor_does(bits: list[str], counts: str) -> None:
+def test_lean_counts_a_print_as_the_vendor_does(bits: list[str], counts: str) -> None:
     assert judged("lean", bits) == counts
 
 
 def test_lean_follows_the_stated_rule_for_every_pair_of_bits() -> None:
     sets, bars = {0, 1, 2, 6, 7, 10, 13, 24, 26}, {5, 29, 31}
-    for one in range(32):
-        for two in range(32):
-            bits = {one, two}
+    for left in range(32):
+        for right in range(32):
+            bits = {left, right}
             prices = bool(bits & sets) or not bits & bars
             volume = not bits & {24, 26}
             expected = ("OH" if prices else "") + ("V" if volume else "")
@@ -127,7 +128,7 @@ GOOD = "profile: p\nversion: 1\ntables:\n  - name: n\n    tapes: []\n    conditi
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "line", "message"),
     [
         ("profile: q\nversion: 1\n", 1, "profile is 'q'; it must be the file's own name"),
         ("profile: p\nversion: 0\n", 2, "version is '0'"),
@@ -148,8 +149,8 @@ GOOD = "profile: p\nversion: 1\ntables:\n  - name: n\n    tapes: []\n    conditi
         (GOOD + "      []\n  - {name: m, tapes: [], conditions: []}\n", 8, "a second time"),
     ],
 )
-def test_a_wrong_file_is_told_its_line_and_field(
-    tmp_path: Path, text: str, line: int, says: str
+def test_an_error_names_file_line_and_field(
+    tmp_path: Path, text: str, line: int, message: str
 ) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
@@ -158,9 +159,9 @@ def test_a_wrong_file_is_told_its_line_and_field(
         profile_in(path)
 
     assert str(raised.value).startswith(f"{path}, line {line}: ")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_an_unknown_profile_is_told_the_known_ones() -> None:
+def test_an_unknown_profile_is_refused_with_the_known_profiles() -> None:
     with pytest.raises(ConfigError, match="known are all, lean, sip"):
         load("../venues")

@@ -1,4 +1,4 @@
-"""Venues: the declared file, and what a wrong one is told."""
+"""Venues: the declared file, and the errors of an invalid one."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_declared_venues_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "line", "message"),
     [
         ("version: 1\nvenues:\n  A1: {name: a}\n", 3, "venues.A1 lacks 'zone'"),
         ("version: 1\nvenues:\n  A1:\n    name: a\n    zone: Mars/X\n", 5, "A1.zone is 'Mars/X'"),
@@ -53,8 +53,8 @@ def test_the_declared_venues_are_read() -> None:
         "yaml",
     ],
 )
-def test_a_wrong_file_is_told_its_line_and_field(
-    tmp_path: Path, text: str, line: int, says: str
+def test_an_error_names_file_line_and_field(
+    tmp_path: Path, text: str, line: int, message: str
 ) -> None:
     path = tmp_path / "venues.yaml"
     path.write_text(text)
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_told_its_line_and_field(
         venues_in(path)
 
     assert str(raised.value).startswith(f"{path}, line {line}: ")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_an_absent_or_empty_file_is_a_config_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fold: bars by hand, and what must not change them."""
+"""The reference fold: bars computed by hand, and what must not change them."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
@@ -44,7 +44,7 @@ def fold(events: Iterable[Event], resolution: Resolution = Resolution.SECOND) ->
 
 
 def text(bar: Bar) -> str:
-    """Return open, high, low, close, volume, vwap, trades; a dash for what is not there."""
+    """Return open, high, low, close, volume, vwap, trades; a dash for a missing value."""
     values = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
     return " ".join("-" if value is None else str(value) for value in values)
 
@@ -92,7 +92,7 @@ def text(bar: Bar) -> str:
         "small decimals",
     ],
 )
-def test_a_bar_by_hand(trades: Sequence[Trade], expected: str) -> None:
+def test_a_bar_equals_the_one_computed_by_hand(trades: Sequence[Trade], expected: str) -> None:
     numbered = [
         trade(**fields(item), offset=place)  # type: ignore[arg-type]
         for place, item in enumerate(trades)
@@ -136,11 +136,11 @@ def test_bars_are_ordered_by_symbol_venue_and_start() -> None:
     ]
 
 
-def test_a_bar_whose_trades_were_all_cancelled_is_gone() -> None:
+def test_a_bar_disappears_when_all_its_trades_are_cancelled() -> None:
     assert fold([trade(id="a"), cancel("a")]) == []
 
 
-def test_a_correction_moves_the_bar_of_the_original_event_time() -> None:
+def test_a_correction_changes_the_bar_of_the_original_event_time() -> None:
     hour_later = NOON + 3_600 * SECOND
     (bar,) = fold([trade("1", id="a"), correction("a", "2", "5", received_ns=hour_later)])
 
@@ -171,7 +171,7 @@ def test_vwap_is_rounded_once_and_half_to_even(
     assert expected is None or f"{found:f}" == expected
 
 
-def test_a_caller_s_decimal_context_changes_no_bar() -> None:
+def test_the_decimal_context_of_the_caller_changes_no_bar() -> None:
     trades = [trade("123456.789", "1234.5"), trade("123456.788", "1", offset=1)]
     expected = fold(trades)
 
@@ -180,7 +180,7 @@ def test_a_caller_s_decimal_context_changes_no_bar() -> None:
         assert fold(trades) == expected
 
 
-def test_vwap_needs_priced_volume() -> None:
+def test_there_is_no_vwap_without_priced_volume() -> None:
     assert vwap(Decimal(0), Decimal(0)) is None
 
 
@@ -207,7 +207,7 @@ def test_vwap_needs_priced_volume() -> None:
         "auction print of the day before",
     ],
 )
-def test_a_daily_bar_takes_the_regular_session_and_its_auctions(
+def test_a_daily_bar_contains_the_regular_session_and_its_auctions(
     event: int, conditions: tuple[str, ...], counts: bool
 ) -> None:
     made = fold([trade(event_ns=event, conditions=conditions)], Resolution.DAY)
@@ -240,7 +240,7 @@ MARKETS = events((*[(code,) for code in PROFILE.tables[""]], (), ("?",)), tapes=
 
 @settings(deadline=None)  # behaviour, not timing
 @given(MARKETS, st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
-def test_no_permutation_and_no_second_delivery_changes_a_bar(
+def test_order_of_arrival_and_repeat_deliveries_change_no_bar(
     market: list[Event], random: "st.random.Random", resolution: Resolution
 ) -> None:
     expected = fold(market, resolution)
@@ -257,7 +257,7 @@ def test_no_permutation_and_no_second_delivery_changes_a_bar(
 
 @settings(deadline=None)  # behaviour, not timing
 @given(MARKETS, st.data())
-def test_any_split_of_the_trades_merges_to_the_same_tally(
+def test_every_split_of_the_trades_merges_to_the_same_tally(
     market: list[Event], data: st.DataObject
 ) -> None:
     prints = [event for event in market if isinstance(event, Trade)]
@@ -301,7 +301,7 @@ def test_each_resolution_is_the_roll_up_of_the_one_below(market: list[Event]) ->
 
 
 def roll_up(made: list[Bar], resolution: Resolution) -> dict[int, tuple[object, ...]]:
-    """Combine bars the plain way; open, close and vwap are held by the tally's own test."""
+    """Combine bars the plain way; the test of the tally covers open, close and vwap."""
     groups: dict[int, list[Bar]] = {}
     for bar in made:
         groups.setdefault(resolution.start_of(bar.start_ns), []).append(bar)
@@ -316,7 +316,7 @@ def roll_up(made: list[Bar], resolution: Resolution) -> dict[int, tuple[object, 
     }
 
 
-def test_open_and_close_roll_up_to_the_first_and_the_last() -> None:
+def test_a_roll_up_has_the_first_open_and_the_last_close() -> None:
     prints = [
         trade("3", event_ns=NOON + 3_599 * SECOND, offset=1),
         trade("1", event_ns=NOON, offset=2),
@@ -335,7 +335,7 @@ def test_open_and_close_roll_up_to_the_first_and_the_last() -> None:
     ]
 
 
-def test_a_regular_print_adds_itself_to_everything() -> None:
+def test_a_regular_print_counts_for_every_part_of_a_bar() -> None:
     item = trade("2", "3")
 
     assert tally(item, REGULAR) == Tally(

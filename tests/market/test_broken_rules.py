@@ -1,4 +1,4 @@
-"""Each rule of the reference fold, broken on purpose: the tests beside it notice every one."""
+"""Breaks each rule of the reference fold on purpose: a test of this folder must fail."""
 
 from pathlib import Path
 
@@ -236,10 +236,10 @@ MUTANTS = [
 ]
 
 
-def test_the_rules_as_they_are_pass(tmp_path: Path) -> None:
+def test_the_tests_pass_on_the_unbroken_rules(tmp_path: Path) -> None:
     assert outcome(None, TESTS, tmp_path) == PASSED
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
-def test_a_broken_rule_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
+def test_a_broken_rule_fails_a_test(mutant: Mutant, tmp_path: Path) -> None:
     assert outcome(mutant, TESTS, tmp_path) == FAILED

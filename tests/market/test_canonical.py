@@ -1,4 +1,4 @@
-"""Canonical trades: duplicates, cancels and corrections, in whatever order they arrive."""
+"""Canonical trades: duplicates, cancels and corrections in every order of arrival."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -88,14 +88,14 @@ def in_force(events: Sequence[Event], as_of_ns: int | None = None) -> list[tuple
         "ids belong to a feed",
     ],
 )
-def test_every_order_of_arrival_gives_the_same(
+def test_every_order_of_arrival_gives_the_same_trades(
     events: Sequence[Event], expected: list[tuple[str, str]]
 ) -> None:
     for order in permutations(events):
         assert in_force(order) == expected
 
 
-def test_every_trade_is_kept_and_flagged() -> None:
+def test_no_trade_is_dropped_only_flagged() -> None:
     twice = [trade(id="a"), trade(id="a", offset=1)]
     found = outcome([*twice, trade(id="b", offset=2), cancel("b"), correction("a", "2", "5")])
 
@@ -106,7 +106,7 @@ def test_every_trade_is_kept_and_flagged() -> None:
     assert flags == {0: (False, False, True), 1: (True, False, False), 2: (False, True, False)}
 
 
-def test_amendments_are_told_with_the_first_delivery_that_they_mean_in_order_of_arrival() -> None:
+def test_amendments_are_returned_by_first_delivery_in_order_of_arrival() -> None:
     first, again = trade("1", id="a"), trade("1", id="a", offset=1)
     better = correction("a", "2", "5", NOON + SECOND, offset=2)
     gone = cancel("a", NOON + 2 * SECOND, offset=3)
@@ -122,7 +122,7 @@ def test_amendments_are_told_with_the_first_delivery_that_they_mean_in_order_of_
     assert amended(first, [better]).trade.price == Decimal(2)
 
 
-def test_a_correction_stands_at_the_original_event_time_and_keeps_what_it_does_not_name() -> None:
+def test_a_correction_keeps_the_event_time_and_every_field_that_it_lacks() -> None:
     original = trade("1", id="a", sequence=7, conditions=("F",), exchange="P", tape="A")
     found = outcome([original, correction("a", "2", "5", MUCH_LATER)]).trades[0].trade
 
@@ -163,22 +163,22 @@ TODAY = trade("2", id="a", offset=1)
         "names a day without such a trade",
     ],
 )
-def test_an_id_used_on_two_days_means_two_trades(amendment: Event, left: list[str]) -> None:
+def test_the_same_id_on_two_days_is_two_trades(amendment: Event, left: list[str]) -> None:
     events = [YESTERDAY, TODAY, amendment]
 
     assert [price for price, _ in in_force(events)] == left
     assert key_of(YESTERDAY, VENUES) != key_of(TODAY, VENUES)
 
 
-def test_an_amendment_waits_for_no_trade_of_a_later_day() -> None:
-    """Ids begin anew each day: the trade it waits for is of the day it came on, or before."""
+def test_an_amendment_does_not_wait_for_a_trade_of_a_later_day() -> None:
+    """Ids are unique within a day: its trade is of its day of receipt or of an earlier day."""
     early = cancel("a", NOON - DAY)
 
     assert outcome([TODAY, early]).pending == (early,)
     assert in_force([TODAY, early]) == [("2", "10")]
 
 
-def test_a_cancelled_trade_keeps_the_values_it_had() -> None:
+def test_a_cancelled_trade_keeps_its_values() -> None:
     corrected_too_late = correction("a", "2", "5", MUCH_LATER, 1_001)
 
     (item,) = outcome([trade("1", id="a"), cancel("a", LATER), corrected_too_late]).trades
@@ -186,7 +186,7 @@ def test_a_cancelled_trade_keeps_the_values_it_had() -> None:
     assert (str(item.trade.price), item.cancelled, item.corrected) == ("1", True, False)
 
 
-def test_a_day_turns_at_midnight_of_the_venue() -> None:
+def test_the_day_of_an_id_ends_at_midnight_of_the_venue() -> None:
     kraken = {"venue": "KRAKEN", "id": "a", "symbol": "XBT"}
     before, after = (
         trade("1", event_ns=NOON - NOON % DAY - 1, **kraken),
@@ -220,7 +220,7 @@ def test_a_trade_without_id_cannot_be_cancelled() -> None:
         (MUCH_LATER, []),
     ],
 )
-def test_as_known_at_an_instant_includes_what_was_received_then(
+def test_as_of_an_instant_includes_events_received_at_that_instant(
     as_of_ns: int, expected: list[tuple[str, str]]
 ) -> None:
     events = [trade("1", id="a"), correction("a", "2", "5", LATER), cancel("a", MUCH_LATER)]
@@ -228,7 +228,7 @@ def test_as_known_at_an_instant_includes_what_was_received_then(
     assert in_force(events, as_of_ns) == expected
 
 
-def test_as_known_before_a_duplicate_s_original_counts_what_was_there() -> None:
+def test_as_of_counts_only_deliveries_received_by_then() -> None:
     events = [trade("1", id="a", received_ns=LATER), trade("2", id="a", offset=1)]
 
     assert in_force(events, NOON) == [("2", "10")]

@@ -42,7 +42,7 @@ PRICES = Eligibility(open_close=True, high_low=True, volume=False)
         ("@@", REGULAR),
     ],
 )
-def test_conditions_combine_by_and_and_an_unknown_one_counts_for_nothing(
+def test_conditions_combine_by_and_and_an_unknown_code_counts_for_nothing(
     codes: str, expected: Eligibility
 ) -> None:
     assert PROFILE.judge(tuple(codes)) == expected
@@ -54,7 +54,7 @@ def test_conditions_combine_by_and_and_an_unknown_one_counts_for_nothing(
     [("C", True), (None, False), ("", False), ("A", False)],
     ids=["its own table", "no tape", "empty tape", "a tape without a table"],
 )
-def test_a_tape_without_its_own_table_uses_the_common_one(tape: str | None, known: bool) -> None:
+def test_a_tape_without_a_table_uses_the_common_table(tape: str | None, known: bool) -> None:
     assert PROFILE.judge(("W",), tape).known is known
 
 

@@ -1,4 +1,4 @@
-"""Sessions: dates on a venue's wall clock, and what a daily bar may take."""
+"""Sessions: dates on a venue's wall clock, and the regular session."""
 
 from datetime import date
 
@@ -54,7 +54,7 @@ def test_a_session_is_half_open_at_both_its_ends() -> None:
     assert not session.contains(next_midnight)
 
 
-def test_a_closed_day_holds_trades_but_has_no_regular_ones() -> None:
+def test_a_closed_day_may_have_trades_but_no_regular_ones() -> None:
     session = session_of(NEW_YORK, DAY, None)
 
     assert session.contains(OPENS)

@@ -1,4 +1,4 @@
-"""The grammars of written times, where the table of values cannot reach."""
+"""Layouts of written times: what the table of event times does not cover."""
 
 import re
 
@@ -9,5 +9,5 @@ from truetape.market.time_layout import ISO, ISO_EXTENDED_UTC
 
 
 @given(st.from_regex(ISO_EXTENDED_UTC, fullmatch=True))
-def test_the_short_way_for_utc_takes_nothing_that_iso_8601_does_not(raw: str) -> None:
+def test_the_short_utc_layout_accepts_only_texts_that_iso_8601_accepts(raw: str) -> None:
     assert re.fullmatch(ISO.regex, raw)

@@ -8,7 +8,7 @@ def in_order(*trades: Trade) -> list[Trade]:
     return sorted(trades, key=lambda item: item.order)
 
 
-def test_event_time_comes_first() -> None:
+def test_trades_sort_by_event_time_first() -> None:
     early, late = trade(event_ns=NOON, sequence=9), trade(event_ns=NOON + 1, sequence=1)
 
     assert in_order(late, early) == [early, late]
@@ -32,7 +32,7 @@ def test_ids_with_letters_or_over_18_digits_come_after_and_compare_as_text() -> 
     assert in_order(letters, long, number) == [number, long, letters]
 
 
-def test_other_digits_than_ascii_are_letters() -> None:
+def test_digits_of_other_scripts_sort_as_text() -> None:
     assert in_order(trade(id="\u0661"), trade(id="2"))[0].id == "2"
 
 

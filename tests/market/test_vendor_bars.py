@@ -1,4 +1,4 @@
-"""The fold against bars that somebody else made of the same prints: LEAN's own bar files."""
+"""The reference fold compared with LEAN's own bars of the same prints."""
 
 import csv
 import io
@@ -25,9 +25,9 @@ IBM_DAYS = tuple(("ibm", f"201310{day:02}") for day in (7, 8, 9, 10, 11))
 SPY_DAY = ("spy", "20131010")
 ONE_DAY = ("ibm", "20131010")
 LOST = (("ibm 20131008", 88_065), ("ibm 20131010", 82_802))
-"""Opening crosses that the ticks hold and the vendor's bars are short of, in shares."""
+"""Opening crosses that are in the ticks and missing in the vendor's bars, in shares."""
 MID_SESSION_MS = range(34_260_000, 57_540_000)
-"""From 09:31 to 15:59 New York: what the vendor does with auctions is a policy of its own."""
+"""From 09:31 to 15:59 New York: the vendor has rules of its own for auctions."""
 
 Values = tuple[Decimal, Decimal, Decimal, Decimal, Decimal]
 
@@ -57,7 +57,7 @@ def rows(path: Path) -> Iterator[list[str]]:
 
 
 def prints(path: Path, symbol: str, midnight_ns: int) -> Iterator[Trade]:
-    """Decode a tick file by hand: an independent reading, not the product's decoder."""
+    """Decode a tick file independently of the product's decoder."""
     for line, (ms, price, size, exchange, word, suspicious) in enumerate(rows(path)):
         bits = [str(bit) for bit in range(32) if int(word, 16) >> bit & 1]
         event_ns = midnight_ns + int(ms) * 1_000_000
@@ -79,7 +79,7 @@ def prints(path: Path, symbol: str, midnight_ns: int) -> Iterator[Trade]:
 
 
 def with_vendor_carry(made: list[Bar], midnight_ns: int) -> dict[int, Values]:
-    """Book the volume of a bar without prices into the bar before it, as the vendor's files do."""
+    """Add the volume of a bar without prices to the bar before it, as the vendor does."""
     carried: dict[int, Values] = {}
     last: int | None = None
     for bar in made:
@@ -128,8 +128,8 @@ def agreement() -> Agreement:
 
 
 @pytest.mark.data
-def test_the_bars_of_a_day_are_the_vendor_s_but_for_a_cross_that_it_lost() -> None:
-    """The quick one of six days: 4,902 seconds, 388 minutes, a cross of 82,802 shares."""
+def test_the_bars_of_a_day_equal_the_vendor_s_except_for_one_lost_cross() -> None:
+    """The quickest of six days: 4,902 seconds, 388 minutes, a cross of 82,802 shares."""
     found = compare((ONE_DAY,))
 
     assert found.compared == {"second": 4_902, "minute": 388}
@@ -138,7 +138,7 @@ def test_the_bars_of_a_day_are_the_vendor_s_but_for_a_cross_that_it_lost() -> No
 
 @pytest.mark.data
 @pytest.mark.real
-def test_second_and_minute_bars_are_the_vendor_s(agreement: Agreement) -> None:
+def test_second_and_minute_bars_equal_the_vendor_s(agreement: Agreement) -> None:
     """All five values of 44,071 seconds and 2,327 minutes; at least 99.99 % and 99.9 % agree."""
     seconds, minutes = (len(agreement.differences[kind]) for kind in ("second", "minute"))
 
@@ -157,7 +157,7 @@ def test_every_difference_is_an_opening_cross_that_the_vendor_lost(
 
 
 def lost_shares(agreement: Agreement, kind: str) -> set[tuple[str, int]]:
-    """By how many shares the vendor's bars are short, where they differ."""
+    """Return how many shares the vendor's differing bars lack."""
     short = set()
     for name, _, ours, theirs in agreement.differences[kind]:
         assert ours is not None

@@ -1,4 +1,4 @@
-"""Suites as data: what a file may say, and how it is told what is wrong with it."""
+"""Suites: what a file may declare, and the errors of an invalid file."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_a_rule_is_read_with_a_check_for_each_column(tmp_path: Path) -> None:
     assert rule.columns == ("price", "size", "ahead_ns")
 
 
-def test_a_changed_file_has_another_digest(tmp_path: Path) -> None:
+def test_a_changed_rule_changes_the_digest(tmp_path: Path) -> None:
     before = read_suite(written(tmp_path, GOOD)).digest
 
     assert (
@@ -87,7 +87,7 @@ def test_a_changed_file_has_another_digest(tmp_path: Path) -> None:
         ("version: 3", "version: 3\nowner: me", 3, "owner is not known"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_file_line_and_field(
+def test_an_error_names_file_line_and_field(
     tmp_path: Path, old: str, new: str, line: int, complaint: str
 ) -> None:
     path = written(tmp_path, GOOD.replace(old, new, 1))
@@ -99,7 +99,7 @@ def test_a_mistake_is_told_with_its_file_line_and_field(
     assert complaint in str(raised.value)
 
 
-def test_an_id_is_used_once(tmp_path: Path) -> None:
+def test_a_repeated_rule_id_is_refused(tmp_path: Path) -> None:
     rule = GOOD.partition("rules:\n")[2]
 
     with pytest.raises(ConfigError, match=r"line 15: rules.1 has the id 'T4' of a rule before it"):
@@ -113,7 +113,7 @@ def test_a_rule_without_checks_is_refused(tmp_path: Path) -> None:
         read_suite(written(tmp_path, empty))
 
 
-def test_an_unknown_suite_is_told_the_known_ones() -> None:
+def test_an_unknown_suite_is_refused_with_the_known_suites() -> None:
     with pytest.raises(ConfigError, match="known are bars, feed, reconciliation, served, trades"):
         load_suite("quotes")
 
@@ -124,7 +124,7 @@ def test_every_table_has_a_suite_of_its_name() -> None:
 
 
 @pytest.mark.parametrize("table", ["trades", "bars"])
-def test_the_suites_name_the_columns_of_the_lake(table: str) -> None:
+def test_a_suite_lists_every_column_of_its_lake_table(table: str) -> None:
     """Who adds a column to the lake adds it to its suite, and raises the suite's version."""
     fields = expected_types(LakeTable(table))
     arguments = load_suite(table).rules[0].checks[0].arguments
@@ -137,7 +137,7 @@ def test_the_suites_name_the_columns_of_the_lake(table: str) -> None:
     assert set(needed) <= set(fields)
 
 
-def test_expectations_are_those_of_great_expectations() -> None:
+def test_great_expectations_has_every_expectation_and_argument() -> None:
     """By name and argument, as the installed version has them."""
     from great_expectations import expectations
 
@@ -145,7 +145,7 @@ def test_expectations_are_those_of_great_expectations() -> None:
         assert set(arguments) <= set(getattr(expectations, name).__fields__), name
 
 
-def test_no_frame_is_declared_for_nothing() -> None:
+def test_every_frame_is_used_by_a_rule() -> None:
     """Each frame is read by a rule."""
     for name in suite_names():
         suite = load_suite(name)

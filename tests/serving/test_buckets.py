@@ -63,7 +63,7 @@ def test_every_bucket_has_so_few_shards_that_a_write_cannot_time_out() -> None:
     ],
     ids=str,
 )
-def test_a_wrong_file_names_line_field_and_value(
+def test_an_error_names_file_line_field_and_value(
     tmp_path: Path, old: str, new: str, complaint: str
 ) -> None:
     assert old in SHIPPED
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, content: str) -
         load_buckets("live", path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load_buckets("live", tmp_path / "nowhere.yaml")
 

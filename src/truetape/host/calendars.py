@@ -63,8 +63,8 @@ def next_regular(venue: Venue, day: date) -> Session | None:
 
 
 def last_regular(venue: Venue, instant_ns: int) -> Session | None:
-    """Return the newest regular session that was closed at an instant, None if no session was open
-    within `MAX_CLOSED_DAYS`. Years are cached when they are first needed, so calls are cheap.
+    """Return the newest regular session that was closed at an instant, None if the last
+    `MAX_CLOSED_DAYS` days have none. Years are cached when they are first needed.
     """
     day = venue.date_of(instant_ns)
     latest = _first_regular(venue, day, step=-1)
