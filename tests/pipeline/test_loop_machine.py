@@ -65,7 +65,7 @@ class Loop(RuleBasedStateMachine):
         self.last_served: Shown = {}
         self.torn: Shown = {}
         self.shown: dict[int, Shown] = {}
-        self.print("SOLO", "100", "10", 1, "@")  # nobody cancels it: the session is never empty
+        self.print("SOLO", "100", "10", 1, "@")  # never cancelled, so the session is never empty
 
     def teardown(self) -> None:
         self.store.close()
@@ -194,7 +194,7 @@ class Loop(RuleBasedStateMachine):
                 assert float(drift.before) == float(was)
                 assert float(drift.after) == float(becomes)
                 assert sum(part.delta for part in drift.parts) == drift.delta
-        # a killed publication wrote a bar that this one changed back, or nobody else served it
+        # the other entries are of bars that only a killed publication had served
         others = [entry.fields for place, entry in entries.items() if place not in self.torn]
         assert not any(drift.delta for fields in others for drift in fields)
         self.torn = {}

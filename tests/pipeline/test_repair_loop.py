@@ -1,5 +1,5 @@
 """After a publication, on a real Kafka, InfluxDB and Spark: dirty symbols are repaired symbol by
-symbol, older revs come back, and nobody undoes that by chance.
+symbol, older revs are restored, and only an explicit request supersedes a revert.
 """
 
 import time

@@ -226,13 +226,15 @@ def profile_of(lake: str, session: Session) -> tuple[str, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    mine = (pc.field("venue") == session.venue) & (pc.field("session") == pa.scalar(session.date))
+    is_in_session = (pc.field("venue") == session.venue) & (
+        pc.field("session") == pa.scalar(session.date)
+    )
     bars = open_or_none(lake, Table.BARS)
     if bars is None:
         return "", 0
     rows = (
         bars.to_pyarrow_dataset()
-        .scanner(columns=["profile", "profile_version"], filter=mine)
+        .scanner(columns=["profile", "profile_version"], filter=is_in_session)
         .head(1)
         .to_pylist()
     )

@@ -45,7 +45,7 @@ def bars_as_of(settings: Settings, request: AsOfRequest, as_of_ns: int) -> list[
     The others were received by then, but not published. Raise ConfigError for too many sessions.
     """
     raw = RawEvents(settings.lake)
-    known: list[ServedBar] = []
+    all_bars: list[ServedBar] = []
     for session in _sessions(request):
         archived = raw.of_symbol(session, request.symbol, as_of_ns)
         past = [
@@ -56,8 +56,8 @@ def bars_as_of(settings: Settings, request: AsOfRequest, as_of_ns: int) -> list[
         events = [item.event for item in archived]
         fold = _Fold(events, request.venue, session, request.resolution)
         profile = profiles.load(profile_for(settings, session)[0])
-        known += bars_known_at(fold.at(as_of_ns, profile), fold.published(past))
-    return [bar for bar in known if request.start_ns <= bar.start_ns < request.end_ns]
+        all_bars += bars_known_at(fold.at(as_of_ns, profile), fold.published(past))
+    return [bar for bar in all_bars if request.start_ns <= bar.start_ns < request.end_ns]
 
 
 def profile_for(settings: Settings, session: Session) -> tuple[str, int]:
