@@ -1,4 +1,4 @@
-"""A console of one SQLite file, whose Kafka is nowhere and whose Airflow lets everybody in."""
+"""A console on an SQLite store, without Kafka, that admits every request."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -17,7 +17,7 @@ from truetape.serving.store import BarStore
 
 @pytest.fixture
 def here(environment: Mapping[str, str]) -> Settings:
-    """Kafka is nowhere: pages must say so and show the rest."""
+    """Settings without a Kafka: pages must report that and show everything else."""
     return Settings.from_env({**environment, "TRUETAPE_KAFKA": "127.0.0.1:1"})
 
 
@@ -34,7 +34,7 @@ def client(here: Settings) -> TestClient:
 
 @pytest.fixture
 def drifted(here: Settings, store: BarStore) -> None:
-    """A published day with a late print, a cancel and a correction of IBM."""
+    """Publish a day on which IBM had a late trade, a cancel and a correction."""
     lake_session(DAY).write(here.lake)
     serve(store, provisional_bars(heard(DAY)))
     publish_and_record(here.lake, store)

@@ -1,4 +1,4 @@
-"""The console in a real browser: pages draw, ask nobody else, and can be used by everybody."""
+"""The console in a real browser: pages draw, contact no other host, and are accessible."""
 
 import threading
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.real  # a browser
 
 SERIOUS = ("serious", "critical")
 HOSTILE = "<img src=x onerror=alert(1)>"
-SPELT = quote(HOSTILE)
+HOSTILE_QUOTED = quote(HOSTILE)
 RUN = DagRun("batch_recompute_xnys", "manual__2024-11-22T22:00:00+00:00")
 MARKET = f"market?symbol=IBM&session={FRIDAY.date}"
 DRIFT = f"drift/session?venue=XNYS&session={FRIDAY.date}"
@@ -54,38 +54,38 @@ PAGES = {
     "quality": "quality",
     "report": f"quality/report?venue=XNYS&session={FRIDAY.date}&run={REPORT}",
     "run": f"quality/run?{urlencode({'dag': RUN.dag, 'run': RUN.run})}",
-    "run-without-reports": f"quality/run?dag={SPELT}&run={SPELT}",
+    "run-without-reports": f"quality/run?dag={HOSTILE_QUOTED}&run={HOSTILE_QUOTED}",
     "backfill": "backfill",
-    "no-bar": f"market/bar?symbol={SPELT}&start_ns=1",
+    "no-bar": f"market/bar?symbol={HOSTILE_QUOTED}&start_ns=1",
     "no-page": "nowhere",
-    "misread": f"market?resolution={SPELT}",
-    "no-chart": f"market?symbol=IBM&venue={SPELT[:16]}",
+    "misread": f"market?resolution={HOSTILE_QUOTED}",
+    "no-chart": f"market?symbol=IBM&venue={HOSTILE_QUOTED[:16]}",
 }
-"""Every page, and pages in states of error, by the name of its picture."""
-REFUSED = {"no-bar", "no-page", "misread", "no-chart"}
-"""Of these a browser says itself that the server refused; nothing else may be said."""
+"""Every page, and pages in error states, by the name of the screenshot."""
+REJECTED = {"no-bar", "no-page", "misread", "no-chart"}
+"""On these pages the browser logs that the server rejected a request; it may log nothing else."""
 PICTURES = Path(__file__).resolve().parents[2] / "out" / "screenshots"
-"""Pictures of each page, as this run has seen it; Git ignores them."""
+"""Screenshots of each page in this test run; Git ignores them."""
 NIGHT = "NIGHT"
 THURSDAY_CLOSE = LAKE_NOON - 24 * HOUR_NS + 4 * HOUR_NS
-"""Four hours after noon; `NIGHT` trades its last minutes, and the first of the next morning."""
+"""Four hours after noon. `NIGHT` trades in the last minutes before, and after the next open."""
 FRIDAY_OPEN = LAKE_NOON - 5 * HOUR_NS // 2
 
 
 def minutes() -> list[int]:
-    """The starts of two minutes before a night, and of two behind it."""
+    """Return the starts of two minutes before a night, and of two after it."""
     starts = (THURSDAY_CLOSE - 2 * MINUTE, FRIDAY_OPEN)
     return [start + number * MINUTE for start in starts for number in (0, 1)]
 
 
 def report_of(symbol: str, run: str) -> Report:
-    """A closed gate, with a row of a symbol that shows why."""
+    """Return the report of a closed gate, with an example row of a symbol."""
     broken = RuleResult(
         "trades", "T5", Severity.GATE, "sizes are above 0", "trades", False, rows=10, unexpected=1,
         examples=({"symbol": symbol},),
     )  # fmt: skip
-    kept = replace(broken, rule="T4", meaning="prices are above 0", passed=True, examples=())
-    return Report(run, ReportKind.GATE, "XNYS", FRIDAY.date, (broken, kept), {"trades": 1})
+    passed = replace(broken, rule="T4", meaning="prices are above 0", passed=True, examples=())
+    return Report(run, ReportKind.GATE, "XNYS", FRIDAY.date, (broken, passed), {"trades": 1})
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def console(home: Settings) -> Iterator[str]:
-    """The address of a console with a session published with drift, and a closed gate."""
+    """The address of a console that has a session published with drift, and a closed gate."""
     settings = home
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
@@ -123,10 +123,9 @@ def console(home: Settings) -> Iterator[str]:
                 for start in minutes()
             ],
         )
-    made = [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]
-    for one in made:
-        reports.write(settings.home, one)
-        record_report(settings.home, RUN, one)
+    for report in [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]:
+        reports.write(settings.home, report)
+        record_report(settings.home, RUN, report)
     root, port = FastAPI(), free_port()
     root.mount("/truetape", create(lambda: settings, lambda: None))
     server = uvicorn.Server(uvicorn.Config(root, host="127.0.0.1", port=port, log_level="warning"))
@@ -139,73 +138,75 @@ def console(home: Settings) -> Iterator[str]:
 
 
 @dataclass
-class Seen:
-    """What a page told its console, and whom it asked."""
+class BrowserLog:
+    """What a page logged in the browser's console, and which hosts it contacted."""
 
     messages: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
 
 
 @pytest.fixture
-def seen() -> Seen:
-    return Seen()
+def log() -> BrowserLog:
+    return BrowserLog()
 
 
 @pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, browser: "Browser", seen: Seen) -> "Iterator[Page]":
+def page(request: pytest.FixtureRequest, browser: "Browser", log: BrowserLog) -> "Iterator[Page]":
     context = browser.new_context(color_scheme=request.param)
     page = context.new_page()
     page.on(
         "console",
-        lambda told: seen.messages.append(told.text) if told.type in ("error", "warning") else None,
+        lambda line: log.messages.append(line.text) if line.type in ("error", "warning") else None,
     )
-    page.on("pageerror", lambda error: seen.messages.append(str(error)))
-    page.on("dialog", lambda dialog: (seen.messages.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda asked: seen.hosts.add(asked.url.split("/")[2]))
+    page.on("pageerror", lambda error: log.messages.append(str(error)))
+    page.on("dialog", lambda dialog: (log.messages.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: log.hosts.add(request.url.split("/")[2]))
     yield page
     context.close()
 
 
-def drawn(page: "Page", address: str) -> None:
+def open_chart(page: "Page", address: str) -> None:
     page.goto(address)
     page.wait_for_selector("#chart[data-drawn=yes]", timeout=30_000)
 
 
-def settled(page: "Page") -> None:
-    """Wait until what a page loads by itself is there, or refused."""
+def wait_until_loaded(page: "Page") -> None:
+    """Wait until the chart of a page is drawn or rejected."""
     if page.locator("#chart").count():
         page.wait_for_selector("#chart[data-drawn=yes], #state[role=alert]", timeout=30_000)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_no_error_asks_nobody_else_and_is_accessible(
-    console: str, page: "Page", seen: Seen, name: str
+def test_a_page_logs_no_error_contacts_no_other_host_and_is_accessible(
+    console: str, page: "Page", log: BrowserLog, name: str
 ) -> None:
-    """Also a page that says what could not be done. Leaves a picture."""
+    """Error pages, too. Saves a screenshot."""
     page.goto(console + PAGES[name])
-    settled(page)
+    wait_until_loaded(page)
     scheme = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else ""
     page.screenshot(path=PICTURES / f"{name}{scheme and '-'}{scheme}.png", full_page=True)
 
     violations = Axe().run(page).response["violations"]
 
-    assert [one["id"] for one in violations if one["impact"] in SERIOUS] == []
-    refusals = [told for told in seen.messages if told.startswith("Failed to load resource")]
-    assert seen.messages == refusals
-    assert bool(refusals) is (name in REFUSED)
-    assert seen.hosts == {console.split("/")[2]}
+    assert [violation["id"] for violation in violations if violation["impact"] in SERIOUS] == []
+    refusals = [text for text in log.messages if text.startswith("Failed to load resource")]
+    assert log.messages == refusals
+    assert bool(refusals) is (name in REJECTED)
+    assert log.hosts == {console.split("/")[2]}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_whatever_can_be_clicked_can_be_reached_by_keys(
+def test_every_clickable_control_can_be_reached_by_keyboard(
     console: str, page: "Page", name: str
 ) -> None:
-    """Each control, in the order in which it stands, with a mark around the one that has focus."""
+    """Tab reaches each control in page order, and the focused control has an outline."""
     page.goto(console + PAGES[name])
-    settled(page)
+    wait_until_loaded(page)
     controls = "main a[href], main button, main input, main select, main [tabindex='0'], nav a"
     wanted = page.locator(controls).count()
-    page.evaluate(f"document.querySelectorAll(\"{controls}\").forEach(one => one.dataset.due = '')")
+    page.evaluate(
+        f"document.querySelectorAll(\"{controls}\").forEach(control => control.dataset.due = '')"
+    )
 
     for _ in range(4 * wanted + 10):
         page.keyboard.press("Tab")
@@ -215,12 +216,12 @@ def test_whatever_can_be_clicked_can_be_reached_by_keys(
         if not page.locator("[data-due]").count():
             break
 
-    assert [one.inner_text() for one in page.locator("[data-due]").all()] == []
+    assert [control.inner_text() for control in page.locator("[data-due]").all()] == []
     assert wanted >= 5
 
 
-def test_a_click_on_a_candle_leads_to_its_trades(console: str, page: "Page") -> None:
-    drawn(page, console + MARKET)
+def test_a_click_on_a_candle_opens_its_trades(console: str, page: "Page") -> None:
+    open_chart(page, console + MARKET)
     assert page.inner_text("#state").startswith("3 final and 0 provisional")
 
     page.locator("#chart .boxlayer .trace path, #chart .boxes path").first.hover(force=True)
@@ -240,19 +241,21 @@ def test_a_click_on_a_candle_leads_to_its_trades(console: str, page: "Page") -> 
         ("misread", "[role=alert]"),
     ],
 )
-def test_what_is_hostile_is_text_on_every_page(
-    console: str, page: "Page", seen: Seen, name: str, place: str
+def test_hostile_input_is_shown_as_text_on_every_page(
+    console: str, page: "Page", log: BrowserLog, name: str, place: str
 ) -> None:
-    """Symbols in rows, ids of DAGs and runs, and what an error repeats; pages list no payloads."""
+    """Symbols in rows, ids of DAGs and runs, and texts of errors; no page shows payloads."""
     page.goto(console + PAGES[name])
 
     texts = page.locator(place).all_inner_texts()
     assert any(HOSTILE in text or name == "misread" for text in texts)
     assert page.locator("main img").count() == 0
-    assert [told for told in seen.messages if not told.startswith("Failed to load")] == []
+    assert [text for text in log.messages if not text.startswith("Failed to load")] == []
 
 
-def test_a_hostile_symbol_is_shown_and_does_nothing(console: str, page: "Page", seen: Seen) -> None:
+def test_a_hostile_symbol_in_the_form_is_shown_and_runs_nothing(
+    console: str, page: "Page", log: BrowserLog
+) -> None:
     page.goto(console + "market")
     page.fill("input[name=symbol]", HOSTILE)
     page.click("button[type=submit]")
@@ -260,11 +263,11 @@ def test_a_hostile_symbol_is_shown_and_does_nothing(console: str, page: "Page", 
 
     assert page.inner_text("h1") == HOSTILE
     assert page.locator("main img").count() == 0
-    assert seen.messages == []
+    assert log.messages == []
 
 
 def test_provisional_bars_are_drawn_hollow_and_pale(console: str, page: "Page") -> None:
-    drawn(page, console + "market?symbol=LIVE")
+    open_chart(page, console + "market?symbol=LIVE")
     assert "1 final and 1 provisional" in page.inner_text("#state")
 
     looks = page.evaluate(
@@ -279,13 +282,13 @@ def test_provisional_bars_are_drawn_hollow_and_pale(console: str, page: "Page") 
     assert provisional == ["0", "0.4"]
 
 
-def test_a_new_bar_comes_to_the_chart_by_itself_and_the_view_stays(
+def test_a_new_bar_appears_in_the_chart_by_itself_and_the_zoom_stays(
     console: str, page: "Page", home: Settings
 ) -> None:
-    """Without a reload, and without undoing what the viewer has zoomed to."""
-    drawn(page, console + "market?symbol=LIVE")
+    """Without a reload, and without changing the viewer's zoom."""
+    open_chart(page, console + "market?symbol=LIVE")
     before = page.inner_text("#state")
-    page.evaluate("window.kept = 1; Plotly.relayout('chart', {'yaxis.range': [99, 102]})")
+    page.evaluate("window.marker = 1; Plotly.relayout('chart', {'yaxis.range': [99, 102]})")
     later = int(page.locator("#chart").evaluate("chart => chart.data[1].customdata[0]")) + MINUTE
     more = [
         bar(symbol="LIVE", start_ns=later + number * MINUTE, layer="speed", final=False, rev=0)
@@ -296,24 +299,24 @@ def test_a_new_bar_comes_to_the_chart_by_itself_and_the_view_stays(
         store.write(Resolution.MINUTE, more)
     try:
         until(lambda: "4 provisional" in page.inner_text("#state"), 20)
-        kept = page.evaluate("[window.kept, chart.layout.yaxis.range]")
+        after = page.evaluate("[window.marker, chart.layout.yaxis.range]")
     finally:
         with closing(open_store(home)) as store:
-            store.write(Resolution.MINUTE, [replace(one, void=True) for one in more])
+            store.write(Resolution.MINUTE, [replace(bar, void=True) for bar in more])
 
     assert before.startswith("1 final and 1 provisional")
-    assert kept == [1, [99, 102]]
+    assert after == [1, [99, 102]]
 
 
-def test_the_overview_looks_again_and_says_when_it_cannot(
-    console: str, page: "Page", seen: Seen
+def test_the_overview_refreshes_and_reports_a_failed_refresh(
+    console: str, page: "Page", log: BrowserLog
 ) -> None:
     page.goto(console)
     page.evaluate("document.querySelector('main h1').textContent = 'old'")
     page.click("#refresh")
     until(lambda: page.inner_text("main h1") == "Is what I see complete?", 10)
     assert page.evaluate("document.activeElement.id") == "refresh"
-    assert seen.messages == []
+    assert log.messages == []
 
     page.route(console, lambda route: route.abort())
     page.click("#refresh")
@@ -323,10 +326,10 @@ def test_the_overview_looks_again_and_says_when_it_cannot(
 
 
 def test_a_night_leaves_no_gap_between_two_sessions(console: str, page: "Page") -> None:
-    drawn(page, console + f"market?symbol={NIGHT}")
+    open_chart(page, console + f"market?symbol={NIGHT}")
 
     places = page.evaluate(
-        """() => chart.data.find(one => one.name === "final").x
+        """() => chart.data.find(trace => trace.name === "final").x
             .map(start => chart._fullLayout.xaxis.d2p(start))"""
     )
 
@@ -338,34 +341,32 @@ def test_a_night_leaves_no_gap_between_two_sessions(console: str, page: "Page") 
     assert "2024-11-22" in days
 
 
-def test_the_labels_below_a_drift_chart_are_times_that_nothing_covers(
-    console: str, page: "Page"
-) -> None:
-    drawn(page, console + DRIFT)
+def test_the_time_labels_below_a_drift_chart_are_not_covered(console: str, page: "Page") -> None:
+    open_chart(page, console + DRIFT)
 
     legend = page.locator("#chart .legend .bg").bounding_box()
     labels = page.locator("#chart .x2tick text")
-    boxes = [one.bounding_box() for one in labels.all()]
+    boxes = [label.bounding_box() for label in labels.all()]
 
     assert labels.all_text_contents() == ["17:00"]
     assert legend
     assert all(box and box["y"] + box["height"] <= legend["y"] for box in boxes)
 
 
-def test_changed_bars_carry_a_mark_with_their_causes(console: str, page: "Page") -> None:
-    """IBM had a cancel, a late print and a correction in a minute each; KO had none."""
-    drawn(page, console + MARKET)
+def test_changed_bars_have_a_mark_with_their_causes(console: str, page: "Page") -> None:
+    """IBM had a cancel, a late trade and a correction in a minute each; KO had none."""
+    open_chart(page, console + MARKET)
 
-    marks = "chart => chart.data.filter(one => one.name.startsWith('changed'))"
-    (found,) = page.locator("#chart").evaluate(marks)
-    assert found["text"] == ["cancel", "late", "correction"]
+    marks = "chart => chart.data.filter(trace => trace.name.startsWith('changed'))"
+    (trace,) = page.locator("#chart").evaluate(marks)
+    assert trace["text"] == ["cancel", "late", "correction"]
     assert page.locator("#chart .scatterlayer .point").count() == 3
-    drawn(page, console + f"market?symbol=KO&session={FRIDAY.date}")
+    open_chart(page, console + f"market?symbol=KO&session={FRIDAY.date}")
     assert page.locator("#chart").evaluate(marks) == []
 
 
-def test_an_indicator_is_drawn_when_it_is_asked_for(console: str, page: "Page") -> None:
-    drawn(page, console + f"market?symbol={NIGHT}")
+def test_an_indicator_is_drawn_after_a_click_in_the_legend(console: str, page: "Page") -> None:
+    open_chart(page, console + f"market?symbol={NIGHT}")
     lines = page.locator("#chart .scatterlayer path.js-line")
     before = lines.count()
 
@@ -378,7 +379,7 @@ def test_an_indicator_is_drawn_when_it_is_asked_for(console: str, page: "Page") 
 def test_an_oscillator_is_chosen_in_the_form_and_drawn_below(
     console: str, page: "Page", below: str, name: str
 ) -> None:
-    drawn(page, console + f"market?symbol={NIGHT}")
+    open_chart(page, console + f"market?symbol={NIGHT}")
     assert page.locator("#chart .y3title").count() == 0
     page.select_option("select[name=below]", below)
 
@@ -390,7 +391,7 @@ def test_an_oscillator_is_chosen_in_the_form_and_drawn_below(
     assert page.input_value("select[name=below]") == below
 
 
-def test_keys_alone_reach_everything(console: str, page: "Page") -> None:
+def test_the_market_form_can_be_reached_by_keyboard_alone(console: str, page: "Page") -> None:
     page.goto(console + "market")
 
     page.keyboard.press("Tab")
@@ -407,11 +408,11 @@ def test_keys_alone_reach_everything(console: str, page: "Page") -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_on_a_phone_nothing_runs_over_the_edge(console: str, browser: "Browser", name: str) -> None:
+def test_no_page_is_wider_than_a_phone(console: str, browser: "Browser", name: str) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740})
     page = context.new_page()
     page.goto(console + PAGES[name])
-    settled(page)
+    wait_until_loaded(page)
     page.screenshot(path=PICTURES / f"{name}-phone.png", full_page=True)
 
     width = page.evaluate("document.documentElement.scrollWidth")

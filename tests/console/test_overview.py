@@ -1,4 +1,4 @@
-"""The overview in each state that it is there to tell of, and with parts that cannot be read."""
+"""The overview page in each state that it reports, and with sources that cannot be read."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +33,7 @@ TUESDAY = session(VENUES["XNYS"], date(2026, 11, 24))
 
 @pytest.fixture
 def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a broker answer that knows of no speed layer and of no boundary."""
+    """Replace Kafka by a broker without a heartbeat and without boundaries."""
 
     def nothing_runs(_: Settings) -> SpeedStatus:
         raise TransientError("no heartbeat")
@@ -46,7 +46,7 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def speed_layer(
     monkeypatch: pytest.MonkeyPatch, health: Health, ordered: DesiredState = DesiredState.STARTED
 ) -> None:
-    """Let the supervisor see a driver that is 1,234 records behind in two partitions."""
+    """Let the supervisor report a driver that is 1,234 records behind in two partitions."""
     now = datetime.now(UTC)
     beat_ns = int((now - timedelta(seconds=7)).timestamp()) * SECOND
     driver = Driver("host-a", "boot", 4242, "boot/1")
@@ -69,7 +69,7 @@ def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(
     assert "the speed layer is lagging: seen by a test" in text
 
 
-def test_a_speed_layer_that_was_stopped_is_told_with_the_reason(
+def test_a_stopped_speed_layer_is_shown_with_the_reason(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, kafka_answers: None
 ) -> None:
     speed_layer(monkeypatch, Health.STOPPED, DesiredState.STOPPED)
@@ -85,7 +85,7 @@ SUPERVISION = pytest.mark.parametrize(
 
 
 @SUPERVISION
-def test_supervision_is_shown(
+def test_the_state_of_supervision_is_shown(
     client: TestClient,
     monkeypatch: pytest.MonkeyPatch,
     kafka_answers: None,
@@ -99,7 +99,7 @@ def test_supervision_is_shown(
 
 
 @SUPERVISION
-def test_supervision_is_shown_also_when_the_speed_layer_cannot_be_read(
+def test_the_state_of_supervision_is_shown_even_if_the_speed_layer_cannot_be_read(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, is_supervised: bool | None, shown: str
 ) -> None:
     monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
@@ -109,8 +109,8 @@ def test_supervision_is_shown_also_when_the_speed_layer_cannot_be_read(
 
 def assert_supervision(page: str, is_supervised: bool | None, shown: str) -> None:
     assert f"Supervision {shown}" in text_of(page)
-    told = "supervision is paused: a driver that dies stays dead (DAG speed_layer)"
-    assert (f'<li class="grave">{told}</li>' in page) is (is_supervised is False)
+    concern = "supervision is paused: a driver that dies stays dead (DAG speed_layer)"
+    assert (f'<li class="grave">{concern}</li>' in page) is (is_supervised is False)
 
 
 def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
@@ -131,7 +131,7 @@ def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
     assert "XNYS: 1 gaps without publication between 2026-11-21 and 2026-11-23" in text
 
 
-def test_last_publications_and_what_is_dirty_or_held_need_no_kafka(
+def test_publications_and_dirty_or_held_sessions_are_shown_without_kafka(
     here: Settings, client: TestClient
 ) -> None:
     days = [day.date for day in (FRIDAY, MONDAY)]
@@ -154,7 +154,7 @@ def test_last_publications_and_what_is_dirty_or_held_need_no_kafka(
     assert "held by a revert: XNYS 2026-11-23 at rev 1 by ann: wrong cancels" in text
 
 
-def test_with_kafka_and_influxdb_away_each_part_is_named_as_unknown(here: Settings) -> None:
+def test_without_kafka_and_influxdb_each_unreadable_part_is_named(here: Settings) -> None:
     here.home.mkdir()
     token = here.home / "token"
     token.write_text("a token that opens nothing")
@@ -172,7 +172,7 @@ def test_with_kafka_and_influxdb_away_each_part_is_named_as_unknown(here: Settin
     assert "Last publications None yet." in text
 
 
-def test_a_quality_report_that_is_none_is_named_and_the_rest_is_shown(
+def test_a_broken_quality_report_is_named_and_the_rest_is_shown(
     here: Settings, client: TestClient, drifted: None
 ) -> None:
     broken = here.home / "quality" / "XNYS" / "2024-11-22" / "20241122T220000000000-abcdef.json"

@@ -1,4 +1,4 @@
-"""The console's pages, without Airflow: what they show, what they refuse, what a browser may do."""
+"""The console's pages without Airflow: what they show, what they reject, what a browser may do."""
 
 import json
 import runpy
@@ -58,7 +58,7 @@ PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&st
          "/files/console.css"]  # fmt: skip
 
 
-def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> None:
+def test_a_page_has_no_inline_script_and_no_inline_style(client: TestClient) -> None:
     for path in ("/", "/market", "/drift", "/quality", "/quality/run?dag=d&run=r", "/backfill"):
         tags = Tags(client.get(path).text).tags
         assert all("src" in attributes for tag, attributes in tags if tag == "script")
@@ -66,7 +66,7 @@ def test_a_page_holds_no_script_and_no_style_of_its_own(client: TestClient) -> N
         assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
 
 
-def test_nothing_comes_from_elsewhere(client: TestClient) -> None:
+def test_a_page_loads_nothing_from_another_host(client: TestClient) -> None:
     for path in PATHS[:2]:
         for _, attributes in Tags(client.get(path).text).tags:
             for name in ("src", "href", "action"):
@@ -74,7 +74,7 @@ def test_nothing_comes_from_elsewhere(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_says_what_a_browser_may_do(client: TestClient, path: str) -> None:
+def test_every_response_has_a_security_policy(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
 
     policy = headers["content-security-policy"]
@@ -91,20 +91,20 @@ def routes(app: FastAPI) -> list[APIRoute]:
     return [route for route in app.routes if isinstance(route, APIRoute)]
 
 
-def test_every_route_asks_who_comes(here: Settings) -> None:
+def test_every_route_checks_access(here: Settings) -> None:
     def nobody() -> None:
         raise HTTPException(401, "Not authenticated")
 
     app = create(lambda: here, nobody)
-    turned_away = TestClient(app)
+    rejected_client = TestClient(app)
 
     assert len(app.routes) == len(routes(app)) > 5
     for route in routes(app):
         path = route.path.replace("{name}", "console.css")
-        assert turned_away.get(path, params=ANYTHING).status_code == 401
+        assert rejected_client.get(path, params=ANYTHING).status_code == 401
 
 
-def test_where_airflow_s_security_is_missing_nobody_gets_in(
+def test_without_airflow_s_security_every_request_is_rejected(
     here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "airflow.api_fastapi.core_api.security", None)
@@ -115,10 +115,8 @@ def test_where_airflow_s_security_is_missing_nobody_gets_in(
 
 
 @pytest.mark.parametrize("takes", ["gzip, deflate", "identity"])
-def test_the_script_that_draws_is_that_of_the_installed_package(
-    client: TestClient, takes: str
-) -> None:
-    """The client unpacks what is packed, as a browser does."""
+def test_the_chart_script_comes_from_the_installed_plotly(client: TestClient, takes: str) -> None:
+    """The client decompresses the response, as a browser does."""
     answer = client.get("/files/plotly.js", headers={"Accept-Encoding": takes})
 
     assert answer.content == PLOTLY.read_bytes()
@@ -126,12 +124,12 @@ def test_the_script_that_draws_is_that_of_the_installed_package(
     assert "max-age" in answer.headers["cache-control"]
 
 
-def test_no_file_but_those_that_are_named(client: TestClient) -> None:
+def test_only_the_listed_files_are_served(client: TestClient) -> None:
     for name in ("app.py", "..%2fapp.py", "plotly.min.js"):
         assert client.get(f"/files/{name}").status_code == 404
 
 
-def test_what_cannot_be_read_is_said_and_the_rest_is_shown(client: TestClient) -> None:
+def test_the_overview_names_what_cannot_be_read_and_shows_the_rest(client: TestClient) -> None:
     text = Tags(client.get("/").text).text
 
     assert "No." in text
@@ -139,9 +137,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(client: TestClient) -
     assert "None." in text or "Cannot be read" in text
 
 
-def test_a_chart_tells_final_bars_from_provisional_ones(
-    client: TestClient, store: BarStore
-) -> None:
+def test_a_chart_separates_final_from_provisional_bars(client: TestClient, store: BarStore) -> None:
     store.write(MINUTE, bars(3))
     store.write(MINUTE, [bar(start_ns=NOON + 180 * SECOND, layer="speed", final=False)])
     store.write(MINUTE, [bar(start_ns=NOON + 240 * SECOND, void=True)])
@@ -165,7 +161,7 @@ def test_a_chart_tells_final_bars_from_provisional_ones(
     ],
     ids=["rsi", "macd", "nothing"],
 )
-def test_an_oscillator_has_an_axis_of_its_own_below_the_volume(
+def test_an_oscillator_has_its_own_axis_below_the_volume(
     client: TestClient, store: BarStore, below: str, wanted: dict[str, list[float]]
 ) -> None:
     store.write(MINUTE, bars(2))
@@ -177,21 +173,21 @@ def test_an_oscillator_has_an_axis_of_its_own_below_the_volume(
 
     figure = client.get("/market/chart", params={"symbol": "IBM", "below": below}).json()
 
-    lowest = {one["name"]: one["y"] for one in figure["data"] if one.get("yaxis") == "y3"}
+    lowest = {trace["name"]: trace["y"] for trace in figure["data"] if trace.get("yaxis") == "y3"}
     assert lowest == wanted
     assert ("yaxis3" in figure["layout"]) == bool(below)
 
 
-def test_what_is_chosen_below_the_chart_stays_chosen(client: TestClient, store: BarStore) -> None:
+def test_the_chosen_oscillator_stays_chosen(client: TestClient, store: BarStore) -> None:
     store.write(MINUTE, bars(2))
 
-    asked = {"symbol": "IBM", "venue": "XNYS", "session": "2026-11-20", "below": "macd"}
-    page = client.get("/market", params=asked).text
+    params = {"symbol": "IBM", "venue": "XNYS", "session": "2026-11-20", "below": "macd"}
+    page = client.get("/market", params=params).text
 
     assert '<option value="macd" selected>' in page
     assert 'data-below="macd"' in page
     assert page.count("&amp;below=macd") == 2
-    assert client.get("/market", params=asked | {"below": "all"}).status_code == 422
+    assert client.get("/market", params=params | {"below": "all"}).status_code == 422
 
 
 def test_changed_bars_are_marked_with_their_causes(
@@ -203,8 +199,8 @@ def test_changed_bars_are_marked_with_their_causes(
     )
     publish_and_record(here.lake, store)
 
-    asked = {"symbol": "IBM", "session": str(FRIDAY.date), "venue": "XNYS"}
-    figure = client.get("/market/chart", params=asked).json()
+    params = {"symbol": "IBM", "session": str(FRIDAY.date), "venue": "XNYS"}
+    figure = client.get("/market/chart", params=params).json()
 
     (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
     assert marks["x"][0].startswith("2024-11-22T17:0")
@@ -217,15 +213,15 @@ def test_a_bar_is_shown_with_its_trades(
     lake_session(DAY).write(here.lake)
     publish_and_record(here.lake, store)
 
-    asked = {"symbol": "IBM", "start_ns": LAKE_NOON, "resolution": "1m"}
-    text = Tags(client.get("/market/bar", params=asked).text).text
+    params = {"symbol": "IBM", "start_ns": LAKE_NOON, "resolution": "1m"}
+    text = Tags(client.get("/market/bar", params=params).text).text
 
     assert "Trades that made it (1)" in text
     assert "Left out (1)" in text
     assert "cancelled 2 by trades/0@" in text
 
 
-def test_a_hostile_symbol_is_text(client: TestClient, store: BarStore) -> None:
+def test_a_hostile_symbol_is_shown_as_text(client: TestClient, store: BarStore) -> None:
     store.write(MINUTE, [bar(symbol=HOSTILE)])
 
     page = client.get("/market", params={"symbol": HOSTILE})
@@ -249,7 +245,7 @@ def test_a_hostile_symbol_is_text(client: TestClient, store: BarStore) -> None:
     ],
     ids=["no symbol", "no bar", "no venue", "no resolution", "before 1970", "no page"],
 )
-def test_what_is_not_there_is_named(
+def test_a_missing_bar_venue_or_page_is_a_client_error(
     client: TestClient, store: BarStore, path: str, status: int
 ) -> None:
     store.write(MINUTE, bars(1))
@@ -261,29 +257,29 @@ def test_what_is_not_there_is_named(
 
 
 HOSTILE_DAY = [
-    replace(one, symbol=HOSTILE, **({"conditions": ("<b>",)} if isinstance(one, Trade) else {}))
-    for one in DAY
-    if one.symbol == "IBM"
+    replace(event, symbol=HOSTILE, **({"conditions": ("<b>",)} if isinstance(event, Trade) else {}))
+    for event in DAY
+    if event.symbol == "IBM"
 ]
-"""A day whose symbol and conditions are markup, with a cancel, a correction and a late print."""
-ASKED = quote(HOSTILE, safe="")
+"""A day whose symbol and conditions are markup, with a cancel, a correction and a late trade."""
+HOSTILE_QUOTED = quote(HOSTILE, safe="")
 
 
 @pytest.mark.parametrize(
     ("path", "shows"),
     [
         ("/", "XNYS 2024-11-22 1"),
-        (f"/market?symbol={ASKED}", HOSTILE),
-        (f"/market/bar?symbol={ASKED}&start_ns={LAKE_NOON}", f"{HOSTILE}, 1m from"),
+        (f"/market?symbol={HOSTILE_QUOTED}", HOSTILE),
+        (f"/market/bar?symbol={HOSTILE_QUOTED}&start_ns={LAKE_NOON}", f"{HOSTILE}, 1m from"),
         ("/drift", "XNYS 2024-11-22"),
         ("/drift/session?venue=XNYS&session=2024-11-22", f"{HOSTILE} 1m"),
         (
-            f"/drift/session?venue=XNYS&session=2024-11-22&symbol={ASKED}",
+            f"/drift/session?venue=XNYS&session=2024-11-22&symbol={HOSTILE_QUOTED}",
             f"Line by line, {HOSTILE}",
         ),
     ],
 )
-def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
+def test_a_symbol_that_is_markup_is_shown_as_text_on_every_page(
     here: Settings, client: TestClient, store: BarStore, path: str, shows: str
 ) -> None:
     lake_session(HOSTILE_DAY, profile="all").write(here.lake)
@@ -298,7 +294,7 @@ def test_a_symbol_that_is_markup_is_text_wherever_its_bars_are_shown(
     assert "<b>" not in page.text
 
 
-def test_who_published_and_why_is_text(here: Settings, client: TestClient) -> None:
+def test_publisher_and_reason_are_shown_as_text(here: Settings, client: TestClient) -> None:
     record_publication(here.lake, publication(1, restores=1, who=HOSTILE, reason=HOSTILE))
 
     page = client.get("/").text
@@ -318,27 +314,31 @@ FAILURES = [
 ]
 
 
-def test_every_kind_of_error_has_its_answer() -> None:
+def test_every_error_class_has_a_status() -> None:
     def below(kind: type[TruetapeError]) -> set[type[TruetapeError]]:
-        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
-    told = tuple(kind for kind, _ in FAILURES)
-    assert {kind for kind in below(TruetapeError) if not issubclass(kind, told[:-1])} == {told[-1]}
+    listed = tuple(kind for kind, _ in FAILURES)
+    assert {kind for kind in below(TruetapeError) if not issubclass(kind, listed[:-1])} == {
+        listed[-1]
+    }
 
 
-@pytest.mark.parametrize(("kind", "status"), FAILURES, ids=lambda one: getattr(one, "__name__", ""))
-def test_on_every_route_an_error_is_a_page_that_says_it(
+@pytest.mark.parametrize(
+    ("kind", "status"), FAILURES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_every_route_answers_an_error_with_its_message(
     here: Settings, kind: type[TruetapeError], status: int
 ) -> None:
-    def ask() -> Settings:
+    def read_settings() -> Settings:
         raise kind(HOSTILE)
 
-    app = create(ask, lambda: None)
+    app = create(read_settings, lambda: None)
     client = TestClient(app)
-    reading = [route.path for route in routes(app) if not route.path.startswith("/files/")]
+    paths = [route.path for route in routes(app) if not route.path.startswith("/files/")]
 
-    assert len(reading) > 10
-    for path in reading:
+    assert len(paths) > 10
+    for path in paths:
         page = client.get(path, params=ANYTHING, headers={"Accept": "text/html"})
         assert page.status_code == status, path
         assert HOSTILE in Tags(page.text).text, path
@@ -348,7 +348,7 @@ def test_on_every_route_an_error_is_a_page_that_says_it(
         assert (data.status_code, data.json()) == (status, {"detail": HOSTILE}), path
 
 
-def test_with_influxdb_away_every_page_that_needs_it_says_so(here: Settings) -> None:
+def test_without_influxdb_every_page_that_needs_it_reports_that(here: Settings) -> None:
     token = here.home / "token"
     here.home.mkdir()
     token.write_text("a token that opens nothing")
@@ -364,8 +364,8 @@ def test_with_influxdb_away_every_page_that_needs_it_says_so(here: Settings) -> 
         assert client.get(path).status_code == 200, path
 
 
-def test_a_session_that_is_not_chosen_is_none(client: TestClient, store: BarStore) -> None:
-    """As a browser sends the form."""
+def test_an_empty_session_field_means_no_session(client: TestClient, store: BarStore) -> None:
+    """A browser sends the form with an empty session."""
     store.write(MINUTE, bars(1))
 
     assert client.get("/market?symbol=IBM&resolution=1m&session=").status_code == 200
@@ -373,9 +373,7 @@ def test_a_session_that_is_not_chosen_is_none(client: TestClient, store: BarStor
     assert "session" in client.get("/market?session=yesterday").json()["detail"]
 
 
-def test_a_server_that_is_away_is_an_answer_to_try_again(
-    here: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_server_is_a_503(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: object) -> BarStore:
         raise TransientError("InfluxDB is away")
 
@@ -386,7 +384,7 @@ def test_a_server_that_is_away_is_an_answer_to_try_again(
     assert (answer.status_code, answer.json()) == (503, {"detail": "InfluxDB is away"})
 
 
-def test_links_lead_back_from_however_deep(
+def test_links_are_relative_to_the_console_root_at_any_depth(
     here: Settings, client: TestClient, store: BarStore
 ) -> None:
     lake_session(DAY).write(here.lake)
@@ -404,10 +402,12 @@ def test_drift_is_listed_by_session_and_cause(client: TestClient, drifted: None)
     assert "Session Bars late correction cancel Volume XNYS 2024-11-22 6 2 2 2 20" in text
 
 
-def test_the_drift_of_a_session_goes_down_to_the_trades(client: TestClient, drifted: None) -> None:
-    asked = {"venue": "XNYS", "session": "2024-11-22", "symbol": "IBM", "cause": "cancel"}
+def test_the_drift_of_a_session_is_listed_down_to_the_trades(
+    client: TestClient, drifted: None
+) -> None:
+    params = {"venue": "XNYS", "session": "2024-11-22", "symbol": "IBM", "cause": "cancel"}
 
-    page = client.get("/drift/session", params=asked).text
+    page = client.get("/drift/session", params=params).text
 
     rows = [line for line in page.split("<tr") if "market/bar?symbol=IBM" in line]
     assert rows
@@ -416,9 +416,9 @@ def test_the_drift_of_a_session_goes_down_to_the_trades(client: TestClient, drif
 
 
 def test_the_chart_of_drift_has_a_trace_for_each_cause(client: TestClient, drifted: None) -> None:
-    asked = {"venue": "XNYS", "session": "2024-11-22"}
+    params = {"venue": "XNYS", "session": "2024-11-22"}
 
-    figure = client.get("/drift/chart", params=asked).json()
+    figure = client.get("/drift/chart", params=params).json()
 
     assert {trace["name"] for trace in figure["data"]} == {"late", "correction", "cancel"}
 
@@ -431,19 +431,19 @@ def report_of(
         "trades", "T5", Severity.GATE, "sizes are above 0", "trades", passed, rows=10,
         unexpected=0 if passed else 1, examples=({"symbol": example},) if example else (),
     )  # fmt: skip
-    made = reports.Report(
+    report = reports.Report(
         reports.new_run(NOON), reports.ReportKind.GATE, "XNYS", day, (result,), {"trades": 1}
     )
-    reports.write(here.home, made)
-    return made
+    reports.write(here.home, report)
+    return report
 
 
-def test_a_closed_gate_is_told_with_its_rules_and_rows(here: Settings, client: TestClient) -> None:
-    made = report_of(here, passed=False, example=HOSTILE)
+def test_a_closed_gate_is_shown_with_its_rules_and_rows(here: Settings, client: TestClient) -> None:
+    report = report_of(here, passed=False, example=HOSTILE)
 
     listed = Tags(client.get("/quality").text).text
-    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": made.run}
-    page = client.get("/quality/report", params=asked).text
+    params = {"venue": "XNYS", "session": str(FRIDAY.date), "run": report.run}
+    page = client.get("/quality/report", params=params).text
 
     assert "closed" in listed
     assert "T5" in listed
@@ -453,15 +453,15 @@ def test_a_closed_gate_is_told_with_its_rules_and_rows(here: Settings, client: T
     assert "the gate of XNYS 2024-11-22 is closed: T5" in Tags(client.get("/").text).text
 
 
-def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
+def test_the_reports_of_a_run_are_listed_even_those_whose_files_are_deleted(
     here: Settings, client: TestClient
 ) -> None:
     closed = report_of(here, passed=False)
     other = report_of(here, passed=True, day=date(2024, 11, 21))
     gone = report_of(here, passed=True, day=date(2024, 11, 20))
     report_of(here, passed=True, day=date(2024, 11, 19))
-    for made in (closed, other, gone, closed):
-        record_report(here.home, RUN, made)
+    for report in (closed, other, gone, closed):
+        record_report(here.home, RUN, report)
     reports.path_of(here.home, gone).unlink()
 
     page = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run}).text
@@ -473,15 +473,17 @@ def test_the_reports_of_a_run_are_listed_also_one_that_is_kept_no_longer(
     assert f"Report {gone.run} of XNYS 2024-11-20 is kept no longer" in text
     assert "2024-11-19" not in text
     links = [str(tag["href"]) for name, tag in Tags(page).tags if name == "a" and "href" in tag]
-    found = [link for link in links if "quality/report?" in link]
-    assert [link.rpartition("run=")[2] for link in found] == [closed.run, other.run]
-    assert client.get("/quality/" + found[0].removeprefix("../quality/")).status_code == 200
+    report_links = [link for link in links if "quality/report?" in link]
+    assert [link.rpartition("run=")[2] for link in report_links] == [closed.run, other.run]
+    assert client.get("/quality/" + report_links[0].removeprefix("../quality/")).status_code == 200
 
 
 @pytest.mark.parametrize(
     "other", [DagRun("data_quality", "other"), DagRun("other", RUN.run)], ids=["run", "dag"]
 )
-def test_a_run_without_reports_says_why(here: Settings, client: TestClient, other: DagRun) -> None:
+def test_a_run_without_reports_says_that_there_are_none(
+    here: Settings, client: TestClient, other: DagRun
+) -> None:
     record_report(here.home, other, report_of(here, passed=True))
 
     answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
@@ -493,9 +495,11 @@ def test_a_run_without_reports_says_why(here: Settings, client: TestClient, othe
 @pytest.mark.parametrize(
     "hostile", [HOSTILE, "../../secrets/influx-token", "a\x00b", "{{ 7 * 7 }}"]
 )
-def test_a_hostile_run_id_is_text(here: Settings, client: TestClient, hostile: str) -> None:
-    made = report_of(here, passed=True, example=HOSTILE)
-    record_report(here.home, DagRun(hostile, hostile), made)
+def test_a_hostile_run_id_is_shown_as_text(
+    here: Settings, client: TestClient, hostile: str
+) -> None:
+    report = report_of(here, passed=True, example=HOSTILE)
+    record_report(here.home, DagRun(hostile, hostile), report)
 
     page = client.get("/quality/run", params={"dag": hostile, "run": hostile})
 
@@ -507,7 +511,7 @@ def test_a_hostile_run_id_is_text(here: Settings, client: TestClient, hostile: s
     assert [path.name for path in here.home.iterdir()] == ["quality"]
 
 
-def test_a_note_that_is_none_is_named(here: Settings, client: TestClient) -> None:
+def test_a_broken_record_of_a_report_is_named(here: Settings, client: TestClient) -> None:
     record_report(here.home, RUN, report_of(here, passed=True))
     (file,) = (here.home / "quality" / "runs").glob("*.json")
     file.write_text("[]")
@@ -518,38 +522,38 @@ def test_a_note_that_is_none_is_named(here: Settings, client: TestClient) -> Non
     assert f"{file} is no entry of a report" in answer.json()["detail"]
 
 
-def test_airflow_has_every_page_in_its_menu_and_the_reports_on_each_run() -> None:
-    """As Airflow's own API tells its pages of them."""
+def test_airflow_s_menu_has_every_page_and_each_run_has_its_reports() -> None:
+    """In the form in which Airflow's API sends them to its pages."""
     plugin = runpy.run_path(str(ROOT / "plugins/truetape_plugin.py"))["TruetapePlugin"]
 
-    views = [ExternalViewResponse.model_validate(one) for one in plugin.external_views]
+    views = [ExternalViewResponse.model_validate(view) for view in plugin.external_views]
 
-    assert [one.name for one in views if one.destination == "nav"] == [
+    assert [view.name for view in views if view.destination == "nav"] == [
         "truetape: overview", "truetape: market", "truetape: drift", "truetape: quality",
         "truetape: backfill",
     ]  # fmt: skip
-    (of_run,) = [one for one in views if one.destination == "dag_run"]
+    (of_run,) = [view for view in views if view.destination == "dag_run"]
     assert of_run.href == "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}"
-    assert len({one.url_route for one in views}) == len(views)
-    assert not any(one.href.startswith("/") for one in views)
+    assert len({view.url_route for view in views}) == len(views)
+    assert not any(view.href.startswith("/") for view in views)
 
 
-def test_a_rule_is_told_beside_what_is_usual(here: Settings, client: TestClient) -> None:
+def test_a_failed_rule_is_shown_with_its_usual_share(here: Settings, client: TestClient) -> None:
     earlier = date(2024, 11, 21)
     report_of(here, passed=True, day=earlier)
-    made = report_of(here, passed=False)
-    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": made.run}
+    report = report_of(here, passed=False)
+    params = {"venue": "XNYS", "session": str(FRIDAY.date), "run": report.run}
 
-    text = Tags(client.get("/quality/report", params=asked).text).text
+    text = Tags(client.get("/quality/report", params=params).text).text
 
     assert "10.000% of the rows; usually 0.000%, at most 0.000% in 1 earlier sessions" in text
 
 
 @pytest.mark.parametrize("run", ["../../secrets/influx-token", "20261120T170000000000-abcdef", "x"])
-def test_a_report_that_is_none_is_not_looked_for(client: TestClient, run: str) -> None:
-    asked = {"venue": "XNYS", "session": str(FRIDAY.date), "run": run}
+def test_a_missing_report_is_a_404(client: TestClient, run: str) -> None:
+    params = {"venue": "XNYS", "session": str(FRIDAY.date), "run": run}
 
-    answer = client.get("/quality/report", params=asked)
+    answer = client.get("/quality/report", params=params)
 
     assert answer.status_code == 404
     assert "no report" in answer.json()["detail"]
@@ -563,14 +567,14 @@ def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:
     assert "no Kafka server accepts a connection" in page.text
 
 
-def test_partitions_say_what_the_lake_lacks(
+def test_partitions_list_the_offsets_that_the_lake_lacks(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held are 0 to 4, 8 and 9; Kafka begins at 6 and has 20."""
+    """The lake has 0 to 4, 8 and 9; Kafka has 6 to 19."""
     ranges = {0: (CountedRange(Range(0, 5), 5, 5, 0), CountedRange(Range(8, 10), 2, 2, 0))}
-    held = Counted("trades", "raw", 1, ranges)
+    counted = Counted("trades", "raw", 1, ranges)
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
-    monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: held)
+    monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: counted)
     monkeypatch.setattr(
         "truetape.broker.offsets.available_offsets",
         lambda *_: {0: Range(6, 20), 1: Range(0, 0)},
