@@ -38,7 +38,7 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     reason: str,
     apply: bool,
 ) -> None:
-    """Fetch the offsets that the lake is missing from Kafka, then finalize their sessions.
+    """Fetch records that are missing in the lake from Kafka, then finalize their sessions.
 
     Prints a plan first: the requested offsets by state, and the content of the missing ones. Writes
     nothing without --apply. With --apply it appends the missing records to `raw`, counts them

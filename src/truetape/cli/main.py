@@ -101,7 +101,7 @@ def _reader_is_gone() -> bool:
 @click.option("-v", "--verbose", is_flag=True, help="Write the log to stderr.")
 @click.version_option(__version__, prog_name="truetape")
 def truetape(verbose: bool) -> None:
-    """Serve market bars that show whether they are final, which trades made them, why they changed.
+    """Market bars that show whether they are final, which trades made them, and why they changed.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 65 the bars read back differ, 66 the quality gate
     is closed, 75 a server was away (try again), 78 a setting or file must be changed first.

@@ -18,7 +18,7 @@ LINES = {
     "sma_20": "#8e44ad", "sma_50": "#b7950b", "ema_12": "#2874a6", "ema_26": "#ca6f1e",
     "bollinger_upper": "#7f8c8d", "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
 }  # fmt: skip
-"""Indicators that a chart of prices may show, and their colours; the legend shows them."""
+"""Indicators in the chart of prices, and their colours; hidden until a click in the legend."""
 RSI_BOUNDS = (30, 70)
 """Outside these a symbol counts as oversold or overbought, after Wilder."""
 
