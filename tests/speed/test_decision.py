@@ -1,4 +1,4 @@
-"""The supervisor's decision, as a table: what is seen, what was ordered, what is done."""
+"""The supervisor's decision, as a table: the observation, the command, the action."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.observation import POLICY, Health, Observed, exit_report_of, update_history
 
 ALIVE = Observed(beat=beat(), life=Life.ALIVE, launch=launch(), launch_life=Life.ALIVE)
-"""The driver that was launched is at work and has read everything."""
+"""The launched driver works and has read everything."""
 NOBODY = Observed()
 FROZEN = replace(ALIVE, beat=beat(seconds_ago=21))
 KILLED = replace(ALIVE, life=Life.DEAD, launch_life=Life.DEAD)
@@ -64,13 +64,15 @@ def seen(**fields: object) -> Observed:
         pytest.param(seen(open_venues=("XNYS",)), Health.SILENT, id="quiet, market open"),
         pytest.param(BUSY, Health.LAGGING, id="far behind, batches end"),
         pytest.param(STUCK, Health.HUNG, id="beats, records wait, no batch ends"),
-        pytest.param(FROZEN, Health.HUNG, id="alive and mute"),
-        pytest.param(replace(FROZEN, life=Life.UNSEEN), Health.HUNG, id="mute, elsewhere"),
-        pytest.param(replace(FROZEN, life=Life.DEAD), Health.GONE, id="mute and dead"),
+        pytest.param(FROZEN, Health.HUNG, id="alive and silent"),
+        pytest.param(
+            replace(FROZEN, life=Life.UNSEEN), Health.HUNG, id="silent, on another machine"
+        ),
+        pytest.param(replace(FROZEN, life=Life.DEAD), Health.GONE, id="silent and dead"),
         pytest.param(seen(life=Life.DEAD), Health.GONE, id="killed a moment ago"),
         pytest.param(NOBODY, Health.GONE, id="never a driver"),
-        pytest.param(seen(ended=exit_report(code=0)), Health.STOPPED, id="said that it stopped"),
-        pytest.param(seen(ended=exit_report(code=75)), Health.GONE, id="said that it failed"),
+        pytest.param(seen(ended=exit_report(code=0)), Health.STOPPED, id="exit report: stopped"),
+        pytest.param(seen(ended=exit_report(code=75)), Health.GONE, id="exit report: failed"),
         pytest.param(seen(beat=beat(state=Phase.STOPPED)), Health.STOPPED, id="last beat: stopped"),
         pytest.param(seen(beat=beat(state=Phase.FAILED)), Health.GONE, id="last beat: failed"),
         pytest.param(
@@ -84,27 +86,29 @@ def seen(**fields: object) -> Observed:
             id="has been starting for three minutes",
         ),
         pytest.param(
-            seen(launch=launch(2, 5, after=1)), Health.STARTING, id="a successor has not spoken yet"
+            seen(launch=launch(2, 5, after=1)),
+            Health.STARTING,
+            id="a successor has sent no heartbeat yet",
         ),
         pytest.param(
             seen(launch=launch(2, 181, after=1)),
             Health.HUNG,
-            id="a successor is alive and never spoke",
+            id="a successor is alive and never sent a heartbeat",
         ),
         pytest.param(
             seen(launch=launch(None, 5, after=1), launch_life=Life.UNSEEN),
             Health.STARTING,
-            id="a cluster may be starting one",
+            id="a cluster may be starting a driver",
         ),
         pytest.param(
             seen(launch=launch(None, 181, after=1), launch_life=Life.UNSEEN),
             Health.HEALTHY,
-            id="a cluster started none, the old one works",
+            id="a cluster started no driver, the old one works",
         ),
         pytest.param(
             Observed(launch=launch(None, 181, after=1)),
             Health.GONE,
-            id="a cluster started none at all",
+            id="a cluster started no driver at all",
         ),
         pytest.param(
             seen(launch=launch(2, 5, after=1), launch_life=Life.DEAD),
@@ -131,7 +135,7 @@ def test_health_is_judged_by_progress(observed: Observed, health: Health) -> Non
 
 
 @pytest.mark.parametrize("health", [ALIVE, FROZEN, KILLED, STUCK, BUSY, NOBODY])
-def test_every_health_has_words(health: Observed) -> None:
+def test_every_health_has_a_reason(health: Observed) -> None:
     assert why(health, NOW, POLICY)
 
 
@@ -156,7 +160,7 @@ def names(action: Action) -> str:
             ALIVE,
             LaunchHistory((failed(1, 3_700, code=None),)),
             Adopt,
-            id="was believed dead and works",
+            id="counted as dead and works",
         ),
         pytest.param(command(), NOBODY, LaunchHistory(), Start, id="never a driver"),
         pytest.param(command(), KILLED, KNOWN, Start, id="killed"),
@@ -170,17 +174,17 @@ def names(action: Action) -> str:
             seen(launch=launch(2, 5, after=1)),
             LaunchHistory((launch(), launch(2, 5, after=1))),
             Nothing,
-            id="one is starting",
+            id="a driver is starting",
         ),
         pytest.param(
             command(),
             seen(launch=launch(2, 181, after=1)),
             KNOWN,
             Restart,
-            id="one never came to life",
+            id="a driver never started",
         ),
         pytest.param(command(), seen(problem="no Kafka"), KNOWN, Nothing, id="unreadable"),
-        pytest.param(NO_COMMAND, NOBODY, LaunchHistory(), Nothing, id="no order yet"),
+        pytest.param(NO_COMMAND, NOBODY, LaunchHistory(), Nothing, id="no command yet"),
         pytest.param(
             NO_COMMAND, seen(beat=beat(command=0)), LaunchHistory(), Nothing, id="run by hand"
         ),
@@ -216,7 +220,7 @@ def names(action: Action) -> str:
             seen(beat=beat(command=2)),
             KNOWN,
             Nothing,
-            id="started by hand after the order to stop",
+            id="started by hand after the command to stop",
         ),
         pytest.param(
             command(number=2, seconds_ago=5), ALIVE, KNOWN, Nothing, id="restart: ends its batch"
@@ -271,7 +275,7 @@ def names(action: Action) -> str:
             KILLED,
             LaunchHistory((failed(1, 900, 1, code=78),)),
             Start,
-            id="a setting was wrong, a new order",
+            id="a setting was wrong, a new command",
         ),
         pytest.param(
             command(),
@@ -299,20 +303,20 @@ def names(action: Action) -> str:
             KILLED,
             LaunchHistory(tuple(failed(n, 3_500 - n) for n in range(12))),
             Start,
-            id="twelve failures, a new order",
+            id="twelve failures, a new command",
         ),
         pytest.param(
             command(), KILLED, LaunchHistory(gave_up=1), GiveUp, id="given up stays given up"
         ),
         pytest.param(
-            command(number=2), KILLED, LaunchHistory(gave_up=1), Start, id="given up, a new order"
+            command(number=2), KILLED, LaunchHistory(gave_up=1), Start, id="given up, a new command"
         ),
         pytest.param(
-            command(), ALIVE, LaunchHistory(gave_up=1), Adopt, id="given up, but one works"
+            command(), ALIVE, LaunchHistory(gave_up=1), Adopt, id="given up, but a driver works"
         ),
     ],
 )
-def test_one_step_at_a_time(
+def test_the_supervisor_takes_the_expected_step(
     desired: object, observed: Observed, history: LaunchHistory, action: type
 ) -> None:
     assert names(decide(desired, observed, history, NOW)) == action.__name__  # type: ignore[arg-type]
@@ -324,7 +328,7 @@ def test_a_restart_names_what_it_replaces() -> None:
     )
 
 
-def test_giving_up_says_what_happened_last() -> None:
+def test_giving_up_names_the_last_failure() -> None:
     fallen = replace(KILLED, launch_ended=exit_report(1, 78, message="checkpoint of another plan"))
 
     action = decide(command(), fallen, LaunchHistory((failed(1, 9, code=78),)), NOW)
@@ -336,11 +340,11 @@ def test_giving_up_says_what_happened_last() -> None:
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(0, 0), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (5_000, 300)]
 )
-def test_launches_move_apart_by_doubling(failures: int, seconds: float) -> None:
+def test_the_time_between_launches_doubles(failures: int, seconds: float) -> None:
     assert back_off(failures, 1, 300) == timedelta(seconds=seconds)
 
 
-def test_the_wait_counts_from_the_last_launch() -> None:
+def test_the_back_off_counts_from_the_last_launch() -> None:
     """A driver that needs 20 s to fail has waited for 20 s already."""
     history = LaunchHistory(tuple(failed(n, 300 - 60 * n, 20) for n in range(5)))
 
@@ -351,7 +355,7 @@ def test_the_wait_counts_from_the_last_launch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("whom", "word"),
+    ("driver_record", "expected"),
     [
         pytest.param(beat(epoch=3), exit_report(2, epoch=3), id="the holder, by its epoch"),
         pytest.param(launch(2), exit_report(2, epoch=3), id="a process, by itself"),
@@ -361,38 +365,42 @@ def test_the_wait_counts_from_the_last_launch() -> None:
         pytest.param(
             launch(None, 60, after=3), exit_report(1, epoch=0), id="a cluster's, it had no lease"
         ),
-        pytest.param(launch(None, 60, after=3), None, id="a cluster's, only its predecessor spoke"),
-        pytest.param(launch(3), None, id="a process that has not spoken"),
-        pytest.param(beat(epoch=4), None, id="a holder that has not spoken"),
+        pytest.param(
+            launch(None, 60, after=3), None, id="a cluster's, only its predecessor reported"
+        ),
+        pytest.param(launch(3), None, id="a process without a report"),
+        pytest.param(beat(epoch=4), None, id="a holder without a report"),
     ],
 )
-def test_last_words_find_their_drivers(whom: Heartbeat | Launch, word: ExitReport | None) -> None:
-    ends = [exit_report(2, epoch=3)] if word is None else [exit_report(9, epoch=1), word]
+def test_an_exit_report_is_matched_to_its_driver(
+    driver_record: Heartbeat | Launch, expected: ExitReport | None
+) -> None:
+    reports = [exit_report(2, epoch=3)] if expected is None else [exit_report(9, epoch=1), expected]
 
-    assert exit_report_of(whom, ends) == word
+    assert exit_report_of(driver_record, reports) == expected
 
 
 class TestSettling:
-    """What the history learns from what is seen."""
+    """What the history records of an observation."""
 
     def last(self, history: LaunchHistory, observed: Observed) -> Launch:
-        found = update_history(history, observed, NOW, POLICY).last
-        assert found is not None
-        return found
+        last = update_history(history, observed, NOW, POLICY).last
+        assert last is not None
+        return last
 
     def test_a_healthy_driver_has_not_ended(self) -> None:
         assert update_history(KNOWN, ALIVE, NOW, POLICY) == KNOWN
 
     def test_a_killed_one_has_no_code_and_worked_until_its_last_batch(self) -> None:
-        found = self.last(KNOWN, KILLED)
+        last = self.last(KNOWN, KILLED)
 
-        assert (found.ended, found.code) == (NOW, None)
-        assert found.worked_s == pytest.approx(3_599.5)
+        assert (last.ended, last.code) == (NOW, None)
+        assert last.worked_s == pytest.approx(3_599.5)
 
     def test_one_that_said_why_keeps_its_code_and_time(self) -> None:
-        found = self.last(KNOWN, replace(KILLED, launch_ended=exit_report(code=78, seconds_ago=9)))
+        last = self.last(KNOWN, replace(KILLED, launch_ended=exit_report(code=78, seconds_ago=9)))
 
-        assert (found.ended, found.code) == (ago(9), 78)
+        assert (last.ended, last.code) == (ago(9), 78)
 
     def test_a_hung_one_has_ended(self) -> None:
         assert self.last(KNOWN, FROZEN).ended == NOW
@@ -401,9 +409,9 @@ class TestSettling:
         history = LaunchHistory((launch(2, 5, after=1),))
         fallen = Observed(beat=beat(1), launch=history.last, launch_life=Life.DEAD)
 
-        found = self.last(history, fallen)
+        last = self.last(history, fallen)
 
-        assert (found.ended, found.worked_s) == (NOW, 0.0)
+        assert (last.ended, last.worked_s) == (NOW, 0.0)
 
     def test_one_that_a_cluster_never_started_has_ended(self) -> None:
         history = LaunchHistory((launch(None, 181, after=1),))
@@ -481,7 +489,7 @@ ANYTHING = settings(max_examples=300, deadline=None)
 
 @ANYTHING
 @given(COMMANDS, OBSERVED, HISTORIES)
-def test_a_driver_is_started_only_where_none_works(
+def test_a_driver_is_started_only_if_no_driver_works(
     desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
@@ -498,7 +506,7 @@ def test_a_driver_is_started_only_where_none_works(
 
 @ANYTHING
 @given(COMMANDS, OBSERVED, HISTORIES)
-def test_an_order_to_stop_starts_nothing_and_an_order_to_run_stops_nothing(
+def test_a_command_to_stop_starts_no_driver_and_a_command_to_run_stops_none(
     desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
@@ -511,7 +519,7 @@ def test_an_order_to_stop_starts_nothing_and_an_order_to_run_stops_nothing(
 
 @ANYTHING
 @given(COMMANDS, OBSERVED, HISTORIES)
-def test_nothing_is_done_about_what_cannot_be_read(
+def test_nothing_is_done_if_something_cannot_be_read(
     desired: object, observed: Observed, history: LaunchHistory
 ) -> None:
     blind = replace(observed, problem="no Kafka")
@@ -521,10 +529,8 @@ def test_nothing_is_done_about_what_cannot_be_read(
 
 @ANYTHING
 @given(COMMANDS, OBSERVED, HISTORIES)
-def test_every_wait_ends_by_itself(
-    desired: object, observed: Observed, history: LaunchHistory
-) -> None:
-    """A back-off names an instant at which the same sight leads on."""
+def test_every_back_off_ends(desired: object, observed: Observed, history: LaunchHistory) -> None:
+    """A back-off names an instant at which the same observation leads to another action."""
     action = decide(desired, observed, history, NOW)  # type: ignore[arg-type]
     if not isinstance(action, BackOff):
         return
@@ -536,5 +542,7 @@ def test_every_wait_ends_by_itself(
 
 @ANYTHING
 @given(COMMANDS, OBSERVED, HISTORIES)
-def test_every_action_says_why(desired: object, observed: Observed, history: LaunchHistory) -> None:
+def test_every_action_has_a_reason(
+    desired: object, observed: Observed, history: LaunchHistory
+) -> None:
     assert decide(desired, observed, history, NOW).reason  # type: ignore[arg-type]

@@ -10,12 +10,12 @@ from truetape.speed.driver import Driver, Life, life_of
 
 
 def test_spans_hold_all_bars_of_a_venue_and_no_other() -> None:
-    found = spans_of([("XNYS", 30), ("KRAKEN", 5), ("XNYS", 10)])
+    spans = spans_of([("XNYS", 30), ("KRAKEN", 5), ("XNYS", 10)])
 
-    assert found == (Span("KRAKEN", 5, 6), Span("XNYS", 10, 31))
-    assert is_within(found, "XNYS", 30)
-    assert not is_within(found, "XNYS", 31)
-    assert not is_within(found, "KRAKEN", 10)
+    assert spans == (Span("KRAKEN", 5, 6), Span("XNYS", 10, 31))
+    assert is_within(spans, "XNYS", 30)
+    assert not is_within(spans, "XNYS", 31)
+    assert not is_within(spans, "KRAKEN", 10)
 
 
 def test_a_span_is_read_by_people() -> None:

@@ -25,7 +25,7 @@ PLAN = SimulationPlan(
 def points_of(store: BarStore, measurement: str, topic: str) -> list[Point]:
     points = store.read_points(measurement, 0, 2**62)
     return sorted(
-        (one for one in points if one.tags["query"] == topic), key=lambda one: one.time_ns
+        (point for point in points if point.tags["query"] == topic), key=lambda point: point.time_ns
     )
 
 
@@ -38,7 +38,9 @@ def test_a_driver_counts_each_record_once_and_reports_how_fresh_its_bars_are(
     records = simulate(PLAN).records
 
     def read(store: BarStore) -> int:
-        return sum(int(one.fields["records"]) for one in points_of(store, "speed_batch", own.topic))
+        return sum(
+            int(point.fields["records"]) for point in points_of(store, "speed_batch", own.topic)
+        )
 
     driver = SpeedProcess.start(own)
     try:
@@ -57,7 +59,7 @@ def test_a_driver_counts_each_record_once_and_reports_how_fresh_its_bars_are(
             freshness = points_of(store, "speed_freshness", own.topic)
             assert read(store) == len(records)
             assert (last.fields["lag"], last.fields["records"]) == (0, 0)
-            assert sum(int(one.fields["bars"]) for one in batches) > 0
+            assert sum(int(point.fields["bars"]) for point in batches) > 0
             assert len(freshness) >= 1
     finally:
         driver.stop()

@@ -32,9 +32,9 @@ def report(ends: object) -> dict[str, object]:
 def test_offsets_are_read_in_every_form_that_spark_reports(ends: object) -> None:
     ended = at("2026-03-05T14:41:02")
 
-    found = Progress.of(report(ends))
+    progress = Progress.of(report(ends))
 
-    assert found == Progress(7, ended, 12.5, {"0": 5, "1": 4}, "2026-03-05T14:40:00.000Z")
+    assert progress == Progress(7, ended, 12.5, {"0": 5, "1": 4}, "2026-03-05T14:40:00.000Z")
 
 
 def test_a_batch_without_durations_ends_when_it_begins() -> None:

@@ -93,11 +93,13 @@ def test_the_watcher_returns_at_once_if_no_step_is_due(settings: Settings, actio
 
 
 def test_the_watcher_gives_the_other_supervisor_its_time(settings: Settings) -> None:
-    said = [START, START, FINE]
+    outcomes = [START, START, FINE]
 
-    found = watch_supervisor(settings, 45, sleep=lambda _: None, step=lambda _: (1, said.pop(0)))
+    action = watch_supervisor(
+        settings, 45, sleep=lambda _: None, step=lambda _: (1, outcomes.pop(0))
+    )
 
-    assert found == FINE
+    assert action == FINE
 
 
 def test_a_step_that_nobody_takes_is_an_error(settings: Settings) -> None:
@@ -122,10 +124,10 @@ def test_sigterm_ends_the_command_that_keeps_running(settings: Settings) -> None
     words = [sys.executable, "-m", "truetape.cli.main", "-v", "speed", "supervise", "--every", "1"]
     with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
-        told = next(line for line in running.stderr if "supervised" in line)
+        warning = next(line for line in running.stderr if "supervised" in line)
         running.terminate()
         running.stderr.read()
         code = running.wait(60)
 
-    assert "127.0.0.1:9" in told
+    assert "127.0.0.1:9" in warning
     assert code == 0

@@ -279,7 +279,7 @@ class Process:
             after=self.after,
             stream=self.stream,
             open_store=lambda: nullcontext(ModelStore(self)),
-            venues=VENUES,
+            load_venues=lambda: VENUES,
             write_timeout_s=WRITE_TIMEOUT_S,
             take_lease=take_lease,
             newest_beat=world.last_beat,

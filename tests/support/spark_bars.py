@@ -1,4 +1,4 @@
-"""Bars that Spark made, as exact text, so that two are equal when their bytes are."""
+"""Spark's bars as exact text: two bars are equal if their bytes are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def bar_of(row: "Row") -> Bar:
 
 
 def text_of(bar: Bar) -> str:
-    """Return symbol, resolution, start, six numbers, trades; nothing for what is not there."""
+    """Return symbol, resolution, start, six numbers, trades; empty for missing values."""
     numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
     exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
     place = [bar.symbol, bar.resolution.value, str(bar.start_ns)]
@@ -27,7 +27,7 @@ def text_of(bar: Bar) -> str:
 
 
 def streamed(bars: "DataFrame", checkpoint: Path) -> dict[tuple[object, ...], str]:
-    """Run a streaming plan over all that is there and keep the last text of each bar."""
+    """Run a streaming plan over all records and return the last text of each bar."""
     last: dict[tuple[object, ...], str] = {}
 
     def keep(frame: "DataFrame", _: int) -> None:

@@ -22,37 +22,37 @@ from truetape.host.process import Program, Running, log_tail
 from truetape.stack.server import LOOPBACK, free_port
 
 CORES, MEMORY = 2, "3g"
-"""What a worker gives: room for the speed layer and a job at the same time."""
+"""Cores and memory of a worker: enough for the speed layer and a job at the same time."""
 _STARTED_WITHIN_S = 90.0
 _ENDED_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running cluster: where jobs are submitted, and what each worker keeps of them."""
+    """A running cluster: its address for jobs, and what each worker stores of them."""
 
     master: str
     state_url: str
     folder: Path
 
     def state(self) -> dict[str, Any]:
-        """What the master says of its workers and applications."""
+        """Return the master's report on its workers and applications."""
         with urllib.request.urlopen(self.state_url, timeout=10) as answer:  # noqa: S310 - its own
             found: dict[str, Any] = json.load(answer)
         return found
 
     def applications(self, state: str) -> set[str]:
-        """The names of applications: "active" or "completed"."""
+        """Return the names of the "active" or "completed" applications."""
         return {one["name"] for one in self.state()[f"{state}apps"]}
 
     def shipped(self) -> set[str]:
-        """The Python packages that came to executors, by name of the file."""
+        """Return the file names of the Python packages that executors received."""
         return {path.name for path in self.folder.glob("worker-*/work/app-*/*/*.zip")}
 
 
 @contextmanager
 def two_workers(folder: Path, conf: Path | None = None) -> Iterator[Cluster]:
-    """Start a master and two workers, and stop them with all that they have started.
+    """Start a master and two workers, and stop them with every process that they have started.
 
     `conf` is the folder of their spark-defaults.conf.
     """
@@ -80,7 +80,7 @@ def two_workers(folder: Path, conf: Path | None = None) -> Iterator[Cluster]:
 
 
 def bare_python(folder: Path) -> Path:
-    """Make a Python of this version that has its own library and nothing else; return its PATH."""
+    """Make a Python of this version with its own library and nothing else; return its PATH."""
     venv.create(folder, with_pip=False, symlinks=True)
     known = subprocess.run(
         [folder / "bin" / "python3", "-c", "import truetape"],

@@ -69,7 +69,7 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
             after=after,
             stream=spark,
             open_store=lambda: closing(open_store(settings)),
-            venues=venues.venues(),
+            load_venues=venues.venues,
             write_timeout_s=settings.write_timeout_s,
             take_lease=take_lease,
             newest_beat=lambda: heartbeat.newest(settings.kafka, settings.topic),

@@ -1,7 +1,7 @@
 """The lease: the right to write as the speed layer, which one driver holds at a time.
 
-It is a transactional producer of Kafka: whoever initialises the layer's transactional id fences
-every earlier holder, on whatever host, frozen or alive. No clock and no file decides. Each
+It is a transactional producer of Kafka: once a driver initialises the layer's transactional id, the
+broker refuses every earlier holder, on any host, frozen or alive. No clock or file decides. Each
 heartbeat is a transaction, so a committed heartbeat proves that the lease was held.
 """
 
@@ -78,7 +78,7 @@ class Lease:
         command: int,
         first_batch: Callable[[], int],
     ) -> Self:
-        """Fence every other driver of the layer and become the holder; see `begin`.
+        """Take the lease from every other driver of the layer; see `begin`.
 
         Raise TransientError if Kafka does not answer.
         """
@@ -98,9 +98,9 @@ class Lease:
         driver: Driver,
         clock: Clock = CLOCK,
     ) -> Self:
-        """Commit the first heartbeat of a holder whose producer has fenced the others.
+        """Commit the first heartbeat of a holder whose producer has taken the lease.
 
-        `last` is the newest heartbeat since the fencing. `first_batch` returns the batch that this
+        `last` is the newest heartbeat after that. `first_batch` returns the batch that this
         driver begins with; it is called when no other driver can finish a batch any more. Raise
         LeaseLostError if another driver took the lease meanwhile.
         """
@@ -167,7 +167,7 @@ def revoke(settings: Settings) -> None:
 
 
 def _producer_of(settings: Settings) -> TransactionalProducer:
-    """Return a producer that has fenced all earlier ones with the layer's transactional id."""
+    """Return a producer that has taken the layer's transactional id from all earlier ones."""
     try:
         return TransactionalProducer.open(
             settings.kafka,

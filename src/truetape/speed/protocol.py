@@ -68,8 +68,8 @@ class Wait:
 class DriverRun:
     """One driver, from its start to its exit report. Iterate over `steps`.
 
-    `take_lease` fences every other driver. `newest_beat` reads the layer's newest heartbeat.
-    `write_timeout_s` is how long a write that has left a driver may take to arrive.
+    `take_lease` takes the lease from every other driver. `newest_beat` reads the layer's newest
+    heartbeat. `write_timeout_s` is how long a write that has left a driver may take to arrive.
     """
 
     driver: Driver
@@ -78,7 +78,7 @@ class DriverRun:
     after: int | None
     stream: Stream
     open_store: Callable[[], AbstractContextManager[BarStore]]
-    venues: Mapping[str, Venue]
+    load_venues: Callable[[], Mapping[str, Venue]]
     write_timeout_s: float
     take_lease: Callable[[], Lease]
     newest_beat: Callable[[], Heartbeat | None]
@@ -130,7 +130,7 @@ class DriverRun:
         )
         with self.open_store() as store:
             writer = self.writer = SpeedWriter(
-                store, self.records, self.venues, lease, lease.takeover, rewriter
+                store, self.records, self.load_venues(), lease, lease.takeover, rewriter
             )
             try:
                 lease.beat(application=self.stream.start())

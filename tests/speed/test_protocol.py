@@ -1,0 +1,143 @@
+"""The driver's protocol, step by step, in a world with one driver."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from support.race import Faults, Process, World
+from support.speed import driver
+from truetape.host.errors import TransientError
+from truetape.speed.control_records import DesiredState
+from truetape.speed.heartbeat import Phase
+from truetape.speed.protocol import DriverRun
+
+MAX_STEPS = 50
+
+
+@pytest.fixture
+def world() -> World:
+    """A market with trades, and a command to serve it."""
+    world = World(random.Random(1), is_one_host=True, faults=Faults.NONE)
+    world.records.write_command(DesiredState.STARTED, "open for business", "ops")
+    for _ in range(5):
+        world.trade()
+    return world
+
+
+@pytest.fixture
+def process(world: World) -> Process:
+    process = Process(world, driver(0), command=1, after=0)
+    world.processes.append(process)
+    return process
+
+
+def run(process: Process) -> None:
+    """Let the driver go on until it ends."""
+    for _ in range(MAX_STEPS):
+        if not process.is_alive:
+            return
+        process.step()
+    pytest.fail(f"still alive after {MAX_STEPS} steps")
+
+
+def serve(process: Process) -> DriverRun:
+    """Let the driver go on until it has written every trade."""
+    for _ in range(MAX_STEPS):
+        process.step()
+        if process.run is not None and process.run.writer is not None and process.world.committed:
+            return process.run
+    pytest.fail(f"no batch after {MAX_STEPS} steps")
+
+
+def test_a_driver_ends_between_two_batches_after_a_newer_command(
+    world: World, process: Process
+) -> None:
+    serve(process)
+    world.records.write_command(DesiredState.STOPPED, "maintenance", "ops")
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (0, "order 2 by ops: maintenance")
+    assert [beat.state for beat in world.beats][-2:] == [Phase.STOPPING, Phase.STOPPED]
+    assert world.committed == {0}
+
+
+def test_a_driver_that_must_stop_ends_without_an_error(world: World, process: Process) -> None:
+    serve(process).must_stop = lambda: True
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (0, "a signal")
+    assert world.beats[-1].state is Phase.STOPPED
+
+
+def test_a_driver_under_an_old_command_does_not_take_the_lease(
+    world: World, process: Process
+) -> None:
+    world.records.write_command(DesiredState.STOPPED, "maintenance", "ops")
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.epoch, report.code, report.message) == (0, 0, "order 2 came before the start")
+    assert (world.token, world.beats) == (0, [])
+
+
+def test_a_driver_leaves_the_lease_to_a_holder_that_its_starter_did_not_know(
+    world: World, process: Process
+) -> None:
+    serve(process)
+    late = Process(world, driver(1), command=1, after=0)
+
+    run(late)
+
+    assert [report.message for report in world.records.exit_reports] == [
+        f"{process.identity} took the lease before"
+    ]
+    assert process.token == world.token
+
+
+def test_a_stream_that_ends_by_itself_ends_the_driver(world: World, process: Process) -> None:
+    serve(process)
+    assert process.stream is not None
+    process.stream.has_failed = True
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (75, "the streaming query ended")
+
+
+def test_the_error_of_the_writer_is_reported_and_not_that_of_the_stream(
+    world: World, process: Process
+) -> None:
+    speed = serve(process)
+    assert process.stream is not None
+    assert speed.writer is not None
+    process.stream.has_failed = True
+    speed.writer.failure = TransientError("InfluxDB is away")
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (75, "InfluxDB is away")
+
+
+def test_a_batch_that_is_never_committed_does_not_keep_a_driver_from_stopping(
+    world: World, process: Process
+) -> None:
+    speed = serve(process)
+    assert speed.writer is not None
+    speed.writer.batch = 7
+    speed.must_stop = lambda: True
+    clock = speed.clock
+    reads = iter(range(10_000))
+    speed.clock = replace(clock, monotonic_s=lambda: float(next(reads)))
+
+    run(process)
+
+    (report,) = world.records.exit_reports
+    assert report.code == 0
