@@ -17,7 +17,7 @@ from support import postgres
 from support.composed import ROOT, Host, compose
 from support.influxd import free_port
 from support.wait import until
-from truetape.deploy.airflow_init import create_words
+from truetape.deploy.airflow_init import create_user_arguments
 from truetape.deploy.health import airflow_problem
 from truetape.host.errors import TransientError
 from truetape.host.http import Reply, call
@@ -116,13 +116,13 @@ def is_ready(url: str, server: "subprocess.Popen[bytes]") -> bool:
 
 
 def test_the_set_up_prints_no_password(composed: Composed) -> None:
-    assert "user admin is there, role Admin" in composed.init
+    assert "user admin exists, role Admin" in composed.init
     assert not [word for word in composed.passwords.values() if word in composed.init]
 
 
 def test_no_password_is_among_the_words_of_a_command() -> None:
-    assert "--password" not in create_words("admin", "Admin")
-    assert "-p" not in create_words("admin", "Admin")
+    assert "--password" not in create_user_arguments("admin", "Admin")
+    assert "-p" not in create_user_arguments("admin", "Admin")
 
 
 @pytest.mark.parametrize("path", ["", "market", "drift", "quality", "backfill", "files/page.js"])

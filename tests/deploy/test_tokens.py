@@ -186,7 +186,7 @@ def test_a_lost_token_is_replaced_and_the_old_one_revoked(prepared: Prepared) ->
     old = prepared.token("grafana")
     (prepared.tokens / "grafana" / "token").unlink()
 
-    assert prepared.again() == ["made a token for the grafana"]
+    assert prepared.again() == ["created a token for the grafana"]
     headers = {"Authorization": f"Token {old}"}
     path = read_path("bars_1m")
     assert call(prepared.settings.influx_url, "GET", path, None, headers).status == 401
@@ -207,7 +207,7 @@ def test_a_token_that_may_do_too_much_is_replaced(prepared: Prepared) -> None:
     token = api.new_token(operator, api.org_id(operator), READER.description, wide)
     (prepared.tokens / "reader" / "token").write_text(token.reveal())
 
-    assert prepared.again() == ["made a token for the reader"]
+    assert prepared.again() == ["created a token for the reader"]
     assert prepared.status("reader", "POST", write_path("bars_1m"), b"mark n=1i") == 403
 
 
@@ -225,7 +225,7 @@ def test_a_server_that_was_set_up_by_somebody_else_is_refused(prepared: Prepared
     stranger.chmod(0o600)
     settings = replace(prepared.settings, influx_token_file=stranger)
 
-    with pytest.raises(ConfigError, match="does not take the operator token") as error:
+    with pytest.raises(ConfigError, match="refuses the operator token") as error:
         prepare_stores(
             settings, prepared.host.secret("influx-password"), prepared.tokens, pytest.fail
         )

@@ -32,7 +32,7 @@ def test_a_held_lock_is_waited_for_with_a_bound_and_said_once(tmp_path: Path) ->
     ):
         pytest.fail("two held it at once")
 
-    assert said == [f"waiting for another truetape process that holds {path}"]
+    assert said == [f"waiting for another truetape process that locks {path}"]
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:

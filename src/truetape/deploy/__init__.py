@@ -1,1 +1,1 @@
-"""What the containers of `docker-compose.airflow.yml` need: secrets, set-up, health checks."""
+"""The containers of `docker-compose.airflow.yml`: their secrets, set-up and health checks."""

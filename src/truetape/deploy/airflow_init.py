@@ -1,6 +1,6 @@
-"""Sets Airflow's database and users up, once, through Airflow's own command line.
+"""Set up Airflow's database and users through Airflow's own command line.
 
-Imports nothing of Airflow. Passwords go in by standard input: a command line can be seen by others.
+Does not import Airflow. Passwords go through standard input, since others can see a command line.
 """
 
 import json
@@ -19,51 +19,53 @@ _WITHIN_S = 600.0
 
 
 def prepare_airflow(passwords_file: Path, report: Callable[[str], None]) -> None:
-    """Bring the database up to date and create the users that are missing. Safe to repeat.
+    """Migrate the database and create missing users. Safe to repeat.
 
-    A user who is there keeps password and roles. ConfigError when the file of passwords is missing
-    or lacks one; TransientError when Airflow's command ends with an error.
+    An existing user keeps password and roles. Raise ConfigError if the password file is missing or
+    incomplete, TransientError if Airflow's command ends with an error.
     """
     passwords = _passwords(passwords_file)
     _airflow("db", "migrate")
     report("the database is up to date")
-    # FAB lets no viewer see pages of plugins, and the console is one
+    # FAB hides plugin pages from viewers, and the console is one
     _airflow("roles", "add-perms", "Viewer", "--resource", "Plugins", "--action", "can_read")
     for user, role in ROLES.items():
         _create(user, role, passwords[user])
-        report(f"user {user} is there, role {role}")
+        report(f"user {user} exists, role {role}")
 
 
-def create_words(user: str, role: str) -> tuple[str, ...]:
-    """Return the words that create a user; Airflow asks for the password, twice."""
+def create_user_arguments(user: str, role: str) -> tuple[str, ...]:
+    """Return the arguments that create a user; Airflow reads the password twice."""
     named = ("--username", user, "--role", role, "--email", f"{user}@truetape.invalid")
     return ("users", "create", *named, "--firstname", user.capitalize(), "--lastname", "truetape")
 
 
 def _create(user: str, role: str, password: Secret) -> None:
-    _airflow(*create_words(user, role), said=f"{password.reveal()}\n{password.reveal()}\n")
+    _airflow(
+        *create_user_arguments(user, role), stdin=f"{password.reveal()}\n{password.reveal()}\n"
+    )
 
 
 def _passwords(file: Path) -> dict[str, Secret]:
-    found = secret_files.read(file)
-    if found is None:
-        raise ConfigError(f"no passwords in {file}; make them with: make env")
-    known: dict[str, str] = json.loads(found.reveal())
-    missing = [user for user in ROLES if user not in known]
+    content = secret_files.read(file)
+    if content is None:
+        raise ConfigError(f"{file} does not exist; create it with: make env")
+    passwords: dict[str, str] = json.loads(content.reveal())
+    missing = [user for user in ROLES if user not in passwords]
     if missing:
         raise ConfigError(f"{file} has no password for {', '.join(missing)}; add one")
-    return {user: Secret(known[user]) for user in ROLES}
+    return {user: Secret(passwords[user]) for user in ROLES}
 
 
-def _airflow(*words: str, said: str = "") -> None:
+def _airflow(*words: str, stdin: str = "") -> None:
     command: Sequence[str] = (sys.executable, "-m", "airflow", *words)
     done = subprocess.run(  # noqa: S603 - our own interpreter, no shell, words of this module
         command,
-        input=said,
+        input=stdin,
         text=True,
         timeout=_WITHIN_S,
         check=False,
-        # without a terminal Airflow takes the password from its input
+        # without a terminal Airflow reads the password from standard input
         start_new_session=True,
     )
     if done.returncode != 0:

@@ -1,6 +1,6 @@
-"""Health checks of the containers: each asks whether its part does its work, not whether it is up.
+"""Health checks of the containers: whether a part does its work, not only whether it runs.
 
-Returns what is wrong, None when nothing is.
+Each check returns the problem, or None. Repairs nothing.
 """
 
 import json
@@ -12,39 +12,39 @@ from truetape.host.http import call
 from truetape.host.settings import Settings
 
 AIRFLOW_PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-"""As Airflow's API names the parts whose heartbeat it knows."""
-_ILL = frozenset({"hung", "gone", "unknown"})
+"""The parts with a heartbeat, as Airflow's API names them."""
+_UNHEALTHY = frozenset({"hung", "gone", "unknown"})
 
 
 def airflow_problem(url: str, part: str) -> str | None:
-    """Ask Airflow's API for the heartbeat of a part."""
-    told = _told(url, "/api/v2/monitor/health")
-    status = (told.get(part) or {}).get("status")
+    """Check the heartbeat of a part, as Airflow's API reports it."""
+    report = _json(url, "/api/v2/monitor/health")
+    status = (report.get(part) or {}).get("status")
     return None if status == "healthy" else f"{part} is {status or 'unknown'}"
 
 
 def master_problem(url: str) -> str | None:
-    """Ask a Spark master whether it leads its cluster."""
-    status = _told(url, "/json/").get("status")
+    """Check that a Spark master leads its cluster."""
+    status = _json(url, "/json/").get("status")
     return None if status == "ALIVE" else f"the master is {status}"
 
 
 def worker_problem(url: str, address: str) -> str | None:
-    """Ask a Spark master whether it has a live worker at `address`."""
-    workers: list[dict[str, Any]] = _told(url, "/json/").get("workers", [])
-    states = [one["state"] for one in workers if one["host"] == address]
+    """Check that a Spark master has a live worker at `address`."""
+    workers: list[dict[str, Any]] = _json(url, "/json/").get("workers", [])
+    states = [worker["state"] for worker in workers if worker["host"] == address]
     if "ALIVE" in states:
         return None
-    return f"the master knows no live worker at {address}, only {', '.join(states) or 'others'}"
+    return f"the master has no live worker at {address}, only {', '.join(states) or 'others'}"
 
 
 def address_here() -> str:
-    """Return this machine's address, by which a Spark worker names itself."""
+    """Return this machine's address, which a Spark worker registers under."""
     return socket.gethostbyname(socket.gethostname())
 
 
 def speed_problem(settings: Settings) -> str | None:
-    """Look at the speed layer: it must work if it was ordered to."""
+    """Check that the speed layer works, if its desired state is started."""
     from truetape.speed.control_records import DesiredState
     from truetape.speed.supervision import status_of
 
@@ -52,10 +52,10 @@ def speed_problem(settings: Settings) -> str | None:
     if found.observed.problem is not None:
         return found.observed.problem
     is_wanted = found.desired.state is DesiredState.STARTED
-    return found.reason if is_wanted and found.health.value in _ILL else None
+    return found.reason if is_wanted and found.health.value in _UNHEALTHY else None
 
 
-def _told(url: str, path: str) -> dict[str, Any]:
+def _json(url: str, path: str) -> dict[str, Any]:
     answer = call(url, "GET", path, None, {})
     if answer.status != 200:
         raise TransientError(f"{url}{path} answered {answer.status} {answer.text}")

@@ -1,6 +1,6 @@
-"""What the host holds for the containers: the variables of `.env` and the files of `secrets/`.
+"""The host's files for the containers: the variables of `.env` and the files of `secrets/`.
 
-Makes what is missing, never changes what is there, and shows no secret.
+Creates what is missing, never changes an existing value, and prints no secret.
 """
 
 import json
@@ -17,20 +17,20 @@ from truetape.stack.airflow_config import USERS, new_fernet_key
 from truetape.stack.kafka_server import new_cluster_id
 
 CONTAINER_UID = 50_000
-"""Who truetape's containers run as where root prepares them; else they run as whoever does."""
+"""The user of truetape's containers if root prepares the files; else it is the caller."""
 PRIVATE = 0o600
 SHARED = 0o444
-"""For a file that another image's user must read: `secrets/` itself lets nobody else in, and a
-container is given the file alone.
+"""For a file that the user of another image reads. No other user can enter `secrets/`, and a
+container gets only the file.
 """
 DATABASE = "airflow"
-"""User and database of Airflow in Postgres."""
-_HEADER = "# Made by `make env`; holds no secret. What is set here is kept when it runs again.\n"
+"""The user and the database of Airflow in Postgres."""
+_HEADER = "# Written by `make env`; has no secret. Your own values stay when it runs again.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """User and group that truetape's containers run as."""
+    """The user and the group of truetape's containers."""
 
     uid: int
     gid: int
@@ -38,7 +38,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """One file of `secrets/`: who may read it, and its content, from those made before it."""
+    """One file of `secrets/`: its mode, and its content, built from the files before it."""
 
     name: str
     mode: int
@@ -51,7 +51,7 @@ def random_secret(_: Mapping[str, Secret]) -> Secret:
 
 
 def database_url(made: Mapping[str, Secret]) -> Secret:
-    """Return the address of Airflow's database, its password in it."""
+    """Return the address of Airflow's database, with its password."""
     password = made["postgres-password"].reveal()
     return Secret(f"postgresql+psycopg2://{DATABASE}:{password}@postgres:5432/{DATABASE}")
 
@@ -62,9 +62,9 @@ def user_passwords(_: Mapping[str, Secret]) -> Secret:
 
 
 def spark_defaults(_: Mapping[str, Secret]) -> Secret:
-    """Return Spark's configuration file: who does not know its secret may not talk to Spark.
+    """Return Spark's configuration file: Spark refuses anybody without its secret.
 
-    Spark reads such a secret from this file or from a command line that others can see.
+    Spark reads the secret from this file, else only from a command line, which others can see.
     """
     values = {
         "spark.authenticate": "true",
@@ -93,14 +93,14 @@ SECRETS = (
 
 
 def owner_here() -> Owner:
-    """Return whom containers run as: whoever calls, but never root."""
+    """Return the user of the containers: the caller, but never root."""
     if os.getuid() == 0:
         return Owner(CONTAINER_UID, CONTAINER_UID)
     return Owner(os.getuid(), os.getgid())
 
 
 def variables(owner: Owner) -> dict[str, str]:
-    """Return every variable that the compose file asks for; ports are those of the local stack."""
+    """Return every variable that the compose file needs; the ports are the local stack's."""
     return {
         "TRUETAPE_UID": str(owner.uid),
         "TRUETAPE_GID": str(owner.gid),
@@ -119,37 +119,37 @@ def variables(owner: Owner) -> dict[str, str]:
 
 
 def prepare(folder: Path, owner: Owner) -> list[Path]:
-    """Make what `folder` lacks of `.env` and `secrets/`; return the files made or added to.
+    """Create what `folder` lacks of `.env` and `secrets/`. Return the new and extended files.
 
-    Safe to repeat: a value that is there stays. ConfigError when a file is empty, or is readable by
-    others though it should not be.
+    Safe to repeat: an existing value stays. Raise ConfigError if a file is empty, or if other users
+    can read a private one.
     """
     changed = [_add_variables(folder / ".env", variables(owner))]
     place = folder / "secrets"
     place.mkdir(mode=0o700, exist_ok=True)
     if place.stat().st_mode & 0o077:
-        raise ConfigError(f"{place} can be read by others; make it private: chmod 700 {place}")
-    known: dict[str, Secret] = {}
-    for one in SECRETS:
-        file = place / one.name
+        raise ConfigError(f"other users can read {place}; make it private: chmod 700 {place}")
+    values: dict[str, Secret] = {}
+    for secret in SECRETS:
+        file = place / secret.name
         if not file.exists():
-            _write(file, one, one.make(known), owner)
+            _write(file, secret, secret.make(values), owner)
             changed.append(file)
-        known[one.name] = _read(file, one)
+        values[secret.name] = _read(file, secret)
     return [path for path in changed if path is not None]
 
 
 def read_variables(env_file: Path) -> dict[str, str]:
-    """Return the variables of an `.env` file; none where there is no file."""
+    """Return the variables of an `.env` file. Empty if there is no file."""
     if not env_file.exists():
         return {}
     lines = [line.partition("=") for line in env_file.read_text("utf-8").splitlines()]
     return {name.strip(): value for name, equals, value in lines if equals and name[:1] != "#"}
 
 
-def _add_variables(env_file: Path, wanted: Mapping[str, str]) -> Path | None:
-    known = read_variables(env_file)
-    missing = {name: value for name, value in wanted.items() if name not in known}
+def _add_variables(env_file: Path, needed: Mapping[str, str]) -> Path | None:
+    present = read_variables(env_file)
+    missing = {name: value for name, value in needed.items() if name not in present}
     if not missing:
         return None
     before = env_file.read_text("utf-8") if env_file.exists() else _HEADER
@@ -163,18 +163,18 @@ def _add_variables(env_file: Path, wanted: Mapping[str, str]) -> Path | None:
     return env_file
 
 
-def _write(file: Path, one: SecretFile, value: Secret, owner: Owner) -> None:
-    # Airflow takes what `cat` prints for the name of its database, a line's end included
+def _write(file: Path, secret: SecretFile, value: Secret, owner: Owner) -> None:
+    # Airflow uses the output of `cat` as its database address, with a newline at the end
     secret_files.write(file, value, end="")
     if os.getuid() == 0:
         os.chown(file, owner.uid, owner.gid)
-    file.chmod(one.mode)
+    file.chmod(secret.mode)
 
 
-def _read(file: Path, one: SecretFile) -> Secret:
+def _read(file: Path, secret: SecretFile) -> Secret:
     mode = file.stat().st_mode & 0o777
-    if mode & ~one.mode:
-        raise ConfigError(f"{file} has mode {mode:04o}; set it: chmod {one.mode:o} {file}")
+    if mode & ~secret.mode:
+        raise ConfigError(f"{file} has mode {mode:04o}; set it: chmod {secret.mode:o} {file}")
     value = file.read_text("utf-8").strip()
     if not value:
         raise ConfigError(f"{file} is empty; remove it and run make env again")

@@ -1,4 +1,7 @@
-"""Sets Kafka and InfluxDB up for the containers, once: topics, buckets, roll-up tasks, tokens."""
+"""Set up Kafka and InfluxDB for the containers: topics, buckets, roll-up tasks, tokens.
+
+Starts no server.
+"""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -17,10 +20,10 @@ _USER = "truetape"
 def prepare_stores(
     settings: Settings, password_file: Path, tokens: Path, report: Callable[[str], None]
 ) -> None:
-    """Bring topics, buckets, tasks and tokens to what is declared. Safe to repeat.
+    """Create or change topics, buckets, tasks and tokens as declared. Safe to repeat.
 
-    `settings.influx_token_file` holds the operator token, which a new InfluxDB is set up with.
-    ConfigError when a secret is missing, or when InfluxDB was set up with another token.
+    `settings.influx_token_file` has the operator token; a new InfluxDB is set up with it. Raise
+    ConfigError if a secret is missing, or if InfluxDB was set up with another token.
     """
     topics.ensure_topics(settings.kafka, settings, report)
     operator = _secret(settings.influx_token_file)
@@ -39,8 +42,8 @@ def _set_up(
     problem = api.query_problem(operator)
     if problem is not None:
         raise ConfigError(
-            f"InfluxDB at {api.url} does not take the operator token of secrets/: {problem}; "
-            "put the token that it was set up with back, or begin with an empty volume"
+            f"InfluxDB at {api.url} refuses the operator token of secrets/: {problem}; "
+            "restore the token that it was set up with, or start with an empty volume"
         )
 
 
@@ -55,7 +58,7 @@ def _ensure_buckets(settings: Settings, report: Callable[[str], None]) -> list[s
 
 
 def _secret(file: Path) -> Secret:
-    found = secret_files.read(file)
-    if found is None:
-        raise ConfigError(f"no secret in {file}; make it with: make env")
-    return found
+    secret = secret_files.read(file)
+    if secret is None:
+        raise ConfigError(f"{file} does not exist; create it with: make env")
+    return secret

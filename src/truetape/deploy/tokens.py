@@ -1,7 +1,7 @@
-"""Tokens of InfluxDB by role: each may do what its part does, and no more.
+"""Tokens of InfluxDB by role, each with the permissions that its part needs and no more.
 
-InfluxDB makes the tokens itself and keeps their digests only, so each is written into a file of its
-own, which the containers of that role see.
+Does not choose the tokens: InfluxDB generates them and keeps only their digests, so each goes into
+a file of its own, which only the containers of that role see.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +15,12 @@ from truetape.stack.influx_api import InfluxApi
 
 FILE = "token"
 Permission = dict[str, Any]
-"""As InfluxDB spells one: an action, and the resource that it is allowed on."""
+"""As InfluxDB's API has it: an action and its resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Who reads and writes; `mode` is of the file, read by a user of another image for Grafana."""
+    """A role; `mode` is that of its file, which for Grafana another image's user reads."""
 
     name: str
     may_write: bool
@@ -28,7 +28,7 @@ class Role:
 
     @property
     def description(self) -> str:
-        """What InfluxDB's list of tokens calls it."""
+        """Return its name in InfluxDB's list of tokens."""
         return f"truetape {self.name}"
 
 
@@ -41,9 +41,9 @@ ROLES = (WRITER, READER, GRAFANA)
 
 
 def permissions(role: Role, org: str, buckets: Iterable[str]) -> list[Permission]:
-    """Return what a role may do, by the ids of organisation and buckets.
+    """Return the permissions of a role, for the ids of organisation and buckets.
 
-    A writer also looks its organisation up and watches the roll-up tasks; it changes neither.
+    A writer also reads its organisation and the roll-up tasks; it changes neither.
     """
     actions = ("read", "write") if role.may_write else ("read",)
     data = [
@@ -67,27 +67,27 @@ def ensure_tokens(
     folder: Path,
     report: Callable[[str], None],
 ) -> None:
-    """Give each role its token in `folder/<role>/token`; makes anew what is lost or outdated.
+    """Write the token of each role into `folder/<role>/token`; replace a lost or outdated one.
 
-    Safe to repeat: a token that works and may do what it should is kept. Older ones of a role are
-    revoked once its new one is on disk.
+    Safe to repeat: a token that works and has the right permissions stays. Older tokens of a role
+    are revoked once its new one is on disk.
     """
     org = api.org_id(operator)
     ids = api.bucket_ids(operator)
-    wanted = [ids[name] for name in buckets]
+    bucket_ids = [ids[name] for name in buckets]
     listed = api.authorizations(operator)
     for role in ROLES:
-        may = permissions(role, org, wanted)
-        of_role = [one for one in listed if one["description"] == role.description]
+        needed = permissions(role, org, bucket_ids)
+        present = [entry for entry in listed if entry["description"] == role.description]
         file = folder / role.name / FILE
-        if len(of_role) == 1 and _same(of_role[0]["permissions"], may) and _works(api, file):
+        if len(present) == 1 and _same(present[0]["permissions"], needed) and _works(api, file):
             continue
-        made = api.new_token(operator, org, role.description, may)
-        secret_files.write(file, made)
+        token = api.new_token(operator, org, role.description, needed)
+        secret_files.write(file, token)
         file.chmod(role.mode)
-        for old in of_role:
+        for old in present:
             api.revoke(operator, old["id"])
-        report(f"made a token for the {role.name}")
+        report(f"created a token for the {role.name}")
 
 
 def _works(api: InfluxApi, file: Path) -> bool:
@@ -97,8 +97,8 @@ def _works(api: InfluxApi, file: Path) -> bool:
     return api.query_problem(token) is None
 
 
-def _same(listed: Iterable[Permission], wanted: Iterable[Permission]) -> bool:
-    return {_key(one) for one in listed} == {_key(one) for one in wanted}
+def _same(listed: Iterable[Permission], needed: Iterable[Permission]) -> bool:
+    return set(map(_key, listed)) == set(map(_key, needed))
 
 
 def _key(permission: Permission) -> tuple[str, str, str]:

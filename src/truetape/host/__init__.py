@@ -1,1 +1,1 @@
-"""What the machine gives: settings, errors, logs, declared YAML, processes, Java, secrets, HTTP."""
+"""The machine: settings, errors, logs, declared YAML, processes, Java, secrets, HTTP."""

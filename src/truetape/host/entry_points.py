@@ -1,4 +1,4 @@
-"""The entry points of Spark jobs: expected errors become one line and an exit code."""
+"""The entry point of a Spark job: turns an expected error into one line and an exit code."""
 
 import json
 import sys
@@ -10,13 +10,13 @@ from truetape.host.errors import TruetapeError
 
 
 def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -> int:
-    """Run a job, write what it returns to `outcome` as JSON, and return the exit code."""
+    """Run a job, write its result to `outcome` as JSON, and return the exit code."""
     log.configure(verbose=True)
     try:
-        counted = job()
+        result = job()
     except TruetapeError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
     if outcome is not None:
-        outcome.write_text(json.dumps(counted))
+        outcome.write_text(json.dumps(result))
     return 0

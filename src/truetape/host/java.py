@@ -1,4 +1,4 @@
-"""The Java runtime that Spark, Ivy and Kafka run on. Finds and checks it; installs nothing."""
+"""Find the Java runtime for Spark, Ivy and Kafka, and check its version. Installs nothing."""
 
 import os
 import re
@@ -14,11 +14,11 @@ _ANSWER_WITHIN_S = 30.0
 
 
 def find_java() -> Path:
-    """Return the `java` that JAVA_HOME or PATH names, the one Spark starts too.
+    """Return the `java` of JAVA_HOME, else of PATH: the one that Spark starts too.
 
-    ConfigError with the install line when there is none, or when it is older than Java 17.
+    Raise ConfigError with the command that installs one if it is missing or older than Java 17.
     """
-    home = os.environ.get("JAVA_HOME")  # not ours to rename: every Java program reads this one
+    home = os.environ.get("JAVA_HOME")  # without our prefix: every Java program reads it
     java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:
         where = f"JAVA_HOME ({home})" if home else "PATH"
@@ -30,7 +30,7 @@ def find_java() -> Path:
 
 
 def java_version(text: str) -> int | None:
-    """Return the feature release in what `java -version` prints; Java 8 calls itself 1.8."""
+    """Return the feature release from the output of `java -version`; Java 8 prints 1.8."""
     match = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(match[1]) if match else None
 

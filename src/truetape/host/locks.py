@@ -1,6 +1,6 @@
-"""A lock file between processes: one builds or starts, the others wait for it.
+"""A lock file between processes: one process has the lock, the others wait.
 
-The kernel drops the lock when its holder dies, so a killed process blocks nobody.
+Needs no clean-up: the kernel releases the lock when its process ends, also when it is killed.
 """
 
 import fcntl
@@ -17,9 +17,9 @@ _POLL_S = 0.1
 
 @contextmanager
 def exclusive(path: Path, *, wait_s: float, report: Report) -> Iterator[None]:
-    """Hold the lock file `path` for the block; reports once if another process holds it.
+    """Lock the file `path` for the block. Report once if another process has the lock.
 
-    TransientError when the other process has not let go after `wait_s` seconds.
+    Raise TransientError if the other process still has it after `wait_s` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -41,6 +41,6 @@ def _acquire(handle: int, path: Path, wait_s: float, report: Report) -> None:
         else:
             return
         if not waiting:
-            report(f"waiting for another truetape process that holds {path}")
+            report(f"waiting for another truetape process that locks {path}")
             waiting = True
         time.sleep(_POLL_S)

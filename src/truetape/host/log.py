@@ -1,4 +1,4 @@
-"""Logging: an event name plus key-values on stderr, one line a batch, never a line a trade."""
+"""Logging on stderr: an event name and key-values, one line a batch, never one a trade."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(*, verbose: bool = False) -> None:
-    """Set structlog up once, in `main`; without `verbose`, warnings and above only."""
+    """Configure structlog once, in `main`. Without `verbose`, log warnings and errors only."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

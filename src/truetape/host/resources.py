@@ -1,7 +1,7 @@
-"""Where the versioned data files are: feed contracts, profiles, venues, bucket declarations.
+"""Find the versioned data files: feed contracts, profiles, venues, bucket declarations.
 
-In a checkout they are the top-level folders; in a built wheel they travel inside the package, and
-in the zip file that is shipped to a cluster, too.
+Reads none of them. In a checkout they are top-level folders; a built wheel, and the zip file that
+is shipped to a cluster, have them inside the package.
 """
 
 import zipfile
@@ -16,9 +16,7 @@ _DATA = "truetape/_data/"
 
 @cache
 def folder(name: str) -> Path:
-    """Return a data folder such as "schemas" or "influx"; ConfigError when the installation lacks
-    it.
-    """
+    """Return a data folder, such as "schemas". Raise ConfigError if the installation lacks it."""
     package = Path(__file__).resolve().parents[1]
     roots = [package / "_data", package.parents[1]]
     if package.parent.is_file():
@@ -33,7 +31,7 @@ def folder(name: str) -> Path:
 
 @cache
 def _unpacked(archive: Path) -> "TemporaryDirectory[str]":
-    """Unpack the data of a zip file that truetape was imported from, for as long as it runs."""
+    """Unpack the data of the zip file that truetape was imported from, until the process ends."""
     folder = TemporaryDirectory(prefix="truetape-data-")
     with zipfile.ZipFile(archive) as content:
         content.extractall(

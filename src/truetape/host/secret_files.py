@@ -1,4 +1,4 @@
-"""Secret files: generated once, readable by their owner only. Never prints or logs a value."""
+"""Secret files: generated once, readable by their owner only. Prints and logs no value."""
 
 import os
 import secrets
@@ -10,9 +10,9 @@ from truetape.host.settings import Secret
 
 
 def read(path: Path) -> Secret | None:
-    """Return the secret in `path`, None when there is no such file.
+    """Return the secret in `path`. None if there is no such file.
 
-    ConfigError when it is empty or when others than its owner may read it.
+    Raise ConfigError if it is empty, or if other users than its owner can read it.
     """
     try:
         mode = path.stat().st_mode & 0o777
@@ -27,9 +27,9 @@ def read(path: Path) -> Secret | None:
 
 
 def write(path: Path, value: Secret, end: str = "\n") -> None:
-    """Write a secret, mode 600 in a folder of mode 700; a reader sees all of it or no file.
+    """Write a secret, mode 600 in a folder of mode 700. A reader sees the whole file or none.
 
-    `end` is "" for readers that would take a line's end for a part of it.
+    `end` is "" for readers that take a newline as a part of the secret.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_name(f".{path.name}.new")
@@ -48,9 +48,9 @@ def generate() -> Secret:
 
 
 def ensure(path: Path, make: Callable[[], Secret] = generate) -> Secret:
-    """Return the secret in `path`; makes a new one when there is none."""
-    found = read(path)
-    if found is None:
-        found = make()
-        write(path, found)
-    return found
+    """Return the secret in `path`. Generate it first if it is missing."""
+    secret = read(path)
+    if secret is None:
+        secret = make()
+        write(path, secret)
+    return secret

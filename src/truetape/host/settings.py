@@ -1,6 +1,6 @@
 """Settings: one frozen object, built once from the environment and passed down.
 
-Every variable is called TRUETAPE_<NAME> in capitals; nothing else reads the environment.
+Each field is a variable TRUETAPE_<NAME> in capitals; no other module reads these variables.
 """
 
 import os
@@ -18,12 +18,12 @@ _YES_NO = ("True", "False")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that never shows itself; `reveal` is the only way to read it."""
+    """A value that is never printed; only `reveal` returns it."""
 
     _value: str
 
     def reveal(self) -> str:
-        """Return the value, for the one call that needs it."""
+        """Return the value, for the call that needs it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -34,77 +34,75 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where things are and how they are tuned. Durations carry their unit in the name."""
+    """Addresses, folders and limits. A duration has its unit in its name."""
 
     home: Path
     """All data of the local stack: Kafka, InfluxDB, lake, checkpoints, secrets."""
     cache: Path
-    """What is built or resolved once and can be made again: influxd, jars."""
+    """What is built or resolved once and can be deleted: influxd, jars."""
     lake: str
     kafka: str
     kafka_retention_h: int
-    """How long Kafka keeps trades; the lake keeps them for good."""
+    """How long Kafka keeps trades; the lake keeps them forever."""
     influx_url: str
     influx_external: bool
-    """Whether TRUETAPE_INFLUX_URL names a server that somebody else runs; none is started then."""
+    """True if TRUETAPE_INFLUX_URL names an external server; the stack then starts none."""
     influx_org: str
     influx_token_file: Path
     airflow: bool
-    """Whether the local stack runs an Airflow."""
+    """True if the local stack runs an Airflow."""
     airflow_port: int
     dags_paused: bool
-    """Whether a DAG that the local Airflow reads for the first time waits to be unpaused."""
+    """True if a new DAG of the local Airflow starts paused."""
     store: str
-    """Which bar store serves: "influx" or "embedded"."""
+    """The bar store: "influx" or "embedded"."""
     bucket_set: str
-    """Which set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
+    """The set of `influx/buckets.yaml`: "live" expires, "history" keeps everything."""
     profile: str
     feeds: tuple[str, ...]
-    """The feeds whose trades the speed layer serves; the archive takes any feed that has a
-    contract.
-    """
+    """The feeds that the speed layer serves; the archive takes every feed that has a contract."""
     venues: tuple[str, ...]
-    """The venues whose sessions Airflow makes final."""
+    """The venues whose sessions Airflow finalizes."""
     batch_delay_min: int
-    """Minutes from the end of a session's trading, after hours included, to its recompute."""
+    """Minutes from the end of a session, after hours included, to its recompute."""
     final_within_min: int
-    """Minutes from there until the session must be final; later ones raise an alert."""
+    """Minutes from there until the session must be final; after them an alert fires."""
     topic: str
     partitions: int
     speed_trigger_s: float
-    """Seconds between micro-batches; 0 starts the next one as soon as the last is done."""
+    """Seconds between micro-batches; with 0 the next one starts as soon as the last one ends."""
     speed_lateness_s: int
-    """How long the speed layer waits for late trades; later ones are left to the batch layer."""
+    """How long the speed layer waits for late trades; the batch layer adds the later ones."""
     future_slack_ms: int
-    """How far an event time may lie after the receipt time before the record is rejected."""
+    """How far an event time may be after the receipt time; a record beyond it is rejected."""
     speed_shuffle_partitions: int
     speed_max_trades_per_batch: int
-    """Most Kafka records a micro-batch takes; bounds memory while catching up."""
+    """The most Kafka records in a micro-batch; bounds memory while catching up."""
     speed_cores: int
-    """Most cores of a standalone cluster that the speed layer takes, so that jobs find some."""
+    """The most cores that the speed layer takes of a standalone cluster; jobs need the rest."""
     speed_venues: tuple[str, ...]
-    """The venues whose regular session must not be without a trade for long."""
+    """The venues that raise an alert if their regular session has no trade for long."""
     speed_launcher: str
-    """How a supervisor starts the speed layer: as a process here, or through spark-submit; or that
-    another supervisor starts it, and this one only looks."""
+    """How the supervisor starts the speed layer: "local" as a process, "yarn" or "kubernetes" by
+    spark-submit, "elsewhere" not at all: another supervisor does, and this one only observes."""
     speed_submit_conf: tuple[str, ...]
-    """What a cluster needs to know beside that: spark.name=value, such as an image or a queue."""
+    """More settings for the cluster, as spark.name=value: an image, a queue."""
     spark_master: str
     spark_driver_memory: str
     write_timeout_s: float
     write_attempts: int
     max_batch_lines: int
     seal_delay_s: float
-    """Pause between the last value written and the seal: longer than any query lasts."""
+    """The pause between the last value written and the seal: longer than any query takes."""
     max_payload_bytes: int
     backfill_approve_above: int
-    """Most records that Airflow's backfill ingests without a person's approval."""
+    """The most records that Airflow's backfill ingests without a person's approval."""
     lake_keep_h: int
-    """How long files that a newer version of a lake table replaced are kept for its readers."""
+    """How long the lake keeps files that a newer version of a table replaced, for its readers."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read the environment; ConfigError names the variable that cannot be used."""
+        """Read the environment. Raise ConfigError with the variable's name for a bad value."""
         read = _Reader(os.environ if env is None else env)
         home = Path(read.text("home", "~/.local/share/truetape")).expanduser().absolute()
         cache = Path(read.text("cache", "~/.cache/truetape")).expanduser().absolute()
@@ -118,7 +116,7 @@ class Settings:
             kafka=read.text("kafka", "127.0.0.1:19092"),
             kafka_retention_h=read.whole("kafka_retention_h", 168, 1),
             influx_url=influx_url or f"http://127.0.0.1:{influx_port}",
-            # spelt out by `to_env`, where the URL is always set
+            # `to_env` writes it, since there the URL is always set
             influx_external=read.choice("influx_external", str(bool(influx_url)), _YES_NO)
             == "True",
             influx_org=read.text("influx_org", "truetape"),
@@ -156,7 +154,7 @@ class Settings:
         )
 
     def to_env(self) -> dict[str, str]:
-        """Return the variables that make a child process read the same settings."""
+        """Return the variables from which a child process reads the same settings."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {
             _variable(name): ",".join(value) if isinstance(value, tuple) else str(value)
