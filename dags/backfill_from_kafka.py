@@ -68,7 +68,9 @@ with DAG(
     @task
     def who(*, dag_run: Any = None) -> str:
         """Say who started the run, and which it is; kept with publications and reports."""
-        return backfill_tasks.asker(triggered_by(dag_run), run_of(dag_run))
+        from truetape.pipeline.backfill_steps import requester
+
+        return requester(triggered_by(dag_run), run_of(dag_run))
 
     plan = SparkJob(task_id="plan", job="backfill", arguments=["plan", form()])
     approve = ApprovalOperator(

@@ -1,4 +1,4 @@
-"""Entry point of a backfill: plan it, ingest what is missing, settle the sessions touched."""
+"""Entry point of a backfill: plan it, ingest the missing records, finalize affected sessions."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from truetape.host.entry_points import run_job
 from truetape.host.settings import Settings
-from truetape.schedule.backfill_tasks import STEPS, step
+from truetape.pipeline.backfill_steps import STEPS, run_step
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
     chosen = parser.parse_args()
     return run_job(
-        "backfill", lambda: step(Settings.from_env(), chosen.step, chosen.text), chosen.outcome
+        "backfill", lambda: run_step(Settings.from_env(), chosen.step, chosen.text), chosen.outcome
     )
 
 

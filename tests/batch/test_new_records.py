@@ -7,9 +7,9 @@ import pytest
 
 from support.loop import own_settings, send
 from truetape.batch.jobs import archive_once
-from truetape.batch.new_records import has_new_records
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.settings import Settings
+from truetape.lake.coverage import has_new_records
 
 pytestmark = pytest.mark.real
 

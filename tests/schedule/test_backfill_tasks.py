@@ -10,8 +10,9 @@ from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
 from truetape.batch.backfill_request import Holes, Request
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.pipeline.backfill_steps import requester, run_step
 from truetape.quality.dag_runs import DagRun
-from truetape.schedule.backfill_tasks import asker, next_task, request, step
+from truetape.schedule.backfill_tasks import next_task, request
 
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
 
@@ -48,7 +49,7 @@ def test_the_plan_decides_the_next_task(to_ingest: int, dry_run: bool, task: str
 
 def test_an_unknown_step_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="no step"):
-        step(settings, "drop", "")
+        run_step(settings, "drop", "")
 
 
 def planned(number: int) -> BackfillPlan:
@@ -90,9 +91,9 @@ def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
         asking.append((str(given[2]), dag_run))
         return [], []
 
-    monkeypatch.setattr("truetape.pipeline.sessions.finalize_backfilled", finalized)
+    monkeypatch.setattr("truetape.pipeline.backfill_steps.finalize_backfilled", finalized)
 
-    step(settings, "settle", asker("airflow:ann", run))
+    run_step(settings, "settle", requester("airflow:ann", run))
 
     assert asking == [("airflow:ann", run)]
     assert Notes.of(settings).unfinished() == []

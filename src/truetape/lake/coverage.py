@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from truetape.broker.offsets import available_offsets
 from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.lake.completeness import CountedRange, joined
 from truetape.lake.delta import open_table, read_rows, replace_rows
 from truetape.lake.tables import Table
@@ -96,6 +98,18 @@ def last_count(lake: str, topic: str) -> Counted | None:
         for row in rows
     ]
     return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
+
+
+def has_new_records(settings: Settings) -> bool:
+    """True if Kafka has records that no archive run has finished. Does not start Spark.
+
+    A run records its count last, after its dead letters and marks. Raise TransientError if Kafka
+    does not answer.
+    """
+    available = available_offsets(settings.kafka, settings.topic)
+    counted = last_count(settings.lake, settings.topic)
+    ends = {} if counted is None else counted.ends
+    return any(ends.get(partition, 0) < offsets.end for partition, offsets in available.items())
 
 
 def note(lake: str, counted: Counted) -> None:

@@ -75,7 +75,7 @@ class ArchiveJob(SparkJob):
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
         """Archive, or skip if there is nothing new."""
-        from truetape.batch.new_records import has_new_records
+        from truetape.lake.coverage import has_new_records
 
         if not has_new_records(Settings.from_env()):
             raise AirflowSkipException("the lake has every record that Kafka has")
