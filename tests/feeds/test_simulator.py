@@ -315,7 +315,7 @@ def refuse(seconds: float) -> None:
         ({"trades": 0}, "0 trades"),
         ({"symbols": ()}, "0 symbols"),
         ({"symbols": ("A", "A")}, "each once"),
-        ({"symbols": ('A"',)}, "cannot be simulated"),
+        ({"symbols": ('A"',)}, "is invalid"),
         ({"offset_s": -1.0}, "at least 0 seconds"),
         ({"offset_s": 90_000.0}, "after the end"),
     ],

@@ -1,4 +1,4 @@
-"""The package with one rule broken on purpose, and whether a part of the suite notices.
+"""Copies of the package with one rule broken on purpose, and whether tests fail on them.
 
 A mutant is a copy beside the checkout's data, first on the path of a pytest of its own.
 """

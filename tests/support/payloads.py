@@ -19,8 +19,8 @@ FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A payload and what a decoder is told beside it."""
+class ReceivedPayload:
+    """A payload and what comes beside it: key, day and receipt time."""
 
     payload: bytes
     key: str | None = None
@@ -28,26 +28,28 @@ class Asked:
     received_ns: int | None = None
 
 
-def samples(contract: Contract) -> list[Asked]:
-    """The payloads that the contract itself shows."""
+def samples(contract: Contract) -> list[ReceivedPayload]:
+    """Return the samples of a contract."""
     return [
-        Asked(sample.payload.encode(), sample.key, sample.day, sample.received_ns)
+        ReceivedPayload(sample.payload.encode(), sample.key, sample.day, sample.received_ns)
         for sample in contract.samples
     ]
 
 
-def simulated(feed: str, trades: int) -> list[Asked]:
-    """Payloads of a simulated session with every trouble in it; none where it has no format."""
+def simulated(feed: str, trades: int) -> list[ReceivedPayload]:
+    """Return the payloads of a simulated session with every fault, none for an unknown feed."""
     if feed not in FORMATS:
         return []
     made = simulate(SimulationPlan(DAY, feed=feed, trades=trades, faults=FAULTS))
-    return [Asked(item.payload, item.key, None, item.received_ns) for item in made.records]
+    return [
+        ReceivedPayload(item.payload, item.key, None, item.received_ns) for item in made.records
+    ]
 
 
-def recorded(path: Path, feed: str) -> Iterator[Asked]:
-    """The payloads of a trade file, in its order."""
+def recorded(path: Path, feed: str) -> Iterator[ReceivedPayload]:
+    """Yield the payloads of a trade file, in its order."""
     for item in read(path, load_contract(feed)):
-        yield Asked(item.payload, item.key, item.day, item.received_ns)
+        yield ReceivedPayload(item.payload, item.key, item.day, item.received_ns)
 
 
 _TOKENS = (
@@ -74,9 +76,9 @@ EDITS = st.lists(
 )
 
 
-def damaged(asked: Asked, edits: Sequence[Edit]) -> Asked:
-    """Return a copy with each edit made in turn; most are then no longer what the contract says."""
-    text = asked.payload.decode("utf-8", "surrogateescape")
+def damaged(received: ReceivedPayload, edits: Sequence[Edit]) -> ReceivedPayload:
+    """Return a copy with each edit applied in turn; few of them still fit the contract."""
+    text = received.payload.decode("utf-8", "surrogateescape")
     for place, edit, length, token in edits:
         at = place % (len(text) + 1)
         match edit:
@@ -90,4 +92,4 @@ def damaged(asked: Asked, edits: Sequence[Edit]) -> Asked:
                 text = text[: at + length] + text[at:]
             case _:
                 text = text[:at]
-    return replace(asked, payload=text.encode("utf-8", "surrogateescape"))
+    return replace(received, payload=text.encode("utf-8", "surrogateescape"))

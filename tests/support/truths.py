@@ -1,4 +1,4 @@
-"""What the drift ledger of a session must say that went wrong on purpose; told from its making."""
+"""What the drift ledger of a simulated session must report, from the simulation itself."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,44 +16,44 @@ from truetape.serving.store import BarStore, ServedBar
 def missing(
     made: SimulatedSession, is_lost: Callable[[Trade], bool], *, repeats: bool
 ) -> dict[tuple[str, str], Cause]:
-    """Return the trades that came in time while the speed layer was down."""
+    """Return the trades that arrived in time while the speed layer was down."""
     timely = heard(made.truth.events, repeats=repeats)
-    return {(one.symbol, one.id or ""): Cause.MISSING for one in timely if is_lost(one)}
+    return {(trade.symbol, trade.id or ""): Cause.MISSING for trade in timely if is_lost(trade)}
 
 
 def of_order(events: Iterable[Event]) -> Findings:
-    """Return, for each bar whose first or last print to arrive is not its first or last, those
-    that are told wrong and those that are right.
+    """Return the prints of each bar whose first or last print to arrive is not its first or last
+    one: both the print that arrived and the right one.
     """
     groups: dict[BarName, list[Trade]] = {}
-    for one in events:
-        if not isinstance(one, Trade):
+    for trade in events:
+        if not isinstance(trade, Trade):
             continue
-        if load("sip").judge(one.conditions, one.tape).open_close:
-            for bar in bars_of(one.symbol, one.event_ns, SERVED):
-                groups.setdefault(bar, []).append(one)
-    found = {}
+        if load("sip").judge(trade.conditions, trade.tape).open_close:
+            for bar in bars_of(trade.symbol, trade.event_ns, SERVED):
+                groups.setdefault(bar, []).append(trade)
+    misplaced = {}
     for bar, trades in groups.items():
-        right = sorted(trades, key=lambda one: one.order)
-        arrived = sorted(trades, key=lambda one: (one.received_ns, one.position))
-        for told, true in ((arrived[0], right[0]), (arrived[-1], right[-1])):
-            if told.price != true.price:
-                found |= {(bar, one.id or ""): Cause.ORDER for one in (told, true)}
-    return found
+        right = sorted(trades, key=lambda trade: trade.order)
+        arrived = sorted(trades, key=lambda trade: (trade.received_ns, trade.position))
+        for served, true in ((arrived[0], right[0]), (arrived[-1], right[-1])):
+            if served.price != true.price:
+                misplaced |= {(bar, trade.id or ""): Cause.ORDER for trade in (served, true)}
+    return misplaced
 
 
 def served_by_arrival(events: Iterable[Event]) -> dict[Resolution, list[ServedBar]]:
-    """Return what a layer serves that tells first and last by arrival: as if all prints of a bar
-    were of one instant, and numbered as they came.
+    """Return what a layer serves that takes first and last by arrival: as if all prints of a bar
+    had the same instant, and were numbered by arrival.
     """
     arrived = sorted(
-        (one for one in events if isinstance(one, Trade)),
-        key=lambda one: (one.received_ns, one.position),
+        (trade for trade in events if isinstance(trade, Trade)),
+        key=lambda trade: (trade.received_ns, trade.position),
     )
     return {
         resolution: provisional_bars(
-            replace(one, event_ns=resolution.start_of(one.event_ns), sequence=number)
-            for number, one in enumerate(arrived)
+            replace(trade, event_ns=resolution.start_of(trade.event_ns), sequence=number)
+            for number, trade in enumerate(arrived)
         )[resolution]
         for resolution in SERVED
     }

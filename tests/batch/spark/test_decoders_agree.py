@@ -11,7 +11,16 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from support.data import real_data
-from support.payloads import EDITS, RECEIVED_NS, Asked, Edit, damaged, recorded, samples, simulated
+from support.payloads import (
+    EDITS,
+    RECEIVED_NS,
+    Edit,
+    ReceivedPayload,
+    damaged,
+    recorded,
+    samples,
+    simulated,
+)
 from truetape.batch.spark.decoder import EVENT
 from truetape.batch.spark.decoder import decode as spark_decode
 from truetape.feeds.contract import Contract, contract_names, load_contract
@@ -56,7 +65,7 @@ def outcome_of(item: Event | Rejected) -> Outcome:
     return (*key, sequence, item.event_ns, item.received_ns, *values, *rest)
 
 
-def by_reference(contract: Contract, asked: Asked, offset: int) -> list[Outcome]:
+def by_reference(contract: Contract, asked: ReceivedPayload, offset: int) -> list[Outcome]:
     context = Context(contract.feed, asked.key, asked.day, asked.received_ns, "t", 0, offset)
     found = reference_decode(asked.payload, contract, context, LIMITS)
     return sorted((outcome_of(item) for item in found), key=_place)
@@ -73,7 +82,7 @@ def _place(outcome: Outcome) -> tuple[object, bool]:
 
 
 def differences(
-    spark: "SparkSession", contract: Contract, asked: Sequence[Asked]
+    spark: "SparkSession", contract: Contract, asked: Sequence[ReceivedPayload]
 ) -> list[tuple[bytes, list[Outcome], list[Outcome]]]:
     """Return each payload that the two read differently, with both readings."""
     rows = [
@@ -101,7 +110,7 @@ def test_whole_and_damaged_payloads_are_read_alike(spark: "SparkSession", feed: 
 
     @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
     @given(st.sampled_from(few), EDITS)
-    def collect(item: Asked, edits: list[Edit]) -> None:
+    def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
         asked[damaged(item, edits)] = None
 
     collect()
@@ -129,7 +138,7 @@ def test_a_fault_inside_a_list_is_a_fault_of_the_payload(
     rest = (
         '"symbol":"IBM","venue":"XNYS","event_time":"2026-11-20T14:31:10Z","price":"1","size":"1"'
     )
-    asked = Asked((payload % rest).encode(), received_ns=RECEIVED_NS)
+    asked = ReceivedPayload((payload % rest).encode(), received_ns=RECEIVED_NS)
     contract = load_contract("truetape")
 
     assert by_reference(contract, asked, 0) == [(0, "not-json")]
@@ -184,7 +193,7 @@ def test_every_real_tick_is_read_alike(spark: "SparkSession", tmp_path: Path) ->
     assert decoded.where(~alike).limit(3).collect() == []
 
 
-def stage(contract: Contract, asked: Iterable[Asked], file: Path) -> None:
+def stage(contract: Contract, asked: Iterable[ReceivedPayload], file: Path) -> None:
     """Write payloads and what the reference makes of them as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
