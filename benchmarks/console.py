@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from io import BytesIO
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from freshness import private_stack
@@ -205,10 +205,10 @@ def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -
 
 
 def _gate(settings: Settings, session: Session) -> Report:
-    found = newest(settings.home, ReportKind.GATE, session.venue, session.date)
-    if found is None:
+    report = newest(settings.home, ReportKind.GATE, session.venue, session.date)
+    if report is None:
         raise VerificationError(f"no gate report of {session.venue} {session.date}")
-    return found
+    return report
 
 
 def _pages(settings: Settings, session: Session) -> list[Page]:
@@ -274,14 +274,16 @@ def _browser() -> "Iterator[Browser]":
 
 
 def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[str, ...]:
-    opened = [_open(browser, address, page) for _ in range(times)]
-    first, again = [one for one, _ in opened], [one for _, one in opened]
+    pairs = [_open(browser, address, page) for _ in range(times)]
+    first, again = [without for without, _ in pairs], [cached for _, cached in pairs]
     return (
         page.name,
-        *(f"{median(getattr(one, name) for one in first):,.0f}" for name in ("server", "paint")),
-        *(f"{median(one.shown for one in some):,.0f}" for some in (first, again)),
-        f"{median(one.requests for one in first):.0f}",
-        f"{median(one.bytes for one in first) / 1_000:,.0f}",
+        f"{median(opened.server for opened in first):,.0f}",
+        f"{median(opened.paint for opened in first):,.0f}",
+        f"{median(opened.shown for opened in first):,.0f}",
+        f"{median(opened.shown for opened in again):,.0f}",
+        f"{median(opened.requests for opened in first):.0f}",
+        f"{median(opened.bytes for opened in first) / 1_000:,.0f}",
     )
 
 
@@ -290,28 +292,24 @@ def _open(browser: "Browser", address: str, page: Page) -> tuple[Opened, Opened]
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     tab = context.new_page()
     tab.add_init_script(LOOK.replace("SELECTOR", repr(page.sign)))
-    found = []
+    openings = []
     for _ in range(2):
         tab.goto(address + page.path)
         tab.wait_for_selector(page.sign, timeout=WITHIN_MS)
-        found.append(_read(tab.evaluate(READ)))
+        openings.append(Opened(**tab.evaluate(READ)))
         tab.goto("about:blank")
     context.close()
-    return found[0], found[1]
-
-
-def _read(told: Mapping[str, Any]) -> Opened:
-    return Opened(**told)
+    return openings[0], openings[1]
 
 
 def _photograph(browser: "Browser", address: str, pages: list[Page], folder: Path) -> None:
     """Write the screenshots of the README: small, with a palette."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {page.name: page for page in pages}
+    by_name = {page.name: page for page in pages}
     for name, picture, height in PICTURES:
         tab = browser.new_page(viewport={"width": WIDTH, "height": height})
-        tab.goto(address + known[name].path)
-        tab.wait_for_selector(known[name].sign, timeout=WITHIN_MS)
+        tab.goto(address + by_name[name].path)
+        tab.wait_for_selector(by_name[name].sign, timeout=WITHIN_MS)
         small = _reduced(tab.screenshot())
         tab.close()
         if len(small) > MOST_BYTES:
