@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import truetape
 from test_import_law import HOMES, ROOMS
@@ -248,6 +249,24 @@ def test_an_unwrapped_paragraph_of_a_help_starts_on_its_own_line(help_text: str 
     """Otherwise click reflows the paragraph and prints the mark."""
     for paragraph in inspect.cleandoc(help_text or "").split("\n\n"):
         assert "\b" not in paragraph.removeprefix("\b\n")
+
+
+def piped_examples() -> Iterator[tuple[str, list[str]]]:
+    """Yield input and arguments of the README's calls that `echo` or `printf` pipes into."""
+    for _, name, text, words in re.findall(
+        r"^((echo|printf) '(.*)' \| truetape (.*))$", (ROOT / "README.md").read_text(), re.MULTILINE
+    ):
+        yield text.replace("\\n", "\n") + ("\n" if name == "echo" else ""), words.split()
+
+
+def test_the_readme_shows_what_its_piped_examples_print() -> None:
+    readme, examples = (ROOT / "README.md").read_text("utf-8"), list(piped_examples())
+
+    assert examples
+    for text, words in examples:
+        printed = CliRunner().invoke(command_line, words, input=text).stdout
+        assert printed
+        assert all(line in readme for line in printed.splitlines()), printed
 
 
 def test_the_readme_lists_every_command_once() -> None:
