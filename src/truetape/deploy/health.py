@@ -48,11 +48,11 @@ def speed_problem(settings: Settings) -> str | None:
     from truetape.speed.control_records import DesiredState
     from truetape.speed.supervision import status_of
 
-    found = status_of(settings)
-    if found.observed.problem is not None:
-        return found.observed.problem
-    is_wanted = found.desired.state is DesiredState.STARTED
-    return found.reason if is_wanted and found.health.value in _UNHEALTHY else None
+    status = status_of(settings)
+    if status.observed.problem is not None:
+        return status.observed.problem
+    is_started = status.desired.state is DesiredState.STARTED
+    return status.reason if is_started and status.health.value in _UNHEALTHY else None
 
 
 def _json(url: str, path: str) -> dict[str, Any]:
