@@ -120,25 +120,25 @@ def test_the_set_up_prints_no_password(composed: Composed) -> None:
     assert not [word for word in composed.passwords.values() if word in composed.init]
 
 
-def test_no_password_is_among_the_words_of_a_command() -> None:
+def test_no_password_is_an_argument_of_a_command() -> None:
     assert "--password" not in create_user_arguments("admin", "Admin")
     assert "-p" not in create_user_arguments("admin", "Admin")
 
 
 @pytest.mark.parametrize("path", ["", "market", "drift", "quality", "backfill", "files/page.js"])
-def test_nobody_sees_the_console_without_signing_in(composed: Composed, path: str) -> None:
+def test_the_console_requires_a_sign_in(composed: Composed, path: str) -> None:
     assert composed.page(None, OVERVIEW + path).status == 401
 
 
 @pytest.mark.parametrize("user", ["admin", "operator", "viewer"])
-def test_who_has_signed_in_sees_the_console(composed: Composed, user: str) -> None:
+def test_every_signed_in_user_sees_the_console(composed: Composed, user: str) -> None:
     answer = composed.page(user)
 
     assert answer.status == 200
     assert b"Is what I see complete?" in answer.body
 
 
-def test_a_viewer_looks_and_starts_nothing(composed: Composed) -> None:
+def test_a_viewer_can_look_but_cannot_start_anything(composed: Composed) -> None:
     """FAB's rights: Airflow's own API refuses the viewer what it grants the operator."""
     pool = json.dumps({"name": "spare", "slots": 1}).encode()
     told = {}
@@ -158,7 +158,7 @@ def test_a_viewer_looks_and_starts_nothing(composed: Composed) -> None:
 @pytest.mark.parametrize(
     "password", ["admin", "airflow", ""], ids=["its own name", "the usual", "none"]
 )
-def test_no_password_that_one_would_try_first_works(composed: Composed, password: str) -> None:
+def test_no_common_password_works(composed: Composed, password: str) -> None:
     body = json.dumps({"username": "admin", "password": password}).encode()
     headers = {"Content-Type": "application/json"}
 
@@ -167,7 +167,7 @@ def test_no_password_that_one_would_try_first_works(composed: Composed, password
     assert answer.status in (400, 401, 422)
 
 
-def test_the_console_takes_the_cookie_of_a_browser(composed: Composed) -> None:
+def test_the_console_accepts_the_cookie_of_a_browser(composed: Composed) -> None:
     token = composed.api("viewer").token
     assert token is not None
     cookie = SimpleCookie({"_token": token.reveal()})

@@ -59,12 +59,14 @@ HEARTBEATS = {
         ("dag_processor", "dag_processor is unknown"),
     ],
 )
-def test_a_part_of_airflow_is_judged_by_its_own_heartbeat(part: str, problem: str | None) -> None:
+def test_each_part_of_airflow_is_checked_by_its_own_heartbeat(
+    part: str, problem: str | None
+) -> None:
     with answering(200, HEARTBEATS) as url:
         assert health.airflow_problem(url, part) == problem
 
 
-def test_an_api_that_does_not_answer_well_is_ill() -> None:
+def test_an_api_that_does_not_answer_200_is_a_transient_error() -> None:
     with answering(503, {}) as url, pytest.raises(TransientError, match="503"):
         health.airflow_problem(url, "scheduler")
     with pytest.raises(TransientError, match="did not answer"):
@@ -90,7 +92,9 @@ def test_a_master_must_lead(status: str, problem: str | None) -> None:
     ],
     ids=["none", "alive", "another", "dead", "came back"],
 )
-def test_a_worker_must_be_known_to_its_master(workers: list[dict[str, Any]], is_well: bool) -> None:
+def test_a_worker_must_be_registered_with_its_master(
+    workers: list[dict[str, Any]], is_well: bool
+) -> None:
     with answering(200, {"workers": workers}) as url:
         assert (health.worker_problem(url, "10.0.0.7") is None) == is_well
 
@@ -117,7 +121,7 @@ class Told:
         (DesiredState.STOPPED, Health.HUNG, True),
     ],
 )
-def test_the_speed_layer_must_work_if_it_was_ordered_to(
+def test_the_speed_layer_must_work_if_its_desired_state_is_started(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     ordered: DesiredState,
@@ -130,7 +134,7 @@ def test_the_speed_layer_must_work_if_it_was_ordered_to(
     assert (health.speed_problem(settings) is None) == is_well
 
 
-def test_a_kafka_that_cannot_be_read_makes_the_speed_layer_ill(
+def test_an_unreadable_kafka_makes_the_speed_layer_unhealthy(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Observed(problem="no metadata")
@@ -140,7 +144,7 @@ def test_a_kafka_that_cannot_be_read_makes_the_speed_layer_ill(
     assert health.speed_problem(settings) == "no metadata"
 
 
-def test_the_verb_ends_with_75_where_a_part_does_not_work() -> None:
+def test_the_verb_exits_with_75_if_a_part_does_not_work() -> None:
     with answering(200, HEARTBEATS) as url:
         words = ["deploy", "health", "--url", url]
         ill = CliRunner().invoke(command_line, [*words, "scheduler"])

@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (folder / "secrets").iterdir()}
 
 
-def test_a_checkout_gets_what_the_containers_ask_for(tmp_path: Path) -> None:
+def test_every_file_and_variable_of_the_containers_is_created(tmp_path: Path) -> None:
     made = prepare(tmp_path, HERE)
 
     assert sorted(path.name for path in made) == [".env", *sorted(one.name for one in SECRETS)]
@@ -43,7 +43,7 @@ def test_a_checkout_gets_what_the_containers_ask_for(tmp_path: Path) -> None:
     assert len(base64.urlsafe_b64decode(values["TRUETAPE_KAFKA_CLUSTER_ID"] + "==")) == 16
 
 
-def test_only_files_for_other_images_can_be_read_by_others(tmp_path: Path) -> None:
+def test_only_files_for_other_images_are_readable_by_other_users(tmp_path: Path) -> None:
     prepare(tmp_path, HERE)
 
     modes = {path.name: mode(path) for path in (tmp_path / "secrets").iterdir()}
@@ -53,7 +53,7 @@ def test_only_files_for_other_images_can_be_read_by_others(tmp_path: Path) -> No
     assert set(modes.values()) == {0o444, 0o600}
 
 
-def test_secrets_are_random_and_of_the_shape_their_readers_want(tmp_path: Path) -> None:
+def test_secrets_are_random_and_have_the_form_that_their_readers_need(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         prepare(tmp_path / name, HERE)
@@ -81,7 +81,7 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / ".env").read_text() == env
 
 
-def test_what_is_missing_is_made_and_what_was_set_stays(tmp_path: Path) -> None:
+def test_missing_values_are_added_and_existing_ones_stay(tmp_path: Path) -> None:
     prepare(tmp_path, HERE)
     before = contents(tmp_path)
     (tmp_path / ".env").write_text("# mine\nTRUETAPE_AIRFLOW_PORT=28080\nOTHER=1")
@@ -101,7 +101,7 @@ def test_what_is_missing_is_made_and_what_was_set_stays(tmp_path: Path) -> None:
     ("name", "mode_", "told"),
     [("airflow-jwt", 0o644, "chmod 600"), ("postgres-password", 0o666, "chmod 444")],
 )
-def test_a_secret_that_others_may_read_is_refused(
+def test_a_secret_that_other_users_can_read_is_refused(
     tmp_path: Path, name: str, mode_: int, told: str
 ) -> None:
     prepare(tmp_path, HERE)
@@ -132,14 +132,14 @@ def test_containers_never_run_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_root_gives_the_secrets_to_the_containers_user(tmp_path: Path) -> None:
+def test_prepared_by_root_the_secrets_belong_to_the_containers_user(tmp_path: Path) -> None:
     prepare(tmp_path, Owner(CONTAINER_UID, CONTAINER_UID))
 
     owners = {path.stat().st_uid for path in (tmp_path / "secrets").iterdir()}
     assert owners == {CONTAINER_UID}
 
 
-def test_the_verb_names_files_and_shows_no_secret(tmp_path: Path) -> None:
+def test_the_verb_prints_the_files_and_no_secret(tmp_path: Path) -> None:
     first = CliRunner().invoke(command_line, ["deploy", "env", "--folder", str(tmp_path)])
     again = CliRunner().invoke(command_line, ["deploy", "env", "--folder", str(tmp_path)])
 
@@ -150,7 +150,7 @@ def test_the_verb_names_files_and_shows_no_secret(tmp_path: Path) -> None:
     assert not [word for word in secrets if len(word) > 20 and word in first.output]
 
 
-def test_the_verbs_files_are_kept_out_of_history_and_image() -> None:
+def test_the_written_files_are_ignored_by_git_and_by_the_image() -> None:
     root = Path(__file__).parents[2]
     ignored = (root / ".gitignore").read_text().splitlines()
     kept = [line for line in (root / ".dockerignore").read_text().splitlines() if line[:1] == "!"]

@@ -69,7 +69,7 @@ def test_nothing_else_is_installed_or_downloaded() -> None:
     assert [run.split()[-1] for run in debian] == [f"openjdk-{LEAST_JAVA}-jre-headless=17.*"]
 
 
-def test_its_base_is_pinned_by_digest_and_of_a_python_that_the_lock_covers() -> None:
+def test_the_base_image_is_pinned_by_digest_and_has_a_python_of_the_lock() -> None:
     bases = [rest.split()[0] for word, rest in instructions() if word == "FROM"]
     requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
 
@@ -80,7 +80,7 @@ def test_its_base_is_pinned_by_digest_and_of_a_python_that_the_lock_covers() -> 
     assert 11 <= int(found[1]) < 14
 
 
-def test_it_holds_every_folder_that_the_package_is_built_from() -> None:
+def test_the_image_has_every_folder_that_the_package_is_built_from() -> None:
     copied = {rest.split()[0] for word, rest in instructions() if word == "COPY"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
@@ -98,7 +98,7 @@ def test_it_holds_every_folder_that_the_package_is_built_from() -> None:
     assert sources == kept
 
 
-def test_it_runs_as_nobody_of_importance() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     users = [rest for word, rest in instructions() if word == "USER"]
 
     assert users == ["${UID}:${GID}"]
@@ -106,6 +106,6 @@ def test_it_runs_as_nobody_of_importance() -> None:
     assert "chown" not in DOCKERFILE  # code stays root's
 
 
-def test_its_tag_is_the_version_of_the_package() -> None:
+def test_the_tag_of_the_image_is_the_version_of_the_package() -> None:
     assert f"truetape:{__version__}" == OWN_IMAGE
     assert f"image: {OWN_IMAGE}\n" in (ROOT / "docker-compose.airflow.yml").read_text()

@@ -53,20 +53,20 @@ def counted(cluster: Cluster, conf: Path | None) -> "subprocess.CompletedProcess
     )  # fmt: skip
 
 
-def test_a_driver_that_knows_the_secret_works(cluster: Cluster, conf: Path) -> None:
+def test_a_driver_with_the_secret_works(cluster: Cluster, conf: Path) -> None:
     done = counted(cluster, conf)
 
     assert "counted 5050" in done.stdout, done.stderr[-2_000:]
 
 
-def test_a_driver_that_does_not_is_refused(cluster: Cluster) -> None:
+def test_a_driver_without_the_secret_is_refused(cluster: Cluster) -> None:
     done = counted(cluster, None)
 
     assert done.returncode != 0
     assert "counted" not in done.stdout
 
 
-def test_master_and_workers_are_well(cluster: Cluster) -> None:
+def test_master_and_workers_are_healthy(cluster: Cluster) -> None:
     url = cluster.state_url.removesuffix("/json/")
 
     assert master_problem(url) is None

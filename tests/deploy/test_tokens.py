@@ -27,7 +27,7 @@ NOW_NS = time.time_ns()
 BARS = ["bars_1s", "bars_1m", "bars_5m", "bars_1h", "bars_1d", "pipeline"]
 
 
-def test_a_writer_may_write_bars_and_look_at_tasks_and_a_reader_only_reads() -> None:
+def test_a_writer_writes_bars_and_reads_tasks_and_a_reader_only_reads_bars() -> None:
     assert permissions(READER, "o", ["b"]) == [
         {"action": "read", "resource": {"type": "buckets", "id": "b", "orgID": "o"}}
     ]
@@ -100,7 +100,7 @@ def read_path(bucket: str) -> str:
     return f"/query?db={bucket}&q=select+*+from+bar+limit+1"
 
 
-def test_each_role_gets_a_token_of_its_own(prepared: Prepared) -> None:
+def test_each_role_gets_its_own_token(prepared: Prepared) -> None:
     assert len({prepared.token(role.name) for role in ROLES}) == 3
     modes = {
         role.name: (prepared.tokens / role.name / "token").stat().st_mode & 0o777 for role in ROLES
@@ -109,14 +109,14 @@ def test_each_role_gets_a_token_of_its_own(prepared: Prepared) -> None:
 
 
 @pytest.mark.parametrize("bucket", BARS)
-def test_only_the_writer_may_write(prepared: Prepared, bucket: str) -> None:
+def test_only_the_writer_can_write(prepared: Prepared, bucket: str) -> None:
     assert prepared.status("writer", "POST", write_path(bucket), b"mark n=1i") == 204
     for role in ("reader", "grafana"):
         assert prepared.status(role, "POST", write_path(bucket), b"mark n=1i") == 403
 
 
 @pytest.mark.parametrize("role", ["writer", "reader", "grafana"])
-def test_every_role_may_read_bars(prepared: Prepared, role: str) -> None:
+def test_every_role_can_read_bars(prepared: Prepared, role: str) -> None:
     flux = b'from(bucket: "bars_1m") |> range(start: -1m) |> limit(n: 1)'
     headers = {
         "Authorization": f"Token {prepared.token(role)}",
@@ -129,7 +129,7 @@ def test_every_role_may_read_bars(prepared: Prepared, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["writer", "reader", "grafana"])
-def test_no_role_reaches_another_bucket(prepared: Prepared, role: str) -> None:
+def test_no_role_can_read_another_bucket(prepared: Prepared, role: str) -> None:
     operator = prepared.host.secret("influx-operator-token").read_text().strip()
     headers = {"Authorization": f"Token {operator}", "Content-Type": "application/json"}
     url = prepared.settings.influx_url
@@ -147,7 +147,7 @@ def test_no_role_reaches_another_bucket(prepared: Prepared, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["writer", "reader", "grafana"])
-def test_no_role_may_make_tokens_buckets_or_tasks(prepared: Prepared, role: str) -> None:
+def test_no_role_can_create_tokens_buckets_or_tasks(prepared: Prepared, role: str) -> None:
     for path in ("/api/v2/authorizations", "/api/v2/buckets", "/api/v2/tasks"):
         assert prepared.status(role, "POST", path, b"{}") >= 400, path
     assert prepared.status(role, "GET", "/api/v2/authorizations") in (200, 401, 403)
@@ -193,7 +193,7 @@ def test_a_lost_token_is_replaced_and_the_old_one_revoked(prepared: Prepared) ->
     assert prepared.status("grafana", "GET", path) == 200
 
 
-def test_a_token_that_may_do_too_much_is_replaced(prepared: Prepared) -> None:
+def test_a_token_with_too_many_permissions_is_replaced(prepared: Prepared) -> None:
     """Another set of buckets, or a hand that helped: what it may do is compared, not believed."""
     api = stores_init.InfluxApi(prepared.settings.influx_url, "truetape")
     operator = stores_init._secret(prepared.settings.influx_token_file)
@@ -211,7 +211,7 @@ def test_a_token_that_may_do_too_much_is_replaced(prepared: Prepared) -> None:
     assert prepared.status("reader", "POST", write_path("bars_1m"), b"mark n=1i") == 403
 
 
-def test_buckets_and_tasks_are_those_declared(prepared: Prepared) -> None:
+def test_the_declared_buckets_and_tasks_exist(prepared: Prepared) -> None:
     api = stores_init.InfluxApi(prepared.settings.influx_url, "truetape")
     operator = stores_init._secret(prepared.settings.influx_token_file)
 
@@ -219,7 +219,7 @@ def test_buckets_and_tasks_are_those_declared(prepared: Prepared) -> None:
     assert [bucket.name for bucket in load_buckets("live").all] == BARS
 
 
-def test_a_server_that_was_set_up_by_somebody_else_is_refused(prepared: Prepared) -> None:
+def test_a_server_that_was_set_up_with_another_token_is_refused(prepared: Prepared) -> None:
     stranger = prepared.host.folder / "stranger"
     stranger.write_text("not-the-operator")
     stranger.chmod(0o600)

@@ -28,11 +28,13 @@ def fake_java(folder: Path, says: str) -> Path:
     ],
     ids=["17", "8", "no minor", "early access", "after a notice", "nonsense"],
 )
-def test_the_release_is_read_from_what_java_prints(text: str, release: int | None) -> None:
+def test_the_release_is_read_from_the_output_of_java_version(
+    text: str, release: int | None
+) -> None:
     assert java_version(text) == release
 
 
-def test_a_machine_without_java_is_told_what_to_install(
+def test_without_java_the_error_has_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -21,7 +21,7 @@ with exclusive(Path(sys.argv[1]), wait_s=1, report=print):
 """
 
 
-def test_a_held_lock_is_waited_for_with_a_bound_and_said_once(tmp_path: Path) -> None:
+def test_waiting_for_a_lock_is_reported_once_and_ends_after_its_bound(tmp_path: Path) -> None:
     said: list[str] = []
     path = tmp_path / "some.lock"
 
@@ -35,13 +35,13 @@ def test_a_held_lock_is_waited_for_with_a_bound_and_said_once(tmp_path: Path) ->
     assert said == [f"waiting for another truetape process that locks {path}"]
 
 
-def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+def test_a_lock_is_released_after_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with exclusive(tmp_path / "some.lock", wait_s=0, report=pytest.fail):
             pass
 
 
-def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "some.lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True

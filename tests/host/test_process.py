@@ -98,7 +98,7 @@ def test_a_started_process_leads_a_session_of_its_own(start: Callable[..., Runni
     assert os.getsid(running.pid) == running.pid
 
 
-def test_what_a_server_writes_is_for_its_owner_only(
+def test_files_of_a_server_are_readable_by_their_owner_only(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     start("sh", "-c", "touch made; sleep 60")
@@ -108,9 +108,7 @@ def test_what_a_server_writes_is_for_its_owner_only(
     assert made.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_process_that_has_ended_is_not_found(
-    start: Callable[..., Running], tmp_path: Path
-) -> None:
+def test_an_ended_process_is_not_found(start: Callable[..., Running], tmp_path: Path) -> None:
     running = start(*SLEEP)
     os.kill(running.pid, 9)
 
@@ -126,14 +124,14 @@ def test_a_reused_pid_is_neither_adopted_nor_killed(start: Callable[..., Running
     assert process.is_alive(running)
 
 
-def test_a_process_that_ends_when_asked_is_not_killed(start: Callable[..., Running]) -> None:
+def test_a_process_that_ends_on_sigterm_is_not_killed(start: Callable[..., Running]) -> None:
     running = start(*SLEEP)
 
     assert process.stop(running, within_s=10)
     assert not process.is_alive(running)
 
 
-def test_a_process_that_ignores_the_request_is_killed(
+def test_a_process_that_ignores_sigterm_is_killed(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     running = start(*DEAF)
@@ -143,7 +141,7 @@ def test_a_process_that_ignores_the_request_is_killed(
     assert not process.is_alive(running)
 
 
-def test_what_is_started_while_a_server_is_killed_ends_too(start: Callable[..., Running]) -> None:
+def test_a_child_started_during_the_kill_is_killed_too(start: Callable[..., Running]) -> None:
     running = start("sh", "-c", DEAF_AND_BUSY)
     until(lambda: len(process.session(running)) > 4)
 
@@ -151,7 +149,7 @@ def test_what_is_started_while_a_server_is_killed_ends_too(start: Callable[..., 
     assert process.session(running) == []
 
 
-def test_a_server_that_ends_may_kill_what_is_left_in_its_session(
+def test_a_server_can_kill_the_rest_of_its_session_before_it_ends(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     """Airflow's workers pass SIGTERM over, and go on without a scheduler."""
@@ -166,7 +164,9 @@ def test_a_server_that_ends_may_kill_what_is_left_in_its_session(
     assert process.session(running) == []
 
 
-def test_a_process_that_leads_no_session_kills_nobody(start: Callable[..., Running]) -> None:
+def test_kill_others_does_nothing_in_a_process_that_leads_no_session(
+    start: Callable[..., Running],
+) -> None:
     follower = f"{sys.executable} -c {shlex.quote(KILL_OTHERS)}"
     running = start("sh", "-c", f"sleep 60 & {follower} && touch done; wait")
     done = Path(f"/proc/{running.pid}/cwd").resolve() / "done"
@@ -176,7 +176,7 @@ def test_a_process_that_leads_no_session_kills_nobody(start: Callable[..., Runni
     assert len(process.session(running)) == 2
 
 
-def test_what_a_server_has_started_ends_with_it(start: Callable[..., Running]) -> None:
+def test_children_of_a_server_end_with_it(start: Callable[..., Running]) -> None:
     """Also a process in a group of its own, as Airflow's tasks are."""
     running = start("sh", "-c", "sleep 60 & set -m; sleep 61 & wait")
     until(lambda: len(process.session(running)) == 3)
@@ -185,7 +185,7 @@ def test_what_a_server_has_started_ends_with_it(start: Callable[..., Running]) -
     assert process.session(running) == []
 
 
-def test_what_a_dead_server_left_behind_is_found_and_stopped(
+def test_children_that_a_dead_server_left_are_found_and_stopped(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     running = start("sh", "-c", "sleep 60 & sleep 61 & wait")
@@ -198,7 +198,7 @@ def test_what_a_dead_server_left_behind_is_found_and_stopped(
     assert process.session(running) == []
 
 
-def test_a_child_that_left_the_session_lives_on(start: Callable[..., Running]) -> None:
+def test_a_child_that_left_the_session_keeps_running(start: Callable[..., Running]) -> None:
     """The speed layer, which an Airflow task starts, outlives Airflow."""
     running = start("sh", "-c", "setsid sh -c 'echo $$ > left; sleep 60' & wait")
     left = Path(f"/proc/{running.pid}/cwd").resolve() / "left"
@@ -213,7 +213,7 @@ def test_a_child_that_left_the_session_lives_on(start: Callable[..., Running]) -
         os.killpg(pid, 15)
 
 
-def test_memory_is_that_of_the_whole_session(start: Callable[..., Running]) -> None:
+def test_memory_counts_the_whole_session(start: Callable[..., Running]) -> None:
     hold = "held = bytearray(30_000_000); import time; time.sleep(60)"
     running = start("sh", "-c", f"{sys.executable} -c '{hold}' & sleep 60 & wait")
 
@@ -280,7 +280,7 @@ def test_the_same_pid_and_tick_after_a_reboot_is_another_process(proc: FakeProc)
     assert process.session(server) == []
 
 
-def test_a_torn_pid_file_is_named(tmp_path: Path) -> None:
+def test_a_torn_pid_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     torn = tmp_path / "kafka.json"
     torn.write_text('{"pid": 12')
 
@@ -288,7 +288,7 @@ def test_a_torn_pid_file_is_named(tmp_path: Path) -> None:
         process.find(torn)
 
 
-def test_a_large_log_is_set_aside_at_the_next_start(
+def test_a_large_log_is_renamed_at_the_next_start(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     log = tmp_path / "logs" / "sleeper.log"

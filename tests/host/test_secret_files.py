@@ -42,12 +42,12 @@ def test_two_generated_secrets_differ(tmp_path: Path) -> None:
     assert one != other
 
 
-def test_no_file_is_no_secret(tmp_path: Path) -> None:
+def test_a_missing_file_reads_as_no_secret(tmp_path: Path) -> None:
     assert secret_files.read(tmp_path / "token") is None
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644], ids=oct)
-def test_a_secret_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
+def test_a_secret_that_other_users_can_read_is_refused(mode: int, tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("s3cret")
     path.chmod(mode)
@@ -65,7 +65,7 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
         secret_files.read(path)
 
 
-def test_a_write_that_was_interrupted_does_not_block_the_next(tmp_path: Path) -> None:
+def test_an_interrupted_write_does_not_block_the_next_one(tmp_path: Path) -> None:
     (tmp_path / ".token.new").write_text("half")
 
     secret_files.write(tmp_path / "token", Secret("whole"))

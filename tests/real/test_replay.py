@@ -141,7 +141,7 @@ def served(store: BarStore, case: Case) -> list[ServedBar]:
     ]
 
 
-def test_every_minute_of_kraken_equals_the_exchange_s_own(own: Settings, store: BarStore) -> None:
+def test_every_minute_bar_of_kraken_equals_the_exchange_s(own: Settings, store: BarStore) -> None:
     printed = replay(own, KRAKEN)
 
     assert printed.summary == (

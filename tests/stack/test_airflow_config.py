@@ -18,7 +18,7 @@ def silent(_: str) -> None:
     """Report nothing."""
 
 
-def test_it_listens_on_loopback_and_knows_its_own_port(tmp_path: Path) -> None:
+def test_airflow_listens_on_loopback_at_its_own_port(tmp_path: Path) -> None:
     env = {"TRUETAPE_HOME": str(tmp_path / "100% of it"), "TRUETAPE_AIRFLOW_PORT": "28080"}
     parser = ConfigParser()
     parser.read_string(airflow_config.airflow_cfg(Settings.from_env(env)))
@@ -41,7 +41,7 @@ def test_the_dags_and_plugins_of_the_installation_are_named(settings: Settings) 
     assert Path(parser["core"]["plugins_folder"]) == root / "plugins"
 
 
-def test_secrets_are_generated_once_and_only_named_elsewhere(settings: Settings) -> None:
+def test_secrets_are_generated_once_and_appear_in_no_other_file(settings: Settings) -> None:
     first = AirflowServer(settings).program(silent)
     files = {file.name: file.read_text().strip() for file in (settings.home / "secrets").iterdir()}
     again = AirflowServer(settings).program(silent)
@@ -60,7 +60,7 @@ def test_secrets_are_generated_once_and_only_named_elsewhere(settings: Settings)
     assert not [secret for secret in [*files.values(), *passwords.values()] if secret in told]
 
 
-def test_a_user_who_is_new_gets_a_password_and_the_others_keep_theirs(settings: Settings) -> None:
+def test_a_new_user_gets_a_password_and_the_others_keep_theirs(settings: Settings) -> None:
     airflow_config.ensure_passwords(settings)
     file = airflow_config.passwords_file(settings)
     known = json.loads(file.read_text())
@@ -112,5 +112,5 @@ def test_connections_variables_and_options_come_from_the_environment(settings: S
     ],
     ids=["never ended", "often", "too often", "long ago"],
 )
-def test_a_component_that_ends_too_often_is_given_up(ends: list[float], may: bool) -> None:
+def test_a_component_that_ends_too_often_is_not_restarted(ends: list[float], may: bool) -> None:
     assert may_restart(ends, now=1.0) is may

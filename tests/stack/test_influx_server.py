@@ -29,14 +29,14 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.from_env({"TRUETAPE_HOME": home, "TRUETAPE_CACHE": cache})
 
 
-def test_it_listens_on_loopback_and_reports_to_nobody() -> None:
+def test_influxd_listens_on_loopback_and_sends_no_telemetry() -> None:
     config = json.loads(influxd_config("127.0.0.1:18086", Path("/home/of/truetape")))
 
     assert config["http-bind-address"] == "127.0.0.1:18086"
     assert config["reporting-disabled"] is True
 
 
-def test_a_url_in_the_settings_means_that_somebody_else_runs_it() -> None:
+def test_a_url_in_the_settings_names_an_external_server() -> None:
     ours = Settings.from_env({"TRUETAPE_INFLUX_PORT": "28086"})
     theirs = Settings.from_env({"TRUETAPE_INFLUX_URL": "http://127.0.0.1:8086"})
 
@@ -50,14 +50,14 @@ def test_influxd_on_the_path_is_used(empty: Settings, tmp_path: Path) -> None:
     assert influxd.find(empty) == there
 
 
-def test_an_influxd_of_version_1_is_passed_over(empty: Settings, tmp_path: Path) -> None:
+def test_an_influxd_of_version_1_is_skipped(empty: Settings, tmp_path: Path) -> None:
     program(tmp_path / "bin" / "influxd", "InfluxDB v1.6.7 (git: unknown unknown)")
     built = program(influxd.built_path(empty), "")
 
     assert influxd.find(empty) == built
 
 
-def test_a_machine_without_influxd_is_told_its_choices(empty: Settings) -> None:
+def test_without_influxd_the_error_lists_the_choices(empty: Settings) -> None:
     assert influxd.find(empty) is None
     with pytest.raises(ConfigError, match="--build-influx"):
         InfluxServer(empty).program(pytest.fail)

@@ -22,7 +22,7 @@ def test_every_listener_is_on_loopback(key: str) -> None:
         assert "127.0.0.1:" in listener
 
 
-def test_no_topic_comes_into_being_by_accident() -> None:
+def test_the_broker_creates_no_topic_automatically() -> None:
     assert properties()["auto.create.topics.enable"] == "false"
 
 
@@ -31,7 +31,7 @@ def test_one_broker_is_enough_for_the_internal_topics(topic: str) -> None:
     assert properties()[f"{topic}.replication.factor"] == "1"
 
 
-def test_a_cluster_id_is_22_characters_and_no_option() -> None:
+def test_a_cluster_id_has_22_characters_and_never_starts_with_a_dash() -> None:
     ids = {new_cluster_id() for _ in range(500)}
 
     assert len(ids) == 500
@@ -62,5 +62,5 @@ def test_an_address_that_cannot_be_used_is_refused(text: str) -> None:
     [("127.0.0.1:29092", 29092), ("localhost:29092", 29092), ("broker.example:9092", None)],
     ids=["loopback", "by name", "elsewhere"],
 )
-def test_only_a_loopback_broker_is_ours_to_start(address: str, port: int | None) -> None:
+def test_only_a_loopback_broker_is_started(address: str, port: int | None) -> None:
     assert KafkaServer(Settings.from_env({"TRUETAPE_KAFKA": address})).port == port

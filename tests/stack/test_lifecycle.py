@@ -31,18 +31,14 @@ def silent(_: str) -> None:
     """Report nothing."""
 
 
-def test_a_taken_kafka_port_is_named_with_the_setting_that_moves_it(
-    tmp_path: Path, taken: int
-) -> None:
+def test_a_taken_kafka_port_is_an_error_that_names_its_setting(tmp_path: Path, taken: int) -> None:
     settings = settings_of(tmp_path, kafka=f"127.0.0.1:{taken}")
 
     with pytest.raises(ConfigError, match=rf"port {taken} is taken .*TRUETAPE_KAFKA="):
         local_stack.up(settings, ("kafka",), silent)
 
 
-def test_a_taken_influx_port_is_named_with_the_setting_that_moves_it(
-    tmp_path: Path, taken: int
-) -> None:
+def test_a_taken_influx_port_is_an_error_that_names_its_setting(tmp_path: Path, taken: int) -> None:
     settings = settings_of(tmp_path, influx_port=str(taken))
 
     with pytest.raises(ConfigError, match=rf"port {taken} is taken .*TRUETAPE_INFLUX_PORT="):
@@ -63,13 +59,13 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     ],
     ids=["all", "embedded store", "no airflow"],
 )
-def test_the_settings_say_which_parts_are_wanted(
+def test_the_settings_decide_which_parts_are_needed(
     tmp_path: Path, env: dict[str, str], parts: tuple[str, ...]
 ) -> None:
     assert local_stack.needed_parts(settings_of(tmp_path, **env)) == parts
 
 
-def test_a_taken_airflow_port_is_named_with_the_setting_that_moves_it(
+def test_a_taken_airflow_port_is_an_error_that_names_its_setting(
     tmp_path: Path, taken: int
 ) -> None:
     settings = settings_of(tmp_path, airflow_port=str(taken))
@@ -91,24 +87,26 @@ def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> Non
     assert (influx.state, influx.pid, influx.address) == (PartState.AWAY, None, url)
 
 
-def test_an_external_influxdb_without_a_token_says_where_it_belongs(tmp_path: Path) -> None:
+def test_an_external_influxdb_without_a_token_is_an_error_that_names_the_file(
+    tmp_path: Path,
+) -> None:
     settings = settings_of(tmp_path, influx_url=f"http://127.0.0.1:{free_port()}")
 
     with pytest.raises(TransientError, match=r"no token in .*influx-token"):
         local_stack.up(settings, ("influx",), silent)
 
 
-def test_a_stack_that_never_ran_is_stopped(tmp_path: Path) -> None:
+def test_a_stack_that_never_ran_has_status_stopped(tmp_path: Path) -> None:
     states = {one.part: one.state for one in local_stack.status(settings_of(tmp_path))}
 
     assert states == dict.fromkeys(("kafka", "influx", "airflow"), PartState.STOPPED)
 
 
-def test_stopping_what_does_not_run_is_harmless(tmp_path: Path) -> None:
+def test_stopping_a_stack_that_does_not_run_is_harmless(tmp_path: Path) -> None:
     local_stack.down(settings_of(tmp_path), silent)
 
 
-def test_sparse_files_count_with_what_they_take_on_disk(tmp_path: Path) -> None:
+def test_sparse_files_count_with_their_size_on_disk(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(50_000_000)
 

@@ -144,7 +144,7 @@ def brought_back(stack: Settings) -> Iterator[Settings]:
     local_stack.up(stack, report=silent)
 
 
-def test_a_second_up_adopts_what_runs(stack: Settings) -> None:
+def test_a_second_up_adopts_the_running_servers(stack: Settings) -> None:
     before = {name: one.pid for name, one in parts(stack).items()}
     said: list[str] = []
 
@@ -155,7 +155,7 @@ def test_a_second_up_adopts_what_runs(stack: Settings) -> None:
     assert len(before) == 2
 
 
-def test_status_tells_process_memory_and_data(stack: Settings) -> None:
+def test_status_reports_pid_memory_and_data(stack: Settings) -> None:
     for one in parts(stack).values():
         assert one.state is PartState.RUNNING
         assert one.problem is None
@@ -172,7 +172,7 @@ def test_every_listener_is_on_loopback(stack: Settings) -> None:
         assert listening_on(one.pid) == {"0100007F"}  # 127.0.0.1, the kernel's byte order
 
 
-def test_secrets_are_private_and_nowhere_else(stack: Settings) -> None:
+def test_secrets_are_private_and_appear_in_no_other_file(stack: Settings) -> None:
     files = sorted((stack.home / "secrets").iterdir())
     assert [file.name for file in files] == ["influx-password", "influx-read-token", "influx-token"]
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
@@ -195,7 +195,7 @@ def test_secrets_are_private_and_nowhere_else(stack: Settings) -> None:
         assert not [secret for secret in secrets if secret in content], path
 
 
-def test_the_readers_token_reads_and_does_not_write(stack: Settings) -> None:
+def test_the_read_token_cannot_write(stack: Settings) -> None:
     make_bucket(stack, "readers")
     assert write(stack, "readers", "m v=1 1000") == 204
     readers = (stack.home / "secrets" / "influx-read-token").read_text().strip()
@@ -234,7 +234,7 @@ def test_a_changed_retention_reaches_topics_that_exist(stack: Settings, kafka: s
 
 
 @pytest.mark.parametrize("own_ms", [YEAR_2013_MS, YEAR_2099_MS], ids=["2013", "2099"])
-def test_a_record_of_any_year_is_taken_and_stamped_with_its_arrival(
+def test_a_record_of_any_year_is_accepted_and_stamped_with_its_arrival(
     kafka: str, own_ms: int
 ) -> None:
     before_ms = record(kafka, send(kafka, b"now", 0)).timestamp  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ def test_a_record_of_any_year_is_taken_and_stamped_with_its_arrival(
 
 
 @pytest.mark.parametrize("topic", ["trades", "trades.rejected"])
-def test_a_payload_of_ten_megabytes_goes_through(kafka: str, topic: str) -> None:
+def test_a_payload_of_ten_megabytes_is_accepted(kafka: str, topic: str) -> None:
     payload = os.urandom(10_000_000)
 
     found = record(kafka, send(kafka, payload, YEAR_2013_MS, topic), topic)
@@ -255,7 +255,7 @@ def test_a_payload_of_ten_megabytes_goes_through(kafka: str, topic: str) -> None
     assert found.value == payload  # type: ignore[attr-defined]
 
 
-def test_down_leaves_no_process_and_no_port_and_two_starts_at_once_are_one(
+def test_down_leaves_no_process_and_no_port_and_two_ups_at_once_start_one_stack(
     brought_back: Settings,
 ) -> None:
     pids = [pid_of(brought_back, part) for part in parts(brought_back)]
@@ -287,7 +287,7 @@ def test_down_leaves_no_process_and_no_port_and_two_starts_at_once_are_one(
 
 
 @pytest.mark.faults
-def test_a_killed_broker_comes_back_with_what_it_acknowledged(
+def test_a_killed_broker_restarts_with_every_acknowledged_record(
     brought_back: Settings, kafka: str
 ) -> None:
     offset = send(kafka, b"kept", YEAR_2013_MS)
@@ -304,7 +304,7 @@ def test_a_killed_broker_comes_back_with_what_it_acknowledged(
 
 
 @pytest.mark.faults
-def test_a_killed_influxdb_comes_back_with_what_it_acknowledged(brought_back: Settings) -> None:
+def test_a_killed_influxdb_restarts_with_every_acknowledged_point(brought_back: Settings) -> None:
     make_bucket(brought_back, "killed")
     assert write(brought_back, "killed", "m v=4711 1000") == 204
     secret = token(brought_back)

@@ -85,7 +85,7 @@ def test_void_bars_and_bars_outside_the_span_are_not_compared() -> None:
     assert compare(rows, [vendor(outside)], SPAN, NO_CARRY).compared == 0
 
 
-def test_volume_without_a_price_is_booked_into_the_bar_before() -> None:
+def test_volume_without_a_price_is_added_to_the_bar_before() -> None:
     carried = {NOON + 60: Decimal(40), NOON + 90: Decimal(2)}
 
     assert compare([bar()], [vendor(volume="1242")], SPAN, carried).equal == 1
@@ -115,7 +115,7 @@ PRINTS = (
         pytest.param("185", "130", "no single print accounts for it", id="not of this bar"),
     ],
 )
-def test_a_difference_in_volume_is_laid_to_the_print_behind_it(
+def test_a_difference_in_volume_is_explained_by_a_single_print(
     served: str, printed: str, expected: str
 ) -> None:
     difference = Difference(NOON, "volume", Decimal(served), Decimal(printed), "")

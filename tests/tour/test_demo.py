@@ -35,7 +35,7 @@ from truetape.tour.places import places
         "in the night behind thanksgiving",
     ],
 )
-def test_the_demo_and_the_schedule_mean_the_same_session(clock: str, tmp_path: Path) -> None:
+def test_the_demo_simulates_the_session_that_the_schedule_finds(clock: str, tmp_path: Path) -> None:
     now = pendulum.parse(clock)
     assert isinstance(now, DateTime)
     settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
@@ -57,7 +57,7 @@ def test_the_demo_and_the_schedule_mean_the_same_session(clock: str, tmp_path: P
     assert run.run_after <= now
 
 
-def test_the_demo_has_a_home_and_ports_of_its_own(tmp_path: Path) -> None:
+def test_the_demo_has_its_own_home_and_ports(tmp_path: Path) -> None:
     base = Settings.from_env({"TRUETAPE_HOME": str(tmp_path)})
     settings = demo.demo_settings(base)
 
@@ -68,7 +68,7 @@ def test_the_demo_has_a_home_and_ports_of_its_own(tmp_path: Path) -> None:
     assert settings.dags_paused
 
 
-def test_its_table_of_addresses_leads_to_every_page_of_the_console(tmp_path: Path) -> None:
+def test_the_demo_s_table_of_addresses_has_every_page_of_the_console(tmp_path: Path) -> None:
     settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
 
     found = {place.what: place.where for place in places(settings)}
@@ -82,7 +82,7 @@ def test_its_table_of_addresses_leads_to_every_page_of_the_console(tmp_path: Pat
     assert found["Kafka"] == settings.kafka
 
 
-def test_the_live_market_is_one_that_is_open_and_within_the_demos_venues(tmp_path: Path) -> None:
+def test_the_live_market_never_closes_and_is_a_venue_of_the_demo(tmp_path: Path) -> None:
     """Its command is one that `truetape simulate` takes, and tells no secret."""
     settings = demo.demo_settings(Settings.from_env({"TRUETAPE_HOME": str(tmp_path)}))
     program = live_market.market(settings)
