@@ -1,4 +1,4 @@
-"""What makes a container ill: no heartbeat, no leader, no worker, no supervisor's work."""
+"""What makes a container unhealthy: no heartbeat, no leader, no worker, no speed layer."""
 
 import json
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from truetape.speed.observation import Health, Observed
 
 
 @contextmanager
-def answering(status: int, told: object) -> Iterator[str]:
-    """A server that answers whatever it is asked."""
+def answering(status: int, answer: object) -> Iterator[str]:
+    """Run a server that gives every request the same answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps(told).encode())
+            self.wfile.write(json.dumps(answer).encode())
 
         def log_message(self, *_: object) -> None:
             return None
@@ -100,7 +100,7 @@ def test_a_worker_must_be_registered_with_its_master(
 
 
 @dataclass
-class Told:
+class FakeStatus:
     """As much of a status as the check looks at."""
 
     health: Health
@@ -129,7 +129,7 @@ def test_the_speed_layer_must_work_if_its_desired_state_is_started(
     is_well: bool,
 ) -> None:
     desired = replace(NO_COMMAND, state=ordered)
-    monkeypatch.setattr(supervision, "status_of", lambda _: Told(found, desired, Observed()))
+    monkeypatch.setattr(supervision, "status_of", lambda _: FakeStatus(found, desired, Observed()))
 
     assert (health.speed_problem(settings) is None) == is_well
 
@@ -138,8 +138,8 @@ def test_an_unreadable_kafka_makes_the_speed_layer_unhealthy(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Observed(problem="no metadata")
-    told = Told(Health.UNKNOWN, NO_COMMAND, away)
-    monkeypatch.setattr(supervision, "status_of", lambda _: told)
+    status = FakeStatus(Health.UNKNOWN, NO_COMMAND, away)
+    monkeypatch.setattr(supervision, "status_of", lambda _: status)
 
     assert health.speed_problem(settings) == "no metadata"
 

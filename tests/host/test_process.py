@@ -1,4 +1,4 @@
-"""Processes are told apart by pid and start time, and end when they are asked to, or not."""
+"""Processes: identified by pid and birth, terminated with their session, killed if they must be."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ DEAF = (
     "print('deaf', flush=True); time.sleep(60)",
 )
 
-DEAF_AND_BUSY = "trap '' TERM; while :; do sleep 60 & sleep 0.05; done"
+STUBBORN_PARENT = "trap '' TERM; while :; do sleep 60 & sleep 0.05; done"
 KILL_OTHERS = "from truetape.host.process import kill_others; kill_others()"
 ENDS_WITH_ALL = (
     "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM});"
@@ -35,10 +35,10 @@ ENDS_WITH_ALL = (
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start programs that are ended with the test."""
+    """Start programs; they are stopped with the test."""
     started: list[Running] = []
 
-    def start_one(*command: str) -> Running:
+    def build(*command: str) -> Running:
         program = Program(
             name="sleeper",
             address="127.0.0.1:1",
@@ -51,7 +51,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         started.append(process.start(program))
         return started[-1]
 
-    yield start_one
+    yield build
     for running in started:
         process.stop(running, within_s=5)
 
@@ -117,10 +117,10 @@ def test_an_ended_process_is_not_found(start: Callable[..., Running], tmp_path: 
 
 def test_a_reused_pid_is_neither_adopted_nor_killed(start: Callable[..., Running]) -> None:
     running = start(*SLEEP)
-    of_yore = dataclasses.replace(running, born="another-boot/1")
+    earlier = dataclasses.replace(running, born="another-boot/1")
 
-    assert not process.is_alive(of_yore)
-    assert process.stop(of_yore, within_s=1)
+    assert not process.is_alive(earlier)
+    assert process.stop(earlier, within_s=1)
     assert process.is_alive(running)
 
 
@@ -142,7 +142,7 @@ def test_a_process_that_ignores_sigterm_is_killed(
 
 
 def test_a_child_started_during_the_kill_is_killed_too(start: Callable[..., Running]) -> None:
-    running = start("sh", "-c", DEAF_AND_BUSY)
+    running = start("sh", "-c", STUBBORN_PARENT)
     until(lambda: len(process.session(running)) > 4)
 
     assert not process.stop(running, within_s=0.1)
@@ -152,9 +152,9 @@ def test_a_child_started_during_the_kill_is_killed_too(start: Callable[..., Runn
 def test_a_server_can_kill_the_rest_of_its_session_before_it_ends(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
-    """Airflow's workers pass SIGTERM over, and go on without a scheduler."""
+    """Airflow's workers ignore SIGTERM, and go on without a scheduler."""
     leader = f"{sys.executable} -c {shlex.quote(ENDS_WITH_ALL)}"
-    running = start("sh", "-c", f"sh -c {shlex.quote(DEAF_AND_BUSY)} & exec {leader}")
+    running = start("sh", "-c", f"sh -c {shlex.quote(STUBBORN_PARENT)} & exec {leader}")
     until(lambda: len(process.session(running)) > 4)
     until(lambda: "ready" in (tmp_path / "logs" / "sleeper.log").read_text())
 

@@ -1,4 +1,4 @@
-"""What the stack refuses and says before any server runs."""
+"""The errors and the status of the stack before any server runs."""
 
 import socket
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_an_external_influxdb_that_is_away_is_not_started(tmp_path: Path) -> Non
 
     with pytest.raises(TransientError, match="the external influx does not work"):
         local_stack.up(settings, ("influx",), silent)
-    [influx] = [one for one in local_stack.status(settings) if one.part == "influx"]
+    [influx] = [part for part in local_stack.status(settings) if part.part == "influx"]
     assert (influx.state, influx.pid, influx.address) == (PartState.AWAY, None, url)
 
 
@@ -97,7 +97,7 @@ def test_an_external_influxdb_without_a_token_is_an_error_that_names_the_file(
 
 
 def test_a_stack_that_never_ran_has_status_stopped(tmp_path: Path) -> None:
-    states = {one.part: one.state for one in local_stack.status(settings_of(tmp_path))}
+    states = {status.part: status.state for status in local_stack.status(settings_of(tmp_path))}
 
     assert states == dict.fromkeys(("kafka", "influx", "airflow"), PartState.STOPPED)
 

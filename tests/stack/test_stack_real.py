@@ -32,9 +32,9 @@ def silent(_: str) -> None:
 
 
 def parts(settings: Settings) -> dict[str, PartStatus]:
-    """The status of the stack by part, of the parts that these settings want."""
-    wanted = local_stack.needed_parts(settings)
-    return {one.part: one for one in local_stack.status(settings) if one.part in wanted}
+    """Return the status of each part that the settings need."""
+    needed = local_stack.needed_parts(settings)
+    return {status.part: status for status in local_stack.status(settings) if status.part in needed}
 
 
 def pid_of(settings: Settings, part: str) -> int:
