@@ -74,7 +74,7 @@ def _rows(runs: list[dict[str, object]]) -> str:
 
 def _measured(work: Path) -> list[dict[str, object]]:
     """Run the gate: in a fresh process, again, and with the session served."""
-    from truetape.lake.bars import recomputed
+    from truetape.lake.bars import read_session_bars
     from truetape.quality.checks import check_session
     from truetape.quality.edit_frames import ROW_BY_ROW
     from truetape.serving.backends import open_store
@@ -88,7 +88,9 @@ def _measured(work: Path) -> list[dict[str, object]]:
         if name.startswith("with"):
             with closing(open_store(settings)) as store:
                 for resolution in ROW_BY_ROW:
-                    store.write(resolution, recomputed(settings.lake, session).bars(resolution))
+                    store.write(
+                        resolution, read_session_bars(settings.lake, session).bars(resolution)
+                    )
         found = check_session(settings, session)
         if not found.is_open:
             raise VerificationError(f"the gate is closed: {found.verdict}")

@@ -25,7 +25,7 @@ from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.lake import bars_lineage, dirty
 from truetape.lake.completeness import CountedRange
-from truetape.lake.coverage import Counted, count
+from truetape.lake.coverage import OffsetCount, count_offsets
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range, Ranges
 from truetape.market.trades import Event
@@ -105,9 +105,9 @@ class World:
         put(spark, self.lake, BEFORE, 0)
         for day in (THURSDAY, FRIDAY):
             recompute(spark, self.lake, day, RULES)
-        self.known = count(self.lake.root, "trades")
+        self.known = count_offsets(self.lake.root, "trades")
         put(spark, self.lake, [event for event, _ in AFTER], len(BEFORE))
-        self.counted = count(self.lake.root, "trades", self.known)
+        self.counted = count_offsets(self.lake.root, "trades", self.known)
         self.marked = self.mark()
 
     def mark(self) -> Marked:
@@ -123,7 +123,7 @@ def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Wo
 def test_exactly_the_symbols_that_change_are_marked(world: World) -> None:
     expected = {place for _, places in AFTER for place in places}
 
-    marks = dirty.pending(world.lake.root)
+    marks = dirty.pending_marks(world.lake.root)
 
     assert {(one.session, one.symbol) for one in marks} == expected
     assert len(marks) == len(expected)
@@ -149,9 +149,9 @@ def test_marked_symbols_recomputed_alone_are_as_after_a_recompute_of_all(world: 
     partly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     assert [row for row in partly[1] if "CALM" in row or "QUIET" in row] == calm
     for day in (THURSDAY, FRIDAY):
-        known = bars_lineage.bases(world.lake.root, day)
+        known = bars_lineage.recompute_bases(world.lake.root, day)
         assert [one.symbols is None for one in known] == [True, False]
-        assert dirty.settle(world.lake.root, day, known) == []
+        assert dirty.clear_marks(world.lake.root, day, known) == []
 
     for day in (THURSDAY, FRIDAY):
         recompute(world.spark, world.lake, day, RULES)
@@ -169,37 +169,37 @@ def test_what_is_archived_during_a_recompute_is_marked(
     """The record lands behind the version that the recompute reads, and its mark outlives it."""
     lake = Lake(str(tmp_path / "lake"))
     put(spark, lake, [trade(id="1", event_ns=F)], 0)
-    known = count(lake.root, "trades")
-    pinned = bars_lineage.raw_now
+    known = count_offsets(lake.root, "trades")
+    pinned = bars_lineage.current_raw
 
     def and_then_comes_another(root: str) -> tuple[str, int]:
         found = pinned(root)
         put(spark, lake, [trade(id="2", event_ns=F, received_ns=MONDAY)], 1)
-        mark_dirty(spark, lake, known, count(lake.root, "trades", known), venues.venues())
+        mark_dirty(spark, lake, known, count_offsets(lake.root, "trades", known), venues.venues())
         return found
 
-    monkeypatch.setattr(bars_lineage, "raw_now", and_then_comes_another)
+    monkeypatch.setattr(bars_lineage, "current_raw", and_then_comes_another)
     assert recompute(spark, lake, FRIDAY, RULES).trades == 1
 
-    [left] = dirty.settle(lake.root, FRIDAY, bars_lineage.bases(lake.root, FRIDAY))
+    [left] = dirty.clear_marks(lake.root, FRIDAY, bars_lineage.recompute_bases(lake.root, FRIDAY))
     assert (left.symbol, left.trades) == ("IBM", 1)
 
 
 @pytest.mark.spark
 def test_bars_of_another_profile_are_recomputed_as_a_whole(world: World) -> None:
-    mark = dirty.Mark("XNYS", FRIDAY.date, "LATE", 1, 0, "raw", 1, 1)
-    dirty.mark(world.lake.root, [mark])
+    mark = dirty.DirtyMark("XNYS", FRIDAY.date, "LATE", 1, 0, "raw", 1, 1)
+    dirty.add_marks(world.lake.root, [mark])
 
     assert dirty_symbols(world.lake.root, FRIDAY, load("lean")) is None
     assert dirty_symbols(world.lake.root, WEDNESDAY, RULES.profile) is None
 
 
-def counted(**held: tuple[int, int]) -> Counted:
+def counted(**held: tuple[int, int]) -> OffsetCount:
     found = {
         int(part[1:]): (CountedRange(Range(first, last + 1), 1, 1, 0),)
         for part, (first, last) in held.items()
     }
-    return Counted("trades", "raw", 1, found)
+    return OffsetCount("trades", "raw", 1, found)
 
 
 def test_fresh_is_what_an_earlier_count_lacks() -> None:

@@ -16,7 +16,7 @@ from truetape.host.calendars import session
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.lake import dirty
-from truetape.lake.dirty import Mark
+from truetape.lake.dirty import DirtyMark
 from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range, Ranges
 from truetape.speed.control_records import Desired, DesiredState, LaunchHistory
@@ -143,7 +143,7 @@ def test_publications_and_dirty_or_held_sessions_are_shown_without_kafka(
     record_publication(
         here.lake, publication(2, restores=1, who="ann", reason="wrong cancels", **later)
     )
-    dirty.mark(here.lake, [Mark("XNYS", days[0], "IBM", 1, 0, "raw", 3, 1)])
+    dirty.add_marks(here.lake, [DirtyMark("XNYS", days[0], "IBM", 1, 0, "raw", 3, 1)])
 
     text = text_of(client.get("/").text)
 

@@ -13,7 +13,7 @@ from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
 from truetape.lake import coverage
 from truetape.lake.completeness import CountedRange
-from truetape.lake.coverage import Counted, count, last_count, note
+from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -82,10 +82,10 @@ def files(lake: Lake) -> set[Path]:
     return {Path(uri) for uri in raw(lake).file_uris()}
 
 
-def count_and_note(lake: str) -> Counted:
+def count_and_note(lake: str) -> OffsetCount:
     """Count as an archive run does."""
-    found = count(lake, TOPIC, last_count(lake, TOPIC))
-    note(lake, found)
+    found = count_offsets(lake, TOPIC, last_count(lake, TOPIC))
+    record_count(lake, found)
     return found
 
 
@@ -93,7 +93,7 @@ def test_each_partition_is_counted_with_what_its_records_held(lake: Lake) -> Non
     put(lake, [*places(0, 0, 19), *places(1, 7, 9), *places(1, 12, 12)])
     put(lake, places(0, 20, 24), topic="another")
 
-    found = count(lake.root, TOPIC)
+    found = count_offsets(lake.root, TOPIC)
 
     assert found.ranges == {
         0: (offset_range(0, 19),),
@@ -131,7 +131,7 @@ def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
         1: (offset_range(0, 100),),
     }
     with pytest.raises(FileNotFoundError):
-        count(lake.root, TOPIC)
+        count_offsets(lake.root, TOPIC)
 
 
 def test_compacted_files_are_passed_over_too(lake: Lake) -> None:
@@ -169,9 +169,9 @@ def test_rows_deleted_behind_the_count_are_found_by_a_full_count_only(lake: Lake
     put(lake, places(0, 20, 20))
 
     assert count_and_note(lake.root).ranges == {0: (offset_range(0, 20),)}
-    torn = count(lake.root, TOPIC)
+    torn = count_offsets(lake.root, TOPIC)
     assert torn.ranges == {0: (offset_range(0, 2), offset_range(6, 10), offset_range(12, 20))}
-    note(lake.root, torn)
+    record_count(lake.root, torn)
     assert last_count(lake.root, TOPIC) == torn
 
 
@@ -181,7 +181,7 @@ def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
     put(lake, places(0, 15, 15))
 
     assert count_and_note(lake.root).records == 20
-    assert count(lake.root, TOPIC).ranges == {0: (CountedRange(Range(0, 20), 21, 42, 2),)}
+    assert count_offsets(lake.root, TOPIC).ranges == {0: (CountedRange(Range(0, 20), 21, 42, 2),)}
 
 
 def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake) -> None:
@@ -198,7 +198,7 @@ def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake)
 def test_a_count_of_another_raw_is_not_taken_over(lake: Lake, count_stays: bool) -> None:
     put(lake, places(0, 0, 19))
     found = count_and_note(lake.root)
-    note(
+    record_count(
         lake.root, replace(found, **({"raw_version": 7} if count_stays else {"raw_id": "another"}))
     )
 
@@ -209,7 +209,7 @@ def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     put(lake, places(0, 0, 4), topic="another")
     for topic in (TOPIC, "another"):
-        note(lake.root, count(lake.root, topic))
+        record_count(lake.root, count_offsets(lake.root, topic))
 
     noted = [last_count(lake.root, topic) for topic in (TOPIC, "another")]
     assert [found and found.records for found in noted] == [20, 5]
@@ -223,10 +223,10 @@ def test_offsets_in_too_many_pieces_are_an_error(
     put(lake, [(0, 2 * number) for number in range(50)])
 
     if most == 50:
-        assert len(count(lake.root, TOPIC).ranges[0]) == 50
+        assert len(count_offsets(lake.root, TOPIC).ranges[0]) == 50
     else:
         with pytest.raises(ConfigError, match="trades lie in over 49 pieces"):
-            count(lake.root, TOPIC)
+            count_offsets(lake.root, TOPIC)
 
 
 def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
@@ -238,7 +238,7 @@ def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
     count_and_note(lake.root)
     put(lake, [(0, 9), (0, 60)])
 
-    assert count_and_note(lake.root).ranges == count(lake.root, TOPIC).ranges
+    assert count_and_note(lake.root).ranges == count_offsets(lake.root, TOPIC).ranges
     assert count_and_note(lake.root).records == 23
 
 
@@ -269,4 +269,4 @@ def test_however_records_arrive_both_counts_say_what_is_there(
         }
         assert held == there
         assert step.records == len(there)
-        assert step == count(lake.root, TOPIC)
+        assert step == count_offsets(lake.root, TOPIC)

@@ -11,8 +11,8 @@ from support.build import VENUES
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.lake import bars_lineage, dirty
-from truetape.lake.bars_lineage import Basis
-from truetape.lake.dirty import Mark
+from truetape.lake.bars_lineage import RecomputeBasis
+from truetape.lake.dirty import DirtyMark
 from truetape.market.sessions import Session
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
@@ -24,37 +24,37 @@ def lake(tmp_path: Path) -> str:
     return str(tmp_path / "lake")
 
 
-def mark(symbol: str, version: int, day: Session = FRIDAY, raw_id: str = "raw") -> Mark:
-    return Mark(day.venue, day.date, symbol, 1, 0, raw_id, version, marked_ns=version)
+def mark(symbol: str, version: int, day: Session = FRIDAY, raw_id: str = "raw") -> DirtyMark:
+    return DirtyMark(day.venue, day.date, symbol, 1, 0, raw_id, version, marked_ns=version)
 
 
-def whole(version: int, raw_id: str = "raw") -> Basis:
-    return Basis(raw_id, version, 0, None, version)
+def whole(version: int, raw_id: str = "raw") -> RecomputeBasis:
+    return RecomputeBasis(raw_id, version, 0, None, version)
 
 
-def some(version: int, *symbols: str) -> Basis:
-    return Basis("raw", version, 0, symbols, version)
+def some(version: int, *symbols: str) -> RecomputeBasis:
+    return RecomputeBasis("raw", version, 0, symbols, version)
 
 
 def test_a_lake_without_marks_has_none_pending(lake: str) -> None:
-    assert dirty.pending(lake) == dirty.pending(lake, FRIDAY) == []
-    assert dirty.settle(lake, FRIDAY, [whole(7)]) == []
+    assert dirty.pending_marks(lake) == dirty.pending_marks(lake, FRIDAY) == []
+    assert dirty.clear_marks(lake, FRIDAY, [whole(7)]) == []
 
 
 def test_marks_of_all_sessions_or_of_one(lake: str) -> None:
     marks = [mark("KO", 4), mark("IBM", 3), mark("IBM", 3, THURSDAY)]
 
-    assert dirty.mark(lake, marks) == 3
+    assert dirty.add_marks(lake, marks) == 3
 
-    assert dirty.pending(lake, FRIDAY) == [marks[1], marks[0]]
-    assert dirty.pending(lake) == [marks[2], marks[1], marks[0]]
+    assert dirty.pending_marks(lake, FRIDAY) == [marks[1], marks[0]]
+    assert dirty.pending_marks(lake) == [marks[2], marks[1], marks[0]]
 
 
 def test_more_marks_than_one_write_takes(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dirty, "MARKS_PER_WRITE", 2)
 
-    assert dirty.mark(lake, (mark(f"S{number}", 1) for number in range(5))) == 5
-    assert len(dirty.pending(lake)) == 5
+    assert dirty.add_marks(lake, (mark(f"S{number}", 1) for number in range(5))) == 5
+    assert len(dirty.pending_marks(lake)) == 5
 
 
 @pytest.mark.parametrize(
@@ -71,27 +71,27 @@ def test_more_marks_than_one_write_takes(lake: str, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_mark_goes_when_the_bars_know_its_version(
-    lake: str, bases: list[Basis], stay: list[str]
+    lake: str, bases: list[RecomputeBasis], stay: list[str]
 ) -> None:
     marks = [mark("IBM", 3), mark("KO", 4)]
-    dirty.mark(lake, [*marks, mark("IBM", 1, THURSDAY)])
+    dirty.add_marks(lake, [*marks, mark("IBM", 1, THURSDAY)])
 
-    left = dirty.settle(lake, FRIDAY, bases)
+    left = dirty.clear_marks(lake, FRIDAY, bases)
 
     assert [one.symbol for one in left] == stay
-    assert [one.symbol for one in marks if not dirty.is_settled(one, bases)] == stay
-    assert dirty.pending(lake, FRIDAY) == left
-    assert len(dirty.pending(lake, THURSDAY)) == 1
+    assert [one.symbol for one in marks if not dirty.is_included(one, bases)] == stay
+    assert dirty.pending_marks(lake, FRIDAY) == left
+    assert len(dirty.pending_marks(lake, THURSDAY)) == 1
 
 
 def test_a_mark_that_is_made_meanwhile_stays(lake: str) -> None:
     """The archive marks while a publication takes older marks away."""
-    dirty.mark(lake, [mark("IBM", 3)])
+    dirty.add_marks(lake, [mark("IBM", 3)])
     known = [whole(3)]
 
-    dirty.mark(lake, [mark("IBM", 4)])
+    dirty.add_marks(lake, [mark("IBM", 4)])
 
-    assert dirty.settle(lake, FRIDAY, known) == [mark("IBM", 4)]
+    assert dirty.clear_marks(lake, FRIDAY, known) == [mark("IBM", 4)]
 
 
 def put(lake: str, name: str) -> None:
@@ -105,7 +105,7 @@ def test_a_session_is_watched_from_its_first_recompute_on(lake: str) -> None:
     bars_lineage.watch(lake, FRIDAY)
 
     assert bars_lineage.watched(lake) == {("XNYS", FRIDAY.date)}
-    assert bars_lineage.bases(lake, FRIDAY) == []
+    assert bars_lineage.recompute_bases(lake, FRIDAY) == []
     assert DeltaTable(f"{lake}/basis").version() == 0
 
 
@@ -114,19 +114,19 @@ def test_a_basis_says_what_was_read_and_which_bars_came_of_it(lake: str) -> None
     put(lake, "raw")
     put(lake, "bars")
     bars_lineage.watch(lake, FRIDAY)
-    raw_id, version = bars_lineage.raw_now(lake)
+    raw_id, version = bars_lineage.current_raw(lake)
 
-    bars_lineage.record(lake, FRIDAY, (raw_id, version), None)
+    bars_lineage.record_basis(lake, FRIDAY, (raw_id, version), None)
     put(lake, "bars")
-    bars_lineage.record(lake, FRIDAY, (raw_id, version + 1), ("IBM", "KO"))
+    bars_lineage.record_basis(lake, FRIDAY, (raw_id, version + 1), ("IBM", "KO"))
 
-    first, second = bars_lineage.bases(lake, FRIDAY)
+    first, second = bars_lineage.recompute_bases(lake, FRIDAY)
     assert version == 1
     assert (first.raw_version, first.bars_version, first.symbols) == (1, 0, None)
     assert (second.raw_version, second.bars_version, second.symbols) == (2, 1, ("IBM", "KO"))
-    assert bars_lineage.bases(lake, THURSDAY) == []
+    assert bars_lineage.recompute_bases(lake, THURSDAY) == []
 
 
 def test_without_raw_there_is_nothing_to_recompute_from(lake: str) -> None:
     with pytest.raises(ConfigError, match="run `truetape archive` first"):
-        bars_lineage.raw_now(lake)
+        bars_lineage.current_raw(lake)

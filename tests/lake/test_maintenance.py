@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow
 from deltalake import DeltaTable, write_deltalake
 
-from truetape.lake.maintenance import tidy
+from truetape.lake.maintenance import compact_and_vacuum
 
 
 def put(lake: Path, *values: int) -> None:
@@ -38,7 +38,7 @@ def age(lake: Path, hours: int) -> None:
 def test_small_files_become_one_and_the_rows_stay(tmp_path: Path) -> None:
     put(tmp_path, *range(12))
 
-    [done] = tidy(str(tmp_path), keep_h=168)
+    [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
 
     assert (done.table, done.merged, done.written) == ("raw", 12, 1)
     assert offsets(tmp_path) == list(range(12))
@@ -48,7 +48,7 @@ def test_replaced_files_stay_for_readers_of_older_versions(tmp_path: Path) -> No
     put(tmp_path, 1, 2)
     before = DeltaTable(str(tmp_path / "raw")).version()
 
-    [done] = tidy(str(tmp_path), keep_h=168)
+    [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
 
     assert done.removed == 0
     older = DeltaTable(str(tmp_path / "raw"), version=before)
@@ -57,10 +57,10 @@ def test_replaced_files_stay_for_readers_of_older_versions(tmp_path: Path) -> No
 
 def test_files_that_were_replaced_long_ago_go(tmp_path: Path) -> None:
     put(tmp_path, 1, 2, 3)
-    tidy(str(tmp_path), keep_h=168)
+    compact_and_vacuum(str(tmp_path), keep_h=168)
     age(tmp_path, hours=169)
 
-    [done] = tidy(str(tmp_path), keep_h=168)
+    [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
 
     assert done.removed == 3
     assert files(tmp_path) == 1
@@ -69,14 +69,14 @@ def test_files_that_were_replaced_long_ago_go(tmp_path: Path) -> None:
 
 def test_a_tidy_lake_is_left_alone(tmp_path: Path) -> None:
     put(tmp_path, 1, 2)
-    tidy(str(tmp_path), keep_h=168)
+    compact_and_vacuum(str(tmp_path), keep_h=168)
     before = DeltaTable(str(tmp_path / "raw")).file_uris()
 
-    [done] = tidy(str(tmp_path), keep_h=168)
+    [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
 
     assert (done.merged, done.written, done.removed) == (0, 0, 0)
     assert DeltaTable(str(tmp_path / "raw")).file_uris() == before
 
 
 def test_a_lake_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None:
-    assert tidy(str(tmp_path / "nothing"), keep_h=168) == []
+    assert compact_and_vacuum(str(tmp_path / "nothing"), keep_h=168) == []

@@ -14,7 +14,7 @@ from truetape.broker.boundary import Boundary
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
-from truetape.lake.bars_lineage import Basis
+from truetape.lake.bars_lineage import RecomputeBasis
 from truetape.lake.publications import publications
 from truetape.market.resolution import Resolution
 from truetape.pipeline import audit
@@ -107,6 +107,6 @@ def test_the_audit_skips_a_session_that_was_recomputed_since(
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
     publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
-    monkeypatch.setattr(audit, "bases", lambda *_: [Basis("raw", 1, 99, None, 99)])
+    monkeypatch.setattr(audit, "bases", lambda *_: [RecomputeBasis("raw", 1, 99, None, 99)])
 
     assert audit_served(own, FRIDAY.date) == []

@@ -22,7 +22,7 @@ from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.dirty import pending
+from truetape.lake.dirty import pending_marks
 from truetape.lake.publications import publications
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.trades import Cancel, Correction, Event, Position, Trade
@@ -176,7 +176,7 @@ def a_cancel_and_a_late_trade_are_repaired(world: World) -> None:
     [emptied] = [row for row in world.rows["repaired"] if row.void]
     start = cancelled.event_ns - cancelled.event_ns % SECOND_NS
     assert (emptied.symbol, emptied.start_ns, emptied.rev, emptied.final) == ("IBM", start, 2, True)
-    assert pending(world.settings.lake) == []
+    assert pending_marks(world.settings.lake) == []
     assert world.repair() == []
 
 
@@ -197,7 +197,7 @@ def cancels_that_change_nothing_make_no_rev(world: World) -> None:
     world.remember("unchanged")
     assert world.seen["unchanged"] == world.truth() == world.seen["repaired"]
     assert [publication.rev for publication in publications(world.settings.lake, SESSION)] == [1, 2]
-    assert pending(world.settings.lake) == []
+    assert pending_marks(world.settings.lake) == []
 
 
 def a_revert_restores_and_holds_the_first_rev(world: World) -> None:
@@ -242,7 +242,7 @@ def only_a_reason_supersedes_the_revert(world: World) -> None:
     ]  # fmt: skip
     assert ledger[2].reason == "revert to rev 1: the cancel was not ours"
     assert ledger[3].reason == "supersedes the revert to rev 1: the cancel was right"
-    assert pending(world.settings.lake) == []
+    assert pending_marks(world.settings.lake) == []
 
 
 def the_drift_ledger_has_the_causes(world: World) -> None:

@@ -9,8 +9,8 @@ from support.build import VENUES, at
 from support.ledger import publication
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
-from truetape.lake.bars_lineage import Basis
-from truetape.lake.dirty import Mark
+from truetape.lake.bars_lineage import RecomputeBasis
+from truetape.lake.dirty import DirtyMark
 from truetape.lake.publications import Publication
 from truetape.pipeline.publish import (
     WITHOUT_GATE,
@@ -29,8 +29,8 @@ PAST = {
 }
 
 
-def mark(symbol: str, day: date, *, trades: int = 0, amendments: int = 0) -> Mark:
-    return Mark("XNYS", day, symbol, trades, amendments, "raw", 5, 1)
+def mark(symbol: str, day: date, *, trades: int = 0, amendments: int = 0) -> DirtyMark:
+    return DirtyMark("XNYS", day, symbol, trades, amendments, "raw", 5, 1)
 
 
 def test_each_dirty_session_is_due_held_or_left_to_its_own_recompute() -> None:
@@ -49,8 +49,8 @@ def test_each_dirty_session_is_due_held_or_left_to_its_own_recompute() -> None:
     ]
 
 
-def basis(bars_version: int, *symbols: str) -> Basis:
-    return Basis("raw", 1, bars_version, symbols or None, bars_version)
+def basis(bars_version: int, *symbols: str) -> RecomputeBasis:
+    return RecomputeBasis("raw", 1, bars_version, symbols or None, bars_version)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def basis(bars_version: int, *symbols: str) -> Basis:
     ],
 )
 def test_a_repair_publishes_the_symbols_recomputed_since_the_last_publication(
-    recomputes: list[Basis], last: Publication | None, symbols: set[str] | None
+    recomputes: list[RecomputeBasis], last: Publication | None, symbols: set[str] | None
 ) -> None:
     assert symbols_recomputed_since(recomputes, last) == symbols
 

@@ -10,7 +10,7 @@ import pytest
 from support.lake import Bars, put_bars
 from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
-from truetape.lake.bars import recomputed
+from truetape.lake.bars import read_session_bars
 from truetape.market.resolution import Resolution
 from truetape.publish.publication import PublicationRequest, next_rev, publish
 from truetape.quality.edit_frames import reconciliation_frames, served_frames
@@ -61,7 +61,7 @@ def before_publication(
     lake: str, store: BarStore, rev: int | None = None, profile: str = "sip 1"
 ) -> dict[str, RuleResult]:
     """Check what publishing would do; return the rules that do not hold."""
-    wanted = recomputed(lake, FRIDAY)
+    wanted = read_session_bars(lake, FRIDAY)
     number = next_rev(lake, store, FRIDAY) if rev is None else rev
     frames = reconciliation_frames(wanted, store, number, profile)
     return {
@@ -73,7 +73,7 @@ def before_publication(
 
 def after_publication(lake: str, store: BarStore) -> dict[str, RuleResult]:
     """Check what is served; return the rules that do not hold."""
-    wanted = recomputed(lake, FRIDAY)
+    wanted = read_session_bars(lake, FRIDAY)
     frames = served_frames(wanted, store, next_rev(lake, store, FRIDAY))
     return {one.rule: one for one in validate(load_suite("served"), frames, {}) if not one.passed}
 

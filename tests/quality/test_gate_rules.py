@@ -9,7 +9,7 @@ from support.build import VENUES
 from support.quality_cases import CASES, Case
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
-from truetape.lake.bars import recomputed
+from truetape.lake.bars import read_session_bars
 from truetape.quality.bar_frames import bar_frames
 from truetape.quality.edit_frames import reconciliation_frames
 from truetape.quality.expectations import validate
@@ -54,7 +54,7 @@ def checked(made: LakeSession, folder: Path, suite: Suite) -> list[RuleResult]:
                 yield from bar_frames(tables, VENUES["XNYS"], {})
             case _:
                 store = EmbeddedStore(folder / "bars.sqlite", own_buckets("history"))
-                yield from reconciliation_frames(recomputed(lake, FRIDAY), store, 1, "sip 1")
+                yield from reconciliation_frames(read_session_bars(lake, FRIDAY), store, 1, "sip 1")
 
     return validate(suite, frames(), values)
 

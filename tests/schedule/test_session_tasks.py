@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from support.ledger import publication
 from truetape.host.errors import ConfigError
 from truetape.lake import dirty
-from truetape.lake.dirty import Mark
+from truetape.lake.dirty import DirtyMark
 from truetape.lake.publications import record_publication
 from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
 
@@ -62,7 +62,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("TRUETAPE_HOME", str(tmp_path))
     lake = str(tmp_path / "lake")
     days = (MONDAY, FRIDAY, THURSDAY)
-    dirty.mark(lake, [Mark("XNYS", day, "IBM", 1, 0, "raw", 3, 1) for day in days])
+    dirty.add_marks(lake, [DirtyMark("XNYS", day, "IBM", 1, 0, "raw", 3, 1) for day in days])
     return lake
 
 

@@ -23,7 +23,7 @@ from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
-from truetape.lake.coverage import count
+from truetape.lake.coverage import count_offsets
 from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS
 
@@ -169,7 +169,7 @@ def starting_offsets(settings: Settings) -> str:
     Spark wants either every partition named or none.
     """
     kept = available_offsets(settings.kafka, settings.topic)
-    held = count(settings.lake, settings.topic).ends
+    held = count_offsets(settings.lake, settings.topic).ends
     ends = {part: max(end, kept[part].start) for part, end in held.items() if part in kept}
     if not ends:
         return "earliest"

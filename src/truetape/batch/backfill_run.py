@@ -21,7 +21,7 @@ from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationErr
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.coverage import Counted, count, last_count, note
+from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
@@ -73,7 +73,7 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
     after = before
     if due:
         append(spark, settings, plan)
-        after = count(settings.lake, plan.topic, before)
+        after = count_offsets(settings.lake, plan.topic, before)
     records = after.records - before.records
     if records != due:
         raise VerificationError(
@@ -84,7 +84,7 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
     mark_dirty(spark, lake, last_count(settings.lake, plan.topic), after, venues())
     letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
     dead = send_dead_letters(letters, after.ends, settings)
-    note(settings.lake, after)  # last, as in `archive_once`
+    record_count(settings.lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
 
 
@@ -108,14 +108,14 @@ def _still_due(plan: Plan, fresh: Plan) -> int:
     )
 
 
-def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
+def _plan(settings: Settings, request: Request) -> tuple[Plan, OffsetCount]:
     """Plan offsets. The order matters: what is read first may only be too small, so that a record
     that comes meanwhile counts as archived, or as the archive's to bring, never as missing.
     """
     lake = Lake(settings.lake)
     checkpoint = next_offsets(settings)
     raw_id, number = _backfills(lake, settings.topic)
-    counted = count(settings.lake, settings.topic)
+    counted = count_offsets(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
     archive = Archive(raw_id, number, counted.ranges, due)
@@ -123,7 +123,7 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, Counted]:
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 
 
-def _due(counted: Counted, kafka: Mapping[int, Range]) -> dict[int, int]:
+def _due(counted: OffsetCount, kafka: Mapping[int, Range]) -> dict[int, int]:
     """Return where an archive without a checkpoint would begin; see `archive.starting_offsets`."""
     ends = {part: end for part, end in counted.ends.items() if part in kafka}
     return {part: max(end, kafka[part].start) for part, end in ends.items()}

@@ -17,8 +17,8 @@ from truetape.batch.spark.lake import Lake
 from truetape.host.log import logger
 from truetape.lake import bars_lineage, dirty
 from truetape.lake.completeness import offsets_of
-from truetape.lake.coverage import Counted
-from truetape.lake.dirty import Mark
+from truetape.lake.coverage import OffsetCount
+from truetape.lake.dirty import DirtyMark
 from truetape.lake.tables import Table
 from truetape.market.ranges import Ranges
 from truetape.market.sessions import Venue
@@ -34,8 +34,8 @@ Marked = dict[tuple[str, date], int]
 def mark_dirty(
     spark: SparkSession,
     lake: Lake,
-    known: Counted | None,
-    counted: Counted,
+    known: OffsetCount | None,
+    counted: OffsetCount,
     venues: Mapping[str, Venue],
 ) -> Marked:
     """Mark what lies in `counted` and not in `known`; return how many symbols of which sessions.
@@ -57,17 +57,17 @@ def mark_dirty(
     sessions = spark.createDataFrame(sorted(watched), "venue string, session date")
     rows = found.join(F.broadcast(sessions), ["venue", "session"], "leftsemi")
     marked: Marked = {}
-    dirty.mark(lake.root, _counting(marked, rows.toLocalIterator(), counted))
+    dirty.add_marks(lake.root, _counting(marked, rows.toLocalIterator(), counted))
     return marked
 
 
-def fresh_offsets(known: Counted, counted: Counted) -> dict[int, Ranges]:
+def fresh_offsets(known: OffsetCount, counted: OffsetCount) -> dict[int, Ranges]:
     """Return the offsets of one count that another one lacks, by partition."""
     found = {part: _offsets(counted, part) - _offsets(known, part) for part in counted.ranges}
     return {part: offsets for part, offsets in found.items() if offsets}
 
 
-def _offsets(counted: Counted, partition: int) -> Ranges:
+def _offsets(counted: OffsetCount, partition: int) -> Ranges:
     return offsets_of(counted.ranges.get(partition, ()))
 
 
@@ -83,12 +83,12 @@ def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Ranges]) -> DataFrame
     return reduce(DataFrame.unionAll, parts)
 
 
-def _counting(marked: Marked, rows: Iterator[Row], counted: Counted) -> Iterator[Mark]:
+def _counting(marked: Marked, rows: Iterator[Row], counted: OffsetCount) -> Iterator[DirtyMark]:
     now = time.time_ns()
     for row in rows:
         place = (row.venue, row.session)
         marked[place] = marked.get(place, 0) + 1
-        yield Mark(
+        yield DirtyMark(
             row.venue,
             row.session,
             row.symbol,

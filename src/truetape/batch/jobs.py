@@ -22,8 +22,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars_lineage import profiles_of
 from truetape.lake.completeness import Completeness, completeness
-from truetape.lake.coverage import count, last_count, note
-from truetape.lake.dirty import pending
+from truetape.lake.coverage import count_offsets, last_count, record_count
+from truetape.lake.dirty import pending_marks
 from truetape.lake.tables import Table
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
@@ -76,15 +76,15 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
         archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
     known = last_count(settings.lake, settings.topic)
-    counted = count(settings.lake, settings.topic, known)
+    counted = count_offsets(settings.lake, settings.topic, known)
     records = counted.records - (known.records if known else 0)
     marked = mark_dirty(spark, lake, known, counted, venues())
     if recount:
-        known, counted = None, count(settings.lake, settings.topic)
+        known, counted = None, count_offsets(settings.lake, settings.topic)
     letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
     dead = send_dead_letters(letters, counted.ends, settings)
     if counted != known:
-        note(
+        record_count(
             settings.lake, counted
         )  # last: what is noted is taken for done, letters and marks included
     held = completeness(settings.topic, counted.ranges, kept)
@@ -126,7 +126,7 @@ def dirty_symbols(lake: str, session: Session, profile: Profile) -> tuple[str, .
     That is where nothing is marked, where so much is that a whole recompute costs less, and where
     the other symbols' bars are of another profile.
     """
-    symbols = sorted({one.symbol for one in pending(lake, session)})
+    symbols = sorted({one.symbol for one in pending_marks(lake, session)})
     made_by = {(profile.id, profile.version)}
     if not 0 < len(symbols) <= MAX_DIRTY_SYMBOLS or profiles_of(lake, session) != made_by:
         return None

@@ -70,7 +70,7 @@ def recompute(
     """
     chosen = None if symbols is None else tuple(sorted(set(symbols)))
     bars_lineage.watch(lake.root, session)
-    raw = bars_lineage.raw_now(lake.root)
+    raw = bars_lineage.current_raw(lake.root)
     deliveries, amendments = session_events(
         lake.read(spark, Table.RAW, version=raw[1]), session, chosen
     )
@@ -78,7 +78,7 @@ def recompute(
     trades = of_session(lake.read(spark, Table.TRADES), session)
     mine = trades if chosen is None else trades.where(F.col("symbol").isin(*chosen))
     lake.replace(session_bars(mine, session, rules.profile), Table.BARS, session, chosen)
-    bars_lineage.record(lake.root, session, raw, chosen)
+    bars_lineage.record_basis(lake.root, session, raw, chosen)
     return summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
 
 

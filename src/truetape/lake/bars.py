@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
-from truetape.lake.bars_lineage import bases
+from truetape.lake.bars_lineage import recompute_bases
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
@@ -25,7 +25,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class RecomputedSession:
-    """The bars of one session in the lake, held as one Arrow table and read symbol by symbol."""
+    """The bars of one session in the lake, as one Arrow table that is read symbol by symbol."""
 
     session: Session
     table: "pyarrow.Table"
@@ -45,14 +45,17 @@ class RecomputedSession:
         return first["profile"], first["profile_version"]
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
-        """Yield the served bars of some symbols, ordered by symbol, venue and start."""
+        """Yield the served bars of these symbols (None: of all) by symbol, venue and start."""
         import pyarrow.compute as pc
 
-        chosen = pc.equal(self.table.column("resolution"), resolution.value)
-        chosen = pc.and_(chosen, self.table.column("served"))
+        is_served = pc.and_(
+            pc.equal(self.table.column("resolution"), resolution.value),
+            self.table.column("served"),
+        )
         if symbols is not None:
-            chosen = pc.and_(chosen, pc.is_in(self.table.column("symbol"), _strings(symbols)))
-        ordered = self.table.filter(chosen).sort_by(
+            is_named = pc.is_in(self.table.column("symbol"), _strings(symbols))
+            is_served = pc.and_(is_served, is_named)
+        ordered = self.table.filter(is_served).sort_by(
             [("symbol", "ascending"), ("venue", "ascending"), ("start_ns", "ascending")]
         )
         for batch in ordered.to_batches(max_chunksize=10_000):
@@ -63,29 +66,29 @@ class RecomputedSession:
         """Return the volume of a symbol's bars without an eligible price, by start."""
         import pyarrow.compute as pc
 
-        chosen = pc.and_not(
+        is_unserved = pc.and_not(
             pc.equal(self.table.column("resolution"), resolution.value),
             self.table.column("served"),
         )
-        chosen = pc.and_(chosen, pc.equal(self.table.column("symbol"), symbol))
-        rows = self.table.filter(chosen).select(["start_ns", "volume"]).to_pylist()
+        is_unserved = pc.and_(is_unserved, pc.equal(self.table.column("symbol"), symbol))
+        rows = self.table.filter(is_unserved).select(["start_ns", "volume"]).to_pylist()
         return {row["start_ns"]: row["volume"] for row in rows}
 
     @property
     def count(self) -> int:
-        """Return how many bars are served, of all resolutions."""
+        """Return the number of served bars of all resolutions."""
         import pyarrow.compute as pc
 
         return int(pc.sum(self.table.column("served")).as_py() or 0)
 
     def digest(self) -> str:
-        """Return the digest of every served bar's exact values."""
+        """Return a digest of the exact values of all served bars."""
         return digest_of(bar for resolution in Resolution for bar in self.bars(resolution))
 
 
 def digest_of(bars: Iterable[ServedBar]) -> str:
-    """Return a SHA-256 over bars as a recompute gives them: by resolution, symbol, venue, start;
-    `rev` 0, not final.
+    """Return a SHA-256 over bars as a recompute yields them: by resolution, symbol, venue, start;
+    with `rev` 0, not final.
     """
     total = hashlib.sha256()
     for bar in bars:
@@ -93,13 +96,13 @@ def digest_of(bars: Iterable[ServedBar]) -> str:
     return total.hexdigest()
 
 
-def recomputed(lake: str, session: Session) -> RecomputedSession:
-    """Read a session's bars, none where it has no trades; ConfigError when it was never
+def read_session_bars(lake: str, session: Session) -> RecomputedSession:
+    """Read a session's bars; there are none if it has no trades. Raise ConfigError if it was never
     recomputed.
     """
     table = open_table(lake, Table.BARS)
     rows = table.to_pyarrow_table(filters=session_filters(session), columns=list(_COLUMNS))
-    if not rows.num_rows and not bases(lake, session):
+    if not rows.num_rows and not recompute_bases(lake, session):
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "
             f"run `truetape recompute --venue {session.venue} --session {session.date}`"

@@ -1,8 +1,8 @@
-"""Counts which offsets `raw` holds, and remembers the count so that the next one reads less.
+"""Coverage: counts which offsets `raw` has, and stores the count so that the next one reads less.
 
-Only rows that were read are counted. The table `counted` is a note of them, never their proof: it
-is passed over when it speaks of another `raw`, and a full count needs it not at all. Reads Delta's
-files directly, without Spark.
+Counts only rows that it reads. The stored count saves reading and is never evidence: it is ignored
+if it belongs to another `raw`, and a full count does not use it. Knows nothing of Kafka's offsets
+(`completeness` compares them), except whether there are new ones.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 MAX_RANGES = 10_000
-"""Most ranges of one topic. Beyond, offsets are not contiguous by nature: the topic is compacted,
-or written in transactions."""
+"""Most ranges of one topic. With more, its offsets are not contiguous by nature: the topic is
+compacted, or written in transactions."""
 MAX_SKIPPED_RANGES = 50
 """Most ranges of one partition that a count does not read again; each is a term of its filter."""
 
@@ -31,8 +31,8 @@ _COLUMNS = ("partition", "offset", "accepted", "rejections")
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """The offsets of a topic that one version of one `raw` holds."""
+class OffsetCount:
+    """The offsets of a topic in one version of one `raw`."""
 
     topic: str
     raw_id: str
@@ -42,40 +42,40 @@ class Counted:
     @property
     def records(self) -> int:
         """Return how many records were counted, repeated ones included."""
-        return sum(one.records for ranges in self.ranges.values() for one in ranges)
+        return sum(part.records for ranges in self.ranges.values() for part in ranges)
 
     @property
     def ends(self) -> dict[int, int]:
-        """Return the offset behind the last one held, by partition."""
+        """Return the offset after the last one in `raw`, by partition."""
         return {partition: ranges[-1].end for partition, ranges in self.ranges.items()}
 
 
-def count(lake: str, topic: str, known: Counted | None = None) -> Counted:
+def count_offsets(lake: str, topic: str, known: OffsetCount | None = None) -> OffsetCount:
     """Count the records of a topic in the newest version of `raw`.
 
-    Offsets that are `known` are taken over, and files that hold no others are not opened: rows
-    that `raw` lost or got twice since stay unseen until it is counted without `known`. ConfigError
-    when there are more than MAX_RANGES ranges.
+    The offsets of a `known` count are taken over, and files that have no others are not opened. So
+    only a count without `known` sees rows that `raw` has lost, or got twice, since. Raise
+    ConfigError for more than MAX_RANGES ranges.
     """
     raw = open_table(lake, Table.RAW)
     version = raw.version()
     if known is not None and known.raw_version == version:
         return known
-    kept = (
+    taken = (
         {} if known is None else {part: _largest(ranges) for part, ranges in known.ranges.items()}
     )
-    found = [(part, one) for part, ranges in kept.items() for one in ranges]
+    counted = [(part, span) for part, ranges in taken.items() for span in ranges]
     rows = raw.to_pyarrow_dataset()
-    for batch in rows.to_batches(columns=list(_COLUMNS), filter=_outside(topic, kept)):
-        found.extend(_ranges(batch))
-        if len(found) > MAX_RANGES:
-            found = _bounded(found, topic)
-    return Counted(topic, raw.metadata().id, version, _by_partition(found))
+    for batch in rows.to_batches(columns=list(_COLUMNS), filter=_outside(topic, taken)):
+        counted.extend(_ranges(batch))
+        if len(counted) > MAX_RANGES:
+            counted = _bounded(counted, topic)
+    return OffsetCount(topic, raw.metadata().id, version, _by_partition(counted))
 
 
-def last_count(lake: str, topic: str) -> Counted | None:
-    """Return the noted count of a topic; None where there is none of the `raw` that is there now,
-    which may have been made anew or restored.
+def last_count(lake: str, topic: str) -> OffsetCount | None:
+    """Return the stored count of a topic; None if there is none for the present `raw`, which may
+    have been created anew or restored.
     """
     rows = read_rows(lake, Table.COVERAGE, [("topic", "=", topic)])
     if not rows:
@@ -85,19 +85,8 @@ def last_count(lake: str, topic: str) -> Counted | None:
         return None
     if rows[0]["raw_version"] > raw.version():
         return None
-    found = [
-        (
-            row["partition"],
-            CountedRange(
-                Range(row["first"], row["last"] + 1),
-                row["records"],
-                row["accepted"],
-                row["rejected"],
-            ),
-        )
-        for row in rows
-    ]
-    return Counted(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(found))
+    counted = [(row["partition"], _counted_range(row)) for row in rows]
+    return OffsetCount(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(counted))
 
 
 def has_new_records(settings: Settings) -> bool:
@@ -112,11 +101,11 @@ def has_new_records(settings: Settings) -> bool:
     return any(ends.get(partition, 0) < offsets.end for partition, offsets in available.items())
 
 
-def note(lake: str, counted: Counted) -> None:
-    """Replace the noted count of this topic; TransientError when somebody else does the same."""
-    about = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
+def record_count(lake: str, counted: OffsetCount) -> None:
+    """Replace the stored count of a topic. Raise TransientError if another writer does the same."""
+    count = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
     rows = [
-        about
+        count
         | {
             "partition": partition,
             "first": part.start,
@@ -131,24 +120,29 @@ def note(lake: str, counted: Counted) -> None:
     replace_rows(lake, Table.COVERAGE, rows, where=f"topic = '{counted.topic}'")
 
 
+def _counted_range(row: Mapping[str, int]) -> CountedRange:
+    offsets = Range(row["first"], row["last"] + 1)
+    return CountedRange(offsets, row["records"], row["accepted"], row["rejected"])
+
+
 def _largest(ranges: tuple[CountedRange, ...]) -> list[CountedRange]:
-    return sorted(ranges, key=lambda one: one.records)[-MAX_SKIPPED_RANGES:]
+    return sorted(ranges, key=lambda part: part.records)[-MAX_SKIPPED_RANGES:]
 
 
-def _outside(topic: str, kept: Mapping[int, list[CountedRange]]) -> "pyarrow.dataset.Expression":
-    """Choose the records of a topic that lie in no kept range; partitions without one whole."""
+def _outside(topic: str, taken: Mapping[int, list[CountedRange]]) -> "pyarrow.dataset.Expression":
+    """Select the records of a topic outside these ranges; partitions without ranges are whole."""
     import pyarrow
     from pyarrow.dataset import field
 
-    # of the column's own type, or no file is passed over
-    numbers = {part: pyarrow.scalar(part, pyarrow.int32()) for part in kept}
-    chosen = ~field("partition").isin(pyarrow.array(list(kept), pyarrow.int32()))
-    for part, ranges in kept.items():
-        fresh = field("partition") == numbers[part]
-        for one in ranges:
-            fresh &= (field("offset") < one.start) | (field("offset") >= one.end)
-        chosen |= fresh
-    return (field("topic") == topic) & chosen
+    # scalars of the column's own type: with another type, no file would be skipped
+    numbers = {part: pyarrow.scalar(part, pyarrow.int32()) for part in taken}
+    condition = ~field("partition").isin(pyarrow.array(list(taken), pyarrow.int32()))
+    for part, ranges in taken.items():
+        outside = field("partition") == numbers[part]
+        for span in ranges:
+            outside &= (field("offset") < span.start) | (field("offset") >= span.end)
+        condition |= outside
+    return (field("topic") == topic) & condition
 
 
 def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, CountedRange]]:
@@ -163,27 +157,24 @@ def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, CountedRange]]:
     begins = np.flatnonzero(np.r_[True, (np.diff(part) != 0) | (np.diff(offset) > 1)])
     ends = np.r_[begins[1:], len(part)]
     totals = [np.add.reduceat(values, begins) for values in (accepted, rejected)]
-    for begin, end, *held in zip(begins, ends, *totals, strict=True):
-        first, last = int(offset[begin]), int(offset[end - 1])
-        yield (
-            int(part[begin]),
-            CountedRange(Range(first, last + 1), int(end - begin), *map(int, held)),
-        )
+    for begin, end, *sums in zip(begins, ends, *totals, strict=True):
+        offsets = Range(int(offset[begin]), int(offset[end - 1]) + 1)
+        yield int(part[begin]), CountedRange(offsets, int(end - begin), *map(int, sums))
 
 
-def _by_partition(found: list[tuple[int, CountedRange]]) -> dict[int, tuple[CountedRange, ...]]:
+def _by_partition(counted: list[tuple[int, CountedRange]]) -> dict[int, tuple[CountedRange, ...]]:
     groups: dict[int, list[CountedRange]] = {}
-    for partition, one in found:
-        groups.setdefault(partition, []).append(one)
+    for partition, part in counted:
+        groups.setdefault(partition, []).append(part)
     return {partition: joined(groups[partition]) for partition in sorted(groups)}
 
 
-def _bounded(found: list[tuple[int, CountedRange]], topic: str) -> list[tuple[int, CountedRange]]:
-    """Join what was found; ConfigError when it stays too much."""
-    joint = [(part, one) for part, ranges in _by_partition(found).items() for one in ranges]
+def _bounded(counted: list[tuple[int, CountedRange]], topic: str) -> list[tuple[int, CountedRange]]:
+    """Join ranges. Raise ConfigError if more than MAX_RANGES are left."""
+    joint = [(part, span) for part, ranges in _by_partition(counted).items() for span in ranges]
     if len(joint) > MAX_RANGES:
         raise ConfigError(
-            f"offsets of {topic} lie in over {MAX_RANGES:,} pieces, so holes cannot be told: is it "
+            f"offsets of {topic} are in over {MAX_RANGES:,} pieces; holes cannot be found: is it "
             'compacted or written in transactions? see "Holes" in docs/RUNBOOK.md'
         )
     return joint

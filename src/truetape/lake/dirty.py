@@ -1,7 +1,7 @@
-"""Dirty marks: symbols of a recomputed session for which the archive has brought something since.
+"""Dirty marks: symbols of a recomputed session for which the archive has new events.
 
-A mark is taken away by the publication of bars that know what it is about, never by the recompute
-that made them. Reads and writes Delta's files directly, without Spark.
+Does not find them (`batch.dirty_marking` does). A mark is cleared by the publication of bars that
+include its events, never by the recompute of these bars.
 """
 
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
 
-from truetape.lake.bars_lineage import Basis
+from truetape.lake.bars_lineage import RecomputeBasis
 from truetape.lake.delta import append_rows, delete_rows, read_rows
 from truetape.lake.tables import Table, quoted, session_filters, session_where
 from truetape.market.sessions import Session
 
 MARKS_PER_WRITE = 100_000
-"""Bounds the marks held in memory, about 50 MB."""
+"""Bounds the marks in memory, about 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Something new for one symbol of a session. It lies in `raw_version`, or in one before."""
+class DirtyMark:
+    """New events of one symbol of a session. They are in `raw_version` or an earlier one."""
 
     venue: str
     session: date
@@ -32,41 +32,41 @@ class Mark:
     marked_ns: int
 
 
-def mark(lake: str, marks: Iterable[Mark]) -> int:
-    """Append marks; return how many they were. Made twice, one costs a repair too many, no more."""
+def add_marks(lake: str, marks: Iterable[DirtyMark]) -> int:
+    """Append marks; return how many. A mark written twice costs one repair too many, no more."""
     remaining, count = iter(marks), 0
-    while some := list(islice(remaining, MARKS_PER_WRITE)):
-        append_rows(lake, Table.DIRTY, map(asdict, some))
-        count += len(some)
+    while batch := list(islice(remaining, MARKS_PER_WRITE)):
+        append_rows(lake, Table.DIRTY, map(asdict, batch))
+        count += len(batch)
     return count
 
 
-def pending(lake: str, session: Session | None = None) -> list[Mark]:
-    """Return the marks of a session, or of all, by session, symbol and age."""
+def pending_marks(lake: str, session: Session | None = None) -> list[DirtyMark]:
+    """Return the marks of a session, or all marks, by session, symbol and age."""
     filters = None if session is None else session_filters(session)
-    marks = [Mark(**row) for row in read_rows(lake, Table.DIRTY, filters)]
-    return sorted(marks, key=lambda one: (one.venue, one.session, one.symbol, one.marked_ns))
+    marks = [DirtyMark(**row) for row in read_rows(lake, Table.DIRTY, filters)]
+    return sorted(marks, key=lambda mark: (mark.venue, mark.session, mark.symbol, mark.marked_ns))
 
 
-def settle(lake: str, session: Session, bases: Iterable[Basis]) -> list[Mark]:
-    """Take away the marks that a session's published bars know; return those that stay.
+def clear_marks(lake: str, session: Session, bases: Iterable[RecomputeBasis]) -> list[DirtyMark]:
+    """Delete the marks whose events a session's published bars include; return the marks left.
 
-    `bases` are the recomputes that these bars hold, read before the bars were.
+    `bases`: the recomputes that made these bars. Read them before the bars.
     """
-    marks, known = pending(lake, session), list(bases)
-    if any(is_settled(one, known) for one in marks):
-        for basis in known:
-            delete_rows(lake, Table.DIRTY, _about(session, basis))
-    return pending(lake, session)
+    marks, published = pending_marks(lake, session), list(bases)
+    if any(is_included(mark, published) for mark in marks):
+        for basis in published:
+            delete_rows(lake, Table.DIRTY, _included_where(session, basis))
+    return pending_marks(lake, session)
 
 
-def is_settled(mark: Mark, bases: Iterable[Basis]) -> bool:
-    """Say whether one of these recomputes has read what a mark is about."""
-    return any(one.holds(mark.symbol, mark.raw_id, mark.raw_version) for one in bases)
+def is_included(mark: DirtyMark, bases: Iterable[RecomputeBasis]) -> bool:
+    """True if one of these recomputes has read the events of a mark."""
+    return any(basis.includes(mark.symbol, mark.raw_id, mark.raw_version) for basis in bases)
 
 
-def _about(session: Session, basis: Basis) -> str:
-    """Return which marks a recompute settles, as a condition; the same rule as `Basis.holds`."""
+def _included_where(session: Session, basis: RecomputeBasis) -> str:
+    """Return the rule of `RecomputeBasis.includes` as an SQL condition."""
     terms = [
         session_where(session),
         f"(raw_id != '{basis.raw_id}' OR raw_version <= {basis.raw_version})",

@@ -1,6 +1,6 @@
-"""Upkeep of the lake: small files become large ones, files that were replaced go. Needs no Spark.
+"""Maintenance of the lake: merges small files into large ones, removes files that were replaced.
 
-Readers of older versions keep them for a while; what a table says now never changes.
+Never changes the rows of a table. Readers of older versions keep their files for a while.
 """
 
 from dataclasses import dataclass
@@ -10,31 +10,31 @@ from truetape.lake.tables import Table, table_path
 
 
 @dataclass(frozen=True, slots=True)
-class Tidied:
-    """What was done to one table, counted in files."""
+class TableMaintenance:
+    """The result for one table, in files."""
 
     table: str
     merged: int
-    """Files that went into larger ones."""
+    """Small files that were merged into larger ones."""
     written: int
     removed: int
-    """Files removed from disk: replaced longer ago than they are kept."""
+    """Replaced files that were deleted from disk after their retention."""
 
 
-def tidy(lake: str, keep_h: int) -> list[Tidied]:
-    """Compact and vacuum each table that is there; safe to repeat and to kill.
+def compact_and_vacuum(lake: str, keep_h: int) -> list[TableMaintenance]:
+    """Compact and vacuum each table that exists; safe to repeat and to kill.
 
-    A table whose files are few and large costs a look at its log. TransientError when another
-    writer changed the same files first.
+    A table with few large files costs one look at its log. Raise TransientError if another writer
+    changes the same files first.
     """
-    done = []
+    results = []
     for name in Table:
         table = open_or_none(lake, name)
         if table is None:
             continue
         with first_to_commit(table_path(lake, name)):
             counts = table.optimize.compact()
-            gone = table.vacuum(retention_hours=keep_h, dry_run=False)
+            deleted = table.vacuum(retention_hours=keep_h, dry_run=False)
         merged, written = counts["numFilesRemoved"], counts["numFilesAdded"]
-        done.append(Tidied(name, merged, written, len(gone)))
-    return done
+        results.append(TableMaintenance(name, merged, written, len(deleted)))
+    return results

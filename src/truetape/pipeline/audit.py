@@ -12,7 +12,7 @@ from truetape.host import calendars
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars_lineage import bases
+from truetape.lake.bars_lineage import recompute_bases
 from truetape.lake.publications import Publication, newest_publications
 from truetape.market.sessions import Session
 from truetape.pipeline.publish import (
@@ -53,7 +53,7 @@ def audit_served(
                 verify_once(settings, session)
             except VerificationError as error:
                 differing.append(str(error))
-        elif symbols_recomputed_since(bases(settings.lake, session), last) == frozenset():
+        elif symbols_recomputed_since(recompute_bases(settings.lake, session), last) == frozenset():
             outcome = publish_once(
                 settings, session, "maintenance", REASON, report, options=options
             )

@@ -14,8 +14,8 @@ from truetape.drift.recorder import DriftRecorder
 from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars_lineage import Basis, bases
-from truetape.lake.dirty import settle
+from truetape.lake.bars_lineage import RecomputeBasis, recompute_bases
+from truetape.lake.dirty import clear_marks
 from truetape.lake.publications import Publication, publications
 from truetape.market.sessions import Session
 from truetape.pipeline.venue_publication import VenuePublication, open_publication
@@ -84,7 +84,7 @@ def publish_once(
                 "only the fence was written; publish again"
             )
         # read before the bars, so that the bars are at least as new
-        recomputes = bases(settings.lake, session)
+        recomputes = recompute_bases(settings.lake, session)
         drift = DriftRecorder.of(settings, store, session)
         request = PublicationRequest(
             session, who, recorded_reason, time.time_ns(), settings.seal_delay_s,
@@ -100,7 +100,7 @@ def publish_once(
         publication.finish(
             outcome, who, recorded_reason, restarts_boundary=options.restarts_boundary
         )
-        settle(settings.lake, session, recomputes)
+        clear_marks(settings.lake, session, recomputes)
     return outcome
 
 
@@ -174,7 +174,7 @@ def ledger_reason(
 
 
 def symbols_recomputed_since(
-    recomputes: Iterable[Basis], last: Publication | None
+    recomputes: Iterable[RecomputeBasis], last: Publication | None
 ) -> frozenset[str] | None:
     """Return the symbols that were recomputed after a publication; None means all symbols."""
     if last is None:
@@ -186,7 +186,7 @@ def symbols_recomputed_since(
 
 
 def _dirty_symbols(
-    publication: VenuePublication, recomputes: list[Basis], past: list[Publication]
+    publication: VenuePublication, recomputes: list[RecomputeBasis], past: list[Publication]
 ) -> frozenset[str] | None:
     """Return the symbols to publish; None, for all, if a served row has no recorded publication."""
     if not past or revert_in_force(past):

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from truetape.host import calendars
 from truetape.host.venues import venues
-from truetape.lake.dirty import Mark, pending
+from truetape.lake.dirty import DirtyMark, pending_marks
 from truetape.lake.publications import Publication, publications
 from truetape.publish.revert import revert_in_force
 
@@ -35,9 +35,11 @@ class DirtySession:
 PublicationsOf = Callable[[str, date], Sequence[Publication]]
 
 
-def group_marks(marks: Iterable[Mark], publications_of: PublicationsOf) -> Iterator[DirtySession]:
+def group_marks(
+    marks: Iterable[DirtyMark], publications_of: PublicationsOf
+) -> Iterator[DirtySession]:
     """Yield the dirty sessions that the marks name, oldest first."""
-    by_session: dict[tuple[date, str], list[Mark]] = {}
+    by_session: dict[tuple[date, str], list[DirtyMark]] = {}
     for mark in marks:
         by_session.setdefault((mark.session, mark.venue), []).append(mark)
     for (day, venue), group in sorted(by_session.items()):
@@ -60,4 +62,4 @@ def dirty_sessions(lake: str) -> list[DirtySession]:
     def publications_of(venue: str, day: date) -> list[Publication]:
         return publications(lake, calendars.session(by_code[venue], day))
 
-    return list(group_marks(pending(lake), publications_of))
+    return list(group_marks(pending_marks(lake), publications_of))

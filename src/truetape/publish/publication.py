@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Protocol
 
 from truetape import __version__
-from truetape.lake.bars import recomputed
+from truetape.lake.bars import read_session_bars
 from truetape.lake.publications import Publication, publications, record_publication
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -119,7 +119,7 @@ def publish(
     Raise VerificationError if rows differ when read back; then nothing is sealed.
     """
     return publish_target(
-        lake, store, recomputed(lake, request.session), request, report, sleep=sleep
+        lake, store, read_session_bars(lake, request.session), request, report, sleep=sleep
     )
 
 

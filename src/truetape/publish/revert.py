@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from truetape.host.errors import ConfigError, VerificationError
-from truetape.lake.bars import digest_of, recomputed
+from truetape.lake.bars import digest_of, read_session_bars
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -93,7 +93,9 @@ def target_bars(lake: str, store: BarStore, session: Session) -> TargetBars:
     past = publications(lake, session)
     held = revert_in_force(past)
     return (
-        recomputed(lake, session) if held is None else reconstruct(lake, store, session, held.rev)
+        read_session_bars(lake, session)
+        if held is None
+        else reconstruct(lake, store, session, held.rev)
     )
 
 

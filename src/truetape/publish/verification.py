@@ -5,7 +5,7 @@ Reads every bar; repairs nothing.
 
 from dataclasses import dataclass
 
-from truetape.lake.bars import recomputed
+from truetape.lake.bars import read_session_bars
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import final
@@ -24,7 +24,7 @@ class Mismatch:
 
 def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mismatch]]:
     """Compare the served bars of a session with the recomputed ones; see `compare_served`."""
-    return compare_served(store, recomputed(lake, session))
+    return compare_served(store, read_session_bars(lake, session))
 
 
 def compare_served(store: BarStore, target: TargetBars) -> tuple[int, list[Mismatch]]:

@@ -192,7 +192,7 @@ def _frames(
     earlier: History,
     table: SuiteTable,
 ) -> "Iterable[Frame]":
-    from truetape.lake.bars import recomputed
+    from truetape.lake.bars import read_session_bars
     from truetape.publish.publication import next_rev
     from truetape.quality.bar_frames import bar_frames
     from truetape.quality.edit_frames import reconciliation_frames
@@ -209,7 +209,7 @@ def _frames(
     profile = profiles.load(settings.profile)
     rev = next_rev(settings.lake, store, session)
     return reconciliation_frames(
-        recomputed(settings.lake, session), store, rev, f"{profile.id} {profile.version}"
+        read_session_bars(settings.lake, session), store, rev, f"{profile.id} {profile.version}"
     )
 
 

@@ -34,10 +34,10 @@ def audit_served() -> list[dict[str, Any]]:
 
 def tidy_lake() -> list[dict[str, Any]]:
     """Compact and vacuum the lake; return the result of each table."""
-    from truetape.lake.maintenance import tidy
+    from truetape.lake.maintenance import compact_and_vacuum
 
     settings = Settings.from_env()
-    return [asdict(table) for table in tidy(settings.lake, settings.lake_keep_h)]
+    return [asdict(table) for table in compact_and_vacuum(settings.lake, settings.lake_keep_h)]
 
 
 def clean_airflow(now: datetime | None = None) -> str:

@@ -99,12 +99,14 @@ def gate_of_repair(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     Skip the task if more was archived since the recompute: that started another run, which repairs
     all of it.
     """
-    from truetape.lake.bars_lineage import bases
-    from truetape.lake.dirty import is_settled, pending
+    from truetape.lake.bars_lineage import recompute_bases
+    from truetape.lake.dirty import is_included, pending_marks
 
     lake, session = Settings.from_env().lake, _session(venue, day)
-    recomputed = bases(lake, session)
-    newer = {mark.symbol for mark in pending(lake, session) if not is_settled(mark, recomputed)}
+    recomputed = recompute_bases(lake, session)
+    newer = {
+        mark.symbol for mark in pending_marks(lake, session) if not is_included(mark, recomputed)
+    }
     if newer:
         raise AirflowSkipException(f"{len(newer):,} symbols became dirty meanwhile; next run")
     return gate(venue, day, dag_run)

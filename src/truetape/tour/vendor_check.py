@@ -16,7 +16,7 @@ from truetape.feeds.vendor_bars import VendorBar
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.bars import recomputed
+from truetape.lake.bars import read_session_bars
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Trade
 from truetape.serving.store import BarStore, ServedBar
@@ -66,7 +66,9 @@ def _carried(
     volumes: dict[int, Decimal] = {}
     for session in calendars.sessions(venue, *days):
         if session.open_ns is not None:
-            volumes |= recomputed(settings.lake, session).unserved(resolution, example.symbol)
+            volumes |= read_session_bars(settings.lake, session).unserved(
+                resolution, example.symbol
+            )
     return volumes
 
 
