@@ -216,7 +216,7 @@ def _settle(
 ) -> Spent:
     """Archive, recompute and publish; return the seconds of each step."""
     from truetape.batch.archive import raw_rows
-    from truetape.batch.recompute import Rules, recompute
+    from truetape.batch.recompute import RecomputeRules, recompute
     from truetape.batch.spark.lake import Lake
     from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
@@ -229,7 +229,7 @@ def _settle(
     rows.write.format("delta").mode("append").save(lake.path(Table.RAW))
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()
-    rules = Rules(load(settings.profile), venues(), lateness)
+    rules = RecomputeRules(load(settings.profile), venues(), lateness)
     spent.recompute = _timed(lambda: recompute(spark, lake, session, rules))
     speed = SpeedRules(settings.profile, lateness, frozenset())
     recorder = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)

@@ -176,7 +176,7 @@ def _recompute(work: Path) -> Step:
     """Prepare the recompute of the session; its 1 s bars are written afterwards, not measured."""
     from pyspark.sql import functions as F
 
-    from truetape.batch.recompute import Rules, recompute
+    from truetape.batch.recompute import RecomputeRules, recompute
     from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.session import spark_session
     from truetape.host import profiles
@@ -189,7 +189,7 @@ def _recompute(work: Path) -> Step:
     spark = spark_session("recompute", settings, spark_jars(settings.cache))
     lake, session = Lake(settings.lake), payloads.session()
     lateness_ns = settings.speed_lateness_s * SECOND_NS
-    rules = Rules(profiles.load(settings.profile), venues(), lateness_ns)
+    rules = RecomputeRules(profiles.load(settings.profile), venues(), lateness_ns)
 
     def save() -> None:
         bars = lake.read(spark, Table.BARS).where(F.col("resolution") == "1s")

@@ -22,9 +22,9 @@ from pyspark.errors import PySparkException
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape.batch.archive import checkpoint_for
-from truetape.batch.backfill import append
-from truetape.batch.backfill_plan import BackfillPlan, Contents, Touched
-from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
+from truetape.batch.backfill import append_missing
+from truetape.batch.backfill_plan import AffectedSession, BackfillPlan, PlanContents
+from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime, Holes
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
@@ -58,7 +58,7 @@ TRADE = (
 )
 CANCEL = b'{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"%d"}'
 BROKEN = Record(b"broken", "truetape", "IBM", RECEIVED)
-HOLES = Request(Holes(), "to find out")
+HOLES = BackfillRequest(Holes(), "to find out")
 
 
 @pytest.fixture
@@ -130,13 +130,13 @@ def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
     assert planned.plan.to_ingest == at(where, (0, 0), (4, 6), (11, 11), (20, 20))
     assert planned.plan.total("awaited") == 3
     assert (planned.plan.lost, planned.plan.archive_is_stuck) == ({}, False)
-    assert planned.contents == Contents(6, 5, 1, (Touched("XNYS", DAY, ("IBM",)),))
+    assert planned.contents == PlanContents(6, 5, 1, (AffectedSession("XNYS", DAY, ("IBM",)),))
 
     assert ingest_once(own, planned) == Ingested(6, 0)
     assert raw(own).to_pyarrow_table().sort_by("offset") == before
     assert ingest_once(own, planned) == Ingested(0, 0)
     again = plan_once(own, HOLES)
-    assert (again.plan.to_ingest, again.contents) == ({}, Contents())
+    assert (again.plan.to_ingest, again.contents) == ({}, PlanContents())
     assert archive_once(own).records == 3
     assert archived(own) == given_out(own)
 
@@ -206,9 +206,9 @@ def test_a_plan_that_others_overtook_writes_nothing(own: Settings) -> None:
     archive_once(own)
     where = used(own)
     lose(own, "offset IN (2, 3, 7)")
-    some = plan_once(own, Request(ByOffsets(at(where, (0, 3))), "the first"))
+    some = plan_once(own, BackfillRequest(ByOffsets(at(where, (0, 3))), "the first"))
     every = plan_once(own, HOLES)
-    last = plan_once(own, Request(ByOffsets(at(where, (7, 7))), "the last"))
+    last = plan_once(own, BackfillRequest(ByOffsets(at(where, (7, 7))), "the last"))
     assert some.plan.total("archived") == 2
 
     assert ingest_once(own, some).records == 2
@@ -230,11 +230,11 @@ def test_of_two_plans_with_one_number_delta_takes_one(spark: "SparkSession", own
     archive_once(own)
     lose(own, "offset IN (2, 3, 7)")
     plan = plan_once(own, HOLES).plan
-    other = plan_once(own, Request(ByOffsets(at(used(own), (2, 3))), "the same")).plan
+    other = plan_once(own, BackfillRequest(ByOffsets(at(used(own), (2, 3))), "the same")).plan
 
-    append(spark, own, plan)
-    append(spark, own, other)
-    append(spark, own, plan)
+    append_missing(spark, own, plan)
+    append_missing(spark, own, other)
+    append_missing(spark, own, plan)
 
     assert archived(own) == given_out(own)
 
@@ -249,8 +249,10 @@ def test_a_window_of_time_is_when_kafka_got_the_records(own: Settings) -> None:
     where = used(own)
     lose(own, "offset IN (1, 12, 13)")
 
-    later = plan_once(own, Request(ByTime(middle, time.time_ns() + 10**10), "the second half"))
-    earlier = plan_once(own, Request(ByTime(RECEIVED, middle), "the first half"))
+    later = plan_once(
+        own, BackfillRequest(ByTime(middle, time.time_ns() + 10**10), "the second half")
+    )
+    earlier = plan_once(own, BackfillRequest(ByTime(RECEIVED, middle), "the first half"))
 
     assert later.plan.to_ingest == at(where, (12, 13))
     assert later.plan.total("asked") == 10
@@ -267,7 +269,7 @@ def test_a_cancel_touches_the_session_of_the_trade_that_it_names(own: Settings) 
 
     found = plan_once(own, HOLES)
 
-    assert found.contents == Contents(1, 1, 0, (Touched("XNYS", DAY, ("IBM",)),))
+    assert found.contents == PlanContents(1, 1, 0, (AffectedSession("XNYS", DAY, ("IBM",)),))
 
 
 def session() -> Session:
@@ -380,8 +382,8 @@ def row(partition: int, *counts: int) -> str:
     return "".join([f"{partition:>9}", *(f"{count:>12}" for count in counts)])
 
 
-def two_lost() -> Request:
-    return Request(Holes(), "two lost")
+def two_lost() -> BackfillRequest:
+    return BackfillRequest(Holes(), "two lost")
 
 
 @pytest.mark.parametrize(

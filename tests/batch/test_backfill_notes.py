@@ -7,21 +7,22 @@ from pathlib import Path
 import pytest
 
 from truetape.batch.archive import checkpoint_for, next_offsets
-from truetape.batch.backfill_notes import Notes
-from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
-from truetape.batch.backfill_request import Holes, Request
+from truetape.batch.backfill_notes import BackfillNotes
+from truetape.batch.backfill_plan import BackfillPlan, OffsetPlan, PlanContents
+from truetape.batch.backfill_request import BackfillRequest, Holes
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 
 
 def planned(number: int) -> BackfillPlan:
     return BackfillPlan(
-        Plan(Request(Holes(), "nightly"), "trades", "raw-1", number, False, ()), Contents()
+        OffsetPlan(BackfillRequest(Holes(), "nightly"), "trades", "raw-1", number, False, ()),
+        PlanContents(),
     )
 
 
 def test_plans_under_way_are_kept_oldest_first_until_they_are_finished(settings: Settings) -> None:
-    notes = Notes.of(settings)
+    notes = BackfillNotes.of(settings)
     assert notes.unfinished() == []
     for number in (2, 1):
         notes.begin(planned(number))
@@ -30,18 +31,18 @@ def test_plans_under_way_are_kept_oldest_first_until_they_are_finished(settings:
     assert notes.unfinished() == [planned(2), planned(1)]
     notes.finish(planned(2))
     notes.finish(planned(2))
-    assert Notes.of(settings).unfinished() == [planned(1)]
+    assert BackfillNotes.of(settings).unfinished() == [planned(1)]
 
 
 def test_another_lake_or_topic_has_notes_of_its_own(settings: Settings) -> None:
-    Notes.of(settings).begin(planned(1))
+    BackfillNotes.of(settings).begin(planned(1))
 
     for other in ({"lake": "/elsewhere"}, {"topic": "others"}):
-        assert Notes.of(dataclasses.replace(settings, **other)).unfinished() == []
+        assert BackfillNotes.of(dataclasses.replace(settings, **other)).unfinished() == []
 
 
 def test_a_note_that_cannot_be_read_is_named(settings: Settings) -> None:
-    notes = Notes.of(settings)
+    notes = BackfillNotes.of(settings)
     notes.begin(planned(1))
     (path,) = notes.folder.glob("*.json")
     path.write_text('{"digest"')

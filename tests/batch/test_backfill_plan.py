@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from truetape.batch.backfill_plan import (
     MAX_RANGES,
-    Archive,
+    AffectedSession,
+    ArchiveState,
     BackfillPlan,
-    Contents,
+    OffsetPlan,
     PartitionPlan,
-    Plan,
-    Touched,
+    PlanContents,
     plan_backfill,
 )
-from truetape.batch.backfill_request import ByOffsets, ByTime, Holes, Request
+from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime, Holes
 from truetape.host.errors import ConfigError
 from truetape.lake.completeness import CountedRange, joined
 from truetape.market.ranges import Range, Ranges
 
-ALL = Request(Holes(), "nightly")
+ALL = BackfillRequest(Holes(), "nightly")
 
 
 def offsets(*pairs: tuple[int, int]) -> Ranges:
@@ -39,19 +39,19 @@ def counted(*pairs: tuple[int, int]) -> tuple[CountedRange, ...]:
     )
 
 
-def asking(*ends: tuple[int, int]) -> Request:
-    return Request(ByOffsets({0: offsets(*ends)}), "by hand")
+def asking(*ends: tuple[int, int]) -> BackfillRequest:
+    return BackfillRequest(ByOffsets({0: offsets(*ends)}), "by hand")
 
 
 def planned(
-    request: Request,
+    request: BackfillRequest,
     held: tuple[tuple[int, int], ...],
     kafka: tuple[int, int],
     due: int | None,
-) -> Plan:
+) -> OffsetPlan:
     """A plan for one partition, whose archive goes on at `due`."""
     places = {} if due is None else {0: due}
-    archive = Archive("raw-1", 4, {0: counted(*held)} if held else {}, places)
+    archive = ArchiveState("raw-1", 4, {0: counted(*held)} if held else {}, places)
     return plan_backfill(request, "trades", {0: Range(*kafka)}, archive)
 
 
@@ -130,7 +130,7 @@ def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
     ],
 )
 def test_each_offset_goes_to_its_set(
-    request_: Request,
+    request_: BackfillRequest,
     held: tuple[tuple[int, int], ...],
     kafka: tuple[int, int],
     due: int | None,
@@ -143,7 +143,7 @@ def test_each_offset_goes_to_its_set(
 
 def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
     """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
-    archive = Archive("raw-1", 0, {0: counted((0, 9)), 1: counted((0, 4))}, {0: 10, 1: 5})
+    archive = ArchiveState("raw-1", 0, {0: counted((0, 9)), 1: counted((0, 4))}, {0: 10, 1: 5})
     kafka = {0: Range(12, 14), 1: Range(0, 8)}
 
     plan = plan_backfill(ALL, "trades", kafka, archive)
@@ -165,8 +165,8 @@ def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> Non
     ids=["inside", "an empty window", "from before what Kafka has", "all before what Kafka has"],
 )
 def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: Ranges) -> None:
-    archive = Archive("raw-1", 0, {}, {0: 10})
-    request = Request(ByTime(1, 2), "outage")
+    archive = ArchiveState("raw-1", 0, {}, {0: 10})
+    request = BackfillRequest(ByTime(1, 2), "outage")
 
     plan = plan_backfill(request, "trades", {0: Range(3, 10)}, archive, {0: times})
 
@@ -177,10 +177,10 @@ def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: 
 def test_a_partition_that_nobody_has_is_refused() -> None:
     with pytest.raises(ConfigError, match="no partition 7; it has 0"):
         plan_backfill(
-            Request(ByOffsets({7: offsets((0, 1))}), "by hand"),
+            BackfillRequest(ByOffsets({7: offsets((0, 1))}), "by hand"),
             "trades",
             {0: Range(0, 5)},
-            Archive("raw-1", 0, {}, {}),
+            ArchiveState("raw-1", 0, {}, {}),
         )
 
 
@@ -245,16 +245,16 @@ def test_after_a_plan_was_carried_out_there_is_nothing_to_ingest(
 
 
 def whole(**changes: object) -> BackfillPlan:
-    plan = planned(Request(Holes(), "nightly", ("IBM",)), ((0, 2), (6, 9)), (5, 10), 10)
+    plan = planned(BackfillRequest(Holes(), "nightly", ("IBM",)), ((0, 2), (6, 9)), (5, 10), 10)
     touched = (
-        Touched("KRAKEN", date(2026, 3, 3), ("XBTUSD",)),
-        Touched("XNYS", date(2026, 3, 2), ("IBM", "SPY")),
-        Touched("XNYS", date(2026, 3, 3), ("SPY",)),
-        Touched("ARCX", date(2026, 3, 1), ("IBM",)),
+        AffectedSession("KRAKEN", date(2026, 3, 3), ("XBTUSD",)),
+        AffectedSession("XNYS", date(2026, 3, 2), ("IBM", "SPY")),
+        AffectedSession("XNYS", date(2026, 3, 3), ("SPY",)),
+        AffectedSession("ARCX", date(2026, 3, 1), ("IBM",)),
     )
     return BackfillPlan(
         dataclasses.replace(plan, **changes),  # type: ignore[arg-type]
-        Contents(1, 2, 0, touched),
+        PlanContents(1, 2, 0, touched),
     )
 
 
@@ -265,8 +265,11 @@ def test_a_plan_comes_back_from_json_as_it_was() -> None:
 def test_only_sessions_with_a_symbol_asked_for_are_settled_oldest_first() -> None:
     every = whole(request=ALL)
 
-    assert whole().to_settle() == [("ARCX", date(2026, 3, 1)), ("XNYS", date(2026, 3, 2))]
-    assert every.to_settle() == [
+    assert whole().sessions_to_finalize() == [
+        ("ARCX", date(2026, 3, 1)),
+        ("XNYS", date(2026, 3, 2)),
+    ]
+    assert every.sessions_to_finalize() == [
         ("ARCX", date(2026, 3, 1)),
         ("XNYS", date(2026, 3, 2)),
         ("KRAKEN", date(2026, 3, 3)),
@@ -285,7 +288,7 @@ def test_the_digest_is_that_of_the_plan_alone() -> None:
     ("change", "message"),
     [
         ({"digest": "0" * 16}, "was changed"),
-        ({"plan": {}}, "is not a Plan"),
+        ({"plan": {}}, "is not an OffsetPlan"),
         ({"more": 1}, "is not a backfill plan"),
         ({"contents": []}, "is not contents"),
     ],

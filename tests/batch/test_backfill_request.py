@@ -6,7 +6,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from truetape.batch.backfill_request import FORM, ByOffsets, ByTime, Holes, Request, request_of
+from truetape.batch.backfill_request import (
+    FORM,
+    BackfillRequest,
+    ByOffsets,
+    ByTime,
+    Holes,
+    request_of,
+)
 from truetape.host.errors import ConfigError
 from truetape.market.ranges import Ranges
 
@@ -28,7 +35,7 @@ TIMES = {"by": "time", "from": "2026-11-20T12:00:00Z", "to": "2026-11-20T14:00:0
 def test_a_form_becomes_a_request_and_back(values: dict[str, Any], what: object) -> None:
     request = request_of({"reason": "outage", "symbols": ["SPY", "IBM", "IBM"]} | values)
 
-    assert request == Request(what, "outage", ("IBM", "SPY"))
+    assert request == BackfillRequest(what, "outage", ("IBM", "SPY"))
     assert request_of(json.loads(json.dumps(request.to_dict()))) == request
 
 

@@ -15,7 +15,7 @@ from support.build import SECOND, VENUES, at, cancel, correction, trade
 from truetape.batch.archive import raw_rows
 from truetape.batch.dirty_marking import Marked, fresh_offsets, mark_dirty
 from truetape.batch.jobs import dirty_symbols
-from truetape.batch.recompute import Rules, recompute
+from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WEDNESDAY, THURSDAY, FRIDAY = (session(VENUES["XNYS"], date(2026, 11, day)) for day in (18, 19, 20))
 W, T, F, MONDAY = (at(f"2026-11-{day}T17:00:00") for day in (18, 19, 20, 23))
-RULES = Rules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
+RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
 COLUMNS = (
     "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
     "feed string, received_ns bigint"

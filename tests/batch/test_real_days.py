@@ -14,7 +14,7 @@ from support.data import real_data
 from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
-from truetape.batch.recompute import Rules, recompute
+from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
@@ -89,7 +89,7 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
     )
     raw = raw_rows(records, [load_contract(day.feed)], Limits())
     raw.write.format("delta").mode("append").save(lake.path(Table.RAW))
-    rules = Rules(load(day.profile), venues(), lateness_ns=60 * SECOND)
+    rules = RecomputeRules(load(day.profile), venues(), lateness_ns=60 * SECOND)
 
     outcomes = [recompute(spark, lake, one, rules) for one in day.sessions]
 

@@ -12,7 +12,7 @@ import pytest
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.spark_bars import bar_of, text_of
 from truetape.batch.archive import raw_rows
-from truetape.batch.recompute import Rules, recompute
+from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
@@ -40,7 +40,7 @@ THURSDAY = session(VENUES["XNYS"], date(2026, 11, 19))
 SATURDAY = session(VENUES["XNYS"], date(2026, 11, 21))
 HALF_DAY = session(VENUES["XNYS"], date(2025, 11, 28))
 KRAKEN_FRIDAY = session(VENUES["KRAKEN"], FRIDAY.date)
-RULES = Rules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
+RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
 COLUMNS = (
     "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
     "feed string, received_ns bigint"

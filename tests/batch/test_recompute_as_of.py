@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from support.spark_bars import text_of
 from support.spark_lake import archived, recomputed
 from truetape.batch import jobs
-from truetape.batch.recompute import Rules
+from truetape.batch.recompute import RecomputeRules
 from truetape.batch.recompute_as_of import recompute_as_of
 from truetape.batch.spark.lake import Lake
 from truetape.cli.recompute import recompute
@@ -33,7 +33,7 @@ PLAN = SimulationPlan(
     date(2026, 11, 20), seed=3, trades=400, symbols=("IBM", "KO"), faults=TROUBLED
 )
 SESSION = session(venues()["XNYS"], PLAN.day)
-RULES = Rules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
+RULES = RecomputeRules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
 
 
 def test_bars_as_of_an_instant_are_the_references_and_the_lake_stays(

@@ -6,9 +6,15 @@ import pytest
 from click.testing import CliRunner
 
 from truetape.batch import backfill_run
-from truetape.batch.backfill_notes import Notes
-from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Touched, plan_backfill
-from truetape.batch.backfill_request import Holes, Request
+from truetape.batch.backfill_notes import BackfillNotes
+from truetape.batch.backfill_plan import (
+    AffectedSession,
+    ArchiveState,
+    BackfillPlan,
+    PlanContents,
+    plan_backfill,
+)
+from truetape.batch.backfill_request import BackfillRequest, Holes
 from truetape.batch.backfill_run import Ingested
 from truetape.cli.backfill import backfill as verb
 from truetape.host.errors import OutdatedPlanError
@@ -22,16 +28,16 @@ def planned(number: int = 1, symbols: tuple[str, ...] = (), due: int = 20) -> Ba
     """Offsets 0 to 19, of which 7 and 8 are missing and Kafka dropped 0; 20 and 21 are newer."""
     ranges = {1: (CountedRange(Range(1, 7), 6, 6, 0), CountedRange(Range(9, 20), 11, 11, 0))}
     plan = plan_backfill(
-        Request(Holes(), "two lost", symbols),
+        BackfillRequest(Holes(), "two lost", symbols),
         "trades",
         {0: Range(0, 0), 1: Range(1, 22)},
-        Archive("raw-1", number - 1, ranges, {1: due}),
+        ArchiveState("raw-1", number - 1, ranges, {1: due}),
     )
     touched = tuple(
-        Touched("XNYS", date(2026, 3, day), (symbol, "SPY"))
+        AffectedSession("XNYS", date(2026, 3, day), (symbol, "SPY"))
         for day, symbol in ((3, "IBM"), (4, "GE"))
     )
-    return BackfillPlan(plan, Contents(2, 3, 1, touched))
+    return BackfillPlan(plan, PlanContents(2, 3, 1, touched))
 
 
 def run(settings: Settings, *options: str) -> list[str]:
@@ -85,22 +91,24 @@ def test_a_plan_is_saved_before_the_first_write_until_its_sessions_are_final(
     saved: list[list[BackfillPlan]] = []
 
     def ingest(own: Settings, _: BackfillPlan) -> Ingested:
-        saved.append(Notes.of(own).unfinished())
+        saved.append(BackfillNotes.of(own).unfinished())
         return Ingested(2 if len(saved) == 1 else 0, 0)
 
     def killed(*_: object) -> None:
         raise Killed
 
     nothing_left = BackfillPlan(
-        plan_backfill(Request(Holes(), "two lost"), "trades", {}, Archive("raw-1", 1, {}, {})),
-        Contents(),
+        plan_backfill(
+            BackfillRequest(Holes(), "two lost"), "trades", {}, ArchiveState("raw-1", 1, {}, {})
+        ),
+        PlanContents(),
     )
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: planned())
     monkeypatch.setattr(backfill_run, "ingest_once", ingest)
     monkeypatch.setattr(sessions, "finalize_backfilled", killed)
     with pytest.raises(Killed):
         run(settings, "--apply")
-    assert Notes.of(settings).unfinished() == [planned()]
+    assert BackfillNotes.of(settings).unfinished() == [planned()]
 
     monkeypatch.setattr(backfill_run, "plan_once", lambda *_: nothing_left)
     monkeypatch.setattr(
@@ -117,7 +125,7 @@ def test_a_plan_is_saved_before_the_first_write_until_its_sessions_are_final(
         "  XNYS 2026-03-03: not over yet; its nightly recompute will include them",
     ]
     assert saved == [[planned()], [planned()]]
-    assert Notes.of(settings).unfinished() == []
+    assert BackfillNotes.of(settings).unfinished() == []
 
 
 def test_an_outdated_plan_that_wrote_nothing_is_dropped(
@@ -126,14 +134,16 @@ def test_an_outdated_plan_that_wrote_nothing_is_dropped(
     def overtaken(*_: object) -> None:
         raise OutdatedPlanError("another was first; plan again")
 
-    Notes.of(settings).begin(planned())
+    BackfillNotes.of(settings).begin(planned())
     monkeypatch.setattr(backfill_run, "ingest_once", overtaken)
     monkeypatch.setattr(
         backfill_run,
         "plan_once",
         lambda *_: BackfillPlan(
-            plan_backfill(Request(Holes(), "x y"), "trades", {}, Archive("raw-1", 2, {}, {})),
-            Contents(),
+            plan_backfill(
+                BackfillRequest(Holes(), "x y"), "trades", {}, ArchiveState("raw-1", 2, {}, {})
+            ),
+            PlanContents(),
         ),
     )
 
@@ -141,4 +151,4 @@ def test_an_outdated_plan_that_wrote_nothing_is_dropped(
 
     assert lines[1] == "  dropped: another was first; plan again"
     assert lines[-1] == "nothing to ingest"
-    assert Notes.of(settings).unfinished() == []
+    assert BackfillNotes.of(settings).unfinished() == []

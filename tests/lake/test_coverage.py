@@ -225,7 +225,7 @@ def test_offsets_in_too_many_pieces_are_an_error(
     if most == 50:
         assert len(count_offsets(lake.root, TOPIC).ranges[0]) == 50
     else:
-        with pytest.raises(ConfigError, match="trades lie in over 49 pieces"):
+        with pytest.raises(ConfigError, match="trades are in over 49 pieces"):
             count_offsets(lake.root, TOPIC)
 
 

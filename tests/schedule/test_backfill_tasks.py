@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.batch.backfill_notes import MAX_PROPOSED, Notes
-from truetape.batch.backfill_plan import BackfillPlan, Contents, Plan
-from truetape.batch.backfill_request import Holes, Request
+from truetape.batch.backfill_notes import MAX_PROPOSED, BackfillNotes
+from truetape.batch.backfill_plan import BackfillPlan, OffsetPlan, PlanContents
+from truetape.batch.backfill_request import BackfillRequest, Holes
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.pipeline.backfill_steps import requester, run_step
@@ -53,12 +53,12 @@ def test_an_unknown_step_is_refused(settings: Settings) -> None:
 
 
 def planned(number: int) -> BackfillPlan:
-    holes = Request(Holes(), "to find out")
-    return BackfillPlan(Plan(holes, "trades", "raw", number, False, ()), Contents())
+    holes = BackfillRequest(Holes(), "to find out")
+    return BackfillPlan(OffsetPlan(holes, "trades", "raw", number, False, ()), PlanContents())
 
 
 def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> None:
-    notes = Notes(tmp_path / "backfills")
+    notes = BackfillNotes(tmp_path / "backfills")
     plans = [planned(number) for number in range(MAX_PROPOSED + 1)]
     for number, plan in enumerate(plans):
         notes.propose(plan)
@@ -75,14 +75,14 @@ def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> N
 @pytest.mark.parametrize("digest", ["../../etc/passwd", "", "0" * 15, "0" * 16])
 def test_only_a_kept_plan_can_be_carried_out(tmp_path: Path, digest: str) -> None:
     with pytest.raises(ConfigError, match="plan again"):
-        Notes(tmp_path).proposed(digest)
+        BackfillNotes(tmp_path).proposed(digest)
 
 
 def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = DagRun("backfill_from_kafka", "manual__2026-03-02T05:00:00+00:00")
-    Notes.of(settings).begin(planned(1))
+    BackfillNotes.of(settings).begin(planned(1))
     asking: list[tuple[str, DagRun | None]] = []
 
     def finalized(
@@ -96,4 +96,4 @@ def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
     run_step(settings, "settle", requester("airflow:ann", run))
 
     assert asking == [("airflow:ann", run)]
-    assert Notes.of(settings).unfinished() == []
+    assert BackfillNotes.of(settings).unfinished() == []

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truetape.batch.archive import raw_rows
-from truetape.batch.recompute import Rules, recompute
+from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
@@ -64,7 +64,7 @@ def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> Non
 
 def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str) -> None:
     """Recompute one session by the rules of production."""
-    rules = Rules(load(profile), venues.venues(), lateness_ns=60 * SECOND_NS)
+    rules = RecomputeRules(load(profile), venues.venues(), lateness_ns=60 * SECOND_NS)
     recompute(spark, Lake(lake), session, rules)
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from truetape.batch.backfill_plan import Touched
+from truetape.batch.backfill_plan import AffectedSession
 from truetape.batch.spark.canonical import session_date
 from truetape.lake.events import event_of
 from truetape.market.canonical import (
@@ -57,13 +57,14 @@ def affected_sessions(
     return places.agg(F.sum("trades").alias("trades"), F.sum("amendments").alias("amendments"))
 
 
-def group_by_session(rows: Iterable[Row]) -> tuple[Touched, ...]:
+def group_by_session(rows: Iterable[Row]) -> tuple[AffectedSession, ...]:
     """Group collected rows of `affected_sessions` by session, in order."""
     symbols: dict[tuple[str, date], set[str]] = {}
     for row in rows:
         symbols.setdefault((row.venue, row.session), set()).add(row.symbol)
     return tuple(
-        Touched(venue, day, tuple(sorted(symbols[venue, day]))) for venue, day in sorted(symbols)
+        AffectedSession(venue, day, tuple(sorted(symbols[venue, day])))
+        for venue, day in sorted(symbols)
     )
 
 

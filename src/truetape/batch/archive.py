@@ -87,9 +87,7 @@ def next_offsets(settings: Settings) -> dict[int, int] | None:
 
 
 @contextmanager
-def writing_raw(
-    settings: Settings, report: Callable[[str], None] = lambda _: None
-) -> Iterator[None]:
+def raw_lock(settings: Settings, report: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Keep a backfill and the archive of one home from writing `raw` at the same time: where one
     ends is where the other begins. TransientError after RAW_WAIT_S seconds.
     """

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from truetape.batch.affected_sessions import affected_sessions, group_by_session
 from truetape.batch.archive import contracts_of, from_kafka, raw_rows
-from truetape.batch.backfill_plan import Asked, Contents, Plan
+from truetape.batch.backfill_plan import OffsetPlan, OffsetsByPartition, PlanContents
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
@@ -29,7 +29,7 @@ MAX_TOUCHED = 1_000_000
 """Most pairs of session and symbol that one backfill may touch; they travel with the plan."""
 
 
-def missing_rows(spark: SparkSession, settings: Settings, wanted: Asked) -> DataFrame:
+def missing_rows(spark: SparkSession, settings: Settings, wanted: OffsetsByPartition) -> DataFrame:
     """Read the records at these offsets as rows of `raw`. There must be some.
 
     Fails when Kafka drops one of them meanwhile.
@@ -49,15 +49,15 @@ def missing_rows(spark: SparkSession, settings: Settings, wanted: Asked) -> Data
     return raw_rows(exact, contracts_of(exact), Limits.of(settings))
 
 
-def look(
-    spark: SparkSession, settings: Settings, plan: Plan, venues: Mapping[str, Venue]
-) -> Contents:
+def read_contents(
+    spark: SparkSession, settings: Settings, plan: OffsetPlan, venues: Mapping[str, Venue]
+) -> PlanContents:
     """Read what a plan would ingest and say what it holds; writes nothing.
 
     ConfigError when Kafka has fewer records there than offsets.
     """
     if not plan.to_ingest:
-        return Contents()
+        return PlanContents()
     rows = missing_rows(spark, settings, plan.to_ingest).persist()
     try:
         counts = rows.select(
@@ -73,12 +73,12 @@ def look(
             )
         archived = Lake(settings.lake).read(spark, Table.RAW)
         affected = group_by_session(_touches(rows, archived, venues))
-        return Contents(counts.records, counts.events, counts.rejected, affected)
+        return PlanContents(counts.records, counts.events, counts.rejected, affected)
     finally:
         rows.unpersist()
 
 
-def append(spark: SparkSession, settings: Settings, plan: Plan) -> None:
+def append_missing(spark: SparkSession, settings: Settings, plan: OffsetPlan) -> None:
     """Append what a plan ingests to `raw`, in one commit, as its `number`-th backfill.
 
     Delta keeps the number in the commit of the rows and passes over one that it has: of several
@@ -88,19 +88,19 @@ def append(spark: SparkSession, settings: Settings, plan: Plan) -> None:
         missing_rows(spark, settings, plan.to_ingest)
         .write.format("delta")
         .mode("append")
-        .option("txnAppId", backfills_of(plan.topic))
+        .option("txnAppId", transaction_name(plan.topic))
         .option("txnVersion", plan.number)
         .option("userMetadata", f"backfill {plan.digest}: {plan.request.reason}")
         .save(Lake(settings.lake).path(Table.RAW))
     )
 
 
-def backfills_of(topic: str) -> str:
+def transaction_name(topic: str) -> str:
     """Return the name under which Delta keeps the number of the last backfill of a topic."""
     return f"backfill-{topic}"
 
 
-def _rounds(wanted: Asked) -> Iterator[dict[int, Range]]:
+def _rounds(wanted: OffsetsByPartition) -> Iterator[dict[int, Range]]:
     """Yield reads: of each partition one range at a time, until all that is wanted was in one."""
     covers = {part: several.coarsened(MAX_READS).parts for part, several in wanted.items()}
     for place in range(max(len(cover) for cover in covers.values())):

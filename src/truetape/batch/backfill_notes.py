@@ -20,13 +20,13 @@ MAX_PROPOSED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class BackfillNotes:
     """The plans under way of one topic and lake."""
 
     folder: Path
 
     @classmethod
-    def of(cls, settings: Settings) -> "Notes":
+    def of(cls, settings: Settings) -> "BackfillNotes":
         """Return the notes of these settings' topic and lake."""
         return cls(settings.home / "backfills" / checkpoint_for(settings).name)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, TypeAlias
 
-from truetape.batch.backfill_request import ByOffsets, ByTime, Request, request_of
+from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime, request_of
 from truetape.host.errors import ConfigError
 from truetape.lake.completeness import CountedRanges, offsets_of
 from truetape.lake.offset_text import from_pairs, to_pairs
@@ -21,7 +21,7 @@ MAX_RANGES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class ArchiveState:
     """What the lake holds of a topic, and where the archive itself goes on.
 
     `due` is, by partition, the first offset that the archive still brings by itself; a partition
@@ -71,14 +71,14 @@ class PartitionPlan:
         return self.asked & Ranges.between(self.begin, self.end)
 
 
-Asked: TypeAlias = Mapping[int, Ranges]
+OffsetsByPartition: TypeAlias = Mapping[int, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OffsetPlan:
     """What a backfill of a topic would do to one `raw`, as its `number`-th."""
 
-    request: Request
+    request: BackfillRequest
     topic: str
     raw_id: str
     number: int
@@ -117,7 +117,7 @@ class Plan:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
+    def from_dict(cls, values: Mapping[str, Any]) -> "OffsetPlan":
         """Read what `to_dict` gave; ConfigError when it is no plan."""
         _with_fields(cls, values)
         return cls(
@@ -131,7 +131,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Touched:
+class AffectedSession:
     """A session that missing records belong to, and the symbols of these records."""
 
     venue: str
@@ -140,23 +140,23 @@ class Touched:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class PlanContents:
     """What the missing records hold, counted by reading them: nothing of it was written."""
 
     records: int = 0
     events: int = 0
     rejected: int = 0
-    touched: tuple[Touched, ...] = ()
+    touched: tuple[AffectedSession, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
     """A plan and what it would bring."""
 
-    plan: Plan
-    contents: Contents
+    plan: OffsetPlan
+    contents: PlanContents
 
-    def to_settle(self) -> list[tuple[str, date]]:
+    def sessions_to_finalize(self) -> list[tuple[str, date]]:
         """Return the sessions to settle, (venue, date), oldest first: those touched in a symbol
         asked for.
         """
@@ -189,26 +189,26 @@ class BackfillPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> "BackfillPlan":
         """Read what `to_dict` gave; ConfigError when it is no plan, or was changed since."""
         _keys("a backfill plan", values, ("digest", "plan", "contents"))
-        plan, held = Plan.from_dict(values["plan"]), values["contents"]
+        plan, held = OffsetPlan.from_dict(values["plan"]), values["contents"]
         if plan.digest != values["digest"]:
             raise ConfigError(
                 f"plan {values['digest']} was changed, it reads as {plan.digest}; plan again"
             )
         _keys("contents of a plan", held, ("records", "events", "rejected", "touched"))
         touched = tuple(
-            Touched(one["venue"], date.fromisoformat(one["session"]), tuple(one["symbols"]))
+            AffectedSession(one["venue"], date.fromisoformat(one["session"]), tuple(one["symbols"]))
             for one in held["touched"]
         )
-        return cls(plan, Contents(held["records"], held["events"], held["rejected"], touched))
+        return cls(plan, PlanContents(held["records"], held["events"], held["rejected"], touched))
 
 
 def plan_backfill(
-    request: Request,
+    request: BackfillRequest,
     topic: str,
     kafka: Mapping[int, Range],
-    archive: Archive,
+    archive: ArchiveState,
     times: Mapping[int, tuple[int, int]] | None = None,
-) -> Plan:
+) -> OffsetPlan:
     """Sort the offsets that a request asks for.
 
     `times` is, for a request by time, where Kafka finds its two instants, by partition. Where the
@@ -230,7 +230,7 @@ def plan_backfill(
             f"{pieces:,} holes of {topic} at once, at most {MAX_RANGES:,}; fill them in portions"
             " with --offsets"
         )
-    return Plan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
+    return OffsetPlan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
 
 
 def _check_same_topic(topic: str, kafka: Mapping[int, Range], due: Mapping[int, int]) -> None:
@@ -244,12 +244,12 @@ def _check_same_topic(topic: str, kafka: Mapping[int, Range], due: Mapping[int, 
 
 
 def _asked(
-    request: Request,
+    request: BackfillRequest,
     topic: str,
     kafka: Mapping[int, Range],
     ranges: CountedRanges,
     times: Mapping[int, tuple[int, int]],
-) -> Asked:
+) -> OffsetsByPartition:
     match request.what:
         case ByOffsets(offsets):
             missing = sorted(offsets.keys() - kafka.keys() - ranges.keys())
@@ -278,7 +278,7 @@ def _end(part: int, kafka: Mapping[int, Range], ranges: CountedRanges) -> int:
 
 
 def _of_partition(
-    partition: int, asked: Ranges, kafka: Range | None, archive: Archive, is_stuck: bool
+    partition: int, asked: Ranges, kafka: Range | None, archive: ArchiveState, is_stuck: bool
 ) -> PartitionPlan:
     ranges = archive.ranges.get(partition, ())
     begin, end = (0, 0) if kafka is None else (kafka.start, kafka.end)
@@ -317,7 +317,8 @@ def _part_of(values: Mapping[str, Any]) -> PartitionPlan:
 
 def _with_fields(kind: type, values: Mapping[str, Any]) -> None:
     """Check that values have the fields of a class and no other."""
-    _keys(f"a {kind.__name__}", values, tuple(one.name for one in fields(kind)))
+    article = "an" if kind.__name__[0] in "AEIO" else "a"
+    _keys(f"{article} {kind.__name__}", values, tuple(one.name for one in fields(kind)))
 
 
 def _keys(what: str, values: Mapping[str, Any], names: Sequence[str]) -> None:

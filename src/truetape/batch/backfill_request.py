@@ -1,4 +1,4 @@
-"""What a backfill is asked for, and the form that asks. Finds out nothing and does no I/O.
+"""Selection a backfill is asked for, and the form that asks. Finds out nothing and does no I/O.
 
 Symbols never restrict which offsets are ingested: offsets stay countable only as long as none is
 left out. They restrict which of the sessions touched are settled afterwards.
@@ -44,14 +44,14 @@ class Holes:
     """Every offset that Kafka ever gave out, so whatever a recount finds missing."""
 
 
-What: TypeAlias = ByTime | ByOffsets | Holes
+Selection: TypeAlias = ByTime | ByOffsets | Holes
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BackfillRequest:
     """Which offsets to fill, why, and whose sessions to settle then; no symbols means all."""
 
-    what: What
+    what: Selection
     reason: str
     symbols: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def request_of(values: Mapping[str, Any]) -> Request:
+def request_of(values: Mapping[str, Any]) -> BackfillRequest:
     """Read the values of a form; `dry_run` is not part of the request.
 
     ConfigError for a field that is unknown, missing, malformed, or of no use beside the others.
@@ -146,10 +146,10 @@ def request_of(values: Mapping[str, Any]) -> Request:
             raise ConfigError(f"a backfill by {by} needs {name!r}")
         if text and name not in _NEEDS[by]:
             raise ConfigError(f"{name!r} is of no use when filling by {by}; leave it empty")
-    return Request(_what(by, texts), _reason(values), _symbols(values))
+    return BackfillRequest(_what(by, texts), _reason(values), _symbols(values))
 
 
-def _what(by: str, texts: Mapping[str, str]) -> What:
+def _what(by: str, texts: Mapping[str, str]) -> Selection:
     if by == "holes":
         return Holes()
     if by == "offsets":

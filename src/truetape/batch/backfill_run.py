@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from truetape.batch.archive import next_offsets, writing_raw
-from truetape.batch.backfill import append, backfills_of, look
-from truetape.batch.backfill_plan import Archive, BackfillPlan, Contents, Plan, plan_backfill
-from truetape.batch.backfill_request import ByOffsets, ByTime, Request
+from truetape.batch.archive import next_offsets, raw_lock
+from truetape.batch.backfill import append_missing, read_contents, transaction_name
+from truetape.batch.backfill_plan import (
+    ArchiveState,
+    BackfillPlan,
+    OffsetPlan,
+    PlanContents,
+    plan_backfill,
+)
+from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime
 from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
 from truetape.batch.spark.lake import Lake
@@ -35,7 +41,7 @@ class Ingested:
     dead_letters: int
 
 
-def plan_once(settings: Settings, request: Request) -> BackfillPlan:
+def plan_once(settings: Settings, request: BackfillRequest) -> BackfillPlan:
     """Find out what a request would bring, without writing anything.
 
     Counts all of `raw`, asks Kafka for its offsets, and reads the missing records that it still
@@ -43,9 +49,9 @@ def plan_once(settings: Settings, request: Request) -> BackfillPlan:
     """
     plan, _ = _plan(settings, request)
     if not plan.to_ingest:
-        return BackfillPlan(plan, Contents())
+        return BackfillPlan(plan, PlanContents())
     spark = spark_session("truetape backfill plan", settings, spark_jars(settings.cache))
-    return BackfillPlan(plan, look(spark, settings, plan, venues()))
+    return BackfillPlan(plan, read_contents(spark, settings, plan, venues()))
 
 
 def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
@@ -60,19 +66,19 @@ def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
         raise ConfigError(f"the plan is for topic {plan.topic}, the settings say {settings.topic}")
     if not plan.to_ingest:
         return Ingested(0, 0)
-    with writing_raw(settings):
+    with raw_lock(settings):
         return _ingest(settings, plan)
 
 
-def _ingest(settings: Settings, plan: Plan) -> Ingested:
-    again = Request(ByOffsets(plan.to_ingest), plan.request.reason)
+def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
+    again = BackfillRequest(ByOffsets(plan.to_ingest), plan.request.reason)
     fresh, before = _plan(settings, again)
     due = _still_due(plan, fresh)
     spark = spark_session("truetape backfill", settings, spark_jars(settings.cache))
     lake = Lake(settings.lake)
     after = before
     if due:
-        append(spark, settings, plan)
+        append_missing(spark, settings, plan)
         after = count_offsets(settings.lake, plan.topic, before)
     records = after.records - before.records
     if records != due:
@@ -88,7 +94,7 @@ def _ingest(settings: Settings, plan: Plan) -> Ingested:
     return Ingested(records, dead)
 
 
-def _still_due(plan: Plan, fresh: Plan) -> int:
+def _still_due(plan: OffsetPlan, fresh: OffsetPlan) -> int:
     """Return how many records are still to be ingested: all of the plan's, or none when it was
     carried out before; OutdatedPlanError for anything between.
     """
@@ -108,7 +114,7 @@ def _still_due(plan: Plan, fresh: Plan) -> int:
     )
 
 
-def _plan(settings: Settings, request: Request) -> tuple[Plan, OffsetCount]:
+def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, OffsetCount]:
     """Plan offsets. The order matters: what is read first may only be too small, so that a record
     that comes meanwhile counts as archived, or as the archive's to bring, never as missing.
     """
@@ -118,7 +124,7 @@ def _plan(settings: Settings, request: Request) -> tuple[Plan, OffsetCount]:
     counted = count_offsets(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
-    archive = Archive(raw_id, number, counted.ranges, due)
+    archive = ArchiveState(raw_id, number, counted.ranges, due)
     times = _times(settings, request, kafka)
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 
@@ -130,7 +136,7 @@ def _due(counted: OffsetCount, kafka: Mapping[int, Range]) -> dict[int, int]:
 
 
 def _times(
-    settings: Settings, request: Request, kafka: Mapping[int, Range]
+    settings: Settings, request: BackfillRequest, kafka: Mapping[int, Range]
 ) -> dict[int, tuple[int, int]]:
     if not isinstance(request.what, ByTime):
         return {}
@@ -142,4 +148,4 @@ def _times(
 def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
     """Return the id of `raw`, and the number of its last backfill of a topic; 0 before any."""
     table = open_table(lake.root, Table.RAW)
-    return table.metadata().id, table.transaction_version(backfills_of(topic)) or 0
+    return table.metadata().id, table.transaction_version(transaction_name(topic)) or 0

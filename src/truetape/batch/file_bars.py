@@ -39,7 +39,7 @@ _RECORDS_PER_CHUNK = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class FileFold:
     """Which files to fold, and how."""
 
     files: tuple[Path, ...]
@@ -52,7 +52,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FoldedFiles:
     """Served bars, ordered by symbol, venue and start, and what became of every record."""
 
     bars: list[Bar]
@@ -70,7 +70,7 @@ class Outcome:
         return self.accepted + self.rejected
 
 
-def reference(request: Request) -> Outcome:
+def reference(request: FileFold) -> FoldedFiles:
     """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
     feed = load_contract(request.feed)
     limits = Limits.of(request.settings)
@@ -86,10 +86,10 @@ def reference(request: Request) -> Outcome:
     held = {(item.trade.venue, item.trade.event_ns) for item in chosen}
     sessions = _sessions(held) if request.resolution is Resolution.DAY else {}
     found = fold(chosen, profiles.load(request.profile), request.resolution, sessions)
-    return Outcome([bar for bar in found if bar.is_served], len(events), reasons)
+    return FoldedFiles([bar for bar in found if bar.is_served], len(events), reasons)
 
 
-def spark(request: Request) -> Outcome:
+def spark(request: FileFold) -> FoldedFiles:
     """Fold with Spark: decoding and aggregation in the JVM, memory bounded by Spark's settings."""
     from truetape.batch.spark.session import spark_session
 
@@ -147,7 +147,7 @@ def _sessions(held: Iterable[tuple[str, int]]) -> dict[str, list[Session]]:
     return found
 
 
-def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> Outcome:
+def _spark_outcome(session: "SparkSession", request: FileFold, folder: Path) -> FoldedFiles:
     from pyspark.sql import functions as F
 
     from truetape.batch.spark.canonical import canonical as settle
@@ -170,10 +170,10 @@ def _spark_outcome(session: "SparkSession", request: Request, folder: Path) -> O
     for row in held:
         found += _session_bars(chosen, row.venue, row.session, request)
     found.sort(key=lambda bar: (bar.symbol, bar.venue, bar.start_ns))
-    return Outcome(found, accepted, reasons)
+    return FoldedFiles(found, accepted, reasons)
 
 
-def _session_bars(trades: "DataFrame", venue: str, day: date, request: Request) -> list[Bar]:
+def _session_bars(trades: "DataFrame", venue: str, day: date, request: FileFold) -> list[Bar]:
     from pyspark.sql import functions as F
 
     from truetape.batch.recompute import in_day, session_bars
@@ -196,7 +196,7 @@ def _session_bars(trades: "DataFrame", venue: str, day: date, request: Request) 
 
 
 def _spark_events(
-    session: "SparkSession", request: Request, folder: Path
+    session: "SparkSession", request: FileFold, folder: Path
 ) -> "tuple[DataFrame, Mapping[str, int]]":
     """Decode the files in Spark; return one row an event, and how many records each
     reason refused.

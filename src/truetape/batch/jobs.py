@@ -6,11 +6,11 @@ Called by the command line, the Spark entry points and the DAGs alike.
 from dataclasses import dataclass
 from functools import partial
 
-from truetape.batch.archive import archive, writing_raw
+from truetape.batch.archive import archive, raw_lock
 from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
-from truetape.batch.recompute import Recomputed, Rules, recompute
-from truetape.batch.recompute_as_of import Known, recompute_as_of
+from truetape.batch.recompute import Recomputed, RecomputeRules, recompute
+from truetape.batch.recompute_as_of import AsOfSession, recompute_as_of
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
@@ -72,7 +72,7 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     """
     kept = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
-    with writing_raw(settings):
+    with raw_lock(settings):
         archive(spark, settings, Limits.of(settings))
     lake = Lake(settings.lake)
     known = last_count(settings.lake, settings.topic)
@@ -105,15 +105,17 @@ def recompute_once(
     return recompute(spark, Lake(settings.lake), session, rules, symbols)
 
 
-def known_once(settings: Settings, session: Session, profile: str | None, as_of_ns: int) -> Known:
+def recompute_as_of_once(
+    settings: Settings, session: Session, profile: str | None, as_of_ns: int
+) -> AsOfSession:
     """Recompute one session from what was received by an instant, without writing it."""
     spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
     rules = _rules(settings, profile)
     return recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
 
 
-def _rules(settings: Settings, profile: str | None) -> Rules:
-    return Rules(
+def _rules(settings: Settings, profile: str | None) -> RecomputeRules:
+    return RecomputeRules(
         profile=profiles.load(profile or settings.profile),
         venues=venues(),
         lateness_ns=settings.speed_lateness_s * SECOND_NS,

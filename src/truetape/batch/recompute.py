@@ -33,7 +33,7 @@ from truetape.market.trades import Amendment, Trade
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RecomputeRules:
     """What a recompute needs to know beside the events. `lateness_ns` only flags, it
     drops nothing.
     """
@@ -60,7 +60,7 @@ def recompute(
     spark: SparkSession,
     lake: Lake,
     session: Session,
-    rules: Rules,
+    rules: RecomputeRules,
     symbols: Iterable[str] | None = None,
 ) -> Recomputed:
     """Replace the session's rows of `trades` and `bars` by what `raw` says now.
@@ -83,7 +83,7 @@ def recompute(
 
 
 def flagged(
-    deliveries: DataFrame, amendments: Sequence[Amendment], session: Session, rules: Rules
+    deliveries: DataFrame, amendments: Sequence[Amendment], session: Session, rules: RecomputeRules
 ) -> DataFrame:
     """Settle and judge a session's deliveries: the rows of `trades`."""
     settled = canonical(deliveries, amendments, rules.venues, session.date)

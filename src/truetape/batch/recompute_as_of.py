@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from truetape.batch.recompute import (
     Recomputed,
-    Rules,
+    RecomputeRules,
     flagged,
     session_bars,
     session_events,
@@ -25,7 +25,7 @@ from truetape.market.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class AsOfSession:
     """What a session amounted to at an instant."""
 
     counts: Recomputed
@@ -42,14 +42,14 @@ class Known:
 
 
 def recompute_as_of(
-    spark: SparkSession, lake: Lake, session: Session, rules: Rules, as_of_ns: int
-) -> Known:
+    spark: SparkSession, lake: Lake, session: Session, rules: RecomputeRules, as_of_ns: int
+) -> AsOfSession:
     """Recompute a session from what was received at or before an instant; see `recompute`."""
     raw = received_by(lake.read(spark, Table.RAW), as_of_ns)
     deliveries, amendments = session_events(raw, session)
     trades = flagged(deliveries, amendments, session, rules).persist()
     bars = session_bars(trades, session, rules.profile).persist()
-    return Known(summary(trades, bars, session), bars.where("served"))
+    return AsOfSession(summary(trades, bars, session), bars.where("served"))
 
 
 def received_by(raw: DataFrame, as_of_ns: int) -> DataFrame:

@@ -12,7 +12,7 @@ from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationErr
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
-    from truetape.batch.backfill_notes import Notes
+    from truetape.batch.backfill_notes import BackfillNotes
     from truetape.batch.backfill_plan import BackfillPlan, PartitionPlan
     from truetape.pipeline.sessions import SessionOutcome
 
@@ -65,13 +65,13 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     truetape backfill --offsets 0:100-200,3:5-9 --reason "lost files" --apply
     truetape backfill --from 2026-11-20T14:00:00Z --to 2026-11-20T15:00:00Z --reason "outage"
     """
-    from truetape.batch.backfill_notes import Notes
+    from truetape.batch.backfill_notes import BackfillNotes
     from truetape.batch.backfill_request import request_of
     from truetape.batch.backfill_run import plan_once
 
     settings = Settings.from_env()
     request = request_of(_form(holes, start, end, offsets, symbols) | {"reason": reason})
-    notes = Notes.of(settings)
+    notes = BackfillNotes.of(settings)
     for earlier in notes.unfinished() if apply else ():
         click.echo(f"finishing backfill {earlier.plan.digest}: {earlier.plan.request.reason}")
         _ingest_if_due(settings, notes, earlier)
@@ -105,7 +105,7 @@ def _form(
     return {"by": ways[0], "from": start, "to": end, "offsets": offsets, "symbols": names}
 
 
-def _ingest_if_due(settings: Settings, notes: "Notes", earlier: "BackfillPlan") -> None:
+def _ingest_if_due(settings: Settings, notes: "BackfillNotes", earlier: "BackfillPlan") -> None:
     """Ingest the plan of an earlier run, or drop it: an outdated plan has written nothing."""
     try:
         _ingest(settings, earlier)
@@ -126,7 +126,7 @@ def _ingest(settings: Settings, planned: "BackfillPlan") -> None:
     )
 
 
-def _finalize(settings: Settings, notes: "Notes") -> None:
+def _finalize(settings: Settings, notes: "BackfillNotes") -> None:
     """Finalize the sessions of all ingested plans.
 
     This comes last: it can wait, while Kafka's retention may drop records that are not ingested.
@@ -165,7 +165,7 @@ def _plan_lines(planned: "BackfillPlan") -> Iterator[str]:
         f"+ {contents.rejected:,} rejected, in {len(contents.touched):,} sessions"
     )
     symbols = {(session.venue, session.day): session.symbols for session in contents.touched}
-    due = planned.to_settle()
+    due = planned.sessions_to_finalize()
     for place in due[:_LISTED]:
         yield f"  {place[0]} {place[1]}: {len(symbols[place]):,} symbols"
     if len(due) > _LISTED:

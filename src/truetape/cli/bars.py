@@ -44,7 +44,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
     """
     from truetape.batch import file_bars
 
-    request = file_bars.Request(
+    request = file_bars.FileFold(
         files, feed, Resolution(resolution), profile, symbol, as_of_ns, Settings.from_env()
     )
     fold = file_bars.reference if engine == "reference" else file_bars.spark

@@ -60,12 +60,12 @@ def _recompute_as_of(
     session: "Session", profile: str | None, as_of_ns: int, out: Path | None
 ) -> None:
     from truetape.batch.file_bars import lines
-    from truetape.batch.jobs import known_once
+    from truetape.batch.jobs import recompute_as_of_once
     from truetape.feeds.native import iso
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise click.UsageError(f"--out {out}: give a name that ends in .csv or .jsonl")
-    known = known_once(Settings.from_env(), session, profile, as_of_ns)
+    known = recompute_as_of_once(Settings.from_env(), session, profile, as_of_ns)
     _echo_counts(known.counts, f" as known at {iso(as_of_ns)}")
     if out is not None:
         with out.open("w", encoding="utf-8") as file:

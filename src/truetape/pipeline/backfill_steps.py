@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from truetape.batch.backfill_notes import Notes
+from truetape.batch.backfill_notes import BackfillNotes
 from truetape.batch.backfill_request import request_of
 from truetape.batch.backfill_run import ingest_once, plan_once
 from truetape.host.errors import ConfigError, VerificationError
@@ -20,7 +20,7 @@ from truetape.quality.dag_runs import DagRun
 def plan(settings: Settings, form: str) -> dict[str, Any]:
     """Make a plan, store it for `ingest`, and return what an operator must know about it."""
     planned = plan_once(settings, request_of(json.loads(form)))
-    Notes.of(settings).propose(planned)
+    BackfillNotes.of(settings).propose(planned)
     names = ("asked", "in_kafka", "archived", "to_ingest", "lost", "awaited", "unwritten")
     return {
         "digest": planned.plan.digest,
@@ -28,13 +28,13 @@ def plan(settings: Settings, form: str) -> dict[str, Any]:
         "missing_offsets": format_offsets(planned.plan.to_ingest),
         "lost_offsets": format_offsets(planned.plan.lost),
         "events": planned.contents.events,
-        "sessions": [f"{venue} {day}" for venue, day in planned.to_settle()],
+        "sessions": [f"{venue} {day}" for venue, day in planned.sessions_to_finalize()],
     }
 
 
 def ingest(settings: Settings, digest: str) -> dict[str, Any]:
     """Ingest the records of a stored plan; return the counts in `raw` afterwards."""
-    notes = Notes.of(settings)
+    notes = BackfillNotes.of(settings)
     planned = notes.proposed(digest)
     notes.begin(planned)
     done = ingest_once(settings, planned)
@@ -54,7 +54,7 @@ def finalize(settings: Settings, asked_by: str) -> dict[str, Any]:
     """
     request = json.loads(asked_by)
     dag_run = DagRun(request["dag"], request["run"])
-    notes, settled, left, differing = Notes.of(settings), [], [], 0
+    notes, settled, left, differing = BackfillNotes.of(settings), [], [], 0
     for planned in notes.unfinished():
         outcomes, open_sessions = finalize_backfilled(
             settings, planned, request["who"], datetime.now(UTC), print, dag_run=dag_run

@@ -66,7 +66,9 @@ def finalize_backfilled(
     may be what failed. Safe to repeat. `dag_run` is the run that asked for it.
     """
     by_code = venues()
-    sessions = [calendars.session(by_code[venue], day) for venue, day in backfill.to_settle()]
+    sessions = [
+        calendars.session(by_code[venue], day) for venue, day in backfill.sessions_to_finalize()
+    ]
     now_ns = int(now.timestamp()) * SECOND_NS
     reason = f"backfill {backfill.plan.digest}: {backfill.plan.request.reason}"
     options = PublishOptions(dag_run=dag_run)
