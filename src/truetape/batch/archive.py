@@ -1,8 +1,7 @@
-"""The archive: every Kafka record into `raw`, once, with its coordinates and what was decoded.
+"""The archive: appends every Kafka record to `raw` once, with its coordinates and decoded events.
 
-Decides nothing about bars. Exactly once comes from Delta's streaming sink, which records the batch
-in the same commit as its rows; a lost checkpoint resumes from the offsets that the lake already
-holds.
+Does not make bars. Delta's streaming sink makes it exactly once: it records the batch in the same
+commit as its rows. After a lost checkpoint, the archive resumes from the offsets in the lake.
 """
 
 import hashlib
@@ -29,16 +28,16 @@ from truetape.market.resolution import SECOND_NS
 
 MAX_RECORDS_PER_BATCH = 1_000_000
 RAW_WAIT_S = 1_800.0
-"""How long an archive or a backfill waits for the other to end."""
+"""How long the archive waits for a running backfill to end, and the reverse."""
 _EARLIEST = -2
-"""What Spark's Kafka source takes for "from the first record of this partition"."""
+"""Spark's Kafka source reads this as "from the first record of this partition"."""
 
 
 def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
     """Append every record that Kafka has and `raw` lacks.
 
-    Safe to repeat and to kill at any moment. Stops with an error when Kafka no longer has records
-    that were never archived (`failOnDataLoss`), since that is a loss to be seen, not skipped.
+    Safe to repeat and to kill at any moment. Fails if Kafka has dropped records that were never
+    archived (`failOnDataLoss`): an operator must see that loss.
     """
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
@@ -47,7 +46,7 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "subscribe": settings.topic,
-        # heeded for a new checkpoint only
+        # Spark uses it only for a new checkpoint
         "startingOffsets": "earliest" if has_begun else starting_offsets(settings),
         "includeHeaders": "true",
         "failOnDataLoss": "true",
@@ -67,16 +66,18 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
 
 
 def checkpoint_for(settings: Settings) -> Path:
-    """Return the checkpoint folder, one for each pair of topic and lake: a new lake starts anew."""
+    """Return the checkpoint folder. Each pair of topic and lake has its own, so that a new lake
+    starts from the beginning.
+    """
     lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
     return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
 
 
 def next_offsets(settings: Settings) -> dict[int, int] | None:
-    """Return, by partition, where the archive goes on from its checkpoint; None where it has
-    finished no batch and would find its start in the lake.
+    """Return, by partition, the next offset of the archive's checkpoint; None if the checkpoint has
+    no finished batch, so that the archive starts from the offsets in the lake.
 
-    A batch that is begun and not finished is run again, so its records are still to come.
+    Spark runs a batch again that was begun and not finished, so its records do not count.
     """
     checkpoint = checkpoint_for(settings)
     finished = [int(path.name) for path in (checkpoint / "commits").glob("[0-9]*")]
@@ -88,8 +89,8 @@ def next_offsets(settings: Settings) -> dict[int, int] | None:
 
 @contextmanager
 def raw_lock(settings: Settings, report: Callable[[str], None] = lambda _: None) -> Iterator[None]:
-    """Keep a backfill and the archive of one home from writing `raw` at the same time: where one
-    ends is where the other begins. TransientError after RAW_WAIT_S seconds.
+    """Hold the lock under which the archive or a backfill of one home writes `raw`. Only one of
+    them may write at a time. Raise TransientError after RAW_WAIT_S seconds.
     """
     checkpoint = checkpoint_for(settings)
     lock = checkpoint.with_name(f"{checkpoint.name}.lock")
@@ -99,20 +100,20 @@ def raw_lock(settings: Settings, report: Callable[[str], None] = lambda _: None)
 
 @dataclass(frozen=True, slots=True)
 class _Append:
-    """Appends one micro-batch to `raw`. Delta keeps (query, batch) in the same commit as the rows,
-    so a batch that Spark runs again after a crash is not appended again.
+    """Appends one micro-batch to `raw`. Delta stores (query, batch) in the commit of the rows, so a
+    batch that Spark runs again after a crash is not appended twice.
     """
 
     path: str
     limits: Limits
 
     def __call__(self, batch: DataFrame, number: int) -> None:
-        held = batch.persist()
+        records = batch.persist()
         try:
-            contracts = contracts_of(held)
+            contracts = contracts_of(records)
             query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
             (
-                raw_rows(held, contracts, self.limits)
+                raw_rows(records, contracts, self.limits)
                 .write.format("delta")
                 .mode("append")
                 .option("txnAppId", f"archive-{query}")
@@ -120,11 +121,13 @@ class _Append:
                 .save(self.path)
             )
         finally:
-            held.unpersist()
+            records.unpersist()
 
 
 def from_kafka(records: DataFrame) -> DataFrame:
-    """Name the columns of a Kafka source as the decoder wants them; headers must be included."""
+    """Return the columns of a Kafka source under the decoder's names. The source must include
+    headers.
+    """
     return records.select(
         "topic",
         "partition",
@@ -138,13 +141,13 @@ def from_kafka(records: DataFrame) -> DataFrame:
 
 
 def contracts_of(records: DataFrame) -> list[Contract]:
-    """Load the contracts of the feeds that records name, of those that there are."""
+    """Load the contracts of the feeds that records name; feeds without a contract are skipped."""
     feeds = {row.feed for row in records.select("feed").distinct().collect()}
     return [load_contract(name) for name in contract_names() if name in feeds]
 
 
 def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
-    """Decode records into the rows of `raw`: one row a record, its events and rejections inside."""
+    """Decode records into rows of `raw`: one row a record, with its events and rejections."""
     decoded = decode(records, contracts, limits)
     times, kinds = F.col("events.event_ns"), F.col("events.kind")
     first = F.array_min(times)
@@ -161,14 +164,16 @@ def raw_rows(records: DataFrame, contracts: Sequence[Contract], limits: Limits) 
 
 
 def starting_offsets(settings: Settings) -> str:
-    """Return where a new checkpoint starts: behind what the lake holds, or at the first record that
-    Kafka still has; what lies between is a hole that each count names.
+    """Return where a new checkpoint starts: after the last offset in the lake, or at Kafka's first
+    record if that is later. The offsets between are a hole that each count reports.
 
-    Spark wants either every partition named or none.
+    Spark needs the offset of every partition, or of none.
     """
-    kept = available_offsets(settings.kafka, settings.topic)
-    held = count_offsets(settings.lake, settings.topic).ends
-    ends = {part: max(end, kept[part].start) for part, end in held.items() if part in kept}
+    available = available_offsets(settings.kafka, settings.topic)
+    archived = count_offsets(settings.lake, settings.topic).ends
+    ends = {
+        part: max(end, available[part].start) for part, end in archived.items() if part in available
+    }
     if not ends:
         return "earliest"
     starts = dict.fromkeys(range(settings.partitions), _EARLIEST) | ends
@@ -176,7 +181,7 @@ def starting_offsets(settings: Settings) -> str:
 
 
 def _header(name: str) -> Column:
-    """Return the first header of a name; without a lambda, which Spark interprets row by row."""
+    """Return the first header of a name. Uses no lambda: Spark would interpret it row by row."""
     position = F.array_position("headers.key", F.lit(name)).cast("int")
     return F.get("headers.value", position - 1)
 

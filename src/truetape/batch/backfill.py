@@ -1,7 +1,7 @@
-"""Backfill in Spark: the records at exactly the missing coordinates, from Kafka into `raw`.
+"""Backfill in Spark: reads exactly the missing records from Kafka, and appends them to `raw`.
 
-Reads Kafka by offsets, beside the archive's stream and without its checkpoint; decodes as the
-archive does. What to read is decided in `backfill_plan`.
+Does not decide what to read: `backfill_plan` does. Reads Kafka by offsets, without the archive's
+stream and checkpoint; decodes as the archive does.
 """
 
 import json
@@ -23,38 +23,38 @@ from truetape.market.ranges import Range
 from truetape.market.sessions import Venue
 
 MAX_READS = 8
-"""Most ranges of offsets that Kafka is read in; closer holes share one, and what lies between them
-is read and left out."""
-MAX_TOUCHED = 1_000_000
-"""Most pairs of session and symbol that one backfill may touch; they travel with the plan."""
+"""Most ranges of offsets in which Kafka is read. Holes close to each other share a range; the
+records between them are read and dropped."""
+MAX_AFFECTED = 1_000_000
+"""Most pairs of session and symbol that one backfill may affect; the plan lists them."""
 
 
 def missing_rows(spark: SparkSession, settings: Settings, wanted: OffsetsByPartition) -> DataFrame:
-    """Read the records at these offsets as rows of `raw`. There must be some.
+    """Read the records at these offsets, at least one, as rows of `raw`.
 
-    Fails when Kafka drops one of them meanwhile.
+    Fails if Kafka drops one of them meanwhile.
     """
     reads = (_read(spark, settings, ranges) for ranges in _rounds(wanted))
-    found = from_kafka(reduce(DataFrame.unionAll, reads))
+    records = from_kafka(reduce(DataFrame.unionAll, reads))
     table = spark.createDataFrame(
-        [(part, one.start, one.last) for part, several in wanted.items() for one in several],
+        [(part, span.start, span.last) for part, spans in wanted.items() for span in spans],
         "part int, first bigint, last bigint",
     )
     inside = (F.col("partition") == F.col("part")) & F.col("offset").between(
         F.col("first"), F.col("last")
     )
-    # a task compiles the decoder, so a range of a few records must not be one of its own
+    # each task compiles the decoder, so a small range must not be a task of its own
     cores = spark.sparkContext.defaultParallelism
-    exact = found.join(F.broadcast(table), inside, "leftsemi").coalesce(cores)
+    exact = records.join(F.broadcast(table), inside, "leftsemi").coalesce(cores)
     return raw_rows(exact, contracts_of(exact), Limits.of(settings))
 
 
 def read_contents(
     spark: SparkSession, settings: Settings, plan: OffsetPlan, venues: Mapping[str, Venue]
 ) -> PlanContents:
-    """Read what a plan would ingest and say what it holds; writes nothing.
+    """Read the records that a plan would ingest, and count what they contain. Writes nothing.
 
-    ConfigError when Kafka has fewer records there than offsets.
+    Raise ConfigError if Kafka has fewer records than offsets there.
     """
     if not plan.to_ingest:
         return PlanContents()
@@ -68,21 +68,21 @@ def read_contents(
         if counts.records != plan.total("to_ingest"):
             raise ConfigError(
                 f"{plan.topic} has {counts.records:,} records at {plan.total('to_ingest'):,} "
-                "offsets: it is compacted or written in transactions, so holes cannot be told; "
+                "offsets: it is compacted or written in transactions, so holes cannot be found; "
                 'see "Holes" in docs/RUNBOOK.md'
             )
         archived = Lake(settings.lake).read(spark, Table.RAW)
-        affected = group_by_session(_touches(rows, archived, venues))
+        affected = group_by_session(_affected(rows, archived, venues))
         return PlanContents(counts.records, counts.events, counts.rejected, affected)
     finally:
         rows.unpersist()
 
 
 def append_missing(spark: SparkSession, settings: Settings, plan: OffsetPlan) -> None:
-    """Append what a plan ingests to `raw`, in one commit, as its `number`-th backfill.
+    """Append the missing records of a plan to `raw` in one commit, as backfill `plan.number`.
 
-    Delta keeps the number in the commit of the rows and passes over one that it has: of several
-    plans with the same number one is carried out, however often each is tried.
+    Delta stores the number in the commit, and skips a commit whose number it has. So of several
+    plans with the same number only one is ingested, however often each is tried.
     """
     (
         missing_rows(spark, settings, plan.to_ingest)
@@ -96,20 +96,20 @@ def append_missing(spark: SparkSession, settings: Settings, plan: OffsetPlan) ->
 
 
 def transaction_name(topic: str) -> str:
-    """Return the name under which Delta keeps the number of the last backfill of a topic."""
+    """Return the name under which Delta stores the number of the last backfill of a topic."""
     return f"backfill-{topic}"
 
 
 def _rounds(wanted: OffsetsByPartition) -> Iterator[dict[int, Range]]:
-    """Yield reads: of each partition one range at a time, until all that is wanted was in one."""
-    covers = {part: several.coarsened(MAX_READS).parts for part, several in wanted.items()}
-    for place in range(max(len(cover) for cover in covers.values())):
-        yield {part: cover[place] for part, cover in covers.items() if place < len(cover)}
+    """Yield reads, each with one range of each partition, until all offsets are covered."""
+    covers = {part: spans.coarsened(MAX_READS).parts for part, spans in wanted.items()}
+    for number in range(max(len(cover) for cover in covers.values())):
+        yield {part: cover[number] for part, cover in covers.items() if number < len(cover)}
 
 
 def _read(spark: SparkSession, settings: Settings, ranges: Mapping[int, Range]) -> DataFrame:
-    starts = {str(part): one.start for part, one in ranges.items()}
-    ends = {str(part): one.end for part, one in ranges.items()}
+    starts = {str(part): span.start for part, span in ranges.items()}
+    ends = {str(part): span.end for part, span in ranges.items()}
     source = {
         "kafka.bootstrap.servers": settings.kafka,
         "assign": json.dumps({settings.topic: sorted(ranges)}),
@@ -122,12 +122,14 @@ def _read(spark: SparkSession, settings: Settings, ranges: Mapping[int, Range]) 
     return spark.read.format("kafka").options(**source).load()
 
 
-def _touches(rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> list[Row]:
-    """Find which symbols of which sessions rows touch; ConfigError for more than a plan holds."""
-    found: list[Row] = affected_sessions(rows, archived, venues).limit(MAX_TOUCHED + 1).collect()
-    if len(found) > MAX_TOUCHED:
+def _affected(rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]) -> list[Row]:
+    """Return the sessions and symbols that rows affect. Raise ConfigError for over MAX_AFFECTED."""
+    affected: list[Row] = (
+        affected_sessions(rows, archived, venues).limit(MAX_AFFECTED + 1).collect()
+    )
+    if len(affected) > MAX_AFFECTED:
         raise ConfigError(
-            f"over {MAX_TOUCHED:,} sessions and symbols are touched; fill the holes in portions "
-            "with --offsets"
+            f"the missing records affect over {MAX_AFFECTED:,} sessions and symbols; fill the "
+            "holes in portions with --offsets"
         )
-    return found
+    return affected

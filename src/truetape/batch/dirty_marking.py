@@ -1,7 +1,7 @@
-"""Marks sessions dirty for what the archive has just brought: Spark finds them, `dirty` keeps them.
+"""Marks the sessions dirty that newly archived records affect; `lake.dirty` stores the marks.
 
-Reads the new records and no others, but for what `touched` needs to know about an amendment without
-an event time. A session that was never recomputed has nothing to repair and gets no mark.
+Reads only the new records, and the trades that amendments without an event time may mean. Does not
+mark a session that was never recomputed: it has no bars to repair.
 """
 
 import time
@@ -24,11 +24,11 @@ from truetape.market.ranges import Ranges
 from truetape.market.sessions import Venue
 
 MAX_READS = 50
-"""Most ranges of one partition's offsets that are read; a count in more pieces reads between them,
-and marks a little too much."""
+"""Most ranges of one partition's offsets that are read. If there are more, the records between them
+are read too, and a few symbols are marked without need."""
 
 Marked = dict[tuple[str, date], int]
-"""How many symbols were marked, by venue and session date."""
+"""The number of marked symbols, by venue and session date."""
 
 
 def mark_dirty(
@@ -38,9 +38,10 @@ def mark_dirty(
     counted: OffsetCount,
     venues: Mapping[str, Venue],
 ) -> Marked:
-    """Mark what lies in `counted` and not in `known`; return how many symbols of which sessions.
+    """Mark the symbols that records in `counted` and not in `known` affect; return their number by
+    session.
 
-    Marks nothing where no earlier count tells what is new: the log says so then.
+    Without an earlier count nothing is known to be new: then it marks nothing and logs a warning.
     """
     watched = bars_lineage.watched(lake.root)
     if known is None:
@@ -53,18 +54,18 @@ def mark_dirty(
     if not watched or not fresh:
         return {}
     raw = lake.read(spark, Table.RAW)
-    found = affected_sessions(_rows(raw, counted.topic, fresh), raw, venues)
+    affected = affected_sessions(_rows(raw, counted.topic, fresh), raw, venues)
     sessions = spark.createDataFrame(sorted(watched), "venue string, session date")
-    rows = found.join(F.broadcast(sessions), ["venue", "session"], "leftsemi")
+    rows = affected.join(F.broadcast(sessions), ["venue", "session"], "leftsemi")
     marked: Marked = {}
     dirty.add_marks(lake.root, _counting(marked, rows.toLocalIterator(), counted))
     return marked
 
 
 def fresh_offsets(known: OffsetCount, counted: OffsetCount) -> dict[int, Ranges]:
-    """Return the offsets of one count that another one lacks, by partition."""
-    found = {part: _offsets(counted, part) - _offsets(known, part) for part in counted.ranges}
-    return {part: offsets for part, offsets in found.items() if offsets}
+    """Return the offsets in `counted` that `known` lacks, by partition."""
+    fresh = {part: _offsets(counted, part) - _offsets(known, part) for part in counted.ranges}
+    return {part: offsets for part, offsets in fresh.items() if offsets}
 
 
 def _offsets(counted: OffsetCount, partition: int) -> Ranges:
@@ -72,13 +73,13 @@ def _offsets(counted: OffsetCount, partition: int) -> Ranges:
 
 
 def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Ranges]) -> DataFrame:
-    """Return the rows of `raw` at these offsets; Delta passes over the files of all others."""
+    """Return the rows of `raw` at these offsets; Delta skips files without any of them."""
     parts = [
         raw.where((F.col("topic") == topic) & (F.col("partition") == part)).where(
-            F.col("offset").between(one.start, one.last)
+            F.col("offset").between(span.start, span.last)
         )
-        for part, several in wanted.items()
-        for one in several.coarsened(MAX_READS)
+        for part, spans in wanted.items()
+        for span in spans.coarsened(MAX_READS)
     ]
     return reduce(DataFrame.unionAll, parts)
 

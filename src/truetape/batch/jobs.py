@@ -1,6 +1,6 @@
-"""The batch layer's jobs as single calls: start Spark, do one thing, return what to print.
+"""The batch layer's jobs as single calls: each starts Spark, runs one job, returns its counts.
 
-Called by the command line, the Spark entry points and the DAGs alike.
+The command line, the Spark entry points and the pipeline call these; they print nothing.
 """
 
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 
 MAX_DIRTY_SYMBOLS = 500
-"""Most symbols that are recomputed by themselves: each is a term of a condition."""
+"""Most symbols to recompute instead of a whole session; each is a term of a condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What an archive run brought in, and what the lake holds of the topic now.
+    """The result of an archive run, and what the lake has of the topic now.
 
-    `records` were counted for the first time. `since` is the version of `raw` whose count was
-    taken over, None when all of it was counted. `dirty` is how many symbols of which sessions
-    changed after they were recomputed.
+    `records`: those counted for the first time. `since`: the version of `raw` whose count was taken
+    over, None if all of `raw` was counted. `dirty`: how many symbols of which sessions have new
+    events since their recompute.
     """
 
     records: int
@@ -50,27 +50,27 @@ class Archived:
 
     @property
     def accepted(self) -> int:
-        """Return how many trades, cancels and corrections all archived records held."""
-        return sum(one.accepted for part in self.partitions for one in part.ranges)
+        """Return the number of trades, cancels and corrections in all archived records."""
+        return sum(counted.accepted for part in self.partitions for counted in part.ranges)
 
     @property
     def rejected(self) -> int:
-        """Return how many were rejected."""
-        return sum(one.rejected for part in self.partitions for one in part.ranges)
+        """Return the number of rejected events in all archived records."""
+        return sum(counted.rejected for part in self.partitions for counted in part.ranges)
 
     @property
     def received(self) -> int:
-        """Return how many there were of both."""
+        """Return the number of accepted and rejected events."""
         return self.accepted + self.rejected
 
 
 def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
-    """Archive what is new, count it, send its dead letters, and mark what it makes dirty.
+    """Archive new records, count them, send their dead letters, and mark affected sessions dirty.
 
-    Complete means: every offset that Kafka had given out when the run began; what came since is the
-    next run's. `recount` counts all of `raw` again, which alone finds rows that it lost.
+    Completeness is judged against the offsets that Kafka had when the run began; later records are
+    left to the next run. `recount` counts all of `raw` again: only that finds rows that it lost.
     """
-    kept = available_offsets(settings.kafka, settings.topic)
+    available = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
     with raw_lock(settings):
         archive(spark, settings, Limits.of(settings))
@@ -84,20 +84,18 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
     dead = send_dead_letters(letters, counted.ends, settings)
     if counted != known:
-        record_count(
-            settings.lake, counted
-        )  # last: what is noted is taken for done, letters and marks included
-    held = completeness(settings.topic, counted.ranges, kept)
-    return Archived(records, held, dead, known.raw_version if known else None, marked)
+        # last: recorded offsets count as finished, dead letters and marks included
+        record_count(settings.lake, counted)
+    partitions = completeness(settings.topic, counted.ranges, available)
+    return Archived(records, partitions, dead, known.raw_version if known else None, marked)
 
 
 def recompute_once(
     settings: Settings, session: Session, profile: str | None = None, *, dirty: bool = False
 ) -> Recomputed:
-    """Recompute one session with a profile, by default the one of the settings.
+    """Recompute one session with a profile, by default that of the settings.
 
-    `dirty` recomputes the symbols that are marked, where their bars and the others' can be of one
-    making; all symbols else.
+    `dirty` restricts it to the marked symbols if `dirty_symbols` allows that.
     """
     spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
     rules = _rules(settings, profile)
@@ -108,7 +106,7 @@ def recompute_once(
 def recompute_as_of_once(
     settings: Settings, session: Session, profile: str | None, as_of_ns: int
 ) -> AsOfSession:
-    """Recompute one session from what was received by an instant, without writing it."""
+    """Recompute one session from the events received by an instant. Writes nothing."""
     spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
     rules = _rules(settings, profile)
     return recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
@@ -123,12 +121,12 @@ def _rules(settings: Settings, profile: str | None) -> RecomputeRules:
 
 
 def dirty_symbols(lake: str, session: Session, profile: Profile) -> tuple[str, ...] | None:
-    """Return the marked symbols of a session; None where all of it must be recomputed.
+    """Return the marked symbols of a session; None if the whole session must be recomputed.
 
-    That is where nothing is marked, where so much is that a whole recompute costs less, and where
-    the other symbols' bars are of another profile.
+    That is so if nothing is marked, if so much is marked that a whole recompute costs less, or if
+    another profile made the other symbols' bars.
     """
-    symbols = sorted({one.symbol for one in pending_marks(lake, session)})
+    symbols = sorted({mark.symbol for mark in pending_marks(lake, session)})
     made_by = {(profile.id, profile.version)}
     if not 0 < len(symbols) <= MAX_DIRTY_SYMBOLS or profiles_of(lake, session) != made_by:
         return None

@@ -1,7 +1,7 @@
 """Recompute: a session's canonical trades and exact bars, from `raw` alone.
 
-Whole sessions, or some of their symbols; replaced atomically, so that a second run gives the same
-tables.
+Does not publish. Replaces a whole session, or some symbols of it, in one commit each of `trades`
+and `bars`, so that a second run gives the same tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +34,7 @@ from truetape.market.trades import Amendment, Trade
 
 @dataclass(frozen=True, slots=True)
 class RecomputeRules:
-    """What a recompute needs to know beside the events. `lateness_ns` only flags, it
-    drops nothing.
-    """
+    """The rules of a recompute. `lateness_ns` only flags late trades; nothing is dropped."""
 
     profile: Profile
     venues: Mapping[str, Venue]
@@ -45,7 +43,7 @@ class RecomputeRules:
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """What a recompute wrote: counts to print and to check."""
+    """Counts of the rows that a recompute wrote."""
 
     session: Session
     trades: int
@@ -63,29 +61,29 @@ def recompute(
     rules: RecomputeRules,
     symbols: Iterable[str] | None = None,
 ) -> Recomputed:
-    """Replace the session's rows of `trades` and `bars` by what `raw` says now.
+    """Recompute a session's rows of `trades` and `bars` from the newest `raw`, and replace them.
 
-    With `symbols`, only the rows of these: no bar depends on a trade of another symbol. What is
-    archived for the session after `raw` was read is marked dirty.
+    `symbols` restricts it to these: no bar depends on a trade of another symbol. Events that are
+    archived for the session after `raw` was read are marked dirty.
     """
-    chosen = None if symbols is None else tuple(sorted(set(symbols)))
+    names = None if symbols is None else tuple(sorted(set(symbols)))
     bars_lineage.watch(lake.root, session)
     raw = bars_lineage.current_raw(lake.root)
     deliveries, amendments = session_events(
-        lake.read(spark, Table.RAW, version=raw[1]), session, chosen
+        lake.read(spark, Table.RAW, version=raw[1]), session, names
     )
-    lake.replace(flagged(deliveries, amendments, session, rules), Table.TRADES, session, chosen)
+    lake.replace(flagged(deliveries, amendments, session, rules), Table.TRADES, session, names)
     trades = of_session(lake.read(spark, Table.TRADES), session)
-    mine = trades if chosen is None else trades.where(F.col("symbol").isin(*chosen))
-    lake.replace(session_bars(mine, session, rules.profile), Table.BARS, session, chosen)
-    bars_lineage.record_basis(lake.root, session, raw, chosen)
+    own = trades if names is None else trades.where(F.col("symbol").isin(*names))
+    lake.replace(session_bars(own, session, rules.profile), Table.BARS, session, names)
+    bars_lineage.record_basis(lake.root, session, raw, names)
     return summary(trades, of_session(lake.read(spark, Table.BARS), session), session)
 
 
 def flagged(
     deliveries: DataFrame, amendments: Sequence[Amendment], session: Session, rules: RecomputeRules
 ) -> DataFrame:
-    """Settle and judge a session's deliveries: the rows of `trades`."""
+    """Return the rows of `trades`: a session's deliveries, settled and judged by the profile."""
     settled = canonical(deliveries, amendments, rules.venues, session.date)
     return judge(settled, rules.profile).withColumns(
         {
@@ -98,11 +96,11 @@ def flagged(
 def session_events(
     raw: DataFrame, session: Session, symbols: Sequence[str] | None = None
 ) -> tuple[DataFrame, Sequence[Amendment]]:
-    """Read a session's deliveries of trades, and every amendment that could concern one of them;
-    all symbols, or some.
+    """Read a session's deliveries of trades, and every amendment that may mean one of them; of all
+    symbols or of these.
 
-    Where an amendment names an id that this session does not settle, the neighbouring sessions'
-    trades of that id come along: ids are unique within a day only.
+    If an amendment may mean a trade of another session, the trades of its name in neighbouring
+    sessions are read as well: ids are unique within a day only.
     """
     start, last = session_bounds(session)
     inside = F.col("event_ns").between(start, last)
@@ -138,7 +136,7 @@ def _first_receipts(trades: DataFrame, amendments: Sequence[Amendment]) -> Mappi
 
 
 def in_day(session: Session) -> Column:
-    """Say whether a print belongs to the daily bar: regular session or auction print."""
+    """True if a print belongs to the daily bar: in the regular session, or an auction print."""
     if session.open_ns is None or session.close_ns is None:
         return F.lit(False)
     regular = F.col("event_ns").between(session.open_ns, session.close_ns - 1)
@@ -177,7 +175,7 @@ def of_session(table: DataFrame, session: Session) -> DataFrame:
 
 
 def _places(session: Session) -> Column:
-    """The bars that a base row belongs to: four intraday ones, and the daily one where it is in."""
+    """Return the bars of a base row: four intraday bars, and the daily bar if it belongs to it."""
     places = [_place(resolution, session) for resolution in INTRADAY]
     if session.open_ns is not None:
         daily = F.struct(
@@ -220,7 +218,7 @@ def _amendments(
 
 
 def summary(trades: DataFrame, bars: DataFrame, session: Session) -> Recomputed:
-    """Count what a session's trades and bars are."""
+    """Count a session's trades and served bars."""
     row = trades.agg(
         F.count("*").alias("trades"),
         *[

@@ -1,6 +1,6 @@
-"""A session as it was known at an instant: the recompute, over what was received by then.
+"""A session as known at an instant: recomputes it from the events received by then.
 
-A filter, not a second store: writes nothing to the lake.
+Writes nothing to the lake.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from truetape.market.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class AsOfSession:
-    """What a session amounted to at an instant."""
+    """A session's bars and counts as known at an instant."""
 
     counts: Recomputed
     _bars: DataFrame
@@ -44,7 +44,7 @@ class AsOfSession:
 def recompute_as_of(
     spark: SparkSession, lake: Lake, session: Session, rules: RecomputeRules, as_of_ns: int
 ) -> AsOfSession:
-    """Recompute a session from what was received at or before an instant; see `recompute`."""
+    """Recompute a session from the events received at or before an instant; see `recompute`."""
     raw = received_by(lake.read(spark, Table.RAW), as_of_ns)
     deliveries, amendments = session_events(raw, session)
     trades = flagged(deliveries, amendments, session, rules).persist()
@@ -53,6 +53,6 @@ def recompute_as_of(
 
 
 def received_by(raw: DataFrame, as_of_ns: int) -> DataFrame:
-    """Keep of each record the events that were received by an instant."""
+    """Return the records with only those of their events that were received by an instant."""
     known = F.filter("events", lambda event: event["received_ns"] <= as_of_ns)
     return raw.withColumn("events", known)
