@@ -214,7 +214,8 @@ def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
 
 def _floor(values: Column, by: int) -> Column:
     """Return whole numbers divided by `by`, rounded down."""
-    return pc.divide(pc.subtract(values, remainder(values, by)), by)
+    floors: Column = pc.divide(pc.subtract(values, remainder(values, by)), by)
+    return floors
 
 
 def _vwap_exact(bars: pa.Table) -> Column:
@@ -224,7 +225,8 @@ def _vwap_exact(bars: pa.Table) -> Column:
     product = pc.multiply(vwap, volume)
     off = pc.abs(pc.subtract(product, bars["notional"].cast(pa.decimal256(50, 17))))
     half = pa.scalar(Decimal("0.000000005"), pa.decimal256(10, 9))
-    return pc.less_equal(off, pc.multiply(volume, half))
+    is_exact: Column = pc.less_equal(off, pc.multiply(volume, half))
+    return is_exact
 
 
 def _prints_inside(bars: pa.Table, trades: pa.Table) -> Values:
@@ -245,7 +247,8 @@ def _prints_inside(bars: pa.Table, trades: pa.Table) -> Values:
         }
     )
     joined = places.join(counts, ["symbol", "start_ns"]).sort_by("row")["count_all"]
-    return pc.fill_null(joined, 0).combine_chunks()
+    filled: Column = pc.fill_null(joined, 0)
+    return filled.combine_chunks()
 
 
 def _range_factors(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

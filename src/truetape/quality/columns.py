@@ -74,7 +74,8 @@ def remainder(column: Column, by: int) -> Column:
 def scaled(column: Column, scale: int) -> Column:
     """Return decimals of up to 18 digits as whole numbers of `10^-scale`."""
     unit = pa.scalar(Decimal(10) ** scale, pa.decimal128(scale + 1, 0))
-    return pc.cast(pc.multiply(column, unit), pa.int64())
+    result: Column = pc.cast(pc.multiply(column, unit), pa.int64())
+    return result
 
 
 def place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:

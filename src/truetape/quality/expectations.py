@@ -244,7 +244,7 @@ def _plain(column: Column) -> Column:
     if not pa.types.is_decimal(kind):
         return column
     if kind.precision > _INT64_DIGITS:
-        return pc.cast(column, pa.float64())
+        return column.cast(pa.float64())
     return scaled(column, kind.scale)
 
 

@@ -90,7 +90,8 @@ def roll_up(rows: pa.Table, starts: Values) -> pa.Table:
 
 def starts_of(event_ns: Column, resolution: Resolution) -> Values:
     """Return the start of the intraday bar that contains each timestamp."""
-    return pc.subtract(event_ns, remainder(event_ns, resolution.width_ns)).combine_chunks()
+    starts: Column = pc.subtract(event_ns, remainder(event_ns, resolution.width_ns))
+    return starts.combine_chunks()
 
 
 def compare(folded: pa.Table, lake: pa.Table, resolution: Resolution) -> pa.Table:
@@ -165,8 +166,10 @@ def _side(rows: pa.Table, side: str) -> pa.Table:
 
 def _equal(left: Column, right: Column) -> Column:
     neither = pc.and_(left.is_null(), right.is_null())
-    return pc.or_(neither, pc.fill_null(pc.equal(left, right), False))
+    equal: Column = pc.or_(neither, pc.fill_null(pc.equal(left, right), False))
+    return equal
 
 
 def _where(chosen: Column, values: Column) -> Column:
-    return pc.if_else(chosen, values, pa.scalar(None, values.type))
+    result: Column = pc.if_else(chosen, values, pa.scalar(None, values.type))
+    return result

@@ -100,7 +100,8 @@ def off_hours(event_ns: Column, session: Session) -> Column:
         return pa.chunked_array([pa.array(np.full(len(event_ns), CLOSED_DAY_S))])
     before = pc.min_element_wise(pc.subtract(event_ns, session.open_ns), 0)
     after = pc.max_element_wise(pc.subtract(event_ns, session.close_ns - 1), 0)
-    return pc.divide(pc.add(before, after), SECOND_NS)
+    seconds: Column = pc.divide(pc.add(before, after), SECOND_NS)
+    return seconds
 
 
 def deviations(trades: pa.Table) -> Values:
@@ -254,7 +255,10 @@ def _session_row(tables: SessionTables) -> pa.Table:
 def _grid_rest(price: Column) -> Column:
     """Return price modulo tick size: a cent, or a hundredth of a cent below a dollar."""
     from_a_dollar = pc.greater_equal(price, _DOLLAR)
-    return pc.if_else(from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH))
+    rest: Column = pc.if_else(
+        from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH)
+    )
+    return rest
 
 
 def _backward(trades: pa.Table) -> NDArray[np.bool_]:

@@ -149,7 +149,7 @@ class Fields:
         readings = {}
         for name, groups in self._groups.items():
             found = [
-                self._within(group, self._reading(name, group, parsed.get(f"{name}{number}")))
+                self._within(group, self._reading(name, group, parsed.get(f"{name}{number}", group.text)))
                 for number, group in enumerate(groups)
             ]
             readings[name] = _either(found, name)
@@ -195,7 +195,7 @@ class Fields:
         return F.when(self._kind.isin(last), F.coalesce(recorded, received)).otherwise(received)
 
     def _reading(  # noqa: PLR0911 - one return for each type of field
-        self, name: str, group: _Group, parsed: Column | None
+        self, name: str, group: _Group, parsed: Column
     ) -> Reading:
         text = group.text
         match group.field:

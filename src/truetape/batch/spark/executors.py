@@ -96,7 +96,7 @@ def _asked(spark: "SparkSession") -> list[tuple[str, Versions]]:
             asked = cores
     except (Py4JJavaError, PySparkException) as error:
         said = str(getattr(error, "java_exception", error))
-        raise explained(said, context.master) from error
+        raise explained(said, str(context.master)) from error
     finally:
         timer.cancel()
     return told

@@ -28,11 +28,11 @@ def spark_session(
         os.environ.setdefault("PYSPARK_PYTHON", executor_python(master))
         packages = packages_for(master, settings.cache)
         placed = placement(settings, jars, packages, master)
-        builder = builder.master(master).config(map=placed | dict(extra or {}))
+        builder = builder.master(master).config(map={**placed, **(extra or {})})
     is_new = SparkSession.getActiveSession() is None
-    session = builder.config(map=dict(semantics())).getOrCreate()
+    session = builder.config(map={**semantics()}).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    if is_new and not is_local(session.sparkContext.master):
+    if is_new and not is_local(str(session.sparkContext.master)):
         require_alike(session)
     return session
 
