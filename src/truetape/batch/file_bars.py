@@ -221,18 +221,17 @@ def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        {
-            "topic": pa.string(),
-            "partition": pa.int32(),
-            "offset": pa.int64(),
-            "key": pa.string(),
-            "value": pa.binary(),
-            "feed": pa.string(),
-            "received_ns": pa.int64(),
-            "day": pa.date32(),
-        }
-    )
+    columns: dict[str, pa.DataType] = {
+        "topic": pa.string(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "key": pa.string(),
+        "value": pa.binary(),
+        "feed": pa.string(),
+        "received_ns": pa.int64(),
+        "day": pa.date32(),
+    }
+    schema = pa.schema(columns)
     folder.mkdir(parents=True)
     rows = _staged(paths, feed)
     for number in itertools.count():

@@ -89,20 +89,19 @@ def bar_schema() -> "pyarrow.Schema":
     """Return the columns of bars for programs."""
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            ("start", pa.timestamp("ns", "UTC")),
-            ("symbol", pa.string()),
-            ("venue", pa.string()),
-            ("session", pa.date32()),
-            ("seq", pa.int32()),
-            *((name, pa.float64()) for name in BAR_NUMBERS),
-            ("trades", pa.int64()),
-            ("layer", pa.string()),
-            ("final", pa.bool_()),
-            ("rev", pa.int32()),
-        ]
-    )
+    columns: list[tuple[str, pa.DataType]] = [
+        ("start", pa.timestamp("ns", "UTC")),
+        ("symbol", pa.string()),
+        ("venue", pa.string()),
+        ("session", pa.date32()),
+        ("seq", pa.int32()),
+        *((name, pa.float64()) for name in BAR_NUMBERS),
+        ("trades", pa.int64()),
+        ("layer", pa.string()),
+        ("final", pa.bool_()),
+        ("rev", pa.int32()),
+    ]
+    return pa.schema(columns)
 
 
 def bar_batches(

@@ -25,7 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 _TIMES = {"event_ns": "event_time", "received_ns": "received_time"}
 _CATEGORIES = ("symbol", "venue", "feed", "tape", "exchange", "topic")
-_NARROW = {"batch_size": 65_536, "batch_readahead": 2, "fragment_readahead": 1}
+_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,13 @@ def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarro
             condition &= pc.field("symbol").isin(list(selection.symbols))
         if selection.in_force_only:
             condition &= ~pc.field("duplicate") & ~pc.field("cancelled")
-        table = dataset.to_table([*COLUMNS, "ordinal"], filter=condition, **_NARROW)
+        table = dataset.to_table(
+            [*COLUMNS, "ordinal"],
+            filter=condition,
+            batch_size=_BATCH_ROWS,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
         yield table.sort_by([("symbol", "ascending"), ("ordinal", "ascending")])
 
 

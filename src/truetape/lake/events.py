@@ -41,7 +41,7 @@ _REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
 _LAST_NS = 2**63 - 1
 
 _RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
-_SCAN = {"batch_size": 32_768, "batch_readahead": 2, "fragment_readahead": 1}
+_BATCH_ROWS = 32_768
 """How nested events are scanned: by default Arrow reads 500 MB of them ahead."""
 
 Bounds = tuple[int, int]
@@ -262,7 +262,13 @@ class RawEvents:
         self, columns: Sequence[str], condition: "Expression"
     ) -> "Iterator[pyarrow.RecordBatch]":
         raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
-        yield from raw.to_batches(columns=list(columns), filter=condition, **_SCAN)
+        yield from raw.to_batches(
+            columns=list(columns),
+            filter=condition,
+            batch_size=_BATCH_ROWS,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
 
     def _events(
         self,

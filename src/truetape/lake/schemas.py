@@ -14,6 +14,11 @@ _TEXT, _LONG, _INT = pa.string(), pa.int64(), pa.int32()
 _BOOL, _DATE, _FLOAT = pa.bool_(), pa.date32(), pa.float64()
 _TEXTS = pa.list_(_TEXT)
 
+
+def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(columns)
+
+
 PRICE = pa.decimal128(PRICE_DIGITS, PRICE_SCALE)
 SIZE = pa.decimal128(SIZE_DIGITS, SIZE_SCALE)
 VOLUME = pa.decimal128(28, 8)
@@ -31,63 +36,49 @@ EVENT = pa.struct(
 REJECTION = pa.struct([("index", _INT), ("reason", _TEXT), ("detail", _TEXT)])
 """One event of a record that was rejected."""
 
-RAW = pa.schema(
-    [
-        ("topic", _TEXT), ("partition", _INT), ("offset", _LONG), ("record_ms", _LONG),
-        ("key", _TEXT), ("value", pa.binary()), ("feed", _TEXT), ("received_ns", _LONG),
-        ("contract_version", _INT), ("date", _DATE), ("first_event_ns", _LONG),
-        ("last_event_ns", _LONG), ("amends", _BOOL), ("accepted", _INT), ("rejections", _INT),
-        ("events", pa.list_(EVENT)),
-        ("rejected", pa.list_(REJECTION)),
-    ]
+RAW = _schema(
+    ("topic", _TEXT), ("partition", _INT), ("offset", _LONG), ("record_ms", _LONG),
+    ("key", _TEXT), ("value", pa.binary()), ("feed", _TEXT), ("received_ns", _LONG),
+    ("contract_version", _INT), ("date", _DATE), ("first_event_ns", _LONG),
+    ("last_event_ns", _LONG), ("amends", _BOOL), ("accepted", _INT), ("rejections", _INT),
+    ("events", pa.list_(EVENT)),
+    ("rejected", pa.list_(REJECTION)),
 )  # fmt: skip
-TRADES = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("ordinal", _LONG),
-        ("feed", _TEXT), ("id", _TEXT), ("sequence", _LONG), ("event_ns", _LONG),
-        ("received_ns", _LONG), ("price", PRICE), ("size", SIZE), ("conditions", _TEXTS),
-        ("tape", _TEXT), ("exchange", _TEXT), ("topic", _TEXT), ("partition", _INT),
-        ("offset", _LONG), ("index", _INT), ("duplicate", _BOOL), ("cancelled", _BOOL),
-        ("corrected", _BOOL), ("late", _BOOL), ("in_day", _BOOL), ("open_close", _BOOL),
-        ("high_low", _BOOL), ("counts", _BOOL), ("auction", _BOOL), ("known", _BOOL),
-    ]
+TRADES = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("ordinal", _LONG),
+    ("feed", _TEXT), ("id", _TEXT), ("sequence", _LONG), ("event_ns", _LONG),
+    ("received_ns", _LONG), ("price", PRICE), ("size", SIZE), ("conditions", _TEXTS),
+    ("tape", _TEXT), ("exchange", _TEXT), ("topic", _TEXT), ("partition", _INT),
+    ("offset", _LONG), ("index", _INT), ("duplicate", _BOOL), ("cancelled", _BOOL),
+    ("corrected", _BOOL), ("late", _BOOL), ("in_day", _BOOL), ("open_close", _BOOL),
+    ("high_low", _BOOL), ("counts", _BOOL), ("auction", _BOOL), ("known", _BOOL),
 )  # fmt: skip
-BARS = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("resolution", _TEXT),
-        ("start_ns", _LONG), ("seq", _INT), ("open", PRICE), ("high", PRICE), ("low", PRICE),
-        ("close", PRICE), ("volume", VOLUME), ("vwap", VWAP), ("trades", _LONG),
-        ("notional", NOTIONAL), ("priced_volume", VOLUME), ("first", _LONG), ("last", _LONG),
-        ("served", _BOOL), ("profile", _TEXT), ("profile_version", _INT),
-    ]
+BARS = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("resolution", _TEXT),
+    ("start_ns", _LONG), ("seq", _INT), ("open", PRICE), ("high", PRICE), ("low", PRICE),
+    ("close", PRICE), ("volume", VOLUME), ("vwap", VWAP), ("trades", _LONG),
+    ("notional", NOTIONAL), ("priced_volume", VOLUME), ("first", _LONG), ("last", _LONG),
+    ("served", _BOOL), ("profile", _TEXT), ("profile_version", _INT),
 )  # fmt: skip
 
-_COVERAGE = pa.schema(
-    [
-        ("topic", _TEXT), ("raw_id", _TEXT), ("raw_version", _LONG), ("partition", _LONG),
-        ("first", _LONG), ("last", _LONG), ("records", _LONG), ("accepted", _LONG),
-        ("rejected", _LONG),
-    ]
+_COVERAGE = _schema(
+    ("topic", _TEXT), ("raw_id", _TEXT), ("raw_version", _LONG), ("partition", _LONG),
+    ("first", _LONG), ("last", _LONG), ("records", _LONG), ("accepted", _LONG),
+    ("rejected", _LONG),
 )  # fmt: skip
-_BARS_LINEAGE = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("raw_id", _TEXT), ("raw_version", _LONG),
-        ("bars_version", _LONG), ("symbols", _TEXTS), ("recorded_ns", _LONG),
-    ]
+_BARS_LINEAGE = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("raw_id", _TEXT), ("raw_version", _LONG),
+    ("bars_version", _LONG), ("symbols", _TEXTS), ("recorded_ns", _LONG),
 )  # fmt: skip
-_DIRTY = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("trades", _LONG),
-        ("amendments", _LONG), ("raw_id", _TEXT), ("raw_version", _LONG), ("marked_ns", _LONG),
-    ]
+_DIRTY = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("trades", _LONG),
+    ("amendments", _LONG), ("raw_id", _TEXT), ("raw_version", _LONG), ("marked_ns", _LONG),
 )  # fmt: skip
-_SUPERSEDED = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("kind", _TEXT), ("resolution", _TEXT),
-        ("symbol", _TEXT), ("start_ns", _LONG), ("rev", _LONG), ("seq", _LONG), ("void", _BOOL),
-        ("trades", _LONG), ("values", _TEXT), ("open", _FLOAT), ("high", _FLOAT),
-        ("low", _FLOAT), ("close", _FLOAT), ("volume", _FLOAT), ("vwap", _FLOAT),
-    ]
+_SUPERSEDED = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("kind", _TEXT), ("resolution", _TEXT),
+    ("symbol", _TEXT), ("start_ns", _LONG), ("rev", _LONG), ("seq", _LONG), ("void", _BOOL),
+    ("trades", _LONG), ("values", _TEXT), ("open", _FLOAT), ("high", _FLOAT),
+    ("low", _FLOAT), ("close", _FLOAT), ("volume", _FLOAT), ("vwap", _FLOAT),
 )  # fmt: skip
 _CAUSE = pa.struct(
     [
@@ -95,22 +86,18 @@ _CAUSE = pa.struct(
         ("trades", _TEXTS),
     ]
 )  # fmt: skip
-_DRIFT = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("rev", _LONG), ("symbol", _TEXT),
-        ("resolution", _TEXT), ("start_ns", _LONG), ("field", _TEXT), ("change", _TEXT),
-        ("before", NOTIONAL), ("after", NOTIONAL), ("delta", NOTIONAL),
-        ("causes", pa.list_(_CAUSE)),
-    ]
+_DRIFT = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("rev", _LONG), ("symbol", _TEXT),
+    ("resolution", _TEXT), ("start_ns", _LONG), ("field", _TEXT), ("change", _TEXT),
+    ("before", NOTIONAL), ("after", NOTIONAL), ("delta", NOTIONAL),
+    ("causes", pa.list_(_CAUSE)),
 )  # fmt: skip
-_PUBLICATIONS = pa.schema(
-    [
-        ("venue", _TEXT), ("session", _DATE), ("rev", _LONG), ("as_of_ns", _LONG),
-        ("published_ns", _LONG), ("digest", _TEXT), ("bars", _LONG), ("edits", _LONG),
-        ("voids", _LONG), ("code_version", _TEXT), ("profile", _TEXT), ("profile_version", _LONG),
-        ("bars_version", _LONG), ("run_id", _TEXT), ("who", _TEXT), ("reason", _TEXT),
-        ("raw_version", _LONG), ("restores", _LONG),
-    ]
+_PUBLICATIONS = _schema(
+    ("venue", _TEXT), ("session", _DATE), ("rev", _LONG), ("as_of_ns", _LONG),
+    ("published_ns", _LONG), ("digest", _TEXT), ("bars", _LONG), ("edits", _LONG),
+    ("voids", _LONG), ("code_version", _TEXT), ("profile", _TEXT), ("profile_version", _LONG),
+    ("bars_version", _LONG), ("run_id", _TEXT), ("who", _TEXT), ("reason", _TEXT),
+    ("raw_version", _LONG), ("restores", _LONG),
 )  # fmt: skip
 
 SCHEMAS: Mapping[Table, pa.Schema] = {

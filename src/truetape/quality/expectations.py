@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from truetape.quality.columns import Column, scaled, table_of
 from truetape.quality.frames import FRAMES, Frame

@@ -255,9 +255,7 @@ def _session_row(tables: SessionTables) -> pa.Table:
 def _grid_rest(price: Column) -> Column:
     """Return price modulo tick size: a cent, or a hundredth of a cent below a dollar."""
     from_a_dollar = pc.greater_equal(price, _DOLLAR)
-    rest: Column = pc.if_else(
-        from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH)
-    )
+    rest: Column = pc.if_else(from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH))
     return rest
 
 

@@ -149,7 +149,9 @@ class Fields:
         readings = {}
         for name, groups in self._groups.items():
             found = [
-                self._within(group, self._reading(name, group, parsed.get(f"{name}{number}", group.text)))
+                self._within(
+                    group, self._reading(name, group, parsed.get(f"{name}{number}", group.text))
+                )
                 for number, group in enumerate(groups)
             ]
             readings[name] = _either(found, name)

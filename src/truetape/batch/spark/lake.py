@@ -5,6 +5,7 @@ Does not compute what goes into them; their columns are in `lake.schemas`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -48,7 +49,7 @@ class Lake:
 
     def has(self, spark: SparkSession, table: Table) -> bool:
         """True if a table exists."""
-        jvm = spark._jvm
+        jvm: Any = spark._jvm
         log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
         return bool(log.getFileSystem(spark._jsc.hadoopConfiguration()).exists(log))
 
