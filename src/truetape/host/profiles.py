@@ -16,7 +16,7 @@ from truetape.market.eligibility import Condition, Profile
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-class Part(StrEnum):
+class PrintUse(StrEnum):
     """A part of a bar that a print may set."""
 
     OPEN_CLOSE = "open_close"
@@ -63,23 +63,23 @@ class _Row(Declared):
     could lie outside its own range. AND keeps that for any combination of codes.
     """
 
-    counts: tuple[Annotated[Part, WORD], ...]
+    counts: tuple[Annotated[PrintUse, WORD], ...]
     codes: dict[str, Text]
     auction: Flag = False
     lifts: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
-        if Part.OPEN_CLOSE in self.counts and Part.HIGH_LOW not in self.counts:
+        if PrintUse.OPEN_CLOSE in self.counts and PrintUse.HIGH_LOW not in self.counts:
             reason = "has open_close without high_low: a close could leave the bar's range"
             raise problem(reason, "counts")
         return self
 
     def condition(self) -> Condition:
         return Condition(
-            open_close=Part.OPEN_CLOSE in self.counts,
-            high_low=Part.HIGH_LOW in self.counts,
-            volume=Part.VOLUME in self.counts,
+            open_close=PrintUse.OPEN_CLOSE in self.counts,
+            high_low=PrintUse.HIGH_LOW in self.counts,
+            volume=PrintUse.VOLUME in self.counts,
             auction=self.auction,
             lifts=frozenset(self.lifts),
         )
