@@ -28,7 +28,7 @@ from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
-from truetape.lake.delta import open_table
+from truetape.lake.delta import open_table, table_id
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -148,4 +148,4 @@ def _times(
 def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
     """Return the id of `raw`, and the number of its last backfill of a topic; 0 before any."""
     table = open_table(lake.root, Table.RAW)
-    return table.metadata().id, table.transaction_version(transaction_name(topic)) or 0
+    return table_id(table), table.transaction_version(transaction_name(topic)) or 0

@@ -34,7 +34,7 @@ class RecomputedSession:
     @property
     def symbols(self) -> list[str]:
         """Return the session's symbols, sorted."""
-        return sorted(set(self.table.column("symbol").to_pylist()))
+        return sorted(set(map(str, self.table.column("symbol").to_pylist())))
 
     @property
     def profile(self) -> tuple[str, int]:
@@ -110,7 +110,7 @@ def read_session_bars(lake: str, session: Session) -> RecomputedSession:
     return RecomputedSession(session, rows, table.version())
 
 
-def _strings(values: list[str]) -> "pyarrow.Array":
+def _strings(values: list[str]) -> "pyarrow.Array[Any]":
     import pyarrow
 
     return pyarrow.array(values, pyarrow.string())

@@ -52,6 +52,11 @@ def open_or_none(lake: str, table: Table, version: int | None = None) -> "DeltaT
         return None
 
 
+def table_id(table: "DeltaTable") -> str:
+    """Return the id that Delta gave a table when it was created."""
+    return str(table.metadata().id)  # deltalake declares it as int; it is a UUID's text
+
+
 def missing_table(lake: str, table: Table) -> ConfigError:
     """Return the error for a table that does not exist."""
     verb = _WRITERS.get(table, "recompute")
