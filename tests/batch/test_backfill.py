@@ -392,7 +392,7 @@ def two_lost() -> BackfillRequest:
         (["--reason", "why not"], "give one of"),
         (["--holes", "--offsets", "0:1", "--reason", "why not"], "give one of"),
         (["--from", "2026-11-20T14:00:00Z", "--reason", "why not"], "needs 'to'"),
-        (["--holes", "--reason", ""], "say in 3 to 500"),
+        (["--holes", "--reason", ""], "give 3 to 500"),
     ],
 )
 def test_the_verb_refuses_what_is_no_request(options: Iterable[str], message: str) -> None:

@@ -185,7 +185,7 @@ def test_a_partition_that_nobody_has_is_refused() -> None:
 
 
 def test_a_topic_that_was_made_anew_is_refused() -> None:
-    with pytest.raises(ConfigError, match="made anew"):
+    with pytest.raises(ConfigError, match="deleted and created again"):
         planned(ALL, ((0, 9),), (0, 5), 10)
 
 

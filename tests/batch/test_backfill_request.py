@@ -51,10 +51,10 @@ def test_a_form_becomes_a_request_and_back(values: dict[str, Any], what: object)
         ({"by": "offsets", "offsets": "1-2"}, "PARTITION:FIRST-LAST"),
         ({"by": "offsets", "offsets": 12}, "give a text"),
         ({"by": "holes", "from": "2026-11-20T12:00:00Z"}, "'from' is of no use"),
-        ({"reason": " a "}, "say in 3 to 500 characters why"),
-        ({"reason": None}, "say in 3 to 500 characters why"),
+        ({"reason": " a "}, "give 3 to 500 characters"),
+        ({"reason": None}, "give 3 to 500 characters"),
         ({"symbols": "IBM"}, "give a list"),
-        ({"symbols": ["EV,IL=\nX"]}, "cannot be one"),
+        ({"symbols": ["EV,IL=\nX"]}, "is not a symbol"),
         ({"symbol": ["IBM"]}, "no field symbol"),
     ],
 )

@@ -1,8 +1,7 @@
-"""Notes of backfills under way: a plan is noted before it is ingested, and forgotten when all of
-its sessions are settled.
+"""Stores the plans of running backfills: from before the ingestion until all sessions are final.
 
-So that a backfill killed in between is finished by the next one: once its records are in `raw`,
-nothing there tells any more which sessions they touched. One small file a plan.
+So the next backfill finishes one that was killed: once the records are in `raw`, only the plan says
+which sessions they affect. One small file a plan. Does not ingest.
 """
 
 import json
@@ -16,27 +15,27 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 
 MAX_PROPOSED = 100
-"""Plans that nobody carried out and that are still kept, about 10 KB each."""
+"""Most stored plans that nobody has ingested, about 10 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillNotes:
-    """The plans under way of one topic and lake."""
+    """The stored plans of one topic and lake."""
 
     folder: Path
 
     @classmethod
     def of(cls, settings: Settings) -> "BackfillNotes":
-        """Return the notes of these settings' topic and lake."""
+        """Return the stored plans of the settings' topic and lake."""
         return cls(settings.home / "backfills" / checkpoint_for(settings).name)
 
     def begin(self, backfill: BackfillPlan) -> None:
-        """Note a plan, before the first row is written."""
+        """Store a plan as begun. Call it before the first row is written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _write(self._path(backfill), backfill)
 
     def propose(self, backfill: BackfillPlan) -> None:
-        """Keep a plan that may be carried out later; the newest MAX_PROPOSED are kept."""
+        """Store a plan that may be ingested later; only the newest MAX_PROPOSED stay."""
         folder = self.folder / "proposed"
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / f"{backfill.plan.digest}.json", backfill)
@@ -45,14 +44,14 @@ class BackfillNotes:
             path.unlink(missing_ok=True)
 
     def proposed(self, digest: str) -> BackfillPlan:
-        """Return a plan that was proposed; ConfigError when it is not kept any more."""
+        """Return a proposed plan by its digest. Raise ConfigError if it is not stored any more."""
         path = self.folder / "proposed" / f"{digest}.json"
         if not re.fullmatch("[0-9a-f]{16}", digest) or not path.exists():
-            raise ConfigError(f"no plan {digest!r} is kept; plan again")
+            raise ConfigError(f"no plan {digest!r} is stored; plan again")
         return _read(path)
 
     def finish(self, backfill: BackfillPlan) -> None:
-        """Forget a plan, when nothing of it is left to do."""
+        """Delete a begun plan whose sessions are all final."""
         self._path(backfill).unlink(missing_ok=True)
 
     def unfinished(self) -> list[BackfillPlan]:
@@ -77,4 +76,4 @@ def _read(path: Path) -> BackfillPlan:
     try:
         return BackfillPlan.from_dict(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: {error}; move it away and settle its sessions") from error
+        raise ConfigError(f"{path}: {error}; move it away and finalize its sessions") from error

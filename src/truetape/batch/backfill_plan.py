@@ -1,6 +1,6 @@
-"""The plan of a backfill: of the offsets asked for, which are there, missing, lost. Does no I/O.
+"""The plan of a backfill: which requested offsets are archived, missing or lost. Does no I/O.
 
-A plan is made before anything is written and says what will be; its digest names it.
+A plan is made before anything is written; its digest identifies it.
 """
 
 import hashlib
@@ -17,26 +17,27 @@ from truetape.lake.offset_text import from_pairs, to_pairs
 from truetape.market.ranges import Range, Ranges
 
 MAX_RANGES = 2_000
-"""Most ranges that one plan ingests. Each one is a term of the condition on every record."""
+"""Most ranges that one plan ingests. Each is a term of the condition on every record."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveState:
-    """What the lake holds of a topic, and where the archive itself goes on.
+    """What the lake has of a topic, and where the archive continues.
 
-    `due` is, by partition, the first offset that the archive still brings by itself; a partition
-    without an entry is all its own. An archive whose next record Kafka has dropped cannot go on:
-    it brings nothing any more, from no partition.
+    `due`: by partition, the first offset that the archive will still read by itself; 0 without an
+    entry. If Kafka has dropped the archive's next record in any partition, the archive is stuck and
+    reads no partition any more.
     """
 
     raw_id: str
     number: int
-    """How many backfills `raw` has had: the next one takes the next number, and only one can."""
+    """The number of the last backfill in `raw`. The next backfill takes the next number; only one
+    can."""
     ranges: CountedRanges
     due: Mapping[int, int]
 
     def is_stuck(self, kafka: Mapping[int, Range]) -> bool:
-        """Say whether Kafka has dropped a record that the archive would go on from."""
+        """True if Kafka has dropped a record from which the archive would continue."""
         return any(
             self.due[part] < available.start
             for part, available in kafka.items()
@@ -46,13 +47,13 @@ class ArchiveState:
 
 @dataclass(frozen=True, slots=True)
 class PartitionPlan:
-    """The offsets asked for of one partition; the five sets below `asked` have no offset twice and
-    together are all of them.
+    """The requested offsets of one partition. Each offset of `asked` is in exactly one of the five
+    sets below it.
     """
 
     partition: int
     begin: int
-    """What Kafka has: from `begin` to the one before `end`."""
+    """Kafka has the offsets from `begin` up to, but not including, `end`."""
     end: int
     asked: Ranges
     archived: Ranges
@@ -61,13 +62,13 @@ class PartitionPlan:
     lost: Ranges
     """Missing, and no longer in Kafka."""
     awaited: Ranges
-    """Not archived yet, and brought by the next archive run: a backfill leaves them to it."""
+    """Not archived yet; the backfill leaves them to the next archive run."""
     unwritten: Ranges
-    """Never given out by Kafka."""
+    """Kafka has never assigned them."""
 
     @property
     def in_kafka(self) -> Ranges:
-        """Return what Kafka has of the offsets asked for."""
+        """Return the requested offsets that Kafka has."""
         return self.asked & Ranges.between(self.begin, self.end)
 
 
@@ -76,7 +77,7 @@ OffsetsByPartition: TypeAlias = Mapping[int, Ranges]
 
 @dataclass(frozen=True, slots=True)
 class OffsetPlan:
-    """What a backfill of a topic would do to one `raw`, as its `number`-th."""
+    """The offsets of a backfill of a topic into one `raw`; `number` counts its backfills."""
 
     request: BackfillRequest
     topic: str
@@ -87,7 +88,7 @@ class OffsetPlan:
 
     @property
     def to_ingest(self) -> dict[int, Ranges]:
-        """Return the offsets to ingest, by partition; partitions without any are left out."""
+        """Return the offsets to ingest, by partition; partitions without any are omitted."""
         return {part.partition: part.to_ingest for part in self.partitions if part.to_ingest}
 
     @property
@@ -96,17 +97,17 @@ class OffsetPlan:
         return {part.partition: part.lost for part in self.partitions if part.lost}
 
     def total(self, name: str) -> int:
-        """Return how many offsets a set such as "asked" or "lost" has, over all partitions."""
+        """Return the size of a set such as "asked" or "lost", over all partitions."""
         return sum(getattr(part, name).size for part in self.partitions)
 
     @property
     def digest(self) -> str:
-        """Return what identifies the plan: the same for equal plans, 16 hexadecimal digits."""
+        """Return 16 hexadecimal digits that identify the plan; equal plans have equal digests."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan in terms of JSON."""
+        """Return the plan as JSON values."""
         return {
             "request": self.request.to_dict(),
             "topic": self.topic,
@@ -118,7 +119,7 @@ class OffsetPlan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "OffsetPlan":
-        """Read what `to_dict` gave; ConfigError when it is no plan."""
+        """Read the values of `to_dict`. Raise ConfigError if they are not a plan."""
         _with_fields(cls, values)
         return cls(
             request_of(values["request"]),
@@ -132,7 +133,7 @@ class OffsetPlan:
 
 @dataclass(frozen=True, slots=True, order=True)
 class AffectedSession:
-    """A session that missing records belong to, and the symbols of these records."""
+    """A session that records affect, and the symbols of these records."""
 
     venue: str
     day: date
@@ -141,7 +142,7 @@ class AffectedSession:
 
 @dataclass(frozen=True, slots=True)
 class PlanContents:
-    """What the missing records hold, counted by reading them: nothing of it was written."""
+    """Counts of the missing records, which were read and not written."""
 
     records: int = 0
     events: int = 0
@@ -151,25 +152,26 @@ class PlanContents:
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """A plan and what it would bring."""
+    """A plan, and the contents of the records that it would ingest."""
 
     plan: OffsetPlan
     contents: PlanContents
 
     def sessions_to_finalize(self) -> list[tuple[str, date]]:
-        """Return the sessions to settle, (venue, date), oldest first: those touched in a symbol
-        asked for.
+        """Return the sessions to make final, (venue, date), oldest first: those affected in a
+        requested symbol.
         """
         symbols = self.plan.request.symbols
-        chosen = [
-            one
-            for one in self.contents.touched
-            if not symbols or not set(symbols).isdisjoint(one.symbols)
+        sessions = [
+            affected
+            for affected in self.contents.touched
+            if not symbols or not set(symbols).isdisjoint(affected.symbols)
         ]
-        return [(one.venue, one.day) for one in sorted(chosen, key=lambda one: (one.day, one))]
+        sessions.sort(key=lambda affected: (affected.day, affected))
+        return [(affected.venue, affected.day) for affected in sessions]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan in terms of JSON, with its digest beside it."""
+        """Return the plan as JSON values, with its digest."""
         contents = self.contents
         return {
             "digest": self.plan.digest,
@@ -179,27 +181,34 @@ class BackfillPlan:
                 "events": contents.events,
                 "rejected": contents.rejected,
                 "touched": [
-                    {"venue": one.venue, "session": one.day.isoformat(), "symbols": [*one.symbols]}
-                    for one in contents.touched
+                    {
+                        "venue": affected.venue,
+                        "session": affected.day.isoformat(),
+                        "symbols": [*affected.symbols],
+                    }
+                    for affected in contents.touched
                 ],
             },
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "BackfillPlan":
-        """Read what `to_dict` gave; ConfigError when it is no plan, or was changed since."""
+        """Read the values of `to_dict`. Raise ConfigError if they are no plan, or changed."""
         _keys("a backfill plan", values, ("digest", "plan", "contents"))
-        plan, held = OffsetPlan.from_dict(values["plan"]), values["contents"]
+        plan, contents = OffsetPlan.from_dict(values["plan"]), values["contents"]
         if plan.digest != values["digest"]:
             raise ConfigError(
-                f"plan {values['digest']} was changed, it reads as {plan.digest}; plan again"
+                f"plan {values['digest']} was changed: its digest is {plan.digest}; plan again"
             )
-        _keys("contents of a plan", held, ("records", "events", "rejected", "touched"))
+        _keys("contents of a plan", contents, ("records", "events", "rejected", "touched"))
         touched = tuple(
-            AffectedSession(one["venue"], date.fromisoformat(one["session"]), tuple(one["symbols"]))
-            for one in held["touched"]
+            AffectedSession(row["venue"], date.fromisoformat(row["session"]), tuple(row["symbols"]))
+            for row in contents["touched"]
         )
-        return cls(plan, PlanContents(held["records"], held["events"], held["rejected"], touched))
+        return cls(
+            plan,
+            PlanContents(contents["records"], contents["events"], contents["rejected"], touched),
+        )
 
 
 def plan_backfill(
@@ -209,13 +218,13 @@ def plan_backfill(
     archive: ArchiveState,
     times: Mapping[int, tuple[int, int]] | None = None,
 ) -> OffsetPlan:
-    """Sort the offsets that a request asks for.
+    """Sort the requested offsets into archived, missing, lost and awaited.
 
-    `times` is, for a request by time, where Kafka finds its two instants, by partition. Where the
-    window begins at or before the first record that Kafka has, it is taken from offset 0: Kafka no
-    longer knows when it got what it dropped, and nothing lost is to be left out. ConfigError for
-    a partition that Kafka does not have, for a topic that was made anew behind the archive's back,
-    and for more than MAX_RANGES to ingest.
+    `times`: for a request by time, the offsets of its two instants by partition. If the interval
+    begins at or before Kafka's first record, it is taken from offset 0: Kafka does not know the
+    times of records that it dropped, and lost records must be reported. Raise ConfigError for a
+    partition that does not exist, for a topic that was deleted and created again, and for more than
+    MAX_RANGES ranges to ingest.
     """
     _check_same_topic(topic, kafka, archive.due)
     asked = _asked(request, topic, kafka, archive.ranges, times or {})
@@ -239,7 +248,8 @@ def _check_same_topic(topic: str, kafka: Mapping[int, Range], due: Mapping[int, 
         if offset > end:
             raise ConfigError(
                 f"the archive has read {topic}/{part} up to offset {offset} and Kafka ends at {end}"
-                ": the topic was made anew, so its offsets are others; use a new TRUETAPE_LAKE"
+                ": the topic was deleted and created again, so its offsets name other records; use "
+                "a new TRUETAPE_LAKE"
             )
 
 
@@ -272,7 +282,7 @@ def _asked(
 
 
 def _end(part: int, kafka: Mapping[int, Range], ranges: CountedRanges) -> int:
-    """Return the offset behind the last one given out, by Kafka's word or by the lake's."""
+    """Return the offset after the last one that Kafka has assigned, by Kafka or by the lake."""
     known = kafka[part].end if part in kafka else 0
     return max([known, *(counted.end for counted in ranges.get(part, ()))])
 
@@ -282,9 +292,9 @@ def _of_partition(
 ) -> PartitionPlan:
     ranges = archive.ranges.get(partition, ())
     begin, end = (0, 0) if kafka is None else (kafka.start, kafka.end)
-    held = offsets_of(ranges)
-    given_out = Ranges.between(0, max([end, *(counted.end for counted in ranges)]))
-    missing = (asked & given_out) - held
+    archived = offsets_of(ranges)
+    assigned = Ranges.between(0, max([end, *(counted.end for counted in ranges)]))
+    missing = (asked & assigned) - archived
     in_kafka = missing & Ranges.between(begin, end)
     due = archive.due.get(partition, 0)
     awaited = Ranges() if is_stuck else in_kafka & Ranges.between(due, end)
@@ -293,11 +303,11 @@ def _of_partition(
         begin,
         end,
         asked=asked,
-        archived=asked & held,
+        archived=asked & archived,
         to_ingest=in_kafka - awaited,
         lost=missing - in_kafka,
         awaited=awaited,
-        unwritten=asked - given_out - held,
+        unwritten=asked - assigned - archived,
     )
 
 
@@ -316,12 +326,12 @@ def _part_of(values: Mapping[str, Any]) -> PartitionPlan:
 
 
 def _with_fields(kind: type, values: Mapping[str, Any]) -> None:
-    """Check that values have the fields of a class and no other."""
+    """Raise ConfigError unless values have exactly the fields of a class."""
     article = "an" if kind.__name__[0] in "AEIO" else "a"
-    _keys(f"{article} {kind.__name__}", values, tuple(one.name for one in fields(kind)))
+    _keys(f"{article} {kind.__name__}", values, tuple(field.name for field in fields(kind)))
 
 
 def _keys(what: str, values: Mapping[str, Any], names: Sequence[str]) -> None:
     if not isinstance(values, Mapping) or set(values) != set(names):
-        there = sorted(values) if isinstance(values, Mapping) else values
-        raise ConfigError(f"{there} is not {what}, which has {', '.join(names)}; plan again")
+        given = sorted(values) if isinstance(values, Mapping) else values
+        raise ConfigError(f"{given} is not {what}, which has {', '.join(names)}; plan again")

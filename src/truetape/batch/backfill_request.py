@@ -1,7 +1,7 @@
-"""Selection a backfill is asked for, and the form that asks. Finds out nothing and does no I/O.
+"""The request of a backfill, and the form of its fields. Does no I/O.
 
-Symbols never restrict which offsets are ingested: offsets stay countable only as long as none is
-left out. They restrict which of the sessions touched are settled afterwards.
+Symbols never restrict which offsets are ingested: completeness can be counted only if no offset is
+left out. They restrict which of the affected sessions are made final afterwards.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ MAX_SYMBOLS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ByTime:
-    """The records that Kafka stamped in `[start_ns, end_ns)`.
+    """The records with a Kafka timestamp in `[start_ns, end_ns)`.
 
-    Kafka stamps a record when it arrives (LogAppendTime), so this is neither the event time nor the
-    receipt time: a replay of 2013 that was sent today has today's stamps.
+    Kafka stamps a record when it arrives (LogAppendTime). This is neither the event time nor the
+    receipt time: a replay of 2013 that was sent today has timestamps of today.
     """
 
     start_ns: int
@@ -34,14 +34,14 @@ class ByTime:
 
 @dataclass(frozen=True, slots=True)
 class ByOffsets:
-    """The offsets named, by partition."""
+    """These offsets, by partition."""
 
     offsets: Mapping[int, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
 class Holes:
-    """Every offset that Kafka ever gave out, so whatever a recount finds missing."""
+    """Every offset that Kafka ever assigned, so all that a recount finds missing."""
 
 
 Selection: TypeAlias = ByTime | ByOffsets | Holes
@@ -49,14 +49,14 @@ Selection: TypeAlias = ByTime | ByOffsets | Holes
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """Which offsets to fill, why, and whose sessions to settle then; no symbols means all."""
+    """Which offsets to fill, why, and whose sessions to make final; no symbols means all."""
 
     what: Selection
     reason: str
     symbols: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values of a form that asks the same; `request_of` reads them."""
+        """Return the values of a form with the same request; `request_of` reads them."""
         values: dict[str, Any] = {"reason": self.reason, "symbols": list(self.symbols)}
         match self.what:
             case ByTime(start_ns, end_ns):
@@ -120,7 +120,7 @@ FORM: Mapping[str, Mapping[str, Any]] = {
         "description": "Only plan: say what is missing, lost and touched. Writes nothing.",
     },
 }
-"""The form by field: a default and a JSON schema each. `request_of` checks what goes together."""
+"""The form's fields: a default and a JSON schema each. `request_of` checks their combination."""
 
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "holes": (),
@@ -132,7 +132,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 def request_of(values: Mapping[str, Any]) -> BackfillRequest:
     """Read the values of a form; `dry_run` is not part of the request.
 
-    ConfigError for a field that is unknown, missing, malformed, or of no use beside the others.
+    Raise ConfigError for a field that is unknown, missing, malformed, or unused by the others.
     """
     unknown = sorted(values.keys() - FORM.keys())
     if unknown:
@@ -178,8 +178,8 @@ def _reason(values: Mapping[str, Any]) -> str:
     reason = _text(values, "reason")
     if not MIN_REASON <= len(reason) <= MAX_REASON:
         raise ConfigError(
-            f"reason is {reason[:40]!r}; say in {MIN_REASON} to {MAX_REASON} characters why, "
-            "since it is kept with each publication"
+            f"reason is {reason[:40]!r}; give {MIN_REASON} to {MAX_REASON} characters, since it is "
+            "stored with each publication"
         )
     return reason
 
@@ -190,5 +190,5 @@ def _symbols(values: Mapping[str, Any]) -> tuple[str, ...]:
         raise ConfigError(f"symbols is {str(given)[:40]!r}; give a list of at most {MAX_SYMBOLS}")
     for symbol in given:
         if not isinstance(symbol, str) or grammar.symbol(symbol) != symbol:
-            raise ConfigError(f"symbol {symbol!r} cannot be one; give them as they are served")
+            raise ConfigError(f"{symbol!r} is not a symbol; write symbols as they are served")
     return tuple(sorted(set(given)))

@@ -1,6 +1,6 @@
-"""Backfill as single calls: plan, ingest. Each finds out how things stand, then does one thing.
+"""Backfill as two single calls: plan and ingest. Each reads the present state first.
 
-Called by the command line, the Spark entry points and the DAGs alike.
+The command line and the pipeline call them. They do not make sessions final: the pipeline does.
 """
 
 from collections.abc import Mapping
@@ -35,17 +35,17 @@ from truetape.market.ranges import Range
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What an ingestion brought into `raw`, counted there; no records where they were there."""
+    """The result of an ingestion, counted in `raw`; 0 records if `raw` already had them."""
 
     records: int
     dead_letters: int
 
 
 def plan_once(settings: Settings, request: BackfillRequest) -> BackfillPlan:
-    """Find out what a request would bring, without writing anything.
+    """Plan what a request would ingest. Writes nothing.
 
-    Counts all of `raw`, asks Kafka for its offsets, and reads the missing records that it still
-    has. ConfigError when there is no `raw` yet.
+    Counts all of `raw`, reads Kafka's offsets, and reads the missing records that Kafka still has.
+    Raise ConfigError if there is no `raw` yet.
     """
     plan, _ = _plan(settings, request)
     if not plan.to_ingest:
@@ -55,11 +55,11 @@ def plan_once(settings: Settings, request: BackfillRequest) -> BackfillPlan:
 
 
 def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
-    """Bring exactly the missing records of a plan into `raw`, and send their dead letters.
+    """Ingest exactly the missing records of a plan into `raw`, and send their dead letters.
 
-    Safe to repeat and to kill at any moment. OutdatedPlanError, and nothing is written, when some
-    of the records came otherwise since, left Kafka, or another backfill was first.
-    VerificationError when `raw` did not get as many rows as were missing.
+    Safe to repeat and to kill at any moment. Raise OutdatedPlanError, before anything is written,
+    if some of the records were archived meanwhile or left Kafka, or if another backfill was first.
+    Raise VerificationError if `raw` did not get as many rows as were missing.
     """
     plan = backfill.plan
     if plan.topic != settings.topic:
@@ -86,7 +86,7 @@ def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
             f"backfill {plan.digest}: {due:,} rows were missing and raw got {records:,}; "
             'run "truetape archive --recount" and look for another writer'
         )
-    # since the last note, not since the plan: a killed ingestion has marked nothing
+    # since the last recorded count, not since the plan: a killed ingestion has marked nothing
     mark_dirty(spark, lake, last_count(settings.lake, plan.topic), after, venues())
     letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
     dead = send_dead_letters(letters, after.ends, settings)
@@ -95,13 +95,13 @@ def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
 
 
 def _still_due(plan: OffsetPlan, fresh: OffsetPlan) -> int:
-    """Return how many records are still to be ingested: all of the plan's, or none when it was
-    carried out before; OutdatedPlanError for anything between.
+    """Return how many records must still be ingested: all of the plan's, or 0 if `raw` has them
+    all. Raise OutdatedPlanError for anything between.
     """
     wanted = sum(offsets.size for offsets in plan.to_ingest.values())
     if fresh.raw_id != plan.raw_id:
         raise OutdatedPlanError(
-            f"plan {plan.digest} is for a raw that was replaced since; plan again"
+            f"plan {plan.digest} is for a raw table that was replaced since; plan again"
         )
     if fresh.total("archived") == wanted:
         return 0
@@ -115,8 +115,8 @@ def _still_due(plan: OffsetPlan, fresh: OffsetPlan) -> int:
 
 
 def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, OffsetCount]:
-    """Plan offsets. The order matters: what is read first may only be too small, so that a record
-    that comes meanwhile counts as archived, or as the archive's to bring, never as missing.
+    """Plan offsets. The order of the reads matters: the checkpoint and the lake are read before
+    Kafka, so that a record that arrives meanwhile counts as awaited, never as missing.
     """
     lake = Lake(settings.lake)
     checkpoint = next_offsets(settings)
@@ -130,7 +130,7 @@ def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, Off
 
 
 def _due(counted: OffsetCount, kafka: Mapping[int, Range]) -> dict[int, int]:
-    """Return where an archive without a checkpoint would begin; see `archive.starting_offsets`."""
+    """Return where an archive without a checkpoint starts; see `archive.starting_offsets`."""
     ends = {part: end for part, end in counted.ends.items() if part in kafka}
     return {part: max(end, kafka[part].start) for part, end in ends.items()}
 
@@ -146,6 +146,6 @@ def _times(
 
 
 def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
-    """Return the id of `raw`, and the number of its last backfill of a topic; 0 before any."""
+    """Return the id of `raw` and the number of the topic's last backfill, 0 before the first."""
     table = open_table(lake.root, Table.RAW)
     return table_id(table), table.transaction_version(transaction_name(topic)) or 0

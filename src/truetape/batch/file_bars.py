@@ -1,4 +1,4 @@
-"""Bars straight from trade files, by either engine. No server, no lake."""
+"""Bars straight from trade files, by the reference or by Spark. Uses no server and no lake."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ _RECORDS_PER_CHUNK = 100_000
 
 @dataclass(frozen=True, slots=True)
 class FileFold:
-    """Which files to fold, and how."""
+    """The request: which files to fold, and how."""
 
     files: tuple[Path, ...]
     feed: str
@@ -53,7 +53,7 @@ class FileFold:
 
 @dataclass(frozen=True, slots=True)
 class FoldedFiles:
-    """Served bars, ordered by symbol, venue and start, and what became of every record."""
+    """The result: served bars by symbol, venue and start, and the counts of all records."""
 
     bars: list[Bar]
     accepted: int
@@ -61,12 +61,12 @@ class FoldedFiles:
 
     @property
     def rejected(self) -> int:
-        """Return how many records did not fit the contract."""
+        """Return the number of records that do not fit the contract."""
         return sum(self.reasons.values())
 
     @property
     def received(self) -> int:
-        """Return how many records the files hold."""
+        """Return the number of records in the files."""
         return self.accepted + self.rejected
 
 
@@ -129,13 +129,13 @@ def _fields(bar: Bar) -> list[str | int]:
 
 
 def _exact(value: Decimal) -> str:
-    """A decimal without exponent and without trailing zeros."""
+    """Return a decimal without exponent and trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _sessions(held: Iterable[tuple[str, int]]) -> dict[str, list[Session]]:
-    """The trading days that hold the given instants, by venue."""
+    """Return the sessions of the given instants, by venue."""
     known = venues.venues()
     days: dict[str, set[object]] = {}
     found: dict[str, list[Session]] = {}
@@ -198,8 +198,8 @@ def _session_bars(trades: "DataFrame", venue: str, day: date, request: FileFold)
 def _spark_events(
     session: "SparkSession", request: FileFold, folder: Path
 ) -> "tuple[DataFrame, Mapping[str, int]]":
-    """Decode the files in Spark; return one row an event, and how many records each
-    reason refused.
+    """Decode the files in Spark; return one row an event, and the number of rejections by
+    reason.
     """
     from pyspark.sql import functions as F
 
@@ -217,7 +217,7 @@ def _spark_events(
 
 
 def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
-    """Write the records of files as Parquet, in the columns that the Spark decoder reads."""
+    """Write the records of files as Parquet, with the columns that the Spark decoder reads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from truetape.batch.spark.executors import Versions, differences, explained
+from truetape.batch.spark.executors import SparkVersions, differences, executor_error
 from truetape.host.errors import ConfigError, TransientError
 
-DRIVER = Versions(spark="4.2.0", python="3.11", truetape="0.1.0")
+DRIVER = SparkVersions(spark="4.2.0", python="3.11", truetape="0.1.0")
 MASTER = "spark://master:7077"
 
 
@@ -14,7 +14,7 @@ def test_executors_that_run_the_same_do_not_differ() -> None:
 
 
 def test_what_differs_is_named_with_its_host_and_once() -> None:
-    other = Versions(spark="4.1.0", python="3.12", truetape="0.1.0")
+    other = SparkVersions(spark="4.1.0", python="3.12", truetape="0.1.0")
 
     assert differences(DRIVER, [("one", DRIVER), ("two", other), ("two", other)]) == [
         "spark is 4.1.0 on two and 4.2.0 in the driver",
@@ -33,7 +33,7 @@ def test_what_differs_is_named_with_its_host_and_once() -> None:
     ids=["another Python", "no Python", "no truetape", "another Spark"],
 )
 def test_what_stays_so_is_not_tried_again(said: str) -> None:
-    error = explained(said, MASTER)
+    error = executor_error(said, MASTER)
 
     assert isinstance(error, ConfigError)
     assert said.splitlines()[-1] in str(error)
@@ -42,7 +42,7 @@ def test_what_stays_so_is_not_tried_again(said: str) -> None:
 
 @pytest.mark.parametrize("said", ["Job 0 cancelled", ""], ids=["a full cluster", "nothing"])
 def test_what_may_pass_is_tried_again(said: str) -> None:
-    error = explained(said, MASTER)
+    error = executor_error(said, MASTER)
 
     assert isinstance(error, TransientError)
     assert said in str(error)

@@ -1,6 +1,6 @@
-"""How Spark is configured, as plain pairs: read by sessions, and by what submits jobs to a cluster.
+"""Spark's configuration as plain pairs, for sessions and for submitting jobs to a cluster.
 
-Imports no Spark, since DAGs and launchers ask here.
+Does not import Spark, since DAGs and launchers import this module.
 """
 
 import re
@@ -19,20 +19,20 @@ READ_BY_SPARK = (
     "YARN_CONF_DIR",
     "KUBECONFIG",
 )
-"""The variables by which an operator tells Spark itself about a cluster."""
+"""Environment variables that Spark itself reads about a cluster."""
 _JVM = "-Xss4m -Duser.timezone=UTC"
-"""Deep expressions are compiled where they run: plans in the driver, code in the executors."""
+"""The stack for compiling deep expressions: plans in the driver, code in the executors."""
 _ON_LOOPBACK = re.compile(r"local|spark://(127\.0\.0\.1|localhost):")
 
 
 def is_local(master: str) -> bool:
-    """Say whether executors are threads of the driver's own JVM."""
+    """True if executors are threads in the driver's JVM."""
     return master.startswith("local")
 
 
 def executor_python(master: str) -> str:
-    """Return the Python of executors: this very one, or on a cluster the one of the same version
-    that its machines have on their PATH.
+    """Return the Python of executors: this interpreter, or on a cluster the one of the same version
+    on the PATH of its machines.
     """
     major, minor = sys.version_info[:2]
     return sys.executable if is_local(master) else f"python{major}.{minor}"
@@ -41,17 +41,17 @@ def executor_python(master: str) -> str:
 def placement(
     settings: Settings, jars: Sequence[Path], packages: Sequence[Path], master: str
 ) -> dict[str, str]:
-    """Return where and how large the driver is, what is on its class path, and which Python
-    packages it ships to its executors.
+    """Return the driver's address and memory, its class path, and the Python packages that it ships
+    to executors.
 
-    It must be known before the JVM starts: in a job that was submitted it is too late.
+    Must be set before the JVM starts, so not in a submitted job.
     """
     connectors = {
         "spark.jars": _joined(jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     }
-    # executors elsewhere could not call a driver on loopback back
+    # executors on other machines cannot reach a driver on loopback
     loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return (
         (connectors if jars else {})
@@ -69,7 +69,7 @@ def placement(
 
 
 def interpreters(master: str) -> dict[str, str]:
-    """Return which Python runs a driver that is submitted on this machine, and its executors."""
+    """Return the Python of a driver submitted on this machine, and of its executors."""
     return {
         "spark.pyspark.driver.python": sys.executable,
         "spark.pyspark.python": executor_python(master),
@@ -77,28 +77,28 @@ def interpreters(master: str) -> dict[str, str]:
 
 
 def semantics() -> Mapping[str, str]:
-    """Return what results and speed of every session rest on, wherever it runs.
+    """Return the settings that results and speed of every session depend on, wherever it runs.
 
-    Case-sensitive (feeds have both `t` and `T`), in UTC, with ANSI arithmetic; checkpoints go
-    through raw local files: no `.crc` twins, which halves the time of a log commit.
+    Case-sensitive (feeds have both `t` and `T`), UTC, ANSI arithmetic. Checkpoints use raw local
+    files without `.crc` files, which halves the time of a log commit.
     """
     return {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.caseSensitive": "true",
         "spark.sql.ansi.enabled": "true",
-        # else a fault inside a list is passed over, and a broken payload becomes a trade
+        # otherwise Spark ignores an error inside a list, and a broken payload becomes a trade
         "spark.sql.json.enablePartialResults": "false",
-        # the JVM never compiles a longer method; Spark then splits the work into shorter ones
+        # the JVM never compiles longer methods; with this limit Spark splits them
         "spark.sql.codegen.hugeMethodLimit": "8000",
         "spark.sql.shuffle.partitions": "4",
-        # Delta's 50 tasks a read of its log cost a second each time where two cores do them
+        # by default Delta reads its log in 50 tasks: one second each time on two cores
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
         "spark.sql.streaming.stateStore.providerClass": (
             "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
         ),
         "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-        # a look-up for every row that is put, only to know how many there are
+        # counting rows costs a look-up for each row that is put
         "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     }
 

@@ -1,7 +1,7 @@
-"""Executors on other machines: whether they can run what this driver sends, asked at the start.
+"""Compares executors on other machines with this driver before any work is sent to them.
 
-Executors import this module from the package that the driver ships, with a Python that may have
-nothing else: it must not import more than the standard library and truetape.
+Executors import this module from the package that the driver ships, with a Python that may have no
+other package: it must import only the standard library and truetape.
 """
 
 import socket
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ANSWER_WITHIN_S = 600.0
-"""How long executors may take to answer: on a full cluster, until the jobs in front have ended."""
+"""How long executors may take to answer: on a full cluster, earlier jobs must end first."""
 _SEE = 'see "Executors differ" in docs/CLUSTER.md'
-_FOR_GOOD = (
+_TERMINAL = (
     "PYTHON_VERSION_MISMATCH",
     "Cannot run program",
     "ModuleNotFoundError",
     "local class incompatible",
 )
-"""What Spark says when trying again would end the same way."""
+"""Parts of Spark's messages for errors that a retry cannot fix."""
 
 
 @dataclass(frozen=True, slots=True)
-class Versions:
-    """What runs on a machine; all of it must be the same on all of them."""
+class SparkVersions:
+    """The versions on one machine; they must be equal on all machines."""
 
     spark: str
     python: str
     truetape: str
 
     @classmethod
-    def here(cls) -> "Versions":
-        """Return what runs in this process."""
+    def here(cls) -> "SparkVersions":
+        """Return the versions of this process."""
         import pyspark
 
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -47,40 +47,41 @@ class Versions:
 
 
 def require_alike(spark: "SparkSession") -> None:
-    """Compare the executors that are there with this driver, by a task on every core.
+    """Compare the present executors with this driver, with one task on every core.
 
-    ConfigError names what differs, and where. TransientError when they do not answer.
+    Raise ConfigError if versions differ; it names them and the hosts. Raise TransientError if the
+    executors do not answer.
     """
     context = spark.sparkContext
-    differing = differences(Versions.here(), _asked(spark))
+    differing = differences(SparkVersions.here(), _executor_versions(spark))
     if differing:
         raise ConfigError(f"{context.master}: {'; '.join(differing)}; {_SEE}")
 
 
-def differences(driver: Versions, executors: Iterable[tuple[str, Versions]]) -> list[str]:
-    """Say how executors, given by host, differ from the driver; each difference once."""
-    found = {
-        f"{field.name} is {getattr(there, field.name)} on {host} and "
+def differences(driver: SparkVersions, executors: Iterable[tuple[str, SparkVersions]]) -> list[str]:
+    """Return how executors, given by host, differ from the driver; each difference once."""
+    differing = {
+        f"{field.name} is {getattr(versions, field.name)} on {host} and "
         f"{getattr(driver, field.name)} in the driver": None
-        for host, there in executors
-        for field in fields(Versions)
-        if getattr(there, field.name) != getattr(driver, field.name)
+        for host, versions in executors
+        for field in fields(SparkVersions)
+        if getattr(versions, field.name) != getattr(driver, field.name)
     }
-    return list(found)
+    return list(differing)
 
 
-def explained(said: str, master: str) -> TruetapeError:
-    """Return the error that a failed question stands for."""
-    lines = [line.strip() for line in said.splitlines()]
-    hopeless = [line for line in lines if any(text in line for text in _FOR_GOOD)]
-    if hopeless:
+def executor_error(message: str, master: str) -> TruetapeError:
+    """Return the error for a failed comparison: ConfigError if a retry cannot fix it."""
+    lines = [line.strip() for line in message.splitlines()]
+    terminal = [line for line in lines if any(text in line for text in _TERMINAL)]
+    if terminal:
         return ConfigError(
-            f"the executors of {master} cannot run this driver: {hopeless[0]}; {_SEE}"
+            f"the executors of {master} cannot run this driver: {terminal[0]}; {_SEE}"
         )
     return TransientError(f"the executors of {master} did not answer: {next(iter(lines), '')}")
 
 
-def _asked(spark: "SparkSession") -> list[tuple[str, Versions]]:
+def _executor_versions(spark: "SparkSession") -> list[tuple[str, SparkVersions]]:
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
@@ -88,19 +89,19 @@ def _asked(spark: "SparkSession") -> list[tuple[str, Versions]]:
     timer = threading.Timer(ANSWER_WITHIN_S, context.cancelAllJobs)
     timer.daemon = True
     timer.start()
-    told: list[tuple[str, Versions]] = []
-    asked = 0
+    answers: list[tuple[str, SparkVersions]] = []
+    compared = 0
     try:
-        while (cores := context.defaultParallelism) > asked:  # others may have come meanwhile
-            told += context.parallelize(range(cores), cores).map(_answer).collect()
-            asked = cores
+        while (cores := context.defaultParallelism) > compared:  # executors may have joined
+            answers += context.parallelize(range(cores), cores).map(_answer).collect()
+            compared = cores
     except (Py4JJavaError, PySparkException) as error:
-        said = str(getattr(error, "java_exception", error))
-        raise explained(said, str(context.master)) from error
+        message = str(getattr(error, "java_exception", error))
+        raise executor_error(message, str(context.master)) from error
     finally:
         timer.cancel()
-    return told
+    return answers
 
 
-def _answer(_: int) -> tuple[str, Versions]:
-    return socket.gethostname(), Versions.here()
+def _answer(_: int) -> tuple[str, SparkVersions]:
+    return socket.gethostname(), SparkVersions.here()

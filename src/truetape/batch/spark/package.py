@@ -1,6 +1,6 @@
-"""truetape as one zip file that Python imports from, for machines that do not have it.
+"""Packs truetape into one zip file that Python can import, for machines that do not have it.
 
-Holds the package and its data files, not the libraries that it imports.
+Contains the package and its data files, not the libraries that it imports.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ from truetape.host.settings import Settings
 
 _DATA = ("schemas", "influx")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every member, the earliest that a zip file can say: equal files, equal bytes."""
+"""The timestamp of every member, the earliest in zip files: equal files give equal bytes."""
 
 
 def packages_for(master: str, cache: Path) -> list[Path]:
-    """Return what a driver brings along for executors that run elsewhere: nothing on one machine.
+    """Return the Python packages that a driver ships to executors: none on one machine.
 
-    The one place that says what Spark ships beside jars, for jobs and drivers alike.
+    Used for submitted jobs and for drivers.
     """
     return [] if is_local(master) else [package(cache)]
 
 
 def package(cache: Path) -> Path:
-    """Return the zip file of this very truetape; makes it when there is none of these files yet.
+    """Return the zip file of this truetape. Writes it if the cache has none with the same contents.
 
-    Older ones stay: a driver that runs hands its own to executors that join late.
+    Older files stay: a running driver ships its own to executors that join late.
     """
     members = dict(_members())
     path = cache / f"truetape-{truetape.__version__}-{_digest(members)[:16]}.zip"
@@ -44,7 +44,7 @@ def package(cache: Path) -> Path:
 
 
 def _members() -> Iterator[tuple[str, Path]]:
-    """Yield the name and the file of each member, data where `resources` looks for it."""
+    """Yield the name and the file of each member; data files where `resources` looks for them."""
     source = Path(truetape.__file__).parent
     yield from _files(source, "truetape")
     for name in _DATA:
@@ -75,7 +75,7 @@ def _write(path: Path, members: Mapping[str, Path]) -> None:
 
 
 def main() -> None:
-    """Make the zip file now, where nothing can be written later."""
+    """Write the zip file now, for machines where nothing can be written later."""
     print(package(Settings.from_env().cache))
 
 

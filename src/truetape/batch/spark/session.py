@@ -1,4 +1,4 @@
-"""The Spark session: the one place that starts Spark. Knows nothing of trades."""
+"""The Spark session: the one place that starts Spark. Knows nothing about trades."""
 
 import os
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from truetape.host.settings import Settings
 def spark_session(
     app: str, settings: Settings, jars: list[Path], extra: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """Start or return this process's Spark session, with Delta and Kafka from `jars` where there
-    are any. `extra` is configuration that only a new session takes.
+    """Start or return this process's Spark session, with Delta and Kafka from `jars`, if any.
+    `extra` is configuration for a new session only.
 
-    In a job that `spark-submit` started, master, memory, jars and packages are what was submitted;
-    what results rest on is set here in any case. On a cluster a new session asks its executors
-    first; see `executors.require_alike`.
+    In a job that `spark-submit` started, master, memory, jars and packages are the submitted ones;
+    the settings that results depend on (`semantics`) are always set here. On a cluster, a new
+    session compares its executors with this driver first; see `executors.require_alike`.
     """
     builder = SparkSession.builder.appName(app)
     if not _was_submitted(os.environ):
@@ -38,5 +38,5 @@ def spark_session(
 
 
 def _was_submitted(env: Mapping[str, str]) -> bool:
-    """Say whether a JVM waits for this process already, as pyspark finds it."""
+    """True if `spark-submit` started this process, as pyspark detects it."""
     return "PYSPARK_GATEWAY_PORT" in env
