@@ -165,3 +165,16 @@ def test_no_verb_loads_a_heavy_library_before_it_runs() -> None:
     commands = {target.partition(":")[0] for target, _ in COMMANDS.values()}
 
     assert not loaded_by(*sorted(commands & set(MODULES))) & SLOW
+
+
+def test_spark_entry_points_import_no_room_of_airflow_or_of_the_command_line() -> None:
+    """A cluster runs them without Airflow; the command line's options are not theirs."""
+    later = set(ROOMS[ROOMS.index("schedule") :])
+    for path in sorted((SOURCE.parents[1] / "spark").glob("*.py")):
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        rooms = {
+            node.module.split(".")[1]
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("truetape.")
+        }
+        assert not rooms & later, f"{path.name} imports {', '.join(sorted(rooms & later))}"

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import pyarrow
+from deltalake import write_deltalake
+
+from truetape.lake.schemas import BARS
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
@@ -14,28 +18,8 @@ Bars = Mapping[Resolution, Sequence[ServedBar]]
 
 def put_bars(lake: str, session: Session, bars: Bars) -> None:
     """Replace the lake's `bars` by these; `rev`, `layer` and `final` of a bar do not matter."""
-    import pyarrow
-    from deltalake import write_deltalake
-
     rows = [_row(session, resolution, bar) for resolution, part in bars.items() for bar in part]
-    decimals = {name: pyarrow.decimal128(18, 9) for name in ("open", "high", "low", "close")}
-    decimals |= {"volume": pyarrow.decimal128(28, 8), "vwap": pyarrow.decimal128(18, 8)}
-    schema = pyarrow.schema(
-        [
-            ("venue", pyarrow.string()),
-            ("session", pyarrow.date32()),
-            ("symbol", pyarrow.string()),
-            ("resolution", pyarrow.string()),
-            ("start_ns", pyarrow.int64()),
-            ("seq", pyarrow.int32()),
-            *decimals.items(),
-            ("trades", pyarrow.int64()),
-            ("served", pyarrow.bool_()),
-            ("profile", pyarrow.string()),
-            ("profile_version", pyarrow.int32()),
-        ]
-    )
-    table = pyarrow.Table.from_pylist(rows, schema=schema)
+    table = pyarrow.Table.from_pylist(rows, schema=BARS)
     write_deltalake(f"{lake}/bars", table, mode="overwrite", partition_by=["venue", "session"])
 
 

@@ -19,6 +19,7 @@ from truetape.feeds.native import encode
 from truetape.host.calendars import session as session_on
 from truetape.host.profiles import load
 from truetape.host.venues import venues
+from truetape.lake.schemas import BARS, RAW, TRADES
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import canonical
 from truetape.market.resolution import INTRADAY, Resolution
@@ -31,49 +32,6 @@ FRIDAY = session_on(VENUES["XNYS"], date(2024, 11, 22))
 OPEN, NOON, CLOSE = (at(f"2024-11-22T{time}:00") for time in ("14:30", "17:00", "21:00"))
 THURSDAY = date(2024, 11, 21)
 LATE_NS = 60 * SECOND
-
-_LONG, _TEXT, _BOOL = pa.int64(), pa.string(), pa.bool_()
-_EVENT = pa.struct(
-    [
-        ("index", pa.int32()), ("kind", _TEXT), ("symbol", _TEXT), ("venue", _TEXT), ("id", _TEXT),
-        ("sequence", _LONG), ("event_ns", _LONG), ("received_ns", _LONG),
-        ("price", pa.decimal128(18, 9)), ("size", pa.decimal128(18, 8)),
-        ("conditions", pa.list_(_TEXT)), ("tape", _TEXT), ("exchange", _TEXT),
-    ]
-)  # fmt: skip
-_REJECTED = pa.struct([("index", pa.int32()), ("reason", _TEXT), ("detail", _TEXT)])
-RAW = pa.schema(
-    [
-        ("topic", _TEXT), ("partition", pa.int32()), ("offset", _LONG), ("record_ms", _LONG),
-        ("key", _TEXT), ("value", pa.binary()), ("feed", _TEXT), ("received_ns", _LONG),
-        ("contract_version", pa.int32()), ("date", pa.date32()), ("first_event_ns", _LONG),
-        ("last_event_ns", _LONG), ("amends", _BOOL), ("rejections", pa.int32()),
-        ("events", pa.list_(_EVENT)), ("rejected", pa.list_(_REJECTED)),
-    ]
-)  # fmt: skip
-TRADES = pa.schema(
-    [
-        ("venue", _TEXT), ("session", pa.date32()), ("symbol", _TEXT), ("ordinal", _LONG),
-        ("feed", _TEXT), ("id", _TEXT), ("sequence", _LONG), ("event_ns", _LONG),
-        ("received_ns", _LONG), ("price", pa.decimal128(18, 9)), ("size", pa.decimal128(18, 8)),
-        ("conditions", pa.list_(_TEXT)), ("tape", _TEXT), ("exchange", _TEXT), ("topic", _TEXT),
-        ("partition", pa.int32()), ("offset", _LONG), ("index", pa.int32()), ("duplicate", _BOOL),
-        ("cancelled", _BOOL), ("corrected", _BOOL), ("late", _BOOL), ("in_day", _BOOL),
-        ("open_close", _BOOL), ("high_low", _BOOL), ("counts", _BOOL), ("auction", _BOOL),
-        ("known", _BOOL),
-    ]
-)  # fmt: skip
-BARS = pa.schema(
-    [
-        ("venue", _TEXT), ("session", pa.date32()), ("symbol", _TEXT), ("resolution", _TEXT),
-        ("start_ns", _LONG), ("seq", pa.int32()), ("open", pa.decimal128(18, 9)),
-        ("high", pa.decimal128(18, 9)), ("low", pa.decimal128(18, 9)),
-        ("close", pa.decimal128(18, 9)), ("volume", pa.decimal128(28, 8)),
-        ("vwap", pa.decimal128(18, 8)), ("trades", _LONG), ("notional", pa.decimal128(38, 17)),
-        ("priced_volume", pa.decimal128(28, 8)), ("first", _LONG), ("last", _LONG),
-        ("served", _BOOL), ("profile", _TEXT), ("profile_version", pa.int32()),
-    ]
-)  # fmt: skip
 
 
 @dataclass(slots=True)

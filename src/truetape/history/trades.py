@@ -78,26 +78,13 @@ def trade_schema(*, exact: bool = True) -> "pyarrow.Schema":
     """Return the columns of trades for programs; prices and sizes as decimals or doubles."""
     import pyarrow as pa
 
-    text, integer, flag = pa.string(), pa.int64(), pa.bool_()
-    kinds = {
-        "session": pa.date32(),
-        "event_ns": pa.timestamp("ns", "UTC"),
-        "received_ns": pa.timestamp("ns", "UTC"),
-        "price": pa.decimal128(18, 9) if exact else pa.float64(),
-        "size": pa.decimal128(18, 8) if exact else pa.float64(),
-        "conditions": pa.list_(text),
-        "partition": pa.int32(),
-        "index": pa.int32(),
-        **dict.fromkeys(("sequence", "offset"), integer),
-        **dict.fromkeys(
-            (
-                "duplicate", "cancelled", "corrected", "late", "open_close", "high_low", "counts",
-                "known",
-            ),
-            flag,
-        ),
-    }  # fmt: skip
-    return pa.schema([(_TIMES.get(name, name), kinds.get(name, text)) for name in COLUMNS])
+    from truetape.lake.schemas import TRADES
+
+    kinds = {field.name: field.type for field in TRADES}
+    kinds |= dict.fromkeys(_TIMES, pa.timestamp("ns", "UTC"))
+    if not exact:
+        kinds |= dict.fromkeys(("price", "size"), pa.float64())
+    return pa.schema([(_TIMES.get(name, name), kinds[name]) for name in COLUMNS])
 
 
 def trade_batches(
