@@ -1,4 +1,4 @@
-"""The archive on a real Kafka: every offset once, whatever happens; every refusal one letter."""
+"""The archive on a real Kafka: each offset once and one dead letter for each rejection."""
 
 import dataclasses
 import os
@@ -58,13 +58,13 @@ def raw(spark: "SparkSession", own: Settings) -> "DataFrame":
 
 
 def offsets(spark: "SparkSession", own: Settings) -> Counter[tuple[int, int]]:
-    """How often each (partition, offset) lies in the lake."""
+    """Count the rows of each (partition, offset) in the lake."""
     rows = raw(spark, own).select("partition", "offset").collect()
     return Counter((row.partition, row.offset) for row in rows)
 
 
 def in_kafka(own: Settings) -> Counter[tuple[int, int]]:
-    """Every (partition, offset) that Kafka gave out, once."""
+    """Return each (partition, offset) that Kafka assigned, once."""
     ends = end_offsets(own.kafka, own.topic)
     return Counter((part, offset) for part, end in ends.items() for offset in range(end))
 
@@ -100,7 +100,7 @@ def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(
 
 
 def forget_the_last_batch(own: Settings) -> None:
-    """Bring the checkpoint to where a kill between Delta's commit and Spark's leaves it."""
+    """Set the checkpoint back, as a kill between Delta's commit and Spark's leaves it."""
     newest = max((checkpoint_for(own) / "commits").glob("[0-9]*"), key=lambda path: int(path.name))
     newest.unlink()
 
@@ -139,9 +139,7 @@ def test_a_lost_checkpoint_is_replaced_where_some_partitions_never_had_a_record(
     assert offsets(spark, own) == in_kafka(own)
 
 
-def test_another_lake_gets_every_record_anew(
-    spark: "SparkSession", own: Settings, tmp_path: Path
-) -> None:
+def test_a_new_lake_gets_every_record(spark: "SparkSession", own: Settings, tmp_path: Path) -> None:
     send(own, records(100))
     archive_once(own)
     other = dataclasses.replace(own, lake=str(tmp_path / "other"))
@@ -161,7 +159,7 @@ def rows_are_committed(own: Settings) -> bool:
 
 
 @pytest.mark.parametrize("moment", [batch_is_planned, rows_are_committed])
-def test_an_archive_killed_in_the_middle_goes_on_without_loss_or_repeat(
+def test_a_killed_archive_continues_without_loss_or_repeat(
     spark: "SparkSession", own: Settings, moment: Callable[[Settings], bool]
 ) -> None:
     send(own, records(1_000))
@@ -204,12 +202,12 @@ def expire(own: Settings, partition: int, before: int) -> None:
 
 
 def holding(parts: list[Completeness]) -> Completeness:
-    """The one partition that has records, or lacks some."""
+    """Return the one partition with records or holes."""
     (found,) = [part for part in parts if part.records or part.holes]
     return found
 
 
-def test_kafka_says_what_it_has_of_each_partition(own: Settings) -> None:
+def test_the_available_offsets_of_each_partition_are_read_from_kafka(own: Settings) -> None:
     send(own, good(0, 9))
     (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
     expire(own, used, 4)
@@ -219,8 +217,8 @@ def test_kafka_says_what_it_has_of_each_partition(own: Settings) -> None:
     )
 
 
-def test_rows_that_raw_lost_are_named_by_a_recount(spark: "SparkSession", own: Settings) -> None:
-    """In the middle and at the end; Kafka dropped a part of them."""
+def test_a_recount_finds_the_rows_that_raw_lost(spark: "SparkSession", own: Settings) -> None:
+    """In the middle and at the end; Kafka has dropped some of the records."""
     send(own, good(0, 19))
     whole = holding(archive_once(own).partitions)
     assert (whole.records, whole.first, whole.last, whole.holes) == (20, 0, 19, ())
@@ -256,7 +254,7 @@ def test_records_that_kafka_dropped_before_the_first_run_are_a_hole_at_the_start
     assert part.holes == (Hole(own.topic, used, Range(0, 7), recoverable=False),)
 
 
-def test_a_partition_that_raw_has_nothing_of_is_one_hole(
+def test_a_partition_without_archived_records_is_one_hole(
     spark: "SparkSession", own: Settings
 ) -> None:
     send(own, good(0, 4))
@@ -291,9 +289,7 @@ def test_a_second_run_opens_no_file_of_the_first(spark: "SparkSession", own: Set
     assert (recounted.partitions, recounted.records) == (second.partitions, 0)
 
 
-def test_the_verb_prints_what_is_held_and_what_is_missing(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_the_verb_prints_archived_and_missing_offsets(spark: "SparkSession", own: Settings) -> None:
     send(own, [*good(0, 19), Record(b"bad", "truetape", "IBM", RECEIVED)])
     (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
     printed(own)
@@ -325,7 +321,7 @@ def test_the_verb_prints_what_is_held_and_what_is_missing(
 
 
 def printed(own: Settings, *options: str) -> list[str]:
-    """What `truetape archive` prints."""
+    """Return the output of `truetape archive`."""
     done = CliRunner(env=own.to_env()).invoke(archive_verb, options, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout.splitlines()
@@ -363,7 +359,7 @@ MALFORMED = {
 
 
 def neighbourly() -> Iterator[Record]:
-    """Each malformed payload between two good ones, and one of a feed that nobody knows."""
+    """Return each malformed payload between two valid ones, and one of an unknown feed."""
     for number, (payload, _) in enumerate(MALFORMED.values()):
         yield Record(GOOD % number, "truetape", "IBM", RECEIVED)
         yield Record(payload, "truetape", "IBM", RECEIVED)
@@ -371,7 +367,7 @@ def neighbourly() -> Iterator[Record]:
     yield Record(GOOD % 100, "truetape", "IBM", RECEIVED)
 
 
-def test_each_malformed_record_becomes_one_dead_letter_that_leads_back_to_it(
+def test_each_malformed_record_becomes_one_dead_letter_with_its_coordinates(
     spark: "SparkSession", own: Settings
 ) -> None:
     send(own, neighbourly())
@@ -399,7 +395,7 @@ def place(letter: Letter) -> tuple[int, int, int]:
     return partition, offset, index
 
 
-def test_a_second_run_sends_no_second_letter(spark: "SparkSession", own: Settings) -> None:
+def test_a_second_run_sends_no_dead_letter_again(spark: "SparkSession", own: Settings) -> None:
     send(own, neighbourly())
     archive_once(own)
 
@@ -410,10 +406,10 @@ def test_a_second_run_sends_no_second_letter(spark: "SparkSession", own: Setting
 
 
 class Killed(BaseException):
-    """The end of a process, as far as one in the middle of a transaction can tell."""
+    """Raised to end a process in the middle of a transaction."""
 
 
-def test_a_killed_run_leaves_no_letter_and_its_successor_sends_each_once(
+def test_a_killed_run_sends_no_dead_letter_and_the_next_run_sends_each_once(
     spark: "SparkSession", own: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kafka import KafkaProducer

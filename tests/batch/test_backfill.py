@@ -1,4 +1,4 @@
-"""Backfill on a real Kafka: exactly what is missing comes back, what is lost is named."""
+"""Backfill on a real Kafka: ingests exactly the missing records, and reports the lost ones."""
 
 import dataclasses
 import os
@@ -63,7 +63,7 @@ HOLES = BackfillRequest(Holes(), "to find out")
 
 @pytest.fixture
 def own(stack: Settings, tmp_path: Path) -> Settings:
-    """Bars go to the embedded store: what is tested here ends before serving."""
+    """Return settings with the embedded store: these tests need no InfluxDB."""
     return own_settings(stack, tmp_path, store="embedded")
 
 
@@ -75,7 +75,7 @@ def good(first: int, last: int) -> list[Record]:
 
 
 def used(own: Settings) -> int:
-    """The one partition that has records."""
+    """Return the one partition with records."""
     (found,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
     return found
 
@@ -85,19 +85,19 @@ def raw(own: Settings) -> DeltaTable:
 
 
 def archived(own: Settings) -> Counter[tuple[int, int]]:
-    """How often each (partition, offset) lies in the lake."""
+    """Count the rows of each (partition, offset) in the lake."""
     rows = raw(own).to_pyarrow_table(columns=["partition", "offset"]).to_pylist()
     return Counter((row["partition"], row["offset"]) for row in rows)
 
 
 def given_out(own: Settings, *except_: tuple[int, int]) -> Counter[tuple[int, int]]:
-    """Every (partition, offset) of Kafka once, except some."""
+    """Return each (partition, offset) of Kafka once, except these."""
     ends = end_offsets(own.kafka, own.topic).items()
     return Counter({(p, o) for p, end in ends for o in range(end)} - set(except_))
 
 
 def lose(own: Settings, where: str) -> int:
-    """Delete archived rows; return how many these were."""
+    """Delete archived rows; return their number."""
     return int(raw(own).delete(where)["num_deleted_rows"])
 
 
@@ -114,8 +114,8 @@ def at(partition: int, *ends: tuple[int, int]) -> dict[int, Ranges]:
     return {partition: from_pairs(ends)}
 
 
-def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
-    """Records that the archive has not brought yet are left to it."""
+def test_only_the_rows_that_raw_lost_are_ingested(own: Settings) -> None:
+    """Records that the archive has not read yet are left to it."""
     send(own, [*good(0, 19), BROKEN])
     assert archive_once(own).dead_letters == 1
     where = used(own)
@@ -142,7 +142,7 @@ def test_rows_that_raw_lost_come_back_and_no_other(own: Settings) -> None:
 
 
 @pytest.mark.long
-def test_the_same_rows_lost_again_come_back_again(own: Settings) -> None:
+def test_rows_that_are_lost_again_are_ingested_again(own: Settings) -> None:
     send(own, good(0, 9))
     archive_once(own)
     for _ in range(2):
@@ -152,8 +152,8 @@ def test_the_same_rows_lost_again_come_back_again(own: Settings) -> None:
     assert archived(own) == given_out(own)
 
 
-def test_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
-    """What Kafka still has is brought, what it dropped is named; a new checkpoint goes on."""
+def test_a_backfill_after_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
+    """Ingests what Kafka still has, reports what it dropped; a new checkpoint continues."""
     send(own, good(0, 9))
     archive_once(own)
     where = used(own)
@@ -184,7 +184,7 @@ def test_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
     assert [(hole.offsets, hole.recoverable) for hole in part.holes] == [(Range(10, 15), False)]
 
 
-def test_a_new_checkpoint_goes_on_where_kafka_begins_when_it_has_nothing_left(
+def test_a_new_checkpoint_starts_at_kafkas_first_offset_when_kafka_is_empty(
     own: Settings,
 ) -> None:
     send(own, good(0, 9))
@@ -201,7 +201,7 @@ def test_a_new_checkpoint_goes_on_where_kafka_begins_when_it_has_nothing_left(
     assert archive_once(own).records == 2
 
 
-def test_a_plan_that_others_overtook_writes_nothing(own: Settings) -> None:
+def test_an_outdated_plan_writes_nothing(own: Settings) -> None:
     send(own, good(0, 9))
     archive_once(own)
     where = used(own)
@@ -224,8 +224,10 @@ def test_a_plan_that_others_overtook_writes_nothing(own: Settings) -> None:
 
 
 @pytest.mark.long
-def test_of_two_plans_with_one_number_delta_takes_one(spark: "SparkSession", own: Settings) -> None:
-    """As when two hosts, which no lock keeps apart, carry them out at the same time."""
+def test_delta_accepts_only_one_of_two_plans_with_the_same_number(
+    spark: "SparkSession", own: Settings
+) -> None:
+    """Two hosts, which share no lock, may ingest them at the same time."""
     send(own, good(0, 9))
     archive_once(own)
     lose(own, "offset IN (2, 3, 7)")
@@ -239,8 +241,8 @@ def test_of_two_plans_with_one_number_delta_takes_one(spark: "SparkSession", own
     assert archived(own) == given_out(own)
 
 
-def test_a_window_of_time_is_when_kafka_got_the_records(own: Settings) -> None:
-    """All of them traded and were received at the same time, years apart from Kafka's."""
+def test_a_request_by_time_uses_kafkas_timestamps(own: Settings) -> None:
+    """All records have the same event and receipt time, years before Kafka's timestamps."""
     send(own, good(0, 9))
     middle = time.time_ns() + 2_000_000
     until(lambda: time.time_ns() > middle + 2_000_000, within_s=5)
@@ -260,8 +262,8 @@ def test_a_window_of_time_is_when_kafka_got_the_records(own: Settings) -> None:
     assert earlier.plan.total("asked") == 10
 
 
-def test_a_cancel_touches_the_session_of_the_trade_that_it_names(own: Settings) -> None:
-    """It says no time itself, and came a day later; the trade of another id is not meant."""
+def test_a_cancel_affects_the_session_of_the_trade_that_it_means(own: Settings) -> None:
+    """The cancel has no event time and arrives a day later; a trade with another id stays."""
     send(own, good(0, 3))
     send(own, [Record(CANCEL % 2, "truetape", "IBM", NEXT_DAY)])
     archive_once(own)
@@ -295,7 +297,7 @@ def rows_are_in(own: Settings) -> bool:
 def test_a_backfill_killed_in_the_middle_is_finished_by_the_next(
     own: Settings, moment: Callable[[Settings], bool]
 ) -> None:
-    """Every offset once, and the sessions touched are served as what really traded."""
+    """Each offset is archived once, and the affected sessions are served with the true bars."""
     made = simulated()
     send(own, made.records)
     finalize_sessions(own, [session()], "first", lambda _: None)
@@ -329,14 +331,14 @@ APPLY = ("backfill", "--holes", "--reason", "rows were lost", "--apply")
 
 
 def printed(own: Settings, *options: str) -> list[str]:
-    """What `truetape backfill` prints; its log goes to stderr only where `truetape` has said so."""
+    """Return the output of `truetape backfill`."""
     done = CliRunner(env=own.to_env()).invoke(verb, options, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return [line for line in done.stdout.splitlines() if "[info" not in line]
 
 
 @pytest.mark.long
-def test_the_verb_shows_the_plan_first_then_fills_and_settles(own: Settings) -> None:
+def test_the_verb_prints_the_plan_then_ingests_and_finalizes(own: Settings) -> None:
     send(own, good(0, 19))
     finalize_sessions(own, [session()], "first", lambda _: None)
     where = used(own)
@@ -395,13 +397,13 @@ def two_lost() -> BackfillRequest:
         (["--holes", "--reason", ""], "give 3 to 500"),
     ],
 )
-def test_the_verb_refuses_what_is_no_request(options: Iterable[str], message: str) -> None:
+def test_the_verb_rejects_an_invalid_request(options: Iterable[str], message: str) -> None:
     done = CliRunner().invoke(verb, list(options))
 
     assert message in str(done.exception)
 
 
-def test_a_plan_may_travel_as_json_between_planning_and_ingesting(own: Settings) -> None:
+def test_a_plan_can_be_ingested_after_a_round_trip_through_json(own: Settings) -> None:
     send(own, good(0, 9))
     archive_once(own)
     lose(own, "offset = 5")

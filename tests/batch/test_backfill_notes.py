@@ -1,4 +1,4 @@
-"""What a backfill goes by on disk: where the archive goes on, and the plans under way."""
+"""Files of a backfill: the archive's checkpoint, and the stored plans."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ def planned(number: int) -> BackfillPlan:
     )
 
 
-def test_plans_under_way_are_kept_oldest_first_until_they_are_finished(settings: Settings) -> None:
+def test_begun_plans_are_stored_oldest_first_until_they_are_finished(settings: Settings) -> None:
     notes = BackfillNotes.of(settings)
     assert notes.unfinished() == []
     for number in (2, 1):
@@ -34,14 +34,14 @@ def test_plans_under_way_are_kept_oldest_first_until_they_are_finished(settings:
     assert BackfillNotes.of(settings).unfinished() == [planned(1)]
 
 
-def test_another_lake_or_topic_has_notes_of_its_own(settings: Settings) -> None:
+def test_each_lake_and_topic_has_its_own_plans(settings: Settings) -> None:
     BackfillNotes.of(settings).begin(planned(1))
 
     for other in ({"lake": "/elsewhere"}, {"topic": "others"}):
         assert BackfillNotes.of(dataclasses.replace(settings, **other)).unfinished() == []
 
 
-def test_a_note_that_cannot_be_read_is_named(settings: Settings) -> None:
+def test_an_unreadable_plan_is_an_error_that_names_the_file(settings: Settings) -> None:
     notes = BackfillNotes.of(settings)
     notes.begin(planned(1))
     (path,) = notes.folder.glob("*.json")
@@ -52,7 +52,7 @@ def test_a_note_that_cannot_be_read_is_named(settings: Settings) -> None:
 
 
 def checkpoint(settings: Settings, commits: int, offsets: list[str]) -> None:
-    """A checkpoint as Spark leaves it: more batches may be begun than finished."""
+    """Write a checkpoint as Spark does: it may have begun more batches than it finished."""
     folder = checkpoint_for(settings)
     for name in ("commits", "offsets"):
         (folder / name).mkdir(parents=True)
@@ -62,15 +62,15 @@ def checkpoint(settings: Settings, commits: int, offsets: list[str]) -> None:
         Path(folder, "offsets", str(number)).write_text(f'v1\n{{"batchWatermarkMs":0}}\n{ends}')
 
 
-def test_the_archive_goes_on_behind_its_last_finished_batch(settings: Settings) -> None:
-    """The batch behind is begun, and will be run again."""
+def test_the_archive_continues_after_its_last_finished_batch(settings: Settings) -> None:
+    """The next batch is begun, and Spark will run it again."""
     places = [f'{{"trades":{{"0":{n},"1":{10 * n}}}}}' for n in range(12)]
     checkpoint(settings, 11, places)
 
     assert next_offsets(settings) == {0: 10, 1: 100}
 
 
-def test_an_archive_that_finished_no_batch_finds_its_start_in_the_lake(settings: Settings) -> None:
+def test_an_archive_without_a_finished_batch_starts_from_the_lake(settings: Settings) -> None:
     assert next_offsets(settings) is None
     checkpoint(settings, 0, ['{"trades":{"0":5}}'])
     assert next_offsets(settings) is None

@@ -1,4 +1,4 @@
-"""The plan of a backfill: every offset asked for in one set, and nothing left after it was done."""
+"""The plan of a backfill: each requested offset is in one set, and none is left afterwards."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ ALL = BackfillRequest(Holes(), "nightly")
 
 
 def offsets(*pairs: tuple[int, int]) -> Ranges:
-    """A set of offsets from pairs of first and last."""
+    """Build a set of offsets from pairs of first and last."""
     return Ranges(Range(first, last + 1) for first, last in pairs)
 
 
@@ -49,14 +49,14 @@ def planned(
     kafka: tuple[int, int],
     due: int | None,
 ) -> OffsetPlan:
-    """A plan for one partition, whose archive goes on at `due`."""
+    """Plan one partition whose archive continues at `due`."""
     places = {} if due is None else {0: due}
     archive = ArchiveState("raw-1", 4, {0: counted(*held)} if held else {}, places)
     return plan_backfill(request, "trades", {0: Range(*kafka)}, archive)
 
 
 def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
-    """The sets that are not empty."""
+    """Return the sets that are not empty."""
     names = ("archived", "to_ingest", "lost", "awaited", "unwritten")
     found = {name: [(run.start, run.last) for run in getattr(part, name)] for name in names}
     return {name: ends for name, ends in found.items() if ends}
@@ -129,7 +129,7 @@ def sets(part: PartitionPlan) -> dict[str, list[tuple[int, int]]]:
         "offsets that nobody has written",
     ],
 )
-def test_each_offset_goes_to_its_set(
+def test_each_offset_is_sorted_into_its_set(
     request_: BackfillRequest,
     held: tuple[tuple[int, int], ...],
     kafka: tuple[int, int],
@@ -141,8 +141,8 @@ def test_each_offset_goes_to_its_set(
     assert sets(part) == expected
 
 
-def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> None:
-    """Partition 1 is whole in Kafka, but the stream fails over partition 0."""
+def test_a_stuck_archive_reads_no_partition_any_more() -> None:
+    """Kafka has all of partition 1, but the stream fails on partition 0."""
     archive = ArchiveState("raw-1", 0, {0: counted((0, 9)), 1: counted((0, 4))}, {0: 10, 1: 5})
     kafka = {0: Range(12, 14), 1: Range(0, 8)}
 
@@ -164,7 +164,9 @@ def test_an_archive_that_cannot_go_on_brings_nothing_from_any_partition() -> Non
     ],
     ids=["inside", "an empty window", "from before what Kafka has", "all before what Kafka has"],
 )
-def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: Ranges) -> None:
+def test_a_request_by_time_includes_the_offsets_that_kafka_dropped(
+    times: tuple[int, int], asked: Ranges
+) -> None:
     archive = ArchiveState("raw-1", 0, {}, {0: 10})
     request = BackfillRequest(ByTime(1, 2), "outage")
 
@@ -174,7 +176,7 @@ def test_a_window_takes_what_kafka_dropped_along(times: tuple[int, int], asked: 
     assert plan.partitions[0].in_kafka == asked & Ranges.between(3, 10)
 
 
-def test_a_partition_that_nobody_has_is_refused() -> None:
+def test_an_unknown_partition_is_rejected() -> None:
     with pytest.raises(ConfigError, match="no partition 7; it has 0"):
         plan_backfill(
             BackfillRequest(ByOffsets({7: offsets((0, 1))}), "by hand"),
@@ -184,12 +186,12 @@ def test_a_partition_that_nobody_has_is_refused() -> None:
         )
 
 
-def test_a_topic_that_was_made_anew_is_refused() -> None:
+def test_a_topic_that_was_created_again_is_rejected() -> None:
     with pytest.raises(ConfigError, match="deleted and created again"):
         planned(ALL, ((0, 9),), (0, 5), 10)
 
 
-def test_too_many_holes_at_once_are_refused() -> None:
+def test_too_many_holes_in_one_plan_are_rejected() -> None:
     every_other = tuple((2 * n, 2 * n) for n in range(MAX_RANGES + 2))
     end = 2 * MAX_RANGES + 3
 
@@ -204,7 +206,7 @@ SITUATIONS = st.tuples(OFFSETS, st.integers(0, 30), st.integers(0, 30), st.integ
 def situation(
     held: set[int], begin: int, length: int, due: int
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, int], int]:
-    """What the lake holds, what Kafka has, and where the archive goes on: not behind its end."""
+    """Draw the lake's offsets, Kafka's offsets, and where the archive continues, within Kafka."""
     end = begin + length
     return tuple((offset, offset) for offset in held), (begin, end), min(due, end)
 
@@ -214,7 +216,7 @@ def offsets_of(several: Ranges) -> list[int]:
 
 
 @given(SITUATIONS, OFFSETS)
-def test_the_sets_have_every_offset_asked_for_once(
+def test_each_requested_offset_is_in_exactly_one_set(
     given_: tuple[set[int], int, int, int], asked: set[int]
 ) -> None:
     held, kafka, due = situation(*given_)
@@ -230,7 +232,7 @@ def test_the_sets_have_every_offset_asked_for_once(
 
 
 @given(SITUATIONS)
-def test_after_a_plan_was_carried_out_there_is_nothing_to_ingest(
+def test_after_its_ingestion_a_plan_has_nothing_to_ingest(
     given_: tuple[set[int], int, int, int],
 ) -> None:
     held, kafka, due = situation(*given_)
@@ -258,11 +260,11 @@ def whole(**changes: object) -> BackfillPlan:
     )
 
 
-def test_a_plan_comes_back_from_json_as_it_was() -> None:
+def test_a_plan_survives_a_round_trip_through_json() -> None:
     assert BackfillPlan.from_dict(json.loads(json.dumps(whole().to_dict()))) == whole()
 
 
-def test_only_sessions_with_a_symbol_asked_for_are_settled_oldest_first() -> None:
+def test_only_sessions_with_a_requested_symbol_are_finalized_oldest_first() -> None:
     every = whole(request=ALL)
 
     assert whole().sessions_to_finalize() == [
@@ -277,7 +279,7 @@ def test_only_sessions_with_a_symbol_asked_for_are_settled_oldest_first() -> Non
     ]
 
 
-def test_the_digest_is_that_of_the_plan_alone() -> None:
+def test_the_digest_depends_on_the_plan_only() -> None:
     assert whole().plan.digest == whole().plan.digest
     assert (
         len({whole().plan.digest, whole(number=6).plan.digest, whole(raw_id="x").plan.digest}) == 3
@@ -293,6 +295,6 @@ def test_the_digest_is_that_of_the_plan_alone() -> None:
         ({"contents": []}, "is not contents"),
     ],
 )
-def test_what_is_no_plan_is_refused(change: Mapping[str, object], message: str) -> None:
+def test_an_invalid_plan_is_rejected(change: Mapping[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BackfillPlan.from_dict(whole().to_dict() | change)

@@ -1,4 +1,4 @@
-"""The form of a backfill: what it takes, what it refuses, and that it comes back as it was."""
+"""The form of a backfill: valid and invalid values, and the round trip."""
 
 import json
 from typing import Any
@@ -58,17 +58,17 @@ def test_a_form_becomes_a_request_and_back(values: dict[str, Any], what: object)
         ({"symbol": ["IBM"]}, "no field symbol"),
     ],
 )
-def test_what_does_not_go_together_is_refused(values: dict[str, Any], message: str) -> None:
+def test_an_invalid_combination_of_fields_is_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         request_of({"reason": "outage"} | values)
 
 
 def schema() -> dict[str, Any]:
-    """The form as one JSON schema."""
+    """Return the form as one JSON schema."""
     return {"type": "object", "properties": {name: dict(field) for name, field in FORM.items()}}
 
 
-def test_each_default_is_what_its_field_allows_except_the_reason_that_must_be_given() -> None:
+def test_each_default_fits_its_field_except_the_required_reason() -> None:
     defaults = {name: field["default"] for name, field in FORM.items()}
     faults = jsonschema.Draft202012Validator(schema()).iter_errors(defaults)
 
@@ -77,7 +77,7 @@ def test_each_default_is_what_its_field_allows_except_the_reason_that_must_be_gi
 
 
 @pytest.mark.parametrize("values", [TIMES, {"by": "offsets", "offsets": "0:1-2, 3:5"}, {}])
-def test_what_is_a_request_fits_the_schema(values: dict[str, Any]) -> None:
+def test_a_valid_request_fits_the_schema(values: dict[str, Any]) -> None:
     whole = {"reason": "outage"} | values
     request_of(whole)
 
@@ -88,6 +88,6 @@ def test_what_is_a_request_fits_the_schema(values: dict[str, Any]) -> None:
     "values",
     [{"by": "x"}, {"offsets": "1-2"}, {"symbols": "IBM"}, {"reason": "a"}, {"dry_run": "no"}],
 )
-def test_the_schema_refuses_what_a_form_can_check_alone(values: dict[str, Any]) -> None:
+def test_the_schema_rejects_invalid_single_fields(values: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema()).validate(values)

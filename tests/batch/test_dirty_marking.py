@@ -41,7 +41,7 @@ COLUMNS = (
     "feed string, received_ns bigint"
 )
 CALM = ("CALM", "QUIET")
-"""Symbols that nothing happens to."""
+"""Symbols without new events."""
 
 BEFORE: list[Event] = [
     *(trade(symbol=symbol, id="1", event_ns=when) for symbol in CALM for when in (T, F)),
@@ -78,7 +78,7 @@ AFTER: list[tuple[Event, set[tuple[date, str]]]] = [
      {(FRIDAY.date, "WAITS")}),
     (trade(symbol="CALM", id="1", event_ns=MONDAY), set()),
 ]  # fmt: skip
-"""What comes on Monday, and what each of it marks."""
+"""The records of Monday, and the marks that each makes."""
 
 
 def put(spark: "SparkSession", lake: Lake, events: Sequence[Event], first: int) -> None:
@@ -120,7 +120,7 @@ def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 
 @pytest.mark.spark
-def test_exactly_the_symbols_that_change_are_marked(world: World) -> None:
+def test_exactly_the_symbols_with_new_events_are_marked(world: World) -> None:
     expected = {place for _, places in AFTER for place in places}
 
     marks = dirty.pending_marks(world.lake.root)
@@ -139,8 +139,8 @@ def test_exactly_the_symbols_that_change_are_marked(world: World) -> None:
 
 
 @pytest.mark.spark
-def test_marked_symbols_recomputed_alone_are_as_after_a_recompute_of_all(world: World) -> None:
-    """And the rows of all others stay as they are, in the same files or in others."""
+def test_recomputing_the_marked_symbols_gives_the_tables_of_a_full_recompute(world: World) -> None:
+    """The rows of the other symbols stay, in the same files or in others."""
     calm = [row for row in content(world.lake, Table.BARS) if "CALM" in row or "QUIET" in row]
     for day in (THURSDAY, FRIDAY):
         symbols = dirty_symbols(world.lake.root, day, RULES.profile)
@@ -163,10 +163,10 @@ def test_marked_symbols_recomputed_alone_are_as_after_a_recompute_of_all(world: 
 
 
 @pytest.mark.spark
-def test_what_is_archived_during_a_recompute_is_marked(
+def test_events_archived_during_a_recompute_are_marked(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record lands behind the version that the recompute reads, and its mark outlives it."""
+    """The record is in a later version than the recompute reads, so its mark stays."""
     lake = Lake(str(tmp_path / "lake"))
     put(spark, lake, [trade(id="1", event_ns=F)], 0)
     known = count_offsets(lake.root, "trades")
@@ -186,7 +186,7 @@ def test_what_is_archived_during_a_recompute_is_marked(
 
 
 @pytest.mark.spark
-def test_bars_of_another_profile_are_recomputed_as_a_whole(world: World) -> None:
+def test_a_session_with_bars_of_another_profile_is_recomputed_whole(world: World) -> None:
     mark = dirty.DirtyMark("XNYS", FRIDAY.date, "LATE", 1, 0, "raw", 1, 1)
     dirty.add_marks(world.lake.root, [mark])
 
@@ -202,7 +202,7 @@ def counted(**held: tuple[int, int]) -> OffsetCount:
     return OffsetCount("trades", "raw", 1, found)
 
 
-def test_fresh_is_what_an_earlier_count_lacks() -> None:
+def test_fresh_offsets_are_those_that_the_earlier_count_lacks() -> None:
     before = counted(p0=(0, 9), p1=(5, 7))
     after = counted(p0=(0, 12), p1=(0, 7), p2=(3, 3))
 

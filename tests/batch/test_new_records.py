@@ -1,4 +1,4 @@
-"""Whether the archive has anything to do, on a real Kafka, without Spark."""
+"""New records for the archive, found on a real Kafka without Spark."""
 
 from datetime import date
 from pathlib import Path
@@ -18,14 +18,14 @@ MADE = simulate(
 ).records
 
 
-def test_an_empty_topic_is_nothing_new(stack: Settings, tmp_path: Path) -> None:
+def test_an_empty_topic_has_no_new_records(stack: Settings, tmp_path: Path) -> None:
     assert not has_new_records(own_settings(stack, tmp_path))
 
 
-def test_records_are_new_until_a_run_has_finished_with_them(
+def test_records_are_new_until_an_archive_run_has_finished(
     stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that dies before its dead letters are out has not finished."""
+    """A run that is killed before it has sent its dead letters has not finished."""
     own = own_settings(stack, tmp_path)
     send(own, MADE[:40])
     assert has_new_records(own)

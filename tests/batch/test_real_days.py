@@ -1,4 +1,4 @@
-"""Real days through both layers: batch and stream give the reference's bars, byte for byte."""
+"""Real days: batch and stream give the same bars as the reference, byte for byte."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ MICRO_BATCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A file of real trades, and how it is to be read."""
+    """A file of real trades, and how to read it."""
 
     file: tuple[str, ...]
     feed: str
@@ -119,7 +119,7 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
-    """The file's records in the columns that the decoder reads."""
+    """Return the file's records with the columns that the decoder reads."""
     stage([real_data(*day.file)], load_contract(day.feed), folder)
     return spark.read.parquet(str(folder))
 

@@ -1,4 +1,4 @@
-"""Recompute from a lake: bars of a session, exact, repeatable, and of no other session."""
+"""Recompute from a lake: exact and repeatable bars of one session only."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,10 +71,10 @@ def bars_in(spark: "SparkSession", lake: Lake) -> list[Bar]:
     return [bar_of(row) for row in lake.read(spark, Table.BARS).collect()]
 
 
-def test_a_troubled_session_is_recomputed_as_the_reference_folds_it(
+def test_a_session_with_every_kind_of_event_equals_the_reference(
     spark: "SparkSession", tmp_path: Path
 ) -> None:
-    """Early and late hours, auctions, repeats, cancels, corrections: all five resolutions."""
+    """Extended hours, auctions, duplicates, cancels, corrections; in all five resolutions."""
     lake = Lake(str(tmp_path / "lake"))
     made = simulate(
         SimulationPlan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED)
@@ -125,7 +125,7 @@ REUSED = {
 
 
 def scenes() -> list[Event]:
-    """The trades of every scene below, each with a symbol of its own."""
+    """Return the trades of all cases below, each with its own symbol."""
     reused = [
         trade(price, symbol=symbol, id="17", event_ns=when)
         for symbol in REUSED
@@ -158,7 +158,7 @@ def scenes() -> list[Event]:
 
 
 class World:
-    """A lake with all scenes, recomputed once, and its bars by place."""
+    """A lake with all cases, recomputed once, and its bars by place."""
 
     def __init__(self, spark: "SparkSession", folder: Path) -> None:
         self.lake = Lake(str(folder / "lake"))
@@ -182,7 +182,7 @@ class World:
 
 
 def without_receipt(record: Record) -> Record:
-    """The same record as a producer sends it that sets no header."""
+    """Return the record as sent by a producer that sets no receipt header."""
     return replace(record, received_ns=None)  # type: ignore[arg-type]
 
 
@@ -203,7 +203,7 @@ def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Wo
         pytest.param("UNSTAMPED", None, 101, id="the cancel's record has no receipt header"),
     ],
 )
-def test_an_amendment_touches_the_trade_that_it_means(
+def test_an_amendment_changes_the_trade_that_it_means(
     world: World, symbol: str, yesterday: int | None, today: int | None
 ) -> None:
     for day, price in ((THURSDAY, yesterday), (FRIDAY, today)):
@@ -211,29 +211,29 @@ def test_an_amendment_touches_the_trade_that_it_means(
         assert found == ([] if price is None else [price])
 
 
-def test_a_half_day_s_daily_bar_ends_at_one(world: World) -> None:
+def test_the_daily_bar_of_a_half_day_ends_at_one_o_clock(world: World) -> None:
     assert len(world.of("HALF", Resolution.MINUTE, HALF_DAY)) == 3
     assert world.of("HALF", Resolution.DAY, HALF_DAY) == [(100, 102, 100, 102, 30)]
 
 
-def test_a_closing_auction_reported_late_belongs_to_the_day(world: World) -> None:
+def test_a_closing_auction_that_is_reported_late_belongs_to_the_daily_bar(world: World) -> None:
     """The plain print a second later does not."""
     assert world.of("AUCTION", Resolution.DAY, FRIDAY) == [(100, 103, 100, 103, 510)]
 
 
-def test_a_venue_that_never_closes_has_the_utc_day(world: World) -> None:
+def test_the_daily_bar_of_a_venue_that_never_closes_is_the_utc_day(world: World) -> None:
     assert world.of("XBT", Resolution.DAY, KRAKEN_FRIDAY) == [(101, 102, 101, 102, 2)]
 
 
-def test_a_closed_day_has_bars_but_no_daily_one(world: World) -> None:
+def test_a_closed_day_has_intraday_bars_and_no_daily_bar(world: World) -> None:
     assert len(world.of("CLOSED", Resolution.MINUTE, SATURDAY)) == 1
     assert world.of("CLOSED", Resolution.DAY, SATURDAY) == []
 
 
-def test_a_recompute_replaces_its_own_session_only_and_may_leave_it_empty(
+def test_a_recompute_replaces_only_its_session_which_may_become_empty(
     spark: "SparkSession", world: World
 ) -> None:
-    """Saturday's only trade is cancelled on the Monday after."""
+    """The only trade of Saturday is cancelled on Monday."""
     before = files_by_session(world.lake)
     monday = SATURDAY_NOON + 2 * 86_400 * SECOND
     put(spark, world.lake, native([cancel("1", monday, symbol="CLOSED")]), partition=1)
@@ -250,7 +250,7 @@ def test_a_recompute_replaces_its_own_session_only_and_may_leave_it_empty(
 
 
 def files_by_session(lake: Lake) -> dict[tuple[str, str, str], set[str]]:
-    """The data files in force, by table, venue and session."""
+    """Return the current data files by table, venue and session."""
     from deltalake import DeltaTable
 
     found: dict[tuple[str, str, str], set[str]] = {}

@@ -1,4 +1,4 @@
-"""Recompute as of an instant: the same code over what was received by then, and nothing written."""
+"""Recompute as of an instant: uses only events received by then, and writes nothing."""
 
 from datetime import date
 from pathlib import Path
@@ -36,7 +36,7 @@ SESSION = session(venues()["XNYS"], PLAN.day)
 RULES = RecomputeRules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
 
 
-def test_bars_as_of_an_instant_are_the_references_and_the_lake_stays(
+def test_bars_as_of_an_instant_equal_the_reference_and_the_lake_is_unchanged(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = simulate(PLAN)

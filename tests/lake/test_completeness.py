@@ -1,4 +1,4 @@
-"""Offsets held, offsets missing: at the start, in the middle, at the end, all of them."""
+"""Holes: missing offsets at the start, in the middle, at the end, or all of them."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from truetape.market.ranges import Range
 
 
 def offset_range(first: int, last: int) -> CountedRange:
-    """A range whose records are there once and hold one event each."""
+    """Build a range with each record once and one event in each."""
     size = last - first + 1
     return CountedRange(Range(first, last + 1), records=size, accepted=size, rejected=0)
 
@@ -68,7 +68,7 @@ def only(found: list[Completeness]) -> Completeness:
         "start, middle and end",
     ],
 )
-def test_what_is_missing_is_named(
+def test_holes_are_found_with_whether_kafka_still_has_them(
     held: Sequence[tuple[int, int]], kafka: tuple[int, int], holes: list[tuple[int, int, bool]]
 ) -> None:
     found = only(completeness("t", {3: [offset_range(*one) for one in held]}, {3: Range(*kafka)}))
@@ -79,7 +79,7 @@ def test_what_is_missing_is_named(
     assert found.records == sum(last - first + 1 for first, last in held)
 
 
-def test_a_partition_that_only_one_side_knows_is_listed() -> None:
+def test_a_partition_that_only_kafka_or_only_the_lake_has_is_listed() -> None:
     found = completeness("t", {2: [offset_range(1, 4)]}, {0: Range(0, 0), 1: Range(0, 2)})
 
     assert [(part.partition, part.first, part.last, part.records) for part in found] == [
@@ -94,7 +94,7 @@ def test_a_partition_that_only_one_side_knows_is_listed() -> None:
     ]
 
 
-def test_ranges_that_touch_or_overlap_are_one() -> None:
+def test_ranges_that_touch_or_overlap_are_merged() -> None:
     ranges = [
         offset_range(5, 9),
         offset_range(0, 2),
@@ -109,7 +109,7 @@ def test_ranges_that_touch_or_overlap_are_one() -> None:
     )
 
 
-def test_a_record_held_twice_is_counted_as_repeated() -> None:
+def test_a_record_that_the_lake_has_twice_is_counted_as_repeated() -> None:
     ranges = joined([offset_range(0, 9), offset_range(4, 6), offset_range(5, 5)])
 
     found = only(completeness("t", {0: ranges}, {0: Range(0, 10)}))
@@ -121,7 +121,7 @@ OFFSETS = st.sets(st.integers(0, 30))
 
 
 @given(OFFSETS, st.integers(0, 30), st.integers(0, 30))
-def test_held_and_missing_offsets_make_up_all_that_were_given_out(
+def test_archived_and_missing_offsets_are_all_that_kafka_assigned(
     held: set[int], begin: int, more: int
 ) -> None:
     kept = Range(begin, begin + more)

@@ -1,4 +1,4 @@
-"""Counting `raw`: every record by reading it, once; what was counted is not read again."""
+"""Counting `raw`: each record is read once, and counted records are not read again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def places(partition: int, first: int, last: int) -> list[Place]:
 
 
 def offset_range(first: int, last: int, records: int | None = None) -> CountedRange:
-    """What `put` makes of these offsets."""
+    """Return the range that `put` writes for these offsets."""
     held = range(first, last + 1)
     size = len(held) if records is None else records
     return CountedRange(
@@ -83,13 +83,13 @@ def files(lake: Lake) -> set[Path]:
 
 
 def count_and_note(lake: str) -> OffsetCount:
-    """Count as an archive run does."""
+    """Count and record the count, as an archive run does."""
     found = count_offsets(lake, TOPIC, last_count(lake, TOPIC))
     record_count(lake, found)
     return found
 
 
-def test_each_partition_is_counted_with_what_its_records_held(lake: Lake) -> None:
+def test_each_partition_is_counted_with_its_accepted_and_rejected_events(lake: Lake) -> None:
     put(lake, [*places(0, 0, 19), *places(1, 7, 9), *places(1, 12, 12)])
     put(lake, places(0, 20, 24), topic="another")
 
@@ -109,7 +109,7 @@ def test_a_topic_without_records_has_no_ranges(lake: Lake) -> None:
     assert count_and_note(lake.root).ranges == {}
 
 
-def test_records_of_two_runs_join_into_one_span(lake: Lake) -> None:
+def test_records_of_two_runs_join_into_one_range(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     count_and_note(lake.root)
     put(lake, [*places(0, 20, 24), *places(1, 0, 3)])
@@ -117,8 +117,8 @@ def test_records_of_two_runs_join_into_one_span(lake: Lake) -> None:
     assert count_and_note(lake.root).ranges == {0: (offset_range(0, 24),), 1: (offset_range(0, 3),)}
 
 
-def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
-    """The old files are away; a count that opens one of them fails."""
+def test_a_second_count_opens_no_file_with_only_counted_records(lake: Lake) -> None:
+    """The old files are moved away, so a count that opens one of them fails."""
     put(lake, [*places(0, 0, 9_999), *places(1, 0, 99)])
     count_and_note(lake.root)
     old = files(lake)
@@ -134,8 +134,8 @@ def test_a_second_count_opens_no_file_that_was_counted(lake: Lake) -> None:
         count_offsets(lake.root, TOPIC)
 
 
-def test_compacted_files_are_passed_over_too(lake: Lake) -> None:
-    """Partition 1 has a tenth of the records: its new offsets are old ones of partition 0."""
+def test_compacted_files_are_skipped_too(lake: Lake) -> None:
+    """Partition 1 has a tenth of the records: partition 0 already has the same offsets."""
     for day in range(5):
         put(lake, places(0, day * 100, day * 100 + 99))
         put(lake, places(1, day * 10, day * 10 + 9))
@@ -153,7 +153,7 @@ def test_compacted_files_are_passed_over_too(lake: Lake) -> None:
     }
 
 
-def test_a_count_of_a_version_that_was_counted_reads_nothing(lake: Lake) -> None:
+def test_a_second_count_of_the_same_version_reads_nothing(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     first = count_and_note(lake.root)
     for file in files(lake):
@@ -162,7 +162,7 @@ def test_a_count_of_a_version_that_was_counted_reads_nothing(lake: Lake) -> None
     assert count_and_note(lake.root) == first
 
 
-def test_rows_deleted_behind_the_count_are_found_by_a_full_count_only(lake: Lake) -> None:
+def test_only_a_full_count_finds_deleted_rows(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     count_and_note(lake.root)
     raw(lake).delete("offset in (3, 4, 5, 11)")
@@ -175,7 +175,7 @@ def test_rows_deleted_behind_the_count_are_found_by_a_full_count_only(lake: Lake
     assert last_count(lake.root, TOPIC) == torn
 
 
-def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
+def test_a_full_count_finds_a_record_that_was_appended_twice(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     count_and_note(lake.root)
     put(lake, places(0, 15, 15))
@@ -184,7 +184,7 @@ def test_a_record_appended_twice_is_found_by_a_full_count(lake: Lake) -> None:
     assert count_offsets(lake.root, TOPIC).ranges == {0: (CountedRange(Range(0, 20), 21, 42, 2),)}
 
 
-def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake) -> None:
+def test_the_next_count_finds_a_filled_hole(lake: Lake) -> None:
     put(lake, [*places(0, 4, 9), *places(0, 12, 19)])
     count_and_note(lake.root)
     put(lake, places(0, 10, 11))
@@ -194,8 +194,10 @@ def test_a_hole_that_is_filled_later_is_counted_without_a_full_count(lake: Lake)
     assert count_and_note(lake.root).ranges == {0: (offset_range(0, 19),)}
 
 
-@pytest.mark.parametrize("count_stays", [True, False], ids=["a version behind", "made anew"])
-def test_a_count_of_another_raw_is_not_taken_over(lake: Lake, count_stays: bool) -> None:
+@pytest.mark.parametrize(
+    "count_stays", [True, False], ids=["restored to an older version", "created again"]
+)
+def test_the_count_of_another_raw_is_ignored(lake: Lake, count_stays: bool) -> None:
     put(lake, places(0, 0, 19))
     found = count_and_note(lake.root)
     record_count(
@@ -205,7 +207,7 @@ def test_a_count_of_another_raw_is_not_taken_over(lake: Lake, count_stays: bool)
     assert last_count(lake.root, TOPIC) is None
 
 
-def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
+def test_each_topic_in_a_lake_has_its_own_count(lake: Lake) -> None:
     put(lake, places(0, 0, 19))
     put(lake, places(0, 0, 4), topic="another")
     for topic in (TOPIC, "another"):
@@ -216,7 +218,7 @@ def test_topics_in_one_lake_have_a_count_each(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("most", [49, 50], ids=["over the limit", "at the limit"])
-def test_offsets_in_too_many_pieces_are_an_error(
+def test_offsets_in_too_many_ranges_are_an_error(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr(coverage, "MAX_RANGES", most)
@@ -229,7 +231,7 @@ def test_offsets_in_too_many_pieces_are_an_error(
             count_offsets(lake.root, TOPIC)
 
 
-def test_a_partition_in_more_ranges_than_a_filter_takes_is_still_counted_right(
+def test_a_partition_with_more_ranges_than_the_filter_has_terms_is_counted_correctly(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coverage, "MAX_SKIPPED_RANGES", 2)
@@ -250,10 +252,10 @@ ARRIVALS = st.lists(
 @pytest.mark.real
 @settings(deadline=None, max_examples=40)  # each example writes a few small tables
 @given(ARRIVALS)
-def test_however_records_arrive_both_counts_say_what_is_there(
+def test_both_counts_are_right_in_whatever_order_records_arrive(
     tmp_path_factory: pytest.TempPathFactory, arrivals: Sequence[Sequence[Place]]
 ) -> None:
-    """Each run appends in any order, with holes; a place comes once, as the archive sees to."""
+    """Each run appends in any order and with holes, each record only once, as the archive does."""
     lake = Lake(str(tmp_path_factory.mktemp("lake")))
     there: set[Place] = set()
     for arrival in arrivals:

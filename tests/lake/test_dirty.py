@@ -1,4 +1,4 @@
-"""Dirty marks: taken away by bars that know what they are about, and by no others."""
+"""Dirty marks: cleared only by bars that include the marked events."""
 
 from datetime import date
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_lake_without_marks_has_none_pending(lake: str) -> None:
     assert dirty.clear_marks(lake, FRIDAY, [whole(7)]) == []
 
 
-def test_marks_of_all_sessions_or_of_one(lake: str) -> None:
+def test_pending_marks_are_those_of_all_sessions_or_of_one(lake: str) -> None:
     marks = [mark("KO", 4), mark("IBM", 3), mark("IBM", 3, THURSDAY)]
 
     assert dirty.add_marks(lake, marks) == 3
@@ -50,7 +50,9 @@ def test_marks_of_all_sessions_or_of_one(lake: str) -> None:
     assert dirty.pending_marks(lake) == [marks[2], marks[1], marks[0]]
 
 
-def test_more_marks_than_one_write_takes(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_marks_than_fit_into_one_write_are_all_written(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dirty, "MARKS_PER_WRITE", 2)
 
     assert dirty.add_marks(lake, (mark(f"S{number}", 1) for number in range(5))) == 5
@@ -60,17 +62,17 @@ def test_more_marks_than_one_write_takes(lake: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("bases", "stay"),
     [
-        pytest.param([], ["IBM", "KO"], id="nothing was recomputed"),
-        pytest.param([whole(2)], ["IBM", "KO"], id="recomputed before"),
-        pytest.param([whole(3)], ["KO"], id="one of them came after"),
-        pytest.param([whole(4)], [], id="recomputed after both"),
+        pytest.param([], ["IBM", "KO"], id="no recompute"),
+        pytest.param([whole(2)], ["IBM", "KO"], id="recomputed before both marks"),
+        pytest.param([whole(3)], ["KO"], id="one mark is newer"),
+        pytest.param([whole(4)], [], id="recomputed after both marks"),
         pytest.param([some(9, "KO")], ["IBM"], id="only one symbol was recomputed"),
-        pytest.param([whole(3), some(9, "KO")], [], id="all, then one again"),
-        pytest.param([some(9, "O'K")], ["IBM", "KO"], id="a name with a quote in it"),
-        pytest.param([whole(0, "another raw")], [], id="raw was made anew"),
+        pytest.param([whole(3), some(9, "KO")], [], id="all, then one symbol again"),
+        pytest.param([some(9, "O'K")], ["IBM", "KO"], id="a symbol with a quote"),
+        pytest.param([whole(0, "another raw")], [], id="raw was created again"),
     ],
 )
-def test_a_mark_goes_when_the_bars_know_its_version(
+def test_a_mark_is_cleared_when_the_bars_include_its_version(
     lake: str, bases: list[RecomputeBasis], stay: list[str]
 ) -> None:
     marks = [mark("IBM", 3), mark("KO", 4)]
@@ -84,8 +86,8 @@ def test_a_mark_goes_when_the_bars_know_its_version(
     assert len(dirty.pending_marks(lake, THURSDAY)) == 1
 
 
-def test_a_mark_that_is_made_meanwhile_stays(lake: str) -> None:
-    """The archive marks while a publication takes older marks away."""
+def test_a_mark_added_during_a_publication_stays(lake: str) -> None:
+    """The archive adds a mark while a publication clears older ones."""
     dirty.add_marks(lake, [mark("IBM", 3)])
     known = [whole(3)]
 
@@ -98,7 +100,7 @@ def put(lake: str, name: str) -> None:
     write_deltalake(f"{lake}/{name}", table({"x": [1]}), mode="append")
 
 
-def test_a_session_is_watched_from_its_first_recompute_on(lake: str) -> None:
+def test_a_session_is_watched_from_its_first_recompute(lake: str) -> None:
     assert bars_lineage.watched(lake) == frozenset()
 
     bars_lineage.watch(lake, FRIDAY)
@@ -109,7 +111,7 @@ def test_a_session_is_watched_from_its_first_recompute_on(lake: str) -> None:
     assert DeltaTable(f"{lake}/basis").version() == 0
 
 
-def test_a_basis_says_what_was_read_and_which_bars_came_of_it(lake: str) -> None:
+def test_a_basis_names_the_raw_version_and_the_bars_version(lake: str) -> None:
     put(lake, "raw")
     put(lake, "raw")
     put(lake, "bars")
@@ -127,6 +129,6 @@ def test_a_basis_says_what_was_read_and_which_bars_came_of_it(lake: str) -> None
     assert bars_lineage.recompute_bases(lake, THURSDAY) == []
 
 
-def test_without_raw_there_is_nothing_to_recompute_from(lake: str) -> None:
+def test_a_recompute_without_raw_is_an_error(lake: str) -> None:
     with pytest.raises(ConfigError, match="run `truetape archive` first"):
         bars_lineage.current_raw(lake)

@@ -1,4 +1,4 @@
-"""Upkeep changes the files of the lake, never what its tables say."""
+"""Maintenance changes the files of the lake, never the rows of its tables."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,31 +11,31 @@ from truetape.lake.maintenance import compact_and_vacuum
 
 
 def put(lake: Path, *values: int) -> None:
-    """Append one small file a value to the table `raw`."""
+    """Append one small file for each value to the table `raw`."""
     for value in values:
         rows = pyarrow.table({"offset": [value], "date": ["2026-11-20"]})
         write_deltalake(str(lake / "raw"), rows, mode="append", partition_by=["date"])
 
 
 def offsets(lake: Path) -> list[int]:
-    """What the table says."""
+    """Return the rows of the table."""
     return sorted(DeltaTable(str(lake / "raw")).to_pyarrow_table()["offset"].to_pylist())
 
 
 def files(lake: Path) -> int:
-    """How many data files lie on disk."""
+    """Count the data files on disk."""
     return len(list((lake / "raw").rglob("*.parquet")))
 
 
 def age(lake: Path, hours: int) -> None:
-    """Set the time at which every file was replaced back."""
+    """Move the time at which each file was replaced into the past."""
     then = int((datetime.now(UTC) - timedelta(hours=hours)).timestamp() * 1000)
     for commit in (lake / "raw" / "_delta_log").glob("*.json"):
         aged = re.sub(r'"deletionTimestamp":\d+', f'"deletionTimestamp":{then}', commit.read_text())
         commit.write_text(aged)
 
 
-def test_small_files_become_one_and_the_rows_stay(tmp_path: Path) -> None:
+def test_small_files_are_merged_and_the_rows_stay(tmp_path: Path) -> None:
     put(tmp_path, *range(12))
 
     [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
@@ -55,7 +55,7 @@ def test_replaced_files_stay_for_readers_of_older_versions(tmp_path: Path) -> No
     assert sorted(older.to_pyarrow_table()["offset"].to_pylist()) == [1, 2]
 
 
-def test_files_that_were_replaced_long_ago_go(tmp_path: Path) -> None:
+def test_files_that_were_replaced_long_ago_are_deleted(tmp_path: Path) -> None:
     put(tmp_path, 1, 2, 3)
     compact_and_vacuum(str(tmp_path), keep_h=168)
     age(tmp_path, hours=169)
@@ -67,7 +67,7 @@ def test_files_that_were_replaced_long_ago_go(tmp_path: Path) -> None:
     assert offsets(tmp_path) == [1, 2, 3]
 
 
-def test_a_tidy_lake_is_left_alone(tmp_path: Path) -> None:
+def test_a_compacted_lake_is_not_changed(tmp_path: Path) -> None:
     put(tmp_path, 1, 2)
     compact_and_vacuum(str(tmp_path), keep_h=168)
     before = DeltaTable(str(tmp_path / "raw")).file_uris()
@@ -78,5 +78,5 @@ def test_a_tidy_lake_is_left_alone(tmp_path: Path) -> None:
     assert DeltaTable(str(tmp_path / "raw")).file_uris() == before
 
 
-def test_a_lake_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None:
+def test_a_lake_without_tables_is_no_error(tmp_path: Path) -> None:
     assert compact_and_vacuum(str(tmp_path / "nothing"), keep_h=168) == []

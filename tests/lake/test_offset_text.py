@@ -26,6 +26,6 @@ def test_both_ends_of_a_pair_are_included() -> None:
     "text",
     ["", "5", "0:", "0:9-5", "0:-5", "a:1-2", "0:1-2;", "0:1..2", "0:1-99999999999999999999"],
 )
-def test_any_other_text_is_refused_with_an_example(text: str) -> None:
+def test_any_other_text_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"0:100-200|give the first one first"):
         parse_offsets(text)

@@ -94,7 +94,7 @@ def test_an_append_adds_the_columns_that_an_older_table_lacks(tmp_path: Path) ->
     assert written == expected_types(Table.PUBLICATIONS)
 
 
-def test_nothing_is_written_for_no_rows(tmp_path: Path) -> None:
+def test_an_append_without_rows_creates_no_table(tmp_path: Path) -> None:
     append_rows(str(tmp_path), Table.DIRTY, [])
 
     assert open_or_none(str(tmp_path), Table.DIRTY) is None
