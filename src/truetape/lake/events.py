@@ -42,7 +42,7 @@ _LAST_NS = 2**63 - 1
 
 _RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
 _BATCH_ROWS = 32_768
-"""How nested events are scanned: by default Arrow reads 500 MB of them ahead."""
+"""Records in one batch of a scan. With its defaults Arrow reads 500 MB of nested events ahead."""
 
 Bounds = tuple[int, int]
 """Two event times, both included."""
