@@ -110,5 +110,5 @@ def test_a_missing_table_or_session_is_reported_with_the_command_to_run(
     with pytest.raises(ConfigError, match="recompute --venue XNYS --session 2024-11-23`"):
         read_session(lake, SATURDAY)
     monkeypatch.setattr(session_tables, "MAX_TRADES", 84)
-    with pytest.raises(ConfigError, match="85 trades; the gate takes sessions of up to 84"):
+    with pytest.raises(ConfigError, match="85 trades; the gate checks sessions of up to 84"):
         read_session(lake, FRIDAY)

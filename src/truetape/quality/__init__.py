@@ -1,1 +1,1 @@
-"""Quality: what a recomputed session must keep to before its bars replace those that are served."""
+"""Quality: the rules that recomputed bars must pass before they replace the served ones."""

@@ -1,6 +1,6 @@
-"""What the archive brought in since the last look, read from `raw` without Spark, in bounded steps.
+"""Reads the records that were archived since the last check from `raw`, in bounded steps.
 
-A step takes the oldest records not looked at yet; what is left waits for the next one.
+A step reads the oldest unchecked records; the rest waits for the next step. Needs no Spark.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from truetape.market.ranges import Range
 from truetape.quality.session_tables import Coverage
 
 MAX_RECORDS = 400_000
-"""Records of one step, about 1 kB of memory each while they are unpacked."""
+"""Number of records in one step. Each takes about 1 kB of memory while it is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedTables:
-    """Some records of `raw`. `ends` is the last offset looked at of each partition, `behind` how
-    many records are left for later steps.
+    """Records of `raw`. `ends` is the last checked offset of each partition, `behind` the number of
+    records that are left for later steps.
     """
 
     records: pa.Table
@@ -30,7 +30,7 @@ class FeedTables:
 
 
 def read_feed(lake: str, topic: str, partitions: int, since: Mapping[int, int]) -> FeedTables:
-    """Read the oldest records of a topic behind `since`, the last offset seen of each partition."""
+    """Read the oldest records of a topic after `since`, the last checked offset by partition."""
     raw = RawEvents(lake)
     most = max(1, MAX_RECORDS // partitions)
     starts = {part: since.get(part, -1) + 1 for part in range(partitions)}
@@ -51,7 +51,7 @@ def read_feed(lake: str, topic: str, partitions: int, since: Mapping[int, int]) 
 def _coverage(
     records: pa.Table, topic: str, starts: Mapping[int, int], steps: Mapping[int, Range]
 ) -> Iterator[Coverage]:
-    """Count each partition from where the last look ended: a hole between two looks counts too."""
+    """Count each partition from the end of the last check, so that holes in between count too."""
     for part, step in steps.items():
         offsets = records.filter(pc.equal(records["partition"], part))["offset"]
         start = starts[part] or step.start

@@ -1,7 +1,7 @@
-"""What the lake holds of one session, read without Spark.
+"""Reads one session from the lake as Arrow tables, without Spark.
 
-Held as Arrow: what that takes is measured by `benchmarks/quality.py`. Reads the session's own
-partitions, and of `raw` only what can overlap it.
+Reads the session's own partitions, and only the files of `raw` that can overlap it.
+`benchmarks/quality.py` measures the memory that this takes.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from truetape.lake.delta import DeltaTable
 
 MAX_TRADES = 30_000_000
-"""At 0.9 kB a trade, all that the gate makes of them included, these take 27 GB."""
+"""A trade takes 0.9 kB, frames of the gate included, so these take 27 GB."""
 
 TRADE_COLUMNS = (
     "symbol", "ordinal", "feed", "id", "event_ns", "received_ns", "price", "size", "conditions",
@@ -41,15 +41,15 @@ BAR_COLUMNS = (
     "symbol", "resolution", "start_ns", "seq", "open", "high", "low", "close", "volume", "vwap",
     "trades", "notional", "priced_volume", "first", "last", "served", "profile", "profile_version",
 )  # fmt: skip
-"""The columns that the frames are made of. If the lake's table lacks one, or has another type for
-it than `lake.schemas`, only the frames about the schema are made."""
+"""The columns that the frames use. If the lake's table lacks one, or has another type for it than
+`lake.schemas`, only the frames about the schema are built."""
 
 _ORDER = {Table.TRADES: ("symbol", "ordinal"), Table.BARS: ("symbol", "resolution", "start_ns")}
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many records `raw` has of a partition, within a range of offsets."""
+    """The number of records that `raw` has of a partition, within a range of offsets."""
 
     topic: str
     partition: int
@@ -62,9 +62,9 @@ class Coverage:
 class SessionTables:
     """One session as the lake has it.
 
-    `trades` are ordered by symbol and ordinal, `bars` by symbol, resolution and start; each is None
-    where the lake's table lacks a column or has it in another type. The `declared` ones are texts
-    of name and type.
+    `trades` are ordered by symbol and ordinal, `bars` by symbol, resolution and start. Each is None
+    if the lake's table lacks a column or has another type for it. `declared_trades` and
+    `declared_bars` list the columns of the lake's tables as "name type".
     """
 
     session: Session
@@ -73,15 +73,15 @@ class SessionTables:
     declared_trades: tuple[str, ...]
     declared_bars: tuple[str, ...]
     archived: int
-    """Deliveries of trades of this session that `raw` holds now."""
+    """Number of deliveries of this session's trades in `raw`."""
     coverage: tuple[Coverage, ...]
     amendments: tuple[ArchivedAmendment, ...]
     named_before: frozenset[TradeName] | None
-    """Which trades that amendments name are of sessions before, None where that is not known."""
+    """Amended trades that belong to earlier sessions; None if the session before is unknown."""
 
 
 def read_session(lake: str, session: Session) -> SessionTables:
-    """Read a session; ConfigError when it was never recomputed or is too large."""
+    """Read a session. Raise ConfigError if it was never recomputed or is too large."""
     trades, bars = (open_table(lake, table) for table in (Table.TRADES, Table.BARS))
     _check_size(trades, session)
     rows = _of_session(trades, Table.TRADES, session, TRADE_COLUMNS)
@@ -104,23 +104,25 @@ def read_session(lake: str, session: Session) -> SessionTables:
 
 
 def fingerprint(lake: str, session: Session) -> str:
-    """Return a digest of the files that hold a session: equal as long as nobody recomputes it."""
+    """Return a digest of a session's files. It changes only if the session is recomputed."""
     total = hashlib.sha256()
     for table in (Table.TRADES, Table.BARS):
-        chosen = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-        files = open_table(lake, table).file_uris(file_pruning_predicate=chosen)
+        partition = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
+        files = open_table(lake, table).file_uris(file_pruning_predicate=partition)
         total.update("\n".join(sorted(files)).encode())
     return total.hexdigest()
 
 
 def _check_size(trades: "DeltaTable", session: Session) -> None:
-    """Count before anything is read; the counts of files are in their footers."""
-    mine = (pc.field("venue") == session.venue) & (pc.field("session") == pa.scalar(session.date))
-    rows = trades.to_pyarrow_dataset().count_rows(filter=mine)
+    """Count the trades before reading any: the files' footers have the counts."""
+    of_session = (pc.field("venue") == session.venue) & (
+        pc.field("session") == pa.scalar(session.date)
+    )
+    rows = trades.to_pyarrow_dataset().count_rows(filter=of_session)
     if rows > MAX_TRADES:
         raise ConfigError(
             f"{session.venue} {session.date}: {rows:,} trades; "
-            f"the gate takes sessions of up to {MAX_TRADES:,}"
+            f"the gate checks sessions of up to {MAX_TRADES:,}"
         )
     if not rows:
         raise ConfigError(
@@ -146,7 +148,7 @@ def _texts(table: "DeltaTable") -> tuple[str, ...]:
 def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
     """Count the offsets that `raw` has between the first and last on-time trade of the session.
 
-    Late trades are left out: one that comes days later would make this read those days.
+    Late trades are excluded: a trade that arrives days later would make this read all those days.
     """
     on_time = trades.filter(pc.invert(trades["late"]))
     ends = on_time.group_by(["topic", "partition"]).aggregate(
@@ -156,40 +158,42 @@ def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
         topic, partition = row["topic"], row["partition"]
         first, last = row["offset_min"], row["offset_max"]
         offsets = Range(first, last + 1)
-        held = raw.records(topic, {partition: offsets}, ["offset"])["offset"]
-        yield Coverage(topic, partition, offsets, len(held), pc.count_distinct(held).as_py())
+        archived = raw.records(topic, {partition: offsets}, ["offset"])["offset"]
+        yield Coverage(
+            topic, partition, offsets, len(archived), pc.count_distinct(archived).as_py()
+        )
 
 
 def _named_before(
     trades: "DeltaTable", session: Session, names: AbstractSet[TradeName]
 ) -> frozenset[TradeName] | None:
-    """Find named trades in the sessions within reach; None where the one before is not recomputed.
+    """Find named trades in earlier sessions within reach of an amendment.
 
-    Reads nothing where no name is left to find.
+    Return None if the session before was not recomputed. Read nothing without names.
     """
     if not names:
         return frozenset()
     if not _has_previous(trades, session):
         return None
-    chosen = (
+    condition = (
         (pc.field("venue") == session.venue)
         & (pc.field("session") >= pa.scalar(session.date - AMENDMENT_REACH))
         & (pc.field("session") < pa.scalar(session.date))
         & pc.field("id").isin(sorted({name[3] for name in names}))
     )
     columns = ["feed", "symbol", "id"]
-    rows = trades.to_pyarrow_dataset().to_table(columns=columns, filter=chosen)
+    rows = trades.to_pyarrow_dataset().to_table(columns=columns, filter=condition)
     return frozenset(names & _names(rows, session.venue))
 
 
 def _has_previous(trades: "DeltaTable", session: Session) -> bool:
-    """Say whether the last regular session before this one was recomputed."""
-    before = calendars.sessions(
+    """True if the last regular session before this one was recomputed."""
+    earlier = calendars.sessions(
         venues()[session.venue],
         session.date - AMENDMENT_REACH,
         session.date - timedelta(days=1),
     )
-    regular = [one.date.isoformat() for one in before if one.open_ns is not None]
+    regular = [day.date.isoformat() for day in earlier if day.open_ns is not None]
     parts = {(part["venue"], str(part["session"])) for part in trades.partitions()}
     return bool(regular) and (session.venue, regular[-1]) in parts
 
@@ -197,7 +201,7 @@ def _has_previous(trades: "DeltaTable", session: Session) -> bool:
 def _named_in(
     trades: pa.Table, names: AbstractSet[TradeName], venue: str
 ) -> AbstractSet[TradeName]:
-    """Return the names that this session's own trades have."""
+    """Return those names that belong to trades of this session."""
     ids = pa.array(sorted({name[3] for name in names}), pa.string())
     return names & _names(trades.filter(pc.is_in(trades["id"], ids)), venue)
 
