@@ -178,7 +178,7 @@ def test_bars_that_a_driver_frozen_between_check_and_post_overwrites_are_rewritt
             until(lambda: served(store, day, STREAMED) == right, 30)
             until(lambda: not unfinished_writes(layer), 30)
             assert "late_writes=['ARCX" in (own.home / "logs" / "speed_layer.log").read_text()
-            assert status_of(own).late_writes == ()
+            assert status_of(own).late_writers == ()
 
 
 @contextmanager

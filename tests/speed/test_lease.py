@@ -45,7 +45,7 @@ def test_a_holder_reports_who_it_is(own: Settings, records: ControlRecords) -> N
 
     beat = newest(own.kafka, own.topic)
     assert beat is not None
-    assert (beat.epoch, beat.driver, beat.order) == (1, Driver.this(), 4)
+    assert (beat.epoch, beat.driver, beat.command) == (1, Driver.this(), 4)
     assert (beat.state, beat.batch, beat.writing) == (Phase.RUNNING, 7, ())
     lease.close()
 
