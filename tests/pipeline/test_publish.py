@@ -107,6 +107,7 @@ def test_the_audit_skips_a_session_that_was_recomputed_since(
     own = own_settings(stack, tmp_path, store="embedded")
     lake_session(QUIET).write(own.lake)
     publish_once(own, FRIDAY, "tests", "because", options=PublishOptions(gated=False))
-    monkeypatch.setattr(audit, "bases", lambda *_: [RecomputeBasis("raw", 1, 99, None, 99)])
+    later = RecomputeBasis("raw", 1, 99, None, 99)
+    monkeypatch.setattr(audit, "recompute_bases", lambda *_: [later])
 
     assert audit_served(own, FRIDAY.date) == []
