@@ -66,8 +66,10 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_write_does_not_block_the_next_one(tmp_path: Path) -> None:
-    (tmp_path / ".token.new").write_text("half")
+    (tmp_path / ".token.abc.new").write_text("half")
 
     secret_files.write(tmp_path / "token", Secret("whole"))
 
-    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+    secret = secret_files.read(tmp_path / "token")
+    assert secret is not None
+    assert secret.reveal() == "whole"

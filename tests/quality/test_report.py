@@ -112,7 +112,7 @@ def test_a_file_that_is_no_report_is_refused_by_name(tmp_path: Path, text: str) 
     path = tmp_path / "some.json"
     path.write_text(text)
 
-    with pytest.raises(ConfigError, match="is no quality report"):
+    with pytest.raises(ConfigError, match=r"some.json is damaged"):
         read(path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from truetape.batch.checkpoint import Role, last_committed, offsets_of, require_whole
 from truetape.batch.spark.decoder import decode
 from truetape.batch.spark.fold import floor_div
 from truetape.batch.spark.lake import RAW, Lake
@@ -29,6 +30,7 @@ from truetape.market.resolution import SECOND_NS
 MAX_RECORDS_PER_BATCH = 1_000_000
 RAW_WAIT_S = 1_800.0
 """How long the archive waits for a running backfill to end, and the reverse."""
+_AWAY = "away: the next run continues after the last offset in raw, so nothing is lost or doubled"
 _EARLIEST = -2
 """Spark's Kafka source reads this as "from the first record of this partition"."""
 
@@ -42,6 +44,7 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
     checkpoint = checkpoint_for(settings)
+    require_whole(checkpoint, dict.fromkeys(Role, f"move {checkpoint} {_AWAY}"))
     has_begun = any((checkpoint / "offsets").glob("[0-9]*"))
     source = {
         "kafka.bootstrap.servers": settings.kafka,
@@ -80,11 +83,11 @@ def next_offsets(settings: Settings) -> dict[int, int] | None:
     Spark runs a batch again that was begun and not finished, so its records do not count.
     """
     checkpoint = checkpoint_for(settings)
-    finished = [int(path.name) for path in (checkpoint / "commits").glob("[0-9]*")]
-    if not finished:
+    batch = last_committed(checkpoint)
+    if batch < 0:
         return None
-    last = (checkpoint / "offsets" / str(max(finished))).read_text().splitlines()[-1]
-    return {int(part): offset for part, offset in json.loads(last)[settings.topic].items()}
+    offsets = offsets_of(checkpoint, batch, settings.topic)
+    return {int(part): offset for part, offset in offsets.items()}
 
 
 @contextmanager

@@ -4,7 +4,6 @@ So the next backfill finishes one that was killed: once the records are in `raw`
 which sessions they affect. One small file a plan. Does not ingest.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,14 @@ from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill_plan import BackfillPlan
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, write_json
 
 MAX_PROPOSED = 100
 """Most stored plans that nobody has ingested, about 10 KB each."""
+PROPOSED = JsonFile("backfill plan", BackfillPlan.from_dict, "remove it and plan again")
+BEGUN = JsonFile(
+    "backfill plan", BackfillPlan.from_dict, "move it away and finalize its sessions by hand"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +35,12 @@ class BackfillNotes:
 
     def begin(self, backfill: BackfillPlan) -> None:
         """Store a plan as begun. Call it before the first row is written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self._path(backfill), backfill)
+        write_json(self._path(backfill), backfill.to_dict())
 
     def propose(self, backfill: BackfillPlan) -> None:
         """Store a plan that may be ingested later; only the newest MAX_PROPOSED stay."""
         folder = self.folder / "proposed"
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{backfill.plan.digest}.json", backfill)
+        write_json(folder / f"{backfill.plan.digest}.json", backfill.to_dict())
         oldest = sorted(folder.glob("*.json"), key=_age)[:-MAX_PROPOSED]
         for path in oldest:
             path.unlink(missing_ok=True)
@@ -46,9 +48,10 @@ class BackfillNotes:
     def proposed(self, digest: str) -> BackfillPlan:
         """Return a proposed plan by its digest. Raise ConfigError if it is not stored any more."""
         path = self.folder / "proposed" / f"{digest}.json"
-        if not re.fullmatch("[0-9a-f]{16}", digest) or not path.exists():
+        stored = PROPOSED.read(path) if re.fullmatch("[0-9a-f]{16}", digest) else None
+        if stored is None:
             raise ConfigError(f"no plan {digest!r} is stored; plan again")
-        return _read(path)
+        return stored
 
     def finish(self, backfill: BackfillPlan) -> None:
         """Delete a begun plan whose sessions are all final."""
@@ -56,7 +59,8 @@ class BackfillNotes:
 
     def unfinished(self) -> list[BackfillPlan]:
         """Return the plans that were begun and not finished, oldest first."""
-        return [_read(path) for path in sorted(self.folder.glob("*.json"), key=_age)]
+        read = [BEGUN.read(path) for path in sorted(self.folder.glob("*.json"), key=_age)]
+        return [stored for stored in read if stored is not None]
 
     def _path(self, backfill: BackfillPlan) -> Path:
         return self.folder / f"{backfill.plan.digest}.json"
@@ -64,16 +68,3 @@ class BackfillNotes:
 
 def _age(path: Path) -> int:
     return path.stat().st_mtime_ns
-
-
-def _write(path: Path, backfill: BackfillPlan) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(backfill.to_dict(), indent=1))
-    draft.replace(path)
-
-
-def _read(path: Path) -> BackfillPlan:
-    try:
-        return BackfillPlan.from_dict(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: {error}; move it away and finalize its sessions") from error

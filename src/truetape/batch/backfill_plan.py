@@ -202,13 +202,17 @@ class BackfillPlan:
             )
         _keys("contents of a plan", contents, ("records", "events", "rejected", "touched"))
         touched = tuple(
-            AffectedSession(row["venue"], date.fromisoformat(row["session"]), tuple(row["symbols"]))
+            AffectedSession(
+                str(row["venue"]),
+                date.fromisoformat(row["session"]),
+                tuple(map(str, row["symbols"])),
+            )
             for row in contents["touched"]
         )
-        return cls(
-            plan,
-            PlanContents(contents["records"], contents["events"], contents["rejected"], touched),
+        records, events, rejected = (
+            int(contents[name]) for name in ("records", "events", "rejected")
         )
+        return cls(plan, PlanContents(records, events, rejected, touched))
 
 
 def plan_backfill(

@@ -3,7 +3,6 @@
 Does not import Airflow. Passwords go through standard input, since others can see a command line.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret
+from truetape.stack.airflow_config import passwords_of
 
 ROLES = {"admin": "Admin", "operator": "Op", "viewer": "Viewer"}
 """Each user and its role in FAB, as `stack.airflow_config.USERS` has them in the simple manager."""
@@ -50,11 +50,11 @@ def _passwords(file: Path) -> dict[str, Secret]:
     content = secret_files.read(file)
     if content is None:
         raise ConfigError(f"{file} does not exist; create it with: make env")
-    passwords: dict[str, str] = json.loads(content.reveal())
+    passwords = passwords_of(content, file)
     missing = [user for user in ROLES if user not in passwords]
     if missing:
         raise ConfigError(f"{file} has no password for {', '.join(missing)}; add one")
-    return {user: Secret(passwords[user]) for user in ROLES}
+    return {user: passwords[user] for user in ROLES}
 
 
 def _airflow(*words: str, stdin: str = "") -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret
+from truetape.host.state_files import read_text, write_text
 from truetape.stack.airflow_config import USERS, new_fernet_key
 from truetape.stack.kafka_server import new_cluster_id
 
@@ -25,6 +26,8 @@ container gets only the file.
 """
 DATABASE = "airflow"
 """The user and the database of Airflow in Postgres."""
+_ENV_CURE = "restore it, or remove it and run make env again"
+_VALUE_CURE = "restore it; a new value fits the servers only if they are set up anew"
 _HEADER = "# Written by `make env`; has no secret. Your own values stay when it runs again.\n"
 
 
@@ -141,9 +144,8 @@ def prepare(folder: Path, owner: Owner) -> list[Path]:
 
 def read_variables(env_file: Path) -> dict[str, str]:
     """Return the variables of an `.env` file. Empty if there is no file."""
-    if not env_file.exists():
-        return {}
-    lines = [line.partition("=") for line in env_file.read_text("utf-8").splitlines()]
+    text = read_text(env_file, _ENV_CURE) or ""
+    lines = [line.partition("=") for line in text.splitlines()]
     return {name.strip(): value for name, equals, value in lines if equals and name[:1] != "#"}
 
 
@@ -152,14 +154,11 @@ def _add_variables(env_file: Path, needed: Mapping[str, str]) -> Path | None:
     missing = {name: value for name, value in needed.items() if name not in present}
     if not missing:
         return None
-    before = env_file.read_text("utf-8") if env_file.exists() else _HEADER
+    before = read_text(env_file, _ENV_CURE) or _HEADER
     if not before.endswith("\n"):
         before += "\n"
     added = "".join(f"{name}={value}\n" for name, value in missing.items())
-    unfinished = env_file.with_name(".env.new")
-    unfinished.write_text(before + added, encoding="utf-8")
-    unfinished.chmod(PRIVATE)
-    unfinished.replace(env_file)
+    write_text(env_file, before + added)
     return env_file
 
 
@@ -175,7 +174,7 @@ def _read(file: Path, secret: SecretFile) -> Secret:
     mode = file.stat().st_mode & 0o777
     if mode & ~secret.mode:
         raise ConfigError(f"{file} has mode {mode:04o}; set it: chmod {secret.mode:o} {file}")
-    value = file.read_text("utf-8").strip()
+    value = (read_text(file, _VALUE_CURE) or "").strip()
     if not value:
         raise ConfigError(f"{file} is empty; remove it and run make env again")
     return Secret(value)

@@ -11,6 +11,7 @@ from typing import Any
 
 from truetape.host import secret_files
 from truetape.host.settings import Secret
+from truetape.host.state_files import read_text
 from truetape.stack.influx_api import InfluxApi
 
 FILE = "token"
@@ -93,7 +94,7 @@ def ensure_tokens(
 def _works(api: InfluxApi, file: Path) -> bool:
     if not file.exists():
         return False
-    token = Secret(file.read_text("utf-8").strip())
+    token = Secret((read_text(file, "remove it and run this again") or "").strip())
     return api.query_problem(token) is None
 
 

@@ -1,12 +1,12 @@
 """The entry point of a Spark job: turns an expected error into one line and an exit code."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from truetape.host import log
 from truetape.host.errors import TruetapeError
+from truetape.host.state_files import write_json
 
 
 def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -> int:
@@ -14,9 +14,9 @@ def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -
     log.configure(verbose=True)
     try:
         result = job()
+        if outcome is not None:
+            write_json(outcome, result)
     except TruetapeError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
-    if outcome is not None:
-        outcome.write_text(json.dumps(result))
     return 0

@@ -5,7 +5,6 @@ the kernel gives the pid to another program, that program is never adopted and n
 A server may have child processes (Airflow has a dozen): all of its session ends with it.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -17,17 +16,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import psutil
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, of_type, write_json
 
 _KILLED_WITHIN_S = 10.0
 _POLL_S = 0.02
 _MAX_LOG_BYTES = 10_000_000
 _CLOCK_READS = 5
+_MAX_PID = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,18 @@ class Running:
     def since(self) -> datetime:
         """Return when it was started, in UTC."""
         return datetime.fromtimestamp(self.since_s, UTC)
+
+
+def _running_of(content: Any) -> Running:
+    running = of_type(Running)(content)
+    if not 0 < running.pid < _MAX_PID:
+        raise ValueError(f"no process has the pid {running.pid}")
+    return running
+
+
+PID_FILE = JsonFile(
+    "pid file of truetape", _running_of, "remove it once no process of that home runs"
+)
 
 
 def pid_file(settings: Settings, name: str) -> Path:
@@ -94,7 +107,7 @@ def start(program: Program) -> Running:
     if born is None:
         raise TransientError(f"{program.name} ended at once\n{log_tail(program.log)}")
     running = Running(program.name, program.address, child.pid, born, time.time())
-    _write_pid_file(program.pid_file, running)
+    write_json(program.pid_file, asdict(running))
     return running
 
 
@@ -113,15 +126,11 @@ def find(pid_file: Path) -> Running | None:
 
 
 def read_pid_file(pid_file: Path) -> Running | None:
-    """Return the process that a pid file names, alive or not. None if there is no such file."""
-    try:
-        return Running(**json.loads(pid_file.read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        raise ConfigError(
-            f"{pid_file} is not a pid file of truetape; remove it once no server of that home runs"
-        ) from None
+    """Return the process that a pid file names, alive or not. None if there is no such file.
+
+    Raise ConfigError if the file is damaged.
+    """
+    return PID_FILE.read(pid_file)
 
 
 def birth(pid: int) -> str | None:
@@ -305,9 +314,3 @@ def _wait_for_threads(running: Running) -> None:
             if time.monotonic() > give_up:
                 return
             time.sleep(_POLL_S)
-
-
-def _write_pid_file(path: Path, running: Running) -> None:
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(asdict(running)))
-    unfinished.replace(path)

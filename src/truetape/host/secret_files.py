@@ -1,12 +1,12 @@
 """Secret files: generated once, readable by their owner only. Prints and logs no value."""
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret
+from truetape.host.state_files import read_text, write_text
 
 
 def read(path: Path) -> Secret | None:
@@ -16,14 +16,14 @@ def read(path: Path) -> Secret | None:
     """
     try:
         mode = path.stat().st_mode & 0o777
-        value = path.read_text().strip()
     except FileNotFoundError:
         return None
     if mode & 0o077:
         raise ConfigError(f"{path} has mode {mode:04o}; make it private: chmod 600 {path}")
-    if not value:
+    value = read_text(path, "restore it, or remove it")
+    if value is not None and not value.strip():
         raise ConfigError(f"{path} is empty; put the token into it, or remove it")
-    return Secret(value)
+    return None if value is None else Secret(value.strip())
 
 
 def write(path: Path, value: Secret, end: str = "\n") -> None:
@@ -32,14 +32,7 @@ def write(path: Path, value: Secret, end: str = "\n") -> None:
     `end` is "" for readers that take a newline as a part of the secret.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = path.with_name(f".{path.name}.new")
-    unfinished.unlink(missing_ok=True)
-    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(value.reveal() + end)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    write_text(path, value.reveal() + end)
 
 
 def generate() -> Secret:

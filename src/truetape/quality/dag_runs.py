@@ -5,14 +5,13 @@ never change each other's files. File names contain a digest of the run id, whic
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from truetape.host.errors import ConfigError
+from truetape.host.state_files import JsonFile, of_type, write_json
 from truetape.quality import report as reports
 from truetape.quality.report import Report
 
@@ -41,22 +40,22 @@ class ReportEntry:
         return reports.folder_of(home, self.venue, self.session) / f"{self.run}.json"
 
 
+ENTRY = JsonFile("entry of a report", of_type(ReportEntry), "move it away")
+
+
 def record_report(home: Path, of: DagRun, report: Report) -> None:
     """Record a report of a DAG run. Delete all but the newest `MAX_ENTRIES` entries.
 
     Safe to repeat: a report that is recorded twice is listed once.
     """
     folder = _folder(home)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{reports.new_run(time.time_ns())}.{_digest(of)}"
     content = {
         "venue": report.venue,
         "session": report.session and str(report.session),
         "run": report.run,
     }
-    unfinished = folder / f".{name}.new"
-    unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    unfinished.replace(folder / f"{name}.json")
+    write_json(folder / f"{name}.json", content)
     for old in sorted(folder.glob("*.json"), reverse=True)[MAX_ENTRIES:]:
         old.unlink(missing_ok=True)
 
@@ -68,13 +67,9 @@ def reports_of(home: Path, of: DagRun) -> tuple[ReportEntry, ...]:
 
 def _read(home: Path, of: DagRun) -> Iterator[ReportEntry]:
     for path in sorted(_folder(home).glob(f"*.{_digest(of)}.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            day = content["session"]
-            session = None if day is None else date.fromisoformat(day)
-            yield ReportEntry(content["venue"], session, content["run"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is no entry of a report ({error}); move it away") from error
+        entry = ENTRY.read(path)
+        if entry is not None:  # it may be deleted meanwhile
+            yield entry
 
 
 def _folder(home: Path) -> Path:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from truetape.host.errors import ConfigError
+from truetape.host.state_files import JsonFile, of_type, write_text
 from truetape.market.resolution import SECOND_NS
 from truetape.quality.baselines import SymbolFacts
 from truetape.quality.gate import Closed, Open, Verdict, decide
 from truetape.quality.results import RuleResult
-from truetape.quality.suite import Severity
 
 FORMAT = 1
 MAX_REPORTS = 100
@@ -90,11 +90,8 @@ def folder_of(home: Path, venue: str | None, session: date | None) -> Path:
 def write(home: Path, report: Report) -> Path:
     """Write a report and return its file. Delete all but the newest `MAX_REPORTS` reports."""
     folder = folder_of(home, report.venue, report.session)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.run}.json"
-    unfinished = folder / f".{report.run}.new"
-    unfinished.write_text(encode(report), encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, encode(report))
     for old in sorted(folder.glob("*.json"), reverse=True)[MAX_REPORTS:]:
         old.unlink(missing_ok=True)
     return path
@@ -135,10 +132,10 @@ def refusal(home: Path, report: Report) -> str | None:
 
 def read(path: Path) -> Report:
     """Read a report. Raise ConfigError if the file is no report of this version of truetape."""
-    try:
-        return decode(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no quality report ({error}); move it away") from error
+    report = REPORT.read(path)
+    if report is None:
+        raise ConfigError(f"{path} does not exist; it may have been deleted for newer reports")
+    return report
 
 
 def encode(report: Report) -> str:
@@ -156,26 +153,13 @@ def encode(report: Report) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def decode(text: str) -> Report:
-    """Parse the JSON of `encode`. Raise ValueError, KeyError or TypeError for anything else."""
-    content: dict[str, Any] = json.loads(text)
-    if content.pop("format") != FORMAT:
-        raise ValueError(f"its format is not {FORMAT}")
-    for name in ("verdict", "closed_by", "flags"):
-        del content[name]
-    day = content["session"]
-    return Report(
-        **content
-        | {
-            "kind": ReportKind(content["kind"]),
-            "session": None if day is None else date.fromisoformat(day),
-            "results": tuple(_result(row) for row in content["results"]),
-            "facts": {name: SymbolFacts(**fact) for name, fact in content["facts"].items()},
-        }
-    )
+def _report_of(content: Any) -> Report:
+    """Build a report from the JSON of `encode`. Raise ValueError or the like for anything else."""
+    if content["format"] != FORMAT:
+        raise ValueError(f"its format is {content['format']}, not {FORMAT}")
+    report = of_type(Report)(content)
+    _ = report.checked_ns  # the name of the run must have a time
+    return report
 
 
-def _result(row: dict[str, Any]) -> RuleResult:
-    return RuleResult(
-        **row | {"severity": Severity(row["severity"]), "examples": tuple(row["examples"])}
-    )
+REPORT = JsonFile("quality report", _report_of, "move it away")

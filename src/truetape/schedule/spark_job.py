@@ -5,7 +5,6 @@ job for a cluster ships truetape to it. The job returns its counts in a small JS
 driver runs on this machine (deploy mode "client").
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +15,15 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
-from truetape.host.errors import TruetapeError, of_exit_code
+from truetape.host.errors import ConfigError, TransientError, TruetapeError, of_exit_code
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, of_type
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_COUNTS = JsonFile("outcome of a job", of_type(dict[str, Any]), "run the task again")
 _CODE = re.compile(r"Error code is: (\d+)")
 
 
@@ -51,8 +52,7 @@ class SparkJob(SparkSubmitOperator):
                 super().execute(context)
             except AirflowException as error:
                 raise error_of(error) from error
-            counts: dict[str, Any] = json.loads(outcome.read_text())
-        return counts
+            return counts_of(outcome, self.task_id)
 
     def _configuration(self) -> dict[str, str]:
         from truetape.batch.spark.conf import interpreters, placement, semantics
@@ -80,6 +80,19 @@ class ArchiveJob(SparkJob):
         if not has_new_records(Settings.from_env()):
             raise AirflowSkipException("the lake has every record that Kafka has")
         return super().execute(context)
+
+
+def counts_of(outcome: Path, task: str) -> dict[str, Any]:
+    """Read the counts that a job wrote. Raise TransientError if there are none: they go with their
+    folder, and the job is safe to repeat.
+    """
+    try:
+        counts = _COUNTS.read(outcome)
+    except ConfigError as error:
+        raise TransientError(f"{task} ended without its counts: {error}") from None
+    if counts is None:
+        raise TransientError(f"{task} ended without its counts; run it again")
+    return counts
 
 
 def master_of(conn_type: str, host: str, port: int | None) -> str:

@@ -284,6 +284,10 @@ def _token(settings: Settings) -> Secret:
             f"no InfluxDB token: cannot read {path} ({error.strerror}); run truetape stack up, "
             "set TRUETAPE_INFLUX_TOKEN_FILE, or set TRUETAPE_STORE=embedded to do without InfluxDB"
         ) from error
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"no InfluxDB token: {path} is damaged: it is not UTF-8 text; write the token to it"
+        ) from None
     if not token:
         raise ConfigError(f"no InfluxDB token: {path} is empty; write the token to it")
     return Secret(token)

@@ -10,11 +10,41 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from truetape.batch.checkpoint import (
+    Role,
+    damage_in,
+    error_of,
+    last_committed,
+    offsets_of,
+    require_whole,
+)
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, write_json
 
 LAYOUT = 1
 """Raise it whenever the plan changes what the state holds; an older checkpoint is then refused."""
+
+
+CURES = {
+    Role.PLAN: "remove it: its batch is not committed and is planned again, so nothing is lost",
+    Role.COMMIT: "remove it: its batch runs again and writes the same bars, so nothing is lost",
+    Role.OTHER: 'start over as under "Incompatible checkpoint"',
+}
+
+
+def _layout_of(content: Any) -> dict[str, Any]:
+    if not {"layout", "profile"} <= content.keys():
+        raise ValueError("it names no layout and no profile")
+    return dict(content)
+
+
+_MARKER = JsonFile(
+    "marker of a checkpoint",
+    _layout_of,
+    "remove it if no setting of the speed layer changed since the checkpoint was made, else start "
+    'over as under "Incompatible checkpoint"',
+)
 
 
 def checkpoint_for(settings: Settings) -> Path:
@@ -26,37 +56,41 @@ def checkpoint_for(settings: Settings) -> Path:
         "shuffle_partitions": settings.speed_shuffle_partitions,
         "lateness_s": settings.speed_lateness_s,
     }
-    marker = folder.with_suffix(".json")
-    if marker.exists():
-        written = json.loads(marker.read_text())
-        if written != layout:
-            raise ConfigError(
-                f"checkpoint {folder.name} was written for {written}, this is {layout}; "
-                'see "incompatible checkpoint" in docs/RUNBOOK.md'
-            )
-    else:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps(layout))
+    marker = folder.with_name(f"{folder.name}.json")
+    written = _MARKER.read(marker)
+    if written is None:
+        write_json(marker, layout)
+    elif written != layout:
+        raise ConfigError(
+            f"checkpoint {folder.name} was written for {written}, this is {layout}; "
+            'see "incompatible checkpoint" in docs/RUNBOOK.md'
+        )
     return folder
+
+
+def require_whole_checkpoint(settings: Settings) -> None:
+    """Raise ConfigError if the checkpoint belongs to another plan, or a file of it is damaged."""
+    require_whole(checkpoint_for(settings), CURES)
+
+
+def damage_error(settings: Settings, text: str) -> ConfigError | None:
+    """Return the error about the checkpoint's file that Spark could not read, by Spark's own error.
+
+    None if that error is another one.
+    """
+    damage = damage_in(text, checkpoint_for(settings))
+    return None if damage is None else error_of(damage, CURES)
 
 
 def first_batch(folder: Path) -> int:
     """Return the first batch that is not committed: a query on this checkpoint begins with it."""
-    return 1 + max((int(path.name) for path in (folder / "commits").glob("[0-9]*")), default=-1)
+    return 1 + last_committed(folder)
 
 
 def committed_offsets(folder: Path, topic: str) -> dict[str, int]:
-    """Return the next offset of each partition after the last committed batch, if there is one.
-
-    A batch's file in Spark's offset log has a version, a line of metadata and one line a source:
-    here {"topic": {"partition": offset}}.
-    """
-    batch = first_batch(folder) - 1
-    if batch < 0:
-        return {}
-    lines = (folder / "offsets" / str(batch)).read_text().splitlines()
-    partitions: dict[str, int] = json.loads(lines[-1])[topic]
-    return partitions
+    """Return the next offset of each partition after the last committed batch, if there is one."""
+    batch = last_committed(folder)
+    return {} if batch < 0 else offsets_of(folder, batch, topic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,20 @@ from truetape.host import secret_files
 from truetape.host.java import find_java
 from truetape.host.resources import folder
 from truetape.host.settings import Secret, Settings
+from truetape.host.state_files import JsonFile, of_type
 from truetape.stack.server import LOOPBACK
 
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 """Each user of the local Airflow and its role in the simple auth manager."""
 PARALLELISM = 4
 """Tasks at once: each is a process of 150 MB, and some start a Spark driver."""
+
+
+_PASSWORDS = JsonFile(
+    "list of passwords by user",
+    of_type(dict[str, str]),
+    "restore it, or remove it for new passwords",
+)
 
 
 def home(settings: Settings) -> Path:
@@ -53,7 +61,14 @@ def ensure_passwords(settings: Settings) -> None:
 def passwords(settings: Settings) -> dict[str, Secret]:
     """Return the password of each user. Empty before the first start of Airflow."""
     content = secret_files.read(passwords_file(settings))
-    by_user: dict[str, str] = {} if content is None else json.loads(content.reveal())
+    return {} if content is None else passwords_of(content, passwords_file(settings))
+
+
+def passwords_of(content: Secret, file: Path) -> dict[str, Secret]:
+    """Return the password of each user from the content of `file`. Raise ConfigError if it is
+    damaged.
+    """
+    by_user = _PASSWORDS.decode(content.reveal(), file)
     return {user: Secret(password) for user, password in by_user.items()}
 
 

@@ -14,6 +14,7 @@ from truetape.host.errors import TransientError
 from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Secret, Settings
+from truetape.host.state_files import write_text
 from truetape.schedule.dag_names import all_dags
 from truetape.stack import airflow_config
 from truetape.stack.airflow_api import AirflowApi
@@ -74,7 +75,7 @@ class AirflowServer:
             airflow_config.secret_file(self.settings, "fernet"), airflow_config.new_fernet_key
         )
         airflow_config.ensure_passwords(self.settings)
-        (self.data / "airflow.cfg").write_text(airflow_config.airflow_cfg(self.settings))
+        write_text(self.data / "airflow.cfg", airflow_config.airflow_cfg(self.settings))
         report("airflow: starting takes about a minute")
         return Program(
             name=self.name,

@@ -14,6 +14,7 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
+from truetape.host.state_files import write_text
 from truetape.stack import influxd
 from truetape.stack.influx_api import InfluxApi
 from truetape.stack.server import LOOPBACK
@@ -82,7 +83,7 @@ class InfluxServer:
             )
         self.data.mkdir(parents=True, exist_ok=True)
         config = self.data / "config.json"
-        config.write_text(influxd_config(f"{LOOPBACK}:{self.port}", self.data))
+        write_text(config, influxd_config(f"{LOOPBACK}:{self.port}", self.data))
         return Program(
             name=self.name,
             address=self.address,

@@ -17,6 +17,7 @@ from truetape.host.java import find_java
 from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
+from truetape.host.state_files import write_text
 from truetape.stack.server import LOOPBACK, Address, free_port, is_listening, parse_address
 
 _HEAP = "512m"
@@ -72,8 +73,8 @@ class KafkaServer:
         jars = kafka_jars(self.settings.cache, report)
         self.data.mkdir(parents=True, exist_ok=True)
         properties, log4j = self.data / "server.properties", self.data / "log4j2.properties"
-        properties.write_text(server_properties(self._at().port, free_port(), self.data / "logs"))
-        log4j.write_text(LOG4J2)
+        write_text(properties, server_properties(self._at().port, free_port(), self.data / "logs"))
+        write_text(log4j, LOG4J2)
         class_path = f"{jars[0].parent}/*"
         self._format(java, class_path, properties, report)
         return Program(

@@ -6,9 +6,8 @@ trades may have no ids, so nothing could recognise the duplicates.
 
 import hashlib
 import heapq
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from truetape.feeds.records import Record
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, of_type, write_json
 from truetape.host.venues import venues
 from truetape.market.rejection import Rejected
 from truetape.market.sessions import Session
@@ -97,6 +97,21 @@ def through_speed_layer(settings: Settings, produce: Callable[[], Sent], report:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """A file whose replay was begun; `finished` once Kafka acknowledged every record."""
+
+    name: str
+    finished: bool
+
+
+_LEDGER = JsonFile(
+    "list of replayed files",
+    of_type(dict[str, Replayed]),
+    "nothing else knows which files are in Kafka: restore it, or use another TRUETAPE_HOME",
+)
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayLedger:
     """The files that were sent to each topic, by the SHA-256 of their bytes; one JSON file."""
 
@@ -105,31 +120,28 @@ class ReplayLedger:
     def has(self, digest: str, topic: str) -> bool:
         """True if a file was sent whole. Raise ConfigError if it was begun but not finished."""
         entry = self._read().get(f"{topic}:{digest}")
-        if entry is not None and not entry["finished"]:
+        if entry is not None and not entry.finished:
             raise ConfigError(
-                f"the replay of {entry['name']} was interrupted: part of it is in Kafka, and "
+                f"the replay of {entry.name} was interrupted: part of it is in Kafka, and "
                 "sending it again would count trades without ids twice; use another TRUETAPE_HOME"
             )
         return entry is not None
 
     def begin(self, digest: str, topic: str, name: str) -> None:
         """Record that sending begins, before the first record is sent."""
-        self._write(self._read() | {f"{topic}:{digest}": {"name": name, "finished": False}})
+        self._write(self._read() | {f"{topic}:{digest}": Replayed(name, finished=False)})
 
     def finish(self, digest: str, topic: str) -> None:
         """Record that Kafka acknowledged every record."""
         entries = self._read()
-        entries[f"{topic}:{digest}"] = entries[f"{topic}:{digest}"] | {"finished": True}
+        entries[f"{topic}:{digest}"] = replace(entries[f"{topic}:{digest}"], finished=True)
         self._write(entries)
 
-    def _read(self) -> dict[str, dict[str, object]]:
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
+    def _read(self) -> dict[str, Replayed]:
+        return _LEDGER.read(self.path) or {}
 
-    def _write(self, entries: Mapping[str, Mapping[str, object]]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".tmp")
-        draft.write_text(json.dumps(entries, indent=1))
-        draft.replace(self.path)
+    def _write(self, entries: Mapping[str, Replayed]) -> None:
+        write_json(self.path, {key: asdict(entry) for key, entry in entries.items()})
 
 
 def _records(

@@ -1,0 +1,213 @@
+"""Damage in Spark's checkpoints: which file is named, what for, and with which cure."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from truetape.batch import archive
+from truetape.batch.archive import next_offsets
+from truetape.batch.checkpoint import Damage, Role, damage_in, damage_of, last_committed, offsets_of
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.speed.progress import CURES, checkpoint_for, require_whole_checkpoint
+
+OFFSETS = 'v1\n{"batchWatermarkMs":0,"conf":{}}\n{"trades":{"0":%d,"1":7}}'
+COMMIT = 'v1\n{"nextBatchWatermarkMs":0}'
+CHUNK = 512
+
+
+def write_state(path: Path, content: bytes) -> None:
+    """Write a file with Hadoop's checksums beside it: four bytes for each chunk of 512."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    chunks = [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)]
+    sums = b"".join(zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
+    path.with_name(f".{path.name}.crc").write_bytes(b"crc\0" + CHUNK.to_bytes(4, "big") + sums)
+
+
+def fill(folder: Path, committed: int = 3, planned: int = 4) -> Path:
+    """Write a checkpoint as Spark leaves it: batches to `committed`, and then a planned one."""
+    for name in ("offsets", "commits"):
+        (folder / name).mkdir(parents=True)
+    (folder / "metadata").write_text('{"id":"5d0c1a2e"}')
+    for batch in range(planned + 1):
+        (folder / "offsets" / str(batch)).write_text(OFFSETS % (10 * batch))
+        (folder / "offsets" / f".{batch}.crc").write_bytes(b"crc\0")
+    for batch in range(committed + 1):
+        (folder / "commits" / str(batch)).write_text(COMMIT)
+    for version in range(1, committed + 2):
+        write_state(folder / "state" / "0" / "0" / f"{version}.delta", b"LZ4" * 500)
+    return folder
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def last_byte(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def foreign(path: Path) -> None:
+    path.write_text('v1\n["another"]\n[]')
+
+
+WAYS = [empty, cut, last_byte, zeros, foreign]
+
+
+def test_a_whole_checkpoint_has_no_damage(tmp_path: Path) -> None:
+    assert damage_of(fill(tmp_path / "ck")) is None
+    assert damage_of(tmp_path / "never written") is None
+    assert last_committed(tmp_path / "ck") == 3
+    assert offsets_of(tmp_path / "ck", 3, "trades") == {"0": 30, "1": 7}
+
+
+@pytest.mark.parametrize("damage", WAYS)
+@pytest.mark.parametrize(
+    ("file", "role"),
+    [
+        ("metadata", Role.OTHER),
+        ("offsets/4", Role.PLAN),
+        ("offsets/3", Role.OTHER),
+        ("offsets/2", Role.OTHER),
+    ],
+)
+def test_a_damaged_file_of_the_log_is_named(
+    file: str, role: Role, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "ck")
+    damage(folder / file)
+
+    found = damage_of(folder)
+
+    assert found is not None
+    assert (found.file, found.role) == (folder / file, role)
+
+
+@pytest.mark.parametrize("damage", WAYS)
+@pytest.mark.parametrize(
+    ("planned", "role"), [(3, Role.COMMIT), (4, Role.OTHER)], ids=["idle", "in a batch"]
+)
+def test_a_damaged_commit_may_be_removed_unless_the_next_batch_is_planned(
+    planned: int, role: Role, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "ck", planned=planned)
+    damage(folder / "commits" / "3")
+
+    found = damage_of(folder)
+
+    assert found is not None
+    assert (found.file, found.role) == (folder / "commits" / "3", role)
+
+
+@pytest.mark.parametrize("file", ["offsets/1", "commits/2", "offsets/.4.crc"])
+def test_damage_that_spark_never_reads_stops_nothing(file: str, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "ck")
+    empty(folder / file)
+
+    assert damage_of(folder) is None
+
+
+def test_missing_offsets_of_a_committed_batch_are_damage(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "ck", planned=3)
+    (folder / "offsets" / "3").unlink()
+
+    assert damage_of(folder) == Damage(
+        folder / "offsets" / "3", "it is missing, and its batch committed"
+    )
+
+
+@pytest.mark.parametrize("damage", [empty, cut, last_byte, zeros])
+def test_damaged_state_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = fill(tmp_path / "ck")
+    damage(folder / "state" / "0" / "0" / "4.delta")
+
+    found = damage_of(folder)
+
+    assert found is not None
+    assert (found.file, found.role) == (folder / "state/0/0/4.delta", Role.OTHER)
+
+
+def test_state_that_is_not_loaded_stops_nothing(tmp_path: Path) -> None:
+    """Deltas before a snapshot, and those of a batch that is not committed."""
+    folder = fill(tmp_path / "ck")
+    store = folder / "state" / "0" / "0"
+    write_state(store / "3.snapshot", b"LZ4" * 900)
+    for version in (1, 2, 3, 5):
+        (store / f"{version}.delta").write_bytes(b"")
+
+    assert damage_of(folder) is None
+    empty(store / "3.snapshot")
+    assert damage_of(folder) == Damage(store / "3.snapshot", "it is empty")
+
+
+@pytest.mark.parametrize(
+    ("file", "planned", "cure"),
+    [
+        ("offsets/4", 4, CURES[Role.PLAN]),
+        ("commits/3", 3, CURES[Role.COMMIT]),
+        ("metadata", 3, CURES[Role.OTHER]),
+    ],
+)
+def test_the_speed_layer_says_what_to_do(
+    file: str, planned: int, cure: str, settings: Settings
+) -> None:
+    folder = fill(checkpoint_for(settings), planned=planned)
+    empty(folder / file)
+
+    with pytest.raises(ConfigError) as error:
+        require_whole_checkpoint(settings)
+
+    assert str(error.value) == (
+        f'{folder / file} is damaged: it is empty; {cure}; see "Damaged checkpoint" in '
+        "docs/RUNBOOK.md"
+    )
+
+
+@pytest.mark.parametrize("damage", WAYS)
+def test_the_archive_names_damaged_offsets_for_a_backfill(
+    damage: Callable[[Path], None], settings: Settings
+) -> None:
+    folder = fill(archive.checkpoint_for(settings))
+    damage(folder / "offsets" / "3")
+
+    with pytest.raises(ConfigError, match=f"{folder / 'offsets' / '3'} is damaged"):
+        next_offsets(settings)
+
+
+def test_offsets_of_another_topic_are_damage(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no offsets of quotes"):
+        offsets_of(fill(tmp_path / "ck"), 3, "quotes")
+
+
+def test_an_error_of_spark_about_a_file_that_it_cannot_read_names_it(tmp_path: Path) -> None:
+    text = (
+        f"[CANNOT_LOAD_STATE_STORE.CANNOT_READ_DELTA_FILE_NOT_EXISTS] … delta file "
+        f"file:{tmp_path}/state/0/1/7.delta does not exist. SQLSTATE: 58030"
+    )
+
+    assert damage_in(text, tmp_path) == Damage(
+        tmp_path / "state/0/1/7.delta", "Spark cannot read it"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "java.io.IOException: No space left on device: {folder}/offsets/4",
+        "Some data may have been lost: partition trades-1",
+        "Incomplete log file in /another/folder/offsets/3",
+    ],
+)
+def test_other_errors_of_spark_are_not_damage(text: str, tmp_path: Path) -> None:
+    assert damage_in(text.format(folder=tmp_path), tmp_path) is None
