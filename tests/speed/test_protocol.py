@@ -141,3 +141,55 @@ def test_a_batch_that_is_never_committed_does_not_keep_a_driver_from_stopping(
 
     (report,) = world.records.exit_reports
     assert report.code == 0
+
+
+class UnforeseenError(Exception):
+    """An error that no `except` of truetape names."""
+
+
+def fail(*_: object) -> None:
+    raise UnforeseenError("a defect")
+
+
+@pytest.mark.parametrize(
+    "where", ["newest_beat", "take_lease", "open_store", "load_venues", "must_stop"]
+)
+def test_an_error_that_nobody_foresaw_leaves_a_last_word(
+    world: World, process: Process, where: str
+) -> None:
+    speed = process._driver_run()
+    setattr(speed, where, fail)
+
+    with pytest.raises(UnforeseenError):
+        for _ in speed.steps():
+            pass
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (1, "unforeseen UnforeseenError: a defect")
+    assert speed.code == 1
+
+
+def test_a_driver_has_one_last_word(world: World, process: Process) -> None:
+    """An error beside the protocol, in the metrics, is reported by the caller of `steps`."""
+    speed = serve(process)
+    speed.report_error(UnforeseenError("in the metrics"))
+    speed.report_error(UnforeseenError("while leaving"))
+
+    (report,) = world.records.exit_reports
+    assert report.message == "unforeseen UnforeseenError: in the metrics"
+
+
+def test_an_unforeseen_error_of_the_writer_is_reported_and_not_that_of_the_stream(
+    world: World, process: Process
+) -> None:
+    speed = serve(process)
+    assert process.stream is not None
+    assert speed.writer is not None
+    process.stream.has_failed = True
+    speed.writer.failure = KeyError("XXXX")
+
+    with pytest.raises(KeyError):
+        run(process)
+
+    (report,) = world.records.exit_reports
+    assert (report.code, report.message) == (1, "unforeseen KeyError: 'XXXX'")

@@ -108,10 +108,10 @@ def run(order: int | None, after: int | None) -> None:
     """Run the driver in the foreground, until SIGTERM or a newer order.
 
     Takes the lease from the driver that has it. A supervisor adopts a running driver. Exit codes: 0
-    stopped by an order, 75 a server was away or another driver took the lease, 78 a setting or file
-    must be changed first.
+    stopped by an order, 1 an unforeseen error, 75 a server was away or another driver took the
+    lease, 78 a setting or file must be changed first.
     """
-    from truetape.speed.job import run as run_driver
+    from truetape.speed.entry_point import run_driver
 
     run_driver(Settings.from_env(), order, after)
 

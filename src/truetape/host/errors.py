@@ -53,6 +53,13 @@ class GateClosedError(TruetapeError):
     exit_code = 66
 
 
+def exit_of(error: Exception) -> tuple[int, str]:
+    """Return the exit code of a process that an error ends, and the reason in one line or more."""
+    if isinstance(error, TruetapeError):
+        return error.exit_code, str(error)
+    return TruetapeError.exit_code, f"unforeseen {type(error).__name__}: {error}"
+
+
 def of_exit_code(code: int) -> type[TruetapeError] | None:
     """Return the error class of a child process's exit code. None if no class has that code.
 

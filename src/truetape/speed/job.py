@@ -1,7 +1,7 @@
 """The streaming application: the driver's protocol on Spark, Kafka and the bar store.
 
 Decides nothing; `protocol` does. Exit codes: 0 asked to stop, 75 a server was away or the lease was
-lost, 78 configuration.
+lost, 78 configuration, 1 an error that nobody foresaw, whose traceback is in the log.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -33,8 +33,15 @@ from truetape.speed.control_records import ControlRecords
 from truetape.speed.driver import Driver
 from truetape.speed.lease import Lease
 from truetape.speed.metrics import EVERY_S, BarCounts, MetricsWriter, points
-from truetape.speed.progress import Progress, checkpoint_for, committed_offsets, first_batch
-from truetape.speed.protocol import DriverRun, Wait
+from truetape.speed.progress import (
+    Progress,
+    checkpoint_for,
+    committed_offsets,
+    damage_error,
+    first_batch,
+    require_whole_checkpoint,
+)
+from truetape.speed.protocol import DriverRun, Wait, reported
 from truetape.speed.writer import SpeedWriter
 
 EXIT_WITHIN_S = 60.0
@@ -45,43 +52,59 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
     """Serve until SIGTERM, SIGINT or a command newer than `command` (None: the newest one now).
 
     With `after`, leave the lease alone if its holder has a later epoch: whoever decided to start
-    this driver had not seen that holder. Writes an exit report to the control topic. If the query
-    ends by itself, raise what its writer met, else TransientError.
+    this driver had not seen that holder. Whatever ends it, also an error that nobody foresaw, is in
+    an exit report on the control topic. If the query ends by itself, raise what its writer met,
+    else TransientError.
     """
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
-    with ExitStack() as stack:
-        control = stack.enter_context(ControlTopic(settings.kafka))
-        offsets = stack.enter_context(TopicOffsets(settings.kafka, settings.topic))
-        records = ControlRecords(control, settings.topic).refresh()
-        spark = SparkStream(settings, offsets)
-        number = records.desired.number if command is None else command
-
-        def take_lease() -> Lease:
-            spark.require_checkpoint()
-            return Lease.take(settings, records, number, spark.first_batch)
-
-        driver = DriverRun(
-            driver=Driver.this(),
-            records=records,
-            command=number,
-            after=after,
-            stream=spark,
-            open_store=lambda: closing(open_store(settings)),
-            load_venues=venues.venues,
-            write_timeout_s=settings.write_timeout_s,
-            take_lease=take_lease,
-            newest_beat=lambda: heartbeat.newest(settings.kafka, settings.topic),
-            must_stop=stop.is_set,
-        )
+    with (
+        ControlTopic(settings.kafka) as control,
+        TopicOffsets(settings.kafka, settings.topic) as offsets,
+    ):
+        records, spark = ControlRecords(control, settings.topic), SparkStream(settings, offsets)
+        with reported(records):
+            number = records.refresh().desired.number if command is None else command
+        driver = _driver_run(settings, records, spark, stop, number=number, after=after)
         try:
             with closing(_Reports(spark, settings)) as reports:
                 for wait in driver.steps():
                     reports.write(driver)
                     _wait(wait, stop)
+        except Exception as error:
+            driver.report_error(error)
+            raise
         finally:
             _leave(driver)
+
+
+def _driver_run(
+    settings: Settings,
+    records: ControlRecords,
+    spark: "SparkStream",
+    stop: threading.Event,
+    *,
+    number: int,
+    after: int | None,
+) -> DriverRun:
+    def take_lease() -> Lease:
+        spark.require_checkpoint()
+        return Lease.take(settings, records, number, spark.first_batch)
+
+    return DriverRun(
+        driver=Driver.this(),
+        records=records,
+        command=number,
+        after=after,
+        stream=spark,
+        open_store=lambda: closing(open_store(settings)),
+        load_venues=venues.venues,
+        write_timeout_s=settings.write_timeout_s,
+        take_lease=take_lease,
+        newest_beat=lambda: heartbeat.newest(settings.kafka, settings.topic),
+        must_stop=stop.is_set,
+    )
 
 
 def _wait(wait: Wait, stop: threading.Event) -> None:
@@ -112,8 +135,8 @@ class SparkStream:
         self._offsets: Mapping[str, int] = {}
 
     def require_checkpoint(self) -> None:
-        """Raise ConfigError if the checkpoint belongs to another plan."""
-        checkpoint_for(self._settings)
+        """Raise ConfigError if the checkpoint belongs to another plan or is damaged."""
+        require_whole_checkpoint(self._settings)
 
     def first_batch(self) -> int:
         """Return the first batch that is not committed."""
@@ -136,9 +159,15 @@ class SparkStream:
         self.query = self._plan().foreachBatch(writer).start()
 
     def check(self) -> None:
-        """Raise TransientError if the query ended by itself."""
-        if self.query is not None and not self.query.isActive:
-            raise TransientError(f"the streaming query ended: {self.query.exception()}")
+        """Raise TransientError if the query ended by itself, ConfigError if its checkpoint is
+        damaged.
+        """
+        if self.query is None or self.query.isActive:
+            return
+        reason = str(self.query.exception())
+        if (damage := damage_error(self._settings, reason)) is not None:
+            raise damage
+        raise TransientError(f"the streaming query ended: {reason}")
 
     def progress(self) -> Progress:
         """Return the last finished batch; before the first one, the offsets of the checkpoint."""

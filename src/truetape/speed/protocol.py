@@ -5,12 +5,12 @@ passes in small ones and schedules the steps.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from truetape.host.errors import LeaseLostError, TransientError, TruetapeError
+from truetape.host.errors import LeaseLostError, TransientError, exit_of
 from truetape.host.log import logger
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore
@@ -43,7 +43,7 @@ class Stream(Protocol):
         """Read from the last committed batch on, and call the writer with every batch."""
 
     def check(self) -> None:
-        """Raise TransientError if the stream ended by itself."""
+        """Raise TransientError if the stream ended by itself, ConfigError if no start can help."""
 
     def progress(self) -> Progress:
         """Return the last committed batch."""
@@ -89,23 +89,27 @@ class DriverRun:
     writer: SpeedWriter | None = None
     lag: Mapping[str, int] = field(default_factory=dict)
     code: int = TransientError.exit_code
+    _has_reported: bool = False
 
     def steps(self) -> Iterator[Wait]:
         """Run the driver; wait as long as each item says before the next one.
 
         Ends when it must stop or a newer command arrived. Raises what ended it otherwise. Either
-        way the exit report is written before.
+        way the exit report is written before, also after an error that nobody foresaw.
         """
         try:
             reason = self.objection()
             if reason is None:
                 reason = yield from self._serve()
-        except TruetapeError as error:
-            self._report_exit(
-                error.exit_code, str(error), is_late=isinstance(error, LeaseLostError)
-            )
+        except Exception as error:
+            self.report_error(error)
             raise
         self._report_exit(0, reason)
+
+    def report_error(self, error: Exception) -> None:
+        """Write the exit report of a driver that an error ends, unless one is written already."""
+        if not self._has_reported:
+            self._report_exit(*exit_of(error), is_late=isinstance(error, LeaseLostError))
 
     def objection(self) -> str | None:
         """Return why this driver must not begin: what led to its start is out of date."""
@@ -212,14 +216,29 @@ class DriverRun:
 
     def _report_exit(self, code: int, message: str, *, is_late: bool = False) -> None:
         """Write the exit report; log it, since nobody reads it if Kafka is away."""
-        self.code = code
+        self.code, self._has_reported = code, True
         epoch = 0 if self.lease is None else self.lease.epoch
         late = self.lease.unconfirmed if self.lease is not None and is_late else ()
         at = datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC)
-        try:
-            self.records.write_exit_report(ExitReport(epoch, self.driver, code, message, at, late))
-        except TransientError as error:
-            logger("speed").warning("exit report not written", error=str(error))
-        logger("speed").info(
-            "ended", code=code, why=message, late_writes=[str(span) for span in late]
-        )
+        leave_word(self.records, ExitReport(epoch, self.driver, code, message, at, late))
+
+
+def leave_word(records: ControlRecords, report: ExitReport) -> None:
+    """Write an exit report, and log it: nobody reads it if Kafka is away."""
+    try:
+        records.write_exit_report(report)
+    except Exception as error:  # noqa: BLE001 - the error that ends the driver must not be lost
+        logger("speed").warning("exit report not written", error=str(error))
+    late = [str(span) for span in report.late_writes]
+    logger("speed").info("ended", code=report.code, why=report.message, late_writes=late)
+
+
+@contextmanager
+def reported(records: ControlRecords) -> Iterator[None]:
+    """Leave a last word if the block raises; for a driver that does not hold the lease yet."""
+    try:
+        yield
+    except Exception as error:
+        code, message = exit_of(error)
+        leave_word(records, ExitReport(0, Driver.this(), code, message, datetime.now(UTC)))
+        raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.errors import TransientError
 from truetape.host.log import logger
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
@@ -55,7 +55,7 @@ class SpeedWriter:
     """The newest batch that was written."""
     freshness_s: float | None = None
     fences: Mapping[str, int] = field(default_factory=dict)
-    failure: TruetapeError | None = None
+    failure: Exception | None = None
     _is_closed: bool = False
     _has_begun: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -63,7 +63,7 @@ class SpeedWriter:
     def __call__(self, bars: "DataFrame", batch: int) -> None:
         """Write one micro-batch. Raise VerificationError if the store did not take every row.
 
-        `failure` keeps the error: Spark passes an error of Python on as text only.
+        `failure` keeps any error: Spark passes an error of Python on as text only.
         """
         rows = bars.collect()
         try:
@@ -71,7 +71,7 @@ class SpeedWriter:
                 if self._is_closed:
                     raise TransientError(f"batch {batch} is left to the next driver: stopping")
                 self._write_open(rows, batch)
-        except TruetapeError as error:
+        except Exception as error:
             self.failure = error
             raise
 
