@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 import truetape
+from support.build import READ_MS
 from test_import_law import HOMES, ROOMS
 from truetape.cli.decode import LineDecoder
 from truetape.cli.main import COMMANDS
@@ -29,6 +30,7 @@ from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.lake.tables import Table
 from truetape.market.rejection import Reason, Rejected
+from truetape.market.resolution import MS_NS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = Path(truetape.__file__).parent
@@ -354,7 +356,7 @@ def test_the_contract_in_the_feeds_document_decodes_its_samples(tmp_path: Path) 
     file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
     contract = read_contract(file)
     [sample] = contract.samples
-    context = Context("acme", None, None, sample.received_ns, "samples", 0, 0)
+    context = Context("acme", None, None, sample.received_ns, "samples", 0, 0, READ_MS)
 
     decoded = decode(sample.payload.encode(), contract, context, Limits())
     expected = [json.loads(line) for line in sample.native]
@@ -372,7 +374,8 @@ def test_the_new_feed_decodes_as_its_document_shows(tmp_path: Path) -> None:
     )
     file = tmp_path / "acme.yaml"
     file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    lines, out = LineDecoder.of(read_contract(file), None, None), BytesIO()
+    decoder = LineDecoder(read_contract(file), None, None, Limits(), lambda: READ_MS * MS_NS)
+    lines, out = decoder, BytesIO()
 
     counts = lines.run(BytesIO("\n".join(payloads).encode()), out)
 

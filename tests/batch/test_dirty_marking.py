@@ -85,8 +85,8 @@ def put(spark: "SparkSession", lake: Lake, events: Sequence[Event], first: int) 
     """Append events to `raw` as the archive would, one record each."""
     lake.ensure(spark, Table.RAW)
     rows = [
-        ("trades", 0, first + number, 0, one.symbol, bytearray(encode(one).encode()), one.feed,
-         one.received_ns)
+        ("trades", 0, first + number, one.received_ns // 1_000_000, one.symbol,
+         bytearray(encode(one).encode()), one.feed, one.received_ns)
         for number, one in enumerate(events)
     ]  # fmt: skip
     frame = raw_rows(spark.createDataFrame(rows, COLUMNS), [load_contract("truetape")], Limits())

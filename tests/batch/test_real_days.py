@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pyspark.sql import functions as F
 
-from support.build import SECOND
+from support.build import READ_MS, SECOND
 from support.data import real_data
 from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.archive import raw_rows
@@ -84,9 +83,7 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
 ) -> None:
     lake = Lake(str(tmp_path / "lake"))
     lake.ensure(spark, Table.RAW)
-    records = staged(spark, day, tmp_path / "records").withColumn(
-        "record_ms", F.lit(0).cast("bigint")
-    )
+    records = staged(spark, day, tmp_path / "records")
     raw = raw_rows(records, [load_contract(day.feed)], Limits())
     raw.write.format("delta").mode("append").save(lake.path(Table.RAW))
     rules = RecomputeRules(load(day.profile), venues(), lateness_ns=60 * SECOND)
@@ -120,12 +117,12 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
     """Return the file's records with the columns that the decoder reads."""
-    stage([real_data(*day.file)], load_contract(day.feed), folder)
+    stage([real_data(*day.file)], load_contract(day.feed), folder, READ_MS)
     return spark.read.parquet(str(folder))
 
 
 def expected(day: Day, resolutions: Sequence[Resolution]) -> list[str]:
-    items = decode_file(real_data(*day.file), load_contract(day.feed), Limits())
+    items = decode_file(real_data(*day.file), load_contract(day.feed), Limits(), READ_MS)
     events = [event for _, found in items for event in found if not isinstance(event, Rejected)]
     settled = canonical(events, venues()).trades
     return sorted(

@@ -52,9 +52,10 @@ def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition:
     """Append records to `raw` as the archive would."""
     lake.ensure(spark, Table.RAW)
     rows = [
-        ("trades", partition, offset, 0, one.key, bytearray(one.payload), one.feed, one.received_ns)
+        ("trades", partition, offset, one.received_ns // 1_000_000, one.key,
+         bytearray(one.payload), one.feed, one.received_ns)
         for offset, one in enumerate(records)
-    ]
+    ]  # fmt: skip
     contracts = [load_contract("truetape")]
     frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
     frame.write.format("delta").mode("append").save(lake.path(Table.RAW))

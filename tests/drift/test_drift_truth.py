@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from support import truths
-from support.build import SECOND, cancel, correction
+from support.build import READ_MS, SECOND, cancel, correction
 from support.confusion import (
     Confusion,
     Findings,
@@ -274,7 +274,9 @@ def real_trades(day: RealDay) -> list[Trade]:
     """Return the trades of a real session: numbered if without id, received when traded."""
     trades = [
         item
-        for _, items in decode_file(real_data(*day.file), load_contract(day.feed), Limits())
+        for _, items in decode_file(
+            real_data(*day.file), load_contract(day.feed), Limits(), READ_MS
+        )
         for item in items
         if isinstance(item, Trade) and day.session.contains(item.event_ns)
     ]

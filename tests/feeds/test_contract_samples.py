@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support.build import READ_MS
 from truetape.feeds.contract import Contract, ContractSample, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected
@@ -18,7 +19,8 @@ CASES = [
 
 @pytest.mark.parametrize(("contract", "sample"), CASES)
 def test_a_sample_gives_its_native_lines(contract: Contract, sample: ContractSample) -> None:
-    context = Context(contract.feed, sample.key, sample.day, sample.received_ns, "samples", 0, 0)
+    place = ("samples", 0, 0, READ_MS)
+    context = Context(contract.feed, sample.key, sample.day, sample.received_ns, *place)
 
     outcomes = decode(sample.payload.encode(), contract, context, Limits())
 

@@ -17,8 +17,13 @@ RECEIVED = 1_795_185_070_500_000_000
 """2026-11-20T14:31:10.5Z"""
 
 
+STAMP_MS = RECEIVED // 1_000_000
+"""Kafka stamps a record in the millisecond of its receipt."""
+
+
 def context(feed: str = "truetape", **known: object) -> Context:
     values: dict[str, object] = {"key": None, "day": None, "received_ns": RECEIVED}
+    values["record_ms"] = STAMP_MS
     return Context(feed=feed, topic="trades", partition=2, offset=7, **(values | known))  # type: ignore[arg-type]
 
 
@@ -199,6 +204,90 @@ class TestReceiptTime:
 
         assert isinstance(outcome, Rejected)
         assert outcome.reason is Reason.MISSING_FIELD
+
+
+STAMP_END = STAMP_MS * 1_000_000 + 999_999
+SLACK = Limits().future_slack_ns
+FAR = '"2098-01-02T15:00:00Z"'
+CANCEL = {"kind": '"cancel"', "id": '"1"', "event_time": "", "price": "", "size": ""}
+
+
+class TestTheStamp:
+    """Kafka's stamp bounds every time of a record, whoever states it."""
+
+    @pytest.mark.parametrize(
+        ("payload", "header", "reason"),
+        [
+            (native(event_time=FAR), None, Reason.FUTURE_EVENT_TIME),
+            (native(event_time=FAR), RECEIVED, Reason.FUTURE_EVENT_TIME),
+            (native(event_time=str(STAMP_END + SLACK + 1)), None, Reason.FUTURE_EVENT_TIME),
+            (
+                native(event_time=str(STAMP_END + SLACK + 1), received_time=str(STAMP_END + SLACK)),
+                None,
+                Reason.FUTURE_EVENT_TIME,
+            ),
+            (native(received_time=FAR), None, Reason.FUTURE_RECEIPT_TIME),
+            (native(received_time=FAR), RECEIVED, Reason.FUTURE_RECEIPT_TIME),
+            (
+                native(received_time=str(STAMP_END + SLACK + 1)),
+                RECEIVED,
+                Reason.FUTURE_RECEIPT_TIME,
+            ),
+            (native(), STAMP_END + SLACK + 1, Reason.FUTURE_RECEIPT_TIME),
+            (native(), 2**63 - 1, Reason.FUTURE_RECEIPT_TIME),
+            (native(received_time=str(RECEIVED)), 2**63 - 1, Reason.FUTURE_RECEIPT_TIME),
+            (native(event_time=FAR, received_time=FAR), None, Reason.FUTURE_RECEIPT_TIME),
+            (native(**CANCEL), 2**63 - 1, Reason.FUTURE_RECEIPT_TIME),
+            (native(**CANCEL | {"event_time": FAR}), None, Reason.FUTURE_EVENT_TIME),
+            (native(**CANCEL | {"received_time": FAR}), None, Reason.FUTURE_RECEIPT_TIME),
+        ],
+    )
+    def test_no_time_may_lie_beyond_it(
+        self, payload: bytes, header: int | None, reason: Reason
+    ) -> None:
+        (outcome,) = decoded(payload, received_ns=header)
+
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason is reason
+
+    @pytest.mark.parametrize(
+        ("payload", "header"),
+        [
+            (native(event_time=str(STAMP_END + SLACK)), None),
+            (native(received_time=str(STAMP_END + SLACK)), None),
+            (native(), STAMP_END + SLACK),
+        ],
+        ids=["event", "payload", "header"],
+    )
+    def test_the_slack_is_counted_from_the_end_of_its_millisecond(
+        self, payload: bytes, header: int | None
+    ) -> None:
+        (outcome,) = decoded(payload, received_ns=header)
+
+        assert isinstance(outcome, Trade), outcome
+
+    @pytest.mark.parametrize("header", [None, 1_381_152_600_000_000_000], ids=["absent", "header"])
+    def test_replayed_history_lies_before_it(self, header: int | None) -> None:
+        (trade,) = decoded(native(event_time='"2013-10-07T13:30:00Z"'), received_ns=header)
+
+        assert isinstance(trade, Trade)
+        assert trade.received_ns == trade.event_ns == 1_381_152_600_000_000_000
+
+    def test_a_negative_receipt_time_is_only_early(self) -> None:
+        (outcome,) = decoded(native(), received_ns=-5)
+
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason is Reason.FUTURE_EVENT_TIME
+
+    def test_records_beside_a_future_one_are_accepted(self) -> None:
+        payload = b'[993,[["1","2","1795185070.1"],["1","2","4039686000.0"]],"trade","XBT/USD"]'
+        known = context("kraken", received_ns=None)
+
+        first, second = decode(payload, load_contract("kraken"), known, Limits())
+
+        assert isinstance(first, Trade)
+        assert isinstance(second, Rejected)
+        assert (second.reason, second.index) == (Reason.FUTURE_EVENT_TIME, 1)
 
 
 class TestCorrections:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from support.build import cancel, correction, trade
+from support.build import READ_MS, cancel, correction, trade
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode, encode_rejected, iso, plain
@@ -24,7 +24,9 @@ EVENTS = [
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_a_native_line_decodes_to_its_event(event: Event) -> None:
     place = event.position
-    context = Context("truetape", None, None, None, place.topic, place.partition, place.offset)
+    context = Context(
+        "truetape", None, None, None, place.topic, place.partition, place.offset, READ_MS
+    )
 
     assert decode(encode(event).encode(), load_contract("truetape"), context, Limits()) == [event]
 

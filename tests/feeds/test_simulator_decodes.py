@@ -12,6 +12,7 @@ from truetape.feeds.simulator.faults import Faults, TroubleCause
 from truetape.feeds.simulator.formats import FORMATS
 from truetape.feeds.simulator.session import SOURCE, SimulatedSession, SimulationPlan, simulate
 from truetape.market.rejection import Reason, Rejected
+from truetape.market.resolution import MS_NS
 from truetape.market.trades import Event, Trade
 
 FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=0.02)
@@ -22,7 +23,8 @@ def decoded(made: SimulatedSession) -> list[Event | Rejected]:
     contract = load_contract(made.plan.feed)
     found: list[Event | Rejected] = []
     for offset, record in enumerate(made.records):
-        context = Context(record.feed, record.key, None, record.received_ns, SOURCE, 0, offset)
+        place = (SOURCE, 0, offset, record.received_ns // MS_NS)
+        context = Context(record.feed, record.key, None, record.received_ns, *place)
         found += decode(record.payload, contract, context, Limits())
     return found
 

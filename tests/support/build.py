@@ -19,6 +19,8 @@ def at(text: str) -> int:
 
 
 NOON = at("2026-11-20T17:00:00")
+READ_MS = at("2100-01-01T00:00:00") // 1_000_000
+"""A time of reading after everything that files in tests have."""
 
 
 def trade(price: str = "100", size: str = "10", **fields: object) -> Trade:

@@ -1,5 +1,6 @@
 """Payloads of every feed for tests: samples, simulated ones, real ones, and damaged copies."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from support.build import READ_MS, at
 from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.files import read
 from truetape.feeds.simulator.faults import Faults
@@ -20,12 +22,13 @@ FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayload:
-    """A payload and what comes beside it: key, day and receipt time."""
+    """A payload and what comes beside it: key, day and receipt time, and Kafka's stamp."""
 
     payload: bytes
     key: str | None = None
     day: date | None = None
     received_ns: int | None = None
+    record_ms: int = READ_MS
 
 
 def samples(contract: Contract) -> list[ReceivedPayload]:
@@ -50,6 +53,35 @@ def recorded(path: Path, feed: str) -> Iterator[ReceivedPayload]:
     """Yield the payloads of a trade file, in its order."""
     for item in read(path, load_contract(feed)):
         yield ReceivedPayload(item.payload, item.key, item.day, item.received_ns)
+
+
+STAMP_MS = RECEIVED_NS // 1_000_000
+_STAMP_END_NS = STAMP_MS * 1_000_000 + 999_999
+_TIMES = (
+    None,
+    RECEIVED_NS - 86_400_000_000_000,
+    *(_STAMP_END_NS + offset_ns for offset_ns in (0, 1, 1_000_000_000, 1_000_000_001)),
+    at("2098-01-02T15:00:00"),
+)
+"""Times before and beyond a stamp, with the edges of its millisecond and of the slack."""
+
+
+def around_stamp() -> list[ReceivedPayload]:
+    """Return native records of one stamp with every combination of times around it, or none."""
+    return [
+        ReceivedPayload(_native(kind, event_ns, told_ns), received_ns=header, record_ms=STAMP_MS)
+        for kind in ("trade", "cancel", "correct")
+        for event_ns in _TIMES
+        for told_ns in _TIMES
+        for header in (*_TIMES, -5, 2**63 - 1)
+    ]
+
+
+def _native(kind: str, event_ns: int | None, told_ns: int | None) -> bytes:
+    times = {"event_time": event_ns, "received_time": told_ns}
+    stated = {name: str(instant) for name, instant in times.items() if instant is not None}
+    line = {"kind": kind, "symbol": "IBM", "venue": "XNYS", "id": "1", "price": "1", "size": "1"}
+    return json.dumps(line | stated).encode()
 
 
 _TOKENS = (

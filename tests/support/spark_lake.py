@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from support.build import READ_MS
 from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
@@ -45,7 +46,7 @@ def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> Non
             "topic": "trades",
             "partition": 0,
             "offset": offset,
-            "record_ms": 0,
+            "record_ms": one.received_ns // 1_000_000,
             "key": one.key,
             "value": one.payload,
             "feed": one.feed,
@@ -70,7 +71,7 @@ def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str)
 
 def page(path: Path, feed: str) -> Record:
     """Return one answer of a REST feed, received when its last trade was."""
-    [(payload, items)] = decode_file(path, load_contract(feed), Limits())
+    [(payload, items)] = decode_file(path, load_contract(feed), Limits(), READ_MS)
     events = [item for item in items if not isinstance(item, Rejected)]
     return Record(payload.payload, feed, "", max(event.received_ns for event in events))
 

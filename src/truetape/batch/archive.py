@@ -31,6 +31,8 @@ MAX_RECORDS_PER_BATCH = 1_000_000
 RAW_WAIT_S = 1_800.0
 """How long the archive waits for a running backfill to end, and the reverse."""
 _AWAY = "away: the next run continues after the last offset in raw, so nothing is lost or doubled"
+_BROKER_STAMP = 1
+"""Kafka's number for a stamp that the broker set."""
 _EARLIEST = -2
 """Spark's Kafka source reads this as "from the first record of this partition"."""
 
@@ -129,17 +131,27 @@ class _Append:
 
 def from_kafka(records: DataFrame) -> DataFrame:
     """Return the columns of a Kafka source under the decoder's names. The source must include
-    headers.
+    headers. A record that its producer stamped fails the read: no stamp bounds its times.
     """
     return records.select(
         "topic",
         "partition",
         "offset",
-        F.unix_millis("timestamp").alias("record_ms"),
+        F.when(F.col("timestampType") == _BROKER_STAMP, F.unix_millis("timestamp"))
+        .otherwise(F.raise_error(_producer_stamp()))
+        .alias("record_ms"),
         _text(F.col("key")).alias("key"),
         "value",
         _text(_header("feed")).alias("feed"),
         _text(_header("received_ns")).try_cast("bigint").alias("received_ns"),
+    )
+
+
+def _producer_stamp() -> Column:
+    place = F.concat_ws("@", F.concat_ws("/", "topic", "partition"), "offset")
+    advice = 'see "Stamps of producers" in docs/RUNBOOK.md'
+    return F.concat(
+        place, F.lit(f" carries a stamp of its producer, which bounds no time; {advice}")
     )
 
 

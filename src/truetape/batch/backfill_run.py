@@ -23,6 +23,7 @@ from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets, offsets_since
+from truetape.broker.topics import require_broker_stamps
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
@@ -118,6 +119,7 @@ def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, Off
     """Plan offsets. The order of the reads matters: the checkpoint and the lake are read before
     Kafka, so that a record that arrives meanwhile counts as awaited, never as missing.
     """
+    require_broker_stamps(settings.kafka, settings.topic)
     lake = Lake(settings.lake)
     checkpoint = next_offsets(settings)
     raw_id, number = _backfills(lake, settings.topic)

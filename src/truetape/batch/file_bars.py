@@ -40,7 +40,7 @@ _RECORDS_PER_CHUNK = 100_000
 
 @dataclass(frozen=True, slots=True)
 class FileFold:
-    """The request: which files to fold, and how."""
+    """The request: which files to fold, and how. `read_ms`: the time of reading."""
 
     files: tuple[Path, ...]
     feed: str
@@ -49,6 +49,7 @@ class FileFold:
     symbol: str | None
     as_of_ns: int | None
     settings: Settings
+    read_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def reference(request: FileFold) -> FoldedFiles:
     events: list[Event] = []
     reasons: Counter[str] = Counter()
     for path in request.files:
-        for _, items in decode_file(path, feed, limits):
+        for _, items in decode_file(path, feed, limits, request.read_ms):
             reasons.update(item.reason for item in items if isinstance(item, Rejected))
             events += [item for item in items if not isinstance(item, Rejected)]
     known = venues.venues()
@@ -206,18 +207,21 @@ def _spark_events(
     from truetape.batch.spark.decoder import decode as spark_decode
 
     feed = load_contract(request.feed)
-    stage(request.files, feed, folder / "records")
+    stage(request.files, feed, folder / "records", request.read_ms)
     records = session.read.parquet(str(folder / "records"))
-    decode_file = spark_decode(records, [feed], Limits.of(request.settings)).persist()
-    refused = decode_file.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
+    decoded = spark_decode(records, [feed], Limits.of(request.settings)).persist()
+    refused = decoded.select(F.explode("rejected").alias("why")).groupBy("why.reason").count()
     place = ("topic", "partition", "offset", "feed")
-    exploded = decode_file.select(*place, F.explode("events").alias("event"))
+    exploded = decoded.select(*place, F.explode("events").alias("event"))
     reasons = {row.reason: row["count"] for row in refused.collect()}
     return exploded.select(*place, "event.*"), reasons
 
 
-def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
-    """Write the records of files as Parquet, with the columns that the Spark decoder reads."""
+def stage(paths: Iterable[Path], feed: Contract, folder: Path, read_ms: int) -> None:
+    """Write the records of files as Parquet, with the columns that the Spark decoder reads.
+
+    `read_ms`: the time of reading.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -225,6 +229,7 @@ def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
         "topic": pa.string(),
         "partition": pa.int32(),
         "offset": pa.int64(),
+        "record_ms": pa.int64(),
         "key": pa.string(),
         "value": pa.binary(),
         "feed": pa.string(),
@@ -233,7 +238,7 @@ def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
     }
     schema = pa.schema(columns)
     folder.mkdir(parents=True)
-    rows = _staged(paths, feed)
+    rows = _staged(paths, feed, read_ms)
     for number in itertools.count():
         chunk = list(itertools.islice(rows, _RECORDS_PER_CHUNK))
         if not chunk and number:
@@ -242,13 +247,14 @@ def stage(paths: Iterable[Path], feed: Contract, folder: Path) -> None:
         pq.write_table(table, folder / f"part-{number:06d}.parquet")
 
 
-def _staged(paths: Iterable[Path], feed: Contract) -> Iterator[dict[str, object]]:
+def _staged(paths: Iterable[Path], feed: Contract, read_ms: int) -> Iterator[dict[str, object]]:
     for path in paths:
         for record in files.read(path, feed):
             yield {
                 "topic": str(path),
                 "partition": 0,
                 "offset": record.line,
+                "record_ms": read_ms,
                 "key": record.key,
                 "value": record.payload,
                 "feed": feed.feed,

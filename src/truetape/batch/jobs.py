@@ -15,6 +15,7 @@ from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets
+from truetape.broker.topics import require_broker_stamps
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles
 from truetape.host.jars import spark_jars
@@ -70,6 +71,7 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     Completeness is judged against the offsets that Kafka had when the run began; later records are
     left to the next run. `recount` counts all of `raw` again: only that finds rows that it lost.
     """
+    require_broker_stamps(settings.kafka, settings.topic)
     available = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
     with raw_lock(settings):

@@ -1,10 +1,10 @@
 """The Kafka topics: their names, and how they are made. Reads and writes no records."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truetape.broker.clients import ADMIN_REQUEST_MS, MAX_RECORD_BYTES, open_admin
+from truetape.broker.clients import ADMIN_REQUEST_MS, MAX_RECORD_BYTES, open_admin, transient
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 
@@ -15,6 +15,10 @@ REJECTED = "trades.rejected"
 HEARTBEAT = "truetape.heartbeat"
 CONTROL = "truetape.control"
 
+_Configs = Mapping[str, Mapping[str, str]]
+"""The settings of topics, by name."""
+_STAMPS = "message.timestamp.type"
+_BROKER_STAMPS = "LogAppendTime"
 _HOUR_MS = 3_600_000
 _HEARTBEAT_HOURS = 6
 
@@ -39,7 +43,7 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
     of_trades = {
         "retention.ms": retention_ms,
         "segment.ms": str(24 * _HOUR_MS),
-        "message.timestamp.type": "LogAppendTime",
+        _STAMPS: _BROKER_STAMPS,
         "max.message.bytes": str(MAX_RECORD_BYTES),
     }
     return (
@@ -59,7 +63,8 @@ def ensure_topics(bootstrap: str, settings: Settings, report: Callable[[str], No
     """Create missing topics and set the configuration of the others; safe to repeat.
 
     Raise ConfigError if `trades` has another number of partitions than the settings: adding
-    partitions would move keys, and the order of a symbol's trades would be lost.
+    partitions would move keys, and the order of a symbol's trades would be lost. Raise it too if
+    producers stamp its records: a changed setting would leave the stamps of older records.
     """
     from kafka.errors import KafkaError
 
@@ -73,18 +78,33 @@ def ensure_topics(bootstrap: str, settings: Settings, report: Callable[[str], No
             if missing:
                 _create(admin, missing)
                 report(f"created topics {', '.join(topic.name for topic in missing)}")
-            _configure(admin, [topic for topic in wanted if topic.name in partitions], report)
+            existing = [topic for topic in wanted if topic.name in partitions]
+            actual = _configs(admin, [topic.name for topic in existing])
+            if settings.topic in partitions:
+                _require_broker_stamps(settings.topic, actual)
+            _configure(admin, existing, actual, report)
     except KafkaError as error:
         kind = TransientError if error.retriable else ConfigError
         raise kind(f"Kafka at {bootstrap} did not set its topics up: {error!r}") from error
     for topic in wanted:
-        actual = partitions.get(topic.name, topic.partitions)
-        if actual != topic.partitions:
+        count = partitions.get(topic.name, topic.partitions)
+        if count != topic.partitions:
             raise ConfigError(
-                f"topic {topic.name} has {actual} partitions, settings say "
-                f"{topic.partitions}; set TRUETAPE_PARTITIONS={actual} or use another "
+                f"topic {topic.name} has {count} partitions, settings say "
+                f"{topic.partitions}; set TRUETAPE_PARTITIONS={count} or use another "
                 "TRUETAPE_TOPIC"
             )
+
+
+def require_broker_stamps(bootstrap: str, topic: str) -> None:
+    """Raise ConfigError if producers stamp the records of a topic: the stamp bounds all times.
+
+    Passes a topic that does not exist. Raise TransientError if Kafka does not answer.
+    """
+    action = f"cannot read the settings of {topic} at {bootstrap}"
+    with transient(action), open_admin(bootstrap) as admin:
+        configs = _configs(admin, [topic])
+    _require_broker_stamps(topic, configs)
 
 
 def metadata_problem(bootstrap: str) -> str | None:
@@ -110,20 +130,41 @@ def _create(admin: "KafkaAdminClient", missing: list[Topic]) -> None:
     )
 
 
+def _require_broker_stamps(topic: str, configs: _Configs) -> None:
+    stamps = configs.get(topic, {}).get(_STAMPS, _BROKER_STAMPS)
+    if stamps != _BROKER_STAMPS:
+        raise ConfigError(
+            f"topic {topic} has {_STAMPS}={stamps}, so its records carry stamps of their "
+            f"producers, which bound no time; make the topic anew with {_BROKER_STAMPS}, or use "
+            'another TRUETAPE_TOPIC; see "Stamps of producers" in docs/RUNBOOK.md'
+        )
+
+
+def _configs(admin: "KafkaAdminClient", names: Sequence[str]) -> _Configs:
+    """Return the settings of topics by name; a topic that does not exist has none."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answer = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {
+        name: {key: entry["value"] for key, entry in entries.items()}
+        for name, entries in answer.items()
+    }
+
+
 def _configure(
-    admin: "KafkaAdminClient", existing: list[Topic], report: Callable[[str], None]
+    admin: "KafkaAdminClient",
+    existing: list[Topic],
+    configs: _Configs,
+    report: Callable[[str], None],
 ) -> None:
     from kafka.admin import ConfigResource, ConfigResourceType
 
-    if not existing:
-        return
-    answer = admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in existing],
-        config_filter="all",
-    )["topic"]
     changed = []
     for topic in existing:
-        actual = {key: entry["value"] for key, entry in answer[topic.name].items()}
+        actual = configs[topic.name]
         drifted = {key: value for key, value in topic.config.items() if actual.get(key) != value}
         if drifted:
             changed.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, drifted))

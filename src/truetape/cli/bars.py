@@ -1,12 +1,13 @@
 """The verb `bars`: parses its options and prints the bars of files. Folds nothing itself."""
 
+import time
 from pathlib import Path
 
 import click
 
 from truetape.cli.options import INSTANT, RESOLUTION
 from truetape.host.settings import Settings
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import MS_NS, Resolution
 
 
 @click.command()
@@ -45,7 +46,14 @@ def bars(  # noqa: PLR0917 - one parameter an option
     from truetape.batch import file_bars
 
     request = file_bars.FileFold(
-        files, feed, Resolution(resolution), profile, symbol, as_of_ns, Settings.from_env()
+        files=files,
+        feed=feed,
+        resolution=Resolution(resolution),
+        profile=profile,
+        symbol=symbol,
+        as_of_ns=as_of_ns,
+        settings=Settings.from_env(),
+        read_ms=time.time_ns() // MS_NS,
     )
     fold = file_bars.reference if engine == "reference" else file_bars.spark
     outcome = fold(request)

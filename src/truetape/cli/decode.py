@@ -4,6 +4,8 @@ Decodes with the reference decoder of `feeds`; knows no feed itself.
 """
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import IO
@@ -18,6 +20,8 @@ from truetape.feeds.files import read_lines
 from truetape.feeds.native import encode, encode_rejected
 from truetape.host.settings import Settings
 from truetape.market.rejection import Rejected
+from truetape.market.resolution import MS_NS
+from truetape.market.trades import Event
 
 
 @click.command()
@@ -72,17 +76,21 @@ class DecodeCounts:
 
 @dataclass(frozen=True, slots=True)
 class LineDecoder:
-    """Decodes lines of one feed; `day` and `symbol` are for payloads that lack them."""
+    """Decodes lines of one feed; `day` and `symbol` are for payloads that lack them.
+
+    No time of a line may lie beyond `clock_ns` when the line is read: a pipe may carry a live feed.
+    """
 
     contract: Contract
     day: date | None
     symbol: str | None
     limits: Limits
+    clock_ns: Callable[[], int]
 
     @classmethod
     def of(cls, contract: Contract, day: date | None, symbol: str | None) -> "LineDecoder":
         """Return a decoder with the limits of the environment's settings."""
-        return cls(contract, day, symbol, Limits.of(Settings.from_env()))
+        return cls(contract, day, symbol, Limits.of(Settings.from_env()), time.time_ns)
 
     def missing_option(self) -> tuple[str, str] | None:
         """Return what the payloads lack and was not given: its name, and the option for it."""
@@ -99,8 +107,7 @@ class LineDecoder:
         payloads = accepted = rejected = 0
         for number, payload in enumerate(read_lines(lines, self.limits.max_payload_bytes), 1):
             payloads = number
-            context = Context(self.contract.feed, self.symbol, self.day, None, "stdin", 0, number)
-            for outcome in decoder.decode(payload, self.contract, context, self.limits):
+            for outcome in self._outcomes(payload, number):
                 if isinstance(outcome, Rejected):
                     rejected += 1
                     line = encode_rejected(outcome, number)
@@ -110,3 +117,16 @@ class LineDecoder:
                 out.write(line.encode() + b"\n")
             out.flush()
         return DecodeCounts(payloads, accepted, rejected)
+
+    def _outcomes(self, payload: bytes, number: int) -> list[Event | Rejected]:
+        context = Context(
+            feed=self.contract.feed,
+            key=self.symbol,
+            day=self.day,
+            received_ns=None,
+            topic="stdin",
+            partition=0,
+            offset=number,
+            record_ms=self.clock_ns() // MS_NS,
+        )
+        return decoder.decode(payload, self.contract, context, self.limits)

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.market.resolution import MS_NS
 
 if TYPE_CHECKING:
+    from truetape.feeds.records import Record
     from truetape.feeds.simulator.faults import Faults
     from truetape.feeds.simulator.session import SimulationPlan
 
@@ -130,19 +133,36 @@ def _simulate(
 
     click.echo(f"simulating {plan.trades:,} trades of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)
+    settings = Settings.from_env()
+    if to_kafka and not live:
+        require_past(plan, made.records, settings.future_slack_ms, time.time_ns())
     if truth:
         _write(truth, (encode(trade).encode() for trade in made.truth.trades))
     if troubles:
         _write(troubles, (json.dumps(asdict(trouble)).encode() for trouble in made.troubles))
     records = paced(made.records, time.time_ns, time.sleep) if live else made.records
     if to_kafka:
-        settings = Settings.from_env()
         send_all(settings.kafka, settings.topic, records)
     else:
         _write(out, (record.payload for record in records), flush=live)
     counts = Counter(str(trouble.cause) for trouble in made.troubles)
     faults = ", ".join(f"{count:,} {cause}" for cause, count in sorted(counts.items()))
     click.echo(f"{len(made.records):,} records; {faults or 'no faults'}", err=True)
+
+
+def require_past(
+    plan: "SimulationPlan", records: "Sequence[Record]", slack_ms: int, now_ns: int
+) -> None:
+    """Raise ConfigError if a record is received in the future: Kafka would stamp it before that,
+    and the pipeline would reject it.
+    """
+    last_ns = max((record.received_ns for record in records), default=0)
+    if last_ns > now_ns + slack_ms * MS_NS:
+        raise ConfigError(
+            f"the session of {plan.day} ends at {iso(last_ns)}, which is in the future: Kafka "
+            "would stamp its records before their times, and they would be rejected; give an "
+            "earlier --date, or --live to send each record at its time"
+        )
 
 
 def _write(path: Path | None, lines: Iterable[bytes], *, flush: bool = False) -> None:

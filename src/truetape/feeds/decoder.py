@@ -38,7 +38,7 @@ from truetape.host.venues import venues
 from truetape.market import event_time
 from truetape.market.event_time import TimeSpec
 from truetape.market.rejection import Reason, Refused, Rejected
-from truetape.market.resolution import SECOND_NS
+from truetape.market.resolution import MS_NS, SECOND_NS
 from truetape.market.trades import (
     PRICE_DIGITS,
     PRICE_SCALE,
@@ -56,7 +56,9 @@ BLANK = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a payload may be, and how far its event time may lie after its receipt."""
+    """How large a payload may be, and how far its times may lie beyond their bounds: an event time
+    beyond the receipt, and every time beyond the stamp.
+    """
 
     max_payload_bytes: int = 1_000_000
     future_slack_ns: int = SECOND_NS
@@ -72,6 +74,8 @@ class Context:
     """What comes beside the payload: its Kafka key and position, its receipt, the day of its file.
 
     `day` is the date of times of day; without it, they are of the receipt date in the feed's zone.
+    `record_ms` bounds every time of the payload: the stamp that Kafka's broker gave the record, for
+    a file the clock when it is read. No feed can set it.
     """
 
     feed: str
@@ -81,6 +85,12 @@ class Context:
     topic: str
     partition: int
     offset: int
+    record_ms: int
+
+    @property
+    def stamp_end_ns(self) -> int:
+        """Return the last nanosecond of the stamp: a stamp is cut to its millisecond."""
+        return self.record_ms * MS_NS + MS_NS - 1
 
 
 def decode(
@@ -328,17 +338,24 @@ class _Reading:
     def _received_ns(self, in_payload: int | None, event_ns: int | None) -> int:
         """Return the receipt time: that of the payload, else the recorded one, else the event time.
 
-        A time that is `unrecorded_only` comes after the recorded one.
+        A time that is `unrecorded_only` comes after the recorded one. No receipt time may lie
+        beyond the stamp by more than the slack, and no event time beyond the receipt or the stamp.
         """
         field, recorded = self._rule.received_time, self._context.received_ns
+        stamp_ns = self._context.stamp_end_ns
+        for receipt_ns in (in_payload, recorded):
+            if receipt_ns is not None and receipt_ns > stamp_ns + self._future_slack_ns:
+                detail = f"receipt time is {receipt_ns - stamp_ns} ns after the record's stamp"
+                raise _FieldError(Refused(Reason.FUTURE_RECEIPT_TIME, detail))
         first, second = in_payload, recorded
         if field and field.unrecorded_only:
             first, second = recorded, in_payload
         instants = (instant for instant in (first, second, event_ns) if instant is not None)
         received_ns = _required(next(instants, None), "receipt time")
-        if event_ns is not None and event_ns > received_ns + self._future_slack_ns:
-            detail = f"event time is {event_ns - received_ns} ns after its receipt"
-            raise _FieldError(Refused(Reason.FUTURE_EVENT_TIME, detail))
+        for name, bound_ns in (("its receipt", received_ns), ("the record's stamp", stamp_ns)):
+            if event_ns is not None and event_ns > bound_ns + self._future_slack_ns:
+                detail = f"event time is {event_ns - bound_ns} ns after {name}"
+                raise _FieldError(Refused(Reason.FUTURE_EVENT_TIME, detail))
         return received_ns
 
     def _text(self, path: Path) -> str | None:

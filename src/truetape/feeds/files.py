@@ -55,11 +55,12 @@ def read(path: Path, contract: Contract) -> Iterator[FileRecord]:
 
 
 def decode_file(
-    path: Path, contract: Contract, limits: Limits
+    path: Path, contract: Contract, limits: Limits, read_ms: int
 ) -> Iterator[tuple[FileRecord, list[Event | Rejected]]]:
     """Yield each payload of a file with its events and rejections, in file order.
 
-    A position is (path, 0, line, index).
+    A position is (path, 0, line, index). `read_ms`: the time of reading, which no time of the file
+    may lie beyond; see `Context.record_ms`.
     """
     for record in read(path, contract):
         context = Context(
@@ -70,6 +71,7 @@ def decode_file(
             topic=str(path),
             partition=0,
             offset=record.line,
+            record_ms=read_ms,
         )
         yield record, decode(record.payload, contract, context, limits)
 

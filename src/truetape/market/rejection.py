@@ -29,6 +29,7 @@ class Reason(StrEnum):
     AMBIGUOUS_LOCAL_TIME = "ambiguous-local-time"
     NONEXISTENT_LOCAL_TIME = "nonexistent-local-time"
     FUTURE_EVENT_TIME = "future-event-time"
+    FUTURE_RECEIPT_TIME = "future-receipt-time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ Does not know sessions, although a `1d` bar starts when its session opens.
 from enum import Enum
 from typing import Protocol, Self, TypeVar
 
-SECOND_NS = 1_000_000_000
+MS_NS = 1_000_000
+SECOND_NS = 1_000 * MS_NS
 
 
 class _Instants(Protocol):

@@ -6,6 +6,7 @@ trades may have no ids, so nothing could recognise the duplicates.
 
 import hashlib
 import heapq
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -16,6 +17,7 @@ from truetape.broker.producer import send_all
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file
+from truetape.feeds.native import iso
 from truetape.feeds.records import Record
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
@@ -23,10 +25,13 @@ from truetape.host.settings import Settings
 from truetape.host.state_files import JsonFile, of_type, write_json
 from truetape.host.venues import venues
 from truetape.market.rejection import Rejected
+from truetape.market.resolution import MS_NS
 from truetape.market.sessions import Session
 from truetape.tour.speed_process import SpeedProcess
 
 READ_WITHIN_S = 1_800.0
+UNBOUNDED_MS = 2**63 // MS_NS
+"""A time of reading that no event time lies beyond."""
 
 Report = Callable[[str], None]
 
@@ -53,15 +58,22 @@ def send(
     """Send the records of files in the order of event times, at `speed` times their own pace.
 
     `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
+    Raise ConfigError before anything is sent if a file begins in the future.
     """
+    read_ms = time.time_ns() // MS_NS
     ledger = ReplayLedger(settings.home / "replayed.json")
     digests = {path: _digest(path) for path in paths}
     fresh = [path for path in paths if not ledger.has(digests[path], settings.topic)]
     for path in paths:
         if path not in fresh:
             report(f"{path.name} was replayed before; its records are in Kafka and the lake")
+        else:
+            require_past(path, feed, Limits.of(settings), read_ms)
     total = Sent()
-    streams = [_records(path, feed, settings, total, path in fresh) for path in paths]
+    streams = [
+        _records(path, feed, settings, total, is_fresh=path in fresh, read_ms=read_ms)
+        for path in paths
+    ]
 
     def records() -> Iterator[Record]:
         # runs once Kafka answers: a file that was begun but not finished can never be sent again
@@ -144,8 +156,25 @@ class ReplayLedger:
         write_json(self.path, {key: asdict(entry) for key, entry in entries.items()})
 
 
+def require_past(path: Path, feed: str, limits: Limits, read_ms: int) -> None:
+    """Raise ConfigError if the first event of a file lies beyond the time of reading.
+
+    Kafka would stamp all of the file before its event times, so every record would be rejected,
+    and a file is sent only once.
+    """
+    everything = decode_file(path, load_contract(feed), limits, UNBOUNDED_MS)
+    events = (item for _, items in everything for item in items if not isinstance(item, Rejected))
+    first_ns = next((event.event_ns for event in events if event.event_ns is not None), 0)
+    if first_ns > read_ms * MS_NS + limits.future_slack_ns:
+        raise ConfigError(
+            f"{path} begins at {iso(first_ns)}, which is in the future: Kafka would stamp its "
+            "records before their event times, and all would be rejected; replay it when that time "
+            "is over, or check the clock of this machine"
+        )
+
+
 def _records(
-    path: Path, feed: str, settings: Settings, total: Sent, is_fresh: bool
+    path: Path, feed: str, settings: Settings, total: Sent, *, is_fresh: bool, read_ms: int
 ) -> Iterator[tuple[int, Record | None]]:
     """Yield (event time, record) of a file; the record is None if Kafka already has it.
 
@@ -154,7 +183,7 @@ def _records(
     """
     by_code = venues()
     latest = 0
-    for record, items in decode_file(path, load_contract(feed), Limits.of(settings)):
+    for record, items in decode_file(path, load_contract(feed), Limits.of(settings), read_ms):
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
         latest = max(times, default=latest or record.received_ns or 0)

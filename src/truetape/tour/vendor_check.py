@@ -3,6 +3,7 @@
 Only reads; `acceptance` decides what differs.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -17,7 +18,7 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars import read_session_bars
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import MS_NS, Resolution
 from truetape.market.trades import Trade
 from truetape.serving.store import BarStore, ServedBar
 from truetape.tour.acceptance import Agreement, TapePrint, compare, reason_of
@@ -100,5 +101,6 @@ def _near(prints: list[TapePrint], start_ns: int) -> list[TapePrint]:
 
 
 def _trades(path: Path, feed: str, settings: Settings) -> Iterator[Trade]:
-    for _, items in decode_file(path, load_contract(feed), Limits.of(settings)):
+    read_ms = time.time_ns() // MS_NS
+    for _, items in decode_file(path, load_contract(feed), Limits.of(settings), read_ms):
         yield from (item for item in items if isinstance(item, Trade))

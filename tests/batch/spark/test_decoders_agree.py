@@ -1,6 +1,7 @@
 """Both decoders give every payload the same events and the same reasons, place by place."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from support.data import real_data
 from support.payloads import (
     EDITS,
     RECEIVED_NS,
+    STAMP_MS,
     Edit,
     ReceivedPayload,
+    around_stamp,
     damaged,
     recorded,
     samples,
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.spark
 
-COLUMNS = "offset bigint, key string, value binary, feed string, received_ns bigint, day date"
+COLUMNS = (
+    "offset bigint, record_ms bigint, key string, value binary, feed string, received_ns bigint, "
+    "day date"
+)
 LIMITS = Limits(max_payload_bytes=2_000_000)
 FRAMES = {
     "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
@@ -66,7 +72,9 @@ def outcome_of(item: Event | Rejected) -> Outcome:
 
 
 def by_reference(contract: Contract, asked: ReceivedPayload, offset: int) -> list[Outcome]:
-    context = Context(contract.feed, asked.key, asked.day, asked.received_ns, "t", 0, offset)
+    context = Context(
+        contract.feed, asked.key, asked.day, asked.received_ns, "t", 0, offset, asked.record_ms
+    )
     found = reference_decode(asked.payload, contract, context, LIMITS)
     return sorted((outcome_of(item) for item in found), key=_place)
 
@@ -86,9 +94,10 @@ def differences(
 ) -> list[tuple[bytes, list[Outcome], list[Outcome]]]:
     """Return each payload that the two read differently, with both readings."""
     rows = [
-        (number, item.key, bytearray(item.payload), contract.feed, item.received_ns, item.day)
+        (number, item.record_ms, item.key, bytearray(item.payload), contract.feed,
+         item.received_ns, item.day)
         for number, item in enumerate(asked)
-    ]
+    ]  # fmt: skip
     frame = spark.createDataFrame(rows, COLUMNS)
     decoded = spark_decode(frame, [contract], LIMITS).select("offset", "events", "rejected")
     found = {row.offset: in_spark(row) for row in decoded.collect()}
@@ -106,6 +115,8 @@ def test_whole_and_damaged_payloads_are_read_alike(spark: "SparkSession", feed: 
     contract = load_contract(feed)
     whole = [*samples(contract), *simulated(feed, 1_500)]
     few = [*samples(contract), *simulated(feed, 60)]
+    # under a stamp of their own time, damaged times lie beyond it
+    few += [replace(item, record_ms=STAMP_MS) for item in few]
     asked = dict.fromkeys(whole)
 
     @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
@@ -117,6 +128,29 @@ def test_whole_and_damaged_payloads_are_read_alike(spark: "SparkSession", feed: 
 
     assert len(asked) > len(set(whole)) + 1_000
     assert not differences(spark, contract, list(asked))
+
+
+def test_times_around_the_stamp_are_judged_alike(spark: "SparkSession") -> None:
+    contract, asked = load_contract("truetape"), around_stamp()
+
+    reasons = {
+        outcome[-1]
+        for number, item in enumerate(asked)
+        for outcome in by_reference(contract, item, number)
+        if len(outcome) == 2
+    }
+    assert reasons == {"missing-field", "future-event-time", "future-receipt-time"}
+    assert not differences(spark, contract, asked)
+
+
+def test_nothing_is_accepted_without_a_stamp(spark: "SparkSession") -> None:
+    payload = bytearray(simulated("truetape", 1)[0].payload)
+    rows = [(0, None, None, payload, "truetape", RECEIVED_NS, None)]
+    records = spark.createDataFrame(rows, COLUMNS)
+
+    [decoded] = spark_decode(records, [load_contract("truetape")], LIMITS).collect()
+
+    assert in_spark(decoded) == [(0, "future-receipt-time")]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +240,7 @@ def stage(contract: Contract, asked: Iterable[ReceivedPayload], file: Path) -> N
             dict(zip(EVENT.names, one, strict=True)) for one in by_reference(contract, item, number)
         ]
         place = {"offset": number, "key": item.key, "value": item.payload, "feed": contract.feed}
-        rows.append({**place, "received_ns": item.received_ns, "day": item.day, "want": want})
+        times = {"record_ms": item.record_ms, "received_ns": item.received_ns, "day": item.day}
+        rows.append({**place, **times, "want": want})
     file.parent.mkdir(exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)

@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type
 
 from truetape.batch.spark import json
-from truetape.batch.spark.events import Fields
+from truetape.batch.spark.events import Bounds, Fields
 from truetape.batch.spark.records import (
     Found,
     Make,
@@ -30,10 +30,13 @@ from truetape.feeds.decoder import BLANK, Limits
 from truetape.feeds.fields import Path
 from truetape.lake import schemas
 from truetape.market.rejection import Reason
+from truetape.market.resolution import MS_NS
 
 EVENT = cast(T.StructType, from_arrow_type(schemas.EVENT))
 REJECTED = cast(T.StructType, from_arrow_type(schemas.REJECTION))
 
+NO_STAMP_MS = -1
+"""How Kafka writes that a record has no stamp; nothing is accepted under it."""
 _PREFIX = "_decode_"
 _EVENTS = T.ArrayType(EVENT)
 _REJECTIONS = T.ArrayType(REJECTED)
@@ -41,7 +44,8 @@ _REJECTIONS = T.ArrayType(REJECTED)
 
 def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) -> DataFrame:
     """Add `contract_version`, `events` and `rejected` to records that have `value`, `key`, `feed`,
-    `received_ns`, and `day` (date) where the day of times of day is known beside the receipt.
+    `received_ns`, `record_ms` (which bounds every time, see `Context`), and `day` (date) where the
+    day of times of day is known beside the receipt.
 
     A record of a feed without a contract here is one rejection. Arrays are in payload order; every
     record has at least one entry in one of them. ConfigError where the session would read on behind
@@ -59,13 +63,14 @@ def decode(records: DataFrame, contracts: Sequence[Contract], limits: Limits) ->
     size = F.coalesce(F.octet_length(value), F.lit(0))
     is_text = F.is_valid_utf8(value.cast("string"))
     is_fit = (size <= limits.max_payload_bytes) & is_text
+    record_ms = F.coalesce("record_ms", F.lit(NO_STAMP_MS))
+    stamp_end_ns = record_ms * MS_NS + (MS_NS - 1)
+    bounds = Bounds(scope.bind({"stamp_end_ns": stamp_end_ns})["stamp_end_ns"], limits)
     reason = F.lit(None).cast("string")
     outcomes = []
     for variant in variants:
         mine = F.coalesce(variant.holds(day), F.lit(False))
-        found = variant.compile(
-            scope, F.when(mine & is_fit, value.cast("string")), day, limits.future_slack_ns
-        )
+        found = variant.compile(scope, F.when(mine & is_fit, value.cast("string")), day, bounds)
         outcome = F.when(found.is_held, found.outcome)
         outcomes.append(_Outcome(scope.bind({"outcome": outcome})["outcome"], found.is_listed))
         reason = F.when(mine, found.reason).otherwise(reason)
@@ -148,11 +153,11 @@ class _Variant:
             ended = _since(self.later[0], received, day)
         return is_feed & begun & ~ended
 
-    def compile(self, scope: TableScope, text: Column, day: Column, future_slack_ns: int) -> Found:
+    def compile(self, scope: TableScope, text: Column, day: Column, bounds: Bounds) -> Found:
         """Return what a payload holds."""
         rules = self.era.rules
         layout, paths = self.contract.layout, paths_of(rules)
-        make = _maker(rules, paths, day, future_slack_ns)
+        make = _maker(rules, paths, day, bounds)
         if isinstance(layout, CsvPayload):
             return csv_records(scope, text, layout, paths, make)
         return json_records(scope, text, layout, paths, make)
@@ -163,18 +168,14 @@ def _since(era: Era, received: Column, day: Column) -> Column:
     return F.coalesce(received >= era.since_ns, by_day)
 
 
-def _maker(
-    rules: Sequence[RecordRule], paths: list[Path], day: Column, future_slack_ns: int
-) -> Make:
+def _maker(rules: Sequence[RecordRule], paths: list[Path], day: Column, bounds: Bounds) -> Make:
     def make(scope: Scope, found: Texts, is_record: Column, index: Column) -> Column:
         texts = with_alternatives(found, paths)
         kind = _first(
             (reduce(Column.__and__, [is_record, *_when(rule, texts)]), F.lit(str(rule.kind)))
             for rule in rules
         )
-        fields = Fields(
-            scope, rules=rules, texts=texts, kind=kind, day=day, future_slack_ns=future_slack_ns
-        )
+        fields = Fields(scope, rules=rules, texts=texts, kind=kind, day=day, bounds=bounds)
         return fields.outcome(index)
 
     return make

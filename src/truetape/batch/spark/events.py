@@ -15,6 +15,7 @@ from truetape.batch.spark.scope import Columns, Scope
 from truetape.batch.spark.time import ns_of, outcome, reason_of, usual
 from truetape.batch.spark.values import Reading
 from truetape.feeds.contract import RecordKind, RecordRule
+from truetape.feeds.decoder import Limits
 from truetape.feeds.fields import (
     ConditionsField,
     IdField,
@@ -69,6 +70,19 @@ class _Group:
     text: Column
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What times of a record may not pass by more than the slack: the end of its stamp."""
+
+    stamp_end_ns: Column
+    limits: Limits
+
+    def are_passed(self, instant_ns: Column, bound_ns: Column) -> Column:
+        """True if an instant, which may be null, lies beyond a bound by more than the slack."""
+        least_ns = F.try_subtract(instant_ns, F.lit(self.limits.future_slack_ns))
+        return F.coalesce(least_ns > bound_ns, F.lit(False))
+
+
 class Fields:
     """The fields of one record whose kind is known."""
 
@@ -80,14 +94,14 @@ class Fields:
         texts: Texts,
         kind: Column,
         day: Column,
-        future_slack_ns: int,
+        bounds: Bounds,
     ) -> None:
         self._scope = scope
         self._rules = rules
         self._texts = texts
         self._kind = kind
         self._day = day
-        self._future_slack_ns = future_slack_ns
+        self._bounds = bounds
         self._groups = {name: self._grouped(name) for name in _ATTRIBUTES}
 
     def outcome(self, index: Column) -> Column:
@@ -156,15 +170,17 @@ class Fields:
             ]
             readings[name] = _either(found, name)
         event_ns = readings["event_time"].value
-        received_ns = self._received(readings["received_time"].value, event_ns)
-        late = F.coalesce(
-            F.try_subtract(event_ns, F.lit(self._future_slack_ns)) > received_ns, F.lit(False)
-        )
+        told = readings["received_time"].value
+        received_ns = self._received(told, event_ns)
+        bounds = self._bounds
+        is_early = bounds.are_passed(F.greatest(told, "received_ns"), bounds.stamp_end_ns)
+        is_ahead = bounds.are_passed(event_ns, F.least(received_ns, bounds.stamp_end_ns))
         fault = F.coalesce(
             F.when(self._kind.isNull(), read.fault(Reason.NOT_A_TRADE, "record")),
             *(reading.fault for reading in readings.values()),
             F.when(received_ns.isNull(), read.fault(Reason.MISSING_FIELD, "received_time")),
-            F.when(late, read.fault(Reason.FUTURE_EVENT_TIME, "event_time")),
+            F.when(is_early, read.fault(Reason.FUTURE_RECEIPT_TIME, "received_time")),
+            F.when(is_ahead, read.fault(Reason.FUTURE_EVENT_TIME, "event_time")),
         )
         values = {name: reading.value for name, reading in readings.items()}
         columns = {
