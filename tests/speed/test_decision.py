@@ -41,6 +41,7 @@ FROZEN = replace(ALIVE, beat=beat(seconds_ago=21))
 KILLED = replace(ALIVE, life=Life.DEAD, launch_life=Life.DEAD)
 STUCK = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(61))), lag={"0": 40}, overdue=3)
 BUSY = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(5))), lag={"0": 9_000}, overdue=8_000)
+AHEAD = replace(ALIVE, ahead="its watermark is 2098-01-02T14:59:00.000Z")
 KNOWN = LaunchHistory((launch(),))
 
 
@@ -62,6 +63,14 @@ def seen(**fields: object) -> Observed:
             id="the first trade after a quiet hour",
         ),
         pytest.param(seen(open_venues=("XNYS",)), Health.SILENT, id="quiet, market open"),
+        pytest.param(AHEAD, Health.AHEAD, id="its watermark is beyond the clock"),
+        pytest.param(
+            replace(AHEAD, open_venues=("XNYS",)), Health.AHEAD, id="ahead is worse than silent"
+        ),
+        pytest.param(
+            replace(BUSY, ahead=AHEAD.ahead), Health.AHEAD, id="ahead is worse than behind"
+        ),
+        pytest.param(replace(STUCK, ahead=AHEAD.ahead), Health.HUNG, id="a restart is due anyway"),
         pytest.param(BUSY, Health.LAGGING, id="far behind, batches end"),
         pytest.param(STUCK, Health.HUNG, id="beats, records wait, no batch ends"),
         pytest.param(FROZEN, Health.HUNG, id="alive and silent"),
@@ -326,6 +335,39 @@ def test_a_restart_names_what_it_replaces() -> None:
     assert decide(command(), FROZEN, KNOWN, NOW) == Restart(
         "pid 1 on host-1 makes no progress, 0 records behind", driver(1)
     )
+
+
+def test_a_driver_that_is_ahead_is_left_alone_and_the_reason_names_the_way_out() -> None:
+    """A new driver would begin with the same watermark."""
+    action = decide(command(), AHEAD, KNOWN, NOW)
+
+    assert isinstance(action, Nothing)
+    assert action.reason == (
+        f"{driver()} serves no trade of now: its watermark is 2098-01-02T14:59:00.000Z; "
+        'see "Watermark beyond the clock" in docs/RUNBOOK.md'
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, ""),
+        ({"watermark": "2026-03-05T14:59:00.000Z", "freshness_s": 1.5}, ""),
+        ({"watermark": "1970-01-01T00:00:00.000Z"}, ""),
+        ({"watermark": "2026-03-05T15:00:06.000Z", "freshness_s": -6.0}, ""),
+        ({"watermark": "2026-03-05T15:00:06.001Z"}, "its watermark is 2026-03-05T15:00:06.001Z"),
+        ({"watermark": "2098-01-02T14:59:00.000Z"}, "its watermark is 2098-01-02T14:59:00.000Z"),
+        ({"freshness_s": -6.5}, "its newest bar starts 6 s in the future"),
+        (
+            {"freshness_s": -2_243_535_216.0},
+            "its newest bar starts 2,243,535,216 s in the future",
+        ),
+    ],
+)
+def test_a_heartbeat_names_what_lies_beyond_the_clock(
+    fields: dict[str, object], reason: str
+) -> None:
+    assert beat(**fields).beyond_clock(NOW, timedelta(seconds=6)) == reason
 
 
 def test_giving_up_names_the_last_failure() -> None:

@@ -74,7 +74,8 @@ class Settings:
     speed_lateness_s: int
     """How long the speed layer waits for late trades; the batch layer adds the later ones."""
     future_slack_ms: int
-    """How far an event time may be after the receipt time; a record beyond it is rejected."""
+    """How far an event time may be after the receipt time, and both after Kafka's stamp; a record
+    beyond it is rejected."""
     speed_shuffle_partitions: int
     speed_max_trades_per_batch: int
     """The most Kafka records in a micro-batch; bounds memory while catching up."""

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from truetape.host.errors import ConfigError
-from truetape.speed.control_records import Desired, DesiredState, LaunchHistory, back_off
+from truetape.speed.control_records import (
+    Desired,
+    DesiredState,
+    ExitReport,
+    LaunchHistory,
+    back_off,
+)
 from truetape.speed.driver import Driver
 from truetape.speed.observation import POLICY, Health, Observed, Policy
 
@@ -97,20 +103,28 @@ def decide(
 def why(observed: Observed, now: datetime, policy: Policy) -> str:
     """Return a sentence on how the speed layer is, for the log and for people."""
     driver, behind = observed.driver(now, policy), sum(observed.lag.values())
-    ended = observed.launch_ended or observed.ended
     match observed.health(now, policy):
         case Health.UNKNOWN:
             return str(observed.problem)
-        case Health.GONE | Health.STOPPED if ended is not None:
-            return f"{ended.driver} ended with {ended.code}: {ended.message}"
         case Health.GONE | Health.STOPPED:
-            return "no driver runs" if driver is None else f"{driver} is gone"
+            return _why_none(driver, observed.launch_ended or observed.ended)
         case Health.HUNG:
             return f"{driver} makes no progress, {behind:,} records behind"
         case Health.SILENT:
             return f"no trade comes although {', '.join(observed.open_venues)} is open"
+        case Health.AHEAD:
+            return (
+                f"{driver} serves no trade of now: {observed.ahead}; see "
+                '"Watermark beyond the clock" in docs/RUNBOOK.md'
+            )
         case health:
             return f"{driver or 'a driver'} is {health}, {behind:,} records behind"
+
+
+def _why_none(driver: Driver | None, ended: ExitReport | None) -> str:
+    if ended is not None:
+        return f"{ended.driver} ended with {ended.code}: {ended.message}"
+    return "no driver runs" if driver is None else f"{driver} is gone"
 
 
 def _stop(desired: Desired, observed: Observed, now: datetime, policy: Policy) -> Action:

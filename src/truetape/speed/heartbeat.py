@@ -7,7 +7,7 @@ of committed records. A driver without the lease cannot append, committed or not
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -96,6 +96,18 @@ class Heartbeat:
     def started_at(self) -> datetime:
         """Return when the driver took the lease."""
         return _instant(self.started_ns)
+
+    def beyond_clock(self, now: datetime, slack: timedelta) -> str:
+        """Return what of it lies beyond the clock by more than `slack`, "" if nothing does.
+
+        An event time is at most `slack` beyond the clock of the broker, so newer times mean that a
+        clock was wrong when the records came.
+        """
+        if self.watermark and datetime.fromisoformat(self.watermark) > now + slack:
+            return f"its watermark is {self.watermark}"
+        if self.freshness_s is not None and self.freshness_s < -slack.total_seconds():
+            return f"its newest bar starts {-self.freshness_s:,.0f} s in the future"
+        return ""
 
     @property
     def batch_ended_at(self) -> datetime:

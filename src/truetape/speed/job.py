@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -19,6 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import TopicOffsets
+from truetape.broker.topics import require_broker_stamps
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
@@ -39,6 +41,7 @@ from truetape.speed.progress import (
     committed_offsets,
     damage_error,
     first_batch,
+    require_watermark,
     require_whole_checkpoint,
 )
 from truetape.speed.protocol import DriverRun, Wait, reported
@@ -135,8 +138,12 @@ class SparkStream:
         self._offsets: Mapping[str, int] = {}
 
     def require_checkpoint(self) -> None:
-        """Raise ConfigError if the checkpoint belongs to another plan or is damaged."""
+        """Raise ConfigError if the checkpoint belongs to another plan, is damaged, or has a
+        watermark beyond the clock, or if producers stamp the records.
+        """
         require_whole_checkpoint(self._settings)
+        require_watermark(checkpoint_for(self._settings), datetime.now(UTC))
+        require_broker_stamps(self._settings.kafka, self._settings.topic)
 
     def first_batch(self) -> int:
         """Return the first batch that is not committed."""

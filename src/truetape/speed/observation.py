@@ -17,6 +17,7 @@ from truetape.host.venues import venues
 from truetape.speed.control_records import ControlRecords, ExitReport, Launch, LaunchHistory
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, Phase, lag, newest
+from truetape.speed.progress import CLOCK_NOISE
 
 
 class Health(StrEnum):
@@ -27,6 +28,8 @@ class Health(StrEnum):
     """Behind, and catching up."""
     SILENT = "silent"
     """Everything is read, and no trade comes although a venue is open: look at the feed."""
+    AHEAD = "ahead"
+    """Its watermark or its bars lie beyond the clock, so that trades count as late."""
     STARTING = "starting"
     HUNG = "hung"
     """Makes no progress, and may be alive."""
@@ -66,7 +69,8 @@ class Observed:
 
     `life` and `ended` belong to the heartbeat's driver; `launch` is the newest launch of the
     history. `overdue` counts records that have waited longer than `Policy.progress_within_s`.
-    `open_venues` is empty unless no record came for `Policy.silence_s`.
+    `open_venues` is empty unless no record came for `Policy.silence_s`. `ahead` names what of the
+    heartbeat lies beyond the clock.
     """
 
     problem: str | None = None
@@ -79,6 +83,7 @@ class Observed:
     lag: Mapping[str, int] = field(default_factory=dict)
     overdue: int = 0
     open_venues: tuple[str, ...] = ()
+    ahead: str = ""
 
     @property
     def has_reported(self) -> bool:
@@ -138,10 +143,13 @@ class Observed:
 
     def _progress(self, beat: Heartbeat, now: datetime, policy: Policy) -> Health:
         idle = now - max(beat.batch_ended_at, beat.started_at)
-        if not self.overdue:
-            return Health.SILENT if self.open_venues else Health.HEALTHY
-        is_stuck = idle > timedelta(seconds=policy.progress_within_s)
-        return Health.HUNG if is_stuck else Health.LAGGING
+        if self.overdue and idle > timedelta(seconds=policy.progress_within_s):
+            return Health.HUNG
+        if self.ahead:
+            return Health.AHEAD
+        if self.overdue:
+            return Health.LAGGING
+        return Health.SILENT if self.open_venues else Health.HEALTHY
 
 
 def exit_report_of(
@@ -199,6 +207,7 @@ def observe(
         records.refresh()
         beat, launch = newest(settings.kafka, settings.topic), records.history.last
         reports = records.exit_reports
+        slack = timedelta(milliseconds=settings.future_slack_ms) + CLOCK_NOISE
         observed = Observed(
             beat=beat,
             life=_life(None if beat is None else beat.driver),
@@ -206,6 +215,7 @@ def observe(
             launch=launch,
             launch_life=_life(None if launch is None else launch.driver),
             launch_ended=None if launch is None else exit_report_of(launch, reports),
+            ahead="" if beat is None else beat.beyond_clock(now, slack),
         )
         return _with_lag(observed, settings, now, policy)
     except (ConfigError, TransientError) as error:

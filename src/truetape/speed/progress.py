@@ -6,7 +6,7 @@ Does not import Spark.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.state_files import JsonFile, write_json
 
+CLOCK_NOISE = timedelta(seconds=5)
+"""By how much the clocks of two machines may differ before something is wrong."""
 LAYOUT = 1
 """Raise it whenever the plan changes what the state holds; an older checkpoint is then refused."""
 
@@ -91,6 +93,31 @@ def committed_offsets(folder: Path, topic: str) -> dict[str, int]:
     """Return the next offset of each partition after the last committed batch, if there is one."""
     batch = last_committed(folder)
     return {} if batch < 0 else offsets_of(folder, batch, topic)
+
+
+def watermark(folder: Path) -> datetime:
+    """Return the watermark after the last committed batch; 1970 before the first one.
+
+    A batch's file in Spark's commit log has a version and a line of metadata.
+    """
+    batch = first_batch(folder) - 1
+    lines = (folder / "commits" / str(batch)).read_text().splitlines() if batch >= 0 else []
+    metadata = json.loads(lines[-1]) if lines else {}
+    return datetime.fromtimestamp(metadata.get("nextBatchWatermarkMs", 0) / 1_000, UTC)
+
+
+def require_watermark(folder: Path, now: datetime) -> None:
+    """Raise ConfigError if the watermark of a checkpoint lies beyond the clock.
+
+    The query would count every trade before it as late, and serve no bar.
+    """
+    stored = watermark(folder)
+    if stored > now + CLOCK_NOISE:
+        raise ConfigError(
+            f"checkpoint {folder.name} has the watermark {stored:%Y-%m-%dT%H:%M:%SZ}, but it is "
+            f"{now:%Y-%m-%dT%H:%M:%SZ}: every trade before the watermark would count as late and "
+            'no bar would be served; see "Watermark beyond the clock" in docs/RUNBOOK.md'
+        )
 
 
 @dataclass(frozen=True, slots=True)

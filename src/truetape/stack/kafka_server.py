@@ -146,7 +146,7 @@ class KafkaServer:
 def server_properties(port: int, controller_port: int, logs: Path) -> str:
     """Render the broker's configuration: listeners on loopback, no automatic topics.
 
-    Record timestamps have no upper bound, since a simulated session may be in the future.
+    Timestamps of producers have no bound: the broker replaces them, see `topics`.
     """
     values = {
         "process.roles": "broker,controller",
