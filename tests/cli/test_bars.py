@@ -54,6 +54,31 @@ def test_a_trade_still_counts_as_of_a_time_before_its_cancel(day: Path) -> None:
     assert outcome.stdout.splitlines()[1].endswith("100,101,99.5,99.5,160,100.28125,3")
 
 
+FUTURE = """\
+{"kind":"trade","symbol":"IBM","venue":"XNYS","event_time":"2098-01-02T15:00:00Z","price":"1","size":"1"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","event_time":"2026-11-20T15:00:00Z","received_time":"2098-01-02T15:00:00Z","price":"1","size":"1"}
+"""
+
+
+@pytest.mark.parametrize("engine", ["reference", pytest.param("spark", marks=pytest.mark.spark)])
+def test_times_beyond_the_time_of_reading_are_rejected(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    if engine == "spark":
+        request.getfixturevalue("spark")
+    path = tmp_path / "future.jsonl"
+    path.write_text(FUTURE)
+
+    outcome = bars(path, "--resolution", "1m", "--profile", "all", "--engine", engine)
+
+    assert outcome.stdout.splitlines() == [HEADER]
+    assert outcome.stderr.splitlines() == [
+        "2 records received = 0 accepted + 2 rejected; 0 bars",
+        "  rejected future-event-time: 1",
+        "  rejected future-receipt-time: 1",
+    ]
+
+
 def test_an_unknown_profile_is_an_error_that_lists_the_profiles(day: Path) -> None:
     outcome = bars(day, "--resolution", "1m", "--profile", "nyse", code=78)
 

@@ -1,11 +1,17 @@
 """`truetape decode`: every record of every line gives one output line, in order."""
 
 import json
+from io import BytesIO
 
 import pytest
 from click.testing import CliRunner, Result
 
+from support.build import at
+from truetape.cli.decode import LineDecoder
 from truetape.cli.main import truetape
+from truetape.feeds.contract import load_contract
+from truetape.feeds.decoder import Limits
+from truetape.market.resolution import MS_NS
 
 LEAN_LINE = "34200123,1815200,283,P,20002020,0"
 
@@ -28,6 +34,23 @@ def test_each_trade_and_each_rejection_gives_one_line_in_order() -> None:
     assert lines[1]["index"] == 1
     assert result.stderr.strip() == "received 3 = accepted 1 + rejected 2 (in 2 payloads)"
     assert result.exit_code == 0
+
+
+def test_no_time_may_lie_beyond_the_moment_when_its_line_is_read() -> None:
+    """Standard input may be a live feed, so the bound moves on with the clock."""
+    line = b'{"kind":"trade","symbol":"IBM","venue":"XNYS","event_time":"2026-11-20T14:31:10Z",'
+    line += b'"price":"1","size":"1"}\n'
+    event_ms = at("2026-11-20T14:31:10") // MS_NS
+    clock = iter([(event_ms - 1_001) * MS_NS, (event_ms - 1_000) * MS_NS])
+    decoder = LineDecoder(load_contract("truetape"), None, None, Limits(), lambda: next(clock))
+    out = BytesIO()
+
+    counts = decoder.run(BytesIO(line * 2), out)
+
+    first, second = (json.loads(text) for text in out.getvalue().splitlines())
+    assert (first["kind"], first["reason"]) == ("rejected", "future-event-time")
+    assert second["kind"] == "trade"
+    assert (counts.accepted, counts.rejected) == (1, 1)
 
 
 def test_options_give_the_date_and_the_symbol_that_payloads_lack() -> None:

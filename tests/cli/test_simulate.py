@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from contextlib import closing
+from contextlib import closing, nullcontext
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from support.loop import own_settings
 from support.wait import until
-from truetape.cli.simulate import simulate
+from truetape.cli.simulate import require_past, simulate
+from truetape.feeds.simulator.session import SimulationPlan
+from truetape.feeds.simulator.session import simulate as simulate_session
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.market.resolution import SECOND_NS
 
 ARGS = ["--date", "2026-11-20", "--trades", "300", "--malformed", "0.01"]
 
@@ -61,6 +65,26 @@ def test_options_that_cannot_be_combined_are_config_errors(tmp_path: Path) -> No
     )
     for args in refused:
         assert isinstance(CliRunner().invoke(simulate, args).exception, ConfigError), args
+
+
+def test_a_session_of_the_future_is_not_sent() -> None:
+    """Kafka would stamp its records before their times; without a broker, so before any send."""
+    args = ["--date", "2098-01-02", "--venue", "BITSTAMP", "--trades", "10", "--kafka"]
+    done = CliRunner().invoke(simulate, args, env={"TRUETAPE_KAFKA": "127.0.0.1:9"})
+
+    assert isinstance(done.exception, ConfigError)
+    assert "the session of 2098-01-02 ends at 2098-01-0" in str(done.exception)
+    assert "give an earlier --date, or --live" in str(done.exception)
+
+
+@pytest.mark.parametrize(("early_ns", "is_past"), [(0, True), (1, False)])
+def test_a_session_that_ends_within_the_slack_is_sent(early_ns: int, is_past: bool) -> None:
+    plan = SimulationPlan(date(2026, 11, 20), trades=10)
+    records = simulate_session(plan).records
+    last_ns = max(record.received_ns for record in records)
+
+    with nullcontext() if is_past else pytest.raises(ConfigError):
+        require_past(plan, records, 1_000, last_ns - SECOND_NS - early_ns)
 
 
 @pytest.mark.real

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.build import SECOND, trade
+from support.build import SECOND, at, trade
 from support.fault_proxy import FaultProxy, Mode
-from support.loop import own_settings, send, served, truth, truth_of
+from support.loop import letters, own_settings, send, served, truth, truth_of
 from support.wait import until
 from truetape.broker.offsets import end_offsets
+from truetape.broker.producer import Producer
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import NO_FAULTS, Faults
@@ -279,6 +281,75 @@ def test_a_checkpoint_of_another_plan_is_refused_with_78(own: Settings) -> None:
 
     assert driver.process.wait(60) == 78
     assert "docs/RUNBOOK.md" in driver.log.read_text()
+
+
+FAR = "2098-01-02T15:00:00Z"
+
+
+def send_future(own: Settings) -> None:
+    """Send three trades of 2098: without a receipt time, with one of its own, with one recorded."""
+    line = {"kind": "trade", "symbol": "IBM", "venue": "XNYS", "id": "1", "price": "1", "size": "1"}
+    plain = json.dumps({**line, "event_time": FAR}).encode()
+    stated = json.dumps({**line, "event_time": FAR, "received_time": FAR}).encode()
+    with Producer(own.kafka) as producer:
+        for payload, header in ((plain, None), (stated, None), (plain, 2**63 - 1)):
+            producer.send(own.topic, "IBM", payload, "truetape", header)
+
+
+def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
+    spark: "SparkSession", own: Settings
+) -> None:
+    """Everything after it is served, archived and published; it is a dead letter."""
+    day, made = made_at("FINNHUB", NO_FAULTS, trades=1_000)
+    half = len(made.records) // 2
+    with store_of(own) as store:
+        with running(own) as driver:
+            send(own, made.records[:half])
+            send_future(own)
+            read_all(driver, own)
+            send(own, made.records[half:])
+            read_all(driver, own)
+            beat = driver.heartbeat()
+            assert beat is not None
+            assert beat.watermark < "2026-03-06"
+            assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
+            assert driver.stop() == 0
+        _, outcome = settled(own, day)
+
+        assert outcome.mismatches == []
+        assert served(store, day) == truth_of(made, day)
+    reasons = Counter(letter.headers["reason"] for letter in letters(own))
+    assert reasons == {"future-event-time": 1, "future-receipt-time": 2}
+
+
+def test_a_new_checkpoint_serves_although_the_record_of_the_future_is_still_in_kafka(
+    own: Settings,
+) -> None:
+    """The old checkpoint is as an earlier version left it, whose watermark the record moved."""
+    day, made = made_at("COINBASE", NO_FAULTS, trades=1_000)
+    half = len(made.records) // 2
+    checkpoint = checkpoint_for(own)
+    with store_of(own) as store:
+        with running(own) as driver:
+            send_future(own)
+            send(own, made.records[:half])
+            read_all(driver, own)
+            assert driver.stop() == 0
+        moved = {"nextBatchWatermarkMs": at("2098-01-02T14:00:00") // 1_000_000}
+        commit = checkpoint / "commits" / str(newest(checkpoint, "commits"))
+        commit.write_text(f"v1\n{json.dumps(moved)}")
+
+        refused = SpeedProcess.start(own)
+        assert refused.process.wait(120) == 78
+        assert '"Watermark beyond the clock" in docs/RUNBOOK.md' in refused.log.read_text()
+
+        for path in (checkpoint, checkpoint.with_suffix(".json")):
+            path.rename(own.home / path.name)
+        with running(own) as driver:
+            send(own, made.records[half:])
+            read_all(driver, own)
+            assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
+            assert driver.stop() == 0
 
 
 def port_of(url: str) -> int:
