@@ -10,12 +10,13 @@ def declared(**env: str) -> dict[str, Topic]:
     return {topic.name: topic for topic in topics(settings)}
 
 
-def test_the_pipeline_has_four_topics() -> None:
+def test_the_pipeline_has_five_topics() -> None:
     assert set(declared()) == {
         "trades",
         "trades.rejected",
         "truetape.heartbeat",
         "truetape.control",
+        "truetape.publishing",
     }
 
 
@@ -26,18 +27,17 @@ def test_trades_have_the_partitions_and_the_retention_of_the_settings() -> None:
     assert trades.config["retention.ms"] == "172800000"
 
 
-def test_the_broker_stamps_trades_so_that_replayed_history_does_not_expire() -> None:
-    for name in ("trades", "trades.rejected"):
-        assert declared()[name].config["message.timestamp.type"] == "LogAppendTime"
+def test_the_broker_stamps_every_record_so_that_no_clock_of_a_producer_makes_one_expire() -> None:
+    for topic in declared().values():
+        assert topic.config["message.timestamp.type"] == "LogAppendTime"
 
 
 def test_a_payload_of_ten_megabytes_fits_into_the_dead_letters() -> None:
     assert int(declared()["trades.rejected"].config["max.message.bytes"]) > 10_000_000
 
 
-def test_control_keeps_the_newest_value_and_heartbeats_expire_after_hours() -> None:
+def test_control_keeps_the_newest_value_and_reports_expire_after_hours() -> None:
+    reports = ("truetape.heartbeat", "truetape.publishing")
     assert declared()["truetape.control"].config["cleanup.policy"] == "compact"
-    assert declared()["truetape.heartbeat"].config["retention.ms"] == "21600000"
-    assert {declared()[name].partitions for name in ("truetape.control", "truetape.heartbeat")} == {
-        1
-    }
+    assert {declared()[name].config["retention.ms"] for name in reports} == {"21600000"}
+    assert {declared()[name].partitions for name in ("truetape.control", *reports)} == {1}

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 REJECTED = "trades.rejected"
 HEARTBEAT = "truetape.heartbeat"
 CONTROL = "truetape.control"
+PUBLISHING = "truetape.publishing"
 
 _Configs = Mapping[str, Mapping[str, str]]
 """The settings of topics, by name."""
 _STAMPS = "message.timestamp.type"
 _BROKER_STAMPS = "LogAppendTime"
 _HOUR_MS = 3_600_000
-_HEARTBEAT_HOURS = 6
+_REPORT_HOURS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,29 @@ class Topic:
 def topics(settings: Settings) -> tuple[Topic, ...]:
     """Return the topics that the pipeline needs.
 
-    The broker stamps records of trades (LogAppendTime): Kafka expires records by their stamp, so it
-    would delete a replay of 2013 with its own times within minutes. The receipt time is in the
-    header `received_ns`.
+    The broker stamps every record (LogAppendTime). Kafka expires records by their stamp, so it
+    would delete a replay of 2013 with its own times within minutes, and the heartbeats of a host
+    whose clock is behind; and it refuses stamps over an hour ahead. The receipt time of trades is
+    in the header `received_ns`.
     """
-    retention_ms = str(settings.kafka_retention_h * _HOUR_MS)
-    of_trades = {
-        "retention.ms": retention_ms,
+    stamp = {_STAMPS: _BROKER_STAMPS}
+    of_trades = stamp | {
+        "retention.ms": str(settings.kafka_retention_h * _HOUR_MS),
         "segment.ms": str(24 * _HOUR_MS),
-        _STAMPS: _BROKER_STAMPS,
         "max.message.bytes": str(MAX_RECORD_BYTES),
     }
+    # whole segments expire, so a segment must be much shorter than the retention
+    of_reports = stamp | {
+        "retention.ms": str(_REPORT_HOURS * _HOUR_MS),
+        "segment.ms": str(_HOUR_MS),
+    }
+    of_control = stamp | {"cleanup.policy": "compact", "segment.ms": str(24 * _HOUR_MS)}
     return (
         Topic(settings.topic, settings.partitions, of_trades),
         Topic(REJECTED, 1, of_trades),
-        Topic(
-            HEARTBEAT,
-            1,
-            # whole segments expire, so a segment must be much shorter than the retention
-            {"retention.ms": str(_HEARTBEAT_HOURS * _HOUR_MS), "segment.ms": str(_HOUR_MS)},
-        ),
-        Topic(CONTROL, 1, {"cleanup.policy": "compact", "segment.ms": str(24 * _HOUR_MS)}),
+        Topic(HEARTBEAT, 1, of_reports),
+        Topic(PUBLISHING, 1, of_reports),
+        Topic(CONTROL, 1, of_control),
     )
 
 

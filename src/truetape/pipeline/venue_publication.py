@@ -3,10 +3,9 @@
 Writes no bars: `pipeline.publish` does, between `raise_fence` and `finish`.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from truetape.broker.boundary import Boundary, published_range
@@ -18,6 +17,7 @@ from truetape.host.venues import venues
 from truetape.lake.publications import Publication, newest_publications
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session, Venue
+from truetape.pipeline.publish_lock import publish_lock
 from truetape.publish.events import boundary_points, publication_points
 from truetape.publish.publication import Published
 from truetape.serving.backends import open_store
@@ -27,14 +27,17 @@ from truetape.speed.fence import clear_late_writes, wait_until_fenced
 
 ROLLUP_WAIT_S = 120.0
 PUBLISH_WAIT_S = 1_800.0
-"""How long a publication waits for another one of the same venue and home."""
+"""How long a publication waits for another one of the same venue."""
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class VenuePublication:
-    """A running publication; no other process of this home publishes the venue meanwhile."""
+    """A running publication; no other one writes the venue's bars meanwhile.
+
+    `check` raises TransientError once another one may; the store calls it before each write.
+    """
 
     settings: Settings
     session: Session
@@ -42,6 +45,7 @@ class VenuePublication:
     control: ControlTopic
     started_s: float
     """When it started, by the monotonic clock."""
+    check: Callable[[], None]
 
     def raise_fence(self, report: Report) -> None:
         """Raise the fence to the session's end; wait until nothing writes below it.
@@ -70,6 +74,7 @@ class VenuePublication:
         self, outcome: Published, who: str, reason: str, *, restarts_boundary: bool = False
     ) -> None:
         """Move the boundary as far as it now reaches, and write the publication's points."""
+        self.check()
         venue = venues()[self.session.venue]
         boundary = self.boundary()
         moved = boundary.sealed(final_run(venue, self.session), restart=restarts_boundary)
@@ -86,15 +91,25 @@ class VenuePublication:
 def open_publication(
     settings: Settings, session: Session, report: Report
 ) -> Iterator[VenuePublication]:
-    """Open store and control topic under the lock of the venue, whose boundary this moves."""
-    lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
-    lock = settings.home / "locks" / f"publish-{session.venue}-{lake}.lock"
-    with (
-        exclusive(lock, wait_s=PUBLISH_WAIT_S, report=report),
-        closing(open_store(settings)) as store,
-        ControlTopic(settings.kafka) as control,
-    ):
-        yield VenuePublication(settings, session, store, control, time.monotonic())
+    """Open store and control topic under the locks of the venue, whose boundary this moves.
+
+    A file locks the venue for this home. Several homes can write to one InfluxDB, so there the lock
+    in Kafka is needed too; an embedded store belongs to its home.
+    """
+    lock_file = settings.home / "locks" / f"publish-{session.venue}.lock"
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(lock_file, wait_s=PUBLISH_WAIT_S, report=report))
+        check: Callable[[], None] = _unchecked
+        if settings.store != "embedded":
+            lock = publish_lock(settings, session, wait_s=PUBLISH_WAIT_S, report=report)
+            check = stack.enter_context(lock).check
+        store = stack.enter_context(closing(open_store(settings, check)))
+        control = stack.enter_context(ControlTopic(settings.kafka))
+        yield VenuePublication(settings, session, store, control, time.monotonic(), check)
+
+
+def _unchecked() -> None:
+    """Check nothing: the lock file cannot be lost."""
 
 
 def final_run(venue: Venue, session: Session) -> Range:

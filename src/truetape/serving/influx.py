@@ -42,15 +42,22 @@ class InfluxStore:
         *,
         max_batch_lines: int = 5_000,
         now_ns: Callable[[], int] = time.time_ns,
+        before_post: Callable[[], None] = lambda: None,
     ) -> None:
         self._server = server
         self._buckets = buckets
         self._max_batch_lines = max_batch_lines
         self._now_ns = now_ns
+        self._before_post = before_post
 
     @classmethod
-    def from_settings(cls, settings: Settings, buckets: Buckets) -> Self:
-        """Build the store of `settings`; contacts no server. Raise ConfigError without a token."""
+    def from_settings(
+        cls, settings: Settings, buckets: Buckets, before_post: Callable[[], None] = lambda: None
+    ) -> Self:
+        """Build the store of `settings`; contacts no server. Raise ConfigError without a token.
+
+        See `backends.open_store` for `before_post`.
+        """
         server = InfluxHttp(
             settings.influx_url,
             settings.influx_org,
@@ -58,7 +65,9 @@ class InfluxStore:
             timeout_s=settings.write_timeout_s,
             attempts=settings.write_attempts,
         )
-        return cls(server, buckets, max_batch_lines=settings.max_batch_lines)
+        return cls(
+            server, buckets, max_batch_lines=settings.max_batch_lines, before_post=before_post
+        )
 
     @property
     def traffic(self) -> Traffic:
@@ -227,7 +236,14 @@ class InfluxStore:
         encode: Callable[[Row], str | DeadLine],
         stored: Callable[[Sequence[Row]], set[str]],
     ) -> LineWriter[Row]:
-        return LineWriter(self._server, bucket.name, self._max_batch_lines, encode, stored)
+        return LineWriter(
+            self._server,
+            bucket.name,
+            self._max_batch_lines,
+            encode,
+            stored,
+            before_post=self._before_post,
+        )
 
     def _bars(self, selects: Iterable[Select]) -> Iterator[ServedBar]:
         for symbol, venue, row in self._rows(selects):
@@ -261,7 +277,9 @@ class InfluxStore:
             for old in self._indicators([around])
             if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
         ]
-        influxql.delete(self._server, bucket.name, shrinking)
+        if shrinking:
+            self._before_post()
+            influxql.delete(self._server, bucket.name, shrinking)
 
 
 def _indicator(symbol: str, venue: str, row: CsvRow) -> IndicatorRow:

@@ -23,7 +23,8 @@ class LineWriter(Generic[Row]):
     """Writes rows of one kind to one bucket.
 
     `encode` returns the line of a row; `stored` reads the time range of the given rows back and
-    returns the stored lines.
+    returns the stored lines. `before_post` is called before each request; if it raises, the request
+    is not sent.
     """
 
     def __init__(
@@ -33,8 +34,11 @@ class LineWriter(Generic[Row]):
         max_lines: int,
         encode: Callable[[Row], str | DeadLine],
         stored: Callable[[Sequence[Row]], set[str]],
+        *,
+        before_post: Callable[[], None] = lambda: None,
     ) -> None:
         self._server = server
+        self._before_post = before_post
         self._max_lines = max_lines
         self._encode = encode
         self._stored = stored
@@ -58,6 +62,7 @@ class LineWriter(Generic[Row]):
     def _post(self, lines: list[tuple[str, Row]], attempts: int) -> list[DeadLine]:
         """Send one batch; return the lines that are not stored."""
         body = gzip.compress("\n".join(text for text, _ in lines).encode(), 1, mtime=0)
+        self._before_post()
         answer = self._server.request(
             "POST", self._path, body=body, headers=_GZIP, attempts=attempts, is_final=_is_timeout
         )
