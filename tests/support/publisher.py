@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -69,14 +70,19 @@ class Publisher:
 
 
 @contextmanager
-def publishing(settings: Settings, session: Session, trap: Trap = NO_TRAP) -> Iterator[Publisher]:
-    """Start a publication; kill it at the end if it has not ended."""
+def publishing(
+    settings: Settings,
+    session: Session,
+    trap: Trap = NO_TRAP,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Publisher]:
+    """Start a publication, with more variables if given; kill it at the end if it has not ended."""
     sent = "" if trap.sent is None else trap.sent.name
     words = [session.venue, str(session.date), sent, trap.text]
     words += [str(int(trap.is_checked)), str(int(trap.elsewhere))]
     process = subprocess.Popen(
         [sys.executable, "-m", "support.publisher", *words],
-        env=os.environ | settings.to_env() | {"PYTHONPATH": _path()},
+        env={**os.environ, **settings.to_env(), "PYTHONPATH": _path(), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

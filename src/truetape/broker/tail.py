@@ -1,5 +1,6 @@
 """Reads a topic backwards from its end, for the newest record of a key. Decodes nothing."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from truetape.broker.clients import open_consumer, transient
@@ -7,14 +8,25 @@ from truetape.host.errors import TransientError
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
 
 _PAGE = 400
 """Offsets read at once; a record in a transaction takes two, one for the transaction's marker."""
 _MAX_PAGES = 100
 _MAX_POLLS = 10
+_LOG_APPEND_TIME = 1
+_MS_NS = 1_000_000
 
 
-def newest_value(bootstrap: str, topic: str, key: bytes) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class StampedValue:
+    """A record's value, and when the broker appended it; None if the producer chose the stamp."""
+
+    value: bytes
+    appended_ns: int | None
+
+
+def newest_value(bootstrap: str, topic: str, key: bytes) -> StampedValue | None:
     """Return the newest value of `key` in partition 0, None if the last 40,000 offsets have none.
 
     Reads records of open and aborted transactions too. Raise TransientError if Kafka does not
@@ -30,7 +42,9 @@ def newest_value(bootstrap: str, topic: str, key: bytes) -> bytes | None:
             consumer.close()
 
 
-def _newest(consumer: "KafkaConsumer", partition: "TopicPartition", key: bytes) -> bytes | None:
+def _newest(
+    consumer: "KafkaConsumer", partition: "TopicPartition", key: bytes
+) -> StampedValue | None:
     """Search backwards, a page at a time; other keys may share the topic."""
     consumer.assign([partition])
     first = consumer.beginning_offsets([partition])[partition]
@@ -48,12 +62,21 @@ def _newest(consumer: "KafkaConsumer", partition: "TopicPartition", key: bytes) 
 
 def _page(
     consumer: "KafkaConsumer", partition: "TopicPartition", begin: int, end: int, key: bytes
-) -> list[bytes]:
+) -> list[StampedValue]:
     consumer.seek(partition, begin)
-    values: list[bytes] = []
+    values: list[StampedValue] = []
     for _ in range(_MAX_POLLS):
         records = consumer.poll(timeout_ms=1_000).get(partition, [])
-        values += [record.value for record in records if record.key == key and record.offset < end]
+        values += [
+            StampedValue(record.value, _appended_ns(record))
+            for record in records
+            if record.key == key and record.offset < end
+        ]
         if consumer.position(partition) >= end:
             return values
     raise TransientError(f"{partition.topic}: no answer at offset {begin}; try again")
+
+
+def _appended_ns(record: "ConsumerRecord") -> int | None:
+    is_of_broker = record.timestamp_type == _LOG_APPEND_TIME
+    return record.timestamp * _MS_NS if is_of_broker else None

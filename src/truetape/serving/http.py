@@ -36,6 +36,7 @@ class InfluxHttp:
         timeout_s: float,
         attempts: int,
         sleep: Callable[[float], object] = time.sleep,
+        token_source: str = "TRUETAPE_INFLUX_TOKEN_FILE",  # noqa: S107 - a name, not a token
     ) -> None:
         self.url = url.rstrip("/")
         self.org = org
@@ -43,6 +44,7 @@ class InfluxHttp:
         self.attempts = attempts
         self.sleep = sleep
         self._token = token
+        self._token_source = token_source
         authorization = {"Authorization": f"Token {token.reveal()}"}
         self._http = Http(self.url, authorization, timeout_s=timeout_s, sleep=sleep)
         self._traffic = Traffic()
@@ -146,6 +148,7 @@ class InfluxHttp:
         match reply:
             case Reply(status=status) if status not in RETRYABLE:
                 advice = _ADVICE.get(status, "this is a defect of truetape or of the server")
+                advice = advice.replace("{token}", self._token_source)
                 return ConfigError(
                     f"InfluxDB at {self.url} answered {status} {reply.message!r}; {advice}"
                 )
@@ -165,7 +168,9 @@ class InfluxHttp:
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _ADVICE = {
-    401: "the token is not valid there: check TRUETAPE_INFLUX_TOKEN_FILE",
-    403: "the token lacks the right for this: create one that reads and writes the buckets",
+    401: "the token in {token} is not valid there, or not any more: write a valid one to the file, "
+    'then see "A token was revoked" in docs/RUNBOOK.md',
+    403: "the token in {token} lacks the right for this: create one that reads and writes the "
+    "buckets",
     404: "check TRUETAPE_INFLUX_ORG and create the buckets (ensure_buckets, or truetape stack up)",
 }

@@ -64,6 +64,7 @@ class InfluxStore:
             _token(settings),
             timeout_s=settings.write_timeout_s,
             attempts=settings.write_attempts,
+            token_source=f"{settings.influx_token_file} (TRUETAPE_INFLUX_TOKEN_FILE)",
         )
         return cls(
             server, buckets, max_batch_lines=settings.max_batch_lines, before_post=before_post

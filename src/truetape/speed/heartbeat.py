@@ -6,7 +6,7 @@ of committed records. A driver without the lease cannot append, committed or not
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -51,7 +51,10 @@ class UnfinishedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """One report of the driver that holds the lease. Times are the driver's clock."""
+    """One report of the driver that holds the lease.
+
+    Times are the driver's clock when it writes them; `newest` returns them by the broker's clock.
+    """
 
     layer: str
     epoch: int
@@ -118,10 +121,26 @@ class Heartbeat:
 def newest(bootstrap: str, layer: str) -> Heartbeat | None:
     """Return a layer's newest heartbeat, None if there is none within the topic's retention.
 
-    Raise TransientError if Kafka does not answer.
+    Its times are shifted by what the driver's clock is off the broker's, so a wrong clock of the
+    driver's host makes it look neither frozen nor busy. Raise TransientError if Kafka does not
+    answer.
     """
-    value = newest_value(bootstrap, HEARTBEAT, layer.encode())
-    return None if value is None else decode(Heartbeat, value)
+    newest = newest_value(bootstrap, HEARTBEAT, layer.encode())
+    if newest is None:
+        return None
+    beat = decode(Heartbeat, newest.value)
+    return beat if newest.appended_ns is None else by_clock_of_broker(beat, newest.appended_ns)
+
+
+def by_clock_of_broker(beat: Heartbeat, appended_ns: int) -> Heartbeat:
+    """Return a heartbeat as a driver with the broker's clock would have written it."""
+    off_ns = appended_ns - beat.beat_ns
+    return replace(
+        beat,
+        beat_ns=appended_ns,
+        started_ns=beat.started_ns + off_ns,
+        batch_end_ns=beat.batch_end_ns and beat.batch_end_ns + off_ns,
+    )
 
 
 def lag(ends: Mapping[int, int], offsets: Mapping[str, int]) -> dict[str, int]:
