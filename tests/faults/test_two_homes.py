@@ -159,8 +159,9 @@ def test_two_homes_that_publish_one_session_at_once_take_turns(homes: Homes) -> 
                 assert one.end()[0] == 0
                 assert other.end()[0] == 0
 
-    both = [*revs(homes.first), *revs(homes.second)]
-    assert len(both) == len(set(both)) == 4
+    both = sorted([*revs(homes.first), *revs(homes.second)])
+    assert len(both) >= 3  # a home whose bars are served already has nothing to write
+    assert both == list(range(1, len(both) + 1))
     newest_home = max((homes.first, homes.second), key=lambda settings: revs(settings)[-1])
     assert_serves(newest_home)
 
