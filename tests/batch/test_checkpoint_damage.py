@@ -8,7 +8,15 @@ import pytest
 
 from truetape.batch import archive
 from truetape.batch.archive import next_offsets
-from truetape.batch.checkpoint import Damage, Role, damage_in, damage_of, last_committed, offsets_of
+from truetape.batch.checkpoint import (
+    Damage,
+    Role,
+    damage_in,
+    damage_of,
+    last_committed,
+    offsets_of,
+    watermark_of,
+)
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.speed.progress import CURES, checkpoint_for, require_whole_checkpoint
@@ -183,6 +191,17 @@ def test_the_archive_names_damaged_offsets_for_a_backfill(
 
     with pytest.raises(ConfigError, match=f"{folder / 'offsets' / '3'} is damaged"):
         next_offsets(settings)
+
+
+@pytest.mark.parametrize("damage", [*WAYS, Path.unlink])
+def test_a_watermark_is_not_read_from_a_damaged_commit(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "ck")
+    damage(folder / "commits" / "3")
+
+    with pytest.raises(ConfigError, match=f"{folder / 'commits' / '3'} is damaged"):
+        watermark_of(folder, 3)
 
 
 def test_offsets_of_another_topic_are_damage(tmp_path: Path) -> None:

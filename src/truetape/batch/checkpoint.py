@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def offsets_of(folder: Path, batch: int, topic: str) -> dict[str, int]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} is damaged: it has no offsets of {topic} ({type(error).__name__}); {_SECTION}"
+        ) from None
+
+
+def watermark_of(folder: Path, batch: int) -> datetime:
+    """Return the watermark after a committed batch. Raise ConfigError if its file is damaged."""
+    path = folder / "commits" / str(batch)
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        return datetime.fromtimestamp(metadata.get("nextBatchWatermarkMs", 0) / 1_000, UTC)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ConfigError(
+            f"{path} is damaged: it has no watermark ({type(error).__name__}); {_SECTION}"
         ) from None
 
 

@@ -16,7 +16,7 @@ from truetape.speed.control_records import (
     back_off,
 )
 from truetape.speed.driver import Driver
-from truetape.speed.observation import POLICY, Health, Observed, Policy
+from truetape.speed.observation import POLICY, Health, Observed, Policy, is_recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,11 @@ def decide(
 
 def why(observed: Observed, now: datetime, policy: Policy) -> str:
     """Return a sentence on how the speed layer is, for the log and for people."""
+    clocks, text = observed.clocks(now, policy), _why(observed, now, policy)
+    return f"{text}; {clocks}" if clocks else text
+
+
+def _why(observed: Observed, now: datetime, policy: Policy) -> str:
     driver, behind = observed.driver(now, policy), sum(observed.lag.values())
     match observed.health(now, policy):
         case Health.UNKNOWN:
@@ -131,7 +136,7 @@ def _stop(desired: Desired, observed: Observed, now: datetime, policy: Policy) -
     driver = observed.driver(now, policy)
     if observed.command(now, policy) >= desired.number:
         return Nothing(f"{driver} was started by hand after the order to stop; left alone")
-    if now - desired.at < timedelta(seconds=policy.stop_within_s):
+    if is_recent(now, desired.at, policy.stop_within_s):
         return Nothing(f"{driver} stops after its batch")
     return Stop(f"{driver} did not stop within {policy.stop_within_s:.0f} s", driver)
 
@@ -152,7 +157,7 @@ def _unless_hopeless(
         return GiveUp(f"{failures} drivers failed within {minutes:.0f} minutes: {action.reason}")
     in_a_row = history.failures_in_a_row(command, policy.healthy_s)
     wait = back_off(in_a_row, policy.back_off_s, policy.max_back_off_s)
-    if last is not None and now < last.at + wait:
+    if last is not None and is_recent(now, last.at, wait.total_seconds()):
         return BackOff(f"{in_a_row} failed in a row: {action.reason}", last.at + wait)
     return action
 
@@ -163,7 +168,7 @@ def _keep(
     """Choose the step for a driver that works or is starting."""
     driver = observed.driver(now, policy)
     if observed.command(now, policy) < desired.number:
-        if now - desired.at < timedelta(seconds=policy.stop_within_s):
+        if is_recent(now, desired.at, policy.stop_within_s):
             return Nothing(f"{driver} ends after its batch, to be started anew")
         return Restart(f"{driver} did not end within {policy.stop_within_s:.0f} s", driver)
     last = history.last

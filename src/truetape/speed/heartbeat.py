@@ -16,6 +16,7 @@ from truetape.broker.tail import newest_value
 from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
+from truetape.speed.progress import CLOCK_NOISE
 
 
 class Phase(StrEnum):
@@ -31,6 +32,10 @@ class Phase(StrEnum):
     def is_over(self) -> bool:
         """True if a driver in this phase has ended."""
         return self in (Phase.STOPPED, Phase.FAILED)
+
+
+BEATING = (Phase.RUNNING, Phase.STOPPING)
+"""The phases in which a driver beats every second, and may write bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,19 @@ class Heartbeat:
         """Return when it was written."""
         return _instant(self.beat_ns)
 
+    def is_ahead(self, now: datetime) -> bool:
+        """True if it is from the future of this machine's clock, so that its age says nothing."""
+        return self.at - now > CLOCK_NOISE
+
+    def clocks(self, now: datetime) -> str:
+        """Return what the two clocks say if the heartbeat is from the future, else ""."""
+        if not self.is_ahead(now):
+            return ""
+        return (
+            f"clocks disagree: its heartbeat is of {_text(self.at)}, the clock here says "
+            f'{_text(now)}; see "Clocks that disagree" in docs/RUNBOOK.md'
+        )
+
     @property
     def started_at(self) -> datetime:
         """Return when the driver took the lease."""
@@ -153,3 +171,7 @@ def lag(ends: Mapping[int, int], offsets: Mapping[str, int]) -> dict[str, int]:
 
 def _instant(ns: int) -> datetime:
     return datetime.fromtimestamp(ns / 1e9, UTC)
+
+
+def _text(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%SZ}"

@@ -4,7 +4,8 @@ Health is judged by progress: a process may live and do nothing, and silence is 
 came.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,8 +17,11 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.speed.control_records import ControlRecords, ExitReport, Launch, LaunchHistory
 from truetape.speed.driver import Driver, Life, life_of
-from truetape.speed.heartbeat import Heartbeat, Phase, lag, newest
+from truetape.speed.heartbeat import BEATING, Heartbeat, Phase, lag, newest
+from truetape.speed.lease import CLOCK, Clock
 from truetape.speed.progress import CLOCK_NOISE
+
+_POLL_S = 0.5
 
 
 class Health(StrEnum):
@@ -70,7 +74,8 @@ class Observed:
     `life` and `ended` belong to the heartbeat's driver; `launch` is the newest launch of the
     history. `overdue` counts records that have waited longer than `Policy.progress_within_s`.
     `open_venues` is empty unless no record came for `Policy.silence_s`. `ahead` names what of the
-    heartbeat lies beyond the clock.
+    heartbeat lies beyond the clock. `is_beating` belongs to a heartbeat from the future: true if a
+    newer one arrived while this was read.
     """
 
     problem: str | None = None
@@ -84,6 +89,7 @@ class Observed:
     overdue: int = 0
     open_venues: tuple[str, ...] = ()
     ahead: str = ""
+    is_beating: bool = False
 
     @property
     def has_reported(self) -> bool:
@@ -105,7 +111,7 @@ class Observed:
             return None
         if self.beat is not None and self.beat.epoch > launch.after:
             return None  # somebody else took the lease meanwhile
-        is_late = now - launch.at > timedelta(seconds=policy.start_within_s)
+        is_late = apart(now, launch.at, policy.start_within_s)
         return None if is_late and self.launch_life is Life.UNSEEN else launch
 
     def driver(self, now: datetime, policy: Policy) -> Driver | None:
@@ -125,7 +131,7 @@ class Observed:
         if self.problem is not None:
             return Health.UNKNOWN
         if launch := self.newcomer(now, policy):
-            is_late = now - launch.at > timedelta(seconds=policy.start_within_s)
+            is_late = apart(now, launch.at, policy.start_within_s)
             return Health.HUNG if is_late else Health.STARTING
         return Health.GONE if self.beat is None else self._health_of(self.beat, now, policy)
 
@@ -135,14 +141,29 @@ class Observed:
         if beat.state is Phase.FAILED or self.ended is not None or self.life is Life.DEAD:
             return Health.GONE
         if beat.state is Phase.STARTING:
-            late = now - beat.started_at > timedelta(seconds=policy.start_within_s)
+            late = self._is_late(beat, now, policy)
             return Health.HUNG if late else Health.STARTING
-        if now - beat.at > timedelta(seconds=policy.beat_within_s):
+        is_silent = now - beat.at > timedelta(seconds=policy.beat_within_s)
+        if is_silent or (beat.is_ahead(now) and not self.is_beating):
             return Health.HUNG
         return self._progress(beat, now, policy)
 
+    def _is_late(self, beat: Heartbeat, now: datetime, policy: Policy) -> bool:
+        """True if a driver has been starting for too long; if its clock is ahead, by its launch."""
+        if not beat.is_ahead(now):
+            return now - beat.started_at > timedelta(seconds=policy.start_within_s)
+        launch = self.launch if self.has_reported else None
+        return launch is not None and apart(now, launch.at, policy.start_within_s)
+
+    def clocks(self, now: datetime, policy: Policy) -> str:
+        """Return what the clocks say if the driver's heartbeat is from the future, else ""."""
+        if self.beat is None or self.newcomer(now, policy) or self.life is Life.DEAD:
+            return ""
+        return self.beat.clocks(now)
+
     def _progress(self, beat: Heartbeat, now: datetime, policy: Policy) -> Health:
-        idle = now - max(beat.batch_ended_at, beat.started_at)
+        # on a driver whose clock is ahead, that clock measures how long it has been idle
+        idle = max(now, beat.at) - max(beat.batch_ended_at, beat.started_at)
         if self.overdue and idle > timedelta(seconds=policy.progress_within_s):
             return Health.HUNG
         if self.ahead:
@@ -150,6 +171,19 @@ class Observed:
         if self.overdue:
             return Health.LAGGING
         return Health.SILENT if self.open_venues else Health.HEALTHY
+
+
+def apart(now: datetime, then: datetime, seconds: float) -> bool:
+    """True if two instants are further apart, in either direction.
+
+    What another clock dated far into the future is as old as what it dated far into the past.
+    """
+    return abs(now - then) > timedelta(seconds=seconds)
+
+
+def is_recent(now: datetime, then: datetime, seconds: float) -> bool:
+    """True if two instants are less apart, in either direction; see `apart`."""
+    return abs(now - then) < timedelta(seconds=seconds)
 
 
 def exit_report_of(
@@ -217,9 +251,38 @@ def observe(
             launch_ended=None if launch is None else exit_report_of(launch, reports),
             ahead="" if beat is None else beat.beyond_clock(now, slack),
         )
+        observed = watched(
+            observed, lambda: newest(settings.kafka, settings.topic), now, policy.beat_within_s
+        )
         return _with_lag(observed, settings, now, policy)
     except (ConfigError, TransientError) as error:
         return Observed(problem=str(error))
+
+
+def watched(
+    observed: Observed,
+    read: Callable[[], Heartbeat | None],
+    now: datetime,
+    within_s: float,
+    *,
+    clock: Clock = CLOCK,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Observed:
+    """Wait for the next heartbeat after one from the future: its age does not say if it is alive.
+
+    Does nothing if no driver is expected to send one.
+    """
+    beat = observed.beat
+    is_known = observed.life is Life.DEAD or observed.ended is not None
+    if beat is None or is_known or not beat.is_ahead(now) or beat.state not in BEATING:
+        return observed
+    give_up_s = clock.monotonic_s() + within_s
+    while clock.monotonic_s() < give_up_s:
+        newer = read()
+        if newer is not None and (newer.epoch, newer.beat_ns) != (beat.epoch, beat.beat_ns):
+            return replace(observed, beat=newer, life=_life(newer.driver), is_beating=True)
+        sleep(_POLL_S)
+    return observed
 
 
 def open_venues(settings: Settings, now: datetime) -> tuple[str, ...]:

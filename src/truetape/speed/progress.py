@@ -17,6 +17,7 @@ from truetape.batch.checkpoint import (
     last_committed,
     offsets_of,
     require_whole,
+    watermark_of,
 )
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -96,14 +97,9 @@ def committed_offsets(folder: Path, topic: str) -> dict[str, int]:
 
 
 def watermark(folder: Path) -> datetime:
-    """Return the watermark after the last committed batch; 1970 before the first one.
-
-    A batch's file in Spark's commit log has a version and a line of metadata.
-    """
-    batch = first_batch(folder) - 1
-    lines = (folder / "commits" / str(batch)).read_text().splitlines() if batch >= 0 else []
-    metadata = json.loads(lines[-1]) if lines else {}
-    return datetime.fromtimestamp(metadata.get("nextBatchWatermarkMs", 0) / 1_000, UTC)
+    """Return the watermark after the last committed batch; 1970 before the first one."""
+    batch = last_committed(folder)
+    return datetime.fromtimestamp(0, UTC) if batch < 0 else watermark_of(folder, batch)
 
 
 def require_watermark(folder: Path, now: datetime) -> None:

@@ -203,7 +203,9 @@ class Step:
                 return self._launch(LaunchKind.RESTART, reason, replaces, launcher)
             case Adopt(reason, driver) if beat is not None:
                 before, kind = beat.epoch - 1, LaunchKind.ADOPT
-                launch = Launch(beat.started_at, beat.command, before, kind, reason, driver)
+                # its clock may be ahead of this one, which judges the launch
+                at = min(beat.started_at, self.now)
+                launch = Launch(at, beat.command, before, kind, reason, driver)
                 return self.history.with_launch(launch)
             case Stop(_, driver):
                 launcher.stop(driver, "" if beat is None else beat.application)
