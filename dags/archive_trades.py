@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.schedule import dag_names
 from truetape.schedule.archive_tasks import require_complete, write_metrics
 from truetape.schedule.assets import DIRTY, RAW
@@ -65,7 +65,7 @@ with DAG(
     @task
     def metrics(counts: dict[str, Any]) -> None:
         """Tell the bucket `pipeline` what was counted."""
-        write_metrics(Settings.from_env(), counts)
+        write_metrics(current_settings(), counts)
 
     announce(archive.output)
     dirty(archive.output)

@@ -25,7 +25,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, CronTriggerTimetable, Param, TriggerRule, task
 
 from truetape.batch.backfill_request import FORM
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
 from truetape.schedule.defaults import Tag, default_args, run_of, triggered_by
@@ -61,7 +61,7 @@ with DAG(
     def decide(planned: dict[str, Any], *, params: Any = None, dag_run: Any = None) -> list[str]:
         """Go on with a plan that may be carried out; a dry run ends here."""
         dry_run = params["dry_run"] and dag_run.run_type != "scheduled"
-        limit = Settings.from_env().backfill_approve_above
+        limit = current_settings().backfill_approve_above
         chosen = backfill_tasks.next_task(planned, dry_run=dry_run, approve_above=limit)
         return [] if chosen is None else [chosen]
 

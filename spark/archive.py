@@ -6,6 +6,7 @@ from pathlib import Path
 
 from truetape.batch.jobs import archive_once
 from truetape.host.entry_points import run_job
+from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Hole
 
@@ -37,7 +38,7 @@ def main() -> int:
     parser.add_argument("--recount", action="store_true", help="count all of raw, not what is new")
     chosen = parser.parse_args()
     return run_job(
-        "archive", lambda: archive(Settings.from_env(), recount=chosen.recount), chosen.outcome
+        "archive", lambda: archive(current_settings(), recount=chosen.recount), chosen.outcome
     )
 
 

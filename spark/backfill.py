@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from truetape.host.entry_points import run_job
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.pipeline.backfill_steps import STEPS, run_step
 
 
@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--outcome", type=Path, help="where to write the counts, as JSON")
     chosen = parser.parse_args()
     return run_job(
-        "backfill", lambda: run_step(Settings.from_env(), chosen.step, chosen.text), chosen.outcome
+        "backfill", lambda: run_step(current_settings(), chosen.step, chosen.text), chosen.outcome
     )
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from truetape.batch.jobs import recompute_once
 from truetape.host.calendars import parse_session
 from truetape.host.entry_points import run_job
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 
 def recompute(venue: str, day: str, *, dirty: bool) -> dict[str, object]:
     """Recompute, and return the counts."""
-    found = recompute_once(Settings.from_env(), parse_session(venue, day), dirty=dirty)
+    found = recompute_once(current_settings(), parse_session(venue, day), dirty=dirty)
     return {
         "trades": found.trades,
         "duplicates": found.duplicates,

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from truetape.host.entry_points import run_job
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.speed.entry_point import run_driver
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--order", type=int, help="number of the order to run under")
     parser.add_argument("--after", type=int, help="epoch of the newest driver known at the start")
     given = parser.parse_args()
-    return run_job("speed layer", lambda: run_driver(Settings.from_env(), given.order, given.after))
+    return run_job("speed layer", lambda: run_driver(current_settings(), given.order, given.after))
 
 
 if __name__ == "__main__":

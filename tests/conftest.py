@@ -38,6 +38,18 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _same_umask() -> Iterator[None]:
+    """A verb makes the files of its process private; the next test begins with the old umask."""
+    from truetape.host import private_home
+
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+    private_home._UMASK.given = None
+
+
 @pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[BarStore]":
     """An empty store of either kind, in buckets of its own."""

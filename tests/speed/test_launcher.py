@@ -37,11 +37,19 @@ def pairs(words: tuple[str, ...], option: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("local", LocalLauncher), ("yarn", YarnLauncher), ("kubernetes", KubernetesLauncher)],
+    ("name", "master", "kind"),
+    [
+        ("local", "local[2]", LocalLauncher),
+        ("yarn", "yarn", YarnLauncher),
+        ("kubernetes", "k8s://https://10.0.0.1:6443", KubernetesLauncher),
+    ],
 )
-def test_the_setting_chooses_the_launcher(name: str, kind: type, tmp_path: Path) -> None:
-    assert isinstance(launcher_for(made(tmp_path, speed_launcher=name)), kind)
+def test_the_setting_chooses_the_launcher(
+    name: str, master: str, kind: type, tmp_path: Path
+) -> None:
+    settings = made(tmp_path, speed_launcher=name, spark_master=master)
+
+    assert isinstance(launcher_for(settings), kind)
 
 
 def test_a_local_driver_gets_its_command_and_the_newest_epoch_as_options() -> None:
@@ -136,8 +144,9 @@ def test_no_token_is_on_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("conf", ["spark.yarn.queue", "queue=market", "spark.yarn.queue="])
 def test_an_entry_of_the_submit_conf_that_is_no_pair_is_named(conf: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=conf):
-        yarn_command(made(tmp_path, speed_submit_conf=conf), [], [], ARGUMENTS)
+    name = conf.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"TRUETAPE_SPEED_SUBMIT_CONF has '{name}'"):
+        made(tmp_path, speed_submit_conf=conf)
 
 
 @pytest.fixture

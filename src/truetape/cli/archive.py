@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from truetape.lake.completeness import Completeness
@@ -24,7 +24,7 @@ def archive(recount: bool) -> None:
     """
     from truetape.batch.jobs import archive_once
 
-    settings = Settings.from_env()
+    settings = current_settings()
     outcome = archive_once(settings, recount=recount)
     click.echo(f"archived {outcome.records:,} records into {settings.lake}")
     for part in outcome.partitions:

@@ -9,6 +9,7 @@ import click
 
 from truetape.cli.output import show_progress
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
+from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     from truetape.batch.backfill_request import request_of
     from truetape.batch.backfill_run import plan_once
 
-    settings = Settings.from_env()
+    settings = current_settings()
     request = request_of(_form(holes, start, end, offsets, symbols) | {"reason": reason})
     notes = BackfillNotes.of(settings)
     for earlier in notes.unfinished() if apply else ():

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from truetape.cli.options import INSTANT, RESOLUTION
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.market.resolution import MS_NS, Resolution
 
 
@@ -52,7 +52,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
         profile=profile,
         symbol=symbol,
         as_of_ns=as_of_ns,
-        settings=Settings.from_env(),
+        settings=current_settings(),
         read_ms=time.time_ns() // MS_NS,
     )
     fold = file_bars.reference if engine == "reference" else file_bars.spark

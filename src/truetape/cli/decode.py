@@ -18,7 +18,7 @@ from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.fields import Origin
 from truetape.feeds.files import read_lines
 from truetape.feeds.native import encode, encode_rejected
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import MS_NS
 from truetape.market.trades import Event
@@ -90,7 +90,7 @@ class LineDecoder:
     @classmethod
     def of(cls, contract: Contract, day: date | None, symbol: str | None) -> "LineDecoder":
         """Return a decoder with the limits of the environment's settings."""
-        return cls(contract, day, symbol, Limits.of(Settings.from_env()), time.time_ns)
+        return cls(contract, day, symbol, Limits.of(current_settings()), time.time_ns)
 
     def missing_option(self) -> tuple[str, str] | None:
         """Return what the payloads lack and was not given: its name, and the option for it."""

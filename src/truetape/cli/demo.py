@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
@@ -50,7 +51,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
     from truetape.tour import demo as steps
 
     began = time.monotonic()
-    settings = steps.demo_settings(Settings.from_env())
+    settings = steps.demo_settings(current_settings())
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
     def report(line: str) -> None:

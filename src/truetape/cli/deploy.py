@@ -6,7 +6,7 @@ import click
 
 from truetape.deploy.health import AIRFLOW_PARTS
 from truetape.host.errors import TransientError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 _PARTS = (*AIRFLOW_PARTS, "spark-master", "spark-worker", "speed")
 
@@ -67,7 +67,7 @@ def stores(tokens: Path, password: Path) -> None:
     """
     from truetape.deploy.stores_init import prepare_stores
 
-    prepare_stores(Settings.from_env(), password, tokens, click.echo)
+    prepare_stores(current_settings(), password, tokens, click.echo)
 
 
 @init.command()
@@ -103,7 +103,7 @@ def health(ctx: click.Context, part: str, url: str) -> None:
         case "spark-worker":
             problem = checks.worker_problem(url, checks.address_here())
         case "speed":
-            problem = checks.speed_problem(Settings.from_env())
+            problem = checks.speed_problem(current_settings())
         case _:
             problem = checks.airflow_problem(url, part)
     click.echo(problem or "works")

@@ -9,7 +9,7 @@ import click
 from truetape.cli import output
 from truetape.cli.options import format_option, limit_option, plot_option, resolution_option
 from truetape.host.errors import TruetapeError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings, files_for_others
 
 if TYPE_CHECKING:
     from truetape.drift.ledger import BarDrift, DriftLedger
@@ -63,7 +63,7 @@ def drift(  # noqa: PLR0917 - one parameter an option
 
     entries = [
         entry
-        for entry in _entries(DriftLedger(Settings.from_env().lake), day, venue, symbol)
+        for entry in _entries(DriftLedger(current_settings().lake), day, venue, symbol)
         if entry.resolution.value == resolution
         and rev in (None, entry.rev)
         and (cause is None or cause in map(str, entry.causes))
@@ -117,5 +117,6 @@ def _plot(entries: "list[BarDrift]", title: str, file: str) -> None:
 
     if not file.endswith(".html"):
         raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like drift.html")
-    write_drift_chart(entries, title, Path(file))
+    with files_for_others():
+        write_drift_chart(entries, title, Path(file))
     click.echo(f"{len(entries):,} bars changed, in {file}")

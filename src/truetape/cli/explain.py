@@ -8,7 +8,7 @@ import click
 from truetape.cli import output
 from truetape.cli.options import INSTANT, format_option, limit_option, resolution_option
 from truetape.host.errors import VerificationError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def explain(  # noqa: PLR0917 - one parameter an option
     from truetape.history.explain import explain_bar
     from truetape.history.explain_text import as_json, head, is_same
 
-    lineage = explain_bar(Settings.from_env(), symbol, start_ns, Resolution(resolution), venue)
+    lineage = explain_bar(current_settings(), symbol, start_ns, Resolution(resolution), venue)
     if style == "json":
         click.echo(as_json(lineage))
     else:

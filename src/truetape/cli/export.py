@@ -10,6 +10,7 @@ import click
 
 from truetape.cli.options import resolution_option
 from truetape.host.errors import ConfigError, TruetapeError
+from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
@@ -74,14 +75,15 @@ def export(  # noqa: PLR0917 - one parameter an option
     path = output or Path("trades.parquet" if wants_trades else f"bars-{resolution}.parquet")
     if path.suffix.removeprefix(".") not in FORMATS:
         raise click.UsageError(f"--output {path}: name it .parquet or .csv")
-    settings, names, period = Settings.from_env(), list(symbols) or None, parse_period(start, end)
+    settings, names, period = current_settings(), list(symbols) or None, parse_period(start, end)
     if wants_trades:
         schema, batches = _trades(settings, period, names, venue, in_force_only=not all_trades)
     else:
         schema, batches = _bars(
             settings, period, names, venue, resolution, final_only=final_only, as_of=as_of
         )
-    rows = _write_all(path, schema, batches)
+    with files_for_others():
+        rows = _write_all(path, schema, batches)
     click.echo(f"{rows:,} {'trades' if wants_trades else f'bars of {resolution}'} in {path}")
 
 

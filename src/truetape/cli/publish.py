@@ -9,7 +9,7 @@ import click
 from truetape.cli.options import session_options
 from truetape.cli.output import show_progress
 from truetape.host.calendars import parse_session
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from truetape.publish.publication import Published
@@ -56,7 +56,7 @@ def publish(  # noqa: PLR0917 - one parameter an option
         raise click.UsageError(
             "--no-gate, --rev and --begin need --reason: the ledger records who did it, and why"
         )
-    settings = Settings.from_env()
+    settings = current_settings()
     session, who = parse_session(venue, day), getpass.getuser()
     if rev:
         outcome = revert_once(settings, session, rev, who, reason or "", report=show_progress)

@@ -12,6 +12,7 @@ from truetape.cli.options import format_option, session_options
 from truetape.cli.output import console, show_progress
 from truetape.host.calendars import parse_session
 from truetape.host.errors import ConfigError, GateClosedError
+from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def quality(
         raise click.UsageError("give --venue and --session, or one of the commands below", ctx)
     from truetape.quality.checks import check_session
 
-    settings = Settings.from_env()
+    settings = current_settings()
     _finish(
         settings, check_session(settings, parse_session(venue, day), show_progress), style, every
     )
@@ -73,7 +74,7 @@ def served(venue: str, day: str, style: str, every: bool) -> None:
     """
     from truetape.quality.checks import check_served
 
-    settings = Settings.from_env()
+    settings = current_settings()
     _finish(
         settings, check_served(settings, parse_session(venue, day), show_progress), style, every
     )
@@ -90,7 +91,7 @@ def feeds(style: str, every: bool) -> None:
     """
     from truetape.quality.checks import check_feed
 
-    settings = Settings.from_env()
+    settings = current_settings()
     _finish(settings, check_feed(settings, show_progress), style, every)
 
 
@@ -113,7 +114,7 @@ def report(venue: str, day: str, kind: str, style: str, every: bool) -> None:
     """
     from truetape.quality import report as reports
 
-    settings = Settings.from_env()
+    settings = current_settings()
     session = parse_session(venue, day)
     newest = reports.newest(settings.home, reports.ReportKind(kind), session.venue, session.date)
     if newest is None:
@@ -134,7 +135,7 @@ def trend(venue: str, day: str | None, every: bool) -> None:
     from truetape.quality import report as reports
     from truetape.quality import trend as trends
 
-    settings = Settings.from_env()
+    settings = current_settings()
     if day is None:
         newest_day = next(reports.sessions(settings.home, venue), None)
         if newest_day is None:

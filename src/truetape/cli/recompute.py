@@ -10,7 +10,7 @@ import click
 
 from truetape.cli.options import INSTANT, session_options
 from truetape.host.calendars import parse_session
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings, files_for_others
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def recompute(  # noqa: PLR0917 - one parameter an option
         return
     if out is not None:
         raise click.UsageError("--out needs --as-of; the lake has the bars of now")
-    _echo_counts(recompute_once(Settings.from_env(), session, profile, dirty=dirty), "")
+    _echo_counts(recompute_once(current_settings(), session, profile, dirty=dirty), "")
 
 
 def _recompute_as_of(
@@ -65,10 +65,10 @@ def _recompute_as_of(
 
     if out is not None and out.suffix not in (".csv", ".jsonl"):
         raise click.UsageError(f"--out {out}: give a name that ends in .csv or .jsonl")
-    known = recompute_as_of_once(Settings.from_env(), session, profile, as_of_ns)
+    known = recompute_as_of_once(current_settings(), session, profile, as_of_ns)
     _echo_counts(known.counts, f" as known at {iso(as_of_ns)}")
     if out is not None:
-        with out.open("w", encoding="utf-8") as file:
+        with files_for_others(), out.open("w", encoding="utf-8") as file:
             for line in lines(known.bars(), out.suffix[1:]):
                 file.write(f"{line}\n")
 

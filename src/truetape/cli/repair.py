@@ -7,7 +7,7 @@ import click
 from truetape.cli.output import show_progress
 from truetape.cli.publish import publication_lines
 from truetape.host.errors import GateClosedError, VerificationError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 
 @click.command()
@@ -22,7 +22,7 @@ def repair(reason: str) -> None:
     """
     from truetape.pipeline.sessions import repair_dirty
 
-    outcomes, closed = repair_dirty(Settings.from_env(), getpass.getuser(), reason, show_progress)
+    outcomes, closed = repair_dirty(current_settings(), getpass.getuser(), reason, show_progress)
     for outcome in outcomes:
         for line in publication_lines(outcome.published):
             click.echo(line)

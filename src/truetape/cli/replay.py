@@ -8,7 +8,7 @@ import click
 
 from truetape.cli import output
 from truetape.host.errors import ConfigError, VerificationError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
 
     pace = _speed(speed)
     settings = dataclasses.replace(
-        Settings.from_env(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
+        current_settings(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
     )
     console = Console(stderr=True, soft_wrap=True)
     with console.status("starting the local stack") as status:

@@ -14,6 +14,7 @@ import click
 from truetape.cli import output
 from truetape.cli.options import INSTANT, format_option, plot_option, resolution_option
 from truetape.host.errors import TruetapeError
+from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 
@@ -71,7 +72,7 @@ def show(  # noqa: PLR0917 - one parameter an option
     from truetape.serving.backends import open_store
     from truetape.serving.table import utc
 
-    settings = Settings.from_env()
+    settings = current_settings()
     width = Resolution(resolution)
     count = last or (DEFAULT_LAST if plot is None else DEFAULT_PLOTTED)
     window = (start_ns, end_ns)
@@ -191,7 +192,8 @@ def _plot(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: str) 
     if file and not file.endswith(".html"):
         raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like bars.html")
     path = Path(file or f"{re.sub(r'[^A-Za-z0-9.-]', '_', symbol)}-{resolution}.html")
-    write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
+    with files_for_others():
+        write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
     click.echo(f"{len(bars):,} bars in {path}")
     if sys.stdout.isatty() and _has_desktop():
         webbrowser.open(path.absolute().as_uri())

@@ -16,7 +16,7 @@ import click
 
 from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.market.resolution import MS_NS
 
 if TYPE_CHECKING:
@@ -131,17 +131,17 @@ def _simulate(
     from truetape.feeds.records import paced
     from truetape.feeds.simulator.session import simulate
 
+    settings = current_settings() if to_kafka else None  # before the work, not after it
     click.echo(f"simulating {plan.trades:,} trades of {plan.feed}, seed {plan.seed}", err=True)
     made = simulate(plan)
-    settings = Settings.from_env()
-    if to_kafka and not live:
+    if settings is not None and not live:
         require_past(plan, made.records, settings.future_slack_ms, time.time_ns())
     if truth:
         _write(truth, (encode(trade).encode() for trade in made.truth.trades))
     if troubles:
         _write(troubles, (json.dumps(asdict(trouble)).encode() for trouble in made.troubles))
     records = paced(made.records, time.time_ns, time.sleep) if live else made.records
-    if to_kafka:
+    if settings is not None:
         send_all(settings.kafka, settings.topic, records)
     else:
         _write(out, (record.payload for record in records), flush=live)

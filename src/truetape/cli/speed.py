@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.host.errors import TransientError, TruetapeError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from truetape.speed.supervision import SpeedStatus
@@ -68,12 +68,12 @@ def supervise(ctx: click.Context, every: float | None) -> None:
     if every is not None:
         from truetape.speed.supervision import supervise_until_term
 
-        supervise_until_term(Settings.from_env(), every)
+        supervise_until_term(current_settings(), every)
         return
     from truetape.speed.decision import GiveUp
     from truetape.speed.supervision import supervise_once
 
-    action = supervise_once(Settings.from_env())
+    action = supervise_once(current_settings())
     click.echo(f"{type(action).__name__}: {action.reason}")
     if isinstance(action, GiveUp):
         ctx.exit(TruetapeError.exit_code)
@@ -92,7 +92,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from truetape.broker.record_json import encode
     from truetape.speed.supervision import status_of
 
-    speed_status = status_of(Settings.from_env())
+    speed_status = status_of(current_settings())
     if as_json:
         click.echo(json.dumps(json.loads(encode(speed_status))))
     else:
@@ -113,14 +113,14 @@ def run(order: int | None, after: int | None) -> None:
     """
     from truetape.speed.entry_point import run_driver
 
-    run_driver(Settings.from_env(), order, after)
+    run_driver(current_settings(), order, after)
 
 
 def _order(state: str, reason: str) -> None:
     from truetape.speed.control_records import DesiredState
     from truetape.speed.supervision import write_command
 
-    given = write_command(Settings.from_env(), DesiredState(state), reason, getpass.getuser())
+    given = write_command(current_settings(), DesiredState(state), reason, getpass.getuser())
     click.echo(f"order {given.number}: {given.state}, {given.reason}")
 
 

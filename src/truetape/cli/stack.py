@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from truetape.host.locks import Report
@@ -48,7 +48,7 @@ def up(parts: tuple[str, ...], no_airflow: bool, build_influx: bool) -> None:
     from truetape.serving.backends import open_store
     from truetape.stack import lifecycle as local_stack
 
-    settings = Settings.from_env()
+    settings = current_settings()
     wanted = [
         part
         for part in parts or local_stack.needed_parts(settings)
@@ -72,7 +72,7 @@ def down() -> None:
     from truetape.stack import lifecycle as local_stack
 
     with _progress("stopping the local stack") as report:
-        local_stack.down(Settings.from_env(), report)
+        local_stack.down(current_settings(), report)
 
 
 @stack.command()
@@ -88,7 +88,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """
     from truetape.stack import lifecycle as local_stack
 
-    settings = Settings.from_env()
+    settings = current_settings()
     lines = local_stack.status(settings)
     if as_json:
         for line in lines:

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 
 @click.command()
@@ -18,7 +18,7 @@ def status(venue: str | None, as_json: bool) -> None:
     """
     from truetape.pipeline.status import fields, lines, status_of
 
-    report = status_of(Settings.from_env(), venue)
+    report = status_of(current_settings(), venue)
     if as_json:
         click.echo(json.dumps(fields(report)))
         return

@@ -7,7 +7,7 @@ import click
 from truetape.cli.options import session_options
 from truetape.host.calendars import parse_session
 from truetape.host.errors import VerificationError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 
 @click.command()
@@ -23,7 +23,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     from truetape.publish.verification import compare_served
     from truetape.serving.backends import open_store
 
-    settings = Settings.from_env()
+    settings = current_settings()
     session = parse_session(venue, day)
     started = time.monotonic()
     store = open_store(settings)

@@ -24,6 +24,7 @@ from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
 from truetape.history.explain_text import COLUMNS, cells, head
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
+from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.quality.dag_runs import DagRun
@@ -49,7 +50,7 @@ AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 ReadSettings = Callable[[], Settings]
 
 
-def create(read_settings: ReadSettings = Settings.from_env, access: Guard | None = None) -> FastAPI:
+def create(read_settings: ReadSettings = current_settings, access: Guard | None = None) -> FastAPI:
     """Build the application. `access` admits or rejects a request; by default Airflow decides."""
     app = FastAPI(
         title="truetape",

@@ -40,7 +40,7 @@ from truetape.host.declared_yaml import (
     read,
 )
 from truetape.host.errors import ConfigError
-from truetape.host.resources import folder
+from truetape.host.resources import folder, names_in
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -307,7 +307,7 @@ class Contract(Declared):
 
 def contract_names() -> list[str]:
     """Return the names of all feeds that have a contract, sorted."""
-    return sorted(path.stem for path in (folder("schemas") / "feeds").glob("*.yaml"))
+    return names_in("schemas", "feeds")
 
 
 @cache

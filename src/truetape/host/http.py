@@ -15,6 +15,7 @@ from typing import Any, Self
 import urllib3
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ResponseError
 
+from truetape.host.addresses import without_user_info
 from truetape.host.errors import TransientError
 
 TIMEOUT_S = 10.0
@@ -143,7 +144,7 @@ def call(
     with closing(Http(url, timeout_s=timeout_s)) as http:
         reply = http.request(method, path, body=body, headers=headers)
     if isinstance(reply, Lost):
-        raise TransientError(f"{url} did not answer: {reply.why}")
+        raise TransientError(f"{without_user_info(url)} did not answer: {reply.why}")
     return reply
 
 

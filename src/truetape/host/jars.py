@@ -21,6 +21,7 @@ from xml.sax.saxutils import quoteattr
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.java import find_java
 from truetape.host.locks import Report, exclusive
+from truetape.host.private_home import files_for_others
 from truetape.host.settings import Settings
 
 _RESOLVE_WITHIN_S = 900.0
@@ -88,6 +89,7 @@ def without_shipped(jars: Iterable[Path], shipped: Iterable[str]) -> list[Path]:
     return sorted(jar for jar in jars if not is_shipped(jar))
 
 
+@files_for_others()
 def _jars(
     cache: Path, coordinates: tuple[Coordinate, ...], shipped: Iterable[str], report: Report
 ) -> list[Path]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, model_validator
 
 from truetape.host.declared_yaml import WORD, Declared, FileName, Flag, Text, Version, problem, read
 from truetape.host.errors import ConfigError
-from truetape.host.resources import folder
+from truetape.host.resources import folder, names_in
 from truetape.market.eligibility import Condition, Profile
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -26,7 +26,7 @@ class PrintUse(StrEnum):
 
 def names() -> list[str]:
     """Return the names of the declared profiles, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return names_in("schemas", "eligibility")
 
 
 @cache

@@ -29,6 +29,11 @@ def folder(name: str) -> Path:
     )
 
 
+def names_in(name: str, kind: str) -> list[str]:
+    """Return the names of the YAML files in a folder of a data folder, sorted."""
+    return sorted(path.stem for path in (folder(name) / kind).glob("*.yaml"))
+
+
 @cache
 def _unpacked(archive: Path) -> "TemporaryDirectory[str]":
     """Unpack the data of the zip file that truetape was imported from, until the process ends."""

@@ -1,5 +1,6 @@
 """Secret files: generated once, readable by their owner only. Prints and logs no value."""
 
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -8,17 +9,26 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret
 from truetape.host.state_files import read_text, write_text
 
+_ROOT = 0
+_OPEN = 0o077
+_OPEN_TO_USERS = 0o037
+
 
 def read(path: Path) -> Secret | None:
     """Return the secret in `path`. None if there is no such file.
 
-    Raise ConfigError if it is empty, or if other users than its owner can read it.
+    Raise ConfigError if it is empty or cannot be read, or if other users can read it. A group may
+    read a file of root, as a cluster mounts its secrets: the rule of PostgreSQL for its key.
     """
     try:
-        mode = path.stat().st_mode & 0o777
+        status = path.stat()
     except FileNotFoundError:
         return None
-    if mode & 0o077:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); name another file") from error
+    mode = status.st_mode & 0o777
+    is_mounted = status.st_uid == _ROOT != os.geteuid()
+    if mode & (_OPEN_TO_USERS if is_mounted else _OPEN):
         raise ConfigError(f"{path} has mode {mode:04o}; make it private: chmod 600 {path}")
     value = read_text(path, "restore it, or remove it")
     if value is not None and not value.strip():

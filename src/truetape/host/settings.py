@@ -4,16 +4,20 @@ Each field is a variable TRUETAPE_<NAME> in capitals; no other module reads thes
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from truetape.host import addresses, setting_rules
 from truetape.host.errors import ConfigError
 
 BUCKET_SETS = ("live", "history")
 LAUNCHERS = ("local", "yarn", "kubernetes", "elsewhere")
 _YES_NO = ("True", "False")
+_WHOLE = re.compile(r"\d{1,15}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(\.\d{0,15})?(e-\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,56 +107,63 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read the environment. Raise ConfigError with the variable's name for a bad value."""
+        """Read and check the environment, each value by itself and all of them together.
+
+        Raise ConfigError with the variable's name. No message contains a password of an address.
+        """
         read = _Reader(os.environ if env is None else env)
-        home = Path(read.text("home", "~/.local/share/truetape")).expanduser().absolute()
-        cache = Path(read.text("cache", "~/.cache/truetape")).expanduser().absolute()
-        secrets = home / "secrets"
-        influx_url = read.text("influx_url", "")
-        influx_port = read.whole("influx_port", 18_086, 1)
-        return cls(
+        home = read.path("home", "~/.local/share/truetape")
+        has_url = read.is_set("influx_url")
+        influx_port = read.whole("influx_port", 18_086)
+        settings = cls(
             home=home,
-            cache=cache,
-            lake=read.text("lake", str(home / "lake")),
-            kafka=read.text("kafka", "127.0.0.1:19092"),
-            kafka_retention_h=read.whole("kafka_retention_h", 168, 1),
-            influx_url=influx_url or f"http://127.0.0.1:{influx_port}",
+            cache=read.path("cache", "~/.cache/truetape"),
+            lake=read.lake(str(home / "lake")),
+            kafka=read.checked("kafka", "127.0.0.1:19092", addresses.kafka_address),
+            kafka_retention_h=read.whole("kafka_retention_h", 168),
+            influx_url=read.checked(
+                "influx_url", f"http://127.0.0.1:{influx_port}", addresses.http_address
+            ),
             # `to_env` writes it, since there the URL is always set
-            influx_external=read.choice("influx_external", str(bool(influx_url)), _YES_NO)
-            == "True",
-            influx_org=read.text("influx_org", "truetape"),
-            influx_token_file=Path(read.text("influx_token_file", str(secrets / "influx-token"))),
-            airflow=read.choice("airflow", "True", _YES_NO) == "True",
-            airflow_port=read.whole("airflow_port", 18_080, 1),
-            dags_paused=read.choice("dags_paused", "False", _YES_NO) == "True",
+            influx_external=read.flag("influx_external", default=has_url),
+            influx_org=read.checked("influx_org", "truetape", setting_rules.name),
+            influx_token_file=read.path("influx_token_file", str(home / "secrets/influx-token")),
+            airflow=read.flag("airflow", default=True),
+            airflow_port=read.whole("airflow_port", 18_080),
+            dags_paused=read.flag("dags_paused", default=False),
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
-            profile=read.text("profile", "sip"),
-            feeds=read.names("feeds", "truetape"),
-            venues=read.names("venues", "XNYS"),
-            batch_delay_min=read.whole("batch_delay_min", 15, 0),
-            final_within_min=read.whole("final_within_min", 60, 1),
-            topic=read.text("topic", "trades"),
-            partitions=read.whole("partitions", 4, 1),
+            profile=read.declared("profile", "sip", "profile")[0],
+            feeds=read.declared("feeds", "truetape", "feed"),
+            venues=read.declared("venues", "XNYS", "venue"),
+            batch_delay_min=read.whole("batch_delay_min", 15),
+            final_within_min=read.whole("final_within_min", 60),
+            topic=read.checked("topic", "trades", setting_rules.topic),
+            partitions=read.whole("partitions", 4),
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
-            speed_lateness_s=read.whole("speed_lateness_s", 60, 1),
-            future_slack_ms=read.whole("future_slack_ms", 1_000, 0),
-            speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1, 1),
-            speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000, 1),
-            speed_cores=read.whole("speed_cores", 2, 1),
-            speed_venues=read.names("speed_venues", "XNYS"),
+            speed_lateness_s=read.whole("speed_lateness_s", 60),
+            future_slack_ms=read.whole("future_slack_ms", 1_000),
+            speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1),
+            speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000),
+            speed_cores=read.whole("speed_cores", 2),
+            speed_venues=read.declared("speed_venues", "XNYS", "venue"),
             speed_launcher=read.choice("speed_launcher", "local", LAUNCHERS),
-            speed_submit_conf=read.names("speed_submit_conf", "spark.submit.deployMode=cluster"),
-            spark_master=read.text("spark_master", "local[2]"),
-            spark_driver_memory=read.text("spark_driver_memory", "3g"),
+            speed_submit_conf=setting_rules.submit_options(
+                _variable("speed_submit_conf"),
+                read.words("speed_submit_conf", "spark.submit.deployMode=cluster"),
+            ),
+            spark_master=read.checked("spark_master", "local[2]", addresses.spark_master),
+            spark_driver_memory=read.checked("spark_driver_memory", "3g", setting_rules.memory),
             write_timeout_s=read.number("write_timeout_s", 10.0),
-            write_attempts=read.whole("write_attempts", 4, 1),
-            max_batch_lines=read.whole("max_batch_lines", 5_000, 1),
+            write_attempts=read.whole("write_attempts", 4),
+            max_batch_lines=read.whole("max_batch_lines", 5_000),
             seal_delay_s=read.number("seal_delay_s", 2.0),
-            max_payload_bytes=read.whole("max_payload_bytes", 1_000_000, 1_000),
-            backfill_approve_above=read.whole("backfill_approve_above", 1_000_000, 0),
-            lake_keep_h=read.whole("lake_keep_h", 720, 168),
+            max_payload_bytes=read.whole("max_payload_bytes", 1_000_000),
+            backfill_approve_above=read.whole("backfill_approve_above", 1_000_000),
+            lake_keep_h=read.whole("lake_keep_h", 720),
         )
+        setting_rules.require_no_contradiction(settings, has_influx_url=has_url)
+        return settings
 
     def to_env(self) -> dict[str, str]:
         """Return the variables from which a child process reads the same settings."""
@@ -167,37 +178,67 @@ class Settings:
 class _Reader:
     env: Mapping[str, str]
 
+    def is_set(self, name: str) -> bool:
+        return bool(self.text(name, ""))
+
     def text(self, name: str, default: str) -> str:
         return self.env.get(_variable(name), "").strip() or default
 
-    def names(self, name: str, default: str) -> tuple[str, ...]:
+    def checked(self, name: str, default: str, check: Callable[[str, str], str]) -> str:
+        return check(_variable(name), self.text(name, default))
+
+    def path(self, name: str, default: str) -> Path:
+        """Return a path that is the same in every folder that a child process starts in."""
+        value = self.text(name, default)
+        try:
+            return Path(value).expanduser().absolute()
+        except RuntimeError as error:  # no such user
+            raise ConfigError(f"{_variable(name)} is {value!r}: {error}; give a path") from error
+
+    def lake(self, default: str) -> str:
+        value = self.checked("lake", default, addresses.lake_address)
+        return value if addresses.is_url(value) else str(self.path("lake", default))
+
+    def words(self, name: str, default: str) -> tuple[str, ...]:
         return tuple(word for word in self.text(name, default).replace(",", " ").split() if word)
+
+    def declared(self, name: str, default: str, kind: str) -> tuple[str, ...]:
+        names = self.words(name, default)
+        if kind == "profile":
+            names = (self.text(name, default),)
+        return setting_rules.declared_names(_variable(name), names, kind)
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)
         if value not in allowed:
             raise ConfigError(
-                f"{_variable(name)} is {value!r}; set it to one of {', '.join(allowed)}"
+                f"{_variable(name)} is {_shown(value)}; set it to one of {', '.join(allowed)}"
             )
         return value
 
-    def number(self, name: str, default: float) -> float:
-        value = self.text(name, str(default))
-        try:
-            parsed = float(value)
-        except ValueError:
-            parsed = -1.0
-        if not 0 <= parsed < float("inf"):
-            raise ConfigError(f"{_variable(name)} is {value!r}; set it to a number of at least 0")
-        return parsed
+    def flag(self, name: str, *, default: bool) -> bool:
+        return self.choice(name, str(default), _YES_NO) == "True"
 
-    def whole(self, name: str, default: int, least: int) -> int:
-        value = self.text(name, str(default))
-        if not value.isdecimal() or int(value) < least:
+    def number(self, name: str, default: float) -> float:
+        value, bounds = self.text(name, str(default)), setting_rules.BOUNDS[name]
+        if not _NUMBER.fullmatch(value) or not bounds.least <= float(value) <= bounds.most:
             raise ConfigError(
-                f"{_variable(name)} is {value!r}; set it to a whole number from {least}"
+                f"{_variable(name)} is {_shown(value)}; set it to a number {bounds}: {bounds.why}"
+            )
+        return float(value)
+
+    def whole(self, name: str, default: int) -> int:
+        value, bounds = self.text(name, str(default)), setting_rules.BOUNDS[name]
+        if not _WHOLE.fullmatch(value) or not bounds.least <= int(value) <= bounds.most:
+            raise ConfigError(
+                f"{_variable(name)} is {_shown(value)}; set it to a whole number {bounds}: "
+                f"{bounds.why}"
             )
         return int(value)
+
+
+def _shown(value: str) -> str:
+    return repr(addresses.without_user_info(value))
 
 
 def _variable(name: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from truetape.host.errors import TransientError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 AIRFLOW_KEEPS = timedelta(days=30)
 """How long Airflow keeps runs; the archive alone makes 288 a day."""
@@ -20,7 +20,7 @@ def declared_buckets() -> list[str]:
     """Create or change buckets and roll-up tasks as declared; return the changes."""
     from truetape.serving.backends import open_store
 
-    with closing(open_store(Settings.from_env())) as store:
+    with closing(open_store(current_settings())) as store:
         return store.ensure_buckets() + store.ensure_rollups()
 
 
@@ -28,7 +28,7 @@ def audit_served() -> list[dict[str, Any]]:
     """Compare recent publications with the served rows; return the sessions that were rewritten."""
     from truetape.pipeline import audit
 
-    sessions = audit.audit_served(Settings.from_env(), datetime.now(UTC).date(), print)
+    sessions = audit.audit_served(current_settings(), datetime.now(UTC).date(), print)
     return [asdict(audited) | {"session": str(audited.session)} for audited in sessions]
 
 
@@ -36,7 +36,7 @@ def tidy_lake() -> list[dict[str, Any]]:
     """Compact and vacuum the lake; return the result of each table."""
     from truetape.lake.maintenance import compact_and_vacuum
 
-    settings = Settings.from_env()
+    settings = current_settings()
     return [asdict(table) for table in compact_and_vacuum(settings.lake, settings.lake_keep_h)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from truetape.host import calendars
 from truetape.host.errors import GateClosedError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.host.venues import venues
 from truetape.quality.dag_runs import DagRun
 
@@ -32,7 +32,7 @@ def check(sessions: Iterable[tuple[str, str]], run: DagRun) -> dict[str, Any]:
     from truetape.quality.checks import check_feed, check_served
     from truetape.quality.report import refusal
 
-    settings = Settings.from_env()
+    settings = current_settings()
     exchanges = venues()
     reports = [
         check_served(

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
@@ -56,7 +56,7 @@ def gate(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     """
     from truetape.quality.checks import require_open
 
-    report = require_open(Settings.from_env(), _session(venue, day), print, run_of(dag_run))
+    report = require_open(current_settings(), _session(venue, day), print, run_of(dag_run))
     return {"report": report.run, "rows": dict(report.rows)}
 
 
@@ -71,7 +71,7 @@ def publish(
 
     options = PublishOptions(supersedes=bool(reason), dirty_only=dirty, dag_run=run_of(dag_run))
     why = reason or f"{dag_run.dag_id} {dag_run.run_id}"
-    settings, session = Settings.from_env(), _session(venue, day)
+    settings, session = current_settings(), _session(venue, day)
     published = publish_once(settings, session, triggered_by(dag_run), why, print, options=options)
     return _event(published)
 
@@ -80,7 +80,7 @@ def revert(venue: str, day: str, rev: int, *, who: str, reason: str) -> dict[str
     """Serve an older rev of a session again; return the content of an asset event."""
     from truetape.pipeline.publish import revert_once
 
-    settings, session = Settings.from_env(), _session(venue, day)
+    settings, session = current_settings(), _session(venue, day)
     return _event(revert_once(settings, session, rev, who, reason, report=print))
 
 
@@ -88,7 +88,7 @@ def due_repairs() -> list[dict[str, str]]:
     """Return the dirty sessions that are due for a repair, oldest first."""
     from truetape.pipeline.repairs import RepairState, dirty_sessions
 
-    dirty = dirty_sessions(Settings.from_env().lake)
+    dirty = dirty_sessions(current_settings().lake)
     due = [session for session in dirty if session.state is RepairState.DUE]
     return [{"venue": session.venue, "session": str(session.day)} for session in due]
 
@@ -102,7 +102,7 @@ def gate_of_repair(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     from truetape.lake.bars_lineage import recompute_bases
     from truetape.lake.dirty import is_included, pending_marks
 
-    lake, session = Settings.from_env().lake, _session(venue, day)
+    lake, session = current_settings().lake, _session(venue, day)
     recomputed = recompute_bases(lake, session)
     newer = {
         mark.symbol for mark in pending_marks(lake, session) if not is_included(mark, recomputed)
@@ -116,7 +116,7 @@ def verify(venue: str, day: str) -> int:
     """Compare the served bars of a session with the lake; return the number of bars compared."""
     from truetape.pipeline.publish import verify_once
 
-    return verify_once(Settings.from_env(), _session(venue, day))
+    return verify_once(current_settings(), _session(venue, day))
 
 
 def _event(published: "Published") -> dict[str, Any]:

@@ -16,8 +16,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from truetape.host.errors import ConfigError, TransientError, TruetapeError, of_exit_code
+from truetape.host.private_home import current_settings
 from truetape.host.resources import folder
-from truetape.host.settings import Settings
 from truetape.host.state_files import JsonFile, of_type
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SparkJob(SparkSubmitOperator):
         from truetape.batch.spark.package import packages_for
         from truetape.host.jars import spark_jars
 
-        settings = Settings.from_env()
+        settings = current_settings()
         conn = BaseHook.get_connection(self._conn_id)
         master = master_of(conn.conn_type or "", conn.host or "", conn.port)
         jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
@@ -77,7 +77,7 @@ class ArchiveJob(SparkJob):
         """Archive, or skip if there is nothing new."""
         from truetape.lake.coverage import has_new_records
 
-        if not has_new_records(Settings.from_env()):
+        if not has_new_records(current_settings()):
             raise AirflowSkipException("the lake has every record that Kafka has")
         return super().execute(context)
 

@@ -6,7 +6,7 @@ Decides nothing: the supervisor does.
 from typing import Any
 
 from truetape.host.errors import ConfigError
-from truetape.host.settings import Settings
+from truetape.host.private_home import current_settings
 
 ORDERS = {"start": "started", "stop": "stopped", "restart": "started"}
 """The desired state of each action in the form; an order to start a running driver restarts it."""
@@ -20,7 +20,7 @@ def supervise() -> dict[str, Any]:
     from truetape.speed.decision import GiveUp
     from truetape.speed.supervision import supervise_once, watch_supervisor
 
-    settings = Settings.from_env()
+    settings = current_settings()
     take_step = watch_supervisor if settings.speed_launcher == "elsewhere" else supervise_once
     action = take_step(settings)
     if isinstance(action, GiveUp):
@@ -34,6 +34,6 @@ def order(action: str, reason: str, who: str) -> dict[str, Any]:
     from truetape.speed.control_records import DesiredState
 
     desired = supervision.write_command(
-        Settings.from_env(), DesiredState(ORDERS[action]), reason, who
+        current_settings(), DesiredState(ORDERS[action]), reason, who
     )
     return {"order": desired.number, "state": desired.state.value, "reason": reason, "who": who}

@@ -53,12 +53,12 @@ def due_step() -> dict[str, Any] | None:
     Return None, too, while Kafka is away: then nothing can be decided.
     """
     from truetape.host.errors import TransientError
-    from truetape.host.settings import Settings
+    from truetape.host.private_home import current_settings
     from truetape.speed.decision import BackOff, Nothing
     from truetape.speed.supervision import next_step
 
     try:
-        order, action = next_step(Settings.from_env())
+        order, action = next_step(current_settings())
     except TransientError:
         return None
     if isinstance(action, Nothing | BackOff):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.exceptions import HTTPError
 
+from truetape.host.addresses import without_user_info
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.http import RETRYABLE, Http, Lost, Reply
 from truetape.host.settings import Secret
@@ -49,6 +50,11 @@ class InfluxHttp:
         self._http = Http(self.url, authorization, timeout_s=timeout_s, sleep=sleep)
         self._traffic = Traffic()
         self._lock = threading.Lock()
+
+    @property
+    def shown_url(self) -> str:
+        """Return its address for a message."""
+        return without_user_info(self.url)
 
     @property
     def traffic(self) -> Traffic:
@@ -150,14 +156,14 @@ class InfluxHttp:
                 advice = _ADVICE.get(status, "this is a defect of truetape or of the server")
                 advice = advice.replace("{token}", self._token_source)
                 return ConfigError(
-                    f"InfluxDB at {self.url} answered {status} {reply.message!r}; {advice}"
+                    f"InfluxDB at {self.shown_url} answered {status} {reply.message!r}; {advice}"
                 )
             case Reply(status=status):
                 why = f"{status} {reply.message}"
             case Lost(why):
                 pass
         return TransientError(
-            f"InfluxDB at {self.url} did not take the request in {self.attempts} attempts; "
+            f"InfluxDB at {self.shown_url} did not take the request in {self.attempts} attempts; "
             f"last: {why}. It is safe to run this again"
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
+from truetape.host import secret_files
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
@@ -295,18 +296,11 @@ def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[
 
 
 def _token(settings: Settings) -> Secret:
-    path = settings.influx_token_file
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+    token = secret_files.read(settings.influx_token_file)
+    if token is None:
         raise ConfigError(
-            f"no InfluxDB token: cannot read {path} ({error.strerror}); run truetape stack up, "
-            "set TRUETAPE_INFLUX_TOKEN_FILE, or set TRUETAPE_STORE=embedded to do without InfluxDB"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"no InfluxDB token: {path} is damaged: it is not UTF-8 text; write the token to it"
-        ) from None
-    if not token:
-        raise ConfigError(f"no InfluxDB token: {path} is empty; write the token to it")
-    return Secret(token)
+            f"no InfluxDB token: {settings.influx_token_file} does not exist; run truetape stack "
+            "up, set TRUETAPE_INFLUX_TOKEN_FILE, or set TRUETAPE_STORE=embedded to do without "
+            "InfluxDB"
+        )
+    return token

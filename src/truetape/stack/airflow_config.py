@@ -104,7 +104,12 @@ def airflow_cfg(settings: Settings) -> str:
         "database": {"sql_alchemy_conn": f"sqlite:///{home(settings)}/airflow.db"},
         # the default of 300 s would hide a new DAG file for minutes
         "dag_processor": {"refresh_interval": 10},
-        "logging": {"base_log_folder": home(settings) / "logs"},
+        # Airflow sets the rights of a task's log itself, whatever the umask is
+        "logging": {
+            "base_log_folder": home(settings) / "logs",
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
+        },
     }
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {_plain(value)}\n" for key, value in options.items())

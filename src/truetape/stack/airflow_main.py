@@ -16,6 +16,7 @@ from pathlib import Path
 
 from truetape.host import log
 from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.private_home import current_settings
 from truetape.host.process import kill_others, log_file, open_log
 from truetape.host.settings import Settings
 
@@ -122,7 +123,7 @@ def main() -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        run(Settings.from_env(), stop)
+        run(current_settings(), stop)
     except TruetapeError as error:
         print(f"airflow: {error}", file=sys.stderr)
         return error.exit_code

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from truetape.host.errors import ConfigError, TransientError
+from truetape.host.addresses import without_user_info
+from truetape.host.errors import TransientError
 from truetape.host.http import Reply, call
 from truetape.host.settings import Secret
 
@@ -97,8 +98,8 @@ class InfluxApi:
         answer = self._call(method, path, body, token)
         if answer.status >= 300:
             raise TransientError(
-                f"InfluxDB at {self.url} refused {method} {path.partition('?')[0]}: "
-                f"{answer.status} {answer.text}"
+                f"InfluxDB at {without_user_info(self.url)} refused {method} "
+                f"{path.partition('?')[0]}: {answer.status} {answer.text}"
             )
         return dict(json.loads(answer.body))
 
@@ -113,13 +114,4 @@ class InfluxApi:
         headers = {"Content-Type": f"application/{kind}"}
         if token is not None:
             headers["Authorization"] = f"Token {token.reveal()}"
-        self._check_url()
         return call(self.url, method, path, body, headers)
-
-    def _check_url(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ConfigError(
-                "TRUETAPE_INFLUX_URL is not a plain http(s) address without user and password; "
-                "set it to one such as http://127.0.0.1:8086"
-            )

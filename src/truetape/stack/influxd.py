@@ -11,6 +11,7 @@ from pathlib import Path
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report, exclusive
+from truetape.host.private_home import files_for_others
 from truetape.host.process import log_tail
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
@@ -38,6 +39,7 @@ def built_path(settings: Settings) -> Path:
     return settings.cache / f"influxd-{VERSION}" / "influxd"
 
 
+@files_for_others()
 def build(settings: Settings, report: Report) -> Path:
     """Build `influxd` with deploy/influxd/build.sh (8 to 10 minutes on two cores, once).
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from truetape.host import process
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.locks import Report, exclusive
+from truetape.host.private_home import create_home
 from truetape.host.process import Running, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.stack.airflow_server import AirflowServer
@@ -81,7 +82,7 @@ def up(
     time. After an error the call stops the servers that it started.
     """
     process.needs_linux()
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # trades and secrets live there
+    create_home(settings)
     started = needed_parts(settings) if parts is None else parts
     servers = _servers(settings, started, build_influx=build_influx)
     with _exclusive(settings, report), ExitStack() as undo:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from truetape.host.private_home import lake_is_private
 from truetape.host.settings import Settings
 
 READ_BY_SPARK = (
@@ -22,6 +23,8 @@ READ_BY_SPARK = (
 """Environment variables that Spark itself reads about a cluster."""
 _JVM = "-Xss4m -Duser.timezone=UTC"
 """The stack for compiling deep expressions: plans in the driver, code in the executors."""
+_PRIVATE_FILES = {"spark.hadoop.fs.permissions.umask-mode": "077"}
+"""Hadoop sets the rights of each file itself, whatever the umask of the process is."""
 _ON_LOOPBACK = re.compile(r"local|spark://(127\.0\.0\.1|localhost):")
 
 
@@ -57,6 +60,7 @@ def placement(
         (connectors if jars else {})
         | ({"spark.submit.pyFiles": _joined(packages)} if packages else {})
         | (loopback if _ON_LOOPBACK.match(master) else {})
+        | (_PRIVATE_FILES if lake_is_private(settings) else {})
         | {
             "spark.driver.memory": settings.spark_driver_memory,
             "spark.driver.extraJavaOptions": _JVM,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import truetape
 from truetape.batch.spark.conf import is_local
+from truetape.host.private_home import files_for_others
 from truetape.host.resources import folder
 from truetape.host.settings import Settings
 
@@ -27,6 +28,7 @@ def packages_for(master: str, cache: Path) -> list[Path]:
     return [] if is_local(master) else [package(cache)]
 
 
+@files_for_others()
 def package(cache: Path) -> Path:
     """Return the zip file of this truetape. Writes it if the cache has none with the same contents.
 
