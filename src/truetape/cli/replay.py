@@ -9,6 +9,7 @@ import click
 from truetape.cli import output
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.host.private_home import current_settings
+from truetape.host.setting_rules import declared_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,8 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
     from truetape.tour.vendor_check import checks
 
     pace = _speed(speed)
+    declared_names("--feed", (feed,), "feed")
+    declared_names("--profile", (profile,), "profile")
     settings = dataclasses.replace(
         current_settings(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
     )

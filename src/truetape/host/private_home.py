@@ -18,8 +18,8 @@ from truetape.host.settings import Settings
 PRIVATE_UMASK = 0o077
 _OPEN = 0o077
 _TRACES = frozenset(
-    {"airflow", "backfills", "bars.sqlite", "checkpoints", "demo", "influx", "kafka", "lake", "logs", "quality",
-     "replayed.json", "run", "secrets", "stack.lock"}
+    {"airflow", "backfills", "bars.sqlite", "checkpoints", "demo", "influx", "kafka", "lake",
+     "locks", "logs", "quality", "replayed.json", "run", "secrets", "stack.lock"}
 )  # fmt: skip
 """What a home has inside; a folder with other things only may belong to somebody else."""
 
