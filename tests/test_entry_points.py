@@ -234,8 +234,11 @@ def tasks() -> Iterator[tuple[str, str]]:
 
 
 TASKS = list(tasks())
-ARGUMENTS = {"dag_run": SimpleNamespace(dag_id="a", run_id="b"), "venue": "XNYS", "day": "2026-11-20", "action": "start", "reason": "a test",
-             "who": "me", "rev": 1, "sessions": [("XNYS", "2026-11-20")]}  # fmt: skip
+DAG_RUN = SimpleNamespace(dag_id="a", run_id="b")
+ARGUMENTS = {
+    "action": "start", "dag_run": DAG_RUN, "day": "2026-11-20", "reason": "a test", "rev": 1,
+    "sessions": [("XNYS", "2026-11-20")], "venue": "XNYS", "who": "me",
+}  # fmt: skip
 
 
 def call_task(module: str, name: str) -> None:
