@@ -27,6 +27,7 @@ from truetape.feeds.contract import read_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.native import encode
 from truetape.host.errors import TruetapeError
+from truetape.host.setting_rules import BOUNDS
 from truetape.host.settings import Settings
 from truetape.lake.tables import Table
 from truetape.market.rejection import Reason, Rejected
@@ -325,6 +326,17 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, value in settings.to_env().items():
         short = value.replace(f"{home}/", "$TRUETAPE_HOME/")
         assert documented[name] == short.replace(str(Path.home()), "~"), name
+
+
+def test_every_bound_is_documented_with_its_reason() -> None:
+    documented = {
+        name: cells[1:] for cells in rows("docs/SETTINGS.md", 4) if (name := code_of(cells[0]))
+    }
+
+    assert documented == {
+        f"TRUETAPE_{name.upper()}": [str(bounds.least), str(bounds.most), bounds.why]
+        for name, bounds in BOUNDS.items()
+    }
 
 
 def test_the_runbook_lists_exactly_the_rejection_reasons() -> None:

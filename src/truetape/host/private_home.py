@@ -117,8 +117,8 @@ def _close(home: Path, status: os.stat_result) -> None:
     if not _looks_like_home(home, status):
         raise ConfigError(
             f"TRUETAPE_HOME {home} has mode {mode:04o} and does not look like a home of truetape; "
-            f'choose a folder of its own, or close it: chmod 700 {home}. See "The home is not '
-            'private" in docs/RUNBOOK.md'
+            f"choose a folder of its own, or close it: chmod 700 {home}. "
+            'See "The home is not private" in docs/RUNBOOK.md'
         )
     home.chmod(mode & ~_OPEN)
     logger("host").warning(
