@@ -83,5 +83,8 @@ def test_an_older_record_with_the_stamp_of_its_producer_is_not_archived(
         producer.send(own.topic, "IBM", TRADE, "truetape")
     stamped_by(own, "LogAppendTime")
 
-    with pytest.raises(Exception, match="carries a stamp of its producer, which bounds no time"):
+    with pytest.raises(ConfigError) as error:
         archive_once(own)
+
+    assert "@0 carries a stamp of its producer, which bounds no time" in str(error.value)
+    assert str(error.value).startswith(f"{own.topic}/")

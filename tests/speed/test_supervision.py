@@ -105,6 +105,24 @@ def test_a_running_driver_is_adopted_if_the_history_is_lost(
     lease.close()
 
 
+@pytest.mark.parametrize(
+    "beyond",
+    [{"watermark": "2098-01-02T14:59:00.000Z"}, {"freshness_s": -60.0}],
+    ids=["watermark", "freshness"],
+)
+def test_a_driver_whose_times_lie_beyond_the_clock_is_not_healthy(
+    own: Settings, records: ControlRecords, beyond: dict[str, object]
+) -> None:
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
+    lease = running(own, records, **beyond)
+
+    status = status_of(own, POLICY)
+
+    assert status.health is Health.AHEAD
+    assert '"Watermark beyond the clock" in docs/RUNBOOK.md' in status.reason
+    lease.close()
+
+
 def test_a_driver_that_falls_silent_is_replaced(
     own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
 ) -> None:

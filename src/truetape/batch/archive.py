@@ -6,11 +6,13 @@ commit as its rows. After a lost checkpoint, the archive resumes from the offset
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,6 +23,7 @@ from truetape.batch.spark.lake import RAW, Lake
 from truetape.broker.offsets import available_offsets
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
+from truetape.host.errors import ConfigError
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.lake.coverage import count_offsets
@@ -33,6 +36,10 @@ RAW_WAIT_S = 1_800.0
 _AWAY = "away: the next run continues after the last offset in raw, so nothing is lost or doubled"
 _BROKER_STAMP = 1
 """Kafka's number for a stamp that the broker set."""
+_PRODUCER_STAMP = (
+    " carries a stamp of its producer, which bounds no time; "
+    'see "Stamps of producers" in docs/RUNBOOK.md'
+)
 _EARLIEST = -2
 """Spark's Kafka source reads this as "from the first record of this partition"."""
 
@@ -67,7 +74,12 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
         .foreachBatch(_Append(lake.path(Table.RAW), limits))
         .start()
     )
-    query.awaitTermination()
+    try:
+        query.awaitTermination()
+    except StreamingQueryException as error:
+        if (refusal := stamp_error(str(error))) is not None:
+            raise refusal from error
+        raise
 
 
 def checkpoint_for(settings: Settings) -> Path:
@@ -147,12 +159,18 @@ def from_kafka(records: DataFrame) -> DataFrame:
     )
 
 
+def stamp_error(text: str) -> ConfigError | None:
+    """Return the error about a record that its producer stamped, by Spark's own error.
+
+    None if that error is another one.
+    """
+    match = re.search(rf"[^\s]+{re.escape(_PRODUCER_STAMP)}", text)
+    return None if match is None else ConfigError(match[0])
+
+
 def _producer_stamp() -> Column:
     place = F.concat_ws("@", F.concat_ws("/", "topic", "partition"), "offset")
-    advice = 'see "Stamps of producers" in docs/RUNBOOK.md'
-    return F.concat(
-        place, F.lit(f" carries a stamp of its producer, which bounds no time; {advice}")
-    )
+    return F.concat(place, F.lit(_PRODUCER_STAMP))
 
 
 def contracts_of(records: DataFrame) -> list[Contract]:

@@ -17,6 +17,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from truetape.batch.archive import stamp_error
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import TopicOffsets
@@ -167,12 +168,12 @@ class SparkStream:
 
     def check(self) -> None:
         """Raise TransientError if the query ended by itself, ConfigError if its checkpoint is
-        damaged.
+        damaged or a producer stamped a record.
         """
         if self.query is None or self.query.isActive:
             return
         reason = str(self.query.exception())
-        if (damage := damage_error(self._settings, reason)) is not None:
+        if (damage := damage_error(self._settings, reason) or stamp_error(reason)) is not None:
             raise damage
         raise TransientError(f"the streaming query ended: {reason}")
 
