@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--order", type=int, help="number of the order to run under")
     parser.add_argument("--after", type=int, help="epoch of the newest driver known at the start")
     given = parser.parse_args()
-    return run_job("speed layer", lambda: run_driver(current_settings(), given.order, given.after))
+    return run_job("speed layer", lambda: run_driver(current_settings, given.order, given.after))
 
 
 if __name__ == "__main__":

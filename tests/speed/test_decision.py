@@ -391,7 +391,9 @@ def test_the_back_off_counts_from_the_last_launch() -> None:
     history = LaunchHistory(tuple(failed(n, 300 - 60 * n, 20) for n in range(5)))
 
     assert decide(command(), KILLED, history, ago(45)) == BackOff(
-        "5 failed in a row: pid 1 on host-1 is gone", ago(44)
+        "5 failed in a row: pid 1 on host-1 is gone without an exit report; see "
+        "logs/speed_layer.log",
+        ago(44),
     )
     assert names(decide(command(), KILLED, history, ago(44))) == "Start"
 

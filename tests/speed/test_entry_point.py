@@ -63,7 +63,40 @@ def test_a_machine_without_spark_leaves_a_last_word(
     monkeypatch.setattr(entry_point, "ControlRecords", lambda *_: records)
 
     with pytest.raises(ConfigError, match="cannot be imported"):
-        run_driver(settings)
+        run_driver(lambda: settings)
 
     (report,) = records.exit_reports
     assert report.code == 78
+
+
+@pytest.mark.parametrize(
+    ("variables", "topics"),
+    [
+        pytest.param({"TRUETAPE_TOPIC": "quotes"}, ["quotes"], id="the place is known"),
+        pytest.param({"TRUETAPE_TOPIC": ""}, ["trades"], id="the usual place"),
+    ],
+)
+def test_refused_settings_leave_a_last_word_where_the_others_say(
+    variables: dict[str, str],
+    topics: list[str],
+    records: ControlRecords,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def records_of(control: object, topic: str) -> ControlRecords:
+        asked.append(topic)
+        return records
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(entry_point, "ControlTopic", lambda *_: nullcontext())
+    monkeypatch.setattr(entry_point, "ControlRecords", records_of)
+    monkeypatch.setenv("TRUETAPE_SPEED_CORES", "many")
+
+    with pytest.raises(ConfigError, match="TRUETAPE_SPEED_CORES"):
+        run_driver(Settings.from_env)
+
+    (report,) = records.exit_reports
+    assert (report.code, asked) == (78, topics)
+    assert "TRUETAPE_SPEED_CORES" in report.message

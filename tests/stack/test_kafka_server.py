@@ -6,7 +6,12 @@ import pytest
 
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.stack.kafka_server import KafkaServer, new_cluster_id, server_properties
+from truetape.stack.kafka_server import (
+    KafkaServer,
+    _is_formatted,
+    new_cluster_id,
+    server_properties,
+)
 from truetape.stack.server import Address, parse_address
 
 
@@ -64,3 +69,24 @@ def test_an_address_that_cannot_be_used_is_refused(text: str) -> None:
 )
 def test_only_a_loopback_broker_is_started(address: str, port: int | None) -> None:
     assert KafkaServer(Settings.from_env({"TRUETAPE_KAFKA": address})).port == port
+
+
+WHOLE = "#\nversion=1\ncluster.id=a\nnode.id=1\ndirectory.id=b\n"
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 80, WHOLE[:30], "[1, 2]"], ids=repr)
+def test_a_damaged_identity_of_the_broker_is_named_before_a_start(
+    text: str, tmp_path: Path
+) -> None:
+    meta = tmp_path / "meta.properties"
+    meta.write_text(text)
+
+    with pytest.raises(ConfigError, match=f"{meta} is damaged"):
+        _is_formatted(meta)
+
+
+def test_a_broker_is_formatted_once(tmp_path: Path) -> None:
+    meta = tmp_path / "meta.properties"
+    assert not _is_formatted(meta)
+    meta.write_text(WHOLE)
+    assert _is_formatted(meta)

@@ -113,7 +113,7 @@ def run(order: int | None, after: int | None) -> None:
     """
     from truetape.speed.entry_point import run_driver
 
-    run_driver(current_settings(), order, after)
+    run_driver(current_settings, order, after)
 
 
 def _order(state: str, reason: str) -> None:

@@ -129,7 +129,9 @@ def _why(observed: Observed, now: datetime, policy: Policy) -> str:
 def _why_none(driver: Driver | None, ended: ExitReport | None) -> str:
     if ended is not None:
         return f"{ended.driver} ended with {ended.code}: {ended.message}"
-    return "no driver runs" if driver is None else f"{driver} is gone"
+    if driver is None:
+        return "no driver runs"
+    return f"{driver} is gone without an exit report; see logs/speed_layer.log"
 
 
 def _stop(desired: Desired, observed: Observed, now: datetime, policy: Policy) -> Action:

@@ -17,12 +17,14 @@ from truetape.host.java import find_java
 from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
-from truetape.host.state_files import write_text
+from truetape.host.state_files import damaged, read_text, write_text
 from truetape.stack.server import LOOPBACK, Address, free_port, is_listening, parse_address
 
 _HEAP = "512m"
 _FORMAT_WITHIN_S = 60.0
 _INT64_MAX = 2**63 - 1
+
+_META_CURE = "restore it, or move the folder of Kafka away and start over with an empty broker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class KafkaServer:
         return address
 
     def _format(self, java: str, class_path: str, properties: Path, report: Report) -> None:
-        if (self.data / "logs" / "meta.properties").exists():
+        if _is_formatted(self.data / "logs" / "meta.properties"):
             return
         report("formatting the storage of a new Kafka broker")
         command = [java, "-cp", class_path, "kafka.tools.StorageTool", "format"]
@@ -205,3 +207,15 @@ def new_cluster_id() -> str:
 def _environment() -> dict[str, str]:
     inherited = ("PATH", "HOME", "LANG", "TZ")
     return {name: os.environ[name] for name in inherited if name in os.environ}
+
+
+def _is_formatted(meta: Path) -> bool:
+    """True if the storage has an identity. Raise ConfigError if the file of it is damaged: a broker
+    without it does not start, and a new one would not own the records.
+    """
+    text = read_text(meta, _META_CURE)
+    if text is None:
+        return False
+    if not all(f"\n{key}=" in f"\n{text}" for key in ("cluster.id", "node.id", "directory.id")):
+        raise damaged(meta, "it lacks an id of the broker", _META_CURE)
+    return True
