@@ -154,6 +154,25 @@ def test_the_verbs_without_settings_exist() -> None:
     assert {" ".join(path) for path, _ in verbs()} >= NO_SETTINGS
 
 
+@pytest.fixture
+def open_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A token that other users can read; the words of its refusal."""
+    token = tmp_path / "token"
+    token.write_text(PASSWORD)
+    token.chmod(0o644)
+    monkeypatch.setenv("TRUETAPE_INFLUX_TOKEN_FILE", str(token))
+    return "has mode 0644; make it private: chmod 600"
+
+
+@pytest.mark.parametrize("call", WITH_SETTINGS)
+def test_every_verb_refuses_a_token_that_others_can_read(call: list[str], open_token: str) -> None:
+    result = invoke(call)
+
+    assert isinstance(result.exception, ConfigError), shown(result)
+    assert open_token in str(result.exception)
+    assert PASSWORD not in shown(result)
+
+
 @pytest.mark.parametrize("call", WITH_SETTINGS)
 def test_every_verb_refuses_a_home_that_is_not_private(call: list[str], refusal: str) -> None:
     result = invoke(call)
@@ -209,6 +228,19 @@ def test_every_spark_job_refuses_a_home_that_is_not_private(
 
     assert load(file).main() == ConfigError.exit_code
     assert refusal in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", SPARK, ids=lambda file: file.stem)
+def test_every_spark_job_refuses_a_token_that_others_can_read(
+    file: Path,
+    open_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [file.name, *JOBS[file.stem]])
+
+    assert load(file).main() == ConfigError.exit_code
+    assert open_token in capsys.readouterr().err
 
 
 def reads_settings(node: ast.AST) -> bool:
@@ -271,6 +303,14 @@ def test_every_task_refuses_a_home_that_is_not_private(
     module: str, name: str, refusal: str
 ) -> None:
     with pytest.raises(ConfigError, match=refusal):
+        call_task(module, name)
+
+
+@pytest.mark.parametrize(("module", "name"), TASKS)
+def test_every_task_refuses_a_token_that_others_can_read(
+    module: str, name: str, open_token: str
+) -> None:
+    with pytest.raises(ConfigError, match=open_token):
         call_task(module, name)
 
 

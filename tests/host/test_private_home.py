@@ -199,3 +199,19 @@ def test_every_folder_of_the_code_is_a_trace_of_a_home() -> None:
 
     assert len(named) > 5
     assert named <= private_home._TRACES
+
+
+@pytest.mark.parametrize(("store", "is_refused"), [("influx", True), ("embedded", False)])
+def test_an_open_token_is_refused_where_it_is_used(
+    store: str, is_refused: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUETAPE_STORE", store)
+    (home / "secrets").mkdir(parents=True)
+    (home / "secrets" / "influx-token").touch(0o644)
+    (home / "secrets" / "influx-token").chmod(0o644)
+
+    if not is_refused:
+        current_settings()
+        return
+    with pytest.raises(ConfigError, match="influx-token has mode 0644; make it private"):
+        current_settings()

@@ -73,3 +73,28 @@ def test_an_interrupted_write_does_not_block_the_next_one(tmp_path: Path) -> Non
     secret = secret_files.read(tmp_path / "token")
     assert secret is not None
     assert secret.reveal() == "whole"
+
+
+@pytest.mark.parametrize(("mode", "is_accepted"), [(0o440, True), (0o640, True), (0o444, False)])
+def test_a_group_may_read_a_secret_that_root_mounted(
+    mode: int, is_accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubernetes does it for a pod with an `fsGroup`."""
+    path = tmp_path / "token"
+    path.write_text("s3cret")
+    path.chmod(mode)
+    monkeypatch.setattr(secret_files, "_ROOT", os.geteuid())
+    monkeypatch.setattr(os, "geteuid", lambda: secret_files._ROOT + 1)
+
+    if is_accepted:
+        secret_files.require_private(path)
+        return
+    with pytest.raises(ConfigError, match="make it private"):
+        secret_files.require_private(path)
+
+
+def test_a_secret_below_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"file/token cannot be read \(Not a directory\)"):
+        secret_files.read(tmp_path / "file" / "token")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from truetape.host import secret_files
 from truetape.host.errors import ConfigError
 from truetape.host.log import logger
 from truetape.host.settings import Settings
@@ -37,13 +38,15 @@ _UMASK = _Umask()
 def current_settings() -> Settings:
     """Read the settings of this process, close its home, and make its new files private.
 
-    Every entry point begins with it. Raise ConfigError for a bad setting, or for a home that
-    cannot be made private.
+    Every entry point begins with it. Raise ConfigError for a bad setting, for a home that cannot be
+    made private, or for a token that other users can read.
     """
     settings = Settings.from_env()
     if lake_is_private(settings):
         make_new_files_private()
     close_home(settings)
+    if settings.store == "influx":
+        secret_files.require_private(settings.influx_token_file)
     return settings
 
 

@@ -17,23 +17,30 @@ _OPEN_TO_USERS = 0o037
 def read(path: Path) -> Secret | None:
     """Return the secret in `path`. None if there is no such file.
 
-    Raise ConfigError if it is empty or cannot be read, or if other users can read it. A group may
-    read a file of root, as a cluster mounts its secrets: the rule of PostgreSQL for its key.
+    Raise ConfigError if it is empty, cannot be read, or is not private.
+    """
+    require_private(path)
+    value = read_text(path, "restore it, or remove it")
+    if value is not None and not value.strip():
+        raise ConfigError(f"{path} is empty; put the token into it, or remove it")
+    return None if value is None else Secret(value.strip())
+
+
+def require_private(path: Path) -> None:
+    """Raise ConfigError if other users can read the file; a missing file is no error.
+
+    A group may read a file of root, as a cluster mounts its secrets: PostgreSQL's rule for its key.
     """
     try:
         status = path.stat()
     except FileNotFoundError:
-        return None
+        return
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); name another file") from error
     mode = status.st_mode & 0o777
     is_mounted = status.st_uid == _ROOT != os.geteuid()
     if mode & (_OPEN_TO_USERS if is_mounted else _OPEN):
         raise ConfigError(f"{path} has mode {mode:04o}; make it private: chmod 600 {path}")
-    value = read_text(path, "restore it, or remove it")
-    if value is not None and not value.strip():
-        raise ConfigError(f"{path} is empty; put the token into it, or remove it")
-    return None if value is None else Secret(value.strip())
 
 
 def write(path: Path, value: Secret, end: str = "\n") -> None:
