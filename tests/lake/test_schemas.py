@@ -7,7 +7,6 @@ import pytest
 from truetape.host.errors import ConfigError
 from truetape.lake.delta import (
     append_rows,
-    column_types,
     delete_rows,
     expected_types,
     open_or_none,
@@ -90,7 +89,7 @@ def test_an_append_adds_the_columns_that_an_older_table_lacks(tmp_path: Path) ->
 
     rows = sorted(read_rows(lake, Table.PUBLICATIONS), key=lambda row: row["rev"])
     assert [(row["rev"], row["restores"]) for row in rows] == [(1, None), (2, 1)]
-    written = column_types(open_table(lake, Table.PUBLICATIONS))
+    written = open_table(lake, Table.PUBLICATIONS).column_types()
     assert written == expected_types(Table.PUBLICATIONS)
 
 

@@ -19,6 +19,7 @@ from truetape.batch.backfill_plan import (
 from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime
 from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
+from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
@@ -29,7 +30,7 @@ from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
-from truetape.lake.delta import open_table, table_id
+from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -51,8 +52,9 @@ def plan_once(settings: Settings, request: BackfillRequest) -> BackfillPlan:
     plan, _ = _plan(settings, request)
     if not plan.to_ingest:
         return BackfillPlan(plan, PlanContents())
-    spark = spark_session("truetape backfill plan", settings, spark_jars(settings.cache))
-    return BackfillPlan(plan, read_contents(spark, settings, plan, venues()))
+    with spark_errors(settings):
+        spark = spark_session("truetape backfill plan", settings, spark_jars(settings.cache))
+        return BackfillPlan(plan, read_contents(spark, settings, plan, venues()))
 
 
 def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
@@ -67,7 +69,7 @@ def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
         raise ConfigError(f"the plan is for topic {plan.topic}, the settings say {settings.topic}")
     if not plan.to_ingest:
         return Ingested(0, 0)
-    with raw_lock(settings):
+    with raw_lock(settings), spark_errors(settings):
         return _ingest(settings, plan)
 
 
@@ -150,4 +152,4 @@ def _times(
 def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
     """Return the id of `raw` and the number of the topic's last backfill, 0 before the first."""
     table = open_table(lake.root, Table.RAW)
-    return table_id(table), table.transaction_version(transaction_name(topic)) or 0
+    return table.id(), table.transaction_version(transaction_name(topic)) or 0

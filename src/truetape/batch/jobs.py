@@ -3,7 +3,7 @@
 The command line, the Spark entry points and the pipeline call these; they print nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from truetape.batch.archive import archive, raw_lock
@@ -11,6 +11,7 @@ from truetape.batch.dead_letters import rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.recompute import Recomputed, RecomputeRules, recompute
 from truetape.batch.recompute_as_of import AsOfSession, recompute_as_of
+from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
@@ -71,6 +72,11 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     Completeness is judged against the offsets that Kafka had when the run began; later records are
     left to the next run. `recount` counts all of `raw` again: only that finds rows that it lost.
     """
+    with spark_errors(settings):
+        return _archive(settings, recount=recount)
+
+
+def _archive(settings: Settings, *, recount: bool) -> Archived:
     require_broker_stamps(settings.kafka, settings.topic)
     available = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
@@ -99,19 +105,22 @@ def recompute_once(
 
     `dirty` restricts it to the marked symbols if `dirty_symbols` allows that.
     """
-    spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
     rules = _rules(settings, profile)
-    symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
-    return recompute(spark, Lake(settings.lake), session, rules, symbols)
+    with spark_errors(settings):
+        spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
+        symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
+        return recompute(spark, Lake(settings.lake), session, rules, symbols)
 
 
 def recompute_as_of_once(
     settings: Settings, session: Session, profile: str | None, as_of_ns: int
 ) -> AsOfSession:
     """Recompute one session from the events received by an instant. Writes nothing."""
-    spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
     rules = _rules(settings, profile)
-    return recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
+    with spark_errors(settings):
+        spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
+        known = recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
+    return replace(known, translated=partial(spark_errors, settings))
 
 
 def _rules(settings: Settings, profile: str | None) -> RecomputeRules:

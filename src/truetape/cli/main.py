@@ -14,6 +14,7 @@ import click
 from truetape import __version__
 from truetape.host import log
 from truetape.host.errors import TransientError, TruetapeError
+from truetape.host.storage import storage_errors
 
 COMMANDS = {
     "event-time": ("truetape.cli.event_time:event_time", "Parse raw event times, one a line."),
@@ -112,7 +113,8 @@ def truetape(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line. Expected errors become one line on stderr and an exit code."""
     try:
-        result = truetape(standalone_mode=False)
+        with storage_errors():
+            result = truetape(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

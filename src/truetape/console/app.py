@@ -26,6 +26,7 @@ from truetape.history.explain_text import COLUMNS, cells, head
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
+from truetape.host.storage import storage_error
 from truetape.market.resolution import Resolution
 from truetape.quality.dag_runs import DagRun
 from truetape.schedule import dag_names
@@ -62,6 +63,7 @@ def create(read_settings: ReadSettings = current_settings, access: Guard | None 
     app.state.read_settings = read_settings
     app.middleware("http")(with_headers)
     app.exception_handler(TruetapeError)(_answer_error)
+    app.exception_handler(OSError)(_answer_storage_error)
     app.exception_handler(StarletteHTTPException)(_answer_refusal)
     app.exception_handler(RequestValidationError)(_answer_bad_query)
     app.include_router(router)
@@ -253,6 +255,13 @@ def _cached() -> Mapping[str, str]:
 async def _answer_error(request: Request, error: TruetapeError) -> Response:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return _answer(request, status, str(error))
+
+
+async def _answer_storage_error(request: Request, error: OSError) -> Response:
+    refused = storage_error(error, "TRUETAPE_HOME or the lake")
+    if refused is None:
+        raise error
+    return await _answer_error(request, refused)
 
 
 async def _answer_refusal(request: Request, error: StarletteHTTPException) -> Response:

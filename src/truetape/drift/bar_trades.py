@@ -232,19 +232,14 @@ def profile_of(lake: str, session: Session) -> tuple[str, int]:
     bars = open_or_none(lake, Table.BARS)
     if bars is None:
         return "", 0
-    rows = (
-        bars.to_pyarrow_dataset()
-        .scanner(columns=["profile", "profile_version"], filter=is_in_session)
-        .head(1)
-        .to_pylist()
-    )
+    rows = bars.head(1, ["profile", "profile_version"], is_in_session).to_pylist()
     return (rows[0]["profile"], rows[0]["profile_version"]) if rows else ("", 0)
 
 
 def _read(lake: str, session: Session, symbols: Sequence[str]) -> "pyarrow.Table":
     filters = [*session_filters(session), ("symbol", "in", list(symbols))]
     columns = [*_TRADE, *_FLAGS, *_JUDGED, "ordinal", "in_day"]
-    return open_table(lake, Table.TRADES).to_pyarrow_table(filters=filters, columns=columns)
+    return open_table(lake, Table.TRADES).rows(filters, columns)
 
 
 def _start_number(start_ns: Any, session: Session) -> Any:

@@ -114,15 +114,12 @@ class DriftLedger:
 
     def sessions(self, venue: str | None = None) -> list[tuple[date, str]]:
         """Return the dates and venues that have entries, oldest first."""
-        import pyarrow
-
         table = open_or_none(self.lake, Table.DRIFT)
         if table is None:
             return []
-        files = pyarrow.table(table.get_add_actions(flatten=True)).to_pylist()
         pairs = {
             (date.fromisoformat(str(file["partition.session"])), file["partition.venue"])
-            for file in files
+            for file in table.file_statistics()
             if file["max.symbol"] != _MARKER_SYMBOL
         }
         return sorted(pair for pair in pairs if venue in (None, pair[1]))

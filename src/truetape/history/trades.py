@@ -106,7 +106,6 @@ def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarro
     import pyarrow.compute as pc
 
     trades = open_table(settings.lake, Table.TRADES)
-    dataset = trades.to_pyarrow_dataset()
     for venue, day in _partitions(trades.partitions(), selection):
         start, end = selection.period.of(venues()[venue])
         condition = (
@@ -119,9 +118,9 @@ def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarro
             condition &= pc.field("symbol").isin(list(selection.symbols))
         if selection.in_force_only:
             condition &= ~pc.field("duplicate") & ~pc.field("cancelled")
-        table = dataset.to_table(
+        table = trades.select(
             [*COLUMNS, "ordinal"],
-            filter=condition,
+            condition,
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,

@@ -7,15 +7,17 @@ from pathlib import Path
 from truetape.host import log
 from truetape.host.errors import TruetapeError
 from truetape.host.state_files import write_json
+from truetape.host.storage import storage_errors
 
 
 def run_job(name: str, job: Callable[[], object], outcome: Path | None = None) -> int:
     """Run a job, write its result to `outcome` as JSON, and return the exit code."""
     log.configure(verbose=True)
     try:
-        result = job()
-        if outcome is not None:
-            write_json(outcome, result)
+        with storage_errors():
+            result = job()
+            if outcome is not None:
+                write_json(outcome, result)
     except TruetapeError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code

@@ -101,7 +101,7 @@ def read_session_bars(lake: str, session: Session) -> RecomputedSession:
     recomputed.
     """
     table = open_table(lake, Table.BARS)
-    rows = table.to_pyarrow_table(filters=session_filters(session), columns=list(_COLUMNS))
+    rows = table.rows(session_filters(session), _COLUMNS)
     if not rows.num_rows and not recompute_bases(lake, session):
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from truetape.lake.delta import append_rows, open_or_none, open_table, read_rows, table_id
+from truetape.lake.delta import append_rows, open_or_none, open_table, read_rows
 from truetape.lake.tables import Table, session_filters
 from truetape.market.sessions import Session
 
@@ -51,7 +51,7 @@ def watched(lake: str) -> frozenset[tuple[str, date]]:
 def current_raw(lake: str) -> tuple[str, int]:
     """Return the id of `raw` and its newest version. Raise ConfigError if there is no `raw`."""
     table = open_table(lake, Table.RAW)
-    return table_id(table), table.version()
+    return table.id(), table.version()
 
 
 def record_basis(
@@ -82,7 +82,7 @@ def profiles_of(lake: str, session: Session) -> frozenset[tuple[str, int]]:
     if table is None:
         return frozenset()
     columns = ["profile", "profile_version"]
-    rows = table.to_pyarrow_table(filters=session_filters(session), columns=columns)
+    rows = table.rows(filters=session_filters(session), columns=columns)
     pairs = rows.group_by(columns).aggregate([]).to_pylist()
     return frozenset((pair["profile"], pair["profile_version"]) for pair in pairs)
 

@@ -13,7 +13,7 @@ from truetape.broker.offsets import available_offsets
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import CountedRange, joined
-from truetape.lake.delta import open_table, read_rows, replace_rows, table_id
+from truetape.lake.delta import open_table, read_rows, replace_rows
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -65,12 +65,11 @@ def count_offsets(lake: str, topic: str, known: OffsetCount | None = None) -> Of
         {} if known is None else {part: _largest(ranges) for part, ranges in known.ranges.items()}
     )
     counted = [(part, span) for part, ranges in taken.items() for span in ranges]
-    rows = raw.to_pyarrow_dataset()
-    for batch in rows.to_batches(columns=list(_COLUMNS), filter=_outside(topic, taken)):
+    for batch in raw.batches(_COLUMNS, _outside(topic, taken)):
         counted.extend(_ranges(batch))
         if len(counted) > MAX_RANGES:
             counted = _bounded(counted, topic)
-    return OffsetCount(topic, table_id(raw), version, _by_partition(counted))
+    return OffsetCount(topic, raw.id(), version, _by_partition(counted))
 
 
 def last_count(lake: str, topic: str) -> OffsetCount | None:
@@ -81,7 +80,7 @@ def last_count(lake: str, topic: str) -> OffsetCount | None:
     if not rows:
         return None
     raw = open_table(lake, Table.RAW)
-    if rows[0]["raw_id"] != table_id(raw):
+    if rows[0]["raw_id"] != raw.id():
         return None
     if rows[0]["raw_version"] > raw.version():
         return None

@@ -1,21 +1,23 @@
 """Opens, reads, appends, replaces and deletes: the only module that uses deltalake.
 
 Knows the columns of each table (`schemas`), not their meaning. Works on Delta's files, without
-Spark.
+Spark. What a library raises about a table's files leaves this module as an error of truetape.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError, TransientError
+from truetape.host.storage import storage_error
+from truetape.lake.damage import damaged, is_local, require_sound_log, table_error
 from truetape.lake.tables import Filters, Table, table_path
 
 if TYPE_CHECKING:
     import deltalake
     import pyarrow
-
-    DeltaTable: TypeAlias = deltalake.DeltaTable
+    import pyarrow.dataset
 
 MAX_TRIES = 5
 """How often a delete is tried when other writers commit meanwhile."""
@@ -31,7 +33,113 @@ _WRITERS: Mapping[Table, str] = {
 """The verb that writes a table first; `recompute` for all others."""
 
 
-def open_table(lake: str, table: Table, version: int | None = None) -> "DeltaTable":
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """One version of a table. Every read raises ConfigError if files of the table are damaged, or
+    if this user may not read them.
+    """
+
+    lake: str
+    name: Table
+    _delta: "deltalake.DeltaTable"
+
+    def version(self) -> int:
+        """Return the number of the newest commit."""
+        return int(self._delta.version())
+
+    def id(self) -> str:
+        """Return the id that Delta gave the table when it was created."""
+        return str(self._delta.metadata().id)  # deltalake declares it as int; it is a UUID's text
+
+    def column_types(self) -> dict[str, str]:
+        """Return the type of each column as Delta spells it, for example `decimal(18,9)`."""
+        return _type_names(self._delta.schema())
+
+    def partitions(self) -> list[dict[str, Any]]:
+        """Return the values of the partition columns, from the log alone."""
+        with translated(self.lake, self.name):
+            return list(self._delta.partitions())
+
+    def files(self, partition: list[tuple[str, str, Any]]) -> list[str]:
+        """Return the URIs of a partition's files."""
+        with translated(self.lake, self.name):
+            return self._delta.file_uris(file_pruning_predicate=partition)
+
+    def file_statistics(self) -> list[dict[str, Any]]:
+        """Return what the log has about each file: partition values, least and greatest values."""
+        import pyarrow
+
+        with translated(self.lake, self.name):
+            return list(pyarrow.table(self._delta.get_add_actions(flatten=True)).to_pylist())
+
+    def transaction_version(self, application: str) -> int | None:
+        """Return the number of an application's last transaction."""
+        with translated(self.lake, self.name):
+            return self._delta.transaction_version(application)
+
+    def rows(
+        self, filters: Filters | None = None, columns: Sequence[str] | None = None
+    ) -> "pyarrow.Table":
+        """Return the rows that satisfy all filters."""
+        names = None if columns is None else list(columns)
+        with translated(self.lake, self.name):
+            return self._delta.to_pyarrow_table(filters=filters, columns=names)
+
+    def select(
+        self,
+        columns: Sequence[str],
+        condition: "pyarrow.dataset.Expression | None" = None,
+        **bounds: Any,
+    ) -> "pyarrow.Table":
+        """Return the rows that satisfy a condition; `bounds` limit what Arrow reads ahead."""
+        with translated(self.lake, self.name):
+            rows = self._delta.to_pyarrow_dataset()
+            return rows.to_table(columns=list(columns), filter=condition, **bounds)
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        condition: "pyarrow.dataset.Expression | None" = None,
+        **bounds: Any,
+    ) -> "Iterator[pyarrow.RecordBatch]":
+        """Yield the same rows batch by batch."""
+        with translated(self.lake, self.name):
+            rows = self._delta.to_pyarrow_dataset()
+            yield from rows.to_batches(columns=list(columns), filter=condition, **bounds)
+
+    def head(
+        self, count: int, columns: Sequence[str], condition: "pyarrow.dataset.Expression"
+    ) -> "pyarrow.Table":
+        """Return up to `count` of the rows that satisfy a condition."""
+        with translated(self.lake, self.name):
+            rows = self._delta.to_pyarrow_dataset()
+            return rows.scanner(columns=list(columns), filter=condition).head(count)
+
+    def count(self, condition: "pyarrow.dataset.Expression") -> int:
+        """Count the rows that satisfy a condition, from the files' footers where these suffice."""
+        with translated(self.lake, self.name):
+            return int(self._delta.to_pyarrow_dataset().count_rows(filter=condition))
+
+    def delete(self, where: str) -> int:
+        """Delete rows; return how many. Raise CommitFailedError if another writer was first."""
+        with translated(self.lake, self.name):
+            return int(self._delta.delete(where)["num_deleted_rows"])
+
+    def compact(self) -> tuple[int, int]:
+        """Merge small files; return how many were merged, and how many were written for them."""
+        path = table_path(self.lake, self.name)
+        with translated(self.lake, self.name), first_to_commit(path):
+            counts = self._delta.optimize.compact()
+        return int(counts["numFilesRemoved"]), int(counts["numFilesAdded"])
+
+    def vacuum(self, keep_h: int) -> int:
+        """Delete the files that were replaced over `keep_h` hours ago; return how many."""
+        path = table_path(self.lake, self.name)
+        with translated(self.lake, self.name), first_to_commit(path):
+            return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False))
+
+
+def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable:
     """Open a table, at its newest version or an older one. Raise ConfigError if it does not exist;
     the message names the verb that writes it first.
     """
@@ -41,20 +149,68 @@ def open_table(lake: str, table: Table, version: int | None = None) -> "DeltaTab
     return opened
 
 
-def open_or_none(lake: str, table: Table, version: int | None = None) -> "DeltaTable | None":
-    """Open a table; return None if it does not exist."""
+def open_or_none(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
+    """Open a table; return None if it does not exist. Raise ConfigError if a commit is lost."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
+    require_sound(lake, table)
+    with translated(lake, table):
+        try:
+            return LakeTable(lake, table, DeltaTable(table_path(lake, table), version=version))
+        except TableNotFoundError:
+            return None
+
+
+def require_sound(lake: str, table: Table) -> None:
+    """Raise ConfigError if a commit of a table is empty. A table that does not exist is sound.
+
+    Behind a URL only the newest commit is looked at: a listing costs a request for each thousand
+    commits, and an object store writes an object whole or not at all.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    if is_local(lake):
+        require_sound_log(lake, table)
+        return
+    with translated(lake, table):
+        try:
+            opened = DeltaTable(table_path(lake, table))
+        except TableNotFoundError:
+            return
+        if not opened.history(1):
+            number = opened.version()
+            raise damaged(lake, table, f"its commit {number} is empty, so what it changed is lost")
+
+
+@contextmanager
+def translated(lake: str, table: Table) -> Iterator[None]:
+    """Raise what a library raises about a table's files as an error of truetape.
+
+    A lost race, a table that does not exist and rows of another schema are left to the caller.
+    """
+    from deltalake.exceptions import (
+        CommitFailedError,
+        DeltaError,
+        SchemaMismatchError,
+        TableNotFoundError,
+    )
+    from pyarrow.lib import ArrowInvalid
+
     try:
-        return DeltaTable(table_path(lake, table), version=version)
-    except TableNotFoundError:
-        return None
-
-
-def table_id(table: "DeltaTable") -> str:
-    """Return the id that Delta gave a table when it was created."""
-    return str(table.metadata().id)  # deltalake declares it as int; it is a UUID's text
+        yield
+    except (CommitFailedError, SchemaMismatchError):
+        raise
+    except (TableNotFoundError, ArrowInvalid) as error:
+        # ArrowInvalid is a cut Parquet file, or a condition that does not fit the columns
+        if refused := storage_error(error, table_path(lake, table)):
+            raise refused from error
+        if isinstance(error, ArrowInvalid) and "parquet" in str(error).lower():
+            raise table_error(lake, table, error) from error
+        raise
+    except (DeltaError, OSError) as error:
+        raise table_error(lake, table, error) from error
 
 
 def missing_table(lake: str, table: Table) -> ConfigError:
@@ -71,20 +227,11 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of a table; none if the table does not exist."""
     opened = open_or_none(lake, table)
-    if opened is None:
-        return []
-    names = None if columns is None else list(columns)
-    rows: pyarrow.Table = opened.to_pyarrow_table(filters=filters, columns=names)
-    return list(rows.to_pylist())
-
-
-def column_types(table: "DeltaTable") -> dict[str, str]:
-    """Return the type of each column as Delta spells it, for example `decimal(18,9)`."""
-    return _type_names(table.schema())
+    return [] if opened is None else list(opened.rows(filters, columns).to_pylist())
 
 
 def expected_types(table: Table) -> dict[str, str]:
-    """Return the same for the schema that a table should have."""
+    """Return the types of the columns that a table should have; see `LakeTable.column_types`."""
     from deltalake import Schema
 
     from truetape.lake.schemas import SCHEMAS
@@ -101,9 +248,11 @@ def append_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> N
     arrow = _arrow(table, rows)
     if arrow.num_rows:
         path = table_path(lake, table)
-        write_deltalake(
-            path, arrow, mode="append", schema_mode="merge", partition_by=_partitions(table)
-        )
+        require_sound(lake, table)
+        with translated(lake, table):
+            write_deltalake(
+                path, arrow, mode="append", schema_mode="merge", partition_by=_partitions(table)
+            )
 
 
 def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], where: str) -> None:
@@ -113,7 +262,8 @@ def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], whe
     from deltalake import write_deltalake
 
     path = table_path(lake, table)
-    with first_to_commit(path):
+    require_sound(lake, table)
+    with translated(lake, table), first_to_commit(path):
         write_deltalake(
             path,
             _arrow(table, rows),
@@ -132,7 +282,7 @@ def delete_rows(lake: str, table: Table, where: str) -> int:
 
     for _ in range(MAX_TRIES):
         try:
-            return int(open_table(lake, table).delete(where)["num_deleted_rows"])
+            return open_table(lake, table).delete(where)
         except CommitFailedError:
             continue
     path = table_path(lake, table)

@@ -235,11 +235,11 @@ class RawEvents:
         self, topic: str, wanted: Mapping[int, Range], columns: Sequence[str]
     ) -> "pyarrow.Table":
         """Return the records at these offsets, by partition."""
-        raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
-        if not wanted:
-            return raw.schema.empty_table().select(list(columns))
+        import pyarrow.compute as pc
+
         parts = [_slice(topic, part, span.start, span.end) for part, span in wanted.items()]
-        return raw.to_table(columns=list(columns), filter=reduce(or_, parts))
+        condition = reduce(or_, parts) if parts else pc.scalar(False)
+        return open_table(self.lake, Table.RAW).select(columns, condition)
 
     def offset_bounds(self, topic: str, starts: Mapping[int, int]) -> dict[int, Range]:
         """Return, for each partition with records from its start on, the range that they span.
@@ -261,10 +261,9 @@ class RawEvents:
     def _scan(
         self, columns: Sequence[str], condition: "Expression"
     ) -> "Iterator[pyarrow.RecordBatch]":
-        raw = open_table(self.lake, Table.RAW).to_pyarrow_dataset()
-        yield from raw.to_batches(
-            columns=list(columns),
-            filter=condition,
+        yield from open_table(self.lake, Table.RAW).batches(
+            columns,
+            condition,
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,

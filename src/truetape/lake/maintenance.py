@@ -5,8 +5,8 @@ Never changes the rows of a table. Readers of older versions keep their files fo
 
 from dataclasses import dataclass
 
-from truetape.lake.delta import first_to_commit, open_or_none
-from truetape.lake.tables import Table, table_path
+from truetape.lake.delta import open_or_none
+from truetape.lake.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,6 @@ def compact_and_vacuum(lake: str, keep_h: int) -> list[TableMaintenance]:
         table = open_or_none(lake, name)
         if table is None:
             continue
-        with first_to_commit(table_path(lake, name)):
-            counts = table.optimize.compact()
-            deleted = table.vacuum(retention_hours=keep_h, dry_run=False)
-        merged, written = counts["numFilesRemoved"], counts["numFilesAdded"]
-        results.append(TableMaintenance(name, merged, written, len(deleted)))
+        merged, written = table.compact()
+        results.append(TableMaintenance(name, merged, written, table.vacuum(keep_h)))
     return results

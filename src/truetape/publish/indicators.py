@@ -25,7 +25,7 @@ from truetape.publish.superseded import (
 from truetape.serving.store import BarStore, IndicatorRow
 
 if TYPE_CHECKING:
-    import pyarrow
+    pass
 
 WARM_UP_BARS = 250
 """Bars before the session that an average may use: the seed of the slowest EMA then weighs less
@@ -142,9 +142,7 @@ def _bars(
         ("session", "<=", session.date),
         ("resolution", "=", resolution.value),
     ]
-    table: pyarrow.Table = open_table(lake, Table.BARS).to_pyarrow_table(
-        filters=filters, columns=[*_COLUMNS, "served"]
-    )
+    table = open_table(lake, Table.BARS).rows(filters, [*_COLUMNS, "served"])
     # not a Delta filter: Spark writes no bounds for a boolean, and delta-rs reads that as no rows
     table = table.filter(table.column("served")).drop_columns(["served"])
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])

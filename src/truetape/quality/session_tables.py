@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from truetape.host import calendars
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
-from truetape.lake.delta import column_types, expected_types, open_table
+from truetape.lake.delta import LakeTable, expected_types, open_table
 from truetape.lake.events import ArchivedAmendment, RawEvents
 from truetape.lake.tables import Table, session_filters
 from truetape.market.canonical import AMENDMENT_REACH, TradeName, name_of
@@ -27,7 +27,6 @@ from truetape.market.sessions import Session
 if TYPE_CHECKING:
     import pyarrow.dataset
 
-    from truetape.lake.delta import DeltaTable
 
 MAX_TRADES = 30_000_000
 """A trade takes 0.9 kB, frames of the gate included, so these take 27 GB."""
@@ -108,17 +107,17 @@ def fingerprint(lake: str, session: Session) -> str:
     total = hashlib.sha256()
     for table in (Table.TRADES, Table.BARS):
         partition = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-        files = open_table(lake, table).file_uris(file_pruning_predicate=partition)
+        files = open_table(lake, table).files(partition)
         total.update("\n".join(sorted(files)).encode())
     return total.hexdigest()
 
 
-def _check_size(trades: "DeltaTable", session: Session) -> None:
+def _check_size(trades: LakeTable, session: Session) -> None:
     """Count the trades before reading any: the files' footers have the counts."""
     of_session = (pc.field("venue") == session.venue) & (
         pc.field("session") == pa.scalar(session.date)
     )
-    rows = trades.to_pyarrow_dataset().count_rows(filter=of_session)
+    rows = trades.count(of_session)
     if rows > MAX_TRADES:
         raise ConfigError(
             f"{session.venue} {session.date}: {rows:,} trades; "
@@ -132,17 +131,17 @@ def _check_size(trades: "DeltaTable", session: Session) -> None:
 
 
 def _of_session(
-    opened: "DeltaTable", table: Table, session: Session, columns: Sequence[str]
+    opened: LakeTable, table: Table, session: Session, columns: Sequence[str]
 ) -> pa.Table | None:
-    declared, expected = column_types(opened), expected_types(table)
+    declared, expected = opened.column_types(), expected_types(table)
     if any(declared.get(name) != expected[name] for name in columns):
         return None
-    rows = opened.to_pyarrow_table(filters=session_filters(session), columns=list(columns))
+    rows = opened.rows(session_filters(session), columns)
     return rows.sort_by([(name, "ascending") for name in _ORDER[table]])
 
 
-def _texts(table: "DeltaTable") -> tuple[str, ...]:
-    return tuple(f"{name} {kind}" for name, kind in column_types(table).items())
+def _texts(table: LakeTable) -> tuple[str, ...]:
+    return tuple(f"{name} {kind}" for name, kind in table.column_types().items())
 
 
 def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
@@ -165,7 +164,7 @@ def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
 
 
 def _named_before(
-    trades: "DeltaTable", session: Session, names: AbstractSet[TradeName]
+    trades: LakeTable, session: Session, names: AbstractSet[TradeName]
 ) -> frozenset[TradeName] | None:
     """Find named trades in earlier sessions within reach of an amendment.
 
@@ -182,11 +181,11 @@ def _named_before(
         & pc.field("id").isin(sorted({name[3] for name in names}))
     )
     columns = ["feed", "symbol", "id"]
-    rows = trades.to_pyarrow_dataset().to_table(columns=columns, filter=condition)
+    rows = trades.select(columns, condition)
     return frozenset(names & _names(rows, session.venue))
 
 
-def _has_previous(trades: "DeltaTable", session: Session) -> bool:
+def _has_previous(trades: LakeTable, session: Session) -> bool:
     """True if the last regular session before this one was recomputed."""
     earlier = calendars.sessions(
         venues()[session.venue],

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from truetape.lake.delta import missing_table
+from truetape.lake.delta import missing_table, require_sound
 from truetape.lake.schemas import PARTITIONS, SCHEMAS
 from truetape.lake.tables import Table, quoted, table_path
 from truetape.market.sessions import Session
@@ -34,12 +34,16 @@ class Lake:
 
     def ensure(self, spark: SparkSession, table: Table) -> None:
         """Create an empty table if it does not exist; safe to repeat."""
+        require_sound(self.root, table)
         empty = spark.createDataFrame([], _SCHEMAS[table])
         writer = empty.write.format("delta").mode("ignore").partitionBy(*PARTITIONS[table])
         writer.save(self.path(table))
 
     def read(self, spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
-        """Read a table, its newest version or an older one. Raise ConfigError if there is none."""
+        """Read a table, its newest version or an older one. Raise ConfigError if there is none,
+        or if a commit of it is lost: Spark would read it as a commit that changed nothing.
+        """
+        require_sound(self.root, table)
         if not self.has(spark, table):
             raise missing_table(self.root, table)
         reader = spark.read.format("delta")
@@ -63,6 +67,7 @@ class Lake:
         """Replace a session of `trades` or `bars`, or some symbols of it, in one commit; all other
         rows stay.
         """
+        require_sound(self.root, table)
         where = f"venue = '{session.venue}' AND session = DATE'{session.date.isoformat()}'"
         if symbols is not None:
             where += f" AND symbol IN ({', '.join(map(quoted, symbols))})"

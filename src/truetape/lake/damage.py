@@ -1,0 +1,71 @@
+"""Damage of a table in the lake: files that are missing, cut or empty, and commits that are gone.
+
+Reads the names and sizes of a table's log, never its contents; repairs nothing. A reader stops at
+damage: Delta's readers skip an empty commit as if it had never been made.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from truetape.host.errors import ConfigError, TruetapeError
+from truetape.host.storage import storage_error
+from truetape.lake.tables import Table, table_path
+
+SECTION = "A damaged table of the lake"
+"""The section of docs/RUNBOOK.md that says what to do, by table and damage."""
+_COMMIT = re.compile(r"\d{20}\.json")
+_PARTITION = re.compile(r"venue=([A-Z0-9]+)/session=(\d{4}-\d{2}-\d{2})")
+_BY_RECOMPUTE = frozenset({Table.TRADES, Table.BARS})
+_MAX_DETAIL = 300
+
+
+def damaged(lake: str, table: Table, detail: str) -> ConfigError:
+    """Return the error for a damaged table. The message names the command that mends it, if one
+    command does.
+    """
+    session = _PARTITION.search(detail) if table in _BY_RECOMPUTE else None
+    advice = f'see "{SECTION}" in docs/RUNBOOK.md'
+    if session is not None:
+        command = f"`truetape recompute --venue {session[1]} --session {session[2]}`"
+        advice = f"{command} writes this session anew; {advice}"
+    return ConfigError(f"{table_path(lake, table)} is damaged: {_line(detail)}; {advice}")
+
+
+def table_error(lake: str, table: Table, error: BaseException) -> TruetapeError:
+    """Return the error for what a library raised while it read or wrote a table's files."""
+    refused = storage_error(error, table_path(lake, table))
+    return damaged(lake, table, str(error)) if refused is None else refused
+
+
+def require_sound_log(lake: str, table: Table) -> None:
+    """Raise ConfigError if a commit in the log of a local table is empty, or if the log is gone and
+    data files are left. Does nothing for a table that does not exist.
+
+    An interrupted writer leaves neither: Delta writes a commit under another name first.
+    """
+    folder = Path(table_path(lake, table))
+    try:
+        with os.scandir(folder / "_delta_log") as entries:
+            commits = [entry for entry in entries if _COMMIT.fullmatch(entry.name)]
+            empty = min((entry.path for entry in commits if not entry.stat().st_size), default=None)
+        is_gone = not commits and any(folder.rglob("*.parquet"))
+    except FileNotFoundError:
+        empty, is_gone = None, any(folder.rglob("*.parquet"))
+    except OSError as error:
+        raise table_error(lake, table, error) from error
+    if empty is not None:
+        raise damaged(lake, table, f"the commit {empty} is empty, so what it changed is lost")
+    if is_gone:
+        raise damaged(lake, table, f"it has data files and no log in {folder / '_delta_log'}")
+
+
+def is_local(lake: str) -> bool:
+    """True if a lake is a folder of this machine, not a URL."""
+    return "://" not in lake
+
+
+def _line(detail: str) -> str:
+    """Return the text of a library as one short line, without colours and gaps in it."""
+    plain = re.sub(r"\x1b\[[0-9;]*m|↳|\d+: <unknown>", " ", detail)
+    return " ".join(plain.split())[:_MAX_DETAIL].rstrip(" .:")
