@@ -130,7 +130,7 @@ def test_a_second_count_opens_no_file_with_only_counted_records(lake: Lake) -> N
         0: (offset_range(0, 10_004),),
         1: (offset_range(0, 100),),
     }
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigError, match="is damaged"):
         count_offsets(lake.root, TOPIC)
 
 

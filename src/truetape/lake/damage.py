@@ -39,24 +39,25 @@ def table_error(lake: str, table: Table, error: BaseException) -> TruetapeError:
 
 
 def require_sound_log(lake: str, table: Table) -> None:
-    """Raise ConfigError if a commit in the log of a local table is empty, or if the log is gone and
-    data files are left. Does nothing for a table that does not exist.
+    """Raise ConfigError if a commit in the log of a local table is empty. Does nothing for a table
+    that does not exist.
 
-    An interrupted writer leaves neither: Delta writes a commit under another name first.
+    An interrupted writer leaves no empty commit: Delta writes it under another name first. It may
+    leave data files without a log, except in `raw`, which is created empty; so only there a log
+    that is gone is damage.
     """
     folder = Path(table_path(lake, table))
     try:
         with os.scandir(folder / "_delta_log") as entries:
             commits = [entry for entry in entries if _COMMIT.fullmatch(entry.name)]
             empty = min((entry.path for entry in commits if not entry.stat().st_size), default=None)
-        is_gone = not commits and any(folder.rglob("*.parquet"))
     except FileNotFoundError:
-        empty, is_gone = None, any(folder.rglob("*.parquet"))
+        commits, empty = [], None
     except OSError as error:
         raise table_error(lake, table, error) from error
     if empty is not None:
         raise damaged(lake, table, f"the commit {empty} is empty, so what it changed is lost")
-    if is_gone:
+    if table is Table.RAW and not commits and any(folder.rglob("*.parquet")):
         raise damaged(lake, table, f"it has data files and no log in {folder / '_delta_log'}")
 
 
