@@ -100,6 +100,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
     Tests may stop or kill a server when they bring it back; data of others must survive that.
     """
+    from truetape.serving.backends import open_store
     from truetape.stack import lifecycle as local_stack
     from truetape.stack.server import free_port
 
@@ -110,6 +111,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     env["TRUETAPE_AIRFLOW"] = "False"  # a minute and a gigabyte that most tests do without
     settings = Settings.from_env(env)
     local_stack.up(settings, build_influx=True)
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()  # as `truetape stack up` does
     yield settings
     local_stack.down(settings)
 

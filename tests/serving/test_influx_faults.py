@@ -26,7 +26,7 @@ from truetape.serving.store import Key, ServedBar
 from truetape.serving.writer import LineWriter
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
-MINUTE = Resolution.MINUTE
+MINUTE, FIVE = Resolution.MINUTE, Resolution.FIVE_MINUTES
 DAY_NS = 1_440 * MINUTE_NS
 WINDOW = (NOON - DAY_NS, NOON + DAY_NS)
 
@@ -354,6 +354,67 @@ def test_each_row_that_the_server_drops_as_too_old_is_a_dead_line(
         assert all("Retention Policy" in dead.reason for dead in report.rejected)
         stored = list(store.read(MINUTE, now_ns - 1_000 * DAY_NS, now_ns + 1))
         assert len(stored) == 4
+
+
+READS_OF_5M: dict[str, Callable[[InfluxStore], object]] = {
+    "digests": lambda store: store.digests(FIVE, "XNYS", *WINDOW),
+    "bars": lambda store: list(store.read(FIVE, *WINDOW)),
+    "tail": lambda store: store.tail(FIVE, "IBM", 3),
+    "symbols": lambda store: store.symbols(FIVE),
+    "indicators": lambda store: list(store.read_indicators(FIVE, *WINDOW)),
+    "write": lambda store: store.write(FIVE, bars(1)),
+}
+"""What publish, verify, repair, show and the console do with one bucket."""
+
+
+@pytest.mark.parametrize("call", READS_OF_5M.values(), ids=READS_OF_5M.keys())
+def test_a_bucket_that_is_gone_is_named_and_not_tried_again(
+    influx_server: InfluxServer, buckets: Buckets, call: Callable[[InfluxStore], object]
+) -> None:
+    """Of the five statements of `digests` InfluxDB says only "not executed"."""
+    name = buckets.bars[FIVE].name
+    bucket_id = influx_server.api("GET", f"/api/v2/buckets?name={name}")["buckets"][0]["id"]
+    influx_server.api("DELETE", f"/api/v2/buckets/{bucket_id}")
+
+    with closing(connect(influx_server, buckets)) as store:
+        with pytest.raises(ConfigError, match=f"{name}.*truetape stack up"):
+            call(store)
+        store.ensure_buckets()
+        call(store)
+
+
+@pytest.mark.parametrize("action", ["read", "write"])
+@pytest.mark.parametrize("call", READS_OF_5M.values(), ids=READS_OF_5M.keys())
+def test_a_token_that_lacks_a_right_is_told_so(
+    influx_server: InfluxServer,
+    buckets: Buckets,
+    call: Callable[[InfluxStore], object],
+    action: str,
+) -> None:
+    """InfluxDB answers a read without the right as if there was no bucket."""
+    _, token = influx_server.token_for(action)
+    needed = "write" if call is READS_OF_5M["write"] else "read"
+    with closing(connect(influx_server, buckets, token=token)) as store:
+        if action == needed:
+            call(store)
+            return
+        with pytest.raises(ConfigError, match=r"lacks the right|use a token that may"):
+            call(store)
+
+
+def test_an_organisation_that_is_not_there_is_named_by_every_request(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    other = InfluxHttp(influx_server.url, "nowhere", influx_server.token, timeout_s=5, attempts=1)
+    with closing(InfluxStore(other, buckets)) as store:
+        for call in (
+            lambda: store.write(MINUTE, bars(1)),
+            lambda: store.await_rollups(1),
+            store.ensure_buckets,
+            store.ensure_rollups,
+        ):
+            with pytest.raises(ConfigError, match="TRUETAPE_INFLUX_ORG"):
+                call()
 
 
 def test_reading_a_row_that_lacks_a_field_is_an_error(

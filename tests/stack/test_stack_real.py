@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,6 +17,9 @@ from support.wait import until
 from truetape.broker import topics
 from truetape.host.process import birth
 from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
+from truetape.serving.buckets import load_buckets
 from truetape.stack import lifecycle as local_stack
 from truetape.stack.lifecycle import PartState, PartStatus
 from truetape.stack.server import is_listening
@@ -153,6 +157,23 @@ def test_a_second_up_adopts_the_running_servers(stack: Settings) -> None:
     assert {name: one.pid for name, one in parts(stack).items()} == before
     assert [line for line in said if "already runs" in line] == said[:2]
     assert len(before) == 2
+
+
+def test_status_names_a_bucket_that_is_gone(stack: Settings) -> None:
+    with closing(open_store(stack)) as store:
+        store.ensure_buckets()
+        name = load_buckets(stack.bucket_set).bars[Resolution.FIVE_MINUTES].name
+        _, text = influx(stack, "GET", f"/api/v2/buckets?name={name}", b"", token(stack))
+        gone = json.loads(text)["buckets"][0]["id"]
+        influx(stack, "DELETE", f"/api/v2/buckets/{gone}", b"", token(stack))
+        try:
+            status = parts(stack)["influx"]
+        finally:
+            store.ensure_buckets()
+
+    assert status.state is PartState.UNHEALTHY
+    assert f"no bucket {name} that the token may see; `truetape stack up`" in str(status.problem)
+    assert parts(stack)["influx"].state is PartState.RUNNING
 
 
 def test_status_reports_pid_memory_and_data(stack: Settings) -> None:

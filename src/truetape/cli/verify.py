@@ -17,17 +17,19 @@ def verify(venue: str, day: str, limit: int) -> None:
     """Compare the served bars of one session with the recomputed ones.
 
     If the session was reverted, compares with the restored rev. Prints each difference and writes
-    nothing. Exit code 65: bars differ; publish the session again.
+    nothing. Exit code 65: bars differ; the last line says whether to publish or to
+    recompute the session.
     """
     from truetape.publish.revert import target_bars
-    from truetape.publish.verification import compare_served
+    from truetape.publish.verification import compare_served, next_move
     from truetape.serving.backends import open_store
 
     settings = current_settings()
     session = parse_session(venue, day)
     started = time.monotonic()
     store = open_store(settings)
-    compared, wrong = compare_served(store, target_bars(settings.lake, store, session))
+    target = target_bars(settings.lake, store, session)
+    compared, wrong = compare_served(store, target)
     for mismatch in wrong[:limit]:
         click.echo(f"{mismatch.resolution.value} served {mismatch.served}")
         click.echo(f"   recomputed {mismatch.recomputed}")
@@ -36,4 +38,5 @@ def verify(venue: str, day: str, limit: int) -> None:
         f"{venue} {day}: {compared:,} bars compared in {seconds:.1f} s, {len(wrong):,} differ"
     )
     if wrong:
-        raise VerificationError(f"{len(wrong):,} served bars differ; run `truetape publish`")
+        move = next_move(settings, target, compared, wrong)
+        raise VerificationError(f"{len(wrong):,} served bars differ; {move}")

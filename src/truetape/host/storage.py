@@ -23,6 +23,8 @@ _DENIED = re.compile(
     r"|os error (1|13)\b|code: (1|13)\b"
 )
 
+_PAGES_BYTES = 65_536
+
 
 def storage_error(error: BaseException | str, where: str) -> TruetapeError | None:
     """Return the error for a full disk, a missing right or a read-only file system at `where`.
@@ -40,7 +42,7 @@ def storage_error(error: BaseException | str, where: str) -> TruetapeError | Non
         )
     if _READ_ONLY.search(text):
         return ConfigError(
-            f"{where} is on a read-only file system; mount it for writing, then run this again; "
+            f"{where} is read-only, or its file system is; make it writable, then run this again; "
             'see "Disk" in docs/RUNBOOK.md'
         )
     if _DENIED.search(text):
@@ -70,6 +72,11 @@ def fullest(places: Iterable[Path]) -> Path:
     full disk and not where. A place that does not exist yet counts as its parent.
     """
     return min(places, key=_free_bytes)
+
+
+def is_full(place: Path) -> bool:
+    """True if the file system of a place has no room left for a file of some pages."""
+    return _free_bytes(place) < _PAGES_BYTES
 
 
 def _free_bytes(place: Path) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
 from truetape.lake.bars_lineage import recompute_bases
+from truetape.lake.damage import damaged
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
@@ -98,11 +99,20 @@ def digest_of(bars: Iterable[ServedBar]) -> str:
 
 def read_session_bars(lake: str, session: Session) -> RecomputedSession:
     """Read a session's bars; there are none if it has no trades. Raise ConfigError if it was never
-    recomputed.
+    recomputed, or if its newest recompute is gone from the table.
     """
+    bases = recompute_bases(lake, session)  # before the bars, so that these are at least as new
     table = open_table(lake, Table.BARS)
+    if bases and bases[-1].bars_version > table.version():
+        place = f"venue={session.venue}/session={session.date}"
+        raise damaged(
+            lake,
+            Table.BARS,
+            f"it is at version {table.version()}, and the last recompute of {place} wrote version "
+            f"{bases[-1].bars_version}, so its newest commits are gone",
+        )
     rows = table.rows(session_filters(session), _COLUMNS)
-    if not rows.num_rows and not recompute_bases(lake, session):
+    if not rows.num_rows and not bases:
         raise ConfigError(
             f"{session.venue} {session.date} was not recomputed; "
             f"run `truetape recompute --venue {session.venue} --session {session.date}`"

@@ -28,7 +28,7 @@ from truetape.publish.publication import (
     publish_target,
 )
 from truetape.publish.revert import reconstruct, revert_in_force, target_bars
-from truetape.publish.verification import compare_served
+from truetape.publish.verification import compare_served, next_move
 from truetape.quality.checks import is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
@@ -144,13 +144,14 @@ def verify_once(settings: Settings, session: Session) -> int:
     Raise VerificationError with the first bar that differs.
     """
     with closing(open_store(settings)) as store:
-        compared, mismatches = compare_served(store, target_bars(settings.lake, store, session))
+        target = target_bars(settings.lake, store, session)
+        compared, mismatches = compare_served(store, target)
     if mismatches:
         first = mismatches[0]
         raise VerificationError(
             f"{session.venue} {session.date}: {len(mismatches):,} of {compared:,} served bars "
             f"differ, first served {first.served}, recomputed {first.recomputed}; "
-            "publish the session again"
+            f"{next_move(settings, target, compared, mismatches)}"
         )
     return compared
 

@@ -1,16 +1,25 @@
 """Verification: the served bars of a session compared with the bars that must be served.
 
-Reads every bar; repairs nothing.
+Reads every bar; repairs nothing. Where they differ, it says which side to mend: a publication of
+bars that the lake has lost would be stopped by the gate.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from truetape.lake.bars import read_session_bars
+from truetape.host import profiles
+from truetape.host.settings import Settings
+from truetape.lake.bars import RecomputedSession, read_session_bars
+from truetape.lake.bars_lineage import RecomputeBasis, recompute_bases
+from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import final
 from truetape.publish.publication import TargetBars, read_session
 from truetape.serving.store import BarStore, ServedBar
+
+MAX_LOST_SHARE = 0.2
+"""The most of the final bars that a publication may take back without a question; rule R24."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +52,62 @@ def compare_served(store: BarStore, target: TargetBars) -> tuple[int, list[Misma
                 mismatches.append(Mismatch(resolution, row, bar))
         mismatches += [Mismatch(resolution, row, None) for row in served.values() if not row.void]
     return compared, mismatches
+
+
+def next_move(
+    settings: Settings, target: TargetBars, compared: int, mismatches: Sequence[Mismatch]
+) -> str:
+    """Return what to do about served bars that differ: publish, or recompute first if the lake's
+    bars are suspect. A session that a revert holds has no suspect bars: its digest was compared.
+    """
+    session = target.session
+    place = f"--venue {session.venue} --session {session.date}"
+    publish = f"run `truetape publish {place}`"
+    if not isinstance(target, RecomputedSession):
+        return publish
+    profile = profiles.load(settings.profile)
+    doubt = suspicion(
+        target,
+        (profile.id, profile.version),
+        recompute_bases(settings.lake, session),
+        publications(settings.lake, session),
+        lost_share(compared, mismatches),
+    )
+    if doubt is None:
+        return publish
+    return (
+        f"do not publish: {doubt}. Readers keep the served bars. Run `truetape recompute {place}`, "
+        "then verify again"
+    )
+
+
+def suspicion(
+    target: RecomputedSession,
+    profile: tuple[str, int],
+    bases: Sequence[RecomputeBasis],
+    past: Sequence[Publication],
+    lost: float,
+) -> str | None:
+    """Return why the lake's bars of a session should not be published; None if nothing speaks
+    against them. `bases` and `past` are oldest first; `lost` is the result of `lost_share`.
+    """
+    last = past[-1] if past else None
+    is_newer = last is None or any(basis.recorded_ns > last.as_of_ns for basis in bases)
+    if lost > MAX_LOST_SHARE:
+        return f"the lake has no bar for {lost:.0%} of the final bars that are served"
+    if last is not None and not is_newer and target.digest() != last.digest:
+        return (
+            f"the lake's bars are not those that rev {last.rev} was published from, and no "
+            "recompute has run since"
+        )
+    if target.count and target.profile != profile:
+        return f"the lake's bars have profile {target.profile}, the speed layer {profile}"
+    return None
+
+
+def lost_share(compared: int, mismatches: Sequence[Mismatch]) -> float:
+    """Return which share of the final served bars has no recomputed bar."""
+    equal = compared - sum(mismatch.recomputed is not None for mismatch in mismatches)
+    final_rows = [row for row in mismatches if row.served is not None and row.served.final]
+    lost = sum(row.recomputed is None for row in final_rows)
+    return lost / (equal + len(final_rows)) if lost else 0.0

@@ -4,7 +4,9 @@ Runs no roll-up tasks. Accepts and refuses the same rows as InfluxDB, by the sam
 InfluxDB, it writes each row atomically.
 """
 
+import errno
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -14,7 +16,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from truetape.host.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError, TruetapeError
+from truetape.host.storage import is_full, storage_error, storage_errors
 from truetape.market.resolution import Resolution
 from truetape.serving import lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention
@@ -69,11 +72,11 @@ class EmbeddedStore:
         self._now_ns = now_ns
         self._traffic = Traffic()
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        with self._sqlite_errors():
+        with storage_errors(), self._sqlite_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version not in (0, FORMAT_VERSION):
                 raise ConfigError(
@@ -315,9 +318,29 @@ class EmbeddedStore:
     def _sqlite_errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise TransientError(f"{self._path}: {error}; run this again") from error
         except sqlite3.DatabaseError as error:
-            raise ConfigError(
-                f"{self._path}: {error}; move the file away and publish again"
-            ) from error
+            raise _sqlite_error(error, self._path) from error
+
+
+def _sqlite_error(error: sqlite3.DatabaseError, path: Path) -> TruetapeError:
+    """Return the error for what SQLite reports. It reports a full disk and a missing right in
+    several ways, also as "unable to open" and "disk I/O error".
+    """
+    text = str(error)
+    if refused := storage_error(text, str(path)):
+        return refused
+    is_refused = "unable to open" in text or "disk I/O error" in text
+    if is_refused and (refused := storage_error(_refusal(path), str(path))):
+        return refused
+    if isinstance(error, sqlite3.OperationalError):
+        return TransientError(f"{path}: {error}; run this again")
+    return ConfigError(f"{path}: {error}; move the file away and publish again")
+
+
+def _refusal(path: Path) -> str:
+    """Return why a file could not be opened or written, as the system would say it; else ""."""
+    if is_full(path):
+        return os.strerror(errno.ENOSPC)
+    places = [place for place in (path, path.parent) if place.exists()]
+    may = all(os.access(place, os.R_OK | os.W_OK, effective_ids=True) for place in places)
+    return "" if places and may else os.strerror(errno.EACCES)

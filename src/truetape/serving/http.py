@@ -154,6 +154,8 @@ class InfluxHttp:
         match reply:
             case Reply(status=status) if status not in RETRYABLE:
                 advice = _ADVICE.get(status, "this is a defect of truetape or of the server")
+                if "organization" in reply.message and "not found" in reply.message:
+                    advice = _NO_ORGANISATION  # its status is 400 or 404
                 advice = advice.replace("{token}", self._token_source)
                 return ConfigError(
                     f"InfluxDB at {self.shown_url} answered {status} {reply.message!r}; {advice}"
@@ -178,5 +180,9 @@ _ADVICE = {
     'then see "A token was revoked" in docs/RUNBOOK.md',
     403: "the token in {token} lacks the right for this: create one that reads and writes the "
     "buckets",
-    404: "check TRUETAPE_INFLUX_ORG and create the buckets (ensure_buckets, or truetape stack up)",
+    404: "`truetape stack up` creates missing buckets; then publish each session again: see "
+    '"A bucket is gone" in docs/RUNBOOK.md',
 }
+_NO_ORGANISATION = (
+    'check TRUETAPE_INFLUX_ORG; if it was deleted, see "A bucket is gone" in docs/RUNBOOK.md'
+)

@@ -24,8 +24,8 @@ def ensure(http: InfluxHttp, buckets: Buckets) -> list[str]:
         organizations = client.organizations_api().find_organizations(org=http.org)
         if not organizations:
             raise ConfigError(
-                f"InfluxDB at {http.url} has no organisation {http.org!r}; "
-                "check TRUETAPE_INFLUX_ORG"
+                f"InfluxDB at {http.url} has no organisation {http.org!r} that this token may see; "
+                "check TRUETAPE_INFLUX_ORG, or use a token that may create buckets"
             )
         api = client.buckets_api()
         changes = [_ensure(api, bucket, organizations[0].id) for bucket in buckets.all]

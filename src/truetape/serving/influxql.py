@@ -107,9 +107,9 @@ def query(server: InfluxHttp, bucket: str, statements: str) -> list[list[dict[st
     """Run statements and return the series of each, as InfluxDB's JSON has them."""
     body = json.loads(_post(server, bucket, statements, "application/json"))
     results: list[dict[str, Any]] = body.get("results", [])  # none for DELETE
-    for result in results:
-        if "error" in result:
-            raise _failed(server, bucket, str(result["error"]))
+    problems = [str(result["error"]) for result in results if "error" in result]
+    if problems:
+        raise _failed(server, bucket, problems)
     return [result.get("series", []) for result in results]
 
 
@@ -263,13 +263,25 @@ def _post(server: InfluxHttp, bucket: str, statements: str, accept: str) -> byte
     return server.send("POST", "/query", body=form, headers=headers).body
 
 
-def _failed(server: InfluxHttp, bucket: str, error: str) -> ConfigError | TransientError:
-    if "not found" in error:
+def _failed(server: InfluxHttp, bucket: str, problems: list[str]) -> ConfigError | TransientError:
+    """Return the error of a query. Of several statements that fail for one reason, InfluxDB says
+    that reason once and calls the others "not executed"; so the server is asked for the bucket.
+    """
+    problem = next((text for text in problems if "not executed" not in text), problems[0])
+    if "not found" in problem or not has_bucket(server, bucket):
         return ConfigError(
-            f"InfluxDB at {server.url} cannot read bucket {bucket}: {error}; create the buckets "
-            "(ensure_buckets, or truetape stack up) or use a token that may read it"
+            f"InfluxDB at {server.url} has no bucket {bucket} that this token may read "
+            f"({problem}): use a token that may, or run `truetape stack up`, which creates missing "
+            'buckets, and publish each session again; see "A bucket is gone" in docs/RUNBOOK.md'
         )
-    return TransientError(f"InfluxDB at {server.url} aborted a read of {bucket}: {error}")
+    return TransientError(f"InfluxDB at {server.url} aborted a read of {bucket}: {problem}")
+
+
+def has_bucket(server: InfluxHttp, bucket: str) -> bool:
+    """True if the server has a bucket, as far as the token may know."""
+    query = urlencode({"org": server.org, "name": bucket})
+    reply = server.send_json("GET", f"/api/v2/buckets?{query}", accepted={404})
+    return bool(reply.get("buckets"))
 
 
 def _from(select: Select) -> str:

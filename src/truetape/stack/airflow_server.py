@@ -95,6 +95,10 @@ class AirflowServer:
             return str(error)
         return f"not healthy: {', '.join(unhealthy)}" if unhealthy else None
 
+    def missing(self) -> str | None:
+        """None: an answer needs all of it."""
+        return None
+
     def set_up(self, report: Report) -> None:
         """Wait until it has read every DAG. Raise TransientError with its import errors if not."""
         api = AirflowApi(self.address).signed_in("viewer", self._password("viewer"))

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from truetape.host.addresses import without_user_info
-from truetape.host.errors import TransientError
-from truetape.host.http import Reply, call
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.http import RETRYABLE, Reply, call
 from truetape.host.settings import Secret
 
 _SETUP_BUCKET = "setup"
@@ -97,9 +97,11 @@ class InfluxApi:
         body = None if content is None else json.dumps(content).encode()
         answer = self._call(method, path, body, token)
         if answer.status >= 300:
-            raise TransientError(
+            kind = TransientError if answer.status in RETRYABLE else ConfigError
+            raise kind(
                 f"InfluxDB at {without_user_info(self.url)} refused {method} "
-                f"{path.partition('?')[0]}: {answer.status} {answer.text}"
+                f"{path.partition('?')[0]}: {answer.status} {answer.message}; check the token and "
+                "TRUETAPE_INFLUX_ORG"
             )
         return dict(json.loads(answer.body))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from truetape.host import secret_files
-from truetape.host.errors import ConfigError, TransientError
+from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.host.state_files import write_text
+from truetape.serving.buckets import load_buckets
 from truetape.stack import influxd
 from truetape.stack.influx_api import InfluxApi
 from truetape.stack.server import LOOPBACK
@@ -107,6 +108,24 @@ class InfluxServer:
         except TransientError as error:
             return str(error)
         return problem
+
+    def missing(self) -> str | None:
+        """Name the declared buckets that it lacks, or that the token may not see."""
+        token = secret_files.read(self.settings.influx_token_file)
+        if token is None:
+            return None
+        try:
+            present = self._api.bucket_ids(token)
+        except TruetapeError as error:
+            return str(error)
+        declared = load_buckets(self.settings.bucket_set).all
+        lacking = [bucket.name for bucket in declared if bucket.name not in present]
+        if not lacking:
+            return None
+        return (
+            f"it has no bucket {', '.join(lacking)} that the token may see; `truetape stack up` "
+            'creates missing buckets; see "A bucket is gone" in docs/RUNBOOK.md'
+        )
 
     def set_up(self, report: Report) -> None:
         """Create user, organisation and tokens. Does nothing on an external server."""

@@ -107,6 +107,10 @@ class KafkaServer:
             return f"nothing listens on {self.address}"
         return topics.metadata_problem(self.address)
 
+    def missing(self) -> str | None:
+        """None: an answer needs all of it."""
+        return None
+
     def set_up(self, report: Report) -> None:
         """Create the topics of the pipeline."""
         topics.ensure_topics(self.address, self.settings, report)

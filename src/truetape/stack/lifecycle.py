@@ -217,7 +217,7 @@ def _status(server: Server, settings: Settings) -> PartStatus:
         if is_listening(server.port):
             problem = f"port {server.port} is taken by a program that is not this stack's"
         return _part_status(server, PartState.STOPPED, None, problem)
-    problem = server.problem()
+    problem = server.problem() or server.missing()
     if server.port is None:
         return _part_status(
             server, PartState.EXTERNAL if problem is None else PartState.AWAY, None, problem

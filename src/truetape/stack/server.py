@@ -72,6 +72,9 @@ class Server(Protocol):
     def problem(self) -> str | None:
         """Send it a real request. None if it answered, else the problem."""
 
+    def missing(self) -> str | None:
+        """Return what it lacks although it answers, and what to do. None if it lacks nothing."""
+
     def set_up(self, report: Report) -> None:
         """Create its topics, users and tokens, once it answers. Safe to repeat."""
 
