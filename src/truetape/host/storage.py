@@ -24,6 +24,8 @@ _DENIED = re.compile(
 )
 
 _PAGES_BYTES = 65_536
+_SERVER_BYTES = 16_777_216
+"""With less room than this a server's disk counts as full: it writes files ahead."""
 
 
 def storage_error(error: BaseException | str, where: str) -> TruetapeError | None:
@@ -77,6 +79,17 @@ def fullest(places: Iterable[Path]) -> Path:
 def is_full(place: Path) -> bool:
     """True if the file system of a place has no room left for a file of some pages."""
     return _free_bytes(place) < _PAGES_BYTES
+
+
+def no_room(place: Path) -> str | None:
+    """Return that the disk of a server's data is full, and what to do; None if it is not."""
+    free = _free_bytes(place)
+    if free >= _SERVER_BYTES:
+        return None
+    return (
+        f"the disk of {place} is full ({free / 1_000_000:.1f} MB left); make room, then "
+        '`truetape stack up`: nothing acknowledged is lost; see "Disk" in docs/RUNBOOK.md'
+    )
 
 
 def _free_bytes(place: Path) -> int:

@@ -12,8 +12,6 @@ from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.storage import storage_error
 from truetape.lake.tables import Table, table_path
 
-SECTION = "A damaged table of the lake"
-"""The section of docs/RUNBOOK.md that says what to do, by table and damage."""
 _COMMIT = re.compile(r"\d{20}\.json")
 _PARTITION = re.compile(r"venue=([A-Z0-9]+)/session=(\d{4}-\d{2}-\d{2})")
 _BY_RECOMPUTE = frozenset({Table.TRADES, Table.BARS})
@@ -25,7 +23,7 @@ def damaged(lake: str, table: Table, detail: str) -> ConfigError:
     command does.
     """
     session = _PARTITION.search(detail) if table in _BY_RECOMPUTE else None
-    advice = f'see "{SECTION}" in docs/RUNBOOK.md'
+    advice = 'see "A damaged table of the lake" in docs/RUNBOOK.md'
     if session is not None:
         command = f"`truetape recompute --venue {session[1]} --session {session[2]}`"
         advice = f"{command} writes this session anew; {advice}"

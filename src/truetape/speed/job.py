@@ -6,12 +6,14 @@ lost, 78 configuration, 1 an error that nobody foresaw, whose traceback is in th
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -25,10 +27,11 @@ from truetape.broker.topics import require_broker_stamps
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
-from truetape.host.errors import TransientError
+from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.jars import spark_jars
 from truetape.host.log import logger
 from truetape.host.settings import Settings
+from truetape.host.storage import fullest, storage_error
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.speed import heartbeat, stream
@@ -167,15 +170,9 @@ class SparkStream:
         self.query = self._plan().foreachBatch(writer).start()
 
     def check(self) -> None:
-        """Raise TransientError if the query ended by itself, ConfigError if its checkpoint is
-        damaged or a producer stamped a record.
-        """
-        if self.query is None or self.query.isActive:
-            return
-        reason = str(self.query.exception())
-        if (damage := damage_error(self._settings, reason) or stamp_error(reason)) is not None:
-            raise damage
-        raise TransientError(f"the streaming query ended: {reason}")
+        """Raise what ended the query if it ended by itself; see `ended`."""
+        if self.query is not None and not self.query.isActive:
+            raise ended(str(self.query.exception()), self._settings)
 
     def progress(self) -> Progress:
         """Return the last finished batch; before the first one, the offsets of the checkpoint."""
@@ -216,6 +213,19 @@ class SparkStream:
             .trigger(processingTime=f"{settings.speed_trigger_s} seconds")
             .option("checkpointLocation", str(checkpoint_for(settings)))
         )
+
+
+def ended(text: str, settings: Settings) -> TruetapeError:
+    """Return the error for a query that ended by itself: ConfigError if no start can help.
+
+    A full disk is named with its place: the checkpoint, or where Spark keeps its state meanwhile.
+    """
+    places = (settings.home / "checkpoints", Path(tempfile.gettempdir()))
+    refused = storage_error(text, str(fullest(places)))
+    if refused is not None:
+        return type(refused)(f"the streaming query ended: {refused}")
+    known = damage_error(settings, text) or stamp_error(text)
+    return known or TransientError(f"the streaming query ended: {text}")
 
 
 class _Reports:

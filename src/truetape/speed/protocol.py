@@ -171,7 +171,7 @@ class DriverRun:
         """Raise what the writer met if the stream ended by itself: the stream knows only a text."""
         try:
             self.stream.check()
-        except TransientError:
+        except TruetapeError:
             if writer.failure is not None:
                 raise writer.failure from None
             raise

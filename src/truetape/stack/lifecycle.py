@@ -19,6 +19,7 @@ from truetape.host.locks import Report, exclusive
 from truetape.host.private_home import create_home
 from truetape.host.process import Running, log_file, pid_file
 from truetape.host.settings import Settings
+from truetape.host.storage import no_room
 from truetape.stack.airflow_server import AirflowServer
 from truetape.stack.influx_server import InfluxServer
 from truetape.stack.kafka_server import KafkaServer
@@ -178,9 +179,8 @@ def _wait_until_ready(server: Server, settings: Settings) -> None:
             case _ if server.port is None:
                 raise TransientError(f"the external {server.name} does not work: {problem}")
             case _ if process.find(pid_file(settings, server.name)) is None:
-                raise TransientError(
-                    f"{server.name} ended {waited_s:.0f} s after its start\n{process.log_tail(log)}"
-                )
+                why = no_room(server.data) or process.log_tail(log)
+                raise TransientError(f"{server.name} ended {waited_s:.0f} s after its start\n{why}")
             case _ if waited_s > server.ready_within_s:
                 raise TransientError(
                     f"{server.name} is not ready after {waited_s:.0f} s: {problem}\n"
@@ -213,11 +213,14 @@ def _stop_leftovers(server: Server, settings: Settings, report: Report) -> None:
 def _status(server: Server, settings: Settings) -> PartStatus:
     running = process.find(pid_file(settings, server.name))
     if running is None and server.port is not None:
-        problem = None
+        problem = no_room(server.data)
         if is_listening(server.port):
             problem = f"port {server.port} is taken by a program that is not this stack's"
         return _part_status(server, PartState.STOPPED, None, problem)
-    problem = server.problem() or server.missing()
+    problem = server.problem()
+    if problem is not None and server.port is not None and (full := no_room(server.data)):
+        problem = f"{problem}; {full}"
+    problem = problem or server.missing()
     if server.port is None:
         return _part_status(
             server, PartState.EXTERNAL if problem is None else PartState.AWAY, None, problem

@@ -1,0 +1,232 @@
+"""A full disk under the speed layer's checkpoint, and under Kafka: what everybody says, and that
+all goes on once there is room, with no trade lost or counted twice.
+"""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.loop import own_settings, send, served, truth_of
+from support.small_disk import SmallDisk, small_disk
+from support.wait import until
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.offsets import end_offsets
+from truetape.broker.topics import ensure_topics
+from truetape.feeds.records import Record
+from truetape.feeds.simulator.faults import NO_FAULTS
+from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
+from truetape.host.calendars import session
+from truetape.host.errors import TransientError
+from truetape.host.settings import Settings
+from truetape.host.venues import venues
+from truetape.market.resolution import STREAMED
+from truetape.market.sessions import Session
+from truetape.pipeline.sessions import finalize_sessions
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
+from truetape.speed.control_records import ControlRecords, ExitReport
+from truetape.speed.launcher import environment
+from truetape.stack import lifecycle
+from truetape.stack.lifecycle import PartState
+from truetape.stack.server import free_port
+from truetape.tour.speed_process import SpeedProcess
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.faults, pytest.mark.real]
+
+DAY = date(2026, 3, 10)
+READ_WITHIN_S = 120.0
+ENDS_WITHIN_S = 120.0
+DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+def made_at(venue: str, trades: int = 2_000) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue of its own, since boundaries are per venue."""
+    plan = SimulationPlan(
+        DAY, venue=venue, seed=5, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
+    )
+    return session(venues()[venue], DAY), simulate(plan)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[SpeedProcess]:
+    """A driver that is ready, and killed at the end if the test did not stop it."""
+    driver = SpeedProcess.start(settings)
+    try:
+        driver.wait_until_ready()
+        yield driver
+    finally:
+        driver.kill()
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[BarStore]:
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+        yield store
+
+
+def read_all(driver: SpeedProcess, settings: Settings) -> None:
+    driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
+
+
+def exit_reports(settings: Settings) -> Sequence[ExitReport]:
+    with ControlTopic(settings.kafka) as control:
+        return list(ControlRecords(control, settings.topic).refresh().exit_reports)
+
+
+def verb(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `truetape` with these settings."""
+    return subprocess.run(
+        [sys.executable, "-m", "truetape.cli.main", *words],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+def archived_and_final(settings: Settings, day: Session) -> int:
+    """Archive, recompute, publish and verify; return how many records were archived."""
+    archived, outcomes = finalize_sessions(settings, [day], "tests", silent)
+    for part in archived.partitions:
+        assert (part.repeated, part.holes) == (0, ())
+    assert [outcome.mismatches for outcome in outcomes] == [[]]
+    return sum(part.records for part in archived.partitions)
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Settings:
+    return own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_venues=())
+
+
+def test_a_full_disk_under_the_speed_checkpoint_ends_the_driver_with_75_and_loses_nothing(
+    spark: "SparkSession", own: Settings
+) -> None:
+    day, made = made_at("COINBASE")
+    half = len(made.records) // 2
+    with small_disk(own.home / "checkpoints", 16) as disk, store_of(own) as store:
+        with running(own) as driver:
+            send(own, made.records[:half])
+            read_all(driver, own)
+            disk.fill()
+            send(own, made.records[half:])
+
+            assert driver.process.wait(ENDS_WITHIN_S) == 75
+
+        says_disk_is_full(exit_reports(own)[-1].message, disk)
+        says_disk_is_full(driver.log.read_text(), disk)
+
+        again = SpeedProcess.start(own)
+        assert again.process.wait(ENDS_WITHIN_S) == 75
+        status = verb(own, "speed", "status")
+        assert (status.returncode, status.stderr) == (0, "")
+
+        disk.make_room()
+        with running(own) as driver:
+            read_all(driver, own)
+            assert driver.stop() == 0
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
+
+        assert archived_and_final(own, day) == len(made.records)
+        assert served(store, day) == truth_of(made, day)
+
+
+def says_disk_is_full(text: str, disk: SmallDisk) -> None:
+    assert f"the disk of {disk.path} is full; make room" in text
+    assert '"Disk" in docs/RUNBOOK.md' in text
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "home" / "kafka", 96) as made:
+        yield made
+
+
+@pytest.fixture
+def full(stack: Settings, tmp_path: Path, disk: SmallDisk) -> Iterator[Settings]:
+    """Settings with a Kafka of their own on the small disk, and the shared InfluxDB."""
+    settings = dataclasses.replace(
+        stack,
+        home=tmp_path / "home",
+        lake=str(tmp_path / "lake"),
+        kafka=f"127.0.0.1:{free_port()}",
+        bucket_set="history",
+        seal_delay_s=0.0,
+        speed_lateness_s=3_600,
+        profile="sip",
+        speed_venues=(),
+        spark_driver_memory="2g",
+    )
+    lifecycle.up(settings, ("kafka",), silent)
+    ensure_topics(settings.kafka, settings, silent)
+    yield settings
+    disk.make_room()
+    lifecycle.down(settings, silent)
+
+
+def test_a_full_disk_under_kafka_is_named_and_loses_nothing_that_was_acknowledged(
+    spark: "SparkSession", full: Settings, disk: SmallDisk
+) -> None:
+    """A record without an acknowledgement is sent again: its id makes a repeat harmless."""
+    day, made = made_at("BATS")
+    half = len(made.records) // 2
+    with store_of(full) as store:
+        with running(full) as driver:
+            send(full, made.records[:half])
+            read_all(driver, full)
+            disk.fill()
+            with pytest.raises(TransientError):
+                send_until_refused(full, made.records[half:])
+
+            assert driver.process.wait(ENDS_WITHIN_S) == 75
+
+        until(lambda: kafka_state(full) is not PartState.RUNNING, within_s=60)
+        status = verb(full, "stack", "status")
+        assert status.returncode == 75
+        assert f"kafka: {disk_is_full(disk)}" in status.stdout
+        up = verb(full, "stack", "up", "kafka")
+        assert up.returncode == 75
+        assert disk_is_full(disk) in up.stderr
+        for words in (("speed", "status"), ("archive",), ("backfill", "--holes", "--reason", "t")):
+            done = verb(full, *words)
+            assert (done.returncode, "Traceback" in done.stderr) == (75, False), done.stderr
+
+        disk.make_room()
+        assert verb(full, "stack", "up", "kafka").returncode == 0
+        with running(full) as driver:
+            send(full, made.records[half:])
+            read_all(driver, full)
+            assert driver.stop() == 0
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
+
+        assert archived_and_final(full, day) >= len(made.records)
+        assert served(store, day) == truth_of(made, day)
+
+
+def send_until_refused(settings: Settings, records: Sequence[Record]) -> None:
+    """Send the same records until Kafka takes no more; a segment has room before it grows."""
+    for _ in range(200):
+        send(settings, records)
+
+
+def kafka_state(settings: Settings) -> PartState:
+    return next(part.state for part in lifecycle.status(settings) if part.part == "kafka")
+
+
+def disk_is_full(disk: SmallDisk) -> str:
+    return f"the disk of {disk.path} is full"
