@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from truetape.host.errors import LeaseLostError, TransientError, exit_of
+from truetape.host.errors import LeaseLostError, TransientError, TruetapeError, exit_of
 from truetape.host.log import logger
 from truetape.market.sessions import Venue
 from truetape.serving.store import BarStore
