@@ -270,11 +270,11 @@ def _failed(server: InfluxHttp, bucket: str, problems: list[str]) -> ConfigError
     problem = next((text for text in problems if "not executed" not in text), problems[0])
     if "not found" in problem or not has_bucket(server, bucket):
         return ConfigError(
-            f"InfluxDB at {server.url} has no bucket {bucket} that this token may read "
+            f"InfluxDB at {server.shown_url} has no bucket {bucket} that this token may read "
             f"({problem}): use a token that may, or run `truetape stack up`, which creates missing "
             'buckets, and publish each session again; see "A bucket is gone" in docs/RUNBOOK.md'
         )
-    return TransientError(f"InfluxDB at {server.url} aborted a read of {bucket}: {problem}")
+    return TransientError(f"InfluxDB at {server.shown_url} aborted a read of {bucket}: {problem}")
 
 
 def has_bucket(server: InfluxHttp, bucket: str) -> bool:
