@@ -67,10 +67,10 @@ def test_the_archive_continues_after_its_last_finished_batch(settings: Settings)
     places = [f'{{"trades":{{"0":{n},"1":{10 * n}}}}}' for n in range(12)]
     checkpoint(settings, 11, places)
 
-    assert next_offsets(settings) == {0: 10, 1: 100}
+    assert next_offsets(settings, 1) == {0: 10, 1: 100}
 
 
 def test_an_archive_without_a_finished_batch_starts_from_the_lake(settings: Settings) -> None:
-    assert next_offsets(settings) is None
+    assert next_offsets(settings, 1) is None
     checkpoint(settings, 0, ['{"trades":{"0":5}}'])
-    assert next_offsets(settings) is None
+    assert next_offsets(settings, 1) is None

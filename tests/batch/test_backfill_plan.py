@@ -186,11 +186,6 @@ def test_an_unknown_partition_is_rejected() -> None:
         )
 
 
-def test_a_topic_that_was_created_again_is_rejected() -> None:
-    with pytest.raises(ConfigError, match="deleted and created again"):
-        planned(ALL, ((0, 9),), (0, 5), 10)
-
-
 def test_too_many_holes_in_one_plan_are_rejected() -> None:
     every_other = tuple((2 * n, 2 * n) for n in range(MAX_RANGES + 2))
     end = 2 * MAX_RANGES + 3

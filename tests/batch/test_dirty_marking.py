@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from truetape.batch.archive import raw_rows
-from truetape.batch.dirty_marking import Marked, fresh_offsets, mark_dirty
+from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.jobs import dirty_symbols
 from truetape.batch.recompute import RecomputeRules, recompute
 from truetape.batch.spark.lake import Lake
@@ -26,6 +26,7 @@ from truetape.host.profiles import load
 from truetape.lake import bars_lineage, dirty
 from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import OffsetCount, count_offsets
+from truetape.lake.generations import Generations
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range, Ranges
 from truetape.market.trades import Event
@@ -199,17 +200,17 @@ def counted(**held: tuple[int, int]) -> OffsetCount:
         int(part[1:]): (CountedRange(Range(first, last + 1), 1, 1, 0),)
         for part, (first, last) in held.items()
     }
-    return OffsetCount("trades", "raw", 1, found)
+    return OffsetCount(Generations("trades", {}, {}), "raw", 1, {"trades": found})
 
 
 def test_fresh_offsets_are_those_that_the_earlier_count_lacks() -> None:
     before = counted(p0=(0, 9), p1=(5, 7))
     after = counted(p0=(0, 12), p1=(0, 7), p2=(3, 3))
 
-    assert fresh_offsets(before, after) == {
-        0: Ranges.between(10, 13),
-        1: Ranges.between(0, 5),
-        2: Ranges.between(3, 4),
-    }  # fmt: skip
-    assert fresh_offsets(after, after) == {}
-    assert fresh_offsets(replace(after, raw_version=2), before) == {}
+    assert after.fresh(before) == {
+        ("trades", 0): Ranges.between(10, 13),
+        ("trades", 1): Ranges.between(0, 5),
+        ("trades", 2): Ranges.between(3, 4),
+    }
+    assert after.fresh(after) == {}
+    assert before.fresh(replace(after, raw_version=2)) == {}

@@ -37,6 +37,7 @@ from truetape.host.errors import (
 from truetape.host.settings import Settings
 from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import OffsetCount
+from truetape.lake.generations import Generations
 from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
@@ -572,7 +573,7 @@ def test_partitions_list_the_offsets_that_the_lake_lacks(
 ) -> None:
     """The lake has 0 to 4, 8 and 9; Kafka has 6 to 19."""
     ranges = {0: (CountedRange(Range(0, 5), 5, 5, 0), CountedRange(Range(8, 10), 2, 2, 0))}
-    counted = OffsetCount("trades", "raw", 1, ranges)
+    counted = OffsetCount(Generations("trades", {}, {}), "raw", 1, {"trades": ranges})
     monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
     monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: counted)
     monkeypatch.setattr(

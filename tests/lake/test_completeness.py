@@ -13,7 +13,10 @@ from truetape.lake.completeness import (
     completeness,
     joined,
 )
+from truetape.lake.generations import Generations
 from truetape.market.ranges import Range
+
+LOGS = Generations("t", {}, {}).log
 
 
 def offset_range(first: int, last: int) -> CountedRange:
@@ -71,7 +74,7 @@ def only(found: list[Completeness]) -> Completeness:
 def test_holes_are_found_with_whether_kafka_still_has_them(
     held: Sequence[tuple[int, int]], kafka: tuple[int, int], holes: list[tuple[int, int, bool]]
 ) -> None:
-    found = only(completeness("t", {3: [offset_range(*one) for one in held]}, {3: Range(*kafka)}))
+    found = only(completeness(LOGS, {3: [offset_range(*one) for one in held]}, {3: Range(*kafka)}))
 
     assert found.holes == tuple(
         Hole("t", 3, Range(first, last + 1), recoverable) for first, last, recoverable in holes
@@ -80,7 +83,7 @@ def test_holes_are_found_with_whether_kafka_still_has_them(
 
 
 def test_a_partition_that_only_kafka_or_only_the_lake_has_is_listed() -> None:
-    found = completeness("t", {2: [offset_range(1, 4)]}, {0: Range(0, 0), 1: Range(0, 2)})
+    found = completeness(LOGS, {2: [offset_range(1, 4)]}, {0: Range(0, 0), 1: Range(0, 2)})
 
     assert [(part.partition, part.first, part.last, part.records) for part in found] == [
         (0, None, None, 0),
@@ -112,7 +115,7 @@ def test_ranges_that_touch_or_overlap_are_merged() -> None:
 def test_a_record_that_the_lake_has_twice_is_counted_as_repeated() -> None:
     ranges = joined([offset_range(0, 9), offset_range(4, 6), offset_range(5, 5)])
 
-    found = only(completeness("t", {0: ranges}, {0: Range(0, 10)}))
+    found = only(completeness(LOGS, {0: ranges}, {0: Range(0, 10)}))
 
     assert (found.records, found.repeated, found.holes) == (14, 4, ())
 
@@ -127,7 +130,7 @@ def test_archived_and_missing_offsets_are_all_that_kafka_assigned(
     kept = Range(begin, begin + more)
     ranges = joined(offset_range(offset, offset) for offset in held)
 
-    found = only(completeness("t", {0: ranges}, {0: kept}))
+    found = only(completeness(LOGS, {0: ranges}, {0: kept}))
 
     in_holes = [
         (offset, hole.recoverable)

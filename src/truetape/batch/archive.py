@@ -27,6 +27,8 @@ from truetape.host.errors import ConfigError
 from truetape.host.locks import exclusive
 from truetape.host.settings import Settings
 from truetape.lake.coverage import count_offsets
+from truetape.lake.generations import Generations, log_name
+from truetape.lake.record_identity import adopt_topic
 from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS
 
@@ -45,14 +47,16 @@ _EARLIEST = -2
 
 
 def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
-    """Append every record that Kafka has and `raw` lacks.
+    """Append every record that Kafka has and `raw` lacks. Call it under `raw_lock`.
 
     Safe to repeat and to kill at any moment. Fails if Kafka has dropped records that were never
-    archived (`failOnDataLoss`): an operator must see that loss.
+    archived (`failOnDataLoss`): an operator must see that loss. Raise ConfigError if Kafka has
+    given offsets that `raw` has to other records.
     """
     lake = Lake(settings.lake)
     lake.ensure(spark, Table.RAW)
-    checkpoint = checkpoint_for(settings)
+    generations = adopt_topic(settings)
+    checkpoint = checkpoint_for(settings, generations.last)
     require_whole(checkpoint, dict.fromkeys(Role, f"move {checkpoint} {_AWAY}"))
     has_begun = any((checkpoint / "offsets").glob("[0-9]*"))
     source = {
@@ -71,7 +75,7 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
         .writeStream.queryName("archive")
         .trigger(availableNow=True)
         .option("checkpointLocation", str(checkpoint))
-        .foreachBatch(_Append(lake.path(Table.RAW), limits))
+        .foreachBatch(_Append(lake.path(Table.RAW), limits, generations))
         .start()
     )
     try:
@@ -82,21 +86,21 @@ def archive(spark: SparkSession, settings: Settings, limits: Limits) -> None:
         raise
 
 
-def checkpoint_for(settings: Settings) -> Path:
+def checkpoint_for(settings: Settings, generation: int = 1) -> Path:
     """Return the checkpoint folder. Each pair of topic and lake has its own, so that a new lake
-    starts from the beginning.
+    starts from the beginning; so has each generation, so that it starts from the first record.
     """
     lake = hashlib.sha256(settings.lake.encode()).hexdigest()[:8]
-    return settings.home / "checkpoints" / f"archive-{settings.topic}-{lake}"
+    return settings.home / "checkpoints" / f"archive-{log_name(settings.topic, generation)}-{lake}"
 
 
-def next_offsets(settings: Settings) -> dict[int, int] | None:
+def next_offsets(settings: Settings, generation: int) -> dict[int, int] | None:
     """Return, by partition, the next offset of the archive's checkpoint; None if the checkpoint has
     no finished batch, so that the archive starts from the offsets in the lake.
 
     Spark runs a batch again that was begun and not finished, so its records do not count.
     """
-    checkpoint = checkpoint_for(settings)
+    checkpoint = checkpoint_for(settings, generation)
     batch = last_committed(checkpoint)
     if batch < 0:
         return None
@@ -123,9 +127,10 @@ class _Append:
 
     path: str
     limits: Limits
+    generations: Generations
 
     def __call__(self, batch: DataFrame, number: int) -> None:
-        records = batch.persist()
+        records = with_logs(batch, self.generations).persist()
         try:
             contracts = contracts_of(records)
             query = batch.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
@@ -171,6 +176,16 @@ def stamp_error(text: str) -> ConfigError | None:
 def _producer_stamp() -> Column:
     place = F.concat_ws("@", F.concat_ws("/", "topic", "partition"), "offset")
     return F.concat(place, F.lit(_PRODUCER_STAMP))
+
+
+def with_logs(records: DataFrame, generations: Generations) -> DataFrame:
+    """Replace the topic of records by the name of their partition's present log."""
+    logs = generations.logs(generations.numbers)
+    renamed = {part: log for part, log in logs.items() if log != generations.topic}
+    if not renamed:
+        return records
+    pairs = F.create_map(*[F.lit(value) for pair in renamed.items() for value in pair])
+    return records.withColumn("topic", F.coalesce(pairs[F.col("partition")], F.col("topic")))
 
 
 def contracts_of(records: DataFrame) -> list[Contract]:

@@ -12,12 +12,13 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch.affected_sessions import affected_sessions, group_by_session
-from truetape.batch.archive import contracts_of, from_kafka, raw_rows
+from truetape.batch.archive import contracts_of, from_kafka, raw_rows, with_logs
 from truetape.batch.backfill_plan import OffsetPlan, OffsetsByPartition, PlanContents
 from truetape.batch.spark.lake import Lake
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.lake.generations import Generations
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 from truetape.market.sessions import Venue
@@ -29,8 +30,13 @@ MAX_AFFECTED = 1_000_000
 """Most pairs of session and symbol that one backfill may affect; the plan lists them."""
 
 
-def missing_rows(spark: SparkSession, settings: Settings, wanted: OffsetsByPartition) -> DataFrame:
-    """Read the records at these offsets, at least one, as rows of `raw`.
+def missing_rows(
+    spark: SparkSession,
+    settings: Settings,
+    wanted: OffsetsByPartition,
+    generations: Generations,
+) -> DataFrame:
+    """Read the records at these offsets, at least one, as rows of `raw` under their present logs.
 
     Fails if Kafka drops one of them meanwhile.
     """
@@ -46,6 +52,7 @@ def missing_rows(spark: SparkSession, settings: Settings, wanted: OffsetsByParti
     # each task compiles the decoder, so a small range must not be a task of its own
     cores = spark.sparkContext.defaultParallelism
     exact = records.join(F.broadcast(table), inside, "leftsemi").coalesce(cores)
+    exact = with_logs(exact, generations)
     return raw_rows(exact, contracts_of(exact), Limits.of(settings))
 
 
@@ -58,7 +65,7 @@ def read_contents(
     """
     if not plan.to_ingest:
         return PlanContents()
-    rows = missing_rows(spark, settings, plan.to_ingest).persist()
+    rows = missing_rows(spark, settings, plan.to_ingest, _generations(plan)).persist()
     try:
         counts = rows.select(
             F.count("*").alias("records"),
@@ -85,7 +92,7 @@ def append_missing(spark: SparkSession, settings: Settings, plan: OffsetPlan) ->
     plans with the same number only one is ingested, however often each is tried.
     """
     (
-        missing_rows(spark, settings, plan.to_ingest)
+        missing_rows(spark, settings, plan.to_ingest, _generations(plan))
         .write.format("delta")
         .mode("append")
         .option("txnAppId", transaction_name(plan.topic))
@@ -98,6 +105,10 @@ def append_missing(spark: SparkSession, settings: Settings, plan: OffsetPlan) ->
 def transaction_name(topic: str) -> str:
     """Return the name under which Delta stores the number of the last backfill of a topic."""
     return f"backfill-{topic}"
+
+
+def _generations(plan: OffsetPlan) -> Generations:
+    return Generations(plan.topic, plan.generations, {})
 
 
 def _rounds(wanted: OffsetsByPartition) -> Iterator[dict[int, Range]]:

@@ -6,7 +6,7 @@ A plan is made before anything is written; its digest identifies it.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -35,6 +35,8 @@ class ArchiveState:
     can."""
     ranges: CountedRanges
     due: Mapping[int, int]
+    generations: Mapping[int, int] = field(default_factory=dict)
+    """The number of each partition's present generation; 1 without an entry."""
 
     def is_stuck(self, kafka: Mapping[int, Range]) -> bool:
         """True if Kafka has dropped a record from which the archive would continue."""
@@ -65,6 +67,8 @@ class PartitionPlan:
     """Not archived yet; the backfill leaves them to the next archive run."""
     unwritten: Ranges
     """Kafka has never assigned them."""
+    generation: int = 1
+    """The number of the log that the offsets are in."""
 
     @property
     def in_kafka(self) -> Ranges:
@@ -90,6 +94,11 @@ class OffsetPlan:
     def to_ingest(self) -> dict[int, Ranges]:
         """Return the offsets to ingest, by partition; partitions without any are omitted."""
         return {part.partition: part.to_ingest for part in self.partitions if part.to_ingest}
+
+    @property
+    def generations(self) -> dict[int, int]:
+        """Return the number of the log that each partition's offsets are in."""
+        return {part.partition: part.generation for part in self.partitions}
 
     @property
     def lost(self) -> dict[int, Ranges]:
@@ -226,11 +235,10 @@ def plan_backfill(
 
     `times`: for a request by time, the offsets of its two instants by partition. If the interval
     begins at or before Kafka's first record, it is taken from offset 0: Kafka does not know the
-    times of records that it dropped, and lost records must be reported. Raise ConfigError for a
-    partition that does not exist, for a topic that was deleted and created again, and for more than
-    MAX_RANGES ranges to ingest.
+    times of records that it dropped, and lost records must be reported. Kafka must have the same
+    records as `raw` at the same offsets. Raise ConfigError for a partition that does not exist, and
+    for more than MAX_RANGES ranges to ingest.
     """
-    _check_same_topic(topic, kafka, archive.due)
     asked = _asked(request, topic, kafka, archive.ranges, times or {})
     is_stuck = archive.is_stuck(kafka)
     parts = tuple(
@@ -244,17 +252,6 @@ def plan_backfill(
             " with --offsets"
         )
     return OffsetPlan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
-
-
-def _check_same_topic(topic: str, kafka: Mapping[int, Range], due: Mapping[int, int]) -> None:
-    for part, offset in due.items():
-        end = kafka[part].end if part in kafka else 0
-        if offset > end:
-            raise ConfigError(
-                f"the archive has read {topic}/{part} up to offset {offset} and Kafka ends at {end}"
-                ": the topic was deleted and created again, so its offsets name other records; use "
-                "a new TRUETAPE_LAKE"
-            )
 
 
 def _asked(
@@ -312,6 +309,7 @@ def _of_partition(
         lost=missing - in_kafka,
         awaited=awaited,
         unwritten=asked - assigned - archived,
+        generation=archive.generations.get(partition, 1),
     )
 
 
@@ -320,13 +318,20 @@ _SETS = ("asked", "archived", "to_ingest", "lost", "awaited", "unwritten")
 
 def _part_to_dict(part: PartitionPlan) -> dict[str, Any]:
     sets = {name: to_pairs(getattr(part, name)) for name in _SETS}
-    return {"partition": part.partition, "begin": part.begin, "end": part.end} | sets
+    numbers = ("partition", "generation", "begin", "end")
+    return {name: getattr(part, name) for name in numbers} | sets
 
 
 def _part_of(values: Mapping[str, Any]) -> PartitionPlan:
     _with_fields(PartitionPlan, values)
     sets = {name: from_pairs(values[name]) for name in _SETS}
-    return PartitionPlan(values["partition"], values["begin"], values["end"], **sets)
+    return PartitionPlan(
+        values["partition"],
+        values["begin"],
+        values["end"],
+        **sets,
+        generation=values["generation"],
+    )
 
 
 def _with_fields(kind: type, values: Mapping[str, Any]) -> None:

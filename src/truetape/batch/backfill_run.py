@@ -17,7 +17,7 @@ from truetape.batch.backfill_plan import (
     plan_backfill,
 )
 from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime
-from truetape.batch.dead_letters import rejected_letters
+from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
 from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
@@ -29,8 +29,11 @@ from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationErr
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.completeness import offsets_of
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.delta import open_table
+from truetape.lake.generations import log_name
+from truetape.lake.record_identity import require_same_records
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range
 
@@ -76,7 +79,7 @@ def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
 def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
     again = BackfillRequest(ByOffsets(plan.to_ingest), plan.request.reason)
     fresh, before = _plan(settings, again)
-    due = _still_due(plan, fresh)
+    due = _still_due(plan, fresh, before)
     spark = spark_session("truetape backfill", settings, spark_jars(settings.cache))
     lake = Lake(settings.lake)
     after = before
@@ -90,14 +93,15 @@ def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
             'run "truetape archive --recount" and look for another writer'
         )
     # since the last recorded count, not since the plan: a killed ingestion has marked nothing
-    mark_dirty(spark, lake, last_count(settings.lake, plan.topic), after, venues())
-    letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
-    dead = send_dead_letters(letters, after.ends, settings)
+    recorded = last_count(settings.lake, plan.topic)
+    mark_dirty(spark, lake, recorded, after, venues())
+    letters = partial(rejected_letters, lake.read(spark, Table.RAW))
+    dead = send_dead_letters(letters, archived_offsets(after, recorded), settings)
     record_count(settings.lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
 
 
-def _still_due(plan: OffsetPlan, fresh: OffsetPlan) -> int:
+def _still_due(plan: OffsetPlan, fresh: OffsetPlan, counted: OffsetCount) -> int:
     """Return how many records must still be ingested: all of the plan's, or 0 if `raw` has them
     all. Raise OutdatedPlanError for anything between.
     """
@@ -106,15 +110,30 @@ def _still_due(plan: OffsetPlan, fresh: OffsetPlan) -> int:
         raise OutdatedPlanError(
             f"plan {plan.digest} is for a raw table that was replaced since; plan again"
         )
-    if fresh.total("archived") == wanted:
+    archived = _archived(plan, counted)
+    if archived == wanted:
         return 0
+    if any(plan.generations[part] != number for part, number in fresh.generations.items()):
+        raise OutdatedPlanError(
+            f"plan {plan.digest} is for a log that Kafka has lost since; nothing was written, "
+            "plan again"
+        )
     if fresh.to_ingest == plan.to_ingest and fresh.number == plan.number:
         return wanted
     raise OutdatedPlanError(
-        f"plan {plan.digest} is outdated: of {wanted:,} records {fresh.total('archived'):,} are "
-        f"archived by now and {fresh.total('lost'):,} are lost, and raw has had "
-        f"{fresh.number - plan.number} backfills since; nothing was written, plan again"
+        f"plan {plan.digest} is outdated: of {wanted:,} records {archived:,} are archived by now "
+        f"and {fresh.total('lost'):,} are lost, and raw has had {fresh.number - plan.number} "
+        "backfills since; nothing was written, plan again"
     )
+
+
+def _archived(plan: OffsetPlan, counted: OffsetCount) -> int:
+    """Return how many of a plan's records `raw` has, in the logs that the plan is for."""
+    held = 0
+    for part, offsets in plan.to_ingest.items():
+        log = log_name(plan.topic, plan.generations[part])
+        held += (offsets & offsets_of(counted.logs.get(log, {}).get(part, ()))).size
+    return held
 
 
 def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, OffsetCount]:
@@ -123,12 +142,13 @@ def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, Off
     """
     require_broker_stamps(settings.kafka, settings.topic)
     lake = Lake(settings.lake)
-    checkpoint = next_offsets(settings)
+    generations = require_same_records(settings)
+    checkpoint = next_offsets(settings, generations.last)
     raw_id, number = _backfills(lake, settings.topic)
     counted = count_offsets(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
     due = _due(counted, kafka) if checkpoint is None else checkpoint
-    archive = ArchiveState(raw_id, number, counted.ranges, due)
+    archive = ArchiveState(raw_id, number, counted.ranges, due, generations.numbers)
     times = _times(settings, request, kafka)
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
 

@@ -16,8 +16,7 @@ from truetape.batch.affected_sessions import affected_sessions
 from truetape.batch.spark.lake import Lake
 from truetape.host.log import logger
 from truetape.lake import bars_lineage, dirty
-from truetape.lake.completeness import offsets_of
-from truetape.lake.coverage import OffsetCount
+from truetape.lake.coverage import LogPartition, OffsetCount
 from truetape.lake.dirty import DirtyMark
 from truetape.lake.tables import Table
 from truetape.market.ranges import Ranges
@@ -50,11 +49,11 @@ def mark_dirty(
                 "nothing marked dirty: no earlier count of raw", raw=lake.root
             )
         return {}
-    fresh = fresh_offsets(known, counted)
+    fresh = counted.fresh(known)
     if not watched or not fresh:
         return {}
     raw = lake.read(spark, Table.RAW)
-    affected = affected_sessions(_rows(raw, counted.topic, fresh), raw, venues)
+    affected = affected_sessions(_rows(raw, fresh), raw, venues)
     sessions = spark.createDataFrame(sorted(watched), "venue string, session date")
     rows = affected.join(F.broadcast(sessions), ["venue", "session"], "leftsemi")
     marked: Marked = {}
@@ -62,23 +61,13 @@ def mark_dirty(
     return marked
 
 
-def fresh_offsets(known: OffsetCount, counted: OffsetCount) -> dict[int, Ranges]:
-    """Return the offsets in `counted` that `known` lacks, by partition."""
-    fresh = {part: _offsets(counted, part) - _offsets(known, part) for part in counted.ranges}
-    return {part: offsets for part, offsets in fresh.items() if offsets}
-
-
-def _offsets(counted: OffsetCount, partition: int) -> Ranges:
-    return offsets_of(counted.ranges.get(partition, ()))
-
-
-def _rows(raw: DataFrame, topic: str, wanted: Mapping[int, Ranges]) -> DataFrame:
+def _rows(raw: DataFrame, wanted: Mapping[LogPartition, Ranges]) -> DataFrame:
     """Return the rows of `raw` at these offsets; Delta skips files without any of them."""
     parts = [
-        raw.where((F.col("topic") == topic) & (F.col("partition") == part)).where(
+        raw.where((F.col("topic") == log) & (F.col("partition") == part)).where(
             F.col("offset").between(span.start, span.last)
         )
-        for part, spans in wanted.items()
+        for (log, part), spans in wanted.items()
         for span in spans.coarsened(MAX_READS)
     ]
     return reduce(DataFrame.unionAll, parts)

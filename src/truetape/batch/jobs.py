@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from truetape.batch.archive import archive, raw_lock
-from truetape.batch.dead_letters import rejected_letters
+from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.recompute import Recomputed, RecomputeRules, recompute
 from truetape.batch.recompute_as_of import AsOfSession, recompute_as_of
@@ -23,9 +23,10 @@ from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars_lineage import profiles_of
-from truetape.lake.completeness import Completeness, completeness
-from truetape.lake.coverage import count_offsets, last_count, record_count
+from truetape.lake.completeness import Completeness, completeness, of_log
+from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.dirty import pending_marks
+from truetape.lake.record_identity import ReplacedLog, begin_generation
 from truetape.lake.tables import Table
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import SECOND_NS
@@ -46,6 +47,8 @@ class Archived:
 
     records: int
     partitions: list[Completeness]
+    earlier: list[Completeness]
+    """The generations that newer ones have replaced."""
     dead_letters: int
     since: int | None
     dirty: Marked
@@ -64,6 +67,15 @@ class Archived:
     def received(self) -> int:
         """Return the number of accepted and rejected events."""
         return self.accepted + self.rejected
+
+
+def begin_generation_once(settings: Settings, who: str, reason: str) -> list[ReplacedLog]:
+    """Begin a new generation of each partition whose offsets Kafka has given to other records.
+
+    Raise ConfigError if there is none.
+    """
+    with raw_lock(settings):
+        return begin_generation(settings, who, reason)
 
 
 def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
@@ -87,15 +99,23 @@ def _archive(settings: Settings, *, recount: bool) -> Archived:
     counted = count_offsets(settings.lake, settings.topic, known)
     records = counted.records - (known.records if known else 0)
     marked = mark_dirty(spark, lake, known, counted, venues())
+    offsets = archived_offsets(counted, known)
     if recount:
         known, counted = None, count_offsets(settings.lake, settings.topic)
-    letters = partial(rejected_letters, lake.read(spark, Table.RAW), settings.topic)
-    dead = send_dead_letters(letters, counted.ends, settings)
+    letters = partial(rejected_letters, lake.read(spark, Table.RAW))
+    dead = send_dead_letters(letters, offsets, settings)
     if counted != known:
         # last: recorded offsets count as finished, dead letters and marks included
         record_count(settings.lake, counted)
-    partitions = completeness(settings.topic, counted.ranges, available)
-    return Archived(records, partitions, dead, known.raw_version if known else None, marked)
+    partitions = completeness(counted.generations.log, counted.ranges, available)
+    since = known.raw_version if known else None
+    return Archived(records, partitions, _earlier(counted), dead, since, marked)
+
+
+def _earlier(counted: OffsetCount) -> list[Completeness]:
+    return [
+        of_log(log, partition, ranges, None) for (log, partition), ranges in counted.earlier.items()
+    ]
 
 
 def recompute_once(

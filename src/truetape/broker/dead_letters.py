@@ -6,16 +6,15 @@ run sends nothing twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from truetape.broker.clients import open_consumer, transient
 from truetape.broker.topics import REJECTED
 from truetape.broker.transactions import TransactionalProducer
 from truetape.host.settings import Settings
-
-if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+from truetape.market.ranges import Range
 
 GROUP = "truetape-dead-letters"
 TRANSACTIONAL_ID = "truetape-dead-letters"
@@ -25,7 +24,11 @@ TRANSACTION_TIMEOUT_MS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One rejection: the record as it arrived, and why event `index` of it was rejected."""
+    """One rejection: the record as it arrived, and why event `index` of it was rejected.
+
+    `topic` is the name of the log that the record is in: the topic's own, with `@number` if the
+    partition's log was replaced by another.
+    """
 
     topic: str
     partition: int
@@ -38,41 +41,49 @@ class DeadLetter:
     detail: str
 
 
-Due: TypeAlias = Mapping[int, tuple[int, int]]
-"""By partition, the archived offsets `[first, end)` whose letters were not sent yet."""
+Due: TypeAlias = Mapping[tuple[str, int], Range]
+"""The archived offsets whose letters were not sent yet, by log and partition."""
 
 
 def send_dead_letters(
-    read_letters: Callable[[Due], Iterable[DeadLetter]],
-    ends: Mapping[int, int],
-    settings: Settings,
+    read_letters: Callable[[Due], Iterable[DeadLetter]], archived: Due, settings: Settings
 ) -> int:
-    """Send the letters below `ends` that were not sent before; return how many were sent.
+    """Send the letters of archived offsets that were not sent before; return how many were sent.
 
-    `ends` is the offset behind the last archived one, by partition. `read_letters` is called only
-    for offsets that are due. Raise TransientError if Kafka does not answer; nothing was sent then.
+    `read_letters` is called only for offsets that are due. Raise TransientError if Kafka does not
+    answer; nothing was sent then.
     """
     with transient(f"cannot send dead letters to {REJECTED}"):
-        consumer = open_consumer(settings.kafka, group=GROUP)
+        # fence first: no earlier run can still commit offsets behind the ones read below
+        producer = TransactionalProducer.open(
+            settings.kafka, TRANSACTIONAL_ID, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+        )
         try:
-            # fence first: no earlier run can still commit offsets behind the ones read below
-            producer = TransactionalProducer.open(
-                settings.kafka, TRANSACTIONAL_ID, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
-            )
-            try:
-                due = _due(consumer, settings.topic, ends)
-                return _send(producer, read_letters(due), settings.topic, due) if due else 0
-            finally:
-                producer.close()
+            due = _due(settings, archived)
+            return _send(producer, read_letters(due), settings.topic, due) if due else 0
         finally:
-            consumer.close()
+            producer.close()
 
 
-def _due(consumer: "KafkaConsumer", topic: str, ends: Mapping[int, int]) -> Due:
+def _group(topic: str, log: str) -> str:
+    """Return the group under which the offsets of a log are committed: Kafka has one offset of a
+    group and partition, so each generation has a group.
+    """
+    return GROUP + log.removeprefix(topic)
+
+
+def _due(settings: Settings, archived: Due) -> dict[tuple[str, int], Range]:
     from kafka import TopicPartition
 
-    sent = {part: consumer.committed(TopicPartition(topic, part)) or 0 for part in ends}
-    return {part: (sent[part], end) for part, end in ends.items() if sent[part] < end}
+    due = {}
+    for log in sorted({log for log, _ in archived}):
+        with closing(open_consumer(settings.kafka, group=_group(settings.topic, log))) as consumer:
+            for place, span in archived.items():
+                if place[0] == log:
+                    sent = consumer.committed(TopicPartition(settings.topic, place[1])) or 0
+                    if max(sent, span.start) < span.end:
+                        due[place] = Range(max(sent, span.start), span.end)
+    return due
 
 
 def _send(
@@ -84,7 +95,9 @@ def _send(
             key = None if letter.key is None else letter.key.encode()
             producer.send(REJECTED, letter.value, key=key, headers=_headers(letter))
             count += 1
-        producer.send_offsets(GROUP, topic, {part: end for part, (_, end) in due.items()})
+        for log in sorted({log for log, _ in due}):
+            ends = {part: span.end for (name, part), span in due.items() if name == log}
+            producer.send_offsets(_group(topic, log), topic, ends)
     return count
 
 

@@ -1,15 +1,21 @@
-"""Which offsets of a topic Kafka has, and since when. Reads no record."""
+"""Which offsets of a topic Kafka has, since when, and of which log. Reads no payload."""
 
+import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from truetape.broker.clients import Connection, transient
+from truetape.broker.clients import Connection, open_admin, transient
+from truetape.host.errors import TransientError
 from truetape.market.ranges import Range
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
+READ_WITHIN_S = 20.0
+"""How long reading single records may take."""
 _MS_NS = 1_000_000
+_POLL_MS = 500
 
 
 class TopicOffsets(Connection):
@@ -54,6 +60,35 @@ class TopicOffsets(Connection):
                 for part in parts
             }
 
+    def stamps(self, offsets: Mapping[int, int]) -> dict[int, int | None]:
+        """Return Kafka's stamp of the record at one offset of each partition, in milliseconds; None
+        if Kafka has a later record there. Kafka must have a record at that offset or after it.
+        """
+        from kafka import TopicPartition
+
+        waiting = {TopicPartition(self.topic, part): offset for part, offset in offsets.items()}
+        stamps: dict[int, int | None] = {}
+        with self._transient():
+            consumer = self.consumer()
+            consumer.assign(list(waiting))
+            for part, offset in waiting.items():
+                consumer.seek(part, offset)
+            deadline = time.monotonic() + READ_WITHIN_S
+            while waiting:
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"Kafka at {self.bootstrap} returned no record of {self.topic} at "
+                        f"{offsets} within {READ_WITHIN_S:.0f} s"
+                    )
+                for part, records in consumer.poll(timeout_ms=_POLL_MS).items():
+                    if part in waiting and records:
+                        first = records[0]
+                        exact = first.offset == waiting.pop(part)
+                        stamps[part.partition] = first.timestamp if exact else None
+                        consumer.pause(part)
+            consumer.unsubscribe()
+        return stamps
+
     def _partitions(self, consumer: "KafkaConsumer") -> "list[TopicPartition]":
         from kafka import TopicPartition
 
@@ -80,3 +115,14 @@ def offsets_since(bootstrap: str, topic: str, instant_ns: int) -> dict[int, int]
     """Return `TopicOffsets.since` of a topic."""
     with TopicOffsets(bootstrap, topic) as offsets:
         return offsets.since(instant_ns)
+
+
+def topic_id(bootstrap: str, topic: str) -> str | None:
+    """Return the id that Kafka gave a topic when it was created; None if there is no such topic.
+
+    A topic that is deleted and created again has another id. Raise TransientError if Kafka does not
+    answer.
+    """
+    with transient(f"cannot describe {topic} at {bootstrap}"), open_admin(bootstrap) as admin:
+        (described,) = admin.describe_topics([topic])
+    return None if described["topic_id"] is None else str(described["topic_id"])

@@ -1,5 +1,6 @@
 """The verb `archive`: prints what one run of the archive did. Archives nothing itself."""
 
+import getpass
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,19 +16,31 @@ _LISTED_HOLES = 20
 
 @click.command()
 @click.option("--recount", is_flag=True, help="Count all of `raw`, not only the new records.")
-def archive(recount: bool) -> None:
+@click.option(
+    "--new-generation",
+    is_flag=True,
+    help="Kafka lost a log, or the topic was made anew: keep the old records, take the new ones.",
+)
+@click.option("--reason", help="Why; kept with the new generation.")
+def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
     """Append every Kafka record that the lake lacks to its `raw` table, once.
 
     Safe to repeat and to interrupt. Prints a count for each partition and the offsets of each hole.
     The counts of earlier runs are reused; --recount counts again and finds records that `raw` has
-    lost since. Exit code 75: Kafka was away; run it again.
+    lost since. Exit code 75: Kafka was away; run it again. Exit code 78: Kafka has given offsets
+    that the lake has to other records; nothing was archived, and --new-generation goes on.
     """
-    from truetape.batch.jobs import archive_once
+    from truetape.batch.jobs import archive_once, begin_generation_once
 
+    if new_generation is not bool(reason):
+        raise click.UsageError("--new-generation needs --reason, and --reason needs it")
     settings = current_settings()
+    if new_generation:
+        for log in begin_generation_once(settings, getpass.getuser(), reason or ""):
+            click.echo(f"new generation: {log.evidence}")
     outcome = archive_once(settings, recount=recount)
     click.echo(f"archived {outcome.records:,} records into {settings.lake}")
-    for part in outcome.partitions:
+    for part in [*outcome.earlier, *outcome.partitions]:
         for line in _completeness_lines(part):
             click.echo(line)
     click.echo(

@@ -48,15 +48,18 @@ def partitions(settings: Settings) -> list[Partition]:
     """Compare Kafka's offsets with the lake's last count. Raise TransientError if Kafka is away."""
     from truetape.broker.offsets import available_offsets
     from truetape.lake.completeness import completeness
-    from truetape.lake.coverage import last_count
+    from truetape.lake.coverage import OffsetCount, last_count
+    from truetape.lake.generations import read_generations
 
     require_kafka(settings)
     counted = last_count(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
-    ranges, ends = ({}, {}) if counted is None else (counted.ranges, counted.ends)
+    if counted is None:
+        counted = OffsetCount(read_generations(settings.lake, settings.topic), "", 0, {})
+    ends = counted.ends
     return [
         Partition(kafka.get(part.partition, _NOTHING), ends.get(part.partition, 0), part)
-        for part in completeness(settings.topic, ranges, kafka)
+        for part in completeness(counted.generations.log, counted.ranges, kafka)
     ]
 
 

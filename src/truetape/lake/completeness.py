@@ -4,7 +4,7 @@ Kafka numbers the records of a partition from 0. So every offset below its end t
 is missing: at the start, in the middle, at the end, or all of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from truetape.market.ranges import Range, Ranges, merge
@@ -52,7 +52,9 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """What the lake has of one partition, and what it lacks."""
+    """What the lake has of one partition, and what it lacks. `topic` is the name of its log: the
+    topic's own, or that of a generation.
+    """
 
     topic: str
     partition: int
@@ -81,13 +83,29 @@ class Completeness:
 
 
 def completeness(
-    topic: str, counted: CountedRanges, kafka: Mapping[int, Range]
+    log_of: Callable[[int], str], counted: CountedRanges, kafka: Mapping[int, Range]
 ) -> list[Completeness]:
-    """Find the holes of each partition. `kafka`: the offsets that Kafka still has."""
+    """Find the holes of each partition. `kafka`: the offsets that Kafka still has; `log_of` gives
+    the name of a partition's log.
+    """
     return [
-        _of_partition(topic, partition, counted.get(partition, ()), kafka.get(partition))
+        of_log(log_of(partition), partition, counted.get(partition, ()), kafka.get(partition))
         for partition in sorted(counted.keys() | kafka.keys())
     ]
+
+
+def of_log(
+    log: str, partition: int, ranges: Sequence[CountedRange], kafka: Range | None
+) -> Completeness:
+    """Find the holes of one partition of a log. `kafka`: the offsets that Kafka still has of it."""
+    available = kafka or Range(0, 0)
+    end = max(available.end, *(counted.end for counted in ranges), 0)
+    missing = Ranges.between(0, end) - offsets_of(ranges)
+    lost = missing if kafka is None else missing & Ranges.between(0, available.start)
+    holes = [Hole(log, partition, part, recoverable=False) for part in lost]
+    holes += [Hole(log, partition, part, recoverable=True) for part in missing - lost]
+    holes.sort(key=lambda hole: hole.offsets)
+    return Completeness(log, partition, tuple(ranges), tuple(holes))
 
 
 def joined(ranges: Iterable[CountedRange]) -> tuple[CountedRange, ...]:
@@ -98,19 +116,6 @@ def joined(ranges: Iterable[CountedRange]) -> tuple[CountedRange, ...]:
 def offsets_of(ranges: Iterable[CountedRange]) -> Ranges:
     """Return which offsets the ranges hold."""
     return Ranges(counted.offsets for counted in ranges)
-
-
-def _of_partition(
-    topic: str, partition: int, ranges: Sequence[CountedRange], kafka: Range | None
-) -> Completeness:
-    available = kafka or Range(0, 0)
-    end = max(available.end, *(counted.end for counted in ranges), 0)
-    missing = Ranges.between(0, end) - offsets_of(ranges)
-    lost = missing if kafka is None else missing & Ranges.between(0, available.start)
-    holes = [Hole(topic, partition, part, recoverable=False) for part in lost]
-    holes += [Hole(topic, partition, part, recoverable=True) for part in missing - lost]
-    holes.sort(key=lambda hole: hole.offsets)
-    return Completeness(topic, partition, tuple(ranges), tuple(holes))
 
 
 def _sum(earlier: CountedRange, later: CountedRange) -> CountedRange:

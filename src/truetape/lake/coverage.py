@@ -6,20 +6,23 @@ if it belongs to another `raw`, and a full count does not use it. Knows nothing 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from truetape.broker.offsets import available_offsets
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.lake.completeness import CountedRange, joined
+from truetape.lake.completeness import CountedRange, joined, offsets_of
 from truetape.lake.delta import open_table, read_rows, replace_rows
-from truetape.lake.tables import Table
-from truetape.market.ranges import Range
+from truetape.lake.generations import Generations, read_generations
+from truetape.lake.tables import Table, quoted
+from truetape.market.ranges import Range, Ranges
 
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.dataset
+
+    from truetape.lake.delta import LakeTable
 
 MAX_RANGES = 10_000
 """Most ranges of one topic. With more, its offsets are not contiguous by nature: the topic is
@@ -30,24 +33,66 @@ MAX_SKIPPED_RANGES = 50
 _COLUMNS = ("partition", "offset", "accepted", "rejections")
 
 
+Logs = Mapping[str, Mapping[int, tuple[CountedRange, ...]]]
+"""Counted ranges by the name of a log, then by partition."""
+LogPartition = tuple[str, int]
+"""The name of a log, and a partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class OffsetCount:
-    """The offsets of a topic in one version of one `raw`."""
+    """The offsets of a topic in one version of one `raw`, of every generation."""
 
-    topic: str
+    generations: Generations
     raw_id: str
     raw_version: int
-    ranges: Mapping[int, tuple[CountedRange, ...]]
+    logs: Logs
+
+    @property
+    def topic(self) -> str:
+        """Return the name of the topic."""
+        return self.generations.topic
+
+    @property
+    def ranges(self) -> dict[int, tuple[CountedRange, ...]]:
+        """Return the ranges of the present generations, by partition."""
+        places = sorted(self._places().items(), key=lambda place: place[0][1])
+        return {part: held for (log, part), held in places if self._is_present(log, part)}
+
+    @property
+    def earlier(self) -> dict[LogPartition, tuple[CountedRange, ...]]:
+        """Return the ranges of the generations before."""
+        places = self._places().items()
+        return {place: held for place, held in places if not self._is_present(*place)}
+
+    def fresh(self, known: "OffsetCount") -> dict[LogPartition, Ranges]:
+        """Return the offsets that another count lacks; partitions without any are omitted."""
+        others = known._places()
+        fresh = {
+            place: offsets_of(held) - offsets_of(others.get(place, ()))
+            for place, held in self._places().items()
+        }
+        return {place: offsets for place, offsets in fresh.items() if offsets}
 
     @property
     def records(self) -> int:
         """Return how many records were counted, repeated ones included."""
-        return sum(part.records for ranges in self.ranges.values() for part in ranges)
+        return sum(held.records for ranges in self._places().values() for held in ranges)
 
     @property
     def ends(self) -> dict[int, int]:
-        """Return the offset after the last one in `raw`, by partition."""
+        """Return the offset after the last one in `raw` of the present generation, by partition."""
         return {partition: ranges[-1].end for partition, ranges in self.ranges.items()}
+
+    def _places(self) -> dict[LogPartition, tuple[CountedRange, ...]]:
+        return {
+            (log, partition): held
+            for log, partitions in self.logs.items()
+            for partition, held in partitions.items()
+        }
+
+    def _is_present(self, log: str, partition: int) -> bool:
+        return log == self.generations.log(partition)
 
 
 def count_offsets(lake: str, topic: str, known: OffsetCount | None = None) -> OffsetCount:
@@ -57,26 +102,24 @@ def count_offsets(lake: str, topic: str, known: OffsetCount | None = None) -> Of
     only a count without `known` sees rows that `raw` has lost, or got twice, since. Raise
     ConfigError for more than MAX_RANGES ranges.
     """
-    raw = open_table(lake, Table.RAW)
+    raw, generations = open_table(lake, Table.RAW), read_generations(lake, topic)
     version = raw.version()
     if known is not None and known.raw_version == version:
-        return known
-    taken = (
-        {} if known is None else {part: _largest(ranges) for part, ranges in known.ranges.items()}
-    )
-    counted = [(part, span) for part, ranges in taken.items() for span in ranges]
-    for batch in raw.batches(_COLUMNS, _outside(topic, taken)):
-        counted.extend(_ranges(batch))
-        if len(counted) > MAX_RANGES:
-            counted = _bounded(counted, topic)
-    return OffsetCount(topic, raw.id(), version, _by_partition(counted))
+        return replace(known, generations=generations)
+    counts = {
+        log: _count_log(raw, log, {} if known is None else known.logs.get(log, {}))
+        for log in generations.names
+    }
+    logs = {log: partitions for log, partitions in counts.items() if partitions}
+    return OffsetCount(generations, raw.id(), version, logs)
 
 
 def last_count(lake: str, topic: str) -> OffsetCount | None:
     """Return the stored count of a topic; None if there is none for the present `raw`, which may
     have been created anew or restored.
     """
-    rows = read_rows(lake, Table.COVERAGE, [("topic", "=", topic)])
+    generations = read_generations(lake, topic)
+    rows = read_rows(lake, Table.COVERAGE, [("topic", "in", list(generations.names))])
     if not rows:
         return None
     raw = open_table(lake, Table.RAW)
@@ -84,39 +127,57 @@ def last_count(lake: str, topic: str) -> OffsetCount | None:
         return None
     if rows[0]["raw_version"] > raw.version():
         return None
-    counted = [(row["partition"], _counted_range(row)) for row in rows]
-    return OffsetCount(topic, rows[0]["raw_id"], rows[0]["raw_version"], _by_partition(counted))
+    counted: dict[str, list[tuple[int, CountedRange]]] = {}
+    for row in rows:
+        counted.setdefault(row["topic"], []).append((row["partition"], _counted_range(row)))
+    logs = {log: _by_partition(ranges) for log, ranges in counted.items()}
+    return OffsetCount(generations, rows[0]["raw_id"], rows[0]["raw_version"], logs)
 
 
 def has_new_records(settings: Settings) -> bool:
     """True if Kafka has records that no archive run has finished. Does not start Spark.
 
-    A run records its count last, after its dead letters and marks. Raise TransientError if Kafka
-    does not answer.
+    A run records its count last, after its dead letters and marks. Also true if Kafka has fewer
+    records than were counted: the run then says why. Raise TransientError if Kafka does not answer.
     """
     available = available_offsets(settings.kafka, settings.topic)
     counted = last_count(settings.lake, settings.topic)
     ends = {} if counted is None else counted.ends
-    return any(ends.get(partition, 0) < offsets.end for partition, offsets in available.items())
+    return any(ends.get(partition, 0) != offsets.end for partition, offsets in available.items())
 
 
 def record_count(lake: str, counted: OffsetCount) -> None:
     """Replace the stored count of a topic. Raise TransientError if another writer does the same."""
-    count = {"topic": counted.topic, "raw_id": counted.raw_id, "raw_version": counted.raw_version}
+    count = {"raw_id": counted.raw_id, "raw_version": counted.raw_version}
     rows = [
         count
         | {
+            "topic": log,
             "partition": partition,
-            "first": part.start,
-            "last": part.offsets.last,
-            "records": part.records,
-            "accepted": part.accepted,
-            "rejected": part.rejected,
+            "first": held.start,
+            "last": held.offsets.last,
+            "records": held.records,
+            "accepted": held.accepted,
+            "rejected": held.rejected,
         }
-        for partition, ranges in counted.ranges.items()
-        for part in ranges
+        for log, partitions in counted.logs.items()
+        for partition, ranges in partitions.items()
+        for held in ranges
     ]
-    replace_rows(lake, Table.COVERAGE, rows, where=f"topic = '{counted.topic}'")
+    names = ", ".join(quoted(name) for name in counted.generations.names)
+    replace_rows(lake, Table.COVERAGE, rows, where=f"topic IN ({names})")
+
+
+def _count_log(
+    raw: "LakeTable", log: str, known: Mapping[int, tuple[CountedRange, ...]]
+) -> dict[int, tuple[CountedRange, ...]]:
+    taken = {part: _largest(ranges) for part, ranges in known.items()}
+    counted = [(part, span) for part, ranges in taken.items() for span in ranges]
+    for batch in raw.batches(_COLUMNS, _outside(log, taken)):
+        counted.extend(_ranges(batch))
+        if len(counted) > MAX_RANGES:
+            counted = _bounded(counted, log)
+    return _by_partition(counted)
 
 
 def _counted_range(row: Mapping[str, int]) -> CountedRange:

@@ -25,6 +25,7 @@ MAX_TRIES = 5
 _WRITERS: Mapping[Table, str] = {
     Table.RAW: "archive",
     Table.COVERAGE: "archive",
+    Table.GENERATIONS: "archive",
     Table.DIRTY: "archive",
     Table.SUPERSEDED: "publish",
     Table.DRIFT: "publish",

@@ -66,6 +66,10 @@ _COVERAGE = _schema(
     ("first", _LONG), ("last", _LONG), ("records", _LONG), ("accepted", _LONG),
     ("rejected", _LONG),
 )  # fmt: skip
+_GENERATIONS = _schema(
+    ("topic", _TEXT), ("partition", _INT), ("number", _INT), ("topic_id", _TEXT),
+    ("begun_ns", _LONG), ("who", _TEXT), ("reason", _TEXT),
+)  # fmt: skip
 _BARS_LINEAGE = _schema(
     ("venue", _TEXT), ("session", _DATE), ("raw_id", _TEXT), ("raw_version", _LONG),
     ("bars_version", _LONG), ("symbols", _TEXTS), ("recorded_ns", _LONG),
@@ -103,6 +107,7 @@ _PUBLICATIONS = _schema(
 SCHEMAS: Mapping[Table, pa.Schema] = {
     Table.RAW: RAW,
     Table.COVERAGE: _COVERAGE,
+    Table.GENERATIONS: _GENERATIONS,
     Table.TRADES: TRADES,
     Table.BARS: BARS,
     Table.BARS_LINEAGE: _BARS_LINEAGE,
@@ -118,6 +123,7 @@ PARTITIONS: Mapping[Table, tuple[str, ...]] = {
     # the files that contain it
     Table.RAW: ("date", "partition"),
     Table.COVERAGE: (),
+    Table.GENERATIONS: (),
     Table.TRADES: _BY_SESSION,
     Table.BARS: _BY_SESSION,
     Table.BARS_LINEAGE: _BY_SESSION,

@@ -16,6 +16,7 @@ class Table(StrEnum):
 
     RAW = "raw"
     COVERAGE = "counted"
+    GENERATIONS = "generations"
     TRADES = "trades"
     BARS = "bars"
     BARS_LINEAGE = "basis"

@@ -162,7 +162,7 @@ def check_feed(
     clock = _Clock(progress, f"feeds of {settings.topic}")
     clock.step("read", "reading the new records")
     last = reports.newest(settings.home, ReportKind.FEED, None, None)
-    since = _since(last, settings.topic)
+    since = _since(last)
     tables = read_feed(settings.lake, settings.topic, settings.partitions, since)
     (suite,) = _suites((SuiteTable.FEED,))
     with closing(open_store(settings)) as store:
@@ -174,15 +174,15 @@ def check_feed(
             results=tuple(_validated(clock, suite, feed_frames(tables), {})),
             suites={suite.id: suite.version},
             rows={"records": tables.records.num_rows, "left": tables.behind},
-            offsets={f"{settings.topic}/{part}": end for part, end in tables.ends.items()},
+            offsets={f"{log}/{part}": end for (log, part), end in tables.ends.items()},
         )
         return _write(settings, store, report, clock, of)
 
 
-def _since(last: Report | None, topic: str) -> dict[int, int]:
+def _since(last: Report | None) -> dict[tuple[str, int], int]:
     offsets = {} if last is None else last.offsets
     places = ((key.rpartition("/"), end) for key, end in offsets.items())
-    return {int(part): end for (name, _, part), end in places if name == topic}
+    return {(log, int(part)): end for (log, _, part), end in places}
 
 
 def _frames(

@@ -74,10 +74,15 @@ class ArchiveJob(SparkJob):
         super().__init__(job="archive", **kwargs)
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Archive, or skip if there is nothing new."""
+        """Archive, or skip if there is nothing new. Raise ConfigError if Kafka has given offsets
+        that the lake has to other records.
+        """
         from truetape.lake.coverage import has_new_records
+        from truetape.lake.record_identity import require_same_records
 
-        if not has_new_records(current_settings()):
+        settings = current_settings()
+        require_same_records(settings)
+        if not has_new_records(settings):
             raise AirflowSkipException("the lake has every record that Kafka has")
         return super().execute(context)
 
