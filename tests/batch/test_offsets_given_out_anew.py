@@ -6,9 +6,6 @@ docs/RUNBOOK.md loses nothing.
 
 import dataclasses
 import json
-import os
-import shutil
-import signal
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -18,16 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from support.loop import letters, own_settings, send
-from support.wait import until
+from support.replaced_log import lose_log, lose_partition, make_topic_anew, used_partition
 from truetape.batch.jobs import archive_once
-from truetape.broker.clients import open_admin
-from truetape.broker.offsets import available_offsets, end_offsets, topic_id
-from truetape.broker.topics import ensure_topics
+from truetape.broker.offsets import end_offsets
 from truetape.cli.archive import archive as archive_verb
 from truetape.cli.backfill import backfill as backfill_verb
 from truetape.feeds.records import Record
 from truetape.host.errors import ConfigError
-from truetape.host.process import birth
 from truetape.host.settings import Settings
 from truetape.lake.delta import read_rows
 from truetape.lake.generations import read_generations
@@ -66,47 +60,6 @@ def trades(first: int, count: int) -> list[Record]:
     return made
 
 
-def partition_of(own: Settings) -> int:
-    (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
-    return used
-
-
-def lose_log(own: Settings) -> None:
-    """Lose the log of the partition in use."""
-    lose_partition(own, partition_of(own))
-
-
-def lose_partition(own: Settings, part: int) -> None:
-    """Kill Kafka, delete the log of a partition, start Kafka again."""
-    stack = STACKS[own.kafka]
-    (kafka,) = [server for server in local_stack.status(stack) if server.part == "kafka"]
-    assert kafka.pid is not None
-    os.kill(kafka.pid, signal.SIGKILL)
-    until(lambda: birth(kafka.pid) is None)
-    (folder,) = stack.home.glob(f"kafka/**/{own.topic}-{part}")
-    shutil.rmtree(folder)
-    local_stack.up(stack, ("kafka",), lambda _: None)
-    until(lambda: available_offsets(own.kafka, own.topic)[part].end == 0)
-
-
-def make_topic_anew(own: Settings) -> None:
-    """Delete the topic and create it again."""
-    before = topic_id(own.kafka, own.topic)
-    with open_admin(own.kafka) as admin:
-        admin.delete_topics([own.topic])
-    until(lambda: topic_id(own.kafka, own.topic) is None)
-    ensure_topics(own.kafka, own, lambda _: None)
-    assert topic_id(own.kafka, own.topic) != before
-
-
-STACKS: dict[str, Settings] = {}
-
-
-@pytest.fixture(autouse=True)
-def _remember(stack: Settings) -> None:
-    STACKS[stack.kafka] = stack
-
-
 def run(own: Settings, verb: object, *options: str) -> tuple[object, str]:
     """Run a verb; return its error, None if it had none, and what it printed."""
     done = CliRunner(env=own.to_env()).invoke(verb, options)  # type: ignore[arg-type]
@@ -121,12 +74,16 @@ def archived_ids(own: Settings) -> list[int]:
 @pytest.mark.parametrize("replace_log", [lose_log, make_topic_anew])
 @pytest.mark.parametrize("count", [30, 60], ids=["before the offsets pass", "after they passed"])
 def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_ones(
-    spark: "SparkSession", own: Settings, replace_log: Callable[[Settings], None], count: int
+    spark: "SparkSession",
+    stack: Settings,
+    own: Settings,
+    replace_log: Callable[[Settings, Settings], None],
+    count: int,
 ) -> None:
     """No archive runs between the loss and the new records."""
     send(own, trades(0, 40))
     first = archive_once(own)
-    replace_log(own)
+    replace_log(stack, own)
     send(own, trades(1_000, count))
 
     refusals = [
@@ -143,7 +100,7 @@ def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_
 
     assert error is None, printed
     assert archived_ids(own) == [*range(40), *range(1_000, 1_000 + count)]
-    part = partition_of(own)
+    part = used_partition(own)
     assert f"  {own.topic}/{part}: offsets 0 to 43, 44 records, 0 holes" in printed
     newer = count + count // 10
     line = f"  {own.topic}@2/{part}: offsets 0 to {newer - 1}, {newer} records, 0 holes"
@@ -160,11 +117,11 @@ def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_
 
 
 def test_a_new_generation_goes_on_as_the_first_one_did(
-    spark: "SparkSession", own: Settings
+    spark: "SparkSession", stack: Settings, own: Settings
 ) -> None:
     send(own, trades(0, 20))
     archive_once(own)
-    make_topic_anew(own)
+    make_topic_anew(stack, own)
     send(own, trades(100, 5))
     run(own, archive_verb, "--new-generation", "--reason", "made anew")
     send(own, trades(105, 15))
@@ -179,13 +136,13 @@ def test_a_new_generation_goes_on_as_the_first_one_did(
 
 
 def test_holes_of_a_new_generation_are_filled_under_its_name(
-    spark: "SparkSession", own: Settings
+    spark: "SparkSession", stack: Settings, own: Settings
 ) -> None:
     from deltalake import DeltaTable
 
     send(own, trades(0, 20))
     archive_once(own)
-    make_topic_anew(own)
+    make_topic_anew(stack, own)
     send(own, trades(100, 20))
     run(own, archive_verb, "--new-generation", "--reason", "made anew")
     log = f"{own.topic}@2"
@@ -202,11 +159,11 @@ def test_holes_of_a_new_generation_are_filled_under_its_name(
 
 
 def test_a_partition_that_kept_its_log_is_not_archived_again(
-    spark: "SparkSession", own: Settings
+    spark: "SparkSession", stack: Settings, own: Settings
 ) -> None:
     """Keys of both partitions; one of them loses its log."""
     send(own, trades(0, 20))
-    lost = partition_of(own)
+    lost = used_partition(own)
     others = [
         dataclasses.replace(record, key=key)
         for key, first in (("AAPL", 200), ("MSFT", 300), ("XOM", 400), ("GE", 500))
@@ -217,7 +174,7 @@ def test_a_partition_that_kept_its_log_is_not_archived_again(
     before = archived_ids(own)
     ends = end_offsets(own.kafka, own.topic)
     assert all(ends.values()), "both partitions need records"
-    lose_partition(own, lost)
+    lose_partition(stack, own, lost)
     send(own, trades(1_000, 30))
 
     error, printed = run(own, archive_verb, "--new-generation", "--reason", "disk lost")
@@ -228,7 +185,7 @@ def test_a_partition_that_kept_its_log_is_not_archived_again(
 
 
 def test_a_new_generation_without_a_lost_log_is_refused(
-    spark: "SparkSession", own: Settings
+    spark: "SparkSession", stack: Settings, own: Settings
 ) -> None:
     send(own, trades(0, 10))
     archive_once(own)
@@ -241,10 +198,10 @@ def test_a_new_generation_without_a_lost_log_is_refused(
 
 
 def test_an_empty_topic_that_is_made_anew_needs_no_generation(
-    spark: "SparkSession", own: Settings
+    spark: "SparkSession", stack: Settings, own: Settings
 ) -> None:
     archive_once(own)
-    make_topic_anew(own)
+    make_topic_anew(stack, own)
     send(own, trades(0, 10))
 
     assert archive_once(own).records == 11

@@ -58,7 +58,7 @@ def test_good_records_break_no_rule(lake: str) -> None:
 
     tables = read_feed(lake, "trades", 4, {})
 
-    assert (tables.records.num_rows, tables.ends, tables.behind) == (21, {0: 20}, 0)
+    assert (tables.records.num_rows, tables.ends, tables.behind) == (21, {("trades", 0): 20}, 0)
     assert broken(tables) == {}
 
 
@@ -70,9 +70,16 @@ def test_a_check_begins_where_the_last_one_ended(lake: str) -> None:
     second = read_feed(lake, "trades", 2, first.ends)
     third = read_feed(lake, "trades", 2, second.ends)
 
-    assert first.ends == {0: 4, 1: 4}
-    assert (second.records["offset"].to_pylist(), second.ends) == ([5, 6], {0: 6, 1: 4})
-    assert (third.records.num_rows, third.ends, third.coverage) == (0, {0: 6, 1: 4}, ())
+    assert first.ends == {("trades", 0): 4, ("trades", 1): 4}
+    assert (second.records["offset"].to_pylist(), second.ends) == (
+        [5, 6],
+        {("trades", 0): 6, ("trades", 1): 4},
+    )
+    assert (third.records.num_rows, third.ends, third.coverage) == (
+        0,
+        {("trades", 0): 6, ("trades", 1): 4},
+        (),
+    )
     assert broken(third) == {}
 
 
@@ -85,8 +92,16 @@ def test_a_check_is_bounded_and_reports_how_many_records_are_left(
     first = read_feed(lake, "trades", 2, {})
     second = read_feed(lake, "trades", 2, first.ends)
 
-    assert (first.records.num_rows, first.ends, first.behind) == (8, {0: 103, 1: 103}, 12)
-    assert (second.records.num_rows, second.ends, second.behind) == (8, {0: 107, 1: 107}, 4)
+    assert (first.records.num_rows, first.ends, first.behind) == (
+        8,
+        {("trades", 0): 103, ("trades", 1): 103},
+        12,
+    )
+    assert (second.records.num_rows, second.ends, second.behind) == (
+        8,
+        {("trades", 0): 107, ("trades", 1): 107},
+        4,
+    )
     assert broken(first) == broken(second) == {}
 
 

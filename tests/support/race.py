@@ -35,6 +35,7 @@ from truetape.speed.lease import Clock, Lease
 from truetape.speed.observation import Observed, Policy, exit_report_of, update_history
 from truetape.speed.progress import Progress
 from truetape.speed.protocol import DriverRun, Wait
+from truetape.speed.read_log import ReadLog
 from truetape.speed.supervision import Step
 from truetape.speed.writer import SpeedWriter
 
@@ -381,6 +382,9 @@ class ModelStream:
 
     def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
         return {"0": len(self.process.world.trades) - offsets["0"]}
+
+    def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
+        return ReadLog()
 
     def stop(self) -> None:
         self.writer = None

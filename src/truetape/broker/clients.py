@@ -22,6 +22,7 @@ CONNECT_WITHIN_MS = 10_000
 """How long a consumer tries to reach a first broker; the library's 30 s are too long for whoever
 waits for an answer."""
 
+FETCH_BYTES = 1_048_576
 ADMIN_REQUEST_MS = 10_000
 _ADMIN_CONNECT_MS = 5_000
 
@@ -45,12 +46,17 @@ def transient(action: str) -> Iterator[None]:
 
 
 def open_consumer(
-    bootstrap: str, *, committed_only: bool = False, group: str | None = None
+    bootstrap: str,
+    *,
+    committed_only: bool = False,
+    group: str | None = None,
+    fetch_bytes: int = FETCH_BYTES,
 ) -> "KafkaConsumer":
     """Connect a consumer that reads assigned partitions and commits no offset by itself.
 
     `committed_only` hides records of open and aborted transactions. `group` gives access to the
-    offsets that were committed under that name.
+    offsets that were committed under that name. `fetch_bytes` is how much of a partition one
+    request returns; the first batch of records is returned whole, whatever its size.
     """
     from kafka import KafkaConsumer
 
@@ -61,6 +67,7 @@ def open_consumer(
         enable_auto_commit=False,
         isolation_level="read_committed" if committed_only else "read_uncommitted",
         auto_offset_reset="earliest",
+        max_partition_fetch_bytes=fetch_bytes,
         bootstrap_timeout_ms=CONNECT_WITHIN_MS,
     )
 
@@ -124,15 +131,20 @@ def open_admin(bootstrap: str) -> "KafkaAdminClient":
 class Connection:
     """A consumer that connects at its first use and stays connected; a context manager."""
 
-    def __init__(self, bootstrap: str, *, committed_only: bool = False) -> None:
+    def __init__(
+        self, bootstrap: str, *, committed_only: bool = False, fetch_bytes: int = FETCH_BYTES
+    ) -> None:
         self.bootstrap = bootstrap
         self._committed_only = committed_only
+        self._fetch_bytes = fetch_bytes
         self._consumer: KafkaConsumer | None = None
 
     def consumer(self) -> "KafkaConsumer":
         """Return the connected consumer. Raise a KafkaError if no broker answers."""
         if self._consumer is None:
-            self._consumer = open_consumer(self.bootstrap, committed_only=self._committed_only)
+            self._consumer = open_consumer(
+                self.bootstrap, committed_only=self._committed_only, fetch_bytes=self._fetch_bytes
+            )
         return self._consumer
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class TopicOffsets(Connection):
     """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        super().__init__(bootstrap)
+        super().__init__(bootstrap, fetch_bytes=1)  # `stamps` needs one record, not a megabyte
         self.topic = topic
 
     def available(self) -> dict[int, Range]:
@@ -80,7 +80,7 @@ class TopicOffsets(Connection):
                         f"Kafka at {self.bootstrap} returned no record of {self.topic} at "
                         f"{offsets} within {READ_WITHIN_S:.0f} s"
                     )
-                for part, records in consumer.poll(timeout_ms=_POLL_MS).items():
+                for part, records in consumer.poll(timeout_ms=_POLL_MS, max_records=1).items():
                     if part in waiting and records:
                         first = records[0]
                         exact = first.offset == waiting.pop(part)

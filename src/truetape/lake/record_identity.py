@@ -98,6 +98,18 @@ def begin_generation(settings: Settings, who: str, reason: str) -> list[Replaced
     return replaced
 
 
+def kafka_logs(topic: TopicOffsets, held: Mapping[int, HeldRecord]) -> KafkaLogs:
+    """Read from Kafka what `replaced_logs` compares. Raise TransientError if it does not answer."""
+    available = topic.available()
+    comparable = {
+        part: record.offset
+        for part, record in held.items()
+        if part in available and record.offset in available[part]
+    }
+    stamps = topic.stamps(comparable)
+    return KafkaLogs(topic_id(topic.bootstrap, topic.topic), available, stamps)
+
+
 def replaced_logs(
     generations: Generations, held: Mapping[int, HeldRecord], kafka: KafkaLogs
 ) -> list[ReplacedLog]:
@@ -152,7 +164,8 @@ def _compare(settings: Settings) -> tuple[Generations, list[ReplacedLog], KafkaL
         read_generations(settings.lake, settings.topic) if counted is None else counted.generations
     )
     held = {} if counted is None else _held(settings.lake, counted)
-    kafka = _kafka_logs(settings, held)
+    with TopicOffsets(settings.kafka, settings.topic) as topic:
+        kafka = kafka_logs(topic, held)
     return generations, replaced_logs(generations, held, kafka), kafka
 
 
@@ -172,21 +185,6 @@ def _held(lake: str, counted: OffsetCount) -> dict[int, HeldRecord]:
         if rows:  # a count that was taken over may have rows that `raw` has lost since
             held[part] = HeldRecord(rows[0]["offset"], rows[0]["record_ms"])
     return held
-
-
-def _kafka_logs(settings: Settings, held: Mapping[int, HeldRecord]) -> KafkaLogs:
-    with TopicOffsets(settings.kafka, settings.topic) as offsets:
-        available = offsets.available()
-        comparable = {
-            part: record.offset
-            for part, record in held.items()
-            if part in available and available[part].start <= record.offset < available[part].end
-        }
-        return KafkaLogs(_topic(settings), available, offsets.stamps(comparable))
-
-
-def _topic(settings: Settings) -> str | None:
-    return topic_id(settings.kafka, settings.topic)
 
 
 def _time(stamp_ms: int) -> str:

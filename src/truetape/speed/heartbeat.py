@@ -17,6 +17,7 @@ from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
 from truetape.speed.progress import CLOCK_NOISE
+from truetape.speed.read_log import ReadLog
 
 
 class Phase(StrEnum):
@@ -80,6 +81,8 @@ class Heartbeat:
     """The next offset to read, by partition; every earlier record is in the bars."""
     lag: Mapping[str, int] = field(default_factory=dict)
     """Number of records in Kafka that are not in the bars yet, by partition."""
+    log: ReadLog = field(default_factory=ReadLog)
+    """Which log the offsets are of."""
     watermark: str = ""
     freshness_s: float | None = None
     """From the newest bar's start to its acknowledgement, in the last batch that wrote any."""

@@ -49,6 +49,7 @@ from truetape.speed.progress import (
     require_whole_checkpoint,
 )
 from truetape.speed.protocol import DriverRun, Wait, reported
+from truetape.speed.read_log import LogObserver, ReadLog, require_same_log
 from truetape.speed.writer import SpeedWriter
 
 EXIT_WITHIN_S = 60.0
@@ -140,14 +141,16 @@ class SparkStream:
         self._topic = topic
         self.query: StreamingQuery | None = None
         self._offsets: Mapping[str, int] = {}
+        self._log = LogObserver(settings, topic)
 
     def require_checkpoint(self) -> None:
-        """Raise ConfigError if the checkpoint belongs to another plan, is damaged, or has a
-        watermark beyond the clock, or if producers stamp the records.
+        """Raise ConfigError if the checkpoint belongs to another plan or another log, is damaged,
+        or has a watermark beyond the clock, or if producers stamp the records.
         """
         require_whole_checkpoint(self._settings)
         require_watermark(checkpoint_for(self._settings), datetime.now(UTC))
         require_broker_stamps(self._settings.kafka, self._settings.topic)
+        require_same_log(self._settings)
 
     def first_batch(self) -> int:
         """Return the first batch that is not committed."""
@@ -183,6 +186,10 @@ class SparkStream:
     def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
         """Return the number of records from `offsets` to the end of the topic, by partition."""
         return heartbeat.lag(self._topic.ends(), offsets)
+
+    def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
+        """Return which records of the topic's log were read, and store that with the checkpoint."""
+        return self._log.observe(offsets, fresh=fresh)
 
     def stop(self) -> None:
         """Stop the query between two batches."""

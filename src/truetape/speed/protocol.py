@@ -19,6 +19,7 @@ from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.lease import CLOCK, Clock, Lease
 from truetape.speed.progress import Progress
+from truetape.speed.read_log import ReadLog
 from truetape.speed.stale_bars import StaleBarRewriter
 from truetape.speed.writer import SpeedWriter
 
@@ -50,6 +51,11 @@ class Stream(Protocol):
 
     def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
         """Return the number of records from `offsets` to the end of the topic, by partition."""
+
+    def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
+        """Return which records of the topic's log were read, up to `offsets`; not `fresh`, as it
+        was some seconds ago.
+        """
 
     def stop(self) -> None:
         """End the stream; no batch is being written."""
@@ -206,6 +212,7 @@ class DriverRun:
             rows_per_s=progress.rows_per_s,
             offsets=offsets,
             lag=self.lag,
+            log=self.stream.read_log(offsets, fresh=state is not Phase.RUNNING),
             watermark=progress.watermark,
             freshness_s=writer.freshness_s,
             fences=writer.fences,

@@ -1,0 +1,122 @@
+"""The log that the streaming query reads: which records of it the checkpoint stands behind.
+
+Spark's checkpoint has offsets only. A topic made anew, and a partition that lost its log, give them
+to other records; the query would skip these. So the driver stores the topic's id, and of each
+partition a record that it has read, and compares both with Kafka before it starts.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from truetape.broker.offsets import TopicOffsets, topic_id
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, of_type, write_json
+from truetape.lake.generations import Generations
+from truetape.lake.record_identity import RUNBOOK, HeldRecord, kafka_logs, replaced_logs
+from truetape.speed.progress import checkpoint_for, committed_offsets
+
+OBSERVE_EVERY_S = 5.0
+"""How old the stored records may get. Records that were read later are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """The topic's id, and of each partition the last record that was read, as observed."""
+
+    topic_id: str = ""
+    records: Mapping[str, HeldRecord] = field(default_factory=dict)
+
+
+_FILE = JsonFile(
+    "record of the log that was read",
+    of_type(ReadLog),
+    "remove it: the next driver then compares offsets only",
+)
+
+
+def read_log_file(settings: Settings) -> Path:
+    """Return the file beside the checkpoint."""
+    folder = checkpoint_for(settings)
+    return folder.with_name(f"{folder.name}.log.json")
+
+
+def require_same_log(settings: Settings) -> None:
+    """Raise ConfigError if the checkpoint stands behind records that Kafka does not have any more
+    and whose offsets others have now; TransientError if Kafka does not answer.
+    """
+    stored = _FILE.read(read_log_file(settings)) or ReadLog()
+    offsets = committed_offsets(checkpoint_for(settings), settings.topic)
+    with TopicOffsets(settings.kafka, settings.topic) as topic:
+        _require(stored, offsets, topic)
+
+
+def _require(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> None:
+    """Raise ConfigError if Kafka has given offsets that were read to other records. `offsets` are
+    the next ones to read.
+    """
+    evidence = _replaced(log, offsets, topic)
+    if evidence:
+        raise ConfigError(
+            f"the speed layer has read records of {topic.topic} that Kafka has replaced by others: "
+            f"{'; '.join(evidence)}. {RUNBOOK}"
+        )
+
+
+def _replaced(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> list[str]:
+    held = {int(part): record for part, record in log.records.items()}
+    kafka = kafka_logs(topic, held)
+    known = Generations(topic.topic, {}, dict.fromkeys(held, log.topic_id))
+    evidence = [part.evidence for part in replaced_logs(known, held, kafka)]
+    ends = {str(part): span.end for part, span in kafka.available.items()}
+    beyond = (
+        f"{topic.topic}/{part}: the next offset to read is {offset}, Kafka's log ends at "
+        f"{ends[part]}"
+        for part, offset in offsets.items()
+        if offset > ends.get(part, offset)
+    )
+    return evidence or list(beyond)
+
+
+class LogObserver:
+    """Stores, every few seconds, which records a driver has read."""
+
+    def __init__(self, settings: Settings, topic: TopicOffsets) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._topic_id: str | None = None
+        self._due_s = 0.0
+        self._log = ReadLog()
+
+    def observe(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
+        """Return the log, observed anew if that is due, or `fresh` is wanted, or a partition was
+        not observed yet. `offsets` are the next ones to read.
+
+        Raise ConfigError as `require_same_log`, and TransientError if Kafka does not answer.
+        """
+        begun = {part for part, offset in offsets.items() if offset}
+        if begun <= self._log.records.keys() and not fresh and time.monotonic() < self._due_s:
+            return self._log
+        _require(self._log, offsets, self._topic)
+        if self._topic_id is None:
+            self._topic_id = topic_id(self._topic.bootstrap, self._topic.topic)
+        available = self._topic.available()
+        last = {
+            int(part): offset - 1
+            for part, offset in offsets.items()
+            if int(part) in available and offset - 1 in available[int(part)]
+        }
+        stamps = self._topic.stamps(last)
+        records = {
+            str(part): HeldRecord(last[part], stamp)
+            for part, stamp in stamps.items()
+            if stamp is not None
+        }
+        log = ReadLog(self._topic_id or "", {**self._log.records, **records})
+        if log != self._log:
+            write_json(read_log_file(self._settings), asdict(log))
+        self._log = log
+        self._due_s = time.monotonic() + OBSERVE_EVERY_S
+        return log

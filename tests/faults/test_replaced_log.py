@@ -1,0 +1,118 @@
+"""Offsets that Kafka gives to other records, and the speed layer: it refuses them, then goes on."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.loop import own_settings, send
+from support.replaced_log import lose_log, make_topic_anew
+from truetape.broker.control_topic import ControlTopic
+from truetape.broker.offsets import end_offsets
+from truetape.feeds.records import Record
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
+from truetape.serving.store import BarStore
+from truetape.speed.control_records import ControlRecords
+from truetape.speed.progress import checkpoint_for
+from truetape.speed.read_log import read_log_file, require_same_log
+from truetape.stack import lifecycle as local_stack
+from truetape.tour.speed_process import SpeedProcess
+
+if TYPE_CHECKING:
+    from truetape.serving.store import ServedBar
+
+pytestmark = [pytest.mark.faults, pytest.mark.real]
+
+SECOND_NS = 1_000_000_000
+START_NS = 1_772_721_000_000_000_000
+"""2026-03-05T14:30:00Z."""
+READ_WITHIN_S = 120.0
+
+
+@pytest.fixture
+def own(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
+    yield own_settings(stack, tmp_path, partitions=2, speed_lateness_s=3_600)
+    local_stack.up(stack, report=lambda _: None)
+
+
+def trades(second: int, count: int, price: int) -> list[Record]:
+    """Return trades of IBM within one second, 10 shares each."""
+    at = START_NS + second * SECOND_NS
+    return [
+        Record(
+            f'{{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"{price}-{number}",'
+            f'"event_time":{at},"price":"{price}","size":"10"}}'.encode(),
+            "truetape",
+            "IBM",
+            at,
+        )
+        for number in range(count)
+    ]
+
+
+def read_all(own: Settings) -> int:
+    """Run a driver until it has read everything; return its exit code."""
+    driver = SpeedProcess.start(own)
+    try:
+        driver.wait_until_ready()
+        driver.wait_until_read(end_offsets(own.kafka, own.topic), READ_WITHIN_S)
+        return driver.stop()
+    finally:
+        driver.kill()
+
+
+def seconds(store: BarStore) -> "dict[int, ServedBar]":
+    bars = store.read(Resolution.SECOND, START_NS, START_NS + 60 * SECOND_NS, venue="XNYS")
+    return {(bar.start_ns - START_NS) // SECOND_NS: bar for bar in bars}
+
+
+@pytest.mark.parametrize("replace_log", [lose_log, make_topic_anew])
+@pytest.mark.parametrize("count", [20, 60], ids=["before the offsets pass", "after they passed"])
+def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_new_trade(
+    stack: Settings, own: Settings, replace_log: Callable[[Settings, Settings], None], count: int
+) -> None:
+    """The driver stopped after 40 records; then Kafka lost them."""
+    with closing(open_store(own)) as store:
+        store.ensure_buckets()
+        send(own, trades(0, 40, price=100))
+        assert read_all(own) == 0
+        replace_log(stack, own)
+        send(own, trades(5, count, price=200))
+
+        driver = SpeedProcess.start(own)
+        assert driver.process.wait(READ_WITHIN_S) == ConfigError.exit_code
+        with closing(ControlTopic(own.kafka)) as control:
+            report = ControlRecords(control, own.topic).refresh().exit_reports[-1]
+        assert report.code == ConfigError.exit_code
+        assert '"Offsets given out anew" in docs/RUNBOOK.md' in report.message
+        assert set(seconds(store)) == {0}
+
+        begin_anew(own)
+        assert read_all(own) == 0
+
+        served = seconds(store)
+        assert (served[0].trades, served[0].open) == (40, 100.0)
+        assert (served[5].trades, served[5].volume) == (count, 10.0 * count)
+
+
+def begin_anew(own: Settings) -> None:
+    """Move the checkpoint and the files beside it away, as the runbook says."""
+    folder = checkpoint_for(own)
+    for path in folder.parent.glob(f"{folder.name}*"):
+        shutil.move(path, folder.parent / f"away-{path.name}")
+
+
+def test_a_checkpoint_of_the_same_log_is_accepted(own: Settings) -> None:
+    require_same_log(own)
+    send(own, trades(0, 40, price=100))
+
+    assert read_all(own) == 0
+
+    assert read_log_file(own).exists()
+    require_same_log(own)
