@@ -23,11 +23,13 @@ from truetape.deploy.airflow_init import prepare_airflow
 from truetape.host import process, state_files
 from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.host.settings import Settings
+from truetape.lake.record_identity import HeldRecord
 from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report, reports_of
 from truetape.quality.report import Report, ReportKind
 from truetape.schedule import spark_job
 from truetape.speed.progress import checkpoint_for
+from truetape.speed.read_log import ReadLog, read_log_file, stored_log
 from truetape.stack import airflow_config
 from truetape.tour.replay import ReplayLedger
 
@@ -64,6 +66,12 @@ def pid_file_of(settings: Settings) -> Path:
 def marker_of(settings: Settings) -> Path:
     folder = checkpoint_for(settings)
     return folder.with_name(f"{folder.name}.json")
+
+
+def read_log_of(settings: Settings) -> Path:
+    path = read_log_file(settings)
+    state_files.write_json(path, asdict(ReadLog("id-a", {"0": HeldRecord(9, 1_000)})))
+    return path
 
 
 def ledger_of(settings: Settings) -> Path:
@@ -107,6 +115,7 @@ def outcome_of(settings: Settings) -> Path:
 FILES = (
     StateFile("pid file", pid_file_of, lambda own: process.find(process.pid_file(own, "kafka"))),
     StateFile("marker of the speed checkpoint", marker_of, checkpoint_for),
+    StateFile("log that the speed layer has read", read_log_of, stored_log),
     StateFile(
         "replayed files",
         ledger_of,

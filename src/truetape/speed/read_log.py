@@ -43,11 +43,16 @@ def read_log_file(settings: Settings) -> Path:
     return folder.with_name(f"{folder.name}.log.json")
 
 
+def stored_log(settings: Settings) -> ReadLog:
+    """Return what the last driver stored. Raise ConfigError if the file is damaged."""
+    return _FILE.read(read_log_file(settings)) or ReadLog()
+
+
 def require_same_log(settings: Settings) -> None:
     """Raise ConfigError if the checkpoint stands behind records that Kafka does not have any more
     and whose offsets others have now; TransientError if Kafka does not answer.
     """
-    stored = _FILE.read(read_log_file(settings)) or ReadLog()
+    stored = stored_log(settings)
     offsets = committed_offsets(checkpoint_for(settings), settings.topic)
     with TopicOffsets(settings.kafka, settings.topic) as topic:
         _require(stored, offsets, topic)
