@@ -35,7 +35,7 @@ from truetape.speed.lease import Clock, Lease
 from truetape.speed.observation import Observed, Policy, exit_report_of, update_history
 from truetape.speed.progress import Progress
 from truetape.speed.protocol import DriverRun, Wait
-from truetape.speed.read_log import ReadLog
+from truetape.speed.read_log import NO_LOG, ReadLog
 from truetape.speed.supervision import Step
 from truetape.speed.writer import SpeedWriter
 
@@ -384,7 +384,7 @@ class ModelStream:
         return {"0": len(self.process.world.trades) - offsets["0"]}
 
     def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
-        return ReadLog()
+        return NO_LOG
 
     def stop(self) -> None:
         self.writer = None

@@ -17,7 +17,7 @@ from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
 from truetape.speed.progress import CLOCK_NOISE
-from truetape.speed.read_log import ReadLog
+from truetape.speed.read_log import NO_LOG, ReadLog
 
 
 class Phase(StrEnum):
@@ -81,7 +81,7 @@ class Heartbeat:
     """The next offset to read, by partition; every earlier record is in the bars."""
     lag: Mapping[str, int] = field(default_factory=dict)
     """Number of records in Kafka that are not in the bars yet, by partition."""
-    log: ReadLog = field(default_factory=ReadLog)
+    log: ReadLog = NO_LOG
     """Which log the offsets are of."""
     watermark: str = ""
     freshness_s: float | None = None

@@ -7,7 +7,7 @@ partition a record that it has read, and compares both with Kafka before it star
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from truetape.broker.offsets import TopicOffsets, topic_id
@@ -26,9 +26,11 @@ OBSERVE_EVERY_S = 5.0
 class ReadLog:
     """The topic's id, and of each partition the last record that was read, as observed."""
 
-    topic_id: str = ""
-    records: Mapping[str, HeldRecord] = field(default_factory=dict)
+    topic_id: str
+    records: Mapping[str, HeldRecord]
 
+
+NO_LOG = ReadLog("", {})
 
 _FILE = JsonFile(
     "record of the log that was read",
@@ -45,7 +47,7 @@ def read_log_file(settings: Settings) -> Path:
 
 def stored_log(settings: Settings) -> ReadLog:
     """Return what the last driver stored. Raise ConfigError if the file is damaged."""
-    return _FILE.read(read_log_file(settings)) or ReadLog()
+    return _FILE.read(read_log_file(settings)) or NO_LOG
 
 
 def require_same_log(settings: Settings) -> None:
@@ -93,7 +95,7 @@ class LogObserver:
         self._topic = topic
         self._topic_id: str | None = None
         self._due_s = 0.0
-        self._log = ReadLog()
+        self._log = NO_LOG
 
     def observe(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
         """Return the log, observed anew if that is due, or `fresh` is wanted, or a partition was
