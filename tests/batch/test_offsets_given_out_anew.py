@@ -7,6 +7,7 @@ docs/RUNBOOK.md loses nothing.
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from truetape.host.settings import Settings
 from truetape.lake.delta import read_rows
 from truetape.lake.generations import read_generations
 from truetape.lake.tables import Table
+from truetape.serving.backends import open_store
 from truetape.stack import lifecycle as local_stack
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ DAY = date(2026, 3, 3)
 
 @pytest.fixture
 def own(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
-    yield own_settings(stack, tmp_path, partitions=2)
+    settings = own_settings(stack, tmp_path, partitions=2, store="embedded")
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+    yield settings
     local_stack.up(stack, report=lambda _: None)
 
 
