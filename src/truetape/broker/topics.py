@@ -38,8 +38,8 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
 
     The broker stamps every record (LogAppendTime). Kafka expires records by their stamp, so it
     would delete a replay of 2013 with its own times within minutes, and the heartbeats of a host
-    whose clock is behind; and it refuses stamps over an hour ahead. The receipt time of trades is
-    in the header `received_ns`.
+    whose clock is behind; with its defaults it refuses stamps over an hour ahead. The receipt time
+    of trades is in the header `received_ns`.
     """
     stamp = {_STAMPS: _BROKER_STAMPS}
     of_trades = stamp | {
