@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +33,16 @@ def brought_back(stack: Settings) -> Iterator[Settings]:
     """Servers that a test may kill: they run again after it."""
     yield stack
     lifecycle.up(stack, report=lambda _: None)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[SpeedProcess]:
+    driver = SpeedProcess.start(settings)
+    try:
+        driver.wait_until_ready()
+        yield driver
+    finally:
+        driver.kill()
 
 
 def pid_of_influxd(settings: Settings) -> int:
@@ -68,9 +78,7 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
     half = len(made.records) // 2
     with closing(open_store(own)) as store:
         store.ensure_buckets()
-    driver = SpeedProcess.start(own)
-    try:
-        driver.wait_until_ready()
+    with running(own) as driver:
         send(own, made.records[:half])
         driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
         influxd = pid_of_influxd(brought_back)
@@ -82,16 +90,11 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
 
         until(lambda: birth(influxd) is None)
         assert driver.process.wait(120) == 75
-    finally:
-        driver.kill()
 
     lifecycle.up(brought_back, report=lambda _: None)
-    driver = SpeedProcess.start(own)
-    try:
+    with running(own) as driver:
         driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
         assert driver.stop() == 0
-    finally:
-        driver.kill()
     with closing(open_store(own)) as store:
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
