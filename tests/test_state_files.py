@@ -285,7 +285,6 @@ ALLOWED = {
     "publish.superseded": "a column of the lake",
     "serving.embedded": "columns of the store",
     "serving.http": "an answer of InfluxDB",
-    "serving.influx": "the token, which may be any user's file and has its own guard",
     "serving.influxql": "an answer of InfluxDB",
     "serving.rollups": "declared tasks of the package",
     "speed.progress": "offsets in a report of Spark",

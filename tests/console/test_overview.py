@@ -44,11 +44,14 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def speed_layer(
-    monkeypatch: pytest.MonkeyPatch, health: Health, ordered: DesiredState = DesiredState.STARTED
+    monkeypatch: pytest.MonkeyPatch,
+    health: Health,
+    ordered: DesiredState = DesiredState.STARTED,
+    beat_ago_s: float = 7,
 ) -> None:
     """Let the supervisor report a driver that is 1,234 records behind in two partitions."""
     now = datetime.now(UTC)
-    beat_ns = int((now - timedelta(seconds=7)).timestamp()) * SECOND
+    beat_ns = int((now - timedelta(seconds=beat_ago_s)).timestamp()) * SECOND
     driver = Driver("host-a", "boot", 4242, "boot/1")
     beat = Heartbeat("sip", 3, driver, 1, NOON, beat_ns, rows_per_s=1_999.5, freshness_s=2.25)
     observed = Observed(beat=beat, lag={"0": 1_000, "1": 234})
@@ -67,6 +70,22 @@ def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(
     assert "Health lagging Why seen by a test Ordered started: open for business (ann)" in text
     assert "Freshness 2.25 s Records behind 1,234 Records a second 1,999.50" in text
     assert "the speed layer is lagging: seen by a test" in text
+
+
+@pytest.mark.parametrize(("beat_ago_s", "has_age"), [(7, True), (-86_400, False)])
+def test_a_heartbeat_from_the_future_has_no_age(
+    beat_ago_s: float,
+    has_age: bool,
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    kafka_answers: None,
+) -> None:
+    speed_layer(monkeypatch, Health.HUNG, beat_ago_s=beat_ago_s)
+
+    text = text_of(client.get("/").text)
+
+    assert "Driver pid 4242 on host-a" in text
+    assert (", heard " in text) is has_age
 
 
 def test_a_stopped_speed_layer_is_shown_with_the_reason(

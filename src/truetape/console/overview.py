@@ -225,7 +225,9 @@ def _speed(settings: Settings) -> SpeedCard:
     require_kafka(settings)
     status = status_of(settings)
     beat, desired = status.observed.beat, status.desired
-    age = None if beat is None else (datetime.now(UTC) - beat.at).total_seconds()
+    now = datetime.now(UTC)
+    # the age of a heartbeat from the future says nothing; the reason names both clocks
+    age = None if beat is None or beat.is_ahead(now) else (now - beat.at).total_seconds()
     return SpeedCard(
         health=status.health.value,
         reason=status.reason,

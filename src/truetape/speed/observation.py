@@ -21,6 +21,8 @@ from truetape.speed.heartbeat import BEATING, Heartbeat, Phase, lag, newest
 from truetape.speed.lease import CLOCK, Clock
 from truetape.speed.progress import CLOCK_NOISE
 
+WATCH_S = 5.0
+"""How long to wait for the next heartbeat after one from the future; one comes every second."""
 _POLL_S = 0.5
 
 
@@ -251,9 +253,7 @@ def observe(
             launch_ended=None if launch is None else exit_report_of(launch, reports),
             ahead="" if beat is None else beat.beyond_clock(now, slack),
         )
-        observed = watched(
-            observed, lambda: newest(settings.kafka, settings.topic), now, policy.beat_within_s
-        )
+        observed = watched(observed, lambda: newest(settings.kafka, settings.topic), now)
         return _with_lag(observed, settings, now, policy)
     except (ConfigError, TransientError) as error:
         return Observed(problem=str(error))
@@ -263,7 +263,6 @@ def watched(
     observed: Observed,
     read: Callable[[], Heartbeat | None],
     now: datetime,
-    within_s: float,
     *,
     clock: Clock = CLOCK,
     sleep: Callable[[float], object] = time.sleep,
@@ -276,7 +275,7 @@ def watched(
     is_known = observed.life is Life.DEAD or observed.ended is not None
     if beat is None or is_known or not beat.is_ahead(now) or beat.state not in BEATING:
         return observed
-    give_up_s = clock.monotonic_s() + within_s
+    give_up_s = clock.monotonic_s() + WATCH_S
     while clock.monotonic_s() < give_up_s:
         newer = read()
         if newer is not None and (newer.epoch, newer.beat_ns) != (beat.epoch, beat.beat_ns):
