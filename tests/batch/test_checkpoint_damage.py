@@ -1,6 +1,6 @@
 """Damage in Spark's checkpoints: which file is named, what for, and with which cure."""
 
-import zlib
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,16 +23,18 @@ from truetape.speed.progress import CURES, checkpoint_for, require_whole_checkpo
 
 OFFSETS = 'v1\n{"batchWatermarkMs":0,"conf":{}}\n{"trades":{"0":%d,"1":7}}'
 COMMIT = 'v1\n{"nextBatchWatermarkMs":0}'
-CHUNK = 512
 
 
-def write_state(path: Path, content: bytes) -> None:
-    """Write a file with Hadoop's checksums beside it: four bytes for each chunk of 512."""
+def write_changes(path: Path) -> None:
+    """Write changes of state as Spark does: blocks of LZ4, the last one empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    chunks = [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)]
-    sums = b"".join(zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
-    path.with_name(f".{path.name}.crc").write_bytes(b"crc\0" + CHUNK.to_bytes(4, "big") + sums)
+    blocks = (b"x" * 90, b"y" * 40, b"")
+    path.write_bytes(
+        b"".join(
+            b"LZ4Block\x15" + struct.pack("<III", len(block), len(block), 7) + block
+            for block in blocks
+        )
+    )
 
 
 def fill(folder: Path, committed: int = 3, planned: int = 4) -> Path:
@@ -42,11 +44,10 @@ def fill(folder: Path, committed: int = 3, planned: int = 4) -> Path:
     (folder / "metadata").write_text('{"id":"5d0c1a2e"}')
     for batch in range(planned + 1):
         (folder / "offsets" / str(batch)).write_text(OFFSETS % (10 * batch))
-        (folder / "offsets" / f".{batch}.crc").write_bytes(b"crc\0")
     for batch in range(committed + 1):
         (folder / "commits" / str(batch)).write_text(COMMIT)
     for version in range(1, committed + 2):
-        write_state(folder / "state" / "0" / "0" / f"{version}.delta", b"LZ4" * 500)
+        write_changes(folder / "state" / "0" / "0" / f"{version}.changelog")
     return folder
 
 
@@ -87,7 +88,6 @@ def test_a_whole_checkpoint_has_no_damage(tmp_path: Path) -> None:
         ("metadata", Role.OTHER),
         ("offsets/4", Role.PLAN),
         ("offsets/3", Role.OTHER),
-        ("offsets/2", Role.OTHER),
     ],
 )
 def test_a_damaged_file_of_the_log_is_named(
@@ -118,12 +118,21 @@ def test_a_damaged_commit_may_be_removed_unless_the_next_batch_is_planned(
     assert (found.file, found.role) == (folder / "commits" / "3", role)
 
 
-@pytest.mark.parametrize("file", ["offsets/1", "commits/2", "offsets/.4.crc"])
+@pytest.mark.parametrize("file", ["offsets/2", "commits/2"])
 def test_damage_that_spark_never_reads_stops_nothing(file: str, tmp_path: Path) -> None:
     folder = fill(tmp_path / "ck")
     empty(folder / file)
 
     assert damage_of(folder) is None
+
+
+def test_between_two_batches_the_two_newest_plans_are_read(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "ck", planned=3)
+    empty(folder / "offsets" / "1")
+    assert damage_of(folder) is None
+    empty(folder / "offsets" / "2")
+
+    assert damage_of(folder) == Damage(folder / "offsets" / "2", "it is empty")
 
 
 def test_missing_offsets_of_a_committed_batch_are_damage(tmp_path: Path) -> None:
@@ -138,25 +147,32 @@ def test_missing_offsets_of_a_committed_batch_are_damage(tmp_path: Path) -> None
 @pytest.mark.parametrize("damage", [empty, cut, last_byte, zeros])
 def test_damaged_state_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
     folder = fill(tmp_path / "ck")
-    damage(folder / "state" / "0" / "0" / "4.delta")
+    damage(folder / "state" / "0" / "0" / "4.changelog")
 
     found = damage_of(folder)
 
     assert found is not None
-    assert (found.file, found.role) == (folder / "state/0/0/4.delta", Role.OTHER)
+    assert (found.file, found.role) == (folder / "state/0/0/4.changelog", Role.OTHER)
 
 
 def test_state_that_is_not_loaded_stops_nothing(tmp_path: Path) -> None:
-    """Deltas before a snapshot, and those of a batch that is not committed."""
+    """Changes before a snapshot, and those of a batch that is not committed."""
     folder = fill(tmp_path / "ck")
     store = folder / "state" / "0" / "0"
-    write_state(store / "3.snapshot", b"LZ4" * 900)
+    (store / "3.zip").write_bytes(b"a snapshot")
     for version in (1, 2, 3, 5):
-        (store / f"{version}.delta").write_bytes(b"")
+        empty(store / f"{version}.changelog")
 
     assert damage_of(folder) is None
-    empty(store / "3.snapshot")
-    assert damage_of(folder) == Damage(store / "3.snapshot", "it is empty")
+
+
+def test_a_cut_of_state_is_seen_at_every_length(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "ck")
+    changes = folder / "state" / "0" / "0" / "4.changelog"
+    whole = changes.read_bytes()
+    for length in range(len(whole)):
+        changes.write_bytes(whole[:length])
+        assert damage_of(folder) is not None, f"cut to {length} bytes"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ with an error that looks as if a later start could succeed.
 
 import json
 import re
-import zlib
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +19,10 @@ from truetape.host.errors import ConfigError
 _SECTION = 'see "Damaged checkpoint" in docs/RUNBOOK.md'
 _LINES = {"offsets": 3, "commits": 2}
 """The least lines of a file: a version, JSON metadata, and in `offsets` the offsets of a source."""
-_CRC_MAGIC = b"crc\x00"
-_CRC_HEADER = 8
-_SUM_BYTES = 4
+_CHANGES = ".changelog"
+_LZ4_MARK = b"LZ4Block"
+_LZ4_HEADER = 21
+_LZ4_LENGTHS = 9
 
 
 class Role(StrEnum):
@@ -80,7 +81,7 @@ def watermark_of(folder: Path, batch: int) -> datetime:
 def damage_of(folder: Path) -> Damage | None:
     """Return the first damaged file that a start of the query would read. None if all are whole.
 
-    Reads the newest files of the two logs, and judges state by its size and its last checksum.
+    Reads the newest files of the two logs, and the changes of state since the newest snapshot.
     """
     return next(_damages(folder), None)
 
@@ -123,7 +124,7 @@ def _damages(folder: Path) -> Iterator[Damage]:
         yield Damage(metadata, reason)
     newest = max(planned, default=-1)
     for batch in sorted(planned, reverse=True):
-        if batch < committed - 1:
+        if batch < newest - 1:
             break
         if reason := _log_damage(folder, "offsets", batch):
             is_plan = batch == newest > committed
@@ -164,44 +165,33 @@ def _json_damage(content: bytes) -> str:
 
 
 def _state_damages(folder: Path, version: int) -> Iterator[Damage]:
-    """Yield the damaged files that the state of a version is loaded from.
+    """Yield the damaged changes that the state of a version is loaded from.
 
-    That is the newest snapshot up to it, and the deltas since. Later files are of a batch that is
-    not committed, and are written again.
+    These are the changes since the newest snapshot. Later ones belong to a batch that is not
+    committed, and are written again. Snapshots stay Spark's to judge: it can do without the newest.
     """
-    for store in {path.parent for path in (folder / "state").rglob("*.delta")}:
-        files = {path: int(path.stem) for path in store.iterdir() if path.stem.isdecimal()}
-        snapshots = [
-            number
-            for path, number in files.items()
-            if path.suffix == ".snapshot" and number <= version
-        ]
-        first = max(snapshots, default=0)
-        for path, number in sorted(files.items()):
-            is_snapshot = path.suffix == ".snapshot"
-            needed = number == first if is_snapshot else first < number <= version
-            if needed and (reason := _size_damage(path)):
+    for store in sorted({path.parent for path in (folder / "state").rglob(f"*{_CHANGES}")}):
+        versions = {path: int(path.stem) for path in store.iterdir() if path.stem.isdecimal()}
+        first = max(
+            (n for path, n in versions.items() if path.suffix == ".zip" and n <= version), default=0
+        )
+        for path, number in sorted(versions.items(), key=lambda item: item[1]):
+            is_needed = path.suffix == _CHANGES and first < number <= version
+            if is_needed and (reason := _changes_damage(path.read_bytes())):
                 yield Damage(path, reason)
 
 
-def _size_damage(path: Path) -> str:
-    """Compare a file's length and its last bytes with the checksums that Hadoop writes beside it.
+def _changes_damage(content: bytes) -> str:
+    """Follow the blocks of an LZ4 stream, whose last one is empty. Return "" if it is whole.
 
-    Only these, because state may be large; a file is cut at its end. "" if it is whole, or if there
-    are no checksums.
+    A block has a mark, a byte, its length in the file and unpacked, a checksum, and its bytes.
     """
-    size = path.stat().st_size
-    if size == 0:
+    if not content:
         return "it is empty"
-    sums = path.with_name(f".{path.name}.crc")
-    header = sums.read_bytes() if sums.exists() else b""
-    if not header.startswith(_CRC_MAGIC) or len(header) < _CRC_HEADER + _SUM_BYTES:
-        return ""
-    chunk = int.from_bytes(header[len(_CRC_MAGIC) : _CRC_HEADER], "big")
-    count = (len(header) - _CRC_HEADER) // _SUM_BYTES
-    if -(-size // chunk) != count:
-        return "it is cut"
-    with path.open("rb") as file:
-        file.seek((count - 1) * chunk)
-        last = zlib.crc32(file.read(chunk))
-    return "" if last == int.from_bytes(header[-_SUM_BYTES:], "big") else "it is cut"
+    at = 0
+    while content.startswith(_LZ4_MARK, at) and len(content) >= at + _LZ4_HEADER:
+        packed, unpacked = struct.unpack_from("<II", content[at : at + _LZ4_HEADER], _LZ4_LENGTHS)
+        at += _LZ4_HEADER + packed
+        if not unpacked:
+            return "" if at == len(content) else "it is cut, or not Spark's"
+    return "it is cut, or not Spark's"
