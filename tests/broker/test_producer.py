@@ -97,6 +97,27 @@ class SlowFuture:
         pass
 
 
+class DeadClient(FakeClient):
+    """Its broker has ended: nothing is acknowledged, also not while it closes."""
+
+    def __init__(self) -> None:
+        super().__init__(stuck=True)
+
+    def close(self, timeout: float) -> None:
+        super().close(timeout)
+        raise KafkaTimeoutError("Timeout waiting for future")
+
+
+def test_a_broker_that_ended_is_a_transient_error_also_when_it_is_left() -> None:
+    """kafka-python raises its own error once more while it closes."""
+    client = DeadClient()
+
+    with pytest.raises(TransientError, match="localhost:1"), Producer("localhost:1", client):
+        pass
+
+    assert client.closed
+
+
 class SlowClient(FakeClient):
     """Acknowledges nothing by itself."""
 

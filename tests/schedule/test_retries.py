@@ -24,6 +24,7 @@ from truetape.schedule.spark_job import error_of
         (GateClosedError("T8"), RetryAction.FAIL),
         (TransientError("away"), RetryAction.RETRY),
         (VerificationError("differs"), RetryAction.DEFAULT),
+        (PermissionError("denied"), RetryAction.FAIL),
         (OSError("disk"), RetryAction.DEFAULT),
     ],
     ids=[
@@ -31,6 +32,7 @@ from truetape.schedule.spark_job import error_of
         "the gate is closed",
         "a server was away",
         "read back differs",
+        "a missing right",
         "anything else",
     ],
 )

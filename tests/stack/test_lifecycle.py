@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.small_disk import small_disk
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.stack import lifecycle as local_stack
@@ -94,6 +95,26 @@ def test_an_external_influxdb_without_a_token_is_an_error_that_names_the_file(
 
     with pytest.raises(TransientError, match=r"no token in .*influx-token"):
         local_stack.up(settings, ("influx",), silent)
+
+
+def test_a_full_disk_under_a_stopped_server_is_named(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    with small_disk(settings.home / "kafka", 24) as disk:
+        assert kafka_problem(settings) is None
+        disk.fill()
+
+        problem = kafka_problem(settings)
+        assert problem is not None
+        assert f"the disk of {disk.path} is full (0.0 MB left); make room" in problem
+        assert '"Disk" in docs/RUNBOOK.md' in problem
+
+        disk.make_room()
+        assert kafka_problem(settings) is None
+
+
+def kafka_problem(settings: Settings) -> str | None:
+    [problem] = [part.problem for part in local_stack.status(settings) if part.part == "kafka"]
+    return problem
 
 
 def test_a_stack_that_never_ran_has_status_stopped(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ class Producer:
         try:
             self.flush()
         finally:
-            self._client.close(timeout=5)
+            with transient(f"Kafka at {self._bootstrap}: not everything was acknowledged"):
+                self._client.close(timeout=5)
 
     def __enter__(self) -> Self:
         return self

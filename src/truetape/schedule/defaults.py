@@ -26,6 +26,9 @@ RETRY = ExceptionRetryPolicy(
         RetryRule(ConfigError, RetryAction.FAIL, reason="somebody must change something first"),
         RetryRule(GateClosedError, RetryAction.FAIL, reason="the same data break the same rules"),
         RetryRule(
+            PermissionError, RetryAction.FAIL, reason="somebody must give this user the right first"
+        ),
+        RetryRule(
             TransientError,
             RetryAction.RETRY,
             retry_delay=timedelta(seconds=60),

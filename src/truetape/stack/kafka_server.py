@@ -18,6 +18,7 @@ from truetape.host.locks import Report
 from truetape.host.process import Program, log_file, pid_file
 from truetape.host.settings import Settings
 from truetape.host.state_files import damaged, read_text, write_text
+from truetape.host.storage import storage_error
 from truetape.stack.server import LOOPBACK, Address, free_port, is_listening, parse_address
 
 _HEAP = "512m"
@@ -144,8 +145,9 @@ class KafkaServer:
                 f"formatting {self.data} took over {_FORMAT_WITHIN_S:.0f} s"
             ) from None
         if done.returncode != 0:
-            raise ConfigError(
-                f"Kafka could not format {self.data}; its output:\n{done.stdout}{done.stderr}"
+            output = f"{done.stdout}{done.stderr}"
+            raise storage_error(output, str(self.data)) or ConfigError(
+                f"Kafka could not format {self.data}; its output:\n{output}"
             )
 
 
