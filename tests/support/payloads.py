@@ -69,16 +69,16 @@ _TIMES = (
 def around_stamp() -> list[ReceivedPayload]:
     """Return native records of one stamp with every combination of times around it, or none."""
     return [
-        ReceivedPayload(_native(kind, event_ns, told_ns), received_ns=header, record_ms=STAMP_MS)
+        ReceivedPayload(_native(kind, event_ns, stated_ns), received_ns=header, record_ms=STAMP_MS)
         for kind in ("trade", "cancel", "correct")
         for event_ns in _TIMES
-        for told_ns in _TIMES
+        for stated_ns in _TIMES
         for header in (*_TIMES, -5, 2**63 - 1)
     ]
 
 
-def _native(kind: str, event_ns: int | None, told_ns: int | None) -> bytes:
-    times = {"event_time": event_ns, "received_time": told_ns}
+def _native(kind: str, event_ns: int | None, stated_ns: int | None) -> bytes:
+    times = {"event_time": event_ns, "received_time": stated_ns}
     stated = {name: str(instant) for name, instant in times.items() if instant is not None}
     line = {"kind": kind, "symbol": "IBM", "venue": "XNYS", "id": "1", "price": "1", "size": "1"}
     return json.dumps(line | stated).encode()

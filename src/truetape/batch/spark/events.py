@@ -72,12 +72,12 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What times of a record may not pass by more than the slack: the end of its stamp."""
+    """The end of a record's stamp, and the slack by which times may lie beyond their bounds."""
 
     stamp_end_ns: Column
     limits: Limits
 
-    def are_passed(self, instant_ns: Column, bound_ns: Column) -> Column:
+    def is_beyond(self, instant_ns: Column, bound_ns: Column) -> Column:
         """True if an instant, which may be null, lies beyond a bound by more than the slack."""
         least_ns = F.try_subtract(instant_ns, F.lit(self.limits.future_slack_ns))
         return F.coalesce(least_ns > bound_ns, F.lit(False))
@@ -170,17 +170,17 @@ class Fields:
             ]
             readings[name] = _either(found, name)
         event_ns = readings["event_time"].value
-        told = readings["received_time"].value
-        received_ns = self._received(told, event_ns)
-        bounds = self._bounds
-        is_early = bounds.are_passed(F.greatest(told, "received_ns"), bounds.stamp_end_ns)
-        is_ahead = bounds.are_passed(event_ns, F.least(received_ns, bounds.stamp_end_ns))
+        stated_ns = readings["received_time"].value
+        received_ns = self._received(stated_ns, event_ns)
+        is_beyond, stamp_end_ns = self._bounds.is_beyond, self._bounds.stamp_end_ns
+        receipt_is_ahead = is_beyond(F.greatest(stated_ns, "received_ns"), stamp_end_ns)
+        event_is_ahead = is_beyond(event_ns, F.least(received_ns, stamp_end_ns))
         fault = F.coalesce(
             F.when(self._kind.isNull(), read.fault(Reason.NOT_A_TRADE, "record")),
             *(reading.fault for reading in readings.values()),
             F.when(received_ns.isNull(), read.fault(Reason.MISSING_FIELD, "received_time")),
-            F.when(is_early, read.fault(Reason.FUTURE_RECEIPT_TIME, "received_time")),
-            F.when(is_ahead, read.fault(Reason.FUTURE_EVENT_TIME, "event_time")),
+            F.when(receipt_is_ahead, read.fault(Reason.FUTURE_RECEIPT_TIME, "received_time")),
+            F.when(event_is_ahead, read.fault(Reason.FUTURE_EVENT_TIME, "event_time")),
         )
         values = {name: reading.value for name, reading in readings.items()}
         columns = {
