@@ -206,7 +206,7 @@ def test_the_archive_names_damaged_offsets_for_a_backfill(
     damage(folder / "offsets" / "3")
 
     with pytest.raises(ConfigError, match=f"{folder / 'offsets' / '3'} is damaged"):
-        next_offsets(settings)
+        next_offsets(settings, generation=1)
 
 
 @pytest.mark.parametrize("damage", [*WAYS, Path.unlink])
