@@ -7,8 +7,15 @@ from itertools import pairwise
 import pytest
 
 from support.build import KRAKEN, NEW_YORK, SECOND, at
-from truetape.host.calendars import last_regular, next_regular, sessions
+from truetape.host.calendars import (
+    last_regular,
+    next_regular,
+    parse_session,
+    session,
+    sessions,
+)
 from truetape.host.errors import ConfigError
+from truetape.market.sessions import Venue
 
 MINUTE = 60 * SECOND
 
@@ -100,6 +107,26 @@ def test_the_next_session_is_the_first_open_day(day: str, session: str) -> None:
 
     assert found is not None
     assert str(found.date) == session
+
+
+@pytest.mark.parametrize("venue", [NEW_YORK, KRAKEN], ids=["an exchange", "trading all day"])
+@pytest.mark.parametrize("day", [date.min, date(1677, 12, 31), date(2262, 1, 1), date.max], ids=str)
+def test_a_date_beyond_64_bits_of_nanoseconds_is_refused(venue: Venue, day: date) -> None:
+    with pytest.raises(ConfigError, match=f"{day} is outside of 1678-01-01 to 2261-12-31"):
+        session(venue, day)
+    assert next_regular(venue, date.max) is None
+
+
+@pytest.mark.parametrize("day", [date(1678, 1, 1), date(2000, 2, 29), date(2261, 12, 31)], ids=str)
+def test_the_first_and_the_last_date_have_sessions(day: date) -> None:
+    assert session(KRAKEN, day).end_ns - session(KRAKEN, day).start_ns == 86_400 * 10**9
+    assert last_regular(KRAKEN, session(KRAKEN, day).end_ns) == session(KRAKEN, day)
+
+
+@pytest.mark.parametrize("text", ["20261120", "2026-W47-5", "2026-02-29", "\uff12026-11-20", ""])
+def test_a_date_is_written_in_one_way(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a date"):
+        parse_session("XNYS", text)
 
 
 def test_an_unknown_calendar_is_a_config_error() -> None:

@@ -18,7 +18,7 @@ FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [],
 
 
 def test_a_person_must_give_a_reason_and_the_schedule_has_its_own() -> None:
-    with pytest.raises(ConfigError, match="give 3 to 500 characters"):
+    with pytest.raises(ConfigError, match="give 3 to 500 printable characters"):
         request(FORM | {"dry_run": True}, by_hand=True)
 
     assert request(FORM, by_hand=False)["reason"] == "nightly, by schedule"

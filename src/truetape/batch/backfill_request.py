@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 from truetape.feeds import values as grammar
 from truetape.feeds.native import iso
+from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
+from truetape.host.words import MAX_REASON, require_reason
 from truetape.lake.offset_text import format_offsets, parse_offsets
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.ranges import Ranges
 
 MIN_REASON = 3
-MAX_REASON = 500
 MAX_SYMBOLS = 1_000
 
 
@@ -134,12 +135,14 @@ def request_of(values: Mapping[str, Any]) -> BackfillRequest:
 
     Raise ConfigError for a field that is unknown, missing, malformed, or unused by the others.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"the form is {shown(values)}; give an object of its fields")
     unknown = sorted(values.keys() - FORM.keys())
     if unknown:
         raise ConfigError(f"no field {', '.join(unknown)}; the form has {', '.join(FORM)}")
     by = values.get("by", "holes")
-    if by not in _NEEDS:
-        raise ConfigError(f"by is {by!r}; choose {', '.join(_NEEDS)}")
+    if not isinstance(by, str) or by not in _NEEDS:
+        raise ConfigError(f"by is {shown(by)}; choose {', '.join(_NEEDS)}")
     texts = {name: _text(values, name) for name in ("from", "to", "offsets")}
     for name, text in texts.items():
         if name in _NEEDS[by] and not text:
@@ -163,25 +166,19 @@ def _what(by: str, texts: Mapping[str, str]) -> Selection:
 def _text(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{name} is {value!r}; give a text")
+        raise ConfigError(f"{name} is {shown(value)}; give a text")
     return (value or "").strip()
 
 
 def _instant(text: str) -> int:
     parsed = parse(text, TimeSpec(Shape.ISO8601))
     if not isinstance(parsed, int):
-        raise ConfigError(f"{text!r}: {parsed.detail}; write it like 2026-11-20T21:00:00Z")
+        raise ConfigError(f"{shown(text)}: {parsed.detail}; write it like 2026-11-20T21:00:00Z")
     return parsed
 
 
 def _reason(values: Mapping[str, Any]) -> str:
-    reason = _text(values, "reason")
-    if not MIN_REASON <= len(reason) <= MAX_REASON:
-        raise ConfigError(
-            f"reason is {reason[:40]!r}; give {MIN_REASON} to {MAX_REASON} characters, since it is "
-            "stored with each publication"
-        )
-    return reason
+    return require_reason(_text(values, "reason"), MIN_REASON)
 
 
 def _symbols(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -190,5 +187,5 @@ def _symbols(values: Mapping[str, Any]) -> tuple[str, ...]:
         raise ConfigError(f"symbols is {str(given)[:40]!r}; give a list of at most {MAX_SYMBOLS}")
     for symbol in given:
         if not isinstance(symbol, str) or grammar.symbol(symbol) != symbol:
-            raise ConfigError(f"{symbol!r} is not a symbol; write symbols as they are served")
+            raise ConfigError(f"{shown(symbol)} is not a symbol; write symbols as they are served")
     return tuple(sorted(set(given)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from truetape.cli.options import INSTANT, RESOLUTION
+from truetape.cli.options import INSTANT, RESOLUTION, SYMBOL
 from truetape.host.private_home import current_settings
 from truetape.market.resolution import MS_NS, Resolution
 
@@ -15,7 +15,7 @@ from truetape.market.resolution import MS_NS, Resolution
 @click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
 @click.option("--resolution", required=True, type=RESOLUTION)
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
-@click.option("--symbol", help="Only this symbol.")
+@click.option("--symbol", type=SYMBOL, help="Only this symbol.")
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="Use only records received at or before TIME."
 )

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import IO
 
 import click
 
+from truetape.cli.options import DATE
 from truetape.feeds import decoder
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits
@@ -29,11 +30,11 @@ from truetape.market.trades import Event
 @click.option(
     "--date",
     "day",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DATE,
     help="The date of times of day, for feeds whose payloads lack it (LEAN).",
 )
 @click.option("--symbol", help="The symbol, for feeds whose payloads lack it (LEAN).")
-def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
+def decode(feed: str, day: date | None, symbol: str | None) -> None:
     """Decode payloads of a feed, one a line on stdin, into native JSON lines on stdout.
 
     Prints one line for each trade, cancel or correction, in order; a payload may hold several. A
@@ -51,7 +52,7 @@ def decode(feed: str, day: datetime | None, symbol: str | None) -> None:
             f"there is no feed {feed!r}; there are {', '.join(contract_names())}",
             param_hint="--feed",
         )
-    lines = LineDecoder.of(load_contract(feed), day.date() if day else None, symbol)
+    lines = LineDecoder.of(load_contract(feed), day, symbol)
     missing = lines.missing_option()
     if missing is not None:
         raise click.UsageError(f"payloads of feed {feed} lack {missing[0]}; add {missing[1]}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.cli.options import Number, Whole, with_default
 from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from truetape.stack.airflow_api import AirflowApi
     from truetape.tour.demo import Backfilled, FinalSession
 
+MAX_MINUTES = 390
+"""A regular session of the simulated market."""
+MAX_TRADES = 5_000_000
 _SHOWN_LINES = 20
 
 
 @click.command()
-@click.option("--minutes", default=20.0, show_default=True, help="Minutes of market to simulate.")
-@click.option("--trades", default=40_000, show_default=True, help="Trades in these minutes.")
-@click.option("--speed", default=20.0, show_default=True, help="Speed, as a multiple of real time.")
-@click.option("--seed", default=1, show_default=True, help="The same seed gives the same session.")
+@with_default("--minutes", Number(1, MAX_MINUTES), 20.0, "Minutes of market to simulate.")
+@with_default("--trades", Whole(1, MAX_TRADES), 40_000, "Trades in these minutes.")
+@with_default("--speed", Number(0.01, 10_000), 20.0, "Speed, as a multiple of real time.")
+@with_default("--seed", Whole(), 1, "The same seed gives the same session.")
 @click.option("--down", is_flag=True, help="Only stop the servers of an earlier demo.")
 @click.option("--keep/--stop", default=True, show_default=True, help="Keep the servers running.")
 @click.option("--live/--no-live", default=True, show_default=True, help="End with a live market.")

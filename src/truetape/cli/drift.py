@@ -1,13 +1,22 @@
 """The verb `drift`: which bars publications changed, and why, as a table or a chart. Read only."""
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from truetape.cli import output
-from truetape.cli.options import format_option, limit_option, plot_option, resolution_option
+from truetape.cli.options import (
+    DAY,
+    SYMBOL,
+    VENUE,
+    Whole,
+    format_option,
+    limit_option,
+    plot_option,
+    resolution_option,
+)
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
 
@@ -24,11 +33,11 @@ CAUSES = (
 
 
 @click.command()
-@click.option("--session", "day", type=click.DateTime(["%Y-%m-%d"]), help="Only this session.")
-@click.option("--venue", help="Only this venue, such as XNYS.")
-@click.option("--symbol", help="Only this symbol.")
+@click.option("--session", "day", type=DAY, help="Only this session.")
+@click.option("--venue", type=VENUE, help="Only this venue, such as XNYS.")
+@click.option("--symbol", type=SYMBOL, help="Only this symbol.")
 @click.option("--cause", type=click.Choice(CAUSES), help="Only bars that this cause changed.")
-@click.option("--rev", type=int, help="Only what this publication changed.")
+@click.option("--rev", type=Whole(1), help="Only what this publication changed.")
 @resolution_option("Width of the bars: one at a time, since a trade changes a bar of each width.")
 @limit_option(DEFAULT_LINES, "Most lines of the table.")
 @format_option(
@@ -36,7 +45,7 @@ CAUSES = (
 )
 @plot_option("drift.html", "Draw a chart instead, into FILE or drift.html.")
 def drift(  # noqa: PLR0917 - one parameter an option
-    day: datetime | None,
+    day: date | None,
     venue: str | None,
     symbol: str | None,
     cause: str | None,
@@ -68,7 +77,7 @@ def drift(  # noqa: PLR0917 - one parameter an option
         and rev in (None, entry.rev)
         and (cause is None or cause in map(str, entry.causes))
     ]
-    title = f"drift of {resolution} bars{f' on {day:%Y-%m-%d}' if day else ''}, times in UTC"
+    title = f"drift of {resolution} bars{f' on {day}' if day else ''}, times in UTC"
     if plot is not None:
         _plot(entries, title, plot)
     else:
@@ -83,10 +92,10 @@ def drift(  # noqa: PLR0917 - one parameter an option
 
 
 def _entries(
-    ledger: "DriftLedger", day: datetime | None, venue: str | None, symbol: str | None
+    ledger: "DriftLedger", day: date | None, venue: str | None, symbol: str | None
 ) -> "list[BarDrift]":
     if day is not None:
-        return ledger.between(day.date(), day.date(), venue, symbol)
+        return ledger.between(day, day, venue, symbol)
     dates: list[date] = [when for when, _ in ledger.sessions(venue)]
     if not dates:
         return []

@@ -3,7 +3,6 @@
 Parses no shape itself; `market.event_time` does.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -12,6 +11,7 @@ from typing import cast
 
 import click
 
+from truetape.cli.options import DATE
 from truetape.market import wall_clock
 from truetape.market.event_time import Shape, TimeSpec, is_local, parse
 from truetape.market.rejection import Reason, Refused
@@ -50,18 +50,6 @@ Examples:
 """
 
 
-def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
-    if value is None:
-        return None
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a date; write it as 2026-11-20") from None
-    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise click.BadParameter(f"{value!r} is not a date; write it as {day}")
-    return day
-
-
 @click.command("event-time", epilog=_SHAPES)
 @click.option(
     "--shape",
@@ -74,7 +62,7 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
 @click.option(
     "--date",
     "day",
-    callback=_day,
+    type=DATE,
     metavar="YYYY-MM-DD",
     help="Date of the time-of-day shapes, on the zone's wall clock.",
 )

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.cli import output
-from truetape.cli.options import INSTANT, format_option, limit_option, resolution_option
+from truetape.cli.options import (
+    INSTANT,
+    SYMBOL,
+    VENUE,
+    format_option,
+    limit_option,
+    resolution_option,
+)
 from truetape.host.errors import VerificationError
 from truetape.host.private_home import current_settings
 from truetape.market.resolution import Resolution
@@ -19,10 +26,10 @@ WIDE = 220
 
 
 @click.command()
-@click.argument("symbol")
+@click.argument("symbol", type=SYMBOL)
 @click.argument("start_ns", type=INSTANT, metavar="START")
 @resolution_option("Width of the bar.")
-@click.option("--venue", help="Market of the bar [the one that serves the symbol].")
+@click.option("--venue", type=VENUE, help="Market of the bar [the one that serves the symbol].")
 @limit_option(DEFAULT_LINES, "Most lines of a table.")
 @format_option("text", "json", text="For people, or one JSON object with every trade.")
 def explain(  # noqa: PLR0917 - one parameter an option

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.options import resolution_option
+from truetape.cli.options import SYMBOL, VENUE, resolution_option
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
@@ -25,7 +25,7 @@ FORMATS = ("parquet", "csv")
 
 
 @click.command()
-@click.argument("symbols", nargs=-1)
+@click.argument("symbols", nargs=-1, type=SYMBOL)
 @click.option(
     "--from", "start", required=True, help="First trading day, or an instant with its offset."
 )
@@ -33,7 +33,7 @@ FORMATS = ("parquet", "csv")
 @resolution_option()
 @click.option("--trades", is_flag=True, help="The trades that make the bars, not the bars.")
 @click.option("--all-trades", is_flag=True, help="Also duplicate and cancelled trades, flagged.")
-@click.option("--venue", help="Only this venue, like XNYS.")
+@click.option("--venue", type=VENUE, help="Only this venue, like XNYS.")
 @click.option("--final-only", is_flag=True, help="Only bars that were published.")
 @click.option("--as-of", help="Bars as known at an instant: from trades received by then.")
 @click.option(

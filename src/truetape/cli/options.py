@@ -3,11 +3,16 @@
 Runs no verb and reads no settings.
 """
 
+import math
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import click
 
+from truetape.host.dates import parse_date, parse_day
+from truetape.host.errors import ConfigError
+from truetape.host.words import require_reason, require_symbol
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.resolution import Resolution
 
@@ -30,7 +35,58 @@ class _Instant(click.ParamType[int]):
         return parsed
 
 
+class _Checked(click.ParamType[Any]):
+    """A value that `parse` accepts; its ConfigError is the message."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if isinstance(value, date):  # click may convert twice
+            return value
+        try:
+            return self._parse(str(value))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number from `least` to `most`."""
+
+    def __init__(self, least: float | None = None, most: float | None = None) -> None:
+        super().__init__(least, most)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """A whole number from `least` to `most`, by default as far as 64 bits reach."""
+
+    def __init__(self, least: int = 0, most: int = 2**63 - 1) -> None:
+        super().__init__(least, most)
+
+
+def _venue_code(text: str) -> str:
+    from truetape.host.venues import venue_named
+
+    return venue_named(text).code
+
+
 INSTANT = _Instant()
+DATE = _Checked("date", parse_date)
+DAY = _Checked("date", parse_day)
+SYMBOL = _Checked("symbol", require_symbol)
+VENUE = _Checked("venue", _venue_code)
+REASON = _Checked("text", require_reason)
 RESOLUTION = click.Choice([resolution.value for resolution in Resolution])
 
 
@@ -63,6 +119,11 @@ def plot_option(file: str, text: str) -> Decorator:
     return click.option("--plot", is_flag=False, flag_value=file, metavar="[FILE.html]", help=text)
 
 
+def with_default(name: str, kind: click.ParamType[Any], default: object, text: str) -> Decorator:
+    """Return an option with a default, which its help shows; `text` is its help."""
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
+
+
 def limit_option(default: int, text: str) -> Decorator:
     """Return `--limit`, a number of lines; `text` is its help."""
-    return click.option("--limit", default=default, show_default=True, help=text)
+    return with_default("--limit", Whole(), default, text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from truetape.cli.options import session_options
+from truetape.cli.options import REASON, Whole, session_options
 from truetape.cli.output import show_progress
 from truetape.host.calendars import parse_session
 from truetape.host.private_home import current_settings
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @session_options
-@click.option("--reason", help="Recorded in the ledger; --no-gate, --rev, --begin need it.")
+@click.option(
+    "--reason", type=REASON, help="Recorded in the ledger; --no-gate, --rev, --begin need it."
+)
 @click.option(
     "--gate/--no-gate",
     "gated",
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Publish only if the session passes the quality gate. The ledger records --no-gate.",
 )
-@click.option("--rev", type=click.IntRange(1), help="Serve this older rev again, exactly.")
+@click.option("--rev", type=Whole(1), help="Serve this older rev again, exactly.")
 @click.option(
     "--begin",
     is_flag=True,

@@ -14,6 +14,7 @@ from truetape.host.calendars import parse_session
 from truetape.host.errors import ConfigError, GateClosedError
 from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
+from truetape.host.venues import venue_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,6 +137,7 @@ def trend(venue: str, day: str | None, every: bool) -> None:
     from truetape.quality import trend as trends
 
     settings = current_settings()
+    venue_named(venue)
     if day is None:
         newest_day = next(reports.sessions(settings.home, venue), None)
         if newest_day is None:

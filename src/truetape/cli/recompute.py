@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.cli.options import INSTANT, session_options
+from truetape.cli.output import require_writable
 from truetape.host.calendars import parse_session
+from truetape.host.dates import shown
 from truetape.host.private_home import current_settings, files_for_others
 from truetape.market.resolution import Resolution
 
@@ -63,8 +65,10 @@ def _recompute_as_of(
     from truetape.batch.jobs import recompute_as_of_once
     from truetape.feeds.native import iso
 
-    if out is not None and out.suffix not in (".csv", ".jsonl"):
-        raise click.UsageError(f"--out {out}: give a name that ends in .csv or .jsonl")
+    if out is not None:
+        if out.suffix not in (".csv", ".jsonl"):
+            raise click.UsageError(f"--out {shown(str(out))}: name it .csv or .jsonl")
+        require_writable(out)
     known = recompute_as_of_once(current_settings(), session, profile, as_of_ns)
     _echo_counts(known.counts, f" as known at {iso(as_of_ns)}")
     if out is not None:

@@ -4,6 +4,7 @@ import getpass
 
 import click
 
+from truetape.cli.options import REASON
 from truetape.cli.output import show_progress
 from truetape.cli.publish import publication_lines
 from truetape.host.errors import GateClosedError, VerificationError
@@ -11,7 +12,7 @@ from truetape.host.private_home import current_settings
 
 
 @click.command()
-@click.option("--reason", default="repaired by hand", help="Recorded in the ledger.")
+@click.option("--reason", type=REASON, default="repaired by hand", help="Recorded in the ledger.")
 def repair(reason: str) -> None:
     """Recompute, check and publish the dirty symbols of published sessions, and no others.
 

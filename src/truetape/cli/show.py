@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.cli import output
-from truetape.cli.options import INSTANT, format_option, plot_option, resolution_option
+from truetape.cli.options import (
+    INSTANT,
+    SYMBOL,
+    VENUE,
+    Whole,
+    format_option,
+    plot_option,
+    resolution_option,
+)
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
@@ -25,22 +33,23 @@ DEFAULT_LAST = 20
 DEFAULT_PLOTTED = 390
 DAYS_BACK = 7
 """How many days --as-of looks back for bars if --from is not given."""
+LAST_NS = 2**63 - 1
 MAX_SHOWN = 500_000
 """Most bars of one `show`: all are in memory at once."""
 
 
 @click.command()
-@click.argument("symbol")
+@click.argument("symbol", type=SYMBOL)
 @resolution_option()
 @click.option("--from", "start_ns", type=INSTANT, help="First instant, like 2026-11-20T14:30:00Z.")
 @click.option("--to", "end_ns", type=INSTANT, help="Instant after the last.")
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="As known at TIME: from trades received by then."
 )
-@click.option("--venue", help="Only this venue, like XNYS [every venue of the symbol].")
+@click.option("--venue", type=VENUE, help="Only this venue, like XNYS [every venue of the symbol].")
 @click.option(
     "--last",
-    type=click.IntRange(1, MAX_SHOWN),
+    type=Whole(1, MAX_SHOWN),
     help=f"Only the last N of each venue [all with --from, else {DEFAULT_LAST}].",
 )
 @format_option("table", "csv", "jsonl", text="For people, spreadsheets or programs.")
@@ -105,7 +114,7 @@ def _window(
     """Read a window of at most `MAX_SHOWN` bars; with `last`, only the last ones of each venue."""
     start, end = window
     bars: list[ServedBar] = []
-    stop = 2**63 - 1 if end is None else end
+    stop = LAST_NS if end is None else end
     for bar in store.read(resolution, start, stop, venue=venue, symbols=[symbol]):
         if len(bars) == MAX_SHOWN:
             raise TruetapeError(
@@ -131,11 +140,12 @@ def _as_of(
     Without a first instant, return the last day that has bars, at most `DAYS_BACK` days back.
     """
     from truetape.history.as_of import AsOfRequest, bars_as_of, venue_of
-    from truetape.host.venues import venues
+    from truetape.host.venues import venue_named
 
     resolution, symbol, venue = bars
-    market = venues()[venue] if venue else venue_of(store, symbol)
-    end = min(window[1] or as_of_ns + 1, as_of_ns + 1)
+    market = venue_named(venue) if venue else venue_of(store, symbol)
+    last = LAST_NS if window[1] is None else window[1]
+    end = min(last, as_of_ns + 1)
     if window[0] is not None:
         return bars_as_of(
             settings, AsOfRequest(market, symbol, resolution, window[0], end), as_of_ns

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from truetape.cli.options import DAY, Number, Whole, with_default
 from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
 from truetape.host.private_home import current_settings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from truetape.feeds.simulator.faults import Faults
     from truetape.feeds.simulator.session import SimulationPlan
 
+MAX_RATE = 1_000_000
+MAX_S = 604_800
 LIVE_LEAD_S = 1.0
 """A live session starts this many seconds after the command: its first record is not late."""
 
@@ -31,20 +34,24 @@ LIVE_LEAD_S = 1.0
 @click.command()
 @click.option("--feed", default="truetape", show_default=True, help="Format of the payloads.")
 @click.option("--venue", help="Market of the bars, where the feed carries several [XNYS].")
-@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="Session to simulate.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--date", "day", type=DAY, help="Session to simulate.")
+@with_default("--seed", Whole(), 0, "The same seed gives the same bytes.")
 @click.option("--symbols", default="IBM,MSFT,AAPL", show_default=True, help="The first is busiest.")
-@click.option("--trades", default=100_000, show_default=True, help="Number of true trades.")
-@click.option("--rate", type=float, help="Trades a second on average, instead of --trades.")
-@click.option("--offset", type=float, help="Seconds after the open at which to start.")
-@click.option("--duration", type=float, help="Seconds to simulate [the whole session].")
-@click.option("--late", type=float, help="Share of trades that arrive minutes late.")
-@click.option("--duplicate", type=float, help="Share of trades delivered twice.")
-@click.option("--cancel", type=float, help="Share of trades cancelled later.")
-@click.option("--correct", type=float, help="Share of trades corrected later.")
-@click.option("--malformed", type=float, help="Broken records in addition, as a share of trades.")
-@click.option("--outage", type=float, help="Seconds without any trade, in mid-session.")
-@click.option("--bad-clock", type=float, help="Share of the time that one clock runs ahead.")
+@with_default("--trades", Whole(1), 100_000, "Number of true trades.")
+@click.option(
+    "--rate", type=Number(0, MAX_RATE), help="Trades a second on average, instead of --trades."
+)
+@click.option("--offset", type=Number(0), help="Seconds after the open at which to start.")
+@click.option("--duration", type=Number(0, MAX_S), help="Seconds to simulate [the whole session].")
+@click.option("--late", type=Number(0), help="Share of trades that arrive minutes late.")
+@click.option("--duplicate", type=Number(0), help="Share of trades delivered twice.")
+@click.option("--cancel", type=Number(0), help="Share of trades cancelled later.")
+@click.option("--correct", type=Number(0), help="Share of trades corrected later.")
+@click.option(
+    "--malformed", type=Number(0), help="Broken records in addition, as a share of trades."
+)
+@click.option("--outage", type=Number(0), help="Seconds without any trade, in mid-session.")
+@click.option("--bad-clock", type=Number(0), help="Share of the time that one clock runs ahead.")
 @click.option("--no-faults", is_flag=True, help="No faults, except those given as options.")
 @click.option("--live", is_flag=True, help="Start now and write each record at its time.")
 @click.option("--kafka", "to_kafka", is_flag=True, help="Send to TRUETAPE_TOPIC instead.")
@@ -56,7 +63,7 @@ LIVE_LEAD_S = 1.0
 def simulate(  # noqa: PLR0917 - one parameter an option
     feed: str,
     venue: str | None,
-    day: datetime | None,
+    day: date | None,
     seed: int,
     symbols: str,
     trades: int,
@@ -95,7 +102,7 @@ def simulate(  # noqa: PLR0917 - one parameter an option
     if to_kafka and out is not None:
         raise ConfigError("--kafka and --out cannot be combined; give only one")
     plan = SimulationPlan(
-        day=datetime.now(UTC).date() if day is None else day.date(),
+        day=datetime.now(UTC).date() if day is None else day,
         feed=feed,
         venue=venue,
         seed=seed,

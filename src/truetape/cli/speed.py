@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.cli.options import REASON, Number, Whole
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.private_home import current_settings
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from truetape.speed.supervision import SpeedStatus
 
 _LAUNCHES_SHOWN = 5
-_reason = click.option("--reason", required=True, help="Why; recorded with the order, and shown.")
+MAX_STEP_S = 86_400
+_reason = click.option(
+    "--reason", type=REASON, required=True, help="Why; recorded with the order, and shown."
+)
 
 
 @click.group(epilog='Example: truetape speed start --reason "open for business"')
@@ -54,7 +58,7 @@ def restart(reason: str) -> None:
 @speed.command()
 @click.option(
     "--every",
-    type=click.FloatRange(min=1),
+    type=Number(1, MAX_STEP_S),
     help="Take a step every so many seconds until SIGTERM; then stop the driver, too.",
 )
 @click.pass_context
@@ -102,8 +106,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 @speed.command()
-@click.option("--order", type=int, help="Run under this order [the newest].")
-@click.option("--after", type=int, help="Do not take the lease if its epoch is above this.")
+@click.option("--order", type=Whole(0), help="Run under this order [the newest].")
+@click.option("--after", type=Whole(0), help="Do not take the lease if its epoch is above this.")
 def run(order: int | None, after: int | None) -> None:
     """Run the driver in the foreground, until SIGTERM or a newer order.
 

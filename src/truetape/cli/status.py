@@ -4,11 +4,12 @@ import json
 
 import click
 
+from truetape.cli.options import VENUE
 from truetape.host.private_home import current_settings
 
 
 @click.command()
-@click.option("--venue", help="Only this venue.")
+@click.option("--venue", type=VENUE, help="Only this venue.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: instants in nanoseconds.")
 def status(venue: str | None, as_json: bool) -> None:
     """Show up to where each venue's bars are final, and which sessions need work.

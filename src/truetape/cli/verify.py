@@ -4,7 +4,7 @@ import time
 
 import click
 
-from truetape.cli.options import session_options
+from truetape.cli.options import limit_option, session_options
 from truetape.host.calendars import parse_session
 from truetape.host.errors import VerificationError
 from truetape.host.private_home import current_settings
@@ -12,7 +12,7 @@ from truetape.host.private_home import current_settings
 
 @click.command()
 @session_options
-@click.option("--limit", default=20, help="Most differences to list.")
+@limit_option(20, "Most differences to list.")
 def verify(venue: str, day: str, limit: int) -> None:
     """Compare the served bars of one session with the recomputed ones.
 

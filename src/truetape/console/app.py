@@ -23,10 +23,13 @@ from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_head
 from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
 from truetape.history.explain_text import COLUMNS, cells, head
+from truetape.host.dates import parse_day
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.host.storage import storage_error
+from truetape.host.venues import venue_named
+from truetape.host.words import require_symbol
 from truetape.market.resolution import Resolution
 from truetape.quality.dag_runs import DagRun
 from truetape.schedule import dag_names
@@ -42,10 +45,27 @@ SCRIPTS = {
 _STATUS = {NotThereError: 404, ConfigError: 400, TransientError: 503, TruetapeError: 500}
 """The HTTP status of each error: the first class that matches."""
 
-Symbol = Annotated[str, Query(min_length=1, max_length=64)]
-Venue = Annotated[str, Query(max_length=16)]
-Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
-"""A session's date; a form sends an empty text if no date is chosen."""
+
+def _checked(parse: Callable[[str], object]) -> BeforeValidator:
+    """Return a validator whose error is answered with the parameter's name."""
+
+    def check(text: str) -> object:
+        try:
+            return parse(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    return BeforeValidator(check)
+
+
+Symbol = Annotated[str, _checked(require_symbol)]
+MaybeSymbol = Annotated[str, _checked(lambda text: text and require_symbol(text))]
+"""A symbol, or an empty text for all: a form sends every field."""
+Venue = Annotated[str, _checked(lambda code: venue_named(code).code)]
+MaybeVenue = Annotated[str, _checked(lambda code: code and venue_named(code).code)]
+Day = Annotated[date, _checked(parse_day)]
+MaybeDay = Annotated[date | None, _checked(lambda text: parse_day(text) if text else None)]
+"""A session's date, or an empty text if no date is chosen."""
 AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 """An id of a DAG or of a run, up to the length that Airflow allows."""
 ReadSettings = Callable[[], Settings]
@@ -92,10 +112,10 @@ def overview_page(request: Request, settings: RequestSettings) -> str:
 def market_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
     settings: RequestSettings,
-    symbol: Annotated[str, Query(max_length=64)] = "",
-    venue: Venue = "",
+    symbol: MaybeSymbol = "",
+    venue: MaybeVenue = "",
     resolution: Resolution = Resolution.MINUTE,
-    session: Day = None,
+    session: MaybeDay = None,
     below: Oscillator = Oscillator.NONE,
 ) -> str:
     """Show a symbol's chart, and the symbols, venues and sessions to choose from."""
@@ -107,9 +127,9 @@ def market_page(  # noqa: PLR0917 - one parameter a field of the query
 def market_chart(  # noqa: PLR0917 - one parameter a field of the query
     settings: RequestSettings,
     symbol: Symbol,
-    venue: Venue = "",
+    venue: MaybeVenue = "",
     resolution: Resolution = Resolution.MINUTE,
-    session: Day = None,
+    session: MaybeDay = None,
     below: Oscillator = Oscillator.NONE,
 ) -> Response:
     """Return the chart of a symbol as JSON for plotly."""
@@ -123,7 +143,7 @@ def bar_page(  # noqa: PLR0917 - one parameter a field of the query
     settings: RequestSettings,
     symbol: Symbol,
     start_ns: Annotated[int, Query(ge=0, lt=2**63)],
-    venue: Venue = "",
+    venue: MaybeVenue = "",
     resolution: Resolution = Resolution.MINUTE,
 ) -> str:
     """Show the trades that made one bar, and the bar's history."""
@@ -151,8 +171,8 @@ def session_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
     settings: RequestSettings,
     venue: Venue,
-    session: date,
-    symbol: Annotated[str, Query(max_length=64)] = "",
+    session: Day,
+    symbol: MaybeSymbol = "",
     cause: Cause | None = None,
 ) -> str:
     """Show the drift of one session, down to the trades."""
@@ -164,8 +184,8 @@ def session_page(  # noqa: PLR0917 - one parameter a field of the query
 def drift_chart(
     settings: RequestSettings,
     venue: Venue,
-    session: date,
-    symbol: Annotated[str, Query(max_length=64)] = "",
+    session: Day,
+    symbol: MaybeSymbol = "",
 ) -> Response:
     """Return the drift of one session as JSON for plotly."""
     entries = drift.entries_of(settings, drift.session(venue, session))
@@ -191,8 +211,8 @@ def report_page(
     request: Request,
     settings: RequestSettings,
     run: Annotated[str, Query(max_length=64)],
-    venue: Venue = "",
-    session: Day = None,
+    venue: MaybeVenue = "",
+    session: MaybeDay = None,
 ) -> str:
     """Show one report, rule by rule."""
     page = quality.page(settings, venue, session, run)
@@ -270,7 +290,7 @@ async def _answer_refusal(request: Request, error: StarletteHTTPException) -> Re
 
 async def _answer_bad_query(request: Request, error: RequestValidationError) -> Response:
     problems = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
-    return _answer(request, 422, problems)
+    return _answer(request, 400, problems)
 
 
 def _answer(request: Request, status: int, reason: str) -> Response:

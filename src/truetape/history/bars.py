@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from truetape.history.period import Period, When, parse_instant, parse_period
+from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
+from truetape.host.words import require_symbols
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
 from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
@@ -61,18 +63,19 @@ def read_bars(
     final, rev. Bars whose trades were all cancelled are left out.
 
     `as_of`: the bars as they were known then, from what had been received. `settings` default to
-    the environment's. Raise ConfigError for an invalid period, resolution or venue; raise
-    TransientError if the store does not answer. Without any bar, return an empty frame of the same
-    types.
+    the environment's. Raise ConfigError for an invalid argument; raise TransientError if the store
+    does not answer. Without any bar, return an empty frame of the same types.
     """
     import pyarrow
 
+    if index not in get_args(FrameIndex):
+        raise ConfigError(f"no index {shown(index)}; there are {', '.join(get_args(FrameIndex))}")
     settings = settings or Settings.from_env()
     selection = BarSelection(
         _resolution(resolution),
         parse_period(start, end),
-        [symbols] if isinstance(symbols, str) else list(symbols),
-        venue,
+        require_symbols(symbols),
+        None if venue is None else venue_named(venue).code,
         final_only,
         None if as_of is None else parse_instant(as_of, "as_of"),
     )
@@ -119,7 +122,7 @@ def bar_batches(
 def _resolution(name: str) -> Resolution:
     names = [resolution.value for resolution in Resolution]
     if name not in names:
-        raise ConfigError(f"no resolution {name!r}; there are {', '.join(names)}")
+        raise ConfigError(f"no resolution {shown(name)}; there are {', '.join(names)}")
     return Resolution(name)
 
 

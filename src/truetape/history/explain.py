@@ -13,7 +13,8 @@ from truetape.history.lineage import BarId, Lineage, LineageVersions, revisions,
 from truetape.host import calendars, profiles
 from truetape.host.errors import NotThereError
 from truetape.host.settings import Settings
-from truetape.host.venues import venues
+from truetape.host.venues import venue_named
+from truetape.host.words import require_symbol
 from truetape.lake.delta import open_or_none
 from truetape.lake.events import ArchivedEvent, RawEvents
 from truetape.lake.publications import publications
@@ -34,8 +35,9 @@ def explain_bar(
     Raise NotThereError if neither the store has the bar nor the lake a trade of it. Reads the files
     of `raw` that can overlap the session.
     """
+    require_symbol(symbol)
     with closing(open_store(settings)) as store:
-        market = venues()[venue] if venue else venue_of(store, symbol)
+        market = venue_named(venue) if venue else venue_of(store, symbol)
         session = calendars.session(market, market.date_of(instant_ns))
         bar = BarId(symbol, market.code, resolution, _start(resolution, instant_ns, session))
         served = _served(store, bar)

@@ -7,7 +7,9 @@ period of days means the days of each market.
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from numbers import Integral
 
+from truetape.host.dates import parse_day, require_day, shown
 from truetape.host.errors import ConfigError
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.sessions import Venue
@@ -17,11 +19,12 @@ When = str | int | date | datetime
 text such as 2026-11-20).
 """
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_NS = 86_400_000_000_000
-_LAST_NS = 2**63 - 1
+_INSTANTS = range(-(2**63), 2**63)
+_LAST_NS = _INSTANTS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +65,37 @@ def parse_instant(value: When, name: str) -> int:
 
 
 def parse_edge(value: When, name: str) -> int | date:
-    """Parse an instant in nanoseconds, or a day. Raise ConfigError for anything else."""
+    """Parse an instant in nanoseconds, or a day. Raise ConfigError for anything else, and for what
+    64 bits of nanoseconds do not reach.
+    """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ConfigError(f"{name} {value} has no zone; add one, like {value}+00:00")
         nanoseconds = int(getattr(value, "nanosecond", 0))  # those of a pandas Timestamp
-        return (value - _EPOCH) // _MICROSECOND * 1_000 + nanoseconds
-    if isinstance(value, date | int):
-        return value
+        return _require_instant((value - _EPOCH) // _MICROSECOND * 1_000 + nanoseconds, name)
+    if isinstance(value, date):
+        return require_day(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return _require_instant(int(value), name)
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} is {shown(value)}; give an instant or a day, like 2026-11-20")
     if _DAY.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError as error:
-            raise ConfigError(f"{name} {value!r} is not a date: {error}") from error
+        return parse_day(value)
     parsed = parse(value, TimeSpec(Shape.ISO8601))
     if not isinstance(parsed, int):
         raise ConfigError(
-            f"{name} {value!r}: {parsed.detail}; write it like 2026-11-20T21:00:00Z, or 2026-11-20"
+            f"{name} {shown(value)}: {parsed.detail}; "
+            "write it like 2026-11-20T21:00:00Z, or 2026-11-20"
         )
     return parsed
+
+
+def _require_instant(instant_ns: int, name: str) -> int:
+    if instant_ns not in _INSTANTS:
+        raise ConfigError(
+            f"{name} {shown(instant_ns)} is outside of 64-bit nanoseconds, the years 1677 to 2262"
+        )
+    return instant_ns
 
 
 def _instant(edge: int | date | None, venue: Venue | None) -> int:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from truetape.history.period import Period, When, parse_period
 from truetape.host.settings import Settings
-from truetape.host.venues import venues
+from truetape.host.venues import venue_named, venues
+from truetape.host.words import require_symbols
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 
@@ -58,13 +59,13 @@ def read_trades(
     Repeat deliveries and cancelled trades are left out unless `in_force_only` is False; a corrected
     trade has its new values.
 
-    Raise ConfigError for an invalid period, or if no session was ever recomputed.
+    Raise ConfigError for an invalid symbol, period or venue, or if no session was ever recomputed.
     """
     import pyarrow
 
     settings = settings or Settings.from_env()
-    names = [symbols] if isinstance(symbols, str) else list(symbols)
-    selection = TradeSelection(parse_period(start, end), names, venue, in_force_only)
+    names, code = require_symbols(symbols), None if venue is None else venue_named(venue).code
+    selection = TradeSelection(parse_period(start, end), names, code, in_force_only)
     batches = trade_batches(settings, selection, exact=exact)
     table = pyarrow.Table.from_batches(batches, trade_schema(exact=exact))
     frame: pandas.DataFrame = table.to_pandas(date_as_object=False)
@@ -103,6 +104,7 @@ def trade_batches(
 
 
 def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarrow.Table"]:
+    import pyarrow
     import pyarrow.compute as pc
 
     trades = open_table(settings.lake, Table.TRADES)
@@ -115,7 +117,8 @@ def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarro
             & (pc.field("event_ns") < end)
         )
         if selection.symbols is not None:
-            condition &= pc.field("symbol").isin(list(selection.symbols))
+            names = pyarrow.array(selection.symbols, pyarrow.string())  # typed, also without any
+            condition &= pc.field("symbol").isin(names)
         if selection.in_force_only:
             condition &= ~pc.field("duplicate") & ~pc.field("cancelled")
         table = trades.select(

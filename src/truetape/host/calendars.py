@@ -6,6 +6,7 @@ Knows opens and closes but no halts. A session is one interval, without lunch br
 from datetime import date, timedelta
 from functools import lru_cache
 
+from truetape.host.dates import FIRST_DAY, LAST_DAY, parse_day, require_day
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venue_named
 from truetape.market.sessions import Session, Venue, session_of
@@ -33,6 +34,7 @@ def sessions(venue: Venue, first: date, last: date) -> list[Session]:
 
 def session(venue: Venue, day: date) -> Session:
     """Return the session of one date, as `sessions` does."""
+    require_day(day)
     if venue.calendar is None:
         return session_of(venue, day, None)
     regular = _year(venue.calendar, day.year).get(day)
@@ -47,12 +49,7 @@ def session(venue: Venue, day: date) -> Session:
 
 def parse_session(venue: str, day: str) -> Session:
     """Parse `--venue` and `--session`. Raise ConfigError if either is not valid."""
-    market = venue_named(venue)
-    try:
-        when = date.fromisoformat(day)
-    except ValueError as error:
-        raise ConfigError(f"{day!r} is not a date like 2026-11-20") from error
-    return session(market, when)
+    return session(venue_named(venue), parse_day(day))
 
 
 def next_regular(venue: Venue, day: date) -> Session | None:
@@ -74,8 +71,10 @@ def last_regular(venue: Venue, instant_ns: int) -> Session | None:
 
 
 def _first_regular(venue: Venue, day: date, step: int) -> Session | None:
-    reach = [day + timedelta(days=step * after) for after in range(MAX_CLOSED_DAYS)]
-    candidates = (session(venue, candidate) for candidate in reach)
+    number = day.toordinal()
+    reach = range(number, number + step * MAX_CLOSED_DAYS, step)
+    known = range(FIRST_DAY.toordinal(), LAST_DAY.toordinal() + 1)
+    candidates = (session(venue, date.fromordinal(at)) for at in reach if at in known)
     return next((day for day in candidates if day.open_ns is not None), None)
 
 

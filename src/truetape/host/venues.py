@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, model_validator
 
+from truetape.host.dates import shown
 from truetape.host.declared_yaml import Declared, Text, Version, Whole, problem, read
 from truetape.host.errors import ConfigError
 from truetape.host.resources import folder
@@ -26,9 +27,9 @@ def venues() -> dict[str, Venue]:
 def venue_named(code: str) -> Venue:
     """Return the venue of a code. Raise ConfigError with the declared codes if there is none."""
     declared = venues()
-    if code not in declared:
+    if not isinstance(code, str) or code not in declared:  # a program may pass anything
         raise ConfigError(
-            f"no venue {code!r}; schemas/venues.yaml has {', '.join(sorted(declared))}"
+            f"no venue {shown(code)}; schemas/venues.yaml has {', '.join(sorted(declared))}"
         )
     return declared[code]
 

@@ -4,13 +4,11 @@ Holds no rule: suites do.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 from typing import Any
 
 from truetape.host import calendars
 from truetape.host.errors import GateClosedError
 from truetape.host.private_home import current_settings
-from truetape.host.venues import venues
 from truetape.quality.dag_runs import DagRun
 
 MAX_FEED_CHECKS = 25
@@ -33,11 +31,8 @@ def check(sessions: Iterable[tuple[str, str]], run: DagRun) -> dict[str, Any]:
     from truetape.quality.report import refusal
 
     settings = current_settings()
-    exchanges = venues()
     reports = [
-        check_served(
-            settings, calendars.session(exchanges[venue], date.fromisoformat(day)), print, run
-        )
+        check_served(settings, calendars.parse_session(venue, day), print, run)
         for venue, day in sessions
     ]
     records = left = 0

@@ -4,15 +4,17 @@ Imports nothing heavy before a task runs.
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from truetape.host import calendars
+from truetape.host.dates import parse_day, shown
 from truetape.host.errors import ConfigError
 from truetape.host.private_home import current_settings
-from truetape.host.venues import venues
+from truetape.host.venues import venue_named
+from truetape.host.words import require_reason
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.schedule.defaults import run_of, triggered_by
@@ -29,9 +31,9 @@ def session_date(
     It is the date of the form. Without one, it is the session whose data interval the run has, else
     the newest that had closed at `run_after`. Raise ConfigError if there is no such session.
     """
-    exchange = venues()[venue]
+    exchange = venue_named(venue)
     if form_date:
-        session = calendars.next_regular(exchange, date.fromisoformat(form_date))
+        session = calendars.next_regular(exchange, parse_day(form_date))
         if session is None or str(session.date) != form_date:
             raise ConfigError(f"{venue} has no regular session on {form_date}; choose an open day")
         return form_date
@@ -69,6 +71,7 @@ def publish(
     """
     from truetape.pipeline.publish import PublishOptions, publish_once
 
+    reason = reason and require_reason(reason)
     options = PublishOptions(supersedes=bool(reason), dirty_only=dirty, dag_run=run_of(dag_run))
     why = reason or f"{dag_run.dag_id} {dag_run.run_id}"
     settings, session = current_settings(), _session(venue, day)
@@ -80,8 +83,11 @@ def revert(venue: str, day: str, rev: int, *, who: str, reason: str) -> dict[str
     """Serve an older rev of a session again; return the content of an asset event."""
     from truetape.pipeline.publish import revert_once
 
+    if type(rev) is not int or rev < 1:  # a form's JSON may hold true, or 1.0
+        raise ConfigError(f"rev is {shown(rev)}; give a whole number from 1")
     settings, session = current_settings(), _session(venue, day)
-    return _event(revert_once(settings, session, rev, who, reason, report=print))
+    why = require_reason(reason)
+    return _event(revert_once(settings, session, rev, who, why, report=print))
 
 
 def due_repairs() -> list[dict[str, str]]:
@@ -131,7 +137,7 @@ def _event(published: "Published") -> dict[str, Any]:
 
 
 def _session(venue: str, day: str) -> Session:
-    return calendars.session(venues()[venue], date.fromisoformat(day))
+    return calendars.parse_session(venue, day)
 
 
 def _ns(instant: datetime) -> int:

@@ -5,8 +5,10 @@ Decides nothing: the supervisor does.
 
 from typing import Any
 
+from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
 from truetape.host.private_home import current_settings
+from truetape.host.words import require_reason
 
 ORDERS = {"start": "started", "stop": "stopped", "restart": "started"}
 """The desired state of each action in the form; an order to start a running driver restarts it."""
@@ -33,7 +35,8 @@ def order(action: str, reason: str, who: str) -> dict[str, Any]:
     from truetape.speed import supervision
     from truetape.speed.control_records import DesiredState
 
-    desired = supervision.write_command(
-        current_settings(), DesiredState(ORDERS[action]), reason, who
-    )
-    return {"order": desired.number, "state": desired.state.value, "reason": reason, "who": who}
+    if not isinstance(action, str) or action not in ORDERS:
+        raise ConfigError(f"no action {shown(action)}; choose {', '.join(ORDERS)}")
+    state, why = DesiredState(ORDERS[action]), require_reason(reason)
+    desired = supervision.write_command(current_settings(), state, why, who)
+    return {"order": desired.number, "state": desired.state.value, "reason": why, "who": who}

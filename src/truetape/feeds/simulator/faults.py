@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
+from math import isfinite
 from typing import NamedTuple
 
 from truetape.feeds.simulator.formats import MILLISECOND, Correct, Format
@@ -18,6 +19,9 @@ DELAY_MS = (2, 30)
 """Shortest and longest time from event to receipt without faults; short times are more frequent."""
 REDELIVERY_S = (0.001, 120.0)
 AUCTION_CODES = frozenset("OQ6M")
+
+MAX_FAULT_S = 86_400
+"""Longest outage, delay or lead of a clock: a day."""
 
 
 class TroubleCause(StrEnum):
@@ -67,9 +71,15 @@ class Faults:
 
     def __post_init__(self) -> None:
         rates = (self.late, self.duplicate, self.cancel, self.correct)
+        times = (self.outage_s, self.bad_clock_ahead_s, *self.late_s, *self.amend_s)
+        if not all(map(isfinite, (*rates, self.malformed, self.bad_clock, *times))):
+            raise ConfigError("fault rates and times must be finite numbers")
+        if max(self.bad_clock, *(each / MAX_FAULT_S for each in times)) > 1:
+            raise ConfigError(
+                f"the share of a wrong clock is at most 1, a fault's time at most {MAX_FAULT_S:,} s"
+            )
         if min(*rates, self.malformed, self.bad_clock) < 0 or max(sum(rates), self.malformed) > 1:
             raise ConfigError("fault rates must be at least 0, and at most 1 together")
-        times = (self.outage_s, self.bad_clock_ahead_s, *self.late_s, *self.amend_s)
         if min(times) < 0 or self.late_s[0] > self.late_s[1] or self.amend_s[0] > self.amend_s[1]:
             raise ConfigError("fault times must be at least 0 seconds, and ranges must be in order")
 

@@ -33,6 +33,8 @@ from truetape.market.trades import Cancel, Correction, Event, Position, Trade
 
 MAX_TRADES = 5_000_000
 """A trade takes about a kilobyte: the session is complete in memory before it is sent."""
+MAX_S = 604_800
+"""Longest offset and duration: a week."""
 MAX_SYMBOLS = 10_000
 EXTENDED_HOURS = 3_600 * SECOND
 """How long before the open and after the close a whole session has prints."""
@@ -70,8 +72,12 @@ class SimulationPlan:
         for symbol in self.symbols:
             if not _SYMBOL.fullmatch(symbol):
                 raise ConfigError(f"symbol {symbol!r} is invalid; use letters and digits")
-        if (self.offset_s or 0) < 0 or (self.duration_s is not None and self.duration_s <= 0):
-            raise ConfigError("the offset must be at least 0 seconds, the duration more than 0")
+        offset_s, duration_s = self.offset_s or 0, self.duration_s
+        if not (0 <= offset_s <= MAX_S and (duration_s is None or 0 < duration_s <= MAX_S)):
+            raise ConfigError(
+                f"the offset must be at least 0 seconds, the duration more than 0; both {MAX_S:,} "
+                "at most"
+            )
 
 
 @dataclass(frozen=True, slots=True)
