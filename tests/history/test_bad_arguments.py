@@ -63,7 +63,7 @@ def test_an_argument_is_accepted_or_a_config_error(
 @pytest.mark.parametrize(
     ("argument", "value", "shown"),
     [
-        ("symbols", "a b", "'a b'"),
+        ("symbols", "a\nb", r"'a\\nb'"),
         ("symbols", None, "None"),
         ("start", "0001-01-01", "0001-01-01"),
         ("start", date.max, "9999-12-31"),
