@@ -19,6 +19,7 @@ from truetape.broker.offsets import end_offsets
 from truetape.deploy.tokens import WRITER, permissions
 from truetape.feeds.simulator.faults import NO_FAULTS
 from truetape.feeds.simulator.session import SimulationPlan, simulate
+from truetape.host import secret_files
 from truetape.host.calendars import session
 from truetape.host.settings import Secret, Settings
 from truetape.host.venues import venues
@@ -52,7 +53,7 @@ class TokenFile:
         org, ids = self.api.org_id(self.operator), self.api.bucket_ids(self.operator)
         needed = permissions(WRITER, org, [ids[item.name] for item in load_buckets("history").all])
         token = self.api.new_token(self.operator, org, str(self.file), needed)
-        self.file.write_text(token.reveal())
+        secret_files.write(self.file, token)
 
     def revoke(self) -> None:
         """Delete the token in InfluxDB; the file keeps it."""
