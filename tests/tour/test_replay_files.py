@@ -1,14 +1,18 @@
 """Replay: which files are refused before anything is sent."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from support.build import at
 from truetape.feeds.decoder import Limits
+from truetape.feeds.records import Record
 from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.market.resolution import MS_NS
-from truetape.tour.replay import require_past
+from truetape.tour.replay import ReplayLedger, require_past, send
 
 TRADE = '{"kind":"trade","symbol":"IBM","venue":"XNYS","event_time":"%s","price":"1","size":"1"}\n'
 BEGIN = "2026-11-20T14:31:10"
@@ -39,3 +43,42 @@ def test_a_file_that_begins_in_the_future_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_without_an_event_is_sent_to_become_dead_letters(tmp_path: Path) -> None:
     require_past(written(tmp_path, "no trade\n"), "truetape", Limits(), BEGIN_MS)
+
+
+@pytest.fixture
+def sent(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The payloads that were sent; Kafka acknowledges each."""
+    payloads: list[bytes] = []
+
+    def send_all(_: str, __: str, records: Iterable[Record], **___: object) -> None:
+        payloads.extend(record.payload for record in records)
+
+    monkeypatch.setattr("truetape.tour.replay.send_all", send_all)
+    return payloads
+
+
+def test_a_file_is_sent_once_and_again_only_when_told(
+    settings: Settings, tmp_path: Path, sent: list[bytes]
+) -> None:
+    file = written(tmp_path, TRADE % f"{BEGIN}Z")
+
+    for again in (False, False, True):
+        total = send(settings, (file,), "truetape", None, lambda _: None, again=again)
+        assert total.events == 1
+
+    assert len(sent) == 2
+
+
+def test_a_file_that_was_sent_in_part_is_refused_but_for_again(
+    settings: Settings, tmp_path: Path, sent: list[bytes]
+) -> None:
+    file = written(tmp_path, TRADE % f"{BEGIN}Z")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    ReplayLedger(settings.home / "replayed.json").begin(digest, settings.topic, file.name)
+
+    with pytest.raises(ConfigError, match=r"day\.jsonl was interrupted: part of it is in Kafka"):
+        send(settings, (file,), "truetape", None, lambda _: None)
+    send(settings, (file,), "truetape", None, lambda _: None, again=True)
+    send(settings, (file,), "truetape", None, lambda _: None)
+
+    assert len(sent) == 1

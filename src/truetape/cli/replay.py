@@ -27,7 +27,13 @@ _LISTED_DIFFERENCES = 40
 @click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--speed", default="max", show_default=True, help="Times real time, or max.")
-def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None:
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Send files that were sent before, because Kafka has lost their records. Trades without "
+    "ids count twice if it has not.",
+)
+def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str, again: bool) -> None:
     """Send trade files through Kafka and the whole pipeline, until their bars are final.
 
     Starts the local stack if it does not run, sends the files in the order of their event times,
@@ -65,7 +71,7 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str) -> None
         store = open_store(settings)
         store.ensure_buckets()
         sent = through_speed_layer(
-            settings, lambda: send(settings, paths, feed, pace, report), report
+            settings, lambda: send(settings, paths, feed, pace, report, again=again), report
         )
         archived, outcomes = sessions.finalize_sessions(
             settings, sent.ordered(), f"replay of {feed}", report

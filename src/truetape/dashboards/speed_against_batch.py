@@ -27,7 +27,6 @@ _SESSION_LINKS = {
     "runs of its DAG, in Airflow": "${airflow}/dags/${__data.fields.DAG}/runs",
 }
 _WITH_DAG = 'map(fn: (r) => ({r with dag: "batch_recompute_" + strings.toLower(v: r.venue)}))'
-_EXPLAINED = "every change is explained"
 _HIDDEN = {"custom.hidden": True}
 _LINKED = drawing.cell_links(_SESSION_LINKS)
 

@@ -53,17 +53,23 @@ class Sent:
 
 
 def send(
-    settings: Settings, paths: tuple[Path, ...], feed: str, speed: float | None, report: Report
+    settings: Settings,
+    paths: tuple[Path, ...],
+    feed: str,
+    speed: float | None,
+    report: Report,
+    *,
+    again: bool = False,
 ) -> Sent:
     """Send the records of files in the order of event times, at `speed` times their own pace.
 
-    `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent again.
-    Raise ConfigError before anything is sent if a file begins in the future.
+    `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent, but
+    for `again`. Raise ConfigError before anything is sent if a file begins in the future.
     """
     read_ms = time.time_ns() // MS_NS
     ledger = ReplayLedger(settings.home / "replayed.json")
     digests = {path: _digest(path) for path in paths}
-    fresh = [path for path in paths if not ledger.has(digests[path], settings.topic)]
+    fresh = [path for path in paths if again or not ledger.has(digests[path], settings.topic)]
     for path in paths:
         if path not in fresh:
             report(f"{path.name} was replayed before; its records are in Kafka and the lake")
@@ -135,7 +141,8 @@ class ReplayLedger:
         if entry is not None and not entry.finished:
             raise ConfigError(
                 f"the replay of {entry.name} was interrupted: part of it is in Kafka, and "
-                "sending it again would count trades without ids twice; use another TRUETAPE_HOME"
+                "sending it again would count trades without ids twice; use another TRUETAPE_HOME, "
+                "or --again if Kafka has lost that part"
             )
         return entry is not None
 
