@@ -56,17 +56,21 @@ class Archived:
     @property
     def accepted(self) -> int:
         """Return the number of trades, cancels and corrections in all archived records."""
-        return sum(counted.accepted for part in self.partitions for counted in part.ranges)
+        return sum(counted.accepted for part in self._logs for counted in part.ranges)
 
     @property
     def rejected(self) -> int:
         """Return the number of rejected events in all archived records."""
-        return sum(counted.rejected for part in self.partitions for counted in part.ranges)
+        return sum(counted.rejected for part in self._logs for counted in part.ranges)
 
     @property
     def received(self) -> int:
         """Return the number of accepted and rejected events."""
         return self.accepted + self.rejected
+
+    @property
+    def _logs(self) -> list[Completeness]:
+        return [*self.earlier, *self.partitions]
 
 
 def begin_generation_once(settings: Settings, who: str, reason: str) -> list[ReplacedLog]:
