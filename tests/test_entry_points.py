@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import pytest
@@ -21,7 +21,8 @@ from click.testing import CliRunner, Result
 import truetape
 from truetape.cli.main import truetape as command_line
 from truetape.host import private_home
-from truetape.host.errors import ConfigError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.speed import entry_point
 
 SOURCE = Path(truetape.__file__).parent
 ROOT = SOURCE.parents[1]
@@ -94,6 +95,10 @@ WITH_SETTINGS = [
 ]
 
 
+def no_kafka(_: str) -> NoReturn:
+    raise TransientError("Kafka is away")
+
+
 @pytest.fixture(autouse=True)
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty home, an empty folder with a trade file to work in, and no server to reach."""
@@ -105,6 +110,8 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "INFLUX_URL": "http://127.0.0.1:1",
     }.items():
         monkeypatch.setenv(f"TRUETAPE_{name}", value)
+    # a driver waits for Kafka to leave its last word
+    monkeypatch.setattr(entry_point, "ControlTopic", no_kafka)
 
 
 @pytest.fixture
@@ -380,6 +387,7 @@ READ_ONLY = {
     "src/truetape/history/trades.py": "the same",
     "src/truetape/host/jars.py": "writes into the cache only, and an image builds it",
     "src/truetape/host/private_home.py": "it is what the others call",
+    "src/truetape/speed/entry_point.py": "reads where to report that the settings were refused",
     "src/truetape/stack/influxd.py": "writes into the cache only",
 }
 """Files that read settings and leave home and umask alone, and why."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from truetape.broker.control_topic import ControlTopic
-from truetape.host.errors import ConfigError
+from truetape.host.errors import ConfigError, TransientError
+from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.speed.control_records import ControlRecords
 from truetape.speed.protocol import reported
@@ -49,9 +50,12 @@ def _report_refused_settings(error: ConfigError) -> None:
         place = Settings.from_env({name: os.environ[name] for name in _PLACE if name in os.environ})
     except ConfigError:
         return
-    with (
-        ControlTopic(place.kafka) as control,
-        suppress(ConfigError),
-        reported(ControlRecords(control, place.topic)),
-    ):
-        raise error
+    try:
+        with (
+            ControlTopic(place.kafka) as control,
+            suppress(ConfigError),
+            reported(ControlRecords(control, place.topic)),
+        ):
+            raise error
+    except TransientError as away:  # the exit code is 78 all the same
+        logger("speed").warning("refusal_not_reported", why=str(away))
