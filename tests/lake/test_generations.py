@@ -9,6 +9,7 @@ from deltalake import write_deltalake
 from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import count_offsets, last_count, record_count
 from truetape.lake.generations import (
+    Generation,
     Generations,
     begin_generations,
     log_name,
@@ -76,6 +77,15 @@ def test_only_the_partitions_that_lost_their_log_begin_a_generation(lake: str) -
     assert generations.names == ("trades", "trades@2", "trades@3")
     assert generations.logs([0, 1, 2]) == {0: "trades@3", 1: "trades@3", 2: "trades"}
     assert generations.topic_ids == {0: "b", 1: "b"}
+
+
+def test_the_newest_topic_id_of_a_generation_counts() -> None:
+    """A topic that is made anew before it had a record keeps the number."""
+    older = Generation("trades", 0, 1, "a", 1_000, "archive", "first seen")
+    newer = Generation("trades", 0, 1, "b", 2_000, "archive", "first seen")
+
+    for recorded in ([older, newer], [newer, older]):
+        assert Generations.of("trades", recorded).topic_ids == {0: "b"}
 
 
 def test_equal_offsets_of_two_generations_are_different_records(lake: str) -> None:

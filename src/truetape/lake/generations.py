@@ -43,8 +43,9 @@ class Generations:
 
     @classmethod
     def of(cls, topic: str, recorded: Iterable[Generation]) -> Self:
-        """Take the highest number of each partition."""
-        newest = {part.partition: part for part in sorted(recorded, key=lambda part: part.number)}
+        """Take the highest number of each partition; of records of one number the newest."""
+        ordered = sorted(recorded, key=lambda part: (part.number, part.begun_ns))
+        newest = {part.partition: part for part in ordered}
         return cls(
             topic,
             {partition: part.number for partition, part in newest.items()},
