@@ -70,6 +70,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[BarStore]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a machine of its own: an empty home, the shared cache."""
+    (tmp_path / "home").mkdir(mode=0o700)
     return Settings.from_env({"TRUETAPE_HOME": str(tmp_path / "home")})
 
 

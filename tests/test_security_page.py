@@ -58,6 +58,12 @@ RULES: dict[str, tuple[str, ...]] = {
         "feeds/test_decoder::test_prices_are_exact_and_keep_their_decimals",
         "test_security_page::test_nothing_is_evaluated_and_no_shell_is_started",
     ),
+    "**Arguments.**": (
+        "cli/test_every_option::test_no_value_of_an_option_gives_a_traceback",
+        "console/test_every_parameter::test_no_value_of_a_parameter_is_an_internal_error",
+        "schedule/test_bad_params::test_a_bad_param_is_an_error_of_truetape",
+        "history/test_bad_arguments::test_an_argument_is_accepted_or_a_config_error",
+    ),
     "**Clocks.**": (
         "feeds/test_decoder::test_a_bad_payload_is_rejected_with_its_reason",
         "faults/test_speed_layer::test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade",

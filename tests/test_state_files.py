@@ -265,6 +265,7 @@ ALLOWED = {
     "broker.dead_letters": "opens a producer",
     "cli.recompute": "the file that the user asked for",
     "cli.simulate": "the file that the user asked for",
+    "cli.output": "an output that the user names",
     "cli.show": "opens a browser",
     "cli.speed": "JSON made a line before",
     "cli.main": "/dev/null",

@@ -38,7 +38,7 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_runs(_: Settings) -> SpeedStatus:
         raise TransientError("no heartbeat")
 
-    monkeypatch.setattr(overview, "require_kafka", lambda _: None)
+    monkeypatch.setattr(overview, "require_listener", lambda _: None)
     monkeypatch.setattr("truetape.speed.supervision.status_of", nothing_runs)
     monkeypatch.setattr(overview.serving, "boundaries_of", lambda _: [])
 
@@ -177,6 +177,7 @@ def test_without_kafka_and_influxdb_each_unreadable_part_is_named(here: Settings
     here.home.mkdir()
     token = here.home / "token"
     token.write_text("a token that opens nothing")
+    token.chmod(0o600)
     url = f"http://127.0.0.1:{free_port()}"
     away = replace(here, store="influx", influx_url=url, influx_token_file=token)
     client = TestClient(create(lambda: away, lambda: None))

@@ -353,6 +353,7 @@ def test_without_influxdb_every_page_that_needs_it_reports_that(here: Settings) 
     token = here.home / "token"
     here.home.mkdir()
     token.write_text("a token that opens nothing")
+    token.chmod(0o600)
     url = f"http://127.0.0.1:{free_port()}"
     away = replace(here, store="influx", influx_url=url, influx_token_file=token, write_attempts=1)
     client = TestClient(create(lambda: away, lambda: None))
@@ -520,7 +521,7 @@ def test_a_broken_record_of_a_report_is_named(here: Settings, client: TestClient
     answer = client.get("/quality/run", params={"dag": RUN.dag, "run": RUN.run})
 
     assert answer.status_code == 400
-    assert f"{file} is no entry of a report" in answer.json()["detail"]
+    assert f"{file} is damaged: it is no entry of a report" in answer.json()["detail"]
 
 
 def test_airflow_s_menu_has_every_page_and_each_run_has_its_reports() -> None:
@@ -574,7 +575,7 @@ def test_partitions_list_the_offsets_that_the_lake_lacks(
     """The lake has 0 to 4, 8 and 9; Kafka has 6 to 19."""
     ranges = {0: (CountedRange(Range(0, 5), 5, 5, 0), CountedRange(Range(8, 10), 2, 2, 0))}
     counted = OffsetCount(Generations("trades", {}, {}), "raw", 1, {"trades": ranges})
-    monkeypatch.setattr("truetape.console.offsets.require_kafka", lambda _: None)
+    monkeypatch.setattr("truetape.broker.clients.require_listener", lambda _: None)
     monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: counted)
     monkeypatch.setattr(
         "truetape.broker.offsets.available_offsets",

@@ -48,6 +48,7 @@ def own_settings(stack: Settings, folder: Path, **changes: object) -> Settings:
         spark_driver_memory="2g",
     )
     own = dataclasses.replace(own, **changes)  # type: ignore[arg-type]
+    own.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ensure_topics(own.kafka, own, lambda _: None)
     return own
 

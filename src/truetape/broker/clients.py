@@ -3,8 +3,9 @@
 Reads and writes no record.
 """
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,8 @@ CONNECT_WITHIN_MS = 10_000
 """How long a consumer tries to reach a first broker; the library's 30 s are too long for whoever
 waits for an answer."""
 
+LISTENER_WITHIN_S = 1.0
+"""How long `require_listener` waits for a server to accept a connection."""
 FETCH_BYTES = 1_048_576
 ADMIN_REQUEST_MS = 10_000
 _ADMIN_CONNECT_MS = 5_000
@@ -32,6 +35,18 @@ _BATCH_BYTES = 131_072
 _LINGER_MS = 5
 """How long a batch waits for more records: throughput against a few milliseconds of freshness."""
 _MAX_BLOCK_MS = 30_000
+
+
+def require_listener(bootstrap: str) -> None:
+    """Raise TransientError if no bootstrap server accepts a connection at once.
+
+    For whoever cannot wait as long as a Kafka client: a page, a process that is about to end.
+    """
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        with suppress(OSError), socket.create_connection((host, int(port)), LISTENER_WITHIN_S):
+            return
+    raise TransientError(f"no Kafka server accepts a connection at {bootstrap}")
 
 
 @contextmanager

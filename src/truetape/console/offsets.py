@@ -3,17 +3,12 @@
 Only counts; a backfill fetches what is missing.
 """
 
-import socket
-from contextlib import suppress
 from dataclasses import dataclass
 
-from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.market.ranges import Range
 
-CONNECT_WITHIN_S = 1.0
-"""How long a page waits for Kafka to accept a connection; a Kafka client would wait for 30 s."""
 _NOTHING = Range(0, 0)
 
 
@@ -46,12 +41,13 @@ class Partition:
 
 def partitions(settings: Settings) -> list[Partition]:
     """Compare Kafka's offsets with the lake's last count. Raise TransientError if Kafka is away."""
+    from truetape.broker.clients import require_listener
     from truetape.broker.offsets import available_offsets
     from truetape.lake.completeness import completeness
     from truetape.lake.coverage import OffsetCount, last_count
     from truetape.lake.generations import read_generations
 
-    require_kafka(settings)
+    require_listener(settings.kafka)
     counted = last_count(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
     if counted is None:
@@ -61,12 +57,3 @@ def partitions(settings: Settings) -> list[Partition]:
         Partition(kafka.get(part.partition, _NOTHING), ends.get(part.partition, 0), part)
         for part in completeness(counted.generations.log, counted.ranges, kafka)
     ]
-
-
-def require_kafka(settings: Settings) -> None:
-    """Raise TransientError if no bootstrap server accepts a connection."""
-    for address in settings.kafka.split(","):
-        host, _, port = address.strip().rpartition(":")
-        with suppress(OSError), socket.create_connection((host, int(port)), CONNECT_WITHIN_S):
-            return
-    raise TransientError(f"no Kafka server accepts a connection at {settings.kafka}")

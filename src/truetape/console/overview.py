@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
-from truetape.console.offsets import Partition, partitions, require_kafka
+from truetape.broker.clients import require_listener
+from truetape.console.offsets import Partition, partitions
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
@@ -222,7 +223,7 @@ def _or_failed(read: Callable[[], T]) -> T | Failed:
 def _speed(settings: Settings) -> SpeedCard:
     from truetape.speed.supervision import status_of
 
-    require_kafka(settings)
+    require_listener(settings.kafka)
     status = status_of(settings)
     beat, desired = status.observed.beat, status.desired
     now = datetime.now(UTC)
@@ -242,7 +243,7 @@ def _speed(settings: Settings) -> SpeedCard:
 
 
 def _venues(settings: Settings) -> Iterator[VenueCard]:
-    require_kafka(settings)
+    require_listener(settings.kafka)
     declared = venues()
     for boundary in serving.boundaries_of(settings):
         venue = declared.get(boundary.venue)

@@ -18,7 +18,7 @@ def configure(*, verbose: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.INFO if verbose else logging.WARNING
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=_stderr,
         cache_logger_on_first_use=False,
     )
     # urllib3 prints each retry; whoever sent the request reports the last failure
@@ -26,5 +26,14 @@ def configure(*, verbose: bool = False) -> None:
 
 
 def logger(room: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a room, such as "speed" or "serving"."""
+    """Return the logger of a room, such as "speed" or "serving".
+
+    It writes to stderr also in a program that has configured no log: stdout belongs to its data.
+    """
+    if not structlog.is_configured():
+        configure()
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(room=room))
+
+
+def _stderr(*_: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)

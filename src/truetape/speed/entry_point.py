@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from truetape.broker.clients import require_listener
 from truetape.broker.control_topic import ControlTopic
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.log import logger
@@ -51,6 +52,7 @@ def _report_refused_settings(error: ConfigError) -> None:
     except ConfigError:
         return
     try:
+        require_listener(place.kafka)  # a client would try for half a minute
         with (
             ControlTopic(place.kafka) as control,
             suppress(ConfigError),
