@@ -69,7 +69,7 @@ def test_a_plan_lists_each_partition_with_its_missing_offsets_and_their_content(
         "  1 sessions have none of the given symbols",
         "nothing was written: this is the plan; --apply carries it out",
     ]
-    assert not settings.home.exists()
+    assert [*settings.home.iterdir()] == []
 
 
 def test_a_plan_reports_an_archive_that_is_stuck(
