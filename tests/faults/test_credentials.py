@@ -120,6 +120,7 @@ def running(settings: Settings) -> Iterator[SpeedProcess]:
         driver.kill()
 
 
+@pytest.mark.long
 def test_a_driver_whose_token_is_revoked_ends_with_78_and_the_next_one_loses_nothing(
     stack: Settings, token: TokenFile, tmp_path: Path
 ) -> None:

@@ -174,6 +174,7 @@ def state_that_is_gone_is_named(own: Settings, folder: Path) -> None:
     assert CURES[Role.OTHER] in message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("log", ["offsets", "commits", "metadata"])
 def test_the_archive_goes_on_without_its_damaged_checkpoint(
     spark: "SparkSession", own: Settings, log: str

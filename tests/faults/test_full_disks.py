@@ -41,7 +41,7 @@ from truetape.tour.speed_process import SpeedProcess
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.faults, pytest.mark.real]
+pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
 DAY = date(2026, 3, 10)
 READ_WITHIN_S = 120.0

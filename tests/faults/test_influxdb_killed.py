@@ -23,7 +23,7 @@ from truetape.serving.backends import open_store
 from truetape.stack import lifecycle
 from truetape.tour.speed_process import SpeedProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.real]
+pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
 _LISTENING = "0A"
 

@@ -31,7 +31,7 @@ from truetape.speed.observation import Health
 from truetape.speed.supervision import status_of
 from truetape.tour.speed_process import SpeedProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.real]
+pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
 THREE_DAYS_S = 3 * 86_400
 MOVED = pytest.mark.parametrize(

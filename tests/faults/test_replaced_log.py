@@ -72,8 +72,15 @@ def seconds(store: BarStore) -> "dict[int, ServedBar]":
     return {(bar.start_ns - START_NS) // SECOND_NS: bar for bar in bars}
 
 
-@pytest.mark.parametrize("replace_log", [lose_log, make_topic_anew])
-@pytest.mark.parametrize("count", [20, 60], ids=["before the offsets pass", "after they passed"])
+@pytest.mark.parametrize(
+    ("replace_log", "count"),
+    [
+        pytest.param(lose_log, 60, id="log lost, offsets passed"),
+        pytest.param(lose_log, 20, id="log lost", marks=pytest.mark.long),
+        pytest.param(make_topic_anew, 60, id="topic anew, offsets passed", marks=pytest.mark.long),
+        pytest.param(make_topic_anew, 20, id="topic anew", marks=pytest.mark.long),
+    ],
+)
 def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_new_trade(
     stack: Settings, own: Settings, replace_log: Callable[[Settings, Settings], None], count: int
 ) -> None:

@@ -16,7 +16,7 @@ from truetape.host.settings import Settings
 from truetape.speed.heartbeat import lag, newest
 from truetape.stack.server import free_port
 
-pytestmark = [pytest.mark.real, pytest.mark.spark]
+pytestmark = [pytest.mark.real, pytest.mark.spark, pytest.mark.long]
 
 DAY = "2026-11-20"
 SESSION = ("--venue", "XNYS", "--session", DAY)
