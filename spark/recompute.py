@@ -20,6 +20,7 @@ def recompute(venue: str, day: str, *, dirty: bool) -> dict[str, object]:
         "corrected": found.corrected,
         "unknown_conditions": found.unknown_conditions,
         "bars": dict(found.bars),
+        "mixed_contracts": [str(feed) for feed in found.contracts if not feed.is_uniform],
     }
 
 

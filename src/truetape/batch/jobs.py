@@ -20,10 +20,12 @@ from truetape.broker.topics import require_broker_stamps
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles
 from truetape.host.jars import spark_jars
+from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars_lineage import profiles_of
 from truetape.lake.completeness import Completeness, completeness, of_log
+from truetape.lake.contract_versions import decoded_by
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.dirty import pending_marks
 from truetape.lake.record_identity import ReplacedLog, begin_generation
@@ -133,7 +135,12 @@ def recompute_once(
     with spark_errors(settings):
         spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
         symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
-        return recompute(spark, Lake(settings.lake), session, rules, symbols)
+        counts = recompute(spark, Lake(settings.lake), session, rules, symbols)
+    contracts = tuple(decoded_by(settings.lake, session))
+    for feed in contracts:
+        if not feed.is_uniform:
+            logger("recompute").warning("mixed_contracts", session=str(session.date), why=str(feed))
+    return replace(counts, contracts=contracts)
 
 
 def recompute_as_of_once(

@@ -16,6 +16,7 @@ from truetape.batch.spark.eligibility import judge
 from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
 from truetape.lake import bars_lineage
+from truetape.lake.contract_versions import DecodedBy
 from truetape.lake.events import (
     MAX_AMENDMENTS,
     RECEIPT_SLACK_NS,
@@ -52,6 +53,8 @@ class Recomputed:
     corrected: int
     unknown_conditions: int
     bars: Mapping[str, int]
+    contracts: tuple[DecodedBy, ...] = ()
+    """The versions of the contracts that decoded the session's records, by feed."""
 
 
 def recompute(

@@ -86,3 +86,6 @@ def _echo_counts(outcome: "Recomputed", when: str) -> None:
     )
     for name in [resolution.value for resolution in Resolution]:
         click.echo(f"  {name}: {outcome.bars.get(name, 0):,} bars")
+    for feed in outcome.contracts:
+        if not feed.is_uniform:
+            click.echo(f'  {feed}; see "A contract that changed" in docs/RUNBOOK.md')
