@@ -77,9 +77,8 @@ def test_a_feed_without_a_contract_is_named(lake: str) -> None:
 
     (feed,) = decoded_by(lake, FRIDAY)
 
-    assert (
-        str(feed)
-        == "the contract of nobody has no contract now, and decoded 1 records by version 1"
+    assert str(feed) == (
+        "feed nobody has no contract now; the archive decoded records by version 1 (1)"
     )
 
 
