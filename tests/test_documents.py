@@ -477,3 +477,19 @@ def test_a_decision_has_its_number_and_three_parts(decision: Path) -> None:
 
 def test_decisions_are_numbered_without_gap_or_repeat() -> None:
     assert [int(path.stem[:4]) for path in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+def test_every_fault_names_a_test_that_exists() -> None:
+    rows = [
+        line.split("|")
+        for line in (ROOT / "docs" / "FAULTS.md").read_text("utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| fault |")
+    ]
+
+    assert len(rows) > 30
+    for _, fault, detected, recovered, lost, doubled, tests, _ in rows:
+        assert all(cell.strip() for cell in (detected, recovered, lost, doubled)), fault
+        names = re.findall(r"`([\w/]+)`", tests)
+        assert names or tests.strip() == "the same", fault
+        for name in names:
+            assert (ROOT / "tests" / f"{name}.py").exists(), name

@@ -62,7 +62,8 @@ def test_a_recompute_over_two_versions_of_a_contract_says_so_each_time(
 
     said = (
         f"  feed truetape has contract version {version} now; the archive decoded records by "
-        f'version {version} (2), {version + 1} (1); see "A contract that changed" in docs/RUNBOOK.md'
+        f"version {version} (2), {version + 1} (1); "
+        'see "A contract that changed" in docs/RUNBOOK.md'
     )
     assert said in first.splitlines()
     assert first == second
