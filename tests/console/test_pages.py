@@ -569,6 +569,24 @@ def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:
     assert "no Kafka server accepts a connection" in page.text
 
 
+def test_the_overview_names_a_partition_of_which_kafka_has_less_than_the_lake(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranges = {0: (CountedRange(Range(0, 10), 10, 10, 0),), 1: (CountedRange(Range(0, 3), 3, 3, 0),)}
+    counted = OffsetCount(Generations("trades", {}, {}), "raw", 1, {"trades": ranges})
+    monkeypatch.setattr("truetape.broker.clients.require_listener", lambda _: None)
+    monkeypatch.setattr("truetape.lake.coverage.last_count", lambda *_: counted)
+    monkeypatch.setattr(
+        "truetape.broker.offsets.available_offsets",
+        lambda *_: {0: Range(0, 4), 1: Range(0, 3)},
+    )
+
+    overview = " ".join(Tags(client.get("/").text).text.split())
+
+    assert "Kafka lost records of trades/0 and gives their offsets to others" in overview
+    assert "trades/1 and gives" not in overview
+
+
 def test_partitions_list_the_offsets_that_the_lake_lacks(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

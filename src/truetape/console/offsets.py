@@ -33,6 +33,14 @@ class Partition:
         """Return how many records the next archive run will add."""
         return max(0, self.kafka.end - self.counted)
 
+    @property
+    def is_replaced(self) -> bool:
+        """True if Kafka has fewer records than the lake has: it gives these offsets out anew.
+
+        Offsets that have passed the lake's again look alike here; the archive compares the records.
+        """
+        return self.kafka.end < self.counted
+
     def missing(self, *, recoverable: bool) -> int:
         """Return how many records are missing that Kafka still has (recoverable), or has lost."""
         holes = (hole for hole in self.holes if hole.recoverable is recoverable)

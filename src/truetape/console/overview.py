@@ -197,6 +197,13 @@ def _concerns_of_ledger(card: LedgerCard) -> Iterator[Concern]:
 
 
 def _concerns_of_holes(parts: Sequence[Partition]) -> Iterator[Concern]:
+    for part in parts:
+        if part.is_replaced:
+            yield Concern(
+                f"Kafka lost records of {part.lake.topic}/{part.lake.partition} and gives their "
+                "offsets to others, so nothing is archived (runbook: Offsets given out anew)",
+                is_grave=True,
+            )
     for recoverable, where in ((True, "Kafka still has them"), (False, "lost to retention")):
         missing = sum(part.missing(recoverable=recoverable) for part in parts)
         if missing:
