@@ -56,7 +56,7 @@ def test_the_demo_runs_its_six_parts_and_links_to_charts(
 
     for part in range(1, 7):
         assert f"{part} of 6" in output
-    lost = re.search(r"([\d,]+) archived records are gone", plain)
+    lost = re.search(r"([\d,]+) archived records are deleted", plain)
     filled = re.search(
         r"([\d,]+) missing and in Kafka, 0 lost to retention\. Ingested: ([\d,]+)\.", plain
     )
