@@ -48,6 +48,7 @@ def put(lake: Lake, places: Iterable[Place], topic: str = TOPIC) -> None:
             "offset": offset,
             "accepted": 2,
             "rejections": int(offset % 10 == 0),
+            "record_ms": 1_000 + offset,
         }
         for partition, offset in places
     ]
@@ -59,6 +60,7 @@ def put(lake: Lake, places: Iterable[Place], topic: str = TOPIC) -> None:
             "offset": whole,
             "accepted": small,
             "rejections": small,
+            "record_ms": whole,
         }
     )
     table = pyarrow.Table.from_pylist(rows, schema=schema)
@@ -100,6 +102,40 @@ def test_each_partition_is_counted_with_its_accepted_and_rejected_events(lake: L
         1: (offset_range(7, 9), offset_range(12, 12)),
     }
     assert (found.records, found.ends) == (24, {0: 20, 1: 13})
+
+
+def test_the_stamp_of_the_last_record_of_a_range_is_kept(lake: Lake) -> None:
+    put(lake, [*places(0, 0, 19), *places(0, 30, 39)])
+    count_and_note(lake.root)
+    put(lake, places(0, 20, 24))
+    count_and_note(lake.root)
+
+    noted = last_count(lake.root, TOPIC)
+
+    assert noted is not None
+    assert [held.last_ms for held in noted.ranges[0]] == [1_024, 1_039]
+
+
+def test_a_count_of_an_older_version_lacks_the_stamp_until_new_records_come(lake: Lake) -> None:
+    import pyarrow
+    from deltalake import write_deltalake
+
+    put(lake, places(0, 0, 19))
+    counted = count_offsets(lake.root, TOPIC)
+    names = ("topic", "raw_id", "raw_version", "partition", "first", "last", "records")
+    values = (TOPIC, counted.raw_id, counted.raw_version, 0, 0, 19, 20)
+    row = dict(zip(names, values, strict=True)) | {"accepted": 40, "rejected": 2}
+    write_deltalake(lake.path(Table.COVERAGE), pyarrow.Table.from_pylist([row]))
+    older = last_count(lake.root, TOPIC)
+    assert older is not None
+    assert [held.last_ms for held in older.ranges[0]] == [None]
+
+    put(lake, places(0, 20, 24))
+
+    assert [held.last_ms for held in count_and_note(lake.root).ranges[0]] == [1_024]
+    noted = last_count(lake.root, TOPIC)
+    assert noted is not None
+    assert [held.last_ms for held in noted.ranges[0]] == [1_024]
 
 
 def test_a_topic_without_records_has_no_ranges(lake: Lake) -> None:

@@ -29,7 +29,7 @@ COLUMNS = {
     "priced_volume decimal(28,8), first long, last long, served boolean, profile string, "
     "profile_version integer",
     Table.COVERAGE: "topic string, raw_id string, raw_version long, partition long, first long, "
-    "last long, records long, accepted long, rejected long",
+    "last long, records long, accepted long, rejected long, last_ms long",
     Table.BARS_LINEAGE: "venue string, session date, raw_id string, raw_version long, bars_version "
     "long, symbols array<string>, recorded_ns long",
     Table.DIRTY: "venue string, session date, symbol string, trades long, amendments long, raw_id "
@@ -42,7 +42,7 @@ COLUMNS = {
     "profile_version long, bars_version long, run_id string, who string, reason string, "
     "raw_version long, restores long",
 }
-"""As the first lakes have them, in Delta's words."""
+"""As the first lakes have them, in Delta's words; `last_ms` came later and may be missing."""
 
 RAW = (
     "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "

@@ -5,7 +5,7 @@ is missing: at the start, in the middle, at the end, or all of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from truetape.market.ranges import Range, Ranges, merge
 
@@ -24,6 +24,8 @@ class CountedRange:
     records: int
     accepted: int
     rejected: int
+    last_ms: int | None = field(default=None, compare=False)
+    """Kafka's stamp of the last record, in milliseconds; None if an older version counted."""
 
     @property
     def start(self) -> int:
@@ -119,9 +121,11 @@ def offsets_of(ranges: Iterable[CountedRange]) -> Ranges:
 
 
 def _sum(earlier: CountedRange, later: CountedRange) -> CountedRange:
+    last = later if later.end >= earlier.end else earlier
     return CountedRange(
         Range(earlier.start, max(earlier.end, later.end)),
         records=earlier.records + later.records,
         accepted=earlier.accepted + later.accepted,
         rejected=earlier.rejected + later.rejected,
+        last_ms=last.last_ms,
     )

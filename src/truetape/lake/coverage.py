@@ -30,7 +30,7 @@ compacted, or written in transactions."""
 MAX_SKIPPED_RANGES = 50
 """Most ranges of one partition that a count does not read again; each is a term of its filter."""
 
-_COLUMNS = ("partition", "offset", "accepted", "rejections")
+_COLUMNS = ("partition", "offset", "accepted", "rejections", "record_ms")
 
 
 Logs = Mapping[str, Mapping[int, tuple[CountedRange, ...]]]
@@ -159,6 +159,7 @@ def record_count(lake: str, counted: OffsetCount) -> None:
             "records": held.records,
             "accepted": held.accepted,
             "rejected": held.rejected,
+            "last_ms": held.last_ms,
         }
         for log, partitions in counted.logs.items()
         for partition, ranges in partitions.items()
@@ -182,7 +183,8 @@ def _count_log(
 
 def _counted_range(row: Mapping[str, int]) -> CountedRange:
     offsets = Range(row["first"], row["last"] + 1)
-    return CountedRange(offsets, row["records"], row["accepted"], row["rejected"])
+    last_ms = row.get("last_ms")  # a table of an older version lacks it
+    return CountedRange(offsets, row["records"], row["accepted"], row["rejected"], last_ms)
 
 
 def _largest(ranges: tuple[CountedRange, ...]) -> list[CountedRange]:
@@ -213,13 +215,14 @@ def _ranges(rows: "pyarrow.RecordBatch") -> Iterator[tuple[int, CountedRange]]:
         return
     columns = [rows.column(name).to_numpy(zero_copy_only=False) for name in _COLUMNS]
     order = np.lexsort((columns[1], columns[0]))
-    part, offset, accepted, rejected = (values[order].astype(np.int64) for values in columns)
+    part, offset, accepted, rejected, stamp = (values[order].astype(np.int64) for values in columns)
     begins = np.flatnonzero(np.r_[True, (np.diff(part) != 0) | (np.diff(offset) > 1)])
     ends = np.r_[begins[1:], len(part)]
     totals = [np.add.reduceat(values, begins) for values in (accepted, rejected)]
     for begin, end, *sums in zip(begins, ends, *totals, strict=True):
         offsets = Range(int(offset[begin]), int(offset[end - 1]) + 1)
-        yield int(part[begin]), CountedRange(offsets, int(end - begin), *map(int, sums))
+        counts = map(int, (end - begin, *sums, stamp[end - 1]))
+        yield int(part[begin]), CountedRange(offsets, *counts)
 
 
 def _by_partition(counted: list[tuple[int, CountedRange]]) -> dict[int, tuple[CountedRange, ...]]:

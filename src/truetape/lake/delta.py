@@ -270,6 +270,7 @@ def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], whe
             _arrow(table, rows),
             mode="overwrite",
             predicate=where,
+            schema_mode="merge",
             partition_by=_partitions(table),
         )
 

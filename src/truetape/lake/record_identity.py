@@ -177,14 +177,22 @@ def _count(settings: Settings) -> OffsetCount | None:
 
 
 def _held(lake: str, counted: OffsetCount) -> dict[int, HeldRecord]:
-    """Read the last record of each partition from `raw`."""
-    raw, held = RawEvents(lake), {}
-    for part, end in counted.ends.items():
-        log = counted.generations.log(part)
-        rows = raw.records(log, {part: Range(end - 1, end)}, ["offset", "record_ms"]).to_pylist()
-        if rows:  # a count that was taken over may have rows that `raw` has lost since
-            held[part] = HeldRecord(rows[0]["offset"], rows[0]["record_ms"])
+    """Return the last record of each partition. Reads `raw` only if the count lacks its stamp."""
+    held = {}
+    for part, ranges in counted.ranges.items():
+        offset, stamp_ms = ranges[-1].offsets.last, ranges[-1].last_ms
+        if stamp_ms is None:
+            stamp_ms = _stamp(lake, counted.generations.log(part), part, offset)
+        if stamp_ms is not None:
+            held[part] = HeldRecord(offset, stamp_ms)
     return held
+
+
+def _stamp(lake: str, log: str, partition: int, offset: int) -> int | None:
+    """Read the stamp of a record from `raw`; None if it has lost that row."""
+    wanted = {partition: Range(offset, offset + 1)}
+    rows = RawEvents(lake).records(log, wanted, ["record_ms"]).to_pylist()
+    return int(rows[0]["record_ms"]) if rows else None
 
 
 def _time(stamp_ms: int) -> str:

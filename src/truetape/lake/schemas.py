@@ -64,7 +64,7 @@ BARS = _schema(
 _COVERAGE = _schema(
     ("topic", _TEXT), ("raw_id", _TEXT), ("raw_version", _LONG), ("partition", _LONG),
     ("first", _LONG), ("last", _LONG), ("records", _LONG), ("accepted", _LONG),
-    ("rejected", _LONG),
+    ("rejected", _LONG), ("last_ms", _LONG),
 )  # fmt: skip
 _GENERATIONS = _schema(
     ("topic", _TEXT), ("partition", _INT), ("number", _INT), ("topic_id", _TEXT),
