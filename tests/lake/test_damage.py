@@ -104,9 +104,9 @@ DAMAGES = [
     ),
     Damage("older commit empty", lambda t: empty(commit(t, 1)), "is empty", mark_lost(1), 2),
     Damage("older commit cut", lambda t: cut(commit(t, 1)), "is damaged", mark_lost(1), 2),
-    Damage("older commit missing", lambda t: commit(t, 1).unlink(), "gap", mark_lost(1), 2),
+    Damage("older commit missing", lambda t: commit(t, 1).unlink(), "is missing", mark_lost(1), 2),
     Damage("first commit empty", lambda t: empty(commit(t, 0)), "is empty", move_away, None),
-    Damage("first commit missing", lambda t: commit(t, 0).unlink(), "metadata", move_away, None),
+    Damage("first commit missing", lambda t: commit(t, 0).unlink(), "is missing", move_away, None),
     Damage("checkpoint cut", lambda t: cut(make_checkpoint(t)), "is damaged", remove_checkpoint, 3),
     Damage(
         "checkpoint missing",

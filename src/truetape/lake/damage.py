@@ -6,13 +6,16 @@ damage: Delta's readers skip an empty commit as if it had never been made.
 
 import os
 import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.storage import storage_error
 from truetape.lake.tables import Table, table_path
 
-_COMMIT = re.compile(r"\d{20}\.json")
+_COMMIT = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
 _PARTITION = re.compile(r"venue=([A-Z0-9]+)/session=(\d{4}-\d{2}-\d{2})")
 _BY_RECOMPUTE = frozenset({Table.TRADES, Table.BARS})
 _MAX_DETAIL = 300
@@ -37,8 +40,8 @@ def table_error(lake: str, table: Table, error: BaseException) -> TruetapeError:
 
 
 def require_sound_log(lake: str, table: Table) -> None:
-    """Raise ConfigError if a commit in the log of a local table is empty. Does nothing for a table
-    that does not exist.
+    """Raise ConfigError if a commit in the log of a local table is empty or missing. Does nothing
+    for a table that does not exist.
 
     An interrupted writer leaves no empty commit: Delta writes it under another name first. It may
     leave data files without a log, except in `raw`, which is created empty; so only there a log
@@ -47,16 +50,38 @@ def require_sound_log(lake: str, table: Table) -> None:
     folder = Path(table_path(lake, table))
     try:
         with os.scandir(folder / "_delta_log") as entries:
-            commits = [entry for entry in entries if _COMMIT.fullmatch(entry.name)]
-            empty = min((entry.path for entry in commits if not entry.stat().st_size), default=None)
+            files = {entry.name: entry.stat().st_size for entry in entries}
     except FileNotFoundError:
-        commits, empty = [], None
+        files = {}
     except OSError as error:
         raise table_error(lake, table, error) from error
+    commits = sorted(name for name in files if _COMMIT.fullmatch(name))
+    empty = next((name for name in commits if not files[name]), None)
     if empty is not None:
-        raise damaged(lake, table, f"the commit {empty} is empty, so what it changed is lost")
+        commit = folder / "_delta_log" / empty
+        raise damaged(lake, table, f"the commit {commit} is empty, so what it changed is lost")
+    missing = _missing_commit(commits, files)
+    if missing is not None:
+        commit = folder / "_delta_log" / f"{missing:020}.json"
+        raise damaged(lake, table, f"the commit {commit} is missing, so what it changed is lost")
     if table is Table.RAW and not commits and any(folder.rglob("*.parquet")):
         raise damaged(lake, table, f"it has data files and no log in {folder / '_delta_log'}")
+
+
+def _missing_commit(commits: Sequence[str], files: Iterable[str]) -> int | None:
+    """Return the first commit that is missing between two others, or after the checkpoint.
+
+    Delta deletes old commits from the first one on, once a checkpoint stands for them.
+    """
+    if not commits:
+        return None
+    numbers = [int(name[:20]) for name in commits]
+    for before, after in pairwise(numbers):
+        if after != before + 1:
+            return before + 1
+    checkpoints = [int(match[1]) for name in files if (match := _CHECKPOINT.fullmatch(name))]
+    first = numbers[0]
+    return None if first == 0 or max(checkpoints, default=-1) >= first - 1 else first - 1
 
 
 def is_local(lake: str) -> bool:
