@@ -51,10 +51,11 @@ TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03, malforme
 def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition: int = 0) -> None:
     """Append records to `raw` as the archive would."""
     lake.ensure(spark, Table.RAW)
+    stamp_ms = 1 + max(record.received_ns or 0 for record in records) // 1_000_000
     rows = [
-        ("trades", partition, offset, one.received_ns // 1_000_000, one.key,
-         bytearray(one.payload), one.feed, one.received_ns)
-        for offset, one in enumerate(records)
+        ("trades", partition, offset, stamp_ms, record.key,
+         bytearray(record.payload), record.feed, record.received_ns)
+        for offset, record in enumerate(records)
     ]  # fmt: skip
     contracts = [load_contract("truetape")]
     frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
