@@ -154,7 +154,7 @@ def write_records(work: Path, made: SimulatedSession, size: int) -> None:
                 "topic": "trades",
                 "partition": 0,
                 "offset": offset,
-                "record_ms": (record.received_ns or 0) // 1_000_000,
+                "record_ms": record.received_ns // 1_000_000,
                 "key": record.key,
                 "value": record.payload,
                 "feed": record.feed,
