@@ -76,8 +76,15 @@ def archived_ids(own: Settings) -> list[int]:
     return sorted(int(event["id"]) for row in rows for event in row["events"])
 
 
-@pytest.mark.parametrize("replace_log", [lose_log, make_topic_anew])
-@pytest.mark.parametrize("count", [30, 60], ids=["before the offsets pass", "after they passed"])
+@pytest.mark.parametrize(
+    ("replace_log", "count"),
+    [
+        pytest.param(lose_log, 60, id="log lost, offsets passed"),
+        pytest.param(lose_log, 30, id="log lost", marks=pytest.mark.long),
+        pytest.param(make_topic_anew, 60, id="topic anew, offsets passed", marks=pytest.mark.long),
+        pytest.param(make_topic_anew, 30, id="topic anew"),
+    ],
+)
 def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_ones(
     spark: "SparkSession",
     stack: Settings,
