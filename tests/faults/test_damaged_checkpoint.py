@@ -101,6 +101,7 @@ def empty(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_speed_layer_names_a_damaged_file_and_loses_nothing_by_the_cure(
     own: Settings, tmp_path: Path
 ) -> None:
