@@ -59,6 +59,7 @@ def test_a_machine_without_spark_leaves_a_last_word(
     records: ControlRecords, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "truetape.speed.job", None)
+    monkeypatch.setattr(entry_point, "require_listener", lambda _: None)
     monkeypatch.setattr(entry_point, "ControlTopic", lambda *_: nullcontext())
     monkeypatch.setattr(entry_point, "ControlRecords", lambda *_: records)
 
@@ -90,6 +91,7 @@ def test_refused_settings_leave_a_last_word_where_the_others_say(
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(entry_point, "require_listener", lambda _: None)
     monkeypatch.setattr(entry_point, "ControlTopic", lambda *_: nullcontext())
     monkeypatch.setattr(entry_point, "ControlRecords", records_of)
     monkeypatch.setenv("TRUETAPE_SPEED_CORES", "many")

@@ -2,13 +2,16 @@
 
 import logging
 import sys
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 
 
-def configure(*, verbose: bool = False) -> None:
-    """Configure structlog once, in `main`. Without `verbose`, log warnings and errors only."""
+def configure(*, verbose: bool = False, file: TextIO | None = None) -> None:
+    """Configure structlog once, in `main`. Without `verbose`, log warnings and errors only.
+
+    Writes to stderr if no `file` is given.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -18,7 +21,7 @@ def configure(*, verbose: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.INFO if verbose else logging.WARNING
         ),
-        logger_factory=_stderr,
+        logger_factory=structlog.PrintLoggerFactory(file=file or sys.stderr),
         cache_logger_on_first_use=False,
     )
     # urllib3 prints each retry; whoever sent the request reports the last failure
@@ -31,9 +34,5 @@ def logger(room: str) -> structlog.stdlib.BoundLogger:
     It writes to stderr also in a program that has configured no log: stdout belongs to its data.
     """
     if not structlog.is_configured():
-        configure()
+        configure(file=sys.__stderr__)
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(room=room))
-
-
-def _stderr(*_: object) -> structlog.PrintLogger:
-    return structlog.PrintLogger(sys.stderr)
