@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TextIO, cast
 
 import structlog
@@ -21,7 +22,7 @@ def configure(*, verbose: bool = False, file: TextIO | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.INFO if verbose else logging.WARNING
         ),
-        logger_factory=structlog.PrintLoggerFactory(file=file or sys.stderr),
+        logger_factory=_printer(file or sys.stderr),
         cache_logger_on_first_use=False,
     )
     # urllib3 prints each retry; whoever sent the request reports the last failure
@@ -36,3 +37,8 @@ def logger(room: str) -> structlog.stdlib.BoundLogger:
     if not structlog.is_configured():
         configure(file=sys.__stderr__)
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(room=room))
+
+
+def _printer(file: TextIO) -> Callable[..., structlog.PrintLogger]:
+    """Print to a file; to the process's own stderr once that file is closed."""
+    return lambda *_: structlog.PrintLogger(sys.__stderr__ if file.closed else file)
