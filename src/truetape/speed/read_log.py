@@ -1,8 +1,8 @@
-"""The log that the streaming query reads: which records of it the checkpoint stands behind.
+"""The log that the streaming query has read: stored by the driver, compared with Kafka's.
 
 Spark's checkpoint has offsets only. A topic made anew, and a partition that lost its log, give them
-to other records; the query would skip these. So the driver stores the topic's id, and of each
-partition a record that it has read, and compares both with Kafka before it starts.
+to other records; the query would skip these. So the driver stores the topic's id and one record of
+each partition that it has read. It compares both with Kafka before it starts and while it runs.
 """
 
 import time
@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from truetape.broker.offsets import TopicOffsets, topic_id
+from truetape.broker.offsets import TopicOffsets
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.state_files import JsonFile, of_type, write_json
 from truetape.lake.generations import Generations
-from truetape.lake.record_identity import RUNBOOK, HeldRecord, kafka_logs, replaced_logs
+from truetape.lake.record_identity import (
+    RUNBOOK,
+    HeldRecord,
+    KafkaLogs,
+    kafka_logs,
+    replaced_logs,
+)
 from truetape.speed.progress import checkpoint_for, committed_offsets
 
 OBSERVE_EVERY_S = 5.0
@@ -51,40 +57,38 @@ def stored_log(settings: Settings) -> ReadLog:
 
 
 def require_same_log(settings: Settings) -> None:
-    """Raise ConfigError if the checkpoint stands behind records that Kafka does not have any more
-    and whose offsets others have now; TransientError if Kafka does not answer.
+    """Raise ConfigError if Kafka has given offsets that the checkpoint has read to other records;
+    TransientError if Kafka does not answer.
     """
-    stored = stored_log(settings)
     offsets = committed_offsets(checkpoint_for(settings), settings.topic)
     with TopicOffsets(settings.kafka, settings.topic) as topic:
-        _require(stored, offsets, topic)
+        _same_log(stored_log(settings), offsets, topic)
 
 
-def _require(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> None:
-    """Raise ConfigError if Kafka has given offsets that were read to other records. `offsets` are
-    the next ones to read.
+def _same_log(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> KafkaLogs:
+    """Return what Kafka has. Raise ConfigError if it has given offsets that were read to other
+    records. `offsets` are the next ones to read.
     """
-    evidence = _replaced(log, offsets, topic)
-    if evidence:
-        raise ConfigError(
-            f"the speed layer has read records of {topic.topic} that Kafka has replaced by others: "
-            f"{'; '.join(evidence)}. {RUNBOOK}"
-        )
-
-
-def _replaced(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> list[str]:
     held = {int(part): record for part, record in log.records.items()}
     kafka = kafka_logs(topic, held)
     known = Generations(topic.topic, {}, dict.fromkeys(held, log.topic_id))
     evidence = [part.evidence for part in replaced_logs(known, held, kafka)]
+    if evidence := evidence or _beyond(offsets, topic.topic, kafka):
+        raise ConfigError(
+            f"the speed layer has read records of {topic.topic} that Kafka has replaced by others: "
+            f"{'; '.join(evidence)}. {RUNBOOK}"
+        )
+    return kafka
+
+
+def _beyond(offsets: Mapping[str, int], topic: str, kafka: KafkaLogs) -> list[str]:
+    """Return the partitions whose next offset lies beyond the end of Kafka's log."""
     ends = {str(part): span.end for part, span in kafka.available.items()}
-    beyond = (
-        f"{topic.topic}/{part}: the next offset to read is {offset}, Kafka's log ends at "
-        f"{ends[part]}"
+    return [
+        f"{topic}/{part}: the next offset to read is {offset}, Kafka's log ends at {ends[part]}"
         for part, offset in offsets.items()
         if offset > ends.get(part, offset)
-    )
-    return evidence or list(beyond)
+    ]
 
 
 class LogObserver:
@@ -93,7 +97,6 @@ class LogObserver:
     def __init__(self, settings: Settings, topic: TopicOffsets) -> None:
         self._settings = settings
         self._topic = topic
-        self._topic_id: str | None = None
         self._due_s = 0.0
         self._log = NO_LOG
 
@@ -106,14 +109,11 @@ class LogObserver:
         begun = {part for part, offset in offsets.items() if offset}
         if begun <= self._log.records.keys() and not fresh and time.monotonic() < self._due_s:
             return self._log
-        _require(self._log, offsets, self._topic)
-        if self._topic_id is None:
-            self._topic_id = topic_id(self._topic.bootstrap, self._topic.topic)
-        available = self._topic.available()
+        kafka = _same_log(self._log, offsets, self._topic)
         last = {
             int(part): offset - 1
             for part, offset in offsets.items()
-            if int(part) in available and offset - 1 in available[int(part)]
+            if int(part) in kafka.available and offset - 1 in kafka.available[int(part)]
         }
         stamps = self._topic.stamps(last)
         records = {
@@ -121,7 +121,7 @@ class LogObserver:
             for part, stamp in stamps.items()
             if stamp is not None
         }
-        log = ReadLog(self._topic_id or "", {**self._log.records, **records})
+        log = ReadLog(kafka.topic_id or "", {**self._log.records, **records})
         if log != self._log:
             write_json(read_log_file(self._settings), asdict(log))
         self._log = log
