@@ -13,7 +13,6 @@ from truetape.lake.generations import (
     Generations,
     begin_generations,
     log_name,
-    log_number,
     read_generations,
 )
 from truetape.lake.schemas import RAW
@@ -53,12 +52,6 @@ def begin(lake: str, number: int, **topic_ids: str) -> Generations:
 @pytest.mark.parametrize(("number", "name"), [(1, "trades"), (2, "trades@2"), (11, "trades@11")])
 def test_the_name_of_a_log_has_its_number_from_the_second_one_on(number: int, name: str) -> None:
     assert log_name(TOPIC, number) == name
-    assert log_number(TOPIC, name) == number
-
-
-def test_a_log_of_another_topic_has_no_number() -> None:
-    assert log_number("trades", "trades.rejected") is None
-    assert log_number("trades", "quotes@2") is None
 
 
 def test_a_lake_without_records_of_generations_has_the_first_of_each_partition(lake: str) -> None:

@@ -80,12 +80,6 @@ def log_name(topic: str, number: int) -> str:
     return topic if number == 1 else f"{topic}{_MARK}{number}"
 
 
-def log_number(topic: str, name: str) -> int | None:
-    """Return the number of a generation from its name; None if it is of another topic."""
-    of_topic, _, number = name.partition(_MARK)
-    return None if of_topic != topic else int(number or 1)
-
-
 def read_generations(lake: str, topic: str) -> Generations:
     """Return the present generations of a topic."""
     rows = read_rows(lake, Table.GENERATIONS, [("topic", "=", topic)])
