@@ -2,8 +2,7 @@
 
 import dataclasses
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.drifting import printed
+from support.drivers import last_word, read_all, running
 from support.loop import own_settings, send, served, truth_of
 from support.publisher import SEALED, Trap, publishing
 from support.session_lake import lake_session
-from truetape.broker.control_topic import ControlTopic
-from truetape.broker.offsets import end_offsets
 from truetape.deploy.tokens import WRITER, permissions
 from truetape.feeds.simulator.faults import NO_FAULTS
 from truetape.feeds.simulator.session import SimulationPlan, simulate
@@ -28,9 +26,7 @@ from truetape.market.resolution import STREAMED, Resolution
 from truetape.publish.verification import verify
 from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
-from truetape.speed.control_records import ControlRecords
 from truetape.stack.influx_api import InfluxApi
-from truetape.tour.speed_process import SpeedProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
@@ -110,16 +106,6 @@ def test_a_publication_whose_token_is_revoked_before_its_seal_makes_nothing_fina
     assert [publication.rev for publication in publications(own.lake, day)] == [first + 1]
 
 
-@contextmanager
-def running(settings: Settings) -> Iterator[SpeedProcess]:
-    driver = SpeedProcess.start(settings)
-    try:
-        driver.wait_until_ready()
-        yield driver
-    finally:
-        driver.kill()
-
-
 @pytest.mark.long
 def test_a_driver_whose_token_is_revoked_ends_with_78_and_the_next_one_loses_nothing(
     stack: Settings, token: TokenFile, tmp_path: Path
@@ -136,20 +122,19 @@ def test_a_driver_whose_token_is_revoked_ends_with_78_and_the_next_one_loses_not
     half = len(made.records) // 2
     with running(own) as driver:
         send(own, made.records[:half])
-        driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
+        read_all(driver, own)
         token.revoke()
         send(own, made.records[half:])
 
         assert driver.process.wait(120) == 78
 
-    with ControlTopic(own.kafka) as control:
-        report = ControlRecords(control, own.topic).refresh().exit_reports[-1]
+    report = last_word(driver)
     assert report.code == 78
     assert token.complaint in report.message
 
     token.renew()
     with running(own) as driver:
-        driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
+        read_all(driver, own)
         assert driver.stop() == 0
     with closing(open_store(own)) as store:
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)

@@ -3,14 +3,13 @@
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.drivers import last_word, port_of, read_all, running, store_of
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
@@ -18,7 +17,6 @@ from truetape.batch import archive
 from truetape.batch.checkpoint import damage_of
 from truetape.batch.jobs import archive_once
 from truetape.batch.spark.lake import Lake
-from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.calendars import session
@@ -28,9 +26,6 @@ from truetape.host.venues import venues
 from truetape.lake.tables import Table
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
-from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore
-from truetape.speed.control_records import ControlRecords
 from truetape.speed.progress import CURES, Role, checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
@@ -41,7 +36,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.real]
 
 DAY = date(2026, 3, 6)
 """After the sessions that other tests publish: no fence is in the way."""
-READ_WITHIN_S = 120.0
 ENDED_WITHIN_S = 120.0
 
 
@@ -56,28 +50,6 @@ def made_at(venue: str, trades: int = 2_000) -> tuple[Session, SimulatedSession]
     return session(venues()[venue], DAY), simulate(plan)
 
 
-@contextmanager
-def running(settings: Settings) -> Iterator[SpeedProcess]:
-    driver = SpeedProcess.start(settings)
-    try:
-        driver.wait_until_ready()
-        yield driver
-    finally:
-        driver.kill()
-
-
-@contextmanager
-def store_of(settings: Settings) -> Iterator[BarStore]:
-    store = open_store(settings)
-    store.ensure_buckets()
-    yield store
-    store.close()
-
-
-def read_all(driver: SpeedProcess, settings: Settings) -> None:
-    driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
-
-
 def newest(folder: Path, log: str) -> int:
     return max(int(path.name) for path in (folder / log).glob("[0-9]*"))
 
@@ -89,9 +61,7 @@ def refused(settings: Settings) -> str:
         until(lambda: driver.process.poll() is not None, within_s=ENDED_WITHIN_S)
     finally:
         driver.kill()
-    with ControlTopic(settings.kafka) as control:
-        reports = ControlRecords(control, settings.topic).refresh().exit_reports
-    last = max(reports, key=lambda report: report.at)
+    last = last_word(driver)
     assert driver.process.returncode == last.code == ConfigError.exit_code
     return last.message
 
@@ -199,7 +169,3 @@ def test_the_archive_goes_on_without_its_damaged_checkpoint(
     assert Counter((row.partition, row.offset) for row in rows) == Counter(
         (part, offset) for part, end in ends.items() for offset in range(end)
     )
-
-
-def port_of(url: str) -> int:
-    return int(url.rpartition(":")[2])

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from support.drivers import port_of, store_of
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
 from support.supervised import POLICY, RecordingLauncher, Supervised, signalled, supervised
@@ -23,8 +24,6 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
-from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore
 from truetape.speed.control_records import DesiredState
 from truetape.speed.decision import Restart, Start
 from truetape.speed.driver import Driver, Life, life_of
@@ -55,14 +54,6 @@ def made_at(venue: str, trades: int = 3_000) -> tuple[Session, SimulatedSession]
         DAY, venue=venue, seed=11, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
     )
     return session(venues()[venue], DAY), simulate(plan)
-
-
-@contextmanager
-def store_of(settings: Settings) -> Iterator[BarStore]:
-    store = open_store(settings)
-    store.ensure_buckets()
-    yield store
-    store.close()
 
 
 def parts(records: Sequence[Record], count: int) -> list[Sequence[Record]]:
@@ -317,7 +308,3 @@ def test_the_supervisor_gives_up_on_a_driver_that_cannot_work(own: Settings) -> 
 
         assert "docs/RUNBOOK.md" in layer.actions[-1].reason
         assert len([one for one in layer.actions if isinstance(one, Start)]) == 1
-
-
-def port_of(url: str) -> int:
-    return int(url.rpartition(":")[2])

@@ -6,18 +6,16 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.drivers import last_word, read_all, running, store_of
 from support.loop import own_settings, send, served, truth_of
 from support.small_disk import SmallDisk, small_disk
 from support.wait import until
-from truetape.broker.control_topic import ControlTopic
-from truetape.broker.offsets import end_offsets
 from truetape.broker.topics import ensure_topics
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import NO_FAULTS
@@ -29,9 +27,6 @@ from truetape.host.venues import venues
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import finalize_sessions
-from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore
-from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.launcher import environment
 from truetape.stack import lifecycle
 from truetape.stack.lifecycle import PartState
@@ -44,7 +39,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
 DAY = date(2026, 3, 10)
-READ_WITHIN_S = 120.0
 ENDS_WITHIN_S = 120.0
 DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
 
@@ -59,33 +53,6 @@ def made_at(venue: str, trades: int = 2_000) -> tuple[Session, SimulatedSession]
         DAY, venue=venue, seed=5, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
     )
     return session(venues()[venue], DAY), simulate(plan)
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[SpeedProcess]:
-    """A driver that is ready, and killed at the end if the test did not stop it."""
-    driver = SpeedProcess.start(settings)
-    try:
-        driver.wait_until_ready()
-        yield driver
-    finally:
-        driver.kill()
-
-
-@contextmanager
-def store_of(settings: Settings) -> Iterator[BarStore]:
-    with closing(open_store(settings)) as store:
-        store.ensure_buckets()
-        yield store
-
-
-def read_all(driver: SpeedProcess, settings: Settings) -> None:
-    driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
-
-
-def exit_reports(settings: Settings) -> Sequence[ExitReport]:
-    with ControlTopic(settings.kafka) as control:
-        return list(ControlRecords(control, settings.topic).refresh().exit_reports)
 
 
 def verb(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -128,7 +95,7 @@ def test_a_full_disk_under_the_speed_checkpoint_ends_the_driver_with_75_and_lose
 
             assert driver.process.wait(ENDS_WITHIN_S) == 75
 
-        says_disk_is_full(exit_reports(own)[-1].message, disk)
+        says_disk_is_full(last_word(driver).message, disk)
         says_disk_is_full(driver.log.read_text(), disk)
 
         again = SpeedProcess.start(own)

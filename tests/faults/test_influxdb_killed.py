@@ -3,15 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from support.drivers import port_of, read_all, running
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape.broker.offsets import end_offsets
 from truetape.feeds.simulator.faults import NO_FAULTS
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.calendars import session
@@ -33,16 +33,6 @@ def brought_back(stack: Settings) -> Iterator[Settings]:
     """Servers that a test may kill: they run again after it."""
     yield stack
     lifecycle.up(stack, report=lambda _: None)
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[SpeedProcess]:
-    driver = SpeedProcess.start(settings)
-    try:
-        driver.wait_until_ready()
-        yield driver
-    finally:
-        driver.kill()
 
 
 def pid_of_influxd(settings: Settings) -> int:
@@ -80,7 +70,7 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
         store.ensure_buckets()
     with running(own) as driver:
         send(own, made.records[:half])
-        driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
+        read_all(driver, own)
         influxd = pid_of_influxd(brought_back)
         os.kill(influxd, signal.SIGSTOP)
         send(own, made.records[half:])
@@ -93,7 +83,7 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
 
     lifecycle.up(brought_back, report=lambda _: None)
     with running(own) as driver:
-        driver.wait_until_read(end_offsets(own.kafka, own.topic), 120)
+        read_all(driver, own)
         assert driver.stop() == 0
     with closing(open_store(own)) as store:
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
@@ -102,7 +92,3 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
 def is_writing(driver: SpeedProcess) -> bool:
     beat = driver.heartbeat()
     return beat is not None and bool(beat.writing)
-
-
-def port_of(url: str) -> int:
-    return int(url.rpartition(":")[2])

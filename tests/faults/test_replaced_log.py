@@ -2,23 +2,19 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.drivers import READ_WITHIN_S, last_word, read_all, running, store_of
 from support.loop import own_settings, send
 from support.replaced_log import lose_log, make_topic_anew
-from truetape.broker.control_topic import ControlTopic
-from truetape.broker.offsets import end_offsets
 from truetape.feeds.records import Record
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
-from truetape.speed.control_records import ControlRecords
 from truetape.speed.progress import checkpoint_for
 from truetape.speed.read_log import read_log_file, require_same_log
 from truetape.stack import lifecycle as local_stack
@@ -34,7 +30,6 @@ START_NS = 1_795_185_000_000_000_000
 """2026-11-20T14:30:00Z."""
 VENUE = "BINANCE"
 """No other test publishes it on this stack, so no fence is in the way."""
-READ_WITHIN_S = 120.0
 
 
 @pytest.fixture
@@ -63,15 +58,11 @@ def trades(own: Settings, second: int, count: int, price: int) -> list[Record]:
     ]
 
 
-def read_all(own: Settings) -> int:
+def run_until_read(own: Settings) -> int:
     """Run a driver until it has read everything; return its exit code."""
-    driver = SpeedProcess.start(own)
-    try:
-        driver.wait_until_ready()
-        driver.wait_until_read(end_offsets(own.kafka, own.topic), READ_WITHIN_S)
+    with running(own) as driver:
+        read_all(driver, own)
         return driver.stop()
-    finally:
-        driver.kill()
 
 
 def seconds(own: Settings, store: BarStore) -> "dict[int, ServedBar]":
@@ -93,24 +84,21 @@ def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_ne
     stack: Settings, own: Settings, replace_log: Callable[[Settings, Settings], None], count: int
 ) -> None:
     """The driver stopped after 40 records; then Kafka lost them."""
-    with closing(open_store(own)) as store:
-        store.ensure_buckets()
+    with store_of(own) as store:
         send(own, trades(own, 0, 40, price=100))
-        assert read_all(own) == 0
+        assert run_until_read(own) == 0
         replace_log(stack, own)
         send(own, trades(own, 5, count, price=200))
 
         driver = SpeedProcess.start(own)
         assert driver.process.wait(READ_WITHIN_S) == ConfigError.exit_code
-        with closing(ControlTopic(own.kafka)) as control:
-            reports = ControlRecords(control, own.topic).refresh().exit_reports
-        (report,) = (item for item in reports if item.driver.pid == driver.process.pid)
+        report = last_word(driver)
         assert report.code == ConfigError.exit_code
         assert '"Offsets given out anew" in docs/RUNBOOK.md' in report.message
         assert set(seconds(own, store)) == {0}
 
         begin_anew(own)
-        assert read_all(own) == 0
+        assert run_until_read(own) == 0
 
         served = seconds(own, store)
         assert (served[0].trades, served[0].open) == (40, 100.0)
@@ -128,7 +116,7 @@ def test_a_checkpoint_of_the_same_log_is_accepted(own: Settings) -> None:
     require_same_log(own)
     send(own, trades(own, 0, 40, price=100))
 
-    assert read_all(own) == 0
+    assert run_until_read(own) == 0
 
     assert read_log_file(own).exists()
     require_same_log(own)

@@ -4,8 +4,7 @@ import dataclasses
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.build import SECOND, at, trade
+from support.drivers import port_of, read_all, running, store_of
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import letters, own_settings, send, served, truth, truth_of
 from support.wait import until
-from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import Producer
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
@@ -31,7 +30,6 @@ from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, finalize_sessions
-from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.speed.progress import checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
 DAY = date(2026, 3, 5)
-READ_WITHIN_S = 120.0
 TROUBLED = Faults(
     late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01, late_s=(70.0, 200.0)
 )
@@ -60,30 +57,6 @@ def made_at(venue: str, faults: Faults, trades: int = 3_000) -> tuple[Session, S
         DAY, venue=venue, seed=7, trades=trades, offset_s=600, duration_s=300, faults=faults
     )
     return session(venues()[venue], DAY), simulate(plan)
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[SpeedProcess]:
-    """A driver that is ready, and killed at the end if the test did not stop it."""
-    driver = SpeedProcess.start(settings)
-    try:
-        driver.wait_until_ready()
-        yield driver
-    finally:
-        driver.kill()
-
-
-@contextmanager
-def store_of(settings: Settings) -> Iterator[BarStore]:
-    store = open_store(settings)
-    store.ensure_buckets()
-    yield store
-    store.close()
-
-
-def read_all(driver: SpeedProcess, settings: Settings) -> None:
-    """Wait until the driver has finished a batch that reaches the end of the topic."""
-    driver.wait_until_read(end_offsets(settings.kafka, settings.topic), READ_WITHIN_S)
 
 
 def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
@@ -350,7 +323,3 @@ def test_a_new_checkpoint_serves_although_the_record_of_the_future_is_still_in_k
             read_all(driver, own)
             assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
             assert driver.stop() == 0
-
-
-def port_of(url: str) -> int:
-    return int(url.rpartition(":")[2])
