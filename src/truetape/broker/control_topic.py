@@ -7,6 +7,7 @@ from typing import Self
 
 from truetape.broker.boundary import Boundary, boundary_of
 from truetape.broker.clients import Connection, open_producer, transient
+from truetape.broker.ordered_log import records_until
 from truetape.broker.topics import CONTROL
 from truetape.host.errors import TransientError
 
@@ -53,14 +54,8 @@ class ControlTopic(Connection):
                 consumer.assign([partition])
                 consumer.seek_to_beginning(partition)
             end = consumer.end_offsets([partition])[partition]
-            idle = 0
-            while consumer.position(partition) < end:
-                records = consumer.poll(timeout_ms=500).get(partition, [])
-                idle = 0 if records else idle + 1
-                if idle > _TIMEOUT_S * 2:
-                    raise TransientError(f"{CONTROL}: no answer at offset {end}; try again")
-                for record in records:
-                    self._store(record.key, record.value)
+            for record in records_until(consumer, partition, end):
+                self._store(record.key, record.value)
         return self
 
     def announce(self, boundary: Boundary) -> None:

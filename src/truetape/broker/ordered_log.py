@@ -13,9 +13,26 @@ from truetape.host.errors import ConfigError, TransientError
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
 
 _TIMEOUT_S = 10.0
 _POLL_MS = 500
+
+
+def records_until(
+    consumer: "KafkaConsumer", partition: "TopicPartition", end: int
+) -> "Iterator[ConsumerRecord]":
+    """Yield the records of the assigned partition from the consumer's position up to `end`.
+
+    Raise TransientError if Kafka returns none for ten seconds.
+    """
+    idle = 0
+    while consumer.position(partition) < end:
+        records = consumer.poll(timeout_ms=_POLL_MS).get(partition, [])
+        idle = 0 if records else idle + 1
+        if idle * _POLL_MS > _TIMEOUT_S * 1_000:
+            raise TransientError(f"{partition.topic}: no answer at offset {end}; try again")
+        yield from records
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +72,8 @@ class OrderedLog(Connection):
         with transient(f"cannot read {self._topic} at {self.bootstrap}"):
             consumer, partition = self._assigned()
             end = consumer.end_offsets([partition])[partition] if through is None else through + 1
-            idle = 0
-            while consumer.position(partition) < end:
-                records = consumer.poll(timeout_ms=_POLL_MS).get(partition, [])
-                idle = 0 if records else idle + 1
-                if idle * _POLL_MS > _TIMEOUT_S * 1_000:
-                    raise TransientError(f"{self._topic}: no answer at offset {end}; try again")
-                for record in records:
-                    yield LogRecord(record.offset, record.key or b"", record.value or b"")
+            for record in records_until(consumer, partition, end):
+                yield LogRecord(record.offset, record.key or b"", record.value or b"")
 
     def close(self) -> None:
         """Disconnect; a record that was not acknowledged is given up."""

@@ -8,7 +8,7 @@ history.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from truetape.host import calendars
 from truetape.lake.delta import open_table
@@ -23,9 +23,6 @@ from truetape.publish.superseded import (
     rows_as_of,
 )
 from truetape.serving.store import BarStore, IndicatorRow
-
-if TYPE_CHECKING:
-    pass
 
 WARM_UP_BARS = 250
 """Bars before the session that an average may use: the seed of the slowest EMA then weighs less
