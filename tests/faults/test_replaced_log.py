@@ -116,7 +116,8 @@ def test_a_checkpoint_of_the_same_log_is_accepted(own: Settings) -> None:
     require_same_log(own)
     send(own, trades(own, 0, 40, price=100))
 
-    assert run_until_read(own) == 0
+    with store_of(own):
+        assert run_until_read(own) == 0
 
     assert read_log_file(own).exists()
     require_same_log(own)
