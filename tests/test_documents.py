@@ -395,7 +395,7 @@ def test_the_new_feed_decodes_as_its_document_shows(tmp_path: Path) -> None:
     assert (counts.accepted, counts.rejected) == (3, 1)
 
 
-NO_MESSAGE = ("truetape ", "AIRFLOW_HOME=", "Database is locked")
+NO_MESSAGE = ("truetape ", "pgrep ", "AIRFLOW_HOME=", "Database is locked")
 """How commands begin, and a message of Airflow's."""
 
 

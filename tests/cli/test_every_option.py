@@ -14,6 +14,8 @@ from support.boundary import close_boundary, forbid_waiting
 from support.published_home import DATE, ENVIRONMENT, make_published_home
 from truetape.cli import main as cli
 from truetape.cli.options import Number, Whole
+from truetape.host.secret_files import write
+from truetape.host.settings import Secret
 
 ALLOWED = {0, 1, 2, 65, 66, 75, 78}
 """The exit codes of docs/RUNBOOK.md. A traceback would end with 1, too; here it fails the test."""
@@ -133,6 +135,7 @@ VERBS = list(verbs(cli.truetape))
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("fuzz")
     make_published_home(home)
+    write(home / "secrets" / "influx-password", Secret("of this home"))
     return home
 
 

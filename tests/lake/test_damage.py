@@ -93,7 +93,7 @@ def move_away(table: Path) -> None:
 
 NEWEST = COMMITS - 1
 DAMAGES = [
-    Damage("file missing", lambda t: data_file(t).unlink(), "not found", drop_missing_files, 2),
+    Damage("file missing", lambda t: data_file(t).unlink(), "No such file", drop_missing_files, 2),
     Damage("file cut", lambda t: cut(data_file(t)), "is damaged", drop_missing_files, 2),
     Damage("file empty", lambda t: empty(data_file(t)), "is damaged", drop_missing_files, 2),
     Damage(

@@ -1,6 +1,7 @@
 """Supervision on a real Kafka: what it reads, what it does, what it records for the next call."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,7 @@ def test_a_driver_hangs_if_records_wait_and_no_batch_ends(
 ) -> None:
     """Only Kafka's end offsets show it: the driver itself reports that it has read everything."""
     lease = running(own, records, offsets={"0": 0}, lag={"0": 0})
+    lease.beat(batch_end_ns=time.time_ns())
     with Producer(own.kafka) as producer:
         producer.send(own.topic, "IBM", b"{}", "truetape")
 
@@ -153,6 +155,36 @@ def test_a_driver_hangs_if_records_wait_and_no_batch_ends(
     assert (waiting.health, sum(waiting.observed.lag.values())) == (Health.HEALTHY, 1)
     assert patient.health is Health.HUNG
     lease.close()
+
+
+def test_a_driver_may_take_longer_to_the_end_of_its_first_batch(
+    own: Settings, records: ControlRecords
+) -> None:
+    """On a busy machine a supervisor ended five starting drivers in a row after a minute each."""
+    lease = running(own, records, offsets={"0": 0}, lag={"0": 0}, batch_end_ns=0)
+    with Producer(own.kafka) as producer:
+        producer.send(own.topic, "IBM", b"{}", "truetape")
+
+    starting = status_of(own, Policy(progress_within_s=0))
+    hung = status_of(own, Policy(progress_within_s=0, start_within_s=0))
+
+    assert starting.health is Health.LAGGING
+    assert hung.health is Health.HUNG
+    lease.close()
+
+
+def test_the_status_shows_the_end_of_a_driver_before_a_supervisor_records_it(
+    own: Settings, records: ControlRecords, launches: Launches, step: Callable[[], object]
+) -> None:
+    write_command(own, DesiredState.STARTED, "open for business", "ops")
+    step()
+    records.write_exit_report(
+        ExitReport(0, Driver.this(), 78, "a file is damaged", datetime.now(UTC))
+    )
+
+    [launch] = status_of(own).history.launches
+
+    assert (launch.ended is not None, launch.code) == (True, 78)
 
 
 def test_silence_in_an_open_market_is_reported(own: Settings, records: ControlRecords) -> None:

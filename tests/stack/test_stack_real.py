@@ -12,11 +12,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from support.wait import until
 from truetape.broker import topics
+from truetape.cli.main import truetape
+from truetape.host import secret_files
+from truetape.host.errors import ConfigError
 from truetape.host.process import birth
-from truetape.host.settings import Settings
+from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
 from truetape.serving.buckets import load_buckets
@@ -223,6 +227,31 @@ def test_the_read_token_cannot_write(stack: Settings) -> None:
 
     assert ",1,v,m" in query(stack, "readers", readers)
     assert write(stack, "readers", "m v=2 2000", readers) == 403
+
+
+def test_a_revoked_token_is_named_at_once_and_replaced_with_the_password_of_the_home(
+    stack: Settings, tmp_path: Path
+) -> None:
+    own = replace(stack, influx_token_file=tmp_path / "token")
+    secret_files.write(own.influx_token_file, Secret("revoked"))
+
+    assert "`truetape stack renew-token`" in (parts(own)["influx"].problem or "")
+    with pytest.raises(ConfigError, match="renew-token"):
+        local_stack.up(own, ["influx"], silent)
+    done = CliRunner(env=own.to_env()).invoke(truetape, ["stack", "renew-token"])
+    assert done.exit_code == 0, done.output
+    local_stack.up(own, ["influx"], silent)
+
+    assert parts(own)["influx"].state is PartState.RUNNING
+    assert token(own) not in {"revoked", token(stack)}
+    assert token(own) not in done.output
+    assert own.influx_token_file.stat().st_mode & 0o777 == 0o600
+    make_bucket(own, "renewed")
+    readers = (stack.home / "secrets" / "influx-read-token").read_text().strip()
+    assert (write(own, "renewed", "m v=1 1000"), write(own, "renewed", "m v=1 1000", readers)) == (
+        204,
+        403,
+    )
 
 
 def test_no_bucket_is_left_over_from_the_setup(stack: Settings) -> None:

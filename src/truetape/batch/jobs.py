@@ -27,6 +27,7 @@ from truetape.lake.bars_lineage import profiles_of
 from truetape.lake.completeness import Completeness, completeness, of_log
 from truetape.lake.contract_versions import decoded_by
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
+from truetape.lake.delta import require_sound
 from truetape.lake.dirty import pending_marks
 from truetape.lake.record_identity import ReplacedLog, begin_generation
 from truetape.lake.tables import Table
@@ -88,13 +89,14 @@ def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
     """Archive new records, count them, send their dead letters, and mark affected sessions dirty.
 
     Completeness is judged against the offsets that Kafka had when the run began; later records are
-    left to the next run. `recount` counts all of `raw` again: only that finds rows that it lost.
+    left to the next run. `recount` counts all of `raw` again, even if its log shows no change.
     """
     with spark_errors(settings):
         return _archive(settings, recount=recount)
 
 
 def _archive(settings: Settings, *, recount: bool) -> Archived:
+    require_sound(settings.lake, Table.RAW)
     require_broker_stamps(settings.kafka, settings.topic)
     available = available_offsets(settings.kafka, settings.topic)
     spark = spark_session("truetape archive", settings, spark_jars(settings.cache))

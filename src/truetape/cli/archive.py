@@ -26,8 +26,8 @@ def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
     """Append every Kafka record that the lake lacks to its `raw` table, once.
 
     Safe to repeat and to interrupt. Prints a count for each partition and the offsets of each hole.
-    The counts of earlier runs are reused; --recount counts again and finds records that `raw` has
-    lost since. Exit code 75: Kafka was away; run it again. Exit code 78: Kafka has given offsets
+    The counts of earlier runs are reused while the table has as many rows as were counted;
+    --recount counts all of it anyway. Exit code 75: Kafka was away; run it again. Exit code 78: Kafka has given offsets
     that the lake has to other records; nothing was archived, and --new-generation goes on.
     """
     from truetape.batch.jobs import archive_once, begin_generation_once

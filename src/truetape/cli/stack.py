@@ -75,6 +75,22 @@ def down() -> None:
         local_stack.down(current_settings(), report)
 
 
+@stack.command("renew-token")
+def renew_token() -> None:
+    """Write new InfluxDB tokens for this stack: the old ones were revoked or lost.
+
+    Signs in to the running InfluxDB with the password of this home, and replaces the token in
+    TRUETAPE_INFLUX_TOKEN_FILE and that of the readers. Tokens that still work stay valid.
+
+    Exit codes: 0 written, 75 InfluxDB did not answer, 78 the server is not this stack's.
+    """
+    from truetape.stack.influx_server import InfluxServer
+
+    settings = current_settings()
+    InfluxServer(settings).renew_tokens()
+    click.echo(f"new token in {settings.influx_token_file}")
+
+
 @stack.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for scripts.")
 @click.pass_context

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from truetape.host import secret_files
+from truetape.host.errors import ConfigError
 from truetape.host.settings import Secret
 from truetape.host.state_files import read_text
 from truetape.stack.influx_api import InfluxApi
@@ -95,7 +96,10 @@ def _works(api: InfluxApi, file: Path) -> bool:
     if not file.exists():
         return False
     token = Secret((read_text(file, "remove it and run this again") or "").strip())
-    return api.query_problem(token) is None
+    try:
+        return api.query_problem(token) is None
+    except ConfigError:
+        return False
 
 
 def _same(listed: Iterable[Permission], needed: Iterable[Permission]) -> bool:

@@ -34,6 +34,8 @@ class Reply:
     body: bytes
     retry_after_s: float | None = None
     attempts: int = 1
+    cookie: str | None = None
+    """The first cookie that the server sets, as a request sends it back."""
 
     @property
     def text(self) -> str:
@@ -104,7 +106,14 @@ class Http:
         except HTTPError as error:
             return Lost(f"{type(error).__name__}: {error}")
         sent = 1 + len(response.retries.history if response.retries else ())
-        return Reply(response.status, response.data, _retry_after_s(response), sent)
+        cookie = response.headers.get("Set-Cookie")
+        return Reply(
+            response.status,
+            response.data,
+            _retry_after_s(response),
+            sent,
+            cookie and cookie.partition(";")[0],
+        )
 
     def pause(self, attempt: int, retry_after_s: float | None) -> None:
         """Wait after a failed attempt, counted from 1."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from truetape.broker.offsets import available_offsets
 from truetape.host.errors import ConfigError
+from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.lake.completeness import CountedRange, joined, offsets_of
 from truetape.lake.delta import open_table, read_rows, replace_rows
@@ -98,20 +99,34 @@ class OffsetCount:
 def count_offsets(lake: str, topic: str, known: OffsetCount | None = None) -> OffsetCount:
     """Count the records of a topic in the newest version of `raw`.
 
-    The offsets of a `known` count are taken over, and files that have no others are not opened. So
-    only a count without `known` sees rows that `raw` has lost, or got twice, since. Raise
-    ConfigError for more than MAX_RANGES ranges.
+    The offsets of a `known` count are taken over, and files that have no others are not opened. If
+    the table's log then has another number of rows, `raw` has lost rows or got some twice since,
+    and all of it is counted. Raise ConfigError for more than MAX_RANGES ranges.
     """
     raw, generations = open_table(lake, Table.RAW), read_generations(lake, topic)
     version = raw.version()
     if known is not None and known.raw_version == version:
         return replace(known, generations=generations)
+    counted = _count(raw, generations, known)
+    logged = raw.logged_rows("topic", generations.names)
+    if known is None or logged in (None, counted.records):
+        return counted
+    logger("lake").warning(
+        "raw was changed by another program; it is counted anew",
+        raw=lake,
+        rows=logged,
+        counted=counted.records,
+    )
+    return _count(raw, generations, None)
+
+
+def _count(raw: "LakeTable", generations: Generations, known: OffsetCount | None) -> OffsetCount:
     counts = {
         log: _count_log(raw, log, {} if known is None else known.logs.get(log, {}))
         for log in generations.names
     }
     logs = {log: partitions for log, partitions in counts.items() if partitions}
-    return OffsetCount(generations, raw.id(), version, logs)
+    return OffsetCount(generations, raw.id(), raw.version(), logs)
 
 
 def last_count(lake: str, topic: str) -> OffsetCount | None:

@@ -4,7 +4,7 @@ Knows the columns of each table (`schemas`), not their meaning. Works on Delta's
 Spark. What a library raises about a table's files leaves this module as an error of truetape.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import deltalake
     import pyarrow
     import pyarrow.dataset
+    import pyarrow.fs
 
 MAX_TRIES = 5
 """How often a delete is tried when other writers commit meanwhile."""
@@ -84,7 +85,9 @@ class LakeTable:
         """Return the rows that satisfy all filters."""
         names = None if columns is None else list(columns)
         with translated(self.lake, self.name):
-            return self._delta.to_pyarrow_table(filters=filters, columns=names)
+            return self._delta.to_pyarrow_table(
+                filters=filters, columns=names, filesystem=self._files()
+            )
 
     def select(
         self,
@@ -94,8 +97,7 @@ class LakeTable:
     ) -> "pyarrow.Table":
         """Return the rows that satisfy a condition; `bounds` limit what Arrow reads ahead."""
         with translated(self.lake, self.name):
-            rows = self._delta.to_pyarrow_dataset()
-            return rows.to_table(columns=list(columns), filter=condition, **bounds)
+            return self._dataset().to_table(columns=list(columns), filter=condition, **bounds)
 
     def batches(
         self,
@@ -105,21 +107,53 @@ class LakeTable:
     ) -> "Iterator[pyarrow.RecordBatch]":
         """Yield the same rows batch by batch."""
         with translated(self.lake, self.name):
-            rows = self._delta.to_pyarrow_dataset()
-            yield from rows.to_batches(columns=list(columns), filter=condition, **bounds)
+            yield from self._dataset().to_batches(columns=list(columns), filter=condition, **bounds)
 
     def head(
         self, count: int, columns: Sequence[str], condition: "pyarrow.dataset.Expression"
     ) -> "pyarrow.Table":
         """Return up to `count` of the rows that satisfy a condition."""
         with translated(self.lake, self.name):
-            rows = self._delta.to_pyarrow_dataset()
-            return rows.scanner(columns=list(columns), filter=condition).head(count)
+            return self._dataset().scanner(columns=list(columns), filter=condition).head(count)
 
     def count(self, condition: "pyarrow.dataset.Expression") -> int:
         """Count the rows that satisfy a condition, from the files' footers where these suffice."""
         with translated(self.lake, self.name):
-            return int(self._delta.to_pyarrow_dataset().count_rows(filter=condition))
+            return int(self._dataset().count_rows(filter=condition))
+
+    def logged_rows(self, column: str, values: Collection[str]) -> int | None:
+        """Count the rows with one of these values in a column of text, by the log alone.
+
+        None if the log cannot say: a file has other values beside them, or no statistics.
+        """
+        import pyarrow
+        import pyarrow.compute as pc
+
+        with translated(self.lake, self.name):
+            files = pyarrow.table(self._delta.get_add_actions(flatten=True))
+        names = ("num_records", f"min.{column}", f"max.{column}")
+        if not set(names) <= set(files.column_names):
+            return None if files.num_rows else 0
+        counts, least, most = (files[name] for name in names)
+        if counts.null_count or not pc.all(pc.equal(least, most)).as_py():
+            return None
+        is_wanted = pc.is_in(least, pyarrow.array(sorted(values), pyarrow.string()))
+        return int(pc.sum(counts.filter(is_wanted)).as_py() or 0)
+
+    def _dataset(self) -> "pyarrow.dataset.Dataset":
+        return self._delta.to_pyarrow_dataset(filesystem=self._files())
+
+    def _files(self) -> "pyarrow.fs.FileSystem | None":
+        """Return Arrow's own access to a local table, None for deltalake's.
+
+        Deltalake's calls Python from Arrow's threads. If one of them still closes a file while the
+        interpreter ends, the process is aborted.
+        """
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        if not is_local(self.lake):
+            return None
+        return SubTreeFileSystem(table_path(self.lake, self.name), LocalFileSystem())
 
     def delete(self, where: str) -> int:
         """Delete rows; return how many. Raise CommitFailedError if another writer was first."""

@@ -53,6 +53,8 @@ class Policy:
     progress_within_s: float = 60.0
     """How long records may wait while no batch ends; longer than all attempts of a write."""
     start_within_s: float = 180.0
+    """How long a driver may take to the end of its first batch: on a busy machine, starting Spark
+    and compiling the first query take over a minute."""
     stop_within_s: float = 90.0
     """How long a driver may take to end its batch after a newer command."""
     healthy_s: float = 60.0
@@ -166,7 +168,9 @@ class Observed:
     def _progress(self, beat: Heartbeat, now: datetime, policy: Policy) -> Health:
         # on a driver whose clock is ahead, that clock measures how long it has been idle
         idle = max(now, beat.at) - max(beat.batch_ended_at, beat.started_at)
-        if self.overdue and idle > timedelta(seconds=policy.progress_within_s):
+        has_ended_a_batch = beat.batch_ended_at >= beat.started_at
+        within_s = policy.progress_within_s if has_ended_a_batch else policy.start_within_s
+        if self.overdue and idle > timedelta(seconds=within_s):
             return Health.HUNG
         if self.ahead:
             return Health.AHEAD

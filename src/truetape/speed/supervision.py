@@ -115,7 +115,10 @@ def status_of(settings: Settings, policy: Policy = POLICY) -> SpeedStatus:
         observed = observe(settings, records, now, policy)
         health, reason = observed.health(now, policy), why(observed, now, policy)
         late_writers = tuple(report for report in records.exit_reports if report.late_writes)
-        return SpeedStatus(health, reason, records.desired, observed, records.history, late_writers)
+        history = records.history
+        if health in (Health.GONE, Health.STOPPED):
+            history = update_history(history, observed, now, policy)
+        return SpeedStatus(health, reason, records.desired, observed, history, late_writers)
 
 
 def write_command(settings: Settings, state: DesiredState, reason: str, who: str) -> Desired:

@@ -21,6 +21,7 @@ from truetape.stack.influx_api import InfluxApi
 from truetape.stack.server import LOOPBACK
 
 _USER = "truetape"
+_RENEW = "`truetape stack renew-token` writes a new one"
 CACHE_BYTES = 268_435_456
 """What a shard keeps in memory before it writes a file. A publication fits into it: a row that is
 rewritten while InfluxDB merges small files can get its old value back (influxdb#24388).
@@ -97,7 +98,10 @@ class InfluxServer:
         )
 
     def problem(self) -> str | None:
-        """Check its health and, once it has a token, a query. None if both succeed."""
+        """Check its health and, once it has a token, a query. None if both succeed.
+
+        Raise ConfigError if it does not accept the token: waiting does not help.
+        """
         token = secret_files.read(self.settings.influx_token_file)
         if token is None and self.settings.influx_external:
             return f"no token in {self.settings.influx_token_file}; put one there, mode 600"
@@ -107,6 +111,10 @@ class InfluxServer:
                 problem = self._api.query_problem(token)
         except TransientError as error:
             return str(error)
+        except ConfigError as error:
+            file = self.settings.influx_token_file
+            advice = "put a valid one there" if self.settings.influx_external else _RENEW
+            raise ConfigError(f"{error} in {file}; {advice}") from error
         return problem
 
     def missing(self) -> str | None:
@@ -141,13 +149,29 @@ class InfluxServer:
         if operator is None:
             raise ConfigError(
                 f"InfluxDB in {self.data} is set up, but its token is not in "
-                f"{self.settings.influx_token_file}; restore it, or stop the stack and remove "
-                f"{self.data} to start over"
+                f"{self.settings.influx_token_file}; {_RENEW}"
             )
         if secret_files.read(self._read_token) is None:
             secret_files.write(
                 self._read_token, self._api.new_read_token(operator, "truetape readers")
             )
+
+    def renew_tokens(self) -> None:
+        """Replace the operator's and the readers' token, with the password of this home.
+
+        Raise ConfigError if the server is not this home's, or has another password.
+        """
+        if self.settings.influx_external:
+            raise ConfigError(
+                f"TRUETAPE_INFLUX_URL names a server that is not of this stack; write a token of "
+                f"it to {self.settings.influx_token_file}, mode 600"
+            )
+        password = secret_files.read(self._password)
+        if password is None:
+            raise ConfigError(f"no password in {self._password}: this home has no InfluxDB yet")
+        token = self._api.new_operator_token(_USER, password)
+        secret_files.write(self.settings.influx_token_file, token)
+        secret_files.write(self._read_token, self._api.new_read_token(token, "truetape readers"))
 
     @property
     def _api(self) -> InfluxApi:

@@ -217,7 +217,7 @@ def _status(server: Server, settings: Settings) -> PartStatus:
         if is_listening(server.port):
             problem = f"port {server.port} is taken by a program that is not this stack's"
         return _part_status(server, PartState.STOPPED, None, problem)
-    problem = server.problem()
+    problem = _problem_of(server)
     if problem is not None and server.port is not None and (full := no_room(server.data)):
         problem = f"{problem}; {full}"
     problem = problem or server.missing()
@@ -228,6 +228,13 @@ def _status(server: Server, settings: Settings) -> PartStatus:
     return _part_status(
         server, PartState.RUNNING if problem is None else PartState.UNHEALTHY, running, problem
     )
+
+
+def _problem_of(server: Server) -> str | None:
+    try:
+        return server.problem()
+    except ConfigError as error:
+        return str(error)
 
 
 def _part_status(
