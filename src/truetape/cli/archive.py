@@ -27,8 +27,9 @@ def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
 
     Safe to repeat and to interrupt. Prints a count for each partition and the offsets of each hole.
     The counts of earlier runs are reused while the table has as many rows as were counted;
-    --recount counts all of it anyway. Exit code 75: Kafka was away; run it again. Exit code 78: Kafka has given offsets
-    that the lake has to other records; nothing was archived, and --new-generation goes on.
+    --recount counts all of it anyway. Exit code 75: Kafka was away; run it again. Exit code 78:
+    Kafka has given offsets that the lake has to other records; nothing was archived, and
+    --new-generation goes on.
     """
     from truetape.batch.jobs import archive_once, begin_generation_once
 
