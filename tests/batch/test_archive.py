@@ -217,7 +217,10 @@ def test_the_available_offsets_of_each_partition_are_read_from_kafka(own: Settin
     )
 
 
-def test_a_recount_finds_the_rows_that_raw_lost(spark: "SparkSession", own: Settings) -> None:
+@pytest.mark.parametrize("recount", [False, True], ids=["next run", "recount"])
+def test_the_next_run_finds_the_rows_that_raw_lost(
+    spark: "SparkSession", own: Settings, recount: bool
+) -> None:
     """In the middle and at the end; Kafka has dropped some of the records."""
     send(own, good(0, 19))
     whole = holding(archive_once(own).partitions)
@@ -225,12 +228,11 @@ def test_a_recount_finds_the_rows_that_raw_lost(spark: "SparkSession", own: Sett
     delete(spark, own, "offset IN (3, 4, 5, 11, 18, 19)")
     expire(own, whole.partition, 5)
 
-    assert holding(archive_once(own).partitions) == whole
-    found = archive_once(own, recount=True)
+    found = archive_once(own, recount=recount)
 
     torn = holding(found.partitions)
     place = (own.topic, torn.partition)
-    assert (found.records, found.since, torn.records) == (0, None, 14)
+    assert (found.records, torn.records) == (0, 14)
     assert torn.holes == (
         Hole(*place, Range(3, 5), recoverable=False),
         Hole(*place, Range(5, 6), recoverable=True),

@@ -105,7 +105,7 @@ def _archive(settings: Settings, *, recount: bool) -> Archived:
     lake = Lake(settings.lake)
     known = last_count(settings.lake, settings.topic)
     counted = count_offsets(settings.lake, settings.topic, known)
-    records = counted.records - (known.records if known else 0)
+    records = _new_records(counted, known)
     marked = mark_dirty(spark, lake, known, counted, venues())
     offsets = archived_offsets(counted, known)
     if recount:
@@ -118,6 +118,13 @@ def _archive(settings: Settings, *, recount: bool) -> Archived:
     partitions = completeness(counted.generations.log, counted.ranges, available)
     since = known.raw_version if known else None
     return Archived(records, partitions, _earlier(counted), dead, since, marked)
+
+
+def _new_records(counted: OffsetCount, known: OffsetCount | None) -> int:
+    """Count the records that no earlier count has; `raw` may have lost others since."""
+    if known is None:
+        return counted.records
+    return sum(offsets.size for offsets in counted.fresh(known).values())
 
 
 def _earlier(counted: OffsetCount) -> list[Completeness]:
