@@ -20,8 +20,8 @@ MODULES = sorted(
 MARKET = [name for name in MODULES if name.startswith("truetape.market")]
 
 ROOMS = (
-    "market", "host", "feeds", "broker", "serving", "lake", "batch", "speed", "publish", "drift",
-    "quality", "history", "pipeline", "schedule", "stack", "tour", "console", "dashboards",
+    "market", "host", "feeds", "kernel", "broker", "serving", "lake", "batch", "speed", "publish",
+    "drift", "quality", "history", "pipeline", "schedule", "stack", "tour", "console", "dashboards",
     "deploy", "cli",
 )  # fmt: skip
 """The rooms in their order: a room imports only rooms that stand before it."""
@@ -30,6 +30,7 @@ HOMES = {
     "airflow": ("truetape.schedule", "truetape.console"),
     "click": ("truetape.cli",),
     "deltalake": ("truetape.lake.delta",),
+    "duckdb": ("truetape.kernel.engine",),
     "exchange_calendars": ("truetape.host.calendars",),
     "great_expectations": ("truetape.quality.expectations",),
     "influxdb_client": ("truetape.serving",),

@@ -60,12 +60,8 @@ FUTURE = """\
 """
 
 
-@pytest.mark.parametrize("engine", ["reference", pytest.param("spark", marks=pytest.mark.spark)])
-def test_times_beyond_the_time_of_reading_are_rejected(
-    tmp_path: Path, engine: str, request: pytest.FixtureRequest
-) -> None:
-    if engine == "spark":
-        request.getfixturevalue("spark")
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_times_beyond_the_time_of_reading_are_rejected(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "future.jsonl"
     path.write_text(FUTURE)
 
@@ -85,25 +81,23 @@ def test_an_unknown_profile_is_an_error_that_lists_the_profiles(day: Path) -> No
     assert "sip" in str(outcome.exception) or "sip" in outcome.stderr
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("resolution", ["1s", "5m", "1d"])
-def test_both_engines_print_the_same_bytes(day: Path, resolution: str, spark: object) -> None:
+def test_both_engines_print_the_same_bytes(day: Path, resolution: str) -> None:
     options = ("--resolution", resolution, "--profile", "sip")
 
-    assert bars(day, *options, "--engine", "spark").stdout == bars(day, *options).stdout
+    assert bars(day, *options, "--engine", "reference").stdout == bars(day, *options).stdout
 
 
-@pytest.mark.spark
 @pytest.mark.data
 @pytest.mark.parametrize("resolution", ["1s", "1h"])
-def test_both_engines_print_the_same_bytes_for_a_real_day(resolution: str, spark: object) -> None:
+def test_both_engines_print_the_same_bytes_for_a_real_day(resolution: str) -> None:
     path = real_data("lean_us_equity_2013-10", "tick", "ibm", "20131008_trade.zip")
     options = ("--resolution", resolution, "--profile", "lean")
     feed = "lean-equity-tick"
 
-    spark_bars = bars(path, *options, "--engine", "spark", feed=feed)
+    by_reference = bars(path, *options, "--engine", "reference", feed=feed)
 
-    assert spark_bars.stdout == bars(path, *options, feed=feed).stdout
+    assert by_reference.stdout == bars(path, *options, feed=feed).stdout
 
 
 def test_the_help_has_an_example() -> None:

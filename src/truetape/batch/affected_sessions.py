@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from truetape.batch.backfill_plan import AffectedSession
 from truetape.batch.spark.canonical import session_date
-from truetape.lake.events import event_of
+from truetape.kernel.events import event_of
 from truetape.market.canonical import (
     AMENDMENT_REACH,
     first_deliveries,

@@ -15,12 +15,12 @@ from truetape.batch.spark.canonical import POSITION, canonical, named_by
 from truetape.batch.spark.eligibility import judge
 from truetape.batch.spark.lake import Lake
 from truetape.host.errors import ConfigError
+from truetape.kernel.events import event_of
 from truetape.lake import bars_lineage
 from truetape.lake.contract_versions import DecodedBy
 from truetape.lake.events import (
     MAX_AMENDMENTS,
     RECEIPT_SLACK_NS,
-    event_of,
     may_mean_others,
     reach_bounds,
     session_bounds,

@@ -19,7 +19,7 @@ from truetape.market.resolution import MS_NS, Resolution
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="Use only records received at or before TIME."
 )
-@click.option("--engine", type=click.Choice(["reference", "spark"]), default="reference")
+@click.option("--engine", type=click.Choice(["kernel", "reference"]), default="kernel")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
 def bars(  # noqa: PLR0917 - one parameter an option
     files: tuple[Path, ...],
@@ -35,8 +35,8 @@ def bars(  # noqa: PLR0917 - one parameter an option
 
     Prints the bars on stdout and the counts of records on stderr; writes nothing else. Duplicates,
     cancels and corrections in the files are applied. Prices and sizes are exact decimals. Both
-    engines print the same bytes; `spark` is for files too large for one process. Rejected records
-    are counted and do not fail the command; exit code 78 means an unknown feed or profile.
+    engines print the same bytes; `reference` is the slow, readable one, to compare with. Rejected
+    records are counted and do not fail the command; exit code 78 means an unknown feed or profile.
 
     \b
       truetape bars 20131007_trade.zip --feed lean-equity-tick --profile lean --resolution 1m
@@ -55,7 +55,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
         settings=current_settings(),
         read_ms=time.time_ns() // MS_NS,
     )
-    fold = file_bars.reference if engine == "reference" else file_bars.spark
+    fold = file_bars.reference if engine == "reference" else file_bars.kernel
     outcome = fold(request)
     for line in file_bars.lines(outcome.bars, style):
         click.echo(line)

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
+from truetape.kernel.events import event_of
 from truetape.lake.delta import open_or_none, open_table
-from truetape.lake.events import RawEvents, event_of
+from truetape.lake.events import RawEvents
 from truetape.lake.tables import Table, session_filters
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of, name_of

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from truetape.feeds import values
+from truetape.feeds import readings, values
 from truetape.feeds.contract import (
     CancelRule,
     Container,
@@ -34,7 +34,6 @@ from truetape.feeds.fields import (
 )
 from truetape.feeds.strict_json import JsonObject, container, parse, text_of
 from truetape.host.settings import Settings
-from truetape.host.venues import venues
 from truetape.market import event_time
 from truetape.market.event_time import TimeSpec
 from truetape.market.rejection import Reason, Refused, Rejected
@@ -237,7 +236,7 @@ def _accepted(value: T | Refused) -> T:
 
 def _required(value: T | None, name: str) -> T:
     if value is None:
-        raise _FieldError(Refused(Reason.MISSING_FIELD, f"no {name}"))
+        raise _FieldError(readings.absent(name))
     return value
 
 
@@ -363,20 +362,12 @@ class _Reading:
 
     def _symbol(self) -> str:
         field = self._rule.symbol
-        text = _required(self._text(field.path), "symbol")
-        return _accepted(values.symbol(text, field.strip_prefix, field.upper))
+        return _accepted(readings.symbol(field, self._text(field.path)))
 
     def _venue(self) -> str:
         field = self._rule.venue
-        if field.const is not None:
-            return field.const
         text = self._text(field.path) if field.path else None
-        if text is None:
-            return _required(field.default, "venue")
-        venue = _accepted(values.translated(text, field.codes, "venue", Reason.UNKNOWN_VENUE))
-        if venue not in venues():
-            raise _FieldError(Refused(Reason.UNKNOWN_VENUE, f"venue is {values.shown(venue)}"))
-        return venue
+        return _accepted(readings.venue(field, text))
 
     def _id(self) -> str | None:
         if self._rule.id is None:
@@ -423,30 +414,14 @@ class _Reading:
         return _accepted(values.number(text, name, field.sign, field.shift, fit))
 
     def _conditions(
-        self, field: ConditionsField | None, absent: tuple[str, ...] | None
+        self, field: ConditionsField | None, missing: tuple[str, ...] | None
     ) -> tuple[str, ...] | None:
-        """Return the condition codes and those of the flags; `absent` if the record has none."""
         if field is None:
-            return absent
-        text = self._text(field.path)
-        codes = absent
-        if text is not None:
-            codes = _accepted(values.conditions(text, field.form, field.codes, field.others))
-        for flag in field.flags:
-            text = self._text(flag.path)
-            if text is None or codes is None:
-                continue
-            if text not in flag.codes:
-                detail = f"{flag.path} is {values.shown(text)}"
-                raise _FieldError(Refused(Reason.BAD_TEXT, detail))
-            code = flag.codes[text]
-            codes = codes if code is None else (*codes, code)
-        return codes
+            return missing
+        flags = [self._text(flag.path) for flag in field.flags]
+        return _accepted(readings.conditions(field, self._text(field.path), flags, missing))
 
     def _attribute(self, field: TextField | None, name: str) -> str | None:
-        text = self._text(field.path) if field else None
-        if field is None or text is None:
+        if field is None:
             return None
-        if field.codes is not None:
-            return _accepted(values.translated(text, field.codes, name))
-        return _accepted(values.attribute(text, name))
+        return _accepted(readings.attribute(field, self._text(field.path), name))

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from truetape.host.errors import ConfigError
+from truetape.kernel.events import event_of
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.canonical import (
@@ -23,7 +24,7 @@ from truetape.market.canonical import (
 from truetape.market.ranges import Range
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
+from truetape.market.trades import Amendment, Event, Position, Trade
 
 if TYPE_CHECKING:
     import pyarrow
@@ -295,38 +296,6 @@ class RawEvents:
         one_of: tuple[str, list[str]] | None = None,
     ) -> Iterator[Event]:
         return (item.event for item in self._events(condition, venue, one_of))
-
-
-def event_of(row: Mapping[str, Any]) -> Event:
-    """Build an event from a row of one: the event's columns, and those of its record. A row without
-    `kind` is a trade.
-    """
-    position = Position(row["topic"], row["partition"], row["offset"], row["index"])
-    names = ("feed", "venue", "symbol", "id", "event_ns", "received_ns")
-    named = {name: row[name] for name in names}
-    conditions = row["conditions"]
-    match row.get("kind", "trade"):
-        case "trade":
-            return Trade(
-                sequence=row["sequence"],
-                price=row["price"],
-                size=row["size"],
-                conditions=tuple(conditions or ()),
-                tape=row["tape"],
-                exchange=row["exchange"],
-                position=position,
-                **named,
-            )
-        case "cancel":
-            return Cancel(position=position, **named)
-        case _:
-            return Correction(
-                price=row["price"],
-                size=row["size"],
-                conditions=None if conditions is None else tuple(conditions),
-                position=position,
-                **named,
-            )
 
 
 def _event_rows(records: "pyarrow.Table") -> "pyarrow.Table":

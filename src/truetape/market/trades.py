@@ -4,12 +4,17 @@ Does not decode payloads (`feeds`) and does not decide what counts (`eligibility
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 PRICE_DIGITS, PRICE_SCALE = 18, 9
 """Most digits of a price, and how many of them are decimals: nine before the point, nine after."""
 SIZE_DIGITS, SIZE_SCALE = 18, 8
 """The same for sizes. Both fit a 64-bit integer, and price x size fits 38 digits exactly."""
+
+NOTIONAL_SCALE = 18
+"""Decimals of price x size."""
+_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_NOTIONAL_UNIT = Decimal(1).scaleb(-NOTIONAL_SCALE)
 
 OrderKey = tuple[int, int, int, str, str, int, int, int]
 
@@ -108,6 +113,14 @@ class Correction:
 
 Amendment = Cancel | Correction
 Event = Trade | Cancel | Correction
+
+
+def notional(price: Decimal, size: Decimal) -> Decimal:
+    """Return price x size, rounded half-even to 18 decimals: once a trade, so that sums are exact
+    in every order.
+    """
+    product = _EXACT.multiply(price, size)
+    return _EXACT.quantize(product, _NOTIONAL_UNIT)
 
 
 def _tie(sequence: int | None, trade_id: str | None) -> tuple[int, int, str]:

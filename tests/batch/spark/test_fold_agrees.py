@@ -32,7 +32,7 @@ from truetape.batch.spark.eligibility import judge
 from truetape.feeds.native import encode
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
-from truetape.lake.events import event_of
+from truetape.kernel.events import event_of
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile

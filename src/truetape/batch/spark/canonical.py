@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from truetape.batch.spark.fold import floor_div, total_order
-from truetape.lake.events import event_of
+from truetape.kernel.events import event_of
 from truetape.market import canonical as reference
 from truetape.market.canonical import name_of
 from truetape.market.resolution import SECOND_NS

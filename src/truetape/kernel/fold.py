@@ -1,0 +1,82 @@
+"""Fold: settled and judged trades to bars. Equals `market.bars`, value for value."""
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from truetape.kernel import engine
+from truetape.kernel.columns import BARS, NUMBER
+from truetape.kernel.quotient import half_even_quotients
+from truetape.market.bars import VWAP_DECIMALS
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Session
+
+_TALLIES = """
+arg_min(price, ordinal) FILTER (open_close) AS open,
+max(price) FILTER (high_low) AS high,
+min(price) FILTER (high_low) AS low,
+arg_max(price, ordinal) FILTER (open_close) AS close,
+coalesce(sum(size) FILTER (counts), 0)::DECIMAL(38, 18) AS volume,
+coalesce(sum(notional) FILTER (counts AND high_low), 0)::DECIMAL(38, 18) AS notional,
+coalesce(sum(size) FILTER (counts AND high_low), 0)::DECIMAL(38, 18) AS priced_volume,
+count(*) FILTER (counts) AS trades
+"""
+"""A tally of `market.bars.Tally`: trades without repeats and cancels, in the order of `ordinal`."""
+
+
+def bars(
+    trades: pa.Table, resolution: Resolution, sessions: Mapping[str, Iterable[Session]]
+) -> pa.Table:
+    """Fold judged trades into `BARS` of one resolution, ordered by symbol, venue and start.
+
+    `sessions` are sessions by venue code; only `1d` bars need them. See `market.bars.bars`.
+    """
+    tables = {"trades": trades}
+    if resolution is Resolution.DAY:
+        tables["sessions"] = _session_rows(sessions)
+        source, start = _IN_DAY, "start_ns"
+    else:
+        width = resolution.width_ns
+        # % takes the sign of the dividend in SQL
+        source, start = "trades", f"event_ns - (event_ns % {width} + {width}) % {width}"
+    sql = f"""
+SELECT symbol, venue, {start} AS start_ns, {_TALLIES}
+FROM {source} WHERE NOT duplicate AND NOT cancelled
+GROUP BY ALL ORDER BY symbol, venue, start_ns
+"""
+    return with_vwap(engine.query(sql, tables)).select(BARS.names).cast(BARS)
+
+
+_IN_DAY = """(SELECT trades.*, sessions.open_ns AS start_ns FROM trades JOIN sessions
+  ON trades.venue = sessions.venue AND trades.session = sessions.date
+  WHERE sessions.open_ns IS NOT NULL AND (auction
+    OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns)))"""
+"""The trades of daily bars: those of the regular session, and auction prints of the same day."""
+
+
+def with_vwap(tallies: pa.Table) -> pa.Table:
+    """Add the VWAP: notional / priced volume, rounded half-even once; null without that volume."""
+    vwap = half_even_quotients(tallies["notional"], tallies["priced_volume"], VWAP_DECIMALS)
+    return tallies.append_column("vwap", vwap.cast(NUMBER))
+
+
+def served(bars: pa.Table) -> pa.Table:
+    """Keep the bars that have all four prices; see `market.bars.Bar.is_served`."""
+    has_prices = pc.field("open").is_valid()
+    for name in ("high", "low", "close"):
+        has_prices &= pc.field(name).is_valid()
+    return bars.filter(has_prices)
+
+
+def _session_rows(sessions: Mapping[str, Iterable[Session]]) -> pa.Table:
+    rows = [
+        {"venue": code, "date": day.date, "open_ns": day.open_ns, "close_ns": day.close_ns}
+        for code, days in sessions.items()
+        for day in days
+    ]
+    columns: list[tuple[str, pa.DataType]] = [
+        ("venue", pa.string()), ("date", pa.date32()),
+        ("open_ns", pa.int64()), ("close_ns", pa.int64()),
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, pa.schema(columns))

@@ -1,0 +1,50 @@
+"""Guards: which payloads the fast lane may read at all. The careful lane reads all others.
+
+DuckDB's JSON differs from the reference's: it accepts trailing commas and NaN, takes the first of
+two equal names, and passes fractions through doubles. Each guard finds one such payload or more,
+with false alarms, by a regular expression that RE2 runs in one pass. Without a backslash in the
+text, a quote always opens or closes a string, which the expressions depend on.
+"""
+
+from collections.abc import Iterable
+
+MAX_BYTES = 200_000
+"""The careful lane reads a larger payload, one at a time: its memory is bounded by one payload."""
+MAX_OPENINGS = 28
+"""Most brackets that one record may open, so that none is nested deeper than the reference reads,
+whatever surrounds the record. An envelope may open `MAX_ENVELOPE_OPENINGS`."""
+MAX_ENVELOPE_OPENINGS = 4
+
+_BLANK = r"[ \t\r\n]*"
+_TRAILING_COMMA = rf",{_BLANK}[\]}}]"
+_NO_NUMBER = rf"[:,\[]{_BLANK}-?(?:[Nn][Aa][Nn]|[Ii][Nn][Ff])"
+_JSON_IN_A_STRING = rf'"{_BLANK}[\[{{]'
+_LONG_STRING = r'"[^"]{1000}'
+UNREADABLE = "|".join((r"\\", _TRAILING_COMMA, _NO_NUMBER, _JSON_IN_A_STRING, _LONG_STRING))
+"""Matches JSON that DuckDB and the reference may read differently, except for numbers and names."""
+
+_DOUBLE_DIGITS = 15
+"""Every decimal number of so many digits has a double of its own."""
+_LONG_FRACTIONS = "|".join(
+    rf"[0-9]{{{whole}}}\.[0-9]{{{_DOUBLE_DIGITS + 1 - whole},}}"
+    for whole in range(1, _DOUBLE_DIGITS + 1)
+)
+INEXACT = (
+    rf"[:,\[]{_BLANK}-?(?:{_LONG_FRACTIONS}|[0-9]{{16,}}\.|[0-9]{{20,}}|0\.0000|[0-9.]+[eE])"
+    rf"|[:,\[]{_BLANK}-(?:[0-9]{{19,}}|0[^.0-9])"
+)
+"""Matches a number that DuckDB would not return as it was written, trailing zeros apart."""
+
+CSV_UNREADABLE = r'["\x00-\x1f\x7f]'
+"""Matches a line that the reference rejects as no CSV."""
+
+
+def repeated(names: Iterable[str]) -> str:
+    """Return an expression that matches JSON with one of the names twice, at any depth."""
+    keys = (rf'"{name}"{_BLANK}:' for name in sorted(names))
+    return "|".join(rf"(?s:{key}.*{key})" for key in keys)
+
+
+def opening(count: int) -> str:
+    """Return an expression that matches JSON that opens `count` brackets, in strings too."""
+    return rf"(?:[\[{{][^\[{{]*){{{count}}}"

@@ -1,0 +1,137 @@
+"""Settle: deliveries to trades in total order, with repeats, cancels and corrections applied.
+
+Repeats are found in SQL. Amendments are few, so the trades that they name go through the reference:
+there is one rule for them.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from truetape.kernel import engine
+from truetape.kernel.columns import POSITION, SETTLED, Array
+from truetape.kernel.events import event_of
+from truetape.market.canonical import CanonicalTrade, amended, amendments_of
+from truetape.market.sessions import Venue
+from truetape.market.trades import Event, Trade, notional
+
+_EPOCH = date(1970, 1, 1)
+_PLACE = ", ".join(f'"{name}"' for name in POSITION)
+_DIGITS = "regexp_full_match(id, '[0-9]{1,18}')"
+_NUMBER = f'coalesce("sequence", CASE WHEN {_DIGITS} THEN id::BIGINT END)'
+_SETTLE = f"""
+WITH numbered AS (SELECT *, {_NUMBER} AS number FROM trades),
+ordered AS (SELECT *,
+  CASE WHEN number IS NOT NULL THEN 0 WHEN id IS NOT NULL THEN 1 ELSE 2 END AS rank,
+  CASE WHEN number IS NULL THEN coalesce(id, '') ELSE '' END AS text,
+  id IS NOT NULL AND row_number() OVER (
+    PARTITION BY feed, venue, symbol, session, id ORDER BY received_ns, {_PLACE}) > 1 AS duplicate
+  FROM numbered)
+SELECT * EXCLUDE (number, rank, text), row_number() OVER (PARTITION BY venue, symbol
+  ORDER BY event_ns, rank, coalesce(number, 0), text, {_PLACE}) AS ordinal
+FROM ordered
+"""
+
+
+def settle(
+    deliveries: pa.Table, venues: Mapping[str, Venue], as_of_ns: int | None = None
+) -> pa.Table:
+    """Return the trades of `DELIVERIES` as `SETTLED`, in no order: `ordinal` has it.
+
+    The rules are those of `market.canonical.canonical`. `as_of_ns` leaves out what was received
+    after it.
+    """
+    if as_of_ns is not None:
+        deliveries = deliveries.filter(pc.field("received_ns") <= as_of_ns)
+    is_trade = pc.equal(deliveries["kind"], "trade")
+    trades = deliveries.filter(is_trade).drop_columns(["kind"])
+    amendments = deliveries.filter(pc.invert(is_trade))
+    trades = trades.append_column("session", session_dates(trades, venues))
+    settled = engine.query(_SETTLE, {"trades": trades})
+    no = pa.array(np.zeros(settled.num_rows, dtype=bool))
+    settled = settled.append_column("cancelled", no).append_column("corrected", no)
+    settled = settled.select(SETTLED.names).cast(SETTLED)
+    return _amended(settled, amendments, venues) if amendments.num_rows else settled
+
+
+def session_dates(trades: pa.Table, venues: Mapping[str, Venue]) -> Array:
+    """Return the session date of each trade: the date on the wall clock of its venue."""
+    encoded = trades["venue"].combine_chunks().dictionary_encode()
+    codes: list[str] = encoded.dictionary.to_pylist()  # type: ignore[assignment]  # never null
+    instants, places = trades["event_ns"].to_numpy(), encoded.indices.to_numpy()
+    days = np.zeros(trades.num_rows, dtype=np.int32)
+    for place, code in enumerate(codes):
+        own = places == place
+        days[own] = _days(instants[own], venues[code])
+    return pa.array(days).cast(pa.date32())
+
+
+def _days(instants_ns: NDArray[np.int64], venue: Venue) -> NDArray[np.int64]:
+    """Return the days since 1970 of instants, by the midnights of their venue."""
+    if len(instants_ns) == 0:
+        return instants_ns
+    first, last = (venue.date_of(int(bound)) for bound in (instants_ns.min(), instants_ns.max()))
+    count = (last - first).days + 1
+    midnights = [venue.midnight_ns(first + timedelta(days=day)) for day in range(count)]
+    number = (first - _EPOCH).days
+    return number + np.searchsorted(np.array(midnights), instants_ns, side="right") - 1
+
+
+def _amended(settled: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:
+    """Apply amendments to the trades that they mean."""
+    keys = ["feed", "venue", "symbol", "id"]
+    names = amendments.select(keys).group_by(keys).aggregate([])
+    rows = settled.select(keys).append_column("row", pa.array(np.arange(settled.num_rows)))
+    first = rows.filter(pc.invert(settled["duplicate"]))
+    named = first.join(names, keys, join_type="left semi")["row"].combine_chunks()
+    numbers: list[int] = named.to_pylist()  # type: ignore[assignment]  # never null
+    trades = {
+        trade.position: (row, trade)
+        for row, trade in zip(numbers, _trades(settled.take(named)), strict=True)
+    }
+    changes = amendments_of(
+        [trade for _, trade in trades.values()],
+        [event for event in _events(amendments) if not isinstance(event, Trade)],
+        venues,
+    )
+    in_force = {
+        row: amended(trade, changes[position])
+        for position, (row, trade) in trades.items()
+        if position in changes
+    }
+    return _replaced(settled, dict(sorted(in_force.items())))
+
+
+def _events(rows: pa.Table) -> Iterable[Event]:
+    return map(event_of, rows.to_pylist())
+
+
+def _trades(rows: pa.Table) -> Iterable[Trade]:
+    return (event for event in _events(rows) if isinstance(event, Trade))
+
+
+def _replaced(settled: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.Table:
+    """Replace the values of some rows, which come in their order."""
+    changed = np.zeros(settled.num_rows, dtype=bool)
+    changed[list(in_force)] = True
+    items = list(in_force.values())
+    values: dict[str, list[object]] = {
+        "price": [item.trade.price for item in items],
+        "size": [item.trade.size for item in items],
+        "notional": [notional(item.trade.price, item.trade.size) for item in items],
+        "cancelled": [item.cancelled for item in items],
+        "corrected": [item.corrected for item in items],
+        "conditions": [list(item.trade.conditions) for item in items],
+    }
+    places = np.where(changed, np.cumsum(changed) - 1 + settled.num_rows, np.arange(len(changed)))
+    for name, replacements in values.items():
+        column = pa.chunked_array(
+            [*settled[name].chunks, pa.array(replacements, SETTLED.field(name).type)]
+        )
+        place = settled.schema.get_field_index(name)
+        settled = settled.set_column(place, name, column.take(pa.array(places)))
+    return settled

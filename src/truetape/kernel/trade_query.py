@@ -1,0 +1,437 @@
+"""The trade query: one SQL query that reads the trades of a contract's rule from a batch of texts.
+
+Sound, not complete: a row is `accepted` only if the reference accepts the record with these values.
+A rule that the query cannot express has no query; the careful lane reads its records.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records, TradeRule
+from truetape.feeds.decoder import Limits
+from truetape.feeds.fields import NumberField, Origin, Path, TimeField
+from truetape.feeds.values import MAX_TEXT, TEXT_PATTERN, Sign
+from truetape.kernel import guard
+from truetape.market.event_time import DAY_NS, EPOCHS, PLAUSIBLE_NS, TIMES_OF_DAY, Shape
+from truetape.market.resolution import MS_NS
+from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
+
+LOOKUPS = ("symbol", "venue", "tape", "exchange")
+"""Columns of texts that the reference reads once a distinct text, besides `conditions`."""
+SEPARATOR, NO_TEXT = "\x1d", "\x1e"
+"""Join the texts of conditions and of their flags; no text that the fast lane reads has them."""
+
+_WHOLE_DIGITS, _DECIMALS = 10, 9
+"""Digits of the fast lane's numbers before and after the point. A product of two fits 38 digits."""
+_PLAIN_WHEN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*|[0-9]{1,15}")
+"""Texts that JSON writes in one way only."""
+_PLAIN_NAME = r"[A-Za-z0-9_./-]+"
+"""Names that a quoted JSON path means literally."""
+_FRACTION = r"-?[0-9]+\.[0-9]+"
+"""A text that may have been a JSON number, whose trailing zeros DuckDB does not keep."""
+_ISO = (
+    r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:\.[0-9]{1,9})?Z"
+)
+_EPOCH_SECONDS = "(?:9[0-9]{8}|[1-3][0-9]{9}|4[01][0-9]{8})"
+"""Whole seconds of the plausible years, and some more; all fit 64-bit nanoseconds."""
+
+
+class InexpressibleError(Exception):
+    """The query cannot express something of a contract; never leaves this module."""
+
+
+@dataclass(frozen=True, slots=True)
+class TradeQuery:
+    """`sql` reads the table `batch`: record, text, key, received_ns, record_ms.
+
+    Each row is one record: `record`, `index`, `accepted`, the texts of `LOOKUPS`, `conditions`, and
+    `id`, `sequence`, `event_ns`, `received_ns`, `price`, `size`, `notional`. The query must not
+    read a text that `unreadable` matches; numbers that `inexact` matches must be quoted first, None
+    for CSV. `zones` are those whose midnights the batch brings, as `midnight_0` and so on.
+    """
+
+    rule: TradeRule
+    sql: str
+    unreadable: str
+    inexact: str | None
+    zones: tuple[str, ...]
+
+
+def trade_query(contract: Contract, rule: TradeRule, limits: Limits) -> TradeQuery | None:
+    """Return the query of a rule, None if SQL cannot express the rule."""
+    try:
+        return _Compiler(contract, rule, limits).query()
+    except InexpressibleError:
+        return None
+
+
+class _Compiler:
+    def __init__(self, contract: Contract, rule: TradeRule, limits: Limits) -> None:
+        self._layout = contract.layout
+        self._rule = rule
+        self._limits = limits
+        self._zones: list[str] = []
+
+    def query(self) -> TradeQuery:
+        records = self._records()
+        columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._texts())
+        values = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._values())
+        received = self._received()
+        slack, stamp = self._limits.future_slack_ns, f"record_ms::HUGEINT * {MS_NS} + {MS_NS - 1}"
+        is_json = isinstance(self._layout, JsonPayload)
+        is_list = isinstance(self._layout, JsonPayload) and self._layout.records is not Records.ONE
+        order = '\nORDER BY record, "index"' if is_list else ""
+        kept = ", ".join(("record", '"index"', *LOOKUPS, "conditions", "id"))
+        sql = f"""
+WITH {records},
+texts AS MATERIALIZED (SELECT record, "index", fits, received_ns AS recorded_ns,
+  {stamp} AS stamp_ns, {self._midnights()}
+  {columns}
+FROM records),
+readings AS (SELECT {kept}, recorded_ns, stamp_ns,
+  {values}
+FROM texts),
+receipts AS (SELECT *, {received} AS received_ns FROM readings)
+SELECT {kept}, "sequence", event_ns, received_ns, price, size,
+  (price_9 * size_9)::DECIMAL(38, 18) AS notional,
+  coalesce(fits AND (id_is_absent OR id IS NOT NULL)
+    AND (sequence_is_absent OR "sequence" IS NOT NULL)
+    AND price_fits AND size_fits AND price_9 IS NOT NULL AND size_9 IS NOT NULL
+    AND (receipt_is_absent OR receipt_ns IS NOT NULL)
+    AND coalesce(receipt_ns <= stamp_ns + {slack}, true)
+    AND coalesce(recorded_ns <= stamp_ns + {slack}, true)
+    AND event_ns <= received_ns::HUGEINT + {slack}
+    AND event_ns <= stamp_ns + {slack}, false) AS accepted
+FROM receipts{order}
+"""
+        return TradeQuery(
+            self._rule,
+            sql,
+            self._unreadable(),
+            guard.INEXACT if is_json else None,
+            tuple(self._zones),
+        )
+
+    # --- records
+
+    def _records(self) -> str:
+        match self._layout:
+            case CsvPayload() as layout:
+                return self._csv_records(layout)
+            case JsonPayload(records=Records.ONE) as layout:
+                return self._single_records(layout)
+            case JsonPayload(records=Records.EACH) as layout:
+                return self._listed_records(layout)
+            case JsonPayload() as layout:
+                return self._named_records(layout)
+
+    def _csv_records(self, layout: CsvPayload) -> str:
+        header = layout.delimiter.join(layout.columns)
+        fields = f"string_split(text, {_quoted(layout.delimiter)})"
+        return f"""split AS MATERIALIZED (SELECT *, {fields} AS fields FROM batch),
+records AS (SELECT *, 0 AS "index",
+  len(fields) = {len(layout.columns)} AND text <> {_quoted(header)} AS fits FROM split)"""
+
+    def _single_records(self, layout: JsonPayload) -> str:
+        fits = "true"
+        if layout.at and not layout.at_optional:
+            place = f"json_extract(text, {_quoted(_json_path(layout.at))})"
+            fits = f"json_type({place}) = {_quoted(layout.record.upper())}"
+        return f"""records AS MATERIALIZED (SELECT *, 0 AS "index", {fits} AS fits,
+  {self._document()} AS document
+  FROM {self._payloads(layout)})"""
+
+    def _listed_records(self, layout: JsonPayload) -> str:
+        place = f"json_extract(text, {_quoted(_json_path(layout.at))})" if layout.at else "text"
+        return f"""payloads AS MATERIALIZED (SELECT *, {self._document()} AS document,
+  {_list(place)} AS places
+  FROM {self._payloads(layout)}),
+listed AS (SELECT * EXCLUDE (places), unnest(places) AS item,
+  generate_subscripts(places, 1) - 1 AS "index" FROM payloads),
+{self._item_records(layout)}"""
+
+    def _named_records(self, layout: JsonPayload) -> str:
+        place = f"json_extract(text, {_quoted(_json_path(layout.at))})" if layout.at else "text"
+        skip = ", ".join(_quoted(name) for name in layout.skip)
+        listed = f"WHERE name NOT IN ({skip})" if skip else ""
+        is_plain = f"regexp_full_match(name, {_quoted(_PLAIN_NAME)})"
+        member = """json_extract(place, '$."' || name || '"')"""
+        return f"""payloads AS MATERIALIZED (SELECT *, {self._document()} AS document,
+  {place}::JSON AS place FROM {self._payloads(layout)}),
+keyed AS (SELECT *, CASE WHEN json_type(place) = 'OBJECT' THEN json_keys(place) END AS names
+  FROM payloads),
+named AS (SELECT * EXCLUDE (names), unnest(names) AS name,
+  generate_subscripts(names, 1) AS name_place FROM keyed
+  WHERE list_unique(names) = len(names)),
+lists AS MATERIALIZED (SELECT * EXCLUDE (place),
+  {_list(member, is_plain)} AS places FROM named {listed}),
+flat AS (SELECT * EXCLUDE (places), unnest(places) AS item,
+  generate_subscripts(places, 1) AS item_place FROM lists),
+listed AS (SELECT *,
+  row_number() OVER (PARTITION BY record ORDER BY name_place, item_place) - 1 AS "index"
+  FROM flat),
+{self._item_records(layout)}"""
+
+    def _payloads(self, layout: JsonPayload) -> str:
+        """Return the payloads that are the declared container."""
+        kind = _quoted(layout.container.upper())
+        return f"batch WHERE json_valid(text) AND json_type(text) = {kind}"
+
+    def _item_records(self, layout: JsonPayload) -> str:
+        names = self._names(Origin.RECORD)
+        deep = guard.opening(guard.MAX_OPENINGS)
+        unreadable = "|".join([deep, *([guard.repeated(names)] if names else [])])
+        paths = self._paths_in(Origin.RECORD)
+        inside = f"sum({_openings('item')}) OVER (PARTITION BY record)"
+        return f"""records AS MATERIALIZED (SELECT *,
+  json_type(item) = {_quoted(layout.record.upper())}
+    AND NOT regexp_matches(item, {_quoted(unreadable)})
+    AND {_openings("text")} - {inside} <= {guard.MAX_ENVELOPE_OPENINGS} AS fits,
+  json_extract_string(item, {paths}) AS fields FROM listed)"""
+
+    def _document(self) -> str:
+        return f"json_extract_string(text, {self._paths_in(Origin.PAYLOAD)})"
+
+    def _paths_in(self, origin: Origin) -> str:
+        """Return the JSON paths of a document, as a list in SQL; `_place` gives the positions."""
+        return f"[{', '.join(_quoted(path) for path in self._ways(origin))}]"
+
+    def _ways(self, origin: Origin) -> list[str]:
+        layout = self._layout
+        ways = [path.steps for path in self._paths(origin)]
+        is_single = isinstance(layout, JsonPayload) and layout.records is Records.ONE
+        if origin is Origin.PAYLOAD and isinstance(layout, JsonPayload) and is_single:
+            inside = [path.steps for path in self._paths(Origin.RECORD)]
+            ways += [(*layout.at, *steps) for steps in inside]
+            ways += [layout.at, *inside] if layout.at_optional else []
+        return list(dict.fromkeys(_json_path(steps) for steps in ways)) or ["$"]
+
+    def _unreadable(self) -> str:
+        match self._layout:
+            case CsvPayload():
+                return guard.CSV_UNREADABLE
+            case JsonPayload(records=Records.ONE) as layout:
+                names = self._names(Origin.RECORD) | self._names(Origin.PAYLOAD)
+                deep = [guard.opening(guard.MAX_OPENINGS)]
+            case JsonPayload() as layout:
+                names, deep = self._names(Origin.PAYLOAD), []
+        names |= {step for step in layout.at if not step.isdigit()}
+        return "|".join([guard.UNREADABLE, *deep, *([guard.repeated(names)] if names else [])])
+
+    # --- texts
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        rule = self._rule
+        kinds = [
+            f"coalesce({self._text(match.path)} IN ({_plain(match.texts)}), false)"
+            for match in rule.when
+        ]
+        yield "is_trade", " AND ".join(kinds) or "true"
+        yield "symbol", self._text(rule.symbol.path)
+        yield "venue", self._text(rule.venue.path) if rule.venue.path else "NULL::VARCHAR"
+        for name, field in (("tape", rule.tape), ("exchange", rule.exchange)):
+            yield name, self._text(field.path) if field else "NULL::VARCHAR"
+        yield "conditions", self._conditions()
+        yield from self._id()
+        yield "sequence_text", self._text(rule.sequence) if rule.sequence else "NULL::VARCHAR"
+        yield "event_text", self._text(rule.event_time.path)
+        receipt = rule.received_time
+        yield "receipt_text", self._text(receipt.path) if receipt else "NULL::VARCHAR"
+        yield "price_text", self._text(rule.price.path)
+        yield "size_text", self._text(rule.size.path)
+
+    def _conditions(self) -> str:
+        field = self._rule.conditions
+        if field is None:
+            return "NULL::VARCHAR"
+        texts = [self._text(path) for path in (field.path, *(flag.path for flag in field.flags))]
+        parts = (f"coalesce({text}, chr({ord(NO_TEXT)}))" for text in texts)
+        return f" || chr({ord(SEPARATOR)}) || ".join(parts)
+
+    def _id(self) -> Iterator[tuple[str, str]]:
+        if self._rule.id is None:
+            yield "id", "NULL::VARCHAR"
+            yield "id_is_absent", "true"
+            return
+        parts = [(self._text(part.path), part.required) for part in self._rule.id.parts]
+        read = [
+            f"CASE WHEN NOT regexp_full_match({text}, {_quoted(_FRACTION)}) THEN {text} END"
+            for text, _ in parts
+        ]
+        missing = [
+            f"({text} IS NOT NULL AND {part} IS NULL)"
+            for (text, _), part in zip(parts, read, strict=True)
+        ]
+        required = [f"{text} IS NULL" for text, is_required in parts if is_required]
+        whole = f"concat_ws(':', {', '.join(read)})" if len(read) > 1 else read[0]
+        lost = " OR ".join([*missing, *required])
+        grammar = f"{whole} ~ {_quoted(f'^{TEXT_PATTERN}$')} AND length({whole}) <= {MAX_TEXT}"
+        yield "id", f"CASE WHEN NOT ({lost}) AND {grammar} THEN {whole} END"
+        absent = " AND ".join(f"{text} IS NULL" for text, _ in parts)
+        yield "id_is_absent", "false" if required else absent
+
+    def _text(self, path: Path) -> str:
+        ways = [self._way(way) for way in path.ways]
+        return ways[0] if len(ways) == 1 else f"coalesce({', '.join(ways)})"
+
+    def _way(self, path: Path) -> str:
+        layout = self._layout
+        match path.origin:
+            case Origin.KEY:
+                return "key"
+            case Origin.NAME:
+                has_names = isinstance(layout, JsonPayload) and layout.records is Records.BY_NAME
+                return "name" if has_names else "NULL::VARCHAR"
+            case Origin.PAYLOAD:
+                return self._member(path.origin, path.steps)
+            case Origin.RECORD:
+                return self._in_record(path.steps)
+
+    def _in_record(self, steps: tuple[str, ...]) -> str:
+        match self._layout:
+            case CsvPayload(columns=columns):
+                return f"nullif(fields[{columns.index(steps[0]) + 1}], '')"
+            case JsonPayload(records=Records.ONE) as layout:
+                inside = self._member(Origin.PAYLOAD, (*layout.at, *steps))
+                if not layout.at_optional:
+                    return inside
+                is_inside = f"{self._member(Origin.PAYLOAD, layout.at)} IS NOT NULL"
+                whole = self._member(Origin.PAYLOAD, steps)
+                return f"CASE WHEN {is_inside} THEN {inside} ELSE {whole} END"
+            case _:
+                return self._member(Origin.RECORD, steps)
+
+    def _member(self, origin: Origin, steps: tuple[str, ...]) -> str:
+        column = "fields" if origin is Origin.RECORD else "document"
+        return f"{column}[{self._ways(origin).index(_json_path(steps)) + 1}]"
+
+    def _paths(self, origin: Origin) -> list[Path]:
+        return [way for path in self._rule.paths for way in path.ways if way.origin is origin]
+
+    def _names(self, origin: Origin) -> set[str]:
+        """Return the names of the steps of every path from an origin."""
+        return {step for path in self._paths(origin) for step in path.steps if not step.isdigit()}
+
+    # --- values
+
+    def _values(self) -> Iterator[tuple[str, str]]:
+        rule = self._rule
+        digits = "regexp_full_match(sequence_text, '[0-9]{1,18}')"
+        yield '"sequence"', f"CASE WHEN {digits} THEN sequence_text::BIGINT END"
+        yield "sequence_is_absent", "sequence_text IS NULL"
+        yield "id_is_absent", "id_is_absent"
+        yield "event_ns", self._time("event_text", rule.event_time)
+        receipt = rule.received_time
+        yield "receipt_ns", self._time("receipt_text", receipt) if receipt else "NULL::BIGINT"
+        yield "receipt_is_absent", "receipt_text IS NULL"
+        yield from _number("price", rule.price, (PRICE_DIGITS, PRICE_SCALE))
+        yield from _number("size", rule.size, (SIZE_DIGITS, SIZE_SCALE))
+        yield "fits", "fits AND is_trade"
+
+    def _time(self, text: str, field: TimeField) -> str:
+        if field.shape in EPOCHS:
+            return _epoch(text, EPOCHS[field.shape])
+        if field.shape is Shape.ISO8601:
+            written = (
+                f"CASE WHEN regexp_full_match({text}, {_quoted(_ISO)}) "
+                f"THEN epoch_ns(try_cast({text} AS TIMESTAMP_NS)) END"
+            )
+            if field.integer is None:
+                return written
+            if field.integer not in EPOCHS:
+                raise InexpressibleError
+            return f"coalesce({_epoch(text, EPOCHS[field.integer])}, {written})"
+        if field.shape in TIMES_OF_DAY and field.zone and field.integer is None:
+            return self._time_of_day(text, TIMES_OF_DAY[field.shape], field.zone)
+        raise InexpressibleError
+
+    def _time_of_day(self, text: str, digits: int, zone: str) -> str:
+        if zone not in self._zones:
+            self._zones.append(zone)
+        midnight = f"midnight_{self._zones.index(zone)}"
+        of_day = f"{text}::BIGINT * {10**digits}"
+        return (
+            f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,{14 - digits if digits < 9 else 5}}}') "
+            f"AND {of_day} < {DAY_NS} THEN {midnight} + {of_day} END"
+        )
+
+    def _midnights(self) -> str:
+        zones = self._zones or self._declared_zones()
+        return "".join(f"midnight_{place}, " for place in range(len(zones)))
+
+    def _declared_zones(self) -> list[str]:
+        for name, field in (
+            ("event_text", self._rule.event_time),
+            ("receipt_text", self._rule.received_time),
+        ):
+            if field:
+                self._time(name, field)
+        return self._zones
+
+    def _received(self) -> str:
+        field = self._rule.received_time
+        order = ("receipt_ns", "recorded_ns", "event_ns")
+        if field and field.unrecorded_only:
+            order = ("recorded_ns", "receipt_ns", "event_ns")
+        return f"coalesce({', '.join(order)})"
+
+
+def _number(name: str, field: NumberField, fit: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    """Yield a number in the kernel's width, the same with nine decimals, and whether it fits."""
+    digits, scale = fit
+    shift, text = field.shift, f"{name}_text"
+    decimals = min(scale, _DECIMALS) - shift
+    whole = min(digits - scale, _WHOLE_DIGITS) + shift
+    if decimals < 0:
+        raise InexpressibleError
+    grammar = rf"[0-9]{{1,{whole}}}" + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
+    is_number = f"regexp_full_match({text}, {_quoted(grammar)})"
+    if shift:
+        of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"
+        exact = f"({of_text} * {10**-shift:.{shift}f}::DECIMAL({shift + 1}, {shift}))"
+        wide, narrow = f"{exact}::DECIMAL(38, 18)", f"{exact}::DECIMAL(19, 9)"
+    else:
+        wide, narrow = f"{text}::DECIMAL(38, 18)", f"{text}::DECIMAL(19, 9)"
+    yield name, f"CASE WHEN {is_number} THEN {wide} END"
+    yield f"{name}_9", f"CASE WHEN {is_number} THEN {narrow} END"
+    is_positive = f"regexp_matches({text}, '[1-9]')"
+    yield f"{name}_fits", is_positive if field.sign is Sign.POSITIVE else "true"
+
+
+def _epoch(text: str, digits: int) -> str:
+    seconds = f"{_EPOCH_SECONDS}[0-9]{{{9 - digits}}}"
+    fraction = rf"(?:\.[0-9]{{1,{digits}}})?" if digits else ""
+    whole = f"{text}::BIGINT * {10**digits}"
+    value = whole
+    if digits:
+        exact = f"({text}::DECIMAL(19, {digits}) * {10**digits}::DECIMAL({digits + 1}, 0))::BIGINT"
+        value = f"CASE WHEN contains({text}, '.') THEN {exact} ELSE {whole} END"
+    first, end = PLAUSIBLE_NS
+    ns = f"CASE WHEN regexp_full_match({text}, {_quoted(seconds + fraction)}) THEN {value} END"
+    return f"(CASE WHEN ({ns}) >= {first} AND ({ns}) < {end} THEN {ns} END)"
+
+
+def _json_path(steps: Sequence[str]) -> str:
+    return "$" + "".join(f"[{step}]" if step.isdigit() else f'."{step}"' for step in steps)
+
+
+def _list(place: str, condition: str = "true") -> str:
+    """Return the items of a list in JSON; a place that has none gets one that is no record."""
+    return f"""CASE WHEN {condition} AND json_type({place}) = 'ARRAY'
+    THEN json_transform({place}, '["JSON"]') ELSE ['null'::JSON] END"""
+
+
+def _plain(texts: Iterable[str]) -> str:
+    if not all(_PLAIN_WHEN.fullmatch(text) for text in texts):
+        raise InexpressibleError
+    return ", ".join(_quoted(text) for text in texts)
+
+
+def _openings(text: str) -> str:
+    return f"(length({text}) - length(translate({text}, '[{{', '')))"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,154 @@
+"""The kernel gives every payload the events, values and reasons of the reference, in order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from support.data import real_data
+from support.payloads import (
+    EDITS,
+    STAMP_MS,
+    Edit,
+    ReceivedPayload,
+    around_stamp,
+    damaged,
+    recorded,
+    samples,
+    simulated,
+)
+from truetape.feeds.contract import Contract, contract_names, load_contract
+from truetape.feeds.decoder import Context, Limits
+from truetape.feeds.decoder import decode as reference_decode
+from truetape.kernel.columns import RECORDS
+from truetape.kernel.decode import decode
+from truetape.market.rejection import Rejected
+from truetape.market.trades import Cancel, Correction, Event, Trade, notional
+
+LIMITS = Limits(max_payload_bytes=2_000_000)
+FRAMES = {
+    "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
+    "bitstamp": ("BITSTAMP.jsonl",),
+    "coinbase": ("COINBASE.jsonl",),
+    "kraken": ("KRAKEN.jsonl",),
+}
+
+Outcome = tuple[object, ...]
+
+
+def of_reference(row: int, item: Event | Rejected) -> Outcome:
+    match item:
+        case Rejected():
+            return (row, item.index, "rejected", str(item.reason), item.detail)
+        case Trade():
+            rest = (item.sequence, item.tape, item.exchange)
+        case Correction() | Cancel():
+            rest = (None, None, None)
+    values: Outcome = (None, None, None, None)
+    if not isinstance(item, Cancel):
+        codes = None if item.conditions is None else list(item.conditions)
+        values = (item.price, item.size, notional(item.price, item.size), codes)
+    kind = {Trade: "trade", Cancel: "cancel", Correction: "correct"}[type(item)]
+    key = (item.symbol, item.venue, item.id, item.event_ns, item.received_ns)
+    return (row, item.position.index, kind, *key, *values, *rest)
+
+
+def by_reference(contract: Contract, asked: Sequence[ReceivedPayload]) -> list[Outcome]:
+    outcomes = []
+    for row, item in enumerate(asked):
+        context = Context(
+            contract.feed, item.key, item.day, item.received_ns, "t", 0, row, item.record_ms
+        )
+        outcomes += [
+            of_reference(row, result)
+            for result in reference_decode(item.payload, contract, context, LIMITS)
+        ]
+    return outcomes
+
+
+def records_of(contract: Contract, asked: Sequence[ReceivedPayload]) -> pa.Table:
+    rows = [
+        {"topic": "t", "partition": 0, "offset": row, "record_ms": item.record_ms,
+         "key": item.key, "value": item.payload, "feed": contract.feed,
+         "received_ns": item.received_ns, "day": item.day}
+        for row, item in enumerate(asked)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, RECORDS)
+
+
+COLUMNS = (
+    "record", "index", "kind", "symbol", "venue", "id", "event_ns", "received_ns", "price",
+    "size", "notional", "conditions", "sequence", "tape", "exchange",
+)  # fmt: skip
+
+
+def by_kernel(contract: Contract, asked: Sequence[ReceivedPayload]) -> tuple[list[Outcome], int]:
+    decoded = decode(records_of(contract, asked), contract, LIMITS)
+    events = [tuple(row[name] for name in COLUMNS) for row in decoded.events.to_pylist()]
+    rejections = [
+        (row["record"], row["index"], "rejected", row["reason"], row["detail"])
+        for row in decoded.rejections.to_pylist()
+    ]
+    places = [outcome[:2] for outcome in events]
+    assert places == sorted(places)
+    return sorted([*events, *rejections], key=lambda outcome: outcome[:2]), decoded.fast
+
+
+def assert_alike(contract: Contract, asked: Sequence[ReceivedPayload]) -> int:
+    """Compare both readings of all payloads; return how many the fast lane read."""
+    got, fast = by_kernel(contract, asked)
+    want = by_reference(contract, asked)
+    if got != want:
+        first = next(
+            (pair for pair in zip(got, want, strict=False) if pair[0] != pair[1]),
+            (len(got), len(want)),
+        )
+        row = first[0][0] if isinstance(first[0], tuple) else -1
+        pytest.fail(f"{asked[row].payload!r}\nkernel    {first[0]}\nreference {first[1]}")
+    return fast
+
+
+@pytest.mark.parametrize("feed", contract_names())
+def test_whole_and_damaged_payloads_are_read_alike(feed: str) -> None:
+    """Three in four of the damaged ones are broken; the others must still be the same trades."""
+    contract = load_contract(feed)
+    whole = [*samples(contract), *simulated(feed, 1_500)]
+    few = [*samples(contract), *simulated(feed, 60)]
+    # under a stamp of their own time, damaged times lie beyond it
+    few += [replace(item, record_ms=STAMP_MS) for item in few]
+    asked = dict.fromkeys(whole)
+
+    @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
+    @given(st.sampled_from(few), EDITS)
+    def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
+        asked[damaged(item, edits)] = None
+
+    collect()
+
+    assert len(asked) > len(set(whole)) + 1_000
+    assert_alike(contract, list(asked))
+
+
+def test_times_around_the_stamp_are_judged_alike() -> None:
+    assert_alike(load_contract("truetape"), around_stamp())
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("feed", "name"), [(feed, name) for feed, files in FRAMES.items() for name in files]
+)
+def test_captured_frames_are_read_alike(feed: str, name: str) -> None:
+    asked = list(recorded(real_data("crypto_raw_ws_frames", name), feed))
+
+    assert asked
+    assert_alike(load_contract(feed), asked)
+
+
+@pytest.mark.data
+def test_a_real_page_of_trades_is_read_alike() -> None:
+    page = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
+
+    assert_alike(load_contract("kraken-rest"), list(recorded(page, "kraken-rest")))
