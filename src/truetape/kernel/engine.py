@@ -37,6 +37,6 @@ def _connection(threads: int) -> duckdb.DuckDBPyConnection:
                 "enable_external_access": False,
             }
         )
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connections[threads] = connection
     return connections[threads]
