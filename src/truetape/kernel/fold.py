@@ -9,7 +9,7 @@ from truetape.kernel import engine
 from truetape.kernel.columns import BARS, NUMBER
 from truetape.kernel.quotient import half_even_quotients
 from truetape.market.bars import VWAP_DECIMALS
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
 from truetape.market.sessions import Session
 
 _TALLIES = """
@@ -37,9 +37,7 @@ def bars(
         tables["sessions"] = _session_rows(sessions)
         source, start = _IN_DAY, "start_ns"
     else:
-        width = resolution.width_ns
-        # % takes the sign of the dividend in SQL
-        source, start = "trades", f"event_ns - (event_ns % {width} + {width}) % {width}"
+        source, start = "trades", _start("event_ns", resolution.width_ns)
     sql = f"""
 SELECT symbol, venue, {start} AS start_ns, {_TALLIES}
 FROM {source} WHERE NOT duplicate AND NOT cancelled
@@ -53,6 +51,53 @@ _IN_DAY = """(SELECT trades.*, sessions.open_ns AS start_ns FROM trades JOIN ses
   WHERE sessions.open_ns IS NOT NULL AND (auction
     OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns)))"""
 """The trades of daily bars: those of the regular session, and auction prints of the same day."""
+
+
+def session_bars(trades: pa.Table, session: Session) -> pa.Table:
+    """Fold a session's judged trades into the tallies and VWAPs of all five resolutions.
+
+    Reads `in_day` too: whether a trade belongs to the daily bar. The bars of one second are folded
+    from trades, all others from those. `seq` is a bar's place in its session; `first` and `last`
+    are the ordinals of the trades that set open and close.
+    """
+    second = _start("event_ns", SECOND_NS)
+    places = [_intraday(resolution, session) for resolution in INTRADAY]
+    if session.open_ns is not None:
+        places.append(
+            _ROLL_UP.format(
+                resolution=Resolution.DAY.value, start=session.open_ns, seq=0, where="WHERE in_day"
+            )
+        )
+    sql = f"""
+WITH base AS MATERIALIZED (SELECT symbol, {second} AS second, in_day, {_TALLIES},
+  min(ordinal) FILTER (open_close) AS "first", max(ordinal) FILTER (open_close) AS "last"
+FROM trades WHERE NOT duplicate AND NOT cancelled GROUP BY ALL)
+{" UNION ALL ".join(places)}
+"""
+    return with_vwap(engine.query(sql, {"trades": trades}))
+
+
+_ROLL_UP = """
+SELECT symbol, '{resolution}' AS resolution, ({start})::BIGINT AS start_ns, ({seq})::INTEGER AS seq,
+  arg_min(open, "first") AS open, max(high) AS high, min(low) AS low,
+  arg_max(close, "last") AS close,
+  sum(volume)::DECIMAL(38, 18) AS volume, sum(notional)::DECIMAL(38, 18) AS notional,
+  sum(priced_volume)::DECIMAL(38, 18) AS priced_volume, sum(trades)::BIGINT AS trades,
+  min("first") AS "first", max("last") AS "last"
+FROM base {where} GROUP BY ALL
+"""
+
+
+def _intraday(resolution: Resolution, session: Session) -> str:
+    start, width = _start("second", resolution.width_ns), resolution.width_ns
+    seq = _start(f"({start} - {session.start_ns})", width) + f") // {width}"
+    seq = f"({seq}"
+    return _ROLL_UP.format(resolution=resolution.value, start=start, seq=seq, where="")
+
+
+def _start(instant: str, width_ns: int) -> str:
+    """Return the SQL of `Resolution.start_of`; in SQL, % takes the sign of the dividend."""
+    return f"{instant} - ({instant} % {width_ns} + {width_ns}) % {width_ns}"
 
 
 def with_vwap(tallies: pa.Table) -> pa.Table:

@@ -23,27 +23,34 @@ _EPOCH = date(1970, 1, 1)
 _PLACE = ", ".join(f'"{name}"' for name in POSITION)
 _DIGITS = "regexp_full_match(id, '[0-9]{1,18}')"
 _NUMBER = f'coalesce("sequence", CASE WHEN {_DIGITS} THEN id::BIGINT END)'
-_SETTLE = f"""
+_REPEATS = f"""
+SELECT *, id IS NOT NULL AND row_number() OVER (
+  PARTITION BY feed, venue, symbol, session, id ORDER BY received_ns, {_PLACE}) > 1 AS duplicate,
+  false AS cancelled, false AS corrected
+FROM trades
+"""
+_ORDER = f"""
 WITH numbered AS (SELECT *, {_NUMBER} AS number FROM trades),
-ordered AS (SELECT *,
+ranked AS (SELECT *,
   CASE WHEN number IS NOT NULL THEN 0 WHEN id IS NOT NULL THEN 1 ELSE 2 END AS rank,
-  CASE WHEN number IS NULL THEN coalesce(id, '') ELSE '' END AS text,
-  id IS NOT NULL AND row_number() OVER (
-    PARTITION BY feed, venue, symbol, session, id ORDER BY received_ns, {_PLACE}) > 1 AS duplicate
+  CASE WHEN number IS NULL THEN coalesce(id, '') ELSE '' END AS text
   FROM numbered)
 SELECT * EXCLUDE (number, rank, text), row_number() OVER (PARTITION BY venue, symbol
   ORDER BY event_ns, rank, coalesce(number, 0), text, {_PLACE}) AS ordinal
-FROM ordered
+FROM ranked
 """
 
 
 def settle(
-    deliveries: pa.Table, venues: Mapping[str, Venue], as_of_ns: int | None = None
+    deliveries: pa.Table,
+    venues: Mapping[str, Venue],
+    as_of_ns: int | None = None,
+    day: date | None = None,
 ) -> pa.Table:
     """Return the trades of `DELIVERIES` as `SETTLED`, in no order: `ordinal` has it.
 
     The rules are those of `market.canonical.canonical`. `as_of_ns` leaves out what was received
-    after it.
+    after it. With `day`, only trades of that session date are returned and numbered.
     """
     if as_of_ns is not None:
         deliveries = deliveries.filter(pc.field("received_ns") <= as_of_ns)
@@ -51,11 +58,12 @@ def settle(
     trades = deliveries.filter(is_trade).drop_columns(["kind"])
     amendments = deliveries.filter(pc.invert(is_trade))
     trades = trades.append_column("session", session_dates(trades, venues))
-    settled = engine.query(_SETTLE, {"trades": trades})
-    no = pa.array(np.zeros(settled.num_rows, dtype=bool))
-    settled = settled.append_column("cancelled", no).append_column("corrected", no)
-    settled = settled.select(SETTLED.names).cast(SETTLED)
-    return _amended(settled, amendments, venues) if amendments.num_rows else settled
+    marked = engine.query(_REPEATS, {"trades": trades})
+    if amendments.num_rows:
+        marked = _amended(marked, amendments, venues)
+    if day is not None:
+        marked = marked.filter(pc.field("session") == day)
+    return engine.query(_ORDER, {"trades": marked}).select(SETTLED.names).cast(SETTLED)
 
 
 def session_dates(trades: pa.Table, venues: Mapping[str, Venue]) -> Array:
@@ -81,17 +89,17 @@ def _days(instants_ns: NDArray[np.int64], venue: Venue) -> NDArray[np.int64]:
     return number + np.searchsorted(np.array(midnights), instants_ns, side="right") - 1
 
 
-def _amended(settled: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:
+def _amended(marked: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:
     """Apply amendments to the trades that they mean."""
     keys = ["feed", "venue", "symbol", "id"]
     names = amendments.select(keys).group_by(keys).aggregate([])
-    rows = settled.select(keys).append_column("row", pa.array(np.arange(settled.num_rows)))
-    first = rows.filter(pc.invert(settled["duplicate"]))
+    rows = marked.select(keys).append_column("row", pa.array(np.arange(marked.num_rows)))
+    first = rows.filter(pc.invert(marked["duplicate"]))
     named = first.join(names, keys, join_type="left semi")["row"].combine_chunks()
     numbers: list[int] = named.to_pylist()  # type: ignore[assignment]  # never null
     trades = {
         trade.position: (row, trade)
-        for row, trade in zip(numbers, _trades(settled.take(named)), strict=True)
+        for row, trade in zip(numbers, _trades(marked.take(named)), strict=True)
     }
     changes = amendments_of(
         [trade for _, trade in trades.values()],
@@ -103,7 +111,7 @@ def _amended(settled: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue
         for position, (row, trade) in trades.items()
         if position in changes
     }
-    return _replaced(settled, dict(sorted(in_force.items())))
+    return _replaced(marked, dict(sorted(in_force.items())))
 
 
 def _events(rows: pa.Table) -> Iterable[Event]:
@@ -114,9 +122,9 @@ def _trades(rows: pa.Table) -> Iterable[Trade]:
     return (event for event in _events(rows) if isinstance(event, Trade))
 
 
-def _replaced(settled: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.Table:
+def _replaced(marked: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.Table:
     """Replace the values of some rows, which come in their order."""
-    changed = np.zeros(settled.num_rows, dtype=bool)
+    changed = np.zeros(marked.num_rows, dtype=bool)
     changed[list(in_force)] = True
     items = list(in_force.values())
     values: dict[str, list[object]] = {
@@ -127,11 +135,11 @@ def _replaced(settled: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.T
         "corrected": [item.corrected for item in items],
         "conditions": [list(item.trade.conditions) for item in items],
     }
-    places = np.where(changed, np.cumsum(changed) - 1 + settled.num_rows, np.arange(len(changed)))
+    places = np.where(changed, np.cumsum(changed) - 1 + marked.num_rows, np.arange(len(changed)))
     for name, replacements in values.items():
         column = pa.chunked_array(
-            [*settled[name].chunks, pa.array(replacements, SETTLED.field(name).type)]
+            [*marked[name].chunks, pa.array(replacements, SETTLED.field(name).type)]
         )
-        place = settled.schema.get_field_index(name)
-        settled = settled.set_column(place, name, column.take(pa.array(places)))
-    return settled
+        place = marked.schema.get_field_index(name)
+        marked = marked.set_column(place, name, column.take(pa.array(places)))
+    return marked
