@@ -216,8 +216,9 @@ def _settle(
 ) -> Spent:
     """Archive, recompute and publish; return the seconds of each step."""
     from truetape.batch.archive import raw_rows
-    from truetape.batch.recompute import RecomputeRules, recompute
+    from truetape.batch.recompute import RecomputeRules
     from truetape.batch.spark.lake import Lake
+    from truetape.batch.spark.recompute import recompute
     from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
     from truetape.lake.tables import Table

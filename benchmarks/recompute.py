@@ -176,8 +176,9 @@ def _recompute(work: Path) -> Step:
     """Prepare the recompute of the session; its 1 s bars are written afterwards, not measured."""
     from pyspark.sql import functions as F
 
-    from truetape.batch.recompute import RecomputeRules, recompute
+    from truetape.batch.recompute import RecomputeRules
     from truetape.batch.spark.lake import Lake
+    from truetape.batch.spark.recompute import recompute
     from truetape.batch.spark.session import spark_session
     from truetape.host import profiles
     from truetape.host.jars import spark_jars

@@ -15,8 +15,9 @@ from support.build import SECOND, VENUES, at, cancel, correction, trade
 from truetape.batch.archive import raw_rows
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.jobs import dirty_symbols
-from truetape.batch.recompute import RecomputeRules, recompute
+from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import recompute
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode

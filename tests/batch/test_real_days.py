@@ -13,8 +13,9 @@ from support.data import real_data
 from support.spark_bars import bar_of, streamed, text_of
 from truetape.batch.archive import raw_rows
 from truetape.batch.file_bars import stage
-from truetape.batch.recompute import RecomputeRules, recompute
+from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import recompute
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file

@@ -12,8 +12,9 @@ import pytest
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.spark_bars import bar_of, text_of
 from truetape.batch.archive import raw_rows
-from truetape.batch.recompute import RecomputeRules, recompute
+from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import recompute
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from support.build import READ_MS
 from truetape.batch.archive import raw_rows
-from truetape.batch.recompute import RecomputeRules, recompute
+from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import recompute
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file, read

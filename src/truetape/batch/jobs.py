@@ -9,10 +9,11 @@ from functools import partial
 from truetape.batch.archive import archive, raw_lock
 from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
-from truetape.batch.recompute import Recomputed, RecomputeRules, recompute
+from truetape.batch.recompute import Recomputed, RecomputeRules
 from truetape.batch.recompute_as_of import AsOfSession, recompute_as_of
 from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import recompute
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets

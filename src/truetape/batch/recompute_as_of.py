@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from truetape.batch.recompute import (
-    Recomputed,
-    RecomputeRules,
-    flagged,
-    session_bars,
-    session_events,
-    summary,
-)
+from truetape.batch.recompute import Recomputed, RecomputeRules
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute import flagged, session_bars, session_events, summary
 from truetape.lake.tables import Table
 from truetape.market.bars import Bar
 from truetape.market.resolution import Resolution

@@ -41,6 +41,7 @@ RECEIPT_SLACK_NS = SECOND_NS
 _REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
 _LAST_NS = 2**63 - 1
 
+_NAME = ("feed", "venue", "symbol", "id")
 _RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
 _BATCH_ROWS = 32_768
 """Records in one batch of a scan. With its defaults Arrow reads 500 MB of nested events ahead."""
@@ -186,6 +187,77 @@ class RawEvents:
         known = (trade for trade in others if trade.received_ns <= latest)
         return [*archived, *(ArchivedEvent(trade, None) for trade in known)]
 
+    def deliveries(
+        self,
+        session: Session,
+        symbols: Sequence[str] | None = None,
+        as_of_ns: int | None = None,
+    ) -> "pyarrow.Table":
+        """Return a session's deliveries of trades, and every amendment that may mean one of them,
+        as `kernel.columns.DELIVERIES`; of all symbols or of these.
+
+        If an amendment may mean a trade of another session, the trades of its name in neighbouring
+        sessions are there too: ids are unique within a day only. Raise ConfigError for more than
+        MAX_AMENDMENTS.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        start, last = session_bounds(session)
+        inside = (pc.field("event_ns") >= start) & (pc.field("event_ns") <= last)
+        is_trade = pc.field("kind") == "trade"
+        wanted = pc.field("venue") == session.venue
+        if symbols is not None:
+            wanted &= pc.field("symbol").isin(list(symbols))
+        if as_of_ns is not None:
+            wanted &= pc.field("received_ns") <= as_of_ns
+        trades = self._deliveries(_overlapping((start, last)), is_trade & inside & wanted)
+        due = ~is_trade & (inside | pc.field("event_ns").is_null()) & wanted
+        amendments = self._deliveries(_amending(session), due)
+        if amendments.num_rows > MAX_AMENDMENTS:
+            raise ConfigError(
+                f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and corrections; "
+                "check the feed before recomputing"
+            )
+        if not amendments.num_rows:
+            return trades
+        events = map(event_of, amendments.to_pylist())
+        uncertain = may_mean_others(
+            [event for event in events if not isinstance(event, Trade)],
+            _first_receipts(trades, amendments),
+            session,
+        )
+        if not uncertain:
+            return pa.concat_tables([trades, amendments])
+        names = pa.Table.from_pylist(
+            [dict(zip(_NAME, name_of(amendment), strict=True)) for amendment in uncertain]
+        )
+        nearby = _overlapping(reach_bounds(session, uncertain))
+        others = self._deliveries(nearby, is_trade & ~inside & wanted, names)
+        return pa.concat_tables([trades, amendments, others])
+
+    def _deliveries(
+        self,
+        records: "Expression",
+        events: "Expression",
+        names: "pyarrow.Table | None" = None,
+    ) -> "pyarrow.Table":
+        """Return the events that satisfy a condition, of the records that satisfy another; only
+        those with one of the names, if these are given.
+        """
+        import pyarrow as pa
+
+        from truetape.kernel.columns import DELIVERIES
+
+        found = [DELIVERIES.empty_table()]
+        for batch in self._scan([*_RECORD, "events"], records):
+            rows = _event_rows(pa.Table.from_batches([batch])).filter(events)
+            if names is not None:
+                rows = rows.join(names, list(_NAME), join_type="left semi")
+            if rows.num_rows:
+                found.append(_as_deliveries(rows))
+        return pa.concat_tables(found).combine_chunks()
+
     def count_trades(self, session: Session) -> int:
         """Count a session's deliveries of trades."""
         import pyarrow.compute as pc
@@ -309,6 +381,27 @@ def _event_rows(records: "pyarrow.Table") -> "pyarrow.Table":
     for name in parents.column_names:
         rows = rows.append_column(name, parents[name])
     return rows
+
+
+def _as_deliveries(rows: "pyarrow.Table") -> "pyarrow.Table":
+    """Return event rows in the columns and widths of the kernel."""
+    import pyarrow.compute as pc
+
+    from truetape.kernel.columns import DELIVERIES
+
+    products = pc.multiply(rows["price"], rows["size"])
+    return rows.append_column("notional", products).select(DELIVERIES.names).cast(DELIVERIES)
+
+
+def _first_receipts(trades: "pyarrow.Table", amendments: "pyarrow.Table") -> dict[TradeName, int]:
+    """Return when the first trade of each name that an amendment has was received."""
+    names = amendments.select(list(_NAME)).group_by(list(_NAME)).aggregate([])
+    named = trades.join(names, list(_NAME), join_type="left semi")
+    first = named.group_by(list(_NAME)).aggregate([("received_ns", "min")]).to_pylist()
+    return {
+        (row["feed"], row["venue"], row["symbol"], row["id"]): row["received_ns_min"]
+        for row in first
+    }
 
 
 def _overlapping(bounds: Bounds) -> "Expression":

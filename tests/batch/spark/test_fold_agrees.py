@@ -26,9 +26,9 @@ from support.market import (
     trades,
 )
 from support.spark_bars import bar_of, streamed, text_of
-from truetape.batch.recompute import in_day, session_bars
 from truetape.batch.spark.canonical import canonical as spark_canonical
 from truetape.batch.spark.eligibility import judge
+from truetape.batch.spark.recompute import in_day, session_bars
 from truetape.feeds.native import encode
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
