@@ -291,6 +291,11 @@ def append_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> N
 
 
 def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], where: str) -> None:
+    """Replace all rows that satisfy an SQL condition by these; see `replace_table`."""
+    replace_table(lake, table, _arrow(table, rows), where)
+
+
+def replace_table(lake: str, table: Table, rows: "pyarrow.Table", where: str) -> None:
     """Replace all rows that satisfy an SQL condition by these, in one commit. Creates the table if
     it does not exist. Raise TransientError if another writer changed the same rows first.
     """
@@ -301,7 +306,7 @@ def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], whe
     with translated(lake, table), first_to_commit(path):
         write_deltalake(
             path,
-            _arrow(table, rows),
+            rows,
             mode="overwrite",
             predicate=where,
             schema_mode="merge",

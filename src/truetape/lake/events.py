@@ -41,8 +41,7 @@ RECEIPT_SLACK_NS = SECOND_NS
 _REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
 _LAST_NS = 2**63 - 1
 
-_NAME = ("feed", "venue", "symbol", "id")
-_RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
+RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
 _BATCH_ROWS = 32_768
 """Records in one batch of a scan. With its defaults Arrow reads 500 MB of nested events ahead."""
 
@@ -93,9 +92,10 @@ def may_mean_others(
 
 @dataclass(frozen=True, slots=True)
 class RawEvents:
-    """The `raw` table of a lake."""
+    """The `raw` table of a lake, its newest version or an older one."""
 
     lake: str
+    version: int | None = None
 
     def amendments(self, session: Session, names: Iterable[TradeName]) -> list[Amendment]:
         """Return the cancels and corrections that name one of these trades of a session.
@@ -106,7 +106,7 @@ class RawEvents:
         if not wanted:
             return []
         ids = sorted({name[3] for name in wanted})
-        events = self._plain(_amending(session), session.venue, ("id", ids))
+        events = self._plain(amending(session), session.venue, ("id", ids))
         return [
             event
             for event in events
@@ -149,7 +149,7 @@ class RawEvents:
             return []
         names = {name_of(amendment) for amendment in uncertain}
         ids = sorted({name[3] for name in names})
-        nearby = _overlapping(reach_bounds(session, uncertain))
+        nearby = overlapping(reach_bounds(session, uncertain))
         return [
             event
             for event in self._plain(nearby, session.venue, ("id", ids))
@@ -167,7 +167,7 @@ class RawEvents:
         Raise ConfigError for more than MAX_EVENTS.
         """
         latest = _LAST_NS if as_of_ns is None else as_of_ns
-        condition = _overlapping(session_bounds(session)) | _amending(session)
+        condition = overlapping(session_bounds(session)) | amending(session)
         archived: list[ArchivedEvent] = []
         for item in self._events(condition, session.venue, ("symbol", [symbol])):
             if not _concerns(item.event, session) or item.event.received_ns > latest:
@@ -187,84 +187,13 @@ class RawEvents:
         known = (trade for trade in others if trade.received_ns <= latest)
         return [*archived, *(ArchivedEvent(trade, None) for trade in known)]
 
-    def deliveries(
-        self,
-        session: Session,
-        symbols: Sequence[str] | None = None,
-        as_of_ns: int | None = None,
-    ) -> "pyarrow.Table":
-        """Return a session's deliveries of trades, and every amendment that may mean one of them,
-        as `kernel.columns.DELIVERIES`; of all symbols or of these.
-
-        If an amendment may mean a trade of another session, the trades of its name in neighbouring
-        sessions are there too: ids are unique within a day only. Raise ConfigError for more than
-        MAX_AMENDMENTS.
-        """
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        start, last = session_bounds(session)
-        inside = (pc.field("event_ns") >= start) & (pc.field("event_ns") <= last)
-        is_trade = pc.field("kind") == "trade"
-        wanted = pc.field("venue") == session.venue
-        if symbols is not None:
-            wanted &= pc.field("symbol").isin(list(symbols))
-        if as_of_ns is not None:
-            wanted &= pc.field("received_ns") <= as_of_ns
-        trades = self._deliveries(_overlapping((start, last)), is_trade & inside & wanted)
-        due = ~is_trade & (inside | pc.field("event_ns").is_null()) & wanted
-        amendments = self._deliveries(_amending(session), due)
-        if amendments.num_rows > MAX_AMENDMENTS:
-            raise ConfigError(
-                f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and corrections; "
-                "check the feed before recomputing"
-            )
-        if not amendments.num_rows:
-            return trades
-        events = map(event_of, amendments.to_pylist())
-        uncertain = may_mean_others(
-            [event for event in events if not isinstance(event, Trade)],
-            _first_receipts(trades, amendments),
-            session,
-        )
-        if not uncertain:
-            return pa.concat_tables([trades, amendments])
-        names = pa.Table.from_pylist(
-            [dict(zip(_NAME, name_of(amendment), strict=True)) for amendment in uncertain]
-        )
-        nearby = _overlapping(reach_bounds(session, uncertain))
-        others = self._deliveries(nearby, is_trade & ~inside & wanted, names)
-        return pa.concat_tables([trades, amendments, others])
-
-    def _deliveries(
-        self,
-        records: "Expression",
-        events: "Expression",
-        names: "pyarrow.Table | None" = None,
-    ) -> "pyarrow.Table":
-        """Return the events that satisfy a condition, of the records that satisfy another; only
-        those with one of the names, if these are given.
-        """
-        import pyarrow as pa
-
-        from truetape.kernel.columns import DELIVERIES
-
-        found = [DELIVERIES.empty_table()]
-        for batch in self._scan([*_RECORD, "events"], records):
-            rows = _event_rows(pa.Table.from_batches([batch])).filter(events)
-            if names is not None:
-                rows = rows.join(names, list(_NAME), join_type="left semi")
-            if rows.num_rows:
-                found.append(_as_deliveries(rows))
-        return pa.concat_tables(found).combine_chunks()
-
     def count_trades(self, session: Session) -> int:
         """Count a session's deliveries of trades."""
         import pyarrow.compute as pc
 
         start, last = session_bounds(session)
         count = 0
-        for batch in self._scan(["events"], _overlapping((start, last))):
+        for batch in self.scan(["events"], overlapping((start, last))):
             events = pc.list_flatten(batch.column("events"))
             is_trade = pc.and_(
                 pc.equal(events.field("kind"), "trade"),
@@ -287,15 +216,15 @@ class RawEvents:
         start, last = session_bounds(session)
         received = pc.field("received_ns")
         during = (received >= start) & (received <= last)
-        condition = pc.field("amends") & (during | _overlapping((start, last)))
+        condition = pc.field("amends") & (during | overlapping((start, last)))
         amendments: list[ArchivedAmendment] = []
-        for records in self._scan([*_RECORD, "value", "events"], condition):
+        for records in self.scan([*RECORD, "value", "events"], condition):
             if len(amendments) + records.num_rows > MAX_AMENDMENTS:
                 raise ConfigError(
                     f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and "
                     "corrections; check the feed first"
                 )
-            for row in _event_rows(pa.Table.from_batches([records])).to_pylist():
+            for row in event_rows(pa.Table.from_batches([records])).to_pylist():
                 when = row["received_ns"] if row["event_ns"] is None else row["event_ns"]
                 event = event_of(row)
                 mine = event.venue == session.venue and session.contains(when)
@@ -312,7 +241,7 @@ class RawEvents:
 
         parts = [_slice(topic, part, span.start, span.end) for part, span in wanted.items()]
         condition = reduce(or_, parts) if parts else pc.scalar(False)
-        return open_table(self.lake, Table.RAW).select(columns, condition)
+        return open_table(self.lake, Table.RAW, self.version).select(columns, condition)
 
     def offset_bounds(self, topic: str, starts: Mapping[int, int]) -> dict[int, Range]:
         """Return, for each partition with records from its start on, the range that they span.
@@ -323,7 +252,7 @@ class RawEvents:
 
         condition = reduce(or_, (_slice(topic, part, start) for part, start in starts.items()))
         bounds: dict[int, Range] = {}
-        for batch in self._scan(["partition", "offset"], condition):
+        for batch in self.scan(["partition", "offset"], condition):
             ends = pa.Table.from_batches([batch]).group_by("partition")
             for row in ends.aggregate([("offset", "min"), ("offset", "max")]).to_pylist():
                 first, end = row["offset_min"], row["offset_max"] + 1
@@ -331,10 +260,11 @@ class RawEvents:
                 bounds[row["partition"]] = Range(min(earlier.start, first), max(earlier.end, end))
         return dict(sorted(bounds.items()))
 
-    def _scan(
+    def scan(
         self, columns: Sequence[str], condition: "Expression"
     ) -> "Iterator[pyarrow.RecordBatch]":
-        yield from open_table(self.lake, Table.RAW).batches(
+        """Yield the records that satisfy a condition, in batches of bounded size."""
+        yield from open_table(self.lake, Table.RAW, self.version).batches(
             columns,
             condition,
             batch_size=_BATCH_ROWS,
@@ -352,8 +282,8 @@ class RawEvents:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        for batch in self._scan([*_RECORD, "events"], condition):
-            rows = _event_rows(pa.Table.from_batches([batch]))
+        for batch in self.scan([*RECORD, "events"], condition):
+            rows = event_rows(pa.Table.from_batches([batch]))
             if venue is not None:
                 rows = rows.filter(pc.equal(rows["venue"], venue))
             if one_of is not None:
@@ -370,7 +300,7 @@ class RawEvents:
         return (item.event for item in self._events(condition, venue, one_of))
 
 
-def _event_rows(records: "pyarrow.Table") -> "pyarrow.Table":
+def event_rows(records: "pyarrow.Table") -> "pyarrow.Table":
     """Return one row an event, with the columns of its record beside."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -383,28 +313,7 @@ def _event_rows(records: "pyarrow.Table") -> "pyarrow.Table":
     return rows
 
 
-def _as_deliveries(rows: "pyarrow.Table") -> "pyarrow.Table":
-    """Return event rows in the columns and widths of the kernel."""
-    import pyarrow.compute as pc
-
-    from truetape.kernel.columns import DELIVERIES
-
-    products = pc.multiply(rows["price"], rows["size"])
-    return rows.append_column("notional", products).select(DELIVERIES.names).cast(DELIVERIES)
-
-
-def _first_receipts(trades: "pyarrow.Table", amendments: "pyarrow.Table") -> dict[TradeName, int]:
-    """Return when the first trade of each name that an amendment has was received."""
-    names = amendments.select(list(_NAME)).group_by(list(_NAME)).aggregate([])
-    named = trades.join(names, list(_NAME), join_type="left semi")
-    first = named.group_by(list(_NAME)).aggregate([("received_ns", "min")]).to_pylist()
-    return {
-        (row["feed"], row["venue"], row["symbol"], row["id"]): row["received_ns_min"]
-        for row in first
-    }
-
-
-def _overlapping(bounds: Bounds) -> "Expression":
+def overlapping(bounds: Bounds) -> "Expression":
     """Select the records with events in these bounds, or on both sides of them."""
     import pyarrow.compute as pc
 
@@ -412,7 +321,7 @@ def _overlapping(bounds: Bounds) -> "Expression":
     return (pc.field("last_event_ns") >= first) & (pc.field("first_event_ns") <= last)
 
 
-def _amending(session: Session) -> "Expression":
+def amending(session: Session) -> "Expression":
     """Select the records with amendments that may mean a trade of a session."""
     import pyarrow.compute as pc
 
