@@ -9,11 +9,10 @@ from functools import partial
 from truetape.batch.archive import archive, raw_lock
 from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
-from truetape.batch.recompute import Recomputed, RecomputeRules
-from truetape.batch.recompute_as_of import AsOfSession, recompute_as_of
+from truetape.batch.local import recompute as local
+from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
 from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute import recompute
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets
@@ -142,10 +141,15 @@ def recompute_once(
     `dirty` restricts it to the marked symbols if `dirty_symbols` allows that.
     """
     rules = _rules(settings, profile)
-    with spark_errors(settings):
-        spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-        symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
-        counts = recompute(spark, Lake(settings.lake), session, rules, symbols)
+    symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
+    if settings.batch_engine == "local":
+        counts = local.recompute(settings.lake, session, rules, symbols)
+    else:
+        from truetape.batch.spark.recompute import recompute
+
+        with spark_errors(settings):
+            spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
+            counts = recompute(spark, Lake(settings.lake), session, rules, symbols)
     contracts = tuple(decoded_by(settings.lake, session))
     for feed in contracts:
         if not feed.is_uniform:
@@ -158,10 +162,20 @@ def recompute_as_of_once(
 ) -> AsOfSession:
     """Recompute one session from the events received by an instant. Writes nothing."""
     rules = _rules(settings, profile)
+    if settings.batch_engine == "local":
+        return local.recompute_as_of(settings.lake, session, rules, as_of_ns)
+    from truetape.batch.spark.recompute_as_of import recompute_as_of
+
     with spark_errors(settings):
         spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-        known = recompute_as_of(spark, Lake(settings.lake), session, rules, as_of_ns)
-    return replace(known, translated=partial(spark_errors, settings))
+        return recompute_as_of(
+            spark,
+            Lake(settings.lake),
+            session,
+            rules,
+            as_of_ns,
+            translated=partial(spark_errors, settings),
+        )
 
 
 def _rules(settings: Settings, profile: str | None) -> RecomputeRules:

@@ -1,9 +1,10 @@
 """What a recompute needs and what it reports, on either engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from truetape.lake.contract_versions import DecodedBy
+from truetape.market.bars import Bar
 from truetape.market.eligibility import Profile
 from truetape.market.sessions import Session, Venue
 
@@ -30,3 +31,12 @@ class Recomputed:
     bars: Mapping[str, int]
     contracts: tuple[DecodedBy, ...] = ()
     """The versions of the contracts that decoded the session's records, by feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsOfSession:
+    """A session's counts and bars as known at an instant."""
+
+    counts: Recomputed
+    bars: Callable[[], Iterator[Bar]]
+    """Yields the bars that would have been served, by symbol, resolution and start."""

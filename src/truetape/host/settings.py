@@ -92,6 +92,8 @@ class Settings:
     spark-submit, "elsewhere" not at all: another supervisor does, and this one only observes."""
     speed_submit_conf: tuple[str, ...]
     """More settings for the cluster, as spark.name=value: an image, a queue."""
+    batch_engine: str
+    """What recomputes sessions: "local" this process, "spark" a Spark job."""
     spark_master: str
     spark_driver_memory: str
     write_timeout_s: float
@@ -152,6 +154,7 @@ class Settings:
                 _variable("speed_submit_conf"),
                 read.words("speed_submit_conf", "spark.submit.deployMode=cluster"),
             ),
+            batch_engine=read.choice("batch_engine", "local", ("local", "spark")),
             spark_master=read.checked("spark_master", "local[2]", addresses.spark_master),
             spark_driver_memory=read.checked("spark_driver_memory", "3g", setting_rules.memory),
             write_timeout_s=read.number("write_timeout_s", 10.0),

@@ -1,9 +1,11 @@
-"""Deliveries: the events of a session in `raw` as one Arrow table, for the kernel.
+"""Deliveries: the events of a session in `raw` as Arrow tables, for the kernel.
 
 Decides nothing about them, as `events`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from truetape.host.errors import ConfigError
@@ -21,89 +23,114 @@ from truetape.lake.events import (
 )
 from truetape.market.canonical import TradeName, name_of
 from truetape.market.sessions import Session
-from truetape.market.trades import Trade
+from truetape.market.trades import Amendment, Trade
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.dataset import Expression
 
 _NAME = ("feed", "venue", "symbol", "id")
 
 
-def session_deliveries(
-    raw: RawEvents,
-    session: Session,
-    symbols: Sequence[str] | None = None,
-    as_of_ns: int | None = None,
-) -> "pyarrow.Table":
-    """Return a session's deliveries of trades, and every amendment that may mean one of them,
-    as `kernel.columns.DELIVERIES`; of all symbols or of these.
+@dataclass(frozen=True)
+class SessionDeliveries:
+    """A session's deliveries of trades, and every amendment that may mean one of them; of all
+    symbols or of these, received by `as_of_ns`.
 
     If an amendment may mean a trade of another session, the trades of its name in neighbouring
-    sessions are there too: ids are unique within a day only. Raise ConfigError for more than
-    MAX_AMENDMENTS.
+    sessions are there too: ids are unique within a day only.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
-    start, last = session_bounds(session)
-    inside = (pc.field("event_ns") >= start) & (pc.field("event_ns") <= last)
-    is_trade = pc.field("kind") == "trade"
-    wanted = pc.field("venue") == session.venue
-    if symbols is not None:
-        wanted &= pc.field("symbol").isin(list(symbols))
-    if as_of_ns is not None:
-        wanted &= pc.field("received_ns") <= as_of_ns
-    trades = _deliveries(raw, overlapping((start, last)), is_trade & inside & wanted)
-    due = ~is_trade & (inside | pc.field("event_ns").is_null()) & wanted
-    amendments = _deliveries(raw, amending(session), due)
-    if amendments.num_rows > MAX_AMENDMENTS:
-        raise ConfigError(
-            f"{session.venue} {session.date}: over {MAX_AMENDMENTS:,} cancels and corrections; "
-            "check the feed before recomputing"
-        )
-    if not amendments.num_rows:
-        return trades
-    events = map(event_of, amendments.to_pylist())
-    uncertain = may_mean_others(
-        [event for event in events if not isinstance(event, Trade)],
-        _first_receipts(trades, amendments),
-        session,
-    )
-    if not uncertain:
-        return pa.concat_tables([trades, amendments])
-    names = pa.Table.from_pylist(
-        [dict(zip(_NAME, name_of(amendment), strict=True)) for amendment in uncertain]
-    )
-    nearby = overlapping(reach_bounds(session, uncertain))
-    others = _deliveries(raw, nearby, is_trade & ~inside & wanted, names)
-    return pa.concat_tables([trades, amendments, others])
+    raw: RawEvents
+    session: Session
+    symbols: Sequence[str] | None = None
+    as_of_ns: int | None = None
+
+    def expected(self) -> int:
+        """Return an upper bound of the number of trades, by a column of `raw` alone."""
+        import pyarrow.compute as pc
+
+        bounds = overlapping(session_bounds(self.session))
+        batches = self.raw.scan(["accepted"], bounds)
+        return sum(pc.sum(batch.column("accepted")).as_py() or 0 for batch in batches)
+
+    def tables(self) -> "Iterator[pa.Table]":
+        """Yield tables with the columns of `kernel.columns.DELIVERIES`.
+
+        Raise ConfigError, before the first table, for more than MAX_AMENDMENTS amendments.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        is_trade = pc.field("kind") == "trade"
+        bounds = overlapping(session_bounds(self.session))
+        amendments = self._amendments
+        trades = self._read(bounds, is_trade & self._inside & self._wanted)
+        if not amendments.num_rows:
+            yield from trades
+            return
+        yield amendments
+        names = amendments.select(list(_NAME)).group_by(list(_NAME)).aggregate([])
+        firsts = []
+        for table in trades:
+            firsts.append(_first_receipts(_named(table, names)))
+            yield table
+        uncertain = may_mean_others(_events(amendments), _earliest(firsts), self.session)
+        if uncertain:
+            others = pa.Table.from_pylist(
+                [dict(zip(_NAME, name_of(amendment), strict=True)) for amendment in uncertain]
+            )
+            nearby = overlapping(reach_bounds(self.session, uncertain))
+            condition = is_trade & ~self._inside & self._wanted
+            yield from (_named(table, others) for table in self._read(nearby, condition))
+
+    @cached_property
+    def _amendments(self) -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from truetape.kernel.columns import DELIVERIES
+
+        due = self._inside | pc.field("event_ns").is_null()
+        condition = (pc.field("kind") != "trade") & due & self._wanted
+        tables = [DELIVERIES.empty_table(), *self._read(amending(self.session), condition)]
+        amendments = pa.concat_tables(tables)
+        if amendments.num_rows > MAX_AMENDMENTS:
+            raise ConfigError(
+                f"{self.session.venue} {self.session.date}: over {MAX_AMENDMENTS:,} cancels and "
+                "corrections; check the feed before recomputing"
+            )
+        return amendments
+
+    @property
+    def _inside(self) -> "Expression":
+        import pyarrow.compute as pc
+
+        start, last = session_bounds(self.session)
+        return (pc.field("event_ns") >= start) & (pc.field("event_ns") <= last)
+
+    @property
+    def _wanted(self) -> "Expression":
+        import pyarrow.compute as pc
+
+        wanted = pc.field("venue") == self.session.venue
+        if self.symbols is not None:
+            wanted &= pc.field("symbol").isin(list(self.symbols))
+        if self.as_of_ns is not None:
+            wanted &= pc.field("received_ns") <= self.as_of_ns
+        return wanted
+
+    def _read(self, records: "Expression", events: "Expression") -> "Iterator[pa.Table]":
+        """Yield the events that satisfy a condition, of the records that satisfy another."""
+        import pyarrow as pa
+
+        for batch in self.raw.scan([*RECORD, "events"], records):
+            rows = event_rows(pa.Table.from_batches([batch])).filter(events)
+            if rows.num_rows:
+                yield _as_deliveries(rows)
 
 
-def _deliveries(
-    raw: RawEvents,
-    records: "Expression",
-    events: "Expression",
-    names: "pyarrow.Table | None" = None,
-) -> "pyarrow.Table":
-    """Return the events that satisfy a condition, of the records that satisfy another; only
-    those with one of the names, if these are given.
-    """
-    import pyarrow as pa
-
-    from truetape.kernel.columns import DELIVERIES
-
-    found = [DELIVERIES.empty_table()]
-    for batch in raw.scan([*RECORD, "events"], records):
-        rows = event_rows(pa.Table.from_batches([batch])).filter(events)
-        if names is not None:
-            rows = _named(rows, names)
-        if rows.num_rows:
-            found.append(_as_deliveries(rows))
-    return pa.concat_tables(found).combine_chunks()
-
-
-def _as_deliveries(rows: "pyarrow.Table") -> "pyarrow.Table":
+def _as_deliveries(rows: "pa.Table") -> "pa.Table":
     """Return event rows in the columns and widths of the kernel."""
     import pyarrow.compute as pc
 
@@ -113,7 +140,7 @@ def _as_deliveries(rows: "pyarrow.Table") -> "pyarrow.Table":
     return rows.append_column("notional", products).select(DELIVERIES.names).cast(DELIVERIES)
 
 
-def _named(rows: "pyarrow.Table", names: "pyarrow.Table") -> "pyarrow.Table":
+def _named(rows: "pa.Table", names: "pa.Table") -> "pa.Table":
     """Return the rows with one of the names."""
     import numpy as np
     import pyarrow as pa
@@ -123,13 +150,23 @@ def _named(rows: "pyarrow.Table", names: "pyarrow.Table") -> "pyarrow.Table":
     return rows.take(places.sort())
 
 
-def _first_receipts(trades: "pyarrow.Table", amendments: "pyarrow.Table") -> dict[TradeName, int]:
-    """Return when the first trade of each name that an amendment has was received."""
-    names = amendments.select(list(_NAME)).group_by(list(_NAME)).aggregate([])
-    first = (
-        _named(trades, names).group_by(list(_NAME)).aggregate([("received_ns", "min")]).to_pylist()
-    )
+def _events(amendments: "pa.Table") -> list[Amendment]:
+    events = map(event_of, amendments.to_pylist())
+    return [event for event in events if not isinstance(event, Trade)]
+
+
+def _first_receipts(trades: "pa.Table") -> dict[TradeName, int]:
+    """Return when the first trade of each name was received."""
+    first = trades.group_by(list(_NAME)).aggregate([("received_ns", "min")]).to_pylist()
     return {
         (row["feed"], row["venue"], row["symbol"], row["id"]): row["received_ns_min"]
         for row in first
     }
+
+
+def _earliest(firsts: Sequence[dict[TradeName, int]]) -> dict[TradeName, int]:
+    earliest: dict[TradeName, int] = {}
+    for receipts in firsts:
+        for name, received_ns in receipts.items():
+            earliest[name] = min(received_ns, earliest.get(name, received_ns))
+    return earliest

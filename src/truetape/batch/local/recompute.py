@@ -1,24 +1,34 @@
-"""Recompute in this process, on the kernel; the same tables as `batch.spark.recompute` writes."""
+"""Recompute in this process, on the kernel; writes the tables that `batch.spark.recompute` writes.
 
-from collections.abc import Iterable
+Reads `raw` once. A large session is first divided by symbol into files of bounded size, so that
+memory does not grow with the session.
+"""
+
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truetape.batch.recompute import Recomputed, RecomputeRules
-from truetape.kernel.fold import session_bars
-from truetape.kernel.judge import judge
-from truetape.kernel.settle import settle
+from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
 from truetape.lake import bars_lineage
-from truetape.lake.deliveries import session_deliveries
+from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.delta import open_table, replace_table
 from truetape.lake.events import RawEvents
-from truetape.lake.schemas import BARS, TRADES
 from truetape.lake.tables import Table, quoted, session_filters, session_where
+from truetape.market.bars import Bar
+from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
 
     from truetape.kernel.columns import Column
+
+MAX_PART_EVENTS = 1_000_000
+"""About how many events are settled and folded at once: about a kilobyte of memory each."""
 
 
 def recompute(
@@ -29,41 +39,74 @@ def recompute(
     `symbols` restricts it to these: no bar depends on a trade of another symbol. Events that are
     archived for the session after `raw` was read are marked dirty.
     """
+    import pyarrow as pa
+
+    from truetape.lake.schemas import TRADES
+
     names = None if symbols is None else tuple(sorted(set(symbols)))
     bars_lineage.watch(lake, session)
     raw = bars_lineage.current_raw(lake)
     where = session_where(session)
     if names is not None:
         where += f" AND symbol IN ({', '.join(map(quoted, names))})"
-    trades = flagged(RawEvents(lake, raw[1]), session, rules, names)
-    replace_table(lake, Table.TRADES, trades.select(TRADES.names).cast(TRADES), where)
-    replace_table(lake, Table.BARS, bars_of(trades, session, rules), where)
+    deliveries = SessionDeliveries(RawEvents(lake, raw[1]), session, names)
+    trades, bars = [], []
+    with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as folder:
+        for number, part in enumerate(flagged_parts(deliveries, rules)):
+            bars.append(bars_of(part, session, rules))
+            rows = part.select(TRADES.names).cast(TRADES)
+            is_small = rows.num_rows <= MAX_PART_EVENTS and not number
+            trades.append(rows if is_small else _on_disk(rows, Path(folder, f"{number}.arrow")))
+        replace_table(lake, Table.TRADES, pa.concat_tables(trades), where)
+    replace_table(lake, Table.BARS, pa.concat_tables(bars), where)
     bars_lineage.record_basis(lake, session, raw, names)
     return _summary(lake, session)
 
 
-def flagged(
-    raw: RawEvents,
-    session: Session,
-    rules: RecomputeRules,
-    symbols: tuple[str, ...] | None = None,
-    as_of_ns: int | None = None,
-) -> "pyarrow.Table":
-    """Return a session's deliveries, settled and judged, with the columns of `trades` and more."""
-    import pyarrow.compute as pc
-
-    deliveries = session_deliveries(raw, session, symbols, as_of_ns)
-    trades = judge(settle(deliveries, rules.venues, day=session.date), rules.profile)
-    waited_ns = pc.subtract(trades["received_ns"], trades["event_ns"])
-    return trades.append_column("late", pc.greater(waited_ns, rules.lateness_ns)).append_column(
-        "in_day", _in_day(trades, session)
-    )
-
-
-def bars_of(trades: "pyarrow.Table", session: Session, rules: RecomputeRules) -> "pyarrow.Table":
-    """Return the rows of `bars` for a session's flagged trades, in all five resolutions."""
+def recompute_as_of(
+    lake: str, session: Session, rules: RecomputeRules, as_of_ns: int
+) -> AsOfSession:
+    """Recompute a session from the events received at or before an instant. Writes nothing."""
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from truetape.lake.schemas import BARS
+
+    deliveries = SessionDeliveries(RawEvents(lake), session, as_of_ns=as_of_ns)
+    counts: Counter[str] = Counter()
+    bars = [BARS.empty_table()]
+    for part in flagged_parts(deliveries, rules):
+        counts.update(_counts(part))
+        bars.append(bars_of(part, session, rules).filter(pc.field("served")))
+    served = pa.concat_tables(bars)
+    return AsOfSession(_recomputed(session, counts, served), lambda: _bars(served))
+
+
+def flagged_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iterator[pa.Table]":
+    """Yield a session's trades, settled and judged, with the columns of `trades` and more: all
+    trades of a symbol in one table.
+    """
+    import pyarrow.compute as pc
+
+    from truetape.kernel.judge import judge
+    from truetape.kernel.settle import settle
+
+    session = deliveries.session
+    for part in _parts(deliveries):
+        trades = judge(settle(part, rules.venues, day=session.date), rules.profile)
+        waited_ns = pc.subtract(trades["received_ns"], trades["event_ns"])
+        late = pc.greater(waited_ns, rules.lateness_ns)
+        flagged = trades.append_column("late", late)
+        yield flagged.append_column("in_day", _in_day(trades, session))
+
+
+def bars_of(trades: "pa.Table", session: Session, rules: RecomputeRules) -> "pa.Table":
+    """Return the rows of `bars` for flagged trades, in all five resolutions."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from truetape.kernel.fold import session_bars
+    from truetape.lake.schemas import BARS
 
     bars = session_bars(trades, session)
     served = pc.is_valid(bars["open"])
@@ -83,7 +126,60 @@ def bars_of(trades: "pyarrow.Table", session: Session, rules: RecomputeRules) ->
     return pa.table({name: columns[name] for name in BARS.names}).cast(BARS)
 
 
-def _in_day(trades: "pyarrow.Table", session: Session) -> "Column":
+def _parts(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":
+    """Yield the deliveries in tables of bounded size, all of a symbol in one."""
+    import pyarrow as pa
+
+    from truetape.kernel.columns import DELIVERIES
+
+    count = 1 + deliveries.expected() // MAX_PART_EVENTS
+    if count == 1:
+        yield pa.concat_tables([DELIVERIES.empty_table(), *deliveries.tables()]).combine_chunks()
+        return
+    with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as folder:
+        files = [Path(folder, f"{number}.arrow") for number in range(count)]
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(pa.ipc.new_file(str(file), DELIVERIES)) for file in files
+            ]
+            for table in deliveries.tables():
+                for writer, rows in zip(writers, _by_symbol(table, count), strict=True):
+                    writer.write_table(rows)
+        for file in files:
+            yield _mapped(file)
+            file.unlink()
+
+
+def _on_disk(table: "pa.Table", file: Path) -> "pa.Table":
+    """Move a table to a file; the file must stay as long as the table is used."""
+    import pyarrow as pa
+
+    with pa.ipc.new_file(str(file), table.schema) as writer:
+        writer.write_table(table)
+    return _mapped(file)
+
+
+def _mapped(file: Path) -> "pa.Table":
+    import pyarrow as pa
+
+    table: pa.Table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    return table
+
+
+def _by_symbol(table: "pa.Table", count: int) -> "Iterator[pa.Table]":
+    """Divide rows into `count` tables, all rows of a symbol into the same one."""
+    import numpy as np
+    import pyarrow as pa
+
+    encoded = table["symbol"].combine_chunks().dictionary_encode()
+    symbols = encoded.dictionary.to_pylist()
+    places = np.array([zlib.crc32(str(symbol).encode()) % count for symbol in symbols], np.int64)
+    numbers = places[encoded.indices.to_numpy()] if symbols else places
+    for number in range(count):
+        yield table.take(pa.array(np.flatnonzero(numbers == number)))
+
+
+def _in_day(trades: "pa.Table", session: Session) -> "Column":
     """True if a print belongs to the daily bar: in the regular session, or an auction print."""
     import pyarrow.compute as pc
 
@@ -100,15 +196,42 @@ def _summary(lake: str, session: Session) -> Recomputed:
     """Count a session's trades and served bars in the lake."""
     import pyarrow.compute as pc
 
-    columns = ["duplicate", "cancelled", "corrected", "known"]
-    trades = open_table(lake, Table.TRADES).rows(session_filters(session), columns)
+    flags = ["duplicate", "cancelled", "corrected", "known"]
+    trades = open_table(lake, Table.TRADES).rows(session_filters(session), flags)
     bars = open_table(lake, Table.BARS).rows(session_filters(session), ["resolution", "served"])
-    served = bars.filter(pc.field("served"))["resolution"].combine_chunks()
-    duplicates, cancelled, corrected, known = (
-        int(pc.sum(trades[column]).as_py() or 0) for column in columns
-    )
-    by_resolution = {row["values"]: row["counts"] for row in pc.value_counts(served).to_pylist()}
-    unknown = trades.num_rows - known
+    return _recomputed(session, Counter(_counts(trades)), bars.filter(pc.field("served")))
+
+
+def _counts(trades: "pa.Table") -> dict[str, int]:
+    import pyarrow.compute as pc
+
+    flags = ("duplicate", "cancelled", "corrected", "known")
+    counts = {flag: int(pc.sum(trades[flag]).as_py() or 0) for flag in flags}
+    return counts | {"trades": trades.num_rows}
+
+
+def _recomputed(session: Session, counts: Counter[str], served: "pa.Table") -> Recomputed:
+    import pyarrow.compute as pc
+
+    by_resolution = pc.value_counts(served["resolution"].combine_chunks()).to_pylist()
     return Recomputed(
-        session, trades.num_rows, duplicates, cancelled, corrected, unknown, by_resolution
+        session,
+        counts["trades"],
+        counts["duplicate"],
+        counts["cancelled"],
+        counts["corrected"],
+        counts["trades"] - counts["known"],
+        {row["values"]: row["counts"] for row in by_resolution},
     )
+
+
+def _bars(rows: "pa.Table") -> Iterator[Bar]:
+    """Yield bars by symbol, resolution and start."""
+    ordered = rows.sort_by(
+        [("symbol", "ascending"), ("resolution", "ascending"), ("start_ns", "ascending")]
+    )
+    columns = [name for name in Bar.__slots__ if name != "resolution"]
+    for batch in ordered.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            values = {name: row[name] for name in columns}
+            yield Bar(resolution=Resolution(row["resolution"]), **values)
