@@ -40,7 +40,7 @@ from truetape.schedule.assets import BARS
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.forms import recompute_form
-from truetape.schedule.spark_job import ArchiveJob, SparkJob
+from truetape.schedule.spark_job import ArchiveJob, RecomputeJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
 
@@ -90,9 +90,8 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
 
         day = session()
         archive = ArchiveJob(task_id="archive")
-        recompute = SparkJob(
+        recompute = RecomputeJob(
             task_id="recompute",
-            job="recompute",
             arguments=["--venue", venue, "--session", day],
             trigger_rule=TriggerRule.NONE_FAILED,  # the archive is skipped where nothing is new
         )

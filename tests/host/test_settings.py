@@ -45,6 +45,7 @@ BAD_TEXTS: dict[str, tuple[str, ...]] = {
                           "spark.hadoop.fs.s3a.secret.key=hunter2",
                           "spark.ssl.keyPassword=hunter2",
                           "spark.hadoop.fs.azure.account.key.x.net=hunter2"),
+    "batch_engine": ("duckdb", "Spark", "local,spark"),
     "spark_master": ("nope", "spark://", "spark://host", "spark://me:hunter2@host:7077",
                      "k8s://https://me:hunter2@host", "local[", "local[0]", "yarn-cluster"),
     "spark_driver_memory": ("3", "3gb", "100m", "2000g", "-1g", "lots", "0g"),

@@ -6,6 +6,8 @@ driver runs on this machine (deploy mode "client").
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,6 +67,47 @@ class SparkJob(SparkSubmitOperator):
         jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
         placing = placement(settings, jars, packages, master)
         return {**placing, **interpreters(master), **semantics(), **(self.conf or {})}
+
+
+class RecomputeJob(SparkJob):
+    """Recompute a session on the engine of the settings: in a child process, or on Spark."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(job="recompute", **kwargs)
+        self._child: subprocess.Popen[str] | None = None
+
+    def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
+        """Recompute, and return the counts."""
+        if current_settings().batch_engine == "spark":
+            return super().execute(context)
+        with TemporaryDirectory(prefix="truetape-job-") as outcome_folder:
+            outcome = Path(outcome_folder) / "outcome.json"
+            self._run([str(self.application), *self.arguments, "--outcome", str(outcome)])
+            return counts_of(outcome, self.task_id)
+
+    def on_kill(self) -> None:
+        """End the child process, or the Spark job."""
+        if self._child is None:
+            super().on_kill()
+        else:
+            self._child.terminate()
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        """Run a script of truetape to its end; its output goes to the log of the task."""
+        last = ""
+        with subprocess.Popen(  # noqa: S603 - a script of ours, with arguments that argparse checks
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as child:
+            self._child = child
+            for line in child.stdout or ():
+                last = line.rstrip() or last
+                self.log.info("%s", line.rstrip())
+        if child.returncode:
+            kind = of_exit_code(child.returncode) or AirflowException
+            raise kind(f"recompute ended with {child.returncode}: {last}")
 
 
 class ArchiveJob(SparkJob):
