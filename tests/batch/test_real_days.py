@@ -11,8 +11,8 @@ import pytest
 from support.build import READ_MS, SECOND
 from support.data import real_data
 from support.spark_bars import bar_of, streamed, text_of
+from support.spark_lake import stage
 from truetape.batch.archive import raw_rows
-from truetape.batch.file_bars import stage
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.recompute import recompute
@@ -118,7 +118,7 @@ def test_streamed_bars_of_a_real_day_equal_the_reference(
 
 def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
     """Return the file's records with the columns that the decoder reads."""
-    stage([real_data(*day.file)], load_contract(day.feed), folder, READ_MS)
+    stage(real_data(*day.file), load_contract(day.feed), folder, READ_MS)
     return spark.read.parquet(str(folder))
 
 

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from support.spark_bars import text_of
 from support.spark_lake import archived, recomputed
 from truetape.batch import jobs
+from truetape.batch.local import recompute as local
 from truetape.batch.recompute import RecomputeRules
-from truetape.batch.recompute_as_of import recompute_as_of
 from truetape.batch.spark.lake import Lake
+from truetape.batch.spark.recompute_as_of import recompute_as_of
 from truetape.cli.recompute import recompute
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate
@@ -36,8 +37,9 @@ SESSION = session(venues()["XNYS"], PLAN.day)
 RULES = RecomputeRules(load("sip"), venues(), lateness_ns=60 * SECOND_NS)
 
 
+@pytest.mark.parametrize("engine", ["local", "spark"])
 def test_bars_as_of_an_instant_equal_the_reference_and_the_lake_is_unchanged(
-    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     made = simulate(PLAN)
     lake = Lake(str(tmp_path / "lake"))
@@ -48,7 +50,10 @@ def test_bars_as_of_an_instant_equal_the_reference_and_the_lake_is_unchanged(
     for part in (4, 9):
         instant = (SESSION.open_ns or 0) + width * part // 10
 
-        known = recompute_as_of(spark, lake, SESSION, RULES, instant)
+        if engine == "local":
+            known = local.recompute_as_of(lake.root, SESSION, RULES, instant)
+        else:
+            known = recompute_as_of(spark, lake, SESSION, RULES, instant)
 
         settled = canonical(made.truth.events, venues(), instant).trades
         wanted = [
@@ -66,6 +71,7 @@ def test_bars_as_of_an_instant_equal_the_reference_and_the_lake_is_unchanged(
     out = tmp_path / "bars.csv"
     arguments = ["--venue", "XNYS", "--session", "2026-11-20", "--as-of", str(instant)]
     settings = {"TRUETAPE_HOME": str(tmp_path), "TRUETAPE_LAKE": lake.root}
+    settings |= {"TRUETAPE_BATCH_ENGINE": engine}
     told = CliRunner().invoke(recompute, [*arguments, "--out", str(out)], env=settings)
     assert told.exit_code == 0, told.output
     assert f"XNYS 2026-11-20 as known at 2026-11-20T20:21:00Z: {len(settled):,}" in told.output

@@ -13,12 +13,13 @@ from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.recompute import recompute
-from truetape.feeds.contract import load_contract
+from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file, read
 from truetape.feeds.records import Record
 from truetape.host import venues
 from truetape.host.profiles import load
+from truetape.kernel.columns import RECORDS
 from truetape.lake.tables import Table
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
@@ -62,6 +63,20 @@ def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> Non
     frame = raw_rows(spark.read.parquet(str(file)).repartition(4), contracts, Limits())
     Lake(lake).ensure(spark, Table.RAW)
     frame.write.format("delta").mode("append").save(Lake(lake).path(Table.RAW))
+
+
+def stage(path: Path, feed: Contract, folder: Path, read_ms: int) -> None:
+    """Write the records of a trade file as Parquet, with the columns that the decoder reads."""
+    rows = [
+        {
+            "topic": str(path), "partition": 0, "offset": record.line, "record_ms": read_ms,
+            "key": record.key, "value": record.payload, "feed": feed.feed,
+            "received_ns": record.received_ns, "day": record.day,
+        }
+        for record in read(path, feed)
+    ]  # fmt: skip
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=RECORDS), folder / "records.parquet")
 
 
 def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str) -> None:
