@@ -96,7 +96,7 @@ def test_the_status_has_health_driver_progress_suspects_and_late_writers(
 
         lease.close()
     assert "health   silent: no trade comes although KRAKEN is open" in shown
-    assert f"driver   {Driver.this()}, epoch 2, running" in shown
+    assert f"heard    {Driver.this()}, epoch 2, running" in shown
     assert "progress batch 12, 0 records behind, 0 rows/s, freshness 0.4 s" in shown
     assert "suspect  pid 7 on elsewhere may still write XNYS 2026-11-20 17:00:00 to " in shown
     assert (

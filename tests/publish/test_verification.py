@@ -16,9 +16,11 @@ from truetape.host.errors import ConfigError, VerificationError
 from truetape.host.settings import Settings
 from truetape.lake.bars import read_session_bars
 from truetape.lake.bars_lineage import record_basis
+from truetape.lake.coverage import count_offsets, record_count
 from truetape.lake.delta import delete_rows
 from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
+from truetape.pipeline import publish as pipeline_publish
 from truetape.pipeline.publish import verify_once
 from truetape.publish.publication import PublicationRequest, publish
 from truetape.serving.backends import open_store
@@ -100,6 +102,30 @@ def test_bars_that_the_gate_would_stop_are_to_be_recomputed(
 
     assert RECOMPUTE in str(raised.value)
     assert "truetape publish" not in str(raised.value)
+
+
+def test_bars_of_a_raw_that_lost_rows_are_not_to_be_published(published: Published) -> None:
+    """Another program deleted rows that the archive had counted."""
+    settings = published.settings
+    record_count(settings.lake, count_offsets(settings.lake, settings.topic))
+    delete_rows(settings.lake, Table.RAW, "offset in (3, 4)")
+    published.serve(close=1.0)
+
+    with pytest.raises(VerificationError) as raised:
+        verify_once(settings, FRIDAY)
+
+    assert "do not publish: raw has lost 2 rows since they were counted" in str(raised.value)
+    assert "`truetape archive --recount`" in str(raised.value)
+
+
+def test_bars_on_which_the_gate_closed_are_not_to_be_published(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_publish, "closed_by", lambda *_: "T28")
+    published.serve(close=1.0)
+
+    with pytest.raises(VerificationError, match="do not publish: the gate closed on these bars by"):
+        verify_once(published.settings, FRIDAY)
 
 
 def recompute_a_late_trade(session: Published) -> None:

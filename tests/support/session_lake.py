@@ -264,6 +264,7 @@ def raw_row(event: Event) -> Row:
         "first_event_ns": when,
         "last_event_ns": when,
         "amends": kind != "trade",
+        "accepted": 1,
         "rejections": 0,
         "events": [
             {"index": 0, "kind": "correct" if kind == "correction" else kind, "venue": event.venue}
@@ -281,6 +282,7 @@ def _heartbeat(offset: int, received_ns: int) -> Row:
         "offset": offset,
         "value": b'{"type":"heartbeat"}',
         "feed": "truetape",
+        "accepted": 0,
         "received_ns": received_ns,
         "amends": False,
         "rejections": 1,

@@ -86,7 +86,7 @@ DATE = _Checked("date", parse_date)
 DAY = _Checked("date", parse_day)
 SYMBOL = _Checked("symbol", require_symbol)
 VENUE = _Checked("venue", _venue_code)
-REASON = _Checked("text", require_reason)
+REASON = _Checked("3-500 characters", require_reason)
 RESOLUTION = click.Choice([resolution.value for resolution in Resolution])
 
 

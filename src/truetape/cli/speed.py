@@ -138,7 +138,7 @@ def _print(status: "SpeedStatus") -> None:
         lag = sum(status.observed.lag.values())
         fresh = "-" if beat.freshness_s is None else f"{beat.freshness_s:.1f} s"
         click.echo(
-            f"driver   {beat.driver}, epoch {beat.epoch}, {beat.state} at {beat.at:%H:%M:%SZ}"
+            f"heard    {beat.driver}, epoch {beat.epoch}, {beat.state} at {beat.at:%H:%M:%SZ}"
         )
         click.echo(
             f"progress batch {beat.batch}, {lag:,} records behind, {beat.rows_per_s:,.0f} rows/s, "

@@ -147,7 +147,7 @@ def _print_table(lines: "list[PartStatus]") -> None:
     for line in lines:
         if line.problem is not None:
             click.echo(f"{line.part}: {line.problem}")
-        elif line.state.is_usable and line.sign_in is not None:
+        if line.pid is not None and line.sign_in is not None:
             click.echo(f"{line.part}: {line.sign_in}")
 
 

@@ -22,6 +22,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     """
     from truetape.publish.revert import target_bars
     from truetape.publish.verification import compare_served, next_move
+    from truetape.quality.checks import closed_by
     from truetape.serving.backends import open_store
 
     settings = current_settings()
@@ -38,5 +39,5 @@ def verify(venue: str, day: str, limit: int) -> None:
         f"{venue} {day}: {compared:,} bars compared in {seconds:.1f} s, {len(wrong):,} differ"
     )
     if wrong:
-        move = next_move(settings, target, compared, wrong)
+        move = next_move(settings, target, compared, wrong, closed_by(settings, session))
         raise VerificationError(f"{len(wrong):,} served bars differ; {move}")

@@ -68,7 +68,7 @@ def _running_of(content: Any) -> Running:
 
 
 PID_FILE = JsonFile(
-    "pid file of truetape", _running_of, "remove it once no process of that home runs"
+    "pid file of truetape", _running_of, "end the program of that name, then remove the file"
 )
 
 

@@ -129,6 +129,15 @@ def _count(raw: "LakeTable", generations: Generations, known: OffsetCount | None
     return OffsetCount(generations, raw.id(), raw.version(), logs)
 
 
+def rows_lost(lake: str, topic: str) -> int:
+    """Return how many of the counted rows `raw` has lost, by its log; 0 if that is unknown."""
+    known = last_count(lake, topic)
+    if known is None:
+        return 0
+    logged = open_table(lake, Table.RAW).logged_rows("topic", known.generations.names)
+    return 0 if logged is None else max(0, known.records - logged)
+
+
 def last_count(lake: str, topic: str) -> OffsetCount | None:
     """Return the stored count of a topic; None if there is none for the present `raw`, which may
     have been created anew or restored.

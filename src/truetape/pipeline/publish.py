@@ -29,7 +29,7 @@ from truetape.publish.publication import (
 )
 from truetape.publish.revert import reconstruct, revert_in_force, target_bars
 from truetape.publish.verification import compare_served, next_move
-from truetape.quality.checks import is_current, require_open
+from truetape.quality.checks import closed_by, is_current, require_open
 from truetape.quality.dag_runs import DagRun
 from truetape.serving.backends import open_store
 
@@ -151,7 +151,7 @@ def verify_once(settings: Settings, session: Session) -> int:
         raise VerificationError(
             f"{session.venue} {session.date}: {len(mismatches):,} of {compared:,} served bars "
             f"differ, first served {first.served}, recomputed {first.recomputed}; "
-            f"{next_move(settings, target, compared, mismatches)}"
+            f"{next_move(settings, target, compared, mismatches, closed_by(settings, session))}"
         )
     return compared
 

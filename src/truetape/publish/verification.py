@@ -11,6 +11,7 @@ from truetape.host import profiles
 from truetape.host.settings import Settings
 from truetape.lake.bars import RecomputedSession, read_session_bars
 from truetape.lake.bars_lineage import RecomputeBasis, recompute_bases
+from truetape.lake.coverage import rows_lost
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
@@ -55,16 +56,34 @@ def compare_served(store: BarStore, target: TargetBars) -> tuple[int, list[Misma
 
 
 def next_move(
-    settings: Settings, target: TargetBars, compared: int, mismatches: Sequence[Mismatch]
+    settings: Settings,
+    target: TargetBars,
+    compared: int,
+    mismatches: Sequence[Mismatch],
+    closed_by: str | None = None,
 ) -> str:
     """Return what to do about served bars that differ: publish, or recompute first if the lake's
     bars are suspect. A session that a revert holds has no suspect bars: its digest was compared.
+
+    `closed_by`: the rules by which the gate closed on exactly these bars.
     """
     session = target.session
     place = f"--venue {session.venue} --session {session.date}"
     publish = f"run `truetape publish {place}`"
     if not isinstance(target, RecomputedSession):
         return publish
+    lost_rows = rows_lost(settings.lake, settings.topic)
+    if lost_rows or closed_by:
+        why = (
+            f"raw has lost {lost_rows:,} rows since they were counted"
+            if lost_rows
+            else f"the gate closed on these bars by {closed_by}"
+        )
+        return (
+            f"do not publish: {why}. Readers keep the served bars. Run `truetape archive "
+            "--recount`, fill its holes with `truetape backfill --holes`, then run `truetape "
+            f"recompute {place}` and verify again"
+        )
     profile = profiles.load(settings.profile)
     doubt = suspicion(
         target,

@@ -112,6 +112,17 @@ def require_open(
     return report
 
 
+def closed_by(settings: Settings, session: Session) -> str | None:
+    """Return the rules by which the gate closed on the present bars; None if it did not."""
+    last = reports.newest(settings.home, ReportKind.GATE, session.venue, session.date)
+    if last is None or not is_current(settings, session, last):
+        return None
+    match last.verdict:
+        case Closed() as closed:
+            return closed.reason
+    return None
+
+
 def is_current(settings: Settings, session: Session, report: Report) -> bool:
     """True if the lake, the suites and the profile are still those that the report is about."""
     return report.fingerprint == _fingerprint(settings, session)

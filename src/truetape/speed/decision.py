@@ -149,7 +149,9 @@ def _unless_hopeless(
     """Start or restart, unless it is too early or failed too often."""
     last, command = history.last, desired.number
     if history.gave_up == command:
-        return GiveUp(f'given up on order {command}; "truetape speed start" tries again')
+        return GiveUp(
+            f'given up on order {command}: {action.reason}; "truetape speed start" tries again'
+        )
     if last is not None and last.command >= command and last.code == ConfigError.exit_code:
         return GiveUp(f"a setting or file must be changed first: {action.reason}")
     since = now - timedelta(seconds=policy.give_up_within_s)
