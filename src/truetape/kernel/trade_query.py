@@ -68,6 +68,8 @@ def trade_query(contract: Contract, rule: TradeRule, limits: Limits) -> TradeQue
 
 
 class _Compiler:
+    """Writes the query of one rule: records, then the texts at its paths, then their values."""
+
     def __init__(self, contract: Contract, rule: TradeRule, limits: Limits) -> None:
         self._layout = contract.layout
         self._rule = rule
@@ -113,8 +115,6 @@ FROM receipts{order}
             guard.INEXACT if is_json else None,
             tuple(self._zones),
         )
-
-    # --- records
 
     def _records(self) -> str:
         match self._layout:
@@ -195,7 +195,7 @@ listed AS (SELECT *,
         return f"json_extract_string(text, {self._paths_in(Origin.PAYLOAD)})"
 
     def _paths_in(self, origin: Origin) -> str:
-        """Return the JSON paths of a document, as a list in SQL; `_place` gives the positions."""
+        """Return the JSON paths of a document, as a list in SQL; `_member` finds one."""
         return f"[{', '.join(_quoted(path) for path in self._ways(origin))}]"
 
     def _ways(self, origin: Origin) -> list[str]:
@@ -219,8 +219,6 @@ listed AS (SELECT *,
                 names, deep = self._names(Origin.PAYLOAD), []
         names |= {step for step in layout.at if not step.isdigit()}
         return "|".join([guard.UNREADABLE, *deep, *([guard.repeated(names)] if names else [])])
-
-    # --- texts
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         rule = self._rule
@@ -246,7 +244,10 @@ listed AS (SELECT *,
         field = self._rule.conditions
         if field is None:
             return "NULL::VARCHAR"
-        texts = [self._text(path) for path in (field.path, *(flag.path for flag in field.flags))]
+        paths = (field.path, *(flag.path for flag in field.flags))
+        if any(way.origin is Origin.KEY for path in paths for way in path.ways):
+            raise InexpressibleError  # a key may have any character, the separators too
+        texts = [self._text(path) for path in paths]
         parts = (f"coalesce({text}, chr({ord(NO_TEXT)}))" for text in texts)
         return f" || chr({ord(SEPARATOR)}) || ".join(parts)
 
@@ -313,8 +314,6 @@ listed AS (SELECT *,
     def _names(self, origin: Origin) -> set[str]:
         """Return the names of the steps of every path from an origin."""
         return {step for path in self._paths(origin) for step in path.steps if not step.isdigit()}
-
-    # --- values
 
     def _values(self) -> Iterator[tuple[str, str]]:
         rule = self._rule
