@@ -13,7 +13,7 @@ from truetape.feeds.decoder import Limits
 from truetape.feeds.fields import NumberField, Origin, Path, TimeField
 from truetape.feeds.values import MAX_TEXT, TEXT_PATTERN, Sign
 from truetape.kernel import guard
-from truetape.market.event_time import DAY_NS, EPOCHS, PLAUSIBLE_NS, TIMES_OF_DAY, Shape
+from truetape.market.event_time import DAY_NS, EPOCHS, TIMES_OF_DAY, Shape
 from truetape.market.resolution import MS_NS
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
@@ -34,8 +34,8 @@ _ISO = (
     r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(?:\.[0-9]{1,9})?Z"
 )
-_EPOCH_SECONDS = "(?:9[0-9]{8}|[1-3][0-9]{9}|4[01][0-9]{8})"
-"""Whole seconds of the plausible years, and some more; all fit 64-bit nanoseconds."""
+_EPOCH_SECONDS = "(?:[1-3][0-9]{9}|40[0-9]{8})"
+"""Whole seconds from 2001-09-09 to 2099: all are plausible and fit 64-bit nanoseconds."""
 
 
 class InexpressibleError(Exception):
@@ -88,7 +88,7 @@ class _Compiler:
         kept = ", ".join(("record", '"index"', *LOOKUPS, "conditions", "id"))
         sql = f"""
 WITH {records},
-texts AS MATERIALIZED (SELECT record, "index", fits, received_ns AS recorded_ns,
+texts AS (SELECT record, "index", fits, received_ns AS recorded_ns,
   {stamp} AS stamp_ns, {self._midnights()}
   {columns}
 FROM records),
@@ -96,11 +96,11 @@ readings AS (SELECT {kept}, recorded_ns, stamp_ns,
   {values}
 FROM texts),
 receipts AS (SELECT *, {received} AS received_ns FROM readings)
-SELECT {kept}, "sequence", event_ns, received_ns, price, size,
-  (price_9 * size_9)::DECIMAL(38, 18) AS notional,
+SELECT {kept}, "sequence", event_ns, received_ns, price::DECIMAL(38, 18) AS price,
+  size::DECIMAL(38, 18) AS size, (price * size)::DECIMAL(38, 18) AS notional,
   coalesce(fits AND (id_is_absent OR id IS NOT NULL)
     AND (sequence_is_absent OR "sequence" IS NOT NULL)
-    AND price_fits AND size_fits AND price_9 IS NOT NULL AND size_9 IS NOT NULL
+    AND price_fits AND size_fits AND price IS NOT NULL AND size IS NOT NULL
     AND (receipt_is_absent OR receipt_ns IS NOT NULL)
     AND coalesce(receipt_ns <= stamp_ns + {slack}, true)
     AND coalesce(recorded_ns <= stamp_ns + {slack}, true)
@@ -252,26 +252,29 @@ listed AS (SELECT *,
         return f" || chr({ord(SEPARATOR)}) || ".join(parts)
 
     def _id(self) -> Iterator[tuple[str, str]]:
-        if self._rule.id is None:
+        parts = self._rule.id.parts if self._rule.id else ()
+        texts = [self._text(part.path) for part in parts]
+        if not texts:
             yield "id", "NULL::VARCHAR"
             yield "id_is_absent", "true"
             return
-        parts = [(self._text(part.path), part.required) for part in self._rule.id.parts]
-        read = [
-            f"CASE WHEN NOT regexp_full_match({text}, {_quoted(_FRACTION)}) THEN {text} END"
-            for text, _ in parts
+        # a part may have been a JSON number whose trailing zeros DuckDB does not keep
+        sound = [
+            f"coalesce(NOT regexp_full_match({text}, {_quoted(_FRACTION)}), true)" for text in texts
         ]
-        missing = [
-            f"({text} IS NOT NULL AND {part} IS NULL)"
-            for (text, _), part in zip(parts, read, strict=True)
+        sound += [
+            f"{text} IS NOT NULL" for text, part in zip(texts, parts, strict=True) if part.required
         ]
-        required = [f"{text} IS NULL" for text, is_required in parts if is_required]
-        whole = f"concat_ws(':', {', '.join(read)})" if len(read) > 1 else read[0]
-        lost = " OR ".join([*missing, *required])
-        grammar = f"{whole} ~ {_quoted(f'^{TEXT_PATTERN}$')} AND length({whole}) <= {MAX_TEXT}"
-        yield "id", f"CASE WHEN NOT ({lost}) AND {grammar} THEN {whole} END"
-        absent = " AND ".join(f"{text} IS NULL" for text, _ in parts)
-        yield "id_is_absent", "false" if required else absent
+        whole = f"concat_ws(':', {', '.join(texts)})" if len(texts) > 1 else texts[0]
+        grammar = (
+            f"regexp_full_match({whole}, {_quoted(TEXT_PATTERN)}) AND length({whole}) <= {MAX_TEXT}"
+        )
+        yield "id", f"CASE WHEN {' AND '.join(sound)} AND {grammar} THEN {whole} END"
+        is_optional = not any(part.required for part in parts)
+        yield (
+            "id_is_absent",
+            " AND ".join(f"{text} IS NULL" for text in texts) if is_optional else "false",
+        )
 
     def _text(self, path: Path) -> str:
         ways = [self._way(way) for way in path.ways]
@@ -378,7 +381,7 @@ listed AS (SELECT *,
 
 
 def _number(name: str, field: NumberField, fit: tuple[int, int]) -> Iterator[tuple[str, str]]:
-    """Yield a number in the kernel's width, the same with nine decimals, and whether it fits."""
+    """Yield a number with nine decimals, and whether its sign fits."""
     digits, scale = fit
     shift, text = field.shift, f"{name}_text"
     decimals = min(scale, _DECIMALS) - shift
@@ -386,30 +389,25 @@ def _number(name: str, field: NumberField, fit: tuple[int, int]) -> Iterator[tup
     if decimals < 0:
         raise InexpressibleError
     grammar = rf"[0-9]{{1,{whole}}}" + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
-    is_number = f"regexp_full_match({text}, {_quoted(grammar)})"
+    value = f"{text}::DECIMAL(19, 9)"
     if shift:
         of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"
-        exact = f"({of_text} * {10**-shift:.{shift}f}::DECIMAL({shift + 1}, {shift}))"
-        wide, narrow = f"{exact}::DECIMAL(38, 18)", f"{exact}::DECIMAL(19, 9)"
-    else:
-        wide, narrow = f"{text}::DECIMAL(38, 18)", f"{text}::DECIMAL(19, 9)"
-    yield name, f"CASE WHEN {is_number} THEN {wide} END"
-    yield f"{name}_9", f"CASE WHEN {is_number} THEN {narrow} END"
+        unit = f"{10**-shift:.{shift}f}::DECIMAL({shift + 1}, {shift})"
+        value = f"({of_text} * {unit})::DECIMAL(19, 9)"
+    yield name, f"CASE WHEN regexp_full_match({text}, {_quoted(grammar)}) THEN {value} END"
     is_positive = f"regexp_matches({text}, '[1-9]')"
     yield f"{name}_fits", is_positive if field.sign is Sign.POSITIVE else "true"
 
 
 def _epoch(text: str, digits: int) -> str:
     seconds = f"{_EPOCH_SECONDS}[0-9]{{{9 - digits}}}"
-    fraction = rf"(?:\.[0-9]{{1,{digits}}})?" if digits else ""
     whole = f"{text}::BIGINT * {10**digits}"
-    value = whole
-    if digits:
-        exact = f"({text}::DECIMAL(19, {digits}) * {10**digits}::DECIMAL({digits + 1}, 0))::BIGINT"
-        value = f"CASE WHEN contains({text}, '.') THEN {exact} ELSE {whole} END"
-    first, end = PLAUSIBLE_NS
-    ns = f"CASE WHEN regexp_full_match({text}, {_quoted(seconds + fraction)}) THEN {value} END"
-    return f"(CASE WHEN ({ns}) >= {first} AND ({ns}) < {end} THEN {ns} END)"
+    if not digits:
+        return f"CASE WHEN regexp_full_match({text}, {_quoted(seconds)}) THEN {whole} END"
+    fraction = rf"{seconds}\.[0-9]{{1,{digits}}}"
+    exact = f"({text}::DECIMAL(19, {digits}) * {10**digits}::DECIMAL({digits + 1}, 0))::BIGINT"
+    return f"""CASE WHEN regexp_full_match({text}, {_quoted(seconds)}) THEN {whole}
+    WHEN regexp_full_match({text}, {_quoted(fraction)}) THEN {exact} END"""
 
 
 def _json_path(steps: Sequence[str]) -> str:
