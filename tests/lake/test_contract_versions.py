@@ -84,3 +84,11 @@ def test_a_feed_without_a_contract_is_named(lake: str) -> None:
 
 def test_a_lake_without_sessions_has_no_versions(lake: str) -> None:
     assert decoded_by(lake, FRIDAY) == []
+
+
+def test_a_session_without_trades_has_no_versions(lake: str) -> None:
+    """A recompute of a day without trades ended with a traceback."""
+    put(lake, ("truetape", 1, INSIDE))
+    saturday = session(venues()["XNYS"], date(2026, 11, 21))
+
+    assert decoded_by(lake, saturday) == []

@@ -53,6 +53,8 @@ def decoded_by(lake: str, session: Session) -> list[DecodedBy]:
         return []
     of_session = (pc.field("venue") == session.venue) & (pc.field("session") == session.date)
     feeds: list[str] = sorted(trades.select(["feed"], of_session)["feed"].unique().to_pylist())  # type: ignore[arg-type]  # `feed` is never null
+    if not feeds:
+        return []
     first_ns, last_ns = session_bounds(session)
     inside = (pc.field("last_event_ns") >= first_ns) & (pc.field("first_event_ns") <= last_ns)
     rows = raw.select(["feed", "contract_version"], inside & pc.field("feed").isin(feeds))

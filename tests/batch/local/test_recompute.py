@@ -34,7 +34,7 @@ def simulated() -> Sequence[Event]:
 def rows(lake: str, table: Table, **values: object) -> list[dict[str, Any]]:
     filters = [(name, "=", value) for name, value in values.items()] or None
     found = read_rows(lake, table, filters)
-    keys = ("symbol", "resolution", "start_ns", "ordinal")
+    keys = ("session", "symbol", "resolution", "start_ns", "ordinal")
     return sorted(found, key=lambda row: [row[key] for key in keys if key in row])
 
 
