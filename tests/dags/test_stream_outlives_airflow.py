@@ -33,7 +33,7 @@ from truetape.stack.lifecycle import PartState
 
 pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.faults]
 
-DAY = date(2026, 3, 5)
+DAY = date(2026, 3, 12)
 AWAY_S = 60.0
 SLICE = 20
 """Trades sent at a time; all of them must last for more than a minute."""

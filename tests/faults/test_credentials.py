@@ -110,7 +110,7 @@ def test_a_publication_whose_token_is_revoked_before_its_seal_makes_nothing_fina
 def test_a_driver_whose_token_is_revoked_ends_with_78_and_the_next_one_loses_nothing(
     stack: Settings, token: TokenFile, tmp_path: Path
 ) -> None:
-    day = session(venues()["ARCX"], date(2026, 3, 6))
+    day = session(venues()["ARCX"], date(2026, 3, 17))
     own = own_settings(
         stack, tmp_path, speed_lateness_s=3_600, profile="sip", influx_token_file=token.file
     )

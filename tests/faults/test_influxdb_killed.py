@@ -55,7 +55,7 @@ def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_not
     brought_back: Settings, tmp_path: Path
 ) -> None:
     """It has the request and has not answered: stopped until the bytes are there, then killed."""
-    day = session(venues()["BATS"], date(2026, 3, 6))
+    day = session(venues()["BATS"], date(2026, 3, 16))
     own = own_settings(
         brought_back, tmp_path, speed_lateness_s=3_600, profile="sip",
         write_timeout_s=3.0, write_attempts=2,
