@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
 DAY = date(2026, 3, 11)
-"""No other test has it: all of them share one store. It is after the sessions that are published."""
+"""No other test has it: all of them share one store. No fence is in the way so late."""
 ENDED_WITHIN_S = 120.0
 
 
