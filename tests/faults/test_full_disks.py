@@ -169,7 +169,11 @@ def test_a_full_disk_under_kafka_is_named_and_loses_nothing_that_was_acknowledge
         up = verb(full, "stack", "up", "kafka")
         assert up.returncode == 75
         assert "the disk is full" in up.stderr or disk_is_full(disk) in up.stderr
-        for words in (("speed", "status"), ("archive",), ("backfill", "--holes", "--reason", "t")):
+        for words in (
+            ("speed", "status"),
+            ("archive",),
+            ("backfill", "--holes", "--reason", "test"),
+        ):
             done = verb(full, *words)
             assert (done.returncode, "Traceback" in done.stderr) == (75, False), done.stderr
 
