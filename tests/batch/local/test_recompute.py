@@ -9,6 +9,7 @@ import pytest
 
 from support.build import SECOND, VENUES
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
+from truetape.batch.local import recompute as local
 from truetape.batch.local.recompute import recompute
 from truetape.batch.recompute import RecomputeRules
 from truetape.feeds.simulator.faults import Faults
@@ -16,7 +17,9 @@ from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import venues
 from truetape.host.calendars import session as session_on
 from truetape.host.profiles import load
+from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.delta import read_rows
+from truetape.lake.events import RawEvents
 from truetape.lake.tables import Table
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
@@ -70,6 +73,22 @@ def test_rows_equal_those_of_the_reference(
         sum(row["corrected"] for row in want[0]),
     )
     assert sum(counts.bars.values()) == sum(row["served"] for row in want[1])
+
+
+def test_a_large_session_is_divided_by_symbol_and_has_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "MAX_PART_EVENTS", 300)
+    made = lake_session(simulated())
+    want = expected(made, str(tmp_path / "reference"))
+    lake = with_raw(made, str(tmp_path / "lake"))
+
+    parts = list(local.flagged_parts(SessionDeliveries(RawEvents(lake), FRIDAY), RULES))
+    recompute(lake, FRIDAY, RULES)
+
+    assert len(parts) > 5
+    assert sum(part.num_rows > 0 for part in parts) > 1
+    assert [rows(lake, Table.TRADES), rows(lake, Table.BARS)] == want
 
 
 def test_a_second_run_gives_the_same_rows_and_leaves_other_sessions(tmp_path: Path) -> None:
