@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -20,9 +22,10 @@ from support.payloads import (
     samples,
     simulated,
 )
-from truetape.feeds.contract import Contract, contract_names, load_contract
+from truetape.feeds.contract import Contract, contract_names, load_contract, read_contract
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as reference_decode
+from truetape.host.resources import folder
 from truetape.kernel.columns import RECORDS
 from truetape.kernel.decode import decode
 from truetape.market.rejection import Rejected
@@ -152,3 +155,46 @@ def test_a_real_page_of_trades_is_read_alike() -> None:
     page = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
 
     assert_alike(load_contract("kraken-rest"), list(recorded(page, "kraken-rest")))
+
+
+ERA = """
+eras: [{since: 2026-11-21, trade: {when: [{path: type, is: [match]}], price: size, size: price}}]
+"""
+MIDNIGHT_NS = 1_795_219_200_000_000_000
+"""2026-11-21T00:00:00Z; a double has only every 256th nanosecond there."""
+
+
+def match_of(received_ns: int | None, day: date | None = None) -> ReceivedPayload:
+    payload = (
+        b'{"type":"match","trade_id":5,"size":"2","price":"3","product_id":"IBM","sequence":5,'
+        b'"time":"2026-11-20T05:50:44Z"}'
+    )
+    return ReceivedPayload(payload, received_ns=received_ns, day=day)
+
+
+def contract_of(file: Path, ending: str = "") -> Contract:
+    shipped = folder("schemas") / "feeds" / "coinbase.yaml"
+    file.write_text(shipped.read_text("utf-8") + ending)
+    return read_contract(file)
+
+
+def test_eras_are_chosen_alike_to_the_nanosecond(tmp_path: Path) -> None:
+    """Both eras swap price and size, so that the chosen one shows."""
+    edges = [MIDNIGHT_NS + offset for offset in (-256, -1, 0, 1, 255)]
+    days = [date(2026, 11, 20), date(2026, 11, 21), None]
+    asked = [match_of(instant) for instant in (*edges, -1, -(2**62))]
+    asked += [match_of(None, day) for day in days]
+    contract = contract_of(tmp_path / "coinbase.yaml", ERA)
+
+    prices = {outcome[8] for outcome in by_reference(contract, asked) if outcome[2] == "trade"}
+    assert prices == {2, 3}
+    assert_alike(contract, asked)
+
+
+def test_a_changed_contract_of_the_same_name_and_version_is_compiled_anew(tmp_path: Path) -> None:
+    before = contract_of(tmp_path / "coinbase.yaml")
+    assert_alike(before, [match_of(MIDNIGHT_NS)])
+    text = (tmp_path / "coinbase.yaml").read_text("utf-8")
+    (tmp_path / "coinbase.yaml").write_text(text.replace("  size: size", "  size: price"))
+
+    assert_alike(read_contract(tmp_path / "coinbase.yaml"), [match_of(MIDNIGHT_NS)])

@@ -13,9 +13,8 @@ from truetape.feeds.decoder import Limits
 from truetape.kernel import careful_lane, fast_lane
 from truetape.kernel.columns import DELIVERIES, Array
 from truetape.kernel.trade_query import TradeQuery, trade_query
-from truetape.market.resolution import SECOND_NS
+from truetape.market.event_time import DAY_NS
 
-_DAY_NS = 86_400 * SECOND_NS
 _EPOCH = date(1970, 1, 1)
 
 
@@ -76,20 +75,22 @@ def _by_era(records: pa.Table, contract: Contract) -> Iterator[tuple[int, Array]
     if len(eras) == 1:
         yield 0, pa.array(np.arange(records.num_rows))
         return
-    received = pc.floor(pc.divide(records["received_ns"].cast(pa.float64()), float(_DAY_NS)))
-    days = pc.coalesce(received.cast(pa.int32()), records["day"].cast(pa.int32()))
     starts = np.array([(era.since - _EPOCH).days for era in eras])
-    numbers = pc.fill_null(days, int(starts[-1])).to_numpy()
+    days = pc.fill_null(records["day"].cast(pa.int32()), int(starts[-1])).to_numpy()
+    received_ns = pc.fill_null(records["received_ns"], 0).to_numpy()
+    is_received = pc.is_valid(records["received_ns"]).to_numpy()
+    numbers = np.where(is_received, received_ns // DAY_NS, days)
     places = np.maximum(np.searchsorted(starts, numbers, side="right") - 1, 0)
     for place in np.unique(places):
         yield int(place), pa.array(np.flatnonzero(places == place))
 
 
 def _query(contract: Contract, era: int, limits: Limits) -> TradeQuery | None:
-    key = (contract.feed, contract.version, era, limits)
+    key = (id(contract), era, limits)
     if key not in _QUERIES:
-        _QUERIES[key] = trade_query(contract, contract.eras[era].trade, limits)
-    return _QUERIES[key]
+        _QUERIES[key] = contract, trade_query(contract, contract.eras[era].trade, limits)
+    return _QUERIES[key][1]
 
 
-_QUERIES: dict[tuple[str, int, int, Limits], TradeQuery | None] = {}
+_QUERIES: dict[tuple[int, int, Limits], tuple[Contract, TradeQuery | None]] = {}
+"""Queries by the identity of their contract, which is kept so that no other one can get it."""
