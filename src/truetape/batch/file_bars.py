@@ -96,9 +96,8 @@ def kernel(request: FileFold) -> FoldedFiles:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from truetape.kernel import fold as kernel_fold
     from truetape.kernel.columns import DELIVERIES
-    from truetape.kernel.fold import bars as kernel_fold
-    from truetape.kernel.fold import served
     from truetape.kernel.judge import judge
     from truetape.kernel.settle import settle
 
@@ -117,7 +116,8 @@ def kernel(request: FileFold) -> FoldedFiles:
         held = settled.group_by(["venue", "session"]).aggregate([]).to_pylist()
         sessions = _sessions((row["venue"], row["session"]) for row in held)
     judged = judge(settled, profiles.load(request.profile))
-    rows = served(kernel_fold(judged, request.resolution, sessions)).to_pylist()
+    bars = kernel_fold.bars(judged, request.resolution, sessions)
+    rows = bars.filter(kernel_fold.is_served(bars)).to_pylist()
     found = [Bar(resolution=request.resolution, **row) for row in rows]
     return FoldedFiles(found, deliveries.num_rows, reasons)
 

@@ -1,6 +1,7 @@
 """The careful lane: payloads read one by one by the reference, as Arrow tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,15 +12,16 @@ from truetape.kernel.columns import EVENTS, REJECTIONS
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Cancel, Correction, Event, Trade, notional
 
+_PART_ROWS = 16
+
 
 def read(
-    records: pa.Table, rows: Iterable[int], contract: Contract, limits: Limits
+    records: pa.Table, rows: Sequence[int], contract: Contract, limits: Limits
 ) -> tuple[pa.Table, pa.Table]:
     """Read some rows of `records`; return their `EVENTS` and `REJECTIONS`, in order."""
     events: list[dict[str, object]] = []
     rejections: list[dict[str, object]] = []
-    for row in rows:
-        record = {name: records[name][row].as_py() for name in records.column_names}
+    for row, record in _rows(records, rows):
         payload: bytes = record.pop("value")
         for item in decode_payload(payload, contract, Context(**record), limits):
             if isinstance(item, Rejected):
@@ -27,6 +29,13 @@ def read(
             else:
                 events.append(_event(row, item))
     return pa.Table.from_pylist(events, EVENTS), pa.Table.from_pylist(rejections, REJECTIONS)
+
+
+def _rows(records: pa.Table, rows: Sequence[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield rows by their number; holds as few payloads as a part has."""
+    for start in range(0, len(rows), _PART_ROWS):
+        part = rows[start : start + _PART_ROWS]
+        yield from zip(part, records.take(pa.array(part)).to_pylist(), strict=True)
 
 
 def _rejection(row: int, item: Rejected) -> dict[str, object]:

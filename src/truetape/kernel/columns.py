@@ -40,6 +40,8 @@ REJECTIONS = _schema(
 )  # fmt: skip
 """Rejected events, placed like `EVENTS`."""
 
+NAME = ("feed", "venue", "symbol", "id")
+"""How an amendment names its trade; see `market.canonical.TradeName`."""
 POSITION = ("topic", "partition", "offset", "index")
 DELIVERIES = pa.schema(
     [field for field in EVENTS if field.name not in ("record", "index")]

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from truetape.market.trades import Cancel, Correction, Event, Position, Trade
+import numpy as np
+import pyarrow as pa
+
+from truetape.kernel.columns import NAME, Array
+from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
 
 def event_of(row: Mapping[str, Any]) -> Event:
@@ -36,3 +40,21 @@ def event_of(row: Mapping[str, Any]) -> Event:
                 position=position,
                 **named,
             )
+
+
+def amendments_in(rows: pa.Table) -> list[Amendment]:
+    """Return the cancels and corrections among rows."""
+    events = map(event_of, rows.to_pylist())
+    return [event for event in events if not isinstance(event, Trade)]
+
+
+def names_of(rows: pa.Table) -> pa.Table:
+    """Return the distinct names of rows."""
+    return rows.select(list(NAME)).group_by(list(NAME)).aggregate([])
+
+
+def places_of(rows: pa.Table, names: pa.Table) -> Array:
+    """Return which rows have one of the names, in order."""
+    numbered = rows.select(list(NAME)).append_column("row", pa.array(np.arange(rows.num_rows)))
+    places = numbered.join(names, list(NAME), join_type="left semi")["row"]
+    return places.combine_chunks().sort()

@@ -1,12 +1,13 @@
 """Fold: settled and judged trades to bars. Equals `market.bars`, value for value."""
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.kernel import engine
-from truetape.kernel.columns import BARS, NUMBER
+from truetape.kernel.columns import BARS, NUMBER, Column
 from truetape.kernel.quotient import half_even_quotients
 from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
@@ -90,8 +91,8 @@ FROM base {where} GROUP BY ALL
 
 def _intraday(resolution: Resolution, session: Session) -> str:
     start, width = _start("second", resolution.width_ns), resolution.width_ns
-    seq = _start(f"({start} - {session.start_ns})", width) + f") // {width}"
-    seq = f"({seq}"
+    since = f"({start} - {session.start_ns})"
+    seq = f"({_start(since, width)}) // {width}"
     return _ROLL_UP.format(resolution=resolution.value, start=start, seq=seq, where="")
 
 
@@ -106,12 +107,22 @@ def with_vwap(tallies: pa.Table) -> pa.Table:
     return tallies.append_column("vwap", vwap.cast(NUMBER))
 
 
-def served(bars: pa.Table) -> pa.Table:
-    """Keep the bars that have all four prices; see `market.bars.Bar.is_served`."""
-    has_prices = pc.field("open").is_valid()
-    for name in ("high", "low", "close"):
-        has_prices &= pc.field(name).is_valid()
-    return bars.filter(has_prices)
+def is_served(bars: pa.Table) -> Column:
+    """True for bars that have all four prices; see `market.bars.Bar.is_served`."""
+    prices = (pc.is_valid(bars[name]) for name in ("open", "high", "low", "close"))
+    return reduce(pc.and_, prices)
+
+
+def in_day(trades: pa.Table, session: Session) -> Column:
+    """True for trades of a session that belong to its daily bar; `_IN_DAY` has the same rule."""
+    belongs: Column = pc.and_(trades["auction"], False)
+    if session.open_ns is not None and session.close_ns is not None:
+        times = trades["event_ns"]
+        is_open, is_over = (
+            pc.greater_equal(times, bound) for bound in (session.open_ns, session.close_ns)
+        )
+        belongs = pc.or_(pc.and_not(is_open, is_over), trades["auction"])
+    return belongs
 
 
 def _session_rows(sessions: Mapping[str, Iterable[Session]]) -> pa.Table:

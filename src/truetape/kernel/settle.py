@@ -4,7 +4,7 @@ Repeats are found in SQL. Amendments are few, so the trades that they name go th
 there is one rule for them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from truetape.kernel import engine
 from truetape.kernel.columns import POSITION, SETTLED, Array
-from truetape.kernel.events import event_of
+from truetape.kernel.events import amendments_in, event_of, names_of, places_of
 from truetape.market.canonical import CanonicalTrade, amended, amendments_of
 from truetape.market.sessions import Venue
-from truetape.market.trades import Event, Trade, notional
+from truetape.market.trades import Trade, notional
 
 _EPOCH = date(1970, 1, 1)
 _PLACE = ", ".join(f'"{name}"' for name in POSITION)
@@ -90,36 +90,23 @@ def _days(instants_ns: NDArray[np.int64], venue: Venue) -> NDArray[np.int64]:
 
 
 def _amended(marked: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:
-    """Apply amendments to the trades that they mean."""
-    keys = ["feed", "venue", "symbol", "id"]
-    names = amendments.select(keys).group_by(keys).aggregate([])
-    rows = marked.select(keys).append_column("row", pa.array(np.arange(marked.num_rows)))
-    first = rows.filter(pc.invert(marked["duplicate"]))
-    named = first.join(names, keys, join_type="left semi")["row"].combine_chunks()
-    numbers: list[int] = named.to_pylist()  # type: ignore[assignment]  # never null
+    """Apply amendments to the trades that they mean: only first deliveries are amended."""
+    firsts = pc.indices_nonzero(pc.invert(marked["duplicate"]))
+    named = firsts.take(places_of(marked.take(firsts), names_of(amendments)))
     trades = {
         trade.position: (row, trade)
-        for row, trade in zip(numbers, _trades(marked.take(named)), strict=True)
+        for row, trade in enumerate(map(event_of, marked.take(named).to_pylist()))
+        if isinstance(trade, Trade)
     }
     changes = amendments_of(
-        [trade for _, trade in trades.values()],
-        [event for event in _events(amendments) if not isinstance(event, Trade)],
-        venues,
+        [trade for _, trade in trades.values()], amendments_in(amendments), venues
     )
     in_force = {
-        row: amended(trade, changes[position])
+        named[row].as_py(): amended(trade, changes[position])
         for position, (row, trade) in trades.items()
         if position in changes
     }
-    return _replaced(marked, dict(sorted(in_force.items())))
-
-
-def _events(rows: pa.Table) -> Iterable[Event]:
-    return map(event_of, rows.to_pylist())
-
-
-def _trades(rows: pa.Table) -> Iterable[Trade]:
-    return (event for event in _events(rows) if isinstance(event, Trade))
+    return _replaced(marked, in_force)
 
 
 def _replaced(marked: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.Table:

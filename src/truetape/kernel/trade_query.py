@@ -80,6 +80,7 @@ class _Compiler:
         records = self._records()
         columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._texts())
         values = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._values())
+        midnights = "".join(f"midnight_{place}, " for place in range(len(self._zones)))
         received = self._received()
         slack, stamp = self._limits.future_slack_ns, f"record_ms::HUGEINT * {MS_NS} + {MS_NS - 1}"
         is_json = isinstance(self._layout, JsonPayload)
@@ -89,7 +90,7 @@ class _Compiler:
         sql = f"""
 WITH {records},
 texts AS (SELECT record, "index", fits, received_ns AS recorded_ns,
-  {stamp} AS stamp_ns, {self._midnights()}
+  {stamp} AS stamp_ns, {midnights}
   {columns}
 FROM records),
 readings AS (SELECT {kept}, recorded_ns, stamp_ns,
@@ -358,19 +359,6 @@ listed AS (SELECT *,
             f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,{14 - digits if digits < 9 else 5}}}') "
             f"AND {of_day} < {DAY_NS} THEN {midnight} + {of_day} END"
         )
-
-    def _midnights(self) -> str:
-        zones = self._zones or self._declared_zones()
-        return "".join(f"midnight_{place}, " for place in range(len(zones)))
-
-    def _declared_zones(self) -> list[str]:
-        for name, field in (
-            ("event_text", self._rule.event_time),
-            ("receipt_text", self._rule.received_time),
-        ):
-            if field:
-                self._time(name, field)
-        return self._zones
 
     def _received(self) -> str:
         field = self._rule.received_time

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from truetape.host.errors import ConfigError
-from truetape.kernel.events import event_of
+from truetape.kernel.columns import NAME
+from truetape.kernel.events import amendments_in, names_of, places_of
 from truetape.lake.events import (
     MAX_AMENDMENTS,
     RECORD,
@@ -23,13 +24,10 @@ from truetape.lake.events import (
 )
 from truetape.market.canonical import TradeName, name_of
 from truetape.market.sessions import Session
-from truetape.market.trades import Amendment, Trade
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.dataset import Expression
-
-_NAME = ("feed", "venue", "symbol", "id")
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,20 @@ class SessionDeliveries:
             yield from trades
             return
         yield amendments
-        names = amendments.select(list(_NAME)).group_by(list(_NAME)).aggregate([])
+        names = names_of(amendments)
         firsts = []
         for table in trades:
-            firsts.append(_first_receipts(_named(table, names)))
+            firsts.append(_first_receipts(table.take(places_of(table, names))))
             yield table
-        uncertain = may_mean_others(_events(amendments), _earliest(firsts), self.session)
+        uncertain = may_mean_others(amendments_in(amendments), _earliest(firsts), self.session)
         if uncertain:
             others = pa.Table.from_pylist(
-                [dict(zip(_NAME, name_of(amendment), strict=True)) for amendment in uncertain]
+                [dict(zip(NAME, name_of(amendment), strict=True)) for amendment in uncertain]
             )
             nearby = overlapping(reach_bounds(self.session, uncertain))
             condition = is_trade & ~self._inside & self._wanted
-            yield from (_named(table, others) for table in self._read(nearby, condition))
+            for table in self._read(nearby, condition):
+                yield table.take(places_of(table, others))
 
     @cached_property
     def _amendments(self) -> "pa.Table":
@@ -140,24 +139,9 @@ def _as_deliveries(rows: "pa.Table") -> "pa.Table":
     return rows.append_column("notional", products).select(DELIVERIES.names).cast(DELIVERIES)
 
 
-def _named(rows: "pa.Table", names: "pa.Table") -> "pa.Table":
-    """Return the rows with one of the names."""
-    import numpy as np
-    import pyarrow as pa
-
-    numbered = rows.select(list(_NAME)).append_column("row", pa.array(np.arange(rows.num_rows)))
-    places = numbered.join(names, list(_NAME), join_type="left semi")["row"].combine_chunks()
-    return rows.take(places.sort())
-
-
-def _events(amendments: "pa.Table") -> list[Amendment]:
-    events = map(event_of, amendments.to_pylist())
-    return [event for event in events if not isinstance(event, Trade)]
-
-
 def _first_receipts(trades: "pa.Table") -> dict[TradeName, int]:
     """Return when the first trade of each name was received."""
-    first = trades.group_by(list(_NAME)).aggregate([("received_ns", "min")]).to_pylist()
+    first = trades.group_by(list(NAME)).aggregate([("received_ns", "min")]).to_pylist()
     return {
         (row["feed"], row["venue"], row["symbol"], row["id"]): row["received_ns_min"]
         for row in first

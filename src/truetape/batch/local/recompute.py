@@ -25,8 +25,6 @@ from truetape.market.sessions import Session
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from truetape.kernel.columns import Column
-
 MAX_PART_EVENTS = 1_000_000
 """About how many events are settled and folded at once: about a kilobyte of memory each."""
 
@@ -88,6 +86,7 @@ def flagged_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iter
     """
     import pyarrow.compute as pc
 
+    from truetape.kernel.fold import in_day
     from truetape.kernel.judge import judge
     from truetape.kernel.settle import settle
 
@@ -97,28 +96,24 @@ def flagged_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iter
         waited_ns = pc.subtract(trades["received_ns"], trades["event_ns"])
         late = pc.greater(waited_ns, rules.lateness_ns)
         flagged = trades.append_column("late", late)
-        yield flagged.append_column("in_day", _in_day(trades, session))
+        yield flagged.append_column("in_day", in_day(trades, session))
 
 
 def bars_of(trades: "pa.Table", session: Session, rules: RecomputeRules) -> "pa.Table":
     """Return the rows of `bars` for flagged trades, in all five resolutions."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    from truetape.kernel.fold import session_bars
+    from truetape.kernel.fold import is_served, session_bars
     from truetape.lake.schemas import BARS
 
     bars = session_bars(trades, session)
-    served = pc.is_valid(bars["open"])
-    for price in ("high", "low", "close"):
-        served = pc.and_(served, pc.is_valid(bars[price]))
     constants = {
         "venue": session.venue,
         "session": session.date,
         "profile": rules.profile.id,
         "profile_version": rules.profile.version,
     }
-    columns = {name: bars[name] for name in bars.column_names} | {"served": served}
+    columns = {name: bars[name] for name in bars.column_names} | {"served": is_served(bars)}
     columns |= {
         name: pa.repeat(pa.scalar(value, BARS.field(name).type), bars.num_rows)
         for name, value in constants.items()
@@ -177,19 +172,6 @@ def _by_symbol(table: "pa.Table", count: int) -> "Iterator[pa.Table]":
     numbers = places[encoded.indices.to_numpy()] if symbols else places
     for number in range(count):
         yield table.take(pa.array(np.flatnonzero(numbers == number)))
-
-
-def _in_day(trades: "pa.Table", session: Session) -> "Column":
-    """True if a print belongs to the daily bar: in the regular session, or an auction print."""
-    import pyarrow.compute as pc
-
-    if session.open_ns is None or session.close_ns is None:
-        closed: Column = pc.and_(trades["auction"], False)
-        return closed
-    times = trades["event_ns"]
-    regular = pc.and_(pc.greater_equal(times, session.open_ns), pc.less(times, session.close_ns))
-    in_day: Column = pc.or_(regular, trades["auction"])
-    return in_day
 
 
 def _summary(lake: str, session: Session) -> Recomputed:
