@@ -1,27 +1,14 @@
 """The kernel gives every payload the events, values and reasons of the reference, in order."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from support.data import real_data
-from support.payloads import (
-    EDITS,
-    STAMP_MS,
-    Edit,
-    ReceivedPayload,
-    around_stamp,
-    damaged,
-    recorded,
-    samples,
-    simulated,
-)
+from support.payloads import FRAMES, ReceivedPayload, around_stamp, recorded, whole_and_damaged
 from truetape.feeds.contract import Contract, contract_names, load_contract, read_contract
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as reference_decode
@@ -32,12 +19,6 @@ from truetape.market.rejection import Rejected
 from truetape.market.trades import Cancel, Correction, Event, Trade, notional
 
 LIMITS = Limits(max_payload_bytes=2_000_000)
-FRAMES = {
-    "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
-    "bitstamp": ("BITSTAMP.jsonl",),
-    "coinbase": ("COINBASE.jsonl",),
-    "kraken": ("KRAKEN.jsonl",),
-}
 
 Outcome = tuple[object, ...]
 
@@ -116,23 +97,9 @@ def assert_alike(contract: Contract, asked: Sequence[ReceivedPayload]) -> int:
 
 @pytest.mark.parametrize("feed", contract_names())
 def test_whole_and_damaged_payloads_are_read_alike(feed: str) -> None:
-    """Three in four of the damaged ones are broken; the others must still be the same trades."""
     contract = load_contract(feed)
-    whole = [*samples(contract), *simulated(feed, 1_500)]
-    few = [*samples(contract), *simulated(feed, 60)]
-    # under a stamp of their own time, damaged times lie beyond it
-    few += [replace(item, record_ms=STAMP_MS) for item in few]
-    asked = dict.fromkeys(whole)
 
-    @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
-    @given(st.sampled_from(few), EDITS)
-    def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
-        asked[damaged(item, edits)] = None
-
-    collect()
-
-    assert len(asked) > len(set(whole)) + 1_000
-    assert_alike(contract, list(asked))
+    assert_alike(contract, whole_and_damaged(contract))
 
 
 def test_times_around_the_stamp_are_judged_alike() -> None:

@@ -8,8 +8,16 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.build import SECOND, VENUES
-from support.market import CONDITIONS, LEAN_CONDITIONS, again, events, markets
+from support.build import VENUES
+from support.market import (
+    CONDITIONS,
+    EVENT_COLUMNS,
+    LEAN_CONDITIONS,
+    event_row,
+    events,
+    markets,
+    second_deliveries,
+)
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.kernel import fold
@@ -20,7 +28,7 @@ from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
-from truetape.market.trades import Cancel, Correction, Event, Trade, notional
+from truetape.market.trades import Cancel, Event, notional
 
 DAY = date(2026, 11, 20)
 SESSION = sessions(VENUES["XNYS"], DAY, DAY)[0]
@@ -33,15 +41,7 @@ def deliveries_of(happened: Iterable[Event]) -> pa.Table:
 
 
 def _row(event: Event) -> dict[str, object]:
-    position = event.position
-    row: dict[str, object] = {
-        "kind": {Trade: "trade", Cancel: "cancel", Correction: "correct"}[type(event)],
-        "topic": position.topic, "partition": position.partition, "offset": position.offset,
-        "index": position.index,
-    }  # fmt: skip
-    for name in ("feed", "symbol", "venue", "id", "sequence", "event_ns", "received_ns", "price",
-                 "size", "conditions", "tape", "exchange"):  # fmt: skip
-        row[name] = getattr(event, name, None)
+    row = dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
     if not isinstance(event, Cancel):
         row["notional"] = notional(event.price, event.size)
     return row
@@ -71,12 +71,7 @@ def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     drawn: dict[str, list[Event]], profile: Profile, order: int
 ) -> None:
     happened = [event for market in drawn.values() for event in market]
-    repeats = [
-        again(event, event.position.offset + 5_000, event.received_ns + 1_000 * SECOND)
-        for event in happened
-        if isinstance(event, Trade) and event.id is not None
-    ]
-    arrivals = [*happened, *repeats]
+    arrivals = [*happened, *second_deliveries(happened)]
     random.Random(order).shuffle(arrivals)
 
     assert kernel_bars(arrivals, profile) == reference_bars(happened, profile)

@@ -3,7 +3,7 @@
 Draws are small numbers with the boring value first, so that a failing market shrinks to few events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ EVENT_ROW = (
     "received_ns bigint, price decimal(18,9), size decimal(18,8), conditions array<string>, "
     "tape string, exchange string"
 )
+EVENT_COLUMNS = tuple(column.split()[0] for column in EVENT_ROW.split(", "))
 OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
 """The regular session of the day that all drawn events lie in."""
 EDGES = (OPENS - 1, OPENS, NOON - 1, CLOSES - 1, CLOSES, CLOSES + 75 * SECOND)
@@ -129,6 +130,15 @@ def placed(drawn: Sequence[Sequence[Event]]) -> dict[str, list[Event]]:
 def _placed(event: Event, symbol: str, number: int) -> Event:
     offset = number * 10_000 + event.position.offset % 10_000
     return replace(event, symbol=symbol, position=replace(event.position, offset=offset))
+
+
+def second_deliveries(happened: Iterable[Event]) -> list[Event]:
+    """Every trade that has an id once more, received later."""
+    return [
+        again(event, event.position.offset + 5_000, event.received_ns + 1_000 * SECOND)
+        for event in happened
+        if isinstance(event, Trade) and event.id is not None
+    ]
 
 
 def event_row(event: Event) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from support.build import READ_MS, at
@@ -125,3 +126,33 @@ def damaged(received: ReceivedPayload, edits: Sequence[Edit]) -> ReceivedPayload
             case _:
                 text = text[:at]
     return replace(received, payload=text.encode("utf-8", "surrogateescape"))
+
+
+FRAMES = {
+    "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
+    "bitstamp": ("BITSTAMP.jsonl",),
+    "coinbase": ("COINBASE.jsonl",),
+    "kraken": ("KRAKEN.jsonl",),
+}
+"""Captured frames in the real data, by feed."""
+
+
+def whole_and_damaged(contract: Contract) -> list[ReceivedPayload]:
+    """Return samples and simulated payloads of a feed, and over a thousand damaged ones.
+
+    Three in four of the damaged ones are broken; the others must still be the same trades.
+    """
+    whole = [*samples(contract), *simulated(contract.feed, 1_500)]
+    few = [*samples(contract), *simulated(contract.feed, 60)]
+    # under a stamp of their own time, damaged times lie beyond it
+    few += [replace(item, record_ms=STAMP_MS) for item in few]
+    asked = dict.fromkeys(whole)
+
+    @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
+    @given(st.sampled_from(few), EDITS)
+    def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
+        asked[damaged(item, edits)] = None
+
+    collect()
+    assert len(asked) > len(set(whole)) + 1_000
+    return list(asked)

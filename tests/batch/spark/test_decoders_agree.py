@@ -1,28 +1,22 @@
 """Both decoders give every payload the same events and the same reasons, place by place."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from support.data import real_data
 from support.payloads import (
-    EDITS,
+    FRAMES,
     RECEIVED_NS,
-    STAMP_MS,
-    Edit,
     ReceivedPayload,
     around_stamp,
-    damaged,
     recorded,
-    samples,
     simulated,
+    whole_and_damaged,
 )
 from truetape.batch.spark.decoder import EVENT
 from truetape.batch.spark.decoder import decode as spark_decode
@@ -43,12 +37,6 @@ COLUMNS = (
     "day date"
 )
 LIMITS = Limits(max_payload_bytes=2_000_000)
-FRAMES = {
-    "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
-    "bitstamp": ("BITSTAMP.jsonl",),
-    "coinbase": ("COINBASE.jsonl",),
-    "kraken": ("KRAKEN.jsonl",),
-}
 
 Outcome = tuple[object, ...]
 
@@ -111,23 +99,9 @@ def differences(
 
 @pytest.mark.parametrize("feed", contract_names())
 def test_whole_and_damaged_payloads_are_read_alike(spark: "SparkSession", feed: str) -> None:
-    """Three in four of the damaged ones are broken; the others must still be the same trades."""
     contract = load_contract(feed)
-    whole = [*samples(contract), *simulated(feed, 1_500)]
-    few = [*samples(contract), *simulated(feed, 60)]
-    # under a stamp of their own time, damaged times lie beyond it
-    few += [replace(item, record_ms=STAMP_MS) for item in few]
-    asked = dict.fromkeys(whole)
 
-    @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
-    @given(st.sampled_from(few), EDITS)
-    def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
-        asked[damaged(item, edits)] = None
-
-    collect()
-
-    assert len(asked) > len(set(whole)) + 1_000
-    assert not differences(spark, contract, list(asked))
+    assert not differences(spark, contract, whole_and_damaged(contract))
 
 
 def test_times_around_the_stamp_are_judged_alike(spark: "SparkSession") -> None:

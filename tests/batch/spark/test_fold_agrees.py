@@ -4,7 +4,7 @@ A Spark job costs about a second, so each example draws many markets and folds t
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +13,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from support.build import SECOND, VENUES
+from support.build import VENUES
 from support.market import (
     CONDITIONS,
     EVENT_ROW,
     LEAN_CONDITIONS,
-    again,
     event_row,
     events,
     markets,
     placed,
+    second_deliveries,
     trades,
 )
 from support.spark_bars import bar_of, streamed, text_of
@@ -37,7 +37,7 @@ from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import STREAMED, Resolution
-from truetape.market.trades import Event, Trade
+from truetape.market.trades import Event
 from truetape.speed.stream import provisional_bars
 
 if TYPE_CHECKING:
@@ -120,15 +120,6 @@ def split(arrivals: list[Event], batches: int) -> Iterator[list[Event]]:
     size = -(-len(arrivals) // batches)
     for begin in range(0, len(arrivals), size):
         yield arrivals[begin : begin + size]
-
-
-def second_deliveries(happened: Iterable[Event]) -> list[Event]:
-    """Every trade that has an id once more, received later."""
-    return [
-        again(event, event.position.offset + 5_000, event.received_ns + 1_000 * SECOND)
-        for event in happened
-        if isinstance(event, Trade) and event.id is not None
-    ]
 
 
 def hold_equal(drawn: Markets, ours: Fold, theirs: Fold) -> None:
