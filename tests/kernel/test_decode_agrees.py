@@ -1,6 +1,7 @@
 """The kernel gives every payload the events, values and reasons of the reference, in order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -165,3 +166,24 @@ def test_a_changed_contract_of_the_same_name_and_version_is_compiled_anew(tmp_pa
     (tmp_path / "coinbase.yaml").write_text(text.replace("  size: size", "  size: price"))
 
     assert_alike(read_contract(tmp_path / "coinbase.yaml"), [match_of(MIDNIGHT_NS)])
+
+
+@pytest.mark.parametrize("shape", ["epoch-s", "epoch-ms", "epoch-us", "iso8601"])
+@pytest.mark.parametrize("integer", ["epoch-s", "epoch-ms", "epoch-us", "epoch-ns"])
+def test_whole_times_are_read_by_the_shape_of_whole_times(
+    tmp_path: Path, shape: str, integer: str
+) -> None:
+    file = tmp_path / "coinbase.yaml"
+    contract_of(file)
+    text = file.read_text("utf-8")
+    time = f"{{path: time, shape: {shape}, integer: {integer}}}"
+    file.write_text(text.replace("{path: time, shape: iso8601}", time))
+    contract = read_contract(file)
+    seconds = str(MIDNIGHT_NS // 10**9 - 60)
+    times = [seconds + "0" * zeros for zeros in (0, 3, 6, 9)] + [f"{seconds}.5", "20261120"]
+    match = match_of(MIDNIGHT_NS)
+    old = b"2026-11-20T05:50:44Z"
+    asked = [replace(match, payload=match.payload.replace(old, time.encode())) for time in times]
+
+    assert any(outcome[2] == "trade" for outcome in by_reference(contract, asked))
+    assert_alike(contract, [match, *asked])

@@ -11,8 +11,9 @@ from datetime import date
 from typing import Any
 
 from truetape.drift.attribution import Cause, FieldDrift, Part
+from truetape.host.sql import quoted
 from truetape.lake.delta import append_rows, open_or_none, read_rows, replace_rows
-from truetape.lake.tables import Filters, Table, quoted, session_filters, session_where
+from truetape.lake.tables import Filters, Table, session_filters, session_where
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records, TradeRule
 from truetape.feeds.decoder import Limits
-from truetape.feeds.fields import NumberField, Origin, Path, TimeField
-from truetape.feeds.values import MAX_TEXT, TEXT_PATTERN, Sign
-from truetape.kernel import guard
-from truetape.market.event_time import DAY_NS, EPOCHS, TIMES_OF_DAY, Shape
+from truetape.feeds.fields import Origin, Path, TimeField
+from truetape.feeds.values import MAX_TEXT, TEXT_PATTERN
+from truetape.host.sql import quoted
+from truetape.kernel import guard, value_sql
+from truetape.kernel.value_sql import InexpressibleError
+from truetape.market.event_time import TIMES_OF_DAY
 from truetape.market.resolution import MS_NS
 from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
@@ -22,24 +24,12 @@ LOOKUPS = ("symbol", "venue", "tape", "exchange")
 SEPARATOR, NO_TEXT = "\x1d", "\x1e"
 """Join the texts of conditions and of their flags; no text that the fast lane reads has them."""
 
-_WHOLE_DIGITS, _DECIMALS = 10, 9
-"""Digits of the fast lane's numbers before and after the point. A product of two fits 38 digits."""
 _PLAIN_WHEN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*|[0-9]{1,15}")
 """Texts that JSON writes in one way only."""
 _PLAIN_NAME = r"[A-Za-z0-9_./-]+"
 """Names that a quoted JSON path means literally."""
 _FRACTION = r"-?[0-9]+\.[0-9]+"
 """A text that may have been a JSON number, whose trailing zeros DuckDB does not keep."""
-_ISO = (
-    r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-    r"(?:\.[0-9]{1,9})?Z"
-)
-_EPOCH_SECONDS = "(?:[1-3][0-9]{9}|40[0-9]{8})"
-"""Whole seconds from 2001-09-09 to 2099: all are plausible and fit 64-bit nanoseconds."""
-
-
-class InexpressibleError(Exception):
-    """The query cannot express something of a contract; never leaves this module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +120,22 @@ FROM receipts{order}
 
     def _csv_records(self, layout: CsvPayload) -> str:
         header = layout.delimiter.join(layout.columns)
-        fields = f"string_split(text, {_quoted(layout.delimiter)})"
+        fields = f"string_split(text, {quoted(layout.delimiter)})"
         return f"""split AS MATERIALIZED (SELECT *, {fields} AS fields FROM batch),
 records AS (SELECT *, 0 AS "index",
-  len(fields) = {len(layout.columns)} AND text <> {_quoted(header)} AS fits FROM split)"""
+  len(fields) = {len(layout.columns)} AND text <> {quoted(header)} AS fits FROM split)"""
 
     def _single_records(self, layout: JsonPayload) -> str:
         fits = "true"
         if layout.at and not layout.at_optional:
-            place = f"json_extract(text, {_quoted(_json_path(layout.at))})"
-            fits = f"json_type({place}) = {_quoted(layout.record.upper())}"
+            place = f"json_extract(text, {quoted(_json_path(layout.at))})"
+            fits = f"json_type({place}) = {quoted(layout.record.upper())}"
         return f"""records AS MATERIALIZED (SELECT *, 0 AS "index", {fits} AS fits,
   {self._document()} AS document
   FROM {self._payloads(layout)})"""
 
     def _listed_records(self, layout: JsonPayload) -> str:
-        place = f"json_extract(text, {_quoted(_json_path(layout.at))})" if layout.at else "text"
+        place = f"json_extract(text, {quoted(_json_path(layout.at))})" if layout.at else "text"
         return f"""payloads AS MATERIALIZED (SELECT *, {self._document()} AS document,
   {_list(place)} AS places
   FROM {self._payloads(layout)}),
@@ -154,10 +144,10 @@ listed AS (SELECT * EXCLUDE (places), unnest(places) AS item,
 {self._item_records(layout)}"""
 
     def _named_records(self, layout: JsonPayload) -> str:
-        place = f"json_extract(text, {_quoted(_json_path(layout.at))})" if layout.at else "text"
-        skip = ", ".join(_quoted(name) for name in layout.skip)
+        place = f"json_extract(text, {quoted(_json_path(layout.at))})" if layout.at else "text"
+        skip = ", ".join(quoted(name) for name in layout.skip)
         listed = f"WHERE name NOT IN ({skip})" if skip else ""
-        is_plain = f"regexp_full_match(name, {_quoted(_PLAIN_NAME)})"
+        is_plain = f"regexp_full_match(name, {quoted(_PLAIN_NAME)})"
         member = """json_extract(place, '$."' || name || '"')"""
         return f"""payloads AS MATERIALIZED (SELECT *, {self._document()} AS document,
   {place}::JSON AS place FROM {self._payloads(layout)}),
@@ -177,7 +167,7 @@ listed AS (SELECT *,
 
     def _payloads(self, layout: JsonPayload) -> str:
         """Return the payloads that are the declared container."""
-        kind = _quoted(layout.container.upper())
+        kind = quoted(layout.container.upper())
         return f"batch WHERE json_valid(text) AND json_type(text) = {kind}"
 
     def _item_records(self, layout: JsonPayload) -> str:
@@ -187,8 +177,8 @@ listed AS (SELECT *,
         paths = self._paths_in(Origin.RECORD)
         inside = f"sum({_openings('item')}) OVER (PARTITION BY record)"
         return f"""records AS MATERIALIZED (SELECT *,
-  json_type(item) = {_quoted(layout.record.upper())}
-    AND NOT regexp_matches(item, {_quoted(unreadable)})
+  json_type(item) = {quoted(layout.record.upper())}
+    AND NOT regexp_matches(item, {quoted(unreadable)})
     AND {_openings("text")} - {inside} <= {guard.MAX_ENVELOPE_OPENINGS} AS fits,
   json_extract_string(item, {paths}) AS fields FROM listed)"""
 
@@ -197,7 +187,7 @@ listed AS (SELECT *,
 
     def _paths_in(self, origin: Origin) -> str:
         """Return the JSON paths of a document, as a list in SQL; `_member` finds one."""
-        return f"[{', '.join(_quoted(path) for path in self._ways(origin))}]"
+        return f"[{', '.join(quoted(path) for path in self._ways(origin))}]"
 
     def _ways(self, origin: Origin) -> list[str]:
         layout = self._layout
@@ -261,14 +251,14 @@ listed AS (SELECT *,
             return
         # a part may have been a JSON number whose trailing zeros DuckDB does not keep
         sound = [
-            f"coalesce(NOT regexp_full_match({text}, {_quoted(_FRACTION)}), true)" for text in texts
+            f"coalesce(NOT regexp_full_match({text}, {quoted(_FRACTION)}), true)" for text in texts
         ]
         sound += [
             f"{text} IS NOT NULL" for text, part in zip(texts, parts, strict=True) if part.required
         ]
         whole = f"concat_ws(':', {', '.join(texts)})" if len(texts) > 1 else texts[0]
         grammar = (
-            f"regexp_full_match({whole}, {_quoted(TEXT_PATTERN)}) AND length({whole}) <= {MAX_TEXT}"
+            f"regexp_full_match({whole}, {quoted(TEXT_PATTERN)}) AND length({whole}) <= {MAX_TEXT}"
         )
         yield "id", f"CASE WHEN {' AND '.join(sound)} AND {grammar} THEN {whole} END"
         is_optional = not any(part.required for part in parts)
@@ -329,36 +319,17 @@ listed AS (SELECT *,
         receipt = rule.received_time
         yield "receipt_ns", self._time("receipt_text", receipt) if receipt else "NULL::BIGINT"
         yield "receipt_is_absent", "receipt_text IS NULL"
-        yield from _number("price", rule.price, (PRICE_DIGITS, PRICE_SCALE))
-        yield from _number("size", rule.size, (SIZE_DIGITS, SIZE_SCALE))
+        yield from value_sql.number("price", rule.price, (PRICE_DIGITS, PRICE_SCALE))
+        yield from value_sql.number("size", rule.size, (SIZE_DIGITS, SIZE_SCALE))
         yield "fits", "fits AND is_trade"
 
     def _time(self, text: str, field: TimeField) -> str:
-        if field.shape in EPOCHS:
-            return _epoch(text, EPOCHS[field.shape])
-        if field.shape is Shape.ISO8601:
-            written = (
-                f"CASE WHEN regexp_full_match({text}, {_quoted(_ISO)}) "
-                f"THEN epoch_ns(try_cast({text} AS TIMESTAMP_NS)) END"
-            )
-            if field.integer is None:
-                return written
-            if field.integer not in EPOCHS:
-                raise InexpressibleError
-            return f"coalesce({_epoch(text, EPOCHS[field.integer])}, {written})"
         if field.shape in TIMES_OF_DAY and field.zone and field.integer is None:
-            return self._time_of_day(text, TIMES_OF_DAY[field.shape], field.zone)
-        raise InexpressibleError
-
-    def _time_of_day(self, text: str, digits: int, zone: str) -> str:
-        if zone not in self._zones:
-            self._zones.append(zone)
-        midnight = f"midnight_{self._zones.index(zone)}"
-        of_day = f"{text}::BIGINT * {10**digits}"
-        return (
-            f"CASE WHEN regexp_full_match({text}, '[0-9]{{1,{14 - digits if digits < 9 else 5}}}') "
-            f"AND {of_day} < {DAY_NS} THEN {midnight} + {of_day} END"
-        )
+            if field.zone not in self._zones:
+                self._zones.append(field.zone)
+            midnight = f"midnight_{self._zones.index(field.zone)}"
+            return value_sql.time_of_day(text, field.shape, midnight)
+        return value_sql.time(text, field)
 
     def _received(self) -> str:
         field = self._rule.received_time
@@ -366,36 +337,6 @@ listed AS (SELECT *,
         if field and field.unrecorded_only:
             order = ("recorded_ns", "receipt_ns", "event_ns")
         return f"coalesce({', '.join(order)})"
-
-
-def _number(name: str, field: NumberField, fit: tuple[int, int]) -> Iterator[tuple[str, str]]:
-    """Yield a number with nine decimals, and whether its sign fits."""
-    digits, scale = fit
-    shift, text = field.shift, f"{name}_text"
-    decimals = min(scale, _DECIMALS) - shift
-    whole = min(digits - scale, _WHOLE_DIGITS) + shift
-    if decimals < 0:
-        raise InexpressibleError
-    grammar = rf"[0-9]{{1,{whole}}}" + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
-    value = f"{text}::DECIMAL(19, 9)"
-    if shift:
-        of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"
-        unit = f"{10**-shift:.{shift}f}::DECIMAL({shift + 1}, {shift})"
-        value = f"({of_text} * {unit})::DECIMAL(19, 9)"
-    yield name, f"CASE WHEN regexp_full_match({text}, {_quoted(grammar)}) THEN {value} END"
-    is_positive = f"regexp_matches({text}, '[1-9]')"
-    yield f"{name}_fits", is_positive if field.sign is Sign.POSITIVE else "true"
-
-
-def _epoch(text: str, digits: int) -> str:
-    seconds = f"{_EPOCH_SECONDS}[0-9]{{{9 - digits}}}"
-    whole = f"{text}::BIGINT * {10**digits}"
-    if not digits:
-        return f"CASE WHEN regexp_full_match({text}, {_quoted(seconds)}) THEN {whole} END"
-    fraction = rf"{seconds}\.[0-9]{{1,{digits}}}"
-    exact = f"({text}::DECIMAL(19, {digits}) * {10**digits}::DECIMAL({digits + 1}, 0))::BIGINT"
-    return f"""CASE WHEN regexp_full_match({text}, {_quoted(seconds)}) THEN {whole}
-    WHEN regexp_full_match({text}, {_quoted(fraction)}) THEN {exact} END"""
 
 
 def _json_path(steps: Sequence[str]) -> str:
@@ -411,12 +352,8 @@ def _list(place: str, condition: str = "true") -> str:
 def _plain(texts: Iterable[str]) -> str:
     if not all(_PLAIN_WHEN.fullmatch(text) for text in texts):
         raise InexpressibleError
-    return ", ".join(_quoted(text) for text in texts)
+    return ", ".join(quoted(text) for text in texts)
 
 
 def _openings(text: str) -> str:
     return f"(length({text}) - length(translate({text}, '[{{', '')))"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -13,10 +13,11 @@ from truetape.broker.offsets import available_offsets
 from truetape.host.errors import ConfigError
 from truetape.host.log import logger
 from truetape.host.settings import Settings
+from truetape.host.sql import quoted
 from truetape.lake.completeness import CountedRange, joined, offsets_of
 from truetape.lake.delta import open_table, read_rows, replace_rows
 from truetape.lake.generations import Generations, read_generations
-from truetape.lake.tables import Table, quoted
+from truetape.lake.tables import Table
 from truetape.market.ranges import Range, Ranges
 
 if TYPE_CHECKING:

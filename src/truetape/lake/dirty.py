@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
 
+from truetape.host.sql import quoted
 from truetape.lake.bars_lineage import RecomputeBasis
 from truetape.lake.delta import append_rows, delete_rows, read_rows
-from truetape.lake.tables import Table, quoted, session_filters, session_where
+from truetape.lake.tables import Table, session_filters, session_where
 from truetape.market.sessions import Session
 
 MARKS_PER_WRITE = 100_000

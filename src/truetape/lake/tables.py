@@ -39,8 +39,3 @@ def session_filters(session: Session) -> Filters:
 def session_where(session: Session) -> str:
     """Return the same as an SQL condition."""
     return f"venue = '{session.venue}' AND session = '{session.date.isoformat()}'"
-
-
-def quoted(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

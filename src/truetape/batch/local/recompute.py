@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
+from truetape.host.sql import quoted
 from truetape.lake import bars_lineage
 from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.delta import open_table, replace_table
 from truetape.lake.events import RawEvents
-from truetape.lake.tables import Table, quoted, session_filters, session_where
+from truetape.lake.tables import Table, session_filters, session_where
 from truetape.market.bars import Bar
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session

@@ -11,9 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
+from truetape.host.sql import quoted
 from truetape.lake.delta import missing_table, require_sound
 from truetape.lake.schemas import PARTITIONS, SCHEMAS
-from truetape.lake.tables import Table, quoted, table_path
+from truetape.lake.tables import Table, table_path
 from truetape.market.sessions import Session
 
 RAW, TRADES, BARS = (
