@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truetape.batch.spark.session import spark_session
+from truetape.host import log
 from truetape.host.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def _same_umask() -> Iterator[None]:
     yield
     os.umask(before)
     private_home._UMASK.given = None
+
+
+@pytest.fixture(autouse=True)
+def _log_on_stderr() -> None:
+    """Each test begins with truetape's log: whoever imports Airflow gets a log on stdout."""
+    log.configure(file=sys.__stderr__)
 
 
 @pytest.fixture(params=["embedded", pytest.param("influx", marks=pytest.mark.real)])

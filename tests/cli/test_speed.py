@@ -75,7 +75,9 @@ def test_a_supervisor_that_gave_up_exits_with_1(own: Settings, speed: Type) -> N
     done = speed("supervise")
 
     assert done.exit_code == 1
-    assert 'GiveUp: given up on order 1; "truetape speed start" tries again' in done.output
+    assert done.output == (
+        'GiveUp: given up on order 1: no driver runs; "truetape speed start" tries again\n'
+    )
 
 
 def test_the_status_has_health_driver_progress_suspects_and_late_writers(

@@ -225,7 +225,7 @@ def test_a_server_that_was_set_up_with_another_token_is_refused(prepared: Prepar
     stranger.chmod(0o600)
     settings = replace(prepared.settings, influx_token_file=stranger)
 
-    with pytest.raises(ConfigError, match="refuses the operator token") as error:
+    with pytest.raises(ConfigError, match="refuses the token of secrets/: restore") as error:
         prepare_stores(
             settings, prepared.host.secret("influx-password"), prepared.tokens, pytest.fail
         )

@@ -39,12 +39,15 @@ def _set_up(
     if api.is_new():
         api.set_up(_USER, password, operator)
         report(f"set InfluxDB up for organisation {api.org}")
-    problem = api.query_problem(operator)
-    if problem is not None:
+    try:
+        problem = api.query_problem(operator)
+    except ConfigError as refused:
         raise ConfigError(
-            f"InfluxDB at {api.url} refuses the operator token of secrets/: {problem}; "
-            "restore the token that it was set up with, or start with an empty volume"
-        )
+            f"{refused} of secrets/: restore the operator token that it was set up with, "
+            "or start with an empty volume"
+        ) from None
+    if problem is not None:
+        raise ConfigError(f"InfluxDB at {api.url} does not answer the operator: {problem}")
 
 
 def _ensure_buckets(settings: Settings, report: Callable[[str], None]) -> list[str]:
