@@ -7,11 +7,11 @@ Late trades, cancels and corrections mark symbols of recomputed sessions dirty, 
 announced as the asset `dirty_sessions`, which wakes `repair_sessions`.
 
 ### What a failure means
-`archive` red: Kafka is away, or it has dropped records that were never archived (the message says
-so: a loss that somebody must look at). `completeness` red: the lake lacks the offsets in the
-message, and Kafka still has them. Offsets that neither has are named in its log; nothing brings
-them back, so they do not keep it red. `metrics` red: InfluxDB is away, and dashboards lack this
-run. Bars that are being served do not change either way.
+`archive` red: Kafka is away, or gives old offsets to other records (the message says which).
+`completeness` red: the lake lacks the offsets in the message, and Kafka still has them, or Kafka
+has deleted them before they were archived: a loss that somebody must look at. That is red once;
+from then on lost offsets are named in its log, since nothing brings them back. `metrics` red:
+InfluxDB is away, and dashboards lack this run. Bars that are being served do not change either way.
 
 ### Is a re-run safe?
 Yes, at any time and as often as you like: what is archived is not archived again.
@@ -30,8 +30,8 @@ from truetape.host.private_home import current_settings
 from truetape.schedule import dag_names
 from truetape.schedule.archive_tasks import require_complete, write_metrics
 from truetape.schedule.assets import DIRTY, RAW
+from truetape.schedule.batch_job import ArchiveJob
 from truetape.schedule.defaults import Tag, default_args
-from truetape.schedule.spark_job import ArchiveJob
 
 with DAG(
     dag_names.ARCHIVE_TRADES,

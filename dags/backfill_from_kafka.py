@@ -28,8 +28,8 @@ from truetape.batch.backfill_request import FORM
 from truetape.host.private_home import current_settings
 from truetape.schedule import backfill_tasks, dag_names
 from truetape.schedule.assets import RAW
+from truetape.schedule.batch_job import BatchJob
 from truetape.schedule.defaults import Tag, default_args, run_of, triggered_by
-from truetape.schedule.spark_job import SparkJob
 
 APPROVE_WITHIN = timedelta(hours=3)
 PARAMS = {
@@ -72,7 +72,7 @@ with DAG(
 
         return requester(triggered_by(dag_run), run_of(dag_run))
 
-    plan = SparkJob(task_id="plan", job="backfill", arguments=["plan", form()])
+    plan = BatchJob(task_id="plan", job="backfill", arguments=["plan", form()])
     approve = ApprovalOperator(
         task_id="approve",
         subject="Ingest {{ ti.xcom_pull('plan')['to_ingest'] }} records?",
@@ -80,14 +80,14 @@ with DAG(
         "Lost to retention: {{ ti.xcom_pull('plan')['lost_offsets'] or 'nothing' }}.",
         response_timeout=APPROVE_WITHIN,
     )
-    ingest = SparkJob(
+    ingest = BatchJob(
         task_id="ingest",
         job="backfill",
         arguments=["ingest", "{{ ti.xcom_pull('plan')['digest'] }}"],
         outlets=[RAW],
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
-    settle = SparkJob(
+    settle = BatchJob(
         task_id="settle",
         job="backfill",
         arguments=["settle", who()],

@@ -37,10 +37,10 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
+from truetape.schedule.batch_job import ArchiveJob, BatchJob
 from truetape.schedule.deadline import final_by
 from truetape.schedule.defaults import Tag, default_args
 from truetape.schedule.forms import recompute_form
-from truetape.schedule.spark_job import ArchiveJob, RecomputeJob
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
 
@@ -90,8 +90,9 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
 
         day = session()
         archive = ArchiveJob(task_id="archive")
-        recompute = RecomputeJob(
+        recompute = BatchJob(
             task_id="recompute",
+            job="recompute",
             arguments=["--venue", venue, "--session", day],
             trigger_rule=TriggerRule.NONE_FAILED,  # the archive is skipped where nothing is new
         )

@@ -26,8 +26,8 @@ from airflow.sdk import DAG, task
 
 from truetape.schedule import dag_names, maintenance_tasks
 from truetape.schedule.archive_tasks import require_complete
+from truetape.schedule.batch_job import BatchJob
 from truetape.schedule.defaults import Tag, default_args
-from truetape.schedule.spark_job import SparkJob
 
 with DAG(
     dag_names.MAINTENANCE,
@@ -65,7 +65,7 @@ with DAG(
         """Serve again what is not served as it was published."""
         return maintenance_tasks.audit_served()
 
-    recount = SparkJob(task_id="recount", job="archive", arguments=["--recount"])
+    recount = BatchJob(task_id="recount", job="archive", arguments=["--recount"])
     completeness(recount.output)
     buckets() >> served()
     lake()

@@ -26,8 +26,8 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task, ta
 
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS, DIRTY
+from truetape.schedule.batch_job import BatchJob
 from truetape.schedule.defaults import Tag, default_args
-from truetape.schedule.spark_job import RecomputeJob
 
 with DAG(
     dag_names.REPAIR_SESSIONS,
@@ -76,7 +76,7 @@ with DAG(
             """Compare what is served now with the lake."""
             return session_tasks.verify(published["venue"], published["session"])
 
-        recompute = RecomputeJob(task_id="recompute", arguments=arguments(session))
+        recompute = BatchJob(task_id="recompute", job="recompute", arguments=arguments(session))
         published = publish(session)
         recompute >> gate(session) >> published
         verify(published)

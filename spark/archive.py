@@ -13,7 +13,7 @@ from truetape.lake.completeness import Hole
 
 def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
     """Archive, and return the counts that are worth an event, holes by what can be done."""
-    found = archive_once(settings, recount=recount)
+    found = archive_once(settings, recount=recount, report=print)
     holes = [hole for part in found.partitions for hole in part.holes]
     return {
         "records": found.records,
@@ -21,6 +21,7 @@ def archive(settings: Settings, *, recount: bool) -> dict[str, object]:
         "dead_letters": found.dead_letters,
         "holes": [_named(hole) for hole in holes if hole.recoverable],
         "lost": [_named(hole) for hole in holes if not hole.recoverable],
+        "newly_lost": [_named(hole) for hole in found.newly_lost],
         "dirty": [
             {"venue": venue, "session": str(day), "symbols": symbols}
             for (venue, day), symbols in sorted(found.dirty.items())

@@ -27,7 +27,7 @@ from truetape.lake.record_identity import HeldRecord
 from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report, reports_of
 from truetape.quality.report import Report, ReportKind
-from truetape.schedule import spark_job
+from truetape.schedule import batch_job
 from truetape.speed.progress import checkpoint_for
 from truetape.speed.read_log import ReadLog, read_log_file, stored_log
 from truetape.stack import airflow_config
@@ -36,7 +36,7 @@ from truetape.tour.replay import ReplayLedger
 SOURCE = Path(truetape.__file__).parent
 RUN = DagRun("batch_recompute_XNYS", "scheduled")
 PLAN = BackfillPlan(
-    OffsetPlan(BackfillRequest(Holes(), "nightly"), "trades", "raw-1", 1, False, ()), PlanContents()
+    OffsetPlan(BackfillRequest(Holes(), "nightly"), "trades", "raw-1", ()), PlanContents()
 )
 REPORT = Report(
     reports.new_run(NOON), ReportKind.GATE, "XNYS", date(2026, 11, 20), (), {"trades": 1}
@@ -142,7 +142,7 @@ FILES = (
     StateFile(
         "outcome of a Spark job",
         outcome_of,
-        lambda own: spark_job.counts_of(own.home / "outcome.json", "archive"),
+        lambda own: batch_job.counts_of(own.home / "outcome.json", "archive"),
         TransientError,  # the file goes with its folder, and the task is safe to repeat
     ),
 )
@@ -259,7 +259,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
 
 
 ALLOWED = {
-    "batch.checkpoint": "Spark's files, judged by `test_checkpoint_damage`",
+    "speed.checkpoint": "Spark's files, judged by `test_checkpoint_damage`",
     "batch.spark.package": "a zip file named by its digest, of the program's own sources",
     "broker.boundary": "a record of Kafka",
     "broker.dead_letters": "opens a producer",

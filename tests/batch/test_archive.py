@@ -1,36 +1,26 @@
 """The archive on a real Kafka: each offset once and one dead letter for each rejection."""
 
 import dataclasses
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from deltalake import DeltaTable
 
 from support.loop import Letter, letters, own_settings, send
-from support.wait import until
-from truetape.batch.archive import checkpoint_for
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import available_offsets, end_offsets
 from truetape.cli.archive import archive as archive_verb
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.session import SimulationPlan, simulate
+from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, table_path
 from truetape.market.ranges import Range
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 pytestmark = pytest.mark.real
 
@@ -53,14 +43,14 @@ def records(count: int, seed: int = 1) -> list[Record]:
     return list(simulate(plan).records)
 
 
-def raw(spark: "SparkSession", own: Settings) -> "DataFrame":
-    return Lake(own.lake).read(spark, Table.RAW)
+def raw(own: Settings) -> DeltaTable:
+    return DeltaTable(table_path(own.lake, Table.RAW))
 
 
-def offsets(spark: "SparkSession", own: Settings) -> Counter[tuple[int, int]]:
+def offsets(own: Settings) -> Counter[tuple[int, int]]:
     """Count the rows of each (partition, offset) in the lake."""
-    rows = raw(spark, own).select("partition", "offset").collect()
-    return Counter((row.partition, row.offset) for row in rows)
+    rows = raw(own).to_pyarrow_table(columns=["partition", "offset"]).to_pylist()
+    return Counter((row["partition"], row["offset"]) for row in rows)
 
 
 def in_kafka(own: Settings) -> Counter[tuple[int, int]]:
@@ -69,15 +59,15 @@ def in_kafka(own: Settings) -> Counter[tuple[int, int]]:
     return Counter((part, offset) for part, end in ends.items() for offset in range(end))
 
 
-def test_a_session_is_archived_record_by_record(spark: "SparkSession", own: Settings) -> None:
+def test_a_session_is_archived_record_by_record(own: Settings) -> None:
     made = records(1_500)
     send(own, made)
 
     archived = archive_once(own)
 
     assert archived.records == len(made)
-    assert offsets(spark, own) == in_kafka(own)
-    held = Counter(bytes(row.value) for row in raw(spark, own).select("value").collect())
+    assert offsets(own) == in_kafka(own)
+    held = Counter(raw(own).to_pyarrow_table(columns=["value"])["value"].to_pylist())
     assert held == Counter(record.payload for record in made)
     assert {part.partition: part.records for part in archived.partitions} == (
         end_offsets(own.kafka, own.topic)
@@ -85,9 +75,7 @@ def test_a_session_is_archived_record_by_record(spark: "SparkSession", own: Sett
     assert [(part.holes, part.repeated) for part in archived.partitions] == [((), 0)] * 4
 
 
-def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(own: Settings) -> None:
     first, later = records(300), records(200, seed=2)
     send(own, first)
     archive_once(own)
@@ -96,90 +84,17 @@ def test_a_second_run_adds_nothing_and_a_third_only_what_is_new(
     send(own, later)
 
     assert archive_once(own).records == len(later)
-    assert offsets(spark, own) == in_kafka(own)
+    assert offsets(own) == in_kafka(own)
 
 
-def forget_the_last_batch(own: Settings) -> None:
-    """Set the checkpoint back, as a kill between Delta's commit and Spark's leaves it."""
-    newest = max((checkpoint_for(own) / "commits").glob("[0-9]*"), key=lambda path: int(path.name))
-    newest.unlink()
-
-
-def lose_the_checkpoint(own: Settings) -> None:
-    shutil.rmtree(checkpoint_for(own))
-
-
-@pytest.mark.parametrize("trouble", [forget_the_last_batch, lose_the_checkpoint])
-def test_no_offset_is_archived_twice_after(
-    spark: "SparkSession", own: Settings, trouble: Callable[[Settings], None]
-) -> None:
-    send(own, records(300))
-    archive_once(own)
-    trouble(own)
-
-    assert archive_once(own).records == 0
-    later = records(200, seed=2)
-    send(own, later)
-    assert archive_once(own).records == len(later)
-    assert offsets(spark, own) == in_kafka(own)
-
-
-def test_a_lost_checkpoint_is_replaced_where_some_partitions_never_had_a_record(
-    spark: "SparkSession", own: Settings
-) -> None:
-    one_symbol = [record for record in records(300) if record.key == "IBM"]
-    send(own, one_symbol)
-    archive_once(own)
-    assert len({part for part, _ in offsets(spark, own)}) == 1
-    lose_the_checkpoint(own)
-    send(own, records(200, seed=2))
-
-    archive_once(own)
-
-    assert offsets(spark, own) == in_kafka(own)
-
-
-def test_a_new_lake_gets_every_record(spark: "SparkSession", own: Settings, tmp_path: Path) -> None:
+def test_a_new_lake_gets_every_record(own: Settings, tmp_path: Path) -> None:
     send(own, records(100))
     archive_once(own)
     other = dataclasses.replace(own, lake=str(tmp_path / "other"))
 
     archive_once(other)
 
-    assert offsets(spark, other) == in_kafka(own)
-
-
-def batch_is_planned(own: Settings) -> bool:
-    return (checkpoint_for(own) / "offsets" / "0").exists()
-
-
-def rows_are_committed(own: Settings) -> bool:
-    """Version 0 of the table is its creation."""
-    return (Path(own.lake) / "raw" / "_delta_log" / f"{1:020d}.json").exists()
-
-
-@pytest.mark.parametrize("moment", [batch_is_planned, rows_are_committed])
-def test_a_killed_archive_continues_without_loss_or_repeat(
-    spark: "SparkSession", own: Settings, moment: Callable[[Settings], bool]
-) -> None:
-    send(own, records(1_000))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "truetape.cli.main", "archive"],
-        env=os.environ | own.to_env(),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        until(lambda: moment(own) or child.poll() is not None, within_s=120)
-        assert child.poll() is None
-    finally:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    assert not (checkpoint_for(own) / "commits" / "0").exists()
-
-    archive_once(own)
-
-    assert offsets(spark, own) == in_kafka(own)
+    assert offsets(other) == in_kafka(own)
 
 
 def good(first: int, last: int) -> list[Record]:
@@ -187,9 +102,8 @@ def good(first: int, last: int) -> list[Record]:
     return [Record(GOOD % number, "truetape", "IBM", RECEIVED) for number in range(first, last + 1)]
 
 
-def delete(spark: "SparkSession", own: Settings, where: str) -> None:
-    path = Lake(own.lake).path(Table.RAW)
-    spark.sql(f"DELETE FROM delta.`{path}` WHERE {where}")  # noqa: S608 - our path
+def delete(own: Settings, where: str) -> None:
+    raw(own).delete(None if where == "true" else where)
 
 
 def expire(own: Settings, partition: int, before: int) -> None:
@@ -218,32 +132,33 @@ def test_the_available_offsets_of_each_partition_are_read_from_kafka(own: Settin
 
 
 @pytest.mark.parametrize("recount", [False, True], ids=["next run", "recount"])
-def test_the_next_run_finds_the_rows_that_raw_lost(
-    spark: "SparkSession", own: Settings, recount: bool
-) -> None:
-    """In the middle and at the end; Kafka has dropped some of the records."""
+def test_the_next_run_finds_the_rows_that_raw_lost(own: Settings, recount: bool) -> None:
+    """Those at the end are archived again, the others are holes; Kafka has dropped some."""
     send(own, good(0, 19))
     whole = holding(archive_once(own).partitions)
     assert (whole.records, whole.first, whole.last, whole.holes) == (20, 0, 19, ())
-    delete(spark, own, "offset IN (3, 4, 5, 11, 18, 19)")
+    delete(own, "offset IN (3, 4, 5, 11, 18, 19)")
     expire(own, whole.partition, 5)
 
     found = archive_once(own, recount=recount)
 
     torn = holding(found.partitions)
     place = (own.topic, torn.partition)
-    assert (found.records, torn.records) == (0, 14)
+    lost = Hole(*place, Range(3, 5), recoverable=False)
+    assert torn.records == 16
     assert torn.holes == (
-        Hole(*place, Range(3, 5), recoverable=False),
+        lost,
         Hole(*place, Range(5, 6), recoverable=True),
         Hole(*place, Range(11, 12), recoverable=True),
-        Hole(*place, Range(18, 20), recoverable=True),
     )
-    assert holding(archive_once(own).partitions) == torn
+    assert found.newly_lost == (lost,)
+    again = archive_once(own)
+    assert holding(again.partitions) == torn
+    assert again.newly_lost == ()
 
 
 def test_records_that_kafka_dropped_before_the_first_run_are_a_hole_at_the_start(
-    spark: "SparkSession", own: Settings
+    own: Settings,
 ) -> None:
     send(own, good(0, 9))
     (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
@@ -256,47 +171,44 @@ def test_records_that_kafka_dropped_before_the_first_run_are_a_hole_at_the_start
     assert part.holes == (Hole(own.topic, used, Range(0, 7), recoverable=False),)
 
 
-def test_a_partition_without_archived_records_is_one_hole(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_a_lake_that_lost_every_row_gets_them_again(own: Settings) -> None:
     send(own, good(0, 4))
     archive_once(own)
-    delete(spark, own, "true")
+    delete(own, "true")
 
-    part = holding(archive_once(own, recount=True).partitions)
-
-    assert (part.records, part.first, part.last) == (0, None, None)
-    assert part.holes == (Hole(own.topic, part.partition, Range(0, 5), recoverable=True),)
+    assert archive_once(own).records == 0, "all of them were counted before"
+    assert offsets(own) == in_kafka(own)
 
 
-def test_a_second_run_opens_no_file_of_the_first(spark: "SparkSession", own: Settings) -> None:
-    """Files of `raw` that a run must not read are away while it runs; letters are sent all the
-    same.
-    """
-    earlier, later = records(400), [*records(100, seed=2), Record(b"bad", "truetape", "IBM", 1)]
-    send(own, earlier)
-    first = archive_once(own)
-    old = list(Path(own.lake, "raw").glob("date=*/**/*.parquet"))
-    send(own, later)
+def test_records_that_kafka_deleted_before_they_were_archived_are_told_once(own: Settings) -> None:
+    """The archive takes the others, and does not stop."""
+    send(own, good(0, 9))
+    whole = holding(archive_once(own).partitions)
+    send(own, good(10, 29))
+    expire(own, whole.partition, 15)
 
-    for file in old:
-        file.rename(file.with_suffix(".away"))
-    second = archive_once(own)
-    for file in old:
-        file.with_suffix(".away").rename(file)
+    done = CliRunner(env=own.to_env()).invoke(archive_verb, [])
 
-    assert (first.records, second.records) == (len(earlier), len(later))
-    assert second.dead_letters == second.rejected - first.rejected > 0
-    recounted = archive_once(own, recount=True)
-    assert (recounted.partitions, recounted.records) == (second.partitions, 0)
+    lost = Hole(own.topic, whole.partition, Range(10, 15), recoverable=False)
+    assert isinstance(done.exception, VerificationError)
+    assert str(done.exception).startswith(
+        "Kafka deleted records before they were archived: "
+        f"{own.topic}/{whole.partition} offsets 10 to 14; "
+    )
+    again = archive_once(own)
+    assert holding(again.partitions).holes == (lost,)
+    assert (holding(again.partitions).records, again.newly_lost) == (25, ())
+    send(own, good(30, 31))
+    assert archive_once(own).records == 2
 
 
-def test_the_verb_prints_archived_and_missing_offsets(spark: "SparkSession", own: Settings) -> None:
+def test_the_verb_prints_archived_and_missing_offsets(own: Settings) -> None:
     send(own, [*good(0, 19), Record(b"bad", "truetape", "IBM", RECEIVED)])
     (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
     printed(own)
-    delete(spark, own, "offset IN (0, 7)")
+    delete(own, "offset IN (0, 7)")
     expire(own, used, 1)
+    archive_once(own)
 
     lines = printed(own, "--recount")
 
@@ -369,9 +281,7 @@ def neighbourly() -> Iterator[Record]:
     yield Record(GOOD % 100, "truetape", "IBM", RECEIVED)
 
 
-def test_each_malformed_record_becomes_one_dead_letter_with_its_coordinates(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_each_malformed_record_becomes_one_dead_letter_with_its_coordinates(own: Settings) -> None:
     send(own, neighbourly())
 
     archived = archive_once(own)
@@ -382,13 +292,12 @@ def test_each_malformed_record_becomes_one_dead_letter_with_its_coordinates(
     found = [(letter.value, letter.headers["reason"]) for letter in letters(own)]
     assert found == [*MALFORMED.values(), (GOOD % 99, "unknown-feed")]
     assert {letter.key for letter in letters(own)} == {"IBM"}
-    refused = raw(spark, own).where("rejections > 0").collect()
-    assert {place(letter) for letter in letters(own)} == {
-        (row.partition, row.offset, 0) for row in refused
-    }
-    accepted = raw(spark, own).selectExpr("inline(events)").orderBy("id").collect()
-    assert {row.id for row in accepted} == {str(n) for n in [*range(len(MALFORMED)), 100]}
-    assert {(float(row.price), float(row.size)) for row in accepted} == {(100.0, 10.0)}
+    rows = raw(own).to_pyarrow_table().to_pylist()
+    refused = {(row["partition"], row["offset"], 0) for row in rows if row["rejections"]}
+    assert {place(letter) for letter in letters(own)} == refused
+    accepted = [event for row in rows for event in row["events"]]
+    assert {event["id"] for event in accepted} == {str(n) for n in [*range(len(MALFORMED)), 100]}
+    assert {(event["price"], event["size"]) for event in accepted} == {(100, 10)}
 
 
 def place(letter: Letter) -> tuple[int, int, int]:
@@ -397,7 +306,7 @@ def place(letter: Letter) -> tuple[int, int, int]:
     return partition, offset, index
 
 
-def test_a_second_run_sends_no_dead_letter_again(spark: "SparkSession", own: Settings) -> None:
+def test_a_second_run_sends_no_dead_letter_again(own: Settings) -> None:
     send(own, neighbourly())
     archive_once(own)
 
@@ -412,7 +321,7 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_sends_no_dead_letter_and_the_next_run_sends_each_once(
-    spark: "SparkSession", own: Settings, monkeypatch: pytest.MonkeyPatch
+    own: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kafka import KafkaProducer
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -20,30 +18,24 @@ from deltalake import DeltaTable
 
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape.batch.archive import checkpoint_for
-from truetape.batch.backfill import append_missing
 from truetape.batch.backfill_plan import AffectedSession, BackfillPlan, PlanContents
 from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime, Holes
 from truetape.batch.backfill_run import Ingested, ingest_once, plan_once
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
 from truetape.cli.backfill import backfill as verb
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
-from truetape.host.errors import ConfigError, OutdatedPlanError
+from truetape.host.errors import OutdatedPlanError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.offset_text import from_pairs
-from truetape.lake.tables import Table
-from truetape.market.ranges import Range, Ranges
+from truetape.lake.tables import Table, table_path
+from truetape.market.ranges import Ranges
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import finalize_sessions
 from truetape.serving.backends import open_store
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.real
 
@@ -80,7 +72,7 @@ def used(own: Settings) -> int:
 
 
 def raw(own: Settings) -> DeltaTable:
-    return DeltaTable(Lake(own.lake).path(Table.RAW))
+    return DeltaTable(table_path(own.lake, Table.RAW))
 
 
 def archived(own: Settings) -> Counter[tuple[int, int]]:
@@ -119,17 +111,17 @@ def test_only_the_rows_that_raw_lost_are_ingested(own: Settings) -> None:
     assert archive_once(own).dead_letters == 1
     where = used(own)
     before = raw(own).to_pyarrow_table().sort_by("offset")
-    assert lose(own, "offset IN (0, 4, 5, 6, 11, 20)") == 6
+    assert lose(own, "offset IN (0, 4, 5, 6, 11, 18)") == 6
     send(own, good(21, 23))
     version = raw(own).version()
 
     planned = plan_once(own, HOLES)
 
     assert raw(own).version() == version
-    assert planned.plan.to_ingest == at(where, (0, 0), (4, 6), (11, 11), (20, 20))
+    assert planned.plan.to_ingest == at(where, (0, 0), (4, 6), (11, 11), (18, 18))
     assert planned.plan.total("awaited") == 3
-    assert (planned.plan.lost, planned.plan.archive_is_stuck) == ({}, False)
-    assert planned.contents == PlanContents(6, 5, 1, (AffectedSession("XNYS", DAY, ("IBM",)),))
+    assert planned.plan.lost == {}
+    assert planned.contents == PlanContents(6, 6, 0, (AffectedSession("XNYS", DAY, ("IBM",)),))
 
     assert ingest_once(own, planned) == Ingested(6, 0)
     assert raw(own).to_pyarrow_table().sort_by("offset") == before
@@ -151,55 +143,6 @@ def test_rows_that_are_lost_again_are_ingested_again(own: Settings) -> None:
     assert archived(own) == given_out(own)
 
 
-def test_a_backfill_after_an_archive_that_was_stopped_past_retention(own: Settings) -> None:
-    """Ingests what Kafka still has, reports what it dropped; a new checkpoint continues."""
-    send(own, good(0, 9))
-    archive_once(own)
-    where = used(own)
-    send(own, [*good(10, 27), BROKEN, *good(29, 29)])
-    expire(own, where, 15)
-    with pytest.raises(ConfigError, match="Records left Kafka before they were read"):
-        archive_once(own)
-
-    planned = plan_once(own, HOLES)
-
-    assert planned.plan.archive_is_stuck
-    assert planned.plan.lost == at(where, (10, 14))
-    assert planned.plan.to_ingest == at(where, (15, 29))
-    assert ingest_once(own, planned) == Ingested(15, 1)
-    lost = [(where, offset) for offset in range(10, 15)]
-    assert archived(own) == given_out(own, *lost)
-    again = plan_once(own, HOLES)
-    assert (again.plan.to_ingest, again.plan.lost) == ({}, planned.plan.lost)
-
-    with pytest.raises(ConfigError, match="Records left Kafka before they were read"):
-        archive_once(own)
-    shutil.rmtree(checkpoint_for(own))
-    send(own, good(30, 34))
-    resumed = archive_once(own)
-    assert (resumed.records, resumed.dead_letters) == (5, 0)
-    assert archived(own) == given_out(own, *lost)
-    (part,) = [part for part in resumed.partitions if part.records]
-    assert [(hole.offsets, hole.recoverable) for hole in part.holes] == [(Range(10, 15), False)]
-
-
-def test_a_new_checkpoint_starts_at_kafkas_first_offset_when_kafka_is_empty(
-    own: Settings,
-) -> None:
-    send(own, good(0, 9))
-    archive_once(own)
-    where = used(own)
-    send(own, good(10, 14))
-    expire(own, where, 15)
-    assert plan_once(own, HOLES).plan.lost == at(where, (10, 14))
-    shutil.rmtree(checkpoint_for(own))
-
-    assert not plan_once(own, HOLES).plan.archive_is_stuck
-    assert archive_once(own).records == 0
-    send(own, good(15, 16))
-    assert archive_once(own).records == 2
-
-
 def test_an_outdated_plan_writes_nothing(own: Settings) -> None:
     send(own, good(0, 9))
     archive_once(own)
@@ -211,33 +154,15 @@ def test_an_outdated_plan_writes_nothing(own: Settings) -> None:
     assert some.plan.total("archived") == 2
 
     assert ingest_once(own, some).records == 2
-    for outdated in (every, last):
-        with pytest.raises(OutdatedPlanError, match="1 backfills since"):
-            ingest_once(own, outdated)
+    with pytest.raises(OutdatedPlanError, match="of 3 records 2 are archived by now"):
+        ingest_once(own, every)
     expiring = plan_once(own, HOLES)
+    assert expiring.plan.to_ingest == last.plan.to_ingest
     expire(own, where, 8)
     with pytest.raises(OutdatedPlanError, match="1 are lost"):
         ingest_once(own, expiring)
 
     assert archived(own) == given_out(own, (where, 7))
-
-
-@pytest.mark.long
-def test_delta_accepts_only_one_of_two_plans_with_the_same_number(
-    spark: "SparkSession", own: Settings
-) -> None:
-    """Two hosts, which share no lock, may ingest them at the same time."""
-    send(own, good(0, 9))
-    archive_once(own)
-    lose(own, "offset IN (2, 3, 7)")
-    plan = plan_once(own, HOLES).plan
-    other = plan_once(own, BackfillRequest(ByOffsets(at(used(own), (2, 3))), "the same")).plan
-
-    append_missing(spark, own, plan)
-    append_missing(spark, own, other)
-    append_missing(spark, own, plan)
-
-    assert archived(own) == given_out(own)
 
 
 def test_a_request_by_time_uses_kafkas_timestamps(own: Settings) -> None:
@@ -288,7 +213,7 @@ def plan_is_noted(own: Settings) -> bool:
 
 
 def rows_are_in(own: Settings) -> bool:
-    return plan_is_noted(own) and raw(own).transaction_version(f"backfill-{own.topic}") == 1
+    return plan_is_noted(own) and raw(own).transaction_version(f"ingest-{own.topic}") == 2
 
 
 @pytest.mark.long

@@ -1,13 +1,12 @@
 """A contract that changes between an archive run and a recompute: used as decoded, and said."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from support.loop import own_settings, send
-from truetape.batch import archive as archive_module
+from truetape.batch import raw_rows as raw_rows_module
 from truetape.batch.jobs import archive_once
 from truetape.cli.recompute import recompute as recompute_verb
 from truetape.feeds.contract import Contract, load_contract
@@ -15,9 +14,6 @@ from truetape.feeds.records import Record
 from truetape.host.settings import Settings
 from truetape.lake.delta import read_rows
 from truetape.lake.tables import Table
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.real
 
@@ -46,7 +42,7 @@ def recompute(own: Settings) -> str:
 
 
 def test_a_recompute_over_two_versions_of_a_contract_says_so_each_time(
-    spark: "SparkSession", stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = own_settings(stack, tmp_path)
     version = load_contract("truetape").version
@@ -54,7 +50,7 @@ def test_a_recompute_over_two_versions_of_a_contract_says_so_each_time(
     archive_once(own)
     assert "contract version" not in recompute(own)
     with monkeypatch.context() as patch:
-        patch.setattr(archive_module, "load_contract", next_version)
+        patch.setattr(raw_rows_module, "load_contract", next_version)
         send(own, [trade(3)])
         archive_once(own)
 

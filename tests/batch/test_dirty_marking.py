@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
-from truetape.batch.archive import raw_rows
+from support.raw import put_records
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.jobs import dirty_symbols
+from truetape.batch.local.recompute import recompute
 from truetape.batch.recompute import RecomputeRules
-from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute import recompute
-from truetape.feeds.contract import load_contract
-from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
+from truetape.feeds.records import Record
 from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
@@ -28,20 +25,13 @@ from truetape.lake import bars_lineage, dirty
 from truetape.lake.completeness import CountedRange
 from truetape.lake.coverage import OffsetCount, count_offsets
 from truetape.lake.generations import Generations
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, table_path
 from truetape.market.ranges import Range, Ranges
 from truetape.market.trades import Event
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 WEDNESDAY, THURSDAY, FRIDAY = (session(VENUES["XNYS"], date(2026, 11, day)) for day in (18, 19, 20))
 W, T, F, MONDAY = (at(f"2026-11-{day}T17:00:00") for day in (18, 19, 20, 23))
 RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
-COLUMNS = (
-    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
-    "feed string, received_ns bigint"
-)
 CALM = ("CALM", "QUIET")
 """Symbols without new events."""
 
@@ -83,49 +73,46 @@ AFTER: list[tuple[Event, set[tuple[date, str]]]] = [
 """The records of Monday, and the marks that each makes."""
 
 
-def put(spark: "SparkSession", lake: Lake, events: Sequence[Event], first: int) -> None:
+def put(lake: str, events: Sequence[Event], first: int) -> None:
     """Append events to `raw` as the archive would, one record each."""
-    lake.ensure(spark, Table.RAW)
-    rows = [
-        ("trades", 0, first + number, one.received_ns // 1_000_000, one.symbol,
-         bytearray(encode(one).encode()), one.feed, one.received_ns)
-        for number, one in enumerate(events)
-    ]  # fmt: skip
-    frame = raw_rows(spark.createDataFrame(rows, COLUMNS), [load_contract("truetape")], Limits())
-    frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
+    records = [
+        Record(encode(one).encode(), one.feed, one.symbol, one.received_ns) for one in events
+    ]
+    put_records(lake, records, first=first)
 
 
-def content(lake: Lake, table: Table) -> list[str]:
-    return sorted(str(row) for row in DeltaTable(lake.path(table)).to_pyarrow_table().to_pylist())
+def content(lake: str, table: Table) -> list[str]:
+    return sorted(
+        str(row) for row in DeltaTable(table_path(lake, table)).to_pyarrow_table().to_pylist()
+    )
 
 
 class World:
     """A lake whose Thursday and Friday were recomputed before Monday's records came."""
 
-    def __init__(self, spark: "SparkSession", folder: Path) -> None:
-        self.spark, self.lake = spark, Lake(str(folder / "lake"))
-        put(spark, self.lake, BEFORE, 0)
+    def __init__(self, folder: Path) -> None:
+        self.lake = str(folder / "lake")
+        put(self.lake, BEFORE, 0)
         for day in (THURSDAY, FRIDAY):
-            recompute(spark, self.lake, day, RULES)
-        self.known = count_offsets(self.lake.root, "trades")
-        put(spark, self.lake, [event for event, _ in AFTER], len(BEFORE))
-        self.counted = count_offsets(self.lake.root, "trades", self.known)
+            recompute(self.lake, day, RULES)
+        self.known = count_offsets(self.lake, "trades")
+        put(self.lake, [event for event, _ in AFTER], len(BEFORE))
+        self.counted = count_offsets(self.lake, "trades", self.known)
         self.marked = self.mark()
 
     def mark(self) -> Marked:
-        return mark_dirty(self.spark, self.lake, self.known, self.counted, venues.venues())
+        return mark_dirty(self.lake, self.known, self.counted, venues.venues())
 
 
 @pytest.fixture(scope="module")
-def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(spark, tmp_path_factory.mktemp("world"))
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
 
 
-@pytest.mark.spark
 def test_exactly_the_symbols_with_new_events_are_marked(world: World) -> None:
     expected = {place for _, places in AFTER for place in places}
 
-    marks = dirty.pending_marks(world.lake.root)
+    marks = dirty.pending_marks(world.lake)
 
     assert {(one.session, one.symbol) for one in marks} == expected
     assert len(marks) == len(expected)
@@ -140,23 +127,22 @@ def test_exactly_the_symbols_with_new_events_are_marked(world: World) -> None:
     assert (named.trades, named.amendments) == (0, 2)
 
 
-@pytest.mark.spark
 def test_recomputing_the_marked_symbols_gives_the_tables_of_a_full_recompute(world: World) -> None:
     """The rows of the other symbols stay, in the same files or in others."""
     calm = [row for row in content(world.lake, Table.BARS) if "CALM" in row or "QUIET" in row]
     for day in (THURSDAY, FRIDAY):
-        symbols = dirty_symbols(world.lake.root, day, RULES.profile)
+        symbols = dirty_symbols(world.lake, day, RULES.profile)
         assert symbols is not None
-        recompute(world.spark, world.lake, day, RULES, symbols)
+        recompute(world.lake, day, RULES, symbols)
     partly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     assert [row for row in partly[1] if "CALM" in row or "QUIET" in row] == calm
     for day in (THURSDAY, FRIDAY):
-        known = bars_lineage.recompute_bases(world.lake.root, day)
+        known = bars_lineage.recompute_bases(world.lake, day)
         assert [one.symbols is None for one in known] == [True, False]
-        assert dirty.clear_marks(world.lake.root, day, known) == []
+        assert dirty.clear_marks(world.lake, day, known) == []
 
     for day in (THURSDAY, FRIDAY):
-        recompute(world.spark, world.lake, day, RULES)
+        recompute(world.lake, day, RULES)
 
     wholly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     for some, every in zip(partly, wholly, strict=True):
@@ -164,36 +150,34 @@ def test_recomputing_the_marked_symbols_gives_the_tables_of_a_full_recompute(wor
     assert partly == wholly
 
 
-@pytest.mark.spark
 def test_events_archived_during_a_recompute_are_marked(
-    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The record is in a later version than the recompute reads, so its mark stays."""
-    lake = Lake(str(tmp_path / "lake"))
-    put(spark, lake, [trade(id="1", event_ns=F)], 0)
-    known = count_offsets(lake.root, "trades")
+    lake = str(tmp_path / "lake")
+    put(lake, [trade(id="1", event_ns=F)], 0)
+    known = count_offsets(lake, "trades")
     pinned = bars_lineage.current_raw
 
     def and_then_comes_another(root: str) -> tuple[str, int]:
         found = pinned(root)
-        put(spark, lake, [trade(id="2", event_ns=F, received_ns=MONDAY)], 1)
-        mark_dirty(spark, lake, known, count_offsets(lake.root, "trades", known), venues.venues())
+        put(lake, [trade(id="2", event_ns=F, received_ns=MONDAY)], 1)
+        mark_dirty(lake, known, count_offsets(lake, "trades", known), venues.venues())
         return found
 
     monkeypatch.setattr(bars_lineage, "current_raw", and_then_comes_another)
-    assert recompute(spark, lake, FRIDAY, RULES).trades == 1
+    assert recompute(lake, FRIDAY, RULES).trades == 1
 
-    [left] = dirty.clear_marks(lake.root, FRIDAY, bars_lineage.recompute_bases(lake.root, FRIDAY))
+    [left] = dirty.clear_marks(lake, FRIDAY, bars_lineage.recompute_bases(lake, FRIDAY))
     assert (left.symbol, left.trades) == ("IBM", 1)
 
 
-@pytest.mark.spark
 def test_a_session_with_bars_of_another_profile_is_recomputed_whole(world: World) -> None:
     mark = dirty.DirtyMark("XNYS", FRIDAY.date, "LATE", 1, 0, "raw", 1, 1)
-    dirty.add_marks(world.lake.root, [mark])
+    dirty.add_marks(world.lake, [mark])
 
-    assert dirty_symbols(world.lake.root, FRIDAY, load("lean")) is None
-    assert dirty_symbols(world.lake.root, WEDNESDAY, RULES.profile) is None
+    assert dirty_symbols(world.lake, FRIDAY, load("lean")) is None
+    assert dirty_symbols(world.lake, WEDNESDAY, RULES.profile) is None
 
 
 def counted(**held: tuple[int, int]) -> OffsetCount:

@@ -6,13 +6,15 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from support.build import READ_MS, SECOND
 from support.data import real_data
+from support.raw import put_table
 from support.spark_bars import bar_of, streamed, text_of
 from support.spark_lake import stage
-from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.recompute import recompute
@@ -22,6 +24,7 @@ from truetape.feeds.files import decode_file
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.host.venues import venues
+from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
@@ -83,15 +86,13 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
     spark: "SparkSession", tmp_path: Path, day: Day
 ) -> None:
     lake = Lake(str(tmp_path / "lake"))
-    lake.ensure(spark, Table.RAW)
-    records = staged(spark, day, tmp_path / "records")
-    raw = raw_rows(records, [load_contract(day.feed)], Limits())
-    raw.write.format("delta").mode("append").save(lake.path(Table.RAW))
+    stage(real_data(*day.file), load_contract(day.feed), tmp_path / "records", READ_MS)
+    put_table(lake.root, pq.read_table(tmp_path / "records"))
     rules = RecomputeRules(load(day.profile), venues(), lateness_ns=60 * SECOND)
 
     outcomes = [recompute(spark, lake, one, rules) for one in day.sessions]
 
-    assert raw.count() == day.payloads
+    assert open_table(lake.root, Table.RAW).count(pc.scalar(True)) == day.payloads
     assert sum(outcome.trades for outcome in outcomes) == day.trades
     found = sorted(text_of(bar_of(row)) for row in lake.read(spark, Table.BARS).collect())
     assert found == expected(day, list(Resolution))

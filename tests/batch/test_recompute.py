@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.build import SECOND, VENUES, at, cancel, correction, trade
+from support.raw import put_records
 from support.spark_bars import bar_of, text_of
-from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.recompute import recompute
-from truetape.feeds.contract import load_contract
-from truetape.feeds.decoder import Limits
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import Faults
@@ -42,25 +40,15 @@ SATURDAY = session(VENUES["XNYS"], date(2026, 11, 21))
 HALF_DAY = session(VENUES["XNYS"], date(2025, 11, 28))
 KRAKEN_FRIDAY = session(VENUES["KRAKEN"], FRIDAY.date)
 RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
-COLUMNS = (
-    "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
-    "feed string, received_ns bigint"
-)
+
+
 TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.02)
 
 
-def put(spark: "SparkSession", lake: Lake, records: Sequence[Record], partition: int = 0) -> None:
+def put(lake: Lake, records: Sequence[Record], partition: int = 0) -> None:
     """Append records to `raw` as the archive would."""
-    lake.ensure(spark, Table.RAW)
     stamp_ms = 1 + max(record.received_ns or 0 for record in records) // 1_000_000
-    rows = [
-        ("trades", partition, offset, stamp_ms, record.key,
-         bytearray(record.payload), record.feed, record.received_ns)
-        for offset, record in enumerate(records)
-    ]  # fmt: skip
-    contracts = [load_contract("truetape")]
-    frame = raw_rows(spark.createDataFrame(rows, COLUMNS), contracts, Limits())
-    frame.write.format("delta").mode("append").save(lake.path(Table.RAW))
+    put_records(lake.root, records, partition=partition, stamp_ms=stamp_ms)
 
 
 def native(events: Sequence[Event]) -> list[Record]:
@@ -82,7 +70,7 @@ def test_a_session_with_every_kind_of_event_equals_the_reference(
     made = simulate(
         SimulationPlan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED)
     )
-    put(spark, lake, made.records)
+    put(lake, made.records)
 
     outcome = recompute(spark, lake, FRIDAY, RULES)
 

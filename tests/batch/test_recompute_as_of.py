@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from support.raw import put_records
 from support.spark_bars import text_of
-from support.spark_lake import archived, recomputed
+from support.spark_lake import recomputed
 from truetape.batch import jobs
 from truetape.batch.local import recompute as local
 from truetape.batch.recompute import RecomputeRules
@@ -43,7 +44,7 @@ def test_bars_as_of_an_instant_equal_the_reference_and_the_lake_is_unchanged(
 ) -> None:
     made = simulate(PLAN)
     lake = Lake(str(tmp_path / "lake"))
-    archived(spark, lake.root, made.records)
+    put_records(lake.root, made.records)
     recomputed(spark, lake.root, SESSION, "sip")
     files = sorted(path.name for path in Path(lake.root).rglob("*.parquet"))
     width = (SESSION.close_ns or 0) - (SESSION.open_ns or 0)

@@ -68,6 +68,7 @@ def places(
         on_one_machine(stack, tmp_path / "there"),
         spark_master=cluster.master,
         lake=f"file://{tmp_path}/there/lake",
+        batch_engine="spark",
     )
     for name, value in airflow_config.environment(there, os.environ).items():
         if name != "AIRFLOW_HOME":
@@ -101,7 +102,7 @@ def test_a_cluster_produces_the_same_bars_as_one_machine(
         assert served(store, SESSION) == truth_of(made, SESSION)
     for table in (Table.TRADES, Table.BARS):
         assert rows(there, table) == rows(here, table)
-    assert cluster.applications("completed") >= {"truetape archive", "truetape recompute"}
+    assert cluster.applications("completed") >= {"truetape ingest", "truetape recompute"}
     assert len(cluster.shipped()) == 1
 
 

@@ -64,7 +64,7 @@ def test_the_demo_runs_its_six_parts_and_links_to_charts(
     assert filled is not None
     assert lost[1] == filled[1] == filled[2] != "0"
     assert "none differs" in plain
-    assert re.search(r"gate was open: \d+ rules held against [\d,]+ rows", plain)
+    assert re.search(r"gate was open: \d+ rules checked [\d,]+ rows", plain)
     page = signed_in_page(browser, settings, demo.USER)
     bars = {}
     for address, symbol in re.findall(r"(http://\S+/market\?symbol=(\w+))", output):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,25 +12,20 @@ from support.drivers import last_word, port_of, read_all, running, store_of
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
-from truetape.batch import archive
-from truetape.batch.checkpoint import damage_of
-from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake
-from truetape.broker.offsets import end_offsets
 from truetape.feeds.simulator.faults import NO_FAULTS
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.tables import Table
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
+from truetape.speed.checkpoint import damage_of
 from truetape.speed.progress import CURES, Role, checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    pass
 
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
@@ -147,29 +141,3 @@ def state_that_is_gone_is_named(own: Settings, folder: Path) -> None:
 
     assert message.startswith(str(folder / "state"))
     assert CURES[Role.OTHER] in message
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("log", ["offsets", "commits", "metadata"])
-def test_the_archive_goes_on_without_its_damaged_checkpoint(
-    spark: "SparkSession", own: Settings, log: str
-) -> None:
-    _, made = made_at("XNAS", trades=600)
-    folder = archive.checkpoint_for(own)
-    send(own, made.records[:300])
-    archive_once(own)
-    file = folder / log if log == "metadata" else folder / log / str(newest(folder, log))
-    empty(file)
-    send(own, made.records[300:])
-
-    with pytest.raises(ConfigError) as error:
-        archive_once(own)
-
-    assert str(error.value).startswith(f"{file} is damaged: it is empty; move {folder} away")
-    folder.rename(folder.with_name("moved away"))
-    archive_once(own)
-    rows = Lake(own.lake).read(spark, Table.RAW).select("partition", "offset").collect()
-    ends = end_offsets(own.kafka, own.topic)
-    assert Counter((row.partition, row.offset) for row in rows) == Counter(
-        (part, offset) for part, end in ends.items() for offset in range(end)
-    )

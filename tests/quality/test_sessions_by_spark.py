@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.data import real_data
-from support.spark_lake import archived, lean_ticks, page, recomputed
+from support.raw import put_records
+from support.spark_lake import lean_ticks, page, recomputed
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
@@ -54,7 +55,7 @@ def test_real_equity_sessions_pass_and_odd_spy_prints_are_flagged(
     """
     mine = own(settings, "lean")
     paths = sorted(real_data("lean_us_equity_2013-10", "tick").glob("*/*.zip"))
-    archived(spark, mine.lake, lean_ticks(paths, venues()["USEQ"]))
+    put_records(mine.lake, lean_ticks(paths, venues()["USEQ"]))
     found = {}
     for day in range(7, 12):
         session = day_of("USEQ", date(2013, 10, day))
@@ -87,7 +88,7 @@ def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
     mine = own(settings, "all")
     answer = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
     session = day_of("KRAKEN", date(2025, 11, 10))
-    archived(spark, mine.lake, [page(answer, "kraken-rest")])
+    put_records(mine.lake, [page(answer, "kraken-rest")])
     recomputed(spark, mine.lake, session, "all")
 
     assert set(flags_of(check_session(mine, session))) == {"T12"}
@@ -114,7 +115,7 @@ def test_a_simulated_session_with_every_trouble_passes(
     mine = own(settings, profile)
     made = simulate(replace(plan, seed=3, trades=10_000, faults=TROUBLED))
     session = day_of(made.venue, plan.day)
-    archived(spark, mine.lake, made.records)
+    put_records(mine.lake, made.records)
     recomputed(spark, mine.lake, session, profile)
 
     assert set(flags_of(check_session(mine, session))) == flags

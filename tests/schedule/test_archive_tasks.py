@@ -45,18 +45,23 @@ def test_the_point_of_a_run_is_written_to_the_pipeline_bucket(settings: Settings
 
 def test_a_lake_without_missing_offsets_is_complete() -> None:
     with structlog.testing.capture_logs() as logged:
-        require_complete({"holes": [], "lost": []})
+        require_complete({"holes": [], "lost": [], "newly_lost": []})
 
     assert logged == []
 
 
 def test_the_failure_names_the_offsets_that_kafka_still_has() -> None:
     with pytest.raises(AirflowFailException, match=f"the lake lacks {HOLE}; {OTHER}"):
-        require_complete({"holes": [HOLE, OTHER], "lost": []})
+        require_complete({"holes": [HOLE, OTHER], "lost": [], "newly_lost": []})
 
 
 def test_lost_offsets_are_logged_and_do_not_make_the_task_red() -> None:
     with structlog.testing.capture_logs() as logged:
-        require_complete({"holes": [], "lost": [HOLE]})
+        require_complete({"holes": [], "lost": [HOLE], "newly_lost": []})
 
     assert [(line["event"], line["offsets"]) for line in logged] == [("lost", [HOLE])]
+
+
+def test_offsets_that_this_run_is_the_first_to_find_lost_make_the_task_red() -> None:
+    with pytest.raises(AirflowFailException, match=f"before they were archived: {HOLE}"):
+        require_complete({"holes": [], "lost": [HOLE, OTHER], "newly_lost": [HOLE]})

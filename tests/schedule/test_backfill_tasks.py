@@ -54,7 +54,7 @@ def test_an_unknown_step_is_refused(settings: Settings) -> None:
 
 def planned(number: int) -> BackfillPlan:
     holes = BackfillRequest(Holes(), "to find out")
-    return BackfillPlan(OffsetPlan(holes, "trades", "raw", number, False, ()), PlanContents())
+    return BackfillPlan(OffsetPlan(holes, "trades", f"raw-{number}", ()), PlanContents())
 
 
 def test_a_proposed_plan_is_kept_until_a_hundred_newer_ones(tmp_path: Path) -> None:

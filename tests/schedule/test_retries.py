@@ -13,8 +13,8 @@ from truetape.host.errors import (
     TruetapeError,
     VerificationError,
 )
+from truetape.schedule.batch_job import error_of
 from truetape.schedule.defaults import RETRY
-from truetape.schedule.spark_job import error_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A standalone Spark cluster in tests: a master and two workers as processes on loopback.
 
-The workers' machine is this one, but their Python is a bare one: no truetape, no library.
+The workers' machine is this one, but their Python has only the packages that executors need.
 """
 
 import json
@@ -8,14 +8,18 @@ import os
 import subprocess
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from support.wait import until
+from truetape.batch.spark.executors import PACKAGES
 from truetape.host import process
 from truetape.host.java import find_java
 from truetape.host.process import Program, Running, log_tail
@@ -80,8 +84,13 @@ def two_workers(folder: Path, conf: Path | None = None) -> Iterator[Cluster]:
 
 
 def bare_python(folder: Path) -> Path:
-    """Make a Python of this version with its own library and nothing else; return its PATH."""
+    """Make a Python of this version with the packages of executors and what these need, and nothing
+    else; return its PATH.
+    """
     venv.create(folder, with_pip=False, symlinks=True)
+    (library,) = folder.glob("lib/python*/site-packages")
+    for path in _parts(PACKAGES):
+        (library / path.name).symlink_to(path)
     known = subprocess.run(
         [folder / "bin" / "python3", "-c", "import truetape"],
         check=False,
@@ -90,6 +99,22 @@ def bare_python(folder: Path) -> Path:
     )
     assert "No module named 'truetape'" in known.stderr
     return folder / "bin"
+
+
+def _parts(packages: Iterable[str]) -> set[Path]:
+    """Return the files and folders of packages and of all that they require."""
+    left, known, parts = list(packages), set[str](), set[Path]()
+    while left:
+        name = left.pop()
+        if name in known:
+            continue
+        known.add(name)
+        found = metadata.distribution(name)
+        root = Path(str(found.locate_file("")))
+        parts |= {root / file.parts[0] for file in found.files or () if ".." not in file.parts}
+        wanted = [Requirement(text) for text in found.requires or ()]
+        left += [one.name for one in wanted if one.marker is None or one.marker.evaluate()]
+    return parts
 
 
 def _program(

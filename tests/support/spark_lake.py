@@ -1,6 +1,6 @@
-"""Sessions put into a lake by Spark, as archive and recompute do, without Kafka."""
+"""Sessions of trade files, staged for Spark, and recomputed by it as in production."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from support.build import READ_MS
-from truetape.batch.archive import raw_rows
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.recompute import recompute
@@ -20,7 +19,6 @@ from truetape.feeds.records import Record
 from truetape.host import venues
 from truetape.host.profiles import load
 from truetape.kernel.columns import RECORDS
-from truetape.lake.tables import Table
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
@@ -30,39 +28,6 @@ if TYPE_CHECKING:
 
 LEAN = "lean-equity-tick"
 EPOCH = date(1970, 1, 1)
-
-_SCHEMA = pa.schema(
-    [
-        ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
-        ("record_ms", pa.int64()), ("key", pa.string()), ("value", pa.binary()),
-        ("feed", pa.string()), ("received_ns", pa.int64()),
-    ]
-)  # fmt: skip
-
-
-def archived(spark: "SparkSession", lake: str, records: Iterable[Record]) -> None:
-    """Write records to a new `raw` as one partition of Kafka, from offset 0."""
-    wanted = list(records)
-    rows = [
-        {
-            "topic": "trades",
-            "partition": 0,
-            "offset": offset,
-            "record_ms": one.received_ns // 1_000_000,
-            "key": one.key,
-            "value": one.payload,
-            "feed": one.feed,
-            "received_ns": one.received_ns,
-        }
-        for offset, one in enumerate(wanted)
-    ]
-    file = Path(lake) / "records.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
-    contracts = [load_contract(name) for name in {one.feed for one in wanted}]
-    frame = raw_rows(spark.read.parquet(str(file)).repartition(4), contracts, Limits())
-    Lake(lake).ensure(spark, Table.RAW)
-    frame.write.format("delta").mode("append").save(Lake(lake).path(Table.RAW))
 
 
 def stage(path: Path, feed: Contract, folder: Path, read_ms: int) -> None:

@@ -1,120 +1,171 @@
-"""Finds, in Spark, the sessions and symbols that new records affect.
+"""Finds the sessions and symbols that new events affect.
 
 A trade affects its own session, an amendment the session of the trade it means. Writes nothing. Of
 the archive it reads only the trades that amendments without an event time may mean.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import groupby
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
 
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
-
-from truetape.batch.backfill_plan import AffectedSession
-from truetape.batch.spark.canonical import session_date
-from truetape.kernel.events import event_of
+from truetape.host.errors import ConfigError
+from truetape.kernel.columns import NAME
+from truetape.kernel.events import amendments_in, event_of, places_of
+from truetape.kernel.settle import session_dates
+from truetape.lake.events import RawEvents, received_since, with_events_since
 from truetape.market.canonical import (
     AMENDMENT_REACH,
+    TradeName,
     first_deliveries,
+    name_of,
     trade_meant,
 )
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
-from truetape.market.trades import Amendment, Position, Trade
+from truetape.market.trades import Amendment, Trade
 
-_NAME = ("feed", "venue", "symbol", "id")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from truetape.lake.events import Expression
+
+MAX_AFFECTED = 1_000_000
+"""Most pairs of session and symbol that new events may affect."""
+_AMENDMENTS_AT_ONCE = 50_000
+"""Most amendments without an event time for whose trades the archive is read at once."""
 _RECENT = timedelta(days=1)
 """Most amendments follow their trade within a day; more is read only for the others."""
 
-Affected = tuple[str, date, str]
+EventTables: TypeAlias = "Callable[[], Iterator[pa.Table]]"
+"""Yields the new events in tables, one row an event, as `lake.events.event_rows` makes them; the
+same ones at each call."""
+Place = tuple[str, date, str]
 """Venue, session and symbol."""
 
 
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """How many new trades and amendments affect each venue, session and symbol."""
+
+    trades: Counter[Place] = field(default_factory=Counter)
+    amendments: Counter[Place] = field(default_factory=Counter)
+
+    @property
+    def places(self) -> list[Place]:
+        """Return the venues, sessions and symbols, ordered."""
+        return sorted(self.trades.keys() | self.amendments.keys())
+
+
 def affected_sessions(
-    rows: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]
-) -> DataFrame:
-    """Return one row for each venue, session and symbol, with counts of `trades` and `amendments`.
+    events: EventTables, archived: RawEvents | None, venues: Mapping[str, Venue]
+) -> Affected:
+    """Count the new events by the venue, session and symbol that they affect.
 
-    `rows` and `archived` are rows of `raw`; `archived` may contain `rows`.
+    `archived` may contain the new events. An event of an unknown venue has no session, so it
+    affects none. Raise ConfigError for over MAX_AFFECTED places.
     """
-    events = _events(rows)
-    session = session_date(venues, F.col("venue"), F.col("event_ns")).alias("session")
-    is_trade = F.col("kind") == "trade"
-    dated = events.where("event_ns is not null").select(
-        "venue",
-        session,
-        "symbol",
-        is_trade.cast("bigint").alias("trades"),
-        (~is_trade).cast("bigint").alias("amendments"),
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    affected = Affected()
+    undated: list[Amendment] = []
+    known = pa.array(sorted(venues))
+    for every in events():
+        table = every.filter(pc.is_in(every["venue"], known))
+        undated += _count_dated(table, venues, affected)
+        if len(affected.trades) + len(affected.amendments) > MAX_AFFECTED:
+            raise ConfigError(
+                f"the new records affect over {MAX_AFFECTED:,} sessions and symbols; ingest them "
+                "in portions: truetape backfill --offsets"
+            )
+    for start in range(0, len(undated), _AMENDMENTS_AT_ONCE):
+        part = undated[start : start + _AMENDMENTS_AT_ONCE]
+        _count_undated(part, events, archived, venues, affected)
+    return affected
+
+
+def _count_dated(
+    table: "pa.Table", venues: Mapping[str, Venue], affected: Affected
+) -> list[Amendment]:
+    """Count the events with an event time; return the others, which are amendments."""
+    import pyarrow.compute as pc
+
+    dated = table.filter(pc.field("event_ns").is_valid())
+    marked = (
+        dated.select(["venue", "symbol"])
+        .append_column("session", session_dates(dated, venues))
+        .append_column("is_trade", pc.equal(dated["kind"], "trade"))
     )
-    counts = _undated(events, archived, venues)
-    undated = rows.sparkSession.createDataFrame(
-        [(*place, 0, count) for place, count in counts.items()], dated.schema
-    )
-    places = dated.unionByName(undated).groupBy("venue", "session", "symbol")
-    return places.agg(F.sum("trades").alias("trades"), F.sum("amendments").alias("amendments"))
+    counts = marked.group_by(marked.column_names).aggregate([([], "count_all")])
+    for row in counts.to_pylist():
+        counter = affected.trades if row["is_trade"] else affected.amendments
+        counter[row["venue"], row["session"], row["symbol"]] += row["count_all"]
+    return amendments_in(table.filter(pc.field("event_ns").is_null()))
 
 
-def group_by_session(rows: Iterable[Row]) -> tuple[AffectedSession, ...]:
-    """Group collected rows of `affected_sessions` by session, in order."""
-    symbols: dict[tuple[str, date], set[str]] = {}
-    for row in rows:
-        symbols.setdefault((row.venue, row.session), set()).add(row.symbol)
-    return tuple(
-        AffectedSession(venue, day, tuple(sorted(symbols[venue, day])))
-        for venue, day in sorted(symbols)
-    )
-
-
-def _undated(
-    events: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]
-) -> Counter[Affected]:
-    """Count the amendments without an event time by the session of the trade that they mean.
+def _count_undated(
+    amendments: Sequence[Amendment],
+    events: EventTables,
+    archived: RawEvents | None,
+    venues: Mapping[str, Venue],
+    affected: Affected,
+) -> None:
+    """Count amendments without an event time by the session of the trade that they mean.
 
     Reads the trades received up to a day before them; those of the full reach only for amendments
     that no such trade precedes. If still no trade precedes one, it waits for a trade, and each
     session with a trade of its name counts.
     """
-    undated = events.where("event_ns is null")
-    earliest = undated.agg(F.min("received_ns").alias("ns")).collect()[0].ns
-    if earliest is None:
-        return Counter()
-    received = F.coalesce("received_ns", F.col("record_ms") * 1_000_000)
-    recent = archived.where(received >= earliest - _ns(_RECENT))
-    counts: Counter[Affected] = Counter()
-    waiting: set[Position] = set()
-    for amendment, trades in _with_trades(undated, events, recent, venues):
-        meant = _received_before(amendment, trades, venues)
+    earliest_ns = min(amendment.received_ns for amendment in amendments)
+    recent = received_since(earliest_ns - _ns(_RECENT))
+    waiting: list[Amendment] = []
+    trades = _named_trades(amendments, events, archived, recent, venues)
+    for amendment in amendments:
+        meant = _received_before(amendment, trades[name_of(amendment)], venues)
         if meant is None:
-            waiting.add(amendment.position)
+            waiting.append(amendment)
         else:
-            counts[_place(meant, venues)] += 1
+            affected.amendments[_place(meant, venues)] += 1
     if not waiting:
-        return counts
-    nearby = archived.where(F.col("last_event_ns") >= earliest - _ns(AMENDMENT_REACH))
-    for amendment, trades in _with_trades(undated, events, nearby, venues):
-        if amendment.position in waiting:
-            meant = _received_before(amendment, trades, venues)
-            counts.update({_place(trade, venues) for trade in ([meant] if meant else trades)})
-    return counts
+        return
+    nearby = with_events_since(earliest_ns - _ns(AMENDMENT_REACH))
+    trades = _named_trades(waiting, events, archived, nearby, venues)
+    for amendment in waiting:
+        named = trades[name_of(amendment)]
+        meant = _received_before(amendment, named, venues)
+        affected.amendments.update(
+            {_place(trade, venues) for trade in ([meant] if meant else named)}
+        )
 
 
-def _with_trades(
-    amendments: DataFrame, events: DataFrame, archived: DataFrame, venues: Mapping[str, Venue]
-) -> Iterator[tuple[Amendment, Sequence[Trade]]]:
-    """Yield each amendment with the trades of its name, one name in memory at a time."""
-    names = amendments.select(*_NAME).distinct()
-    trades = _events(archived).unionByName(events).where("kind = 'trade'")
-    named = trades.join(names, list(_NAME), "leftsemi")
-    ordered = amendments.unionByName(named).orderBy(*_NAME).toLocalIterator()
-    for _, rows in groupby(ordered, key=lambda row: [row[name] for name in _NAME]):
-        group = [event_of(row.asDict()) for row in rows]
-        firsts = first_deliveries((event for event in group if isinstance(event, Trade)), venues)
-        for event in group:
-            if not isinstance(event, Trade):
-                yield event, list(firsts.values())
+def _named_trades(
+    amendments: Sequence[Amendment],
+    events: EventTables,
+    archived: RawEvents | None,
+    condition: "Expression",
+    venues: Mapping[str, Venue],
+) -> Mapping[TradeName, Sequence[Trade]]:
+    """Return the first deliveries of the trades that amendments name, among the new events and the
+    archived records that satisfy a condition, in order of arrival.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    distinct = sorted({name_of(amendment) for amendment in amendments})
+    names = pa.table([pa.array(values) for values in zip(*distinct, strict=True)], list(NAME))
+    old = archived.event_tables(condition) if archived is not None else ()
+    trades: list[Trade] = []
+    for table in chain(events(), old):
+        found = table.filter(pc.equal(table["kind"], "trade"))
+        rows = found.take(places_of(found, names)).to_pylist()
+        trades += [trade for trade in map(event_of, rows) if isinstance(trade, Trade)]
+    by_name: dict[TradeName, list[Trade]] = defaultdict(list)
+    for trade in first_deliveries(trades, venues).values():
+        by_name[name_of(trade)].append(trade)
+    return by_name
 
 
 def _received_before(
@@ -127,15 +178,8 @@ def _received_before(
     return meant if meant and meant.received_ns <= amendment.received_ns else None
 
 
-def _place(trade: Trade, venues: Mapping[str, Venue]) -> Affected:
+def _place(trade: Trade, venues: Mapping[str, Venue]) -> Place:
     return trade.venue, venues[trade.venue].date_of(trade.event_ns), trade.symbol
-
-
-def _events(rows: DataFrame) -> DataFrame:
-    """Return one row for each event, with the coordinates and the feed of its record."""
-    names = ("topic", "partition", "offset", "feed")
-    events = rows.select(*names, F.explode("events").alias("event"))
-    return events.select(*names, "event.*")
 
 
 def _ns(span: timedelta) -> int:

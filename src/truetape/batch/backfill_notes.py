@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from truetape.batch.archive import checkpoint_for
 from truetape.batch.backfill_plan import BackfillPlan
+from truetape.batch.raw_lock import ingest_name
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.state_files import JsonFile, write_json
@@ -31,7 +31,7 @@ class BackfillNotes:
     @classmethod
     def of(cls, settings: Settings) -> "BackfillNotes":
         """Return the stored plans of the settings' topic and lake."""
-        return cls(settings.home / "backfills" / checkpoint_for(settings).name)
+        return cls(settings.home / "backfills" / ingest_name(settings))
 
     def begin(self, backfill: BackfillPlan) -> None:
         """Store a plan as begun. Call it before the first row is written."""

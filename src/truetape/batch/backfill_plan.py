@@ -24,27 +24,14 @@ MAX_RANGES = 2_000
 class ArchiveState:
     """What the lake has of a topic, and where the archive continues.
 
-    `due`: by partition, the first offset that the archive will still read by itself; 0 without an
-    entry. If Kafka has dropped the archive's next record in any partition, the archive is stuck and
-    reads no partition any more.
+    `due`: by partition, the offsets that the archive will still read by itself.
     """
 
     raw_id: str
-    number: int
-    """The number of the last backfill in `raw`. The next backfill takes the next number; only one
-    can."""
     ranges: CountedRanges
-    due: Mapping[int, int]
+    due: Mapping[int, Ranges]
     generations: Mapping[int, int] = field(default_factory=dict)
     """The number of each partition's present generation; 1 without an entry."""
-
-    def is_stuck(self, kafka: Mapping[int, Range]) -> bool:
-        """True if Kafka has dropped a record from which the archive would continue."""
-        return any(
-            self.due[part] < available.start
-            for part, available in kafka.items()
-            if part in self.due
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +68,11 @@ OffsetsByPartition: TypeAlias = Mapping[int, Ranges]
 
 @dataclass(frozen=True, slots=True)
 class OffsetPlan:
-    """The offsets of a backfill of a topic into one `raw`; `number` counts its backfills."""
+    """The offsets of a backfill of a topic into one `raw`."""
 
     request: BackfillRequest
     topic: str
     raw_id: str
-    number: int
-    archive_is_stuck: bool
     partitions: tuple[PartitionPlan, ...]
 
     @property
@@ -121,8 +106,6 @@ class OffsetPlan:
             "request": self.request.to_dict(),
             "topic": self.topic,
             "raw_id": self.raw_id,
-            "number": self.number,
-            "archive_is_stuck": self.archive_is_stuck,
             "partitions": [_part_to_dict(part) for part in self.partitions],
         }
 
@@ -134,8 +117,6 @@ class OffsetPlan:
             request_of(values["request"]),
             str(values["topic"]),
             str(values["raw_id"]),
-            int(values["number"]),
-            bool(values["archive_is_stuck"]),
             tuple(_part_of(part) for part in values["partitions"]),
         )
 
@@ -240,9 +221,8 @@ def plan_backfill(
     for more than MAX_RANGES ranges to ingest.
     """
     asked = _asked(request, topic, kafka, archive.ranges, times or {})
-    is_stuck = archive.is_stuck(kafka)
     parts = tuple(
-        _of_partition(partition, asked[partition], kafka.get(partition), archive, is_stuck)
+        _of_partition(partition, asked[partition], kafka.get(partition), archive)
         for partition in sorted(asked)
     )
     pieces = sum(len(part.to_ingest) for part in parts)
@@ -251,7 +231,7 @@ def plan_backfill(
             f"{pieces:,} holes of {topic} at once, at most {MAX_RANGES:,}; fill them in portions"
             " with --offsets"
         )
-    return OffsetPlan(request, topic, archive.raw_id, archive.number + 1, is_stuck, parts)
+    return OffsetPlan(request, topic, archive.raw_id, parts)
 
 
 def _asked(
@@ -289,7 +269,7 @@ def _end(part: int, kafka: Mapping[int, Range], ranges: CountedRanges) -> int:
 
 
 def _of_partition(
-    partition: int, asked: Ranges, kafka: Range | None, archive: ArchiveState, is_stuck: bool
+    partition: int, asked: Ranges, kafka: Range | None, archive: ArchiveState
 ) -> PartitionPlan:
     ranges = archive.ranges.get(partition, ())
     begin, end = (0, 0) if kafka is None else (kafka.start, kafka.end)
@@ -297,8 +277,7 @@ def _of_partition(
     assigned = Ranges.between(0, max([end, *(counted.end for counted in ranges)]))
     missing = (asked & assigned) - archived
     in_kafka = missing & Ranges.between(begin, end)
-    due = archive.due.get(partition, 0)
-    awaited = Ranges() if is_stuck else in_kafka & Ranges.between(due, end)
+    awaited = in_kafka & archive.due.get(partition, Ranges())
     return PartitionPlan(
         partition,
         begin,

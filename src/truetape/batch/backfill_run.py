@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from truetape.batch.archive import next_offsets, raw_lock
-from truetape.batch.backfill import append_missing, read_contents, transaction_name
+from truetape.batch.backfill_contents import read_contents
 from truetape.batch.backfill_plan import (
     ArchiveState,
     BackfillPlan,
@@ -19,14 +18,13 @@ from truetape.batch.backfill_plan import (
 from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime
 from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import mark_dirty
-from truetape.batch.spark.errors import spark_errors
-from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.session import spark_session
+from truetape.batch.ingest import due_offsets, ingest
+from truetape.batch.ingest_plan import IngestPlan
+from truetape.batch.raw_lock import raw_lock
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets, offsets_since
 from truetape.broker.topics import require_broker_stamps
 from truetape.host.errors import ConfigError, OutdatedPlanError, VerificationError
-from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.completeness import offsets_of
@@ -55,16 +53,14 @@ def plan_once(settings: Settings, request: BackfillRequest) -> BackfillPlan:
     plan, _ = _plan(settings, request)
     if not plan.to_ingest:
         return BackfillPlan(plan, PlanContents())
-    with spark_errors(settings):
-        spark = spark_session("truetape backfill plan", settings, spark_jars(settings.cache))
-        return BackfillPlan(plan, read_contents(spark, settings, plan, venues()))
+    return BackfillPlan(plan, read_contents(settings, plan, venues()))
 
 
 def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
     """Ingest exactly the missing records of a plan into `raw`, and send their dead letters.
 
     Safe to repeat and to kill at any moment. Raise OutdatedPlanError, before anything is written,
-    if some of the records were archived meanwhile or left Kafka, or if another backfill was first.
+    if some of the records were archived meanwhile or left Kafka.
     Raise VerificationError if `raw` did not get as many rows as were missing.
     """
     plan = backfill.plan
@@ -72,7 +68,7 @@ def ingest_once(settings: Settings, backfill: BackfillPlan) -> Ingested:
         raise ConfigError(f"the plan is for topic {plan.topic}, the settings say {settings.topic}")
     if not plan.to_ingest:
         return Ingested(0, 0)
-    with raw_lock(settings), spark_errors(settings):
+    with raw_lock(settings):
         return _ingest(settings, plan)
 
 
@@ -80,11 +76,10 @@ def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
     again = BackfillRequest(ByOffsets(plan.to_ingest), plan.request.reason)
     fresh, before = _plan(settings, again)
     due = _still_due(plan, fresh, before)
-    spark = spark_session("truetape backfill", settings, spark_jars(settings.cache))
-    lake = Lake(settings.lake)
     after = before
     if due:
-        append_missing(spark, settings, plan)
+        note = f"backfill {plan.digest}: {plan.request.reason}"
+        ingest(settings, IngestPlan(plan.to_ingest, before.generations, before.raw_version, note))
         after = count_offsets(settings.lake, plan.topic, before)
     records = after.records - before.records
     if records != due:
@@ -94,8 +89,8 @@ def _ingest(settings: Settings, plan: OffsetPlan) -> Ingested:
         )
     # since the last recorded count, not since the plan: a killed ingestion has marked nothing
     recorded = last_count(settings.lake, plan.topic)
-    mark_dirty(spark, lake, recorded, after, venues())
-    letters = partial(rejected_letters, lake.read(spark, Table.RAW))
+    mark_dirty(settings.lake, recorded, after, venues())
+    letters = partial(rejected_letters, settings.lake)
     dead = send_dead_letters(letters, archived_offsets(after, recorded), settings)
     record_count(settings.lake, after)  # last, as in `archive_once`
     return Ingested(records, dead)
@@ -118,12 +113,11 @@ def _still_due(plan: OffsetPlan, fresh: OffsetPlan, counted: OffsetCount) -> int
             f"plan {plan.digest} is for a log that Kafka has lost since; nothing was written, "
             "plan again"
         )
-    if fresh.to_ingest == plan.to_ingest and fresh.number == plan.number:
+    if fresh.to_ingest == plan.to_ingest:
         return wanted
     raise OutdatedPlanError(
         f"plan {plan.digest} is outdated: of {wanted:,} records {archived:,} are archived by now "
-        f"and {fresh.total('lost'):,} are lost, and raw has had {fresh.number - plan.number} "
-        "backfills since; nothing was written, plan again"
+        f"and {fresh.total('lost'):,} are lost; nothing was written, plan again"
     )
 
 
@@ -137,26 +131,18 @@ def _archived(plan: OffsetPlan, counted: OffsetCount) -> int:
 
 
 def _plan(settings: Settings, request: BackfillRequest) -> tuple[OffsetPlan, OffsetCount]:
-    """Plan offsets. The order of the reads matters: the checkpoint and the lake are read before
-    Kafka, so that a record that arrives meanwhile counts as awaited, never as missing.
+    """Plan offsets. The lake is read before Kafka, so that a record that arrives meanwhile counts
+    as awaited, never as missing.
     """
     require_broker_stamps(settings.kafka, settings.topic)
-    lake = Lake(settings.lake)
     generations = require_same_records(settings)
-    checkpoint = next_offsets(settings, generations.last)
-    raw_id, number = _backfills(lake, settings.topic)
+    raw_id = open_table(settings.lake, Table.RAW).id()
     counted = count_offsets(settings.lake, settings.topic)
     kafka = available_offsets(settings.kafka, settings.topic)
-    due = _due(counted, kafka) if checkpoint is None else checkpoint
-    archive = ArchiveState(raw_id, number, counted.ranges, due, generations.numbers)
+    due = due_offsets(counted, kafka)
+    archive = ArchiveState(raw_id, counted.ranges, due, generations.numbers)
     times = _times(settings, request, kafka)
     return plan_backfill(request, settings.topic, kafka, archive, times), counted
-
-
-def _due(counted: OffsetCount, kafka: Mapping[int, Range]) -> dict[int, int]:
-    """Return where an archive without a checkpoint starts; see `archive.starting_offsets`."""
-    ends = {part: end for part, end in counted.ends.items() if part in kafka}
-    return {part: max(end, kafka[part].start) for part, end in ends.items()}
 
 
 def _times(
@@ -167,9 +153,3 @@ def _times(
     firsts = offsets_since(settings.kafka, settings.topic, request.what.start_ns)
     lasts = offsets_since(settings.kafka, settings.topic, request.what.end_ns)
     return {part: (firsts[part], min(lasts[part], kafka[part].end)) for part in kafka}
-
-
-def _backfills(lake: Lake, topic: str) -> tuple[str, int]:
-    """Return the id of `raw` and the number of the topic's last backfill, 0 before the first."""
-    table = open_table(lake.root, Table.RAW)
-    return table.id(), table.transaction_version(transaction_name(topic)) or 0

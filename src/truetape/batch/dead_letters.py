@@ -1,13 +1,10 @@
-"""Reads from `raw`, in Spark, the rejections whose dead letters are due. Sends nothing."""
+"""Reads from `raw` the rejections whose dead letters are due. Sends nothing."""
 
 from collections.abc import Iterator
-from functools import reduce
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from truetape.broker.dead_letters import DeadLetter, Due
 from truetape.lake.coverage import OffsetCount
+from truetape.lake.events import RawEvents
 from truetape.market.ranges import Range
 
 
@@ -25,28 +22,19 @@ def archived_offsets(counted: OffsetCount, known: OffsetCount | None) -> Due:
     }
 
 
-def rejected_letters(raw: DataFrame, due: Due) -> Iterator[DeadLetter]:
-    """Yield the rejections of the offsets due, ordered by their coordinates."""
-    # partition by partition: with one condition that contains "or", Delta would skip no file
-    fresh = [
-        raw.where((F.col("topic") == log) & (F.col("partition") == part)).where(
-            (F.col("offset") >= span.start) & (F.col("offset") < span.end)
-        )
-        for (log, part), span in due.items()
-    ]
-    rows = reduce(DataFrame.unionAll, fresh).where("rejections > 0")
-    letters = rows.select(
-        "topic", "partition", "offset", "key", "value", "feed", F.explode("rejected").alias("why")
-    )
-    for row in letters.orderBy("topic", "partition", "offset", "why.index").toLocalIterator():
-        yield DeadLetter(
-            topic=row.topic,
-            partition=row.partition,
-            offset=row.offset,
-            index=row.why["index"],
-            key=row.key,
-            value=bytes(row.value or b""),
-            feed=row.feed or "",
-            reason=row.why.reason,
-            detail=row.why.detail or "",
-        )
+def rejected_letters(lake: str, due: Due) -> Iterator[DeadLetter]:
+    """Yield the rejections at the offsets due, ordered by their coordinates."""
+    for records in RawEvents(lake).rejections_at(due):
+        for row in records.to_pylist():
+            for rejected in row["rejected"]:
+                yield DeadLetter(
+                    topic=row["topic"],
+                    partition=row["partition"],
+                    offset=row["offset"],
+                    index=rejected["index"],
+                    key=row["key"],
+                    value=row["value"] or b"",
+                    feed=row["feed"] or "",
+                    reason=rejected["reason"],
+                    detail=rejected["detail"] or "",
+                )

@@ -1,15 +1,17 @@
-"""The batch layer's jobs as single calls: each starts Spark, runs one job, returns its counts.
+"""The batch layer's jobs as single calls: each runs one job and returns its counts.
 
 The command line, the Spark entry points and the pipeline call these; they print nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from truetape.batch.archive import archive, raw_lock
 from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
+from truetape.batch.ingest import archive
 from truetape.batch.local import recompute as local
+from truetape.batch.raw_lock import raw_lock
 from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
 from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.lake import Lake
@@ -17,14 +19,13 @@ from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets
 from truetape.broker.topics import require_broker_stamps
-from truetape.feeds.decoder import Limits
 from truetape.host import profiles
 from truetape.host.jars import spark_jars
 from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.bars_lineage import profiles_of
-from truetape.lake.completeness import Completeness, completeness, of_log
+from truetape.lake.completeness import Completeness, Hole, completeness, of_log, offsets_of
 from truetape.lake.contract_versions import decoded_by
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count, record_count
 from truetape.lake.delta import require_sound
@@ -32,6 +33,7 @@ from truetape.lake.dirty import pending_marks
 from truetape.lake.record_identity import ReplacedLog, begin_generation
 from truetape.lake.tables import Table
 from truetape.market.eligibility import Profile
+from truetape.market.ranges import Ranges
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 
@@ -55,6 +57,8 @@ class Archived:
     dead_letters: int
     since: int | None
     dirty: Marked
+    newly_lost: tuple[Hole, ...]
+    """The offsets that Kafka has deleted, and that no earlier count knew as lost."""
 
     @property
     def accepted(self) -> int:
@@ -85,39 +89,52 @@ def begin_generation_once(settings: Settings, who: str, reason: str) -> list[Rep
         return begin_generation(settings, who, reason)
 
 
-def archive_once(settings: Settings, *, recount: bool = False) -> Archived:
+def archive_once(
+    settings: Settings, *, recount: bool = False, report: Callable[[str], None] = lambda _: None
+) -> Archived:
     """Archive new records, count them, send their dead letters, and mark affected sessions dirty.
 
     Completeness is judged against the offsets that Kafka had when the run began; later records are
     left to the next run. `recount` counts all of `raw` again, even if its log shows no change.
     """
-    with spark_errors(settings):
-        return _archive(settings, recount=recount)
-
-
-def _archive(settings: Settings, *, recount: bool) -> Archived:
     require_sound(settings.lake, Table.RAW)
     require_broker_stamps(settings.kafka, settings.topic)
     available = available_offsets(settings.kafka, settings.topic)
-    spark = spark_session("truetape archive", settings, spark_jars(settings.cache))
-    with raw_lock(settings):
-        archive(spark, settings, Limits.of(settings))
-    lake = Lake(settings.lake)
-    known = last_count(settings.lake, settings.topic)
+    with raw_lock(settings, report):
+        archive(settings, report)
+    earlier = known = last_count(settings.lake, settings.topic)
     counted = count_offsets(settings.lake, settings.topic, known)
     records = _new_records(counted, known)
-    marked = mark_dirty(spark, lake, known, counted, venues())
+    marked = mark_dirty(settings.lake, known, counted, venues())
     offsets = archived_offsets(counted, known)
     if recount:
         known, counted = None, count_offsets(settings.lake, settings.topic)
-    letters = partial(rejected_letters, lake.read(spark, Table.RAW))
-    dead = send_dead_letters(letters, offsets, settings)
+    dead = send_dead_letters(partial(rejected_letters, settings.lake), offsets, settings)
     if counted != known:
         # last: recorded offsets count as finished, dead letters and marks included
         record_count(settings.lake, counted)
     partitions = completeness(counted.generations.log, counted.ranges, available)
     since = known.raw_version if known else None
-    return Archived(records, partitions, _earlier(counted), dead, since, marked)
+    lost = _newly_lost(partitions, earlier)
+    if lost:
+        logger("archive").warning("deleted by Kafka before they were archived", holes=lost)
+    return Archived(records, partitions, _earlier(counted), dead, since, marked, lost)
+
+
+def _newly_lost(partitions: list[Completeness], known: OffsetCount | None) -> tuple[Hole, ...]:
+    """Return the lost offsets that the last recorded count had, or that came after it."""
+    if known is None:
+        return ()
+    lost = []
+    for part in partitions:
+        before = offsets_of(known.logs.get(part.topic, {}).get(part.partition, ()))
+        end = before.parts[-1].end if before else 0
+        known_holes = Ranges.between(0, end) - before
+        for hole in part.holes:
+            if not hole.recoverable:
+                fresh = Ranges([hole.offsets]) - known_holes
+                lost += [replace(hole, offsets=span) for span in fresh]
+    return tuple(lost)
 
 
 def _new_records(counted: OffsetCount, known: OffsetCount | None) -> int:

@@ -35,6 +35,8 @@ _BATCH_BYTES = 131_072
 _LINGER_MS = 5
 """How long a batch waits for more records: throughput against a few milliseconds of freshness."""
 _MAX_BLOCK_MS = 30_000
+_BULK_FETCH_BYTES = 52_428_800
+_BULK_POLL_RECORDS = 50_000
 
 
 def require_listener(bootstrap: str) -> None:
@@ -83,6 +85,26 @@ def open_consumer(
         isolation_level="read_committed" if committed_only else "read_uncommitted",
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=fetch_bytes,
+        bootstrap_timeout_ms=CONNECT_WITHIN_MS,
+    )
+
+
+def open_bulk_consumer(bootstrap: str) -> "KafkaConsumer":
+    """Connect a consumer that reads committed records of assigned partitions in large portions.
+
+    It never goes to another offset by itself: an offset that Kafka does not have is an error.
+    """
+    from kafka import KafkaConsumer
+
+    return KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id="truetape-bulk-reader",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        fetch_max_bytes=_BULK_FETCH_BYTES,
+        max_partition_fetch_bytes=_BULK_FETCH_BYTES // 4,
+        max_poll_records=_BULK_POLL_RECORDS,
         bootstrap_timeout_ms=CONNECT_WITHIN_MS,
     )
 

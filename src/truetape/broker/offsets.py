@@ -24,8 +24,11 @@ class TopicOffsets(Connection):
     Every method raises TransientError if Kafka does not answer.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        super().__init__(bootstrap, fetch_bytes=1)  # `stamps` needs one record, not a megabyte
+    def __init__(self, bootstrap: str, topic: str, *, committed_only: bool = False) -> None:
+        """`committed_only`: the offsets end where the first open transaction begins."""
+        super().__init__(
+            bootstrap, committed_only=committed_only, fetch_bytes=1
+        )  # `stamps` needs one record, not a megabyte
         self.topic = topic
 
     def available(self) -> dict[int, Range]:
@@ -99,9 +102,11 @@ class TopicOffsets(Connection):
         return transient(f"cannot read the offsets of {self.topic} at {self.bootstrap}")
 
 
-def available_offsets(bootstrap: str, topic: str) -> dict[int, Range]:
+def available_offsets(
+    bootstrap: str, topic: str, *, committed_only: bool = False
+) -> dict[int, Range]:
     """Return `TopicOffsets.available` of a topic."""
-    with TopicOffsets(bootstrap, topic) as offsets:
+    with TopicOffsets(bootstrap, topic, committed_only=committed_only) as offsets:
         return offsets.available()
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from truetape.cli.output import show_progress
+from truetape.host.errors import VerificationError
 from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
     The counts of earlier runs are reused while the table has as many rows as were counted;
     --recount counts all of it anyway. Exit code 75: Kafka was away; run it again. Exit code 78:
     Kafka has given offsets that the lake has to other records; nothing was archived, and
-    --new-generation goes on.
+    --new-generation goes on. Exit code 65: Kafka deleted records before they were archived; all
+    others are archived, and the next run is silent about these.
     """
     from truetape.batch.jobs import archive_once, begin_generation_once
 
@@ -39,7 +42,7 @@ def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
     if new_generation:
         for log in begin_generation_once(settings, getpass.getuser(), reason or ""):
             click.echo(f"new generation: {log.evidence}")
-    outcome = archive_once(settings, recount=recount)
+    outcome = archive_once(settings, recount=recount, report=show_progress)
     click.echo(f"archived {outcome.records:,} records into {settings.lake}")
     for part in [*outcome.earlier, *outcome.partitions]:
         for line in _completeness_lines(part):
@@ -58,6 +61,14 @@ def archive(recount: bool, new_generation: bool, reason: str | None) -> None:
         if outcome.since is None
         else f"  counted the records that raw got since its version {outcome.since}"
     )
+    if outcome.newly_lost:
+        lost = "; ".join(
+            f"{hole.topic}/{hole.partition} offsets {hole.offsets}" for hole in outcome.newly_lost
+        )
+        raise VerificationError(
+            f"Kafka deleted records before they were archived: {lost}; "
+            'see "Records left Kafka before they were read" in docs/RUNBOOK.md'
+        )
 
 
 def _completeness_lines(part: "Completeness") -> Iterator[str]:

@@ -156,11 +156,6 @@ def _plan_lines(planned: "BackfillPlan") -> Iterator[str]:
     for part in plan.partitions:
         yield from _range_lines(part, "to_ingest", "still in Kafka")
         yield from _range_lines(part, "lost", "lost: no longer in Kafka")
-    if plan.archive_is_stuck:
-        yield (
-            "the archive is stuck: Kafka dropped its next record; "
-            'see "Records left Kafka before they were read" in docs/RUNBOOK.md'
-        )
     yield (
         f"to ingest: {contents.records:,} records = {contents.events:,} events "
         f"+ {contents.rejected:,} rejected, in {len(contents.touched):,} sessions"

@@ -4,6 +4,7 @@ Knows the columns of each table (`schemas`), not their meaning. Works on Delta's
 Spark. What a library raises about a table's files leaves this module as an error of truetape.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset
     import pyarrow.fs
 
+_GROUP_ROWS = 131_072
+"""Rows of one row group; a writer holds one for each partition that it writes."""
 MAX_TRIES = 5
 """How often a delete is tried when other writers commit meanwhile."""
 
@@ -33,6 +36,26 @@ _WRITERS: Mapping[Table, str] = {
     Table.PUBLICATIONS: "publish",
 }
 """The verb that writes a table first; `recompute` for all others."""
+
+
+class _Rows:
+    """The batches of tables, for a writer that hides what its source raises."""
+
+    def __init__(self, tables: "Iterable[pyarrow.Table]") -> None:
+        self._batches = (batch for table in tables for batch in table.to_batches())
+        self.error: BaseException | None = None
+
+    def __iter__(self) -> "_Rows":
+        return self
+
+    def __next__(self) -> "pyarrow.RecordBatch":
+        try:
+            return next(self._batches)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +158,7 @@ class LakeTable:
         if not set(names) <= set(files.column_names):
             return None if files.num_rows else 0
         counts, least, most = (files[name] for name in names)
-        if counts.null_count or not pc.all(pc.equal(least, most)).as_py():
+        if counts.null_count or not pc.all(pc.equal(least, most), min_count=0).as_py():
             return None
         is_wanted = pc.is_in(least, pyarrow.array(sorted(values), pyarrow.string()))
         return int(pc.sum(counts.filter(is_wanted)).as_py() or 0)
@@ -154,6 +177,45 @@ class LakeTable:
         if not is_local(self.lake):
             return None
         return SubTreeFileSystem(table_path(self.lake, self.name), LocalFileSystem())
+
+    def append(self, tables: "Iterable[pyarrow.Table]", transaction: str, note: str) -> None:
+        """Append rows in one commit, as the next transaction of this name; nothing without rows.
+
+        `note` is kept in the commit. Raise TransientError if another writer has committed the same
+        transaction since this version was opened. What `tables` raises leaves unchanged; nothing
+        is written then.
+        """
+        import pyarrow
+        from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
+
+        from truetape.lake.schemas import SCHEMAS
+
+        rows = _Rows(tables)
+        first = next(rows, None)
+        if first is None:
+            return
+        reader = pyarrow.RecordBatchReader.from_batches(
+            SCHEMAS[self.name], itertools.chain([first], rows)
+        )
+        number = (self.transaction_version(transaction) or 0) + 1
+        path = table_path(self.lake, self.name)
+        try:
+            with translated(self.lake, self.name), first_to_commit(path):
+                write_deltalake(
+                    self._delta,
+                    reader,
+                    mode="append",
+                    writer_properties=WriterProperties(
+                        compression="ZSTD", compression_level=1, max_row_group_size=_GROUP_ROWS
+                    ),
+                    commit_properties=CommitProperties(
+                        custom_metadata={"note": note},
+                        app_transactions=[Transaction(transaction, number)],
+                    ),
+                )
+        finally:
+            if rows.error is not None:
+                raise rows.error
 
     def delete(self, where: str) -> int:
         """Delete rows; return how many. Raise CommitFailedError if another writer was first."""
@@ -195,6 +257,22 @@ def open_or_none(lake: str, table: Table, version: int | None = None) -> LakeTab
             return LakeTable(lake, table, DeltaTable(table_path(lake, table), version=version))
         except TableNotFoundError:
             return None
+
+
+def ensure_table(lake: str, table: Table) -> None:
+    """Create an empty table if it does not exist; safe to repeat."""
+    from deltalake import DeltaTable, Schema
+
+    from truetape.lake.schemas import SCHEMAS
+
+    require_sound(lake, table)
+    with translated(lake, table):
+        DeltaTable.create(
+            table_path(lake, table),
+            Schema.from_arrow(SCHEMAS[table]),
+            mode="ignore",
+            partition_by=_partitions(table),
+        )
 
 
 def require_sound(lake: str, table: Table) -> None:

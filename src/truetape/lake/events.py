@@ -21,8 +21,8 @@ from truetape.market.canonical import (
     means_only_this_session,
     name_of,
 )
-from truetape.market.ranges import Range
-from truetape.market.resolution import SECOND_NS
+from truetape.market.ranges import Range, Ranges
+from truetape.market.resolution import MS_NS, SECOND_NS
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Event, Position, Trade
 
@@ -42,6 +42,9 @@ _REACH_NS = int(AMENDMENT_REACH.total_seconds()) * SECOND_NS
 _LAST_NS = 2**63 - 1
 
 RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
+_REJECTED = ["topic", "partition", "offset", "key", "value", "feed", "rejected"]
+_REJECTED_AT_ONCE = 5_000
+"""Most rejected records in memory."""
 _BATCH_ROWS = 32_768
 """Records in one batch of a scan. With its defaults Arrow reads 500 MB of nested events ahead."""
 
@@ -272,6 +275,40 @@ class RawEvents:
             fragment_readahead=1,
         )
 
+    def events_at(
+        self, places: Mapping[tuple[str, int], Ranges], max_reads: int
+    ) -> "Iterator[pyarrow.Table]":
+        """Yield the events of the records at these offsets, by log and partition, as `event_rows`.
+
+        Reads at most `max_reads` ranges of each partition, and the records between them too.
+        """
+        for (log, part), spans in places.items():
+            for span in spans.coarsened(max_reads):
+                yield from self.event_tables(_slice(log, part, span.start, span.end))
+
+    def event_tables(self, condition: "Expression") -> "Iterator[pyarrow.Table]":
+        """Yield the events of the records that satisfy a condition, as `event_rows`."""
+        import pyarrow as pa
+
+        for batch in self.scan([*RECORD, "events"], condition):
+            yield event_rows(pa.Table.from_batches([batch]))
+
+    def rejections_at(self, places: Mapping[tuple[str, int], Range]) -> "Iterator[pyarrow.Table]":
+        """Yield the records with rejections at these offsets, by log and partition, in the order of
+        their coordinates, some at a time.
+        """
+        import pyarrow.compute as pc
+
+        for (log, part), span in sorted(places.items()):
+            wanted = _slice(log, part, span.start, span.end) & (pc.field("rejections") > 0)
+            table = open_table(self.lake, Table.RAW, self.version)
+            offsets = table.select(["offset"], wanted)["offset"].sort().to_pylist()
+            for start in range(0, len(offsets), _REJECTED_AT_ONCE):
+                some = offsets[start : start + _REJECTED_AT_ONCE]
+                condition = wanted & (pc.field("offset") >= some[0])
+                condition &= pc.field("offset") <= some[-1]
+                yield table.select(_REJECTED, condition).sort_by("offset")
+
     def _events(
         self,
         condition: "Expression",
@@ -282,13 +319,11 @@ class RawEvents:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        for batch in self.scan([*RECORD, "events"], condition):
-            rows = event_rows(pa.Table.from_batches([batch]))
-            if venue is not None:
-                rows = rows.filter(pc.equal(rows["venue"], venue))
-            if one_of is not None:
-                rows = rows.filter(pc.is_in(rows[one_of[0]], pa.array(one_of[1], pa.string())))
-            for row in rows.to_pylist():
+        wanted = pc.scalar(True) if venue is None else pc.field("venue") == venue
+        if one_of is not None:
+            wanted &= pc.field(one_of[0]).isin(pa.array(one_of[1], pa.string()))
+        for rows in self.event_tables(condition):
+            for row in rows.filter(wanted).to_pylist():
                 yield ArchivedEvent(event_of(row), row["contract_version"])
 
     def _plain(
@@ -319,6 +354,24 @@ def overlapping(bounds: Bounds) -> "Expression":
 
     first, last = bounds
     return (pc.field("last_event_ns") >= first) & (pc.field("first_event_ns") <= last)
+
+
+def received_since(instant_ns: int) -> "Expression":
+    """Select the records received at an instant or later; those without a receipt time by Kafka's
+    stamp.
+    """
+    import pyarrow.compute as pc
+
+    received, stamp_ms = pc.field("received_ns"), pc.field("record_ms")
+    stamped = received.is_null() & (stamp_ms >= instant_ns // MS_NS)
+    return (received >= instant_ns) | stamped
+
+
+def with_events_since(instant_ns: int) -> "Expression":
+    """Select the records with an event at an instant or later."""
+    import pyarrow.compute as pc
+
+    return pc.field("last_event_ns") >= instant_ns
 
 
 def amending(session: Session) -> "Expression":

@@ -34,11 +34,19 @@ def write_metrics(settings: Settings, counts: Mapping[str, Any]) -> None:
 
 
 def require_complete(counts: Mapping[str, Any]) -> None:
-    """Fail the task if the lake lacks offsets that Kafka still has. Log the offsets that are lost.
+    """Fail the task if the lake lacks offsets that Kafka still has, or if this run is the first to
+    find lost offsets. Log all lost offsets.
 
     Lost offsets are in neither, and nothing brings them back, so they do not keep a task red.
     """
     if counts["lost"]:
         logger("archive").warning("lost", offsets=counts["lost"])
+    problems = []
+    if counts["newly_lost"]:
+        problems.append(
+            f"Kafka deleted records before they were archived: {'; '.join(counts['newly_lost'])}"
+        )
     if counts["holes"]:
-        raise AirflowFailException(f"the lake lacks {'; '.join(counts['holes'])}")
+        problems.append(f"the lake lacks {'; '.join(counts['holes'])}")
+    if problems:
+        raise AirflowFailException(". ".join(problems))

@@ -19,7 +19,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from truetape.batch.archive import stamp_error
+from truetape.batch.spark.kafka_source import stamp_error
 from truetape.batch.spark.session import spark_session
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import TopicOffsets

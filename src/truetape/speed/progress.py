@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from truetape.batch.checkpoint import (
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.host.state_files import JsonFile, write_json
+from truetape.speed.checkpoint import (
     Role,
     damage_in,
     error_of,
@@ -19,9 +22,6 @@ from truetape.batch.checkpoint import (
     require_whole,
     watermark_of,
 )
-from truetape.host.errors import ConfigError
-from truetape.host.settings import Settings
-from truetape.host.state_files import JsonFile, write_json
 
 CLOCK_NOISE = timedelta(seconds=5)
 """By how much the clocks of two machines may differ before something is wrong."""

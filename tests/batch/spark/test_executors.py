@@ -1,8 +1,20 @@
 """What executors answer, compared with the driver, and what their silence means."""
 
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from truetape.batch.spark.executors import SparkVersions, differences, executor_error
+from support.spark_cluster import bare_python
+from truetape.batch.spark.executors import (
+    ABSENT,
+    PACKAGES,
+    SparkVersions,
+    differences,
+    executor_error,
+)
+from truetape.batch.spark.package import package
 from truetape.host.errors import ConfigError, TransientError
 
 DRIVER = SparkVersions(spark="4.2.0", python="3.11", truetape="0.1.0")
@@ -19,6 +31,16 @@ def test_what_differs_is_named_with_its_host_and_once() -> None:
     assert differences(DRIVER, [("one", DRIVER), ("two", other), ("two", other)]) == [
         "spark is 4.1.0 on two and 4.2.0 in the driver",
         "python is 3.12 on two and 3.11 in the driver",
+    ]
+
+
+def test_a_package_that_is_absent_or_of_another_version_is_named() -> None:
+    here = SparkVersions.here()
+    assert ABSENT not in here.packages
+    bare = replace(here, packages=(ABSENT, *here.packages[1:]))
+
+    assert differences(here, [("two", bare)]) == [
+        f"{PACKAGES[0]} is absent on two and {here.packages[0]} in the driver"
     ]
 
 
@@ -46,3 +68,19 @@ def test_what_may_pass_is_tried_again(said: str) -> None:
 
     assert isinstance(error, TransientError)
     assert said in str(error)
+
+
+def test_what_executors_run_needs_no_other_package(tmp_path: Path) -> None:
+    """The Python of executors has `PACKAGES`, what these require, and truetape as a zip file."""
+    python = bare_python(tmp_path / "python") / "python3"
+    code = "import truetape.batch.spark.on_executors"
+
+    done = subprocess.run(
+        [python, "-c", code],
+        env={"PYTHONPATH": str(package(tmp_path))},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr

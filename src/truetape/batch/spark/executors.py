@@ -8,7 +8,8 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import truetape
@@ -29,6 +30,11 @@ _TERMINAL = (
 """Parts of Spark's messages for errors that a retry cannot fix."""
 
 
+PACKAGES = ("duckdb", "numpy", "pyarrow", "pydantic", "pyyaml")
+"""The packages that the kernel imports on executors."""
+ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class SparkVersions:
     """The versions on one machine; they must be equal on all machines."""
@@ -36,6 +42,8 @@ class SparkVersions:
     spark: str
     python: str
     truetape: str
+    packages: tuple[str, ...] = ()
+    """The versions of `PACKAGES`, in their order."""
 
     @classmethod
     def here(cls) -> "SparkVersions":
@@ -43,7 +51,13 @@ class SparkVersions:
         import pyspark
 
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return cls(pyspark.__version__, python, truetape.__version__)
+        packages = tuple(map(_version, PACKAGES))
+        return cls(pyspark.__version__, python, truetape.__version__, packages)
+
+    def named(self) -> dict[str, str]:
+        """Return each version by the name of what it is of."""
+        packages = dict(zip(PACKAGES, self.packages, strict=False))
+        return {"spark": self.spark, "python": self.python, "truetape": self.truetape} | packages
 
 
 def require_alike(spark: "SparkSession") -> None:
@@ -53,19 +67,26 @@ def require_alike(spark: "SparkSession") -> None:
     executors do not answer.
     """
     context = spark.sparkContext
-    differing = differences(SparkVersions.here(), _executor_versions(spark))
+    driver = SparkVersions.here()
+    differing = differences(driver, _executor_versions(spark))
     if differing:
-        raise ConfigError(f"{context.master}: {'; '.join(differing)}; {_SEE}")
+        wanted = " ".join(
+            f"{name}=={version}" for name, version in zip(PACKAGES, driver.packages, strict=True)
+        )
+        raise ConfigError(
+            f"{context.master}: {'; '.join(differing)}; executors need `pip install {wanted}`; "
+            f"{_SEE}"
+        )
 
 
 def differences(driver: SparkVersions, executors: Iterable[tuple[str, SparkVersions]]) -> list[str]:
     """Return how executors, given by host, differ from the driver; each difference once."""
+    own = driver.named()
     differing = {
-        f"{field.name} is {getattr(versions, field.name)} on {host} and "
-        f"{getattr(driver, field.name)} in the driver": None
+        f"{name} is {version} on {host} and {own[name]} in the driver": None
         for host, versions in executors
-        for field in fields(SparkVersions)
-        if getattr(versions, field.name) != getattr(driver, field.name)
+        for name, version in versions.named().items()
+        if version != own[name]
     }
     return list(differing)
 
@@ -101,6 +122,13 @@ def _executor_versions(spark: "SparkSession") -> list[tuple[str, SparkVersions]]
     finally:
         timer.cancel()
     return answers
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ABSENT
 
 
 def _answer(_: int) -> tuple[str, SparkVersions]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from truetape.batch import archive
-from truetape.batch.archive import next_offsets
-from truetape.batch.checkpoint import (
+from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
+from truetape.speed.checkpoint import (
     Damage,
     Role,
     damage_in,
@@ -17,8 +17,6 @@ from truetape.batch.checkpoint import (
     offsets_of,
     watermark_of,
 )
-from truetape.host.errors import ConfigError
-from truetape.host.settings import Settings
 from truetape.speed.progress import CURES, checkpoint_for, require_whole_checkpoint
 
 OFFSETS = 'v1\n{"batchWatermarkMs":0,"conf":{}}\n{"trades":{"0":%d,"1":7}}'
@@ -196,17 +194,6 @@ def test_the_speed_layer_says_what_to_do(
         f'{folder / file} is damaged: it is empty; {cure}; see "Damaged checkpoint" in '
         "docs/RUNBOOK.md"
     )
-
-
-@pytest.mark.parametrize("damage", WAYS)
-def test_the_archive_names_damaged_offsets_for_a_backfill(
-    damage: Callable[[Path], None], settings: Settings
-) -> None:
-    folder = fill(archive.checkpoint_for(settings))
-    damage(folder / "offsets" / "3")
-
-    with pytest.raises(ConfigError, match=f"{folder / 'offsets' / '3'} is damaged"):
-        next_offsets(settings, generation=1)
 
 
 @pytest.mark.parametrize("damage", [*WAYS, Path.unlink])

@@ -1,7 +1,8 @@
-"""A finite Spark job as an Airflow task: submitted to the connection `spark_default`.
+"""A batch job as an Airflow task, on the engine of the settings.
 
-Does no work itself: the job is one of `spark/*.py`. The connection, not code, names the cluster; a
-job for a cluster ships truetape to it. The job returns its counts in a small JSON file, so its
+Does no work itself: the job is one of `spark/*.py`, and returns its counts in a small JSON file. On
+the engine `local` it runs in a child process. On `spark` it is submitted to the connection
+`spark_default`: the connection, not code, names the cluster, to which the job ships truetape; its
 driver runs on this machine (deploy mode "client").
 """
 
@@ -29,7 +30,7 @@ _COUNTS = JsonFile("outcome of a job", of_type(dict[str, Any]), "run the task ag
 _CODE = re.compile(r"Error code is: (\d+)")
 
 
-class SparkJob(SparkSubmitOperator):
+class BatchJob(SparkSubmitOperator):
     """Run `spark/<job>.py` and return its counts.
 
     An exit code of truetape raises the error of that code. So Airflow retries when a server was
@@ -42,47 +43,20 @@ class SparkJob(SparkSubmitOperator):
         super().__init__(
             application=str(folder("spark") / f"{job}.py"), name=f"truetape {job}", **kwargs
         )
+        self.job = job
         self.arguments = arguments
-
-    def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Submit the job, wait for its end, and read its counts."""
-        self.conf = self._configuration()
-        with TemporaryDirectory(prefix="truetape-job-") as outcome_folder:
-            outcome = Path(outcome_folder) / "outcome.json"
-            self.application_args = [*self.arguments, "--outcome", str(outcome)]
-            try:
-                super().execute(context)
-            except AirflowException as error:
-                raise error_of(error) from error
-            return counts_of(outcome, self.task_id)
-
-    def _configuration(self) -> dict[str, str]:
-        from truetape.batch.spark.conf import interpreters, placement, semantics
-        from truetape.batch.spark.package import packages_for
-        from truetape.host.jars import spark_jars
-
-        settings = current_settings()
-        conn = BaseHook.get_connection(self._conn_id)
-        master = master_of(conn.conn_type or "", conn.host or "", conn.port)
-        jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
-        placing = placement(settings, jars, packages, master)
-        return {**placing, **interpreters(master), **semantics(), **(self.conf or {})}
-
-
-class RecomputeJob(SparkJob):
-    """Recompute a session on the engine of the settings: in a child process, or on Spark."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(job="recompute", **kwargs)
         self._child: subprocess.Popen[str] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Recompute, and return the counts."""
-        if current_settings().batch_engine == "spark":
-            return super().execute(context)
+        """Run the job, wait for its end, and read its counts."""
+        engine = current_settings().batch_engine
         with TemporaryDirectory(prefix="truetape-job-") as outcome_folder:
             outcome = Path(outcome_folder) / "outcome.json"
-            self._run([str(self.application), *self.arguments, "--outcome", str(outcome)])
+            arguments = [*self.arguments, "--outcome", str(outcome)]
+            if engine == "local":
+                self._run_here([str(self.application), *arguments])
+            else:
+                self._submit(arguments, context)
             return counts_of(outcome, self.task_id)
 
     def on_kill(self) -> None:
@@ -92,7 +66,7 @@ class RecomputeJob(SparkJob):
         else:
             self._child.terminate()
 
-    def _run(self, arguments: Sequence[str]) -> None:
+    def _run_here(self, arguments: Sequence[str]) -> None:
         """Run a script of truetape to its end; its output goes to the log of the task."""
         last = ""
         with subprocess.Popen(  # noqa: S603 - a script of ours, with arguments that argparse checks
@@ -107,11 +81,31 @@ class RecomputeJob(SparkJob):
                 self.log.info("%s", line.rstrip())
         if child.returncode:
             kind = of_exit_code(child.returncode) or AirflowException
-            raise kind(f"recompute ended with {child.returncode}: {last}")
+            raise kind(f"{self.job} ended with {child.returncode}: {last}")
+
+    def _submit(self, arguments: Sequence[str], context: "Context") -> None:
+        self.conf = self._configuration()
+        self.application_args = list(arguments)
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            raise error_of(error) from error
+
+    def _configuration(self) -> dict[str, str]:
+        from truetape.batch.spark.conf import interpreters, placement, semantics
+        from truetape.batch.spark.package import packages_for
+        from truetape.host.jars import spark_jars
+
+        settings = current_settings()
+        conn = BaseHook.get_connection(self._conn_id)
+        master = master_of(conn.conn_type or "", conn.host or "", conn.port)
+        jars, packages = spark_jars(settings.cache), packages_for(master, settings.cache)
+        placing = placement(settings, jars, packages, master)
+        return {**placing, **interpreters(master), **semantics(), **(self.conf or {})}
 
 
-class ArchiveJob(SparkJob):
-    """Archive new Kafka records. Skip if there are none, without starting Spark."""
+class ArchiveJob(BatchJob):
+    """Archive new Kafka records. Skip if there are none, without starting a job."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(job="archive", **kwargs)

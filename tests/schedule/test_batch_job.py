@@ -2,7 +2,7 @@
 
 import pytest
 
-from truetape.schedule.spark_job import master_of
+from truetape.schedule.batch_job import master_of
 
 
 @pytest.mark.parametrize(

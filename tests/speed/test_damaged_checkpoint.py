@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from truetape.batch.checkpoint import Damage, Role, damage_in, damage_of, last_committed
+from truetape.speed.checkpoint import Damage, Role, damage_in, damage_of, last_committed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

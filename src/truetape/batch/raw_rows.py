@@ -1,0 +1,145 @@
+"""Makes rows of `raw` from records: decodes each feed by its contract, on the kernel.
+
+Both engines call it. One row a record, payload and headers untouched, events and rejections beside.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from truetape.feeds.contract import Contract, contract_names, load_contract
+from truetape.feeds.decoder import Limits
+from truetape.kernel.columns import EVENTS, REJECTIONS, Array, Column
+from truetape.kernel.decode import decode
+from truetape.lake.schemas import EVENT, RAW, REJECTION
+from truetape.market.event_time import DAY_NS
+from truetape.market.rejection import Reason
+
+PART_RECORDS = 50_000
+"""Most records that are decoded at once, which bounds the memory of it."""
+
+Contracts = Mapping[str, Contract]
+"""Contracts by the name of their feed."""
+_Rows = NDArray[np.int64]
+
+
+def all_contracts() -> Contracts:
+    """Load every contract that there is."""
+    return {feed: load_contract(feed) for feed in contract_names()}
+
+
+def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Table:
+    """Return rows of `raw` for records with the columns of `kernel.columns.RECORDS`, in their
+    order. A record of a feed without a contract is one rejection.
+    """
+    parts = [
+        _part_rows(records.slice(start, PART_RECORDS), contracts, limits)
+        for start in range(0, records.num_rows, PART_RECORDS)
+    ]
+    return pa.concat_tables([RAW.empty_table(), *parts])
+
+
+def _part_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Table:
+    count = records.num_rows
+    versions = pa.nulls(count, pa.int32()).to_numpy(zero_copy_only=False)
+    events, rejections = [EVENTS.empty_table()], [REJECTIONS.empty_table()]
+    for feed, rows in _by_feed(records):
+        contract = contracts.get(feed or "")
+        if contract is None:
+            rejections.append(_without_contract(rows))
+            continue
+        own = records if len(rows) == count else records.take(pa.array(rows))
+        decoded = decode(own, contract, limits)
+        versions[rows] = contract.version
+        events.append(_placed(decoded.events, rows))
+        rejections.append(_placed(decoded.rejections, rows))
+    accepted, rejected = _ordered(events), _ordered(rejections)
+    firsts, lasts = _first_and_last(accepted, count)
+    columns: dict[str, Array | Column] = {
+        name: records[name] for name in RAW.names if name in records.column_names
+    }
+    columns |= {
+        "contract_version": pa.array(versions, pa.int32(), from_pandas=True),
+        "date": _dates(firsts),
+        "first_event_ns": firsts,
+        "last_event_ns": lasts,
+        "amends": _amends(accepted, count),
+        "accepted": pa.array(_counts(accepted, count), pa.int32()),
+        "rejections": pa.array(_counts(rejected, count), pa.int32()),
+        "events": _nested(accepted, EVENT, count),
+        "rejected": _nested(rejected, REJECTION, count),
+    }
+    return pa.table({name: columns[name] for name in RAW.names}, schema=RAW)
+
+
+def _by_feed(records: pa.Table) -> Iterator[tuple[str | None, _Rows]]:
+    encoded = records["feed"].combine_chunks().dictionary_encode(null_encoding="encode")
+    places = encoded.indices.to_numpy()
+    for place, feed in enumerate(encoded.dictionary.to_pylist()):
+        yield feed, np.flatnonzero(places == place)
+
+
+def _without_contract(rows: _Rows) -> pa.Table:
+    columns = {
+        "record": pa.array(rows),
+        "index": pa.array(np.zeros(len(rows), np.int32)),
+        "reason": pa.repeat(str(Reason.UNKNOWN_FEED), len(rows)),
+        "detail": pa.repeat("payload", len(rows)),
+    }
+    return pa.table(columns, schema=REJECTIONS)
+
+
+def _placed(items: pa.Table, rows: _Rows) -> pa.Table:
+    """Number the records of a feed's items as in the whole batch."""
+    places = rows[items["record"].to_numpy()]
+    return items.set_column(0, items.schema.field("record"), pa.array(places))
+
+
+def _ordered(tables: Sequence[pa.Table]) -> pa.Table:
+    """Join the items of feeds, each in the order of records and indices."""
+    items = pa.concat_tables(tables)
+    if len(tables) > 2:
+        items = items.sort_by([("record", "ascending"), ("index", "ascending")])
+    return items.combine_chunks()
+
+
+def _counts(items: pa.Table, count: int) -> _Rows:
+    return np.bincount(items["record"].to_numpy(), minlength=count)
+
+
+def _nested(items: pa.Table, item: pa.StructType, count: int) -> Array:
+    """Return the items of each record as a list of structs."""
+    ends = np.cumsum(_counts(items, count))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    fields = list(item)
+    columns = [items[field.name].combine_chunks().cast(field.type) for field in fields]
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=fields))
+
+
+def _first_and_last(events: pa.Table, count: int) -> tuple[Array, Array]:
+    """Return the least and greatest event time of each record; null where there is none."""
+    timed = events.filter(pc.is_valid(events["event_ns"]))
+    ends = timed.group_by("record").aggregate([("event_ns", "min"), ("event_ns", "max")])
+    at = ends["record"].to_numpy()
+    found: list[Array] = []
+    for name in ("event_ns_min", "event_ns_max"):
+        values, missing = np.zeros(count, np.int64), np.ones(count, bool)
+        values[at], missing[at] = ends[name].to_numpy(), False
+        found.append(pa.array(values, mask=missing))
+    return found[0], found[1]
+
+
+def _dates(times_ns: Array) -> Array:
+    days = np.floor_divide(pc.fill_null(times_ns, 0).to_numpy(), DAY_NS).astype(np.int32)
+    missing = pc.is_null(times_ns).to_numpy(zero_copy_only=False)
+    return pa.array(days, pa.int32(), mask=missing).cast(pa.date32())
+
+
+def _amends(events: pa.Table, count: int) -> Array:
+    amending = np.zeros(count, bool)
+    is_trade = pc.equal(events["kind"], "trade")
+    amending[events["record"].filter(pc.invert(is_trade)).to_numpy()] = True
+    return pa.array(amending)

@@ -1,0 +1,99 @@
+"""Ingest on Spark: its Kafka source reads ranges of offsets, executors run the kernel."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import reduce
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from truetape.batch.ingest_plan import IngestPlan
+from truetape.batch.raw_rows import all_contracts
+from truetape.batch.spark.errors import spark_errors
+from truetape.batch.spark.kafka_source import from_kafka, stamp_error
+from truetape.batch.spark.lake import RAW, Lake
+from truetape.batch.spark.on_executors import decoding
+from truetape.batch.spark.session import spark_session
+from truetape.feeds.decoder import Limits
+from truetape.host.jars import spark_jars
+from truetape.host.settings import Settings
+from truetape.kernel.columns import RECORDS
+from truetape.lake.delta import open_table
+from truetape.lake.tables import Table
+from truetape.market.ranges import Range, Ranges
+
+MAX_READS = 8
+"""Most ranges of offsets in which a partition of Kafka is read. Ranges close to each other share
+one; the records between them are read and dropped."""
+
+
+def append(settings: Settings, plan: IngestPlan) -> None:
+    """Append the records of a plan; see `batch.ingest.ingest`.
+
+    If another writer has committed the same transaction since the plan's version of `raw`, Delta
+    skips the commit, so that nothing is written twice; the next count shows what is missing.
+    """
+    before = open_table(settings.lake, Table.RAW, plan.raw_version)
+    number = (before.transaction_version(plan.transaction) or 0) + 1
+    with spark_errors(settings):
+        spark = spark_session("truetape ingest", settings, spark_jars(settings.cache))
+        try:
+            (
+                _rows(spark, settings, plan)
+                .write.format("delta")
+                .mode("append")
+                .option("txnAppId", plan.transaction)
+                .option("txnVersion", number)
+                .option("userMetadata", plan.note)
+                .save(Lake(settings.lake).path(Table.RAW))
+            )
+        except PySparkException as error:
+            if (refusal := stamp_error(str(error))) is not None:
+                raise refusal from error
+            raise
+
+
+def _rows(spark: SparkSession, settings: Settings, plan: IngestPlan) -> DataFrame:
+    """Return the rows of `raw` for the records of a plan."""
+    reads = (_read(spark, settings, ranges) for ranges in _rounds(plan.offsets))
+    records = from_kafka(reduce(DataFrame.unionAll, reads))
+    table = spark.createDataFrame(
+        [
+            (part, span.start, span.last, plan.logs[part])
+            for part, spans in plan.offsets.items()
+            for span in spans
+        ],
+        "part int, first bigint, last bigint, log string",
+    )
+    inside = (F.col("partition") == F.col("part")) & F.col("offset").between(
+        F.col("first"), F.col("last")
+    )
+    exact = records.join(F.broadcast(table), inside).withColumn("topic", F.col("log"))
+    columns = [name for name in RECORDS.names if name != "day"]
+    # each task loads Python's packages and plans the queries, so a small range gets none of its own
+    few = exact.select(columns).coalesce(spark.sparkContext.defaultParallelism)
+    contracts = spark.sparkContext.broadcast(all_contracts())
+    return few.mapInArrow(decoding(contracts, Limits.of(settings)), RAW)
+
+
+def _rounds(wanted: Mapping[int, Ranges]) -> Iterator[dict[int, Range]]:
+    """Yield reads, each with one range of each partition, until all offsets are covered."""
+    covers = {part: spans.coarsened(MAX_READS).parts for part, spans in wanted.items()}
+    for number in range(max(len(cover) for cover in covers.values())):
+        yield {part: cover[number] for part, cover in covers.items() if number < len(cover)}
+
+
+def _read(spark: SparkSession, settings: Settings, ranges: Mapping[int, Range]) -> DataFrame:
+    starts = {str(part): span.start for part, span in ranges.items()}
+    ends = {str(part): span.end for part, span in ranges.items()}
+    source = {
+        "kafka.bootstrap.servers": settings.kafka,
+        "assign": json.dumps({settings.topic: sorted(ranges)}),
+        "startingOffsets": json.dumps({settings.topic: starts}),
+        "endingOffsets": json.dumps({settings.topic: ends}),
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "kafka.isolation.level": "read_committed",
+    }
+    return spark.read.format("kafka").options(**source).load()

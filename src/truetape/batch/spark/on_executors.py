@@ -1,0 +1,40 @@
+"""What executors run: the kernel, on Arrow batches. Starts nothing, reads no file.
+
+Executors import this module from the package that the driver ships. It must import nothing but
+truetape, the standard library, and the packages that `executors.PACKAGES` names.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from truetape.batch.raw_rows import Contracts, raw_rows
+from truetape.feeds.decoder import Limits
+from truetape.kernel.columns import RECORDS
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+"""A function for `mapInArrow`."""
+
+
+def decoding(contracts: "Broadcast[Contracts]", limits: Limits) -> Batches:
+    """Return the function from records to rows of `raw`.
+
+    Executors have no contracts. Each of their processes gets the same objects for all its tasks:
+    the kernel keeps a query for each contract.
+    """
+
+    def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from raw_rows(_records(batch), contracts.value, limits).to_batches()
+
+    return decoded
+
+
+def _records(batch: pa.RecordBatch) -> pa.Table:
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    columns["day"] = pa.nulls(batch.num_rows, RECORDS.field("day").type)
+    return pa.table(columns).select(RECORDS.names).cast(RECORDS)
