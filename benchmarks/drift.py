@@ -215,19 +215,23 @@ def _settle(
     spark: "SparkSession", settings: Settings, work: Path, store: BarStore, session: Session
 ) -> Spent:
     """Archive, recompute and publish; return the seconds of each step."""
-    from truetape.batch.archive import raw_rows
+    from truetape.batch.raw_rows import all_contracts, raw_rows
     from truetape.batch.recompute import RecomputeRules
     from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.recompute import recompute
-    from truetape.feeds.contract import load_contract
     from truetape.feeds.decoder import Limits
+    from truetape.kernel.columns import RECORDS
+    from truetape.lake.delta import ensure_table, open_table
     from truetape.lake.tables import Table
 
     lake = Lake(settings.lake)
-    lake.ensure(spark, Table.RAW)
-    records = spark.read.parquet(str(work / "records"))
-    rows = raw_rows(records, [load_contract("truetape")], Limits.of(settings))
-    rows.write.format("delta").mode("append").save(lake.path(Table.RAW))
+    ensure_table(settings.lake, Table.RAW)
+    records = pq.read_table(work / "records")
+    days = pa.nulls(records.num_rows, RECORDS.field("day").type)
+    rows = raw_rows(
+        records.append_column("day", days).cast(RECORDS), all_contracts(), Limits.of(settings)
+    )
+    open_table(settings.lake, Table.RAW).append([rows], "benchmark", "benchmark")
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()
     rules = RecomputeRules(load(settings.profile), venues(), lateness)

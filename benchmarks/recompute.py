@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duck
 import payloads
@@ -21,7 +22,12 @@ from measure import peak_bytes, report, stopped_by_signals, table
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Settings
 
-_STEP_WITHIN_S = 900
+if TYPE_CHECKING:
+    from truetape.batch.recompute import RecomputeRules
+
+_STEP_WITHIN_S = 1_800
+_TABLE_RECORDS = 100_000
+"""Records in one table, as the reader of Kafka makes them."""
 _MB = 1_000_000
 
 
@@ -35,55 +41,114 @@ class Measured:
 
 
 def main() -> int:
-    """Run all steps and print the table, or one step in a child process."""
+    """Run all steps and print the tables, or one step in a child process."""
     wanted = _arguments()
     if wanted.step:
         print(json.dumps(asdict(_measured(wanted.step, wanted.work))))
         return 0
+    sizes = [wanted.trades, *(million * 1_000_000 for million in wanted.grow)]
+    done: list[Sized] = []
     try:
-        with (
-            stopped_by_signals(),
-            tempfile.TemporaryDirectory(prefix="truetape-recompute-") as work,
-        ):
-            print(compare(Path(work), wanted.trades, wanted.symbols, wanted.seed))
+        with stopped_by_signals():
+            for trades in sizes:
+                with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as work:
+                    done.append(
+                        measure(Path(work), trades, wanted.symbols, wanted.seed, wanted.engine)
+                    )
     except TruetapeError as error:
         print(f"recompute: {error}", file=sys.stderr)
         return error.exit_code
+    print(f"\n{done[0].head}\n\n{table(rows(done[0]))}\n\n{done[0].equal}")
+    if wanted.grow:
+        print(f"\n{table(growth(done))}")
+    if wanted.json is not None:
+        wanted.json.write_text(json.dumps([asdict(item) for item in done], indent=2) + "\n")
     return 0
 
 
-def compare(work: Path, trades: int, symbols: int, seed: int) -> str:
-    """Make the files, run the steps, check that the bars are equal, return the table."""
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """The steps of one session, by name; `bars` of 1 s were equal in all of them."""
+
+    trades: int
+    symbols: int
+    deliveries: int
+    steps: dict[str, Measured]
+    bars: int
+    volume: str
+
+    @property
+    def head(self) -> str:
+        """Return what the session consists of."""
+        return (
+            f"{self.deliveries:,} deliveries of {self.trades:,} trades, {self.symbols} symbols, "
+            f"{os.cpu_count()} cores"
+        )
+
+    @property
+    def equal(self) -> str:
+        """Return what was compared."""
+        return (
+            f"all made the same {self.bars:,} bars of 1 s: {self.trades:,} trades, "
+            f"{self.volume} shares"
+        )
+
+    def whole(self, engine: str) -> Measured:
+        """Return both steps of an engine together."""
+        decode, recompute = self.steps[f"{engine}-decode"], self.steps[f"{engine}-recompute"]
+        return Measured(
+            decode.seconds + recompute.seconds,
+            decode.start_s + recompute.start_s,
+            max(decode.peak_bytes, recompute.peak_bytes),
+        )
+
+    @property
+    def engines(self) -> list[str]:
+        """Return the measured engines."""
+        return [engine for engine in ENGINES if f"{engine}-decode" in self.steps]
+
+
+def measure(work: Path, trades: int, symbols: int, seed: int, engines: list[str]) -> Sized:
+    """Make the files, run the steps, and check that the bars are equal."""
     report(f"writing {trades:,} trades of {symbols} symbols as payloads and as typed columns")
     deliveries = payloads.write(work, trades, symbols, seed)
-    done = {name: in_child(name, work) for name in STEPS}
-    report("comparing the bars of Spark and DuckDB")
-    bars, counted, volume = check(work)
+    names = [f"{engine}-{step}" for engine in engines for step in ("decode", "recompute")]
+    done = {name: in_child(name, work) for name in (*names, "duckdb-payloads", "duckdb-typed")}
+    report("comparing the bars")
+    bars, counted, volume = check(work, engines)
     if counted != trades:
         raise VerificationError(f"the bars hold {counted:,} trades, {trades:,} were written")
-    head = f"{deliveries:,} deliveries of {trades:,} trades, {symbols} symbols, 2 cores"
-    equal = f"Spark's and DuckDB's {bars:,} bars of 1 s are equal: {counted:,} trades, {volume}"
-    return f"\n{head}\n\n{table(rows(done, deliveries))}\n\n{equal} shares"
+    return Sized(trades, symbols, deliveries, done, bars, volume)
 
 
-def rows(done: dict[str, Measured], deliveries: int) -> list[tuple[str, ...]]:
+def rows(done: Sized) -> list[tuple[str, ...]]:
     """Return the table: each step of truetape with the DuckDB query on the same files."""
-    decode, recompute = done["decode"], done["recompute"]
-    whole = Measured(
-        decode.seconds + recompute.seconds,
-        decode.start_s + recompute.start_s,
-        max(decode.peak_bytes, recompute.peak_bytes),
-    )
-    from_json, from_columns = done["duckdb-payloads"], done["duckdb-typed"]
-    lines = (
-        ("truetape: payloads to lake.raw", decode, from_json),
-        ("truetape: lake.raw to trades and bars", recompute, from_columns),
-        ("truetape: payloads to bars, both steps", whole, from_json),
+    from_json, from_columns = done.steps["duckdb-payloads"], done.steps["duckdb-typed"]
+    lines: list[tuple[str, Measured, Measured]] = []
+    for engine in done.engines:
+        decode, recompute = done.steps[f"{engine}-decode"], done.steps[f"{engine}-recompute"]
+        lines += [
+            (f"{engine}: payloads to lake.raw", decode, from_json),
+            (f"{engine}: lake.raw to trades and bars", recompute, from_columns),
+            (f"{engine}: payloads to bars, both steps", done.whole(engine), from_json),
+        ]
+    lines += [
         ("DuckDB: payloads to 1s bars", from_json, from_json),
         ("DuckDB: typed columns to 1s bars", from_columns, from_columns),
-    )
+    ]
     head = ("step", "start", "work", "deliveries/s", "peak MB", "time / DuckDB", "memory / DuckDB")
-    return [head, *[(name, *_cells(one, beside, deliveries)) for name, one, beside in lines]]
+    return [head, *[(name, *_cells(one, beside, done.deliveries)) for name, one, beside in lines]]
+
+
+def growth(done: list[Sized]) -> list[tuple[str, ...]]:
+    """Return the table: both steps of each engine as the session grows."""
+    head = ("both steps", "trades", "work", "deliveries/s", "peak MB", "time / DuckDB")
+    lines = []
+    for engine in done[0].engines:
+        for one in sorted(done, key=lambda sized: sized.trades):
+            cells = _cells(one.whole(engine), one.steps["duckdb-payloads"], one.deliveries)
+            lines.append((engine, f"{one.trades:,}", *cells[1:5]))
+    return [head, *lines]
 
 
 def _cells(one: Measured, beside: Measured, deliveries: int) -> tuple[str, ...]:
@@ -97,18 +162,19 @@ def _cells(one: Measured, beside: Measured, deliveries: int) -> tuple[str, ...]:
     )
 
 
-def check(work: Path) -> tuple[int, int, str]:
+def check(work: Path, engines: list[str]) -> tuple[int, int, str]:
     """Return bars, trades and volume. Raise VerificationError if two steps made different bars."""
+    ours, *others = [work / f"bars-{engine}" for engine in engines]
     files = [str(work / f"{name}.parquet") for name in ("duckdb-payloads", "duckdb-typed")]
-    ours = f"{work}/spark-bars/*.parquet"
-    for other in files:
-        different = duck.differences(ours, other)
-        if different or duck.totals(ours) != duck.totals(other):
+    first = f"{ours}/*.parquet"
+    for other in (*files, *(f"{folder}/*.parquet" for folder in others)):
+        different = duck.differences(first, other)
+        if different or duck.totals(first) != duck.totals(other):
             raise VerificationError(
-                f"{different} bars of Spark and of {Path(other).stem} differ: "
-                f"{duck.totals(ours)} and {duck.totals(other)}"
+                f"{different} bars of {ours.name} and of {other} differ: "
+                f"{duck.totals(first)} and {duck.totals(other)}"
             )
-    return duck.totals(ours)
+    return duck.totals(first)
 
 
 def in_child(step: str, work: Path) -> Measured:
@@ -148,57 +214,110 @@ Finish = Callable[[], object]
 Step = Callable[[], Finish]
 
 
-def _decode(work: Path) -> Step:
-    """Prepare the archive's work on a batch, from Parquet instead of Kafka."""
-    from truetape.batch.archive import raw_rows
-    from truetape.batch.spark.lake import Lake
-    from truetape.batch.spark.session import spark_session
-    from truetape.feeds.contract import load_contract
+def _local_decode(work: Path) -> Step:
+    """Prepare the local archive's work on its records, from Parquet instead of Kafka."""
+    import pyarrow as pa
+    import pyarrow.dataset
+
+    from truetape.batch.raw_rows import all_contracts, raw_rows
     from truetape.feeds.decoder import Limits
-    from truetape.host.jars import spark_jars
+    from truetape.kernel.columns import RECORDS
+    from truetape.lake.delta import ensure_table, open_table
     from truetape.lake.tables import Table
 
     settings = _settings(work)
+    ensure_table(settings.lake, Table.RAW)
+    contracts, limits = all_contracts(), Limits.of(settings)
+    columns = [name for name in RECORDS.names if name != "day"]
+
+    def decoded() -> Iterator[pa.Table]:
+        batches = pa.dataset.dataset(work / "payloads").to_batches(
+            columns=columns, batch_size=_TABLE_RECORDS, batch_readahead=1, fragment_readahead=1
+        )
+        for batch in batches:
+            records = pa.Table.from_batches([batch])
+            days = pa.nulls(batch.num_rows, RECORDS.field("day").type)
+            yield raw_rows(records.append_column("day", days).cast(RECORDS), contracts, limits)
+
+    def run() -> Finish:
+        open_table(settings.lake, Table.RAW).append(decoded(), "benchmark", "benchmark")
+        return lambda: None
+
+    return run
+
+
+def _local_recompute(work: Path) -> Step:
+    """Prepare the local recompute; its 1 s bars are written afterwards, not measured."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from truetape.batch.local.recompute import recompute
+    from truetape.lake.delta import open_table
+    from truetape.lake.tables import Table
+
+    settings = _settings(work)
+    (work / "bars-local").mkdir()
+
+    def save() -> None:
+        table = open_table(settings.lake, Table.BARS)
+        names = [*table.column_types()]
+        bars = table.select(names, pc.field("resolution") == "1s")
+        pq.write_table(bars, work / "bars-local" / "bars.parquet")
+
+    def run() -> Finish:
+        recompute(settings.lake, payloads.session(), _rules(settings))
+        return save
+
+    return run
+
+
+def _spark_decode(work: Path) -> Step:
+    """Prepare the work of the archive on Spark, from Parquet instead of Kafka."""
+    from truetape.batch.raw_rows import all_contracts
+    from truetape.batch.spark.lake import RAW, Lake
+    from truetape.batch.spark.on_executors import decoding
+    from truetape.batch.spark.session import spark_session
+    from truetape.feeds.decoder import Limits
+    from truetape.host.jars import spark_jars
+    from truetape.lake.delta import ensure_table
+    from truetape.lake.tables import Table
+
+    settings = _on_spark(work)
     spark = spark_session("decode", settings, spark_jars(settings.cache))
-    lake, contracts = Lake(settings.lake), [load_contract("truetape")]
-    lake.ensure(spark, Table.RAW)
+    ensure_table(settings.lake, Table.RAW)
+    contracts = spark.sparkContext.broadcast(all_contracts())
 
     def run() -> Finish:
         records = spark.read.parquet(str(work / "payloads"))
-        decoded = raw_rows(records, contracts, Limits.of(settings))
-        decoded.write.format("delta").mode("append").save(lake.path(Table.RAW))
+        decoded = records.mapInArrow(decoding(contracts, Limits.of(settings)), RAW)
+        path = Lake(settings.lake).path(Table.RAW)
+        decoded.write.format("delta").mode("append").save(path)
         return spark.stop
 
     return run
 
 
-def _recompute(work: Path) -> Step:
-    """Prepare the recompute of the session; its 1 s bars are written afterwards, not measured."""
+def _spark_recompute(work: Path) -> Step:
+    """Prepare the recompute on Spark; its 1 s bars are written afterwards, not measured."""
     from pyspark.sql import functions as F
 
-    from truetape.batch.recompute import RecomputeRules
     from truetape.batch.spark.lake import Lake
     from truetape.batch.spark.recompute import recompute
     from truetape.batch.spark.session import spark_session
-    from truetape.host import profiles
     from truetape.host.jars import spark_jars
-    from truetape.host.venues import venues
     from truetape.lake.tables import Table
-    from truetape.market.resolution import SECOND_NS
 
-    settings = _settings(work)
+    settings = _on_spark(work)
     spark = spark_session("recompute", settings, spark_jars(settings.cache))
-    lake, session = Lake(settings.lake), payloads.session()
-    lateness_ns = settings.speed_lateness_s * SECOND_NS
-    rules = RecomputeRules(profiles.load(settings.profile), venues(), lateness_ns)
+    lake = Lake(settings.lake)
 
     def save() -> None:
         bars = lake.read(spark, Table.BARS).where(F.col("resolution") == "1s")
-        bars.write.parquet(str(work / "spark-bars"))
+        bars.write.parquet(str(work / "bars-spark"))
         spark.stop()
 
     def run() -> Finish:
-        recompute(spark, lake, session, rules)
+        recompute(spark, lake, payloads.session(), _rules(settings))
         return save
 
     return run
@@ -215,17 +334,34 @@ def _duckdb(kind: str, name: str) -> Callable[[Path], Step]:
     return prepare
 
 
+ENGINES = ("local", "spark")
 STEPS: dict[str, Callable[[Path], Step]] = {
-    "decode": _decode,
-    "recompute": _recompute,
+    "local-decode": _local_decode,
+    "local-recompute": _local_recompute,
+    "spark-decode": _spark_decode,
+    "spark-recompute": _spark_recompute,
     "duckdb-payloads": _duckdb("payloads", "duckdb-payloads"),
     "duckdb-typed": _duckdb("typed", "duckdb-typed"),
 }
 
 
-def _settings(work: Path) -> Settings:
-    env = {"TRUETAPE_HOME": str(work / "home"), "TRUETAPE_SPARK_DRIVER_MEMORY": "2g"}
+def _settings(work: Path, name: str = "local") -> Settings:
+    env = {"TRUETAPE_HOME": str(work / name), "TRUETAPE_SPARK_DRIVER_MEMORY": "2g"}
     return Settings.from_env(env | {"TRUETAPE_CACHE": str(Settings.from_env().cache)})
+
+
+def _on_spark(work: Path) -> Settings:
+    return _settings(work, "spark")
+
+
+def _rules(settings: Settings) -> "RecomputeRules":
+    from truetape.batch.recompute import RecomputeRules
+    from truetape.host import profiles
+    from truetape.host.venues import venues
+    from truetape.market.resolution import SECOND_NS
+
+    lateness_ns = settings.speed_lateness_s * SECOND_NS
+    return RecomputeRules(profiles.load(settings.profile), venues(), lateness_ns)
 
 
 def _arguments() -> argparse.Namespace:
@@ -237,6 +373,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trades", type=int, default=2_000_000, help="trades in the session")
     parser.add_argument("--symbols", type=int, default=200, help="symbols in the session")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same trades")
+    parser.add_argument(
+        "--engine", nargs="+", choices=ENGINES, default=["local"], help="engines to measure"
+    )
+    parser.add_argument(
+        "--grow", nargs="+", type=int, default=[], metavar="MILLIONS",
+        help="measure sessions of so many million trades as well",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--step", choices=sorted(STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -1,10 +1,11 @@
 """Recompute from a lake: exact and repeatable bars of one session only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +13,10 @@ import pytest
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.raw import put_records
 from support.spark_bars import bar_of, text_of
-from truetape.batch.recompute import RecomputeRules
+from truetape.batch.local import recompute as local
+from truetape.batch.recompute import Recomputed, RecomputeRules
+from truetape.batch.spark import recompute as on_spark
 from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute import recompute
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import Faults
@@ -22,7 +24,8 @@ from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import venues
 from truetape.host.calendars import session
 from truetape.host.profiles import load
-from truetape.lake.tables import Table
+from truetape.lake.delta import read_rows
+from truetape.lake.tables import Table, table_path
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
@@ -31,8 +34,6 @@ from truetape.market.trades import Event
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-pytestmark = pytest.mark.spark
 
 FRIDAY = session(VENUES["XNYS"], date(2026, 11, 20))
 THURSDAY = session(VENUES["XNYS"], date(2026, 11, 19))
@@ -45,10 +46,22 @@ RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
 TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.02)
 
 
-def put(lake: Lake, records: Sequence[Record], partition: int = 0) -> None:
+Recompute = Callable[[str, Session], Recomputed]
+
+
+@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)], scope="module")
+def recompute(request: pytest.FixtureRequest) -> Recompute:
+    """Recompute a session of a lake, on either engine."""
+    if request.param == "local":
+        return lambda lake, session: local.recompute(lake, session, RULES)
+    spark: SparkSession = request.getfixturevalue("spark")
+    return lambda lake, session: on_spark.recompute(spark, Lake(lake), session, RULES)
+
+
+def put(lake: str, records: Sequence[Record], partition: int = 0) -> None:
     """Append records to `raw` as the archive would."""
     stamp_ms = 1 + max(record.received_ns or 0 for record in records) // 1_000_000
-    put_records(lake.root, records, partition=partition, stamp_ms=stamp_ms)
+    put_records(lake, records, partition=partition, stamp_ms=stamp_ms)
 
 
 def native(events: Sequence[Event]) -> list[Record]:
@@ -58,21 +71,21 @@ def native(events: Sequence[Event]) -> list[Record]:
     ]
 
 
-def bars_in(spark: "SparkSession", lake: Lake) -> list[Bar]:
-    return [bar_of(row) for row in lake.read(spark, Table.BARS).collect()]
+def bars_in(lake: str) -> list[Bar]:
+    return [bar_of(SimpleNamespace(**row)) for row in read_rows(lake, Table.BARS)]
 
 
 def test_a_session_with_every_kind_of_event_equals_the_reference(
-    spark: "SparkSession", tmp_path: Path
+    recompute: Recompute, tmp_path: Path
 ) -> None:
     """Extended hours, auctions, duplicates, cancels, corrections; in all five resolutions."""
-    lake = Lake(str(tmp_path / "lake"))
+    lake = str(tmp_path / "lake")
     made = simulate(
         SimulationPlan(FRIDAY.date, venue="XNYS", seed=3, trades=4_000, faults=TROUBLED)
     )
     put(lake, made.records)
 
-    outcome = recompute(spark, lake, FRIDAY, RULES)
+    outcome = recompute(lake, FRIDAY)
 
     settled = canonical(made.truth.events, venues.venues()).trades
     expected = [
@@ -80,21 +93,21 @@ def test_a_session_with_every_kind_of_event_equals_the_reference(
         for resolution in Resolution
         for bar in bars(settled, RULES.profile, resolution, {"XNYS": [FRIDAY]})
     ]
-    assert sorted(map(text_of, bars_in(spark, lake))) == sorted(map(text_of, expected))
+    assert sorted(map(text_of, bars_in(lake))) == sorted(map(text_of, expected))
     assert (outcome.trades, outcome.duplicates, outcome.cancelled, outcome.corrected) == (
         len(settled),
         sum(item.duplicate for item in settled),
         sum(item.cancelled for item in settled),
         sum(item.corrected for item in settled),
     )
-    before = [content(spark, lake, table) for table in (Table.TRADES, Table.BARS)]
+    before = [content(lake, table) for table in (Table.TRADES, Table.BARS)]
 
-    assert recompute(spark, lake, FRIDAY, RULES) == outcome
-    assert [content(spark, lake, table) for table in (Table.TRADES, Table.BARS)] == before
+    assert recompute(lake, FRIDAY) == outcome
+    assert [content(lake, table) for table in (Table.TRADES, Table.BARS)] == before
 
 
-def content(spark: "SparkSession", lake: Lake, table: Table) -> list[str]:
-    return sorted(str(row) for row in lake.read(spark, table).collect())
+def content(lake: str, table: Table) -> list[str]:
+    return sorted(map(str, read_rows(lake, table)))
 
 
 YESTERDAY = at("2026-11-19T17:00:00")
@@ -151,13 +164,13 @@ def scenes() -> list[Event]:
 class World:
     """A lake with all cases, recomputed once, and its bars by place."""
 
-    def __init__(self, spark: "SparkSession", folder: Path) -> None:
-        self.lake = Lake(str(folder / "lake"))
+    def __init__(self, recompute: Recompute, folder: Path) -> None:
+        self.lake = str(folder / "lake")
         unstamped = native([cancel("17", TODAY + SECOND, symbol="UNSTAMPED")])
-        put(spark, self.lake, [*native(scenes()), *(without_receipt(one) for one in unstamped)])
+        put(self.lake, [*native(scenes()), *(without_receipt(one) for one in unstamped)])
         for day in (THURSDAY, FRIDAY, SATURDAY, HALF_DAY, KRAKEN_FRIDAY):
-            recompute(spark, self.lake, day, RULES)
-        self.bars = bars_in(spark, self.lake)
+            recompute(self.lake, day)
+        self.bars = bars_in(self.lake)
 
     def of(
         self, symbol: str, resolution: Resolution, day: Session
@@ -178,8 +191,8 @@ def without_receipt(record: Record) -> Record:
 
 
 @pytest.fixture(scope="module")
-def world(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(spark, tmp_path_factory.mktemp("world"))
+def world(recompute: Recompute, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(recompute, tmp_path_factory.mktemp("world"))
 
 
 @pytest.mark.parametrize(
@@ -222,14 +235,14 @@ def test_a_closed_day_has_intraday_bars_and_no_daily_bar(world: World) -> None:
 
 
 def test_a_recompute_replaces_only_its_session_which_may_become_empty(
-    spark: "SparkSession", world: World
+    recompute: Recompute, world: World
 ) -> None:
     """The only trade of Saturday is cancelled on Monday."""
     before = files_by_session(world.lake)
     monday = SATURDAY_NOON + 2 * 86_400 * SECOND
-    put(spark, world.lake, native([cancel("1", monday, symbol="CLOSED")]), partition=1)
+    put(world.lake, native([cancel("1", monday, symbol="CLOSED")]), partition=1)
 
-    outcome = recompute(spark, world.lake, SATURDAY, RULES)
+    outcome = recompute(world.lake, SATURDAY)
 
     assert (outcome.trades, outcome.cancelled, outcome.bars) == (1, 1, {})
     after = files_by_session(world.lake)
@@ -240,13 +253,13 @@ def test_a_recompute_replaces_only_its_session_which_may_become_empty(
     assert after == before
 
 
-def files_by_session(lake: Lake) -> dict[tuple[str, str, str], set[str]]:
+def files_by_session(lake: str) -> dict[tuple[str, str, str], set[str]]:
     """Return the current data files by table, venue and session."""
     from deltalake import DeltaTable
 
     found: dict[tuple[str, str, str], set[str]] = {}
     for table in (Table.TRADES, Table.BARS):
-        for uri in DeltaTable(lake.path(table)).file_uris():
+        for uri in DeltaTable(table_path(lake, table)).file_uris():
             venue, day, file = uri.rsplit("/", 3)[1:]
             key = (str(table), venue.partition("=")[2], day.partition("=")[2])
             found.setdefault(key, set()).add(file)

@@ -14,7 +14,7 @@ from truetape.batch import jobs
 from truetape.batch.local import recompute as local
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute_as_of import recompute_as_of
+from truetape.batch.spark.recompute import recompute_as_of
 from truetape.cli.recompute import recompute
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate

@@ -181,7 +181,7 @@ def recompute_as_of_once(
     rules = _rules(settings, profile)
     if settings.batch_engine == "local":
         return local.recompute_as_of(settings.lake, session, rules, as_of_ns)
-    from truetape.batch.spark.recompute_as_of import recompute_as_of
+    from truetape.batch.spark.recompute import recompute_as_of
 
     with spark_errors(settings):
         spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))

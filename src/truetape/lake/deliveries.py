@@ -3,7 +3,7 @@
 Decides nothing about them, as `events`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -57,12 +57,11 @@ class SessionDeliveries:
 
         Raise ConfigError, before the first table, for more than MAX_AMENDMENTS amendments.
         """
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         is_trade = pc.field("kind") == "trade"
         bounds = overlapping(session_bounds(self.session))
-        amendments = self._amendments
+        amendments = self.amendments
         trades = self._read(bounds, is_trade & self._inside & self._wanted)
         if not amendments.num_rows:
             yield from trades
@@ -73,18 +72,29 @@ class SessionDeliveries:
         for table in trades:
             firsts.append(_first_receipts(table.take(places_of(table, names))))
             yield table
-        uncertain = may_mean_others(amendments_in(amendments), _earliest(firsts), self.session)
+        yield from self.others(_earliest(firsts))
+
+    def others(self, first_receipts: Mapping[TradeName, int]) -> "Iterator[pa.Table]":
+        """Yield the trades of other sessions that amendments may mean.
+
+        `first_receipts`: when the first trade of each name of this session was received.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        uncertain = may_mean_others(amendments_in(self.amendments), first_receipts, self.session)
         if uncertain:
-            others = pa.Table.from_pylist(
+            names = pa.Table.from_pylist(
                 [dict(zip(NAME, name_of(amendment), strict=True)) for amendment in uncertain]
             )
             nearby = overlapping(reach_bounds(self.session, uncertain))
-            condition = is_trade & ~self._inside & self._wanted
+            condition = (pc.field("kind") == "trade") & ~self._inside & self._wanted
             for table in self._read(nearby, condition):
-                yield table.take(places_of(table, others))
+                yield table.take(places_of(table, names))
 
     @cached_property
-    def _amendments(self) -> "pa.Table":
+    def amendments(self) -> "pa.Table":
+        """Return the amendments. Raise ConfigError for more than MAX_AMENDMENTS."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -126,17 +136,24 @@ class SessionDeliveries:
         for batch in self.raw.scan([*RECORD, "events"], records):
             rows = event_rows(pa.Table.from_batches([batch])).filter(events)
             if rows.num_rows:
-                yield _as_deliveries(rows)
+                yield as_deliveries(rows)
 
 
-def _as_deliveries(rows: "pa.Table") -> "pa.Table":
+def as_deliveries(rows: "pa.Table") -> "pa.Table":
     """Return event rows in the columns and widths of the kernel."""
-    import pyarrow.compute as pc
-
     from truetape.kernel.columns import DELIVERIES
 
+    return with_notional(rows).select(DELIVERIES.names).cast(DELIVERIES)
+
+
+def with_notional(rows: "pa.Table") -> "pa.Table":
+    """Add the column `notional`: price x size."""
+    import pyarrow.compute as pc
+
+    from truetape.kernel.columns import NUMBER
+
     products = pc.multiply(rows["price"], rows["size"])
-    return rows.append_column("notional", products).select(DELIVERIES.names).cast(DELIVERIES)
+    return rows.append_column("notional", products.cast(NUMBER))
 
 
 def _first_receipts(trades: "pa.Table") -> dict[TradeName, int]:

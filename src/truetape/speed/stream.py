@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from truetape.batch.spark import fold
-from truetape.batch.spark.canonical import session_date
 from truetape.batch.spark.decoder import decode
 from truetape.batch.spark.eligibility import judge
 from truetape.batch.spark.kafka_source import from_kafka
+from truetape.batch.spark.session_dates import session_date
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
 from truetape.host.settings import Settings

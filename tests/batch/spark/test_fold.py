@@ -7,8 +7,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from support.build import VENUES, at
-from truetape.batch.spark.canonical import session_date
 from truetape.batch.spark.fold import NOTIONAL, VOLUME, floor_div, with_vwap
+from truetape.batch.spark.session_dates import session_date
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

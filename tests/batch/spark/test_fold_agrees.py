@@ -1,4 +1,4 @@
-"""The Spark expression for bars and the reference fold give the same bytes, in both layers.
+"""The Spark expression for bars and the reference fold give the same bytes in the speed layer.
 
 A Spark job costs about a second, so each example draws many markets and folds them in one.
 """
@@ -19,20 +19,14 @@ from support.market import (
     EVENT_ROW,
     LEAN_CONDITIONS,
     event_row,
-    events,
     markets,
     placed,
-    second_deliveries,
     trades,
 )
-from support.spark_bars import bar_of, streamed, text_of
-from truetape.batch.spark.canonical import canonical as spark_canonical
-from truetape.batch.spark.eligibility import judge
-from truetape.batch.spark.recompute import in_day, session_bars
+from support.spark_bars import streamed, text_of
 from truetape.feeds.native import encode
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
-from truetape.kernel.events import event_of
 from truetape.market.bars import bars
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
@@ -60,21 +54,6 @@ Fold = Callable[[list[Event]], list[str]]
 """From events to bars as text."""
 
 
-@settings(max_examples=12, deadline=None, phases=SEARCHING)
-@given(markets(events(CODES), most=16), PROFILES, ORDERS)
-def test_batch_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
-    spark: "SparkSession", drawn: Markets, profile: Profile, order: int
-) -> None:
-    def ours(happened: list[Event]) -> list[str]:
-        arrivals = arranged([*happened, *second_deliveries(happened)], order)
-        return batch_bars(spark, arrivals, profile)
-
-    def theirs(happened: list[Event]) -> list[str]:
-        return expected(happened, list(Resolution), profile)
-
-    hold_equal(drawn, ours, theirs)
-
-
 @settings(max_examples=5, deadline=None, phases=SEARCHING)
 @given(
     drawn=markets(trades(conditions=CODES), most=10),
@@ -83,7 +62,7 @@ def test_batch_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_ord
     batches=st.integers(1, 4),
     killed_after=st.integers(0, 3),
 )
-def test_streamed_and_batch_bars_equal_the_reference_whatever_the_micro_batches(
+def test_streamed_bars_equal_the_reference_whatever_the_micro_batches(
     *,
     spark: "SparkSession",
     tmp_path_factory: pytest.TempPathFactory,
@@ -105,11 +84,6 @@ def test_streamed_and_batch_bars_equal_the_reference_whatever_the_micro_batches(
         return streamed_bars(spark, parts, min(killed_after, len(parts)), profile, folder)
 
     hold_equal(drawn, streamed_ones, lambda prints: expected(prints, STREAMED, profile))
-    hold_equal(
-        drawn,
-        lambda prints: batch_bars(spark, arrivals(prints), profile),
-        lambda prints: expected(prints, list(Resolution), profile),
-    )
 
 
 def arranged(arrivals: list[Event], order: int) -> list[Event]:
@@ -170,16 +144,6 @@ def expected(
         for bar in bars(settled, profile, resolution, {"XNYS": [SESSION]})
     ]
     return sorted(text_of(bar) for bar in found)
-
-
-def batch_bars(spark: "SparkSession", arrivals: Sequence[Event], profile: Profile) -> list[str]:
-    frame = spark.createDataFrame([event_row(event) for event in arrivals], EVENT_ROW)
-    prints = frame.where("kind = 'trade'")
-    amendments = [event_of(row.asDict()) for row in frame.where("kind <> 'trade'").collect()]
-    settled = spark_canonical(prints, amendments, VENUES)  # type: ignore[arg-type]
-    flagged = judge(settled, profile).withColumn("in_day", in_day(SESSION))
-    rows = session_bars(flagged, SESSION, profile).collect()
-    return sorted(text_of(bar_of(row)) for row in rows)
 
 
 def streamed_bars(

@@ -40,6 +40,7 @@ def recompute(
     """
     import pyarrow as pa
 
+    from truetape.batch.session_rows import bar_rows
     from truetape.lake.schemas import TRADES
 
     names = None if symbols is None else tuple(sorted(set(symbols)))
@@ -51,8 +52,8 @@ def recompute(
     deliveries = SessionDeliveries(RawEvents(lake, raw[1]), session, names)
     trades, bars = [], []
     with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as folder:
-        for number, part in enumerate(flagged_parts(deliveries, rules)):
-            bars.append(bars_of(part, session, rules))
+        for number, part in enumerate(trade_parts(deliveries, rules)):
+            bars.append(bar_rows(part, session, rules))
             rows = part.select(TRADES.names).cast(TRADES)
             is_small = rows.num_rows <= MAX_PART_EVENTS and not number
             trades.append(rows if is_small else _on_disk(rows, Path(folder, f"{number}.arrow")))
@@ -69,57 +70,25 @@ def recompute_as_of(
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from truetape.batch.session_rows import bar_rows
     from truetape.lake.schemas import BARS
 
     deliveries = SessionDeliveries(RawEvents(lake), session, as_of_ns=as_of_ns)
     counts: Counter[str] = Counter()
     bars = [BARS.empty_table()]
-    for part in flagged_parts(deliveries, rules):
+    for part in trade_parts(deliveries, rules):
         counts.update(_counts(part))
-        bars.append(bars_of(part, session, rules).filter(pc.field("served")))
+        bars.append(bar_rows(part, session, rules).filter(pc.field("served")))
     served = pa.concat_tables(bars)
     return AsOfSession(_recomputed(session, counts, served), lambda: _bars(served))
 
 
-def flagged_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iterator[pa.Table]":
-    """Yield a session's trades, settled and judged, with the columns of `trades` and more: all
-    trades of a symbol in one table.
-    """
-    import pyarrow.compute as pc
+def trade_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iterator[pa.Table]":
+    """Yield the rows of `trades` and their notional, all of a symbol in one table."""
+    from truetape.batch.session_rows import trade_rows
 
-    from truetape.kernel.fold import in_day
-    from truetape.kernel.judge import judge
-    from truetape.kernel.settle import settle
-
-    session = deliveries.session
     for part in _parts(deliveries):
-        trades = judge(settle(part, rules.venues, day=session.date), rules.profile)
-        waited_ns = pc.subtract(trades["received_ns"], trades["event_ns"])
-        late = pc.greater(waited_ns, rules.lateness_ns)
-        flagged = trades.append_column("late", late)
-        yield flagged.append_column("in_day", in_day(trades, session))
-
-
-def bars_of(trades: "pa.Table", session: Session, rules: RecomputeRules) -> "pa.Table":
-    """Return the rows of `bars` for flagged trades, in all five resolutions."""
-    import pyarrow as pa
-
-    from truetape.kernel.fold import is_served, session_bars
-    from truetape.lake.schemas import BARS
-
-    bars = session_bars(trades, session)
-    constants = {
-        "venue": session.venue,
-        "session": session.date,
-        "profile": rules.profile.id,
-        "profile_version": rules.profile.version,
-    }
-    columns = {name: bars[name] for name in bars.column_names} | {"served": is_served(bars)}
-    columns |= {
-        name: pa.repeat(pa.scalar(value, BARS.field(name).type), bars.num_rows)
-        for name, value in constants.items()
-    }
-    return pa.table({name: columns[name] for name in BARS.names}).cast(BARS)
+        yield trade_rows(part, deliveries.session, rules)
 
 
 def _parts(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":

@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from truetape.batch.raw_rows import Contracts, raw_rows
+from truetape.batch.recompute import RecomputeRules
+from truetape.batch.session_rows import bar_rows, trade_rows
 from truetape.feeds.decoder import Limits
 from truetape.kernel.columns import RECORDS
+from truetape.lake.deliveries import as_deliveries, with_notional
+from truetape.lake.schemas import TRADES
+from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 """A function for `mapInArrow`."""
+Group = Callable[[pa.Table], pa.Table]
+"""A function for `applyInArrow`."""
 
 
 def decoding(contracts: "Broadcast[Contracts]", limits: Limits) -> Batches:
@@ -32,6 +39,25 @@ def decoding(contracts: "Broadcast[Contracts]", limits: Limits) -> Batches:
             yield from raw_rows(_records(batch), contracts.value, limits).to_batches()
 
     return decoded
+
+
+def settling(session: Session, rules: RecomputeRules) -> Group:
+    """Return the function from all deliveries of some symbols to their rows of `trades`."""
+
+    def settled(deliveries: pa.Table) -> pa.Table:
+        rows = trade_rows(as_deliveries(deliveries), session, rules)
+        return rows.select(TRADES.names).cast(TRADES)
+
+    return settled
+
+
+def folding(session: Session, rules: RecomputeRules) -> Group:
+    """Return the function from all `trades` of some symbols to their rows of `bars`."""
+
+    def folded(trades: pa.Table) -> pa.Table:
+        return bar_rows(with_notional(trades), session, rules)
+
+    return folded
 
 
 def _records(batch: pa.RecordBatch) -> pa.Table:
