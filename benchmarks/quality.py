@@ -1,6 +1,6 @@
 """The quality gate: seconds and memory for a session of N trades, and the cost of the import.
 
-Spark first decodes and recomputes the session, in separate processes that are not measured
+The local engine first decodes and recomputes the session, in processes that are not measured
 here; the gate then runs in a fresh process, as in an Airflow task or a `publish`.
 """
 
@@ -45,7 +45,7 @@ def measure(work: Path, trades: int, symbols: int, seed: int) -> str:
     """Return the table. Raise VerificationError if the gate closes on a good session."""
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work, trades, symbols, seed)
-    for step in ("decode", "recompute"):
+    for step in ("local-decode", "local-recompute"):
         in_child(step, work)
     report("gate: running three times in one process")
     command = [sys.executable, str(Path(__file__)), "--work", str(work)]
@@ -79,7 +79,7 @@ def _measured(work: Path) -> list[dict[str, object]]:
     from truetape.quality.edit_frames import ROW_BY_ROW
     from truetape.serving.backends import open_store
 
-    home = work / "home"
+    home = work / "local"
     settings = replace(
         Settings.from_env({"TRUETAPE_HOME": str(home)}), store="embedded", bucket_set="history"
     )

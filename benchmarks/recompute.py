@@ -219,7 +219,7 @@ def _local_decode(work: Path) -> Step:
     import pyarrow as pa
     import pyarrow.dataset
 
-    from truetape.batch.raw_rows import all_contracts, raw_rows
+    from truetape.batch.local.ingest import decoded
     from truetape.feeds.decoder import Limits
     from truetape.kernel.columns import RECORDS
     from truetape.lake.delta import ensure_table, open_table
@@ -227,20 +227,20 @@ def _local_decode(work: Path) -> Step:
 
     settings = _settings(work)
     ensure_table(settings.lake, Table.RAW)
-    contracts, limits = all_contracts(), Limits.of(settings)
     columns = [name for name in RECORDS.names if name != "day"]
 
-    def decoded() -> Iterator[pa.Table]:
+    def records() -> Iterator[pa.Table]:
         batches = pa.dataset.dataset(work / "payloads").to_batches(
             columns=columns, batch_size=_TABLE_RECORDS, batch_readahead=1, fragment_readahead=1
         )
         for batch in batches:
-            records = pa.Table.from_batches([batch])
+            table = pa.Table.from_batches([batch])
             days = pa.nulls(batch.num_rows, RECORDS.field("day").type)
-            yield raw_rows(records.append_column("day", days).cast(RECORDS), contracts, limits)
+            yield table.append_column("day", days).cast(RECORDS)
 
     def run() -> Finish:
-        open_table(settings.lake, Table.RAW).append(decoded(), "benchmark", "benchmark")
+        rows = decoded(records(), Limits.of(settings))
+        open_table(settings.lake, Table.RAW).append(rows, "benchmark", "benchmark")
         return lambda: None
 
     return run

@@ -189,7 +189,7 @@ def test_a_request_by_time_uses_kafkas_timestamps(own: Settings) -> None:
 def test_a_cancel_affects_the_session_of_the_trade_that_it_means(own: Settings) -> None:
     """The cancel has no event time and arrives a day later; a trade with another id stays."""
     send(own, good(0, 3))
-    send(own, [Record(CANCEL % 2, "truetape", "IBM", NEXT_DAY)])
+    send(own, [Record(CANCEL % 2, "truetape", "IBM", NEXT_DAY), *good(4, 4)])
     archive_once(own)
     lose(own, "offset = 4")
 

@@ -1,6 +1,6 @@
 """Fold: settled and judged trades to bars. Equals `market.bars`, value for value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 
 import pyarrow as pa
@@ -62,17 +62,21 @@ def session_bars(trades: pa.Table, session: Session) -> pa.Table:
     are the ordinals of the trades that set open and close.
     """
     second = _start("event_ns", SECOND_NS)
-    places = [_intraday(resolution, session) for resolution in INTRADAY]
+    places = [_SELECTED.format(name=resolution.name) for resolution in INTRADAY]
     if session.open_ns is not None:
         places.append(
             _ROLL_UP.format(
-                resolution=Resolution.DAY.value, start=session.open_ns, seq=0, where="WHERE in_day"
+                resolution=Resolution.DAY.value,
+                start=session.open_ns,
+                seq=0,
+                source="base WHERE in_day",
             )
         )
     sql = f"""
 WITH base AS MATERIALIZED (SELECT symbol, {second} AS second, in_day, {_TALLIES},
   min(ordinal) FILTER (open_close) AS "first", max(ordinal) FILTER (open_close) AS "last"
-FROM trades WHERE NOT duplicate AND NOT cancelled GROUP BY ALL)
+FROM trades WHERE NOT duplicate AND NOT cancelled GROUP BY ALL),
+{", ".join(_cascade(session))}
 {" UNION ALL ".join(places)}
 """
     return with_vwap(engine.query(sql, {"trades": trades}))
@@ -85,15 +89,21 @@ SELECT symbol, '{resolution}' AS resolution, ({start})::BIGINT AS start_ns, ({se
   sum(volume)::DECIMAL(38, 18) AS volume, sum(notional)::DECIMAL(38, 18) AS notional,
   sum(priced_volume)::DECIMAL(38, 18) AS priced_volume, sum(trades)::BIGINT AS trades,
   min("first") AS "first", max("last") AS "last"
-FROM base {where} GROUP BY ALL
+FROM {source} GROUP BY ALL
 """
+_SELECTED = 'SELECT * FROM "{name}"'
 
 
-def _intraday(resolution: Resolution, session: Session) -> str:
-    start, width = _start("second", resolution.width_ns), resolution.width_ns
-    since = f"({start} - {session.start_ns})"
-    seq = f"({_start(since, width)}) // {width}"
-    return _ROLL_UP.format(resolution=resolution.value, start=start, seq=seq, where="")
+def _cascade(session: Session) -> Iterator[str]:
+    """Yield the tables of the intraday widths, each folded from a narrower one."""
+    source, instant = "base", "second"
+    for resolution in INTRADAY:
+        start, width = _start(instant, resolution.width_ns), resolution.width_ns
+        since = f"({start} - {session.start_ns})"
+        seq = f"({_start(since, width)}) // {width}"
+        rows = _ROLL_UP.format(resolution=resolution.value, start=start, seq=seq, source=source)
+        yield f'"{resolution.name}" AS MATERIALIZED ({rows})'
+        source, instant = f'"{resolution.name}"', "start_ns"
 
 
 def _start(instant: str, width_ns: int) -> str:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from truetape.kernel import engine
-from truetape.kernel.columns import POSITION, SETTLED, Array
+from truetape.kernel.columns import POSITION, SETTLED, Array, Column
 from truetape.kernel.events import amendments_in, event_of, names_of, places_of
 from truetape.market.canonical import CanonicalTrade, amended, amendments_of
 from truetape.market.sessions import Venue
@@ -21,24 +21,15 @@ from truetape.market.trades import Trade, notional
 
 _EPOCH = date(1970, 1, 1)
 _PLACE = ", ".join(f'"{name}"' for name in POSITION)
-_DIGITS = "regexp_full_match(id, '[0-9]{1,18}')"
-_NUMBER = f'coalesce("sequence", CASE WHEN {_DIGITS} THEN id::BIGINT END)'
+_KEY = "feed, venue, symbol, session, id"
 _REPEATS = f"""
-SELECT *, id IS NOT NULL AND row_number() OVER (
-  PARTITION BY feed, venue, symbol, session, id ORDER BY received_ns, {_PLACE}) > 1 AS duplicate,
-  false AS cancelled, false AS corrected
-FROM trades
+WITH repeated AS (
+  SELECT {_KEY} FROM trades WHERE id IS NOT NULL GROUP BY ALL HAVING count(*) > 1)
+SELECT "row" FROM trades SEMI JOIN repeated USING ({_KEY})
+QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY received_ns, {_PLACE}) > 1
 """
-_ORDER = f"""
-WITH numbered AS (SELECT *, {_NUMBER} AS number FROM trades),
-ranked AS (SELECT *,
-  CASE WHEN number IS NOT NULL THEN 0 WHEN id IS NOT NULL THEN 1 ELSE 2 END AS rank,
-  CASE WHEN number IS NULL THEN coalesce(id, '') ELSE '' END AS text
-  FROM numbered)
-SELECT * EXCLUDE (number, rank, text), row_number() OVER (PARTITION BY venue, symbol
-  ORDER BY event_ns, rank, coalesce(number, 0), text, {_PLACE}) AS ordinal
-FROM ranked
-"""
+"""The rows of repeat deliveries: most keys come once, so only the others are sorted."""
+_DIGITS = "^[0-9]{1,18}$"
 
 
 def settle(
@@ -58,12 +49,15 @@ def settle(
     trades = deliveries.filter(is_trade).drop_columns(["kind"])
     amendments = deliveries.filter(pc.invert(is_trade))
     trades = trades.append_column("session", session_dates(trades, venues))
-    marked = engine.query(_REPEATS, {"trades": trades})
+    marked = trades.append_column("duplicate", _repeats(trades))
+    for name in ("cancelled", "corrected"):
+        marked = marked.append_column(name, pa.array(np.zeros(trades.num_rows, dtype=bool)))
     if amendments.num_rows:
         marked = _amended(marked, amendments, venues)
     if day is not None:
         marked = marked.filter(pc.field("session") == day)
-    return engine.query(_ORDER, {"trades": marked}).select(SETTLED.names).cast(SETTLED)
+    ordered = marked.append_column("ordinal", _ordinals(marked))
+    return ordered.select(SETTLED.names).cast(SETTLED)
 
 
 def session_dates(trades: pa.Table, venues: Mapping[str, Venue]) -> Array:
@@ -87,6 +81,58 @@ def _days(instants_ns: NDArray[np.int64], venue: Venue) -> NDArray[np.int64]:
     midnights = [venue.midnight_ns(first + timedelta(days=day)) for day in range(count)]
     number = (first - _EPOCH).days
     return number + np.searchsorted(np.array(midnights), instants_ns, side="right") - 1
+
+
+def _repeats(trades: pa.Table) -> Array:
+    """Mark the trades that repeat an earlier delivery."""
+    names = ("feed", "venue", "symbol", "session", "id", "received_ns", *POSITION)
+    rows = pa.array(np.arange(trades.num_rows))
+    numbered = trades.select(names).append_column("row", rows)
+    repeated = np.zeros(trades.num_rows, dtype=bool)
+    repeated[engine.query(_REPEATS, {"trades": numbered})["row"].to_numpy()] = True
+    return pa.array(repeated)
+
+
+def _ordinals(trades: pa.Table) -> Array:
+    """Number the trades of each venue and symbol from 1, in the order of `Trade.order`."""
+    ids = pc.fill_null(trades["id"], "")
+    is_numeric = pc.match_substring_regex(ids, _DIGITS)
+    digits = pc.if_else(is_numeric, ids, None).cast(pa.int64())
+    number = pc.coalesce(trades["sequence"], digits)
+    has_number, has_id = (pc.is_valid(column).to_numpy() for column in (number, trades["id"]))
+    is_text = has_id & ~has_number
+    texts = np.zeros(trades.num_rows, dtype=np.int64)
+    texts[is_text] = _codes(ids.filter(pa.array(is_text)))
+    rank = np.where(has_number, 0, np.where(has_id, 1, 2))
+    keys = [
+        _codes(trades["venue"]),
+        _codes(trades["symbol"]),
+        trades["event_ns"].to_numpy(),
+        rank,
+        pc.fill_null(number, 0).to_numpy(),
+        texts,
+        _codes(trades["topic"]),
+        *(trades[name].to_numpy() for name in ("partition", "offset", "index")),
+    ]
+    differing = [key for key in keys if len(key) and key.min() != key.max()]
+    order = np.lexsort(differing[::-1]) if differing else np.arange(trades.num_rows)
+    groups = [key[order] for key in keys[:2]]
+    is_first = np.any([np.diff(group, prepend=-1) != 0 for group in groups], axis=0)
+    firsts = np.flatnonzero(is_first)
+    places = np.arange(len(order)) - np.repeat(firsts, np.diff(firsts, append=len(order)))
+    ordinals = np.empty(len(order), dtype=np.int64)
+    ordinals[order] = places + 1
+    return pa.array(ordinals)
+
+
+def _codes(column: Column) -> NDArray[np.int64]:
+    """Return a number for each text, in the order of the texts."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts: list[str] = encoded.dictionary.to_pylist()  # type: ignore[assignment]  # never null
+    ranks = np.empty(len(texts), dtype=np.int64)
+    ranks[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    places: NDArray[np.int64] = ranks[encoded.indices.to_numpy()]
+    return places
 
 
 def _amended(marked: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:

@@ -83,7 +83,7 @@ def test_a_large_session_is_divided_by_symbol_and_has_the_same_rows(
     want = expected(made, str(tmp_path / "reference"))
     lake = with_raw(made, str(tmp_path / "lake"))
 
-    parts = list(local.trade_parts(SessionDeliveries(RawEvents(lake), FRIDAY), RULES))
+    parts = list(local.parts_of(SessionDeliveries(RawEvents(lake), FRIDAY)))
     recompute(lake, FRIDAY, RULES)
 
     assert len(parts) > 5

@@ -1,20 +1,36 @@
 """Ingest in this process: Kafka by kafka-python, the kernel, one commit of delta-rs."""
 
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
 from truetape.batch.ingest_plan import IngestPlan
-from truetape.batch.raw_rows import all_contracts, raw_rows
+from truetape.batch.local.workers import results_of
+from truetape.batch.raw_rows import PART_RECORDS, all_contracts, raw_rows
 from truetape.broker.record_reader import read_records
 from truetape.feeds.decoder import Limits
 from truetape.host.settings import Settings
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 def append(settings: Settings, plan: IngestPlan) -> None:
     """Append the records of a plan; see `batch.ingest.ingest`."""
-    contracts, limits = all_contracts(), Limits.of(settings)
-    tables = (
-        raw_rows(records, contracts, limits)
-        for records in read_records(settings.kafka, plan.topic, plan.offsets, plan.logs)
-    )
+    records = read_records(settings.kafka, plan.topic, plan.offsets, plan.logs)
     table = open_table(settings.lake, Table.RAW, plan.raw_version)
-    table.append(tables, plan.transaction, plan.note)
+    table.append(decoded(records, Limits.of(settings)), plan.transaction, plan.note)
+
+
+def decoded(tables: "Iterable[pa.Table]", limits: Limits) -> "Iterator[pa.Table]":
+    """Yield the rows of `raw` for tables of records, in their order."""
+    decode = partial(raw_rows, contracts=all_contracts(), limits=limits)
+    return results_of(decode, _parts(tables))
+
+
+def _parts(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    for table in tables:
+        for start in range(0, table.num_rows, PART_RECORDS):
+            yield table.slice(start, PART_RECORDS)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from truetape.batch.local.workers import results_of
 from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
 from truetape.host.sql import quoted
 from truetape.lake import bars_lineage
@@ -26,7 +27,7 @@ from truetape.market.sessions import Session
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_PART_EVENTS = 1_000_000
+MAX_PART_EVENTS = 250_000
 """About how many events are settled and folded at once: about a kilobyte of memory each."""
 
 
@@ -40,9 +41,6 @@ def recompute(
     """
     import pyarrow as pa
 
-    from truetape.batch.session_rows import bar_rows
-    from truetape.lake.schemas import TRADES
-
     names = None if symbols is None else tuple(sorted(set(symbols)))
     bars_lineage.watch(lake, session)
     raw = bars_lineage.current_raw(lake)
@@ -52,11 +50,9 @@ def recompute(
     deliveries = SessionDeliveries(RawEvents(lake, raw[1]), session, names)
     trades, bars = [], []
     with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as folder:
-        for number, part in enumerate(trade_parts(deliveries, rules)):
-            bars.append(bar_rows(part, session, rules))
-            rows = part.select(TRADES.names).cast(TRADES)
-            is_small = rows.num_rows <= MAX_PART_EVENTS and not number
-            trades.append(rows if is_small else _on_disk(rows, Path(folder, f"{number}.arrow")))
+        for number, (rows, folded) in enumerate(_computed(deliveries, rules)):
+            bars.append(folded)
+            trades.append(_on_disk(rows, Path(folder, f"{number}.arrow")) if number else rows)
         replace_table(lake, Table.TRADES, pa.concat_tables(trades), where)
     replace_table(lake, Table.BARS, pa.concat_tables(bars), where)
     bars_lineage.record_basis(lake, session, raw, names)
@@ -70,28 +66,35 @@ def recompute_as_of(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from truetape.batch.session_rows import bar_rows
     from truetape.lake.schemas import BARS
 
     deliveries = SessionDeliveries(RawEvents(lake), session, as_of_ns=as_of_ns)
     counts: Counter[str] = Counter()
     bars = [BARS.empty_table()]
-    for part in trade_parts(deliveries, rules):
-        counts.update(_counts(part))
-        bars.append(bar_rows(part, session, rules).filter(pc.field("served")))
+    for rows, folded in _computed(deliveries, rules):
+        counts.update(_counts(rows))
+        bars.append(folded.filter(pc.field("served")))
     served = pa.concat_tables(bars)
     return AsOfSession(_recomputed(session, counts, served), lambda: _bars(served))
 
 
-def trade_parts(deliveries: SessionDeliveries, rules: RecomputeRules) -> "Iterator[pa.Table]":
-    """Yield the rows of `trades` and their notional, all of a symbol in one table."""
-    from truetape.batch.session_rows import trade_rows
+def _computed(
+    deliveries: SessionDeliveries, rules: RecomputeRules
+) -> "Iterator[tuple[pa.Table, pa.Table]]":
+    """Yield rows of `trades` and their rows of `bars`, all of a symbol in one pair."""
+    from truetape.batch.session_rows import bar_rows, trade_rows
+    from truetape.lake.schemas import TRADES
 
-    for part in _parts(deliveries):
-        yield trade_rows(part, deliveries.session, rules)
+    session = deliveries.session
+
+    def compute(part: "pa.Table") -> "tuple[pa.Table, pa.Table]":
+        trades = trade_rows(part, session, rules)
+        return trades.select(TRADES.names).cast(TRADES), bar_rows(trades, session, rules)
+
+    yield from results_of(compute, parts_of(deliveries))
 
 
-def _parts(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":
+def parts_of(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":
     """Yield the deliveries in tables of bounded size, all of a symbol in one."""
     import pyarrow as pa
 
