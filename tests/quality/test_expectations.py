@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from truetape.quality import expectations
 from truetape.quality.expectations import MAX_EXAMPLES, validate
@@ -15,6 +18,13 @@ from truetape.quality.suite import Argument, Suite
 
 BETWEEN = "ExpectColumnValuesToBeBetween"
 UNIQUE = "ExpectCompoundColumnsToBeUnique"
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["whole", "counted"])
+def _counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations gets a short frame whole; the rows of a long one are counted before."""
+    if request.param:
+        monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", -1)
 
 
 def suite_of(*checks: tuple[str, Mapping[str, Argument]], where: str | None = None) -> Suite:
@@ -188,3 +198,66 @@ def test_a_rule_without_its_frame_fails() -> None:
     (found,) = validate(suite, [], {})
 
     assert (found.passed, found.error) == (False, "there is no frame 'trades' to check")
+
+
+def test_a_count_that_great_expectations_does_not_confirm_fails_the_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", -1)
+    monkeypatch.setattr(
+        expectations, "unexpected", lambda _, __, rows: np.zeros(rows.num_rows, dtype=bool)
+    )
+
+    found = checked({"size": [1, 9]}, (BETWEEN, {"column": "size", "max_value": 5}))
+
+    assert not found.passed
+    assert found.error == (
+        "of 2 rows check 1 is broken by 0, and by 1 as Great Expectations judges"
+    )
+
+
+VALUES = st.one_of(st.none(), st.integers(-3, 3))
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(st.tuples(VALUES, VALUES, st.sampled_from([None, "A", "B", "C1"])), max_size=9)
+)
+def test_counted_rows_are_those_that_great_expectations_finds(
+    rows: list[tuple[int | None, int | None, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every expectation about rows, with missing values."""
+    prices_, sizes, symbols = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = {
+        "price": pa.array([None if one is None else Decimal(one) for one in prices_],
+                          pa.decimal128(18, 9)),
+        "size": pa.array(sizes, pa.int64()),
+        "symbol": pa.array(symbols, pa.string()),
+        "offset": pa.array(range(len(rows)), pa.int64()),
+    }  # fmt: skip
+    for check in EVERY:
+        found = []
+        for most in (-1, 10**9):
+            monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", most)
+            found.append(checked(columns, check))
+        assert found[0] == found[1], check
+
+
+EVERY = (
+    (BETWEEN, {"column": "size", "min_value": -1, "max_value": 2}),
+    (BETWEEN, {"column": "price", "min_value": 0, "strict_min": True}),
+    (BETWEEN, {"column": "size", "max_value": 2, "strict_max": True}),
+    (UNIQUE, {"column_list": ("symbol", "size")}),
+    ("ExpectColumnPairValuesAToBeGreaterThanB", {"column_A": "size", "column_B": "offset"}),
+    (
+        "ExpectColumnPairValuesAToBeGreaterThanB",
+        {"column_A": "size", "column_B": "offset", "or_equal": True},
+    ),
+    ("ExpectColumnPairValuesToBeEqual", {"column_A": "size", "column_B": "offset"}),
+    ("ExpectColumnValuesToBeInSet", {"column": "size", "value_set": (0, 1)}),
+    ("ExpectColumnValuesToNotBeInSet", {"column": "size", "value_set": (0, 1)}),
+    ("ExpectColumnValuesToMatchRegex", {"column": "symbol", "regex": "^[A-Z]$"}),
+    ("ExpectColumnValuesToNotBeNull", {"column": "symbol"}),
+)

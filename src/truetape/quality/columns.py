@@ -23,6 +23,9 @@ _TYPES: Mapping[str, pa.DataType] = {
 }
 
 
+_INT64_DIGITS = 18
+
+
 def table(rows: Sequence[Mapping[str, object]], columns: str) -> pa.Table:
     """Build a small table. `columns` lists name:type; the types are text, int, float and bool."""
     fields = [part.partition(":")[::2] for part in columns.split()]
@@ -76,6 +79,18 @@ def scaled(column: Column, scale: int) -> Column:
     unit = pa.scalar(Decimal(10) ** scale, pa.decimal128(scale + 1, 0))
     result: Column = pc.cast(pc.multiply(column, unit), pa.int64())
     return result
+
+
+def plain(column: Column) -> Column:
+    """Return decimals of up to 18 digits as whole numbers of their last place, wider ones as
+    doubles, and other columns unchanged.
+    """
+    kind = column.type
+    if not pa.types.is_decimal(kind):
+        return column
+    if kind.precision > _INT64_DIGITS:
+        return column.cast(pa.float64())
+    return scaled(column, kind.scale)
 
 
 def place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:

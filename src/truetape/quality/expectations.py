@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from truetape.quality.columns import Column, scaled, table_of
+from truetape.quality.columns import Column, plain, table_of
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Argument, Named, Suite, SuiteCheck, SuiteRule
+from truetape.quality.violations import Rows, groups_of, prepared, unexpected
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
@@ -36,7 +38,14 @@ MAX_CHUNK_ROWS = 300_000
 """Great Expectations gets this many rows at once, or one symbol if it has more. A symbol is never
 split, so that rules about uniqueness within a symbol see all its rows.
 """
-_INT64_DIGITS = 18
+
+
+MAX_WHOLE_ROWS = 20_000
+"""A frame with more rows is counted here; Great Expectations judges a part of it."""
+SHOWN_ROWS = 200
+"""Of each check of a long frame, Great Expectations gets so many of the rows that break it; and
+so many rows of the whole frame, at equal distances.
+"""
 
 
 def validate(suite: Suite, frames: Iterable[Frame], values: Mapping[str, int]) -> list[RuleResult]:
@@ -51,7 +60,11 @@ def validate(suite: Suite, frames: Iterable[Frame], values: Mapping[str, int]) -
         for where in dict.fromkeys(rule.where for rule in rules):
             table = frame.table if where is None else frame.table.filter(frame.table[where])
             tallies = [_RuleTally(rule, table) for rule in rules if rule.where == where]
-            _count(tallies, table, values)
+            whole = tallies
+            if table.num_rows > MAX_WHOLE_ROWS:
+                whole = _count_rows(tallies, table, values)
+            if whole:
+                _count(whole, table, values)
             results |= {tally.rule.id: tally.result(suite) for tally in tallies}
     return [results.get(rule.id) or _unchecked(suite, rule) for rule in suite.rules]
 
@@ -110,6 +123,87 @@ class _RuleTally:
         )
 
 
+def _count_rows(
+    tallies: Sequence[_RuleTally], table: pa.Table, values: Mapping[str, int]
+) -> list[_RuleTally]:
+    """Count the unexpected rows of a long table, and have Great Expectations judge some of them.
+
+    Return the tallies with a check that cannot be counted; nothing was added to these.
+    """
+    counted: list[tuple[_RuleTally, list[Rows]]] = []
+    left = []
+    columns = dict.fromkeys(name for tally in tallies for name in tally.rule.columns)
+    ready = prepared(table, list(columns))
+    for tally in tallies:
+        found = [_unexpected(check, ready, values) for check in tally.rule.checks]
+        marks = [one for one in found if one is not None]
+        if len(marks) == len(found):
+            counted.append((tally, marks))
+        else:
+            left.append(tally)
+    if counted:
+        rows = _rows_to_judge(counted, ready)
+        _judge(counted, table, rows, values)
+    return left
+
+
+def _unexpected(check: SuiteCheck, table: pa.Table, values: Mapping[str, int]) -> Rows | None:
+    return unexpected(check.expectation, _arguments(check, values), table)
+
+
+def _rows_to_judge(
+    counted: Sequence[tuple[_RuleTally, list[Rows]]], table: pa.Table
+) -> NDArray[np.int64]:
+    """Return the numbers of the first rows that break each check, and of some others."""
+    count = min(SHOWN_ROWS, table.num_rows)
+    parts = [np.linspace(0, table.num_rows - 1, count).astype(np.int64)]
+    for tally, marks in counted:
+        for check, mark in zip(tally.rule.checks, marks, strict=True):
+            first = np.flatnonzero(mark)[:SHOWN_ROWS]
+            parts.append(first)
+            if len(first) and "column_list" in check.arguments:
+                equal = groups_of(check.columns, table, first[:MAX_EXAMPLES])
+                parts.append(np.flatnonzero(equal)[:SHOWN_ROWS])
+    return np.unique(np.concatenate(parts))
+
+
+def _judge(
+    counted: Sequence[tuple[_RuleTally, list[Rows]]],
+    table: pa.Table,
+    numbers: NDArray[np.int64],
+    values: Mapping[str, int],
+) -> None:
+    """Add the counts to the tallies. A rule fails if Great Expectations judges a row otherwise."""
+    tallies = [tally for tally, _ in counted]
+    part = table.take(pa.array(numbers))
+    columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
+    checks = [check for tally in tallies for check in tally.rule.checks]
+    compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
+    rows = _pandas(part.select(columns), 0, part.num_rows, compared)
+    rows.index = pd.Index(numbers)
+    ready = prepared(part, columns)
+    outcomes = dict(_outcomes([tally.rule for tally in tallies], rows, values))
+    for place, (tally, marks) in enumerate(counted):
+        for number, (check, mark) in enumerate(zip(tally.rule.checks, marks, strict=True)):
+            outcome = outcomes.get((place, number))
+            if outcome is None:  # an unchecked rule must not pass
+                tally.errors.append(f"no outcome of check {number + 1}")
+                continue
+            tally.errors += _errors(outcome.exception_info)
+            again = _unexpected(check, ready, values)
+            judged = int(outcome.result.get("unexpected_count", -1))
+            found = -1 if again is None else int(again.sum())
+            if judged != found and not tally.errors:
+                tally.errors.append(
+                    f"of {len(numbers):,} rows check {number + 1} is broken by {found}, and by "
+                    f"{judged} as Great Expectations judges"
+                )
+            tally.rows[number] = table.num_rows
+            tally.unexpected += int(mark.sum())
+            tally.passed &= not mark.any()
+            tally.examples += np.flatnonzero(mark)[:MAX_EXAMPLES].tolist()
+
+
 def _count(tallies: Sequence[_RuleTally], table: pa.Table, values: Mapping[str, int]) -> None:
     """Check a table in chunks and add the outcomes to the rules' tallies."""
     columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
@@ -155,12 +249,16 @@ def _outcomes(
 def _expectation(check: SuiteCheck, place: tuple[int, int], values: Mapping[str, int]) -> Any:
     from great_expectations import expectations
 
-    arguments = {name: _argument(value, values) for name, value in check.arguments.items()}
+    arguments = _arguments(check, values)
     if "column_A" in arguments:
         arguments["ignore_row_if"] = "either_value_is_missing"
     elif "column_list" in arguments:
         arguments["ignore_row_if"] = "any_value_is_missing"
     return getattr(expectations, check.expectation)(**arguments, meta={"place": place})
+
+
+def _arguments(check: SuiteCheck, values: Mapping[str, int]) -> dict[str, object]:
+    return {name: _argument(value, values) for name, value in check.arguments.items()}
 
 
 def _argument(value: Argument, values: Mapping[str, int]) -> object:
@@ -228,7 +326,7 @@ def _pandas(table: pa.Table, start: int, end: int, compared: AbstractSet[str]) -
     """
     rows_of_range = table.slice(start, end - start)
     columns = {
-        name: _plain(rows_of_range[name])
+        name: plain(rows_of_range[name])
         if name in compared or not pa.types.is_string(rows_of_range[name].type)
         else rows_of_range[name].dictionary_encode()
         for name in rows_of_range.column_names
@@ -236,15 +334,6 @@ def _pandas(table: pa.Table, start: int, end: int, compared: AbstractSet[str]) -
     rows: pd.DataFrame = table_of(columns).to_pandas(types_mapper=_nullable(columns))
     rows.index = pd.RangeIndex(start, end)
     return rows
-
-
-def _plain(column: Column) -> Column:
-    kind = column.type
-    if not pa.types.is_decimal(kind):
-        return column
-    if kind.precision > _INT64_DIGITS:
-        return column.cast(pa.float64())
-    return scaled(column, kind.scale)
 
 
 def _nullable(columns: Mapping[str, Column]) -> Any:
