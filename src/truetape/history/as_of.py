@@ -4,7 +4,7 @@ Filters by receipt time; keeps no second store. Reads `raw` without Spark, one s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from truetape.drift.bar_trades import profile_of
@@ -103,7 +103,7 @@ def bars_known_at(
         last = served.get(start)
         if start not in now:
             if last is not None:
-                yield last if last.void else replace(void(last, 0), final=False)
+                yield last if last.void else void(last, 0).unsealed()
         elif last is not None and last == final(now[start], last.rev):
             yield last
         else:

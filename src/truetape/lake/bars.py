@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
@@ -35,7 +36,9 @@ class RecomputedSession:
     @property
     def symbols(self) -> list[str]:
         """Return the session's symbols, sorted."""
-        return sorted(set(map(str, self.table.column("symbol").to_pylist())))
+        import pyarrow.compute as pc
+
+        return sorted(map(str, pc.unique(self.table.column("symbol")).to_pylist()))
 
     @property
     def profile(self) -> tuple[str, int]:
@@ -60,8 +63,7 @@ class RecomputedSession:
             [("symbol", "ascending"), ("venue", "ascending"), ("start_ns", "ascending")]
         )
         for batch in ordered.to_batches(max_chunksize=10_000):
-            for row in batch.to_pylist():
-                yield _served(row)
+            yield from _served(batch)
 
     def unserved(self, resolution: Resolution, symbol: str) -> dict[int, Decimal]:
         """Return the volume of a symbol's bars without an eligible price, by start."""
@@ -126,11 +128,29 @@ def _strings(values: list[str]) -> "pyarrow.Array[Any]":
     return pyarrow.array(values, pyarrow.string())
 
 
-def _served(row: dict[str, Any]) -> ServedBar:
-    return ServedBar.unpublished(
-        (row["symbol"], row["venue"], row["start_ns"]),
-        (row[name] for name in BAR_NUMBERS),
-        trades=row["trades"],
-        seq=row["seq"],
-        layer="batch",
-    )
+def _served(rows: "pyarrow.RecordBatch") -> Iterator[ServedBar]:
+    columns: list[Iterable[Any]] = [
+        *(rows.column(name).to_pylist() for name in ("symbol", "venue", "start_ns")),
+        *(_doubles(rows.column(name)) for name in BAR_NUMBERS),
+        rows.column("trades").to_pylist(),
+        repeat(0),  # rev
+        rows.column("seq").to_pylist(),
+        repeat("batch"),
+        repeat(False),  # final
+        repeat(False),  # void
+    ]
+    for values in zip(*columns, strict=False):
+        yield ServedBar(*values)
+
+
+def _doubles(column: "pyarrow.Array[Any]") -> list[float]:
+    """Return the nearest double of each decimal; 0.0 for null.
+
+    Arrow rounds a decimal twice on its way to a double, and a text once.
+    """
+    import pyarrow
+    import pyarrow.compute as pc
+
+    texts = column.cast(pyarrow.string())
+    values: list[float] = pc.fill_null(texts.cast(pyarrow.float64()), 0.0).to_pylist()
+    return values

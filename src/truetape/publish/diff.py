@@ -70,7 +70,7 @@ def same_values(left: ServedBar, right: ServedBar) -> bool:
 
 def final(bar: ServedBar, rev: int) -> ServedBar:
     """Return the final row that publication `rev` serves for a recomputed bar."""
-    return replace(bar, rev=rev, layer="batch", final=True, void=False)
+    return bar.in_state(rev=rev, layer="batch", final=True, void=False)
 
 
 def void(bar: ServedBar, rev: int) -> ServedBar:
@@ -82,7 +82,7 @@ def void(bar: ServedBar, rev: int) -> ServedBar:
         seq=bar.seq,
         layer="batch",
     )
-    return replace(empty, rev=rev, final=True, void=True)
+    return empty.in_state(rev=rev, layer="batch", final=True, void=True)
 
 
 def is_rolled_up(bar: ServedBar, resolution: Resolution) -> bool:

@@ -5,7 +5,7 @@ digest must equal the one in the ledger. Writes nothing itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.lake.bars import digest_of, read_session_bars
@@ -57,7 +57,7 @@ class RestoredSession:
         )
         for bar in rows_as_of(served, self.superseded[resolution], self.publication.rev):
             if not bar.void:
-                yield replace(bar, rev=0, final=False)
+                yield bar.in_state(rev=0, layer=bar.layer, final=False, void=bar.void)
 
     def digest(self) -> str:
         """Return the digest from the ledger; `reconstruct` has compared it with the bars."""

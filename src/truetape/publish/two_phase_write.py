@@ -7,7 +7,6 @@ values (influxdb#24388). So a row is sealed last, and read back after each step.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
 from truetape.host.errors import VerificationError
 from truetape.host.log import logger
@@ -36,9 +35,7 @@ def write_round(
     """
     sealed = {
         resolution: [
-            replace(edit.before, final=False)
-            for edit in part
-            if edit.before is not None and edit.before.final
+            edit.before.unsealed() for edit in part if edit.before is not None and edit.before.final
         ]
         for resolution, part in edits.items()
     }
@@ -48,7 +45,7 @@ def write_round(
     if any(sealed.values()):
         sleep(seal_delay_s)
     for resolution, part in edits.items():
-        unsealed = [replace(edit.after, final=False) for edit in part]
+        unsealed = [edit.after.unsealed() for edit in part]
         with _outlast_retries(store, sleep):
             _store(store, resolution, unsealed)
         _write_until_equal(store, resolution, unsealed, session, sleep)

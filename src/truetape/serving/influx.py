@@ -7,7 +7,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self
+from itertools import repeat
+from typing import Any, Self
 
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError, TransientError
@@ -248,9 +249,17 @@ class InfluxStore:
         )
 
     def _bars(self, selects: Iterable[Select]) -> Iterator[ServedBar]:
-        for symbol, venue, row in self._rows(selects):
-            fields = BAR.parse(row[FIRST_FIELD:])
-            yield ServedBar.from_row((symbol, venue, int(row[2]), *fields))
+        for select in selects:
+            for (symbol, venue), rows in influxql.read(self._server, select):
+                columns = list(zip(*rows, strict=True))
+                fields: list[Iterable[Any]] = [
+                    repeat(symbol),
+                    repeat(venue),
+                    map(int, columns[2]),
+                    *BAR.parse_columns(columns[FIRST_FIELD:]),
+                ]
+                for values in zip(*fields, strict=False):
+                    yield ServedBar(*values)
 
     def _indicators(self, selects: Iterable[Select]) -> Iterator[IndicatorRow]:
         for symbol, venue, row in self._rows(selects):

@@ -77,6 +77,18 @@ class ServedBar:
         floats = [float(number or 0) for number in numbers]
         return cls.from_row((*key, *floats, trades, 0, seq, layer, False, False))
 
+    def in_state(self, *, rev: int, layer: Layer, final: bool, void: bool) -> "ServedBar":
+        """Return the same values in another state. Much faster than `dataclasses.replace`."""
+        return ServedBar(
+            self.symbol, self.venue, self.start_ns,
+            self.open, self.high, self.low, self.close, self.volume, self.vwap,
+            self.trades, rev, self.seq, layer, final, void,
+        )  # fmt: skip
+
+    def unsealed(self) -> "ServedBar":
+        """Return the bar as not final."""
+        return self.in_state(rev=self.rev, layer=self.layer, final=False, void=self.void)
+
     @property
     def key(self) -> Key:
         """Return what makes two rows the same row: the later write replaces the earlier."""
