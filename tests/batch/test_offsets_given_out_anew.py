@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -29,9 +28,6 @@ from truetape.lake.generations import read_generations
 from truetape.lake.tables import Table
 from truetape.serving.backends import open_store
 from truetape.stack import lifecycle as local_stack
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.real
 
@@ -86,7 +82,6 @@ def archived_ids(own: Settings) -> list[int]:
     ],
 )
 def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_ones(
-    spark: "SparkSession",
     stack: Settings,
     own: Settings,
     replace_log: Callable[[Settings, Settings], None],
@@ -130,9 +125,7 @@ def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_
     ] == [b"bad %d" % number for number in range(1_009, 1_000 + count, 10)]
 
 
-def test_a_new_generation_goes_on_as_the_first_one_did(
-    spark: "SparkSession", stack: Settings, own: Settings
-) -> None:
+def test_a_new_generation_goes_on_as_the_first_one_did(stack: Settings, own: Settings) -> None:
     send(own, trades(0, 20))
     archive_once(own)
     make_topic_anew(stack, own)
@@ -150,7 +143,7 @@ def test_a_new_generation_goes_on_as_the_first_one_did(
 
 
 def test_holes_of_a_new_generation_are_filled_under_its_name(
-    spark: "SparkSession", stack: Settings, own: Settings
+    stack: Settings, own: Settings
 ) -> None:
     from deltalake import DeltaTable
 
@@ -173,7 +166,7 @@ def test_holes_of_a_new_generation_are_filled_under_its_name(
 
 
 def test_a_partition_that_kept_its_log_is_not_archived_again(
-    spark: "SparkSession", stack: Settings, own: Settings
+    stack: Settings, own: Settings
 ) -> None:
     """Keys of both partitions; one of them loses its log."""
     send(own, trades(0, 20))
@@ -198,9 +191,7 @@ def test_a_partition_that_kept_its_log_is_not_archived_again(
     assert read_generations(own.lake, own.topic).numbers == {lost: 2, 1 - lost: 1}
 
 
-def test_a_new_generation_without_a_lost_log_is_refused(
-    spark: "SparkSession", stack: Settings, own: Settings
-) -> None:
+def test_a_new_generation_without_a_lost_log_is_refused(stack: Settings, own: Settings) -> None:
     send(own, trades(0, 10))
     archive_once(own)
 
@@ -212,7 +203,7 @@ def test_a_new_generation_without_a_lost_log_is_refused(
 
 
 def test_an_empty_topic_that_is_made_anew_needs_no_generation(
-    spark: "SparkSession", stack: Settings, own: Settings
+    stack: Settings, own: Settings
 ) -> None:
     archive_once(own)
     make_topic_anew(stack, own)

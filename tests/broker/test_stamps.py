@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +16,6 @@ from truetape.broker.topics import ensure_topics, require_broker_stamps
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.speed.job import SparkStream
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.real
 
@@ -75,7 +71,7 @@ def test_a_topic_that_does_not_exist_has_no_stamp_to_refuse(own: Settings) -> No
 
 
 def test_an_older_record_with_the_stamp_of_its_producer_is_not_archived(
-    spark: "SparkSession", own: Settings
+    own: Settings,
 ) -> None:
     """The topic was corrected behind the back of the stack, and still has the record."""
     stamped_by(own, "CreateTime")

@@ -17,7 +17,6 @@ from truetape.stack.airflow_api import AirflowApi, AirflowRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
-    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -45,7 +44,7 @@ def test_every_signed_in_user_sees_the_console_in_airflow(
 
 
 @pytest.fixture(scope="module")
-def archived(airflow: Settings, spark: "SparkSession") -> None:
+def archived(airflow: Settings) -> None:
     """Send fifty trades to Kafka and archive them."""
     made = simulate(SimulationPlan(date(2026, 3, 9), seed=3, trades=50, offset_s=0, duration_s=60))
     send(airflow, made.records)

@@ -1,10 +1,9 @@
-"""Spark's side of a damaged lake: a job stops with one line, or mends what it replaces."""
+"""A recompute of a damaged lake: it stops with one line, or mends what it replaces."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
@@ -16,11 +15,6 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.lake.bars import read_session_bars
 from truetape.lake.tables import Table
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-pytestmark = pytest.mark.spark
 
 COMMITS = 3
 
@@ -78,19 +72,19 @@ LOG = [
 ]
 
 
-@pytest.fixture
-def own(settings: Settings, tmp_path: Path) -> Settings:
-    """A lake in which each table has three commits."""
-    made = replace(settings, lake=str(tmp_path / "lake"), profile="sip")
+@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
+def own(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """A lake in which each table has three commits, and either engine."""
+    made = replace(settings, lake=str(tmp_path / "lake"), profile="sip", batch_engine=request.param)
+    if request.param == "spark":
+        request.getfixturevalue("spark")
     for _ in range(COMMITS):
         lake_session(good_events()).write(made.lake)
     return made
 
 
 @pytest.mark.parametrize("damage", [*FILES, *LOG], ids=str)
-def test_a_recompute_stops_at_a_damaged_raw(
-    spark: "SparkSession", own: Settings, damage: Damage
-) -> None:
+def test_a_recompute_stops_at_a_damaged_raw(own: Settings, damage: Damage) -> None:
     damage.apply(Path(own.lake) / Table.RAW)
 
     with pytest.raises(ConfigError) as raised:
@@ -104,7 +98,7 @@ def test_a_recompute_stops_at_a_damaged_raw(
 @pytest.mark.parametrize("damage", FILES, ids=str)
 @pytest.mark.parametrize("table", [Table.TRADES, Table.BARS], ids=str)
 def test_a_recompute_writes_the_damaged_files_of_its_session_anew(
-    spark: "SparkSession", own: Settings, table: Table, damage: Damage
+    own: Settings, table: Table, damage: Damage
 ) -> None:
     before = read_session_bars(own.lake, FRIDAY).digest()
     damage.apply(Path(own.lake) / table)
@@ -117,7 +111,7 @@ def test_a_recompute_writes_the_damaged_files_of_its_session_anew(
 @pytest.mark.parametrize("damage", LOG[:-1], ids=str)
 @pytest.mark.parametrize("table", [Table.TRADES, Table.BARS], ids=str)
 def test_a_recompute_hides_no_lost_commit_under_a_new_one(
-    spark: "SparkSession", own: Settings, table: Table, damage: Damage
+    own: Settings, table: Table, damage: Damage
 ) -> None:
     damage.apply(Path(own.lake) / table)
 
@@ -138,7 +132,7 @@ def on_disk(own: Settings, disk: SmallDisk) -> Settings:
 
 
 def test_a_recompute_on_a_full_disk_changes_nothing_and_works_once_there_is_room(
-    spark: "SparkSession", on_disk: Settings, disk: SmallDisk
+    on_disk: Settings, disk: SmallDisk
 ) -> None:
     before = read_session_bars(on_disk.lake, FRIDAY).digest()
     disk.fill()
@@ -153,9 +147,7 @@ def test_a_recompute_on_a_full_disk_changes_nothing_and_works_once_there_is_room
     assert read_session_bars(on_disk.lake, FRIDAY).digest() == before
 
 
-def test_a_recompute_on_a_read_only_disk_says_so(
-    spark: "SparkSession", on_disk: Settings, disk: SmallDisk
-) -> None:
+def test_a_recompute_on_a_read_only_disk_says_so(on_disk: Settings, disk: SmallDisk) -> None:
     disk.remount(writable=False)
     try:
         with pytest.raises(ConfigError, match="is read-only"):
