@@ -13,8 +13,9 @@ from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
 from truetape.publish.diff import Edit, diff_bars
 from truetape.publish.two_phase_write import LATE_WRITE_S, MAX_ATTEMPTS, write_round
+from truetape.serving.digest import digests_of
 from truetape.serving.embedded import EmbeddedStore
-from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
+from truetape.serving.store import BarStore, Digest, ServedBar, Traffic, WriteReport
 
 MINUTE = Resolution.MINUTE
 SEAL_DELAY_S = 2.0
@@ -60,6 +61,10 @@ class LateStore:
         """Read from the store."""
         return self.store.read(*window, **chosen)
 
+    def digests(self, *window: Any, **chosen: Any) -> dict[str, Digest]:
+        """Read digests from the store."""
+        return self.store.digests(*window, **chosen)
+
     @property
     def traffic(self) -> Traffic:
         """Return the number of retries, as InfluxDB's store does."""
@@ -75,6 +80,21 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     opened.close()
 
 
+def published(late: LateStore) -> None:
+    write_round(
+        late,  # type: ignore[arg-type]
+        FRIDAY,
+        edits(),
+        before(),
+        seal_delay_s=SEAL_DELAY_S,
+        sleep=late.sleep,
+    )
+
+
+def before() -> dict[str, dict[Resolution, Digest]]:
+    return {symbol: {MINUTE: digest} for symbol, digest in digests_of(OLD).items()}
+
+
 def edits() -> Mapping[Resolution, list[Edit]]:
     return {MINUTE: list(diff_bars(OLD, NEW, 2))}
 
@@ -83,7 +103,7 @@ def edits() -> Mapping[Resolution, list[Edit]]:
 def test_a_late_write_does_not_replace_newer_rows(store: EmbeddedStore, late_write: int) -> None:
     late = LateStore(store, late_write, lands_after_s=LATE_WRITE_S)
 
-    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+    published(late)
     if late.on_the_way:
         late.land()
 
@@ -95,7 +115,7 @@ def test_without_a_retry_only_the_seal_delays_are_waited(
 ) -> None:
     late = LateStore(store, late_write=-1, lands_after_s=0)
 
-    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+    published(late)
 
     assert (late.waited_s, late.writes) == (2 * SEAL_DELAY_S, 3)
 
@@ -106,18 +126,18 @@ class Forgetful(LateStore):
 
     times: int = 0
 
-    def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
+    def digests(self, *window: Any, **chosen: Any) -> dict[str, Digest]:
         if self.writes >= 3 and self.times:
             self.times -= 1
             self.store.write(MINUTE, [replace(NEW[0], rev=2, final=False)])
-        return super().read(*window, **chosen)
+        return super().digests(*window, **chosen)
 
 
 @pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
 def test_rows_that_revert_to_old_values_are_written_again(store: EmbeddedStore, times: int) -> None:
     late = Forgetful(store, late_write=-1, lands_after_s=0, times=times)
 
-    write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+    published(late)
 
     assert served(store) == [(100.25, 2, True)] * 2
     assert late.waited_s == 2 * SEAL_DELAY_S + times * LATE_WRITE_S
@@ -127,7 +147,7 @@ def test_rows_that_never_read_back_equal_raise_an_error(store: EmbeddedStore) ->
     late = Forgetful(store, late_write=-1, lands_after_s=0, times=MAX_ATTEMPTS)
 
     with pytest.raises(VerificationError, match=r"1 of 2 1m bars read back differ.* 5 times in a"):
-        write_round(late, FRIDAY, edits(), SEAL_DELAY_S, late.sleep)  # type: ignore[arg-type]
+        published(late)
 
 
 def served(store: BarStore) -> list[tuple[float, int, bool]]:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from support.serving import bar, bars
-from truetape.serving.digest import digest_of, digests_of, fingerprint
+from truetape.serving.digest import digest_of, digests_of, fingerprint, plus, sum_of, sums
 
 
 def flat(price: float, volume: float, **fields: object) -> object:
@@ -66,3 +66,26 @@ def test_each_symbol_has_its_own_digest() -> None:
 
     assert {symbol: digest.bars for symbol, digest in digests.items()} == {"IBM": 2, "MSFT": 3}
     assert digests["MSFT"] == digest_of(bars(3, symbol="MSFT"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_of_replaced_rows_are_those_of_all_rows(seed: int) -> None:
+    dice = random.Random(seed)
+    rows = [
+        bar(
+            seq=number,
+            open=dice.uniform(0, 1e5),
+            volume=dice.uniform(0, 1e6),
+            rev=dice.randint(0, 3),
+        )
+        for number in range(30)
+    ]
+    gone = dice.sample(rows, dice.randint(0, 30))
+    come = [one.in_state(rev=4, layer="batch", final=True, void=False) for one in gone]
+    added = [bar(seq=30 + number, rev=4) for number in range(dice.randint(0, 3))]
+    left = [one for one in rows if one not in gone]
+
+    changed = plus(plus(sums(digest_of(rows)), sum_of(gone), sign=-1), sum_of([*come, *added]))
+
+    assert changed == sum_of([*left, *come, *added])
+    assert sum_of([]) == sums(None)

@@ -254,6 +254,16 @@ def test_digests_count_the_bars_in_the_range(store: BarStore) -> None:
     )
 
 
+def test_digests_of_some_symbols_are_those_of_all(store: BarStore) -> None:
+    names = [f"S{number}" for number in range(450)]
+    store.write(MINUTE, [bar(symbol=name, seq=number) for number, name in enumerate(names)])
+    every = store.digests(MINUTE, "XNYS", *ALWAYS)
+
+    for chosen in (names[:1], names[100:440], [*names[:3], "absent"], []):
+        found = store.digests(MINUTE, "XNYS", *ALWAYS, symbols=chosen)
+        assert found == {name: every[name] for name in chosen if name in every}
+
+
 def test_the_store_and_python_compute_equal_digests(store: BarStore) -> None:
     """Four years of bars, so that InfluxDB adds many shards; float sums depend on the order."""
     dice = random.Random(17)

@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 from truetape.lake.schemas import BARS
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.store import BarStore, ServedBar, Traffic, WriteReport
+from truetape.serving.store import BarStore, Digest, ServedBar, Traffic, WriteReport
 
 Bars = Mapping[Resolution, Sequence[ServedBar]]
 
@@ -79,6 +79,12 @@ class TamperedStore:
         self.calls.append(("read", resolution, ()))
         self.asked.append(tuple(chosen["symbols"] or ()))
         return self.store.read(resolution, start_ns, end_ns, **chosen)
+
+    def digests(self, resolution: Resolution, *window: Any, **chosen: Any) -> dict[str, Digest]:
+        """Read digests; note those of some symbols, by which a publication reads back."""
+        if "symbols" in chosen:
+            self.calls.append(("read", resolution, ()))
+        return self.store.digests(resolution, *window, **chosen)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

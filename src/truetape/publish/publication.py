@@ -149,7 +149,9 @@ def publish_target(
         if any(edits.values()):
             _append_superseded(lake, session, edits)
             request.before_write(rev, edits)
-            write_round(store, session, edits, request.seal_delay_s, sleep)
+            write_round(
+                store, session, edits, served, seal_delay_s=request.seal_delay_s, sleep=sleep
+            )
         report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
     must_record = bool(changes or (past and past[-1].restores != request.restores))
     last = rev if must_record else max(rev - 1, 1)

@@ -9,6 +9,7 @@ change the digest.
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import fields, replace
 
 from truetape.serving.store import Digest, ServedBar
 
@@ -60,6 +61,31 @@ def digest_of(bars: Iterable[ServedBar]) -> Digest:
         batch=sum(bar.layer == "batch" for bar in rows),
         fingerprint=sum(fingerprint(bar) for bar in rows),
     )
+
+
+def sum_of(bars: Iterable[ServedBar]) -> Digest:
+    """Return the sums of some bars, perhaps of none; `rev_max` is 0."""
+    rows = list(bars)
+    return sums(digest_of(rows)) if rows else NOTHING
+
+
+def sums(digest: Digest | None) -> Digest:
+    """Return the fields of a digest that are sums; without a digest, those of no bar."""
+    return NOTHING if digest is None else replace(digest, rev_max=0)
+
+
+def plus(digest: Digest, other: Digest, sign: int = 1) -> Digest:
+    """Add the sums of another digest, or with `sign` -1 take them away."""
+    return Digest(
+        *(
+            getattr(digest, field.name) + sign * getattr(other, field.name)
+            for field in fields(Digest)
+        )
+    )
+
+
+NOTHING = Digest(0, 0, 0, 0, 0, 0, 0, 0, 0)
+"""The sums of no bar."""
 
 
 def fingerprint(bar: ServedBar) -> int:

@@ -145,10 +145,16 @@ class EmbeddedStore:
         return [row[0] for row in self._rows(query, [self._buckets.bars[resolution].name])]
 
     def digests(
-        self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
         """Return digests; see `BarStore.digests`."""
-        return digests_of(self.read(resolution, start_ns, end_ns, venue=venue))
+        return digests_of(self.read(resolution, start_ns, end_ns, venue=venue, symbols=symbols))
 
     def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`."""

@@ -126,13 +126,27 @@ class InfluxStore:
         return influxql.tag_values(self._server, bucket.name, BAR.name, "symbol")
 
     def digests(
-        self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
-        """Return digests, which the server computes in one query; see `BarStore.digests`."""
+        """Return digests, which the server computes in one query, or in one for each part of a long
+        list of symbols; see `BarStore.digests`.
+        """
         bucket = self._buckets.bars[resolution]
-        select = select_rows(bucket, BAR, RowFilter(start_ns, end_ns, venue))
+        rows = RowFilter(start_ns, end_ns, venue, symbols)
+        digests: dict[str, Digest] = {}
+        for select in influxql.select_by_symbols(bucket, BAR, rows):
+            digests |= self._digests(select)
+        return digests
+
+    def _digests(self, select: Select) -> dict[str, Digest]:
         answers = influxql.query(
-            self._server, bucket.name, digest_statements(influxql.conditions(select))
+            self._server, select.bucket, digest_statements(influxql.conditions(select))
         )
         sums, final, void, batch, fingerprints = (
             {item["tags"]["symbol"]: item["values"][0][1:] for item in series} for series in answers

@@ -181,8 +181,8 @@ class WriteReport:
 class Digest:
     """Sums over the bars of one symbol. Equal bars have equal digests in any order.
 
-    Different bars have different digests for all practical purposes (see `digest`). Still, a
-    publication is verified by reading its rows back, never by digests alone.
+    Different bars have different digests for all practical purposes (see `digest`). All fields but
+    `rev_max` are sums.
     """
 
     bars: int
@@ -266,9 +266,17 @@ class BarStore(Protocol):
         ...
 
     def digests(
-        self, resolution: Resolution, venue: str, start_ns: int, end_ns: int
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
-        """Return the digest of each symbol that has bars in `[start_ns, end_ns)`."""
+        """Return the digest of each symbol that has bars in `[start_ns, end_ns)`; of these symbols,
+        or of all.
+        """
         ...
 
     def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
