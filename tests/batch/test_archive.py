@@ -19,6 +19,7 @@ from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.errors import VerificationError
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
+from truetape.lake.coverage import has_new_records
 from truetape.lake.tables import Table, table_path
 from truetape.market.ranges import Range
 
@@ -200,6 +201,37 @@ def test_records_that_kafka_deleted_before_they_were_archived_are_told_once(own:
     assert (holding(again.partitions).records, again.newly_lost) == (25, ())
     send(own, good(30, 31))
     assert archive_once(own).records == 2
+
+
+def test_a_loss_at_the_end_is_told_once_a_newer_record_is_archived(own: Settings) -> None:
+    """Until then there is nothing to archive, and the offsets are named as lost."""
+    send(own, good(0, 9))
+    whole = holding(archive_once(own).partitions)
+    send(own, good(10, 14))
+    expire(own, whole.partition, 15)
+    lost = Hole(own.topic, whole.partition, Range(10, 15), recoverable=False)
+
+    for _ in range(2):
+        found = archive_once(own)
+        assert (holding(found.partitions).holes, found.newly_lost) == ((lost,), ())
+        assert not has_new_records(own)
+    send(own, good(15, 15))
+    assert has_new_records(own)
+    assert archive_once(own).newly_lost == (lost,)
+    assert archive_once(own).newly_lost == ()
+
+
+def test_what_kafka_deleted_before_the_first_run_is_no_new_loss(own: Settings) -> None:
+    """Whether its partition has newer records by then or not."""
+    send(own, good(0, 9))
+    (used,) = [part for part, end in end_offsets(own.kafka, own.topic).items() if end]
+    expire(own, used, 10)
+    send(own, [record for record in records(300) if record.key != "IBM"])
+    assert archive_once(own).newly_lost == ()
+    send(own, good(10, 12))
+
+    assert archive_once(own).newly_lost == ()
+    assert archive_once(own).newly_lost == ()
 
 
 def test_the_verb_prints_archived_and_missing_offsets(own: Settings) -> None:

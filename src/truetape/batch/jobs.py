@@ -58,7 +58,7 @@ class Archived:
     since: int | None
     dirty: Marked
     newly_lost: tuple[Hole, ...]
-    """The offsets that Kafka has deleted, and that no earlier count knew as lost."""
+    """The offsets that Kafka has deleted, and of which no earlier run could say so."""
 
     @property
     def accepted(self) -> int:
@@ -122,18 +122,24 @@ def archive_once(
 
 
 def _newly_lost(partitions: list[Completeness], known: OffsetCount | None) -> tuple[Hole, ...]:
-    """Return the lost offsets that the last recorded count had, or that came after it."""
+    """Return the lost offsets that the last recorded count had, or that lie between its end and the
+    newest record: those that a run finds for the first time.
+
+    A partition of which that count had no record says nothing: its records may be older than the
+    lake.
+    """
     if known is None:
         return ()
-    lost = []
+    lost: list[Hole] = []
     for part in partitions:
         before = offsets_of(known.logs.get(part.topic, {}).get(part.partition, ()))
-        end = before.parts[-1].end if before else 0
-        known_holes = Ranges.between(0, end) - before
-        for hole in part.holes:
-            if not hole.recoverable:
-                fresh = Ranges([hole.offsets]) - known_holes
-                lost += [replace(hole, offsets=span) for span in fresh]
+        if before and part.last is not None:
+            known_holes = Ranges.between(0, before.parts[-1].end) - before
+            archived = Ranges.between(0, part.last + 1)
+            for hole in part.holes:
+                if not hole.recoverable:
+                    fresh = (Ranges([hole.offsets]) & archived) - known_holes
+                    lost += [replace(hole, offsets=span) for span in fresh]
     return tuple(lost)
 
 

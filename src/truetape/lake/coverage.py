@@ -168,7 +168,10 @@ def has_new_records(settings: Settings) -> bool:
     available = available_offsets(settings.kafka, settings.topic)
     counted = last_count(settings.lake, settings.topic)
     ends = {} if counted is None else counted.ends
-    return any(ends.get(partition, 0) != offsets.end for partition, offsets in available.items())
+    return any(
+        max(ends.get(partition, 0), offsets.start) != offsets.end
+        for partition, offsets in available.items()
+    )
 
 
 def record_count(lake: str, counted: OffsetCount) -> None:
