@@ -316,18 +316,14 @@ def killed(own: Settings, moment: Callable[[Settings], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    "moments",
-    [
-        pytest.param([is_being_written], id="a file is there"),
-        pytest.param([is_committed], id="the rows are committed"),
-    ],
+    "own", ["local", pytest.param("spark", marks=pytest.mark.long)], indirect=True
 )
+@pytest.mark.parametrize("moment", [is_being_written, is_committed])
 def test_a_killed_archive_is_continued_without_loss_or_repeat(
-    own: Settings, moments: list[Callable[[Settings], bool]]
+    own: Settings, moment: Callable[[Settings], bool]
 ) -> None:
     send(own, troubled())
-    for moment in moments:
-        killed(own, moment)
+    killed(own, moment)
 
     archive(own)
 
