@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from support.loop import Letter, letters, own_settings, send
+from support.loop import Letter, expire, letters, own_settings, send
 from truetape.batch.jobs import archive_once
 from truetape.broker.offsets import available_offsets, end_offsets
 from truetape.cli.archive import archive as archive_verb
@@ -105,15 +105,6 @@ def good(first: int, last: int) -> list[Record]:
 
 def delete(own: Settings, where: str) -> None:
     raw(own).delete(None if where == "true" else where)
-
-
-def expire(own: Settings, partition: int, before: int) -> None:
-    """Let Kafka drop the records of a partition below an offset, as retention does."""
-    from kafka import TopicPartition
-    from kafka.admin import KafkaAdminClient
-
-    with KafkaAdminClient(bootstrap_servers=own.kafka) as admin:
-        admin.delete_records({TopicPartition(own.topic, partition): before})
 
 
 def holding(parts: list[Completeness]) -> Completeness:

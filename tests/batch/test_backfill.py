@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from support.loop import own_settings, send, served, truth_of
+from support.loop import expire, own_settings, send, served, truth_of
 from support.wait import until
 from truetape.batch.backfill_plan import AffectedSession, BackfillPlan, PlanContents
 from truetape.batch.backfill_request import BackfillRequest, ByOffsets, ByTime, Holes
@@ -90,15 +90,6 @@ def given_out(own: Settings, *except_: tuple[int, int]) -> Counter[tuple[int, in
 def lose(own: Settings, where: str) -> int:
     """Delete archived rows; return their number."""
     return int(raw(own).delete(where)["num_deleted_rows"])
-
-
-def expire(own: Settings, partition: int, before: int) -> None:
-    """Let Kafka drop the records of a partition below an offset, as retention does."""
-    from kafka import TopicPartition
-    from kafka.admin import KafkaAdminClient
-
-    with KafkaAdminClient(bootstrap_servers=own.kafka) as admin:
-        admin.delete_records({TopicPartition(own.topic, partition): before})
 
 
 def at(partition: int, *ends: tuple[int, int]) -> dict[int, Ranges]:

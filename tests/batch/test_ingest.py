@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from support.loop import own_settings, send
+from support.loop import expire, own_settings, send, stamped_by
 from truetape.batch import ingest as ingest_module
 from truetape.batch.ingest import archive, ingest, portions
 from truetape.batch.ingest_plan import IngestPlan
-from truetape.broker.clients import open_admin, open_transactional_producer
+from truetape.broker.clients import open_transactional_producer
 from truetape.broker.offsets import available_offsets, end_offsets
 from truetape.broker.record_reader import read_records
 from truetape.feeds.records import Record
@@ -238,14 +238,6 @@ def ids(own: Settings) -> list[int]:
     return sorted(int(event["id"]) for events in found for event in events)
 
 
-def stamped_by(own: Settings, stamps: str) -> None:
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    changed = {"message.timestamp.type": stamps}
-    with open_admin(own.kafka) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, own.topic, changed)])
-
-
 def test_a_record_with_the_stamp_of_its_producer_is_refused_and_nothing_written(
     own: Settings,
 ) -> None:
@@ -261,14 +253,11 @@ def test_a_record_with_the_stamp_of_its_producer_is_refused_and_nothing_written(
 
 
 def test_records_that_kafka_deletes_while_they_are_read_are_an_error(own: Settings) -> None:
-    from kafka import TopicPartition
-
     send(own, trades(0, 9))
     ensure_table(own.lake, Table.RAW)
     plan = plan_of(own, (0, 9))
     (part,) = plan.offsets
-    with open_admin(own.kafka) as admin:
-        admin.delete_records({TopicPartition(own.topic, part): 5})
+    expire(own, part, 5)
 
     with pytest.raises((TransientError, ConfigError)):
         ingest(own, plan)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from support.loop import own_settings
+from support.loop import own_settings, stamped_by
 from truetape.batch.backfill_request import BackfillRequest, Holes
 from truetape.batch.backfill_run import plan_once
 from truetape.batch.jobs import archive_once
-from truetape.broker.clients import open_admin
 from truetape.broker.offsets import TopicOffsets
 from truetape.broker.producer import Producer
 from truetape.broker.topics import ensure_topics, require_broker_stamps
@@ -23,15 +22,6 @@ TRADE = (
     b'{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1",'
     b'"event_time":"2026-03-03T15:00:00Z","price":"100","size":"10"}'
 )
-
-
-def stamped_by(own: Settings, stamps: str) -> None:
-    """Let the broker or the producers stamp the records of the topic from now on."""
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    changed = {"message.timestamp.type": stamps}
-    with open_admin(own.kafka) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, own.topic, changed)])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from truetape.broker.clients import open_admin
 from truetape.broker.producer import send_all
 from truetape.broker.topics import ensure_topics
 from truetape.feeds.records import Record
@@ -149,3 +150,22 @@ def served_values(bar: ServedBar) -> Values:
     place = (bar.symbol, bar.venue, bar.start_ns)
     numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
     return (*place, *numbers, bar.trades)
+
+
+def expire(own: Settings, partition: int, before: int) -> None:
+    """Let Kafka drop the records of a partition below an offset, as retention does."""
+    from kafka import TopicPartition
+
+    with open_admin(own.kafka) as admin:
+        admin.delete_records({TopicPartition(own.topic, partition): before})
+
+
+def stamped_by(own: Settings, stamps: str) -> None:
+    """Let the broker (LogAppendTime) or the producers (CreateTime) stamp the records of the topic
+    from now on.
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    changed = {"message.timestamp.type": stamps}
+    with open_admin(own.kafka) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, own.topic, changed)])
