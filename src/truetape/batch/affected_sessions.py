@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from truetape.lake.events import Expression
 
-MAX_AFFECTED = 1_000_000
-"""Most pairs of session and symbol that new events may affect."""
 _AMENDMENTS_AT_ONCE = 50_000
 """Most amendments without an event time for whose trades the archive is read at once."""
 _RECENT = timedelta(days=1)
@@ -60,12 +58,15 @@ class Affected:
 
 
 def affected_sessions(
-    events: EventTables, archived: RawEvents | None, venues: Mapping[str, Venue]
+    events: EventTables,
+    archived: RawEvents,
+    venues: Mapping[str, Venue],
+    most: int | None = None,
 ) -> Affected:
     """Count the new events by the venue, session and symbol that they affect.
 
     `archived` may contain the new events. An event of an unknown venue has no session, so it
-    affects none. Raise ConfigError for over MAX_AFFECTED places.
+    affects none. Raise ConfigError for over `most` places.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -76,10 +77,10 @@ def affected_sessions(
     for every in events():
         table = every.filter(pc.is_in(every["venue"], known))
         undated += _count_dated(table, venues, affected)
-        if len(affected.trades) + len(affected.amendments) > MAX_AFFECTED:
+        if most is not None and len(affected.trades) + len(affected.amendments) > most:
             raise ConfigError(
-                f"the new records affect over {MAX_AFFECTED:,} sessions and symbols; ingest them "
-                "in portions: truetape backfill --offsets"
+                f"the missing records affect over {most:,} sessions and symbols; fill the holes in "
+                "portions with --offsets"
             )
     for start in range(0, len(undated), _AMENDMENTS_AT_ONCE):
         part = undated[start : start + _AMENDMENTS_AT_ONCE]
@@ -109,7 +110,7 @@ def _count_dated(
 def _count_undated(
     amendments: Sequence[Amendment],
     events: EventTables,
-    archived: RawEvents | None,
+    archived: RawEvents,
     venues: Mapping[str, Venue],
     affected: Affected,
 ) -> None:
@@ -144,7 +145,7 @@ def _count_undated(
 def _named_trades(
     amendments: Sequence[Amendment],
     events: EventTables,
-    archived: RawEvents | None,
+    archived: RawEvents,
     condition: "Expression",
     venues: Mapping[str, Venue],
 ) -> Mapping[TradeName, Sequence[Trade]]:
@@ -156,7 +157,7 @@ def _named_trades(
 
     distinct = sorted({name_of(amendment) for amendment in amendments})
     names = pa.table([pa.array(values) for values in zip(*distinct, strict=True)], list(NAME))
-    old = archived.event_tables(condition) if archived is not None else ()
+    old = archived.event_tables(condition)
     trades: list[Trade] = []
     for table in chain(events(), old):
         found = table.filter(pc.equal(table["kind"], "trade"))

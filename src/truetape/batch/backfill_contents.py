@@ -25,6 +25,9 @@ from truetape.market.sessions import Venue
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_AFFECTED = 1_000_000
+"""Most pairs of session and symbol that one backfill may affect; the plan lists them."""
+
 
 def read_contents(
     settings: Settings, plan: OffsetPlan, venues: Mapping[str, Venue]
@@ -54,7 +57,8 @@ def read_contents(
                 "is compacted or written in transactions, so holes cannot be found; "
                 'see "Holes" in docs/RUNBOOK.md'
             )
-        affected = affected_sessions(partial(_tables, file), RawEvents(settings.lake), venues)
+        archived = RawEvents(settings.lake)
+        affected = affected_sessions(partial(_tables, file), archived, venues, MAX_AFFECTED)
     return PlanContents(records, events, rejected, _by_session(affected))
 
 
