@@ -191,9 +191,9 @@ def test_a_missing_bucket_or_organisation_is_an_error_with_its_name(
 ) -> None:
     absent = own_buckets("history")
     with closing(connect(influx_server, absent)) as store:
-        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
+        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*truetape stack up"):
             store.write(MINUTE, bars(1))
-        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*ensure_buckets"):
+        with pytest.raises(ConfigError, match=f"{absent.bars[MINUTE].name}.*truetape stack up"):
             list(store.read(MINUTE, *WINDOW))
     server = InfluxHttp(influx_server.url, "nobody", influx_server.token, timeout_s=5, attempts=1)
     with (
