@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from truetape.batch.affected_sessions import Affected, affected_sessions
 from truetape.batch.backfill_plan import AffectedSession, OffsetPlan, PlanContents
-from truetape.batch.raw_rows import all_contracts, raw_rows
+from truetape.batch.local.ingest import decoded
 from truetape.broker.record_reader import read_records
 from truetape.feeds.decoder import Limits
 from truetape.host.errors import ConfigError
@@ -39,14 +39,13 @@ def read_contents(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    contracts, limits = all_contracts(), Limits.of(settings)
     logs = Generations(plan.topic, plan.generations, {}).logs(plan.to_ingest)
     records = events = rejected = 0
     with tempfile.TemporaryDirectory(prefix="truetape-backfill-") as folder:
         file = Path(folder, "events.arrow")
         with pa.ipc.new_file(str(file), _schema()) as writer:
-            for table in read_records(settings.kafka, plan.topic, plan.to_ingest, logs):
-                rows = raw_rows(table, contracts, limits)
+            found = read_records(settings.kafka, plan.topic, plan.to_ingest, logs)
+            for rows in decoded(found, Limits.of(settings)):
                 records += rows.num_rows
                 events += pc.sum(rows["accepted"]).as_py() or 0
                 rejected += pc.sum(rows["rejections"]).as_py() or 0

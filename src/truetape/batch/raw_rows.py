@@ -18,9 +18,6 @@ from truetape.lake.schemas import EVENT, RAW, REJECTION
 from truetape.market.event_time import DAY_NS
 from truetape.market.rejection import Reason
 
-PART_RECORDS = 50_000
-"""Most records that are decoded at once, which bounds the memory of it."""
-
 Contracts = Mapping[str, Contract]
 """Contracts by the name of their feed."""
 _Rows = NDArray[np.int64]
@@ -35,16 +32,8 @@ def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Tabl
     """Return rows of `raw` for records with the columns of `kernel.columns.RECORDS`, in their
     order. A record of a feed without a contract is one rejection.
     """
-    parts = [
-        _part_rows(records.slice(start, PART_RECORDS), contracts, limits)
-        for start in range(0, records.num_rows, PART_RECORDS)
-    ]
-    return pa.concat_tables([RAW.empty_table(), *parts])
-
-
-def _part_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Table:
     count = records.num_rows
-    versions = pa.nulls(count, pa.int32()).to_numpy(zero_copy_only=False)
+    versions = np.full(count, np.nan)
     events, rejections = [EVENTS.empty_table()], [REJECTIONS.empty_table()]
     for feed, rows in _by_feed(records):
         contract = contracts.get(feed or "")

@@ -27,7 +27,7 @@ PRODUCER_STAMP = (
     " carries a stamp of its producer, which bounds no time; "
     'see "Stamps of producers" in docs/RUNBOOK.md'
 )
-_BROKER_STAMP = 1
+BROKER_STAMP = 1
 """Kafka's number for a stamp that the broker set."""
 _POLL_MS = 500
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
@@ -142,7 +142,7 @@ def _table(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.
     from truetape.kernel.columns import RECORDS
 
     for record in records:
-        if record.timestamp_type != _BROKER_STAMP:
+        if record.timestamp_type != BROKER_STAMP:
             place = f"{record.topic}/{record.partition}@{record.offset}"
             raise ConfigError(f"{place}{PRODUCER_STAMP}")
     columns = {

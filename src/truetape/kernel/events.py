@@ -54,7 +54,8 @@ def names_of(rows: pa.Table) -> pa.Table:
 
 
 def places_of(rows: pa.Table, names: pa.Table) -> Array:
-    """Return which rows have one of the names, in order."""
-    numbered = rows.select(list(NAME)).append_column("row", pa.array(np.arange(rows.num_rows)))
-    places = numbered.join(names, list(NAME), join_type="left semi")["row"]
+    """Return which rows have the values of one of the names in all columns of `names`, in order."""
+    keys = names.column_names
+    numbered = rows.select(keys).append_column("_row", pa.array(np.arange(rows.num_rows)))
+    places = numbered.join(names, keys, join_type="left semi")["_row"]
     return places.combine_chunks().sort()

@@ -38,26 +38,6 @@ _WRITERS: Mapping[Table, str] = {
 """The verb that writes a table first; `recompute` for all others."""
 
 
-class _Rows:
-    """The batches of tables, for a writer that hides what its source raises."""
-
-    def __init__(self, tables: "Iterable[pyarrow.Table]") -> None:
-        self._batches = (batch for table in tables for batch in table.to_batches())
-        self.error: BaseException | None = None
-
-    def __iter__(self) -> "_Rows":
-        return self
-
-    def __next__(self) -> "pyarrow.RecordBatch":
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self.error = error
-            raise
-
-
 @dataclass(frozen=True, slots=True)
 class LakeTable:
     """One version of a table. Every read raises ConfigError if files of the table are damaged, or
@@ -190,7 +170,8 @@ class LakeTable:
 
         from truetape.lake.schemas import SCHEMAS
 
-        rows = _Rows(tables)
+        errors: list[BaseException] = []
+        rows = _batches(tables, errors)
         first = next(rows, None)
         if first is None:
             return
@@ -214,8 +195,8 @@ class LakeTable:
                     ),
                 )
         finally:
-            if rows.error is not None:
-                raise rows.error
+            if errors:
+                raise errors[0]
 
     def delete(self, where: str) -> int:
         """Delete rows; return how many. Raise CommitFailedError if another writer was first."""
@@ -234,6 +215,18 @@ class LakeTable:
         path = table_path(self.lake, self.name)
         with translated(self.lake, self.name), first_to_commit(path):
             return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False))
+
+
+def _batches(
+    tables: "Iterable[pyarrow.Table]", errors: list[BaseException]
+) -> "Iterator[pyarrow.RecordBatch]":
+    """Yield the batches of tables to a writer that hides what they raise; note it in `errors`."""
+    try:
+        for table in tables:
+            yield from table.to_batches()
+    except BaseException as error:
+        errors.append(error)
+        raise
 
 
 def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable:

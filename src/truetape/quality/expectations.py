@@ -132,8 +132,7 @@ def _count_rows(
     """
     counted: list[tuple[_RuleTally, list[Rows]]] = []
     left = []
-    columns = dict.fromkeys(name for tally in tallies for name in tally.rule.columns)
-    ready = prepared(table, list(columns))
+    ready = prepared(table, _columns(tallies))
     for tally in tallies:
         found = [_unexpected(check, ready, values) for check in tally.rule.checks]
         marks = [one for one in found if one is not None]
@@ -143,7 +142,7 @@ def _count_rows(
             left.append(tally)
     if counted:
         rows = _rows_to_judge(counted, ready)
-        _judge(counted, table, rows, values)
+        _judge(counted, table, ready.take(pa.array(rows)), rows, values)
     return left
 
 
@@ -162,26 +161,25 @@ def _rows_to_judge(
             first = np.flatnonzero(mark)[:SHOWN_ROWS]
             parts.append(first)
             if len(first) and "column_list" in check.arguments:
-                equal = groups_of(check.columns, table, first[:MAX_EXAMPLES])
-                parts.append(np.flatnonzero(equal)[:SHOWN_ROWS])
+                parts.append(groups_of(check.columns, table, first[:MAX_EXAMPLES])[:SHOWN_ROWS])
     return np.unique(np.concatenate(parts))
 
 
 def _judge(
     counted: Sequence[tuple[_RuleTally, list[Rows]]],
     table: pa.Table,
+    ready: pa.Table,
     numbers: NDArray[np.int64],
     values: Mapping[str, int],
 ) -> None:
-    """Add the counts to the tallies. A rule fails if Great Expectations judges a row otherwise."""
+    """Add the counts to the tallies. A rule fails if Great Expectations judges a row otherwise.
+
+    `ready`: the rows of these numbers, prepared for counting.
+    """
     tallies = [tally for tally, _ in counted]
-    part = table.take(pa.array(numbers))
-    columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
-    checks = [check for tally in tallies for check in tally.rule.checks]
-    compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
-    rows = _pandas(part.select(columns), 0, part.num_rows, compared)
+    part = table.select(_columns(tallies)).take(pa.array(numbers))
+    rows = _pandas(part, 0, part.num_rows, _compared(tallies))
     rows.index = pd.Index(numbers)
-    ready = prepared(part, columns)
     outcomes = dict(_outcomes([tally.rule for tally in tallies], rows, values))
     for place, (tally, marks) in enumerate(counted):
         for number, (check, mark) in enumerate(zip(tally.rule.checks, marks, strict=True)):
@@ -206,10 +204,10 @@ def _judge(
 
 def _count(tallies: Sequence[_RuleTally], table: pa.Table, values: Mapping[str, int]) -> None:
     """Check a table in chunks and add the outcomes to the rules' tallies."""
-    columns = list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
-    checks = [check for tally in tallies for check in tally.rule.checks]
-    needs_all = any("column_set" in check.arguments for check in checks)
-    compared = {name for check in checks if "column_A" in check.arguments for name in check.columns}
+    columns, compared = _columns(tallies), _compared(tallies)
+    needs_all = any(
+        "column_set" in check.arguments for tally in tallies for check in tally.rule.checks
+    )
     for start, end in _chunks(table):
         rows = _pandas(table if needs_all else table.select(columns), start, end, compared)
         missing = {
@@ -222,6 +220,17 @@ def _count(tallies: Sequence[_RuleTally], table: pa.Table, values: Mapping[str, 
             missing.discard(check_id)
         for place, number in missing:  # an unchecked rule must not pass
             tallies[place].errors.append(f"no outcome of check {number + 1}")
+
+
+def _columns(tallies: Sequence[_RuleTally]) -> list[str]:
+    """Return the columns that the rules read, each once."""
+    return list(dict.fromkeys(name for tally in tallies for name in tally.rule.columns))
+
+
+def _compared(tallies: Sequence[_RuleTally]) -> set[str]:
+    """Return the columns that are compared with each other."""
+    checks = (check for tally in tallies for check in tally.rule.checks)
+    return {name for check in checks if "column_A" in check.arguments for name in check.columns}
 
 
 def _outcomes(

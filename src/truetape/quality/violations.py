@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from truetape.kernel.events import places_of
 from truetape.quality.columns import Column, plain
 
 Rows = NDArray[np.bool_]
@@ -57,15 +58,12 @@ def _between(arguments: Arguments, table: pa.Table) -> Rows:
 
 
 def _in_set(arguments: Arguments, table: pa.Table) -> Rows:
-    column = table[arguments["column"]]
-    values = pa.array(list(arguments["value_set"]), column.type)
-    return ~_marked(pc.is_in(column, values)) & _marked(pc.is_valid(column))
+    return _marked(table[arguments["column"]].is_valid()) & ~_not_in_set(arguments, table)
 
 
 def _not_in_set(arguments: Arguments, table: pa.Table) -> Rows:
     column = table[arguments["column"]]
-    values = pa.array(list(arguments["value_set"]), column.type)
-    return _marked(pc.is_in(column, values)) & _marked(pc.is_valid(column))
+    return _marked(pc.is_in(column, pa.array(list(arguments["value_set"]), column.type)))
 
 
 def _matching(arguments: Arguments, table: pa.Table) -> Rows:
@@ -94,20 +92,14 @@ def _unique(arguments: Arguments, table: pa.Table) -> Rows:
     counts = keys.group_by(names).aggregate([([], "count_all")])
     repeated = counts.filter(pc.greater(counts["count_all"], 1)).select(names)
     if repeated.num_rows:
-        found = keys.append_column("_row", rows).join(repeated, names, join_type="left semi")
-        marks[found["_row"].to_numpy()] = True
+        marks[rows.take(places_of(keys, repeated)).to_numpy()] = True
     return marks
 
 
-def groups_of(names: Sequence[str], table: pa.Table, rows: NDArray[np.int64]) -> Rows:
-    """Mark all rows whose values equal those of one of these rows."""
-    keys = table.select(list(names))
-    wanted = keys.take(pa.array(rows)).group_by(list(names)).aggregate([])
-    numbered = keys.append_column("_row", pa.array(np.arange(table.num_rows)))
-    found = numbered.join(wanted, list(names), join_type="left semi")["_row"].to_numpy()
-    marks = np.zeros(table.num_rows, dtype=bool)
-    marks[found] = True
-    return marks
+def groups_of(names: Sequence[str], table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of all rows whose values equal those of one of these rows."""
+    wanted = table.select(list(names)).take(pa.array(rows)).group_by(list(names)).aggregate([])
+    return places_of(table, wanted).to_numpy()
 
 
 def _pair(arguments: Arguments, table: pa.Table) -> tuple[Column, Column]:

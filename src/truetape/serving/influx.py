@@ -263,28 +263,27 @@ class InfluxStore:
         )
 
     def _bars(self, selects: Iterable[Select]) -> Iterator[ServedBar]:
-        for select in selects:
-            for (symbol, venue), rows in influxql.read(self._server, select):
-                columns = list(zip(*rows, strict=True))
-                fields: list[Iterable[Any]] = [
-                    repeat(symbol),
-                    repeat(venue),
-                    map(int, columns[2]),
-                    *BAR.parse_columns(columns[FIRST_FIELD:]),
-                ]
-                for values in zip(*fields, strict=False):
-                    yield ServedBar(*values)
+        for symbol, venue, rows in self._series(selects):
+            columns = list(zip(*rows, strict=True))
+            fields: list[Iterable[Any]] = [
+                repeat(symbol),
+                repeat(venue),
+                map(int, columns[2]),
+                *BAR.parse_columns(columns[FIRST_FIELD:]),
+            ]
+            for values in zip(*fields, strict=False):
+                yield ServedBar(*values)
 
     def _indicators(self, selects: Iterable[Select]) -> Iterator[IndicatorRow]:
-        for symbol, venue, row in self._rows(selects):
-            yield _indicator(symbol, venue, row)
+        for symbol, venue, rows in self._series(selects):
+            for row in rows:
+                yield _indicator(symbol, venue, row)
 
-    def _rows(self, selects: Iterable[Select]) -> Iterator[tuple[str, str, CsvRow]]:
-        """Yield symbol, venue and row; both measurements have exactly these two tags."""
+    def _series(self, selects: Iterable[Select]) -> Iterator[tuple[str, str, list[CsvRow]]]:
+        """Yield symbol, venue and rows; both measurements have exactly these two tags."""
         for select in selects:
             for (symbol, venue), rows in influxql.read(self._server, select):
-                for row in rows:
-                    yield symbol, venue, row
+                yield symbol, venue, rows
 
     def _delete_shrinking_rows(self, bucket: Bucket, new_rows: Sequence[IndicatorRow]) -> None:
         """Delete the stored rows that have a value which their new row lacks."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from truetape.batch.ingest_plan import IngestPlan
 from truetape.batch.local.workers import results_of
-from truetape.batch.raw_rows import PART_RECORDS, all_contracts, raw_rows
+from truetape.batch.raw_rows import all_contracts, raw_rows
 from truetape.broker.record_reader import read_records
 from truetape.feeds.decoder import Limits
 from truetape.host.settings import Settings
@@ -15,6 +15,9 @@ from truetape.lake.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PART_RECORDS = 50_000
+"""Most records that a thread decodes at once, which bounds the memory of it."""
 
 
 def append(settings: Settings, plan: IngestPlan) -> None:

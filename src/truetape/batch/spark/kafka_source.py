@@ -5,11 +5,8 @@ import re
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from truetape.broker.record_reader import PRODUCER_STAMP
+from truetape.broker.record_reader import BROKER_STAMP, PRODUCER_STAMP
 from truetape.host.errors import ConfigError
-
-_BROKER_STAMP = 1
-"""Kafka's number for a stamp that the broker set."""
 
 
 def from_kafka(records: DataFrame) -> DataFrame:
@@ -20,7 +17,7 @@ def from_kafka(records: DataFrame) -> DataFrame:
         "topic",
         "partition",
         "offset",
-        F.when(F.col("timestampType") == _BROKER_STAMP, F.unix_millis("timestamp"))
+        F.when(F.col("timestampType") == BROKER_STAMP, F.unix_millis("timestamp"))
         .otherwise(F.raise_error(_producer_stamp()))
         .alias("record_ms"),
         _text(F.col("key")).alias("key"),

@@ -1,4 +1,4 @@
-"""The lake's tables in Spark: creates, reads and replaces them.
+"""The lake's tables in Spark: reads and replaces them.
 
 Does not compute what goes into them; their columns are in `lake.schemas`.
 """
@@ -32,13 +32,6 @@ class Lake:
     def path(self, table: Table) -> str:
         """Return the folder or URL of a table."""
         return table_path(self.root, table)
-
-    def ensure(self, spark: SparkSession, table: Table) -> None:
-        """Create an empty table if it does not exist; safe to repeat."""
-        require_sound(self.root, table)
-        empty = spark.createDataFrame([], _SCHEMAS[table])
-        writer = empty.write.format("delta").mode("ignore").partitionBy(*PARTITIONS[table])
-        writer.save(self.path(table))
 
     def read(self, spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
         """Read a table, its newest version or an older one. Raise ConfigError if there is none,
