@@ -13,7 +13,7 @@ feed: example
 version: 3
 source: https://example.org
 valid_from: 2024-01-01
-ids: per-day
+ids: {per: day}
 payload: {container: object}
 trade:
   when: [{path: type, is: [trade]}]
@@ -53,7 +53,9 @@ def test_a_valid_contract_is_read(tmp_path: Path) -> None:
         ("feed: example", "feed: other", (1, "feed"), "it must be the file's own name, 'example'"),
         ("version: 3", "version: three", (2, "version"), "write a whole number"),
         ("2024-01-01", "2024-13-01", (4, "valid_from"), "write a date"),
-        ("ids: per-day", "ids: none", (5, "ids"), "but not every kind is without an id"),
+        ("ids: {per: day}", "ids: none", (5, "ids"), "is none, but a kind has an id"),
+        ("ids: {per: day}", "ids: per-day", (5, "ids"), "write none, or a mapping"),
+        ("ids: {per: day}", "ids: {per: week}", (5, "ids.per"), "day"),
         ("container: object", "container: list", (6, "payload.container"), "write one of"),
         ("container: object", "kontainer: object", (6, "payload"), "kontainer"),
         ("{const: KRAKEN}", "{const: NOWHERE}", (10, "trade.venue.const"), "venues.yaml"),

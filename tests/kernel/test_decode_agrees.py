@@ -168,6 +168,24 @@ def test_a_changed_contract_of_the_same_name_and_version_is_compiled_anew(tmp_pa
     assert_alike(read_contract(tmp_path / "coinbase.yaml"), [match_of(MIDNIGHT_NS)])
 
 
+def test_ordered_ids_are_sequences_where_they_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "coinbase.yaml"
+    contract_of(file)
+    text = file.read_text("utf-8").replace("{per: day}", "{per: day, ordered: true}")
+    file.write_text(text.replace("  sequence: sequence\n", ""))
+    contract = read_contract(file)
+    ids = [b"7", b"0", b'"08"', b'"7a"', b"9" * 18, b'"' + b"9" * 19 + b'"', b"-1", b"1.5"]
+    match = match_of(MIDNIGHT_NS)
+    asked = [
+        replace(match, payload=match.payload.replace(b'"trade_id":5', b'"trade_id":' + name))
+        for name in ids
+    ]
+
+    sequences = [outcome[12] for outcome in by_reference(contract, asked)]
+    assert sequences == [7, 0, 8, None, 10**18 - 1, None, None, None]
+    assert_alike(contract, asked)
+
+
 @pytest.mark.parametrize("shape", ["epoch-s", "epoch-ms", "epoch-us", "iso8601"])
 @pytest.mark.parametrize("integer", ["epoch-s", "epoch-ms", "epoch-us", "epoch-ns"])
 def test_whole_times_are_read_by_the_shape_of_whole_times(

@@ -58,7 +58,7 @@ def text(bar: Bar) -> str:
             [trade("2", sequence=2), trade("1", sequence=1), trade("3", sequence=3)],
             "1 3 1 3 30 2.00000000 3",
         ),
-        ([trade("1", id="10"), trade("2", id="9")], "2 2 1 1 20 1.50000000 2"),
+        ([trade("1", id="10"), trade("2", id="9")], "1 2 1 2 20 1.50000000 2"),
         (
             [trade("1", event_ns=NOON + 1, sequence=1), trade("2", sequence=2)],
             "2 2 1 1 20 1.50000000 2",
@@ -78,7 +78,7 @@ def text(bar: Bar) -> str:
         "one trade",
         "in order",
         "a tie in time: the sequence decides",
-        "a tie in time: ids are numbers",
+        "a tie in time: the position decides, not the id",
         "time before sequence",
         "late: range and volume",
         "odd lot: volume only",

@@ -20,23 +20,13 @@ def test_at_one_instant_the_sequence_decides_before_the_id() -> None:
     assert in_order(second, first) == [first, second]
 
 
-def test_ids_that_are_numbers_compare_as_numbers() -> None:
-    nine, ten = trade(id="9"), trade(id="10")
+def test_ids_never_order_whether_numbers_or_text() -> None:
+    trades = [trade(id=name, offset=place) for place, name in enumerate(("9", "10", "b", "a"))]
 
-    assert in_order(ten, nine) == [nine, ten]
-
-
-def test_ids_with_letters_or_over_18_digits_come_after_and_compare_as_text() -> None:
-    number, letters, long = trade(id="9" * 18), trade(id="a"), trade(id="1" * 19)
-
-    assert in_order(letters, long, number) == [number, long, letters]
+    assert in_order(*reversed(trades)) == trades
 
 
-def test_digits_of_other_scripts_sort_as_text() -> None:
-    assert in_order(trade(id="\u0661"), trade(id="2"))[0].id == "2"
-
-
-def test_without_sequence_and_id_the_source_position_decides() -> None:
+def test_without_sequence_the_source_position_decides() -> None:
     places = [
         Position("a", 0, 5),
         Position("a", 1, 0, 0),
@@ -48,7 +38,7 @@ def test_without_sequence_and_id_the_source_position_decides() -> None:
     assert in_order(*reversed(trades)) == trades
 
 
-def test_a_trade_with_an_id_comes_before_one_without() -> None:
-    named, nameless = trade(id="z", offset=2), trade(offset=1)
+def test_a_trade_with_a_sequence_comes_before_one_without() -> None:
+    numbered, other = trade(sequence=7, offset=2), trade(offset=1)
 
-    assert in_order(nameless, named) == [named, nameless]
+    assert in_order(other, numbered) == [numbered, other]

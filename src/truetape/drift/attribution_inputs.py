@@ -122,7 +122,7 @@ class CountedPrint:
         """Return the same print, ordered by its position in the stream."""
         position = self.trade.position
         place = (position.topic, position.partition, position.offset, position.index)
-        return replace(self, key=(0, 0, 0, "", *place))
+        return replace(self, key=(0, 0, 0, *place))
 
 
 def served_prints(bar: BarInputs, rules: ServingRules, knows: Knows) -> list[CountedPrint | None]:

@@ -226,6 +226,22 @@ class ContractSample(Declared):
     )
 
 
+class Ids(Declared):
+    """How the ids of a feed are unique: for each feed, venue, symbol and day."""
+
+    per: Literal["day"]
+    ordered: Flag = False
+    """The ids are numbers that grow, so an id is the sequence of its trade."""
+
+
+def _no_ids(value: object) -> object:
+    if isinstance(value, str):
+        if value != "none":
+            raise ValueError(f"is {value!r}; write none, or a mapping such as {{per: day}}")
+        return None
+    return value
+
+
 class Contract(Declared):
     """One feed. `eras` are ordered by date; the first also covers the time before."""
 
@@ -235,7 +251,8 @@ class Contract(Declared):
     source: Text
     valid_from: Day
     """The date from which the source describes payloads like these."""
-    ids: Literal["per-day", "none"]
+    ids: Annotated[Ids | None, BeforeValidator(_no_ids)]
+    """None if no kind has an id: a trade is then identified by its position."""
     duplicates_expected: Flag = Field(default=False, alias="duplicates")
     payload: JsonPayload | None = None
     csv: CsvPayload | None = None
@@ -252,6 +269,11 @@ class Contract(Declared):
         if layout is None or (self.payload and self.csv):
             raise ValueError("needs either 'payload' (JSON) or 'csv'")
         return layout
+
+    @property
+    def ids_are_ordered(self) -> bool:
+        """True if an id is the sequence of its trade."""
+        return self.ids is not None and self.ids.ordered
 
     @cached_property
     def eras(self) -> tuple[Era, ...]:
@@ -294,10 +316,12 @@ class Contract(Declared):
             raise problem("is empty; give at least one payload with its native lines", "samples")
         for location, path in _located_paths(self, ()):
             _check_path(self.layout, location, path)
-        has_ids = self.ids == "per-day"
+        has_ids = self.ids is not None
         if any((rule.id is not None) != has_ids for era in self.eras for rule in era.rules):
-            reason = f"but not every kind {'has' if has_ids else 'is without'} an id"
-            raise problem(f"is {self.ids}, {reason}", "ids")
+            text = "is {per: day}, but not every kind has" if has_ids else "is none, but a kind has"
+            raise problem(f"{text} an id", "ids")
+        if self.ids_are_ordered and any(era.trade.sequence for era in self.eras):
+            raise problem("is true, but a sequence orders the trades", "ids", "ordered")
         for place, (era, before) in enumerate(zip(self.later_eras, self.eras, strict=False)):
             if era.since <= before.since:
                 reason = f"is {era.since}; eras come in order, after {before.since}"

@@ -107,7 +107,7 @@ def decode(
     outcomes: list[Event | Rejected] = []
     for index, record in enumerate(records):
         try:
-            outcomes.append(_event(record, rules, context, index, limits))
+            outcomes.append(_event(record, rules, _Place(contract, context, index), limits))
         except _FieldError as error:
             outcomes.append(Rejected(error.refused.reason, error.refused.detail, payload, index))
     return outcomes or [Rejected(Reason.NOT_A_TRADE, "the payload has no record", payload)]
@@ -240,15 +240,24 @@ def _required(value: T | None, name: str) -> T:
     return value
 
 
-def _event(
-    record: _Record, rules: Sequence[RecordRule], context: Context, index: int, limits: Limits
-) -> Event:
+def _event(record: _Record, rules: Sequence[RecordRule], place: "_Place", limits: Limits) -> Event:
     """Return the event of a record, by the first rule whose conditions all hold."""
     if record.value is not None:
         for rule in rules:
-            if all(record.text(match.path, context.key) in match.texts for match in rule.when):
-                return _Reading(record, rule, context, index, limits).event()
+            if all(
+                record.text(match.path, place.context.key) in match.texts for match in rule.when
+            ):
+                return _Reading(record, rule, place, limits).event()
     raise _FieldError(Refused(Reason.NOT_A_TRADE, "the record matches no kind of the contract"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a record is: its contract, what came beside its payload, and its number in it."""
+
+    contract: Contract
+    context: Context
+    index: int
 
 
 class _Reading:
@@ -257,13 +266,12 @@ class _Reading:
     All kinds read their fields in the same order: the first bad field gives the reason.
     """
 
-    def __init__(
-        self, record: _Record, rule: RecordRule, context: Context, index: int, limits: Limits
-    ) -> None:
+    def __init__(self, record: _Record, rule: RecordRule, place: "_Place", limits: Limits) -> None:
         self._record = record
         self._rule = rule
-        self._context = context
-        self._position = Position(context.topic, context.partition, context.offset, index)
+        self._ids_are_ordered = place.contract.ids_are_ordered
+        self._context = context = place.context
+        self._position = Position(context.topic, context.partition, context.offset, place.index)
         self._future_slack_ns = limits.future_slack_ns
 
     def event(self) -> Event:
@@ -279,7 +287,7 @@ class _Reading:
 
     def _trade(self, rule: TradeRule) -> Trade:
         symbol, venue, trade_id = self._symbol(), self._venue(), self._id()
-        sequence = self._sequence(rule)
+        sequence = self._sequence(rule, trade_id)
         event_ns = _required(self._time(rule.event_time), "event time")
         received_ns = self._time(rule.received_time)
         price, size = self._price(rule.price), self._size(rule.size)
@@ -381,7 +389,9 @@ class _Reading:
                 _required(text, "id")
         return _accepted(values.attribute(":".join(parts), "id", Reason.BAD_ID)) if parts else None
 
-    def _sequence(self, rule: TradeRule) -> int | None:
+    def _sequence(self, rule: TradeRule, trade_id: str | None) -> int | None:
+        if self._ids_are_ordered:
+            return values.sequence_of_id(trade_id)
         text = self._text(rule.sequence) if rule.sequence else None
         return None if text is None else _accepted(values.sequence(text))
 

@@ -32,6 +32,8 @@ class Sign(StrEnum):
 MAX_SYMBOL = 32
 MAX_TEXT = 64
 MAX_CODES = 16
+ORDERED_ID = "[0-9]{1,18}"
+"""Matches an id that is a number, where a contract says that ids are numbers that grow."""
 MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
 MAX_NUMBER = 40
 """Longest number of the grammar: a sign, two times 18 digits, a point."""
@@ -64,6 +66,7 @@ _SYMBOL = re.compile(SYMBOL_PATTERN)
 _PLAIN_NUMBER = re.compile(PLAIN_NUMBER_PATTERN)
 _EXPONENT_NUMBER = re.compile(EXPONENT_NUMBER_PATTERN)
 _SEQUENCE = re.compile(SEQUENCE_PATTERN)
+_ORDERED_ID = re.compile(ORDERED_ID)
 _CONDITIONS = {form: re.compile(pattern) for form, pattern in CONDITION_PATTERNS.items()}
 _EXACT = Context(prec=60)
 
@@ -100,6 +103,12 @@ def sequence(text: str) -> int | Refused:
     if int(text) > MAX_SEQUENCE:
         return Refused(Reason.OUT_OF_RANGE, f"sequence is {text}; at most {MAX_SEQUENCE}")
     return int(text)
+
+
+def sequence_of_id(trade_id: str | None) -> int | None:
+    """Return the number that an id of up to 18 digits is, None for any other id."""
+    is_number = trade_id is not None and _ORDERED_ID.fullmatch(trade_id)
+    return int(trade_id) if trade_id is not None and is_number else None
 
 
 def number(text: str, name: str, sign: Sign, shift: int, fit: tuple[int, int]) -> Decimal | Refused:

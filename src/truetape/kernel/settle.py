@@ -29,7 +29,6 @@ SELECT "row" FROM trades SEMI JOIN repeated USING ({_KEY})
 QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY received_ns, {_PLACE}) > 1
 """
 """The rows of repeat deliveries: most keys come once, so only the others are sorted."""
-_DIGITS = "^[0-9]{1,18}$"
 
 
 def settle(
@@ -95,22 +94,12 @@ def _repeats(trades: pa.Table) -> Array:
 
 def _ordinals(trades: pa.Table) -> Array:
     """Number the trades of each venue and symbol from 1, in the order of `Trade.order`."""
-    ids = pc.fill_null(trades["id"], "")
-    is_numeric = pc.match_substring_regex(ids, _DIGITS)
-    digits = pc.if_else(is_numeric, ids, None).cast(pa.int64())
-    number = pc.coalesce(trades["sequence"], digits)
-    has_number, has_id = (pc.is_valid(column).to_numpy() for column in (number, trades["id"]))
-    is_text = has_id & ~has_number
-    texts = np.zeros(trades.num_rows, dtype=np.int64)
-    texts[is_text] = _codes(ids.filter(pa.array(is_text)))
-    rank = np.where(has_number, 0, np.where(has_id, 1, 2))
     keys = [
         _codes(trades["venue"]),
         _codes(trades["symbol"]),
         trades["event_ns"].to_numpy(),
-        rank,
-        pc.fill_null(number, 0).to_numpy(),
-        texts,
+        pc.is_null(trades["sequence"]).to_numpy(),
+        pc.fill_null(trades["sequence"], 0).to_numpy(),
         _codes(trades["topic"]),
         *(trades[name].to_numpy() for name in ("partition", "offset", "index")),
     ]

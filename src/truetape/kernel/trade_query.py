@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records, TradeRule
 from truetape.feeds.decoder import Limits
 from truetape.feeds.fields import Origin, Path, TimeField
-from truetape.feeds.values import MAX_TEXT, TEXT_PATTERN
+from truetape.feeds.values import MAX_TEXT, ORDERED_ID, TEXT_PATTERN
 from truetape.host.sql import quoted
 from truetape.kernel import guard, value_sql
 from truetape.kernel.value_sql import InexpressibleError
@@ -62,6 +62,7 @@ class _Compiler:
 
     def __init__(self, contract: Contract, rule: TradeRule, limits: Limits) -> None:
         self._layout = contract.layout
+        self._ids_are_ordered = contract.ids_are_ordered
         self._rule = rule
         self._limits = limits
         self._zones: list[str] = []
@@ -311,8 +312,9 @@ listed AS (SELECT *,
 
     def _values(self) -> Iterator[tuple[str, str]]:
         rule = self._rule
-        digits = "regexp_full_match(sequence_text, '[0-9]{1,18}')"
-        yield '"sequence"', f"CASE WHEN {digits} THEN sequence_text::BIGINT END"
+        source = "id" if self._ids_are_ordered else "sequence_text"
+        digits = f"regexp_full_match({source}, {quoted(ORDERED_ID)})"
+        yield '"sequence"', f"CASE WHEN {digits} THEN {source}::BIGINT END"
         yield "sequence_is_absent", "sequence_text IS NULL"
         yield "id_is_absent", "id_is_absent"
         yield "event_ns", self._time("event_text", rule.event_time)

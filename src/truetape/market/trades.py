@@ -16,7 +16,7 @@ NOTIONAL_SCALE = 18
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _NOTIONAL_UNIT = Decimal(1).scaleb(-NOTIONAL_SCALE)
 
-OrderKey = tuple[int, int, int, str, str, int, int, int]
+OrderKey = tuple[int, int, int, str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,8 +40,9 @@ class Position:
 class Trade:
     """One print. `venue` is the bar's market; `exchange` reported the print and is never a key.
 
-    A trade without `conditions` is a regular trade. `tape` selects the condition table of a profile
-    with several tables.
+    `sequence` orders the trades of an instant: the feed's sequence number, or the id where the
+    contract says that ids are numbers that grow. A trade without `conditions` is a regular trade.
+    `tape` selects the condition table of a profile with several tables.
     """
 
     feed: str
@@ -60,17 +61,16 @@ class Trade:
 
     @property
     def order(self) -> OrderKey:
-        """Return the sort key inside a bar: event time, sequence or trade id, source position.
+        """Return the sort key inside a bar: event time, sequence, source position.
 
-        Numeric ids of up to 18 digits sort as numbers and before ids with letters.
+        Ids never order: a contract whose ids are numbers that grow gives them as the sequence.
+        Trades with a sequence come before those without.
         """
         place = self.position
-        rank, number, text = _tie(self.sequence, self.id)
         return (
             self.event_ns,
-            rank,
-            number,
-            text,
+            0 if self.sequence is not None else 1,
+            self.sequence or 0,
             place.topic,
             place.partition,
             place.offset,
@@ -121,13 +121,3 @@ def notional(price: Decimal, size: Decimal) -> Decimal:
     """
     product = _EXACT.multiply(price, size)
     return _EXACT.quantize(product, _NOTIONAL_UNIT)
-
-
-def _tie(sequence: int | None, trade_id: str | None) -> tuple[int, int, str]:
-    if sequence is not None:
-        return 0, sequence, ""
-    if trade_id is None:
-        return 2, 0, ""
-    if len(trade_id) <= 18 and trade_id.isascii() and trade_id.isdigit():
-        return 0, int(trade_id), ""
-    return 1, 0, trade_id

@@ -245,7 +245,14 @@ FORMATS = {
             frame=_finnhub_frame,
             most=4,
         ),
-        Format("binance", "BINANCE", equity=False, grid_ns=MILLISECOND, trade=_binance_trade),
+        Format(
+            "binance",
+            "BINANCE",
+            equity=False,
+            grid_ns=MILLISECOND,
+            trade=_binance_trade,
+            sequence=True,
+        ),
         Format(
             "coinbase",
             "COINBASE",
@@ -264,6 +271,13 @@ FORMATS = {
             frame=_kraken_frame,
             most=4,
         ),
-        Format("bitstamp", "BITSTAMP", equity=False, grid_ns=MICROSECOND, trade=_bitstamp_trade),
+        Format(
+            "bitstamp",
+            "BITSTAMP",
+            equity=False,
+            grid_ns=MICROSECOND,
+            trade=_bitstamp_trade,
+            sequence=True,
+        ),
     )
 }
