@@ -3,7 +3,7 @@
 Both engines call it. One row a record, payload and headers untouched, events and rejections beside.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.kernel.columns import EVENTS, REJECTIONS, Array, Column
-from truetape.kernel.decode import decode
+from truetape.kernel.decode import by_feed, decode
 from truetape.lake.schemas import EVENT, RAW, REJECTION
 from truetape.market.event_time import DAY_NS
 from truetape.market.rejection import Reason
@@ -35,7 +35,7 @@ def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Tabl
     count = records.num_rows
     versions = np.full(count, np.nan)
     events, rejections = [EVENTS.empty_table()], [REJECTIONS.empty_table()]
-    for feed, rows in _by_feed(records):
+    for feed, rows in by_feed(records):
         contract = contracts.get(feed or "")
         if contract is None:
             rejections.append(_without_contract(rows))
@@ -62,13 +62,6 @@ def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Tabl
         "rejected": _nested(rejected, REJECTION, count),
     }
     return pa.table({name: columns[name] for name in RAW.names}, schema=RAW)
-
-
-def _by_feed(records: pa.Table) -> Iterator[tuple[str | None, _Rows]]:
-    encoded = records["feed"].combine_chunks().dictionary_encode(null_encoding="encode")
-    places = encoded.indices.to_numpy()
-    for place, feed in enumerate(encoded.dictionary.to_pylist()):
-        yield feed, np.flatnonzero(places == place)
 
 
 def _without_contract(rows: _Rows) -> pa.Table:

@@ -62,6 +62,22 @@ SETTLED = pa.schema(
 the order of `market.trades.Trade.order`.
 """
 
+WINDOWS = _schema(
+    ("partition", pa.int32()), ("venue", pa.string()), ("symbol", pa.string()),
+    ("start_ns", pa.int64()),
+    ("open", NUMBER), ("high", NUMBER), ("low", NUMBER), ("close", NUMBER),
+    ("volume", NUMBER), ("notional", NUMBER), ("priced_volume", NUMBER), ("trades", pa.int64()),
+    ("first", pa.binary()), ("last", pa.binary()), ("first_offset", pa.int64()),
+    ("closed_ns", pa.int64()), ("prints", pa.int64()), ("delivery", pa.uint64()),
+)  # fmt: skip
+"""Mergeable tallies: what the trades of one partition add to a window that begins at `start_ns`.
+
+`first` and `last` are the `kernel.windows.order_keys` of the trades that set open and close.
+`first_offset` is the lowest offset of its trades, `closed_ns` what their partition had closed
+before it, `prints` their number. `delivery` is the hash of the contract's key of a single trade
+that may come twice, else null.
+"""
+
 ELIGIBILITY = _schema(
     *((name, pa.bool_()) for name in ("open_close", "high_low", "counts", "auction", "known"))
 )

@@ -7,6 +7,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
@@ -67,6 +68,14 @@ def decode(records: pa.Table, contract: Contract, limits: Limits) -> Decoded:
     if len(tables) > 1 or careful.num_rows:
         events = events.sort_by([("record", "ascending"), ("index", "ascending")])
     return Decoded(records, events, rejections, records.num_rows - len(rest))
+
+
+def by_feed(records: pa.Table) -> Iterator[tuple[str | None, NDArray[np.int64]]]:
+    """Yield each feed of records, None for those without one, and the rows that it has."""
+    encoded = records["feed"].combine_chunks().dictionary_encode(null_encoding="encode")
+    places = encoded.indices.to_numpy()
+    for place, feed in enumerate(encoded.dictionary.to_pylist()):
+        yield feed, np.flatnonzero(places == place)
 
 
 def _by_era(records: pa.Table, contract: Contract) -> Iterator[tuple[int, Array]]:

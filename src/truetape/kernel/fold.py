@@ -10,7 +10,7 @@ from truetape.kernel import engine
 from truetape.kernel.columns import BARS, NUMBER, Column
 from truetape.kernel.quotient import half_even_quotients
 from truetape.market.bars import VWAP_DECIMALS
-from truetape.market.resolution import INTRADAY, SECOND_NS, Resolution
+from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session
 
 _TALLIES = """
@@ -38,7 +38,7 @@ def bars(
         tables["sessions"] = _session_rows(sessions)
         source, start = _IN_DAY, "start_ns"
     else:
-        source, start = "trades", _start("event_ns", resolution.width_ns)
+        source, start = "trades", start_of("event_ns", resolution)
     sql = f"""
 SELECT symbol, venue, {start} AS start_ns, {_TALLIES}
 FROM {source} WHERE NOT duplicate AND NOT cancelled
@@ -61,7 +61,7 @@ def session_bars(trades: pa.Table, session: Session) -> pa.Table:
     from trades, all others from those. `seq` is a bar's place in its session; `first` and `last`
     are the ordinals of the trades that set open and close.
     """
-    second = _start("event_ns", SECOND_NS)
+    second = start_of("event_ns", Resolution.SECOND)
     places = [_SELECTED.format(name=resolution.name) for resolution in INTRADAY]
     if session.open_ns is not None:
         places.append(
@@ -98,16 +98,17 @@ def _cascade(session: Session) -> Iterator[str]:
     """Yield the tables of the intraday widths, each folded from a narrower one."""
     source, instant = "base", "second"
     for resolution in INTRADAY:
-        start, width = _start(instant, resolution.width_ns), resolution.width_ns
+        start, width = start_of(instant, resolution), resolution.width_ns
         since = f"({start} - {session.start_ns})"
-        seq = f"({_start(since, width)}) // {width}"
+        seq = f"({start_of(since, resolution)}) // {width}"
         rows = _ROLL_UP.format(resolution=resolution.value, start=start, seq=seq, source=source)
         yield f'"{resolution.name}" AS MATERIALIZED ({rows})'
         source, instant = f'"{resolution.name}"', "start_ns"
 
 
-def _start(instant: str, width_ns: int) -> str:
+def start_of(instant: str, resolution: Resolution) -> str:
     """Return the SQL of `Resolution.start_of`; in SQL, % takes the sign of the dividend."""
+    width_ns = resolution.width_ns
     return f"{instant} - ({instant} % {width_ns} + {width_ns}) % {width_ns}"
 
 

@@ -1,0 +1,274 @@
+"""The state of the speed layer: the windows that can still grow, merged from what batches count.
+
+Pure: no I/O, no clock. Any split of the records into batches, any restarts, and any interleaving of
+the partitions give the same bars.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from truetape.kernel import fold, windows
+from truetape.kernel.columns import BARS, WINDOWS
+from truetape.kernel.events import places_of
+from truetape.market.resolution import STREAMED, Resolution
+from truetape.speed.counting import NOTHING_CLOSED
+from truetape.speed.position import PartitionPosition, SpeedPosition
+
+CHANGED = pa.schema([pa.field("resolution", pa.string()), *BARS])
+"""Bars that changed: `BARS` with their resolution."""
+
+_Keys = NDArray[np.uint64]
+_WINDOW = ["venue", "symbol", "start_ns"]
+_MAX_RUNS = 8
+"""Most sorted runs of delivery keys of a second, before they are joined to one."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """The windows of one resolution that begin at one instant.
+
+    `firsts`: the lowest offset of each partition that added to them, and what the partition had
+    closed before it.
+    """
+
+    end_ns: int
+    windows: pa.Table
+    firsts: dict[int, tuple[int, int]]
+    is_shared: bool
+    """Some window has trades of several partitions."""
+
+    def is_closed(self, closed_ns: Mapping[int, int]) -> bool:
+        """True if no partition of these windows can add to them any more."""
+        return all(closed_ns[part] >= self.end_ns for part in self.firsts)
+
+    def horizons(self, closed_ns: Mapping[int, int]) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Yield the partitions whose records a new driver needs for these windows."""
+        for part, first in self.firsts.items():
+            if self.is_shared or closed_ns[part] < self.end_ns:
+                yield part, first
+
+
+@dataclass(slots=True)
+class SpeedState:
+    """Merges what was counted; begins where a driver before it stopped.
+
+    While records before `position` are read again, nothing has changed.
+    """
+
+    start: SpeedPosition = field(default_factory=SpeedPosition)
+    records: int = 0
+    late: int = 0
+    closed: int = 0
+    """Trades that came after their window was closed; like late ones, they are left to the batch
+    layer."""
+    _batch: int = 0
+    _offsets: dict[int, int] = field(default_factory=dict)
+    _closed_ns: dict[int, int] = field(default_factory=dict)
+    _buckets: dict[tuple[Resolution, int], _Bucket] = field(default_factory=dict)
+    _deliveries: dict[int, list[_Keys]] = field(default_factory=dict)
+    _is_recovering: bool = False
+
+    def __post_init__(self) -> None:
+        self._batch = self.start.batch
+        for part, place in self.start.partitions.items():
+            self._offsets[int(part)] = place.horizon
+            self._closed_ns[int(part)] = place.horizon_closed_ns
+        self._is_recovering = not self._has_reached_start()
+
+    @property
+    def is_recovering(self) -> bool:
+        """True while records are read that a driver before has served."""
+        return self._is_recovering
+
+    def add(self, counted: pa.Table) -> pa.Table:
+        """Merge a batch of `speed.counting.COUNTED`; return the bars that it changed, as `CHANGED`.
+
+        Each partition's rows must go on where its last ones ended.
+        """
+        is_mark = pc.is_null(counted["venue"])
+        marks = counted.filter(is_mark).to_pylist()
+        rows = self._open(counted.filter(pc.invert(is_mark)).select(WINDOWS.names))
+        changed = self._merge(self._first_deliveries(rows)) if rows.num_rows else []
+        self._advance(marks)
+        if self._is_recovering:
+            if not self._has_reached_start():
+                return CHANGED.empty_table()
+            changed = self._recovered()
+        self._drop_closed()
+        self._batch += 1
+        return pa.concat_tables([CHANGED.empty_table(), *(_bars(*each) for each in changed)])
+
+    def position(self) -> SpeedPosition:
+        """Return the position after the newest batch; while recovering, the one to reach."""
+        if self._is_recovering:
+            return self.start
+        horizons: dict[int, tuple[int, int]] = {}
+        for bucket in self._buckets.values():
+            for part, first in bucket.horizons(self._closed_ns):
+                horizons[part] = min(first, horizons.get(part, first))
+        return SpeedPosition(
+            self._batch,
+            {
+                str(part): PartitionPosition(
+                    offset,
+                    self._closed_ns[part],
+                    *horizons.get(part, (offset, self._closed_ns[part])),
+                )
+                for part, offset in sorted(self._offsets.items())
+            },
+        )
+
+    def _open(self, rows: pa.Table) -> pa.Table:
+        """Return the rows whose windows were not closed before this batch."""
+        parts = rows["partition"].to_numpy()
+        closed_ns = np.array([self._closed_ns.get(part, NOTHING_CLOSED) for part in parts.tolist()])
+        ends_ns = rows["start_ns"].to_numpy() + Resolution.SECOND.width_ns
+        is_open = ends_ns > closed_ns
+        if not self._is_recovering:
+            self.closed += int(rows["prints"].to_numpy()[~is_open].sum())
+        before = np.maximum(rows["closed_ns"].to_numpy(), closed_ns)
+        place = rows.schema.get_field_index("closed_ns")
+        return rows.set_column(place, "closed_ns", pa.array(before)).filter(pa.array(is_open))
+
+    def _first_deliveries(self, rows: pa.Table) -> pa.Table:
+        """Return the rows without the trades that were delivered before."""
+        keys = pc.fill_null(rows["delivery"], 0).to_numpy()
+        may_repeat = np.flatnonzero(pc.is_valid(rows["delivery"]).to_numpy())
+        is_repeat = np.zeros(rows.num_rows, dtype=bool)
+        for start_ns, places in _groups(rows["start_ns"].to_numpy(), may_repeat):
+            earlier = self._deliveries.setdefault(start_ns, [])
+            new, firsts = np.unique(keys[places], return_index=True)
+            is_new = ~_is_in(new, earlier)
+            is_repeat[places] = True
+            is_repeat[places[firsts[is_new]]] = False
+            earlier.append(new[is_new])
+            if len(earlier) > _MAX_RUNS:
+                self._deliveries[start_ns] = [np.sort(np.concatenate(earlier))]
+        return rows.filter(pa.array(~is_repeat)) if is_repeat.any() else rows
+
+    def _merge(self, rows: pa.Table) -> list[tuple[Resolution, pa.Table]]:
+        """Merge rows of one second into the buckets; return the windows that they changed."""
+        seconds = windows.merged(rows)
+        parts = {Resolution.SECOND: seconds, Resolution.MINUTE: windows.minutes(seconds)}
+        return [(resolution, self._grow(resolution, parts[resolution])) for resolution in STREAMED]
+
+    def _grow(self, resolution: Resolution, added: pa.Table) -> pa.Table:
+        """Merge windows of one resolution into their buckets; return them as they are now."""
+        touched = ((resolution, start_ns) for start_ns in pc.unique(added["start_ns"]).to_pylist())
+        held = [self._buckets[key].windows for key in touched if key in self._buckets]
+        grown = windows.merged(pa.concat_tables([*held, added])) if held else added
+        grown = grown.take(pc.sort_indices(grown["start_ns"]))
+        starts = grown["start_ns"].to_numpy()
+        for start_ns, places in _groups(starts, np.arange(len(starts))):
+            table = grown.slice(places[0], len(places))
+            self._buckets[resolution, start_ns] = _bucket(start_ns + resolution.width_ns, table)
+        return grown.take(places_of(grown, added.select(_WINDOW))) if held else grown
+
+    def _advance(self, marks: Iterable[Mapping[str, int]]) -> None:
+        for mark in marks:
+            part = mark["partition"]
+            self._offsets[part] = max(mark["first_offset"], self._offsets.get(part, 0))
+            before = self._closed_ns.get(part, NOTHING_CLOSED)
+            self._closed_ns[part] = max(before, mark["closed_ns"])
+            if not self._is_recovering:
+                self.records += mark["records"]
+                self.late += mark["late"]
+                self.closed += mark["prints"]
+
+    def _has_reached_start(self) -> bool:
+        return all(
+            self._offsets[int(part)] >= place.offset
+            for part, place in self.start.partitions.items()
+        )
+
+    def _recovered(self) -> list[tuple[Resolution, pa.Table]]:
+        """End the recovery; return all windows, since any of them may have changed.
+
+        Windows that were closed before are incomplete: the horizon is that of the open ones.
+        """
+        self._is_recovering = False
+        closed_ns = {int(part): place.closed_ns for part, place in self.start.partitions.items()}
+        for key, bucket in list(self._buckets.items()):
+            del self._buckets[key]
+            whole = _whole(bucket, closed_ns)
+            if whole.num_rows:
+                self._buckets[key] = _bucket(bucket.end_ns, whole)
+        return [
+            (resolution, pa.concat_tables([WINDOWS.empty_table(), *tables]))
+            for resolution in STREAMED
+            if (
+                tables := [
+                    each.windows for key, each in self._buckets.items() if key[0] is resolution
+                ]
+            )
+        ]
+
+    def _drop_closed(self) -> None:
+        for key, bucket in list(self._buckets.items()):
+            if bucket.is_closed(self._closed_ns):
+                del self._buckets[key]
+                if key[0] is Resolution.SECOND:
+                    self._deliveries.pop(key[1], None)
+
+
+def _bucket(end_ns: int, table: pa.Table) -> _Bucket:
+    parts = table["partition"].to_numpy()
+    offsets, closed_ns = table["first_offset"].to_numpy(), table["closed_ns"].to_numpy()
+    firsts = {}
+    for part, places in _groups(parts, np.arange(len(parts))):
+        first = places[np.argmin(offsets[places])]
+        firsts[part] = int(offsets[first]), int(closed_ns[first])
+    is_shared = len(firsts) > 1 and _windows_of(table).num_rows < table.num_rows
+    return _Bucket(end_ns, table, firsts, is_shared)
+
+
+def _windows_of(table: pa.Table) -> pa.Table:
+    """Return the windows of a table, and the number of partitions that each has."""
+    return table.group_by(_WINDOW).aggregate([("partition", "count")])
+
+
+def _whole(bucket: _Bucket, closed_ns: Mapping[int, int]) -> pa.Table:
+    """Return the windows that have all their trades, if a driver began at its horizon."""
+    table = bucket.windows
+    parts: list[int] = table["partition"].to_numpy().tolist()
+    is_open = np.array([closed_ns.get(part, NOTHING_CLOSED) < bucket.end_ns for part in parts])
+    if is_open.all():
+        return table
+    shared = _windows_of(table).filter(pc.field("partition_count") > 1).select(_WINDOW)
+    is_open[places_of(table, shared).to_numpy()] = True
+    return table.filter(pa.array(is_open))
+
+
+def _bars(resolution: Resolution, parts: pa.Table) -> pa.Table:
+    is_shared = _windows_of(parts).num_rows < parts.num_rows
+    bars = fold.with_vwap(windows.across_partitions(parts) if is_shared else parts)
+    served = bars.filter(fold.is_served(bars))
+    width = pa.repeat(resolution.value, served.num_rows)
+    columns = {name: served[name] for name in BARS.names} | {"resolution": width}
+    return pa.table({name: columns[name] for name in CHANGED.names}, schema=CHANGED)
+
+
+def _groups(
+    values: NDArray[np.int64], places: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each value at some places, and those places of it, in their order."""
+    order = places[np.argsort(values[places], kind="stable")]
+    if len(order):
+        starts = np.flatnonzero(np.diff(values[order], prepend=values[order[0]] - 1))
+        for group in np.split(order, starts[1:]):
+            yield int(values[group[0]]), group
+
+
+def _is_in(keys: _Keys, runs: Iterable[_Keys]) -> NDArray[np.bool_]:
+    """True for the keys that one of some sorted runs has."""
+    is_in = np.zeros(len(keys), dtype=bool)
+    for run in runs:
+        if len(run):
+            places = np.minimum(np.searchsorted(run, keys), len(run) - 1)
+            is_in |= run[places] == keys
+    return is_in
