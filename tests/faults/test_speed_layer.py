@@ -5,7 +5,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from support.drivers import port_of, read_all, running, store_of
 from support.fault_proxy import FaultProxy, Mode
 from support.loop import letters, own_settings, send, served, truth, truth_of
 from support.wait import until
+from truetape.broker.control_topic import ControlTopic
 from truetape.broker.producer import Producer
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
@@ -31,7 +32,10 @@ from truetape.market.sessions import Session
 from truetape.market.trades import Trade
 from truetape.pipeline.sessions import SessionOutcome, finalize_sessions
 from truetape.serving.store import BarStore
-from truetape.speed.progress import checkpoint_for
+from truetape.speed.control_records import ControlRecords
+from truetape.speed.heartbeat import Phase
+from truetape.speed.lease import Lease
+from truetape.speed.reset import ResetTo, reset_position
 from truetape.tour.speed_process import SpeedProcess
 
 if TYPE_CHECKING:
@@ -39,24 +43,31 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
-DAY = date(2026, 3, 5)
+DAYS = {"spark": date(2026, 3, 5), "direct": date(2026, 3, 9)}
 TROUBLED = Faults(
     late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01, late_s=(70.0, 200.0)
 )
 
 
-@pytest.fixture
-def own(stack: Settings, tmp_path: Path) -> Settings:
-    """No simulated trade is late: partitions are read unevenly when all is sent at once."""
-    return own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip")
-
-
-def made_at(venue: str, faults: Faults, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
-    """Simulate five minutes; each test has a venue of its own, since boundaries are per venue."""
-    plan = SimulationPlan(
-        DAY, venue=venue, seed=7, trades=trades, offset_s=600, duration_s=300, faults=faults
+@pytest.fixture(params=["spark", "direct"])
+def own(request: pytest.FixtureRequest, stack: Settings, tmp_path: Path) -> Settings:
+    """Settings of either engine. No simulated trade is late: late ones have tests of their own."""
+    return own_settings(
+        stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_engine=request.param
     )
-    return session(venues()[venue], DAY), simulate(plan)
+
+
+def made_at(
+    own: Settings, venue: str, faults: Faults, trades: int = 3_000
+) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue and each engine a day of its own: all tests
+    share one store, and boundaries are per venue.
+    """
+    day = DAYS[own.speed_engine]
+    plan = SimulationPlan(
+        day, venue=venue, seed=7, trades=trades, offset_s=600, duration_s=300, faults=faults
+    )
+    return session(venues()[venue], day), simulate(plan)
 
 
 def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
@@ -67,20 +78,23 @@ def settled(settings: Settings, day: Session) -> tuple[int, SessionOutcome]:
     return sum(part.records for part in archived.partitions), outcomes[0]
 
 
-def newest(checkpoint: Path, log: str) -> int:
-    """Return the number of the newest file in one of the checkpoint's logs, -1 if there is none."""
-    return max((int(path.name) for path in (checkpoint / log).glob("[0-9]*")), default=-1)
+def is_writing(driver: SpeedProcess) -> bool:
+    """True if the driver has announced a write that it has not confirmed."""
+    beat = driver.heartbeat()
+    return beat is not None and bool(beat.writing)
 
 
-def in_mid_batch(checkpoint: Path) -> bool:
-    return newest(checkpoint, "offsets") > newest(checkpoint, "commits")
+def batches(driver: SpeedProcess) -> int:
+    """Return the number of the newest batch that was confirmed."""
+    beat = driver.heartbeat()
+    return -1 if beat is None else beat.position.batch
 
 
 def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
     spark: "SparkSession", own: Settings
 ) -> None:
     """The batch hangs in its write to InfluxDB, which accepts it and does not answer."""
-    day, made = made_at("BATS", TROUBLED)
+    day, made = made_at(own, "BATS", TROUBLED)
     half = len(made.records) // 2
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
         starved = dataclasses.replace(own, influx_url=proxy.url)
@@ -89,9 +103,8 @@ def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
             read_all(driver, own)
             proxy.set(Mode.BLACKHOLE)
             send(own, made.records[half:])
-            until(lambda: in_mid_batch(checkpoint_for(own)), within_s=30)
+            until(lambda: is_writing(driver), within_s=30)
             driver.kill()
-        assert in_mid_batch(checkpoint_for(own))
 
         with running(own) as driver:
             read_all(driver, own)
@@ -106,7 +119,7 @@ def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
 def test_kills_at_any_moment_neither_lose_nor_double_a_trade(
     spark: "SparkSession", own: Settings
 ) -> None:
-    day, made = made_at("IEXG", TROUBLED)
+    day, made = made_at(own, "IEXG", TROUBLED)
     rnd, rounds = Random(11), 3
     size = -(-len(made.records) // rounds)
     with store_of(own) as store:
@@ -114,10 +127,10 @@ def test_kills_at_any_moment_neither_lose_nor_double_a_trade(
             with running(own) as driver:
                 part = made.records[number * size : (number + 1) * size]
                 sender = trickle(own, part)
-                wanted = newest(checkpoint_for(own), "offsets") + rnd.randrange(1, 5)
+                wanted = batches(driver) + rnd.randrange(1, 5)
                 until(
-                    lambda reached=wanted, sender=sender: (
-                        newest(checkpoint_for(own), "offsets") >= reached or not sender.is_alive()
+                    lambda reached=wanted, sender=sender, driver=driver: (
+                        batches(driver) >= reached or not sender.is_alive()
                     ),
                     within_s=60,
                 )
@@ -150,9 +163,11 @@ def test_provisional_bars_are_right_and_never_replace_final_bars(
 ) -> None:
     """Without cancels and corrections both layers agree, despite duplicates and bad clocks."""
     faults = dataclasses.replace(NO_FAULTS, duplicate=0.05, malformed=0.02, bad_clock=0.05)
-    day, made = made_at("XASE", faults)
+    day, made = made_at(own, "XASE", faults)
     late = late_trades(day, made)
-    more = [Record(encode(item).encode(), "truetape", item.symbol, day.end_ns) for item in late]
+    more = [
+        Record(encode(item).encode(), "truetape", item.symbol, item.received_ns) for item in late
+    ]
     with store_of(own) as store, running(own) as driver:
         send(own, made.records)
         read_all(driver, own)
@@ -181,9 +196,10 @@ def test_provisional_bars_are_right_and_never_replace_final_bars(
 
 
 def late_trades(day: Session, made: SimulatedSession) -> list[Trade]:
-    """Trades of two symbols that arrive when the session is final; one symbol is new.
+    """Trades of two symbols that reach Kafka when the session is final; one symbol is new.
 
-    At a price of that session: the gate would take a leap for a corporate action.
+    They were received in time, so the speed layer counts them. At a price of that session: the gate
+    would take a leap for a corporate action.
     """
     ibm = (one for one in made.truth.events if isinstance(one, Trade) and one.symbol == "IBM")
     price = str(next(ibm).price)
@@ -196,7 +212,7 @@ def late_trades(day: Session, made: SimulatedSession) -> list[Trade]:
             venue=day.venue,
             id="late-1",
             event_ns=event_ns,
-            received_ns=day.end_ns,
+            received_ns=event_ns + SECOND,
         )
         for symbol in ("IBM", "KO")
     ]
@@ -212,7 +228,7 @@ def rows(store: BarStore, day: Session) -> list[object]:
 
 def test_a_driver_survives_an_absent_influxdb(spark: "SparkSession", own: Settings) -> None:
     """It waits and continues, or it ends with 75 and its successor writes the missing bars."""
-    day, made = made_at("XNAS", NO_FAULTS, trades=1_000)
+    day, made = made_at(own, "XNAS", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
         starved = dataclasses.replace(own, influx_url=proxy.url)
@@ -221,7 +237,7 @@ def test_a_driver_survives_an_absent_influxdb(spark: "SparkSession", own: Settin
             read_all(driver, own)
             proxy.set(Mode.REFUSE)
             send(own, made.records[half:])
-            until(lambda: in_mid_batch(checkpoint_for(own)), within_s=30)
+            until(lambda: is_writing(driver), within_s=30)
             proxy.set(Mode.PASS)
             try:
                 read_all(driver, own)
@@ -236,7 +252,7 @@ def test_a_driver_survives_an_absent_influxdb(spark: "SparkSession", own: Settin
 
 
 def test_a_driver_whose_influxdb_stays_away_ends_with_75(own: Settings) -> None:
-    _, made = made_at("ARCX", NO_FAULTS, trades=100)
+    _, made = made_at(own, "ARCX", NO_FAULTS, trades=100)
     away = dataclasses.replace(own, influx_url="http://127.0.0.1:9", write_attempts=2)
     with running(away) as driver:
         send(own, made.records)
@@ -244,16 +260,6 @@ def test_a_driver_whose_influxdb_stays_away_ends_with_75(own: Settings) -> None:
         assert driver.process.wait(120) == 75
 
     assert "InfluxDB" in driver.log.read_text()
-
-
-def test_a_checkpoint_of_another_plan_is_refused_with_78(own: Settings) -> None:
-    marker = checkpoint_for(own).with_suffix(".json")
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"layout": 0}))
-
-    driver = SpeedProcess.start(own)
-
-    assert driver.process.wait(60) == 78
-    assert "docs/RUNBOOK.md" in driver.log.read_text()
 
 
 FAR = "2098-01-02T15:00:00Z"
@@ -273,7 +279,7 @@ def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
     spark: "SparkSession", own: Settings
 ) -> None:
     """Everything after it is served, archived and published; it is a dead letter."""
-    day, made = made_at("FINNHUB", NO_FAULTS, trades=1_000)
+    day, made = made_at(own, "FINNHUB", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
     with store_of(own) as store:
         with running(own) as driver:
@@ -284,7 +290,8 @@ def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
             read_all(driver, own)
             beat = driver.heartbeat()
             assert beat is not None
-            assert beat.watermark < "2026-03-06"
+            assert beat.position.watermark is not None
+            assert beat.position.watermark < datetime(2026, 3, 12, tzinfo=UTC)
             assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
             assert driver.stop() == 0
         _, outcome = settled(own, day)
@@ -295,29 +302,32 @@ def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
     assert reasons == {"future-event-time": 1, "future-receipt-time": 2}
 
 
-def test_a_new_checkpoint_serves_although_the_record_of_the_future_is_still_in_kafka(
-    own: Settings,
-) -> None:
-    """The old checkpoint is as an earlier version left it, whose watermark the record moved."""
-    day, made = made_at("COINBASE", NO_FAULTS, trades=1_000)
+def test_a_watermark_beyond_the_clock_is_refused_until_it_is_reset(own: Settings) -> None:
+    """As if the broker's clock had been wrong: windows are closed up to 2098."""
+    day, made = made_at(own, "COINBASE", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
-    checkpoint = checkpoint_for(own)
     with store_of(own) as store:
         with running(own) as driver:
-            send_future(own)
             send(own, made.records[:half])
             read_all(driver, own)
             assert driver.stop() == 0
-        moved = {"nextBatchWatermarkMs": at("2098-01-02T14:00:00") // 1_000_000}
-        commit = checkpoint / "commits" / str(newest(checkpoint, "commits"))
-        commit.write_text(f"v1\n{json.dumps(moved)}")
+        with ControlTopic(own.kafka) as control:
+            lease = Lease.take(own, ControlRecords(control, own.topic), 0)
+            position = lease.takeover.position
+            moved = {
+                part: dataclasses.replace(place, closed_ns=at("2098-01-02T14:00:00"))
+                for part, place in position.partitions.items()
+            }
+            lease.beat(
+                state=Phase.STOPPED, position=dataclasses.replace(position, partitions=moved)
+            )
+            lease.close()
 
         refused = SpeedProcess.start(own)
         assert refused.process.wait(120) == 78
         assert '"Watermark beyond the clock" in docs/RUNBOOK.md' in refused.log.read_text()
 
-        for path in (checkpoint, checkpoint.with_suffix(".json")):
-            path.rename(own.home / path.name)
+        reset_position(own, ResetTo.START)
         with running(own) as driver:
             send(own, made.records[half:])
             read_all(driver, own)

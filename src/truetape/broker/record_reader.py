@@ -56,6 +56,87 @@ def read_records(
             ) from error
 
 
+class RecordFollower:
+    """Reads the committed records of all partitions of a topic from given offsets on, for ever.
+
+    A table holds what came since the last one: at most `most` records, and at least `enough` unless
+    these do not come within `pause_s`. So a quiet topic costs little, and a busy one waits for
+    nothing. A partition that the topic gets later is read from its first record.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        offsets: Mapping[int, int],
+        *,
+        most: int,
+        enough: int,
+        pause_s: float,
+    ) -> None:
+        self._action = f"cannot read {topic} at {bootstrap}"
+        self._topic = topic
+        self._most = most
+        self._enough = enough
+        self._pause_s = pause_s
+        self._held: list[ConsumerRecord] = []
+        with transient(self._action):
+            self._consumer = open_bulk_consumer(bootstrap)
+            self._assign(offsets)
+
+    def poll(self, within_s: float) -> "pa.Table | None":
+        """Return the next table with the columns of `kernel.columns.RECORDS`; None if nothing came.
+
+        Raise ConfigError for a record that its producer stamped, TransientError if Kafka does not
+        answer or has deleted records that were not read.
+        """
+        from kafka.errors import OffsetOutOfRangeError
+
+        with transient(self._action):
+            try:
+                self._collect(time.monotonic() + within_s)
+            except OffsetOutOfRangeError as error:
+                raise TransientError(f"{self._action}: it deleted records: {error}") from error
+        records, self._held = self._held[: self._most], self._held[self._most :]
+        return _table(records, _AnyLog(self._topic)) if records else None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+    def _collect(self, nothing_until_s: float) -> None:
+        """Poll until enough records are held, or the first ones have waited long enough."""
+        until_s = time.monotonic() + self._pause_s if self._held else nothing_until_s
+        while len(self._held) < self._enough:
+            left_ms = int((until_s - time.monotonic()) * 1_000)
+            if left_ms <= 0:
+                return
+            was_empty = not self._held
+            for records in self._consumer.poll(timeout_ms=min(left_ms, _POLL_MS)).values():
+                self._held += records
+            if was_empty and self._held:
+                until_s = time.monotonic() + self._pause_s
+
+    def _assign(self, offsets: Mapping[int, int]) -> None:
+        from kafka import TopicPartition
+
+        parts = {TopicPartition(self._topic, part): offset for part, offset in offsets.items()}
+        self._consumer.assign(list(parts))
+        for part, offset in parts.items():
+            self._consumer.seek(part, offset)
+
+
+class _AnyLog(dict[int, str]):
+    """Names every partition's log like the topic."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def __missing__(self, part: int) -> str:
+        return self._topic
+
+
 class _Reading:
     """Reads all partitions at once, each range by range."""
 

@@ -84,6 +84,27 @@ def supervise(ctx: click.Context, every: float | None) -> None:
 
 
 @speed.command()
+@click.option(
+    "--to",
+    type=click.Choice(["start", "end"]),
+    required=True,
+    help="start: all that Kafka has is read again. end: only what comes from now on.",
+)
+def reset(to: str) -> None:
+    """Forget how far the speed layer has read.
+
+    For a topic that was made anew, and for a watermark beyond the clock. Final bars stay as they
+    are: the speed layer writes no bar before the boundary of its venue. A running driver ends; the
+    supervisor starts the next one if the newest order wants one. Exit code 75: Kafka was away.
+    """
+    from truetape.speed.reset import ResetTo, reset_position
+
+    position = reset_position(current_settings(), ResetTo(to))
+    places = [f"partition {part} from offset {offset}" for part, offset in position.offsets.items()]
+    click.echo(f"the next driver reads {', '.join(places) or 'the topic from its start'}")
+
+
+@speed.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
@@ -141,8 +162,8 @@ def _print(status: "SpeedStatus") -> None:
             f"heard    {beat.driver}, epoch {beat.epoch}, {beat.state} at {beat.at:%H:%M:%SZ}"
         )
         click.echo(
-            f"progress batch {beat.batch}, {lag:,} records behind, {beat.rows_per_s:,.0f} rows/s, "
-            f"freshness {fresh}"
+            f"progress batch {beat.position.batch}, {lag:,} records behind, "
+            f"{beat.rows_per_s:,.0f} rows/s, freshness {fresh}"
         )
         for write in beat.unfinished_writes:
             spans = ", ".join(map(str, write.spans))

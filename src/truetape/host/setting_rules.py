@@ -60,7 +60,6 @@ BOUNDS: Mapping[str, Bounds] = {
         1, 86_400, "the driver has all bars of that time in its memory; a day is a session"
     ),
     "future_slack_ms": Bounds(0, 60_000, "a clock that is a minute ahead must be set first"),
-    "speed_shuffle_partitions": Bounds(1, 1_000, "each is a state store and a task in every batch"),
     "speed_max_trades_per_batch": Bounds(
         100, 10_000_000, "fewer never catch up, more do not fit into a driver's memory"
     ),

@@ -80,7 +80,8 @@ class Settings:
     future_slack_ms: int
     """How far an event time may be after the receipt time, and both after Kafka's stamp; a record
     beyond it is rejected."""
-    speed_shuffle_partitions: int
+    speed_engine: str
+    """What runs the speed layer: "spark" a streaming query, "direct" one process without Java."""
     speed_max_trades_per_batch: int
     """The most Kafka records in a micro-batch; bounds memory while catching up."""
     speed_cores: int
@@ -145,7 +146,7 @@ class Settings:
             speed_trigger_s=read.number("speed_trigger_s", 0.0),
             speed_lateness_s=read.whole("speed_lateness_s", 60),
             future_slack_ms=read.whole("future_slack_ms", 1_000),
-            speed_shuffle_partitions=read.whole("speed_shuffle_partitions", 1),
+            speed_engine=read.choice("speed_engine", "spark", ("spark", "direct")),
             speed_max_trades_per_batch=read.whole("speed_max_trades_per_batch", 200_000),
             speed_cores=read.whole("speed_cores", 2),
             speed_venues=read.declared("speed_venues", "XNYS", "venue"),

@@ -68,7 +68,7 @@ WINDOWS = _schema(
     ("open", NUMBER), ("high", NUMBER), ("low", NUMBER), ("close", NUMBER),
     ("volume", NUMBER), ("notional", NUMBER), ("priced_volume", NUMBER), ("trades", pa.int64()),
     ("first", pa.binary()), ("last", pa.binary()), ("first_offset", pa.int64()),
-    ("closed_ns", pa.int64()), ("prints", pa.int64()), ("delivery", pa.uint64()),
+    ("closed_ns", pa.int64()), ("prints", pa.int64()), ("delivery", pa.int64()),
 )  # fmt: skip
 """Mergeable tallies: what the trades of one partition add to a window that begins at `start_ns`.
 

@@ -16,8 +16,10 @@ from truetape.broker.tail import newest_value
 from truetape.broker.topics import HEARTBEAT
 from truetape.speed.bar_ranges import Span
 from truetape.speed.driver import Driver
-from truetape.speed.progress import CLOCK_NOISE
-from truetape.speed.read_log import NO_LOG, ReadLog
+from truetape.speed.position import NO_LOG, ReadLog, SpeedPosition
+
+CLOCK_NOISE = timedelta(seconds=5)
+"""By how much the clocks of two machines may differ before something is wrong."""
 
 
 class Phase(StrEnum):
@@ -73,17 +75,16 @@ class Heartbeat:
     state: Phase = Phase.STARTING
     application: str = ""
     """Spark's name for it, which YARN kills it by and the event log is named after."""
-    batch: int = -1
+    position: SpeedPosition = field(default_factory=SpeedPosition)
+    """How far the records are in the served bars, and where the next driver reads on."""
     batch_end_ns: int = 0
-    """When it last finished a batch, with or without rows."""
+    """When it last finished a batch, or had nothing left to read."""
     rows_per_s: float = 0.0
-    offsets: Mapping[str, int] = field(default_factory=dict)
-    """The next offset to read, by partition; every earlier record is in the bars."""
+    """Records a second since the heartbeat before."""
     lag: Mapping[str, int] = field(default_factory=dict)
     """Number of records in Kafka that are not in the bars yet, by partition."""
     log: ReadLog = NO_LOG
-    """Which log the offsets are of."""
-    watermark: str = ""
+    """Which log the offsets of the position are of."""
     freshness_s: float | None = None
     """From the newest bar's start to its acknowledgement, in the last batch that wrote any."""
     fences: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +98,11 @@ class Heartbeat:
     """Bars that it skipped because they were below the fence."""
     rewritten: Annotated[int, wire_name("mended")] = 0
     """Bars that it wrote again because an earlier driver's late write had overwritten them."""
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """Return the next offset to read, by partition; every earlier record is in the bars."""
+        return self.position.offsets
 
     @property
     def at(self) -> datetime:
@@ -127,8 +133,9 @@ class Heartbeat:
         An event time is at most `slack` beyond the clock of the broker, so newer times mean that a
         clock was wrong when the records came.
         """
-        if self.watermark and datetime.fromisoformat(self.watermark) > now + slack:
-            return f"its watermark is {self.watermark}"
+        watermark = self.position.watermark
+        if watermark is not None and watermark > now + slack:
+            return f"its watermark is {watermark:%Y-%m-%dT%H:%M:%S}Z"
         if self.freshness_s is not None and self.freshness_s < -slack.total_seconds():
             return f"its newest bar starts {-self.freshness_s:,.0f} s in the future"
         return ""

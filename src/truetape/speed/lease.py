@@ -76,7 +76,6 @@ class Lease:
         settings: Settings,
         records: ControlRecords,
         command: int,
-        first_batch: Callable[[], int],
     ) -> Self:
         """Take the lease from every other driver of the layer; see `begin`.
 
@@ -84,7 +83,7 @@ class Lease:
         """
         producer = _producer_of(settings)
         last = newest(settings.kafka, records.layer)
-        return cls.begin(producer, last, records, command, first_batch, driver=Driver.this())
+        return cls.begin(producer, last, records, command, driver=Driver.this())
 
     @classmethod
     def begin(
@@ -93,20 +92,21 @@ class Lease:
         last: Heartbeat | None,
         records: ControlRecords,
         command: int,
-        first_batch: Callable[[], int],
         *,
         driver: Driver,
         clock: Clock = CLOCK,
     ) -> Self:
         """Commit the first heartbeat of a holder whose producer has taken the lease.
 
-        `last` is the newest heartbeat after that. `first_batch` returns the batch that this
-        driver begins with; it is called when no other driver can finish a batch any more. Raise
-        LeaseLostError if another driver took the lease meanwhile.
+        `last` is the newest heartbeat after that: no other driver can commit a later position.
+        Raise LeaseLostError if another driver took the lease meanwhile.
         """
-        takeover = take_over(last, records.refresh().exit_reports, first_batch())
+        takeover = take_over(last, records.refresh().exit_reports)
         now = clock.now_ns()
-        beat = Heartbeat(records.layer, takeover.last + 1, driver, command, now, now)
+        beat = Heartbeat(
+            records.layer, takeover.last + 1, driver, command, now, now,
+            position=takeover.position, log=takeover.log,
+        )  # fmt: skip
         lease = cls(producer, beat, takeover, clock)
         lease.beat(unfinished_writes=takeover.unfinished)
         return lease

@@ -4,15 +4,15 @@
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Full, Queue
-from typing import Any
 
 from truetape.host.errors import TruetapeError
 from truetape.host.log import logger
 from truetape.serving.store import BarStore, Point
+from truetape.speed.progress import BatchReport
 
 EVERY_S = 10.0
 END_WITHIN_S = 5.0
@@ -29,32 +29,33 @@ class BarCounts:
 
 
 def points(
-    reports: Sequence[Mapping[str, Any]],
+    reports: Sequence[BatchReport],
     counts: tuple[BarCounts, BarCounts],
     lag: int,
     freshness_s: float | None,
     now_ns: int,
     *,
     topic: str,
+    watermark: datetime | None,
 ) -> Iterator[Point]:
     """Yield a point about the batches since the last one, and one about freshness if bars were
     written.
 
-    `reports` are Spark's reports of these batches, oldest first; there may be none. `counts` are
-    the counts of the last point and of now. The field `seconds` is the longest batch. `topic`
-    names the speed layer.
+    `reports` are those of these batches, oldest first; there may be none. `counts` are the counts
+    of the last point and of now. The field `seconds` is the longest batch. `topic` names the speed
+    layer. `watermark` is the latest instant up to which windows are closed.
     """
     before, now = counts
-    seconds = [_took_s(report) for report in reports]
-    records = sum(int(report.get("numInputRows") or 0) for report in reports)
+    seconds = [report.seconds for report in reports]
+    records = sum(report.records for report in reports)
     yield Point(
         "speed_batch",
         {"query": topic},
         now_ns,
         {
-            "batch": int(reports[-1]["batchId"]) if reports else -1,
+            "batch": reports[-1].number if reports else -1,
             "records": records,
-            "late": sum(map(_late, reports)),
+            "late": sum(report.late for report in reports),
             "bars": now.written - before.written,
             "fenced": now.fenced - before.fenced,
             "mended": now.rewritten - before.rewritten,
@@ -64,7 +65,8 @@ def points(
         },
     )
     if reports and freshness_s is not None and now.written > before.written:
-        fields = {"freshness_s": freshness_s, "watermark_ns": _watermark_ns(reports[-1])}
+        closed_ns = 0 if watermark is None else int(watermark.timestamp() * 1e9)
+        fields = {"freshness_s": freshness_s, "watermark_ns": closed_ns}
         yield Point("speed_freshness", {"query": topic}, now_ns, fields)
 
 
@@ -100,18 +102,3 @@ class MetricsWriter:
                 self._store.write_points(batch).require_stored("metrics")
             except TruetapeError as error:
                 logger("speed").warning("metrics not written", error=str(error))
-
-
-def _took_s(report: Mapping[str, Any]) -> float:
-    return float((report.get("durationMs") or {}).get("triggerExecution", 0)) / 1_000
-
-
-def _late(report: Mapping[str, Any]) -> int:
-    """Count the rows behind the watermark; Spark counts them after it has aggregated a part."""
-    operators = report.get("stateOperators") or []
-    return sum(int(operator.get("numRowsDroppedByWatermark") or 0) for operator in operators)
-
-
-def _watermark_ns(report: Mapping[str, Any]) -> int:
-    text = str((report.get("eventTime") or {}).get("watermark", "1970-01-01T00:00:00+00:00"))
-    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000

@@ -17,9 +17,8 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.speed.control_records import ControlRecords, ExitReport, Launch, LaunchHistory
 from truetape.speed.driver import Driver, Life, life_of
-from truetape.speed.heartbeat import BEATING, Heartbeat, Phase, lag, newest
+from truetape.speed.heartbeat import BEATING, CLOCK_NOISE, Heartbeat, Phase, lag, newest
 from truetape.speed.lease import CLOCK, Clock
-from truetape.speed.progress import CLOCK_NOISE
 
 WATCH_S = 5.0
 """How long to wait for the next heartbeat after one from the future; one comes every second."""

@@ -5,6 +5,22 @@ A driver commits it with its heartbeat, so whoever takes the lease has it, on an
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from truetape.lake.record_identity import HeldRecord
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """The topic's id, and of each partition the last record that was read, as observed."""
+
+    topic_id: str
+    records: Mapping[str, HeldRecord]
+
+
+NO_LOG = ReadLog("", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,14 @@ class SpeedPosition:
     def offsets(self) -> dict[str, int]:
         """Return the next offset of each partition."""
         return {part: place.offset for part, place in self.partitions.items()}
+
+    @property
+    def watermark(self) -> datetime | None:
+        """Return the latest instant up to which a partition has closed its windows."""
+        closed = [place.closed_ns for place in self.partitions.values()]
+        if max(closed, default=0) <= 0:
+            return None
+        return _EPOCH + timedelta(microseconds=max(closed) // 1_000)
 
     @property
     def horizons(self) -> dict[str, int]:

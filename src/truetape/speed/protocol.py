@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from truetape.host.errors import LeaseLostError, TransientError, TruetapeError, exit_of
 from truetape.host.log import logger
@@ -18,36 +18,37 @@ from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.lease import CLOCK, Clock, Lease
-from truetape.speed.progress import Progress
-from truetape.speed.read_log import ReadLog
+from truetape.speed.position import ReadLog, SpeedPosition
 from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.state import SpeedState
 from truetape.speed.writer import SpeedWriter
 
 BEAT_S = 1.0
 WRITE_ENDS_WITHIN_S = 60.0
 """How long a driver waits for its own write when it stops: all attempts of it."""
-COMMIT_WITHIN_S = 5.0
-"""How long a driver waits for the stream to commit the last batch."""
-_COMMIT_POLL_S = 0.05
 
 
 class Stream(Protocol):
-    """What hands batches of bars to the writer: Spark in the product."""
-
-    def first_batch(self) -> int:
-        """Return the first batch that is not committed."""
+    """What hands batches of counted records to the writer: an engine."""
 
     def start(self) -> str:
         """Start the engine and return its name of the application; read nothing yet."""
 
-    def begin(self, writer: SpeedWriter) -> None:
-        """Read from the last committed batch on, and call the writer with every batch."""
+    def begin(self, position: SpeedPosition, writer: SpeedWriter) -> None:
+        """Read from the horizons of a position on, and call the writer with every batch."""
 
     def check(self) -> None:
         """Raise TransientError if the stream ended by itself, ConfigError if no start can help."""
 
-    def progress(self) -> Progress:
-        """Return the last committed batch."""
+    def stop(self) -> None:
+        """End the stream; no batch is being written."""
+
+
+class Topic(Protocol):
+    """The topic of trades, as a driver compares it with what it has read."""
+
+    def startable(self, position: SpeedPosition) -> SpeedPosition:
+        """Return the position to begin with: Kafka may have deleted records since."""
 
     def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
         """Return the number of records from `offsets` to the end of the topic, by partition."""
@@ -56,9 +57,6 @@ class Stream(Protocol):
         """Return which records of the topic's log were read, up to `offsets`; not `fresh`, as it
         was some seconds ago.
         """
-
-    def stop(self) -> None:
-        """End the stream; no batch is being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ class DriverRun:
     command: int
     after: int | None
     stream: Stream
+    topic: Topic
     open_store: Callable[[], AbstractContextManager[BarStore]]
     load_venues: Callable[[], Mapping[str, Venue]]
     write_timeout_s: float
@@ -96,6 +95,7 @@ class DriverRun:
     lag: Mapping[str, int] = field(default_factory=dict)
     code: int = TransientError.exit_code
     _has_reported: bool = False
+    _counted: tuple[float, int] = (float("inf"), 0)
 
     def steps(self) -> Iterator[Wait]:
         """Run the driver; wait as long as each item says before the next one.
@@ -139,15 +139,16 @@ class DriverRun:
             unfinished, self.write_timeout_s, self.life_of, self.clock.monotonic_s
         )
         with self.open_store() as store:
+            state = SpeedState(self.topic.startable(lease.takeover.position))
             writer = self.writer = SpeedWriter(
-                store, self.records, self.load_venues(), lease, lease.takeover, rewriter
+                store, self.records, self.load_venues(), lease, lease.takeover, rewriter, state
             )
             try:
                 lease.beat(application=self.stream.start())
                 if unfinished:
                     yield from self._wait_for_late_writes(lease)
                 writer.take_over()
-                self.stream.begin(writer)
+                self.stream.begin(state.start, writer)
                 return (yield from self._stream(lease, writer))
             finally:
                 writer.close(WRITE_ENDS_WITHIN_S)
@@ -170,7 +171,7 @@ class DriverRun:
             self._beat(lease, writer, Phase.RUNNING)
             reason = self._newer_command()
         logger("speed").info("stopping", why=reason)
-        yield from self._stop(lease, writer)
+        self._stop(lease, writer)
         return reason
 
     def _check(self, writer: SpeedWriter) -> None:
@@ -188,38 +189,41 @@ class DriverRun:
             return None
         return f"order {newer.number} by {newer.who}: {newer.reason}"
 
-    def _stop(self, lease: Lease, writer: SpeedWriter) -> Iterator[Wait]:
-        """Stop between two batches: the batch that is being written is finished and committed."""
+    def _stop(self, lease: Lease, writer: SpeedWriter) -> None:
+        """Stop between two batches: the batch that is being written is finished."""
         self._beat(lease, writer, Phase.STOPPING)
         if not writer.close(WRITE_ENDS_WITHIN_S):
             raise TransientError(f"a write did not end within {WRITE_ENDS_WITHIN_S:.0f} s")
-        give_up_s = self.clock.monotonic_s() + COMMIT_WITHIN_S
-        while self.stream.progress().batch < writer.batch:
-            if self.clock.monotonic_s() >= give_up_s:
-                break
-            yield Wait(_COMMIT_POLL_S)
         self.stream.stop()
         self._beat(lease, writer, Phase.STOPPED)
 
     def _beat(self, lease: Lease, writer: SpeedWriter, state: Phase) -> None:
-        progress = self.stream.progress()
-        offsets = progress.offsets or {}
-        self.lag = self.stream.lag(offsets)
+        position = writer.position
+        self.lag = self.topic.lag(position.offsets)
+        changes: dict[str, Any] = {}
+        if not any(self.lag.values()):
+            changes["batch_end_ns"] = self.clock.now_ns()
+        elif writer.batch_end_ns:
+            changes["batch_end_ns"] = writer.batch_end_ns
         lease.beat(
             state=state,
-            batch=progress.batch,
-            batch_end_ns=progress.batch_end_ns,
-            rows_per_s=progress.rows_per_s,
-            offsets=offsets,
+            **changes,
+            rows_per_s=self._rate(writer.state.records),
+            position=position,
             lag=self.lag,
-            log=self.stream.read_log(offsets, fresh=state is not Phase.RUNNING),
-            watermark=progress.watermark,
+            log=self.topic.read_log(position.offsets, fresh=state is not Phase.RUNNING),
             freshness_s=writer.freshness_s,
             fences=writer.fences,
             written=writer.written,
             fenced=writer.fenced,
             rewritten=writer.rewritten,
         )
+
+    def _rate(self, records: int) -> float:
+        """Return the records a second since this was asked before."""
+        (before_s, before), now_s = self._counted, self.clock.monotonic_s()
+        self._counted = now_s, records
+        return (records - before) / (now_s - before_s) if now_s > before_s else 0.0
 
     def _report_exit(self, code: int, message: str, *, is_late: bool = False) -> None:
         """Write the exit report; log it, since nobody reads it if Kafka is away."""

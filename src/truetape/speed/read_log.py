@@ -1,19 +1,16 @@
-"""The log that the streaming query has read: stored by the driver, compared with Kafka's.
+"""The log that the speed layer has read, compared with Kafka's.
 
-Spark's checkpoint has offsets only. A topic made anew, and a partition that lost its log, give them
-to other records; the query would skip these. So the driver stores the topic's id and one record of
-each partition that it has read. It compares both with Kafka before it starts and while it runs.
+A position has offsets only. A topic made anew, and a partition that lost its log, give them to
+other records; a driver would skip these. So a heartbeat has the topic's id and one record of each
+partition that was read. A driver compares both with Kafka before it starts and while it runs.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from truetape.broker.offsets import TopicOffsets
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.host.state_files import JsonFile, of_type, write_json
 from truetape.lake.generations import Generations
 from truetape.lake.record_identity import (
     RUNBOOK,
@@ -22,53 +19,22 @@ from truetape.lake.record_identity import (
     kafka_logs,
     replaced_logs,
 )
-from truetape.speed.progress import checkpoint_for, committed_offsets
+from truetape.speed.position import ReadLog
 
 OBSERVE_EVERY_S = 5.0
-"""How old the stored records may get. Records that were read later are not compared."""
+"""How old the observed records may get. Records that were read later are not compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLog:
-    """The topic's id, and of each partition the last record that was read, as observed."""
-
-    topic_id: str
-    records: Mapping[str, HeldRecord]
-
-
-NO_LOG = ReadLog("", {})
-
-_FILE = JsonFile(
-    "record of the log that was read",
-    of_type(ReadLog),
-    "remove it: the next driver then compares offsets only",
-)
-
-
-def read_log_file(settings: Settings) -> Path:
-    """Return the file beside the checkpoint."""
-    folder = checkpoint_for(settings)
-    return folder.with_name(f"{folder.name}.log.json")
-
-
-def stored_log(settings: Settings) -> ReadLog:
-    """Return what the last driver stored. Raise ConfigError if the file is damaged."""
-    return _FILE.read(read_log_file(settings)) or NO_LOG
-
-
-def require_same_log(settings: Settings) -> None:
-    """Raise ConfigError if Kafka has given offsets that the checkpoint has read to other records;
-    TransientError if Kafka does not answer.
+def require_same_log(settings: Settings, log: ReadLog, offsets: Mapping[str, int]) -> None:
+    """Raise ConfigError if Kafka has given offsets that were read to other records; TransientError
+    if Kafka does not answer. `offsets` are the next ones to read.
     """
-    offsets = committed_offsets(checkpoint_for(settings), settings.topic)
     with TopicOffsets(settings.kafka, settings.topic) as topic:
-        _same_log(stored_log(settings), offsets, topic)
+        _same_log(log, offsets, topic)
 
 
 def _same_log(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> KafkaLogs:
-    """Return what Kafka has. Raise ConfigError if it has given offsets that were read to other
-    records. `offsets` are the next ones to read.
-    """
+    """Return what Kafka has, if its records are those that were read."""
     held = {int(part): record for part, record in log.records.items()}
     kafka = kafka_logs(topic, held)
     known = Generations(topic.topic, {}, dict.fromkeys(held, log.topic_id))
@@ -92,13 +58,12 @@ def _beyond(offsets: Mapping[str, int], topic: str, kafka: KafkaLogs) -> list[st
 
 
 class LogObserver:
-    """Stores, every few seconds, which records a driver has read."""
+    """Observes, every few seconds, which records a driver has read."""
 
-    def __init__(self, settings: Settings, topic: TopicOffsets) -> None:
-        self._settings = settings
+    def __init__(self, topic: TopicOffsets, log: ReadLog) -> None:
         self._topic = topic
         self._due_s = 0.0
-        self._log = NO_LOG
+        self._log = log
 
     def observe(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
         """Return the log, observed anew if that is due, or `fresh` is wanted, or a partition was
@@ -121,9 +86,6 @@ class LogObserver:
             for part, stamp in stamps.items()
             if stamp is not None
         }
-        log = ReadLog(kafka.topic_id or "", {**self._log.records, **records})
-        if log != self._log:
-            write_json(read_log_file(self._settings), asdict(log))
-        self._log = log
+        self._log = ReadLog(kafka.topic_id or "", {**self._log.records, **records})
         self._due_s = time.monotonic() + OBSERVE_EVERY_S
-        return log
+        return self._log

@@ -22,7 +22,7 @@ from truetape.speed.position import PartitionPosition, SpeedPosition
 CHANGED = pa.schema([pa.field("resolution", pa.string()), *BARS])
 """Bars that changed: `BARS` with their resolution."""
 
-_Keys = NDArray[np.uint64]
+_Keys = NDArray[np.int64]
 _WINDOW = ["venue", "symbol", "start_ns"]
 _MAX_RUNS = 8
 """Most sorted runs of delivery keys of a second, before they are joined to one."""

@@ -1,14 +1,19 @@
-"""Writes the changed bars of a micro-batch to the bar store, under the lease and above the fences.
+"""Writes the bars that a batch changed to the bar store, under the lease and above the fences.
 
-Idempotent: Spark may run a batch again after a crash, and the same rows overwrite themselves.
+Idempotent: a driver reads the records after the last position again, and the same rows overwrite
+themselves.
 """
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetape.host.errors import TransientError
 from truetape.host.log import logger
@@ -18,13 +23,15 @@ from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 from truetape.speed.bar_ranges import Span, spans_of
 from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.heartbeat import Phase
+from truetape.speed.position import SpeedPosition
+from truetape.speed.progress import BatchReport
 from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.state import SpeedState
 from truetape.speed.takeover import Takeover
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
-
 _HOUR_NS = 3_600_000_000_000
+MAX_REPORTS = 1_000
+"""Most batches that wait to be reported, the newest ones."""
 
 
 class HeldLease(Protocol):
@@ -36,7 +43,7 @@ class HeldLease(Protocol):
 
 @dataclass(slots=True)
 class SpeedWriter:
-    """A foreachBatch function. Counts what it wrote and what the fence held back.
+    """Merges and writes batch after batch. Counts what it wrote and what the fence held back.
 
     No write of this driver falls below `fences`. Each batch reads them first; `attend` raises them
     only between two batches.
@@ -48,11 +55,14 @@ class SpeedWriter:
     lease: HeldLease
     takeover: Takeover
     rewriter: StaleBarRewriter
+    state: SpeedState
+    position: SpeedPosition = field(init=False)
+    """The position after the newest batch whose write was confirmed."""
     written: int = 0
     fenced: int = 0
     rewritten: int = 0
-    batch: int = -1
-    """The newest batch that was written."""
+    batch_end_ns: int = 0
+    reports: deque[BatchReport] = field(default_factory=lambda: deque(maxlen=MAX_REPORTS))
     freshness_s: float | None = None
     fences: Mapping[str, int] = field(default_factory=dict)
     failure: Exception | None = None
@@ -60,17 +70,22 @@ class SpeedWriter:
     _has_begun: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, bars: "DataFrame", batch: int) -> None:
-        """Write one micro-batch. Raise VerificationError if the store did not take every row.
+    def __post_init__(self) -> None:
+        self.position = self.state.position()
 
-        `failure` keeps any error: Spark passes an error of Python on as text only.
+    def __call__(self, read: Callable[[], pa.Table]) -> None:
+        """Read, merge and write one batch. `read` returns `speed.counting.COUNTED`.
+
+        Raise VerificationError if the store did not take every row. `failure` keeps any error:
+        Spark passes an error of Python on as text only.
         """
-        rows = bars.collect()
+        began_s = time.monotonic()
         try:
+            counted = read()
             with self._writing:
                 if self._is_closed:
-                    raise TransientError(f"batch {batch} is left to the next driver: stopping")
-                self._write_open(rows, batch)
+                    raise TransientError("a batch is left to the next driver: stopping")
+                self._write_batch(counted, began_s)
         except Exception as error:
             self.failure = error
             raise
@@ -108,33 +123,52 @@ class SpeedWriter:
             self._writing.release()
         return ended
 
-    def _write_open(self, rows: "list[Row]", batch: int) -> None:
+    def _write_batch(self, counted: pa.Table, began_s: float) -> None:
         if not self._has_begun:
             # from here on a publication waits until this driver obeys its fence
             self.lease.beat(state=Phase.RUNNING)
             self._has_begun = True
-        fences = self._read_fences()
-        open_rows = [row for row in rows if row.start_ns >= fences.get(row.venue, 0)]
-        bars = {resolution: self._served(open_rows, resolution) for resolution in STREAMED}
-        self._write(bars, batch)
-        self.fenced += len(rows) - len(open_rows)
-        self.batch = batch
+        records, late = self.state.records, self.state.late
+        changed = self.state.add(counted)
+        rows = self._above_fences(changed)
+        bars = {resolution: self._served(rows, resolution) for resolution in STREAMED}
+        position = self.state.position()
+        self._write(bars, position.batch, position=position)
+        self.position = position
+        self.fenced += changed.num_rows - rows.num_rows
+        self.batch_end_ns = time.time_ns()
+        self.reports.append(
+            BatchReport(
+                position.batch,
+                self.batch_end_ns,
+                time.monotonic() - began_s,
+                self.state.records - records,
+                self.state.late - late,
+                rows.num_rows,
+            )
+        )
+
+    def _above_fences(self, bars: pa.Table) -> pa.Table:
+        """Return the bars that start at or above the fence of their venue."""
+        kept = pc.scalar(True)
+        for venue, fence_ns in self._read_fences().items():
+            kept &= (pc.field("venue") != venue) | (pc.field("start_ns") >= fence_ns)
+        return bars.filter(kept)
 
     def _read_fences(self) -> Mapping[str, int]:
         boundaries = self.records.refresh().control.boundaries()
         self.fences = {venue: boundary.fence_ns for venue, boundary in boundaries.items()}
         return self.fences
 
-    def _served(self, rows: "Iterable[Row]", resolution: Resolution) -> list[ServedBar]:
-        return [
-            provisional(row, resolution, self.venues)
-            for row in rows
-            if row.resolution == resolution.value
-            and None not in (row.open, row.high, row.low, row.close)
-        ]
+    def _served(self, rows: pa.Table, resolution: Resolution) -> list[ServedBar]:
+        own = rows.filter(pc.field("resolution") == resolution.value)
+        return [provisional(row, resolution, self.venues) for row in own.to_pylist()]
 
-    def _write(self, bars: Mapping[Resolution, list[ServedBar]], batch: int = -1) -> None:
-        """Write bars between two checks of the lease; the first check names the bars.
+    def _write(
+        self, bars: Mapping[Resolution, list[ServedBar]], batch: int = -1, **confirmed: Any
+    ) -> None:
+        """Write bars between two checks of the lease; the first check names the bars, the second
+        commits what they confirm.
 
         If the second check raises LeaseLostError, the lease's `unconfirmed` still names them.
         """
@@ -144,7 +178,7 @@ class SpeedWriter:
         self.lease.beat(writing=spans, writing_batch=batch)
         for resolution, rows in bars.items():
             self._store(resolution, rows, batch)
-        self.lease.beat(writing=(), writing_batch=-1)
+        self.lease.beat(writing=(), writing_batch=-1, **confirmed)
         for resolution, rows in bars.items():
             self.rewriter.remember(resolution, rows)
 
@@ -191,13 +225,15 @@ class SpeedWriter:
         return self.store.read(resolution, span.start_ns, span.end_ns, venue=span.venue)
 
 
-def provisional(row: "Row", resolution: Resolution, venues: Mapping[str, Venue]) -> ServedBar:
-    """Turn a row of `stream.provisional_bars` into what is served before publication."""
+def provisional(
+    row: Mapping[str, Any], resolution: Resolution, venues: Mapping[str, Venue]
+) -> ServedBar:
+    """Turn a row of `speed.state.CHANGED` into what is served before publication."""
     return ServedBar.unpublished(
-        (row.symbol, row.venue, row.start_ns),
-        (getattr(row, name) for name in BAR_NUMBERS),
-        trades=row.trades,
-        seq=sequence(venues[row.venue], row.start_ns, resolution),
+        (row["symbol"], row["venue"], row["start_ns"]),
+        (row[name] for name in BAR_NUMBERS),
+        trades=row["trades"],
+        seq=sequence(venues[row["venue"]], row["start_ns"], resolution),
         layer="speed",
     )
 

@@ -36,7 +36,7 @@ def decoding(contracts: "Broadcast[Contracts]", limits: Limits) -> Batches:
 
     def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield from raw_rows(_records(batch), contracts.value, limits).to_batches()
+            yield from raw_rows(records_of(batch), contracts.value, limits).to_batches()
 
     return decoded
 
@@ -60,7 +60,8 @@ def folding(session: Session, rules: RecomputeRules) -> Group:
     return folded
 
 
-def _records(batch: pa.RecordBatch) -> pa.Table:
+def records_of(batch: pa.RecordBatch) -> pa.Table:
+    """Return the rows of `kafka_source.from_kafka` as `kernel.columns.RECORDS`."""
     columns = {name: batch.column(name) for name in batch.schema.names}
     columns["day"] = pa.nulls(batch.num_rows, RECORDS.field("day").type)
     return pa.table(columns).select(RECORDS.names).cast(RECORDS)
