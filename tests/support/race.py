@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from types import SimpleNamespace
 from typing import Any
+
+import pyarrow as pa
 
 from support.build import NOON, VENUES
 from support.speed import NOW, ns
@@ -26,6 +27,7 @@ from truetape.market.resolution import Resolution
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.control_records import ControlRecords, DesiredState, Launch
+from truetape.speed.counting import NOTHING_CLOSED
 from truetape.speed.decision import GiveUp, decide
 from truetape.speed.driver import Driver, Life
 from truetape.speed.fence import FenceState, fence_state
@@ -33,9 +35,9 @@ from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.launcher import LaunchArguments
 from truetape.speed.lease import Clock, Lease
 from truetape.speed.observation import Observed, Policy, exit_report_of, update_history
-from truetape.speed.progress import Progress
+from truetape.speed.position import NO_LOG, PartitionPosition, ReadLog, SpeedPosition
 from truetape.speed.protocol import DriverRun, Wait
-from truetape.speed.read_log import NO_LOG, ReadLog
+from truetape.speed.state import CHANGED
 from truetape.speed.supervision import Step
 from truetape.speed.writer import SpeedWriter
 
@@ -106,8 +108,6 @@ class World:
     trades: list[tuple[int, datetime]] = field(default_factory=list)
     minutes: dict[int, list[int]] = field(default_factory=dict)
     """The trades of each minute, by their place in `trades`."""
-    planned: dict[int, int] = field(default_factory=dict)
-    committed: set[int] = field(default_factory=set)
     served: dict[Key, ServedBar] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     in_flight: list[tuple["ModelStore", list[ServedBar]]] = field(default_factory=list)
@@ -268,7 +268,6 @@ class Process:
                 world.last_beat(),
                 world.records,
                 self.command,
-                self.stream.first_batch,
                 driver=self.identity,
                 clock=clock,
             )
@@ -279,6 +278,8 @@ class Process:
             command=self.command,
             after=self.after,
             stream=self.stream,
+            topic=ModelTopic(world),
+            new_state=lambda position: ModelState(world, position),  # type: ignore[arg-type, return-value]
             open_store=lambda: nullcontext(ModelStore(self)),
             load_venues=lambda: VENUES,
             write_timeout_s=WRITE_TIMEOUT_S,
@@ -353,38 +354,68 @@ class ModelStore:
 
 
 @dataclass(slots=True)
+class ModelState:
+    """The state of one driver: the bars of a minute have as many trades as were read of it."""
+
+    world: World
+    start: SpeedPosition
+    records: int = 0
+    late: int = 0
+    _position: SpeedPosition = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._position = self.start
+
+    def add(self, counted: pa.Table) -> pa.Table:
+        begin, end = counted["begin"][0].as_py(), counted["end"][0].as_py()
+        assert begin == self._position.offsets.get("0", 0), "batches follow each other"
+        self.records += end - begin
+        place = PartitionPosition(end, NOTHING_CLOSED, end, NOTHING_CLOSED)
+        self._position = SpeedPosition(self._position.batch + 1, {"0": place})
+        touched = {start for start, _ in self.world.trades[begin:end]}
+        rows = [row(start, self.world.count(start, end)) for start in sorted(touched)]
+        return pa.Table.from_pylist(rows, CHANGED)
+
+    def position(self) -> SpeedPosition:
+        return self._position
+
+
+@dataclass(slots=True)
+class ModelTopic:
+    """The topic as a driver sees it."""
+
+    world: World
+
+    def startable(self, position: SpeedPosition) -> SpeedPosition:
+        return position
+
+    def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
+        return {"0": len(self.world.trades) - offsets.get("0", 0)}
+
+    def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
+        return NO_LOG
+
+
+@dataclass(slots=True)
 class ModelStream:
-    """Spark: micro-batches with a checkpoint, planned before they run and committed after."""
+    """An engine: reads from a position on, and hands what is new to the writer."""
 
     process: Process
     writer: SpeedWriter | None = None
     has_failed: bool = False
+    _read: int = 0
     _is_next: bool = True
-
-    def first_batch(self) -> int:
-        return max(self.process.world.committed, default=-1) + 1
 
     def start(self) -> str:
         return ""
 
-    def begin(self, writer: SpeedWriter) -> None:
+    def begin(self, position: SpeedPosition, writer: SpeedWriter) -> None:
         self.writer = writer
+        self._read = position.horizons.get("0", 0)
 
     def check(self) -> None:
         if self.has_failed:
-            raise TransientError("the streaming query ended")
-
-    def progress(self) -> Progress:
-        world = self.process.world
-        batch = max(world.committed, default=-1)
-        offsets = {"0": world.planned.get(batch, 0)}
-        return Progress(batch, ns(world.now), offsets=offsets)
-
-    def lag(self, offsets: Mapping[str, int]) -> Mapping[str, int]:
-        return {"0": len(self.process.world.trades) - offsets["0"]}
-
-    def read_log(self, offsets: Mapping[str, int], *, fresh: bool) -> ReadLog:
-        return NO_LOG
+            raise TransientError("the stream ended")
 
     def stop(self) -> None:
         self.writer = None
@@ -402,20 +433,10 @@ class ModelStream:
         return not self.has_failed
 
     def _batch(self, writer: SpeedWriter) -> None:
-        world, number = self.process.world, self.first_batch()
-        begin = world.planned.get(number - 1, 0)
-        if number not in world.planned:
-            if len(world.trades) == begin:
-                return
-            world.planned[number] = len(world.trades)
-        end = world.planned[number]
-        touched = {start for start, _ in world.trades[begin:end]}
-        rows = [row(start, world.count(start, end)) for start in sorted(touched)]
-        frame = SimpleNamespace(collect=lambda: rows)
-        writer(frame, number)  # type: ignore[arg-type]
-        if number in world.committed:
-            raise TransientError("another query committed this batch")
-        world.committed.add(number)
+        begin, end = self._read, len(self.process.world.trades)
+        if begin < end:
+            writer(lambda: pa.table({"begin": [begin], "end": [end]}))
+            self._read = end
 
 
 @dataclass(slots=True)
@@ -443,13 +464,14 @@ class ModelLauncher:
             self.world.processes[driver.pid].kill()
 
 
-def row(start_ns: int, trades: int) -> SimpleNamespace:
-    """A row of the stream: a minute that had so many trades."""
+def row(start_ns: int, trades: int) -> dict[str, object]:
+    """A changed bar: a minute that had so many trades."""
     price = Decimal(100)
-    return SimpleNamespace(
-        symbol="IBM", venue="XNYS", resolution="1m", start_ns=start_ns, open=price, high=price,
-        low=price, close=price, volume=Decimal(trades), vwap=price, trades=trades,
-    )  # fmt: skip
+    return {
+        "symbol": "IBM", "venue": "XNYS", "resolution": "1m", "start_ns": start_ns, "open": price,
+        "high": price, "low": price, "close": price, "volume": Decimal(trades), "vwap": price,
+        "trades": trades,
+    }  # fmt: skip
 
 
 def unseen(_: Driver) -> Life:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from truetape.speed.control_records import Desired, DesiredState, ExitReport, Launch, LaunchKind
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, Phase
+from truetape.speed.position import PartitionPosition, SpeedPosition
 
 NOW = datetime(2026, 3, 5, 15, 0, tzinfo=UTC)
 """Ten in the morning in New York: XNYS is open."""
@@ -25,6 +26,17 @@ def driver(pid: int = 1) -> Driver:
     return Driver("host-1", "boot-1/pid:[1]", pid, f"boot-1/{pid}00")
 
 
+def position(batch: int = 7, closed_ns: int = 0, **offsets: int) -> SpeedPosition:
+    """Build a position without open windows; `offsets` are named p0, p1 …"""
+    return SpeedPosition(
+        batch,
+        {
+            part.removeprefix("p"): PartitionPosition(offset, closed_ns, offset, closed_ns)
+            for part, offset in offsets.items()
+        },
+    )
+
+
 def beat(pid: int = 1, seconds_ago: float = 0.5, **fields: object) -> Heartbeat:
     """Build a heartbeat of a driver that has worked for an hour and has read everything."""
     values: dict[str, object] = {
@@ -35,9 +47,8 @@ def beat(pid: int = 1, seconds_ago: float = 0.5, **fields: object) -> Heartbeat:
         "started_ns": ns(ago(3_600)),
         "beat_ns": ns(ago(seconds_ago)),
         "state": Phase.RUNNING,
-        "batch": 7,
         "batch_end_ns": ns(ago(seconds_ago)),
-        "offsets": {"0": 100},
+        "position": position(p0=100),
     }
     return Heartbeat(**(values | fields))  # type: ignore[arg-type]
 

@@ -87,6 +87,7 @@ class DriverRun:
     write_timeout_s: float
     take_lease: Callable[[], Lease]
     newest_beat: Callable[[], Heartbeat | None]
+    new_state: Callable[[SpeedPosition], SpeedState] = SpeedState
     must_stop: Callable[[], bool] = lambda: False
     life_of: Callable[[Driver], Life] = life_of
     clock: Clock = CLOCK
@@ -139,7 +140,7 @@ class DriverRun:
             unfinished, self.write_timeout_s, self.life_of, self.clock.monotonic_s
         )
         with self.open_store() as store:
-            state = SpeedState(self.topic.startable(lease.takeover.position))
+            state = self.new_state(self.topic.startable(lease.takeover.position))
             writer = self.writer = SpeedWriter(
                 store, self.records, self.load_venues(), lease, lease.takeover, rewriter, state
             )
