@@ -22,11 +22,12 @@ _reason = click.option(
 
 @click.group(epilog='Example: truetape speed start --reason "open for business"')
 def speed() -> None:
-    """Start, stop, supervise and inspect the speed layer, which serves provisional bars.
+    """Start, stop, supervise, reset and inspect the speed layer, which serves provisional bars.
 
     Orders go to Kafka. A driver that runs under an older order exits after its batch. A supervisor
     (the DAG speed_layer, or `truetape speed supervise`) starts a driver if the newest order wants
-    one and none works. Two drivers never write at once: a new driver takes the lease.
+    one and none works. Two drivers never write at once: a new driver takes the lease. A driver on
+    any host goes on where the last one stopped: the position is in Kafka.
     """
 
 
@@ -88,14 +89,16 @@ def supervise(ctx: click.Context, every: float | None) -> None:
     "--to",
     type=click.Choice(["start", "end"]),
     required=True,
-    help="start: all that Kafka has is read again. end: only what comes from now on.",
+    help="start: read all that Kafka has. end: read what comes from now on.",
 )
 def reset(to: str) -> None:
-    """Forget how far the speed layer has read.
+    """Set the position of the speed layer to the start or the end of its topic.
 
     For a topic that was made anew, and for a watermark beyond the clock. Final bars stay as they
-    are: the speed layer writes no bar before the boundary of its venue. A running driver ends; the
-    supervisor starts the next one if the newest order wants one. Exit code 75: Kafka was away.
+    are: the speed layer writes no bar before the boundary of its venue. After --to end, it serves
+    bars from the next full minute on. A running driver ends; a supervisor starts the next one if
+    the newest order wants one. After a driver that ended with 78, `start` must follow. Exit code
+    75: Kafka was away.
     """
     from truetape.speed.reset import ResetTo, reset_position
 

@@ -1,6 +1,6 @@
 """The reference decoder: a payload and its contract to trades, amendments and rejections.
 
-Does no I/O. `batch.spark.decoder` must give the same events and the same reasons.
+Does no I/O. `kernel.decode` must give the same events and the same reasons.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The reference fold: canonical trades to bars, in exact decimals, in any order of arrival.
 
-Does not run in production: `truetape.batch.spark.fold` does, and must give the same bytes.
+Does not run in production: `truetape.kernel.fold` does, and must give the same bytes.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """Event times: a raw value and its declared shape in, epoch nanoseconds or a reason out.
 
 Guesses nothing: no unit by magnitude, no default zone, no date of today. Never raises on data.
-`docs/EVENT_TIME.md` has the table; `batch.spark.time` gives the same answers in Spark.
+`docs/EVENT_TIME.md` has the table; `kernel.value_sql` gives the same answers in SQL.
 """
 
 import re
