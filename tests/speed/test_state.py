@@ -258,6 +258,19 @@ def test_trades_of_one_symbol_in_two_partitions_make_one_bar() -> None:
     assert_right(driver)
 
 
+def test_a_window_that_its_partition_closed_gets_no_bar_of_another_partition_alone() -> None:
+    """A symbol in two partitions, one of which is read much later than the other."""
+    log = Log()
+    for number in range(3):
+        log.append(0, line(number * 60, number * 60), "plain")
+    log.append(1, line(0.5, 0.5, price="9"), "plain")
+    driver = Driver(log)
+    driver.batch([3, 0])
+
+    assert driver.batch([0, 1]) == []
+    assert driver.state.closed == 1
+
+
 def test_an_idle_partition_keeps_no_windows_of_others_open() -> None:
     log = Log()
     log.append(1, line(0, 0, symbol="AAPL"), "plain")

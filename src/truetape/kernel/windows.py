@@ -15,6 +15,8 @@ from truetape.kernel.columns import WINDOWS, Array
 from truetape.kernel.fold import start_of
 from truetape.market.resolution import Resolution
 
+HELD = pa.schema([pa.field("width_ns", pa.int64()), *WINDOWS])
+GROWN = pa.schema([*HELD, pa.field("is_changed", pa.bool_())])
 _ORDER = np.dtype(
     [
         ("event_ns", ">u8"),
@@ -37,13 +39,25 @@ _MERGED = """
   sum(priced_volume)::DECIMAL(38, 18) AS priced_volume, sum(trades)::BIGINT AS trades,
   min("first") AS "first", max("last") AS "last"
 """
-_PLACED = """
+_GROWN = f"""
+SELECT width_ns, "partition", venue, symbol, start_ns, {_MERGED},
   arg_min(closed_ns, first_offset) AS closed_ns, min(first_offset) AS first_offset,
-  sum(prints)::BIGINT AS prints, NULL::BIGINT AS delivery
-FROM {source} GROUP BY ALL
+  sum(prints)::BIGINT AS prints, NULL::BIGINT AS delivery, bool_or(is_new) AS is_changed
+FROM (
+  SELECT *, {Resolution.SECOND.width_ns} AS width_ns, true AS is_new FROM added
+  UNION ALL BY NAME
+  SELECT * REPLACE ({start_of("start_ns", Resolution.MINUTE)} AS start_ns),
+    {Resolution.MINUTE.width_ns} AS width_ns, true AS is_new FROM added
+  UNION ALL BY NAME
+  SELECT *, false AS is_new FROM held)
+GROUP BY width_ns, "partition", venue, symbol, start_ns
+ORDER BY width_ns, start_ns
 """
 _TALLIES = f"""
-WITH prints AS (SELECT *, {_SECOND} AS start_ns FROM trades)
+WITH prints AS (SELECT *, {_SECOND} AS start_ns,
+  CASE WHEN id IS NOT NULL AND feed IN ({{feeds}})
+    THEN (hash("partition", feed, venue, symbol, {_SECOND}, id) >> 1)::BIGINT END AS delivery
+FROM trades)
 SELECT "partition", venue, symbol, start_ns,
   arg_min(price, "order") FILTER (open_close) AS open,
   max(price) FILTER (high_low) AS high, min(price) FILTER (high_low) AS low,
@@ -56,6 +70,12 @@ SELECT "partition", venue, symbol, start_ns,
   min("offset") AS first_offset, arg_min(closed_ns, "offset") AS closed_ns,
   count(*) AS prints, delivery
 FROM prints GROUP BY "partition", venue, symbol, start_ns, delivery
+"""
+_FIRSTS = f"""
+SELECT * FROM trades
+QUALIFY row_number() OVER (
+  PARTITION BY "partition", feed, venue, symbol, {_SECOND}, id
+  ORDER BY "offset", "index") = 1
 """
 
 
@@ -73,46 +93,40 @@ def order_keys(trades: pa.Table) -> Array:
     ).cast(pa.binary())
 
 
-def delivery_keys(trades: pa.Table, feeds: Sequence[str]) -> Array:
-    """Return a hash of partition, feed, venue, symbol, second and id for the trades of some feeds;
-    null for all others, and without an id.
+def tallies(trades: pa.Table, repeating: Sequence[str]) -> pa.Table:
+    """Return the `WINDOWS` of one second of judged trades, which have `closed_ns`.
 
-    Two trades of a symbol and second share one by chance once in 10^14 trades, at 50,000 a second.
-    """
-    repeats = f"id IS NOT NULL AND feed IN ({', '.join(map(quoted, feeds)) or 'NULL'})"
-    key = f'(hash("partition", feed, venue, symbol, {_SECOND}, id) >> 1)::BIGINT'
-    sql = f"SELECT CASE WHEN {repeats} THEN {key} END AS delivery FROM trades"
-    return engine.query(sql, {"trades": trades})["delivery"].combine_chunks().cast(pa.int64())
-
-
-def tallies(trades: pa.Table) -> pa.Table:
-    """Return the `WINDOWS` of one second of judged trades, which have `delivery` and `closed_ns`.
-
-    Trades with a `delivery` stay apart.
+    `repeating` are the feeds that may deliver a trade more than once. Their trades with an id stay
+    apart, each with its `delivery`: a hash of partition, feed, venue, symbol, second and id. Of
+    several deliveries the first one counts. Two trades of a symbol and second share a hash by
+    chance once in 10^14 trades, at 50,000 a second.
     """
     ordered = trades.append_column("order", order_keys(trades))
-    return engine.query(_TALLIES, {"trades": ordered}).select(WINDOWS.names).cast(WINDOWS)
+    sql = _TALLIES.format(feeds=", ".join(map(quoted, repeating)) or "NULL")
+    rows = engine.query(sql, {"trades": ordered})
+    is_repeated = pc.and_(pc.is_valid(rows["delivery"]), pc.greater(rows["prints"], 1))
+    if pc.any(is_repeated).as_py():
+        may_repeat = pc.and_(
+            pc.is_in(ordered["feed"], pa.array(repeating)), pc.is_valid(ordered["id"])
+        )
+        firsts = engine.query(_FIRSTS, {"trades": ordered.filter(may_repeat)})
+        ordered = pa.concat_tables(
+            [ordered.filter(pc.invert(may_repeat)), firsts.cast(ordered.schema)]
+        )
+        rows = engine.query(sql, {"trades": ordered})
+    return rows.select(WINDOWS.names).cast(WINDOWS)
 
 
-def minutes(seconds: pa.Table) -> pa.Table:
-    """Return `WINDOWS` of one second as those of one minute, one a partition and symbol."""
-    start = start_of("start_ns", Resolution.MINUTE)
-    source = f"(SELECT * REPLACE ({start} AS start_ns) FROM parts)"
-    return _merged(source, {"parts": seconds})
+def grown(held: pa.Table, added: pa.Table) -> pa.Table:
+    """Merge added `WINDOWS` of one second into held ones of both streamed resolutions.
 
-
-def merged(parts: pa.Table) -> pa.Table:
-    """Return `WINDOWS` with one row a partition, symbol and start."""
-    return _merged("parts", {"parts": parts})
+    `held` has `width_ns`. So has the result, which is ordered by it and by start, with one row a
+    partition, symbol and start; `is_changed` is true where something was added.
+    """
+    return engine.query(_GROWN, {"held": held, "added": added}).select(GROWN.names).cast(GROWN)
 
 
 def across_partitions(parts: pa.Table) -> pa.Table:
     """Return the tallies of `WINDOWS` with one row a symbol and start, whatever its partitions."""
     sql = f"SELECT venue, symbol, start_ns, {_MERGED} FROM parts GROUP BY ALL"
     return engine.query(sql, {"parts": parts})
-
-
-def _merged(source: str, tables: dict[str, pa.Table]) -> pa.Table:
-    placed = _PLACED.format(source=source)
-    sql = f'SELECT "partition", venue, symbol, start_ns, {_MERGED}, {placed}'
-    return engine.query(sql, tables).select(WINDOWS.names).cast(WINDOWS)

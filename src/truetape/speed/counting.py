@@ -75,7 +75,7 @@ class Counting:
         judged = judge(
             trades.filter(pa.array(is_trade & ~is_late & ~is_closed)), self.rules.profile
         )
-        rows = windows.tallies(self._first_deliveries(judged))
+        rows = windows.tallies(judged, self.rules.repeating)
         marks = self._marks(records, partitions[is_late], partitions[is_closed])
         return pa.concat_tables([_as_counted(rows), marks])
 
@@ -107,19 +107,6 @@ class Counting:
             closed_ns[rows] = reached[:-1]
             self._closed_ns[part] = int(reached[-1])
         return closed_ns
-
-    def _first_deliveries(self, trades: pa.Table) -> pa.Table:
-        """Add `delivery`, and drop what repeats an earlier row."""
-        deliveries = windows.delivery_keys(trades, self.rules.repeating)
-        marked = trades.append_column("delivery", deliveries)
-        places = np.flatnonzero(pc.is_valid(deliveries).to_numpy(zero_copy_only=False))
-        keys, firsts = np.unique(deliveries.drop_null().to_numpy(), return_index=True)
-        if len(keys) == len(places):
-            return marked
-        kept = np.ones(trades.num_rows, dtype=bool)
-        kept[places] = False
-        kept[places[firsts]] = True
-        return marked.filter(pa.array(kept))
 
     def _marks(self, records: pa.Table, late: _Numbers, closed: _Numbers) -> pa.Table:
         partitions, offsets = _numbers(records, "partition", "offset")

@@ -133,9 +133,8 @@ class Heartbeat:
         An event time is at most `slack` beyond the clock of the broker, so newer times mean that a
         clock was wrong when the records came.
         """
-        watermark = self.position.watermark
-        if watermark is not None and watermark > now + slack:
-            return f"its watermark is {watermark:%Y-%m-%dT%H:%M:%S}Z"
+        if self.position.is_ahead(now, slack):
+            return f"its watermark is {self.position.watermark:%Y-%m-%dT%H:%M:%S}Z"
         if self.freshness_s is not None and self.freshness_s < -slack.total_seconds():
             return f"its newest bar starts {-self.freshness_s:,.0f} s in the future"
         return ""

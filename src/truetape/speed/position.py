@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from truetape.lake.record_identity import HeldRecord
 
+_RESET = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,6 +50,14 @@ class SpeedPosition:
     def offsets(self) -> dict[str, int]:
         """Return the next offset of each partition."""
         return {part: place.offset for part, place in self.partitions.items()}
+
+    def is_ahead(self, now: datetime, slack: timedelta) -> bool:
+        """True if windows are closed beyond the clock, as no record can close them.
+
+        A reset closes the whole minute that it falls in.
+        """
+        watermark = self.watermark
+        return watermark is not None and watermark > now + slack + _RESET
 
     @property
     def watermark(self) -> datetime | None:

@@ -71,6 +71,8 @@ class SpeedState:
     _closed_ns: dict[int, int] = field(default_factory=dict)
     _buckets: dict[tuple[Resolution, int], _Bucket] = field(default_factory=dict)
     _deliveries: dict[int, list[_Keys]] = field(default_factory=dict)
+    _dropped_ns: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The end of the latest window of each venue and symbol that is not held any more."""
     _is_recovering: bool = False
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ class SpeedState:
         is_mark = pc.is_null(counted["venue"])
         marks = counted.filter(is_mark).to_pylist()
         rows = self._open(counted.filter(pc.invert(is_mark)).select(WINDOWS.names))
-        changed = self._merge(self._first_deliveries(rows)) if rows.num_rows else []
+        changed = self._merge(self._first_deliveries(rows))
         self._advance(marks)
         if self._is_recovering:
             if not self._has_reached_start():
@@ -128,12 +130,26 @@ class SpeedState:
         parts = rows["partition"].to_numpy()
         closed_ns = np.array([self._closed_ns.get(part, NOTHING_CLOSED) for part in parts.tolist()])
         ends_ns = rows["start_ns"].to_numpy() + Resolution.SECOND.width_ns
-        is_open = ends_ns > closed_ns
+        is_open = (ends_ns > closed_ns) & self._is_held_or_new(rows, ends_ns)
         if not self._is_recovering:
             self.closed += int(rows["prints"].to_numpy()[~is_open].sum())
         before = np.maximum(rows["closed_ns"].to_numpy(), closed_ns)
         place = rows.schema.get_field_index("closed_ns")
         return rows.set_column(place, "closed_ns", pa.array(before)).filter(pa.array(is_open))
+
+    def _is_held_or_new(self, rows: pa.Table, ends_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """False for a window that was dropped: another partition, which had all of its trades, has
+        closed it, and without them it would get a wrong bar.
+        """
+        result = np.ones(len(ends_ns), dtype=bool)
+        suspect = np.flatnonzero(ends_ns <= max(self._dropped_ns.values(), default=NOTHING_CLOSED))
+        if len(suspect):
+            names = zip(
+                *(rows[name].take(suspect).to_pylist() for name in _WINDOW[:2]), strict=True
+            )
+            latest = [self._dropped_ns.get(name, NOTHING_CLOSED) for name in names]
+            result[suspect] = ends_ns[suspect] > np.array(latest)
+        return result
 
     def _first_deliveries(self, rows: pa.Table) -> pa.Table:
         """Return the rows without the trades that were delivered before."""
@@ -151,23 +167,41 @@ class SpeedState:
                 self._deliveries[start_ns] = [np.sort(np.concatenate(earlier))]
         return rows.filter(pa.array(~is_repeat)) if is_repeat.any() else rows
 
-    def _merge(self, rows: pa.Table) -> list[tuple[Resolution, pa.Table]]:
+    def _merge(self, added: pa.Table) -> list[tuple[Resolution, pa.Table]]:
         """Merge rows of one second into the buckets; return the windows that they changed."""
-        seconds = windows.merged(rows)
-        parts = {Resolution.SECOND: seconds, Resolution.MINUTE: windows.minutes(seconds)}
-        return [(resolution, self._grow(resolution, parts[resolution])) for resolution in STREAMED]
+        if not added.num_rows:
+            return []
+        starts_ns = np.unique(added["start_ns"].to_numpy())
+        held = [
+            _held(resolution, self._buckets[resolution, start_ns].windows)
+            for resolution in STREAMED
+            for start_ns in np.unique(starts_ns - starts_ns % resolution.width_ns).tolist()
+            if (resolution, start_ns) in self._buckets
+        ]
+        grown = windows.grown(pa.concat_tables([windows.HELD.empty_table(), *held]), added)
+        grown = grown.combine_chunks()
+        changed = []
+        widths = grown["width_ns"].to_numpy()
+        for resolution in STREAMED:
+            places = np.flatnonzero(widths == resolution.width_ns)
+            own = grown.slice(places[0], len(places))
+            self._keep(resolution, own.select(WINDOWS.names))
+            touched = own.filter(own["is_changed"]).select(WINDOWS.names)
+            changed.append((resolution, self._with_other_partitions(own, touched)))
+        return changed
 
-    def _grow(self, resolution: Resolution, added: pa.Table) -> pa.Table:
-        """Merge windows of one resolution into their buckets; return them as they are now."""
-        touched = ((resolution, start_ns) for start_ns in pc.unique(added["start_ns"]).to_pylist())
-        held = [self._buckets[key].windows for key in touched if key in self._buckets]
-        grown = windows.merged(pa.concat_tables([*held, added])) if held else added
-        grown = grown.take(pc.sort_indices(grown["start_ns"]))
-        starts = grown["start_ns"].to_numpy()
-        for start_ns, places in _groups(starts, np.arange(len(starts))):
+    def _with_other_partitions(self, grown: pa.Table, changed: pa.Table) -> pa.Table:
+        """Return changed windows with what partitions outside of the batch have of them."""
+        if len(self._offsets) < 2 or changed.num_rows == grown.num_rows:
+            return changed
+        return grown.select(WINDOWS.names).take(places_of(grown, changed.select(_WINDOW)))
+
+    def _keep(self, resolution: Resolution, grown: pa.Table) -> None:
+        """Replace buckets by windows of one resolution, which are ordered by start."""
+        starts_ns = grown["start_ns"].to_numpy()
+        for start_ns, places in _groups(starts_ns, np.arange(len(starts_ns))):
             table = grown.slice(places[0], len(places))
             self._buckets[resolution, start_ns] = _bucket(start_ns + resolution.width_ns, table)
-        return grown.take(places_of(grown, added.select(_WINDOW))) if held else grown
 
     def _advance(self, marks: Iterable[Mapping[str, int]]) -> None:
         for mark in marks:
@@ -214,6 +248,15 @@ class SpeedState:
                 del self._buckets[key]
                 if key[0] is Resolution.SECOND:
                     self._deliveries.pop(key[1], None)
+                    names = (bucket.windows[name].to_pylist() for name in _WINDOW[:2])
+                    for name in zip(*names, strict=True):
+                        before = self._dropped_ns.get(name, NOTHING_CLOSED)
+                        self._dropped_ns[name] = max(before, bucket.end_ns)
+
+
+def _held(resolution: Resolution, table: pa.Table) -> pa.Table:
+    width = pa.repeat(pa.scalar(resolution.width_ns, pa.int64()), table.num_rows)
+    return table.add_column(0, "width_ns", width)
 
 
 def _bucket(end_ns: int, table: pa.Table) -> _Bucket:

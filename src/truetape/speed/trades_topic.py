@@ -109,10 +109,9 @@ def _require_watermark(position: SpeedPosition, now: datetime) -> None:
     """Raise ConfigError if windows are closed beyond the clock: every trade before that time would
     come too late, and no bar would be served.
     """
-    watermark = position.watermark
-    if watermark is not None and watermark > now + CLOCK_NOISE:
+    if position.is_ahead(now, CLOCK_NOISE):
         raise ConfigError(
-            f"the speed layer has the watermark {watermark:%Y-%m-%dT%H:%M:%SZ}, but it is "
+            f"the speed layer has the watermark {position.watermark:%Y-%m-%dT%H:%M:%SZ}, but it is "
             f"{now:%Y-%m-%dT%H:%M:%SZ}: every trade before the watermark would come too late and "
             'no bar would be served; see "Watermark beyond the clock" in docs/RUNBOOK.md'
         )
