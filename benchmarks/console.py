@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from freshness import private_stack
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Table, add_json, cores, show, whole
 
 from drift import stream, write_records
 from truetape.feeds.simulator.faults import Faults
@@ -121,14 +122,14 @@ def main() -> int:
         return 0
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-console-") as work:
-            print(measure(Path(work), wanted))
+            show([measure(Path(work), wanted)], wanted)
     except TruetapeError as error:
         print(f"console: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(work: Path, wanted: argparse.Namespace) -> str:
+def measure(work: Path, wanted: argparse.Namespace) -> Table:
     """Return the table; also write the screenshots if there is a folder for them."""
     plan = SimulationPlan(
         DAY,
@@ -153,7 +154,7 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
                 _photograph(browser, address, pages, wanted.pictures)
     head = ("page", "server", "first paint", "data", "data again", "requests", "kB")
     about = f"{plan.trades:,} trades of {len(plan.symbols)} symbols in {wanted.minutes} minutes"
-    return f"\n{about}; ms, medians of {wanted.times}\n\n{table([head, *rows])}"
+    return Table(head, rows, f"{about}; ms, medians of {wanted.times}, {cores()}")
 
 
 def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Session) -> None:
@@ -273,17 +274,17 @@ def _browser() -> "Iterator[Browser]":
         browser.close()
 
 
-def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[str, ...]:
+def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[Cell, ...]:
     pairs = [_open(browser, address, page) for _ in range(times)]
     first, again = [without for without, _ in pairs], [cached for _, cached in pairs]
     return (
         page.name,
-        f"{median(opened.server for opened in first):,.0f}",
-        f"{median(opened.paint for opened in first):,.0f}",
-        f"{median(opened.shown for opened in first):,.0f}",
-        f"{median(opened.shown for opened in again):,.0f}",
-        f"{median(opened.requests for opened in first):.0f}",
-        f"{median(opened.bytes for opened in first) / 1_000:,.0f}",
+        whole(median(opened.server for opened in first)),
+        whole(median(opened.paint for opened in first)),
+        whole(median(opened.shown for opened in first)),
+        whole(median(opened.shown for opened in again)),
+        whole(median(opened.requests for opened in first)),
+        whole(median(opened.bytes for opened in first) / 1_000),
     )
 
 
@@ -339,6 +340,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=9, help="openings of each page")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of the pages")
+    add_json(parser)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

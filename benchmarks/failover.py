@@ -16,7 +16,8 @@ from pathlib import Path
 
 from freshness import private_stack
 from load import Load
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Table, add_json, cores, seconds, show
 
 from truetape.broker import topics
 from truetape.host.errors import TransientError, TruetapeError
@@ -40,10 +41,10 @@ class Failover:
     first_bar: float
     caught_up: float
 
-    def row(self, number: int) -> tuple[str, ...]:
+    def row(self, number: int) -> tuple[Cell, ...]:
         """Return the line of the table."""
         times = (self.lease, self.query, self.first_bar, self.caught_up)
-        return (str(number), *(f"{seconds:.1f} s" for seconds in times))
+        return (str(number), *map(seconds, times))
 
 
 def main() -> int:
@@ -51,13 +52,15 @@ def main() -> int:
     given = _arguments()
     try:
         with stopped_by_signals(), private_stack() as settings:
-            found = _measure(settings, given.rate, given.times)
+            kills = _measure(settings, given.rate, given.times)
     except TruetapeError as error:
         print(f"failover: {error}", file=sys.stderr)
         return error.exit_code
     head = ("kill", "lease taken", "query runs", "first new bar", "caught up")
-    print(table([head, *(one.row(number) for number, one in enumerate(found, start=1))]))
-    return 0 if all(one.first_bar < GOAL_S for one in found) else 1
+    rows = [kill.row(number) for number, kill in enumerate(kills, start=1)]
+    title = f"Seconds after kill -9, {given.rate:,} trades/s meanwhile, {cores()}"
+    show([Table(head, rows, title)], given)
+    return 0 if all(kill.first_bar < GOAL_S for kill in kills) else 1
 
 
 def _measure(settings: Settings, rate: int, times: int) -> list[Failover]:
@@ -118,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--times", type=int, default=5, help="how often it is killed")
     parser.add_argument("--rate", type=int, default=500, help="trades a second meanwhile")
+    add_json(parser)
     return parser.parse_args()
 
 

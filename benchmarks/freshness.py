@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from load import SYMBOLS, Load
-from measure import Quantile, quantile, report, stopped_by_signals, table
+from measure import quantile, report, stopped_by_signals
 from numpy.typing import NDArray
 from pipelines import Naive, Pipeline, Truetape
+from results import Cell, Figure, Table, add_json, cores, show, whole
 from watch import BatchEnds
 
 from truetape.broker import topics
@@ -59,7 +60,7 @@ class Result:
     rate: int
     sent: int
     sent_rate: float
-    quantiles: tuple[Quantile, ...]
+    quantiles: tuple[Figure, ...]
     backlog: int
     backlog_growth: float
     processed_rate: float
@@ -91,10 +92,11 @@ def main() -> int:
     except TruetapeError as error:
         print(f"freshness: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"\nTrade time to acknowledged by InfluxDB, {SYMBOLS} symbols, {wanted.seconds} s each\n")
-    print(table([_HEAD, *[_row(result) for result in results]]))
-    print("\nThe naive pipeline beside truetape\n")
-    print(table(ratios(results)))
+    title = (
+        f"Trade time to acknowledged by InfluxDB, {SYMBOLS} symbols, {wanted.seconds} s each, "
+        f"{cores()}"
+    )
+    show([Table(_HEAD, list(map(_row, results)), title), ratios(results)], wanted)
     return 0 if all(result.served in (None, result.sent) for result in results) else 1
 
 
@@ -197,28 +199,28 @@ def _served_trades(settings: Settings, sent: dict[int, NDArray[np.int64]]) -> in
 _HEAD = ("pipeline", "sent/s", "p50", "p95", "p99", "done/s", "behind at end", "never", "verdict")
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: Result) -> tuple[Cell, ...]:
     return (
         result.name,
-        f"{result.sent_rate:,.0f}",
-        *[str(one) for one in result.quantiles],
-        f"{result.processed_rate:,.0f}",
-        f"{result.backlog:,}",
-        f"{result.unacknowledged:,}",
+        whole(result.sent_rate),
+        *result.quantiles,
+        whole(result.processed_rate),
+        whole(result.backlog),
+        whole(result.unacknowledged),
         result.verdict,
     )
 
 
-def ratios(results: list[Result]) -> list[tuple[str, ...]]:
-    """Return rows with the naive pipeline's times as multiples of truetape's."""
-    rows: list[tuple[str, ...]] = [("sent/s", "p50", "p95", "p99")]
+def ratios(results: list[Result]) -> Table:
+    """Return the naive pipeline's times as multiples of truetape's."""
+    rows: list[tuple[Cell, ...]] = []
     for ours, naive in zip(results[::2], results[1::2], strict=True):
         times = [
-            f"{'>' if theirs.at_least else ''}{theirs.value / own.value:.1f} x"
+            Figure(theirs.value / own.value, "{:.1f} x", at_least=theirs.at_least)
             for own, theirs in zip(ours.quantiles, naive.quantiles, strict=True)
         ]
-        rows.append((f"{ours.rate:,}", *times))
-    return rows
+        rows.append((whole(ours.rate), *times))
+    return Table(("sent/s", "p50", "p95", "p99"), rows, "The naive pipeline beside truetape")
 
 
 @contextmanager
@@ -254,6 +256,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--drain", type=float, default=30.0, help="seconds that a pipeline may catch up afterwards"
     )
+    add_json(parser)
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: progress, tables, percentiles, memory of a process tree."""
+"""Shared by the benchmarks: progress, percentiles, memory of a process tree."""
 
 import math
 import signal
@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from results import Figure
 
 _BEGAN = time.monotonic()
 
@@ -35,22 +35,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-@dataclass(frozen=True, slots=True)
-class Quantile:
-    """A quantile of waiting times; `at_least` if it fell on a wait that has not ended."""
-
-    value: float
-    at_least: bool
-
-    def __str__(self) -> str:
-        return f"{'>' if self.at_least else ''}{self.value:.2f} s"
-
-
-def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Quantile:
+def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Figure:
     """Return the nearest-rank quantile. A wait that has not ended counts with its length so far."""
     order = np.argsort(values, kind="stable")
     at = order[max(0, math.ceil(share * len(values)) - 1)]
-    return Quantile(float(values[at]), not bool(ended[at]))
+    return Figure(float(values[at]), "{:.2f} s", at_least=not ended[at])
 
 
 def peak_bytes(pid: int) -> int:
