@@ -19,7 +19,7 @@ from support.drifting import HOUR as HOUR_NS
 from support.serving import bar, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from support.wait import until
 from truetape.console.app import create
 from truetape.host.settings import Settings
@@ -107,7 +107,7 @@ def console(home: Settings) -> Iterator[str]:
     settings = home
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
-        serve(store, provisional_bars(heard(DAY)))
+        serve(store, provisional_bars(counted_trades(DAY)))
         publish_and_record(settings.lake, store)
         store.write(Resolution.MINUTE, [bar(symbol=HOSTILE)])
         store.write(

@@ -20,7 +20,7 @@ from support.ledger import publication
 from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
@@ -284,7 +284,7 @@ def test_a_symbol_that_is_markup_is_shown_as_text_on_every_page(
     here: Settings, client: TestClient, store: BarStore, path: str, shows: str
 ) -> None:
     lake_session(HOSTILE_DAY, profile="all").write(here.lake)
-    serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
+    serve(store, provisional_bars(counted_trades(HOSTILE_DAY), "all"))
     publish_and_record(here.lake, store, SpeedRules("all", 60 * SECOND, frozenset({"truetape"})))
 
     page = client.get(path, headers={"Accept": "text/html"})

@@ -214,7 +214,12 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         if row["symbol"] == _MARKER_SYMBOL:
             continue
         parts = tuple(
-            Part(Cause(part["cause"]), part["delta"], tuple(part["trades"]), part["lateness_ns"])
+            Part(
+                _cause_named(part["cause"]),
+                part["delta"],
+                tuple(part["trades"]),
+                part["lateness_ns"],
+            )
             for part in row["causes"]
         )
         drift = FieldDrift(row["field"], row["before"], row["after"], parts)
@@ -224,3 +229,8 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         for (venue, day, rev, symbol, width, start, change), drifts in bars.items()
     ]
     return sorted(entries, key=lambda entry: (entry.session, entry.venue, entry.rev, *entry.key))
+
+
+def _cause_named(name: str) -> Cause:
+    """Return a cause; one that only an older version knew counts as unexplained."""
+    return next((cause for cause in Cause if cause == name), Cause.UNEXPLAINED)
