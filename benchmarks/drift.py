@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import tests_path  # noqa: F401 - makes `support` importable
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Figure, Table, add_json, cores, show, whole
 
 from support import truths
 from support.confusion import Confusion, causes_of, confusion, in_changed_bars
@@ -25,6 +26,7 @@ from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.batch.local.recompute import recompute
 from truetape.batch.raw_rows import all_contracts, raw_rows
 from truetape.batch.recompute import RecomputeRules
+from truetape.drift.attribution import Cause
 from truetape.drift.ledger import DriftLedger
 from truetape.drift.recorder import DriftRecorder, SpeedRules
 from truetape.feeds.decoder import Limits
@@ -36,8 +38,8 @@ from truetape.host.profiles import load
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.kernel.columns import RECORDS
+from truetape.lake import tables as lake_tables
 from truetape.lake.delta import ensure_table, open_table
-from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Edit
@@ -56,7 +58,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-drift-") as work:
-            print(measure(Path(work), _plan(arguments), arguments.most_cost))
+            show(measure(Path(work), _plan(arguments), arguments.most_cost), arguments)
     except TruetapeError as error:
         print(f"drift: {error}", file=sys.stderr)
         return error.exit_code
@@ -76,7 +78,7 @@ def _plan(arguments: argparse.Namespace) -> SimulationPlan:
     )
 
 
-def measure(work: Path, plan: SimulationPlan, most_cost: float) -> str:
+def measure(work: Path, plan: SimulationPlan, most_cost: float) -> list[Table]:
     """Return the tables. Raise VerificationError if a report is wrong or the cost is too high."""
     settings = replace(
         Settings.from_env({"TRUETAPE_HOME": str(work / "home")}),
@@ -99,13 +101,13 @@ def measure(work: Path, plan: SimulationPlan, most_cost: float) -> str:
     entries = DriftLedger(settings.lake).of_session(session)
     causes = causes_of(made.truth, counted, load(settings.profile))
     matrix = confusion(in_changed_bars(causes, made.truth.events, served, final), entries)
-    text = _tables(matrix, spent, len(entries))
+    tables = _tables(matrix, spent, len(entries))
     if matrix.wrong or not matrix.right or spent.share > most_cost:
         raise VerificationError(
             f"{matrix.wrong} trades reported wrongly, {spent.share:.0%} of a recompute; "
-            f"at most {most_cost:.0%}\n{text}"
+            f"at most {most_cost:.0%}\n" + "\n\n".join(map(str, tables))
         )
-    return f"\n{text}"
+    return tables
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Spent:
 
 def archive(settings: Settings, made: SimulatedSession) -> None:
     """Write the records of a session to `raw`, decoded by the kernel."""
-    ensure_table(settings.lake, Table.RAW)
+    ensure_table(settings.lake, lake_tables.Table.RAW)
     contracts, limits = all_contracts(), Limits.of(settings)
     for start in range(0, len(made.records), TABLE_RECORDS):
         rows = [
@@ -147,7 +149,9 @@ def archive(settings: Settings, made: SimulatedSession) -> None:
             for offset, record in enumerate(made.records[start : start + TABLE_RECORDS], start)
         ]
         decoded = raw_rows(pa.Table.from_pylist(rows, RECORDS), contracts, limits)
-        open_table(settings.lake, Table.RAW).append([decoded], "benchmark", f"benchmark-{start}")
+        open_table(settings.lake, lake_tables.Table.RAW).append(
+            [decoded], "benchmark", f"benchmark-{start}"
+        )
 
 
 def _settle(settings: Settings, store: BarStore, session: Session) -> Spent:
@@ -170,15 +174,28 @@ def _settle(settings: Settings, store: BarStore, session: Session) -> Spent:
     return spent
 
 
-def _tables(matrix: Confusion, spent: Spent, bars: int) -> str:
-    beside = spent.publish / spent.recompute
-    rows = [
-        ("step", "seconds", "of the recompute"),
-        ("recompute", f"{spent.recompute:.1f}", "1"),
-        ("publication, ledger included", f"{spent.publish:.1f}", f"{beside:.2f}"),
-        (f"ledger, {bars:,} bars", f"{spent.ledger:.2f}", f"{spent.share:.2f}"),
+def _tables(matrix: Confusion, spent: Spent, bars: int) -> list[Table]:
+    used = {cause for pair in matrix.counts for cause in pair}
+    causes = [*(cause for cause in Cause if cause in used), None]
+    counts = [
+        (str(true or "nothing"), *(whole(matrix.counts.get((true, each), 0)) for each in causes))
+        for true in causes
     ]
-    return "\n".join([*matrix.lines(), "", table(rows)])
+    steps = {
+        "recompute": spent.recompute,
+        "publication, ledger included": spent.publish,
+        f"ledger, {bars:,} bars": spent.ledger,
+    }
+    costs = [
+        (name, Figure(cost, "{:.2f} s"), Figure(cost / spent.recompute, "{:.2f} x"))
+        for name, cost in steps.items()
+    ]
+    head = ("true / reported", *(str(each or "nothing") for each in causes))
+    note = f"{matrix.right:,} right, {matrix.wrong:,} wrong"
+    return [
+        Table(head, counts, note=note),
+        Table(("step", "time", "of the recompute"), costs, note=cores()),
+    ]
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -198,8 +215,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60, help="minutes of trading")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
     parser.add_argument(
-        "--most-cost", type=float, default=0.2, help="most that the ledger may add to a recompute"
+        "--most-cost", type=float, default=2.0, help="most that the ledger may add to a recompute"
     )
+    add_json(parser)
     return parser.parse_args()
 
 

@@ -213,15 +213,7 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
     for row in rows:
         if row["symbol"] == _MARKER_SYMBOL:
             continue
-        parts = tuple(
-            Part(
-                _cause_named(part["cause"]),
-                part["delta"],
-                tuple(part["trades"]),
-                part["lateness_ns"],
-            )
-            for part in row["causes"]
-        )
+        parts = tuple(map(_part, row["causes"]))
         drift = FieldDrift(row["field"], row["before"], row["after"], parts)
         bars[tuple(row[name] for name in names)].append(drift)
     entries = [
@@ -231,6 +223,7 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
     return sorted(entries, key=lambda entry: (entry.session, entry.venue, entry.rev, *entry.key))
 
 
-def _cause_named(name: str) -> Cause:
-    """Return a cause; one that only an older version knew counts as unexplained."""
-    return next((cause for cause in Cause if cause == name), Cause.UNEXPLAINED)
+def _part(row: Mapping[str, Any]) -> Part:
+    """Return a part; a cause that only an older version knew counts as unexplained."""
+    cause = next((cause for cause in Cause if cause == row["cause"]), Cause.UNEXPLAINED)
+    return Part(cause, row["delta"], tuple(row["trades"]), row["lateness_ns"])
