@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freshness import private_stack
-from load import Load
+from load import Load, kafka_target
 from measure import report, stopped_by_signals
 from results import Cell, Table, add_json, cores, seconds, show
 
@@ -66,8 +66,9 @@ def main() -> int:
 def _measure(settings: Settings, rate: int, times: int) -> list[Failover]:
     topics.ensure_topics(settings.kafka, settings, report)
     write_command(settings, DesiredState.STARTED, "benchmark", "failover.py")
-    load = Load(settings.topic, rate, int(_WITHIN_S) * (times + 1), settings.home / "load")
-    with load.running(settings):
+    seconds_in_all = int(_WITHIN_S) * (times + 1)
+    load = Load(kafka_target(settings), rate, seconds_in_all, settings.home / "load")
+    with load.running(settings.cache):
         try:
             _supervised(settings, lambda beat: beat.state is Phase.RUNNING and beat.written > 0)
             return [_kill(settings, rate, number) for number in range(1, times + 1)]

@@ -6,7 +6,6 @@ here; the gate then runs in a fresh process, as in an Airflow task or a `publish
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -14,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import payloads
-from measure import report, stopped_by_signals
-from recompute import in_child
+from measure import in_child, report, stopped_by_signals
+from recompute import run_step
 from results import Table, add_json, cores, seconds, show, whole
 
 from truetape.host.errors import TruetapeError, VerificationError
@@ -47,13 +46,10 @@ def measure(work: Path, trades: int, symbols: int, seed: int) -> Table:
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work, trades, symbols, seed)
     for step in ("local-decode", "local-recompute"):
-        in_child(step, work)
+        run_step(step, work)
     report("gate: running three times in one process")
     command = [sys.executable, str(Path(__file__)), "--work", str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
-    if done.returncode:
-        raise VerificationError(f"the gate ended with code {done.returncode}: {done.stderr[-500:]}")
-    runs = json.loads(done.stdout.splitlines()[-1])
+    runs = in_child(command, "the gate", _WITHIN_S)
     bars = runs[0]["rows"]["bars"]
     return _tabulated(runs, f"{trades:,} trades of {symbols} symbols, {bars:,} bars, {cores()}")
 

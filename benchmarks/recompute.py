@@ -6,7 +6,6 @@ Each step runs in its own process. All steps must compute the same 1 s bars, to 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import duck
 import payloads
-from measure import peak_bytes, report, stopped_by_signals
+from measure import in_child, peak_bytes, report, stopped_by_signals
 from results import Cell, Table, add_json, cores, ratio, seconds, show, whole
 
 from truetape.host.errors import TruetapeError, VerificationError
@@ -110,7 +109,7 @@ def measure(work: Path, trades: int, symbols: int, seed: int, engines: list[str]
     report(f"writing {trades:,} trades of {symbols} symbols as payloads and as typed columns")
     deliveries = payloads.write(work, trades, symbols, seed)
     names = [f"{engine}-{step}" for engine in engines for step in ("decode", "recompute")]
-    done = {name: in_child(name, work) for name in (*names, "duckdb-payloads", "duckdb-typed")}
+    done = {name: run_step(name, work) for name in (*names, "duckdb-payloads", "duckdb-typed")}
     report("comparing the bars")
     bars, counted, volume = check(work, engines)
     if counted != trades:
@@ -176,26 +175,13 @@ def check(work: Path, engines: list[str]) -> tuple[int, int, str]:
     return duck.totals(first)
 
 
-def in_child(step: str, work: Path) -> Measured:
+def run_step(step: str, work: Path) -> Measured:
     """Run one step in its own process and return its time and memory."""
     report(f"{step}: running")
     command = [sys.executable, str(Path(__file__)), "--step", step, "--work", str(work)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
-        try:
-            output, _ = child.communicate(timeout=_STEP_WITHIN_S)
-        finally:
-            _kill_group(child)
-    if child.returncode:
-        raise VerificationError(f"step {step} ended with code {child.returncode}; see above")
-    found = Measured(**json.loads(output.splitlines()[-1]))
-    report(f"{step}: {found.seconds:.1f} s of work, {found.peak_bytes / _MB:,.0f} MB at most")
-    return found
-
-
-def _kill_group(child: "subprocess.Popen[bytes]") -> None:
-    """Kill Java too if the step is cut short; a finished step leaves nothing running."""
-    if child.poll() is None:
-        os.killpg(child.pid, 9)
+    measured = Measured(**in_child(command, f"step {step}", _STEP_WITHIN_S))
+    report(f"{step}: {measured.seconds:.1f} s of work, {measured.peak_bytes / _MB:,.0f} MB at most")
+    return measured
 
 
 def _measured(step: str, work: Path) -> Measured:
