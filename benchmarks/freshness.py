@@ -157,7 +157,7 @@ def run(pipeline: Pipeline, rate: int, wanted: argparse.Namespace) -> Result:
     settings, length = pipeline.settings, wanted.warm_up + wanted.seconds
     label = f"{pipeline.name} at {rate:,}/s"
     report(f"{label}: starting")
-    with pipeline.running():
+    with pipeline.running(), pipeline.watched():
         load = Load(pipeline.target, rate, length, settings.home / "load")
         with load.running(settings.cache) as generator:
             report(f"{label}: sending for {length} s, the first {wanted.warm_up} s unmeasured")

@@ -61,6 +61,10 @@ class Pipeline(ABC):
         """Start the pipeline, wait until it reads, and stop it after the block."""
 
     @abstractmethod
+    def watched(self) -> AbstractContextManager[object]:
+        """Collect what `acknowledged` needs while the block runs; it costs processor time."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise TransientError if the pipeline has ended."""
 
@@ -89,18 +93,10 @@ class InBatches(Pipeline):
     def acks(self) -> dict[int, int]:
         """Return for each batch when InfluxDB had acknowledged all of it, in nanoseconds."""
 
-    @abstractmethod
-    def driver(self) -> AbstractContextManager[None]:
-        """Start the driver, wait until it reads, and stop it after the block."""
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run the driver, and copy the offsets of its batches meanwhile."""
-        with (
-            self.driver(),
-            BatchEnds(self.checkpoint, self.settings.topic) as self._ends,
-        ):
-            yield
+    def watched(self) -> BatchEnds:
+        """Copy the offsets of its batches while the block runs."""
+        self._ends = BatchEnds(self.checkpoint, self.settings.topic)
+        return self._ends
 
     def acknowledged(self, sent: Sent) -> dict[int, NDArray[np.float64]]:
         """Give each trade the acknowledgement of the first batch that covers its offset."""
@@ -130,7 +126,7 @@ class OnSpark(InBatches):
         return self._driver.process.pid
 
     @contextmanager
-    def driver(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Start the driver, wait for its first heartbeat, and stop it after the block."""
         self._driver = SpeedProcess.start(self.settings)
         try:
@@ -177,7 +173,7 @@ class Naive(InBatches):
         return self._process.pid
 
     @contextmanager
-    def driver(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Start the pipeline, wait until its query runs, and stop it after the block."""
         _make_bucket(self.settings)
         program = str(Path(__file__).with_name("naive_pipeline.py"))

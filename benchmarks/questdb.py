@@ -66,14 +66,18 @@ class QuestDb(Pipeline):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Start the server, create table and view, and poll the view until the block ends."""
+        """Start the server, create table and view, and stop it after the block."""
         self._address = f"{LOOPBACK}:{free_port()}"
         with self._server():
             self._wait_until_ready()
             for statement in _CREATE:
                 self._ask(statement)
-            with Reader(self._address) as self._reader:
-                yield
+            yield
+
+    def watched(self) -> "Reader":
+        """Poll the view while the block runs."""
+        self._reader = Reader(self._address)
+        return self._reader
 
     def check(self) -> None:
         """Raise TransientError with the end of the log if the server has ended."""
