@@ -12,6 +12,7 @@ from support.build import NOON, at
 from support.serving import MINUTE_NS, bar, bars, indicators, speed_batch
 from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
+from truetape.serving.bar_table import bars_of, table_of
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 
@@ -93,6 +94,70 @@ def test_a_later_write_replaces_the_whole_row(store: BarStore) -> None:
     store.write(MINUTE, [bar(rev=2)])
 
     assert read_all(store) == [bar(rev=2)]
+
+
+def test_a_table_is_stored_as_its_rows_are(store: BarStore) -> None:
+    wanted = [bar(symbol=symbol) for symbol in sorted(GOOD_SYMBOLS)]
+    odd = [bar(**fields) for name, fields in EXTREMES.items() if "start_ns" in fields]
+
+    report = store.write_table(MINUTE, table_of([*wanted, *odd]))
+
+    assert (report.sent, report.stored, report.rejected) == (len(wanted) + 2, len(wanted) + 2, ())
+    assert list(bars_of(store.read_table(MINUTE, *ALWAYS))) == read_all(store)
+    assert sorted(map(repr, read_all(store))) == sorted(map(repr, [*wanted, *odd]))
+
+
+@pytest.mark.parametrize("fields", EXTREMES.values(), ids=list(EXTREMES))
+def test_a_table_keeps_every_bit(store: BarStore, fields: dict[str, object]) -> None:
+    store.write_table(MINUTE, table_of([bar(**fields)]))
+
+    assert read_all(store) == [bar(**fields)]
+
+
+@pytest.mark.parametrize("changed", [("final",), ("rev", "layer", "final")], ids="+".join)
+def test_a_write_of_some_fields_leaves_the_others_as_they_are(
+    store: BarStore, changed: tuple[str, ...]
+) -> None:
+    """Also across many rows, and after the database has moved them to a file."""
+    before = bars(12_000, rev=0, layer="speed", final=False)
+    others = bars(3, symbol="MSFT", final=False)
+    store.write(MINUTE, [*before, *others])
+    after = [replace(row, rev=4, layer="batch", final=True, close=1.0) for row in before]
+
+    report = store.write_table(MINUTE, table_of(after), changed)
+
+    assert (report.sent, report.stored) == (12_000, 12_000)
+    wanted = [
+        replace(old, **{name: getattr(new, name) for name in changed})
+        for old, new in zip(before, after, strict=True)
+    ]
+    assert read_all(store) == [*wanted, *others]
+
+
+def test_bad_rows_of_a_table_are_dead_lines(store: BarStore) -> None:
+    rows = [
+        bar(symbol="A"), bar(symbol="B\nC"), bar(symbol="D", close=math.nan), bar(symbol="E\\"),
+        bar(symbol="F", layer="other"), bar(symbol="G", start_ns=-(2**63)), bar(symbol="H"),
+    ]  # fmt: skip
+
+    report = store.write_table(MINUTE, table_of(rows))
+
+    assert (report.sent, report.stored) == (7, 2)
+    assert [dead.reason.partition(" is ")[0] for dead in report.rejected] == [
+        "tag symbol", "field close", "tag symbol", "layer", "time"
+    ]  # fmt: skip
+    assert [row.symbol for row in read_all(store)] == ["A", "H"]
+
+
+def test_final_rows_are_counted_by_symbol(store: BarStore) -> None:
+    store.write(MINUTE, [*bars(3), *bars(2, symbol="KO", final=False), bar(symbol="MSFT")])
+    store.write_table(MINUTE, table_of(bars(1, final=False)), ("final",))
+
+    counts = store.final_counts(MINUTE, "XNYS", *ALWAYS)
+
+    assert counts == {"IBM": 2, "MSFT": 1}
+    assert store.final_counts(MINUTE, "XNYS", *ALWAYS, symbols=["KO", "MSFT"]) == {"MSFT": 1}
+    assert store.final_counts(MINUTE, "XNYS", NOON, NOON + 2 * MINUTE_NS)["IBM"] == 1
 
 
 def test_the_later_of_two_rows_with_one_key_in_a_write_wins(store: BarStore) -> None:
@@ -212,6 +277,9 @@ def test_rows_older_than_the_retention_are_refused_before_any_write(
     assert "TRUETAPE_BUCKET_SET=history" in message
     assert read_all(store) == []
     with pytest.raises(ConfigError, match="bars_1m"):
+        store.write_table(MINUTE, table_of([bar(), bar(start_ns=old)]))
+    assert read_all(store) == []
+    with pytest.raises(ConfigError, match="bars_1m"):
         store.write_indicators(MINUTE, [indicators(start_ns=old, sma_20=1.0)])
     with pytest.raises(ConfigError, match="pipeline"):
         store.write_points([speed_batch(time_ns=old)])
@@ -284,7 +352,7 @@ def test_the_store_and_python_compute_equal_digests(store: BarStore) -> None:
 
     store.write(MINUTE, wanted)
 
-    assert store.digests(MINUTE, "XNYS", *ALWAYS) == digests_of(wanted)
+    assert store.digests(MINUTE, "XNYS", *ALWAYS) == digests_of(table_of(wanted))
 
 
 CHANGES: dict[str, dict[str, object]] = {

@@ -16,12 +16,8 @@ from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session, Venue
 from truetape.publish.indicator_values import IndicatorInput, indicators
-from truetape.publish.superseded import (
-    append_indicators,
-    newest_up_to,
-    read_superseded,
-    rows_as_of,
-)
+from truetape.publish.superseded import append_indicators, read_superseded, rows_as_of
+from truetape.serving import indicator_table
 from truetape.serving.store import BarStore, IndicatorRow
 
 WARM_UP_BARS = 250
@@ -59,9 +55,9 @@ def restore_indicators(
     superseded = read_superseded(lake, session).indicators
     written = 0
     for resolution in LOOK_BACK:
-        served = _read(store, session, resolution)
-        old = rows_as_of(served, newest_up_to(restored, superseded[resolution]), restored)
-        target = [replace(row, rev=rev) for row in old if not row.void]
+        served = indicator_table.table_of(_read(store, session, resolution))
+        old = rows_as_of(served, superseded[resolution], restored)
+        target = [replace(row, rev=rev) for row in indicator_table.rows_of(old) if not row.void]
         written += _write_differences(lake, store, session, resolution, target=target, rev=rev)
     return written
 
@@ -90,7 +86,7 @@ def _write_differences(
     if not changed:
         return 0
     replaced = [served[row.key] for row in changed if row.key in served]
-    append_indicators(lake, session, resolution, replaced)
+    append_indicators(lake, session, resolution, indicator_table.table_of(replaced))
     report = store.write_indicators(resolution, changed)
     report.require_stored(f"{resolution.value} indicator rows")
     return report.stored
