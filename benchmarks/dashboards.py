@@ -26,6 +26,7 @@ from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
 from truetape.serving.http import InfluxHttp
+from truetape.serving.indicator_table import table_of
 from truetape.serving.influx import InfluxStore
 from truetape.serving.schema import INDICATOR_NAMES
 from truetape.serving.store import IndicatorRow, ServedBar
@@ -150,7 +151,7 @@ def seed(store: InfluxStore, symbols: int) -> int:
 def _write(store: InfluxStore, resolution: Resolution, bars: Sequence[ServedBar]) -> int:
     store.write(resolution, bars).require_stored("bars")
     rows = [_indicators(bar) for bar in bars if bar.symbol == ONE]
-    store.write_indicators(resolution, rows).require_stored("indicators")
+    store.write_indicators(resolution, table_of(rows)).require_stored("indicators")
     return len(bars)
 
 

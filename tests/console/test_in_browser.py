@@ -30,6 +30,7 @@ from truetape.quality.report import Report, ReportKind
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.backends import open_store
+from truetape.serving.indicator_table import table_of
 from truetape.stack.server import free_port
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ def console(home: Settings) -> Iterator[str]:
         store.write(Resolution.MINUTE, nights)
         store.write_indicators(
             Resolution.MINUTE,
-            [
+            table_of(
                 indicators(start, symbol=NIGHT, sma_20=100.25, rsi_14=55.0, macd=0.5)
                 for start in minutes()
-            ],
+            ),
         )
     for report in [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]:
         reports.write(settings.home, report)

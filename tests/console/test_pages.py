@@ -46,6 +46,7 @@ from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
+from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore
 from truetape.stack.server import free_port
 
@@ -142,7 +143,7 @@ def test_a_chart_separates_final_from_provisional_bars(client: TestClient, store
     store.write(MINUTE, bars(3))
     store.write(MINUTE, [bar(start_ns=NOON + 180 * SECOND, layer="speed", final=False)])
     store.write(MINUTE, [bar(start_ns=NOON + 240 * SECOND, void=True)])
-    store.write_indicators(MINUTE, [indicators(sma_20=100.5)])
+    store.write_indicators(MINUTE, table_of([indicators(sma_20=100.5)]))
 
     figure = client.get("/market/chart", params={"symbol": "IBM"}).json()
 
@@ -170,7 +171,7 @@ def test_an_oscillator_has_its_own_axis_below_the_volume(
         indicators(NOON, rsi_14=55.0, macd=0.5, macd_signal=0.4, macd_histogram=0.1),
         indicators(NOON + 60 * SECOND, rsi_14=60.0, macd=0.6, macd_signal=0.4, macd_histogram=0.2),
     ]
-    store.write_indicators(MINUTE, rows)
+    store.write_indicators(MINUTE, table_of(rows))
 
     figure = client.get("/market/chart", params={"symbol": "IBM", "below": below}).json()
 

@@ -269,12 +269,12 @@ def test_a_revert_restores_the_indicators(lake: str, store: BarStore) -> None:
     minute = Resolution.MINUTE
     first = [IndicatorRow("IBM", "XNYS", OPEN + n * 60 * SECOND, {"sma_20": 1.0 + n}, 1, void=False)
              for n in range(3)]  # fmt: skip
-    store.write_indicators(minute, first)
+    store.write_indicators(minute, table_of(first))
     append_indicators(lake, SESSION, minute, table_of(first[:2]))
     second = [replace(first[0], values={"sma_20": 9.0, "ema_12": 2.0}, rev=2),
               replace(first[1], values={}, rev=2, void=True),
               replace(first[0], start_ns=OPEN + 240 * SECOND, rev=2)]  # fmt: skip
-    store.write_indicators(minute, second)
+    store.write_indicators(minute, table_of(second))
 
     assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 3
 

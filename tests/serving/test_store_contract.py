@@ -12,9 +12,10 @@ from support.build import NOON, at
 from support.serving import MINUTE_NS, bar, bars, indicators, speed_batch
 from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
+from truetape.serving import indicator_table
 from truetape.serving.bar_table import bars_of, table_of
 from truetape.serving.digest import digests_of
-from truetape.serving.store import BarStore, Digest, ServedBar
+from truetape.serving.store import BarStore, Digest, IndicatorRow, ServedBar, WriteReport
 
 MINUTE = Resolution.MINUTE
 ALWAYS = (-(2**63), 2**63 - 1)
@@ -61,6 +62,10 @@ BAD_SYMBOLS = {
     "half a surrogate pair": "\ud800",
     "far too long": "A" * 2_000,
 }
+
+
+def write_indicators(store: BarStore, *rows: IndicatorRow) -> WriteReport:
+    return store.write_indicators(MINUTE, indicator_table.table_of(rows))
 
 
 def read_all(store: BarStore, resolution: Resolution = MINUTE) -> list[ServedBar]:
@@ -242,7 +247,7 @@ def test_nan_and_infinity_are_dead_lines(store: BarStore, field: str, value: flo
 
 def test_an_empty_write_stores_nothing(store: BarStore) -> None:
     assert store.write(MINUTE, []).sent == 0
-    assert store.write_indicators(MINUTE, []).sent == 0
+    assert store.write_indicators(MINUTE, indicator_table.NO_ROWS).sent == 0
     assert store.write_points([]).sent == 0
     assert read_all(store) == []
     assert store.digests(MINUTE, "XNYS", *ALWAYS) == {}
@@ -280,7 +285,7 @@ def test_rows_older_than_the_retention_are_refused_before_any_write(
         store.write_table(MINUTE, table_of([bar(), bar(start_ns=old)]))
     assert read_all(store) == []
     with pytest.raises(ConfigError, match="bars_1m"):
-        store.write_indicators(MINUTE, [indicators(start_ns=old, sma_20=1.0)])
+        write_indicators(store, indicators(start_ns=old, sma_20=1.0))
     with pytest.raises(ConfigError, match="pipeline"):
         store.write_points([speed_batch(time_ns=old)])
 
@@ -419,10 +424,12 @@ def test_indicators_are_read_with_exactly_their_values(store: BarStore) -> None:
         indicators(symbol="MSFT", session_vwap=1e-07),
     ]
 
-    report = store.write_indicators(MINUTE, reversed(wanted))
+    report = write_indicators(store, *reversed(wanted))
 
     assert (report.sent, report.stored) == (4, 4)
     assert list(store.read_indicators(MINUTE, *ALWAYS)) == wanted
+    table = store.read_indicator_table(MINUTE, *ALWAYS, venue="XNYS")
+    assert list(indicator_table.rows_of(table)) == wanted
     assert list(store.read_indicators(MINUTE, *ALWAYS, symbols=["MSFT"])) == wanted[3:]
     assert list(store.read_indicators(MINUTE, NOON, NOON + MINUTE_NS, venue="XNYS")) == [
         wanted[0],
@@ -437,16 +444,14 @@ def test_an_indicator_that_a_new_row_lacks_is_deleted(store: BarStore) -> None:
         indicators(NOON + MINUTE_NS, sma_20=3.0),
         indicators(symbol="it's", sma_20=5.0),
     ]
-    store.write_indicators(
-        MINUTE,
-        [
-            *others,
-            indicators(sma_20=2.0, ema_12=9.0, rsi_14=50.0),
-            indicators(symbol="MSFT", sma_20=7.0),
-        ],
+    write_indicators(
+        store,
+        *others,
+        indicators(sma_20=2.0, ema_12=9.0, rsi_14=50.0),
+        indicators(symbol="MSFT", sma_20=7.0),
     )
 
-    report = store.write_indicators(MINUTE, [indicators(sma_20=2.5, macd=1.0)])
+    report = write_indicators(store, indicators(sma_20=2.5, macd=1.0))
 
     assert report.rejected == ()
     assert list(store.read_indicators(MINUTE, *ALWAYS, symbols=["IBM", "it's"])) == [
@@ -459,23 +464,25 @@ def test_an_indicator_that_a_new_row_lacks_is_deleted(store: BarStore) -> None:
 
 def test_many_rows_can_lose_an_indicator_in_one_write(store: BarStore) -> None:
     times = [NOON + number * MINUTE_NS for number in range(250)]
-    store.write_indicators(MINUTE, [indicators(time, sma_20=1.0, macd=2.0) for time in times])
+    write_indicators(store, *(indicators(time, sma_20=1.0, macd=2.0) for time in times))
 
-    store.write_indicators(MINUTE, [indicators(time, sma_20=1.5) for time in times])
+    write_indicators(store, *(indicators(time, sma_20=1.5) for time in times))
 
     assert list(store.read_indicators(MINUTE, *ALWAYS)) == [
         indicators(time, sma_20=1.5) for time in times
     ]
 
 
-def test_an_unknown_indicator_is_a_dead_line(store: BarStore) -> None:
-    report = store.write_indicators(MINUTE, [indicators(sma_21=1.0), indicators(sma_20=math.nan)])
+def test_an_indicator_that_is_no_number_is_a_dead_line(store: BarStore) -> None:
+    report = write_indicators(
+        store, indicators(sma_20=math.nan), indicators(symbol="", macd=1.0), indicators(symbol="KO")
+    )
 
     assert [dead.reason.split(";")[0] for dead in report.rejected] == [
-        "indicator has no field 'sma_21'",
         "field sma_20 is nan, not a float that can be stored",
+        "tag symbol is empty",
     ]
-    assert list(store.read_indicators(MINUTE, *ALWAYS)) == []
+    assert list(store.read_indicators(MINUTE, *ALWAYS)) == [indicators(symbol="KO")]
 
 
 def test_pipeline_points_are_read_as_they_were_written(store: BarStore) -> None:

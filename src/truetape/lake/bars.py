@@ -172,7 +172,7 @@ def _served(rows: "pyarrow.Table") -> "pyarrow.Table":
     columns: list[Any] = [
         pyarrow.repeat(pyarrow.scalar(states[name], kind), rows.num_rows)
         if name in states
-        else _doubles(rows.column(name).combine_chunks())
+        else doubles(rows.column(name))
         if name in BAR_NUMBERS
         else rows.column(name).cast(kind)
         for name, kind in types
@@ -180,8 +180,8 @@ def _served(rows: "pyarrow.Table") -> "pyarrow.Table":
     return pyarrow.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def _doubles(column: Any) -> Any:
-    """Return the nearest double of each decimal; 0.0 for null.
+def doubles(column: Any) -> Any:
+    """Return the nearest double of each decimal of a table's column; 0.0 for null.
 
     An integer below 2^53 divided by a power of ten below 10^23 is rounded once, to the nearest
     double. Arrow's own cast rounds a decimal twice, so wider decimals go by way of their text.
@@ -190,7 +190,7 @@ def _doubles(column: Any) -> Any:
     import pyarrow
     import pyarrow.compute as pc
 
-    column = pc.fill_null(column, pyarrow.scalar(0, column.type))
+    column = pc.fill_null(column.combine_chunks(), pyarrow.scalar(0, column.type))
     words = np.frombuffer(column.buffers()[1], dtype=np.int64)
     low, high = words[::2], words[1::2]
     place = slice(column.offset, column.offset + len(column))

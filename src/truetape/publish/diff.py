@@ -14,13 +14,12 @@ import pyarrow.compute as pc
 
 from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import ROLLED_UP, Resolution
-from truetape.serving.bar_table import KEY, bars_of, concat, in_state, with_values
+from truetape.serving.bar_table import bars_of, concat, in_state, with_values
+from truetape.serving.row_keys import Column, matches
 from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS
 """The VWAPs of the minutes are rounded, and so is the exact one: by half a last decimal each."""
-Column = Any
-"""An Arrow array."""
 _VALUES = (*(name for name in BAR_NUMBERS if name != "vwap"), "trades", "seq", "void")
 
 
@@ -136,26 +135,6 @@ def diff_bars(
         concat([before.filter(needed), gone]),
         concat([final_rows(recomputed.filter(needed), rev), void_rows(gone, rev)]),
     )
-
-
-def matches(left: pa.Table, right: pa.Table) -> Column:
-    """Return for each row of `left` the place of the row of `right` with its key, null without it.
-
-    Of several rows of `right` with one key, it is the last one.
-    """
-    keyed = left.select(KEY).append_column("left", pa.array(np.arange(len(left))))
-    others = right.select(KEY).append_column("right", pa.array(np.arange(len(right))))
-    last = others.group_by(list(KEY)).aggregate([("right", "max")])
-    joined = keyed.join(last, list(KEY), join_type="left outer").sort_by("left")
-    return _array(joined.column("right_max"))
-
-
-def same_rows(left: pa.Table, right: pa.Table) -> Column:
-    """Return for each pair of rows whether they are equal in every column; null equals nothing."""
-    equal = pa.array(np.ones(len(left), dtype=np.bool_))
-    for name in left.column_names:
-        equal = pc.and_(equal, pc.equal(_array(left.column(name)), _array(right.column(name))))
-    return pc.fill_null(equal, False)
 
 
 def final(bar: ServedBar, rev: int) -> ServedBar:

@@ -18,9 +18,8 @@ from truetape.lake.schemas import SCHEMAS
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.diff import matches
 from truetape.serving import bar_table, indicator_table
-from truetape.serving.bar_table import KEY
+from truetape.serving.row_keys import KEY, matches
 from truetape.serving.schema import INDICATOR_NAMES
 from truetape.serving.store import BAR_NUMBERS
 

@@ -18,10 +18,11 @@ from truetape.host.errors import VerificationError
 from truetape.host.log import logger
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.diff import Edits, matches, same_rows
+from truetape.publish.diff import Edits
 from truetape.serving.bar_table import bars_of, concat, of_symbols, with_values
 from truetape.serving.digest import digests_of, plus, sums
 from truetape.serving.line_table import BARS
+from truetape.serving.row_keys import matches, same_rows
 from truetape.serving.store import BarStore, Digest
 
 LATE_WRITE_S = 10.0

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from truetape.serving.store import BAR_NUMBERS, Layer, ServedBar
 
 COLUMNS = tuple(field.name for field in fields(ServedBar))
-KEY = ("symbol", "venue", "start_ns")
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("symbol", "venue", "layer"), pa.string()),
     **dict.fromkeys(("start_ns", "trades", "rev", "seq"), pa.int64()),

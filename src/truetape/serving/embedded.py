@@ -22,10 +22,11 @@ import pyarrow as pa
 from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.host.storage import is_full, storage_error, storage_errors
 from truetape.market.resolution import Resolution
-from truetape.serving import bar_table, lines
+from truetape.serving import bar_table, indicator_table, lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import digests_of
-from truetape.serving.line_table import BARS, checked
+from truetape.serving.line_table import BARS, INDICATORS, checked
+from truetape.serving.row_keys import KEY
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import (
     DeadLine,
@@ -112,14 +113,14 @@ class EmbeddedStore:
         self._check(bucket, bars.column("start_ns").to_numpy().tolist())
         good, dead = checked(BARS, bars)
         is_whole = set(fields) == set(BARS.fields)
-        names = bar_table.COLUMNS if is_whole else (*fields, *bar_table.KEY)
+        names = bar_table.COLUMNS if is_whole else (*fields, *KEY)
         columns = [good.column(name).to_pylist() for name in names]
         buckets = [bucket.name] * len(good)
         if is_whole:
             self._store(_INSERT_BAR, list(zip(buckets, *columns, strict=True)))
         else:
             changes = ", ".join(f"{name} = ?" for name in fields)
-            key = " AND ".join(f"{name} = ?" for name in (*bar_table.KEY, "bucket"))
+            key = " AND ".join(f"{name} = ?" for name in (*KEY, "bucket"))
             update = f"UPDATE bar SET {changes} WHERE {key}"  # noqa: S608 - names of columns only
             self._store(update, list(zip(*columns, buckets, strict=True)))
         return WriteReport(len(bars), len(good), tuple(dead))
@@ -208,18 +209,20 @@ class EmbeddedStore:
         bars = self.read(resolution, start_ns, end_ns, venue=venue, symbols=symbols)
         return dict(Counter(bar.symbol for bar in bars if bar.final))
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+    def write_indicators(self, resolution: Resolution, rows: pa.Table) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`."""
-        bucket, wanted = self._buckets.bars[resolution], list(rows)
-        self._check(bucket, [row.start_ns for row in wanted])
-
-        def values(row: IndicatorRow) -> tuple[object, ...]:
-            numbers = {name: float(value) for name, value in row.values.items()}
-            key = (bucket.name, row.symbol, row.venue, row.start_ns)
-            return *key, json.dumps(numbers), row.rev, row.void
-
+        bucket = self._buckets.bars[resolution]
+        self._check(bucket, rows.column("start_ns").to_numpy().tolist())
+        good, dead = checked(INDICATORS, rows)
         insert = "INSERT OR REPLACE INTO indicator VALUES (?, ?, ?, ?, ?, ?, ?)"
-        return self._write(insert, wanted, lines.indicator, values)
+        self._store(
+            insert,
+            [
+                (bucket.name, *row.key, json.dumps(dict(row.values)), row.rev, row.void)
+                for row in indicator_table.rows_of(good)
+            ],
+        )
+        return WriteReport(len(rows), len(good), tuple(dead))
 
     def read_indicators(
         self,
@@ -234,6 +237,13 @@ class EmbeddedStore:
         bucket = self._buckets.bars[resolution]
         for row in self._pages("indicator", bucket, RowFilter(start_ns, end_ns, venue, symbols)):
             yield IndicatorRow(row[1], row[2], row[3], json.loads(row[4]), row[5], bool(row[6]))
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> pa.Table:
+        """Return indicator rows; see `BarStore.read_indicator_table`."""
+        rows = self.read_indicators(resolution, start_ns, end_ns, venue=venue)
+        return indicator_table.table_of(rows)
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
         """Store points; see `BarStore.write_points`."""

@@ -5,7 +5,9 @@ it is absent. Reads no store.
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from truetape.serving.row_keys import matches
 from truetape.serving.schema import INDICATOR_NAMES
 from truetape.serving.store import IndicatorRow
 
@@ -39,6 +41,17 @@ def rows_of(table: pa.Table) -> Iterator[IndicatorRow]:
         yield IndicatorRow(
             row["symbol"], row["venue"], row["start_ns"], values, row["rev"], void=row["void"]
         )
+
+
+def shrinking(stored: pa.Table, rows: pa.Table) -> pa.Table:
+    """Return the stored rows that have a value which the new row of the same key lacks."""
+    places = matches(stored, rows)
+    new = rows.take(places)
+    loses = pa.repeat(False, len(stored))
+    for name in INDICATOR_NAMES:
+        lost = pc.and_(pc.is_valid(stored.column(name)), pc.is_null(new.column(name)))
+        loses = pc.or_(loses, lost.combine_chunks())
+    return stored.filter(pc.and_(loses, pc.is_valid(places)))
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:

@@ -23,8 +23,9 @@ from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import digest_statements, final_statement
 from truetape.serving.http import InfluxHttp
 from truetape.serving.influxql import Select, select_around, select_rows
-from truetape.serving.line_table import BARS, Shape, checked, table_lines
-from truetape.serving.schema import BAR, INDICATOR, PIPELINE
+from truetape.serving.line_table import BARS, INDICATORS, Shape, checked, table_lines
+from truetape.serving.row_keys import KEY
+from truetape.serving.schema import BAR, INDICATOR, PIPELINE, Measurement
 from truetape.serving.store import (
     DeadLine,
     Digest,
@@ -98,7 +99,9 @@ class InfluxStore:
         self, resolution: Resolution, bars: pa.Table, fields: Sequence[str] = BARS.fields
     ) -> WriteReport:
         """Store fields of bars; see `BarStore.write_table`."""
-        return self._write_table(self._buckets.bars[resolution], BARS, bars, fields)
+        bucket = self._buckets.bars[resolution]
+        self._check_retention(bucket, bars)
+        return self._write_table(bucket, BARS, bars, fields)
 
     def read(
         self,
@@ -213,22 +216,16 @@ class InfluxStore:
             for symbol, numbers in sorted(sums.items())
         }
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+    def write_indicators(self, resolution: Resolution, rows: pa.Table) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`.
 
         InfluxDB keeps an old field that a new row lacks. So a row that loses a value is deleted
         before it is written again.
         """
-        bucket, new_rows = self._buckets.bars[resolution], list(rows)
-        check_retention(self._buckets, bucket, (row.start_ns for row in new_rows), self._now_ns())
-        self._delete_shrinking_rows(bucket, new_rows)
-
-        def stored(batch: Sequence[IndicatorRow]) -> set[str]:
-            symbols, times = (row.symbol for row in batch), (row.start_ns for row in batch)
-            around = select_around(bucket, INDICATOR, symbols, times)
-            return _texts(lines.indicator, self._indicators([around]))
-
-        return self._write_rows(bucket, new_rows, lines.indicator, stored)
+        bucket = self._buckets.bars[resolution]
+        self._check_retention(bucket, rows)
+        self._delete_shrinking_rows(bucket, checked(INDICATORS, rows)[0])
+        return self._write_table(bucket, INDICATORS, rows, INDICATORS.fields)
 
     def read_indicators(
         self,
@@ -242,7 +239,19 @@ class InfluxStore:
         """Yield indicator rows; see `BarStore.read_indicators`."""
         bucket = self._buckets.bars[resolution]
         rows = RowFilter(start_ns, end_ns, venue, symbols)
-        return self._indicators(influxql.select_by_symbols(bucket, INDICATOR, rows))
+        for table in self._tables(
+            influxql.select_by_symbols(bucket, INDICATOR, rows), indicator_table.SCHEMA
+        ):
+            yield from indicator_table.rows_of(table)
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> pa.Table:
+        """Return indicator rows; see `BarStore.read_indicator_table`."""
+        select = select_rows(
+            self._buckets.bars[resolution], INDICATOR, RowFilter(start_ns, end_ns, venue)
+        )
+        return indicator_table.concat(list(self._tables([select], indicator_table.SCHEMA)))
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
         """Store points; see `BarStore.write_points`."""
@@ -300,6 +309,11 @@ class InfluxStore:
         with self._checking:
             self._unlocked_before_post()
 
+    def _check_retention(self, bucket: Bucket, rows: pa.Table) -> None:
+        times = rows.column("start_ns").to_numpy()
+        oldest = times.min(keepdims=True).tolist() if len(times) else []
+        check_retention(self._buckets, bucket, oldest, self._now_ns())
+
     def _write_rows(
         self,
         bucket: Bucket,
@@ -326,8 +340,6 @@ class InfluxStore:
     ) -> WriteReport:
         if not len(table):
             return WriteReport(0, 0)
-        oldest = pc.min(table.column("start_ns")).as_py()
-        check_retention(self._buckets, bucket, [oldest], self._now_ns())
 
         def batch(start: int) -> Batch:
             part, dead = checked(shape, table.slice(start, self._max_batch_lines))
@@ -342,9 +354,7 @@ class InfluxStore:
         self, bucket: Bucket, shape: Shape, rows: pa.Table, fields: Sequence[str]
     ) -> set[str]:
         """Read rows back; return the lines of these fields."""
-        symbols = map(str, pc.unique(rows.column("symbol")).to_pylist())
-        times = rows.column("start_ns").to_numpy().tolist()
-        around = select_around(bucket, shape.measurement, symbols, times)
+        around = _around(bucket, shape.measurement, rows)
         return {
             line
             for table in self._tables([around], rows.schema)
@@ -355,10 +365,6 @@ class InfluxStore:
         for table in self._tables(selects, bar_table.SCHEMA):
             yield from bar_table.bars_of(table)
 
-    def _indicators(self, selects: Iterable[Select]) -> Iterator[IndicatorRow]:
-        for table in self._tables(selects, indicator_table.SCHEMA):
-            yield from indicator_table.rows_of(table)
-
     def _tables(self, selects: Iterable[Select], schema: pa.Schema) -> Iterator[pa.Table]:
         for select in selects:
             for table in influxql.read(self._server, select):
@@ -367,27 +373,30 @@ class InfluxStore:
                 ]
                 yield pa.Table.from_arrays(columns, schema=schema)
 
-    def _delete_shrinking_rows(self, bucket: Bucket, new_rows: Sequence[IndicatorRow]) -> None:
+    def _delete_shrinking_rows(self, bucket: Bucket, rows: pa.Table) -> None:
         """Delete the stored rows that have a value which their new row lacks."""
-        latest = {row.key: row for row in new_rows if isinstance(lines.indicator(row), str)}
-        if not latest:
+        if not len(rows):
             return
-        symbols = (row.symbol for row in latest.values())
-        times = (row.start_ns for row in latest.values())
-        around = select_around(bucket, INDICATOR, symbols, times)
+        around = _around(bucket, INDICATOR, rows)
+        stored = indicator_table.concat(list(self._tables([around], indicator_table.SCHEMA)))
         shrinking = [
             replace(
                 around,
-                start_ns=old.start_ns,
-                end_ns=old.start_ns + 1,
-                where={"symbol": [old.symbol], "venue": [old.venue]},
+                start_ns=old["start_ns"],
+                end_ns=old["start_ns"] + 1,
+                where={"symbol": [old["symbol"]], "venue": [old["venue"]]},
             )
-            for old in self._indicators([around])
-            if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
+            for old in indicator_table.shrinking(stored, rows).select(KEY).to_pylist()
         ]
         if shrinking:
             self._before_post()
             influxql.delete(self._server, bucket.name, shrinking)
+
+
+def _around(bucket: Bucket, measurement: Measurement, rows: pa.Table) -> Select:
+    """Select the time range and the symbols of rows."""
+    symbols = map(str, pc.unique(rows.column("symbol")).to_pylist())
+    return select_around(bucket, measurement, symbols, rows.column("start_ns").to_numpy().tolist())
 
 
 def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:

@@ -319,8 +319,11 @@ class BarStore(Protocol):
         """
         ...
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
-        """Store indicator rows; a value that the new row lacks is deleted."""
+    def write_indicators(self, resolution: Resolution, rows: "pyarrow.Table") -> WriteReport:
+        """Store indicator rows of different keys; a value that the new row lacks is deleted.
+
+        The table is as `indicator_table` has it.
+        """
         ...
 
     def read_indicators(
@@ -333,6 +336,12 @@ class BarStore(Protocol):
         symbols: Sequence[str] | None = None,
     ) -> Iterator[IndicatorRow]:
         """Yield the indicator rows of `[start_ns, end_ns)`, ordered by symbol, venue, start."""
+        ...
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> "pyarrow.Table":
+        """Return what `read_indicators` yields as a table; has all of it in memory."""
         ...
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
