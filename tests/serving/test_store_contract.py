@@ -123,7 +123,7 @@ def test_a_table_keeps_every_bit(store: BarStore, fields: dict[str, object]) -> 
 def test_a_write_of_some_fields_leaves_the_others_as_they_are(
     store: BarStore, changed: tuple[str, ...]
 ) -> None:
-    """Also across many rows, and after the database has moved them to a file."""
+    """Also over several requests."""
     before = bars(12_000, rev=0, layer="speed", final=False)
     others = bars(3, symbol="MSFT", final=False)
     store.write(MINUTE, [*before, *others])
