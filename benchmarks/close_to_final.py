@@ -251,8 +251,9 @@ def _time_steps(watch: Stopwatch, boundary: _Boundary) -> None:
         watch.time(publish.DriftRecorder, hook, "drift notes")
     pause = watch.timed(time.sleep, "publish: pause")
     publish.publish = watch.timed(partial(publish.publish, sleep=pause), "diff")  # type: ignore[assignment]
-    watch.time(InfluxStore, "write", "publish: write", within="diff")
-    watch.time(InfluxStore, "digests", "publish: read back", within="diff")
+    watch.time(InfluxStore, "write_table", "publish: write", within="diff")
+    for read in ("digests", "final_counts"):
+        watch.time(InfluxStore, read, "publish: read back", within="diff")
     watch.time(publish, "publish_indicators", "indicators")
     watch.time(sessions, "verify", "verify")
     finish_publication = VenuePublication.finish

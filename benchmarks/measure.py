@@ -28,19 +28,6 @@ def report(line: str) -> None:
     print(f"{time.monotonic() - _BEGAN:6.0f} s  {line}", file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Format rows of text as a table: the first row is the head, the first column left-aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
 def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Figure:
     """Return the nearest-rank quantile. A wait that has not ended counts with its length so far."""
     order = np.argsort(values, kind="stable")
