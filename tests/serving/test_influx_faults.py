@@ -21,6 +21,7 @@ from truetape.market.resolution import Resolution
 from truetape.serving import lines
 from truetape.serving.bar_table import table_of
 from truetape.serving.buckets import Buckets, load_buckets
+from truetape.serving.digest import digests_of
 from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
 from truetape.serving.store import ServedBar, WriteReport
@@ -436,6 +437,35 @@ def test_reading_a_row_that_lacks_a_field_is_an_error(
         with pytest.raises(VerificationError, match="lacks fields"):
             store.read_table(MINUTE, *WINDOW)
         assert list(store.read(MINUTE, *WINDOW, symbols=["IBM"])) == bars(1)
+
+
+def test_the_size_of_a_digest_query_does_not_change_the_digests(
+    influx_server: InfluxServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With queries of 7 rows, or of 2 symbols, one symbol has a query of its own."""
+    rows = [
+        *bars(3, symbol="A"),
+        *bars(3, symbol="it's"),
+        *bars(30, symbol="C"),
+        *bars(2, symbol="D"),
+        *bars(1, symbol="E", final=False),
+    ]
+    wanted = digests_of(table_of(rows))
+    with closing(connect(influx_server, buckets)) as store:
+        store.write(MINUTE, rows)
+        for limit, value in LIMITS.items():
+            with monkeypatch.context() as changed:
+                changed.setattr(f"truetape.serving.{limit}", value)
+                before = store.traffic.requests
+                assert store.digests(MINUTE, "XNYS", *WINDOW) == wanted
+                assert store.traffic.requests - before == 1 + 3
+                few = store.digests(MINUTE, "XNYS", *WINDOW, symbols=["D", "it's", "nope"])
+                assert few == {name: wanted[name] for name in ("D", "it's")}
+                final = store.final_counts(MINUTE, "XNYS", *WINDOW, symbols=list(wanted))
+                assert final == {"A": 3, "it's": 3, "C": 30, "D": 2}
+
+
+LIMITS = {"influx.MAX_FOLDED_ROWS": 7, "influxql.MAX_SYMBOLS_PER_QUERY": 2}
 
 
 def test_reading_a_field_of_another_type_is_an_error(

@@ -214,6 +214,23 @@ def test_reads_filter_by_venue_and_symbols(store: BarStore) -> None:
     ]
 
 
+def test_many_odd_symbols_are_selected_exactly(store: BarStore) -> None:
+    """More symbols than alternatives in one condition; each looks like a pattern or a quotation."""
+    odd = [
+        f"{symbol}{sign}" for symbol in GOOD_SYMBOLS for sign in (".", "*", "+", "[A]", "(", "^$/")
+    ]
+    wanted = sorted({*GOOD_SYMBOLS, *odd})
+    others = ["AxB", "BRKxB", "q", "x"]
+    store.write(MINUTE, [bar(symbol=symbol) for symbol in (*wanted, *others)])
+
+    for venue in (None, "XNYS"):
+        read = store.read(MINUTE, *ALWAYS, venue=venue, symbols=wanted)
+        assert [row.symbol for row in read] == wanted
+    assert len(list(store.read(MINUTE, *ALWAYS))) == len(wanted) + len(others)
+    assert set(store.digests(MINUTE, "XNYS", *ALWAYS, symbols=wanted)) == set(wanted)
+    assert set(store.final_counts(MINUTE, "XNYS", *ALWAYS, symbols=wanted)) == set(wanted)
+
+
 def test_every_valid_symbol_is_stored_separately(store: BarStore) -> None:
     report = store.write(MINUTE, [bar(symbol=symbol) for symbol in GOOD_SYMBOLS])
 

@@ -7,7 +7,7 @@ computes a digest of each symbol, and the rows are read where it is not the expe
 edits.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -29,8 +29,6 @@ LATE_WRITE_S = 10.0
 """After this time InfluxDB reports a timeout (storage-write-timeout); the write can still land."""
 MAX_ATTEMPTS = 5
 """How often rows are read back; those that differ are written again in between."""
-MAX_NAMED_SYMBOLS = 500
-"""With more symbols, their digests are read by one query for all symbols of the session."""
 SEAL = ("final",)
 CONFIRMATION = ("rev", "layer", "final")
 """The fields that a confirmed row changes; `final` stays false until the seal."""
@@ -171,10 +169,10 @@ class TwoPhaseWrite:
         window = resolution, self.session.venue, self.session.start_ns, self.session.end_ns
         suspect = set()
         if folded := expected.folded:
-            found = self.store.digests(*window, symbols=_named(folded))
+            found = self.store.digests(*window, symbols=sorted(folded))
             suspect |= {name for name, wanted in folded.items() if sums(found.get(name)) != wanted}
         if counted := expected.counted:
-            final = self.store.final_counts(*window, symbols=_named(counted))
+            final = self.store.final_counts(*window, symbols=sorted(counted))
             suspect |= {name for name, wanted in counted.items() if final.get(name, 0) != wanted}
         return suspect
 
@@ -240,9 +238,3 @@ def _expected(
 
 def _unsealed(bars: pa.Table) -> pa.Table:
     return with_values(bars, final=False)
-
-
-def _named(symbols: Iterable[str]) -> list[str] | None:
-    """Return the symbols to ask for; None to ask for all of a session."""
-    names = sorted(symbols)
-    return names if len(names) <= MAX_NAMED_SYMBOLS else None

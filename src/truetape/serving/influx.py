@@ -39,6 +39,9 @@ from truetape.serving.store import (
 )
 from truetape.serving.writer import Batch, LineWriter
 
+MAX_FOLDED_ROWS = 250_000
+"""Most rows whose digests one query computes, unless a symbol has more: a second's work."""
+
 
 class InfluxStore:
     """A `BarStore` on one InfluxDB server and one set of buckets."""
@@ -165,14 +168,15 @@ class InfluxStore:
         *,
         symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
-        """Return digests, which the server computes in one query, or in one for each part of a long
-        list of symbols; see `BarStore.digests`.
+        """Return digests, which the server computes by queries of bounded cost; see
+        `BarStore.digests`.
         """
         bucket = self._buckets.bars[resolution]
         rows = RowFilter(start_ns, end_ns, venue, symbols)
         digests: dict[str, Digest] = {}
         for select in influxql.select_by_symbols(bucket, BAR, rows):
-            digests |= self._digests(select)
+            for part in influxql.split(self._server, select, MAX_FOLDED_ROWS):
+                digests |= self._digests(part)
         return digests
 
     def final_counts(
