@@ -1,5 +1,11 @@
+import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,50 +21,33 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Sends native trades to Kafka at a fixed rate; the event time of a trade is the instant it is sent.
+ * Sends trades at a fixed rate; the event time of a trade is the instant it is made.
  *
  * <p>In Java because a Python producer would take one of two cores for itself at 20,000 trades/s.
- * Arguments: bootstrap, topic, trades a second, seconds, symbols, output folder. Writes one file a
- * partition: the event times in nanoseconds by offset, as 8-byte big-endian integers.
+ * Arguments: "kafka" or "ilp", its address, topic or table, trades a second, seconds, symbols,
+ * output folder. Writes one file a partition: the event times in nanoseconds by offset, as 8-byte
+ * big-endian integers.
  */
 public final class LoadGenerator {
     private static final long SECOND_NS = 1_000_000_000L;
     private static final long STEP_NS = 2_000_000L;
-    private static final DateTimeFormatter SECONDS =
-            DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss").withZone(ZoneOffset.UTC);
 
-    private final String topic;
-    private final long[][] eventNs;
-    private volatile Exception failure;
-    private long secondOfText = -1;
-    private String secondText = "";
-
-    private LoadGenerator(String topic, int partitions) {
-        this.topic = topic;
-        this.eventNs = new long[partitions][1024];
-    }
+    private LoadGenerator() {}
 
     public static void main(String[] args) throws Exception {
-        var settings = new Properties();
-        settings.put("bootstrap.servers", args[0]);
-        settings.put("key.serializer", ByteArraySerializer.class.getName());
-        settings.put("value.serializer", ByteArraySerializer.class.getName());
-        settings.put("acks", "all");
-        settings.put("enable.idempotence", "true");
-        settings.put("linger.ms", "5");
-        try (var producer = new KafkaProducer<byte[], byte[]>(settings)) {
-            var generator = new LoadGenerator(args[1], producer.partitionsFor(args[1]).size());
-            generator.send(
-                    producer,
-                    Long.parseLong(args[2]),
-                    Long.parseLong(args[3]) * SECOND_NS,
-                    Integer.parseInt(args[4]));
-            producer.flush();
-            generator.save(Path.of(args[5]));
+        try (Target target =
+                args[0].equals("ilp") ? new Ilp(args[1], args[2]) : new Kafka(args[1], args[2])) {
+            send(
+                    target,
+                    Long.parseLong(args[3]),
+                    Long.parseLong(args[4]) * SECOND_NS,
+                    Integer.parseInt(args[5]));
+            target.flush();
+            target.times().save(Path.of(args[6]));
         }
     }
 
-    private void send(KafkaProducer<byte[], byte[]> producer, long rate, long durationNs, int symbols)
+    private static void send(Target target, long rate, long durationNs, int symbols)
             throws Exception {
         Instant now = Instant.now();
         long epochNs = now.getEpochSecond() * SECOND_NS + now.getNano();
@@ -67,70 +56,208 @@ public final class LoadGenerator {
         for (long elapsed = 0; elapsed < durationNs; elapsed = System.nanoTime() - began) {
             long due = (long) ((double) elapsed * rate / SECOND_NS);
             for (; sent < due; sent++) {
-                sendOne(producer, sent, epochNs + System.nanoTime() - began, (int) (sent % symbols));
+                String symbol = "S" + (100 + sent % symbols);
+                target.send(new Trade(sent, symbol, epochNs + System.nanoTime() - began));
             }
-            if (failure != null) {
-                throw failure;
-            }
+            target.step();
             LockSupport.parkNanos(STEP_NS);
         }
     }
 
-    private void sendOne(KafkaProducer<byte[], byte[]> producer, long number, long ns, int symbol) {
-        String name = "S" + (100 + symbol);
-        long cents = 10_000 + (number * 7_919) % 500;
-        String payload =
-                "{\"kind\":\"trade\",\"symbol\":\"" + name + "\",\"venue\":\"XNAS\",\"id\":\"" + number
-                        + "\",\"sequence\":" + number + ",\"event_time\":\"" + iso(ns)
-                        + "\",\"price\":\"" + cents / 100 + "." + cents % 100 / 10 + cents % 10
-                        + "\",\"size\":\"" + (1 + number % 300) + "\",\"conditions\":[\"@\"]}";
-        var record = new ProducerRecord<>(topic, bytes(name), bytes(payload));
-        record.headers().add("feed", bytes("truetape"));
-        record.headers().add("received_ns", bytes(Long.toString(ns)));
-        producer.send(record, (placed, error) -> acknowledged(placed, error, ns));
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
     }
 
-    /** Runs in the producer's one network thread. */
-    private void acknowledged(RecordMetadata placed, Exception error, long ns) {
-        if (error != null) {
-            failure = error;
-            return;
+    private record Trade(long number, String symbol, long ns) {
+        String price() {
+            long cents = 10_000 + (number * 7_919) % 500;
+            return cents / 100 + "." + cents % 100 / 10 + cents % 10;
         }
-        int offset = Math.toIntExact(placed.offset());
-        long[] times = eventNs[placed.partition()];
-        if (offset >= times.length) {
-            times = Arrays.copyOf(times, Math.max(offset + 1, times.length * 2));
-            eventNs[placed.partition()] = times;
+
+        long size() {
+            return 1 + number % 300;
         }
-        times[offset] = ns;
     }
 
-    private void save(Path folder) throws IOException {
-        for (int partition = 0; partition < eventNs.length; partition++) {
-            Path file = folder.resolve("partition-" + partition);
-            try (var out = new DataOutputStream(new java.io.BufferedOutputStream(
-                    Files.newOutputStream(file)))) {
-                for (long ns : eventNs[partition]) {
-                    if (ns == 0) {
-                        break; // offsets of a fresh topic have no holes, so this is the end
+    /** Where trades go; `step` is called every few milliseconds. */
+    private interface Target extends AutoCloseable {
+        void send(Trade trade) throws Exception;
+
+        void step() throws Exception;
+
+        void flush() throws Exception;
+
+        Times times();
+
+        @Override
+        void close() throws IOException;
+    }
+
+    /** The event times of the acknowledged trades, by partition and offset. */
+    private static final class Times {
+        private final long[][] eventNs;
+
+        Times(int partitions) {
+            eventNs = new long[partitions][1024];
+        }
+
+        void put(int partition, int offset, long ns) {
+            long[] times = eventNs[partition];
+            if (offset >= times.length) {
+                times = Arrays.copyOf(times, Math.max(offset + 1, times.length * 2));
+                eventNs[partition] = times;
+            }
+            times[offset] = ns;
+        }
+
+        void save(Path folder) throws IOException {
+            for (int partition = 0; partition < eventNs.length; partition++) {
+                Path file = folder.resolve("partition-" + partition);
+                try (var out = new DataOutputStream(
+                        new BufferedOutputStream(Files.newOutputStream(file)))) {
+                    for (long ns : eventNs[partition]) {
+                        if (ns == 0) {
+                            break; // offsets of a fresh topic have no holes, so this is the end
+                        }
+                        out.writeLong(ns);
                     }
-                    out.writeLong(ns);
                 }
             }
         }
     }
 
-    private String iso(long ns) {
-        long second = ns / SECOND_NS;
-        if (second != secondOfText) {
-            secondOfText = second;
-            secondText = SECONDS.format(Instant.ofEpochSecond(second));
+    /** A topic of Kafka, which receives native JSON payloads. */
+    private static final class Kafka implements Target {
+        private static final DateTimeFormatter SECONDS =
+                DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss").withZone(ZoneOffset.UTC);
+
+        private final String topic;
+        private final KafkaProducer<byte[], byte[]> producer;
+        private final Times times;
+        private volatile Exception failure;
+        private long secondOfText = -1;
+        private String secondText = "";
+
+        Kafka(String bootstrap, String topic) {
+            var settings = new Properties();
+            settings.put("bootstrap.servers", bootstrap);
+            settings.put("key.serializer", ByteArraySerializer.class.getName());
+            settings.put("value.serializer", ByteArraySerializer.class.getName());
+            settings.put("acks", "all");
+            settings.put("enable.idempotence", "true");
+            settings.put("linger.ms", "5");
+            this.topic = topic;
+            producer = new KafkaProducer<>(settings);
+            times = new Times(producer.partitionsFor(topic).size());
         }
-        String fraction = Long.toString(ns % SECOND_NS + SECOND_NS);
-        return secondText + "." + fraction.substring(1) + "Z";
+
+        @Override
+        public void send(Trade trade) {
+            String payload =
+                    "{\"kind\":\"trade\",\"symbol\":\"" + trade.symbol()
+                            + "\",\"venue\":\"XNAS\",\"id\":\"" + trade.number()
+                            + "\",\"sequence\":" + trade.number()
+                            + ",\"event_time\":\"" + iso(trade.ns())
+                            + "\",\"price\":\"" + trade.price()
+                            + "\",\"size\":\"" + trade.size() + "\",\"conditions\":[\"@\"]}";
+            var record = new ProducerRecord<>(topic, bytes(trade.symbol()), bytes(payload));
+            record.headers().add("feed", bytes("truetape"));
+            record.headers().add("received_ns", bytes(Long.toString(trade.ns())));
+            producer.send(record, (placed, error) -> acknowledged(placed, error, trade.ns()));
+        }
+
+        /** Runs in the producer's one network thread. */
+        private void acknowledged(RecordMetadata placed, Exception error, long ns) {
+            if (error != null) {
+                failure = error;
+                return;
+            }
+            times.put(placed.partition(), Math.toIntExact(placed.offset()), ns);
+        }
+
+        @Override
+        public void step() throws Exception {
+            if (failure != null) {
+                throw failure;
+            }
+        }
+
+        @Override
+        public void flush() throws Exception {
+            producer.flush();
+            step();
+        }
+
+        @Override
+        public Times times() {
+            return times;
+        }
+
+        @Override
+        public void close() {
+            producer.close();
+        }
+
+        private String iso(long ns) {
+            long second = ns / SECOND_NS;
+            if (second != secondOfText) {
+                secondOfText = second;
+                secondText = SECONDS.format(Instant.ofEpochSecond(second));
+            }
+            String fraction = Long.toString(ns % SECOND_NS + SECOND_NS);
+            return secondText + "." + fraction.substring(1) + "Z";
+        }
     }
 
-    private static byte[] bytes(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
+    /** A table of QuestDB, which receives lines by HTTP; it commits each request as a whole. */
+    private static final class Ilp implements Target {
+        private final URI address;
+        private final String table;
+        private final HttpClient client =
+                HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        private final Times times = new Times(1);
+        private final StringBuilder lines = new StringBuilder();
+
+        Ilp(String address, String table) {
+            this.address = URI.create("http://" + address + "/write?precision=n");
+            this.table = table;
+        }
+
+        @Override
+        public void send(Trade trade) {
+            lines.append(table).append(",symbol=").append(trade.symbol())
+                    .append(",venue=XNAS id=").append(trade.number())
+                    .append("i,price=").append(trade.price())
+                    .append(",size=").append(trade.size())
+                    .append(' ').append(trade.ns()).append('\n');
+            times.put(0, Math.toIntExact(trade.number()), trade.ns());
+        }
+
+        @Override
+        public void step() throws Exception {
+            if (lines.isEmpty()) {
+                return;
+            }
+            var request = HttpRequest.newBuilder(address)
+                    .POST(BodyPublishers.ofString(lines.toString())).build();
+            lines.setLength(0);
+            var response = client.send(request, BodyHandlers.ofString());
+            if (response.statusCode() / 100 != 2) {
+                throw new IOException(response.statusCode() + ": " + response.body());
+            }
+        }
+
+        @Override
+        public void flush() throws Exception {
+            step();
+        }
+
+        @Override
+        public Times times() {
+            return times;
+        }
+
+        @Override
+        public void close() {}
     }
 }

@@ -1,8 +1,9 @@
 """The console in a browser: time to first paint, and to data on the screen.
 
-Its data are a simulated session that went through the real layers: Kafka, lake, speed layer's
-plan, InfluxDB, gate, publication. The console runs in its own process and without a login, so the
-cost of Airflow's login is not measured. `--pictures` also takes screenshots.
+Its data are a simulated session that went through Kafka, lake, gate, publication and InfluxDB; its
+provisional bars are served by the speed layer's rule, in plain Python. The console runs in its own
+process and without a login, so the cost of Airflow's login is not measured. `--pictures` also takes
+screenshots.
 """
 
 import argparse
@@ -22,10 +23,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import tests_path  # noqa: F401 - makes `support` importable
 from freshness import private_stack
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Table, add_json, cores, show, whole
 
-from drift import stream, write_records
+from support import speed_reference
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
 DAY = date(2025, 11, 20)
 RUN = DagRun("batch_recompute_xnys", "scheduled__2025-11-20T14:30:00+00:00")
 SYMBOL = "IBM"
-BATCHES = 60
 FAULTS = Faults(late=0.001, duplicate=0.001, cancel=0.0003, correct=0.0003)
 """Few enough that most 1m bars do not change when they become final."""
 CHART = "#chart[data-drawn=yes]"
@@ -121,14 +123,14 @@ def main() -> int:
         return 0
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-console-") as work:
-            print(measure(Path(work), wanted))
+            show([measure(Path(work), wanted)], wanted)
     except TruetapeError as error:
         print(f"console: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(work: Path, wanted: argparse.Namespace) -> str:
+def measure(work: Path, wanted: argparse.Namespace) -> Table:
     """Return the table; also write the screenshots if there is a folder for them."""
     plan = SimulationPlan(
         DAY,
@@ -141,8 +143,8 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
     )
     session = calendars.session(venues()["XNYS"], DAY)
     with private_stack() as stack:
-        settings = replace(stack, bucket_set="history", spark_driver_memory="2g")
-        prepare(work, settings, plan, session)
+        settings = replace(stack, bucket_set="history")
+        prepare(settings, plan, session)
         pages = _pages(settings, session)
         with _server(work, settings) as address, _browser() as browser:
             report(f"opening {len(pages)} pages, {wanted.times} times each")
@@ -153,10 +155,10 @@ def measure(work: Path, wanted: argparse.Namespace) -> str:
                 _photograph(browser, address, pages, wanted.pictures)
     head = ("page", "server", "first paint", "data", "data again", "requests", "kB")
     about = f"{plan.trades:,} trades of {len(plan.symbols)} symbols in {wanted.minutes} minutes"
-    return f"\n{about}; ms, medians of {wanted.times}\n\n{table([head, *rows])}"
+    return Table(head, rows, f"{about}; ms, medians of {wanted.times}, {cores()}")
 
 
-def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Session) -> None:
+def prepare(settings: Settings, plan: SimulationPlan, session: Session) -> None:
     """Serve a session provisionally, then make it final."""
     from truetape.batch.jobs import archive_once
     from truetape.broker.producer import send_all
@@ -165,7 +167,7 @@ def prepare(work: Path, settings: Settings, plan: SimulationPlan, session: Sessi
     report(f"simulating {plan.trades:,} trades")
     made = simulate(plan)
     report("serving provisional bars")
-    _serve_provisional(work, settings, made)
+    _serve_provisional(settings, made)
     report("archiving, recomputing, publishing")
     send_all(settings.kafka, settings.topic, made.records)
     archive_once(settings)
@@ -190,18 +192,12 @@ def serve(port: int) -> None:
     uvicorn.run(root, host="127.0.0.1", port=port, log_level="warning")
 
 
-def _serve_provisional(work: Path, settings: Settings, made: SimulatedSession) -> None:
-    from truetape.batch.spark.session import spark_session
-    from truetape.host.jars import spark_jars
-
-    write_records(work, made, -(-len(made.records) // BATCHES))
-    spark = spark_session("console", settings, spark_jars(settings.cache))
-    try:
-        with closing(open_store(settings)) as store:
-            store.ensure_buckets()
-            stream(spark, settings, work, store)
-    finally:
-        spark.stop()
+def _serve_provisional(settings: Settings, made: SimulatedSession) -> None:
+    """Serve what the speed layer would: by its rule, in plain Python."""
+    counted = speed_reference.counted_trades(made.truth.events, repeats=True)
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+        speed_reference.serve(store, speed_reference.provisional_bars(counted, settings.profile))
 
 
 def _gate(settings: Settings, session: Session) -> Report:
@@ -273,17 +269,17 @@ def _browser() -> "Iterator[Browser]":
         browser.close()
 
 
-def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[str, ...]:
+def _row(browser: "Browser", address: str, page: Page, times: int) -> tuple[Cell, ...]:
     pairs = [_open(browser, address, page) for _ in range(times)]
     first, again = [without for without, _ in pairs], [cached for _, cached in pairs]
     return (
         page.name,
-        f"{median(opened.server for opened in first):,.0f}",
-        f"{median(opened.paint for opened in first):,.0f}",
-        f"{median(opened.shown for opened in first):,.0f}",
-        f"{median(opened.shown for opened in again):,.0f}",
-        f"{median(opened.requests for opened in first):.0f}",
-        f"{median(opened.bytes for opened in first) / 1_000:,.0f}",
+        whole(median(opened.server for opened in first)),
+        whole(median(opened.paint for opened in first)),
+        whole(median(opened.shown for opened in first)),
+        whole(median(opened.shown for opened in again)),
+        whole(median(opened.requests for opened in first)),
+        whole(median(opened.bytes for opened in first) / 1_000),
     )
 
 
@@ -339,6 +335,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=9, help="openings of each page")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of the pages")
+    add_json(parser)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

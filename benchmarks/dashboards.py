@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tests_path  # noqa: F401 - makes `support` importable
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Figure, Table, add_json, cores, show, whole
 
 from support.grafana_frames import POINTS_ALLOWED, QueryAnswer, drawn_rows, is_too_long
 from support.grafana_queries import BoardQuery, queries, run_query
@@ -25,6 +26,7 @@ from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.buckets import load_buckets
 from truetape.serving.http import InfluxHttp
+from truetape.serving.indicator_table import table_of
 from truetape.serving.influx import InfluxStore
 from truetape.serving.schema import INDICATOR_NAMES
 from truetape.serving.store import IndicatorRow, ServedBar
@@ -83,19 +85,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--runs", type=int, default=5, help="runs of each query; 1 of a raw one")
+    add_json(parser)
     given = parser.parse_args()
     try:
         with stopped_by_signals(), private_influx() as settings:
             store = InfluxStore.from_settings(settings, load_buckets(SET))
             with closing(store), closing(_server(settings)) as server:
                 bars = seed(store, given.symbols)
-                print(f"\n{given.symbols} symbols, {bars:,} bars, 2 cores")
-                wide = [
-                    cost
-                    for scenario in SCENARIOS
-                    for cost in measure(server, scenario, given.runs)
-                    if cost.is_too_long or cost.ratio > POINTS_ALLOWED
-                ]
+                measured = {
+                    scenario.name: measure(server, scenario, given.runs) for scenario in SCENARIOS
+                }
+        about = f"{given.symbols} symbols, {bars:,} bars, {cores()}"
+        show(
+            [Table(_HEAD, _rows(costs), f"{about}: {name}") for name, costs in measured.items()],
+            given,
+        )
+        wide = [
+            cost
+            for costs in measured.values()
+            for cost in costs
+            if cost.is_too_long or cost.ratio > POINTS_ALLOWED
+        ]
         if wide:
             raise VerificationError(
                 f"{wide[0].query.name} fetched {wide[0].rows:,} rows to draw {wide[0].shown:,}"
@@ -141,12 +151,12 @@ def seed(store: InfluxStore, symbols: int) -> int:
 def _write(store: InfluxStore, resolution: Resolution, bars: Sequence[ServedBar]) -> int:
     store.write(resolution, bars).require_stored("bars")
     rows = [_indicators(bar) for bar in bars if bar.symbol == ONE]
-    store.write_indicators(resolution, rows).require_stored("indicators")
+    store.write_indicators(resolution, table_of(rows)).require_stored("indicators")
     return len(bars)
 
 
 def measure(server: InfluxHttp, scenario: Scenario, runs: int) -> list[Cost]:
-    """Run every query that reads bars, and print the table."""
+    """Run every query that reads bars."""
     costs = []
     for query in queries(GRAFANA):
         if query.kind in ("variable", "annotation", "alert"):
@@ -154,7 +164,6 @@ def measure(server: InfluxHttp, scenario: Scenario, runs: int) -> list[Cost]:
         if any(source in query.text for source in READS_BARS):
             report(f"{scenario.name}: {query.name}")
             costs.append(_cost(server, query, scenario, runs))
-    print(f"\n{scenario.name}\n\n{table(list(_rows(costs)))}", flush=True)
     return costs
 
 
@@ -251,25 +260,29 @@ def _server(settings: Settings) -> InfluxHttp:
     )
 
 
-def _rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
-    yield (
-        "panel", "rows", "drawn", "ratio", "kB", "ms",
-        "raw rows", "raw kB", "raw ms", "fewer bytes", "faster",
-    )  # fmt: skip
-    for cost in costs:
-        yield (
+_HEAD = (
+    "panel", "rows", "drawn", "ratio", "kB", "ms",
+    "raw rows", "raw kB", "raw ms", "fewer bytes", "faster",
+)  # fmt: skip
+
+
+def _rows(costs: Sequence[Cost]) -> list[tuple[Cell, ...]]:
+    return [
+        (
             cost.query.name.removesuffix(" (A)"),
-            f"{cost.rows:,}",
-            f"{cost.shown:,}",
-            f"{cost.ratio:.2f}",
-            f"{cost.size / 1e3:,.1f}",
-            f"{cost.seconds * 1e3:.0f}",
-            f"{cost.raw.rows:,}",
-            f"{cost.raw.size / 1e3:,.0f}",
-            f"{cost.raw_seconds * 1e3:,.0f}",
-            f"{cost.raw.size / cost.size:,.0f} x" if cost.size else "-",
-            f"{cost.raw_seconds / cost.seconds:,.1f} x",
+            whole(cost.rows),
+            whole(cost.shown),
+            Figure(cost.ratio, "{:.2f}"),
+            Figure(cost.size / 1e3, "{:,.1f}"),
+            whole(cost.seconds * 1e3),
+            whole(cost.raw.rows),
+            whole(cost.raw.size / 1e3),
+            whole(cost.raw_seconds * 1e3),
+            Figure(cost.raw.size / cost.size, "{:,.0f} x") if cost.size else "-",
+            Figure(cost.raw_seconds / cost.seconds, "{:,.1f} x"),
         )
+        for cost in costs
+    ]
 
 
 if __name__ == "__main__":

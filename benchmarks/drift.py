@@ -1,37 +1,35 @@
 """The drift ledger: is it right, and what does it cost? Both layers run on a simulated session.
 
-Spark streams the session's records in micro-batches and serves provisional bars; archive, recompute
-and publication follow. The ledger is compared with the simulator's truth, trade by trade, and its
-time with that of the recompute.
+Provisional bars are served by the speed layer's rule, in plain Python; archive, recompute and
+publication follow. The ledger is compared with the simulator's truth, trade by trade, and its time
+with that of the recompute.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tests_path  # noqa: F401 - makes `support` importable
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Figure, Table, add_json, cores, show, whole
 
-from support.confusion import (
-    Confusion,
-    Shown,
-    bars_of,
-    causes_of,
-    confusion,
-    in_changed_bars,
-)
-from truetape.drift.ledger import BarDrift, DriftLedger
+from support import truths
+from support.confusion import Confusion, causes_of, confusion, in_changed_bars
+from support.speed_reference import counted_trades, provisional_bars, serve
+from truetape.batch.local.recompute import recompute
+from truetape.batch.raw_rows import all_contracts, raw_rows
+from truetape.batch.recompute import RecomputeRules
+from truetape.drift.attribution import Cause
+from truetape.drift.ledger import DriftLedger
 from truetape.drift.recorder import DriftRecorder, SpeedRules
+from truetape.feeds.decoder import Limits
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulatedSession, SimulationPlan, simulate
 from truetape.host import calendars
@@ -39,28 +37,20 @@ from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.profiles import load
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
+from truetape.kernel.columns import RECORDS
+from truetape.lake import tables as lake_tables
+from truetape.lake.delta import ensure_table, open_table
+from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
-from truetape.market.trades import Event, Trade
 from truetape.publish.diff import Edit
 from truetape.publish.publication import PublicationRequest, publish
 from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore, ServedBar
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from truetape.serving.store import BarStore
 
 DAY = date(2026, 11, 20)
 VENUE = "XNYS"
-Both = tuple[Shown, Shown]
-"""The served bars before and after the publication."""
-_SCHEMA = pa.schema(
-    [
-        ("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()),
-        ("record_ms", pa.int64()), ("key", pa.string()), ("value", pa.binary()),
-        ("feed", pa.string()), ("received_ns", pa.int64()),
-    ]
-)  # fmt: skip
+TABLE_RECORDS = 100_000
+"""Records that are decoded and appended at once."""
 
 
 def main() -> int:
@@ -68,7 +58,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="truetape-drift-") as work:
-            print(measure(Path(work), _plan(arguments), arguments.batches, arguments.most_cost))
+            show(measure(Path(work), _plan(arguments), arguments.most_cost), arguments)
     except TruetapeError as error:
         print(f"drift: {error}", file=sys.stderr)
         return error.exit_code
@@ -76,7 +66,7 @@ def main() -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> SimulationPlan:
-    """Plan minutes of trading after the open; a micro-batch must be shorter than the lateness."""
+    """Plan minutes of trading after the open."""
     return SimulationPlan(
         DAY,
         seed=arguments.seed,
@@ -88,11 +78,8 @@ def _plan(arguments: argparse.Namespace) -> SimulationPlan:
     )
 
 
-def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) -> str:
+def measure(work: Path, plan: SimulationPlan, most_cost: float) -> list[Table]:
     """Return the tables. Raise VerificationError if a report is wrong or the cost is too high."""
-    from truetape.batch.spark.session import spark_session
-    from truetape.host.jars import spark_jars
-
     settings = replace(
         Settings.from_env({"TRUETAPE_HOME": str(work / "home")}),
         store="embedded",
@@ -101,28 +88,26 @@ def measure(work: Path, plan: SimulationPlan, batches: int, most_cost: float) ->
     report(f"simulating {plan.trades:,} trades of {len(plan.symbols)} symbols")
     made = simulate(plan)
     session = calendars.session(venues()[VENUE], DAY)
-    size = -(-len(made.records) // batches)
-    write_records(work, made, size)
-    spark = spark_session("drift", settings, spark_jars(settings.cache))
-    try:
-        with closing(open_store(settings)) as store:
-            store.ensure_buckets()
-            report(f"streaming {len(made.records):,} records in {batches} micro-batches")
-            served = stream(spark, settings, work, store)
-            report("recomputing and publishing")
-            spent = _settle(spark, settings, work, store, session)
-            final = _shown(store, session)
-    finally:
-        spark.stop()
+    archive(settings, made)
+    with closing(open_store(settings)) as store:
+        store.ensure_buckets()
+        report(f"serving {len(made.records):,} records by the rule of the speed layer")
+        counted = counted_trades(made.truth.events, repeats=True)
+        served = provisional_bars(counted, settings.profile)
+        serve(store, served)
+        report("recomputing and publishing")
+        spent = _settle(settings, store, session)
+        final = truths.shown(store, session.start_ns, session.end_ns)
     entries = DriftLedger(settings.lake).of_session(session)
-    matrix, doubtful = _confused(made, settings, entries, size, (served, final))
-    text = _tables(matrix, doubtful, spent, len(entries))
+    causes = causes_of(made.truth, counted, load(settings.profile))
+    matrix = confusion(in_changed_bars(causes, made.truth.events, served, final), entries)
+    tables = _tables(matrix, spent, len(entries))
     if matrix.wrong or not matrix.right or spent.share > most_cost:
         raise VerificationError(
             f"{matrix.wrong} trades reported wrongly, {spent.share:.0%} of a recompute; "
-            f"at most {most_cost:.0%}\n{text}"
+            f"at most {most_cost:.0%}\n" + "\n\n".join(map(str, tables))
         )
-    return f"\n{text}"
+    return tables
 
 
 @dataclass(slots=True)
@@ -145,10 +130,11 @@ class Spent:
         return self.ledger / self.recompute
 
 
-def write_records(work: Path, made: SimulatedSession, size: int) -> None:
-    """Write a file for each micro-batch; streams read files in the order of their times."""
-    (work / "records").mkdir()
-    for number, start in enumerate(range(0, len(made.records), size)):
+def archive(settings: Settings, made: SimulatedSession) -> None:
+    """Write the records of a session to `raw`, decoded by the kernel."""
+    ensure_table(settings.lake, lake_tables.Table.RAW)
+    contracts, limits = all_contracts(), Limits.of(settings)
+    for start in range(0, len(made.records), TABLE_RECORDS):
         rows = [
             {
                 "topic": "trades",
@@ -160,82 +146,20 @@ def write_records(work: Path, made: SimulatedSession, size: int) -> None:
                 "feed": record.feed,
                 "received_ns": record.received_ns,
             }
-            for offset, record in enumerate(made.records[start : start + size], start)
+            for offset, record in enumerate(made.records[start : start + TABLE_RECORDS], start)
         ]
-        file = work / "records" / f"{number:06}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file)
-        os.utime(file, (1_000_000 + number, 1_000_000 + number))
+        decoded = raw_rows(pa.Table.from_pylist(rows, RECORDS), contracts, limits)
+        open_table(settings.lake, lake_tables.Table.RAW).append(
+            [decoded], "benchmark", f"benchmark-{start}"
+        )
 
 
-def stream(
-    spark: "SparkSession", settings: Settings, work: Path, store: BarStore
-) -> dict[Resolution, list[ServedBar]]:
-    """Serve provisional bars with the speed layer's own plan; duplicates count, as for a feed that
-    expects none.
-    """
-    from truetape.feeds.contract import load_contract
-    from truetape.feeds.decoder import Limits
-    from truetape.speed.stream import provisional_bars, trades_of
-    from truetape.speed.writer import provisional
-
-    by_code, last = venues(), {}
-
-    def keep(frame: "DataFrame", _: int) -> None:
-        for row in frame.collect():
-            last[row.symbol, row.resolution, row.start_ns] = row
-
-    records = (
-        spark.readStream.schema(spark.read.parquet(str(work / "records")).schema)
-        .option("maxFilesPerTrigger", 1)
-        .parquet(str(work / "records"))
-    )
-    trades = trades_of(records, [load_contract("truetape")], Limits.of(settings), by_code)
-    profile = load(settings.profile)
-    spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
-    query = (
-        provisional_bars(trades, profile, settings.speed_lateness_s, [])
-        .writeStream.outputMode("update")
-        .option("checkpointLocation", str(work / "checkpoint"))
-        .trigger(availableNow=True)
-        .foreachBatch(keep)
-        .start()
-    )
-    query.awaitTermination()
-    served: dict[Resolution, list[ServedBar]] = {resolution: [] for resolution in STREAMED}
-    for row in last.values():
-        if None not in (row.open, row.high, row.low, row.close):
-            resolution = Resolution(row.resolution)
-            served[resolution].append(provisional(row, resolution, by_code))
-    for resolution, rows in served.items():
-        store.write(resolution, rows)
-    return served
-
-
-def _settle(
-    spark: "SparkSession", settings: Settings, work: Path, store: BarStore, session: Session
-) -> Spent:
-    """Archive, recompute and publish; return the seconds of each step."""
-    from truetape.batch.raw_rows import all_contracts, raw_rows
-    from truetape.batch.recompute import RecomputeRules
-    from truetape.batch.spark.lake import Lake
-    from truetape.batch.spark.recompute import recompute
-    from truetape.feeds.decoder import Limits
-    from truetape.kernel.columns import RECORDS
-    from truetape.lake.delta import ensure_table, open_table
-    from truetape.lake.tables import Table
-
-    lake = Lake(settings.lake)
-    ensure_table(settings.lake, Table.RAW)
-    records = pq.read_table(work / "records")
-    days = pa.nulls(records.num_rows, RECORDS.field("day").type)
-    rows = raw_rows(
-        records.append_column("day", days).cast(RECORDS), all_contracts(), Limits.of(settings)
-    )
-    open_table(settings.lake, Table.RAW).append([rows], "benchmark", "benchmark")
+def _settle(settings: Settings, store: BarStore, session: Session) -> Spent:
+    """Recompute and publish; return the seconds of each step."""
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()
     rules = RecomputeRules(load(settings.profile), venues(), lateness)
-    spent.recompute = _timed(lambda: recompute(spark, lake, session, rules))
+    spent.recompute = _timed(lambda: recompute(settings.lake, session, rules))
     speed = SpeedRules(settings.profile, lateness, frozenset())
     recorder = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)
 
@@ -250,69 +174,28 @@ def _settle(
     return spent
 
 
-def _confused(
-    made: SimulatedSession, settings: Settings, entries: Sequence[BarDrift], size: int, shown: Both
-) -> tuple[Confusion, int]:
-    """Compare ledger and truth; also return how many deliveries are uncertain.
-
-    Spark drops a trade whose minute has been passed by the watermark of the batch before, or of the
-    batch before that. If the two disagree, the truth is unknown and the bar is left out.
-    """
-    events = made.truth.events
-    strict, lenient = (_counted(events, size, settings, lag) for lag in (1, 2))
-    uncertain = set(lenient) ^ set(strict)
-    excluded = {
-        bar for trade in uncertain for bar in bars_of(trade.symbol, trade.event_ns, STREAMED)
-    }
-    causes = causes_of(made.truth, strict, load(settings.profile))
-    happened = in_changed_bars(causes, events, *shown)
-    certain_causes = {key: cause for key, cause in happened.items() if key[0] not in excluded}
-    certain = [
-        entry
-        for entry in entries
-        if (entry.symbol, entry.resolution, entry.start_ns) not in excluded
+def _tables(matrix: Confusion, spent: Spent, bars: int) -> list[Table]:
+    used = {cause for pair in matrix.counts for cause in pair}
+    causes = [*(cause for cause in Cause if cause in used), None]
+    counts = [
+        (str(true or "nothing"), *(whole(matrix.counts.get((true, each), 0)) for each in causes))
+        for true in causes
     ]
-    return confusion(certain_causes, certain), len(uncertain)
-
-
-def _counted(events: Sequence[Event], size: int, settings: Settings, lag: int) -> list[Trade]:
-    """Return the deliveries that a stream counts if its watermark is `lag` batches old."""
-    counted: list[Trade] = []
-    newest: list[int] = []
-    for batch in _batches(events, size):
-        passed = newest[-lag] - settings.speed_lateness_s * SECOND_NS if len(newest) >= lag else 0
-        minute = Resolution.MINUTE
-        counted += [
-            trade for trade in batch if minute.start_of(trade.event_ns) + minute.width_ns > passed
-        ]
-        newest.append(max([*newest[-1:], *(trade.event_ns for trade in batch)], default=0))
-    return counted
-
-
-def _batches(events: Sequence[Event], size: int) -> Iterator[list[Trade]]:
-    trades = [event for event in events if isinstance(event, Trade)]
-    last = max(trade.position.offset for trade in trades)
-    for number in range(last // size + 1):
-        yield [trade for trade in trades if trade.position.offset // size == number]
-
-
-def _shown(store: BarStore, session: Session) -> dict[Resolution, list[ServedBar]]:
-    return {
-        resolution: list(store.read(resolution, session.start_ns, session.end_ns))
-        for resolution in STREAMED
+    steps = {
+        "recompute": spent.recompute,
+        "publication, ledger included": spent.publish,
+        f"ledger, {bars:,} bars": spent.ledger,
     }
-
-
-def _tables(matrix: Confusion, doubtful: int, spent: Spent, bars: int) -> str:
-    beside = spent.publish / spent.recompute
-    rows = [
-        ("step", "seconds", "of the recompute"),
-        ("recompute", f"{spent.recompute:.1f}", "1"),
-        ("publication, ledger included", f"{spent.publish:.1f}", f"{beside:.2f}"),
-        (f"ledger, {bars:,} bars", f"{spent.ledger:.2f}", f"{spent.share:.2f}"),
+    costs = [
+        (name, Figure(cost, "{:.2f} s"), Figure(cost / spent.recompute, "{:.2f} x"))
+        for name, cost in steps.items()
     ]
-    note = f"{doubtful} uncertain deliveries, their bars left out"
-    return "\n".join([*matrix.lines(), note, "", table(rows)])
+    head = ("true / reported", *(str(each or "nothing") for each in causes))
+    note = f"{matrix.right:,} right, {matrix.wrong:,} wrong"
+    return [
+        Table(head, counts, note=note),
+        Table(("step", "time", "of the recompute"), costs, note=cores()),
+    ]
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -330,11 +213,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trades", type=int, default=200_000, help="true prints in the session")
     parser.add_argument("--symbols", type=int, default=20, help="symbols in the session")
     parser.add_argument("--minutes", type=float, default=60, help="minutes of trading")
-    parser.add_argument("--batches", type=int, default=60, help="micro-batches of the stream")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same session")
     parser.add_argument(
-        "--most-cost", type=float, default=0.2, help="most that the ledger may add to a recompute"
+        "--most-cost", type=float, default=2.0, help="most that the ledger may add to a recompute"
     )
+    add_json(parser)
     return parser.parse_args()
 
 

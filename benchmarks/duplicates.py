@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import payloads
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Figure, Table, add_json, cores, show, whole
 
 from truetape.batch.spark.session import spark_session
 from truetape.feeds.contract import load_contract
@@ -53,20 +54,22 @@ def main() -> int:
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--times", type=int, default=3, help="runs of each plan")
     parser.add_argument("--seed", type=int, default=1)
+    add_json(parser)
     given = parser.parse_args()
     try:
         with (
             stopped_by_signals(),
             tempfile.TemporaryDirectory(prefix="truetape-duplicates-") as work,
         ):
-            print(measure(Path(work), given.trades, given.symbols, given.times, given.seed))
+            done = measure(Path(work), given.trades, given.symbols, given.times, given.seed)
+            show([done], given)
     except TruetapeError as error:
         print(f"duplicates: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> str:
+def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> Table:
     """Run both plans alternately, check their counts, return the table."""
     settings = Settings.from_env({"TRUETAPE_HOME": str(work / "home")})
     report(f"writing {trades:,} trades of {symbols} symbols")
@@ -86,10 +89,10 @@ def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> str
     spark.stop()
     check(found, {"repeats counted": deliveries, "repeats dropped": trades})
     head = (
-        f"\n{deliveries:,} deliveries of {trades:,} trades, {symbols} symbols, "
-        f"{settings.speed_lateness_s} s of lateness; median of {times} runs"
+        f"{deliveries:,} deliveries of {trades:,} trades, {symbols} symbols, "
+        f"{settings.speed_lateness_s} s of lateness; median of {times} runs, {cores()}"
     )
-    return f"{head}\n\n{table(_rows(found))}"
+    return Table(_HEAD, _rows(found), head)
 
 
 def run(
@@ -141,7 +144,10 @@ def check(found: dict[str, list[Measured]], expected: dict[str, int]) -> None:
                 )
 
 
-def _rows(found: dict[str, list[Measured]]) -> list[tuple[str, ...]]:
+_HEAD = ("plan", "deliveries/s", "time", "state MB", "trades counted")
+
+
+def _rows(found: dict[str, list[Measured]]) -> list[tuple[Cell, ...]]:
     rates = {
         name: statistics.median(one.deliveries / one.seconds for one in runs)
         for name, runs in found.items()
@@ -150,19 +156,15 @@ def _rows(found: dict[str, list[Measured]]) -> list[tuple[str, ...]]:
         name: statistics.median(one.state_bytes for one in runs) for name, runs in found.items()
     }
     base = next(iter(found))
-    head = ("plan", "deliveries/s", "time", "state MB", "trades counted")
     return [
-        head,
-        *(
-            (
-                name,
-                f"{rates[name]:,.0f}",
-                f"{rates[base] / rates[name]:.2f} x",
-                f"{state[name] / _MB:,.0f}",
-                f"{runs[0].counted:,}",
-            )
-            for name, runs in found.items()
-        ),
+        (
+            name,
+            whole(rates[name]),
+            Figure(rates[base] / rates[name], "{:.2f} x"),
+            whole(state[name] / _MB),
+            whole(runs[0].counted),
+        )
+        for name, runs in found.items()
     ]
 
 

@@ -6,17 +6,16 @@ payloads; both lanes run in one thread of one process.
 """
 
 import argparse
-import json
 import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
-from measure import report, table
+from measure import report
+from results import Figure, Table, add_json, cores, share, show, whole
 
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
@@ -57,13 +56,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=_BATCH, help="of each feed [100000]")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    add_json(parser)
     wanted = parser.parse_args()
     feeds = [feed for feed in contract_names() if feed in FORMATS]
     done = [measure(feed, wanted.payloads, wanted.seed) for feed in feeds]
-    print(table(rows(done)))
-    if wanted.json is not None:
-        wanted.json.write_text(json.dumps([asdict(item) for item in done], indent=2) + "\n")
+    show([tabulated(done, wanted.payloads)], wanted)
     return 0
 
 
@@ -77,7 +74,7 @@ def measure(feed: str, count: int, seed: int) -> Measured:
     hostile = batch(feed, damaged((made * (1 + count // len(made)))[:count], seed))
     decode(ordinary.slice(0, 10), contract, _LIMITS)  # compiles the contract's query
     report(f"{feed}: measuring")
-    fast, share = rate(ordinary, contract)
+    fast, fast_share = rate(ordinary, contract)
     small = ordinary.slice(0, count // 10)
     began = time.perf_counter()
     for start in range(0, small.num_rows, _SMALL_BATCH):
@@ -88,7 +85,7 @@ def measure(feed: str, count: int, seed: int) -> Measured:
     began = time.perf_counter()
     careful_lane.read(some, range(some.num_rows), contract, _LIMITS)
     careful = some.num_rows / (time.perf_counter() - began)
-    return Measured(feed, fast, in_small, share, hostile_rate, hostile_share, careful)
+    return Measured(feed, fast, in_small, fast_share, hostile_rate, hostile_share, careful)
 
 
 def rate(records: pa.Table, contract: Contract) -> tuple[float, float]:
@@ -127,25 +124,26 @@ def damaged(records: Sequence[Record], seed: int) -> list[Record]:
     return result
 
 
-def rows(done: Sequence[Measured]) -> list[tuple[str, ...]]:
+def tabulated(done: Sequence[Measured], count: int) -> Table:
     """Return the table."""
     head = (
         "feed", "payloads/s", f"in batches of {_SMALL_BATCH}", "fast lane",
-        "10 % damaged", "fast lane", "careful lane alone", "ratio",
+        "10 % damaged", "fast lane of these", "careful lane alone", "ratio",
     )  # fmt: skip
-    return [head] + [
+    rows = [
         (
             item.feed,
-            f"{item.ordinary:,.0f}",
-            f"{item.ordinary_small:,.0f}",
-            f"{item.ordinary_share:.1%}",
-            f"{item.hostile:,.0f}",
-            f"{item.hostile_share:.1%}",
-            f"{item.careful:,.0f}",
-            f"{item.ordinary / item.careful:.1f}",
+            whole(item.ordinary),
+            whole(item.ordinary_small),
+            share(item.ordinary_share),
+            whole(item.hostile),
+            share(item.hostile_share),
+            whole(item.careful),
+            Figure(item.ordinary / item.careful, "{:.1f}"),
         )
         for item in done
     ]
+    return Table(head, rows, f"{count:,} payloads of each feed, one thread, {cores()}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""Shared by the benchmarks: progress, tables, percentiles, memory of a process tree."""
+"""Shared by the benchmarks: progress, percentiles, memory of a process tree."""
 
+import json
 import math
+import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
+from results import Figure
+
+from truetape.host.errors import VerificationError
 
 _BEGAN = time.monotonic()
 
@@ -22,35 +28,11 @@ def report(line: str) -> None:
     print(f"{time.monotonic() - _BEGAN:6.0f} s  {line}", file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Format rows of text as a table: the first row is the head, the first column left-aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-@dataclass(frozen=True, slots=True)
-class Quantile:
-    """A quantile of waiting times; `at_least` if it fell on a wait that has not ended."""
-
-    value: float
-    at_least: bool
-
-    def __str__(self) -> str:
-        return f"{'>' if self.at_least else ''}{self.value:.2f} s"
-
-
-def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Quantile:
+def quantile(values: NDArray[np.float64], ended: NDArray[np.bool_], share: float) -> Figure:
     """Return the nearest-rank quantile. A wait that has not ended counts with its length so far."""
     order = np.argsort(values, kind="stable")
     at = order[max(0, math.ceil(share * len(values)) - 1)]
-    return Quantile(float(values[at]), not bool(ended[at]))
+    return Figure(float(values[at]), "{:.2f} s", at_least=not ended[at])
 
 
 def peak_bytes(pid: int) -> int:
@@ -60,6 +42,38 @@ def peak_bytes(pid: int) -> int:
         lines = _read(Path(f"/proc/{one}/status")).splitlines()
         total += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1_024
     return total
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and all its descendants, also of those that ended."""
+    total = 0.0
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
+def in_child(
+    command: Sequence[str], name: str, within_s: float, env: Mapping[str, str] | None = None
+) -> Any:
+    """Run a command in a process group of its own; return the JSON of its last line of output.
+
+    The group is killed if the command is cut short, so that no Java is left running. Raise
+    VerificationError if it fails.
+    """
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True, env=env
+    ) as child:
+        try:
+            output, _ = child.communicate(timeout=within_s)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode:
+        raise VerificationError(f"{name} ended with code {child.returncode}; see above")
+    return json.loads(output.splitlines()[-1])
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""The two pipelines that `freshness.py` measures, started and observed in the same way."""
+"""The pipelines behind Kafka that `freshness.py` measures, started and observed in the same way.
+
+Each says when a reader could first see each trade. `questdb.py` has the one without Kafka.
+"""
 
 import json
 import os
@@ -9,15 +12,21 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from influxdb_client import InfluxDBClient
+from load import Sent, Target, kafka_target
+from numpy.typing import NDArray
+from watch import BatchEnds
 
 from truetape.host.errors import TransientError
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
+from truetape.market.resolution import Resolution
+from truetape.serving.backends import open_store
 from truetape.speed.progress import checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
@@ -32,39 +41,89 @@ class Pipeline(ABC):
     """A pipeline with its own topic and home (`settings`)."""
 
     name: ClassVar[str]
-    counts_bars: ClassVar[bool]
+    """The engine, as `--engines` names it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @property
+    def target(self) -> Target:
+        """Return where its trades come from; known while it runs."""
+        return kafka_target(self.settings)
+
+    @property
     @abstractmethod
-    def checkpoint(self) -> Path:
-        """Where Spark keeps the offsets of its batches."""
+    def pid(self) -> int:
+        """Return its process, the root of all others that it started."""
 
     @abstractmethod
     def running(self) -> AbstractContextManager[None]:
         """Start the pipeline, wait until it reads, and stop it after the block."""
 
     @abstractmethod
+    def watched(self) -> AbstractContextManager[object]:
+        """Collect what `acknowledged` needs while the block runs; it costs processor time."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise TransientError if the pipeline has ended."""
+
+    @abstractmethod
+    def acknowledged(self, sent: Sent) -> dict[int, NDArray[np.float64]]:
+        """Return when each trade's bar was stored, by partition and offset, in nanoseconds;
+        infinite for trades whose bar is not.
+        """
+
+    @abstractmethod
+    def counted(self, sent: Sent) -> int | None:
+        """Return the number of trades in all bars of these trades' time; None if it may be wrong
+        by design.
+        """
+
+
+class InBatches(Pipeline):
+    """A pipeline that reads Kafka in batches, each acknowledged as a whole."""
+
+    @property
+    @abstractmethod
+    def checkpoint(self) -> Path:
+        """Where the offsets of its batches are, as Spark writes them."""
 
     @abstractmethod
     def acks(self) -> dict[int, int]:
         """Return for each batch when InfluxDB had acknowledged all of it, in nanoseconds."""
 
+    def watched(self) -> BatchEnds:
+        """Copy the offsets of its batches while the block runs."""
+        self._ends = BatchEnds(self.checkpoint, self.settings.topic)
+        return self._ends
 
-class Truetape(Pipeline):
-    """truetape's own speed layer, as `truetape replay` and Airflow start it."""
+    def acknowledged(self, sent: Sent) -> dict[int, NDArray[np.float64]]:
+        """Give each trade the acknowledgement of the first batch that covers its offset."""
+        ends, acks = self._ends.read(), self.acks()
+        batches = sorted(ends)
+        instants = np.array([float(acks.get(batch, np.inf)) for batch in batches] + [np.inf])
+        acked = {}
+        for part, times in sent.items():
+            limits = np.array([ends[batch].get(part, 0) for batch in batches], dtype=np.int64)
+            acked[part] = instants[np.searchsorted(limits, np.arange(len(times)), side="right")]
+        return acked
 
-    name = "truetape"
-    counts_bars = True
+
+class OnSpark(InBatches):
+    """truetape's own speed layer on Spark, as `truetape replay` and Airflow start it."""
+
+    name = "spark"
 
     @property
     def checkpoint(self) -> Path:
         """Where Spark keeps the offsets of its batches."""
         return checkpoint_for(self.settings)
+
+    @property
+    def pid(self) -> int:
+        """Return the driver's process."""
+        return self._driver.process.pid
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -82,24 +141,36 @@ class Truetape(Pipeline):
 
     def acks(self) -> dict[int, int]:
         """Return the instant of the last write of each batch, from the driver's log."""
-        found: dict[int, int] = {}
+        acks: dict[int, int] = {}
         for line in self._driver.log.read_text(errors="replace").splitlines():
             if written := _WROTE.search(line):
                 acked_ns, batch = int(written[1]), int(written[2])
-                found[batch] = max(acked_ns, found.get(batch, 0))
-        return found
+                acks[batch] = max(acked_ns, acks.get(batch, 0))
+        return acks
+
+    def counted(self, sent: Sent) -> int:
+        """Add up the trades of the served 1s bars."""
+        first = min(int(times[0]) for times in sent.values() if len(times))
+        last = max(int(times[-1]) for times in sent.values() if len(times))
+        with closing(open_store(self.settings)) as store:
+            bars = store.read(Resolution.SECOND, Resolution.SECOND.start_of(first), last + 1)
+            return sum(bar.trades for bar in bars)
 
 
-class Naive(Pipeline):
+class Naive(InBatches):
     """The pipeline of `naive_pipeline.py`, in its own process."""
 
     name = "naive"
-    counts_bars = False
 
     @property
     def checkpoint(self) -> Path:
         """Where Spark keeps the offsets of its batches."""
         return self.settings.home / "checkpoint"
+
+    @property
+    def pid(self) -> int:
+        """Return the driver's process."""
+        return self._process.pid
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -131,6 +202,9 @@ class Naive(Pipeline):
     def acks(self) -> dict[int, int]:
         """Return the instant after the last write of each batch, as the pipeline printed it."""
         return {line["batch"]: line["acked_ns"] for line in self._said() if "batch" in line}
+
+    def counted(self, sent: Sent) -> None:
+        """Return None: whether its bars are right is not measured."""
 
     @property
     def _log(self) -> Path:

@@ -6,7 +6,6 @@ here; the gate then runs in a fresh process, as in an Airflow task or a `publish
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -14,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import payloads
-from measure import report, stopped_by_signals, table
-from recompute import in_child
+from measure import in_child, report, stopped_by_signals
+from recompute import run_step
+from results import Table, add_json, cores, seconds, show, whole
 
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Settings
@@ -34,42 +34,39 @@ def main() -> int:
             stopped_by_signals(),
             tempfile.TemporaryDirectory(prefix="truetape-quality-") as work,
         ):
-            print(measure(Path(work), wanted.trades, wanted.symbols, wanted.seed))
+            show([measure(Path(work), wanted.trades, wanted.symbols, wanted.seed)], wanted)
     except TruetapeError as error:
         print(f"quality: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(work: Path, trades: int, symbols: int, seed: int) -> str:
+def measure(work: Path, trades: int, symbols: int, seed: int) -> Table:
     """Return the table. Raise VerificationError if the gate closes on a good session."""
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work, trades, symbols, seed)
     for step in ("local-decode", "local-recompute"):
-        in_child(step, work)
+        run_step(step, work)
     report("gate: running three times in one process")
     command = [sys.executable, str(Path(__file__)), "--work", str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
-    if done.returncode:
-        raise VerificationError(f"the gate ended with code {done.returncode}: {done.stderr[-500:]}")
-    runs = json.loads(done.stdout.splitlines()[-1])
+    runs = in_child(command, "the gate", _WITHIN_S)
     bars = runs[0]["rows"]["bars"]
-    return f"\n{trades:,} trades of {symbols} symbols, {bars:,} bars, 2 cores\n\n{_rows(runs)}"
+    return _tabulated(runs, f"{trades:,} trades of {symbols} symbols, {bars:,} bars, {cores()}")
 
 
-def _rows(runs: list[dict[str, object]]) -> str:
+def _tabulated(runs: list[dict[str, object]], title: str) -> Table:
     steps = ("load", "read", "trades", "bars", "reconciliation")
     head = ("run", *steps, "sum", "peak MB")
     lines = [
         (
             str(run["name"]),
-            *[f"{run['seconds'][step]:.1f} s" for step in steps],  # type: ignore[index]
-            f"{sum(run['seconds'].values()):.1f} s",  # type: ignore[attr-defined]
-            f"{run['peak_mb']:,}",
+            *[seconds(run["seconds"][step]) for step in steps],  # type: ignore[index]
+            seconds(sum(run["seconds"].values())),  # type: ignore[attr-defined]
+            whole(run["peak_mb"]),  # type: ignore[arg-type]
         )
         for run in runs
     ]
-    return table([head, *lines])
+    return Table(head, lines, title)
 
 
 def _measured(work: Path) -> list[dict[str, object]]:
@@ -108,6 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trades", type=int, default=2_000_000, help="trades in the session")
     parser.add_argument("--symbols", type=int, default=200, help="symbols in the session")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same trades")
+    add_json(parser)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -6,7 +6,6 @@ Each step runs in its own process. All steps must compute the same 1 s bars, to 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import duck
 import payloads
-from measure import peak_bytes, report, stopped_by_signals, table
+from measure import in_child, peak_bytes, report, stopped_by_signals
+from results import Cell, Table, add_json, cores, ratio, seconds, show, whole
 
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Settings
@@ -58,11 +58,7 @@ def main() -> int:
     except TruetapeError as error:
         print(f"recompute: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"\n{done[0].head}\n\n{table(rows(done[0]))}\n\n{done[0].equal}")
-    if wanted.grow:
-        print(f"\n{table(growth(done))}")
-    if wanted.json is not None:
-        wanted.json.write_text(json.dumps([asdict(item) for item in done], indent=2) + "\n")
+    show([steps(done[0]), *([growth(done)] if wanted.grow else [])], wanted)
     return 0
 
 
@@ -82,7 +78,7 @@ class Sized:
         """Return what the session consists of."""
         return (
             f"{self.deliveries:,} deliveries of {self.trades:,} trades, {self.symbols} symbols, "
-            f"{os.cpu_count()} cores"
+            f"{cores()}"
         )
 
     @property
@@ -113,7 +109,7 @@ def measure(work: Path, trades: int, symbols: int, seed: int, engines: list[str]
     report(f"writing {trades:,} trades of {symbols} symbols as payloads and as typed columns")
     deliveries = payloads.write(work, trades, symbols, seed)
     names = [f"{engine}-{step}" for engine in engines for step in ("decode", "recompute")]
-    done = {name: in_child(name, work) for name in (*names, "duckdb-payloads", "duckdb-typed")}
+    done = {name: run_step(name, work) for name in (*names, "duckdb-payloads", "duckdb-typed")}
     report("comparing the bars")
     bars, counted, volume = check(work, engines)
     if counted != trades:
@@ -121,7 +117,7 @@ def measure(work: Path, trades: int, symbols: int, seed: int, engines: list[str]
     return Sized(trades, symbols, deliveries, done, bars, volume)
 
 
-def rows(done: Sized) -> list[tuple[str, ...]]:
+def steps(done: Sized) -> Table:
     """Return the table: each step of truetape with the DuckDB query on the same files."""
     from_json, from_columns = done.steps["duckdb-payloads"], done.steps["duckdb-typed"]
     lines: list[tuple[str, Measured, Measured]] = []
@@ -137,28 +133,30 @@ def rows(done: Sized) -> list[tuple[str, ...]]:
         ("DuckDB: typed columns to 1s bars", from_columns, from_columns),
     ]
     head = ("step", "start", "work", "deliveries/s", "peak MB", "time / DuckDB", "memory / DuckDB")
-    return [head, *[(name, *_cells(one, beside, done.deliveries)) for name, one, beside in lines]]
+    rows = [(name, *_cells(step, beside, done.deliveries)) for name, step, beside in lines]
+    return Table(head, rows, done.head, done.equal)
 
 
-def growth(done: list[Sized]) -> list[tuple[str, ...]]:
+def growth(done: list[Sized]) -> Table:
     """Return the table: both steps of each engine as the session grows."""
     head = ("both steps", "trades", "work", "deliveries/s", "peak MB", "time / DuckDB")
     lines = []
     for engine in done[0].engines:
-        for one in sorted(done, key=lambda sized: sized.trades):
-            cells = _cells(one.whole(engine), one.steps["duckdb-payloads"], one.deliveries)
-            lines.append((engine, f"{one.trades:,}", *cells[1:5]))
-    return [head, *lines]
+        for sized in sorted(done, key=lambda sized: sized.trades):
+            yardstick = sized.steps["duckdb-payloads"]
+            cells = _cells(sized.whole(engine), yardstick, sized.deliveries)
+            lines.append((engine, whole(sized.trades), *cells[1:5]))
+    return Table(head, lines, "Sessions of other sizes")
 
 
-def _cells(one: Measured, beside: Measured, deliveries: int) -> tuple[str, ...]:
+def _cells(step: Measured, beside: Measured, deliveries: int) -> tuple[Cell, ...]:
     return (
-        f"{one.start_s:.1f} s",
-        f"{one.seconds:.1f} s",
-        f"{deliveries / one.seconds:,.0f}",
-        f"{one.peak_bytes / _MB:,.0f}",
-        f"{one.seconds / beside.seconds:.1f} x",
-        f"{one.peak_bytes / beside.peak_bytes:.1f} x",
+        seconds(step.start_s),
+        seconds(step.seconds),
+        whole(deliveries / step.seconds),
+        whole(step.peak_bytes / _MB),
+        ratio(step.seconds / beside.seconds),
+        ratio(step.peak_bytes / beside.peak_bytes),
     )
 
 
@@ -177,26 +175,13 @@ def check(work: Path, engines: list[str]) -> tuple[int, int, str]:
     return duck.totals(first)
 
 
-def in_child(step: str, work: Path) -> Measured:
+def run_step(step: str, work: Path) -> Measured:
     """Run one step in its own process and return its time and memory."""
     report(f"{step}: running")
     command = [sys.executable, str(Path(__file__)), "--step", step, "--work", str(work)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
-        try:
-            output, _ = child.communicate(timeout=_STEP_WITHIN_S)
-        finally:
-            _kill_group(child)
-    if child.returncode:
-        raise VerificationError(f"step {step} ended with code {child.returncode}; see above")
-    found = Measured(**json.loads(output.splitlines()[-1]))
-    report(f"{step}: {found.seconds:.1f} s of work, {found.peak_bytes / _MB:,.0f} MB at most")
-    return found
-
-
-def _kill_group(child: "subprocess.Popen[bytes]") -> None:
-    """Kill Java too if the step is cut short; a finished step leaves nothing running."""
-    if child.poll() is None:
-        os.killpg(child.pid, 9)
+    measured = Measured(**in_child(command, f"step {step}", _STEP_WITHIN_S))
+    report(f"{step}: {measured.seconds:.1f} s of work, {measured.peak_bytes / _MB:,.0f} MB at most")
+    return measured
 
 
 def _measured(step: str, work: Path) -> Measured:
@@ -380,7 +365,7 @@ def _arguments() -> argparse.Namespace:
         "--grow", nargs="+", type=int, default=[], metavar="MILLIONS",
         help="measure sessions of so many million trades as well",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    add_json(parser)
     parser.add_argument("--step", choices=sorted(STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

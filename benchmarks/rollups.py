@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from statistics import median
 
 from freshness import private_stack
-from measure import report, stopped_by_signals, table
+from measure import report, stopped_by_signals
+from results import Cell, Figure, Table, add_json, cores, share, show, whole
 
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.settings import Secret, Settings
@@ -40,12 +41,12 @@ class Cost:
     seconds: float
     rows: int
 
-    def row(self) -> tuple[str, ...]:
+    def row(self) -> tuple[Cell, ...]:
         """Return the line of the table."""
         period = int(self.rollup.every[:-1]) * _PER[self.rollup.every[-1]]
         name = f"{self.rollup.template} {self.rollup.resolution.value}"
-        share = f"{self.seconds / period:.1%}"
-        return name, f"{self.rows:,}", f"{self.seconds:.2f} s", self.rollup.every, share
+        cost = Figure(self.seconds, "{:.2f} s")
+        return name, whole(self.rows), cost, self.rollup.every, share(self.seconds / period)
 
 
 def main() -> int:
@@ -54,18 +55,19 @@ def main() -> int:
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--days", type=int, default=5, help="days with 5m and 1h bars before")
     parser.add_argument("--runs", type=int, default=5)
+    add_json(parser)
     given = parser.parse_args()
     try:
         with stopped_by_signals(), private_stack() as stack:
             settings = replace(stack, bucket_set="history")
-            print(measure(settings, given.symbols, given.days, given.runs))
+            show([measure(settings, given.symbols, given.days, given.runs)], given)
     except TruetapeError as error:
         print(f"rollups: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
+def measure(settings: Settings, symbols: int, days: int, runs: int) -> Table:
     """Return the table of all tasks."""
     buckets = load_buckets(settings.bucket_set)
     server = InfluxHttp(
@@ -90,7 +92,7 @@ def measure(settings: Settings, symbols: int, days: int, runs: int) -> str:
             rows = sum(1 for _ in store.read(rollup.resolution, reach, END_NS + 1))
             costs.append(Cost(rollup, median(seconds), rows))
     head = ("task", "rows in reach", "one run (median)", "runs every", "share of one core's time")
-    return table([head, *(cost.row() for cost in costs)])
+    return Table(head, [cost.row() for cost in costs], f"{symbols} symbols, {cores()}")
 
 
 def run_of(server: InfluxHttp, task: str) -> float:

@@ -8,6 +8,8 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+from results import Table, add_json, show, whole
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("src/truetape", "tests")
 
@@ -38,24 +40,32 @@ def count(revision: str) -> dict[str, tuple[int, int]]:
 
 
 def main() -> None:
+    """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("revisions", nargs="*", default=["HEAD"], help="git revisions to compare")
-    revisions = parser.parse_args().revisions
-    counts = {revision: count(revision) for revision in revisions}
-    print("room".ljust(18) + "".join(f"{revision[:18]:>24}" for revision in revisions))
+    add_json(parser)
+    given = parser.parse_args()
+    show([tabulated({revision: count(revision) for revision in given.revisions})], given)
+
+
+def tabulated(counts: dict[str, dict[str, tuple[int, int]]]) -> Table:
+    """Return the table: one row a room, then the sums of `src` and of `tests`."""
+    head = ["room"]
+    for revision in counts:
+        head += [f"files at {revision[:18]}", f"lines at {revision[:18]}"]
     rooms = sorted({room for rows in counts.values() for room in rows})
-    for room in rooms:
-        print(room.ljust(18) + "".join(_cells(*rows.get(room, (0, 0))) for rows in counts.values()))
+    lines = [(room, [rows.get(room, (0, 0)) for rows in counts.values()]) for room in rooms]
     for top in ("src", "tests"):
-        totals = []
-        for rows in counts.values():
-            chosen = [number for room, number in rows.items() if room.startswith(f"{top}/")]
-            totals.append(tuple(map(sum, zip(*chosen, strict=True))))
-        print(f"all of {top}".ljust(18) + "".join(_cells(*total) for total in totals))
-
-
-def _cells(files: int, lines: int) -> str:
-    return f"{files:>10} files{lines:>8,}" if files else " " * 23 + "-"
+        inside = [
+            [pair for room, pair in rows.items() if room.startswith(f"{top}/")]
+            for rows in counts.values()
+        ]
+        sums = [
+            (sum(files for files, _ in pairs), sum(lines for _, lines in pairs)) for pairs in inside
+        ]
+        lines.append((f"all of {top}", sums))
+    cells = [(name, *(whole(value) for pair in pairs for value in pair)) for name, pairs in lines]
+    return Table(tuple(head), cells)
 
 
 if __name__ == "__main__":

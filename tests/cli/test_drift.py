@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from support.drifting import DAY, publish_and_record
 from support.session_lake import lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.cli.drift import CAUSES, drift
 from truetape.drift.attribution import Cause
 from truetape.host.errors import TruetapeError
@@ -37,7 +37,7 @@ def published(environment: dict[str, str], served: dict[Resolution, list[ServedB
 @pytest.fixture
 def run(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
-    published(environment, provisional_bars(heard(DAY)))
+    published(environment, provisional_bars(counted_trades(DAY)))
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(drift, arguments, env=environment)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from support.build import SECOND, cancel
 from support.drifting import DAY, HOUR, printed, publish_and_record
 from support.session_lake import FRIDAY, NOON, lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.cli.explain import explain
 from truetape.host.errors import ConfigError, TruetapeError, VerificationError
 from truetape.host.settings import Settings
@@ -37,7 +37,7 @@ def settings(environment: dict[str, str]) -> Settings:
     made = Settings.from_env(environment)
     lake_session(EVENTS).write(made.lake)
     with closing(open_store(made)) as store:
-        serve(store, provisional_bars(heard(EVENTS)))
+        serve(store, provisional_bars(counted_trades(EVENTS)))
         publish_and_record(made.lake, store)
     return made
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from support.drifting import DAY, publish_and_record
 from support.session_lake import lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.console.app import create
 from truetape.host.settings import Settings
 from truetape.serving.backends import open_store
@@ -36,5 +36,5 @@ def client(here: Settings) -> TestClient:
 def drifted(here: Settings, store: BarStore) -> None:
     """Publish a day on which IBM had a late trade, a cancel and a correction."""
     lake_session(DAY).write(here.lake)
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
     publish_and_record(here.lake, store)

@@ -19,7 +19,7 @@ from support.drifting import HOUR as HOUR_NS
 from support.serving import bar, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from support.wait import until
 from truetape.console.app import create
 from truetape.host.settings import Settings
@@ -30,6 +30,7 @@ from truetape.quality.report import Report, ReportKind
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.backends import open_store
+from truetape.serving.indicator_table import table_of
 from truetape.stack.server import free_port
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def console(home: Settings) -> Iterator[str]:
     settings = home
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
-        serve(store, provisional_bars(heard(DAY)))
+        serve(store, provisional_bars(counted_trades(DAY)))
         publish_and_record(settings.lake, store)
         store.write(Resolution.MINUTE, [bar(symbol=HOSTILE)])
         store.write(
@@ -118,10 +119,10 @@ def console(home: Settings) -> Iterator[str]:
         store.write(Resolution.MINUTE, nights)
         store.write_indicators(
             Resolution.MINUTE,
-            [
+            table_of(
                 indicators(start, symbol=NIGHT, sma_20=100.25, rsi_14=55.0, macd=0.5)
                 for start in minutes()
-            ],
+            ),
         )
     for report in [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]:
         reports.write(settings.home, report)

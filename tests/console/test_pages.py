@@ -20,7 +20,7 @@ from support.ledger import publication
 from support.serving import bar, bars, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
@@ -46,6 +46,7 @@ from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
+from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore
 from truetape.stack.server import free_port
 
@@ -142,7 +143,7 @@ def test_a_chart_separates_final_from_provisional_bars(client: TestClient, store
     store.write(MINUTE, bars(3))
     store.write(MINUTE, [bar(start_ns=NOON + 180 * SECOND, layer="speed", final=False)])
     store.write(MINUTE, [bar(start_ns=NOON + 240 * SECOND, void=True)])
-    store.write_indicators(MINUTE, [indicators(sma_20=100.5)])
+    store.write_indicators(MINUTE, table_of([indicators(sma_20=100.5)]))
 
     figure = client.get("/market/chart", params={"symbol": "IBM"}).json()
 
@@ -170,7 +171,7 @@ def test_an_oscillator_has_its_own_axis_below_the_volume(
         indicators(NOON, rsi_14=55.0, macd=0.5, macd_signal=0.4, macd_histogram=0.1),
         indicators(NOON + 60 * SECOND, rsi_14=60.0, macd=0.6, macd_signal=0.4, macd_histogram=0.2),
     ]
-    store.write_indicators(MINUTE, rows)
+    store.write_indicators(MINUTE, table_of(rows))
 
     figure = client.get("/market/chart", params={"symbol": "IBM", "below": below}).json()
 
@@ -284,7 +285,7 @@ def test_a_symbol_that_is_markup_is_shown_as_text_on_every_page(
     here: Settings, client: TestClient, store: BarStore, path: str, shows: str
 ) -> None:
     lake_session(HOSTILE_DAY, profile="all").write(here.lake)
-    serve(store, provisional_bars(heard(HOSTILE_DAY), "all"))
+    serve(store, provisional_bars(counted_trades(HOSTILE_DAY), "all"))
     publish_and_record(here.lake, store, SpeedRules("all", 60 * SECOND, frozenset({"truetape"})))
 
     page = client.get(path, headers={"Accept": "text/html"})

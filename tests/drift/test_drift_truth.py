@@ -24,7 +24,7 @@ from support.data import real_data
 from support.drifting import SPEED, publish_and_record
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.drift import bar_trades, recorder
 from truetape.drift.attribution import Cause, FieldDrift, Part
 from truetape.drift.bar_trades import UncertainPrints
@@ -69,7 +69,7 @@ class Case:
 def four_faults() -> Case:
     """Late, repeated, cancelled and corrected prints of a feed whose repeats are counted."""
     session = made(TROUBLED)
-    counted = heard(session.truth.events, repeats=True)
+    counted = counted_trades(session.truth.events, repeats=True)
     causes = causes_of(session.truth, counted, load("sip"))
     return Case(session, provisional_bars(counted), COUNTS_REPEATS, causes)
 
@@ -77,7 +77,7 @@ def four_faults() -> Case:
 def repeats_dropped() -> Case:
     """The same faults in a feed whose contract expects repeats: repeats are no drift."""
     session = made(TROUBLED, seed=2)
-    counted = heard(session.truth.events)
+    counted = counted_trades(session.truth.events)
     causes = causes_of(session.truth, counted, load("sip"))
     assert Cause.DUPLICATE not in causes.values()
     return Case(session, provisional_bars(counted), SPEED, causes)
@@ -91,7 +91,7 @@ def driver_down() -> Case:
     def is_lost(item: Trade) -> bool:
         return gone[0] <= item.received_ns < gone[1]
 
-    counted = heard(session.truth.events, lost=is_lost)
+    counted = counted_trades(session.truth.events, lost=is_lost)
     causes = truths.missing(session, is_lost, repeats=False)
     return Case(session, provisional_bars(counted), SPEED, causes)
 
@@ -102,7 +102,7 @@ CASES = (four_faults, repeats_dropped, driver_down)
 def other_profile() -> Case:
     """The speed layer counts every print; the recompute judges by conditions."""
     session = made(NO_FAULTS, seed=4, trades=800)
-    counted = heard(session.truth.events)
+    counted = counted_trades(session.truth.events)
     causes = {
         (item.symbol, item.id or ""): Cause.ELIGIBILITY
         for item in counted
@@ -156,25 +156,6 @@ def test_without_faults_another_profile_is_the_only_cause(tmp_path: Path) -> Non
     assert {true for true, reported in matrix.counts if reported is not None} == {Cause.ELIGIBILITY}
     assert matrix.counts[Cause.ELIGIBILITY, Cause.ELIGIBILITY] > 100
     assert matrix.unnamed == 0
-
-
-@pytest.mark.real
-def test_bars_ordered_by_arrival_are_reported_as_order(tmp_path: Path) -> None:
-    session = made(NO_FAULTS, seed=6, trades=2_500)
-    served = truths.served_by_arrival(session.truth.events)
-    lake = str(tmp_path / "lake")
-    lake_session(session.truth.events).write(lake)
-    store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
-    serve(store, served)
-
-    publish_and_record(lake, store, SPEED)
-
-    store.close()
-    matrix = confusion(truths.of_order(session.truth.events), DriftLedger(lake).of_session(FRIDAY))
-    for line in matrix.lines():
-        print(line)
-    assert matrix.wrong == 0
-    assert matrix.right >= 4
 
 
 @pytest.mark.real
@@ -239,7 +220,7 @@ def test_faults_injected_into_real_days_are_reported_and_nothing_else(
     """One trade in forty, by seed, is late, repeated, cancelled or corrected."""
     trades = real_trades(day)
     events, causes_of_faults = with_faults(trades, Random(7))
-    counted = heard(events, repeats=True)
+    counted = counted_trades(events, repeats=True)
     served = provisional_bars(counted, day.profile)
     lake = str(tmp_path / "lake")
     lake_session(events, day.session, day.profile).write(lake)

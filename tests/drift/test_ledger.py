@@ -13,11 +13,13 @@ from support.drifting import publish_and_record as run
 from support.lake import TamperedStore
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
-from support.speed_toy import SERVED, heard, provisional_bars, serve
+from support.speed_reference import SERVED, counted_trades, provisional_bars, serve
+from truetape.drift.attribution import FieldDrift, Part
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.lake.publications import publications
 from truetape.market.resolution import ROLLED_UP, Resolution
 from truetape.market.trades import Event
+from truetape.publish.diff import Change
 from truetape.serving.embedded import EmbeddedStore
 from truetape.serving.store import BarStore, ServedBar
 
@@ -66,7 +68,7 @@ FIRST = {
 
 def test_a_publication_records_each_changed_bar_with_its_causes(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
 
     outcome = run(lake, store)
 
@@ -87,7 +89,7 @@ def test_a_publication_records_each_changed_bar_with_its_causes(lake: str, store
 def test_a_rolled_up_provisional_bar_has_no_entry_of_its_own(lake: str, store: BarStore) -> None:
     """Its minutes have the entries. A later change of the final bar has an entry."""
     lake_session(DAY).write(lake)
-    serve(store, provisional_bars(heard(DAY), resolutions=(*SERVED, *ROLLED_UP)))
+    serve(store, provisional_bars(counted_trades(DAY), resolutions=(*SERVED, *ROLLED_UP)))
 
     run(lake, store)
     first = causes_by_bar(ledger(lake))
@@ -103,7 +105,7 @@ def test_the_recorded_deltas_add_up_to_batch_total_minus_speed_total(
     lake: str, store: BarStore
 ) -> None:
     lake_session(DAY).write(lake)
-    served = provisional_bars(heard(DAY))
+    served = provisional_bars(counted_trades(DAY))
     serve(store, served)
 
     run(lake, store)
@@ -129,7 +131,7 @@ def test_without_speed_bars_a_first_publication_has_no_drift(lake: str, store: B
 
 def test_a_second_publication_without_edits_records_nothing(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
     run(lake, store)
 
     assert run(lake, store).edits == 0
@@ -141,7 +143,7 @@ def test_later_events_are_recorded_as_drift_from_the_published_bars(
 ) -> None:
     """This includes wide bars, which a publication serves and the speed layer does not."""
     lake_session(DAY).write(lake)
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
     run(lake, store)
     after = [cancel("61", NOON + 2 * HOUR, symbol="IBM"), printed(5, "55", symbol="KO", delay=HOUR)]
     lake_session([*DAY, *after]).write(lake)
@@ -163,7 +165,7 @@ def test_later_events_are_recorded_as_drift_from_the_published_bars(
 def test_another_profile_is_reported_as_eligibility(lake: str, store: BarStore) -> None:
     odd = printed(3, "90", conditions=("@", "I"))
     lake_session([*QUIET, odd]).write(lake)
-    serve(store, provisional_bars(heard([*QUIET, odd]), "all"))
+    serve(store, provisional_bars(counted_trades([*QUIET, odd]), "all"))
 
     run(lake, store, replace(SPEED, profile="all"))
 
@@ -178,7 +180,7 @@ def test_repeats_of_a_feed_that_expects_none_are_reported_as_duplicates(
 ) -> None:
     events = [*QUIET, replace(QUIET[1], received_ns=QUIET[1].received_ns + 9 * SECOND)]
     lake_session(events).write(lake)
-    serve(store, provisional_bars(heard(events, repeats=True)))
+    serve(store, provisional_bars(counted_trades(events, repeats=True)))
 
     run(lake, store, replace(SPEED, deduplicated_feeds=frozenset()))
 
@@ -193,7 +195,7 @@ def test_trades_that_the_speed_layer_never_served_are_reported_as_missing(
 ) -> None:
     """The layer was down for one whole minute and for one second of another."""
     lake_session(QUIET).write(lake)
-    serve(store, provisional_bars(heard(QUIET, lost=lambda item: item.id in ("2", "121"))))
+    serve(store, provisional_bars(counted_trades(QUIET, lost=lambda item: item.id in ("2", "121"))))
 
     run(lake, store)
 
@@ -207,7 +209,7 @@ def test_trades_that_the_speed_layer_never_served_are_reported_as_missing(
 
 def test_a_price_without_a_print_is_unexplained(lake: str, store: BarStore) -> None:
     lake_session(QUIET).write(lake)
-    served = provisional_bars(heard(QUIET))
+    served = provisional_bars(counted_trades(QUIET))
     first = served[Resolution.MINUTE][0]
     serve(store, served | {Resolution.MINUTE: [replace(first, high=100.5)]})
 
@@ -221,7 +223,7 @@ def test_a_price_without_a_print_is_unexplained(lake: str, store: BarStore) -> N
 @pytest.mark.parametrize("volume", [1e-20, 0.1 + 0.2, 1e18, 20.000000000000004])
 def test_any_served_double_fits_into_the_ledger(lake: str, store: BarStore, volume: float) -> None:
     lake_session(QUIET).write(lake)
-    served = provisional_bars(heard(QUIET))
+    served = provisional_bars(counted_trades(QUIET))
     first = served[Resolution.MINUTE][0]
     serve(store, served | {Resolution.MINUTE: [replace(first, volume=volume)]})
 
@@ -236,7 +238,7 @@ def test_any_served_double_fits_into_the_ledger(lake: str, store: BarStore, volu
 
 def test_the_metrics_count_changed_bars_by_cause(lake: str, store: BarStore) -> None:
     lake_session(DAY).write(lake)
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
 
     run(lake, store)
 
@@ -252,6 +254,16 @@ def test_the_metrics_count_changed_bars_by_cause(lake: str, store: BarStore) -> 
         "max_abs_bps": 0.0, "volume": 10.0,
     }  # fmt: skip
     assert points["correction", "1m"]["max_abs_bps"] == 200.0
+
+
+def test_a_cause_that_only_an_older_version_knew_is_shown_as_unexplained(lake: str) -> None:
+    part = Part("order", Decimal(1), ("2",))  # type: ignore[arg-type]  # as it was
+    field = FieldDrift("close", Decimal(1), Decimal(2), (part,))
+    old = BarDrift("XNYS", FRIDAY.date, 1, "IBM", Resolution.MINUTE, NOON, Change.CHANGE, (field,))
+
+    DriftLedger(lake).append([old])
+
+    assert causes_by_bar(ledger(lake)) == {("IBM", "1m", 0): {"unexplained": ("2",)}}
 
 
 class KilledError(Exception):
@@ -319,7 +331,7 @@ def last_rev(lake: str) -> int:
 def fresh(path: Path) -> EmbeddedStore:
     store = EmbeddedStore(path, own_buckets("history"))
     store.ensure_buckets()
-    serve(store, provisional_bars(heard(DAY)))
+    serve(store, provisional_bars(counted_trades(DAY)))
     return store
 
 
@@ -349,7 +361,7 @@ def test_a_killed_publication_and_a_later_trade_are_recorded_as_one_change(
 def test_drift_after_a_killed_first_publication_is_recorded(lake: str, tmp_path: Path) -> None:
     """It had replaced all rows of the speed layer without changing a value."""
     store = fresh(tmp_path / "bars.sqlite")
-    serve(store, provisional_bars(heard(QUIET)))
+    serve(store, provisional_bars(counted_trades(QUIET)))
     lake_session(QUIET).write(lake)
     with pytest.raises(KilledError):
         run(lake, TamperedStore(store, die_at(2)))
@@ -364,7 +376,7 @@ def test_a_session_without_drift_is_not_listed(lake: str, tmp_path: Path) -> Non
     """The ledger only records that the speed layer served it."""
     store = EmbeddedStore(tmp_path / "bars.sqlite", own_buckets("history"))
     store.ensure_buckets()
-    serve(store, provisional_bars(heard(QUIET)))
+    serve(store, provisional_bars(counted_trades(QUIET)))
     lake_session(QUIET).write(lake)
 
     run(lake, store)

@@ -1,7 +1,7 @@
 """Any order of trades, amendments, publications, reverts and kills: final bars equal the reference
 fold, and each change that a reader could see is in the ledger with causes that add up.
 
-The state machine has its own clock; the speed layer is the toy of `support.speed_toy`.
+The state machine has its own clock; the speed layer is that of `support.speed_reference`.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from support.lake import dying
 from support.machines import FAST_FOLDER, schedules
 from support.serving import own_buckets
 from support.session_lake import FRIDAY, NOON, lake_session
-from support.speed_toy import SERVED, heard, provisional_bars, serve
+from support.speed_reference import SERVED, counted_trades, provisional_bars, serve
 from truetape.drift.attribution import Cause
 from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues
 from truetape.drift.ledger import DriftLedger
@@ -107,7 +107,7 @@ class Loop(RuleBasedStateMachine):
     @rule()
     def the_speed_layer_writes(self) -> None:
         """Write all bars, including those already written, as after a restart from a checkpoint."""
-        serve(self.store, provisional_bars(heard(self.events)))
+        serve(self.store, provisional_bars(counted_trades(self.events)))
         self.last_served = self.readable()
 
     @rule()

@@ -1,12 +1,15 @@
 """The edits that make served bars equal recomputed ones."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from support.serving import MINUTE_NS, bar
 from truetape.market.resolution import Resolution
-from truetape.publish.diff import Change, diff_bars, same_values
+from truetape.publish.diff import Change, Edit
+from truetape.publish.diff import diff_bars as diff_tables
+from truetape.serving.bar_table import table_of
 from truetape.serving.store import ServedBar
 
 REV = 4
@@ -19,6 +22,12 @@ VOIDED = bar(
 )  # fmt: skip
 AFTER = bar(rev=REV)
 AFTER_VOID = replace(VOIDED, rev=REV)
+
+
+def diff_bars(
+    served: Iterable[ServedBar], recomputed: Iterable[ServedBar], rev: int, *rest: Resolution
+) -> list[Edit]:
+    return list(diff_tables(table_of(served), table_of(recomputed), rev, *rest))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,7 @@ def test_a_row_gets_the_edit_that_makes_it_equal(
     recomputed: ServedBar | None,
     expected: tuple[Change, ServedBar] | None,
 ) -> None:
-    edits = list(diff_bars([served] if served else [], [recomputed] if recomputed else [], REV))
+    edits = diff_bars([served] if served else [], [recomputed] if recomputed else [], REV)
 
     assert [(edit.change, edit.after) for edit in edits] == ([expected] if expected else [])
     assert all(edit.before == served for edit in edits)
@@ -92,7 +101,9 @@ def test_a_larger_difference_in_vwap_is_a_change_for_every_writer() -> None:
 
 
 def test_layer_and_rev_are_not_compared_as_values() -> None:
-    assert same_values(PROVISIONAL, SEALED)
+    other = replace(SEALED, layer="speed", rev=2)
+
+    assert [edit.change for edit in diff_bars([other], [WANTED], REV)] == [Change.CONFIRM]
 
 
 def test_rows_are_matched_by_symbol_venue_and_start() -> None:
@@ -115,8 +126,8 @@ def test_after_its_edits_are_applied_a_diff_is_empty() -> None:
     ]
     recomputed = [replace(WANTED, symbol=symbol) for symbol in "ABC"]
 
-    edits = list(diff_bars(served, recomputed, REV))
+    edits = diff_bars(served, recomputed, REV)
     after = {row.key: row for row in served} | {edit.after.key: edit.after for edit in edits}
 
     assert [edit.change for edit in edits] == [Change.CHANGE, Change.ADD, Change.VOID]
-    assert list(diff_bars(after.values(), recomputed, REV + 1)) == []
+    assert diff_bars(after.values(), recomputed, REV + 1) == []

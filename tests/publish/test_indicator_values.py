@@ -7,13 +7,19 @@ session's tick VWAP); `spy_10_min.txt` (bars without indicators).
 """
 
 import csv
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pytest
 
 from support.data import real_data
 from truetape.publish.indicator_values import IndicatorInput, ema, indicators, session_vwap, sma
 from truetape.serving.schema import INDICATOR_NAMES
+
+if TYPE_CHECKING:
+    from truetape.publish.indicator_values import Series
 
 VECTORS = "lean_indicator_vectors"
 
@@ -29,17 +35,19 @@ def table(name: str) -> dict[str, list[float | None]]:
     }
 
 
-def inputs(closes: list[float | None]) -> list[IndicatorInput]:
+def inputs(closes: Sequence[float | None]) -> IndicatorInput:
     assert None not in closes
-    return [
-        IndicatorInput(n, 0, close, 1.0, close)
-        for n, close in enumerate(closes)
-        if close is not None
-    ]
+    prices, ones = np.array(closes, dtype=np.float64), np.ones(len(closes))
+    return IndicatorInput(np.arange(len(closes)), np.zeros(len(closes), int), prices, ones, prices)
 
 
-def column(closes: list[float | None], name: str) -> list[float | None]:
-    return [row.values.get(name) for row in indicators(inputs(closes))]
+def present(series: "Series") -> list[float | None]:
+    """Return a series with None where it has no value."""
+    return [None if np.isnan(value) else value for value in series.tolist()]
+
+
+def column(closes: Sequence[float | None], name: str) -> list[float | None]:
+    return present(indicators(inputs(closes))[name])
 
 
 def assert_close(
@@ -102,12 +110,15 @@ def test_an_indicator_equals_a_published_series(vector: Vector) -> None:
     ids=["ema, all digits", "ema, two decimals", "sma, two decimals"],
 )
 def test_averages_of_other_periods_follow_the_same_convention(
-    file: str, close: str, other: str, average: object, tolerance: float
+    file: str,
+    close: str,
+    other: str,
+    average: "Callable[[Series, int], Series]",
+    tolerance: float,
 ) -> None:
     vectors = table(file)
     closes = [value for value in vectors[close] if value is not None]
-    assert callable(average)
-    ours = average(closes, 14)
+    ours = present(average(np.array(closes), 14))
 
     assert_close(ours, vectors[other], tolerance, 351)
     assert [value is None for value in ours] == [value is None for value in vectors[other]]
@@ -140,43 +151,44 @@ def test_an_indicator_is_absent_until_enough_bars_exist(name: str) -> None:
 
 
 def test_averages_equal_values_computed_by_hand() -> None:
-    assert sma([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 4.0]
-    assert ema([1.0, 2.0, 6.0, 4.0], 3) == [None, None, 3.0, 3.5]
+    closes = np.array([1.0, 2.0, 6.0, 4.0])
+
+    assert present(sma(closes, 3)) == [None, None, 3.0, 4.0]
+    assert present(ema(closes, 3)) == [None, None, 3.0, 3.5]
 
 
 def test_macd_is_the_difference_of_its_emas_once_both_exist() -> None:
-    row = indicators(inputs([float(n * n % 89) for n in range(40)]))[25]
+    values = indicators(inputs([float(n * n % 89) for n in range(40)]))
 
-    assert row.values["macd"] == row.values["ema_12"] - row.values["ema_26"]
+    assert values["macd"][25] == values["ema_12"][25] - values["ema_26"][25]
 
 
 def test_bollinger_bands_use_the_population_deviation() -> None:
     """19 closes of 10 and one of 30: mean 11, variance (19 x 1 + 361) / 20 = 19."""
-    (row,) = indicators(inputs([10.0] * 19 + [30.0]))[19:]
+    values = indicators(inputs([10.0] * 19 + [30.0]))
 
-    assert row.values["bollinger_middle"] == pytest.approx(11)
-    assert row.values["bollinger_upper"] == pytest.approx(11 + 2 * 19**0.5)
-    assert row.values["bollinger_lower"] == pytest.approx(11 - 2 * 19**0.5)
+    assert values["bollinger_middle"][19] == pytest.approx(11)
+    assert values["bollinger_upper"][19] == pytest.approx(11 + 2 * 19**0.5)
+    assert values["bollinger_lower"][19] == pytest.approx(11 - 2 * 19**0.5)
 
 
 def test_session_vwap_weights_bars_by_volume_and_restarts_with_each_session() -> None:
-    bars = [
-        IndicatorInput(1, 1, 9.0, 100.0, 0.0),
-        IndicatorInput(2, 1, 9.0, 100.0, 10.0),
-        IndicatorInput(3, 1, 9.0, 300.0, 20.0),
-        IndicatorInput(4, 1, 9.0, 500.0, 0.0),
-        IndicatorInput(5, 5, 9.0, 1.0, 4.0),
-        IndicatorInput(6, 6, 9.0, 0.0, 0.0),
-    ]
+    bars = IndicatorInput(
+        start_ns=np.array([1, 2, 3, 4, 5, 6]),
+        session_ns=np.array([1, 1, 1, 1, 5, 6]),
+        close=np.full(6, 9.0),
+        volume=np.array([100.0, 100.0, 300.0, 500.0, 1.0, 0.0]),
+        vwap=np.array([0.0, 10.0, 20.0, 0.0, 4.0, 0.0]),
+    )
 
-    assert session_vwap(bars) == [None, 10.0, 17.5, 17.5, 4.0, None]
+    assert present(session_vwap(bars)) == [None, 10.0, 17.5, 17.5, 4.0, None]
 
 
 def test_without_bars_there_are_no_indicators() -> None:
-    assert indicators([]) == []
+    assert indicators(inputs([])) == {}
 
 
 @pytest.mark.parametrize("starts", [(2, 1), (1, 1)], ids=["backwards", "twice"])
 def test_bars_out_of_order_are_refused(starts: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="order of their start"):
-        indicators([IndicatorInput(start, 0, 1.0, 1.0, 1.0) for start in starts])
+        indicators(replace(inputs([1.0, 1.0]), start_ns=np.array(starts)))

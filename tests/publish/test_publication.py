@@ -245,10 +245,31 @@ def test_a_row_is_sealed_last_and_after_the_delay(lake: str, store: BarStore) ->
     final_delay = last["delay"]
     assert last["unseal"] < steps.index("delay") < steps.index("values")
     assert last["values"] < final_delay < steps.index("seal")
-    assert steps[last["values"] + 1] == "read"
-    for number, step in enumerate(steps):
-        if step in ("values", "seal"):
-            assert steps[number + 1] == "read"
+    for step in ("values", "seal"):
+        reads = steps[last[step] + 1 :][: len(COUNTS)]
+        assert reads == ["read"] * len(COUNTS)
+
+
+def test_rounds_of_few_symbols_share_the_pauses(
+    lake: str, store: BarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With each symbol in a round of its own, all are unsealed before a value is written."""
+    monkeypatch.setattr("truetape.publish.publication.ROUND_ROWS", 1)
+    run(lake, store)
+    put_bars(lake, SESSION, recomputed(close=99.5))
+    recording, pauses, reports = TamperedStore(store), [], []
+
+    request = PublicationRequest(SESSION, "tests", "because", as_of_ns=1, seal_delay_s=0.25)
+    publish(lake, recording, request, reports.append, sleep=pauses.append)
+
+    steps = [step_of(kind, written) for kind, _, written in recording.calls]
+    writes = [step for step, _ in itertools.groupby(step for step in steps if step != "read")]
+    assert (writes, pauses) == (["unseal", "values", "seal"], [0.25, 0.25])
+    assert steps.count("unseal") == len(SYMBOLS) * len(COUNTS)
+    assert [text.split(": ")[1] for text in reports] == [
+        f"{ROWS // 2} rows to publish", f"{ROWS} rows to publish", f"{ROWS} rows published"
+    ]  # fmt: skip
+    assert verify(lake, store, SESSION) == (ROWS, [])
 
 
 def step_of(kind: str, written: tuple[ServedBar, ...]) -> str:

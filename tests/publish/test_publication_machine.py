@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import strategies as st
@@ -50,12 +51,15 @@ class Publications(RuleBasedStateMachine):
         self.seen: dict[int, dict[Place, Values]] = {}
         self.revs: dict[Place, int] = {}
         self.is_torn = False
+        self.small_rounds = patch("truetape.publish.publication.ROUND_ROWS", 1)
+        self.small_rounds.start()
         self.put()
 
     def teardown(self) -> None:
         try:
             self.every_rev_can_be_reconstructed()
         finally:
+            self.small_rounds.stop()
             self.store.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -112,12 +116,12 @@ class Publications(RuleBasedStateMachine):
         assert self.readable() == self.seen[rev]
         self.remember()
 
-    @rule(at=st.integers(0, 5), landed=st.sampled_from([0.0, 0.5, 1.0]))
+    @rule(at=st.integers(0, 11), landed=st.sampled_from([0.0, 0.5, 1.0]))
     def a_publication_is_killed(self, at: int, landed: float) -> None:
         self.kill(at, landed, self.recomputed(), self.publish)
 
     @precondition(lambda self: self.seen)
-    @rule(data=st.data(), at=st.integers(0, 5), landed=st.sampled_from([0.0, 0.5, 1.0]))
+    @rule(data=st.data(), at=st.integers(0, 11), landed=st.sampled_from([0.0, 0.5, 1.0]))
     def a_revert_is_killed(self, data: st.DataObject, at: int, landed: float) -> None:
         rev = data.draw(st.sampled_from(sorted(self.seen)))
         self.kill(at, landed, self.seen[rev], lambda store: self.revert(store, rev))

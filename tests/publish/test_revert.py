@@ -20,6 +20,8 @@ from truetape.publish.publication import PublicationRequest, Published, publish,
 from truetape.publish.revert import is_held, reconstruct, target_bars
 from truetape.publish.superseded import append_indicators, read_superseded
 from truetape.publish.verification import compare_served
+from truetape.serving.bar_table import bars_of
+from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 SESSION = session(VENUES["XNYS"], date(2026, 3, 4))
@@ -253,12 +255,12 @@ def dying(store: BarStore, at: int) -> TamperedStore:
 def test_only_changed_rows_are_appended_to_the_superseded_ones(lake: str, store: BarStore) -> None:
     put(lake, 0)
     publish(lake, store, request(), sleep=lambda _: None)
-    assert read_superseded(lake, SESSION).bars == {resolution: [] for resolution in Resolution}
+    assert not any(map(len, read_superseded(lake, SESSION).bars.values()))
     put(lake, 1)
     publish(lake, store, request(), sleep=lambda _: None)
 
     superseded = read_superseded(lake, SESSION).bars
-    assert [(row.symbol, row.close, row.rev) for row in superseded[Resolution.MINUTE]] == [
+    assert [(row.symbol, row.close, row.rev) for row in bars_of(superseded[Resolution.MINUTE])] == [
         ("IBM", 11.0, 1)
     ]
 
@@ -267,12 +269,12 @@ def test_a_revert_restores_the_indicators(lake: str, store: BarStore) -> None:
     minute = Resolution.MINUTE
     first = [IndicatorRow("IBM", "XNYS", OPEN + n * 60 * SECOND, {"sma_20": 1.0 + n}, 1, void=False)
              for n in range(3)]  # fmt: skip
-    store.write_indicators(minute, first)
-    append_indicators(lake, SESSION, minute, first[:2])
+    store.write_indicators(minute, table_of(first))
+    append_indicators(lake, SESSION, minute, table_of(first[:2]))
     second = [replace(first[0], values={"sma_20": 9.0, "ema_12": 2.0}, rev=2),
               replace(first[1], values={}, rev=2, void=True),
               replace(first[0], start_ns=OPEN + 240 * SECOND, rev=2)]  # fmt: skip
-    store.write_indicators(minute, second)
+    store.write_indicators(minute, table_of(second))
 
     assert restore_indicators(lake, store, SESSION, restored=1, rev=3) == 3
 

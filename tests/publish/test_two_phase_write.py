@@ -1,21 +1,23 @@
 """A round of edits on a store where a timed-out write arrives late, as in InfluxDB."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from support.serving import bar, own_buckets
 from support.session_lake import FRIDAY, OPEN
 from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
-from truetape.publish.diff import Edit, diff_bars
-from truetape.publish.two_phase_write import LATE_WRITE_S, MAX_ATTEMPTS, write_round
+from truetape.publish.diff import Edits, diff_bars
+from truetape.publish.two_phase_write import LATE_WRITE_S, MAX_ATTEMPTS, SEAL, TwoPhaseWrite
+from truetape.serving.bar_table import table_of
 from truetape.serving.digest import digests_of
 from truetape.serving.embedded import EmbeddedStore
-from truetape.serving.store import BarStore, Digest, ServedBar, Traffic, WriteReport
+from truetape.serving.store import BarStore, Digest, Traffic, WriteReport
 
 MINUTE = Resolution.MINUTE
 SEAL_DELAY_S = 2.0
@@ -34,16 +36,21 @@ class LateStore:
     writes: int = 0
     waited_s: float = 0.0
     retries: int = 0
-    on_the_way: list[ServedBar] = field(default_factory=list)
+    on_the_way: tuple[pa.Table, Sequence[str]] | None = None
     due_s: float = 0.0
+    fields: list[Sequence[str]] = field(default_factory=list)
+    """The fields of each write."""
 
-    def write(self, resolution: Resolution, bars: list[ServedBar]) -> WriteReport:
+    def write_table(
+        self, resolution: Resolution, bars: pa.Table, fields: Sequence[str]
+    ) -> WriteReport:
         """Write; schedule the late copy if this is the late write."""
-        report = self.store.write(resolution, bars)
+        report = self.store.write_table(resolution, bars, fields)
         if self.writes == self.late_write:
             self.retries += 1
-            self.on_the_way, self.due_s = list(bars), self.waited_s + self.lands_after_s
+            self.on_the_way, self.due_s = (bars, fields), self.waited_s + self.lands_after_s
         self.writes += 1
+        self.fields.append(fields)
         return report
 
     def sleep(self, seconds: float) -> None:
@@ -54,12 +61,17 @@ class LateStore:
 
     def land(self) -> None:
         """Let the late write arrive and overwrite the current rows."""
-        self.store.write(MINUTE, self.on_the_way)
-        self.on_the_way = []
+        assert self.on_the_way is not None
+        self.store.write_table(MINUTE, *self.on_the_way)
+        self.on_the_way = None
 
-    def read(self, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
+    def read_table(self, *window: Any, **chosen: Any) -> pa.Table:
         """Read from the store."""
-        return self.store.read(*window, **chosen)
+        return self.store.read_table(*window, **chosen)
+
+    def final_counts(self, *window: Any, **chosen: Any) -> dict[str, int]:
+        """Read the counts of final rows from the store."""
+        return self.store.final_counts(*window, **chosen)
 
     def digests(self, *window: Any, **chosen: Any) -> dict[str, Digest]:
         """Read digests from the store."""
@@ -80,23 +92,17 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     opened.close()
 
 
-def published(late: LateStore) -> None:
-    write_round(
+def published(late: LateStore, *rounds: Edits) -> None:
+    write = TwoPhaseWrite(
         late,  # type: ignore[arg-type]
         FRIDAY,
-        edits(),
-        before(),
+        {symbol: {MINUTE: digest} for symbol, digest in digests_of(table_of(OLD)).items()},
         seal_delay_s=SEAL_DELAY_S,
         sleep=late.sleep,
     )
-
-
-def before() -> dict[str, dict[Resolution, Digest]]:
-    return {symbol: {MINUTE: digest} for symbol, digest in digests_of(OLD).items()}
-
-
-def edits() -> Mapping[Resolution, list[Edit]]:
-    return {MINUTE: list(diff_bars(OLD, NEW, 2))}
+    for edits in rounds or (diff_bars(table_of(OLD), table_of(NEW), 2),):
+        write.unseal({MINUTE: edits})
+    write.write_and_seal()
 
 
 @pytest.mark.parametrize("late_write", [0, 1, 2], ids=["unseal", "values", "seal"])
@@ -120,6 +126,44 @@ def test_without_a_retry_only_the_seal_delays_are_waited(
     assert (late.waited_s, late.writes) == (2 * SEAL_DELAY_S, 3)
 
 
+def test_all_rounds_share_the_seal_delays(store: EmbeddedStore) -> None:
+    """Each row is unsealed before any value is written, and sealed after all are."""
+    late = LateStore(store, late_write=-1, lands_after_s=0)
+    rounds = [
+        diff_bars(table_of([old]), table_of([new]), 2) for old, new in zip(OLD, NEW, strict=True)
+    ]
+
+    published(late, *rounds)
+
+    assert late.waited_s == 2 * SEAL_DELAY_S
+    assert [fields == SEAL for fields in late.fields] == [True, True, False, False, True, True]
+    assert served(store) == [(100.25, 2, True)] * 2
+
+
+def test_rows_that_were_not_final_are_not_unsealed(store: EmbeddedStore) -> None:
+    late = LateStore(store, late_write=-1, lands_after_s=0)
+    provisional = [row.unsealed() for row in OLD]
+    store.write(MINUTE, provisional)
+
+    published(late, diff_bars(table_of(provisional), table_of(NEW), 2))
+
+    assert (late.waited_s, late.writes) == (SEAL_DELAY_S, 2)
+    assert served(store) == [(100.25, 2, True)] * 2
+
+
+def test_of_a_confirmed_row_only_its_state_is_written(store: EmbeddedStore) -> None:
+    late = LateStore(store, late_write=-1, lands_after_s=0)
+    provisional = [replace(row, layer="speed", rev=0, final=False) for row in OLD]
+    store.write(MINUTE, provisional)
+
+    published(late, diff_bars(table_of(provisional), table_of(OLD), 2))
+
+    assert late.fields == [("rev", "layer", "final"), SEAL]
+    assert list(store.read(MINUTE, FRIDAY.start_ns, FRIDAY.end_ns)) == [
+        replace(row, rev=2) for row in OLD
+    ]
+
+
 @dataclass
 class Forgetful(LateStore):
     """A row reverts to its old values after the last write, `times` times."""
@@ -129,7 +173,7 @@ class Forgetful(LateStore):
     def digests(self, *window: Any, **chosen: Any) -> dict[str, Digest]:
         if self.writes >= 3 and self.times:
             self.times -= 1
-            self.store.write(MINUTE, [replace(NEW[0], rev=2, final=False)])
+            self.store.write(MINUTE, [replace(OLD[0], rev=1, final=False)])
         return super().digests(*window, **chosen)
 
 
@@ -140,7 +184,7 @@ def test_rows_that_revert_to_old_values_are_written_again(store: EmbeddedStore, 
     published(late)
 
     assert served(store) == [(100.25, 2, True)] * 2
-    assert late.waited_s == 2 * SEAL_DELAY_S + times * LATE_WRITE_S
+    assert late.waited_s == (2 + times) * SEAL_DELAY_S + times * LATE_WRITE_S
 
 
 def test_rows_that_never_read_back_equal_raise_an_error(store: EmbeddedStore) -> None:

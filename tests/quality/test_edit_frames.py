@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from support.lake import Bars, put_bars
@@ -18,7 +19,7 @@ from truetape.quality.expectations import validate
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import load_suite
 from truetape.serving.embedded import EmbeddedStore
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.store import BarStore
 
 MINUTES = 150
 MINUTE = Resolution.MINUTE
@@ -183,9 +184,9 @@ class Twice:
 
     store: BarStore
 
-    def read(self, resolution: Resolution, *window: Any, **chosen: Any) -> Iterator[ServedBar]:
-        rows = list(self.store.read(resolution, *window, **chosen))
-        return iter(rows[:1] + rows)
+    def read_table(self, resolution: Resolution, *window: Any, **chosen: Any) -> pa.Table:
+        rows = self.store.read_table(resolution, *window, **chosen)
+        return pa.concat_tables([rows.slice(0, 1), rows])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,13 @@ from truetape.host.resources import folder
 from truetape.host.settings import Secret
 from truetape.market.resolution import Resolution
 from truetape.serving import lines
+from truetape.serving.bar_table import table_of
 from truetape.serving.buckets import Buckets, load_buckets
+from truetape.serving.digest import digests_of
 from truetape.serving.http import InfluxHttp
 from truetape.serving.influx import InfluxStore
-from truetape.serving.store import Key, ServedBar
-from truetape.serving.writer import LineWriter
+from truetape.serving.store import ServedBar, WriteReport
+from truetape.serving.writer import Batch, LineWriter
 
 pytestmark = [pytest.mark.real, pytest.mark.faults]
 MINUTE, FIVE = Resolution.MINUTE, Resolution.FIVE_MINUTES
@@ -263,24 +265,9 @@ def test_a_shorter_declared_retention_is_applied_and_older_bars_are_refused(
     assert listed["buckets"][0]["retentionRules"][0]["everySeconds"] == 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class RawLine:
-    """A line that our encoder never produces."""
-
-    text: str
-
-    @property
-    def key(self) -> Key:
-        return (self.text,)
-
-
-def raw_writer(influx_server: InfluxServer, buckets: Buckets) -> LineWriter[RawLine]:
-    server = InfluxHttp(
-        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3, sleep=nothing
-    )
-    return LineWriter(
-        server, buckets.pipeline.name, 100, lambda row: row.text, lambda _: {"m,t=kept v=1i 1"}
-    )
+def write_raw(server: InfluxHttp, bucket: str, *texts: str) -> WriteReport:
+    """Write lines that our encoder never produces."""
+    return LineWriter(server, bucket).write([Batch(texts, (), set)])
 
 
 def test_exactly_the_bad_lines_of_a_mixed_batch_are_dead(
@@ -297,7 +284,12 @@ def test_exactly_the_bad_lines_of_a_mixed_batch_are_dead(
     good = [f"m,t=a v={number}i {number}" for number in range(10, 240)]
     mixed = [*good[:50], bad[0], *good[50:120], *bad[1:5], *good[120:], bad[5]]
 
-    report = raw_writer(influx_server, buckets).write([RawLine(text) for text in mixed])
+    server = InfluxHttp(
+        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3, sleep=nothing
+    )
+
+    with closing(server):
+        report = write_raw(server, buckets.pipeline.name, *mixed)
 
     assert (report.sent, report.stored) == (236, 230)
     assert [dead.line for dead in report.rejected] == bad
@@ -308,29 +300,40 @@ def test_exactly_the_bad_lines_of_a_mixed_batch_are_dead(
     assert stored["results"][0]["series"][0]["values"][0][1] == 230
 
 
+WRITES: dict[str, Callable[[InfluxStore, list[ServedBar]], WriteReport]] = {
+    "rows": lambda store, rows: store.write(MINUTE, rows),
+    "table": lambda store, rows: store.write_table(MINUTE, table_of(rows)),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_rows_with_a_type_conflict_are_identified_by_reading_back(
-    influx_server: InfluxServer, buckets: Buckets
+    influx_server: InfluxServer,
+    buckets: Buckets,
+    write: Callable[[InfluxStore, list[ServedBar]], WriteReport],
 ) -> None:
     """InfluxDB answers "dropped=1" for any number of rows with a type conflict."""
     bucket = buckets.bars[MINUTE].name
     server = InfluxHttp(
         influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
     )
-    foreign = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
     with closing(server):
-        foreign.write([RawLine(f"bar,symbol=OTHER,venue=XNYS trades=1.5 {NOON}")])
+        write_raw(server, bucket, f"bar,symbol=OTHER,venue=XNYS trades=1.5 {NOON}")
     rows = bars(20)
 
     with closing(connect(influx_server, buckets)) as store:
-        report = store.write(MINUTE, rows)
+        report = write(store, rows)
 
         assert (report.sent, report.stored) == (20, 0)
         assert [dead.line for dead in report.rejected] == [lines.bar(row) for row in rows]
         assert all("field type conflict" in dead.reason for dead in report.rejected)
 
 
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_each_row_that_the_server_drops_as_too_old_is_a_dead_line(
-    influx_server: InfluxServer, buckets: Buckets
+    influx_server: InfluxServer,
+    buckets: Buckets,
+    write: Callable[[InfluxStore, list[ServedBar]], WriteReport],
 ) -> None:
     """Somebody shortened the bucket below its declaration, so the check before the write passes."""
     name = buckets.bars[MINUTE].name
@@ -345,7 +348,7 @@ def test_each_row_that_the_server_drops_as_too_old_is_a_dead_line(
     ]
 
     with closing(connect(influx_server, buckets)) as store:
-        report = store.write(MINUTE, rows)
+        report = write(store, rows)
 
         assert report.stored == 4
         assert {dead.line for dead in report.rejected} == {
@@ -424,15 +427,64 @@ def test_reading_a_row_that_lacks_a_field_is_an_error(
     server = InfluxHttp(
         influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
     )
-    half = LineWriter[RawLine](server, bucket, 10, lambda row: row.text, lambda _: set())
     with closing(server):
-        half.write([RawLine(f"bar,symbol=HALF,venue=XNYS open=1,high=2 {NOON}")])
+        write_raw(server, bucket, f"bar,symbol=HALF,venue=XNYS open=1,high=2 {NOON}")
 
     with closing(connect(influx_server, buckets)) as store:
         store.write(MINUTE, bars(1))
         with pytest.raises(VerificationError, match="lacks fields"):
             list(store.read(MINUTE, *WINDOW))
+        with pytest.raises(VerificationError, match="lacks fields"):
+            store.read_table(MINUTE, *WINDOW)
         assert list(store.read(MINUTE, *WINDOW, symbols=["IBM"])) == bars(1)
+
+
+def test_the_size_of_a_digest_query_does_not_change_the_digests(
+    influx_server: InfluxServer, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With queries of 7 rows, or of 2 symbols, one symbol has a query of its own."""
+    rows = [
+        *bars(3, symbol="A"),
+        *bars(3, symbol="it's"),
+        *bars(30, symbol="C"),
+        *bars(2, symbol="D"),
+        *bars(1, symbol="E", final=False),
+    ]
+    wanted = digests_of(table_of(rows))
+    with closing(connect(influx_server, buckets)) as store:
+        store.write(MINUTE, rows)
+        for limit, value in LIMITS.items():
+            with monkeypatch.context() as changed:
+                changed.setattr(f"truetape.serving.{limit}", value)
+                before = store.traffic.requests
+                assert store.digests(MINUTE, "XNYS", *WINDOW) == wanted
+                assert store.traffic.requests - before == 1 + 3
+                few = store.digests(MINUTE, "XNYS", *WINDOW, symbols=["D", "it's", "nope"])
+                assert few == {name: wanted[name] for name in ("D", "it's")}
+                final = store.final_counts(MINUTE, "XNYS", *WINDOW, symbols=list(wanted))
+                assert final == {"A": 3, "it's": 3, "C": 30, "D": 2}
+
+
+LIMITS = {"influx.MAX_FOLDED_ROWS": 7, "influxql.MAX_SYMBOLS_PER_QUERY": 2}
+
+
+def test_reading_a_field_of_another_type_is_an_error(
+    influx_server: InfluxServer, buckets: Buckets
+) -> None:
+    bucket = buckets.bars[MINUTE].name
+    server = InfluxHttp(
+        influx_server.url, influxd.ORG, influx_server.token, timeout_s=10, attempts=3
+    )
+    row = lines.bar(bar(symbol="OTHER"))
+    assert isinstance(row, str)
+    with closing(server):
+        write_raw(server, bucket, row.replace("trades=17i", "trades=17.5"))
+
+    with (
+        closing(connect(influx_server, buckets)) as store,
+        pytest.raises(VerificationError, match=r"bar.*not of its type.*17\.5"),
+    ):
+        list(store.read(MINUTE, *WINDOW))
 
 
 def test_the_page_size_does_not_change_the_rows_read(

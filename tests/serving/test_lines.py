@@ -5,6 +5,7 @@ import struct
 from dataclasses import replace
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from support.build import NOON
 from support.serving import bar, indicators, speed_batch
 from truetape.serving import lines
+from truetape.serving.bar_table import bars_of, table_of
+from truetape.serving.line_table import BARS as LINES_OF_BARS
+from truetape.serving.line_table import checked, float_texts, table_lines
 from truetape.serving.store import DeadLine, IndicatorRow, ServedBar
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -197,3 +201,56 @@ def bits(row: ServedBar) -> object:
     """Return a bar with its floats as bit patterns, so that -0.0 is not 0.0."""
     floats = (row.open, row.high, row.low, row.close, row.volume, row.vwap)
     return row, [struct.pack(">d", value) for value in floats]
+
+
+@given(st.lists(BARS, max_size=30))
+def test_a_table_has_the_lines_of_its_rows(rows: list[ServedBar]) -> None:
+    """The same text and the same reasons, for symbols and numbers of any kind."""
+    table = table_of([row for row in rows if is_text(row.symbol) and is_text(row.venue)])
+    encoded = list(map(lines.bar, bars_of(table)))
+
+    good, dead = checked(LINES_OF_BARS, table)
+
+    assert [text for text in encoded if isinstance(text, str)] == table_lines(
+        LINES_OF_BARS, good, LINES_OF_BARS.fields
+    )
+    assert dead == [text for text in encoded if isinstance(text, DeadLine)]
+
+
+def is_text(value: str) -> bool:
+    """True if a text can be UTF-8: half of a surrogate pair cannot be in an Arrow table."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+@given(st.lists(NUMBERS, max_size=50))
+def test_floats_of_a_column_are_written_like_single_ones(values: list[float]) -> None:
+    whole = [float(round(value)) for value in values if abs(value) < 1e18]
+    rounded = [round(value, 9) for value in values]
+    every = [
+        *values,
+        *whole,
+        *rounded,
+        1e10,
+        9999999999.5,
+        1e14,
+        1e15,
+        1e16,
+        1e-4,
+        9.9e-05,
+        -0.0,
+        5e-324,
+    ]
+
+    assert float_texts(pa.array(every, pa.float64())).to_pylist() == list(map(repr, every))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf], ids=str)
+def test_a_row_with_a_number_that_cannot_be_stored_has_no_line(value: float) -> None:
+    good, dead = checked(LINES_OF_BARS, table_of([bar(), bar(vwap=value), bar(symbol="KO")]))
+
+    assert [row.symbol for row in bars_of(good)] == ["IBM", "KO"]
+    assert dead == [lines.bar(bar(vwap=value))]
+    assert table_lines(LINES_OF_BARS, good, ("final",)) == [
+        "bar,symbol=IBM,venue=XNYS final=true 1795194000000000000",
+        "bar,symbol=KO,venue=XNYS final=true 1795194000000000000",
+    ]

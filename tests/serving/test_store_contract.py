@@ -12,8 +12,10 @@ from support.build import NOON, at
 from support.serving import MINUTE_NS, bar, bars, indicators, speed_batch
 from truetape.host.errors import ConfigError
 from truetape.market.resolution import Resolution
+from truetape.serving import indicator_table
+from truetape.serving.bar_table import bars_of, table_of
 from truetape.serving.digest import digests_of
-from truetape.serving.store import BarStore, Digest, ServedBar
+from truetape.serving.store import BarStore, Digest, IndicatorRow, ServedBar, WriteReport
 
 MINUTE = Resolution.MINUTE
 ALWAYS = (-(2**63), 2**63 - 1)
@@ -62,6 +64,10 @@ BAD_SYMBOLS = {
 }
 
 
+def write_indicators(store: BarStore, *rows: IndicatorRow) -> WriteReport:
+    return store.write_indicators(MINUTE, indicator_table.table_of(rows))
+
+
 def read_all(store: BarStore, resolution: Resolution = MINUTE) -> list[ServedBar]:
     return list(store.read(resolution, *ALWAYS))
 
@@ -93,6 +99,70 @@ def test_a_later_write_replaces_the_whole_row(store: BarStore) -> None:
     store.write(MINUTE, [bar(rev=2)])
 
     assert read_all(store) == [bar(rev=2)]
+
+
+def test_a_table_is_stored_as_its_rows_are(store: BarStore) -> None:
+    wanted = [bar(symbol=symbol) for symbol in sorted(GOOD_SYMBOLS)]
+    odd = [bar(**fields) for name, fields in EXTREMES.items() if "start_ns" in fields]
+
+    report = store.write_table(MINUTE, table_of([*wanted, *odd]))
+
+    assert (report.sent, report.stored, report.rejected) == (len(wanted) + 2, len(wanted) + 2, ())
+    assert list(bars_of(store.read_table(MINUTE, *ALWAYS))) == read_all(store)
+    assert sorted(map(repr, read_all(store))) == sorted(map(repr, [*wanted, *odd]))
+
+
+@pytest.mark.parametrize("fields", EXTREMES.values(), ids=list(EXTREMES))
+def test_a_table_keeps_every_bit(store: BarStore, fields: dict[str, object]) -> None:
+    store.write_table(MINUTE, table_of([bar(**fields)]))
+
+    assert read_all(store) == [bar(**fields)]
+
+
+@pytest.mark.parametrize("changed", [("final",), ("rev", "layer", "final")], ids="+".join)
+def test_a_write_of_some_fields_leaves_the_others_as_they_are(
+    store: BarStore, changed: tuple[str, ...]
+) -> None:
+    """Also over several requests."""
+    before = bars(12_000, rev=0, layer="speed", final=False)
+    others = bars(3, symbol="MSFT", final=False)
+    store.write(MINUTE, [*before, *others])
+    after = [replace(row, rev=4, layer="batch", final=True, close=1.0) for row in before]
+
+    report = store.write_table(MINUTE, table_of(after), changed)
+
+    assert (report.sent, report.stored) == (12_000, 12_000)
+    wanted = [
+        replace(old, **{name: getattr(new, name) for name in changed})
+        for old, new in zip(before, after, strict=True)
+    ]
+    assert read_all(store) == [*wanted, *others]
+
+
+def test_bad_rows_of_a_table_are_dead_lines(store: BarStore) -> None:
+    rows = [
+        bar(symbol="A"), bar(symbol="B\nC"), bar(symbol="D", close=math.nan), bar(symbol="E\\"),
+        bar(symbol="F", layer="other"), bar(symbol="G", start_ns=-(2**63)), bar(symbol="H"),
+    ]  # fmt: skip
+
+    report = store.write_table(MINUTE, table_of(rows))
+
+    assert (report.sent, report.stored) == (7, 2)
+    assert [dead.reason.partition(" is ")[0] for dead in report.rejected] == [
+        "tag symbol", "field close", "tag symbol", "layer", "time"
+    ]  # fmt: skip
+    assert [row.symbol for row in read_all(store)] == ["A", "H"]
+
+
+def test_final_rows_are_counted_by_symbol(store: BarStore) -> None:
+    store.write(MINUTE, [*bars(3), *bars(2, symbol="KO", final=False), bar(symbol="MSFT")])
+    store.write_table(MINUTE, table_of(bars(1, final=False)), ("final",))
+
+    counts = store.final_counts(MINUTE, "XNYS", *ALWAYS)
+
+    assert counts == {"IBM": 2, "MSFT": 1}
+    assert store.final_counts(MINUTE, "XNYS", *ALWAYS, symbols=["KO", "MSFT"]) == {"MSFT": 1}
+    assert store.final_counts(MINUTE, "XNYS", NOON, NOON + 2 * MINUTE_NS)["IBM"] == 1
 
 
 def test_the_later_of_two_rows_with_one_key_in_a_write_wins(store: BarStore) -> None:
@@ -144,6 +214,23 @@ def test_reads_filter_by_venue_and_symbols(store: BarStore) -> None:
     ]
 
 
+def test_many_odd_symbols_are_selected_exactly(store: BarStore) -> None:
+    """More symbols than alternatives in one condition; each looks like a pattern or a quotation."""
+    odd = [
+        f"{symbol}{sign}" for symbol in GOOD_SYMBOLS for sign in (".", "*", "+", "[A]", "(", "^$/")
+    ]
+    wanted = sorted({*GOOD_SYMBOLS, *odd})
+    others = ["AxB", "BRKxB", "q", "x"]
+    store.write(MINUTE, [bar(symbol=symbol) for symbol in (*wanted, *others)])
+
+    for venue in (None, "XNYS"):
+        read = store.read(MINUTE, *ALWAYS, venue=venue, symbols=wanted)
+        assert [row.symbol for row in read] == wanted
+    assert len(list(store.read(MINUTE, *ALWAYS))) == len(wanted) + len(others)
+    assert set(store.digests(MINUTE, "XNYS", *ALWAYS, symbols=wanted)) == set(wanted)
+    assert set(store.final_counts(MINUTE, "XNYS", *ALWAYS, symbols=wanted)) == set(wanted)
+
+
 def test_every_valid_symbol_is_stored_separately(store: BarStore) -> None:
     report = store.write(MINUTE, [bar(symbol=symbol) for symbol in GOOD_SYMBOLS])
 
@@ -177,7 +264,7 @@ def test_nan_and_infinity_are_dead_lines(store: BarStore, field: str, value: flo
 
 def test_an_empty_write_stores_nothing(store: BarStore) -> None:
     assert store.write(MINUTE, []).sent == 0
-    assert store.write_indicators(MINUTE, []).sent == 0
+    assert store.write_indicators(MINUTE, indicator_table.NO_ROWS).sent == 0
     assert store.write_points([]).sent == 0
     assert read_all(store) == []
     assert store.digests(MINUTE, "XNYS", *ALWAYS) == {}
@@ -212,7 +299,10 @@ def test_rows_older_than_the_retention_are_refused_before_any_write(
     assert "TRUETAPE_BUCKET_SET=history" in message
     assert read_all(store) == []
     with pytest.raises(ConfigError, match="bars_1m"):
-        store.write_indicators(MINUTE, [indicators(start_ns=old, sma_20=1.0)])
+        store.write_table(MINUTE, table_of([bar(), bar(start_ns=old)]))
+    assert read_all(store) == []
+    with pytest.raises(ConfigError, match="bars_1m"):
+        write_indicators(store, indicators(start_ns=old, sma_20=1.0))
     with pytest.raises(ConfigError, match="pipeline"):
         store.write_points([speed_batch(time_ns=old)])
 
@@ -284,7 +374,7 @@ def test_the_store_and_python_compute_equal_digests(store: BarStore) -> None:
 
     store.write(MINUTE, wanted)
 
-    assert store.digests(MINUTE, "XNYS", *ALWAYS) == digests_of(wanted)
+    assert store.digests(MINUTE, "XNYS", *ALWAYS) == digests_of(table_of(wanted))
 
 
 CHANGES: dict[str, dict[str, object]] = {
@@ -351,10 +441,12 @@ def test_indicators_are_read_with_exactly_their_values(store: BarStore) -> None:
         indicators(symbol="MSFT", session_vwap=1e-07),
     ]
 
-    report = store.write_indicators(MINUTE, reversed(wanted))
+    report = write_indicators(store, *reversed(wanted))
 
     assert (report.sent, report.stored) == (4, 4)
     assert list(store.read_indicators(MINUTE, *ALWAYS)) == wanted
+    table = store.read_indicator_table(MINUTE, *ALWAYS, venue="XNYS")
+    assert list(indicator_table.rows_of(table)) == wanted
     assert list(store.read_indicators(MINUTE, *ALWAYS, symbols=["MSFT"])) == wanted[3:]
     assert list(store.read_indicators(MINUTE, NOON, NOON + MINUTE_NS, venue="XNYS")) == [
         wanted[0],
@@ -369,16 +461,14 @@ def test_an_indicator_that_a_new_row_lacks_is_deleted(store: BarStore) -> None:
         indicators(NOON + MINUTE_NS, sma_20=3.0),
         indicators(symbol="it's", sma_20=5.0),
     ]
-    store.write_indicators(
-        MINUTE,
-        [
-            *others,
-            indicators(sma_20=2.0, ema_12=9.0, rsi_14=50.0),
-            indicators(symbol="MSFT", sma_20=7.0),
-        ],
+    write_indicators(
+        store,
+        *others,
+        indicators(sma_20=2.0, ema_12=9.0, rsi_14=50.0),
+        indicators(symbol="MSFT", sma_20=7.0),
     )
 
-    report = store.write_indicators(MINUTE, [indicators(sma_20=2.5, macd=1.0)])
+    report = write_indicators(store, indicators(sma_20=2.5, macd=1.0))
 
     assert report.rejected == ()
     assert list(store.read_indicators(MINUTE, *ALWAYS, symbols=["IBM", "it's"])) == [
@@ -391,23 +481,25 @@ def test_an_indicator_that_a_new_row_lacks_is_deleted(store: BarStore) -> None:
 
 def test_many_rows_can_lose_an_indicator_in_one_write(store: BarStore) -> None:
     times = [NOON + number * MINUTE_NS for number in range(250)]
-    store.write_indicators(MINUTE, [indicators(time, sma_20=1.0, macd=2.0) for time in times])
+    write_indicators(store, *(indicators(time, sma_20=1.0, macd=2.0) for time in times))
 
-    store.write_indicators(MINUTE, [indicators(time, sma_20=1.5) for time in times])
+    write_indicators(store, *(indicators(time, sma_20=1.5) for time in times))
 
     assert list(store.read_indicators(MINUTE, *ALWAYS)) == [
         indicators(time, sma_20=1.5) for time in times
     ]
 
 
-def test_an_unknown_indicator_is_a_dead_line(store: BarStore) -> None:
-    report = store.write_indicators(MINUTE, [indicators(sma_21=1.0), indicators(sma_20=math.nan)])
+def test_an_indicator_that_is_no_number_is_a_dead_line(store: BarStore) -> None:
+    report = write_indicators(
+        store, indicators(sma_20=math.nan), indicators(symbol="", macd=1.0), indicators(symbol="KO")
+    )
 
     assert [dead.reason.split(";")[0] for dead in report.rejected] == [
-        "indicator has no field 'sma_21'",
         "field sma_20 is nan, not a float that can be stored",
+        "tag symbol is empty",
     ]
-    assert list(store.read_indicators(MINUTE, *ALWAYS)) == []
+    assert list(store.read_indicators(MINUTE, *ALWAYS)) == [indicators(symbol="KO")]
 
 
 def test_pipeline_points_are_read_as_they_were_written(store: BarStore) -> None:

@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import Protocol
 
 import pytest
@@ -14,21 +13,11 @@ from support.scripted_http import CUT, Answer, ScriptedServer
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret
 from truetape.serving.http import InfluxHttp
-from truetape.serving.store import DeadLine, Key, WriteReport
-from truetape.serving.writer import LineWriter
+from truetape.serving.store import DeadLine, WriteReport
+from truetape.serving.writer import Batch, LineWriter
 
 Script = Callable[[list[str]], Answer]
 OK = Answer(204)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    text: str
-    name: str = ""
-
-    @property
-    def key(self) -> Key:
-        return (self.name or self.text,)
 
 
 class ScriptedInflux(InfluxHttp):
@@ -85,10 +74,14 @@ def in_turn(*answers: Answer) -> Script:
 def write(
     server: InfluxHttp, *texts: str, max_lines: int = 100, stored: set[str] | None = None
 ) -> WriteReport:
-    writer = LineWriter[Line](
-        server, "bucket", max_lines, lambda row: row.text, lambda _: stored or set()
+    return LineWriter(server, "bucket").write(
+        batch(*texts[start : start + max_lines], stored=stored)
+        for start in range(0, len(texts), max_lines)
     )
-    return writer.write([Line(text) for text in texts])
+
+
+def batch(*texts: str, stored: set[str] | None = None) -> Batch:
+    return Batch(texts, (), lambda: stored or set())
 
 
 @pytest.mark.parametrize(
@@ -208,11 +201,11 @@ def test_an_overwritten_row_counts_as_stored_if_its_successor_is_stored(
     scripted: Scripted,
 ) -> None:
     server = scripted(in_turn(error(422, "partial write: dropped=1")))
-    writer = LineWriter[Line](server, "bucket", 10, lambda row: row.text, lambda _: {"k 2"})
+    old, new, other = r"bar,symbol=a\ b x=1 5", r"bar,symbol=a\ b x=2 5", r"bar,symbol=a\ c x=1 5"
 
-    report = writer.write([Line("k 1", "k"), Line("k 2", "k"), Line("other")])
+    report = write(server, old, new, other, stored={new})
 
-    assert [dead.line for dead in report.rejected] == ["other"]
+    assert [dead.line for dead in report.rejected] == [other]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302, 501])
@@ -236,11 +229,8 @@ def test_rows_are_sent_in_batches_and_in_order(scripted: Scripted) -> None:
 
 def test_rows_that_cannot_be_encoded_are_dead_and_not_sent(scripted: Scripted) -> None:
     server = scripted(in_turn())
-    writer = LineWriter[Line](
-        server, "b", 10, lambda row: DeadLine(row.text, "no"), lambda _: set()
-    )
 
-    report = writer.write([Line("a")])
+    report = LineWriter(server, "b").write([Batch((), [DeadLine("a", "no")], set)])
 
     assert (report.stored, report.rejected) == (0, (DeadLine("a", "no"),))
     assert server.bodies == []

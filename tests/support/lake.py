@@ -1,6 +1,6 @@
 """Recomputed bars put into a lake by hand, without Spark, and a store that notes its calls."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from deltalake import write_deltalake
 from truetape.lake.schemas import BARS
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.serving.bar_table import bars_of, table_of
 from truetape.serving.store import BarStore, Digest, ServedBar, Traffic, WriteReport
 
 Bars = Mapping[Resolution, Sequence[ServedBar]]
@@ -56,14 +57,16 @@ class TamperedStore:
     """The symbols of each read."""
     writes: int = 0
 
-    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
+    def write_table(
+        self, resolution: Resolution, bars: pyarrow.Table, fields: Sequence[str]
+    ) -> WriteReport:
         """Write what `tamper` makes of the rows, and say that all went well."""
-        rows, number = list(bars), self.writes
+        rows, number = list(bars_of(bars)), self.writes
         self.writes += 1
         self.calls.append(("write", resolution, tuple(rows)))
         written = self.tamper(number, rows)
         if written:
-            self.store.write(resolution, written)
+            self.store.write_table(resolution, table_of(written), fields)
         self.after(number)
         return WriteReport(len(rows), len(rows))
 
@@ -72,19 +75,24 @@ class TamperedStore:
         """What the store has sent and received."""
         return self.store.traffic
 
-    def read(
+    def read_table(
         self, resolution: Resolution, start_ns: int, end_ns: int, **chosen: Any
-    ) -> Iterator[ServedBar]:
+    ) -> pyarrow.Table:
         """Read, and note it."""
         self.calls.append(("read", resolution, ()))
         self.asked.append(tuple(chosen["symbols"] or ()))
-        return self.store.read(resolution, start_ns, end_ns, **chosen)
+        return self.store.read_table(resolution, start_ns, end_ns, **chosen)
 
     def digests(self, resolution: Resolution, *window: Any, **chosen: Any) -> dict[str, Digest]:
         """Read digests; note those of some symbols, by which a publication reads back."""
         if "symbols" in chosen:
             self.calls.append(("read", resolution, ()))
         return self.store.digests(resolution, *window, **chosen)
+
+    def final_counts(self, resolution: Resolution, *window: Any, **chosen: Any) -> dict[str, int]:
+        """Read the counts of final rows, and note it."""
+        self.calls.append(("read", resolution, ()))
+        return self.store.final_counts(resolution, *window, **chosen)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

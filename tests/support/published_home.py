@@ -6,7 +6,7 @@ from pathlib import Path
 from support.build import NOON
 from support.drifting import DAY, publish_and_record
 from support.session_lake import FRIDAY, lake_session
-from support.speed_toy import heard, provisional_bars, serve
+from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.host.settings import Settings
 from truetape.quality import report as reports
 from truetape.quality.results import RuleResult
@@ -27,7 +27,7 @@ def make_published_home(home: Path) -> Settings:
     settings = Settings.from_env({**ENVIRONMENT, "TRUETAPE_HOME": str(home)})
     lake_session(DAY).write(settings.lake)
     with closing(open_store(settings)) as store:
-        serve(store, provisional_bars(heard(DAY)))
+        serve(store, provisional_bars(counted_trades(DAY)))
         publish_and_record(settings.lake, store)
     rule = RuleResult("trades", "T5", Severity.GATE, "sizes", "trades", True, rows=1, unexpected=0)
     reports.write(

@@ -144,9 +144,9 @@ def _set_trap(sent: signal.Signals, text: str, *, is_checked: bool) -> None:
         spring(gzip.decompress(body).decode() if body[:2] == b"\x1f\x8b" else "")
         return original(self, *values, **named)
 
-    def unchecked(self: Any, lines: list[tuple[str, object]], attempts: int) -> Any:
-        spring("\n".join(line for line, _ in lines))
-        return original(self, lines, attempts)
+    def unchecked(self: Any, lines: list[str], *values: Any) -> Any:
+        spring("\n".join(lines))
+        return original(self, lines, *values)
 
     setattr(owner, name, checked if is_checked else unchecked)
 

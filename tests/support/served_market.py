@@ -22,6 +22,7 @@ from truetape.publish.events import publication_points
 from truetape.publish.publication import Published
 from truetape.quality.metrics import FEEDS
 from truetape.schedule.archive_tasks import archive_point
+from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import BarCounts, points
 from truetape.speed.writer import sequence
@@ -96,7 +97,9 @@ def write(store: BarStore, served: Served) -> None:
     store.ensure_buckets()
     for resolution, rows in served.bars.items():
         store.write(resolution, rows).require_stored("bars")
-    store.write_indicators(Resolution.MINUTE, _indicators(served)).require_stored("indicators")
+    store.write_indicators(Resolution.MINUTE, table_of(_indicators(served))).require_stored(
+        "indicators"
+    )
     store.write_points(list(_points(served))).require_stored("points")
 
 

@@ -27,7 +27,7 @@ LAST_SESSIONS = 20
 DEFAULT_LINES = 50
 WIDE = 180
 CAUSES = (
-    "missing", "late", "duplicate", "correction", "cancel", "eligibility", "order", "revert",
+    "missing", "late", "duplicate", "correction", "cancel", "eligibility", "revert",
     "unexplained",
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ from truetape.drift.attribution_inputs import (
     sum_prints,
     values_of_tally,
 )
-from truetape.drift.knowledge import infer_knowledge
+from truetape.drift.knowledge import infer_prints
 from truetape.market.bars import Tally, merge
 from truetape.market.trades import Trade
 
@@ -36,15 +36,15 @@ class Cause(StrEnum):
     """A class of events that explains drift; the members stand in the order of application."""
 
     MISSING = "missing"
-    """Received in time but not served: the layer was down, or the archive had a hole."""
+    """Received in time but not served: the layer was down or had closed the window, or the archive
+    had a hole.
+    """
     LATE = "late"
     DUPLICATE = "duplicate"
     CORRECTION = "correction"
     CANCEL = "cancel"
     ELIGIBILITY = "eligibility"
     """Judged by another profile, or by another version of it."""
-    ORDER = "order"
-    """The same prints, with first and last by arrival instead of by the total order."""
     REVERT = "revert"
     """A revert to an older publication; never inferred from events."""
     UNEXPLAINED = "unexplained"
@@ -84,8 +84,7 @@ def explain(bar: BarInputs, rules: ServingRules, judge: Judge) -> tuple[FieldDri
 
     A field whose value did not change is included only if its causes cancel each other out.
     """
-    knowledge = infer_knowledge(bar, rules)
-    steps = _Steps(bar, rules, judge, knowledge.prints, by_arrival=knowledge.by_arrival)
+    steps = _Steps(bar, rules, judge, infer_prints(bar, rules))
     start = _exact(bar.served, steps.values)
     unexplained = _minus(steps.values, start)
     parts: dict[str, list[Part]] = defaultdict(list)
@@ -127,8 +126,6 @@ class _Steps:
         rules: ServingRules,
         judge: Judge,
         served: Sequence[CountedPrint | None],
-        *,
-        by_arrival: bool,
     ) -> None:
         self._current: list[CountedPrint | None] = []
         self._target: list[CountedPrint | None] = []
@@ -138,18 +135,14 @@ class _Steps:
         versions = zip(bar.deliveries, served, recomputed_prints(bar, judge), strict=True)
         for delivery, before, after in versions:
             cause = _class_of(delivery, before, after, rules)
-            if cause is None and not by_arrival:
+            if cause is None:
                 unchanged.append(before)
                 continue
-            index = len(self._current)
-            if cause is not None:
-                self._classes[cause].append(index)
-            if by_arrival:
-                self._classes[Cause.ORDER].append(index)
+            self._classes[cause].append(len(self._current))
             self._current.append(before)
-            self._target.append(after.by_arrival() if after and by_arrival else after)
+            self._target.append(after)
         self._base = sum_prints(unchanged, bar.base)
-        self._before = self._total = sum_prints(self._current, self._base)
+        self._total = sum_prints(self._current, self._base)
         self._is_flip = False
         self.values = values_of_tally(self._total)
 
@@ -162,12 +155,9 @@ class _Steps:
         """Count one class of events as the recompute does; return how the values move."""
         self._applied = []
         for index in self._classes[cause]:
-            before, after = self._current[index], self._target[index]
-            if cause is Cause.ORDER:
-                after = before and before.in_order()
-            self._current[index] = after
-            self._applied.append((before, after))
-        self._before, self._total = self._total, sum_prints(self._current, self._base)
+            self._applied.append((self._current[index], self._target[index]))
+            self._current[index] = self._target[index]
+        self._total = sum_prints(self._current, self._base)
         past, self.values = self.values, values_of_tally(self._total)
         self._is_flip = (past == NO_VALUES) != (self.values == NO_VALUES)
         return _minus(self.values, past)
@@ -188,8 +178,6 @@ class _Steps:
     def _moves(self, field: str, before: CountedPrint | None, after: CountedPrint | None) -> bool:
         if field in _SUMS:
             return _share(field, before) != _share(field, after)
-        if before is not None and after is not None and before.key != after.key:
-            return _sets(field, before, self._before) or _sets(field, after, self._total)
         return _would_set(field, before, self._total) or _sets(field, after, self._total)
 
 
@@ -231,7 +219,7 @@ def _sets(field: str, item: CountedPrint | None, total: Tally) -> bool:
         return False
     if field in ("open", "close"):
         end = total.first if field == "open" else total.last
-        return item.eligibility.open_close and end is not None and end[0] == item.key
+        return item.eligibility.open_close and end is not None and end[0] == item.trade.order
     extreme = total.high if field == "high" else total.low
     return item.eligibility.high_low and item.trade.price == extreme
 

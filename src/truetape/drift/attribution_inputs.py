@@ -4,7 +4,7 @@ Pure; does no I/O. Does not compare the two: `drift.attribution` does.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
 
@@ -13,7 +13,7 @@ from truetape.market.canonical import amended
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.market.trades import Amendment, Event, OrderKey, Trade
+from truetape.market.trades import Amendment, Event, Position, Trade
 
 FIELDS = ("open", "high", "low", "close", "volume", "vwap", "trades")
 BarValues = tuple[Decimal, ...]
@@ -23,7 +23,8 @@ NO_VALUES: BarValues = (Decimal(0),) * len(FIELDS)
 Judge = Callable[[tuple[str, ...], str | None], Eligibility]
 """`Profile.judge`: from conditions and tape to the fields that a print may set."""
 Knows = Callable[[Event], bool]
-"""True if a layer had processed an event when it served a bar."""
+"""True if a layer counted with an event when it served a bar."""
+DeliveryKey = tuple[str | int, ...] | Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,7 @@ class ServingRules:
 
     The layer drops repeat deliveries of `deduplicated_feeds`; None means of every feed. With
     `as_of_ns` the layer is a publication, which knows all that was received by then. Without, it is
-    the speed layer, which takes no trade for a minute that its watermark, `lateness_ns` behind, has
-    passed.
+    the speed layer, which counts no trade received more than `lateness_ns` after its event.
     """
 
     judge: Judge
@@ -59,22 +59,36 @@ class ServingRules:
         return self.as_of_ns is not None
 
     def knows(self, event: Event) -> bool:
-        """True if the layer has processed an event, provided that it ran without trouble."""
+        """True if the layer counts with an event, provided that it ran without trouble."""
         if self.as_of_ns is not None:
             return event.received_ns <= self.as_of_ns
-        if not isinstance(event, Trade):
-            return False
-        minute = Resolution.MINUTE
-        closes = minute.start_of(event.event_ns) + minute.width_ns + self.lateness_ns
-        return event.received_ns < closes
+        return isinstance(event, Trade) and not self.is_late(event)
 
     def is_late(self, trade: Trade) -> bool:
         """True if a trade arrived later than the speed layer waits."""
         return trade.received_ns - trade.event_ns > self.lateness_ns
 
-    def deduplicates(self, feed: str) -> bool:
-        """True if the layer drops repeat deliveries of a feed."""
-        return self.deduplicated_feeds is None or feed in self.deduplicated_feeds
+    def key_of(self, trade: Trade) -> DeliveryKey:
+        """Return the key that the deliveries of a trade share within a bar.
+
+        A publication looks for repeats in a whole session, the speed layer in a second of one
+        partition.
+        """
+        drops = self.deduplicated_feeds is None or trade.feed in self.deduplicated_feeds
+        if trade.id is None or not drops:
+            return trade.position
+        if self.as_of_ns is not None:
+            return trade.feed, trade.id
+        second, place = Resolution.SECOND.start_of(trade.event_ns), trade.position
+        return trade.feed, trade.id, second, place.topic, place.partition
+
+    def first_of(self, deliveries: Iterable[Trade]) -> Trade:
+        """Return the delivery that the layer counts: a publication the one received first, the
+        speed layer the one with the lowest position.
+        """
+        if self.as_of_ns is None:
+            return min(deliveries, key=lambda trade: trade.position)
+        return min(deliveries, key=lambda trade: (trade.received_ns, trade.position))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +109,10 @@ class BarInputs:
 
 @dataclass(frozen=True, slots=True)
 class CountedPrint:
-    """A print as one version counts it; `key` decides which print is first and which last."""
+    """A print as one version counts it."""
 
     trade: Trade
     eligibility: Eligibility
-    key: OrderKey
 
     @property
     def size(self) -> Decimal:
@@ -108,27 +121,25 @@ class CountedPrint:
 
     def tally(self) -> Tally:
         """Return what the print adds to the bar."""
-        own = tally(self.trade, self.eligibility)
-        if own.first is None or self.key == self.trade.order:
-            return own
-        end = (self.key, self.trade.price)
-        return replace(own, first=end, last=end)
-
-    def in_order(self) -> "CountedPrint":
-        """Return the same print, ordered by the total order."""
-        return replace(self, key=self.trade.order)
-
-    def by_arrival(self) -> "CountedPrint":
-        """Return the same print, ordered by its position in the stream."""
-        position = self.trade.position
-        place = (position.topic, position.partition, position.offset, position.index)
-        return replace(self, key=(0, 0, 0, *place))
+        return tally(self.trade, self.eligibility)
 
 
 def served_prints(bar: BarInputs, rules: ServingRules, knows: Knows) -> list[CountedPrint | None]:
     """Return for each delivery the print that the layer counted, given what it knew."""
-    seen: set[tuple[str, str]] = set()
-    return [_served_print(bar, rules, knows, delivery, seen) for delivery in bar.deliveries]
+    counted = {rules.first_of(same).position for same in known_trades(bar, rules, knows)}
+    return [
+        _served_print(bar, rules, knows, delivery) if delivery.trade.position in counted else None
+        for delivery in bar.deliveries
+    ]
+
+
+def known_trades(bar: BarInputs, rules: ServingRules, knows: Knows) -> list[list[Trade]]:
+    """Return the known deliveries of each trade, of which the layer counted one."""
+    same: dict[DeliveryKey, list[Trade]] = {}
+    for delivery in bar.deliveries:
+        if knows(delivery.trade):
+            same.setdefault(rules.key_of(delivery.trade), []).append(delivery.trade)
+    return list(same.values())
 
 
 def recomputed_prints(bar: BarInputs, judge: Judge) -> list[CountedPrint | None]:
@@ -165,24 +176,13 @@ def _print(bar: BarInputs, trade: Trade, eligibility: Eligibility) -> CountedPri
     daily = bar.daily
     if daily is not None and not (daily.is_regular(trade.event_ns) or eligibility.auction):
         return None
-    return CountedPrint(trade, eligibility, trade.order)
+    return CountedPrint(trade, eligibility)
 
 
 def _served_print(
-    bar: BarInputs,
-    rules: ServingRules,
-    knows: Knows,
-    delivery: TradeDelivery,
-    seen: set[tuple[str, str]],
+    bar: BarInputs, rules: ServingRules, knows: Knows, delivery: TradeDelivery
 ) -> CountedPrint | None:
-    trade = delivery.trade
-    if not knows(trade):
-        return None
-    if trade.id is not None and rules.deduplicates(trade.feed):
-        if (trade.feed, trade.id) in seen:
-            return None
-        seen.add((trade.feed, trade.id))
-    if rules.applies_amendments:
-        item = amended(trade, [each for each in delivery.amendments if knows(each)])
-        return None if item.cancelled else counted_print(bar, item.trade, rules.judge)
-    return counted_print(bar, trade, rules.judge)
+    if not rules.applies_amendments:
+        return counted_print(bar, delivery.trade, rules.judge)
+    item = amended(delivery.trade, [each for each in delivery.amendments if knows(each)])
+    return None if item.cancelled else counted_print(bar, item.trade, rules.judge)

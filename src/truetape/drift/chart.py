@@ -20,7 +20,6 @@ COLOURS = {
     Cause.CORRECTION: "#fdae61",
     Cause.CANCEL: "#f46d43",
     Cause.ELIGIBILITY: "#66bd63",
-    Cause.ORDER: "#9e7bb5",
     Cause.REVERT: "#d9b44a",
     Cause.UNEXPLAINED: "#d7191c",
 }

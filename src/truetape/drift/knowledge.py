@@ -1,12 +1,11 @@
 """Which events a layer knew when it served a bar, inferred from the values that it served.
 
-Pure; does no I/O. The rules say what a layer should have known. But a watermark passes a minute
-between two batches, a driver stops, an archive has a hole: the served bar is the evidence.
+Pure; does no I/O. The rules say what a layer counts. But a driver stops, and an archive has a hole:
+the served bar is the evidence.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from truetape.drift.attribution_inputs import (
@@ -16,42 +15,36 @@ from truetape.drift.attribution_inputs import (
     CountedPrint,
     Knows,
     ServingRules,
+    TradeDelivery,
     counted_print,
+    known_trades,
     served_prints,
     sum_prints,
     values_of_tally,
 )
-from truetape.market.bars import Tally
 from truetape.market.canonical import amended
 from truetape.market.trades import Event, Position
 
 MAX_GAPS = 32
 """Most gaps in the stream that are tried for a served bar before its drift is unexplained."""
+_NOTHING = Decimal(0)
+
+Place = Callable[[Iterable[Position]], Position]
+Share = tuple[Position, int, Decimal]
+"""Position of an event, and what it adds to the number of prints and to the volume."""
 
 
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """The prints that the layer counted, one or None for each delivery, and their order."""
+def infer_prints(bar: BarInputs, rules: ServingRules) -> Sequence[CountedPrint | None]:
+    """Return for each delivery the print that the layer likeliest counted: those that give the
+    served values, compared as doubles.
 
-    prints: Sequence[CountedPrint | None]
-    by_arrival: bool
-
-
-def infer_knowledge(bar: BarInputs, rules: ServingRules) -> Knowledge:
-    """Return the likeliest knowledge that gives the served values, compared as doubles.
-
-    Return what the layer should have known by its rules if no candidate gives them.
+    Return what the layer should have counted by its rules if no candidate gives them.
     """
-    # a base was summed in the total order; its first and last by arrival are unknown
-    orders = (False, True) if bar.base == Tally() else (False,)
-    for by_arrival in orders:
-        for knows, variant in _candidates(bar, rules):
-            prints = served_prints(bar, variant, knows)
-            if by_arrival:
-                prints = [item and item.by_arrival() for item in prints]
-            if rounds_to(values_of_tally(sum_prints(prints, bar.base)), bar.served):
-                return Knowledge(prints, by_arrival)
-    return Knowledge(served_prints(bar, rules, rules.knows), by_arrival=False)
+    for knows in _candidates(bar, rules):
+        prints = served_prints(bar, rules, knows)
+        if rounds_to(values_of_tally(sum_prints(prints, bar.base)), bar.served):
+            return prints
+    return served_prints(bar, rules, rules.knows)
 
 
 def rounds_to(exact: BarValues, served: BarValues) -> bool:
@@ -59,34 +52,37 @@ def rounds_to(exact: BarValues, served: BarValues) -> bool:
     return [float(value) for value in exact] == [float(value) for value in served]
 
 
-def _candidates(bar: BarInputs, rules: ServingRules) -> Iterator[tuple[Knows, ServingRules]]:
-    """Yield what the layer may have known, and the rules that it applied, the likeliest first.
+def _candidates(bar: BarInputs, rules: ServingRules) -> Iterator[Knows]:
+    """Yield what the layer may have known, the likeliest first.
 
-    A bar without some of its trades has one gap in the stream: at the end, if the minute was closed
-    or the driver stopped; in the middle, if a hole was filled later.
+    A bar without some of its trades has one gap in the stream: at the end, if the driver stopped;
+    in the middle, if a hole was filled later. A publication may also know trades received after it
+    by the clock of another machine.
     """
-    yield rules.knows, rules
+    yield rules.knows
     if bar.served == NO_VALUES:
-        yield _knows_nothing, rules
+        yield _knows_nothing
         return
-    variants = [rules]
-    if any(delivery.duplicate for delivery in bar.deliveries):
-        variants.append(replace(rules, deduplicated_feeds=frozenset()))
-    for variant in variants:
-        yield variant.knows, variant
-        yield _knows_everything, variant
-    for variant in variants:
-        for knows in (variant.knows, _knows_everything):
-            yield from ((with_gap, variant) for with_gap in _with_gaps(bar, variant, knows))
+    assumptions = [rules.knows]
+    if rules.as_of_ns is not None:
+        assumptions.append(_knows_everything)
+        yield _knows_everything
+    for knows in assumptions:
+        yield from _with_gaps(bar, rules, knows, min)
+        if any(len(same) > 1 for same in known_trades(bar, rules, knows)):
+            yield from _with_gaps(bar, rules, knows, max)
 
 
-def _with_gaps(bar: BarInputs, rules: ServingRules, knows: Knows) -> Iterator[Knows]:
+def _with_gaps(bar: BarInputs, rules: ServingRules, knows: Knows, place: Place) -> Iterator[Knows]:
     """Yield knowledge with one gap in the stream, the latest gaps first.
 
-    The number and the volume of the served prints say how much the gap must contain.
+    The number and the volume of the served prints say how much the gap must contain. A gap contains
+    a trade only if it contains all of its deliveries, so a trade that was delivered again is in
+    doubt at both ends: `place` is `min` for gaps that may begin among the deliveries, `max` for
+    gaps that may end there.
     """
-    shares = sorted(_shares(bar, rules, knows), key=lambda share: share[0])
-    sums = [(0, Decimal(0))]
+    shares = sorted(_shares(bar, rules, knows, place), key=lambda share: share[0])
+    sums = [(0, _NOTHING)]
     for _, trades, volume in shares:
         sums.append((sums[-1][0] + trades, sums[-1][1] + volume))
     missing = (
@@ -105,27 +101,36 @@ def _with_gaps(bar: BarInputs, rules: ServingRules, knows: Knows) -> Iterator[Kn
                 yield _except(frozenset(share[0] for share in shares[begin:end]), knows)
 
 
-def _shares(
-    bar: BarInputs, rules: ServingRules, knows: Knows
-) -> Iterator[tuple[Position, int, Decimal]]:
+def _shares(bar: BarInputs, rules: ServingRules, knows: Knows, place: Place) -> Iterator[Share]:
     """Yield what each known event adds to the number of prints and to the volume."""
-    unamended = served_prints(bar, replace(rules, as_of_ns=None), knows)
-    for delivery, item in zip(bar.deliveries, unamended, strict=True):
-        if item is None:
-            continue
-        before = _count_and_volume(item)
-        yield delivery.trade.position, *before
-        applied = [each for each in delivery.amendments if rules.applies_amendments and knows(each)]
-        for number, amendment in enumerate(applied, 1):
-            result = amended(delivery.trade, applied[:number])
-            now = None if result.cancelled else counted_print(bar, result.trade, rules.judge)
-            after = _count_and_volume(now)
-            yield amendment.position, after[0] - before[0], after[1] - before[1]
-            before = after
+    counted = set()
+    for same in known_trades(bar, rules, knows):
+        first = rules.first_of(same)
+        counted.add(first.position)
+        where = place(trade.position for trade in same)
+        yield where, *_count_and_volume(counted_print(bar, first, rules.judge))
+        yield from ((trade.position, 0, _NOTHING) for trade in same if trade.position != where)
+    if rules.applies_amendments:
+        for delivery in bar.deliveries:
+            if delivery.amendments and delivery.trade.position in counted:
+                yield from _amendment_shares(bar, rules, knows, delivery)
+
+
+def _amendment_shares(
+    bar: BarInputs, rules: ServingRules, knows: Knows, delivery: TradeDelivery
+) -> Iterator[Share]:
+    before = _count_and_volume(counted_print(bar, delivery.trade, rules.judge))
+    applied = [amendment for amendment in delivery.amendments if knows(amendment)]
+    for number, amendment in enumerate(applied, 1):
+        result = amended(delivery.trade, applied[:number])
+        now = None if result.cancelled else counted_print(bar, result.trade, rules.judge)
+        after = _count_and_volume(now)
+        yield amendment.position, after[0] - before[0], after[1] - before[1]
+        before = after
 
 
 def _count_and_volume(item: CountedPrint | None) -> tuple[int, Decimal]:
-    return (0, Decimal(0)) if item is None else (int(item.eligibility.volume), item.size)
+    return (0, _NOTHING) if item is None else (int(item.eligibility.volume), item.size)
 
 
 def _knows_nothing(event: Event) -> bool:  # noqa: ARG001 - the signature of `Knows`

@@ -213,10 +213,7 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
     for row in rows:
         if row["symbol"] == _MARKER_SYMBOL:
             continue
-        parts = tuple(
-            Part(Cause(part["cause"]), part["delta"], tuple(part["trades"]), part["lateness_ns"])
-            for part in row["causes"]
-        )
+        parts = tuple(map(_part, row["causes"]))
         drift = FieldDrift(row["field"], row["before"], row["after"], parts)
         bars[tuple(row[name] for name in names)].append(drift)
     entries = [
@@ -224,3 +221,9 @@ def _entries(rows: Iterable[Mapping[str, Any]]) -> list[BarDrift]:
         for (venue, day, rev, symbol, width, start, change), drifts in bars.items()
     ]
     return sorted(entries, key=lambda entry: (entry.session, entry.venue, entry.rev, *entry.key))
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    """Return a part; a cause that only an older version knew counts as unexplained."""
+    cause = next((cause for cause in Cause if cause == row["cause"]), Cause.UNEXPLAINED)
+    return Part(cause, row["delta"], tuple(row["trades"]), row["lateness_ns"])

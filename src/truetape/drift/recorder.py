@@ -24,7 +24,7 @@ from truetape.host.venues import venues
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.publish.diff import Change, Edit, is_rolled_up
+from truetape.publish.diff import Change, Edit, Edits, is_rolled_up
 from truetape.serving.store import BarStore, ServedBar
 
 MAX_JUDGED = 10_000
@@ -33,7 +33,6 @@ _NEVER = 2**63 - 1
 _LAST = Decimal(1).scaleb(-DECIMALS)
 _EXACT = Context(prec=60)
 
-Edits = Mapping[Resolution, list[Edit]]
 ProfileVersion = tuple[str, int]
 """Id and version."""
 
@@ -81,7 +80,7 @@ class DriftRecorder:
         venue = venues()[session.venue]
         return cls(settings.lake, store, venue, session, SpeedRules.of(settings), cause)
 
-    def record_round(self, rev: int, edits: Edits) -> None:
+    def record_round(self, rev: int, edits: Mapping[Resolution, Edits]) -> None:
         """Write the drift of a round to the ledger; the `BeforeWrite` hook of a publication.
 
         An entry that a killed publication wrote for one of these bars is combined with the drift
@@ -91,11 +90,11 @@ class DriftRecorder:
         drifting = {
             (resolution, edit.after.symbol, edit.after.start_ns): edit
             for resolution, part in edits.items()
-            for edit in part
-            if self._is_drift(resolution, edit)
+            for edit in part.of(*self._visible_changes(resolution))
+            if not _is_rolled_up(resolution, edit)
         }
         entries = {entry.key: entry for entry in self._entries(rev, drifting)}
-        symbols = {edit.after.symbol for part in edits.values() for edit in part}
+        symbols = {symbol for part in edits.values() for symbol in part.symbols}
         earlier = {key: entry for key, entry in pending.items() if key[0] in symbols}
         for key, entry in earlier.items():
             self._carried_over.pop(key, None)
@@ -177,20 +176,15 @@ class DriftRecorder:
         )
         return any(digest.batch < digest.bars for digest in digests.values())
 
-    def _is_drift(self, resolution: Resolution, edit: Edit) -> bool:
-        """True if an edit changes what readers could see before.
+    def _visible_changes(self, resolution: Resolution) -> Iterator[Change]:
+        """Yield the kinds of edits that change what readers could see before.
 
         A new bar is drift only if its session was served before. Before the first publication only
         the resolutions of the speed layer count: it serves no others.
         """
-        match edit.change:
-            case Change.CONFIRM:
-                return False
-            case Change.ADD:
-                return self._was_served and (bool(self._past) or resolution in STREAMED)
-            case _:
-                # a rolled-up row follows from its minutes, and the minutes have their own entries
-                return edit.before is None or not is_rolled_up(edit.before, resolution)
+        yield from (Change.CHANGE, Change.VOID)
+        if self._was_served and (self._past or resolution in STREAMED):
+            yield Change.ADD
 
     def _entries(self, rev: int, drifting: Mapping[BarKey, Edit]) -> Iterator[BarDrift]:
         for (resolution, symbol, start), fields in self._explained(drifting):
@@ -261,6 +255,11 @@ class DriftRecorder:
         bars has no profile, and an old profile may have been removed.
         """
         return _cached_judge(profile if profile in profiles.names() else self.speed.profile)
+
+
+def _is_rolled_up(resolution: Resolution, edit: Edit) -> bool:
+    """True if the row before follows from its minutes: the minutes have their own entries."""
+    return edit.before is not None and is_rolled_up(edit.before, resolution)
 
 
 def values_of_row(bar: ServedBar | None) -> BarValues:

@@ -71,7 +71,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "max_batch_lines": Bounds(
         1, 50_000, "InfluxDB advises 5,000; a request must end within its time limit"
     ),
-    "seal_delay_s": Bounds(0, 60, "every round of a publication waits so long"),
+    "seal_delay_s": Bounds(0, 60, "a publication waits so long, twice if it replaces final rows"),
     "max_payload_bytes": Bounds(
         1_000, 16_777_216, "a trade needs hundreds of bytes; Kafka takes records up to 16 MiB"
     ),

@@ -1,10 +1,9 @@
 """Recomputed bars of the lake, in the shape in which they are served. Writes nothing."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
@@ -14,11 +13,14 @@ from truetape.lake.delta import open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.serving.bar_table import COLUMNS, SCHEMA, bars_of, of_symbols
+from truetape.serving.line_table import float_texts
 from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 if TYPE_CHECKING:
     import pyarrow
 
+_DIGEST_ROWS = 50_000
 _COLUMNS = (
     "symbol", "venue", "resolution", "start_ns", "open", "high", "low", "close",
     "volume", "vwap", "trades", "seq", "served", "profile", "profile_version",
@@ -32,6 +34,9 @@ class RecomputedSession:
     session: Session
     table: "pyarrow.Table"
     version: int
+    _bar_tables: dict[Resolution, "pyarrow.Table"] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def symbols(self) -> list[str]:
@@ -50,20 +55,34 @@ class RecomputedSession:
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
         """Yield the served bars of these symbols (None: of all) by symbol, venue and start."""
+        return bars_of(self.bar_table(resolution, symbols))
+
+    def bar_table(
+        self, resolution: Resolution, symbols: list[str] | None = None
+    ) -> "pyarrow.Table":
+        """Return what `bars` yields as a table; see `serving.bar_table`."""
+        if resolution not in self._bar_tables:
+            self._bar_tables[resolution] = self._served(resolution)
+        bars = self._bar_tables[resolution]
+        return bars if symbols is None else of_symbols(bars, symbols)
+
+    def _served(self, resolution: Resolution) -> "pyarrow.Table":
         import pyarrow.compute as pc
 
         is_served = pc.and_(
             pc.equal(self.table.column("resolution"), resolution.value),
             self.table.column("served"),
         )
-        if symbols is not None:
-            is_named = pc.is_in(self.table.column("symbol"), _strings(symbols))
-            is_served = pc.and_(is_served, is_named)
-        ordered = self.table.filter(is_served).sort_by(
+        return _served(self.table.filter(is_served)).sort_by(
             [("symbol", "ascending"), ("venue", "ascending"), ("start_ns", "ascending")]
         )
-        for batch in ordered.to_batches(max_chunksize=10_000):
-            yield from _served(batch)
+
+    def rows_by_symbol(self) -> Mapping[str, int]:
+        """Return the number of bars of each symbol, of all resolutions."""
+        import pyarrow.compute as pc
+
+        counts = pc.value_counts(self.table.column("symbol")).to_pylist()
+        return {str(item["values"]): int(item["counts"]) for item in counts}
 
     def unserved(self, resolution: Resolution, symbol: str) -> dict[int, Decimal]:
         """Return the volume of a symbol's bars without an eligible price, by start."""
@@ -86,16 +105,17 @@ class RecomputedSession:
 
     def digest(self) -> str:
         """Return a digest of the exact values of all served bars."""
-        return digest_of(bar for resolution in Resolution for bar in self.bars(resolution))
+        return digest_of(self.bar_table(resolution) for resolution in Resolution)
 
 
-def digest_of(bars: Iterable[ServedBar]) -> str:
-    """Return a SHA-256 over bars as a recompute yields them: by resolution, symbol, venue, start;
-    with `rev` 0, not final.
+def digest_of(tables: Iterable["pyarrow.Table"]) -> str:
+    """Return a SHA-256 over bars as a recompute has them: by resolution, symbol, venue, start; with
+    `rev` 0, not final. It is that of the `repr` of each bar.
     """
     total = hashlib.sha256()
-    for bar in bars:
-        total.update(repr(bar).encode())
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=_DIGEST_ROWS):
+            total.update("".join(map(str, _reprs(batch).to_pylist())).encode())
     return total.hexdigest()
 
 
@@ -122,35 +142,62 @@ def read_session_bars(lake: str, session: Session) -> RecomputedSession:
     return RecomputedSession(session, rows, table.version())
 
 
-def _strings(values: list[str]) -> "pyarrow.Array[Any]":
-    import pyarrow
-
-    return pyarrow.array(values, pyarrow.string())
-
-
-def _served(rows: "pyarrow.RecordBatch") -> Iterator[ServedBar]:
-    columns: list[Iterable[Any]] = [
-        *(rows.column(name).to_pylist() for name in ("symbol", "venue", "start_ns")),
-        *(_doubles(rows.column(name)) for name in BAR_NUMBERS),
-        rows.column("trades").to_pylist(),
-        repeat(0),  # rev
-        rows.column("seq").to_pylist(),
-        repeat("batch"),
-        repeat(False),  # final
-        repeat(False),  # void
-    ]
-    for values in zip(*columns, strict=False):
-        yield ServedBar(*values)
-
-
-def _doubles(column: "pyarrow.Array[Any]") -> list[float]:
-    """Return the nearest double of each decimal; 0.0 for null.
-
-    Arrow rounds a decimal twice on its way to a double, and a text once.
-    """
+def _reprs(bars: "pyarrow.RecordBatch") -> Any:
+    """Return the `repr` of each bar."""
     import pyarrow
     import pyarrow.compute as pc
 
-    texts = column.cast(pyarrow.string())
-    values: list[float] = pc.fill_null(texts.cast(pyarrow.float64()), 0.0).to_pylist()
-    return values
+    pieces: list[Any] = ["ServedBar("]
+    for number, (name, column) in enumerate(zip(COLUMNS, bars.columns, strict=True)):
+        pieces.append(f"{', ' if number else ''}{name}=")
+        if pyarrow.types.is_floating(column.type):
+            pieces.append(float_texts(column))
+        elif pyarrow.types.is_boolean(column.type):
+            pieces.append(pc.if_else(column, "True", "False"))
+        elif pyarrow.types.is_string(column.type):
+            codes = column.dictionary_encode()
+            reprs = pyarrow.array(map(repr, codes.dictionary.to_pylist()), pyarrow.string())
+            pieces.append(reprs.take(codes.indices))
+        else:
+            pieces.append(column.cast(pyarrow.string()))
+    return pc.binary_join_element_wise(*pieces, ")", "")
+
+
+def _served(rows: "pyarrow.Table") -> "pyarrow.Table":
+    """Return rows of the lake as bars that no publication wrote; see `ServedBar.unpublished`."""
+    import pyarrow
+
+    types: list[tuple[str, Any]] = list(zip(COLUMNS, SCHEMA.types, strict=True))
+    states: dict[str, Any] = {"rev": 0, "layer": "batch", "final": False, "void": False}
+    columns: list[Any] = [
+        pyarrow.repeat(pyarrow.scalar(states[name], kind), rows.num_rows)
+        if name in states
+        else doubles(rows.column(name))
+        if name in BAR_NUMBERS
+        else rows.column(name).cast(kind)
+        for name, kind in types
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def doubles(column: Any) -> Any:
+    """Return the nearest double of each decimal of a table's column; 0.0 for null.
+
+    An integer below 2^53 divided by a power of ten below 10^23 is rounded once, to the nearest
+    double. Arrow's own cast rounds a decimal twice, so wider decimals go by way of their text.
+    """
+    import numpy as np
+    import pyarrow
+    import pyarrow.compute as pc
+
+    column = pc.fill_null(column.combine_chunks(), pyarrow.scalar(0, column.type))
+    words = np.frombuffer(column.buffers()[1], dtype=np.int64)
+    low, high = words[::2], words[1::2]
+    place = slice(column.offset, column.offset + len(column))
+    low, high = low[place], high[place]
+    is_narrow = (high == low >> 63) & (np.abs(low) <= 2**53)
+    values = low / 10.0**column.type.scale
+    if not is_narrow.all():
+        wide = column.filter(pyarrow.array(~is_narrow))
+        values[~is_narrow] = wide.cast(pyarrow.string()).cast(pyarrow.float64()).to_numpy()
+    return pyarrow.array(values)

@@ -346,18 +346,22 @@ def expected_types(table: Table) -> dict[str, str]:
 
 
 def append_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows; see `append_table`."""
+    append_table(lake, table, _arrow(table, rows))
+
+
+def append_table(lake: str, table: Table, rows: "pyarrow.Table") -> None:
     """Append rows in one commit; writes nothing without rows. Creates the table if it does not
     exist, and adds the columns that an older table lacks.
     """
     from deltalake import write_deltalake
 
-    arrow = _arrow(table, rows)
-    if arrow.num_rows:
+    if rows.num_rows:
         path = table_path(lake, table)
         require_sound(lake, table)
         with translated(lake, table):
             write_deltalake(
-                path, arrow, mode="append", schema_mode="merge", partition_by=_partitions(table)
+                path, rows, mode="append", schema_mode="merge", partition_by=_partitions(table)
             )
 
 

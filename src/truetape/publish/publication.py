@@ -7,27 +7,30 @@ moves no fence or boundary: `pipeline.publish` does.
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Protocol
+
+import pyarrow as pa
 
 from truetape import __version__
 from truetape.lake.bars import read_session_bars
 from truetape.lake.publications import Publication, publications, record_publication
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.diff import Change, Edit, diff_bars
+from truetape.publish.diff import Change, Edits, diff_bars
 from truetape.publish.superseded import append_bars
-from truetape.publish.two_phase_write import write_round
+from truetape.publish.two_phase_write import RoundEdits, TwoPhaseWrite
 from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, Digest, ServedBar
 
-SYMBOLS_PER_ROUND = 50
-"""How many symbols are diffed, written and sealed together; bounds the edits in memory."""
+ROUND_ROWS = 250_000
+"""About how many rows, served and recomputed, are read, compared and unsealed together. All edits
+stay in memory, as Arrow tables, until they are sealed.
+"""
 
 Report = Callable[[str], None]
-BeforeWrite = Callable[[int, Mapping[Resolution, list[Edit]]], None]
+BeforeWrite = Callable[[int, RoundEdits], None]
 """Is called with the rev and the edits of a round before they are written."""
 _Digests = Mapping[Resolution, Digest]
 
@@ -62,6 +65,14 @@ class TargetBars(Protocol):
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
         """Yield the bars of some symbols, ordered by symbol, venue and start."""
+        ...
+
+    def bar_table(self, resolution: Resolution, symbols: list[str] | None = None) -> pa.Table:
+        """Return what `bars` yields as a table; see `serving.bar_table`."""
+        ...
+
+    def rows_by_symbol(self) -> Mapping[str, int]:
+        """Return the number of bars of each symbol, of all resolutions."""
         ...
 
     def digest(self) -> str:
@@ -143,16 +154,18 @@ def publish_target(
     past = publications(lake, session)
     rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
-    for symbols in _rounds(_selected(served.keys() | set(target.symbols), request)):
-        edits = dict(_edits(store, target, _differing(target, served, symbols), rev))
-        changes.update(edit.change for part in edits.values() for edit in part)
-        if any(edits.values()):
+    write = TwoPhaseWrite(store, session, served, request.seal_delay_s, sleep)
+    differing = _differing(target, served, _selected(served.keys() | set(target.symbols), request))
+    for symbols in _rounds(differing, served, target):
+        edits = _edits(store, target, symbols, rev)
+        if any(map(len, edits.values())):
             _append_superseded(lake, session, edits)
             request.before_write(rev, edits)
-            write_round(
-                store, session, edits, served, seal_delay_s=request.seal_delay_s, sleep=sleep
-            )
-        report(f"{session.venue} {session.date}: {sum(changes.values()):,} rows published")
+            write.unseal(edits)
+            changes.update(_counts(edits))
+            report(f"{session.venue} {session.date}: {changes.total():,} rows to publish")
+    write.write_and_seal()
+    report(f"{session.venue} {session.date}: {changes.total():,} rows published")
     must_record = bool(changes or (past and past[-1].restores != request.restores))
     last = rev if must_record else max(rev - 1, 1)
     outcome = Published(session, rev if changes else None, last, dict(changes), target.count)
@@ -166,21 +179,21 @@ def next_rev(lake: str, store: BarStore, session: Session) -> int:
     return _rev_above(publications(lake, session), _served_digests(store, session))
 
 
-def _differing(target: TargetBars, served: Mapping[str, _Digests], symbols: list[str]) -> list[str]:
+def _differing(target: TargetBars, served: Mapping[str, _Digests], symbols: set[str]) -> list[str]:
     """Return the symbols that may need an edit: those with a row that is not final, and those whose
     digest differs from the target's.
     """
-    final = [symbol for symbol in symbols if _is_final(served.get(symbol, {}))]
+    final = sorted(symbol for symbol in symbols if _is_final(served.get(symbol, {})))
     expected: dict[str, dict[Resolution, Digest]] = {symbol: {} for symbol in final}
     for resolution in Resolution if final else ():
-        for symbol, digest in digests_of(target.bars(resolution, final)).items():
+        for symbol, digest in digests_of(target.bar_table(resolution, final)).items():
             expected[symbol][resolution] = _values(digest)
     equal = {
         symbol
         for symbol in final
         if {width: _values(digest) for width, digest in served[symbol].items()} == expected[symbol]
     }
-    return [symbol for symbol in symbols if symbol not in equal]
+    return sorted(symbols - equal)
 
 
 def _is_final(served: _Digests) -> bool:
@@ -201,29 +214,37 @@ def _values(digest: Digest) -> Digest:
 
 def _edits(
     store: BarStore, target: TargetBars, symbols: list[str], rev: int
-) -> Iterator[tuple[Resolution, list[Edit]]]:
-    for resolution in Resolution if symbols else ():
+) -> dict[Resolution, Edits]:
+    edits = {}
+    for resolution in Resolution:
         served = read_session(store, resolution, target.session, symbols)
-        yield resolution, list(diff_bars(served, target.bars(resolution, symbols), rev, resolution))
+        recomputed = target.bar_table(resolution, symbols)
+        edits[resolution] = diff_bars(served, recomputed, rev, resolution)
+    return edits
+
+
+def _counts(edits: RoundEdits) -> Counter[Change]:
+    counts: Counter[Change] = Counter()
+    for part in edits.values():
+        counts.update(part.counts())
+    return counts
 
 
 def _selected(symbols: set[str], request: PublicationRequest) -> set[str]:
     return symbols if request.symbols is None else symbols & request.symbols
 
 
-def _append_superseded(lake: str, session: Session, edits: Mapping[Resolution, list[Edit]]) -> None:
+def _append_superseded(lake: str, session: Session, edits: RoundEdits) -> None:
     """Append the final rows that a round replaces, before the first of them is overwritten."""
-    for resolution, part in edits.items():
-        rows = [edit.before for edit in part if edit.before is not None and edit.before.final]
-        append_bars(lake, session, resolution, rows)
+    append_bars(lake, session, {width: part.replaced_final for width, part in edits.items()})
 
 
 def read_session(
     store: BarStore, resolution: Resolution, session: Session, symbols: list[str] | None = None
-) -> Iterator[ServedBar]:
-    """Yield the served rows of a session, or those of some of its symbols."""
+) -> pa.Table:
+    """Return the served rows of a session, or those of some of its symbols."""
     start, end = session.start_ns, session.end_ns
-    return store.read(resolution, start, end, venue=session.venue, symbols=symbols)
+    return store.read_table(resolution, start, end, venue=session.venue, symbols=symbols)
 
 
 def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
@@ -236,10 +257,23 @@ def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
     return dict(by_symbol)
 
 
-def _rounds(symbols: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(sorted(symbols))
-    while symbols_of_round := list(islice(remaining, SYMBOLS_PER_ROUND)):
-        yield symbols_of_round
+def _rounds(
+    symbols: list[str], served: Mapping[str, _Digests], target: TargetBars
+) -> Iterator[list[str]]:
+    """Split symbols into rounds of about `ROUND_ROWS` rows, of at least one symbol."""
+    recomputed = target.rows_by_symbol()
+    batch: list[str] = []
+    rows = 0
+    for symbol in symbols:
+        own = sum(digest.bars for digest in served.get(symbol, {}).values())
+        own += recomputed.get(symbol, 0)
+        if batch and rows + own > ROUND_ROWS:
+            yield batch
+            batch, rows = [], 0
+        batch.append(symbol)
+        rows += own
+    if batch:
+        yield batch
 
 
 def _rev_above(past: list[Publication], served: Mapping[str, _Digests]) -> int:

@@ -4,27 +4,31 @@ Its bars are the served rows that have not changed since, and superseded rows fo
 digest must equal the one in the ledger. Writes nothing itself.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.lake.bars import digest_of, read_session_bars
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.publication import TargetBars
-from truetape.publish.superseded import newest_up_to, read_superseded, rows_as_of
-from truetape.serving.store import BarStore, Key, ServedBar
+from truetape.publish.publication import TargetBars, read_session
+from truetape.publish.superseded import read_superseded, rows_as_of
+from truetape.serving.bar_table import bars_of, of_symbols, with_values
+from truetape.serving.store import BarStore, ServedBar
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredSession:
-    """The bars that a session had as of one of its publications."""
+    """The bars that a session had as of one of its publications, as a recompute has them."""
 
     session: Session
     publication: Publication
-    store: BarStore
-    superseded: Mapping[Resolution, Mapping[Key, ServedBar]]
+    tables: Mapping[Resolution, pa.Table]
 
     @property
     def symbols(self) -> list[str]:
@@ -47,17 +51,21 @@ class RestoredSession:
         return self.publication.bars_version
 
     def bars(self, resolution: Resolution, symbols: list[str] | None = None) -> Iterator[ServedBar]:
-        """Yield the bars of some symbols as a recompute has them, by symbol, venue and start."""
-        served = self.store.read(
-            resolution,
-            self.session.start_ns,
-            self.session.end_ns,
-            venue=self.session.venue,
-            symbols=symbols,
-        )
-        for bar in rows_as_of(served, self.superseded[resolution], self.publication.rev):
-            if not bar.void:
-                yield bar.in_state(rev=0, layer=bar.layer, final=False, void=bar.void)
+        """Yield the bars of some symbols by symbol, venue and start."""
+        return bars_of(self.bar_table(resolution, symbols))
+
+    def bar_table(self, resolution: Resolution, symbols: list[str] | None = None) -> pa.Table:
+        """Return what `bars` yields as a table."""
+        bars = self.tables[resolution]
+        return bars if symbols is None else of_symbols(bars, symbols)
+
+    def rows_by_symbol(self) -> Mapping[str, int]:
+        """Return the number of bars of each symbol, of all resolutions."""
+        counts: Counter[str] = Counter()
+        for table in self.tables.values():
+            for item in pc.value_counts(table.column("symbol")).to_pylist():
+                counts[item["values"]] += item["counts"]
+        return counts
 
     def digest(self) -> str:
         """Return the digest from the ledger; `reconstruct` has compared it with the bars."""
@@ -71,12 +79,15 @@ def reconstruct(lake: str, store: BarStore, session: Session, rev: int) -> Resto
     store, or the store was lost and filled again from the lake.
     """
     publication = _publication_of(rev, publications(lake, session), session)
-    superseded = {
-        resolution: newest_up_to(rev, rows)
-        for resolution, rows in read_superseded(lake, session).bars.items()
-    }
-    restored = RestoredSession(session, publication, store, superseded)
-    digest = digest_of(bar for resolution in Resolution for bar in restored.bars(resolution))
+    superseded = read_superseded(lake, session).bars
+    tables = {}
+    for resolution in Resolution:
+        served = read_session(store, resolution, session)
+        rows = rows_as_of(served, superseded[resolution], rev)
+        present = rows.filter(pc.invert(rows.column("void")))
+        tables[resolution] = with_values(present, rev=0, final=False)
+    restored = RestoredSession(session, publication, tables)
+    digest = digest_of(tables.values())
     if digest != publication.digest:
         raise VerificationError(
             f"{session.venue} {session.date}: rev {rev} cannot be reconstructed any more: the "

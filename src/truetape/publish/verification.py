@@ -15,7 +15,7 @@ from truetape.lake.coverage import rows_lost
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.publish.diff import final
+from truetape.publish.diff import Change, Edit, diff_bars
 from truetape.publish.publication import TargetBars, read_session
 from truetape.serving.store import BarStore, ServedBar
 
@@ -45,14 +45,22 @@ def compare_served(store: BarStore, target: TargetBars) -> tuple[int, list[Misma
     """
     compared, mismatches = 0, []
     for resolution in Resolution:
-        served = {bar.key: bar for bar in read_session(store, resolution, target.session)}
-        for bar in target.bars(resolution):
-            compared += 1
-            row = served.pop(bar.key, None)
-            if row is None or row != final(bar, row.rev):
-                mismatches.append(Mismatch(resolution, row, bar))
-        mismatches += [Mismatch(resolution, row, None) for row in served.values() if not row.void]
+        served, bars = read_session(store, resolution, target.session), target.bar_table(resolution)
+        compared += len(bars)
+        # a final row has no tolerance, so an edit is needed exactly where a row differs
+        mismatches += [
+            Mismatch(resolution, edit.before, _recomputed(edit))
+            for edit in diff_bars(served, bars, rev=0, resolution=resolution)
+            if not (edit.change is Change.VOID and edit.before is not None and edit.before.void)
+        ]
     return compared, mismatches
+
+
+def _recomputed(edit: Edit) -> ServedBar | None:
+    """Return the recomputed bar of an edit; None if there is none."""
+    if edit.change is Change.VOID:
+        return None
+    return edit.after.in_state(rev=0, layer="batch", final=False, void=False)
 
 
 def next_move(

@@ -5,33 +5,33 @@ the digest of each symbol: if they differ, so do the minutes above them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 
 from truetape.lake.bars import RecomputedSession
 from truetape.market.resolution import Resolution
-from truetape.publish.diff import Change, Edit, diff_bars, final, is_rolled_up
-from truetape.publish.publication import TargetBars
+from truetape.publish.diff import Change, Edit, Edits, diff_bars, final, is_rolled_up
+from truetape.publish.publication import TargetBars, read_session
 from truetape.quality.columns import table
 from truetape.quality.frames import Frame
-from truetape.serving.digest import digest_of
+from truetape.serving.bar_table import bars_of
+from truetape.serving.digest import digests_of
 from truetape.serving.store import BarStore, ServedBar
 
 ROW_BY_ROW = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
 LEAST_ROWS = 100
 """With fewer rows a share is not judged: one bar of five would be a fifth."""
 
-Edits = Mapping[Resolution, Sequence[Edit]]
-Served = Mapping[Resolution, Sequence[ServedBar]]
+EditsByWidth = Mapping[Resolution, Edits]
+Served = Mapping[Resolution, pa.Table]
 
 
 def reconciliation_frames(
     target: RecomputedSession, store: BarStore, rev: int, speed_profile: str
 ) -> Iterator[Frame]:
     """Yield the frames of the edits that publishing as `rev` would make. Reads the store only."""
-    served = {resolution: _read(store, resolution, target) for resolution in ROW_BY_ROW}
+    served = {width: read_session(store, width, target.session) for width in ROW_BY_ROW}
     edits = _edits(served, target, rev)
     yield Frame("edits", edit_rows(edits))
     volumes = {
@@ -51,19 +51,17 @@ def reconciliation_frames(
 
 def served_frames(target: TargetBars, store: BarStore, rev: int) -> Iterator[Frame]:
     """Yield the frames of served bars beside the bars that should be served. Writes nothing."""
-    served = {resolution: _read(store, resolution, target) for resolution in ROW_BY_ROW}
+    served = {width: read_session(store, width, target.session) for width in ROW_BY_ROW}
     yield Frame(
         "rows",
-        served_rows(
-            (resolution, served[resolution], target.bars(resolution)) for resolution in ROW_BY_ROW
-        ),
+        served_rows((width, bars_of(served[width]), target.bars(width)) for width in ROW_BY_ROW),
     )
     yield Frame("digests", digest_rows(target, store))
     edits = _edits(served, target, rev)
     yield Frame("edits", edit_rows(edits).select(["resolution", "symbol", "start_ns", "change"]))
 
 
-def edit_rows(edits: Edits) -> pa.Table:
+def edit_rows(edits: EditsByWidth) -> pa.Table:
     """Return a row for each edit. A bar that was not served before has no `rev_before`."""
     rows = [
         {
@@ -83,12 +81,19 @@ def edit_rows(edits: Edits) -> pa.Table:
     )
 
 
-def level_rows(served: Served, edits: Edits, volumes: Mapping[Resolution, float]) -> pa.Table:
+def level_rows(
+    served: Served, edits: EditsByWidth, volumes: Mapping[Resolution, float]
+) -> pa.Table:
     """Return for each resolution which share of provisional bars would change, and which share of
     final bars would disappear.
     """
     rows = [
-        _level(resolution, served[resolution], edits[resolution], volumes[resolution])
+        _level(
+            resolution,
+            list(bars_of(served[resolution])),
+            list(edits[resolution]),
+            volumes[resolution],
+        )
         for resolution in served
     ]
     return table(
@@ -121,10 +126,7 @@ def digest_rows(target: TargetBars, store: BarStore) -> pa.Table:
     session, rows = target.session, []
     for resolution in Resolution:
         served = store.digests(resolution, session.venue, session.start_ns, session.end_ns)
-        recomputed = {
-            symbol: digest_of(bars)
-            for symbol, bars in groupby(target.bars(resolution), lambda bar: bar.symbol)
-        }
+        recomputed = digests_of(target.bar_table(resolution))
         for symbol in sorted(served.keys() | recomputed.keys()):
             before, after = served.get(symbol), recomputed.get(symbol)
             rows.append(
@@ -149,16 +151,11 @@ def digest_rows(target: TargetBars, store: BarStore) -> pa.Table:
     )
 
 
-def _edits(served: Served, target: TargetBars, rev: int) -> Edits:
+def _edits(served: Served, target: TargetBars, rev: int) -> EditsByWidth:
     return {
-        resolution: list(diff_bars(rows, target.bars(resolution), rev, resolution))
+        resolution: diff_bars(rows, target.bar_table(resolution), rev, resolution)
         for resolution, rows in served.items()
     }
-
-
-def _read(store: BarStore, resolution: Resolution, target: TargetBars) -> Sequence[ServedBar]:
-    session = target.session
-    return list(store.read(resolution, session.start_ns, session.end_ns, venue=session.venue))
 
 
 def _level(

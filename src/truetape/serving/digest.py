@@ -1,4 +1,4 @@
-"""Digests of the bars of a symbol, equal whether InfluxDB or Python computes them. Reads no store.
+"""Digests of the bars of a symbol, equal whether InfluxDB or numpy computes them. Reads no store.
 
 Float sums depend on the order of addition, and InfluxDB adds shard by shard. So each row is first
 folded into one small integer, by IEEE operations that both sides round alike; integers below 2^53
@@ -6,12 +6,13 @@ add up exactly in any order. The fold weighs each field and the bar's `seq`, so 
 change the digest.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import fields, replace
 
-from truetape.serving.store import Digest, ServedBar
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from truetape.serving.store import Digest
 
 SCALE = 1_073_741_824.0
 """2^30: the fold sees steps of a billionth, the last decimal of a price or a size."""
@@ -23,7 +24,7 @@ _PRICES = "(" + "+".join(f"{field}*{weight}" for field, weight in WEIGHTS.items(
 FINGERPRINT_SQL = "+".join(
     f"floor(({term}*(seq+1)*{SCALE}) % {MODULUS})" for term in (_PRICES, "volume")
 )
-"""The fold of one row in InfluxQL; `fingerprint` does the same operations in Python."""
+"""The fold of one row in InfluxQL; `fingerprints` does the same operations with numpy."""
 
 
 def digest_statements(conditions: str) -> str:
@@ -39,34 +40,41 @@ def digest_statements(conditions: str) -> str:
     return "; ".join(f"{statement} GROUP BY symbol" for statement in statements)
 
 
-def digests_of(bars: Iterable[ServedBar]) -> dict[str, Digest]:
+def final_statement(conditions: str) -> str:
+    """Return the InfluxQL statement that counts the final rows of each symbol."""
+    counted = "SELECT count(final) FROM bar"
+    return f"{counted} WHERE {conditions} AND final = true GROUP BY symbol"
+
+
+def digests_of(bars: pa.Table) -> dict[str, Digest]:
     """Return the digest of each symbol; `bars` are of one venue and one time range."""
-    groups: dict[str, list[ServedBar]] = defaultdict(list)
-    for bar in bars:
-        groups[bar.symbol].append(bar)
-    return {symbol: digest_of(rows) for symbol, rows in groups.items()}
-
-
-def digest_of(bars: Iterable[ServedBar]) -> Digest:
-    """Return the digest of one symbol's bars, in any order; there must be at least one bar."""
-    rows = list(bars)
-    return Digest(
-        bars=len(rows),
-        trades=sum(bar.trades for bar in rows),
-        seq=sum(bar.seq for bar in rows),
-        rev_sum=sum(bar.rev for bar in rows),
-        rev_max=max(bar.rev for bar in rows),
-        final=sum(bar.final for bar in rows),
-        void=sum(bar.void for bar in rows),
-        batch=sum(bar.layer == "batch" for bar in rows),
-        fingerprint=sum(fingerprint(bar) for bar in rows),
+    batch = pc.equal(bars.column("layer"), "batch")
+    columns = {
+        "symbol": bars.column("symbol"),
+        **{name: bars.column(name) for name in ("trades", "seq", "rev")},
+        **{name: bars.column(name).cast(pa.int64()) for name in ("final", "void")},
+        "batch": batch.cast(pa.int64()),
+        "fingerprint": pa.array(fingerprints(bars)),
+    }
+    summed = ("trades", "seq", "rev", "final", "void", "batch", "fingerprint")
+    groups = pa.table(columns).group_by("symbol", use_threads=False)
+    sums = groups.aggregate(
+        [([], "count_all"), ("rev", "max"), *((name, "sum") for name in summed)]
     )
-
-
-def sum_of(bars: Iterable[ServedBar]) -> Digest:
-    """Return the sums of some bars, perhaps of none; `rev_max` is 0."""
-    rows = list(bars)
-    return sums(digest_of(rows)) if rows else NOTHING
+    return {
+        row["symbol"]: Digest(
+            bars=row["count_all"],
+            trades=row["trades_sum"],
+            seq=row["seq_sum"],
+            rev_sum=row["rev_sum"],
+            rev_max=row["rev_max"],
+            final=row["final_sum"],
+            void=row["void_sum"],
+            batch=row["batch_sum"],
+            fingerprint=row["fingerprint_sum"],
+        )
+        for row in sums.to_pylist()
+    }
 
 
 def sums(digest: Digest | None) -> Digest:
@@ -88,20 +96,17 @@ NOTHING = Digest(0, 0, 0, 0, 0, 0, 0, 0, 0)
 """The sums of no bar."""
 
 
-def fingerprint(bar: ServedBar) -> int:
-    """Fold the floats of a bar into an integer, exactly as `FINGERPRINT_SQL` does.
+def fingerprints(bars: pa.Table) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Fold the floats of each bar into an integer, exactly as `FINGERPRINT_SQL` does.
 
-    Return 0 if the numbers are so large that the fold overflows.
+    It is 0 for numbers so large that the fold overflows.
     """
-    prices = (
-        bar.open * WEIGHTS["open"]
-        + bar.high * WEIGHTS["high"]
-        + bar.low * WEIGHTS["low"]
-        + bar.close * WEIGHTS["close"]
-        + bar.vwap * WEIGHTS["vwap"]
-    )
-    place = float(bar.seq + 1)
-    terms = (prices * place * SCALE, bar.volume * place * SCALE)
-    if not all(math.isfinite(term) for term in terms):
-        return 0
-    return sum(math.floor(math.fmod(term, MODULUS)) for term in terms)
+    column = {name: bars.column(name).to_numpy() for name in (*WEIGHTS, "volume", "seq")}
+    place = column["seq"].astype(np.float64) + 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        prices = sum(column[name] * weight for name, weight in WEIGHTS.items())
+        terms = [prices * place * SCALE, column["volume"] * place * SCALE]
+        folded = sum(np.floor(np.fmod(term, MODULUS)) for term in terms)
+        folded = np.where(np.isfinite(terms[0]) & np.isfinite(terms[1]), folded, 0.0)
+    integers: np.ndarray[tuple[int], np.dtype[np.int64]] = folded.astype(np.int64)
+    return integers

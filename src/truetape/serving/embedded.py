@@ -10,18 +10,23 @@ import os
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.host.storage import is_full, storage_error, storage_errors
 from truetape.market.resolution import Resolution
-from truetape.serving import lines
+from truetape.serving import bar_table, indicator_table, lines
 from truetape.serving.buckets import Bucket, Buckets, check_retention
 from truetape.serving.digest import digests_of
+from truetape.serving.line_table import BARS, INDICATORS, checked
+from truetape.serving.row_keys import KEY
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import (
     DeadLine,
@@ -38,7 +43,7 @@ from truetape.serving.store import (
 PAGE_ROWS = 10_000
 BUSY_TIMEOUT_S = 10.0
 FORMAT_VERSION = 1
-_BAR_COLUMNS = [field.name for field in fields(ServedBar)]
+_INSERT_BAR = f"INSERT OR REPLACE INTO bar VALUES ({', '.join('?' * 16)})"  # noqa: S608 - only question marks
 
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
@@ -94,12 +99,31 @@ class EmbeddedStore:
         """Store bars; see `BarStore.write`."""
         bucket, rows = self._buckets.bars[resolution], list(bars)
         self._check(bucket, [row.start_ns for row in rows])
-        insert = f"INSERT OR REPLACE INTO bar VALUES ({', '.join('?' * 16)})"  # noqa: S608 - only question marks
 
         def values(row: ServedBar) -> tuple[object, ...]:
-            return bucket.name, *(getattr(row, name) for name in _BAR_COLUMNS)
+            return bucket.name, *(getattr(row, name) for name in bar_table.COLUMNS)
 
-        return self._write(insert, rows, lines.bar, values)
+        return self._write(_INSERT_BAR, rows, lines.bar, values)
+
+    def write_table(
+        self, resolution: Resolution, bars: pa.Table, fields: Sequence[str] = BARS.fields
+    ) -> WriteReport:
+        """Store fields of bars; see `BarStore.write_table`."""
+        bucket = self._buckets.bars[resolution]
+        self._check(bucket, bars.column("start_ns").to_numpy().tolist())
+        good, dead = checked(BARS, bars)
+        is_whole = set(fields) == set(BARS.fields)
+        names = bar_table.COLUMNS if is_whole else (*fields, *KEY)
+        columns = [good.column(name).to_pylist() for name in names]
+        buckets = [bucket.name] * len(good)
+        if is_whole:
+            self._store(_INSERT_BAR, list(zip(buckets, *columns, strict=True)))
+        else:
+            changes = ", ".join(f"{name} = ?" for name in fields)
+            key = " AND ".join(f"{name} = ?" for name in (*KEY, "bucket"))
+            update = f"UPDATE bar SET {changes} WHERE {key}"  # noqa: S608 - names of columns only
+            self._store(update, list(zip(*columns, buckets, strict=True)))
+        return WriteReport(len(bars), len(good), tuple(dead))
 
     def read(
         self,
@@ -114,6 +138,20 @@ class EmbeddedStore:
         bucket = self._buckets.bars[resolution]
         for row in self._pages("bar", bucket, RowFilter(start_ns, end_ns, venue, symbols)):
             yield ServedBar.from_row(row[1:])
+
+    def read_table(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return bars; see `BarStore.read_table`."""
+        return bar_table.table_of(
+            self.read(resolution, start_ns, end_ns, venue=venue, symbols=symbols)
+        )
 
     def tail(
         self,
@@ -154,20 +192,37 @@ class EmbeddedStore:
         symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
         """Return digests; see `BarStore.digests`."""
-        return digests_of(self.read(resolution, start_ns, end_ns, venue=venue, symbols=symbols))
+        return digests_of(
+            self.read_table(resolution, start_ns, end_ns, venue=venue, symbols=symbols)
+        )
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+    def final_counts(
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
+    ) -> dict[str, int]:
+        """Return how many rows are final; see `BarStore.final_counts`."""
+        bars = self.read(resolution, start_ns, end_ns, venue=venue, symbols=symbols)
+        return dict(Counter(bar.symbol for bar in bars if bar.final))
+
+    def write_indicators(self, resolution: Resolution, rows: pa.Table) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`."""
-        bucket, wanted = self._buckets.bars[resolution], list(rows)
-        self._check(bucket, [row.start_ns for row in wanted])
-
-        def values(row: IndicatorRow) -> tuple[object, ...]:
-            numbers = {name: float(value) for name, value in row.values.items()}
-            key = (bucket.name, row.symbol, row.venue, row.start_ns)
-            return *key, json.dumps(numbers), row.rev, row.void
-
+        bucket = self._buckets.bars[resolution]
+        self._check(bucket, rows.column("start_ns").to_numpy().tolist())
+        good, dead = checked(INDICATORS, rows)
         insert = "INSERT OR REPLACE INTO indicator VALUES (?, ?, ?, ?, ?, ?, ?)"
-        return self._write(insert, wanted, lines.indicator, values)
+        self._store(
+            insert,
+            [
+                (bucket.name, *row.key, json.dumps(dict(row.values)), row.rev, row.void)
+                for row in indicator_table.rows_of(good)
+            ],
+        )
+        return WriteReport(len(rows), len(good), tuple(dead))
 
     def read_indicators(
         self,
@@ -182,6 +237,13 @@ class EmbeddedStore:
         bucket = self._buckets.bars[resolution]
         for row in self._pages("indicator", bucket, RowFilter(start_ns, end_ns, venue, symbols)):
             yield IndicatorRow(row[1], row[2], row[3], json.loads(row[4]), row[5], bool(row[6]))
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> pa.Table:
+        """Return indicator rows; see `BarStore.read_indicator_table`."""
+        rows = self.read_indicators(resolution, start_ns, end_ns, venue=venue)
+        return indicator_table.table_of(rows)
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
         """Store points; see `BarStore.write_points`."""
@@ -263,15 +325,20 @@ class EmbeddedStore:
         texts = [(encode(row), row) for row in rows]
         good = [values(row) for text, row in texts if isinstance(text, str)]
         dead = tuple(text for text, _ in texts if isinstance(text, DeadLine))
-        if good:
-            with self._transaction() as db:
-                db.executemany(insert, good)
-            self._traffic = replace(
-                self._traffic,
-                requests=self._traffic.requests + 1,
-                rows_written=self._traffic.rows_written + len(good),
-            )
+        self._store(insert, good)
         return WriteReport(len(rows), len(good), dead)
+
+    def _store(self, statement: str, values: Sequence[tuple[object, ...]]) -> None:
+        """Run a statement with the values of each row, in one transaction."""
+        if not values:
+            return
+        with self._transaction() as db:
+            db.executemany(statement, values)
+        self._traffic = replace(
+            self._traffic,
+            requests=self._traffic.requests + 1,
+            rows_written=self._traffic.rows_written + len(values),
+        )
 
     def _pages(
         self,

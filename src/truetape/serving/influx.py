@@ -4,22 +4,28 @@ Keeps no state between calls except connections and counters. Does not decide wh
 """
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
-from typing import Any, Self
+from functools import partial
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetape.host import secret_files
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Secret, Settings
 from truetape.market.resolution import Resolution
-from truetape.serving import influx_buckets, influxql, lines, rollups
+from truetape.serving import bar_table, indicator_table, influx_buckets, influxql, lines, rollups
 from truetape.serving.buckets import Bucket, Buckets, check_retention
-from truetape.serving.digest import digest_statements
+from truetape.serving.digest import digest_statements, final_statement
 from truetape.serving.http import InfluxHttp
-from truetape.serving.influxql import FIRST_FIELD, CsvRow, Select, select_around, select_rows
-from truetape.serving.schema import BAR, INDICATOR, PIPELINE
+from truetape.serving.influxql import Select, select_around, select_rows
+from truetape.serving.line_table import BARS, INDICATORS, Shape, checked, table_lines
+from truetape.serving.row_keys import KEY
+from truetape.serving.schema import BAR, INDICATOR, PIPELINE, Measurement
 from truetape.serving.store import (
     DeadLine,
     Digest,
@@ -31,7 +37,10 @@ from truetape.serving.store import (
     Traffic,
     WriteReport,
 )
-from truetape.serving.writer import LineWriter
+from truetape.serving.writer import Batch, LineWriter
+
+MAX_FOLDED_ROWS = 250_000
+"""Most rows whose digests one query computes, unless a symbol has more: a second's work."""
 
 
 class InfluxStore:
@@ -50,7 +59,8 @@ class InfluxStore:
         self._buckets = buckets
         self._max_batch_lines = max_batch_lines
         self._now_ns = now_ns
-        self._before_post = before_post
+        self._checking = threading.Lock()
+        self._unlocked_before_post = before_post
 
     @classmethod
     def from_settings(
@@ -83,9 +93,18 @@ class InfluxStore:
         check_retention(self._buckets, bucket, (row.start_ns for row in rows), self._now_ns())
 
         def stored(batch: Sequence[ServedBar]) -> set[str]:
-            return _texts(lines.bar, self._bars([select_around(bucket, BAR, batch)]))
+            symbols, times = (row.symbol for row in batch), (row.start_ns for row in batch)
+            return _texts(lines.bar, self._bars([select_around(bucket, BAR, symbols, times)]))
 
-        return self._writer(bucket, lines.bar, stored).write(rows)
+        return self._write_rows(bucket, rows, lines.bar, stored)
+
+    def write_table(
+        self, resolution: Resolution, bars: pa.Table, fields: Sequence[str] = BARS.fields
+    ) -> WriteReport:
+        """Store fields of bars; see `BarStore.write_table`."""
+        bucket = self._buckets.bars[resolution]
+        self._check_retention(bucket, bars)
+        return self._write_table(bucket, BARS, bars, fields)
 
     def read(
         self,
@@ -100,6 +119,21 @@ class InfluxStore:
         bucket = self._buckets.bars[resolution]
         rows = RowFilter(start_ns, end_ns, venue, symbols)
         return self._bars(influxql.select_by_symbols(bucket, BAR, rows))
+
+    def read_table(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return bars; see `BarStore.read_table`."""
+        bucket = self._buckets.bars[resolution]
+        rows = RowFilter(start_ns, end_ns, venue, symbols)
+        selects = influxql.select_by_symbols(bucket, BAR, rows)
+        return bar_table.concat(list(self._tables(selects, bar_table.SCHEMA)))
 
     def tail(
         self,
@@ -134,15 +168,35 @@ class InfluxStore:
         *,
         symbols: Sequence[str] | None = None,
     ) -> dict[str, Digest]:
-        """Return digests, which the server computes in one query, or in one for each part of a long
-        list of symbols; see `BarStore.digests`.
+        """Return digests, which the server computes by queries of bounded cost; see
+        `BarStore.digests`.
         """
         bucket = self._buckets.bars[resolution]
         rows = RowFilter(start_ns, end_ns, venue, symbols)
         digests: dict[str, Digest] = {}
         for select in influxql.select_by_symbols(bucket, BAR, rows):
-            digests |= self._digests(select)
+            for part in influxql.split(self._server, select, MAX_FOLDED_ROWS):
+                digests |= self._digests(part)
         return digests
+
+    def final_counts(
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
+    ) -> dict[str, int]:
+        """Return how many rows are final; see `BarStore.final_counts`."""
+        bucket = self._buckets.bars[resolution]
+        rows = RowFilter(start_ns, end_ns, venue, symbols)
+        counts: dict[str, int] = {}
+        for select in influxql.select_by_symbols(bucket, BAR, rows):
+            statement = final_statement(influxql.conditions(select))
+            (series,) = influxql.query(self._server, select.bucket, statement)
+            counts |= {item["tags"]["symbol"]: int(item["values"][0][1]) for item in series}
+        return counts
 
     def _digests(self, select: Select) -> dict[str, Digest]:
         answers = influxql.query(
@@ -166,21 +220,16 @@ class InfluxStore:
             for symbol, numbers in sorted(sums.items())
         }
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
+    def write_indicators(self, resolution: Resolution, rows: pa.Table) -> WriteReport:
         """Store indicator rows; see `BarStore.write_indicators`.
 
         InfluxDB keeps an old field that a new row lacks. So a row that loses a value is deleted
         before it is written again.
         """
-        bucket, new_rows = self._buckets.bars[resolution], list(rows)
-        check_retention(self._buckets, bucket, (row.start_ns for row in new_rows), self._now_ns())
-        self._delete_shrinking_rows(bucket, new_rows)
-
-        def stored(batch: Sequence[IndicatorRow]) -> set[str]:
-            around = select_around(bucket, INDICATOR, batch)
-            return _texts(lines.indicator, self._indicators([around]))
-
-        return self._writer(bucket, lines.indicator, stored).write(new_rows)
+        bucket = self._buckets.bars[resolution]
+        self._check_retention(bucket, rows)
+        self._delete_shrinking_rows(bucket, checked(INDICATORS, rows)[0])
+        return self._write_table(bucket, INDICATORS, rows, INDICATORS.fields)
 
     def read_indicators(
         self,
@@ -194,7 +243,19 @@ class InfluxStore:
         """Yield indicator rows; see `BarStore.read_indicators`."""
         bucket = self._buckets.bars[resolution]
         rows = RowFilter(start_ns, end_ns, venue, symbols)
-        return self._indicators(influxql.select_by_symbols(bucket, INDICATOR, rows))
+        for table in self._tables(
+            influxql.select_by_symbols(bucket, INDICATOR, rows), indicator_table.SCHEMA
+        ):
+            yield from indicator_table.rows_of(table)
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> pa.Table:
+        """Return indicator rows; see `BarStore.read_indicator_table`."""
+        select = select_rows(
+            self._buckets.bars[resolution], INDICATOR, RowFilter(start_ns, end_ns, venue)
+        )
+        return indicator_table.concat(list(self._tables([select], indicator_table.SCHEMA)))
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:
         """Store points; see `BarStore.write_points`."""
@@ -207,17 +268,17 @@ class InfluxStore:
             points = (point for name in names for point in self.read_points(name, first, end))
             return _texts(lines.point, points)
 
-        return self._writer(bucket, lines.point, stored).write(rows)
+        return self._write_rows(bucket, rows, lines.point, stored)
 
     def read_points(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
         """Yield points; see `BarStore.read_points`."""
         shape = PIPELINE[measurement]
         select = select_rows(self._buckets.pipeline, shape, RowFilter(start_ns, end_ns))
-        for tags, rows in influxql.read(self._server, select):
-            named = dict(zip(shape.tags, tags, strict=True))
-            for row in rows:
-                fields = dict(zip(shape.fields, shape.parse(row[FIRST_FIELD:]), strict=True))
-                yield Point(measurement, named, int(row[2]), fields)
+        for table in influxql.read(self._server, select):
+            for row in table.to_pylist():
+                tags = {tag: row[tag] for tag in shape.tags}
+                fields = {name: row[name] for name in shape.fields}
+                yield Point(measurement, tags, row["time"], fields)
 
     def ensure_buckets(self) -> list[str]:
         """Create or change buckets; see `BarStore.ensure_buckets`."""
@@ -247,70 +308,99 @@ class InfluxStore:
         """Close the connections."""
         self._server.close()
 
-    def _writer(
+    def _before_post(self) -> None:
+        """Call the check of the caller, from one thread at a time."""
+        with self._checking:
+            self._unlocked_before_post()
+
+    def _check_retention(self, bucket: Bucket, rows: pa.Table) -> None:
+        times = rows.column("start_ns").to_numpy()
+        oldest = times.min(keepdims=True).tolist() if len(times) else []
+        check_retention(self._buckets, bucket, oldest, self._now_ns())
+
+    def _write_rows(
         self,
         bucket: Bucket,
+        rows: Sequence[Row],
         encode: Callable[[Row], str | DeadLine],
         stored: Callable[[Sequence[Row]], set[str]],
-    ) -> LineWriter[Row]:
-        return LineWriter(
-            self._server,
-            bucket.name,
-            self._max_batch_lines,
-            encode,
-            stored,
-            before_post=self._before_post,
-        )
+    ) -> WriteReport:
+        """Write rows in order, of which a later one may replace an earlier one."""
+
+        def batches() -> Iterator[Batch]:
+            for start in range(0, len(rows), self._max_batch_lines):
+                part = rows[start : start + self._max_batch_lines]
+                texts = list(map(encode, part))
+                yield Batch(
+                    [text for text in texts if isinstance(text, str)],
+                    [text for text in texts if isinstance(text, DeadLine)],
+                    partial(stored, part),
+                )
+
+        return LineWriter(self._server, bucket.name, self._before_post).write(batches())
+
+    def _write_table(
+        self, bucket: Bucket, shape: Shape, table: pa.Table, fields: Sequence[str]
+    ) -> WriteReport:
+        if not len(table):
+            return WriteReport(0, 0)
+
+        def batch(start: int) -> Batch:
+            part, dead = checked(shape, table.slice(start, self._max_batch_lines))
+            stored = partial(self._stored_lines, bucket, shape, part, fields)
+            return Batch(table_lines(shape, part, fields), dead, stored)
+
+        starts = range(0, len(table), self._max_batch_lines)
+        writer = LineWriter(self._server, bucket.name, self._before_post)
+        return writer.write_at_once([partial(batch, start) for start in starts])
+
+    def _stored_lines(
+        self, bucket: Bucket, shape: Shape, rows: pa.Table, fields: Sequence[str]
+    ) -> set[str]:
+        """Read rows back; return the lines of these fields."""
+        around = _around(bucket, shape.measurement, rows)
+        return {
+            line
+            for table in self._tables([around], rows.schema)
+            for line in table_lines(shape, table, fields)
+        }
 
     def _bars(self, selects: Iterable[Select]) -> Iterator[ServedBar]:
-        for symbol, venue, rows in self._series(selects):
-            columns = list(zip(*rows, strict=True))
-            fields: list[Iterable[Any]] = [
-                repeat(symbol),
-                repeat(venue),
-                map(int, columns[2]),
-                *BAR.parse_columns(columns[FIRST_FIELD:]),
-            ]
-            for values in zip(*fields, strict=False):
-                yield ServedBar(*values)
+        for table in self._tables(selects, bar_table.SCHEMA):
+            yield from bar_table.bars_of(table)
 
-    def _indicators(self, selects: Iterable[Select]) -> Iterator[IndicatorRow]:
-        for symbol, venue, rows in self._series(selects):
-            for row in rows:
-                yield _indicator(symbol, venue, row)
-
-    def _series(self, selects: Iterable[Select]) -> Iterator[tuple[str, str, list[CsvRow]]]:
-        """Yield symbol, venue and rows; both measurements have exactly these two tags."""
+    def _tables(self, selects: Iterable[Select], schema: pa.Schema) -> Iterator[pa.Table]:
         for select in selects:
-            for (symbol, venue), rows in influxql.read(self._server, select):
-                yield symbol, venue, rows
+            for table in influxql.read(self._server, select):
+                columns = [
+                    table.column("time" if name == "start_ns" else name) for name in schema.names
+                ]
+                yield pa.Table.from_arrays(columns, schema=schema)
 
-    def _delete_shrinking_rows(self, bucket: Bucket, new_rows: Sequence[IndicatorRow]) -> None:
+    def _delete_shrinking_rows(self, bucket: Bucket, rows: pa.Table) -> None:
         """Delete the stored rows that have a value which their new row lacks."""
-        latest = {row.key: row for row in new_rows if isinstance(lines.indicator(row), str)}
-        if not latest:
+        if not len(rows):
             return
-        around = select_around(bucket, INDICATOR, list(latest.values()))
+        around = _around(bucket, INDICATOR, rows)
+        stored = indicator_table.concat(list(self._tables([around], indicator_table.SCHEMA)))
         shrinking = [
             replace(
                 around,
-                start_ns=old.start_ns,
-                end_ns=old.start_ns + 1,
-                where={"symbol": [old.symbol], "venue": [old.venue]},
+                start_ns=old["start_ns"],
+                end_ns=old["start_ns"] + 1,
+                where={"symbol": [old["symbol"]], "venue": [old["venue"]]},
             )
-            for old in self._indicators([around])
-            if old.key in latest and not old.values.keys() <= latest[old.key].values.keys()
+            for old in indicator_table.shrinking(stored, rows).select(KEY).to_pylist()
         ]
         if shrinking:
             self._before_post()
             influxql.delete(self._server, bucket.name, shrinking)
 
 
-def _indicator(symbol: str, venue: str, row: CsvRow) -> IndicatorRow:
-    rev, void, *optional = row[FIRST_FIELD:]
-    named = zip(INDICATOR.optional, optional, strict=False)  # the tags follow
-    values = {name: float(text) for name, text in named if text}
-    return IndicatorRow(symbol, venue, int(row[2]), values, int(rev), void == "true")
+def _around(bucket: Bucket, measurement: Measurement, rows: pa.Table) -> Select:
+    """Select the time range and the symbols of rows."""
+    symbols = map(str, pc.unique(rows.column("symbol")).to_pylist())
+    return select_around(bucket, measurement, symbols, rows.column("start_ns").to_numpy().tolist())
 
 
 def _texts(encode: Callable[[Row], str | DeadLine], rows: Iterable[Row]) -> set[str]:

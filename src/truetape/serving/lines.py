@@ -63,6 +63,14 @@ def indicator(row: IndicatorRow) -> str | DeadLine:
     return _encode(INDICATOR, tags, fields, row.start_ns, row)
 
 
+def series(measurement: str, symbol: str, venue: str) -> str | None:
+    """Return measurement and tags of a bar or of its indicators; None if a tag cannot be
+    written.
+    """
+    head = _series(measurement, (("symbol", symbol), ("venue", venue)))
+    return head if isinstance(head, str) else None
+
+
 def point(row: Point) -> str | DeadLine:
     """Encode a point of the pipeline bucket; its measurement must be in `schema.PIPELINE`."""
     measurement = PIPELINE.get(row.measurement)

@@ -4,10 +4,8 @@ Encodes no row. InfluxDB would accept an int in a field that was a float before,
 reading; so every field has its type here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from truetape.serving.store import FieldValue
 
 INT = "int"
 FLOAT = "float"
@@ -27,26 +25,6 @@ class Measurement:
     def kind_of(self, field: str) -> str | None:
         """Return the type of a field, None if the measurement has no such field."""
         return self.fields.get(field) or self.optional.get(field)
-
-    def parse_columns(self, columns: Sequence[Sequence[str]]) -> list[Iterable[FieldValue]]:
-        """Return the values of each of `fields`, in their order, from columns of InfluxDB's
-        texts.
-        """
-        kinds = zip(self.fields.values(), columns, strict=False)  # optional fields may follow
-        return [map(_PARSERS[kind], texts) for kind, texts in kinds]
-
-    def parse(self, texts: Sequence[str]) -> list[FieldValue]:
-        """Return the values of `fields`, in their order, from InfluxDB's texts."""
-        kinds = zip(self.fields.values(), texts, strict=False)  # optional fields may follow
-        return [_PARSERS[kind](text) for kind, text in kinds]
-
-
-_PARSERS: Mapping[str, Callable[[str], FieldValue]] = {
-    FLOAT: float,
-    INT: int,
-    BOOL: "true".__eq__,
-    TEXT: str,
-}
 
 
 def _measurement(

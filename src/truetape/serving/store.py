@@ -6,10 +6,13 @@ Has no server code: `influx` and `embedded` implement `BarStore`, `backends` ope
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, Protocol, Self, SupportsFloat, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat, TypeVar
 
 from truetape.host.errors import VerificationError
 from truetape.market.resolution import Resolution
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Layer = Literal["speed", "batch"]
 FieldValue = float | int | bool | str
@@ -219,7 +222,7 @@ class RowFilter:
 
 
 class BarStore(Protocol):
-    """Stores served bars. Every write is an upsert of complete rows, so it is safe to repeat.
+    """Stores served bars. Every write is an upsert, so it is safe to repeat.
 
     Methods raise ConfigError if something must be changed first, and TransientError if the server
     was away or slow; then repeat the same call, even if part of it was written.
@@ -237,6 +240,16 @@ class BarStore(Protocol):
         """
         ...
 
+    def write_table(
+        self, resolution: Resolution, bars: "pyarrow.Table", fields: Sequence[str] = ...
+    ) -> WriteReport:
+        """Store bars of different keys, in no order. The table is as `bar_table` has it.
+
+        With `fields`, store only these fields of rows that exist; the others keep their values.
+        Raise ConfigError, before any write, if a bar is older than the bucket's retention.
+        """
+        ...
+
     def read(
         self,
         resolution: Resolution,
@@ -247,6 +260,18 @@ class BarStore(Protocol):
         symbols: Sequence[str] | None = None,
     ) -> Iterator[ServedBar]:
         """Yield the bars of `[start_ns, end_ns)` by symbol, venue and start, in bounded memory."""
+        ...
+
+    def read_table(
+        self,
+        resolution: Resolution,
+        start_ns: int,
+        end_ns: int,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> "pyarrow.Table":
+        """Return what `read` yields as a table; has all of it in memory."""
         ...
 
     def tail(
@@ -279,8 +304,26 @@ class BarStore(Protocol):
         """
         ...
 
-    def write_indicators(self, resolution: Resolution, rows: Iterable[IndicatorRow]) -> WriteReport:
-        """Store indicator rows; a value that the new row lacks is deleted."""
+    def final_counts(
+        self,
+        resolution: Resolution,
+        venue: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        symbols: Sequence[str] | None = None,
+    ) -> dict[str, int]:
+        """Return the number of final rows of each symbol that has any: much cheaper than a digest.
+
+        Has the arguments of `digests`.
+        """
+        ...
+
+    def write_indicators(self, resolution: Resolution, rows: "pyarrow.Table") -> WriteReport:
+        """Store indicator rows of different keys; a value that the new row lacks is deleted.
+
+        The table is as `indicator_table` has it.
+        """
         ...
 
     def read_indicators(
@@ -293,6 +336,12 @@ class BarStore(Protocol):
         symbols: Sequence[str] | None = None,
     ) -> Iterator[IndicatorRow]:
         """Yield the indicator rows of `[start_ns, end_ns)`, ordered by symbol, venue, start."""
+        ...
+
+    def read_indicator_table(
+        self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str | None = None
+    ) -> "pyarrow.Table":
+        """Return what `read_indicators` yields as a table; has all of it in memory."""
         ...
 
     def write_points(self, points: Iterable[Point]) -> WriteReport:

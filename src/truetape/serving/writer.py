@@ -1,67 +1,82 @@
 """The line writer: sends batches of lines to one bucket and reports each line as stored or dead.
 
-Does not know what the lines mean: the caller encodes them and reads them back. Retries send the
+Does not know what the lines mean: the caller builds them and reads them back. Retries send the
 same bytes, a bounded number of times: a write that timed out may still be stored; no harm is done.
 """
 
 import gzip
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Generic
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from truetape.host.http import RETRYABLE, Reply
 from truetape.serving.http import InfluxHttp
-from truetape.serving.store import DeadLine, Row, WriteReport
+from truetape.serving.store import DeadLine, WriteReport
 
 MAX_REASON_CHARS = 300
 _BAD_LINE = "unable to parse '"
 _GZIP = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 
 
-class LineWriter(Generic[Row]):
-    """Writes rows of one kind to one bucket.
+MAX_POSTS = 2
+"""How many batches of one table are encoded and sent at once."""
+_UNESCAPED_SPACE = re.compile(r"(?<!\\) ")
 
-    `encode` returns the line of a row; `stored` reads the time range of the given rows back and
-    returns the stored lines. `before_post` is called before each request; if it raises, the request
-    is not sent.
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines to send in one request, and the rows that have no line.
+
+    `stored` reads the time range of the rows back and returns the stored lines.
+    """
+
+    lines: Sequence[str]
+    dead: Sequence[DeadLine]
+    stored: Callable[[], AbstractSet[str]]
+
+
+class LineWriter:
+    """Writes lines to one bucket.
+
+    `before_post` is called before each request; if it raises, the request is not sent.
     """
 
     def __init__(
-        self,
-        server: InfluxHttp,
-        bucket: str,
-        max_lines: int,
-        encode: Callable[[Row], str | DeadLine],
-        stored: Callable[[Sequence[Row]], set[str]],
-        *,
-        before_post: Callable[[], None] = lambda: None,
+        self, server: InfluxHttp, bucket: str, before_post: Callable[[], None] = lambda: None
     ) -> None:
         self._server = server
         self._before_post = before_post
-        self._max_lines = max_lines
-        self._encode = encode
-        self._stored = stored
         query = urlencode({"org": server.org, "bucket": bucket, "precision": "ns"})
         self._path = f"/api/v2/write?{query}"
 
-    def write(self, rows: Sequence[Row]) -> WriteReport:
-        """Store rows in order. After TransientError or ConfigError earlier batches are stored."""
-        report = WriteReport(0, 0)
-        for start in range(0, len(rows), self._max_lines):
-            batch = rows[start : start + self._max_lines]
-            texts = [(self._encode(row), row) for row in batch]
-            dead = [text for text, _ in texts if isinstance(text, DeadLine)]
-            lines = [(text, row) for text, row in texts if isinstance(text, str)]
-            if lines:
-                dead += self._post(lines, self._server.attempts)
-            report += WriteReport(len(batch), len(batch) - len(dead), tuple(dead))
-        self._server.count(rows_written=report.stored)
-        return report
+    def write(self, batches: Iterable[Batch]) -> WriteReport:
+        """Store batches in order. After TransientError or ConfigError earlier ones are stored."""
+        return sum(map(self._send, batches), WriteReport(0, 0))
 
-    def _post(self, lines: list[tuple[str, Row]], attempts: int) -> list[DeadLine]:
-        """Send one batch; return the lines that are not stored."""
-        body = gzip.compress("\n".join(text for text, _ in lines).encode(), 1, mtime=0)
+    def write_at_once(self, batches: Sequence[Callable[[], Batch]]) -> WriteReport:
+        """Build and store batches, `MAX_POSTS` at a time, in no order: no two may have a row of the
+        same key. After TransientError or ConfigError any of them may be stored.
+        """
+        if len(batches) == 1:
+            return self._send(batches[0]())
+        with ThreadPoolExecutor(MAX_POSTS, "post") as threads:
+            reports = threads.map(lambda build: self._send(build()), batches)
+            return sum(reports, WriteReport(0, 0))
+
+    def _send(self, batch: Batch) -> WriteReport:
+        dead = list(batch.dead)
+        if batch.lines:
+            dead += self._post(batch.lines, batch, self._server.attempts)
+        sent = len(batch.lines) + len(batch.dead)
+        self._server.count(rows_written=sent - len(dead))
+        return WriteReport(sent, sent - len(dead), tuple(dead))
+
+    def _post(self, lines: Sequence[str], batch: Batch, attempts: int) -> list[DeadLine]:
+        """Send lines of a batch; return those that are not stored."""
+        body = gzip.compress("\n".join(lines).encode(), 1, mtime=0)
         self._before_post()
         answer = self._server.request(
             "POST", self._path, body=body, headers=_GZIP, attempts=attempts, is_final=_is_timeout
@@ -70,50 +85,57 @@ class LineWriter(Generic[Row]):
             case Reply(status=200 | 201 | 204):
                 return []
             case Reply(status=400) if "unable to parse" in answer.message:
-                return self._resend_good(lines, answer, attempts)
+                return self._resend_good(lines, batch, answer, attempts)
             case Reply(status=422):
-                return self._dropped(lines, answer)
+                return _dropped(lines, batch, answer)
             case Reply(status=413):
-                return self._post_halves(lines, answer, attempts)
+                return self._post_halves(lines, batch, answer, attempts)
             case Reply(status=status) if status in RETRYABLE and answer.attempts < attempts:
                 # the server timed out; it may finish fewer lines in time
                 self._server.pause(answer)
-                return self._post_halves(lines, answer, attempts - answer.attempts)
+                return self._post_halves(lines, batch, answer, attempts - answer.attempts)
         raise self._server.error(answer)
 
     def _post_halves(
-        self, lines: list[tuple[str, Row]], answer: Reply, attempts: int
+        self, lines: Sequence[str], batch: Batch, answer: Reply, attempts: int
     ) -> list[DeadLine]:
-        """Send each half separately: the batch was too much for the server."""
+        """Send each half separately: the lines were too many for the server."""
         if len(lines) == 1:
             return (
-                [DeadLine(lines[0][0], _reason(answer))]
+                [DeadLine(lines[0], _reason(answer))]
                 if answer.status < 500
-                else self._post(lines, attempts)
+                else self._post(lines, batch, attempts)
             )
         middle = len(lines) // 2
-        return self._post(lines[:middle], attempts) + self._post(lines[middle:], attempts)
+        first = self._post(lines[:middle], batch, attempts)
+        return first + self._post(lines[middle:], batch, attempts)
 
     def _resend_good(
-        self, lines: list[tuple[str, Row]], answer: Reply, attempts: int
+        self, lines: Sequence[str], batch: Batch, answer: Reply, attempts: int
     ) -> list[DeadLine]:
-        """Send the batch again without the lines that the server named; it has stored none yet."""
-        named = _named_lines(answer.message, {text for text, _ in lines})
-        good = [(text, row) for text, row in lines if text not in named]
+        """Send the lines again without those that the server named; it has stored none yet."""
+        named = _named_lines(answer.message, set(lines))
+        good = [text for text in lines if text not in named]
         if len(good) == len(lines):
-            return self._post_halves(lines, answer, attempts)
-        dead = [DeadLine(text, named[text]) for text, _ in lines if text in named]
-        return dead + (self._post(good, attempts) if good else [])
+            return self._post_halves(lines, batch, answer, attempts)
+        dead = [DeadLine(text, named[text]) for text in lines if text in named]
+        return dead + (self._post(good, batch, attempts) if good else [])
 
-    def _dropped(self, lines: list[tuple[str, Row]], answer: Reply) -> list[DeadLine]:
-        """Read back which lines were dropped: the server's count is only a lower bound."""
-        latest = {row.key: text for text, row in lines}
-        stored = self._stored([row for _, row in lines])
-        return [
-            DeadLine(text, _reason(answer))
-            for text, row in lines
-            if latest[row.key] == text and text not in stored
-        ]
+
+def _dropped(lines: Sequence[str], batch: Batch, answer: Reply) -> list[DeadLine]:
+    """Read back which lines were dropped: the server's count is only a lower bound."""
+    latest = {_key(text): text for text in lines}
+    stored = batch.stored()
+    return [
+        DeadLine(text, _reason(answer))
+        for text in lines
+        if latest[_key(text)] == text and text not in stored
+    ]
+
+
+def _key(line: str) -> tuple[str, str]:
+    """Return series and time of a line: a later line of the same key replaces it."""
+    return _UNESCAPED_SPACE.split(line, maxsplit=1)[0], line.rpartition(" ")[2]
 
 
 def _named_lines(message: str, sent: AbstractSet[str]) -> dict[str, str]:
