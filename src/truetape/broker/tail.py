@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
 
 _PAGE = 400
-"""Offsets read at once; a record in a transaction takes two, one for the transaction's marker."""
-_MAX_PAGES = 100
-_MAX_POLLS = 10
+"""Offsets read at first; a record in a transaction takes two, one for the transaction's marker.
+Each page before is twice as long: other keys may share the topic, and a compacted one has gaps."""
+_MAX_EMPTY_POLLS = 10
 _LOG_APPEND_TIME = 1
 _MS_NS = 1_000_000
 
@@ -27,7 +27,7 @@ class StampedValue:
 
 
 def newest_value(bootstrap: str, topic: str, key: bytes) -> StampedValue | None:
-    """Return the newest value of `key` in partition 0, None if the last 40,000 offsets have none.
+    """Return the newest value of `key` in partition 0, None if there is none.
 
     Reads records of open and aborted transactions too. Raise TransientError if Kafka does not
     answer.
@@ -49,14 +49,13 @@ def _newest(
     consumer.assign([partition])
     first = consumer.beginning_offsets([partition])[partition]
     end = consumer.end_offsets([partition])[partition]
-    for _ in range(_MAX_PAGES):
-        begin = max(first, end - _PAGE)
-        if begin >= end:
-            break
+    length = _PAGE
+    while end > first:
+        begin = max(first, end - length)
         values = _page(consumer, partition, begin, end, key)
         if values:
             return values[-1]
-        end = begin
+        end, length = begin, 2 * length
     return None
 
 
@@ -65,8 +64,10 @@ def _page(
 ) -> list[StampedValue]:
     consumer.seek(partition, begin)
     values: list[StampedValue] = []
-    for _ in range(_MAX_POLLS):
+    empty_polls = 0
+    while empty_polls < _MAX_EMPTY_POLLS:
         records = consumer.poll(timeout_ms=1_000).get(partition, [])
+        empty_polls += not records
         values += [
             StampedValue(record.value, _appended_ns(record))
             for record in records

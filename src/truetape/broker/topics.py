@@ -53,10 +53,12 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         "segment.ms": str(_HOUR_MS),
     }
     of_control = stamp | {"cleanup.policy": "compact", "segment.ms": str(24 * _HOUR_MS)}
+    # the newest heartbeat of a layer has its position, so it must not expire while the layer rests
+    of_heartbeats = stamp | {"cleanup.policy": "compact", "segment.ms": str(_HOUR_MS)}
     return (
         Topic(settings.topic, settings.partitions, of_trades),
         Topic(REJECTED, 1, of_trades),
-        Topic(HEARTBEAT, 1, of_reports),
+        Topic(HEARTBEAT, 1, of_heartbeats),
         Topic(PUBLISHING, 1, of_reports),
         Topic(CONTROL, 1, of_control),
     )

@@ -170,9 +170,8 @@ READ = _sums(
 )  # fmt: skip
 LEFT_OUT = _sums(
     "Left out by the speed layer",
-    "late: rows behind the watermark, counted by Spark after it joined some, so at least as many "
-    "trades; fenced: bars below the fence, which the batch layer has made final; mended: bars "
-    "written anew behind a late writer.",
+    "late: trades received later than the speed layer waits; fenced: bars below the fence, which "
+    "the batch layer has made final; mended: bars written anew behind a late writer.",
     "speed_batch", "late", "fenced", "mended",
 )  # fmt: skip
 ARCHIVED = _sums(

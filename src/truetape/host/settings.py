@@ -41,7 +41,7 @@ class Settings:
     """Addresses, folders and limits. A duration has its unit in its name."""
 
     home: Path
-    """All data of the local stack: Kafka, InfluxDB, lake, checkpoints, secrets."""
+    """All data of the local stack: Kafka, InfluxDB, lake, locks, secrets."""
     cache: Path
     """What is built or resolved once and can be deleted: influxd, jars."""
     lake: str

@@ -83,27 +83,19 @@ def interpreters(master: str) -> dict[str, str]:
 def semantics() -> Mapping[str, str]:
     """Return the settings that results and speed of every session depend on, wherever it runs.
 
-    Case-sensitive (feeds have both `t` and `T`), UTC, ANSI arithmetic. Checkpoints use raw local
-    files without `.crc` files, which halves the time of a log commit.
+    Case-sensitive (feeds have both `t` and `T`), UTC, ANSI arithmetic. A streaming query logs its
+    batches in raw local files without `.crc` files, which halves the time of a log commit.
     """
     return {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.caseSensitive": "true",
         "spark.sql.ansi.enabled": "true",
-        # otherwise Spark ignores an error inside a list, and a broken payload becomes a trade
-        "spark.sql.json.enablePartialResults": "false",
         # the JVM never compiles longer methods; with this limit Spark splits them
         "spark.sql.codegen.hugeMethodLimit": "8000",
         "spark.sql.shuffle.partitions": "4",
         # by default Delta reads its log in 50 tasks: one second each time on two cores
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
-        "spark.sql.streaming.stateStore.providerClass": (
-            "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
-        ),
-        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-        # counting rows costs a look-up for each row that is put
-        "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     }
 
 
