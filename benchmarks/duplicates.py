@@ -1,49 +1,47 @@
-"""Duplicates: what it costs the speed layer to drop them within its lateness.
+"""Duplicates: what it costs the speed layer to drop them within a second.
 
-The same deliveries go through the speed layer's own plan twice, once for a feed whose contract
-expects duplicates and once for one whose contract does not, alternately, in one process.
+The same deliveries are counted and merged twice, for a feed whose contract expects duplicates and
+for one whose contract does not, alternately, in one process. Kafka and the store are not included.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import payloads
+import pyarrow as pa
+import pyarrow.dataset
 from measure import report, stopped_by_signals
 from results import Cell, Figure, Table, add_json, cores, show, whole
 
-from truetape.batch.spark.session import spark_session
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
-from truetape.host import profiles, venues
+from truetape.host import profiles
 from truetape.host.errors import TruetapeError, VerificationError
-from truetape.host.jars import spark_jars
-from truetape.host.settings import Settings
-from truetape.speed import stream
-
-if TYPE_CHECKING:
-    import pyarrow
-    from pyspark.sql import DataFrame, SparkSession
+from truetape.kernel.columns import RECORDS
+from truetape.market.resolution import SECOND_NS
+from truetape.speed.counting import Counting, CountingRules
+from truetape.speed.state import SpeedState
 
 FEED = "truetape"
-_WITHIN_S = 1_800
-_MB = 1_000_000
+LATENESS_S = 60
+_BATCH = 25_000
+"""Records of a batch: half a second at 50,000 a second."""
 _WARM_UP = 40_000
-"""Deliveries that go through both plans first, without measurement."""
+"""Deliveries that go through both first, without measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of a plan: the seconds of its batches after the first, and its state at the end."""
+    """One run: its processor seconds, and the trades in the bars of one minute."""
 
     deliveries: int
     seconds: float
-    state_bytes: int
     counted: int
 
 
@@ -71,67 +69,51 @@ def main() -> int:
 
 def measure(work: Path, trades: int, symbols: int, times: int, seed: int) -> Table:
     """Run both plans alternately, check their counts, return the table."""
-    settings = Settings.from_env({"TRUETAPE_HOME": str(work / "home")})
     report(f"writing {trades:,} trades of {symbols} symbols")
     payloads.write(work / "warm-up", _WARM_UP, symbols, seed)
     deliveries = payloads.write(work / "measured", trades, symbols, seed)
-    spark = spark_session("truetape duplicates", settings, spark_jars(settings.cache))
-    spark.conf.set("spark.sql.shuffle.partitions", str(settings.speed_shuffle_partitions))
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
-    plans: dict[str, Sequence[str]] = {"repeats counted": [], "repeats dropped": [FEED]}
-    for dropped in plans.values():
-        run(spark, settings, work / "warm-up", dropped)
+    plans = {"repeats counted": False, "repeats dropped": True}
+    for drops in plans.values():
+        run(work / "warm-up", drops=drops)
     found: dict[str, list[Measured]] = {name: [] for name in plans}
-    for time in range(times):
-        for name, dropped in plans.items():
-            report(f"{name}: run {time + 1} of {times}")
-            found[name].append(run(spark, settings, work / "measured", dropped))
-    spark.stop()
+    for number in range(times):
+        for name, drops in plans.items():
+            report(f"{name}: run {number + 1} of {times}")
+            found[name].append(run(work / "measured", drops=drops))
     check(found, {"repeats counted": deliveries, "repeats dropped": trades})
     head = (
         f"{deliveries:,} deliveries of {trades:,} trades, {symbols} symbols, "
-        f"{settings.speed_lateness_s} s of lateness; median of {times} runs, {cores()}"
+        f"{LATENESS_S} s of lateness; median of {times} runs, {cores()}"
     )
     return Table(_HEAD, _rows(found), head)
 
 
-def run(
-    spark: "SparkSession", settings: Settings, folder: Path, dropped: Sequence[str]
-) -> Measured:
-    """Stream the files of a folder, one a batch, as the speed layer does, without the store."""
-    source = spark.read.parquet(str(folder / "payloads"))
-    records = (
-        spark.readStream.schema(source.schema)
-        .option("maxFilesPerTrigger", "1")
-        .parquet(str(folder / "payloads"))
-        .coalesce(spark.sparkContext.defaultParallelism)
-    )
-    trades = stream.trades_of(records, [load_contract(FEED)], Limits.of(settings), venues.venues())
-    bars = stream.provisional_bars(trades, profiles.load("all"), settings.speed_lateness_s, dropped)
-    counted: dict[tuple[str, int], int] = {}
+def run(folder: Path, *, drops: bool) -> Measured:
+    """Count and merge the payloads of a folder as the speed layer does, a batch at a time."""
+    contract = load_contract(FEED).model_copy(update={"duplicates_expected": drops})
+    rules = CountingRules({FEED: contract}, profiles.load("all"), Limits(), LATENESS_S * SECOND_NS)
+    counting, state = Counting(rules), SpeedState()
+    trades: dict[tuple[str, int], int] = {}
+    deliveries, seconds = 0, 0.0
+    for batch in _batches(folder):
+        began = time.process_time()
+        changed = state.add(counting.counted(batch))
+        seconds += time.process_time() - began
+        deliveries += batch.num_rows
+        for bar in changed.filter(pa.compute.field("resolution") == "1m").to_pylist():
+            trades[bar["symbol"], bar["start_ns"]] = bar["trades"]
+    return Measured(deliveries, seconds, sum(trades.values()))
 
-    def take(batch: "DataFrame", _: int) -> None:
-        minutes = batch.where("resolution = '1m'").select("symbol", "start_ns", "trades")
-        for symbol, start, number in _columns(minutes.toArrow()):
-            counted[symbol, start] = number
 
-    with tempfile.TemporaryDirectory(dir=folder) as checkpoint:
-        query = (
-            bars.writeStream.outputMode("update")
-            .trigger(availableNow=True)
-            .option("checkpointLocation", checkpoint)
-            .foreachBatch(take)
-            .start()
-        )
-        query.awaitTermination(_WITHIN_S)
-        query.stop()
-        batches = [one for one in query.recentProgress if one["numInputRows"]]
-    return Measured(
-        deliveries=sum(one["numInputRows"] for one in batches[1:]),
-        seconds=sum(one["durationMs"]["triggerExecution"] for one in batches[1:]) / 1_000,
-        state_bytes=sum(one["memoryUsedBytes"] for one in batches[-1]["stateOperators"]),
-        counted=sum(counted.values()),
-    )
+def _batches(folder: Path) -> Iterator[pa.Table]:
+    """Yield the records of the payload files by offset."""
+    table = pyarrow.dataset.dataset(folder / "payloads").to_table()
+    table = table.sort_by([("partition", "ascending"), ("offset", "ascending")])
+    if "day" not in table.column_names:
+        table = table.append_column("day", pa.nulls(table.num_rows, RECORDS.field("day").type))
+    records = table.select(RECORDS.names).cast(RECORDS)
+    for begin in range(0, records.num_rows, _BATCH):
+        yield records.slice(begin, _BATCH)
 
 
 def check(found: dict[str, list[Measured]], expected: dict[str, int]) -> None:
@@ -144,7 +126,7 @@ def check(found: dict[str, list[Measured]], expected: dict[str, int]) -> None:
                 )
 
 
-_HEAD = ("plan", "deliveries/s", "time", "state MB", "trades counted")
+_HEAD = ("plan", "deliveries/s", "time", "trades counted")
 
 
 def _rows(found: dict[str, list[Measured]]) -> list[tuple[Cell, ...]]:
@@ -152,24 +134,16 @@ def _rows(found: dict[str, list[Measured]]) -> list[tuple[Cell, ...]]:
         name: statistics.median(one.deliveries / one.seconds for one in runs)
         for name, runs in found.items()
     }
-    state = {
-        name: statistics.median(one.state_bytes for one in runs) for name, runs in found.items()
-    }
     base = next(iter(found))
     return [
         (
             name,
             whole(rates[name]),
             Figure(rates[base] / rates[name], "{:.2f} x"),
-            whole(state[name] / _MB),
             whole(runs[0].counted),
         )
         for name, runs in found.items()
     ]
-
-
-def _columns(frame: "pyarrow.Table") -> "zip[tuple[str, int, int]]":
-    return zip(*(column.to_pylist() for column in frame.columns), strict=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from load import SYMBOLS, Load, Sent
 from measure import cpu_seconds, quantile, report, stopped_by_signals
 from numpy.typing import NDArray
-from pipelines import Naive, OnSpark, Pipeline
+from pipelines import Direct, Naive, OnSpark, Pipeline
 from questdb import QuestDb
 from results import Cell, Figure, Table, add_json, cores, show, whole
 
@@ -30,7 +30,7 @@ from truetape.serving.backends import open_store
 from truetape.stack import lifecycle
 from truetape.stack.server import free_port
 
-ENGINES: dict[str, type[Pipeline]] = {kind.name: kind for kind in (OnSpark, QuestDb, Naive)}
+ENGINES: dict[str, type[Pipeline]] = {kind.name: kind for kind in (OnSpark, Direct, QuestDb, Naive)}
 SHARES = (0.50, 0.95, 0.99)
 BEHIND_SHARE = 0.1
 """A pipeline whose backlog grows by more than this share of the rate is falling behind."""

@@ -3,6 +3,7 @@
 Each says when a reader could first see each trade. `questdb.py` has the one without Kafka.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,10 +28,10 @@ from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.backends import open_store
-from truetape.speed.progress import checkpoint_for
 from truetape.tour.speed_process import SpeedProcess
 
-_WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+).*?\bbatch=(\d+)")
+_SERVED = "] served "
+_FIELD = re.compile(r"\b(batch|acked_ns|offsets)=(\S+)")
 _BUCKET = "naive"
 _READY_WITHIN_S = 180.0
 _STOPPED_WITHIN_S = 10.0
@@ -84,23 +85,17 @@ class Pipeline(ABC):
 class InBatches(Pipeline):
     """A pipeline that reads Kafka in batches, each acknowledged as a whole."""
 
-    @property
     @abstractmethod
-    def checkpoint(self) -> Path:
-        """Where the offsets of its batches are, as Spark writes them."""
+    def ends(self) -> dict[int, dict[int, int]]:
+        """Return for each batch the next offset after it, by partition."""
 
     @abstractmethod
     def acks(self) -> dict[int, int]:
         """Return for each batch when InfluxDB had acknowledged all of it, in nanoseconds."""
 
-    def watched(self) -> BatchEnds:
-        """Copy the offsets of its batches while the block runs."""
-        self._ends = BatchEnds(self.checkpoint, self.settings.topic)
-        return self._ends
-
     def acknowledged(self, sent: Sent) -> dict[int, NDArray[np.float64]]:
         """Give each trade the acknowledgement of the first batch that covers its offset."""
-        ends, acks = self._ends.read(), self.acks()
+        ends, acks = self.ends(), self.acks()
         batches = sorted(ends)
         instants = np.array([float(acks.get(batch, np.inf)) for batch in batches] + [np.inf])
         acked = {}
@@ -110,15 +105,11 @@ class InBatches(Pipeline):
         return acked
 
 
-class OnSpark(InBatches):
-    """truetape's own speed layer on Spark, as `truetape replay` and Airflow start it."""
+class SpeedLayer(InBatches):
+    """truetape's own speed layer, as `truetape replay` and Airflow start it."""
 
-    name = "spark"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where Spark keeps the offsets of its batches."""
-        return checkpoint_for(self.settings)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(dataclasses.replace(settings, speed_engine=self.name))
 
     @property
     def pid(self) -> int:
@@ -139,14 +130,30 @@ class OnSpark(InBatches):
         """Raise TransientError if the driver has ended."""
         self._driver.check()
 
+    def watched(self) -> AbstractContextManager[object]:
+        """Collect nothing: the driver's log has all."""
+        return nullcontext()
+
+    def ends(self) -> dict[int, dict[int, int]]:
+        """Return the offsets after each batch, from the driver's log."""
+        return {
+            int(served["batch"]): {
+                int(part): int(offset)
+                for part, _, offset in (
+                    pair.partition(":") for pair in served["offsets"].split(",")
+                )
+            }
+            for served in self._served()
+        }
+
     def acks(self) -> dict[int, int]:
         """Return the instant of the last write of each batch, from the driver's log."""
-        acks: dict[int, int] = {}
-        for line in self._driver.log.read_text(errors="replace").splitlines():
-            if written := _WROTE.search(line):
-                acked_ns, batch = int(written[1]), int(written[2])
-                acks[batch] = max(acked_ns, acks.get(batch, 0))
-        return acks
+        return {int(served["batch"]): int(served["acked_ns"]) for served in self._served()}
+
+    def _served(self) -> list[dict[str, str]]:
+        text = self._driver.log.read_text(errors="replace")
+        lines = (line for line in text.splitlines() if _SERVED in line)
+        return [dict(_FIELD.findall(line)) for line in lines]
 
     def counted(self, sent: Sent) -> int:
         """Add up the trades of the served 1s bars."""
@@ -155,6 +162,18 @@ class OnSpark(InBatches):
         with closing(open_store(self.settings)) as store:
             bars = store.read(Resolution.SECOND, Resolution.SECOND.start_of(first), last + 1)
             return sum(bar.trades for bar in bars)
+
+
+class OnSpark(SpeedLayer):
+    """The engine `spark`."""
+
+    name = "spark"
+
+
+class Direct(SpeedLayer):
+    """The engine `direct`."""
+
+    name = "direct"
 
 
 class Naive(InBatches):
@@ -198,6 +217,15 @@ class Naive(InBatches):
         if code is not None:
             tail = self._log.read_text(errors="replace")[-2_000:]
             raise TransientError(f"the naive pipeline ended with code {code}:\n{tail}")
+
+    def watched(self) -> BatchEnds:
+        """Copy the offsets of its batches while the block runs."""
+        self._ends = BatchEnds(self.checkpoint, self.settings.topic)
+        return self._ends
+
+    def ends(self) -> dict[int, dict[int, int]]:
+        """Return the offsets after each batch, from Spark's checkpoint."""
+        return self._ends.read()
 
     def acks(self) -> dict[int, int]:
         """Return the instant after the last write of each batch, as the pipeline printed it."""

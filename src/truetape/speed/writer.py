@@ -66,6 +66,7 @@ class SpeedWriter:
     freshness_s: float | None = None
     fences: Mapping[str, int] = field(default_factory=dict)
     failure: Exception | None = None
+    _acked_ns: int = 0
     _is_closed: bool = False
     _has_begun: bool = False
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -135,6 +136,14 @@ class SpeedWriter:
         position = self.state.position()
         self._write(bars, position.batch, position=position)
         self.position = position
+        offsets = ",".join(f"{part}:{offset}" for part, offset in position.offsets.items())
+        logger("speed").info(
+            "served",
+            batch=position.batch,
+            bars=sum(map(len, bars.values())),
+            acked_ns=self._acked_ns,
+            offsets=offsets,
+        )
         self.fenced += changed.num_rows - rows.num_rows
         self.batch_end_ns = time.time_ns()
         self.reports.append(
@@ -191,13 +200,7 @@ class SpeedWriter:
         report.require_stored(f"{resolution.value} bars", f"batch {batch}")
         if resolution is Resolution.SECOND:
             self.freshness_s = (acked_ns - max(bar.start_ns for bar in bars)) / 1e9
-        logger("speed").info(
-            "wrote",
-            batch=batch,
-            resolution=resolution.value,
-            bars=report.stored,
-            acked_ns=acked_ns,
-        )
+        self._acked_ns = acked_ns
 
     def _rewrite_stale_bars(self) -> None:
         """Write again what a late write has overwritten; stop watching harmless writes."""
