@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from truetape.speed.stream import provisional_bars, trades_of
 
 from support.build import READ_MS, SECOND
 from support.data import real_data
@@ -31,7 +32,6 @@ from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Session
-from truetape.speed.stream import provisional_bars, trades_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
