@@ -48,7 +48,8 @@ VALUES = {
     "day": "2026-11-20", "feed": "truetape", "files": "trades.jsonl", "part": "metadatabase",
     "password": "password", "passwords": "passwords", "paths": "trades.jsonl", "profile": "sip",
     "reason": "a test", "resolution": "1m", "start": "2026-11-20",
-    "start_ns": "2026-11-20T14:31:00Z", "symbol": "IBM", "tokens": "tokens", "venue": "XNYS",
+    "start_ns": "2026-11-20T14:31:00Z", "symbol": "IBM", "to": "end", "tokens": "tokens",
+    "venue": "XNYS",
 }  # fmt: skip
 """A value for each parameter that a verb requires, by its name."""
 SHAPE = "iso8601"

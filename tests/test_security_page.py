@@ -27,7 +27,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "**Size.**": (
         "feeds/test_decoder::test_a_bad_payload_is_rejected_with_its_reason",
-        "batch/spark/test_decoders_agree::test_whole_and_damaged_payloads_are_read_alike",
+        "kernel/test_decode_agrees::test_whole_and_damaged_payloads_are_read_alike",
         "batch/test_archive::test_each_malformed_record_becomes_one_dead_letter_with_its_coordinates",
     ),
     "**Symbols.**": (

@@ -23,13 +23,10 @@ from truetape.deploy.airflow_init import prepare_airflow
 from truetape.host import process, state_files
 from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.host.settings import Settings
-from truetape.lake.record_identity import HeldRecord
 from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report, reports_of
 from truetape.quality.report import Report, ReportKind
 from truetape.schedule import batch_job
-from truetape.speed.progress import checkpoint_for
-from truetape.speed.read_log import ReadLog, read_log_file, stored_log
 from truetape.stack import airflow_config
 from truetape.tour.replay import ReplayLedger
 
@@ -60,17 +57,6 @@ def pid_file_of(settings: Settings) -> Path:
     running = process.Running("kafka", "127.0.0.1:1", 4_000_000, "boot/1", 0.0)
     path = process.pid_file(settings, "kafka")
     state_files.write_json(path, asdict(running))
-    return path
-
-
-def marker_of(settings: Settings) -> Path:
-    folder = checkpoint_for(settings)
-    return folder.with_name(f"{folder.name}.json")
-
-
-def read_log_of(settings: Settings) -> Path:
-    path = read_log_file(settings)
-    state_files.write_json(path, asdict(ReadLog("id-a", {"0": HeldRecord(9, 1_000)})))
     return path
 
 
@@ -114,8 +100,6 @@ def outcome_of(settings: Settings) -> Path:
 
 FILES = (
     StateFile("pid file", pid_file_of, lambda own: process.find(process.pid_file(own, "kafka"))),
-    StateFile("marker of the speed checkpoint", marker_of, checkpoint_for),
-    StateFile("log that the speed layer has read", read_log_of, stored_log),
     StateFile(
         "replayed files",
         ledger_of,
@@ -259,7 +243,6 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
 
 
 ALLOWED = {
-    "speed.checkpoint": "Spark's files, judged by `test_checkpoint_damage`",
     "batch.spark.package": "a zip file named by its digest, of the program's own sources",
     "broker.boundary": "a record of Kafka",
     "broker.dead_letters": "opens a producer",
@@ -288,7 +271,6 @@ ALLOWED = {
     "serving.http": "an answer of InfluxDB",
     "serving.influxql": "an answer of InfluxDB",
     "serving.rollups": "declared tasks of the package",
-    "speed.progress": "offsets in a report of Spark",
     "speed.lease": "opens a producer",
     "stack.airflow_api": "an answer of Airflow",
     "stack.influx_api": "an answer of InfluxDB",

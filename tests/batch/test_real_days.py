@@ -13,7 +13,7 @@ import pytest
 from support.build import READ_MS, SECOND
 from support.data import real_data
 from support.raw import put_table
-from support.spark_bars import bar_of, streamed, text_of
+from support.spark_bars import bar_of, text_of
 from support.spark_lake import stage
 from truetape.batch.recompute import RecomputeRules
 from truetape.batch.spark.lake import Lake
@@ -26,20 +26,20 @@ from truetape.host.profiles import load
 from truetape.host.venues import venues
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
-from truetape.market.bars import bars
+from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Session
-from truetape.speed.stream import provisional_bars, trades_of
+from truetape.speed.counting import Counting, CountingRules
+from truetape.speed.state import SpeedState
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.spark, pytest.mark.data]
+pytestmark = pytest.mark.data
 
-LATENESS_S = 86_400
-MICRO_BATCHES = 5
+LATENESS_NS = 86_400 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ KRAKEN = Day(
 BOTH = pytest.mark.parametrize("day", [IBM, KRAKEN], ids=lambda day: day.venue)
 
 
+@pytest.mark.spark
 @BOTH
 def test_recomputed_bars_of_a_real_day_equal_the_reference(
     spark: "SparkSession", tmp_path: Path, day: Day
@@ -99,31 +100,30 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
 
 
 @BOTH
+@pytest.mark.parametrize("batches", [1, 5])
 def test_streamed_bars_of_a_real_day_equal_the_reference(
-    spark: "SparkSession", tmp_path: Path, day: Day
+    tmp_path: Path, day: Day, batches: int
 ) -> None:
-    arrivals = str(tmp_path / "arrivals")
-    records = staged(spark, day, tmp_path / "records")
-    records.repartitionByRange(MICRO_BATCHES, "offset").write.parquet(arrivals)
-    source = spark.readStream.schema(records.schema).option("maxFilesPerTrigger", 1)
-    trades = trades_of(source.parquet(arrivals), [load_contract(day.feed)], Limits(), venues())
+    feed = load_contract(day.feed)
+    stage(real_data(*day.file), feed, tmp_path / "records", READ_MS)
+    records = pq.read_table(tmp_path / "records")
+    rules = CountingRules({feed.feed: feed}, load(day.profile), Limits(), LATENESS_NS)
+    counting, state = Counting(rules), SpeedState()
+    served: dict[tuple[object, ...], str] = {}
 
-    found = streamed(
-        provisional_bars(trades, load(day.profile), LATENESS_S, []), tmp_path / "checkpoint"
-    )
+    size = -(-records.num_rows // batches)
+    for begin in range(0, records.num_rows, size):
+        for row in state.add(counting.counted(records.slice(begin, size))).to_pylist():
+            bar = Bar(**(row | {"resolution": Resolution(row["resolution"])}))
+            served[bar.symbol, bar.resolution, bar.start_ns] = text_of(bar)
 
-    batches = len(list((tmp_path / "checkpoint" / "commits").glob("[0-9]*")))
-    assert batches >= min(MICRO_BATCHES, day.payloads)
-    assert sorted(found.values()) == expected(day, STREAMED)
-
-
-def staged(spark: "SparkSession", day: Day, folder: Path) -> "DataFrame":
-    """Return the file's records with the columns that the decoder reads."""
-    stage(real_data(*day.file), load_contract(day.feed), folder, READ_MS)
-    return spark.read.parquet(str(folder))
+    assert sorted(served.values()) == expected(day, STREAMED, is_served=True)
+    assert state.position().offsets["0"] == records["offset"].to_numpy().max() + 1
+    assert (state.records, state.late, state.closed) == (day.payloads, 0, 0)
 
 
-def expected(day: Day, resolutions: Sequence[Resolution]) -> list[str]:
+def expected(day: Day, resolutions: Sequence[Resolution], *, is_served: bool = False) -> list[str]:
+    """Fold the file with the reference; `is_served` leaves out bars without a price."""
     items = decode_file(real_data(*day.file), load_contract(day.feed), Limits(), READ_MS)
     events = [event for _, found in items for event in found if not isinstance(event, Rejected)]
     settled = canonical(events, venues()).trades
@@ -131,4 +131,5 @@ def expected(day: Day, resolutions: Sequence[Resolution]) -> list[str]:
         text_of(bar)
         for resolution in resolutions
         for bar in bars(settled, load(day.profile), resolution, {day.venue: day.sessions})
+        if bar.is_served or not is_served
     )

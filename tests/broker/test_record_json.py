@@ -7,10 +7,13 @@ import pytest
 from support.speed import beat, exit_report, failed, launch
 from truetape.broker.record_json import decode, encode
 from truetape.host.errors import ConfigError
+from truetape.lake.record_identity import HeldRecord
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import NO_COMMAND, Desired, ExitReport, LaunchHistory
+from truetape.speed.counting import NOTHING_CLOSED
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat, UnfinishedWrite
+from truetape.speed.position import PartitionPosition, ReadLog, SpeedPosition
 
 SPAN = Span("XNYS", 100, 200)
 
@@ -22,6 +25,14 @@ SPAN = Span("XNYS", 100, 200)
             writing=(SPAN,),
             unfinished_writes=(UnfinishedWrite(3, Driver.this(), (SPAN,)),),
             lag={"0": 4},
+            log=ReadLog("id-a", {"0": HeldRecord(99, 1_000)}),
+            position=SpeedPosition(
+                7,
+                {
+                    "0": PartitionPosition(100, 2_000, 90, 1_000),
+                    "1": PartitionPosition(0, NOTHING_CLOSED, 0, NOTHING_CLOSED),
+                },
+            ),
         ),
         exit_report(late_writes=(SPAN,)),
         LaunchHistory((launch(None), failed(2, 9)), gave_up=3),
@@ -45,6 +56,23 @@ def test_a_record_of_another_version_names_what_is_wrong(value: bytes) -> None:
         decode(ExitReport, value)
     with pytest.raises(ConfigError, match="RUNBOOK"):
         decode(Heartbeat, value)
+
+
+def test_a_heartbeat_of_the_version_before_begins_at_the_start_of_the_topic() -> None:
+    """It has offsets of a checkpoint of Spark, whose windows nobody can read any more."""
+    older = json.loads(encode(beat(command=4)))
+    del older["position"]
+    older |= {"offsets": {"0": 5}, "batch": 3, "watermark": "2026-11-20T17:00:00.000Z"}
+
+    heartbeat = decode(Heartbeat, json.dumps(older).encode())
+
+    assert (heartbeat.epoch, heartbeat.command) == (1, 4)
+    assert heartbeat.position == SpeedPosition()
+    assert (heartbeat.position.batch, heartbeat.offsets, heartbeat.position.watermark) == (
+        -1,
+        {},
+        None,
+    )
 
 
 def test_renamed_fields_keep_their_names_on_the_wire() -> None:

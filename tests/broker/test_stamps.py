@@ -14,7 +14,7 @@ from truetape.broker.producer import Producer
 from truetape.broker.topics import ensure_topics, require_broker_stamps
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.speed.job import SparkStream
+from truetape.speed.trades_topic import TradesTopic
 
 pytestmark = pytest.mark.real
 
@@ -31,7 +31,7 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 
 def open_speed_layer(own: Settings) -> None:
     with TopicOffsets(own.kafka, own.topic) as offsets:
-        SparkStream(own, offsets).require_checkpoint()
+        TradesTopic(own, offsets).require_readable(None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from support.build import NOON, SECOND
 from support.influxd import free_port
 from support.loop import own_settings
+from support.speed import position
 from truetape.broker.control_topic import ControlTopic
 from truetape.cli.main import truetape
 from truetape.host.settings import Settings
@@ -90,8 +91,13 @@ def test_the_status_has_health_driver_progress_suspects_and_late_writers(
         records.write_exit_report(
             ExitReport(1, suspect.driver, 75, "fenced", datetime.now(UTC), (span,))
         )
-        lease = Lease.take(own, records, 0, lambda: 0)
-        lease.beat(state=Phase.RUNNING, batch=12, freshness_s=0.42, unfinished_writes=(suspect,))
+        lease = Lease.take(own, records, 0)
+        lease.beat(
+            state=Phase.RUNNING,
+            position=position(12, p0=3),
+            freshness_s=0.42,
+            unfinished_writes=(suspect,),
+        )
 
         shown = speed("status").output
         report = json.loads(speed("status", "--json").output)
@@ -104,7 +110,7 @@ def test_the_status_has_health_driver_progress_suspects_and_late_writers(
     assert (
         "late     pid 7 on elsewhere wrote without the lease: XNYS 2026-11-20 17:00:00 to " in shown
     )
-    assert (report["health"], report["observed"]["beat"]["batch"]) == ("silent", 12)
+    assert (report["health"], report["observed"]["beat"]["position"]["batch"]) == ("silent", 12)
 
 
 def test_the_status_is_unknown_without_kafka(own: Settings) -> None:

@@ -107,12 +107,20 @@ def test_a_publication_whose_token_is_revoked_before_its_seal_makes_nothing_fina
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("speed_engine", "on"), [("spark", date(2026, 3, 17)), ("direct", date(2026, 3, 18))]
+)
 def test_a_driver_whose_token_is_revoked_ends_with_78_and_the_next_one_loses_nothing(
-    stack: Settings, token: TokenFile, tmp_path: Path
+    stack: Settings, token: TokenFile, tmp_path: Path, speed_engine: str, on: date
 ) -> None:
-    day = session(venues()["ARCX"], date(2026, 3, 17))
+    day = session(venues()["ARCX"], on)
     own = own_settings(
-        stack, tmp_path, speed_lateness_s=3_600, profile="sip", influx_token_file=token.file
+        stack,
+        tmp_path,
+        speed_engine=speed_engine,
+        speed_lateness_s=3_600,
+        profile="sip",
+        influx_token_file=token.file,
     )
     plan = SimulationPlan(
         day.date, venue=day.venue, seed=5, trades=1_000, offset_s=600, duration_s=300,

@@ -13,7 +13,7 @@ import pytest
 
 from support.drivers import port_of, store_of
 from support.fault_proxy import FaultProxy, Mode
-from support.loop import own_settings, send, served, truth_of
+from support.loop import own_settings, send, served, stamped_by, truth_of
 from support.supervised import POLICY, RecordingLauncher, Supervised, signalled, supervised
 from support.wait import until
 from truetape.feeds.records import Record
@@ -30,31 +30,39 @@ from truetape.speed.driver import Driver, Life, life_of
 from truetape.speed.heartbeat import Phase
 from truetape.speed.launcher import LaunchArguments, LocalLauncher
 from truetape.speed.observation import Health
-from truetape.speed.progress import checkpoint_for
 from truetape.speed.supervision import status_of
 from truetape.tour.speed_process import SpeedProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
-DAY = date(2026, 3, 13)
-"""No other test has it: all of them share one store."""
+DAYS = {"spark": date(2026, 3, 13), "direct": date(2026, 3, 20)}
+"""No other test has them: all of them share one store."""
+BOTH = pytest.mark.parametrize("own", ["spark", "direct"], indirect=True)
+"""Runs a test on both engines; one without it shows nothing more on Spark."""
 DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
 
 
 @pytest.fixture
-def own(stack: Settings, tmp_path: Path) -> Settings:
+def own(request: pytest.FixtureRequest, stack: Settings, tmp_path: Path) -> Settings:
     """No simulated trade is late; writes time out sooner than by default."""
     return own_settings(
-        stack, tmp_path, speed_lateness_s=3_600, profile="sip", write_timeout_s=3.0, speed_venues=()
+        stack,
+        tmp_path,
+        speed_engine=getattr(request, "param", "direct"),
+        speed_lateness_s=3_600,
+        profile="sip",
+        write_timeout_s=3.0,
+        speed_venues=(),
     )
 
 
-def made_at(venue: str, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
-    """Simulate five minutes; each test has a venue of its own."""
+def made_at(own: Settings, venue: str, trades: int = 3_000) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue of its own, each engine a day."""
+    day = DAYS[own.speed_engine]
     plan = SimulationPlan(
-        DAY, venue=venue, seed=11, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
+        day, venue=venue, seed=11, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
     )
-    return session(venues()[venue], DAY), simulate(plan)
+    return session(venues()[venue], day), simulate(plan)
 
 
 def parts(records: Sequence[Record], count: int) -> list[Sequence[Record]]:
@@ -80,9 +88,10 @@ def holder(layer: Supervised) -> Driver:
     return beat.driver
 
 
+@BOTH
 def test_a_driver_that_is_killed_five_times_comes_back_each_time(own: Settings) -> None:
     """Killed while batches run; each successor continues where the last driver stopped."""
-    day, made = made_at("BATS")
+    day, made = made_at(own, "BATS")
     rnd = Random(5)
     with store_of(own) as store, supervised(own) as layer:
         first, *rest = parts(made.records, 6)
@@ -112,8 +121,9 @@ def written(layer: Supervised) -> int:
     return 0 if beat is None else beat.written
 
 
+@BOTH
 def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Settings) -> None:
-    day, made = made_at("IEXG")
+    day, made = made_at(own, "IEXG")
     first, second, third = parts(made.records, 3)
     with store_of(own) as store, supervised(own) as layer:
         send(own, first)
@@ -139,11 +149,12 @@ def test_a_frozen_driver_is_replaced_and_writes_nothing_when_it_thaws(own: Setti
         assert (beat.epoch, beat.rewritten) == (2, 0)
 
 
+@BOTH
 def test_bars_that_a_driver_frozen_between_check_and_post_overwrites_are_rewritten(
     own: Settings,
 ) -> None:
     """Its POST is delayed until its successor has written newer values, and then arrives."""
-    day, made = made_at("ARCX")
+    day, made = made_at(own, "ARCX")
     first, second, third = parts(made.records, 3)
     with FaultProxy(port_of(own.influx_url)) as proxy, store_of(own) as store:
         starved = dataclasses.replace(own, influx_url=proxy.url)
@@ -199,7 +210,7 @@ def unfinished_writes(layer: Supervised) -> int:
 def test_two_supervisors_on_two_hosts_end_with_one_driver(own: Settings, seed: int) -> None:
     """They start drivers at once; only the lease keeps one of them from writing."""
     venue = ("XNAS", "XASE", "XNYS")[seed]
-    day, made = made_at(venue, trades=1_000)
+    day, made = made_at(own, venue, trades=1_000)
     with store_of(own) as store, supervised(own) as layer:
         send(own, made.records)
         assert isinstance(layer.launcher, RecordingLauncher)
@@ -256,9 +267,10 @@ def alive(drivers: Sequence[Driver]) -> list[Driver]:
     return [one for one in drivers if life_of(one) is Life.ALIVE]
 
 
+@BOTH
 def test_a_command_ends_a_driver_between_two_batches(own: Settings) -> None:
-    """Every batch that was begun is committed, and the next command starts another driver."""
-    day, made = made_at("USEQ", trades=1_000)
+    """Every batch that was begun is confirmed, and the next command starts another driver."""
+    day, made = made_at(own, "USEQ", trades=1_000)
     with store_of(own) as store, supervised(own) as layer:
         sender = trickle(own, made.records)
         layer.until(lambda: written(layer) > 0)
@@ -301,11 +313,10 @@ def running(layer: Supervised) -> bool:
 
 
 def test_the_supervisor_gives_up_on_a_driver_that_cannot_work(own: Settings) -> None:
-    """A checkpoint of another plan: exit code 78, and no second attempt."""
-    marker = checkpoint_for(own).with_suffix(".json")
-    marker.write_text(marker.read_text().replace('"layout": 1', '"layout": 0'))
+    """The producers stamp the records: exit code 78, and no second attempt."""
+    stamped_by(own, "CreateTime")
     with supervised(own) as layer:
         layer.until(lambda: layer.actions and type(layer.actions[-1]).__name__ == "GiveUp")
 
-        assert "docs/RUNBOOK.md" in layer.actions[-1].reason
+        assert '"Stamps of producers" in docs/RUNBOOK.md' in layer.actions[-1].reason
         assert len([one for one in layer.actions if isinstance(one, Start)]) == 1

@@ -1,8 +1,9 @@
-"""A full disk under the speed layer's checkpoint, and under Kafka: what everybody says, and that
-all goes on once there is room, with no trade lost or counted twice.
+"""A full disk under the scratch folder of the engine `spark`, and under Kafka: what everybody says,
+and that all goes on once there is room, with no trade lost or counted twice.
 """
 
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from truetape.host.venues import venues
 from truetape.market.resolution import STREAMED
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import finalize_sessions
+from truetape.speed import launcher
 from truetape.speed.launcher import environment
 from truetape.stack import lifecycle
 from truetape.stack.lifecycle import PartState
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
-DAY = date(2026, 3, 10)
+DAYS = {"spark": date(2026, 3, 10), "direct": date(2026, 3, 11)}
+BOTH = pytest.mark.parametrize("speed_engine", ["spark", "direct"])
 ENDS_WITHIN_S = 120.0
 DOUBLED = dataclasses.replace(NO_FAULTS, duplicate=0.03)
 
@@ -47,12 +50,15 @@ def silent(_: str) -> None:
     """Report nothing."""
 
 
-def made_at(venue: str, trades: int = 2_000) -> tuple[Session, SimulatedSession]:
-    """Simulate five minutes; each test has a venue of its own, since boundaries are per venue."""
+def made_at(own: Settings, venue: str, trades: int = 2_000) -> tuple[Session, SimulatedSession]:
+    """Simulate five minutes; each test has a venue of its own, since boundaries are per venue, and
+    each engine a day.
+    """
+    day = DAYS[own.speed_engine]
     plan = SimulationPlan(
-        DAY, venue=venue, seed=5, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
+        day, venue=venue, seed=5, trades=trades, offset_s=600, duration_s=300, faults=DOUBLED
     )
-    return session(venues()[venue], DAY), simulate(plan)
+    return session(venues()[venue], day), simulate(plan)
 
 
 def verb(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -77,44 +83,79 @@ def archived_and_final(settings: Settings, day: Session) -> int:
 
 
 @pytest.fixture
-def own(stack: Settings, tmp_path: Path) -> Settings:
-    return own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_venues=())
+def own(stack: Settings, tmp_path: Path, speed_engine: str) -> Settings:
+    return own_settings(
+        stack,
+        tmp_path,
+        speed_engine=speed_engine,
+        speed_lateness_s=3_600,
+        profile="sip",
+        speed_venues=(),
+    )
 
 
-def test_a_full_disk_under_the_speed_checkpoint_ends_the_driver_with_75_and_loses_nothing(
-    spark: "SparkSession", own: Settings
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
+    """A small disk that drivers have their temporary files on."""
+    with small_disk(tmp_path / "scratch", 16) as made:
+        monkeypatch.setattr(launcher, "_INHERITED", (*launcher._INHERITED, "TMPDIR"))
+        monkeypatch.setenv("TMPDIR", str(made.path))
+        yield made
+
+
+@pytest.mark.parametrize("speed_engine", ["spark"])
+def test_a_full_disk_under_the_scratch_folder_of_spark_ends_the_driver_with_75_and_loses_nothing(
+    own: Settings, scratch: SmallDisk
 ) -> None:
-    day, made = made_at("COINBASE")
+    day, made = made_at(own, "COINBASE")
     half = len(made.records) // 2
-    with small_disk(own.home / "checkpoints", 16) as disk, store_of(own) as store:
+    with store_of(own) as store:
         with running(own) as driver:
             send(own, made.records[:half])
             read_all(driver, own)
-            disk.fill()
+            scratch.fill()
             send(own, made.records[half:])
 
             assert driver.process.wait(ENDS_WITHIN_S) == 75
 
-        says_disk_is_full(last_word(driver).message, disk)
-        says_disk_is_full(driver.log.read_text(), disk)
+        says_disk_is_full(last_word(driver).message, scratch)
+        says_disk_is_full(driver.log.read_text(), scratch)
 
         again = SpeedProcess.start(own)
         assert again.process.wait(ENDS_WITHIN_S) == 75
+        says_disk_is_full(last_word(again).message, scratch)
         status = verb(own, "speed", "status")
         assert (status.returncode, status.stderr) == (0, "")
 
-        disk.make_room()
+        scratch.make_room()
         with running(own) as driver:
             read_all(driver, own)
             assert driver.stop() == 0
         assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
-        assert archived_and_final(own, day) == len(made.records)
-        assert served(store, day) == truth_of(made, day)
+
+@pytest.mark.parametrize("speed_engine", ["direct"])
+def test_the_direct_engine_needs_no_disk(own: Settings, scratch: SmallDisk) -> None:
+    """Neither to run nor to start: its position is in Kafka."""
+    day, made = made_at(own, "COINBASE")
+    half = len(made.records) // 2
+    with store_of(own) as store:
+        with running(own) as driver:
+            send(own, made.records[:half])
+            read_all(driver, own)
+            scratch.fill()
+            send(own, made.records[half:])
+            read_all(driver, own)
+            assert driver.stop() == 0
+        with running(own) as driver:
+            read_all(driver, own)
+            assert driver.stop() == 0
+        assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
 
 
 def says_disk_is_full(text: str, disk: SmallDisk) -> None:
-    assert f"the disk of {disk.path} is full; make room" in text
+    """The message names the place and the way out, on one line."""
+    assert re.search(rf"the disk of {re.escape(str(disk.path))}[^\s]* is full; make room", text)
     assert '"Disk" in docs/RUNBOOK.md' in text
 
 
@@ -125,7 +166,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def full(stack: Settings, tmp_path: Path, disk: SmallDisk) -> Iterator[Settings]:
+def full(stack: Settings, tmp_path: Path, disk: SmallDisk, speed_engine: str) -> Iterator[Settings]:
     """Settings with a Kafka of their own on the small disk, and the shared InfluxDB."""
     settings = dataclasses.replace(
         stack,
@@ -134,6 +175,7 @@ def full(stack: Settings, tmp_path: Path, disk: SmallDisk) -> Iterator[Settings]
         kafka=f"127.0.0.1:{free_port()}",
         bucket_set="history",
         seal_delay_s=0.0,
+        speed_engine=speed_engine,
         speed_lateness_s=3_600,
         profile="sip",
         speed_venues=(),
@@ -146,11 +188,12 @@ def full(stack: Settings, tmp_path: Path, disk: SmallDisk) -> Iterator[Settings]
     lifecycle.down(settings, silent)
 
 
+@BOTH
 def test_a_full_disk_under_kafka_is_named_and_loses_nothing_that_was_acknowledged(
     spark: "SparkSession", full: Settings, disk: SmallDisk
 ) -> None:
     """A record without an acknowledgement is sent again: its id makes a repeat harmless."""
-    day, made = made_at("BATS")
+    day, made = made_at(full, "BATS")
     half = len(made.records) // 2
     with store_of(full) as store:
         with running(full) as driver:

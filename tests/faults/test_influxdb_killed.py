@@ -51,15 +51,23 @@ def unread_bytes(port: int) -> int:
     return total
 
 
+@pytest.mark.parametrize(
+    ("speed_engine", "on"), [("spark", date(2026, 3, 16)), ("direct", date(2026, 3, 17))]
+)
 def test_influxdb_killed_inside_a_write_of_the_speed_layer_loses_and_doubles_nothing(
-    brought_back: Settings, tmp_path: Path
+    brought_back: Settings, tmp_path: Path, speed_engine: str, on: date
 ) -> None:
     """It has the request and has not answered: stopped until the bytes are there, then killed."""
-    day = session(venues()["BATS"], date(2026, 3, 16))
+    day = session(venues()["BATS"], on)
     own = own_settings(
-        brought_back, tmp_path, speed_lateness_s=3_600, profile="sip",
-        write_timeout_s=3.0, write_attempts=2,
-    )  # fmt: skip
+        brought_back,
+        tmp_path,
+        speed_engine=speed_engine,
+        speed_lateness_s=3_600,
+        profile="sip",
+        write_timeout_s=3.0,
+        write_attempts=2,
+    )
     plan = SimulationPlan(
         day.date, venue=day.venue, seed=9, trades=2_000, offset_s=600, duration_s=300,
         faults=NO_FAULTS,

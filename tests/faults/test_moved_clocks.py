@@ -33,6 +33,7 @@ from truetape.tour.speed_process import SpeedProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
+OLD_DAY = date(2024, 11, 22)
 THREE_DAYS_S = 3 * 86_400
 MOVED = pytest.mark.parametrize(
     "seconds", [-THREE_DAYS_S, THREE_DAYS_S], ids=["days behind", "days ahead"]
@@ -85,12 +86,22 @@ def running(settings: Settings, variables: Mapping[str, str]) -> Iterator[SpeedP
 
 
 @MOVED
+@pytest.mark.parametrize(
+    ("speed_engine", "on"), [("spark", date(2026, 3, 6)), ("direct", date(2026, 3, 10))]
+)
 def test_a_driver_with_a_wrong_clock_serves_is_healthy_and_obeys_a_fence(
-    stack: Settings, tmp_path: Path, seconds: int
+    stack: Settings, tmp_path: Path, seconds: int, speed_engine: str, on: date
 ) -> None:
     """Neither the supervisor nor a publication takes it for frozen, and its bars are right."""
-    day = session(venues()["IEXG" if seconds > 0 else "USEQ"], date(2026, 3, 6))
-    own = own_settings(stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_venues=())
+    day = session(venues()["IEXG" if seconds > 0 else "USEQ"], on)
+    own = own_settings(
+        stack,
+        tmp_path,
+        speed_engine=speed_engine,
+        speed_lateness_s=3_600,
+        profile="sip",
+        speed_venues=(),
+    )
     with closing(open_store(own)) as store:
         store.ensure_buckets()
     plan = SimulationPlan(
@@ -105,7 +116,7 @@ def test_a_driver_with_a_wrong_clock_serves_is_healthy_and_obeys_a_fence(
         assert status_of(own, POLICY).health is Health.HEALTHY
         with closing(open_store(own)) as store:
             assert served(store, day, STREAMED) == truth_of(made, day, STREAMED)
-        old_day = session(venues()[day.venue], date(2024, 11, 22))
+        old_day = session(venues()[day.venue], OLD_DAY)
         lake_session([printed(0, "100", venue=day.venue)], old_day).write(own.lake)
         messages: list[str] = []
         publish_once(

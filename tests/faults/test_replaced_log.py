@@ -1,6 +1,5 @@
 """Offsets that Kafka gives to other records, and the speed layer: it refuses them, then goes on."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +9,15 @@ import pytest
 from support.drivers import READ_WITHIN_S, last_word, read_all, running, store_of
 from support.loop import own_settings, send
 from support.replaced_log import lose_log, make_topic_anew
+from truetape.broker.offsets import topic_id
 from truetape.feeds.records import Record
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
 from truetape.serving.store import BarStore
-from truetape.speed.progress import checkpoint_for
-from truetape.speed.read_log import read_log_file, require_same_log
+from truetape.speed.heartbeat import Heartbeat, newest
+from truetape.speed.read_log import require_same_log
+from truetape.speed.reset import ResetTo, reset_position
 from truetape.stack import lifecycle as local_stack
 from truetape.tour.speed_process import SpeedProcess
 
@@ -33,8 +34,9 @@ VENUE = "BINANCE"
 
 
 @pytest.fixture
-def own(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
-    yield own_settings(stack, tmp_path, partitions=2, speed_lateness_s=3_600)
+def own(request: pytest.FixtureRequest, stack: Settings, tmp_path: Path) -> Iterator[Settings]:
+    engine = getattr(request, "param", "direct")
+    yield own_settings(stack, tmp_path, partitions=2, speed_lateness_s=3_600, speed_engine=engine)
     local_stack.up(stack, report=lambda _: None)
 
 
@@ -72,15 +74,21 @@ def seconds(own: Settings, store: BarStore) -> "dict[int, ServedBar]":
 
 
 @pytest.mark.parametrize(
-    ("replace_log", "count"),
+    ("own", "replace_log", "count"),
     [
-        pytest.param(lose_log, 60, id="log lost, offsets passed"),
-        pytest.param(lose_log, 20, id="log lost", marks=pytest.mark.long),
-        pytest.param(make_topic_anew, 60, id="topic anew, offsets passed", marks=pytest.mark.long),
-        pytest.param(make_topic_anew, 20, id="topic anew", marks=pytest.mark.long),
+        pytest.param("direct", lose_log, 60, id="log lost, offsets passed"),
+        pytest.param(
+            "spark", lose_log, 60, id="log lost, offsets passed, spark", marks=pytest.mark.long
+        ),
+        pytest.param("direct", lose_log, 20, id="log lost", marks=pytest.mark.long),
+        pytest.param(
+            "direct", make_topic_anew, 60, id="topic anew, offsets passed", marks=pytest.mark.long
+        ),
+        pytest.param("direct", make_topic_anew, 20, id="topic anew", marks=pytest.mark.long),
     ],
+    indirect=["own"],
 )
-def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_new_trade(
+def test_a_position_in_a_replaced_log_is_refused_and_a_reset_serves_every_new_trade(
     stack: Settings, own: Settings, replace_log: Callable[[Settings, Settings], None], count: int
 ) -> None:
     """The driver stopped after 40 records; then Kafka lost them."""
@@ -97,7 +105,7 @@ def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_ne
         assert '"Offsets given out anew" in docs/RUNBOOK.md' in report.message
         assert set(seconds(own, store)) == {0}
 
-        begin_anew(own)
+        reset_position(own, ResetTo.START)
         assert run_until_read(own) == 0
 
         served = seconds(own, store)
@@ -105,19 +113,39 @@ def test_a_checkpoint_of_a_replaced_log_is_refused_and_a_new_one_serves_every_ne
         assert (served[5].trades, served[5].volume) == (count, 10.0 * count)
 
 
-def begin_anew(own: Settings) -> None:
-    """Move the checkpoint and the files beside it away, as the runbook says."""
-    folder = checkpoint_for(own)
-    for path in folder.parent.glob(f"{folder.name}*"):
-        shutil.move(path, folder.parent / f"away-{path.name}")
+def newest_beat(own: Settings) -> Heartbeat:
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    return beat
 
 
-def test_a_checkpoint_of_the_same_log_is_accepted(own: Settings) -> None:
-    require_same_log(own)
+@pytest.mark.parametrize("own", ["spark", "direct"], indirect=True)
+def test_a_position_in_the_same_log_is_accepted(own: Settings) -> None:
+    """The heartbeat names the topic's id and the last record that was read of each partition."""
     send(own, trades(own, 0, 40, price=100))
 
     with store_of(own):
         assert run_until_read(own) == 0
 
-    assert read_log_file(own).exists()
-    require_same_log(own)
+    beat = newest_beat(own)
+    assert beat.log.topic_id == topic_id(own.kafka, own.topic)
+    read = {part: offset - 1 for part, offset in beat.offsets.items() if offset}
+    assert {part: record.offset for part, record in beat.log.records.items()} == read
+    assert list(read.values()) == [39]
+    require_same_log(own, beat.log, beat.offsets)
+
+
+@pytest.mark.long
+def test_a_driver_whose_topic_is_made_anew_while_it_runs_ends_with_78(
+    stack: Settings, own: Settings
+) -> None:
+    """It would read on at its offset, and skip the new records before it."""
+    with store_of(own), running(own) as driver:
+        send(own, trades(own, 0, 40, price=100))
+        read_all(driver, own)
+        make_topic_anew(stack, own)
+        send(own, trades(own, 5, 60, price=200))
+
+        assert driver.process.wait(READ_WITHIN_S) == ConfigError.exit_code
+
+    assert '"Offsets given out anew" in docs/RUNBOOK.md' in last_word(driver).message

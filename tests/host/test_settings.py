@@ -40,6 +40,7 @@ BAD_TEXTS: dict[str, tuple[str, ...]] = {
     "venues": ("NOPE", "XNYS,NOPE", "xnys", "XNYS XNYS", ","),
     "speed_venues": ("NOPE", "XNYS,XNYS", ","),
     "topic": ("a b", "trades/1", "..", "x" * 250, "truetape.control", "trades.rejected", "ä"),
+    "speed_engine": ("flink", "Spark", "spark,direct"),
     "speed_launcher": ("slurm",),
     "speed_submit_conf": ("queue=market", "spark.yarn.queue", "spark.authenticate.secret=hunter2",
                           "spark.hadoop.fs.s3a.secret.key=hunter2",

@@ -106,7 +106,7 @@ class Loop(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_fenced)
     @rule()
     def the_speed_layer_writes(self) -> None:
-        """Write all bars, including those already written, as after a restart from a checkpoint."""
+        """Write all bars, including those already written, as after a restart."""
         serve(self.store, provisional_bars(counted_trades(self.events)))
         self.last_served = self.readable()
 

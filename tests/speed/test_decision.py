@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.speed import NOW, ago, beat, command, driver, exit_report, failed, launch, ns
+from support.build import at
+from support.speed import (
+    NOW,
+    ago,
+    beat,
+    command,
+    driver,
+    exit_report,
+    failed,
+    launch,
+    ns,
+    position,
+)
 from truetape.speed.control_records import (
     MAX_LAUNCHES,
     NO_COMMAND,
@@ -33,6 +45,7 @@ from truetape.speed.decision import (
 from truetape.speed.driver import Life
 from truetape.speed.heartbeat import Heartbeat, Phase
 from truetape.speed.observation import POLICY, Health, Observed, exit_report_of, update_history
+from truetape.speed.position import SpeedPosition
 
 ALIVE = Observed(beat=beat(), life=Life.ALIVE, launch=launch(), launch_life=Life.ALIVE)
 """The launched driver works and has read everything."""
@@ -41,7 +54,7 @@ FROZEN = replace(ALIVE, beat=beat(seconds_ago=21))
 KILLED = replace(ALIVE, life=Life.DEAD, launch_life=Life.DEAD)
 STUCK = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(61))), lag={"0": 40}, overdue=3)
 BUSY = replace(ALIVE, beat=beat(batch_end_ns=ns(ago(5))), lag={"0": 9_000}, overdue=8_000)
-AHEAD = replace(ALIVE, ahead="its watermark is 2098-01-02T14:59:00.000Z")
+AHEAD = replace(ALIVE, ahead="its watermark is 2098-01-02T14:59:00Z")
 KNOWN = LaunchHistory((launch(),))
 
 
@@ -343,20 +356,28 @@ def test_a_driver_that_is_ahead_is_left_alone_and_the_reason_names_the_way_out()
 
     assert isinstance(action, Nothing)
     assert action.reason == (
-        f"{driver()} serves no trade of now: its watermark is 2098-01-02T14:59:00.000Z; "
+        f"{driver()} serves no trade of now: its watermark is 2098-01-02T14:59:00Z; "
         'see "Watermark beyond the clock" in docs/RUNBOOK.md'
     )
+
+
+def closed(until: str) -> SpeedPosition:
+    """Return the position of a driver that has closed windows up to a time."""
+    return position(closed_ns=at(until), p0=100)
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({}, ""),
-        ({"watermark": "2026-03-05T14:59:00.000Z", "freshness_s": 1.5}, ""),
-        ({"watermark": "1970-01-01T00:00:00.000Z"}, ""),
-        ({"watermark": "2026-03-05T15:00:06.000Z", "freshness_s": -6.0}, ""),
-        ({"watermark": "2026-03-05T15:00:06.001Z"}, "its watermark is 2026-03-05T15:00:06.001Z"),
-        ({"watermark": "2098-01-02T14:59:00.000Z"}, "its watermark is 2098-01-02T14:59:00.000Z"),
+        ({"position": closed("2026-03-05T14:59:00"), "freshness_s": 1.5}, ""),
+        ({"position": SpeedPosition()}, ""),
+        ({"position": closed("2026-03-05T15:00:06"), "freshness_s": -6.0}, ""),
+        (
+            {"position": closed("2026-03-05T15:00:06.001")},
+            "its watermark is 2026-03-05T15:00:06Z",
+        ),
+        ({"position": closed("2098-01-02T14:59:00")}, "its watermark is 2098-01-02T14:59:00Z"),
         ({"freshness_s": -6.5}, "its newest bar starts 6 s in the future"),
         (
             {"freshness_s": -2_243_535_216.0},
@@ -371,12 +392,12 @@ def test_a_heartbeat_names_what_lies_beyond_the_clock(
 
 
 def test_giving_up_names_the_last_failure() -> None:
-    fallen = replace(KILLED, launch_ended=exit_report(1, 78, message="checkpoint of another plan"))
+    fallen = replace(KILLED, launch_ended=exit_report(1, 78, message="the contract is damaged"))
 
     action = decide(command(), fallen, LaunchHistory((failed(1, 9, code=78),)), NOW)
 
     assert isinstance(action, GiveUp)
-    assert "checkpoint of another plan" in action.reason
+    assert "the contract is damaged" in action.reason
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.broker.topics import HEARTBEAT
 from truetape.host.errors import LeaseLostError, TransientError
 from truetape.host.settings import Settings
+from truetape.lake.record_identity import HeldRecord
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import ControlRecords
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Phase, newest
 from truetape.speed.lease import Lease, revoke
+from truetape.speed.position import PartitionPosition, ReadLog, SpeedPosition
 
 pytestmark = pytest.mark.real
 
@@ -36,17 +38,17 @@ def records(own: Settings) -> Iterator[ControlRecords]:
 
 
 def taken(own: Settings, records: ControlRecords, command: int = 0) -> Lease:
-    return Lease.take(own, records, command, lambda: 5)
+    return Lease.take(own, records, command)
 
 
 def test_a_holder_reports_who_it_is(own: Settings, records: ControlRecords) -> None:
     lease = taken(own, records, 4)
-    lease.beat(state=Phase.RUNNING, batch=7)
+    lease.beat(state=Phase.RUNNING, position=SpeedPosition(7))
 
     beat = newest(own.kafka, own.topic)
     assert beat is not None
     assert (beat.epoch, beat.driver, beat.command) == (1, Driver.this(), 4)
-    assert (beat.state, beat.batch, beat.writing) == (Phase.RUNNING, 7, ())
+    assert (beat.state, beat.position.batch, beat.writing) == (Phase.RUNNING, 7, ())
     lease.close()
 
 
@@ -57,13 +59,13 @@ def test_the_next_driver_takes_the_lease_and_gets_the_next_epoch(
     second = taken(own, records)
 
     with pytest.raises(LeaseLostError, match="must not write"):
-        first.beat(batch=1)
+        first.beat(position=SpeedPosition(1))
     with pytest.raises(LeaseLostError):
-        first.beat(batch=2)
-    second.beat(batch=3)
+        first.beat(position=SpeedPosition(2))
+    second.beat(position=SpeedPosition(3))
     beat = newest(own.kafka, own.topic)
     assert beat is not None
-    assert (beat.epoch, beat.batch) == (2, 3)
+    assert (beat.epoch, beat.position.batch) == (2, 3)
     second.close()
 
 
@@ -96,6 +98,28 @@ def test_a_confirmed_write_is_not_inherited(own: Settings, records: ControlRecor
     second.close()
 
 
+def test_the_next_driver_gets_the_position_that_was_committed_last(
+    own: Settings, records: ControlRecords
+) -> None:
+    """And the heartbeat of its start has it already, so a driver that ends at once loses none."""
+    position = SpeedPosition(7, {"0": PartitionPosition(100, 2_000, 90, 1_000)})
+    log = ReadLog("id-a", {"0": HeldRecord(99, 1_000)})
+    first = taken(own, records)
+    first.beat(position=position, log=log)
+    second = taken(own, records)
+    with pytest.raises(LeaseLostError):
+        first.beat(position=replace(position, batch=8))
+
+    third = taken(own, records)
+
+    for lease in (second, third):
+        assert (lease.takeover.position, lease.takeover.log) == (position, log)
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert (beat.epoch, beat.position, beat.log) == (3, position, log)
+    third.close()
+
+
 def test_layers_do_not_take_each_other_s_lease(own: Settings, records: ControlRecords) -> None:
     other = replace(own, topic=f"{own.topic}-b")
     lease = taken(own, records)
@@ -103,13 +127,13 @@ def test_layers_do_not_take_each_other_s_lease(own: Settings, records: ControlRe
     for _ in range(300):
         neighbour.beat()
 
-    lease.beat(batch=5)
+    lease.beat(position=SpeedPosition(5))
     for _ in range(300):
         neighbour.beat()
 
     beat = newest(own.kafka, own.topic)
     assert beat is not None
-    assert beat.batch == 5
+    assert beat.position.batch == 5
     lease.close()
     neighbour.close()
 
@@ -156,11 +180,11 @@ def test_an_open_transaction_of_another_producer_hides_no_heartbeat(
     stray.send(HEARTBEAT, partition=0, key=b"stray", value=b"{}").get(10)
 
     lease = taken(own, records)
-    lease.beat(batch=9)
+    lease.beat(position=SpeedPosition(9))
 
     beat = newest(own.kafka, own.topic)
     assert beat is not None
-    assert beat.batch == 9
+    assert beat.position.batch == 9
     stray.abort_transaction()
     stray.close()
     lease.close()

@@ -1,36 +1,29 @@
 """Metrics of the speed layer as points, and a writer that delays nobody."""
 
 import threading
+from datetime import UTC, datetime
 
 from support.build import NOON
 from truetape.host.errors import TransientError
 from truetape.serving.schema import PIPELINE
 from truetape.serving.store import Point, WriteReport
 from truetape.speed.metrics import BarCounts, MetricsWriter, points
+from truetape.speed.progress import BatchReport
 
 WAIT_S = 10
+WATERMARK = datetime(2026, 11, 20, 17, 0, 0, 500_000, UTC)
 
 
-def report(batch: int, rows: int, took_ms: int, late: int = 0) -> dict[str, object]:
-    """The fields of Spark 4.2's report of a batch that are read."""
-    return {
-        "batchId": batch,
-        "timestamp": "2026-11-20T17:00:00.000Z",
-        "numInputRows": rows,
-        "durationMs": {"triggerExecution": took_ms, "addBatch": 1},
-        "stateOperators": [
-            {"numRowsDroppedByWatermark": late},
-            {"numRowsDroppedByWatermark": 0},
-        ],
-        "eventTime": {"watermark": "2026-11-20T17:00:00.500Z"},
-    }
+def report(batch: int, rows: int, took_ms: int, late: int = 0) -> BatchReport:
+    """A batch of so many records."""
+    return BatchReport(batch, NOON, took_ms / 1_000, rows, late, bars=10)
 
 
 def test_the_batches_since_the_last_point_form_one_point() -> None:
     reports = [report(7, 3_000, 500, late=2), report(8, 1_000, 1_500)]
     counts = (BarCounts(10, 1, 0), BarCounts(50, 4, 2))
 
-    batch, freshness = points(reports, counts, 12, 0.75, NOON, topic="trades")
+    batch, freshness = points(reports, counts, 12, 0.75, NOON, topic="trades", watermark=WATERMARK)
 
     assert batch.fields == {
         "batch": 8,
@@ -43,8 +36,8 @@ def test_the_batches_since_the_last_point_form_one_point() -> None:
         "seconds": 1.5,
         "rows_per_s": 2_000.0,
     }
-    # 2026-11-20T17:00:00Z, whole seconds
-    assert freshness.fields == {"freshness_s": 0.75, "watermark_ns": 1_795_194_000_000_000_000}
+    # 2026-11-20T17:00:00.5Z
+    assert freshness.fields == {"freshness_s": 0.75, "watermark_ns": 1_795_194_000_500_000_000}
     assert batch.tags == freshness.tags == {"query": "trades"}
     for point in (batch, freshness):
         pinned = PIPELINE[point.measurement]
@@ -53,7 +46,9 @@ def test_the_batches_since_the_last_point_form_one_point() -> None:
 
 def test_a_layer_without_input_reports_its_lag_and_no_freshness() -> None:
     """An old freshness would look like a new one."""
-    [batch] = points([], (BarCounts(50), BarCounts(50)), 0, 0.75, NOON, topic="trades")
+    counts = (BarCounts(50), BarCounts(50))
+
+    [batch] = points([], counts, 0, 0.75, NOON, topic="trades", watermark=WATERMARK)
 
     assert (batch.fields["records"], batch.fields["lag"], batch.fields["batch"]) == (0, 0, -1)
     assert (batch.fields["seconds"], batch.fields["rows_per_s"]) == (0.0, 0.0)
@@ -77,17 +72,21 @@ class Slow:
         return WriteReport(len(points), len(points))
 
 
+def made_points(number: int) -> list[Point]:
+    reports, counts = [report(number, 1, 1)], (BarCounts(), BarCounts(1))
+    return list(points(reports, counts, 0, 0.5, NOON, topic="trades", watermark=None))
+
+
+def test_before_a_window_is_closed_there_is_no_watermark() -> None:
+    _, freshness = made_points(0)
+
+    assert freshness.fields["watermark_ns"] == 0
+
+
 def test_a_slow_store_delays_nobody_and_a_failing_store_ends_nothing() -> None:
     store = Slow()
     metrics = MetricsWriter(store)  # type: ignore[arg-type]
-    first, second, third, fourth = (
-        list(
-            points(
-                [report(number, 1, 1)], (BarCounts(), BarCounts(1)), 0, 0.5, NOON, topic="trades"
-            )
-        )
-        for number in range(4)
-    )
+    first, second, third, fourth = (made_points(number) for number in range(4))
 
     assert metrics.offer(first)
     assert store.begun.wait(WAIT_S)

@@ -14,7 +14,7 @@ from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, Point
 from truetape.tour.speed_process import SpeedProcess
 
-pytestmark = [pytest.mark.real, pytest.mark.spark]
+pytestmark = pytest.mark.real
 
 READ_WITHIN_S = 180.0
 PLAN = SimulationPlan(
@@ -29,12 +29,20 @@ def points_of(store: BarStore, measurement: str, topic: str) -> list[Point]:
     )
 
 
+@pytest.mark.parametrize(
+    "engine", [pytest.param("spark", marks=pytest.mark.spark), pytest.param("direct")]
+)
 def test_a_driver_counts_each_record_once_and_reports_how_fresh_its_bars_are(
-    stack: Settings, tmp_path: Path
+    stack: Settings, tmp_path: Path, engine: str
 ) -> None:
     own = own_settings(
-        stack, tmp_path, speed_lateness_s=3_600, profile="sip", speed_venues=()
-    )  # fmt: skip
+        stack,
+        tmp_path,
+        speed_engine=engine,
+        speed_lateness_s=3_600,
+        profile="sip",
+        speed_venues=(),
+    )
     records = simulate(PLAN).records
 
     def read(store: BarStore) -> int:

@@ -1,15 +1,16 @@
 """The driver's protocol, step by step, in a world with one driver."""
 
 import random
-from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from support.race import Faults, Process, World
-from support.speed import driver
-from truetape.host.errors import TransientError
+from support.speed import driver, position
+from truetape.host.errors import ConfigError, TransientError
 from truetape.speed.control_records import DesiredState
 from truetape.speed.heartbeat import Phase
+from truetape.speed.position import NO_LOG, SpeedPosition
 from truetape.speed.protocol import DriverRun
 
 MAX_STEPS = 50
@@ -45,15 +46,19 @@ def serve(process: Process) -> DriverRun:
     """Let the driver go on until it has written every trade."""
     for _ in range(MAX_STEPS):
         process.step()
-        if process.run is not None and process.run.writer is not None and process.world.committed:
+        if process.run is not None and has_written(process.run):
             return process.run
     pytest.fail(f"no batch after {MAX_STEPS} steps")
+
+
+def has_written(run: DriverRun) -> bool:
+    return run.writer is not None and bool(run.writer.reports)
 
 
 def test_a_driver_ends_between_two_batches_after_a_newer_command(
     world: World, process: Process
 ) -> None:
-    serve(process)
+    speed = serve(process)
     world.records.write_command(DesiredState.STOPPED, "maintenance", "ops")
 
     run(process)
@@ -61,7 +66,8 @@ def test_a_driver_ends_between_two_batches_after_a_newer_command(
     (report,) = world.records.exit_reports
     assert (report.code, report.message) == (0, "order 2 by ops: maintenance")
     assert [beat.state for beat in world.beats][-2:] == [Phase.STOPPING, Phase.STOPPED]
-    assert world.committed == {0}
+    assert speed.writer is not None
+    assert world.beats[-1].position == speed.writer.position
 
 
 def test_a_driver_that_must_stop_ends_without_an_error(world: World, process: Process) -> None:
@@ -108,7 +114,7 @@ def test_a_stream_that_ends_by_itself_ends_the_driver(world: World, process: Pro
     run(process)
 
     (report,) = world.records.exit_reports
-    assert (report.code, report.message) == (75, "the streaming query ended")
+    assert (report.code, report.message) == (75, "the stream ended")
 
 
 def test_the_error_of_the_writer_is_reported_and_not_that_of_the_stream(
@@ -126,21 +132,56 @@ def test_the_error_of_the_writer_is_reported_and_not_that_of_the_stream(
     assert (report.code, report.message) == (75, "InfluxDB is away")
 
 
-def test_a_batch_that_is_never_committed_does_not_keep_a_driver_from_stopping(
+def test_a_driver_that_starts_commits_the_position_of_the_one_before(
     world: World, process: Process
 ) -> None:
-    speed = serve(process)
+    """Also if it ends before its first batch: its successor must not read all records again."""
+    serve(process).must_stop = lambda: True
+    run(process)
+    left = world.beats[-1].position
+    second = Process(world, driver(1), command=1, after=1)
+    world.processes.append(second)
+    speed = second._driver_run()
+    speed.load_venues = fail
+
+    with pytest.raises(UnforeseenError):
+        list(speed.steps())
+
+    assert world.beats[-1].epoch == 2
+    assert world.beats[-1].position == left
+
+
+def test_a_driver_begins_where_the_topic_lets_it_begin(world: World, process: Process) -> None:
+    """Kafka may have deleted records since; what the driver reads from is what it reports."""
+    startable = position(7, p0=3)
+    speed = process._driver_run()
+    speed.topic = SimpleNamespace(  # type: ignore[assignment]
+        startable=lambda _: startable, lag=lambda _: {"0": 0}, read_log=lambda *_, **__: NO_LOG
+    )
+    process._steps = speed.steps()
+
+    serve(process)
+
     assert speed.writer is not None
-    speed.writer.batch = 7
-    speed.must_stop = lambda: True
-    clock = speed.clock
-    reads = iter(range(10_000))
-    speed.clock = replace(clock, monotonic_s=lambda: float(next(reads)))
+    assert speed.writer.position.batch == 8
+    assert speed.writer.position.offsets == {"0": 3 + speed.writer.state.records}
+
+
+def test_the_error_of_a_topic_that_cannot_be_read_on_ends_the_driver(
+    world: World, process: Process
+) -> None:
+    speed = process._driver_run()
+    speed.topic = SimpleNamespace(startable=replaced)  # type: ignore[assignment]
+    process._steps = speed.steps()
 
     run(process)
 
     (report,) = world.records.exit_reports
-    assert report.code == 0
+    assert (report.code, report.message) == (78, "Kafka has replaced the log")
+
+
+def replaced(_: SpeedPosition) -> SpeedPosition:
+    raise ConfigError("Kafka has replaced the log")
 
 
 class UnforeseenError(Exception):

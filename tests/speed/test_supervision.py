@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from support.build import at
 from support.influxd import free_port
 from support.loop import own_settings
+from support.speed import position
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.producer import Producer
 from truetape.host.errors import ConfigError
@@ -69,7 +71,7 @@ def step(own: Settings, launches: Launches) -> Callable[[], object]:
 
 def running(own: Settings, records: ControlRecords, **changes: object) -> Lease:
     """This process as a working driver, under the newest command."""
-    lease = Lease.take(own, records, records.refresh().desired.number, lambda: 0)
+    lease = Lease.take(own, records, records.refresh().desired.number)
     lease.beat(state=Phase.RUNNING, **changes)
     return lease
 
@@ -108,7 +110,7 @@ def test_a_running_driver_is_adopted_if_the_history_is_lost(
 
 @pytest.mark.parametrize(
     "beyond",
-    [{"watermark": "2098-01-02T14:59:00.000Z"}, {"freshness_s": -60.0}],
+    [{"position": position(closed_ns=at("2098-01-02T14:59:00"), p0=1)}, {"freshness_s": -60.0}],
     ids=["watermark", "freshness"],
 )
 def test_a_driver_whose_times_lie_beyond_the_clock_is_not_healthy(
@@ -144,7 +146,7 @@ def test_a_driver_hangs_if_records_wait_and_no_batch_ends(
     own: Settings, records: ControlRecords
 ) -> None:
     """Only Kafka's end offsets show it: the driver itself reports that it has read everything."""
-    lease = running(own, records, offsets={"0": 0}, lag={"0": 0})
+    lease = running(own, records, position=position(p0=0), lag={"0": 0})
     lease.beat(batch_end_ns=time.time_ns())
     with Producer(own.kafka) as producer:
         producer.send(own.topic, "IBM", b"{}", "truetape")
@@ -161,7 +163,7 @@ def test_a_driver_may_take_longer_to_the_end_of_its_first_batch(
     own: Settings, records: ControlRecords
 ) -> None:
     """On a busy machine a supervisor ended five starting drivers in a row after a minute each."""
-    lease = running(own, records, offsets={"0": 0}, lag={"0": 0}, batch_end_ns=0)
+    lease = running(own, records, position=position(p0=0), lag={"0": 0}, batch_end_ns=0)
     with Producer(own.kafka) as producer:
         producer.send(own.topic, "IBM", b"{}", "truetape")
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from support.build import NOON, SECOND, VENUES
+from support.counted import NO_PRICE, counted
 from support.race import Control
 from support.speed import driver, exit_report
 from truetape.broker.boundary import Boundary
@@ -17,9 +16,12 @@ from truetape.market.resolution import Resolution
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import ControlRecords
+from truetape.speed.counting import NOTHING_CLOSED
 from truetape.speed.driver import Life
 from truetape.speed.heartbeat import Phase, UnfinishedWrite
+from truetape.speed.position import PartitionPosition, SpeedPosition
 from truetape.speed.stale_bars import StaleBarRewriter
+from truetape.speed.state import SpeedState
 from truetape.speed.takeover import Takeover
 from truetape.speed.writer import SpeedWriter, sequence
 
@@ -36,11 +38,12 @@ class Fences(Control):
 
 
 class Store:
-    """Takes bars, or fails with the given outcome."""
+    """Takes bars, or fails with the given outcome. `bars` are those of one second."""
 
     def __init__(self, outcome: Exception | str | None = None) -> None:
         self.outcome = outcome
         self.bars: list[ServedBar] = []
+        self.minutes: list[ServedBar] = []
 
     def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
         rows = list(bars)
@@ -48,14 +51,14 @@ class Store:
             raise self.outcome
         if isinstance(self.outcome, str):
             return WriteReport(len(rows), len(rows) - 1, (DeadLine("bar", self.outcome),))
-        self.bars += rows
+        (self.bars if resolution is Resolution.SECOND else self.minutes).extend(rows)
         return WriteReport(len(rows), len(rows))
 
     def read(
         self, resolution: Resolution, start_ns: int, end_ns: int, *, venue: str
     ) -> list[ServedBar]:
-        newest = {bar.key: bar for bar in self.bars}
-        return list(newest.values()) if resolution is Resolution.SECOND else []
+        rows = self.bars if resolution is Resolution.SECOND else self.minutes
+        return list({bar.key: bar for bar in rows}.values())
 
 
 class Lease:
@@ -66,6 +69,7 @@ class Lease:
         self.lost_from = lost_from
         self.checks: list[tuple[object, int]] = []
         self.states: list[Phase] = []
+        self.positions: list[SpeedPosition] = []
 
     def beat(self, **changes: Any) -> None:
         if "state" in changes:
@@ -74,20 +78,18 @@ class Lease:
         if self.lost_from is not None and len(self.checks) >= self.lost_from:
             raise LeaseLostError("fenced")
         self.checks.append((changes.get("writing", changes), len(self.store.bars)))
+        if "position" in changes:
+            self.positions.append(changes["position"])
 
 
 FIRST_DRIVER = Takeover()
+NO_POSITION = SpeedPosition()
 
 
-def frame(*starts_ns: int, price: Decimal | None = Decimal(100)) -> Any:
-    rows = [
-        SimpleNamespace(
-            symbol="IBM", venue="XNYS", resolution="1s", start_ns=start, open=price, high=price,
-            low=price, close=price, volume=Decimal(5), vwap=price, trades=1,
-        )
-        for start in starts_ns
-    ]  # fmt: skip
-    return SimpleNamespace(collect=lambda: rows)
+def batch(speed: SpeedWriter, *starts_ns: int, conditions: Iterable[str] = ()) -> None:
+    """Hand the writer a batch: the next records of partition 0, one trade at each time."""
+    offset = speed.position.offsets.get("0", 0)
+    speed(lambda: counted(*starts_ns, offset=offset, conditions=conditions))
 
 
 def writer(
@@ -95,6 +97,7 @@ def writer(
     fences: Control | None = None,
     lease: Lease | None = None,
     takeover: Takeover = FIRST_DRIVER,
+    start: SpeedPosition = NO_POSITION,
 ) -> SpeedWriter:
     return SpeedWriter(
         store,  # type: ignore[arg-type]
@@ -103,13 +106,14 @@ def writer(
         lease or Lease(store),
         takeover,
         StaleBarRewriter(takeover.unfinished, 10.0, lambda _: Life.ALIVE),
+        SpeedState(start),
     )
 
 
 def test_bars_are_served_as_provisional() -> None:
     store = Store()
 
-    writer(store)(frame(NOON), 0)
+    batch(writer(store), NOON)
 
     (bar,) = store.bars
     assert (bar.layer, bar.final, bar.rev, bar.void) == ("speed", False, 0, False)
@@ -120,7 +124,7 @@ def test_the_lease_is_checked_before_and_after_a_write_and_names_its_bars() -> N
     store = Store()
     lease = Lease(store)
 
-    writer(store, lease=lease)(frame(NOON, NOON + 3 * SECOND), 0)
+    batch(writer(store, lease=lease), NOON, NOON + 3 * SECOND)
 
     span = Span("XNYS", NOON, NOON + 3 * SECOND + 1)
     assert lease.checks == [((span,), 0), ((), 2)]
@@ -131,22 +135,23 @@ def test_without_the_lease_nothing_is_written() -> None:
     speed = writer(store, lease=Lease(store, lost_from=0))
 
     with pytest.raises(LeaseLostError):
-        speed(frame(NOON), 0)
+        batch(speed, NOON)
 
     assert store.bars == []
     assert isinstance(speed.failure, LeaseLostError)
 
 
 def test_a_lease_lost_while_writing_fails_the_batch() -> None:
-    """So Spark does not commit it, and the heartbeat that names its bars stays the newest."""
+    """The position stays before it, and the heartbeat that names its bars stays the newest."""
     store = Store()
-    speed = writer(store, lease=Lease(store, lost_from=1))
+    lease = Lease(store, lost_from=1)
+    speed = writer(store, lease=lease)
 
     with pytest.raises(LeaseLostError):
-        speed(frame(NOON), 0)
+        batch(speed, NOON)
 
     assert len(store.bars) == 1
-    assert speed.batch == -1
+    assert (speed.position, lease.positions) == (SpeedPosition(), [])
 
 
 def test_a_driver_reports_that_it_runs_before_it_first_reads_the_fences() -> None:
@@ -157,8 +162,8 @@ def test_a_driver_reports_that_it_runs_before_it_first_reads_the_fences() -> Non
     fences.boundaries = lambda: (reports.append(len(lease.states)), {})[1]  # type: ignore[method-assign]
     speed = writer(store, fences, lease)
 
-    speed(frame(NOON), 0)
-    speed(frame(NOON + SECOND), 1)
+    batch(speed, NOON)
+    batch(speed, NOON + SECOND)
 
     assert reports == [1, 1]
     assert lease.states == [Phase.RUNNING]
@@ -168,25 +173,76 @@ def test_a_batch_without_bars_does_not_check_the_lease() -> None:
     store = Store()
     lease = Lease(store)
 
-    writer(store, lease=lease)(frame(NOON, price=None), 0)
+    batch(writer(store, lease=lease), NOON, conditions=NO_PRICE)
 
     assert lease.checks == []
+
+
+def test_the_check_after_a_write_commits_the_position_that_it_confirms() -> None:
+    store = Store()
+    lease = Lease(store)
+    speed = writer(store, lease=lease)
+
+    batch(speed, NOON, NOON + SECOND)
+    batch(speed, NOON + 2 * SECOND)
+
+    assert [(each.batch, each.offsets) for each in lease.positions] == [
+        (0, {"0": 2}),
+        (1, {"0": 3}),
+    ]
+    assert speed.position == lease.positions[-1]
+
+
+def test_a_batch_without_bars_moves_the_position_that_the_next_heartbeat_has() -> None:
+    speed = writer(Store())
+
+    batch(speed, NOON, conditions=NO_PRICE)
+
+    assert (speed.position.batch, speed.position.offsets) == (0, {"0": 1})
+
+
+def test_records_that_a_driver_before_has_served_are_read_and_not_written() -> None:
+    """It began at the horizon, two records before the position."""
+    place = PartitionPosition(offset=2, closed_ns=0, horizon=0, horizon_closed_ns=NOTHING_CLOSED)
+    store = Store()
+    lease = Lease(store)
+    speed = writer(store, lease=lease, start=SpeedPosition(6, {"0": place}))
+
+    speed(lambda: counted(NOON))
+    assert (store.bars, lease.checks, speed.position.batch) == ([], [], 6)
+    speed(lambda: counted(NOON, NOON + SECOND, offset=1))
+
+    assert {bar.start_ns: bar.trades for bar in store.bars} == {NOON: 2, NOON + SECOND: 1}
+    assert (speed.position.batch, speed.position.offsets) == (7, {"0": 3})
+
+
+def test_a_batch_that_cannot_be_read_moves_nothing() -> None:
+    away = TransientError("Kafka is away")
+    speed = writer(Store())
+
+    def read() -> Any:
+        raise away
+
+    with pytest.raises(TransientError):
+        speed(read)
+
+    assert (speed.failure, speed.position) == (away, SpeedPosition())
 
 
 def test_a_bar_below_the_fence_is_skipped_and_counted() -> None:
     store = Store()
     speed = writer(store, Fences(NOON))
 
-    speed(frame(NOON - SECOND, NOON), 0)
+    batch(speed, NOON - SECOND, NOON)
 
     assert [bar.start_ns for bar in store.bars] == [NOON]
-    assert (speed.written, speed.fenced) == (1, 1)
+    assert (speed.written, speed.fenced) == (2, 2), "a second and a minute each"
 
 
 def test_a_new_fence_is_read_between_two_batches() -> None:
     fences = Fences()
     speed = writer(Store(), fences)
-    speed(frame(NOON), 0)
+    batch(speed, NOON)
     fences.fence_ns = NOON + SECOND
 
     speed.attend()
@@ -197,14 +253,14 @@ def test_a_new_fence_is_read_between_two_batches() -> None:
 def test_a_bar_without_an_eligible_price_is_not_served() -> None:
     store = Store()
 
-    writer(store)(frame(NOON, price=None), 0)
+    batch(writer(store), NOON, conditions=NO_PRICE)
 
     assert store.bars == []
 
 
 def test_a_refused_row_stops_the_batch() -> None:
     with pytest.raises(VerificationError, match="batch 7: 1 of 1 1s bars"):
-        writer(Store("type conflict"))(frame(NOON), 7)
+        batch(writer(Store("type conflict"), start=SpeedPosition(6)), NOON)
 
 
 def test_the_error_of_a_batch_is_kept_for_the_exit_code() -> None:
@@ -212,7 +268,7 @@ def test_the_error_of_a_batch_is_kept_for_the_exit_code() -> None:
     speed = writer(Store(refused))
 
     with pytest.raises(ConfigError):
-        speed(frame(NOON), 0)
+        batch(speed, NOON)
 
     assert speed.failure is refused
 
@@ -223,7 +279,7 @@ def test_a_closed_writer_leaves_the_batch_to_the_next_driver() -> None:
 
     assert speed.close(within_s=1)
     with pytest.raises(TransientError, match="left to the next driver"):
-        speed(frame(NOON), 3)
+        batch(speed, NOON)
 
     assert store.bars == []
 
@@ -243,7 +299,7 @@ class TestStaleBars:
         store = Store()
         lease = Lease(store)
         speed = writer(store, lease=lease, takeover=Takeover(3, (self.unfinished,)))
-        speed(frame(NOON), 0)
+        batch(speed, NOON)
         newest = self.overwritten(store)
 
         speed.attend()
@@ -254,7 +310,7 @@ class TestStaleBars:
 
     def test_a_bar_of_an_earlier_driver_is_restored_as_it_was_at_the_takeover(self) -> None:
         store = Store()
-        writer(store)(frame(NOON), 0)
+        batch(writer(store), NOON)
         speed = writer(store, takeover=Takeover(4, (self.unfinished,)))
         speed.take_over()
         newest = self.overwritten(store)

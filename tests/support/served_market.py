@@ -5,6 +5,7 @@ Final, provisional and void bars, indicators, odd symbols, and each measurement 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from support.serving import bar
 from truetape.broker.boundary import Boundary
@@ -25,6 +26,7 @@ from truetape.schedule.archive_tasks import archive_point
 from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import BarCounts, points
+from truetape.speed.progress import BatchReport
 from truetape.speed.writer import sequence
 
 VENUE = "XNYS"
@@ -35,6 +37,7 @@ TRADING_S = 7_200
 FINAL_S = 3_600
 """The first hour of the newest session is final, the second provisional."""
 MINUTE_NS, HOUR_NS = 60 * SECOND_NS, 3_600 * SECOND_NS
+WATERMARK = datetime(2026, 11, 20, 17, tzinfo=UTC)
 INDICATED = 20
 """The bar, counted from 0, that is the first with an indicator."""
 
@@ -171,16 +174,12 @@ def _points(served: Served) -> Iterator[Point]:
     """Yield every measurement, in the last half hour of trading."""
     end = served.end_ns
     for number in range(30):
-        report = {
-            "batchId": number,
-            "numInputRows": 1_000,
-            "durationMs": {"triggerExecution": 500 + number * 10},
-            "stateOperators": [{"numRowsDroppedByWatermark": number % 2}],
-            "eventTime": {"watermark": "2026-11-20T17:00:00.000Z"},
-        }
-        counts = (BarCounts(40 * number, number, 0), BarCounts(40 * (number + 1), number + 1, 1))
         at = end - (30 - number) * MINUTE_NS
-        yield from points([report], counts, 7, 0.5 + number / 10, at, topic="trades")
+        report = BatchReport(number, at, 0.5 + number / 100, 1_000, number % 2, 40)
+        counts = (BarCounts(40 * number, number, 0), BarCounts(40 * (number + 1), number + 1, 1))
+        yield from points(
+            [report], counts, 7, 0.5 + number / 10, at, topic="trades", watermark=WATERMARK
+        )
     yield archive_point(
         "trades",
         {"records": 900, "rejected": 3, "dead_letters": 3, "holes": ["a", "b"], "lost": []},

@@ -1,17 +1,16 @@
 """Spark's bars as exact text: two bars are equal if their bytes are."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truetape.market.bars import Bar
 from truetape.market.resolution import Resolution
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import Row
 
 
 def bar_of(row: "Row") -> Bar:
-    """Return a row of recomputed or provisional bars as the reference's bar."""
+    """Return a row of recomputed bars as the reference's bar."""
     return Bar(
         row.symbol, row.venue, Resolution(row.resolution), row.start_ns,
         row.open, row.high, row.low, row.close, row.volume, row.vwap, row.trades,
@@ -24,22 +23,3 @@ def text_of(bar: Bar) -> str:
     exact = ["" if number is None else f"{number.normalize():f}" for number in numbers]
     place = [bar.symbol, bar.resolution.value, str(bar.start_ns)]
     return "|".join([*place, *exact, str(bar.trades)])
-
-
-def streamed(bars: "DataFrame", checkpoint: Path) -> dict[tuple[object, ...], str]:
-    """Run a streaming plan over all records and return the last text of each bar."""
-    last: dict[tuple[object, ...], str] = {}
-
-    def keep(frame: "DataFrame", _: int) -> None:
-        for row in frame.collect():
-            last[row.symbol, row.resolution, row.start_ns] = text_of(bar_of(row))
-
-    query = (
-        bars.writeStream.outputMode("update")
-        .option("checkpointLocation", str(checkpoint))
-        .trigger(availableNow=True)
-        .foreachBatch(keep)
-        .start()
-    )
-    query.awaitTermination()
-    return last
