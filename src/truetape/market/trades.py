@@ -64,18 +64,7 @@ class Trade:
 
         Numeric ids of up to 18 digits sort as numbers and before ids with letters.
         """
-        place = self.position
-        rank, number, text = _tie(self.sequence, self.id)
-        return (
-            self.event_ns,
-            rank,
-            number,
-            text,
-            place.topic,
-            place.partition,
-            place.offset,
-            place.index,
-        )
+        return order_key(self.event_ns, self.sequence, self.id, self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +102,15 @@ class Correction:
 
 Amendment = Cancel | Correction
 Event = Trade | Cancel | Correction
+
+
+def order_key(
+    event_ns: int, sequence: int | None, trade_id: str | None, place: Position
+) -> OrderKey:
+    """Return `Trade.order` of a trade with these values."""
+    rank, number, text = _tie(sequence, trade_id)
+    source = place.topic, place.partition, place.offset, place.index
+    return event_ns, rank, number, text, *source
 
 
 def notional(price: Decimal, size: Decimal) -> Decimal:
