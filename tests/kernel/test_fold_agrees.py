@@ -1,10 +1,12 @@
 """The kernel's bars equal those of the reference, whatever comes twice and in whatever order."""
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,10 +23,10 @@ from support.market import (
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.kernel import fold
-from truetape.kernel.columns import DELIVERIES
+from truetape.kernel.columns import DELIVERIES, POSITION
 from truetape.kernel.judge import judge
 from truetape.kernel.settle import settle
-from truetape.market.bars import Bar, bars
+from truetape.market.bars import Bar, Tally, bars, merge, tally
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
@@ -75,3 +77,35 @@ def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     random.Random(order).shuffle(arrivals)
 
     assert kernel_bars(arrivals, profile) == reference_bars(happened, profile)
+
+
+@settings(deadline=None)
+@given(markets(events(CODES), most=6), PROFILES)
+def test_tallies_of_any_groups_equal_the_reference(
+    drawn: dict[str, list[Event]], profile: Profile
+) -> None:
+    """`row` names the prints that set open and close."""
+    happened = [event for market in drawn.values() for event in market]
+    judged = judge(settle(deliveries_of(happened), VENUES), profile)
+    counting = judged.filter(~pc.field("duplicate") & ~pc.field("cancelled"))
+    groups = [(row["symbol"], row["venue"]) for row in counting.to_pylist()]
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    prints = counting.append_column("number", pa.array([numbers[group] for group in groups]))
+    prints = prints.append_column("row", pa.array(range(len(groups)), pa.int64()))
+
+    expected: dict[int, Tally] = defaultdict(Tally)
+    for trade in (item.trade for item in canonical(happened, VENUES).trades if item.counts):
+        own = tally(trade, profile.judge(trade.conditions, trade.tape))
+        number = numbers[trade.symbol, trade.venue]
+        expected[number] = merge(expected[number], own)
+    places = list(zip(*(counting[name].to_pylist() for name in POSITION), strict=True))
+    folded = {row["number"]: row for row in fold.tallies_of(prints).to_pylist()}
+    assert folded.keys() == expected.keys()
+    for number, total in expected.items():
+        row = folded[number]
+        assert (row["high"], row["low"], row["volume"]) == (total.high, total.low, total.volume)
+        assert (row["notional"], row["priced_volume"]) == (total.notional, total.priced_volume)
+        assert row["trades"] == total.trades
+        for name, price, end in (("first", "open", total.first), ("last", "close", total.last)):
+            assert row[price] == (end and end[1])
+            assert end is None or places[row[name]] == end[0][4:]

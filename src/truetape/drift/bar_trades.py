@@ -1,33 +1,39 @@
 """Reads the trades of bars that changed from the lake's `trades`, to explain the change.
 
-Uses no Spark and explains nothing itself. Arrow sums the prints that served and recomputed bar
-count alike, one tally a bar; only the uncertain prints become objects. So the cost grows with the
-differences, plus one scan of the columns of the symbols concerned.
+Uses no Spark and explains nothing itself. One scan keeps the rows of the changed bars. The kernel
+sums the prints that served and recomputed bar count alike, one tally a bar; only the uncertain
+prints become objects, once for all bars that contain them. So the cost grows with the differences.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
+from truetape.kernel.columns import POSITION
 from truetape.kernel.events import event_of
+from truetape.kernel.fold import tallies_of
 from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
-from truetape.lake.tables import Table, session_filters
+from truetape.lake.schemas import NOTIONAL, TRADES, VOLUME
+from truetape.lake.tables import Table
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of, name_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
-from truetape.market.trades import Amendment, Position, Trade
+from truetape.market.trades import Amendment, OrderKey, Position, Trade, order_key
 
 if TYPE_CHECKING:
     import numpy
     import pyarrow
 
     Numbers = numpy.ndarray[Any, Any]
+    Column = pyarrow.Array[Any]
 
 MAX_PRINTS = 200_000
 """Most prints that are Python objects at a time: about two kilobytes of memory each."""
@@ -37,11 +43,12 @@ _TRADE = [
     "tape", "exchange", "topic", "partition", "offset", "index",
 ]  # fmt: skip
 _FLAGS = ["duplicate", "cancelled", "corrected", "late"]
+_ORDER = ["event_ns", "sequence", "topic", "partition", "offset", "index"]
 _JUDGED = ["open_close", "high_low", "counts", "auction", "known"]
+_SUMMED = ["price", "size", "open_close", "high_low", "counts", "ordinal"]
 _BARS_PER_SYMBOL = 1 << 20
 """More bars than any session has at one resolution."""
 _HOUR_S = 3_600
-_EXACT_TERM = (37, 17)
 
 BarKey = tuple[Resolution, str, int]
 """Resolution, symbol, start."""
@@ -61,16 +68,15 @@ class UncertainPrints:
 
 
 class RecomputedTrades:
-    """The trades of some symbols of a session, as the last recompute settled them."""
+    """The trades of some bars of a session, as the last recompute settled them."""
 
-    def __init__(self, lake: str, venue: Venue, session: Session, symbols: Iterable[str]) -> None:
-        self._session = session
+    def __init__(self, lake: str, venue: Venue, session: Session, bars: Iterable[BarKey]) -> None:
         self._venue = venue
+        self._session = session
         self._raw = RawEvents(lake)
-        self._rows = _read(lake, session, sorted(symbols))
-        encoded = self._rows["symbol"].combine_chunks().dictionary_encode()
-        self._codes = {name: code for code, name in enumerate(encoded.dictionary.to_pylist())}
-        self._symbols = encoded.indices.to_numpy(zero_copy_only=False).astype("int64")
+        self._numbering = BarNumbering.of(session, bars)
+        self._rows = _read(lake, self._numbering)
+        self._made: dict[int, TradeDelivery] = {}
         self._amendments: (
             tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]] | None
         ) = None
@@ -86,21 +92,22 @@ class RecomputedTrades:
         for bar in bars:
             by_resolution[bar[0]].append(bar)
         for resolution, group in by_resolution.items():
-            numbers = self._bar_numbers(resolution)
-            selected = np.isin(numbers, [self._bar_number(bar) for bar in group])
+            numbers = self._numbering.numbers(self._rows, resolution)
+            selected = np.isin(numbers, [self._numbering.number(bar) for bar in group])
             bases = self._bases(numbers, selected & ~is_uncertain, resolution)
             for portion in self._portions(group, numbers[selected & is_uncertain]):
-                in_portion = np.isin(numbers, [self._bar_number(bar) for bar in portion])
+                in_portion = np.isin(numbers, [self._numbering.number(bar) for bar in portion])
                 deliveries = self._deliveries(numbers, np.flatnonzero(in_portion & is_uncertain))
                 for bar in portion:
-                    number = self._bar_number(bar)
+                    number = self._numbering.number(bar)
                     yield bar, self._inputs(bar, bars[bar], deliveries[number], bases.get(number))
 
     def inputs_with_every_print(self, bar: BarKey, values: ValuePair) -> BarInputs | None:
         """Return the inputs of one bar with each print as a delivery; None above MAX_PRINTS."""
         import numpy as np
 
-        numbers, number = self._bar_numbers(bar[0]), self._bar_number(bar)
+        number = self._numbering.number(bar)
+        numbers = self._numbering.numbers(self._rows, bar[0])
         rows = np.flatnonzero(numbers == number)
         if len(rows) > MAX_PRINTS:
             return None
@@ -115,7 +122,7 @@ class RecomputedTrades:
         portion: list[BarKey] = []
         prints = 0
         for bar in bars:
-            more = counts.get(self._bar_number(bar), 0)
+            more = counts.get(self._numbering.number(bar), 0)
             if portion and prints + more > MAX_PRINTS:
                 yield portion
                 portion, prints = [], 0
@@ -145,58 +152,67 @@ class RecomputedTrades:
         marked: Numbers = pc.is_in(self._rows["id"], repeated).to_numpy()
         return marked
 
-    def _bar_numbers(self, resolution: Resolution) -> "Numbers":
-        """Number the bar of each row: symbol and start as one integer."""
-        symbols: Numbers = self._symbols * _BARS_PER_SYMBOL
-        if resolution is Resolution.DAY:
-            return symbols
-        events = _numbers(self._rows, "event_ns")
-        symbols += _start_number(resolution.start_of(events), self._session)
-        return symbols
-
-    def _bar_number(self, bar: BarKey) -> int:
-        resolution, symbol, start_ns = bar
-        code = self._codes.get(symbol, -1) * _BARS_PER_SYMBOL
-        start: int = _start_number(start_ns, self._session)
-        return code if resolution is Resolution.DAY else code + start
-
     def _bases(
         self, numbers: "Numbers", selected: "Numbers", resolution: Resolution
     ) -> dict[int, Tally]:
         """Sum the selected rows by bar, in exact decimals."""
         import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
         if resolution is Resolution.DAY:
             selected = selected & _numbers(self._rows, "in_day")
         indices = np.flatnonzero(selected)
         if not len(indices):
             return {}
-        ranks = (self._symbols << 40) + _numbers(self._rows, "ordinal")
-        sums = _sums(self._rows.take(indices), numbers[indices], ranks[indices]).to_pylist()
-        ends = {rank for row in sums for rank in (row["rank_min"], row["rank_max"])} - {None}
-        end_ranks = np.array(sorted(ends), dtype=np.int64)
-        order = np.argsort(ranks)
-        rows = order[np.searchsorted(ranks, end_ranks, sorter=order)]
-        trade_of_rank = dict(zip(end_ranks.tolist(), self._trades(rows), strict=True))
-        return {row["number"]: _tally(row, trade_of_rank) for row in sums}
+        prints = self._rows.select(_SUMMED).take(indices)
+        columns = {
+            "number": pa.array(numbers[indices]),
+            "row": pa.array(indices),
+            "notional": pc.multiply(prints["price"], prints["size"]).cast(NOTIONAL),
+        }
+        for name, column in columns.items():
+            prints = prints.append_column(name, column)
+        sums = _narrow(tallies_of(prints)).to_pylist()
+        keys = self._order_keys({row[end] for row in sums for end in ("first", "last")} - {None})
+        return {row["number"]: _tally(row, keys) for row in sums}
+
+    def _order_keys(self, indices: Iterable[int]) -> dict[int, OrderKey]:
+        """Return the place in the total order of the trades in some rows."""
+        rows = sorted(indices)
+        columns = _taken(self._rows, _ORDER, rows).to_pylist()
+        return {
+            row: order_key(
+                each["event_ns"],
+                each["sequence"],
+                Position(*(each[name] for name in POSITION)),
+            )
+            for row, each in zip(rows, columns, strict=True)
+        }
 
     def _deliveries(self, numbers: "Numbers", rows: "Numbers") -> dict[int, list[TradeDelivery]]:
         """Return the deliveries of some rows, by bar number."""
-        trades = self._trades(rows)
-        flags = self._rows.select([*_FLAGS, *_JUDGED]).take(rows).to_pylist()
-        originals, amendments = self._amended()
+        if len(self._made) + len(rows) > MAX_PRINTS:
+            self._made.clear()
+        self._make([row for row in rows.tolist() if row not in self._made])
         by_bar: dict[int, list[TradeDelivery]] = defaultdict(list)
-        for number, trade, flag in zip(numbers[rows].tolist(), trades, flags, strict=True):
-            position = trade.position
-            by_bar[number].append(
-                TradeDelivery(
-                    originals.get(position, trade),
-                    flag["duplicate"],
-                    tuple(amendments.get(position, ())),
-                    _judged(flag),
-                )
-            )
+        for number, row in zip(numbers[rows].tolist(), rows.tolist(), strict=True):
+            by_bar[number].append(self._made[row])
         return by_bar
+
+    def _make(self, rows: Sequence[int]) -> None:
+        """Make the deliveries of rows, and keep them for other bars with the same trades."""
+        trades = self._trades(rows)
+        flags = _taken(self._rows, [*_FLAGS, *_JUDGED], rows).to_pylist()
+        originals, amendments = self._amended()
+        for row, trade, flag in zip(rows, trades, flags, strict=True):
+            position = trade.position
+            self._made[row] = TradeDelivery(
+                originals.get(position, trade),
+                flag["duplicate"],
+                tuple(amendments.get(position, ())),
+                _judged(flag),
+            )
 
     def _amended(self) -> tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]]:
         """Return corrected trades as first received, and amendments, by position; read once."""
@@ -216,8 +232,8 @@ class RecomputedTrades:
             self._amendments = originals, by_trade
         return self._amendments
 
-    def _trades(self, rows: "Numbers") -> list[Trade]:
-        taken = self._rows.select(_TRADE).take(rows).to_pylist()
+    def _trades(self, rows: "Sequence[int] | Numbers") -> list[Trade]:
+        taken = _taken(self._rows, _TRADE, rows).to_pylist()
         events = [event_of(row | {"venue": self._venue.code}) for row in taken]
         return [event for event in events if isinstance(event, Trade)]
 
@@ -237,17 +253,89 @@ def profile_of(lake: str, session: Session) -> tuple[str, int]:
     return (rows[0]["profile"], rows[0]["profile_version"]) if rows else ("", 0)
 
 
-def _read(lake: str, session: Session, symbols: Sequence[str]) -> "pyarrow.Table":
-    filters = [*session_filters(session), ("symbol", "in", list(symbols))]
+@dataclass(frozen=True, slots=True)
+class BarNumbering:
+    """Numbers bars of a session: symbol and start as one integer. `wanted`: the bars' numbers."""
+
+    session: Session
+    symbols: Sequence[str]
+    wanted: Mapping[Resolution, "Column"]
+
+    @classmethod
+    def of(cls, session: Session, bars: Iterable[BarKey]) -> "BarNumbering":
+        """Number these bars."""
+        import pyarrow as pa
+
+        keys = list(bars)
+        bare = cls(session, sorted({symbol for _, symbol, _ in keys}), {})
+        codes = {symbol: code for code, symbol in enumerate(bare.symbols)}
+        wanted: dict[Resolution, list[int]] = defaultdict(list)
+        for resolution, symbol, start_ns in keys:
+            wanted[resolution].append(bare._number(resolution, codes[symbol], start_ns))
+        return replace(bare, wanted={each: pa.array(numbers) for each, numbers in wanted.items()})
+
+    def number(self, bar: BarKey) -> int:
+        """Return the number of a bar."""
+        resolution, symbol, start_ns = bar
+        return int(self._number(resolution, bisect_left(self.symbols, symbol), start_ns))
+
+    def numbers(self, rows: "pyarrow.Table", resolution: Resolution) -> "Numbers":
+        """Return the number of the bar that contains each row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        codes = pc.index_in(rows["symbol"], value_set=pa.array(self.symbols, pa.string()))
+        events = _numbers(rows, "event_ns")
+        starts = events if resolution is Resolution.DAY else resolution.start_of(events)
+        numbers: Numbers = self._number(resolution, codes.to_numpy().astype("int64"), starts)
+        return numbers
+
+    def contains(self, rows: "pyarrow.Table") -> "Column":
+        """True for rows of the wanted bars."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        inside = [
+            pc.is_in(pa.array(self.numbers(rows, resolution)), value_set=wanted)
+            for resolution, wanted in self.wanted.items()
+        ]
+        return reduce(pc.or_, inside)
+
+    def _number(self, resolution: Resolution, code: Any, start_ns: Any) -> Any:
+        """Number a start within its session, never below 0: if midnight falls within an hour, the
+        1h bar starts before the session.
+        """
+        if resolution is Resolution.DAY:
+            return code * _BARS_PER_SYMBOL
+        start = (start_ns - self.session.start_ns) // SECOND_NS + _HOUR_S
+        return code * _BARS_PER_SYMBOL + start
+
+
+def _read(lake: str, numbering: BarNumbering) -> "pyarrow.Table":
+    """Read the trades of the wanted bars, batch by batch."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table, session = open_table(lake, Table.TRADES), numbering.session
     columns = [*_TRADE, *_FLAGS, *_JUDGED, "ordinal", "in_day"]
-    return open_table(lake, Table.TRADES).rows(filters, columns)
+    condition = (
+        (pc.field("venue") == session.venue)
+        & (pc.field("session") == pa.scalar(session.date))
+        & pc.field("symbol").isin(numbering.symbols)
+    )
+    parts = [pa.schema([TRADES.field(name) for name in columns]).empty_table()]
+    for batch in table.batches(columns, condition):
+        rows = pa.Table.from_batches([batch])
+        parts.append(rows.filter(numbering.contains(rows)))
+    return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
 
 
-def _start_number(start_ns: Any, session: Session) -> Any:
-    """Number a start within its session, never below 0: if midnight falls within an hour, the 1h
-    bar starts before the session.
-    """
-    return (start_ns - session.start_ns) // SECOND_NS + _HOUR_S
+def _taken(
+    table: "pyarrow.Table", columns: Sequence[str], rows: "Sequence[int] | Numbers"
+) -> "pyarrow.Table":
+    import pyarrow as pa
+
+    return table.select(list(columns)).take(pa.array(rows, pa.int64()))
 
 
 def _numbers(rows: "pyarrow.Table", name: str) -> "Numbers":
@@ -255,50 +343,30 @@ def _numbers(rows: "pyarrow.Table", name: str) -> "Numbers":
     return column
 
 
-def _sums(rows: "pyarrow.Table", numbers: "Numbers", ranks: "Numbers") -> "pyarrow.Table":
-    """Aggregate rows by bar number into the terms of `market.bars.Tally`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def where(condition: Any, value: Any) -> Any:
-        return pc.if_else(condition, value, pa.scalar(None, value.type))
-
-    counts, both = rows["counts"], pc.and_(rows["counts"], rows["high_low"])
-    notional = pc.multiply(rows["price"], rows["size"]).cast(pa.decimal128(*_EXACT_TERM))
-    table = pa.table(
-        {
-            "number": numbers,
-            "rank": where(rows["open_close"], pa.chunked_array([ranks])),
-            "price": where(rows["high_low"], rows["price"]),
-            "volume": where(counts, rows["size"]),
-            "priced": where(both, rows["size"]),
-            "notional": where(both, notional),
-            "trades": pc.cast(counts, pa.int64()),
-        }
-    )
-    return table.group_by("number").aggregate(
-        [
-            ("rank", "min"), ("rank", "max"), ("price", "min"), ("price", "max"),
-            ("volume", "sum"), ("priced", "sum"), ("notional", "sum"), ("trades", "sum"),
-        ]
-    )  # fmt: skip
+def _narrow(sums: "pyarrow.Table") -> "pyarrow.Table":
+    """Cast sums to the lake's decimals: Python adds long ones slowly."""
+    types = {"volume": VOLUME, "priced_volume": VOLUME, "notional": NOTIONAL}
+    for name, kind in types.items():
+        place = sums.schema.get_field_index(name)
+        sums = sums.set_column(place, name, sums[name].cast(kind))
+    return sums
 
 
-def _tally(row: Mapping[str, Any], trades: Mapping[int, Trade]) -> Tally:
+def _tally(row: Mapping[str, Any], keys: Mapping[int, OrderKey]) -> Tally:
     return Tally(
-        first=_end(trades.get(row["rank_min"])),
-        high=row["price_max"],
-        low=row["price_min"],
-        last=_end(trades.get(row["rank_max"])),
-        volume=row["volume_sum"] or Decimal(0),
-        notional=row["notional_sum"] or Decimal(0),
-        priced_volume=row["priced_sum"] or Decimal(0),
-        trades=row["trades_sum"],
+        first=_end(keys, row["first"], row["open"]),
+        high=row["high"],
+        low=row["low"],
+        last=_end(keys, row["last"], row["close"]),
+        volume=row["volume"],
+        notional=row["notional"],
+        priced_volume=row["priced_volume"],
+        trades=row["trades"],
     )
 
 
-def _end(trade: Trade | None) -> Price | None:
-    return None if trade is None else (trade.order, trade.price)
+def _end(keys: Mapping[int, OrderKey], row: int | None, price: Decimal) -> Price | None:
+    return None if row is None else (keys[row], price)
 
 
 def _judged(row: Mapping[str, bool]) -> Eligibility:

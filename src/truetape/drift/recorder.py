@@ -212,7 +212,7 @@ class DriftRecorder:
             return
         if not drifting:
             return
-        trades = RecomputedTrades(self.lake, self.venue, self.session, {key[1] for key in drifting})
+        trades = RecomputedTrades(self.lake, self.venue, self.session, drifting)
         final = profile_of(self.lake, self.session)
         judge = self._judge(final[0])
         for (rules, profile), bars in self._by_rules(drifting, final).items():

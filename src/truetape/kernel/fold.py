@@ -54,6 +54,19 @@ _IN_DAY = """(SELECT trades.*, sessions.open_ns AS start_ns FROM trades JOIN ses
 """The trades of daily bars: those of the regular session, and auction prints of the same day."""
 
 
+def tallies_of(prints: pa.Table) -> pa.Table:
+    """Sum judged trades by the column `number`, into the terms of `market.bars.Tally`.
+
+    `first` and `last` are the values of the column `row` of the prints that set open and close.
+    """
+    sql = f"""
+SELECT number, {_TALLIES}, arg_min("row", ordinal) FILTER (open_close) AS "first",
+  arg_max("row", ordinal) FILTER (open_close) AS "last"
+FROM prints GROUP BY number
+"""
+    return engine.query(sql, {"prints": prints})
+
+
 def session_bars(trades: pa.Table, session: Session) -> pa.Table:
     """Fold a session's judged trades into the tallies and VWAPs of all five resolutions.
 

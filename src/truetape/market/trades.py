@@ -66,16 +66,7 @@ class Trade:
         Ids never order: a contract whose ids are numbers that grow gives them as the sequence.
         Trades with a sequence come before those without.
         """
-        place = self.position
-        return (
-            self.event_ns,
-            0 if self.sequence is not None else 1,
-            self.sequence or 0,
-            place.topic,
-            place.partition,
-            place.offset,
-            place.index,
-        )
+        return order_key(self.event_ns, self.sequence, self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +104,13 @@ class Correction:
 
 Amendment = Cancel | Correction
 Event = Trade | Cancel | Correction
+
+
+def order_key(event_ns: int, sequence: int | None, place: Position) -> OrderKey:
+    """Return `Trade.order` of a trade with these values."""
+    rank = 0 if sequence is not None else 1
+    source = place.topic, place.partition, place.offset, place.index
+    return event_ns, rank, sequence or 0, *source
 
 
 def notional(price: Decimal, size: Decimal) -> Decimal:
