@@ -48,7 +48,7 @@ STEPS = (
 )  # fmt: skip
 _WITHIN_S = 3_600
 _PARTS = 8
-"""The provisional bars are folded in so many parts, each with some of the symbols."""
+"""The provisional bars are folded in so many parts at most, each with some of the symbols."""
 _PROGRESS_EVERY = 500_000
 _MB = 1_000_000
 
@@ -123,7 +123,7 @@ def serve_provisional(settings: Settings, folder: Path) -> int:
                 served = list(_served(bars.filter(fold.is_served(bars)), resolution))
                 store.write(resolution, served).require_stored("provisional bars")
                 count += len(served)
-            report(f"part {number} of {_PARTS}: {count:,} provisional bars are served")
+            report(f"part {number}: {count:,} provisional bars are served")
     return count
 
 
@@ -141,7 +141,7 @@ def _settled(settings: Settings, folder: Path) -> "Iterator[pa.Table]":
     ]
     deliveries = pa.concat_tables(tables)
     symbols = sorted(pc.unique(deliveries["symbol"]).to_pylist())
-    for part in range(_PARTS):
+    for part in range(min(_PARTS, len(symbols))):
         own = deliveries.filter(pc.is_in(deliveries["symbol"], pa.array(symbols[part::_PARTS])))
         settled = settle(own.combine_chunks(), venues())
         place = settled.column_names.index("duplicate")

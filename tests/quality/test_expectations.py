@@ -14,7 +14,8 @@ from truetape.quality import expectations
 from truetape.quality.expectations import MAX_EXAMPLES, validate
 from truetape.quality.frames import Frame
 from truetape.quality.results import RuleResult
-from truetape.quality.suite import Argument, Suite
+from truetape.quality.suite import Argument, Suite, load_suite
+from truetape.quality.violations import unexpected
 
 BETWEEN = "ExpectColumnValuesToBeBetween"
 UNIQUE = "ExpectCompoundColumnsToBeUnique"
@@ -259,5 +260,18 @@ EVERY = (
     ("ExpectColumnValuesToBeInSet", {"column": "size", "value_set": (0, 1)}),
     ("ExpectColumnValuesToNotBeInSet", {"column": "size", "value_set": (0, 1)}),
     ("ExpectColumnValuesToMatchRegex", {"column": "symbol", "regex": "^[A-Z]$"}),
+    ("ExpectColumnValuesToMatchRegex", {"column": "symbol", "regex": "^(?=.{1,2}$)[A-Z]+$"}),
     ("ExpectColumnValuesToNotBeNull", {"column": "symbol"}),
 )
+
+
+def test_symbols_of_a_long_frame_are_counted_and_not_read_by_great_expectations() -> None:
+    """The rule's expression has a lookahead, which Arrow's own expressions lack."""
+    (rule,) = [rule for rule in load_suite("trades").rules if rule.id == "T6"]
+    (check,) = rule.checks
+    symbols = pa.table({"symbol": ["IBM", "BRK.B", "A" * 33, ".X", None, "IBM"]})
+
+    marks = unexpected(check.expectation, check.arguments, symbols)
+
+    assert marks is not None
+    assert marks.tolist() == [False, False, True, True, False, False]

@@ -89,8 +89,9 @@ class TwoPhaseWrite:
         for resolution, rows in expected.items():
             self._write_until_equal(resolution, rows)
         self.sleep(self.seal_delay_s)
-        for resolution, part in self._parts():
-            self._store(resolution, part.after, SEAL)
+        with self._outlast_retries():
+            for resolution, part in self._parts():
+                self._store(resolution, part.after, SEAL)
         for resolution, rows in expected.items():
             self._write_until_equal(resolution, rows.sealed())
 
