@@ -36,8 +36,11 @@ def test_a_payload_of_ten_megabytes_fits_into_the_dead_letters() -> None:
     assert int(declared()["trades.rejected"].config["max.message.bytes"]) > 10_000_000
 
 
-def test_control_keeps_the_newest_value_and_reports_expire_after_hours() -> None:
-    reports = ("truetape.heartbeat", "truetape.publishing")
-    assert declared()["truetape.control"].config["cleanup.policy"] == "compact"
+def test_control_and_heartbeats_keep_the_newest_value_and_reports_expire_after_hours() -> None:
+    """The newest heartbeat of a layer has its position, however long the layer rests."""
+    kept, reports = ("truetape.control", "truetape.heartbeat"), ("truetape.publishing",)
+    for name in kept:
+        assert declared()[name].config["cleanup.policy"] == "compact"
+        assert "retention.ms" not in declared()[name].config
     assert {declared()[name].config["retention.ms"] for name in reports} == {"21600000"}
-    assert {declared()[name].partitions for name in ("truetape.control", *reports)} == {1}
+    assert {declared()[name].partitions for name in (*kept, *reports)} == {1}

@@ -373,9 +373,10 @@ def closed(until: str) -> SpeedPosition:
         ({"position": closed("2026-03-05T14:59:00"), "freshness_s": 1.5}, ""),
         ({"position": SpeedPosition()}, ""),
         ({"position": closed("2026-03-05T15:00:06"), "freshness_s": -6.0}, ""),
+        ({"position": closed("2026-03-05T15:01:06")}, ""),
         (
-            {"position": closed("2026-03-05T15:00:06.001")},
-            "its watermark is 2026-03-05T15:00:06Z",
+            {"position": closed("2026-03-05T15:01:06.001")},
+            "its watermark is 2026-03-05T15:01:06Z",
         ),
         ({"position": closed("2098-01-02T14:59:00")}, "its watermark is 2098-01-02T14:59:00Z"),
         ({"freshness_s": -6.5}, "its newest bar starts 6 s in the future"),
