@@ -57,11 +57,11 @@ def read_records(
 
 
 class RecordFollower:
-    """Reads the committed records of all partitions of a topic from given offsets on, for ever.
+    """Reads the committed records of some partitions of a topic from given offsets on, for ever.
 
     A table holds what came since the last one: at most `most` records, and at least `enough` unless
     these do not come within `pause_s`. So a quiet topic costs little, and a busy one waits for
-    nothing. A partition that the topic gets later is read from its first record.
+    nothing.
     """
 
     def __init__(
