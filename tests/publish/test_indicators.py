@@ -57,6 +57,24 @@ def test_the_session_vwap_restarts_and_is_weighted_by_priced_volume(
     assert [row.values["session_vwap"] for row in served(store)] == [100.0, 102.0]
 
 
+def test_each_of_many_symbols_gets_the_indicators_of_its_own_bars(
+    tmp_path: Path, store: BarStore
+) -> None:
+    lake = str(tmp_path / "lake")
+    bars = [
+        minute(TODAY, number, str(1 + place)) | {"symbol": f"S{place}"}
+        for place in range(300)
+        for number in range(1 + place % 3)
+    ]
+    write(lake, TODAY, bars)
+
+    publish_indicators(lake, store, VENUE, TODAY, rev=1)
+
+    rows = served(store)
+    assert len(rows) == len(bars)
+    assert all(row.values["session_vwap"] == 1 + int(row.symbol[1:]) for row in rows)
+
+
 def test_a_second_run_writes_nothing(tmp_path: Path, store: BarStore) -> None:
     lake = str(tmp_path / "lake")
     write(lake, TODAY, [minute(TODAY, number, "100") for number in range(30)])

@@ -165,7 +165,8 @@ def _bars(
     # not a Delta filter: Spark writes no bounds for a boolean, and delta-rs reads that as no rows
     table = table.filter(table.column("served")).drop_columns(["served"])
     ordered = table.sort_by([("symbol", "ascending"), ("start_ns", "ascending")])
-    counts = ordered.group_by("symbol", use_threads=False).aggregate([([], "count_all")])
+    groups = ordered.group_by("symbol", use_threads=False).aggregate([([], "count_all")])
+    counts = groups.sort_by("symbol")  # groups come in no order
     at = 0
     for symbol, count in zip(*(column.to_pylist() for column in counts.columns), strict=True):
         rows = ordered.slice(at, count)
