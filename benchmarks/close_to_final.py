@@ -47,6 +47,8 @@ STEPS = (
     "other",
 )  # fmt: skip
 _WITHIN_S = 3_600
+_DOWN_NS = 3_600_000_000_000
+"""How long after the open the driver was down for a minute."""
 _PARTS = 8
 """The provisional bars are folded in so many parts at most, each with some of the symbols."""
 _PROGRESS_EVERY = 500_000
@@ -106,9 +108,9 @@ def measure(trades: int, symbols: int, seed: int) -> list[Table]:
 
 
 def serve_provisional(settings: Settings, folder: Path) -> int:
-    """Serve the 1s and 1m bars of all deliveries, repeats included; return how many.
+    """Serve the 1s and 1m bars without the trades of one minute; return how many.
 
-    So the speed layer serves a feed whose contract expects no repeats.
+    So the speed layer serves a session in which its driver was down for a minute.
     """
     from truetape.kernel import fold
     from truetape.kernel.judge import judge
@@ -128,7 +130,7 @@ def serve_provisional(settings: Settings, folder: Path) -> int:
 
 
 def _settled(settings: Settings, folder: Path) -> "Iterator[pa.Table]":
-    """Yield the deliveries as settled trades that all count, some symbols at a time."""
+    """Yield the trades of all minutes but one, some symbols at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -141,12 +143,15 @@ def _settled(settings: Settings, folder: Path) -> "Iterator[pa.Table]":
     ]
     deliveries = pa.concat_tables(tables)
     symbols = sorted(pc.unique(deliveries["symbol"]).to_pylist())
+    begin_ns = Resolution.MINUTE.start_of((payloads.session().open_ns or 0) + _DOWN_NS)
     for part in range(min(_PARTS, len(symbols))):
         own = deliveries.filter(pc.is_in(deliveries["symbol"], pa.array(symbols[part::_PARTS])))
         settled = settle(own.combine_chunks(), venues())
-        place = settled.column_names.index("duplicate")
-        nothing = pa.repeat(pa.scalar(value=False), settled.num_rows)
-        yield settled.set_column(place, "duplicate", nothing)
+        down = pc.and_(
+            pc.greater_equal(settled["event_ns"], begin_ns),
+            pc.less(settled["event_ns"], begin_ns + Resolution.MINUTE.width_ns),
+        )
+        yield settled.filter(pc.invert(down))
 
 
 def _deliveries(settings: Settings, file: Path) -> "Iterator[pa.Table]":
