@@ -108,4 +108,4 @@ def test_tallies_of_any_groups_equal_the_reference(
         assert row["trades"] == total.trades
         for name, price, end in (("first", "open", total.first), ("last", "close", total.last)):
             assert row[price] == (end and end[1])
-            assert end is None or places[row[name]] == end[0][4:]
+            assert end is None or places[row[name]] == end[0][3:]
