@@ -243,6 +243,7 @@ def test_a_repeat_after_a_restart_is_dropped() -> None:
 
     assert_right(driver)
     assert driver.served[Resolution.MINUTE, "IBM", NOON].trades == 2
+    assert driver.state.records == 1, "the other two are read again"
 
 
 def test_trades_of_one_symbol_in_two_partitions_make_one_bar() -> None:

@@ -13,7 +13,7 @@ from truetape.speed.counting import Counting, CountingRules
 from truetape.speed.position import SpeedPosition
 from truetape.speed.writer import SpeedWriter
 
-ENOUGH_RECORDS, PAUSE_S = 50, 0.3
+ENOUGH_RECORDS, PAUSE_S = 50, 0.75
 """A batch waits so long for so many records: on a quiet topic, each batch costs more than it is
 worth."""
 END_WITHIN_S = 30.0

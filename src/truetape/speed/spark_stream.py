@@ -31,8 +31,14 @@ if TYPE_CHECKING:
 
 _CONF = {
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.streaming.pollingDelay": "50ms",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
 }
+
+
+ENOUGH_RECORDS, PAUSE_S = 100, 2
+"""A batch waits so long for so many records: on a quiet topic, each batch costs more than it is
+worth."""
 
 
 class SparkStream:
@@ -110,6 +116,8 @@ def _records(spark: SparkSession, settings: Settings, offsets: Mapping[str, int]
         "failOnDataLoss": "true",
         "kafka.isolation.level": "read_committed",
         "maxOffsetsPerTrigger": str(settings.speed_max_trades_per_batch),
+        "minOffsetsPerTrigger": str(ENOUGH_RECORDS),
+        "maxTriggerDelay": f"{PAUSE_S}s",
     }
     records = spark.readStream.format("kafka").options(**options).load()
     return from_kafka(records.coalesce(spark.sparkContext.defaultParallelism))

@@ -206,13 +206,21 @@ class SpeedState:
     def _advance(self, marks: Iterable[Mapping[str, int]]) -> None:
         for mark in marks:
             part = mark["partition"]
+            self.records += self._new_records(part, mark)
             self._offsets[part] = max(mark["first_offset"], self._offsets.get(part, 0))
             before = self._closed_ns.get(part, NOTHING_CLOSED)
             self._closed_ns[part] = max(before, mark["closed_ns"])
             if not self._is_recovering:
-                self.records += mark["records"]
                 self.late += mark["late"]
                 self.closed += mark["prints"]
+
+    def _new_records(self, part: int, mark: Mapping[str, int]) -> int:
+        """Return how many records of a batch no driver before has served."""
+        place = self.start.partitions.get(str(part))
+        if place is None:
+            return mark["records"]
+        new = mark["first_offset"] - max(self._offsets[part], place.offset)
+        return min(mark["records"], max(0, new))
 
     def _has_reached_start(self) -> bool:
         return all(

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from truetape.host.errors import TransientError
 from truetape.host.log import logger
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
@@ -84,9 +83,8 @@ class SpeedWriter:
         try:
             counted = read()
             with self._writing:
-                if self._is_closed:
-                    raise TransientError("a batch is left to the next driver: stopping")
-                self._write_batch(counted, began_s)
+                if not self._is_closed:  # else the batch is left to the next driver
+                    self._write_batch(counted, began_s)
         except Exception as error:
             self.failure = error
             raise
