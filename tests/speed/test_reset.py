@@ -9,8 +9,10 @@ import pytest
 from support.loop import own_settings, send
 from truetape.broker.control_topic import ControlTopic
 from truetape.broker.offsets import end_offsets
+from truetape.broker.producer import Producer
+from truetape.broker.topics import HEARTBEAT
 from truetape.feeds.records import Record
-from truetape.host.errors import LeaseLostError
+from truetape.host.errors import ConfigError, LeaseLostError
 from truetape.host.settings import Settings
 from truetape.lake.record_identity import HeldRecord
 from truetape.speed.bar_ranges import Span
@@ -54,6 +56,21 @@ def test_a_running_driver_loses_the_lease_and_its_log_is_forgotten(
     assert beat is not None
     assert (beat.epoch, beat.state) == (2, Phase.STOPPED)
     assert (beat.position, beat.log) == (position, NO_LOG)
+
+
+def test_a_heartbeat_of_a_version_that_cannot_be_read_is_replaced(
+    own: Settings, records: ControlRecords
+) -> None:
+    with Producer(own.kafka) as producer:
+        producer.send(HEARTBEAT, own.topic, b'{"layer": 1}', "truetape", None)
+    with pytest.raises(ConfigError, match="another version"):
+        newest(own.kafka, own.topic)
+
+    reset_position(own, ResetTo.START)
+
+    beat = newest(own.kafka, own.topic)
+    assert beat is not None
+    assert beat.position == SpeedPosition()
 
 
 def test_after_a_reset_to_the_start_the_next_driver_reads_all_that_kafka_has(

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 from truetape.broker.record_json import encode
 from truetape.broker.topics import HEARTBEAT
 from truetape.broker.transactions import TransactionalProducer
-from truetape.host.errors import FencedError, LeaseLostError, TransientError
+from truetape.host.errors import ConfigError, FencedError, LeaseLostError, TransientError
 from truetape.host.settings import Settings
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import ControlRecords
@@ -76,13 +76,21 @@ class Lease:
         settings: Settings,
         records: ControlRecords,
         command: int,
+        *,
+        must_read_last: bool = True,
     ) -> Self:
         """Take the lease from every other driver of the layer; see `begin`.
 
-        Raise TransientError if Kafka does not answer.
+        Raise TransientError if Kafka does not answer, ConfigError if another version wrote the last
+        heartbeat, unless it need not be read.
         """
         producer = _producer_of(settings)
-        last = newest(settings.kafka, records.layer)
+        try:
+            last = newest(settings.kafka, records.layer)
+        except ConfigError:
+            if must_read_last:
+                raise
+            last = None
         return cls.begin(producer, last, records, command, driver=Driver.this())
 
     @classmethod

@@ -26,7 +26,8 @@ def reset_position(settings: Settings, to: ResetTo) -> SpeedPosition:
     position = SpeedPosition() if to is ResetTo.START else at_end(settings)
     with ControlTopic(settings.kafka) as control:
         records = ControlRecords(control, settings.topic)
-        lease = Lease.take(settings, records, records.refresh().desired.number)
+        number = records.refresh().desired.number
+        lease = Lease.take(settings, records, number, must_read_last=False)
         try:
             lease.beat(state=Phase.STOPPED, position=position, log=NO_LOG)
         finally:
