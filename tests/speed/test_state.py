@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND
-from support.speed_rule import SpeedRule
+from support.speed_reference import closed_out, counted_trades
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.host.profiles import load
 from truetape.kernel.columns import RECORDS
-from truetape.market.bars import Bar
+from truetape.market.bars import Bar, bars
+from truetape.market.canonical import CanonicalTrade
 from truetape.market.rejection import Rejected
-from truetape.market.resolution import Resolution
+from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.trades import Event
 from truetape.speed.counting import Counting, CountingRules
 from truetape.speed.position import SpeedPosition
@@ -32,7 +33,6 @@ CONTRACTS = {contract.feed: contract for contract in (NATIVE, PLAIN)}
 LATENESS_NS = 5 * SECOND
 LIMITS = Limits()
 RULES = CountingRules(CONTRACTS, load("sip"), LIMITS, LATENESS_NS)
-RULE = SpeedRule(load("sip"), LATENESS_NS, LIMITS.future_slack_ns, frozenset({"truetape"}))
 STAMP_MS = (NOON + 3_600 * SECOND) // 1_000_000
 SYMBOLS = ("IBM", "AAPL", "MSFT")
 
@@ -116,11 +116,33 @@ class Driver:
         return self.read == [len(part) for part in self.log.partitions]
 
 
+def right_bars(log: Log, ends: Sequence[int]) -> dict[tuple[object, ...], Bar]:
+    """Return the bars that the reference makes of the first records of each partition."""
+    events = [event for part in log.events(ends) for event in part]
+    closed = closed_out(events, LATENESS_NS)
+    prints = [
+        CanonicalTrade(trade)
+        for contract in CONTRACTS.values()
+        for trade in counted_trades(
+            [event for event in events if event.feed == contract.feed],
+            repeats=not contract.duplicates_expected,
+            lost=lambda trade: trade.position in closed,
+            lateness_ns=LATENESS_NS,
+        )
+    ]
+    return by_window(
+        bar
+        for resolution in STREAMED
+        for bar in bars(prints, RULES.profile, resolution, {})
+        if bar.is_served
+    )
+
+
 def bar_of(row: dict[str, Any]) -> Bar:
     return Bar(**(row | {"resolution": Resolution(row["resolution"])}))
 
 
-def by_window(bars: Sequence[Bar]) -> dict[tuple[object, ...], Bar]:
+def by_window(bars: Iterable[Bar]) -> dict[tuple[object, ...], Bar]:
     return {(bar.resolution, bar.symbol, bar.start_ns): bar for bar in bars}
 
 
@@ -169,13 +191,13 @@ def test_any_split_and_any_restarts_give_the_bars_of_the_records(log: Log, seed:
     positions = [driver.state.position()]
     while not driver.has_read_all():
         changed = driver.batch([rnd.choice([0, 1, 3, 20]) for _ in log.partitions])
-        right = by_window(RULE.bars(log.events(driver.read)))
+        right = right_bars(log, driver.read)
         assert {window: right[window] for window in by_window(changed)} == by_window(changed)
         positions.append(driver.state.position())
         if rnd.random() < 0.3:
             driver.restart(rnd.choice(positions[-2:]))
 
-    assert driver.served == by_window(RULE.bars(log.events(driver.read)))
+    assert driver.served == right_bars(log, driver.read)
 
 
 def line(event_s: float, received_s: float, **fields: object) -> dict[str, object]:
@@ -197,11 +219,7 @@ def driver_of(*lines: dict[str, object], feed: str = "plain") -> Driver:
 
 def assert_right(driver: Driver) -> None:
     assert driver.has_read_all()
-    assert driver.served == by_window(RULE.bars(log_events(driver)))
-
-
-def log_events(driver: Driver) -> list[list[Event]]:
-    return driver.log.events([len(part) for part in driver.log.partitions])
+    assert driver.served == right_bars(driver.log, driver.read)
 
 
 def test_a_window_that_was_closed_is_not_served_from_what_the_horizon_still_has() -> None:

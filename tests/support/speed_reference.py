@@ -27,6 +27,7 @@ def counted_trades(
     *,
     repeats: bool = False,
     lost: Callable[[Trade], bool] = lambda _: False,
+    lateness_ns: int = LATENESS_NS,
 ) -> list[Trade]:
     """Return the trades that the speed layer counts, by position: each that is not late, once
     unless `repeats` count, and not `lost`.
@@ -38,7 +39,7 @@ def counted_trades(
         event
         for event in events
         if isinstance(event, Trade)
-        and event.received_ns - event.event_ns <= LATENESS_NS
+        and event.received_ns - event.event_ns <= lateness_ns
         and not lost(event)
     ]
     arrived = sorted(timely, key=lambda trade: trade.position)
@@ -54,7 +55,7 @@ def counted_trades(
     return list(firsts.values())
 
 
-def closed_out(events: Iterable[Event]) -> set[Position]:
+def closed_out(events: Iterable[Event], lateness_ns: int = LATENESS_NS) -> set[Position]:
     """Return the positions of trades for a window that their partition had closed: an earlier
     record was received after the end of the window, lateness and future slack.
     """
@@ -64,7 +65,7 @@ def closed_out(events: Iterable[Event]) -> set[Position]:
         partition = event.position.topic, event.position.partition
         if isinstance(event, Trade):
             end_ns = (event.event_ns // SECOND + 1) * SECOND
-            if newest[partition] >= end_ns + LATENESS_NS + FUTURE_SLACK_NS:
+            if newest[partition] >= end_ns + lateness_ns + FUTURE_SLACK_NS:
                 positions.add(event.position)
         newest[partition] = max(newest[partition], event.received_ns)
     return positions
