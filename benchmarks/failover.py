@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from freshness import private_stack
@@ -51,14 +51,18 @@ def main() -> int:
     """Kill the driver again and again; return 0 if each new bar came within the goal."""
     given = _arguments()
     try:
-        with stopped_by_signals(), private_stack() as settings:
+        with stopped_by_signals(), private_stack() as stack:
+            settings = replace(stack, speed_engine=given.engine)
             kills = _measure(settings, given.rate, given.times)
     except TruetapeError as error:
         print(f"failover: {error}", file=sys.stderr)
         return error.exit_code
     head = ("kill", "lease taken", "query runs", "first new bar", "caught up")
     rows = [kill.row(number) for number, kill in enumerate(kills, start=1)]
-    title = f"Seconds after kill -9, {given.rate:,} trades/s meanwhile, {cores()}"
+    title = (
+        f"Seconds after kill -9 of the engine {given.engine}, {given.rate:,} trades/s meanwhile, "
+        f"{cores()}"
+    )
     show([Table(head, rows, title)], given)
     return 0 if all(kill.first_bar < GOAL_S for kill in kills) else 1
 
@@ -120,6 +124,7 @@ def _arguments() -> argparse.Namespace:
         description="Kill the speed layer's driver and measure how long bars stay away. Needs a "
         "JDK (17 or newer) and starts servers of its own.",
     )
+    parser.add_argument("--engine", choices=("spark", "direct"), default="spark")
     parser.add_argument("--times", type=int, default=5, help="how often it is killed")
     parser.add_argument("--rate", type=int, default=500, help="trades a second meanwhile")
     add_json(parser)

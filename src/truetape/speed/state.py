@@ -1,7 +1,8 @@
 """The state of the speed layer: the windows that can still grow, merged from what batches count.
 
 Pure: no I/O, no clock. Any split of the records into batches, any restarts, and any interleaving of
-the partitions give the same bars.
+the partitions give the same bars, provided that each symbol is in one partition; ADR 39 says what
+holds for others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +58,7 @@ class _Bucket:
 class SpeedState:
     """Merges what was counted; begins where a driver before it stopped.
 
-    While records before `position` are read again, nothing has changed.
+    While records before the offsets of `start` are read again, nothing has changed.
     """
 
     start: SpeedPosition = field(default_factory=SpeedPosition)
