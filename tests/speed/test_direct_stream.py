@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from queue import Empty, Queue
 from typing import Any
 
@@ -97,23 +98,24 @@ def test_it_begins_at_the_horizons(
     assert limits["most"] == settings.speed_max_trades_per_batch
 
 
-def test_the_writer_gets_every_batch_counted_and_in_order(
+def test_the_writer_gets_all_records_counted_and_in_order(
     stream: DirectStream, follower: Follower
 ) -> None:
-    written: list[int] = []
+    marks: list[tuple[int, int]] = []
 
     def write(read: Callable[[], pa.Table]) -> None:
         rows = read().to_pylist()
-        written.extend(row["first_offset"] for row in rows if row["venue"] is None)
+        marks.extend((row["first_offset"], row["records"]) for row in rows if row["venue"] is None)
 
     begin(stream, write)
     for offset in range(80, 85):
         follower.answers.put(records(offset))
 
-    until(lambda: len(written) == 5)
+    until(lambda: sum(count for _, count in marks) == 5)
     stream.check()
     stream.stop()
-    assert written == [81, 82, 83, 84, 85]
+    assert marks == sorted(marks)
+    assert marks[-1][0] == 85
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_the_first_error_is_kept(stream: DirectStream, follower: Follower) -> No
 def test_stop_ends_both_threads_while_batches_wait(
     stream: DirectStream, follower: Follower
 ) -> None:
-    """One batch is being written, one waits, one was counted: these two are left to the next."""
+    """One batch is being written; what was read meanwhile is left to the next driver."""
     is_inside, may_end = threading.Event(), threading.Event()
     written: list[int] = []
 
@@ -207,6 +209,26 @@ def test_stop_ends_both_threads_while_batches_wait(
     assert has_ended(stream)
     assert written == [1]
     assert follower.closed.is_set()
+
+
+def test_no_more_is_read_than_the_buffer_holds(settings: Settings, follower: Follower) -> None:
+    """One record is being written, one is in the buffer, the reader waits with one: two remain."""
+    stream = DirectStream(replace(settings, speed_max_trades_per_batch=1), RULES)
+    may_end, counts = threading.Event(), []
+
+    def write(read: Callable[[], pa.Table]) -> None:
+        assert may_end.wait(WAIT_S)
+        counts.extend(row["records"] for row in read().to_pylist() if row["venue"] is None)
+
+    for offset in range(80, 85):
+        follower.answers.put(records(offset))
+    begin(stream, write)
+    until(lambda: follower.answers.qsize() == 2)
+    may_end.set()
+
+    until(lambda: sum(counts) == 5)
+    stream.stop()
+    assert counts == [1] * 5
 
 
 def test_a_stream_that_never_began_can_be_closed(stream: DirectStream) -> None:
