@@ -43,7 +43,7 @@ def records(own: Settings) -> Iterator[ControlRecords]:
 @pytest.fixture
 def lease(own: Settings, records: ControlRecords) -> Iterator[Lease]:
     """This process as a working driver."""
-    taken = Lease.take(own, records, 0, lambda: 0)
+    taken = Lease.take(own, records, 0)
     taken.beat(state=Phase.RUNNING)
     yield taken
     taken.close()
