@@ -75,14 +75,14 @@ class RecordFollower:
         pause_s: float,
     ) -> None:
         self._action = f"cannot read {topic} at {bootstrap}"
-        self._topic = topic
+        self._logs = dict.fromkeys(offsets, topic)
         self._most = most
         self._enough = enough
         self._pause_s = pause_s
         self._held: list[ConsumerRecord] = []
         with transient(self._action):
             self._consumer = open_bulk_consumer(bootstrap)
-            self._assign(offsets)
+            self._assign(topic, offsets)
 
     def poll(self, within_s: float) -> "pa.Table | None":
         """Return the next table with the columns of `kernel.columns.RECORDS`; None if nothing came.
@@ -98,7 +98,7 @@ class RecordFollower:
             except OffsetOutOfRangeError as error:
                 raise TransientError(f"{self._action}: it deleted records: {error}") from error
         records, self._held = self._held[: self._most], self._held[self._most :]
-        return _table(records, _AnyLog(self._topic)) if records else None
+        return _table(records, self._logs) if records else None
 
     def close(self) -> None:
         """Disconnect."""
@@ -117,24 +117,13 @@ class RecordFollower:
             if was_empty and self._held:
                 until_s = time.monotonic() + self._pause_s
 
-    def _assign(self, offsets: Mapping[int, int]) -> None:
+    def _assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         from kafka import TopicPartition
 
-        parts = {TopicPartition(self._topic, part): offset for part, offset in offsets.items()}
+        parts = {TopicPartition(topic, part): offset for part, offset in offsets.items()}
         self._consumer.assign(list(parts))
         for part, offset in parts.items():
             self._consumer.seek(part, offset)
-
-
-class _AnyLog(dict[int, str]):
-    """Names every partition's log like the topic."""
-
-    def __init__(self, topic: str) -> None:
-        super().__init__()
-        self._topic = topic
-
-    def __missing__(self, part: int) -> str:
-        return self._topic
 
 
 class _Reading:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from typing import Protocol
@@ -64,9 +65,9 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
             number = records.refresh().desired.number if command is None else command
             engine = engine_of(settings)
         topic = TradesTopic(settings, offsets)
-        driver = _driver_run(settings, records, engine, topic, number=number)
-        driver.after = after
-        driver.must_stop = stop.is_set
+        driver = _driver_run(
+            settings, records, engine, topic, number=number, after=after, must_stop=stop.is_set
+        )
         try:
             with closing(_Reports(settings)) as reports:
                 for wait in driver.steps():
@@ -108,6 +109,8 @@ def _driver_run(
     topic: TradesTopic,
     *,
     number: int,
+    after: int | None,
+    must_stop: Callable[[], bool],
 ) -> DriverRun:
     def newest_beat() -> heartbeat.Heartbeat | None:
         return heartbeat.newest(settings.kafka, settings.topic)
@@ -120,7 +123,7 @@ def _driver_run(
         driver=Driver.this(),
         records=records,
         command=number,
-        after=None,
+        after=after,
         stream=engine,
         topic=topic,
         open_store=lambda: closing(open_store(settings)),
@@ -128,6 +131,7 @@ def _driver_run(
         write_timeout_s=settings.write_timeout_s,
         take_lease=take_lease,
         newest_beat=newest_beat,
+        must_stop=must_stop,
     )
 
 

@@ -83,11 +83,6 @@ class SpeedState:
             self._closed_ns[int(part)] = place.horizon_closed_ns
         self._is_recovering = not self._has_reached_start()
 
-    @property
-    def is_recovering(self) -> bool:
-        """True while records are read that a driver before has served."""
-        return self._is_recovering
-
     def add(self, counted: pa.Table) -> pa.Table:
         """Merge a batch of `speed.counting.COUNTED`; return the bars that it changed, as `CHANGED`.
 
