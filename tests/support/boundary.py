@@ -33,7 +33,7 @@ def close_boundary(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(kafka.admin, "KafkaAdminClient", _no_broker)
     patch.setattr(SparkSession.Builder, "getOrCreate", _not_here)
     patch.setattr(subprocess, "Popen", _not_here)
-    patch.setattr(expectations, "_batches", _not_here)  # Great Expectations takes 15 s to load
+    patch.setattr(expectations, "_batches", _not_here)
     patch.setattr(time, "sleep", _not_here)
 
 

@@ -1,6 +1,6 @@
 """The checks as single calls: read, build frames, run Great Expectations, write the report.
 
-The command line, the pipeline and the DAGs call these. The first call in a process takes 15 s
+The command line, the pipeline and the DAGs call these. The first call in a process takes 2 s
 longer than the next ones, because it imports Great Expectations.
 """
 
@@ -241,7 +241,7 @@ def _values(settings: Settings, tables: "SessionTables") -> dict[str, int]:
 def _validated(
     clock: "_Clock", suite: Suite, frames: "Iterable[Frame]", values: Mapping[str, int]
 ) -> list[RuleResult]:
-    clock.step("load", "loading Great Expectations, about 15 s in a new process")
+    clock.step("load", "loading Great Expectations")
     from truetape.quality import expectations
 
     expectations.load()
