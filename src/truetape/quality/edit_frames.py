@@ -4,20 +4,22 @@ Bars of a minute and wider are compared one by one. 1s bars, which are most rows
 the digest of each symbol: if they differ, so do the minutes above them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetape.lake.bars import RecomputedSession
-from truetape.market.resolution import Resolution
-from truetape.publish.diff import Change, Edit, Edits, diff_bars, final, is_rolled_up
+from truetape.market.resolution import ROLLED_UP, Resolution
+from truetape.publish.diff import Change, Edits, diff_bars, final_rows
 from truetape.publish.publication import TargetBars, read_session
-from truetape.quality.columns import table
+from truetape.quality.columns import Column, Values, doubles, flags, table, table_of
 from truetape.quality.frames import Frame
-from truetape.serving.bar_table import bars_of
 from truetape.serving.digest import digests_of
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.row_keys import matches, same_rows
+from truetape.serving.store import BAR_NUMBERS, BarStore
 
 ROW_BY_ROW = (Resolution.MINUTE, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
 LEAST_ROWS = 100
@@ -34,9 +36,7 @@ def reconciliation_frames(
     served = {width: read_session(store, width, target.session) for width in ROW_BY_ROW}
     edits = _edits(served, target, rev)
     yield Frame("edits", edit_rows(edits))
-    volumes = {
-        resolution: sum(bar.volume for bar in target.bars(resolution)) for resolution in ROW_BY_ROW
-    }
+    volumes = {resolution: _volume(target.bar_table(resolution)) for resolution in ROW_BY_ROW}
     yield Frame("levels", level_rows(served, edits, volumes))
     profile, version = target.profile
     row = {
@@ -54,7 +54,7 @@ def served_frames(target: TargetBars, store: BarStore, rev: int) -> Iterator[Fra
     served = {width: read_session(store, width, target.session) for width in ROW_BY_ROW}
     yield Frame(
         "rows",
-        served_rows((width, bars_of(served[width]), target.bars(width)) for width in ROW_BY_ROW),
+        served_rows((width, served[width], target.bar_table(width)) for width in ROW_BY_ROW),
     )
     yield Frame("digests", digest_rows(target, store))
     edits = _edits(served, target, rev)
@@ -63,22 +63,7 @@ def served_frames(target: TargetBars, store: BarStore, rev: int) -> Iterator[Fra
 
 def edit_rows(edits: EditsByWidth) -> pa.Table:
     """Return a row for each edit. A bar that was not served before has no `rev_before`."""
-    rows = [
-        {
-            "resolution": resolution.value,
-            "symbol": edit.after.symbol,
-            "start_ns": edit.after.start_ns,
-            "change": str(edit.change),
-            "rev_before": None if edit.before is None else edit.before.rev,
-            "rev_after": edit.after.rev,
-        }
-        for resolution, part in edits.items()
-        for edit in part
-    ]
-    return table(
-        rows,
-        "resolution:text symbol:text start_ns:int change:text rev_before:int rev_after:int",
-    )
+    return pa.concat_tables([_edit_rows(width, part) for width, part in edits.items()])
 
 
 def level_rows(
@@ -87,15 +72,7 @@ def level_rows(
     """Return for each resolution which share of provisional bars would change, and which share of
     final bars would disappear.
     """
-    rows = [
-        _level(
-            resolution,
-            list(bars_of(served[resolution])),
-            list(edits[resolution]),
-            volumes[resolution],
-        )
-        for resolution in served
-    ]
+    rows = [_level(width, served[width], edits[width], volumes[width]) for width in served]
     return table(
         rows,
         "resolution:text provisional:int changed_share:float close_p95_bps:float final:int "
@@ -103,22 +80,14 @@ def level_rows(
     )
 
 
-def served_rows(
-    sides: Iterable[tuple[Resolution, Iterable[ServedBar], Iterable[ServedBar]]],
-) -> pa.Table:
+def served_rows(sides: Iterable[tuple[Resolution, pa.Table, pa.Table]]) -> pa.Table:
     """Return a row for each bar of either side: on which side it is, and whether both are equal."""
-    rows = []
-    for resolution, served, target in sides:
-        targets = {bar.key: bar for bar in target}
-        served_bars = list(served)
-        rows += [_served_row(resolution, bar, targets.get(bar.key)) for bar in served_bars]
-        absent = targets.keys() - {bar.key for bar in served_bars}
-        rows += [_absent_row(resolution, targets[key]) for key in sorted(absent, key=str)]
-    return table(
-        rows,
-        "resolution:text symbol:text start_ns:int side:text in_both:bool equal:bool is_void:bool "
-        "is_empty:bool",
-    )
+    parts = [
+        rows
+        for resolution, served, target in sides
+        for rows in (_served_rows(resolution, served, target), _absent(resolution, served, target))
+    ]
+    return pa.concat_tables(parts)
 
 
 def digest_rows(target: TargetBars, store: BarStore) -> pa.Table:
@@ -158,65 +127,95 @@ def _edits(served: Served, target: TargetBars, rev: int) -> EditsByWidth:
     }
 
 
+def _edit_rows(resolution: Resolution, edits: Edits) -> pa.Table:
+    return table_of(
+        {
+            "resolution": _texts(resolution.value, len(edits)),
+            "symbol": edits.after["symbol"],
+            "start_ns": edits.after["start_ns"],
+            "change": edits.changes,
+            "rev_before": edits.before["rev"],
+            "rev_after": edits.after["rev"],
+        }
+    )
+
+
 def _level(
-    resolution: Resolution, served: Sequence[ServedBar], edits: Sequence[Edit], volume: float
+    resolution: Resolution, served: pa.Table, edits: Edits, volume: float
 ) -> dict[str, object]:
     # bars that the database rolled up say no more than their minutes
-    live = [bar for bar in served if not bar.void and not is_rolled_up(bar, resolution)]
-    provisional = sum(not bar.final for bar in live)
-    sealed = len(live) - provisional
-    judged = [edit for edit in edits if edit.before and not is_rolled_up(edit.before, resolution)]
-    befores = [(edit.change, edit.before) for edit in judged if edit.before is not None]
-    changed = sum(
-        change in (Change.CHANGE, Change.VOID) and not before.final for change, before in befores
+    live = served.filter(pc.invert(pc.or_(served["void"], _is_rolled_up(served, resolution))))
+    sealed = int(flags(live["final"]).sum())
+    provisional = live.num_rows - sealed
+    changes = np.asarray(edits.changes)
+    judged = np.asarray(edits.before["symbol"].is_valid())
+    judged &= ~flags(_is_rolled_up(edits.before, resolution))
+    is_changed, is_voided = (
+        judged & (changes == change.value) for change in (Change.CHANGE, Change.VOID)
     )
-    lost = sum(change is Change.VOID and before.final for change, before in befores)
-    moves = [
-        abs(edit.after.close / edit.before.close - 1) * 10_000
-        for edit in judged
-        if edit.change is Change.CHANGE and edit.before is not None and edit.before.close
-    ]
+    was_final = flags(edits.before["final"])
+    changed = int(((is_changed | is_voided) & ~was_final).sum())
+    lost = int((is_voided & was_final).sum())
+    before, after = (doubles(rows["close"]) for rows in (edits.before, edits.after))
+    moved = is_changed & (before != 0)
+    moves = np.abs(after[moved] / before[moved] - 1) * 10_000
     return {
         "resolution": resolution.value,
         "provisional": provisional,
         "changed_share": changed / provisional if provisional >= LEAST_ROWS else None,
-        "close_p95_bps": float(np.quantile(moves, 0.95)) if moves else None,
+        "close_p95_bps": float(np.quantile(moves, 0.95)) if len(moves) else None,
         "final": sealed,
         "lost_share": lost / sealed if sealed else None,
         "is_judged": sealed >= LEAST_ROWS,
-        "volume_ratio": sum(bar.volume for bar in live) / volume if live and volume else None,
+        "volume_ratio": _volume(live) / volume if live.num_rows and volume else None,
     }
 
 
-def _served_row(
-    resolution: Resolution, served: ServedBar, target: ServedBar | None
-) -> dict[str, object]:
-    side = "void" if served.void else "served"
-    return {
-        "resolution": resolution.value,
-        "symbol": served.symbol,
-        "start_ns": served.start_ns,
-        "side": side if target is None else "both",
-        "in_both": target is not None,
-        "equal": target is not None and served == final(target, served.rev),
-        "is_void": served.void,
-        "is_empty": _is_empty(served),
-    }
+def _is_rolled_up(bars: pa.Table, resolution: Resolution) -> Column:
+    """Return what `publish.diff.is_rolled_up` returns for each row."""
+    if resolution not in ROLLED_UP:
+        return pa.chunked_array([pa.repeat(False, bars.num_rows)])
+    is_rolled_up: Column = pc.equal(bars["layer"], "speed")
+    return is_rolled_up
 
 
-def _absent_row(resolution: Resolution, target: ServedBar) -> dict[str, object]:
-    return {
-        "resolution": resolution.value,
-        "symbol": target.symbol,
-        "start_ns": target.start_ns,
-        "side": "recomputed",
-        "in_both": False,
-        "equal": False,
-        "is_void": False,
-        "is_empty": False,
-    }
+def _volume(bars: pa.Table) -> float:
+    return float(pc.sum(bars["volume"]).as_py() or 0)
 
 
-def _is_empty(bar: ServedBar) -> bool:
-    numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
-    return bar.final and not any(numbers)
+def _served_rows(resolution: Resolution, served: pa.Table, target: pa.Table) -> pa.Table:
+    matched = target.take(matches(served, target))
+    in_both = matched["symbol"].is_valid()
+    alone = pc.if_else(served["void"], "void", "served")
+    numbers = [pc.equal(served[name], 0) for name in (*BAR_NUMBERS, "trades")]
+    return table_of(
+        {
+            "resolution": _texts(resolution.value, served.num_rows),
+            "symbol": served["symbol"],
+            "start_ns": served["start_ns"],
+            "side": pc.if_else(in_both, "both", alone),
+            "in_both": in_both,
+            "equal": same_rows(served, final_rows(matched, 0), but=("rev",)),
+            "is_void": served["void"],
+            "is_empty": reduce(pc.and_, numbers, served["final"]),
+        }
+    )
+
+
+def _absent(resolution: Resolution, served: pa.Table, target: pa.Table) -> pa.Table:
+    """Return the rows of recomputed bars that are not served."""
+    absent = target.filter(matches(target, served).is_null())
+    no = pa.repeat(False, absent.num_rows)
+    return table_of(
+        {
+            "resolution": _texts(resolution.value, absent.num_rows),
+            "symbol": absent["symbol"],
+            "start_ns": absent["start_ns"],
+            "side": _texts("recomputed", absent.num_rows),
+            **dict.fromkeys(("in_both", "equal", "is_void", "is_empty"), no),
+        }
+    )
+
+
+def _texts(text: str, count: int) -> Values:
+    return pa.repeat(pa.scalar(text), count)
