@@ -39,7 +39,7 @@ def read(records: pa.Table, query: TradeQuery, limits: Limits) -> Accepted:
     candidates = _candidates(records, query, limits)
     if candidates.num_rows == 0:
         return Accepted(EVENTS.empty_table(), _none_of(records))
-    rows = engine.query(query.sql, {"batch": candidates})
+    rows = engine.query_prepared(query.sql, {"batch": candidates})
     rows = _with_readings(rows, query)
     rejected = pc.unique(rows["record"].filter(pc.invert(rows["accepted"])))
     kept = rows.filter(rows["accepted"])
@@ -72,18 +72,26 @@ def _candidates(records: pa.Table, query: TradeQuery, limits: Limits) -> pa.Tabl
 
 def _guarded(rows: Array, texts: Array, query: TradeQuery) -> tuple[Array, Array]:
     """Drop the texts that the query must not read, and quote the numbers of those that it may."""
-    guards = [query.unreadable, *([query.inexact] if query.inexact else [])]
+    unreadable_texts = query.unreadable
+    if query.inexact is not None and _longest(texts) > guard.MAX_STRING:
+        unreadable_texts = f"{query.unreadable}|{guard.LONG_STRING}"
+    guards = [unreadable_texts, *([query.inexact] if query.inexact else [])]
     suspect = pc.match_substring_regex(texts, "|".join(guards))
     if not pc.any(suspect).as_py():
         return rows, texts
     suspect_texts = texts.filter(suspect)
-    unreadable = pc.match_substring_regex(suspect_texts, query.unreadable)
+    unreadable = pc.match_substring_regex(suspect_texts, unreadable_texts)
     if query.inexact is not None:
         quoted, is_json = _with_quoted_numbers(suspect_texts)
         texts = pc.replace_with_mask(texts, suspect, quoted)
         unreadable = pc.or_(unreadable, pc.invert(is_json))
     sound = pc.replace_with_mask(pc.invert(suspect), suspect, pc.invert(unreadable))
     return rows.filter(sound), texts.filter(sound)
+
+
+def _longest(texts: Array) -> int:
+    longest: int | None = pc.max(pc.binary_length(texts)).as_py()
+    return longest or 0
 
 
 def _decoded(rows: Array, values: Array) -> tuple[Array, Array]:
@@ -107,7 +115,7 @@ def _is_utf8(payload: pa.Buffer) -> bool:
 def _with_quoted_numbers(texts: Array) -> tuple[Array, Array]:
     """Return JSON with every number as a string, and which of the texts are JSON at all."""
     sql = "SELECT json_valid(text) AS valid FROM batch"
-    valid = engine.query(sql, {"batch": pa.table({"text": texts})})["valid"].combine_chunks()
+    valid = engine.query_prepared(sql, {"batch": pa.table({"text": texts})})["valid"].combine_chunks()
     marked = pc.replace_substring_regex(texts, _STRING_OR_NUMBER, "\\1\x1c\\2\x1d")
     opened = pc.replace_substring(pc.replace_substring(marked, "\x1c\x1d", ""), "\x1c", '"')
     return pc.replace_substring(opened, "\x1d", '"'), valid

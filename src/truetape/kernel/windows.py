@@ -16,7 +16,9 @@ from truetape.kernel.fold import start_of
 from truetape.market.resolution import Resolution
 
 HELD = pa.schema([pa.field("width_ns", pa.int64()), *WINDOWS])
-GROWN = pa.schema([*HELD, pa.field("is_changed", pa.bool_())])
+GROWN = pa.schema(
+    [*HELD, pa.field("is_changed", pa.bool_()), pa.field("window", pa.uint64())]
+)
 _ORDER = np.dtype(
     [
         ("event_ns", ">u8"),
@@ -42,7 +44,8 @@ _MERGED = """
 _GROWN = f"""
 SELECT width_ns, "partition", venue, symbol, start_ns, {_MERGED},
   arg_min(closed_ns, first_offset) AS closed_ns, min(first_offset) AS first_offset,
-  sum(prints)::BIGINT AS prints, NULL::BIGINT AS delivery, bool_or(is_new) AS is_changed
+  sum(prints)::BIGINT AS prints, NULL::BIGINT AS delivery, bool_or(is_new) AS is_changed,
+  hash(width_ns, venue, symbol, start_ns) AS "window"
 FROM (
   SELECT *, {Resolution.SECOND.width_ns} AS width_ns, true AS is_new FROM added
   UNION ALL BY NAME
@@ -103,17 +106,17 @@ def tallies(trades: pa.Table, repeating: Sequence[str]) -> pa.Table:
     """
     ordered = trades.append_column("order", order_keys(trades))
     sql = _TALLIES.format(feeds=", ".join(map(quoted, repeating)) or "NULL")
-    rows = engine.query(sql, {"trades": ordered})
+    rows = engine.query_prepared(sql, {"trades": ordered})
     is_repeated = pc.and_(pc.is_valid(rows["delivery"]), pc.greater(rows["prints"], 1))
     if pc.any(is_repeated).as_py():
         may_repeat = pc.and_(
             pc.is_in(ordered["feed"], pa.array(repeating)), pc.is_valid(ordered["id"])
         )
-        firsts = engine.query(_FIRSTS, {"trades": ordered.filter(may_repeat)})
+        firsts = engine.query_prepared(_FIRSTS, {"trades": ordered.filter(may_repeat)})
         ordered = pa.concat_tables(
             [ordered.filter(pc.invert(may_repeat)), firsts.cast(ordered.schema)]
         )
-        rows = engine.query(sql, {"trades": ordered})
+        rows = engine.query_prepared(sql, {"trades": ordered})
     return rows.select(WINDOWS.names).cast(WINDOWS)
 
 
@@ -121,12 +124,13 @@ def grown(held: pa.Table, added: pa.Table) -> pa.Table:
     """Merge added `WINDOWS` of one second into held ones of both streamed resolutions.
 
     `held` has `width_ns`. So has the result, which is ordered by it and by start, with one row a
-    partition, symbol and start; `is_changed` is true where something was added.
+    partition, symbol and start; `is_changed` is true where something was added. Rows of one
+    window, whatever their partition, have the same hash as `window`.
     """
-    return engine.query(_GROWN, {"held": held, "added": added}).select(GROWN.names).cast(GROWN)
+    return engine.query_prepared(_GROWN, {"held": held, "added": added}).select(GROWN.names).cast(GROWN)
 
 
 def across_partitions(parts: pa.Table) -> pa.Table:
     """Return the tallies of `WINDOWS` with one row a symbol and start, whatever its partitions."""
     sql = f"SELECT venue, symbol, start_ns, {_MERGED} FROM parts GROUP BY ALL"
-    return engine.query(sql, {"parts": parts})
+    return engine.query_prepared(sql, {"parts": parts})

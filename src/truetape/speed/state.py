@@ -54,6 +54,16 @@ class _Bucket:
                 yield part, first
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Windows of one resolution that changed, with all their partitions."""
+
+    resolution: Resolution
+    windows: pa.Table
+    is_shared: bool
+    """Some window has trades of several partitions."""
+
+
 @dataclass(slots=True)
 class SpeedState:
     """Merges what was counted; begins where a driver before it stopped.
@@ -99,7 +109,7 @@ class SpeedState:
             changed = self._recovered()
         self._drop_closed()
         self._batch += 1
-        return pa.concat_tables([CHANGED.empty_table(), *(_bars(*each) for each in changed)])
+        return pa.concat_tables([CHANGED.empty_table(), *map(_bars, changed)])
 
     def position(self) -> SpeedPosition:
         """Return the position after the newest batch; while recovering, the one to reach."""
@@ -163,7 +173,7 @@ class SpeedState:
                 self._deliveries[start_ns] = [np.sort(np.concatenate(earlier))]
         return rows.filter(pa.array(~is_repeat)) if is_repeat.any() else rows
 
-    def _merge(self, added: pa.Table) -> list[tuple[Resolution, pa.Table]]:
+    def _merge(self, added: pa.Table) -> list[_Changed]:
         """Merge rows of one second into the buckets; return the windows that they changed."""
         if not added.num_rows:
             return []
@@ -180,24 +190,26 @@ class SpeedState:
         widths = grown["width_ns"].to_numpy()
         for resolution in STREAMED:
             places = np.flatnonzero(widths == resolution.width_ns)
-            own = grown.slice(places[0], len(places))
-            self._keep(resolution, own.select(WINDOWS.names))
-            touched = own.filter(own["is_changed"]).select(WINDOWS.names)
-            changed.append((resolution, self._with_other_partitions(own, touched)))
+            changed.append(self._keep(resolution, grown.slice(places[0], len(places))))
         return changed
 
-    def _with_other_partitions(self, grown: pa.Table, changed: pa.Table) -> pa.Table:
-        """Return changed windows with what partitions outside of the batch have of them."""
-        if len(self._offsets) < 2 or changed.num_rows == grown.num_rows:
-            return changed
-        return grown.select(WINDOWS.names).take(places_of(grown, changed.select(_WINDOW)))
+    def _keep(self, resolution: Resolution, grown: pa.Table) -> _Changed:
+        """Replace buckets by the windows of one resolution, which are ordered by start.
 
-    def _keep(self, resolution: Resolution, grown: pa.Table) -> None:
-        """Replace buckets by windows of one resolution, which are ordered by start."""
-        starts_ns = grown["start_ns"].to_numpy()
+        Return those that changed, with what partitions outside of the batch have of them.
+        """
+        rows = grown.select(WINDOWS.names)
+        ids, starts_ns = grown["window"].to_numpy(), grown["start_ns"].to_numpy()
+        is_shared = False
         for start_ns, places in _groups(starts_ns, np.arange(len(starts_ns))):
-            table = grown.slice(places[0], len(places))
-            self._buckets[resolution, start_ns] = _bucket(start_ns + resolution.width_ns, table)
+            own = rows.slice(places[0], len(places))
+            bucket = _bucket(start_ns + resolution.width_ns, own, _has_repeats(ids[places]))
+            self._buckets[resolution, start_ns] = bucket
+            is_shared |= bucket.is_shared
+        is_changed = grown["is_changed"].to_numpy()
+        if is_shared:
+            is_changed = np.isin(ids, ids[is_changed])
+        return _Changed(resolution, rows.filter(pa.array(is_changed)), is_shared)
 
     def _advance(self, marks: Iterable[Mapping[str, int]]) -> None:
         for mark in marks:
@@ -224,7 +236,7 @@ class SpeedState:
             for part, place in self.start.partitions.items()
         )
 
-    def _recovered(self) -> list[tuple[Resolution, pa.Table]]:
+    def _recovered(self) -> list[_Changed]:
         """End the recovery; return all windows, since any of them may have changed.
 
         Windows that were closed before are incomplete: the horizon is that of the open ones.
@@ -235,15 +247,10 @@ class SpeedState:
             del self._buckets[key]
             whole = _whole(bucket, closed_ns)
             if whole.num_rows:
-                self._buckets[key] = _bucket(bucket.end_ns, whole)
+                self._buckets[key] = _bucket(bucket.end_ns, whole, bucket.is_shared)
         return [
-            (resolution, pa.concat_tables([WINDOWS.empty_table(), *tables]))
-            for resolution in STREAMED
-            if (
-                tables := [
-                    each.windows for key, each in self._buckets.items() if key[0] is resolution
-                ]
-            )
+            _Changed(key[0], bucket.windows, bucket.is_shared)
+            for key, bucket in self._buckets.items()
         ]
 
     def _drop_closed(self) -> None:
@@ -263,20 +270,18 @@ def _held(resolution: Resolution, table: pa.Table) -> pa.Table:
     return table.add_column(0, "width_ns", width)
 
 
-def _bucket(end_ns: int, table: pa.Table) -> _Bucket:
+def _bucket(end_ns: int, table: pa.Table, is_shared: bool) -> _Bucket:
     parts = table["partition"].to_numpy()
     offsets, closed_ns = table["first_offset"].to_numpy(), table["closed_ns"].to_numpy()
     firsts = {}
     for part, places in _groups(parts, np.arange(len(parts))):
         first = places[np.argmin(offsets[places])]
         firsts[part] = int(offsets[first]), int(closed_ns[first])
-    is_shared = len(firsts) > 1 and _windows_of(table).num_rows < table.num_rows
     return _Bucket(end_ns, table, firsts, is_shared)
 
 
-def _windows_of(table: pa.Table) -> pa.Table:
-    """Return the windows of a table, and the number of partitions that each has."""
-    return table.group_by(_WINDOW).aggregate([("partition", "count")])
+def _has_repeats(ids: NDArray[np.uint64]) -> bool:
+    return len(np.unique(ids)) < len(ids)
 
 
 def _whole(bucket: _Bucket, closed_ns: Mapping[int, int]) -> pa.Table:
@@ -286,16 +291,17 @@ def _whole(bucket: _Bucket, closed_ns: Mapping[int, int]) -> pa.Table:
     is_open = np.array([closed_ns.get(part, NOTHING_CLOSED) < bucket.end_ns for part in parts])
     if is_open.all():
         return table
-    shared = _windows_of(table).filter(pc.field("partition_count") > 1).select(_WINDOW)
+    parts_of = table.group_by(_WINDOW).aggregate([("partition", "count")])
+    shared = parts_of.filter(pc.field("partition_count") > 1).select(_WINDOW)
     is_open[places_of(table, shared).to_numpy()] = True
     return table.filter(pa.array(is_open))
 
 
-def _bars(resolution: Resolution, parts: pa.Table) -> pa.Table:
-    is_shared = _windows_of(parts).num_rows < parts.num_rows
-    bars = fold.with_vwap(windows.across_partitions(parts) if is_shared else parts)
+def _bars(changed: _Changed) -> pa.Table:
+    parts = changed.windows
+    bars = fold.with_vwap(windows.across_partitions(parts) if changed.is_shared else parts)
     served = bars.filter(fold.is_served(bars))
-    width = pa.repeat(resolution.value, served.num_rows)
+    width = pa.repeat(changed.resolution.value, served.num_rows)
     columns = {name: served[name] for name in BARS.names} | {"resolution": width}
     return pa.table({name: columns[name] for name in CHANGED.names}, schema=CHANGED)
 
