@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from support.build import NOON, SECOND, VENUES
@@ -13,6 +14,7 @@ from support.speed import driver, exit_report
 from truetape.broker.boundary import Boundary
 from truetape.host.errors import ConfigError, LeaseLostError, TransientError, VerificationError
 from truetape.market.resolution import Resolution
+from truetape.serving.bar_table import bars_of
 from truetape.serving.store import DeadLine, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span
 from truetape.speed.control_records import ControlRecords
@@ -23,7 +25,7 @@ from truetape.speed.position import PartitionPosition, SpeedPosition
 from truetape.speed.stale_bars import StaleBarRewriter
 from truetape.speed.state import SpeedState
 from truetape.speed.takeover import Takeover
-from truetape.speed.writer import SpeedWriter, sequence
+from truetape.speed.writer import SpeedWriter
 
 
 class Fences(Control):
@@ -45,8 +47,8 @@ class Store:
         self.bars: list[ServedBar] = []
         self.minutes: list[ServedBar] = []
 
-    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
-        rows = list(bars)
+    def write_table(self, resolution: Resolution, bars: pa.Table) -> WriteReport:
+        rows = list(bars_of(bars))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         if isinstance(self.outcome, str):
@@ -162,11 +164,26 @@ def test_a_driver_reports_that_it_runs_before_it_first_reads_the_fences() -> Non
     fences.boundaries = lambda: (reports.append(len(lease.states)), {})[1]  # type: ignore[method-assign]
     speed = writer(store, fences, lease)
 
+    speed.attend()
     batch(speed, NOON)
     batch(speed, NOON + SECOND)
 
-    assert reports == [1, 1]
+    assert reports == [0, 1]
     assert lease.states == [Phase.RUNNING]
+
+
+def test_a_batch_reads_the_fences_that_have_held_for_a_while() -> None:
+    store, fences, clock = Store(), Fences(), iter([0.0, 0.0, 0.1, 0.3, 0.3])
+    speed = writer(store, fences)
+    speed.now_s = lambda: next(clock)
+
+    batch(speed, NOON)
+    fences.fence_ns = NOON + 5 * SECOND
+    batch(speed, NOON + SECOND)
+    batch(speed, NOON + 2 * SECOND)
+
+    assert [bar.start_ns for bar in store.bars] == [NOON, NOON + SECOND]
+    assert speed.fences == {"XNYS": NOON + 5 * SECOND}
 
 
 def test_a_batch_without_bars_does_not_check_the_lease() -> None:
@@ -344,10 +361,3 @@ class TestStaleBars:
 
         assert records.exit_reports == []
         assert lease.checks[-1] == ({"unfinished_writes": ()}, 0)
-
-
-def test_the_ordinal_counts_widths_from_the_venues_midnight() -> None:
-    venue = VENUES["XNYS"]
-
-    assert sequence(venue, NOON, Resolution.MINUTE) == 12 * 60
-    assert sequence(venue, venue.midnight_ns(venue.date_of(NOON)), Resolution.SECOND) == 0

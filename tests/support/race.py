@@ -7,7 +7,7 @@ its check and its arrival while others go on.
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from truetape.broker.record_json import decode
 from truetape.host.errors import FencedError, TransientError, TruetapeError
 from truetape.market.ranges import Range
 from truetape.market.resolution import Resolution
+from truetape.serving.bar_table import bars_of
 from truetape.serving.store import Key, ServedBar, WriteReport
 from truetape.speed.bar_ranges import Span, is_within
 from truetape.speed.control_records import ControlRecords, DesiredState, Launch
@@ -323,8 +324,8 @@ class ModelStore:
 
     process: Process
 
-    def write(self, resolution: Resolution, bars: Iterable[ServedBar]) -> WriteReport:
-        rows, process = list(bars), self.process
+    def write_table(self, resolution: Resolution, bars: pa.Table) -> WriteReport:
+        rows, process = list(bars_of(bars)), self.process
         process.is_writing = True
         try:
             process.world.interlude(process)

@@ -80,7 +80,7 @@ class _Input:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         table = self._schema.empty_table() if self.table is None else self.table
-        return table.__arrow_c_stream__(requested_schema)
+        return table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
 
 
 _SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"

@@ -115,7 +115,8 @@ def _is_utf8(payload: pa.Buffer) -> bool:
 def _with_quoted_numbers(texts: Array) -> tuple[Array, Array]:
     """Return JSON with every number as a string, and which of the texts are JSON at all."""
     sql = "SELECT json_valid(text) AS valid FROM batch"
-    valid = engine.query_prepared(sql, {"batch": pa.table({"text": texts})})["valid"].combine_chunks()
+    answers = engine.query_prepared(sql, {"batch": pa.table({"text": texts})})
+    valid = answers["valid"].combine_chunks()
     marked = pc.replace_substring_regex(texts, _STRING_OR_NUMBER, "\\1\x1c\\2\x1d")
     opened = pc.replace_substring(pc.replace_substring(marked, "\x1c\x1d", ""), "\x1c", '"')
     return pc.replace_substring(opened, "\x1d", '"'), valid

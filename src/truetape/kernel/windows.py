@@ -16,9 +16,7 @@ from truetape.kernel.fold import start_of
 from truetape.market.resolution import Resolution
 
 HELD = pa.schema([pa.field("width_ns", pa.int64()), *WINDOWS])
-GROWN = pa.schema(
-    [*HELD, pa.field("is_changed", pa.bool_()), pa.field("window", pa.uint64())]
-)
+GROWN = pa.schema([*HELD, pa.field("is_changed", pa.bool_()), pa.field("window", pa.uint64())])
 _ORDER = np.dtype(
     [
         ("event_ns", ">u8"),
@@ -127,7 +125,8 @@ def grown(held: pa.Table, added: pa.Table) -> pa.Table:
     partition, symbol and start; `is_changed` is true where something was added. Rows of one
     window, whatever their partition, have the same hash as `window`.
     """
-    return engine.query_prepared(_GROWN, {"held": held, "added": added}).select(GROWN.names).cast(GROWN)
+    rows = engine.query_prepared(_GROWN, {"held": held, "added": added})
+    return rows.select(GROWN.names).cast(GROWN)
 
 
 def across_partitions(parts: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
+from truetape.kernel.doubles import doubles
 from truetape.lake.bars_lineage import recompute_bases
 from truetape.lake.damage import damaged
 from truetape.lake.delta import open_table
@@ -178,26 +179,3 @@ def _served(rows: "pyarrow.Table") -> "pyarrow.Table":
         for name, kind in types
     ]
     return pyarrow.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def doubles(column: Any) -> Any:
-    """Return the nearest double of each decimal of a table's column; 0.0 for null.
-
-    An integer below 2^53 divided by a power of ten below 10^23 is rounded once, to the nearest
-    double. Arrow's own cast rounds a decimal twice, so wider decimals go by way of their text.
-    """
-    import numpy as np
-    import pyarrow
-    import pyarrow.compute as pc
-
-    column = pc.fill_null(column.combine_chunks(), pyarrow.scalar(0, column.type))
-    words = np.frombuffer(column.buffers()[1], dtype=np.int64)
-    low, high = words[::2], words[1::2]
-    place = slice(column.offset, column.offset + len(column))
-    low, high = low[place], high[place]
-    is_narrow = (high == low >> 63) & (np.abs(low) <= 2**53)
-    values = low / 10.0**column.type.scale
-    if not is_narrow.all():
-        wide = column.filter(pyarrow.array(~is_narrow))
-        values[~is_narrow] = wide.cast(pyarrow.string()).cast(pyarrow.float64()).to_numpy()
-    return pyarrow.array(values)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.host import calendars
-from truetape.lake.bars import doubles
+from truetape.kernel.doubles import doubles
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 from truetape.market.resolution import Resolution

@@ -4,12 +4,12 @@ Idempotent: a driver reads the records after the last position again, and the sa
 themselves.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -18,19 +18,23 @@ import pyarrow.compute as pc
 from truetape.host.log import logger
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.market.sessions import Venue
-from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
+from truetape.serving import bar_table
+from truetape.serving.store import BarStore, ServedBar
 from truetape.speed.bar_ranges import Span, spans_of
 from truetape.speed.control_records import ControlRecords, ExitReport
 from truetape.speed.heartbeat import Phase
 from truetape.speed.position import SpeedPosition
 from truetape.speed.progress import BatchReport
+from truetape.speed.provisional_bars import provisional
 from truetape.speed.stale_bars import StaleBarRewriter
 from truetape.speed.state import SpeedState
 from truetape.speed.takeover import Takeover
 
-_HOUR_NS = 3_600_000_000_000
 MAX_REPORTS = 1_000
 """Most batches that wait to be reported, the newest ones."""
+FENCES_HOLD_S = 0.25
+"""So long a batch relies on the fences that were read before; a publication waits for a heartbeat
+that has the new fence, and those are further apart."""
 
 
 class HeldLease(Protocol):
@@ -44,8 +48,8 @@ class HeldLease(Protocol):
 class SpeedWriter:
     """Merges and writes batch after batch. Counts what it wrote and what the fence held back.
 
-    No write of this driver falls below `fences`. Each batch reads them first; `attend` raises them
-    only between two batches.
+    No write of this driver falls below `fences`. Batches read them at least every `FENCES_HOLD_S`;
+    `attend` raises them only between two batches.
     """
 
     store: BarStore
@@ -55,6 +59,7 @@ class SpeedWriter:
     takeover: Takeover
     rewriter: StaleBarRewriter
     state: SpeedState
+    now_s: Callable[[], float] = time.monotonic
     position: SpeedPosition = field(init=False)
     """The position after the newest batch whose write was confirmed."""
     written: int = 0
@@ -65,6 +70,7 @@ class SpeedWriter:
     freshness_s: float | None = None
     fences: Mapping[str, int] = field(default_factory=dict)
     failure: Exception | None = None
+    _fences_read_s: float = -math.inf
     _acked_ns: int = 0
     _is_closed: bool = False
     _has_begun: bool = False
@@ -127,10 +133,14 @@ class SpeedWriter:
             # from here on a publication waits until this driver obeys its fence
             self.lease.beat(state=Phase.RUNNING)
             self._has_begun = True
+            self._fences_read_s = -math.inf  # a fence that was raised before waited for nobody
         records, late = self.state.records, self.state.late
         changed = self.state.add(counted)
         rows = self._above_fences(changed)
-        bars = {resolution: self._served(rows, resolution) for resolution in STREAMED}
+        bars = {
+            resolution: provisional(_of(resolution, rows), resolution, self.venues)
+            for resolution in STREAMED
+        }
         position = self.state.position()
         self._write(bars, position.batch, position=position)
         self.position = position
@@ -138,7 +148,7 @@ class SpeedWriter:
         logger("speed").info(
             "served",
             batch=position.batch,
-            bars=sum(map(len, bars.values())),
+            bars=rows.num_rows,
             acked_ns=self._acked_ns,
             offsets=offsets,
         )
@@ -158,28 +168,27 @@ class SpeedWriter:
     def _above_fences(self, bars: pa.Table) -> pa.Table:
         """Return the bars that start at or above the fence of their venue."""
         kept = pc.scalar(True)
-        for venue, fence_ns in self._read_fences().items():
+        if self.now_s() - self._fences_read_s > FENCES_HOLD_S:
+            self._read_fences()
+        for venue, fence_ns in self.fences.items():
             kept &= (pc.field("venue") != venue) | (pc.field("start_ns") >= fence_ns)
         return bars.filter(kept)
 
-    def _read_fences(self) -> Mapping[str, int]:
+    def _read_fences(self) -> None:
+        read_s = self.now_s()
         boundaries = self.records.refresh().control.boundaries()
         self.fences = {venue: boundary.fence_ns for venue, boundary in boundaries.items()}
-        return self.fences
-
-    def _served(self, rows: pa.Table, resolution: Resolution) -> list[ServedBar]:
-        own = rows.filter(pc.field("resolution") == resolution.value)
-        return [provisional(row, resolution, self.venues) for row in own.to_pylist()]
+        self._fences_read_s = read_s
 
     def _write(
-        self, bars: Mapping[Resolution, list[ServedBar]], batch: int = -1, **confirmed: Any
+        self, bars: Mapping[Resolution, pa.Table], batch: int = -1, **confirmed: Any
     ) -> None:
         """Write bars between two checks of the lease; the first check names the bars, the second
         commits what they confirm.
 
         If the second check raises LeaseLostError, the lease's `unconfirmed` still names them.
         """
-        spans = spans_of((bar.venue, bar.start_ns) for rows in bars.values() for bar in rows)
+        spans = spans_of(bound for rows in bars.values() for bound in _bounds(rows))
         if not spans:
             return
         self.lease.beat(writing=spans, writing_batch=batch)
@@ -187,24 +196,24 @@ class SpeedWriter:
             self._store(resolution, rows, batch)
         self.lease.beat(writing=(), writing_batch=-1, **confirmed)
         for resolution, rows in bars.items():
-            self.rewriter.remember(resolution, rows)
+            self.rewriter.remember(resolution, bar_table.bars_of(rows))
 
-    def _store(self, resolution: Resolution, bars: list[ServedBar], batch: int) -> None:
-        if not bars:
+    def _store(self, resolution: Resolution, bars: pa.Table, batch: int) -> None:
+        if not bars.num_rows:
             return
-        report = self.store.write(resolution, bars)
+        report = self.store.write_table(resolution, bars)
         acked_ns = time.time_ns()
         self.written += report.stored
         report.require_stored(f"{resolution.value} bars", f"batch {batch}")
         if resolution is Resolution.SECOND:
-            self.freshness_s = (acked_ns - max(bar.start_ns for bar in bars)) / 1e9
+            self.freshness_s = (acked_ns - pc.max(bars["start_ns"]).as_py()) / 1e9
         self._acked_ns = acked_ns
 
     def _rewrite_stale_bars(self) -> None:
         """Write again what a late write has overwritten; stop watching harmless writes."""
         if self.rewriter.is_due(self.records.exit_reports):
             stale = self.rewriter.stale(self._read, self.fences)
-            self._write(stale)
+            self._write({width: bar_table.table_of(bars) for width, bars in stale.items()})
             self.rewritten += sum(map(len, stale.values()))
         harmless = self.rewriter.release(self.fences)
         if harmless:
@@ -226,25 +235,13 @@ class SpeedWriter:
         return self.store.read(resolution, span.start_ns, span.end_ns, venue=span.venue)
 
 
-def provisional(
-    row: Mapping[str, Any], resolution: Resolution, venues: Mapping[str, Venue]
-) -> ServedBar:
-    """Turn a row of `speed.state.CHANGED` into what is served before publication."""
-    return ServedBar.unpublished(
-        (row["symbol"], row["venue"], row["start_ns"]),
-        (row[name] for name in BAR_NUMBERS),
-        trades=row["trades"],
-        seq=sequence(venues[row["venue"]], row["start_ns"], resolution),
-        layer="speed",
-    )
+def _of(resolution: Resolution, bars: pa.Table) -> pa.Table:
+    return bars.filter(pc.field("resolution") == resolution.value)
 
 
-def sequence(venue: Venue, start_ns: int, resolution: Resolution) -> int:
-    """Return a bar's ordinal in its trading day: how many widths after the venue's midnight."""
-    hour = start_ns - start_ns % _HOUR_NS
-    return (start_ns - _midnight(venue, hour)) // resolution.width_ns
-
-
-@lru_cache(maxsize=4_096)
-def _midnight(venue: Venue, hour_ns: int) -> int:
-    return venue.midnight_ns(venue.date_of(hour_ns))
+def _bounds(bars: pa.Table) -> Iterator[tuple[str, int]]:
+    """Yield each venue with its first start, and with its last one."""
+    for venue in pc.unique(bars["venue"]).to_pylist():
+        starts = bars["start_ns"].filter(pc.equal(bars["venue"], venue))
+        for bound in pc.min_max(starts).as_py().values():
+            yield venue, bound

@@ -1,0 +1,52 @@
+"""What the speed layer serves of its bars: doubles, neither final nor void, before publication."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from truetape.kernel.doubles import doubles
+from truetape.market.resolution import Resolution
+from truetape.market.sessions import Venue
+from truetape.serving import bar_table
+from truetape.serving.store import BAR_NUMBERS
+
+_HOUR_NS = 3_600_000_000_000
+
+
+def provisional(bars: pa.Table, resolution: Resolution, venues: Mapping[str, Venue]) -> pa.Table:
+    """Return bars of one resolution, `speed.state.CHANGED`, as `serving.bar_table.SCHEMA`."""
+    columns: dict[str, Any] = {
+        name: doubles(bars[name]) if name in BAR_NUMBERS else bars[name]
+        for name in bar_table.COLUMNS
+        if name in bars.column_names
+    }
+    columns["seq"] = ordinals(bars, resolution, venues)
+    for name, value in (("rev", 0), ("layer", "speed"), ("final", False), ("void", False)):
+        kind = bar_table.SCHEMA.field(name).type
+        columns[name] = pa.repeat(pa.scalar(value, kind), bars.num_rows)
+    return pa.table({name: columns[name] for name in bar_table.COLUMNS}, bar_table.SCHEMA)
+
+
+def ordinals(
+    bars: pa.Table, resolution: Resolution, venues: Mapping[str, Venue]
+) -> NDArray[np.int64]:
+    """Return each bar's ordinal in its trading day: how many widths after its venue's midnight."""
+    starts_ns = bars["start_ns"].to_numpy()
+    hours_ns = starts_ns - starts_ns % _HOUR_NS
+    codes = bars["venue"].combine_chunks().dictionary_encode()
+    midnights_ns = np.empty_like(starts_ns)
+    for place, code in enumerate(codes.dictionary.to_pylist()):
+        venue, is_own = venues[str(code)], codes.indices.to_numpy() == place
+        for hour_ns in np.unique(hours_ns[is_own]).tolist():
+            midnights_ns[is_own & (hours_ns == hour_ns)] = _midnight(venue, hour_ns)
+    result: NDArray[np.int64] = (starts_ns - midnights_ns) // resolution.width_ns
+    return result
+
+
+@lru_cache(maxsize=4_096)
+def _midnight(venue: Venue, hour_ns: int) -> int:
+    return venue.midnight_ns(venue.date_of(hour_ns))
