@@ -21,6 +21,7 @@ from truetape.quality.columns import (
     Values,
     codes,
     doubles,
+    flags,
     floats,
     numbers,
     remainder,
@@ -81,7 +82,7 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
         "vwap_exact": _vwap_exact(bars),
         "has_volume": pc.greater(bars["volume"], Decimal(0)),
         "is_base": is_base,
-        "prints": _prints_inside(bars, trades),
+        "prints": _prints_inside(bars, is_base, trades),
         "is_short": pc.and_(
             pc.is_in(bars["resolution"], pa.array([resolution.value for resolution in SHORT])),
             served,
@@ -139,7 +140,8 @@ def count_rows(bars: pa.Table, session: Session) -> pa.Table:
         pc.greater_equal(bars["start_ns"], session.open_ns),
         pc.less(bars["start_ns"], session.close_ns),
     )
-    counted = bars.filter(inside).group_by(["resolution", "symbol"]).aggregate([([], "count_all")])
+    keys = ["resolution", "symbol"]
+    counted = bars.select(keys).filter(inside).group_by(keys).aggregate([([], "count_all")])
     rows = [
         {
             "resolution": row["resolution"],
@@ -156,7 +158,8 @@ def facts_of(tables: SessionTables) -> dict[str, SymbolFacts]:
     """Return the baselines for later sessions, by symbol."""
     if tables.trades is None or tables.bars is None:
         return {}
-    served = tables.bars.filter(tables.bars["served"])
+    bars = tables.bars.select(["symbol", "resolution", "start_ns", "close", "served"])
+    served = bars.filter(bars["served"])
     closes = _by_symbol(served, Resolution.DAY, "close")
     minutes = {
         row["symbol"]: 1 - row["regular"] / row["most"]
@@ -229,26 +232,25 @@ def _vwap_exact(bars: pa.Table) -> Column:
     return is_exact
 
 
-def _prints_inside(bars: pa.Table, trades: pa.Table) -> Values:
-    """Return the number of effective trades in each bar's second. For 1s bars."""
-    counting = effective(trades)
+def _prints_inside(bars: pa.Table, is_base: Column, trades: pa.Table) -> Values:
+    """Return the number of effective trades in each 1s bar, 0 for wider ones."""
+    counting = effective(trades.select(["symbol", "event_ns", "duplicate", "cancelled"]))
     seconds = table_of(
         {
             "symbol": counting["symbol"],
             "start_ns": starts_of(counting["event_ns"], Resolution.SECOND),
         }
     )
-    counts = seconds.group_by(["symbol", "start_ns"]).aggregate([([], "count_all")])
-    places = table_of(
-        {
-            "symbol": bars["symbol"],
-            "start_ns": bars["start_ns"],
-            "row": pa.array(np.arange(bars.num_rows)),
-        }
-    )
-    joined = places.join(counts, ["symbol", "start_ns"]).sort_by("row")["count_all"]
-    filled: Column = pc.fill_null(joined, 0)
-    return filled.combine_chunks()
+    keys = ["symbol", "start_ns"]
+    counts = seconds.group_by(keys).aggregate([([], "count_all")])
+    counts = counts.sort_by([(key, "ascending") for key in keys])
+    base = bars.select(keys).filter(is_base)
+    if not all(base[name].equals(counts[name]) for name in keys):
+        places = base.append_column("row", pa.array(np.arange(base.num_rows)))
+        counts = places.join(counts, keys).sort_by("row")
+    prints_of = np.zeros(bars.num_rows, dtype=np.int64)
+    prints_of[flags(is_base)] = numbers(counts["count_all"])
+    return pa.array(prints_of)
 
 
 def _range_factors(bars: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

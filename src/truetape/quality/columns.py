@@ -24,6 +24,9 @@ _TYPES: Mapping[str, pa.DataType] = {
 
 
 _INT64_DIGITS = 18
+_MAX_RANK, _MAX_RANGE = 2**63, 2**48
+_WINDOWS = 4_096
+"""Number of windows that are sorted at once: 2 MB of doubles for windows of 50."""
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: str) -> pa.Table:
@@ -93,11 +96,58 @@ def plain(column: Column) -> Column:
     return scaled(column, kind.scale)
 
 
+def packed(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return a number for each row: rows with equal values in these columns have equal numbers.
+
+    Whole numbers keep their order. Null is equal to null, or to 0.
+    """
+    numbers, size = np.zeros(table.num_rows, dtype=np.int64), 1
+    for name in names:
+        values, count = _ranks(table[name])
+        if size * count >= _MAX_RANK:
+            distinct, numbers = np.unique(numbers, return_inverse=True)
+            size = len(distinct)
+        numbers, size = numbers * count + values, size * count
+    return numbers
+
+
+def rolling_medians(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Return the median of each value and those before it, `width` in all; NaN for the first.
+
+    `width` is even. A median of values with NaN means nothing.
+    """
+    medians = np.full(len(values), np.nan)
+    if len(values) < width:
+        return medians
+    windows = np.lib.stride_tricks.sliding_window_view(values, width)
+    for start in range(0, len(windows), _WINDOWS):
+        ordered = np.sort(windows[start : start + _WINDOWS], axis=1)  # faster than a partition
+        end = start + width - 1 + len(ordered)
+        middle = ordered[:, width // 2 - 1] + ordered[:, width // 2]
+        medians[start + width - 1 : end] = middle / 2
+    return medians
+
+
 def place_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return each value's place in its run of equal values: 0, 1, 2 … No value is negative."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     lengths = np.diff(starts, append=len(values))
     return np.arange(len(values)) - np.repeat(starts, lengths)
+
+
+def _ranks(column: Column) -> tuple[NDArray[np.int64], int]:
+    """Return a number for each value, from 0, and a bound of the numbers."""
+    if not pa.types.is_integer(column.type):
+        ranks = codes(column)
+        return ranks, int(ranks.max(initial=0)) + 1
+    values = numbers(column)
+    if not len(values):
+        return values, 1
+    least, most = int(values.min()), int(values.max())
+    if most - least < _MAX_RANGE:
+        return values - least, most - least + 1
+    distinct, ranks = np.unique(values, return_inverse=True)
+    return ranks, len(distinct)
 
 
 def _encoded(column: Column) -> "pa.DictionaryArray[Any, Any]":

@@ -5,8 +5,9 @@ suspicion would always agree with it. Here a trade is a bar of one print.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ MAX_ROWS = 300_000
 """Number of trades and bars that are folded at once. A row takes about 1 kB during the join."""
 
 _NOTHING = table([], "resolution:text symbol:text start_ns:int equal:bool differs:text")
-_VOLUME, _NOTIONAL = pa.decimal128(38, 8), pa.decimal128(38, 17)
+_KEY = ["symbol", "start_ns"]
 _FOLDS: Mapping[str, Literal["first", "last", "max", "min", "sum"]] = {
     "open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum",
     "notional": "sum", "priced_volume": "sum", "trades": "sum", "first": "min", "last": "max",
@@ -69,10 +70,8 @@ def effective(trades: pa.Table) -> pa.Table:
 
 
 def stored(bars: pa.Table, resolution: Resolution) -> pa.Table:
-    """Return the lake's bars of one resolution, ordered by symbol and start; prices in 1e-9."""
-    rows = bars.filter(pc.equal(bars["resolution"], resolution.value)).sort_by(
-        [("symbol", "ascending"), ("start_ns", "ascending")]
-    )
+    """Return the lake's bars of one resolution; prices in units of 1e-9."""
+    rows = bars.filter(pc.equal(bars["resolution"], resolution.value))
     columns = {name: rows[name] for name in ("symbol", "start_ns", *FIELDS)}
     prices = {name: scaled(rows[name], PRICE_SCALE) for name in ("open", "high", "low", "close")}
     return table_of(columns | prices)
@@ -95,28 +94,22 @@ def starts_of(event_ns: Column, resolution: Resolution) -> Values:
 
 
 def compare(folded: pa.Table, lake: pa.Table, resolution: Resolution) -> pa.Table:
-    """Return a row for each bar of either side: whether all fields are equal, or which differ."""
-    left, right = _side(folded, "folded"), _side(lake, "lake")
-    keys = ["symbol", "start_ns"]
-    both = left.join(right, keys, join_type="full outer")
-    both = both.sort_by([(key, "ascending") for key in keys]).combine_chunks()
-    is_folded, in_lake = both["is_folded"].is_valid(), both["is_lake"].is_valid()
-    in_both = pc.and_(is_folded, in_lake)
-    fields = {name: _equal(both[f"{name}_folded"], both[f"{name}_lake"]) for name in FIELDS}
-    names = [
-        pc.if_else(pc.or_(same, pc.invert(in_both)), None, name) for name, same in fields.items()
-    ]
-    missing = pc.if_else(is_folded, pc.if_else(in_lake, None, "not stored"), "only stored")
-    # the empty text in front, because Arrow drops a row whose parts are all null
-    parts = ("", *names, missing, " ")
-    differs = pc.utf8_ltrim_whitespace(pc.binary_join_element_wise(*parts, null_handling="skip"))
+    """Return a row for each bar of either side: whether all fields are equal, or which differ.
+
+    Both must be ordered by symbol and start.
+    """
+    left, right = _aligned(_with_key(folded), _with_key(lake))
+    in_both = pc.and_(left["symbol"].is_valid(), right["symbol"].is_valid())
+    equal = reduce(pc.and_, (_equal(left[name], right[name]) for name in FIELDS), in_both)
+    rest = pc.invert(equal).combine_chunks()
+    differences = _differences(left.filter(rest), right.filter(rest))
     return table_of(
         {
-            "resolution": pa.array([resolution.value] * both.num_rows, pa.string()),
-            "symbol": both["symbol"],
-            "start_ns": both["start_ns"],
-            "equal": pc.equal(differs, ""),
-            "differs": differs,
+            "resolution": _repeated(resolution.value, len(equal)),
+            "symbol": pc.coalesce(left["symbol"], right["symbol"]),
+            "start_ns": pc.coalesce(left["start_ns"], right["start_ns"]),
+            "equal": equal,
+            "differs": pc.replace_with_mask(_repeated("", len(equal)), rest, differences),
         }
     )
 
@@ -124,20 +117,37 @@ def compare(folded: pa.Table, lake: pa.Table, resolution: Resolution) -> pa.Tabl
 def by_symbols(*tables: pa.Table) -> Iterator[tuple[pa.Table, ...]]:
     """Yield groups of symbols with their rows of each table: `MAX_ROWS` at most, or one symbol.
 
-    Rows without a symbol are left out.
+    The tables must be ordered by symbol. Rows without a symbol are left out.
     """
+    places = [_places(rows["symbol"]) for rows in tables]
     counts: Counter[str] = Counter()
-    for rows in tables:
-        for row in pc.value_counts(rows["symbol"].combine_chunks()).to_pylist():
-            counts[row["values"]] += row["counts"]
+    for places_of_table in places:
+        counts.update({symbol: len(rows) for symbol, rows in places_of_table.items()})
     for symbols in _groups(counts):
-        chosen = pa.array(symbols, pa.string())
-        yield tuple(rows.filter(pc.is_in(rows["symbol"], chosen)) for rows in tables)
+        yield tuple(
+            rows.slice(*_extent(places_of_table, symbols))
+            for rows, places_of_table in zip(tables, places, strict=True)
+        )
 
 
 def together(tables: Iterable[pa.Table]) -> pa.Table:
     """Return the rows of all comparisons, ordered by symbol; an empty table if there are none."""
     return pa.concat_tables([_NOTHING, *tables]).sort_by([("symbol", "ascending")])
+
+
+def _places(symbols: Column) -> dict[str, range]:
+    """Return the rows of each symbol, in a column that is ordered."""
+    runs = pc.run_end_encode(symbols.combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    rows = map(range, [0, *ends[:-1]], ends)
+    places: dict[str, range] = dict(zip(runs.values.to_pylist(), rows, strict=True))
+    return {symbol: rows for symbol, rows in places.items() if symbol is not None}
+
+
+def _extent(places: Mapping[str, range], symbols: Sequence[str]) -> tuple[int, int]:
+    """Return the first row of these symbols, which follow one another, and the number of rows."""
+    rows = [places[symbol] for symbol in symbols if symbol in places]
+    return (rows[0].start, rows[-1].stop - rows[0].start) if rows else (0, 0)
 
 
 def _groups(counts: Mapping[str, int]) -> Iterator[list[str]]:
@@ -152,16 +162,40 @@ def _groups(counts: Mapping[str, int]) -> Iterator[list[str]]:
         yield group
 
 
-def _side(rows: pa.Table, side: str) -> pa.Table:
-    usable = rows.filter(pc.and_(rows["symbol"].is_valid(), rows["start_ns"].is_valid()))
-    columns: dict[str, Column | Values] = {name: usable[name] for name in ("symbol", "start_ns")}
-    columns |= {f"{name}_{side}": usable[name] for name in FIELDS}
-    columns |= {
-        f"{name}_{side}": usable[name].cast(_VOLUME) for name in ("volume", "priced_volume")
-    }
-    columns[f"notional_{side}"] = usable["notional"].cast(_NOTIONAL)
-    columns[f"is_{side}"] = pa.array(np.ones(usable.num_rows, dtype=bool))
-    return table_of(columns)
+def _with_key(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.and_(rows["symbol"].is_valid(), rows["start_ns"].is_valid()))
+
+
+def _aligned(left: pa.Table, right: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows of both sides with equal keys beside each other, null where either side lacks
+    the key, ordered by key.
+    """
+    left = left.sort_by([(key, "ascending") for key in _KEY])
+    if all(left[key].equals(right[key]) for key in _KEY):
+        return left, right
+    numbered = [rows.select(_KEY).append_column(side, pa.array(np.arange(rows.num_rows)))
+                for side, rows in (("left", left), ("right", right))]  # fmt: skip
+    both = numbered[0].join(numbered[1], _KEY, join_type="full outer")
+    both = both.sort_by([(key, "ascending") for key in _KEY])
+    return left.take(both["left"]), right.take(both["right"])
+
+
+def _differences(left: pa.Table, right: pa.Table) -> Values:
+    """Return the names of the fields that differ, or the side that lacks the bar."""
+    is_left, is_right = left["symbol"].is_valid(), right["symbol"].is_valid()
+    in_both = pc.and_(is_left, is_right)
+    names = [
+        pc.if_else(pc.and_not(in_both, _equal(left[name], right[name])), f" {name}", "")
+        for name in FIELDS
+    ]
+    missing = pc.if_else(is_left, pc.if_else(is_right, "", "not stored"), "only stored")
+    joined = pc.binary_join_element_wise(*names, missing, "").combine_chunks()
+    texts: Values = pc.utf8_ltrim_whitespace(joined)
+    return texts
+
+
+def _repeated(text: str, count: int) -> Values:
+    return pa.repeat(pa.scalar(text), count)
 
 
 def _equal(left: Column, right: Column) -> Column:

@@ -6,7 +6,6 @@ Everything is computed on whole columns. Python loops run over symbols or feeds 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -24,8 +23,10 @@ from truetape.quality.columns import (
     floats,
     names,
     numbers,
+    packed,
     place_in_run,
     remainder,
+    rolling_medians,
     scaled,
     table,
     table_of,
@@ -114,16 +115,22 @@ def deviations(trades: pa.Table) -> Values:
     valid = np.asarray(trades["price"].is_valid())
     counts = flags(trades["high_low"]) & ~flags(trades["duplicate"]) & ~flags(trades["cancelled"])
     chosen = np.flatnonzero(valid & counts)
-    price = pd.Series(trades["price"].cast(pa.float64()).to_numpy()[chosen])
-    middle = price.rolling(ROLLING_TRADES).median().shift(1)
-    away = (price - middle).abs()
-    usual = away.rolling(ROLLING_TRADES).median().shift(1)
-    distance: NDArray[np.float64] = (away / np.maximum(usual, LEAST_SPREAD * middle)).to_numpy()
+    price = doubles(trades["price"])[chosen]
+    middle = _before(rolling_medians(price, ROLLING_TRADES))
+    away = np.abs(price - middle)
+    usual = _before(rolling_medians(away, ROLLING_TRADES))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = away / np.maximum(usual, LEAST_SPREAD * middle)
     place = place_in_run(codes(trades["symbol"])[chosen])
     distance[place < 2 * ROLLING_TRADES] = np.nan  # the medians would mix two symbols
     every = np.full(trades.num_rows, np.nan)
     every[chosen] = distance
     return floats(every)
+
+
+def _before(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the value before each, NaN for the first."""
+    return np.concatenate([[np.nan], values])[: len(values)]
 
 
 def volume_shares(trades: pa.Table) -> Values:
@@ -215,7 +222,8 @@ def newest_receipt_ns(trades: pa.Table) -> int:
 
 def trades_by_symbol(trades: pa.Table) -> dict[str, int]:
     """Return the number of effective trades of each symbol."""
-    values = pc.value_counts(effective(trades)["symbol"].combine_chunks()).to_pylist()
+    counting = effective(trades.select(["symbol", "duplicate", "cancelled"]))
+    values = pc.value_counts(counting["symbol"].combine_chunks()).to_pylist()
     return {row["values"]: row["counts"] for row in values if row["values"] is not None}
 
 
@@ -261,12 +269,9 @@ def _grid_rest(price: Column) -> Column:
 
 def _backward(trades: pa.Table) -> NDArray[np.bool_]:
     """True for each trade that is older than the one before it of the same feed and partition."""
-    partitions = (codes(trades["feed"]), codes(trades["topic"]), numbers(trades["partition"]))
-    place = (numbers(trades["index"]), numbers(trades["offset"]))
-    order = np.lexsort((*place, *reversed(partitions)))
-    same = np.ones(len(order), dtype=bool)
-    for values in partitions:
-        same &= np.diff(values[order], prepend=-1) == 0
+    partition = ("feed", "topic", "partition")
+    order = np.argsort(packed(trades, [*partition, "offset", "index"]), kind="stable")
+    same = np.diff(packed(trades, partition)[order], prepend=-1) == 0
     event_ns = numbers(trades["event_ns"])[order]
     backward = np.zeros(len(order), dtype=bool)
     backward[order] = same & (np.diff(event_ns, prepend=event_ns[:1]) < 0)

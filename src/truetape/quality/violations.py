@@ -6,6 +6,7 @@ and Great Expectations judges the rows that were found, and others beside them. 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from truetape.kernel.events import places_of
-from truetape.quality.columns import Column, plain
+from truetape.quality.columns import Column, packed, plain
 
 Rows = NDArray[np.bool_]
 Arguments = Mapping[str, Any]
@@ -89,17 +90,11 @@ def _greater(arguments: Arguments, table: pa.Table) -> Rows:
 
 def _unique(arguments: Arguments, table: pa.Table) -> Rows:
     names = list(arguments["column_list"])
-    marks = np.zeros(table.num_rows, dtype=bool)
-    keys = table.select(names)
-    rows = pa.array(np.arange(table.num_rows))
-    for name in names:
-        valid = keys[name].is_valid()
-        keys, rows = keys.filter(valid), rows.filter(valid.combine_chunks())
-    counts = keys.group_by(names).aggregate([([], "count_all")])
-    repeated = counts.filter(pc.greater(counts["count_all"], 1)).select(names)
-    if repeated.num_rows:
-        marks[rows.take(places_of(keys, repeated)).to_numpy()] = True
-    return marks
+    valid = _marked(reduce(pc.and_, (table[name].is_valid() for name in names)))
+    keys = packed(table, names)
+    ordered = np.sort(keys[valid])
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    return valid & np.isin(keys, repeated) if len(repeated) else np.zeros_like(valid)
 
 
 def groups_of(names: Sequence[str], table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
