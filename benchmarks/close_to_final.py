@@ -35,7 +35,6 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import STREAMED, Resolution
 from truetape.serving.backends import open_store
-from truetape.serving.store import BAR_NUMBERS, ServedBar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,6 +113,7 @@ def serve_provisional(settings: Settings, folder: Path) -> int:
     """
     from truetape.kernel import fold
     from truetape.kernel.judge import judge
+    from truetape.speed.provisional_bars import provisional
 
     count = 0
     with closing(open_store(settings)) as store:
@@ -122,8 +122,8 @@ def serve_provisional(settings: Settings, folder: Path) -> int:
             judged = judge(settled, profiles.load(settings.profile))
             for resolution in STREAMED:
                 bars = fold.bars(judged, resolution, {})
-                served = list(_served(bars.filter(fold.is_served(bars)), resolution))
-                store.write(resolution, served).require_stored("provisional bars")
+                served = provisional(bars.filter(fold.is_served(bars)), resolution, venues())
+                store.write_table(resolution, served).require_stored("provisional bars")
                 count += len(served)
             report(f"part {number}: {count:,} provisional bars are served")
     return count
@@ -167,21 +167,6 @@ def _deliveries(settings: Settings, file: Path) -> "Iterator[pa.Table]":
         days = pa.nulls(records.num_rows, RECORDS.field("day").type)
         records = records.append_column("day", days).select(RECORDS.names).cast(RECORDS)
         yield decode(records, contract, limits).deliveries
-
-
-def _served(bars: "pa.Table", resolution: Resolution) -> Iterator[ServedBar]:
-    from truetape.speed.writer import sequence
-
-    venue = venues()[payloads.VENUE]
-    columns = [bars[name].to_pylist() for name in ("symbol", "start_ns", "trades", *BAR_NUMBERS)]
-    for symbol, start_ns, trades, *numbers in zip(*columns, strict=True):
-        yield ServedBar.unpublished(
-            (symbol, venue.code, start_ns),
-            numbers,
-            trades=trades,
-            seq=sequence(venue, start_ns, resolution),
-            layer="speed",
-        )
 
 
 def _records(folder: Path) -> Iterator[Record]:

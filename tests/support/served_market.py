@@ -27,7 +27,6 @@ from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore, IndicatorRow, Point, ServedBar
 from truetape.speed.metrics import BarCounts, points
 from truetape.speed.progress import BatchReport
-from truetape.speed.writer import sequence
 
 VENUE = "XNYS"
 SYMBOLS = ("GE", "IBM", "KO")
@@ -127,15 +126,20 @@ def _served(one: Bar, session: Session, *, now: Session) -> ServedBar:
         vwap=float(one.vwap or 0),
         trades=one.trades,
         rev=int(final),
-        seq=sequence(venues()[VENUE], one.start_ns, one.resolution),
+        seq=_ordinal(one.start_ns, one.resolution),
         layer="batch" if final else "speed",
         final=final,
     )
 
 
+def _ordinal(start_ns: int, resolution: Resolution) -> int:
+    venue = venues()[VENUE]
+    return (start_ns - venue.midnight_ns(venue.date_of(start_ns))) // resolution.width_ns
+
+
 def _void(start_ns: int, resolution: Resolution) -> ServedBar:
     zeros = dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), 0.0)
-    seq = sequence(venues()[VENUE], start_ns, resolution)
+    seq = _ordinal(start_ns, resolution)
     return bar(start_ns=start_ns, trades=0, seq=seq, void=True, **zeros)
 
 
