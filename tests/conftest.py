@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from truetape.batch.spark.session import spark_session
 from truetape.host import log
@@ -28,6 +29,10 @@ _ROOT = Path(__file__).resolve().parents[1]
 (AIRFLOW_HOME / "airflow.cfg").write_text(
     f"[core]\ndags_folder = {_ROOT}/dags\nplugins_folder = {_ROOT}/plugins\nload_examples = False\n"
 )
+
+# tests assert what is computed; how long it takes is the machine's
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # a worker's main module has no file, which PySpark takes for a doctest of its own and exits

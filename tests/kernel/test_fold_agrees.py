@@ -7,7 +7,7 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import VENUES
@@ -67,7 +67,6 @@ def reference_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:
     ]
 
 
-@settings(deadline=None)
 @given(markets(events(CODES), most=6), PROFILES, st.integers(0, 99))
 def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     drawn: dict[str, list[Event]], profile: Profile, order: int
@@ -79,7 +78,6 @@ def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     assert kernel_bars(arrivals, profile) == reference_bars(happened, profile)
 
 
-@settings(deadline=None)
 @given(markets(events(CODES), most=6), PROFILES)
 def test_tallies_of_any_groups_equal_the_reference(
     drawn: dict[str, list[Event]], profile: Profile

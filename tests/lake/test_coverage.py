@@ -312,7 +312,7 @@ ARRIVALS = st.lists(
 
 
 @pytest.mark.real
-@settings(deadline=None, max_examples=40)  # each example writes a few small tables
+@settings(max_examples=40)  # each example writes a few small tables
 @given(ARRIVALS)
 def test_both_counts_are_right_in_whatever_order_records_arrive(
     tmp_path_factory: pytest.TempPathFactory, arrivals: Sequence[Sequence[Place]]

@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import KRAKEN, NEW_YORK, NOON, SECOND, VENUES, at, cancel, correction, trade
@@ -238,7 +238,6 @@ def test_the_daily_bar_of_a_venue_without_calendar_is_the_utc_day() -> None:
 MARKETS = events((*[(code,) for code in PROFILE.tables[""]], (), ("?",)), tapes=(None,))
 
 
-@settings(deadline=None)  # behaviour, not timing
 @given(MARKETS, st.randoms(use_true_random=False), st.sampled_from(INTRADAY))
 def test_order_of_arrival_and_repeat_deliveries_change_no_bar(
     market: list[Event], random: "st.random.Random", resolution: Resolution
@@ -255,7 +254,6 @@ def test_order_of_arrival_and_repeat_deliveries_change_no_bar(
     assert fold(shuffled, resolution) == expected
 
 
-@settings(deadline=None)  # behaviour, not timing
 @given(MARKETS, st.data())
 def test_every_split_of_the_trades_merges_to_the_same_tally(
     market: list[Event], data: st.DataObject
@@ -270,7 +268,6 @@ def test_every_split_of_the_trades_merges_to_the_same_tally(
     assert merge(left, right) == merge(right, left) == reduce(merge, tallies, Tally())
 
 
-@settings(deadline=None)  # behaviour, not timing
 @given(MARKETS)
 def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(market: list[Event]) -> None:
     ids = {event.id for event in market if isinstance(event, Trade) and event.id}
@@ -288,7 +285,6 @@ def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(market: li
     assert fold([*market, *gone, *repeats]) == fold([event for event in prints if event.id is None])
 
 
-@settings(deadline=None)  # behaviour, not timing
 @given(MARKETS)
 def test_each_resolution_is_the_roll_up_of_the_one_below(market: list[Event]) -> None:
     prints = [item.trade for item in canonical(market, VENUES).trades if item.counts]

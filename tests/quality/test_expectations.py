@@ -220,9 +220,7 @@ def test_a_count_that_great_expectations_does_not_confirm_fails_the_rule(
 VALUES = st.one_of(st.none(), st.integers(-3, 3))
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(VALUES, VALUES, st.sampled_from([None, "A", "B", "C1"])), max_size=9)
 )

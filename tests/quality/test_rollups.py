@@ -43,7 +43,7 @@ def ordered(bars: pa.Table) -> pa.Table:
     return bars.sort_by([(name, "ascending") for name in ("symbol", "resolution", "start_ns")])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_the_gate_s_fold_equals_the_reference_fold(seed: int) -> None:
     trades, bars = tables(seed)

@@ -550,7 +550,7 @@ OBSERVED = st.builds(
     st.sampled_from([(), ("XNYS",)]),
 )
 COMMANDS = st.builds(command, st.sampled_from(DesiredState), st.integers(1, 3), st.floats(0, 500))
-ANYTHING = settings(max_examples=300, deadline=None)
+ANYTHING = settings(max_examples=300)
 
 
 @ANYTHING

@@ -184,7 +184,7 @@ def logs(draw: st.DrawFn) -> Log:
     return log
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(logs(), st.integers(0, 10**6))
 def test_any_split_and_any_restarts_give_the_bars_of_the_records(log: Log, seed: int) -> None:
     rnd, driver = random.Random(seed), Driver(log)

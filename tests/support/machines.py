@@ -14,6 +14,5 @@ def schedules(few: int, steps: int) -> settings:
     return settings(
         max_examples=int(os.environ.get("TRUETAPE_SCHEDULES", few)),
         stateful_step_count=steps,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -148,7 +148,7 @@ def whole_and_damaged(contract: Contract) -> list[ReceivedPayload]:
     few += [replace(item, record_ms=STAMP_MS) for item in few]
     asked = dict.fromkeys(whole)
 
-    @settings(max_examples=1_500, phases=[Phase.generate], database=None, deadline=None)
+    @settings(max_examples=1_500, phases=[Phase.generate], database=None)
     @given(st.sampled_from(few), EDITS)
     def collect(item: ReceivedPayload, edits: list[Edit]) -> None:
         asked[damaged(item, edits)] = None

@@ -5,9 +5,11 @@ Spark. What a library raises about a table's files leaves this module as an erro
 """
 
 import itertools
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError, TransientError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _GROUP_ROWS = 131_072
 """Rows of one row group; a writer holds one for each partition that it writes."""
+_TABLES_AHEAD, _LOOK_AGAIN_S = 2, 0.5
 MAX_TRIES = 5
 """How often a delete is tried when other writers commit meanwhile."""
 
@@ -165,19 +168,20 @@ class LakeTable:
         transaction since this version was opened. What `tables` raises leaves unchanged; nothing
         is written then.
         """
-        import pyarrow
-        from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
-
-        from truetape.lake.schemas import SCHEMAS
+        from deltalake import (
+            ColumnProperties,
+            CommitProperties,
+            Transaction,
+            WriterProperties,
+            write_deltalake,
+        )
 
         errors: list[BaseException] = []
-        rows = _batches(tables, errors)
-        first = next(rows, None)
+        rest = iter(tables)
+        first = next(rest, None)
         if first is None:
             return
-        reader = pyarrow.RecordBatchReader.from_batches(
-            SCHEMAS[self.name], itertools.chain([first], rows)
-        )
+        reader = _reader(self.name, itertools.chain([first], rest), errors)
         number = (self.transaction_version(transaction) or 0) + 1
         path = table_path(self.lake, self.name)
         try:
@@ -187,7 +191,10 @@ class LakeTable:
                     reader,
                     mode="append",
                     writer_properties=WriterProperties(
-                        compression="ZSTD", compression_level=1, max_row_group_size=_GROUP_ROWS
+                        compression="ZSTD",
+                        compression_level=1,
+                        max_row_group_size=_GROUP_ROWS,
+                        default_column_properties=ColumnProperties(dictionary_enabled=False),
                     ),
                     commit_properties=CommitProperties(
                         custom_metadata={"note": note},
@@ -217,16 +224,61 @@ class LakeTable:
             return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False))
 
 
+def _reader(
+    name: Table, tables: "Iterable[pyarrow.Table]", errors: list[BaseException]
+) -> "pyarrow.RecordBatchReader":
+    """Return a reader of tables for a writer that hides what they raise; note it in `errors`."""
+    import pyarrow
+
+    from truetape.lake.schemas import SCHEMAS
+
+    schema = SCHEMAS[name]
+    # a batch of another schema would end the process without a word
+    rows = (table.select(schema.names).cast(schema) for table in tables)
+    return pyarrow.RecordBatchReader.from_batches(schema, _batches(rows, errors))
+
+
 def _batches(
     tables: "Iterable[pyarrow.Table]", errors: list[BaseException]
 ) -> "Iterator[pyarrow.RecordBatch]":
-    """Yield the batches of tables to a writer that hides what they raise; note it in `errors`."""
+    """Yield the batches of tables; note what they raise in `errors`.
+
+    The tables come from a thread of their own: the writer asks for batches where nothing else of
+    deltalake can be called, and goes on while the next table is made.
+    """
+    made: Queue[pyarrow.Table | None] = Queue(_TABLES_AHEAD)
+    is_over = threading.Event()
+
+    def make() -> None:
+        try:
+            for table in tables:
+                if not _put(made, table, is_over):
+                    return
+        except BaseException as error:  # noqa: BLE001 - the writer's thread raises it
+            errors.append(error)
+        _put(made, None, is_over)
+
+    threading.Thread(target=make, name="tables", daemon=True).start()
     try:
-        for table in tables:
+        while (table := made.get()) is not None:
             yield from table.to_batches()
-    except BaseException as error:
-        errors.append(error)
-        raise
+        if errors:
+            raise errors[0]
+    finally:
+        is_over.set()
+
+
+def _put(
+    made: "Queue[pyarrow.Table | None]", table: "pyarrow.Table | None", is_over: threading.Event
+) -> bool:
+    """Put a table as soon as there is room; return False if nobody takes it any more."""
+    while not is_over.is_set():
+        try:
+            made.put(table, timeout=_LOOK_AGAIN_S)
+        except Full:
+            continue
+        return True
+    return False
 
 
 def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable:
@@ -367,26 +419,36 @@ def append_table(lake: str, table: Table, rows: "pyarrow.Table") -> None:
 
 def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], where: str) -> None:
     """Replace all rows that satisfy an SQL condition by these; see `replace_table`."""
-    replace_table(lake, table, _arrow(table, rows), where)
+    replace_table(lake, table, [_arrow(table, rows)], where)
 
 
-def replace_table(lake: str, table: Table, rows: "pyarrow.Table", where: str) -> None:
+def replace_table(lake: str, table: Table, tables: "Iterable[pyarrow.Table]", where: str) -> None:
     """Replace all rows that satisfy an SQL condition by these, in one commit. Creates the table if
-    it does not exist. Raise TransientError if another writer changed the same rows first.
+    it does not exist. Writes while `tables` yields; what that raises leaves unchanged, and nothing
+    is replaced then. Raise TransientError if another writer changed the same rows first.
     """
-    from deltalake import write_deltalake
+    from deltalake import ColumnProperties, WriterProperties, write_deltalake
 
     path = table_path(lake, table)
     require_sound(lake, table)
-    with translated(lake, table), first_to_commit(path):
-        write_deltalake(
-            path,
-            rows,
-            mode="overwrite",
-            predicate=where,
-            schema_mode="merge",
-            partition_by=_partitions(table),
-        )
+    errors: list[BaseException] = []
+    try:
+        with translated(lake, table), first_to_commit(path):
+            write_deltalake(
+                path,
+                _reader(table, tables, errors),
+                mode="overwrite",
+                predicate=where,
+                schema_mode="merge",
+                partition_by=_partitions(table),
+                writer_properties=WriterProperties(
+                    compression="LZ4_RAW",
+                    default_column_properties=ColumnProperties(dictionary_enabled=False),
+                ),
+            )
+    finally:
+        if errors:
+            raise errors[0]
 
 
 def delete_rows(lake: str, table: Table, where: str) -> int:

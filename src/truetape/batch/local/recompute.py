@@ -39,8 +39,6 @@ def recompute(
     `symbols` restricts it to these: no bar depends on a trade of another symbol. Events that are
     archived for the session after `raw` was read are marked dirty.
     """
-    import pyarrow as pa
-
     names = None if symbols is None else tuple(sorted(set(symbols)))
     bars_lineage.watch(lake, session)
     raw = bars_lineage.current_raw(lake)
@@ -48,13 +46,15 @@ def recompute(
     if names is not None:
         where += f" AND symbol IN ({', '.join(map(quoted, names))})"
     deliveries = SessionDeliveries(RawEvents(lake, raw[1]), session, names)
-    trades, bars = [], []
-    with tempfile.TemporaryDirectory(prefix="truetape-recompute-") as folder:
-        for number, (rows, folded) in enumerate(_computed(deliveries, rules)):
+    bars: list[pa.Table] = []
+
+    def trades() -> "Iterator[pa.Table]":
+        for rows, folded in _computed(deliveries, rules):
             bars.append(folded)
-            trades.append(_on_disk(rows, Path(folder, f"{number}.arrow")) if number else rows)
-        replace_table(lake, Table.TRADES, pa.concat_tables(trades), where)
-    replace_table(lake, Table.BARS, pa.concat_tables(bars), where)
+            yield rows
+
+    replace_table(lake, Table.TRADES, trades(), where)
+    replace_table(lake, Table.BARS, bars, where)
     bars_lineage.record_basis(lake, session, raw, names)
     return _summary(lake, session)
 
@@ -116,15 +116,6 @@ def parts_of(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":
         for file in files:
             yield _mapped(file)
             file.unlink()
-
-
-def _on_disk(table: "pa.Table", file: Path) -> "pa.Table":
-    """Move a table to a file; the file must stay as long as the table is used."""
-    import pyarrow as pa
-
-    with pa.ipc.new_file(str(file), table.schema) as writer:
-        writer.write_table(table)
-    return _mapped(file)
 
 
 def _mapped(file: Path) -> "pa.Table":
