@@ -7,15 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
+import pyarrow as pa
+
 from support.build import SECOND
 from truetape.host.profiles import load
 from truetape.host.venues import venues
+from truetape.kernel.columns import BARS
 from truetape.market.bars import bars
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
+from truetape.serving.bar_table import bars_of
 from truetape.serving.store import BarStore, ServedBar
-from truetape.speed.writer import provisional
+from truetape.speed.provisional_bars import provisional
 
 LATENESS_NS = 60 * SECOND
 FUTURE_SLACK_NS = SECOND
@@ -78,14 +82,12 @@ def provisional_bars(
 ) -> dict[Resolution, list[ServedBar]]:
     """Return what is served when these trades are counted; of wider bars, as the roll-ups would."""
     counted = [CanonicalTrade(trade) for trade in trades]
-    return {
-        resolution: [
-            provisional(asdict(bar), resolution, venues())
-            for bar in bars(counted, load(profile), resolution, {})
-            if bar.is_served
-        ]
-        for resolution in resolutions
-    }
+    served = {}
+    for resolution in resolutions:
+        folded = bars(counted, load(profile), resolution, {})
+        rows = pa.Table.from_pylist([asdict(bar) for bar in folded if bar.is_served], BARS)
+        served[resolution] = list(bars_of(provisional(rows, resolution, venues())))
+    return served
 
 
 def serve(store: BarStore, served: dict[Resolution, list[ServedBar]]) -> None:

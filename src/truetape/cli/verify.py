@@ -13,8 +13,12 @@ from truetape.host.private_home import current_settings
 @click.command()
 @session_options
 @limit_option(20, "Most differences to list.")
-def verify(venue: str, day: str, limit: int) -> None:
-    """Compare the served bars of one session with the recomputed ones.
+@click.option(
+    "--every-row", is_flag=True, help="Read also the rows of symbols whose digests are equal."
+)
+def verify(venue: str, day: str, limit: int, every_row: bool) -> None:
+    """Compare the served bars of one session with the recomputed ones: the database's digest of
+    each symbol, and the rows of those whose digest differs.
 
     If the session was reverted, compares with the restored rev. Prints each difference and writes
     nothing. Exit code 65: bars differ; the last line says whether to publish or to
@@ -30,7 +34,7 @@ def verify(venue: str, day: str, limit: int) -> None:
     started = time.monotonic()
     store = open_store(settings)
     target = target_bars(settings.lake, store, session)
-    compared, wrong = compare_served(store, target)
+    compared, wrong = compare_served(store, target, every_row=every_row)
     for mismatch in wrong[:limit]:
         click.echo(f"{mismatch.resolution.value} served {mismatch.served}")
         click.echo(f"   recomputed {mismatch.recomputed}")

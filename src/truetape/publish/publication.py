@@ -150,12 +150,14 @@ def publish_target(
     killed publication wrote its last row but no record, or if a revert begins or ends.
     """
     session = request.session
-    served = _served_digests(store, session)
+    served = served_digests(store, session)
     past = publications(lake, session)
     rev = _rev_above(past, served)
     changes: Counter[Change] = Counter()
     write = TwoPhaseWrite(store, session, served, request.seal_delay_s, sleep)
-    differing = _differing(target, served, _selected(served.keys() | set(target.symbols), request))
+    differing = differing_symbols(
+        target, served, _selected(served.keys() | set(target.symbols), request)
+    )
     for symbols in _rounds(differing, served, target):
         edits = _edits(store, target, symbols, rev)
         if any(map(len, edits.values())):
@@ -176,10 +178,12 @@ def publish_target(
 
 def next_rev(lake: str, store: BarStore, session: Session) -> int:
     """Return the rev that the next publication of a session gets."""
-    return _rev_above(publications(lake, session), _served_digests(store, session))
+    return _rev_above(publications(lake, session), served_digests(store, session))
 
 
-def _differing(target: TargetBars, served: Mapping[str, _Digests], symbols: set[str]) -> list[str]:
+def differing_symbols(
+    target: TargetBars, served: Mapping[str, _Digests], symbols: set[str]
+) -> list[str]:
     """Return the symbols that may need an edit: those with a row that is not final, and those whose
     digest differs from the target's.
     """
@@ -247,7 +251,7 @@ def read_session(
     return store.read_table(resolution, start, end, venue=session.venue, symbols=symbols)
 
 
-def _served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
+def served_digests(store: BarStore, session: Session) -> dict[str, _Digests]:
     """Return the digests of the served rows of a session, by symbol and resolution."""
     by_symbol: dict[str, dict[Resolution, Digest]] = {}
     for resolution in Resolution:

@@ -1,6 +1,6 @@
 """Verification: the served bars of a session compared with the bars that must be served.
 
-Reads every bar; repairs nothing. Where they differ, it says which side to mend: a publication of
+Repairs nothing. Where they differ, it says which side to mend: a publication of
 bars that the lake has lost would be stopped by the gate.
 """
 
@@ -16,7 +16,12 @@ from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.diff import Change, Edit, diff_bars
-from truetape.publish.publication import TargetBars, read_session
+from truetape.publish.publication import (
+    TargetBars,
+    differing_symbols,
+    read_session,
+    served_digests,
+)
 from truetape.serving.store import BarStore, ServedBar
 
 MAX_LOST_SHARE = 0.2
@@ -37,23 +42,33 @@ def verify(lake: str, store: BarStore, session: Session) -> tuple[int, list[Mism
     return compare_served(store, read_session_bars(lake, session))
 
 
-def compare_served(store: BarStore, target: TargetBars) -> tuple[int, list[Mismatch]]:
+def compare_served(
+    store: BarStore, target: TargetBars, *, every_row: bool = False
+) -> tuple[int, list[Mismatch]]:
     """Compare the served bars with the target; return the number of rows compared, and mismatches.
 
     A served row must be final, of the batch layer and equal in every value. A void row matches no
-    target bar.
+    target bar. The database computes a digest of each symbol; unless `every_row`, only the rows of
+    symbols whose digest differs are read.
     """
-    compared, mismatches = 0, []
-    for resolution in Resolution:
-        served, bars = read_session(store, resolution, target.session), target.bar_table(resolution)
-        compared += len(bars)
+    symbols = None if every_row else _suspects(store, target)
+    mismatches: list[Mismatch] = []
+    for resolution in Resolution if symbols != [] else ():
+        served = read_session(store, resolution, target.session, symbols)
+        bars = target.bar_table(resolution, symbols)
         # a final row has no tolerance, so an edit is needed exactly where a row differs
         mismatches += [
             Mismatch(resolution, edit.before, _recomputed(edit))
             for edit in diff_bars(served, bars, rev=0, resolution=resolution)
             if not (edit.change is Change.VOID and edit.before is not None and edit.before.void)
         ]
-    return compared, mismatches
+    return target.count, mismatches
+
+
+def _suspects(store: BarStore, target: TargetBars) -> list[str]:
+    """Return the symbols that may have a row that differs, or that is not final."""
+    served = served_digests(store, target.session)
+    return differing_symbols(target, served, served.keys() | set(target.symbols))
 
 
 def _recomputed(edit: Edit) -> ServedBar | None:
