@@ -176,34 +176,32 @@ class LakeTable:
             write_deltalake,
         )
 
-        errors: list[BaseException] = []
         rest = iter(tables)
         first = next(rest, None)
         if first is None:
             return
-        reader = _reader(self.name, itertools.chain([first], rest), errors)
         number = (self.transaction_version(transaction) or 0) + 1
         path = table_path(self.lake, self.name)
-        try:
-            with translated(self.lake, self.name), first_to_commit(path):
-                write_deltalake(
-                    self._delta,
-                    reader,
-                    mode="append",
-                    writer_properties=WriterProperties(
-                        compression="ZSTD",
-                        compression_level=1,
-                        max_row_group_size=_GROUP_ROWS,
-                        default_column_properties=ColumnProperties(dictionary_enabled=False),
-                    ),
-                    commit_properties=CommitProperties(
-                        custom_metadata={"note": note},
-                        app_transactions=[Transaction(transaction, number)],
-                    ),
-                )
-        finally:
-            if errors:
-                raise errors[0]
+        with (
+            _reader(self.name, itertools.chain([first], rest)) as rows,
+            translated(self.lake, self.name),
+            first_to_commit(path),
+        ):
+            write_deltalake(
+                self._delta,
+                rows,
+                mode="append",
+                writer_properties=WriterProperties(
+                    compression="ZSTD",
+                    compression_level=1,
+                    max_row_group_size=_GROUP_ROWS,
+                    default_column_properties=ColumnProperties(dictionary_enabled=False),
+                ),
+                commit_properties=CommitProperties(
+                    custom_metadata={"note": note},
+                    app_transactions=[Transaction(transaction, number)],
+                ),
+            )
 
     def delete(self, where: str) -> int:
         """Delete rows; return how many. Raise CommitFailedError if another writer was first."""
@@ -224,48 +222,49 @@ class LakeTable:
             return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False))
 
 
+@contextmanager
 def _reader(
-    name: Table, tables: "Iterable[pyarrow.Table]", errors: list[BaseException]
-) -> "pyarrow.RecordBatchReader":
-    """Return a reader of tables for a writer that hides what they raise; note it in `errors`."""
+    name: Table, tables: "Iterable[pyarrow.Table]"
+) -> "Iterator[pyarrow.RecordBatchReader]":
+    """Give a reader of tables to a writer. Raise what the tables raise: a writer hides that.
+
+    The tables come from a thread of their own: the writer asks for batches where nothing else of
+    deltalake can be called, and goes on while the next table is made.
+    """
     import pyarrow
 
     from truetape.lake.schemas import SCHEMAS
 
     schema = SCHEMAS[name]
-    # a batch of another schema would end the process without a word
-    rows = (table.select(schema.names).cast(schema) for table in tables)
-    return pyarrow.RecordBatchReader.from_batches(schema, _batches(rows, errors))
-
-
-def _batches(
-    tables: "Iterable[pyarrow.Table]", errors: list[BaseException]
-) -> "Iterator[pyarrow.RecordBatch]":
-    """Yield the batches of tables; note what they raise in `errors`.
-
-    The tables come from a thread of their own: the writer asks for batches where nothing else of
-    deltalake can be called, and goes on while the next table is made.
-    """
     made: Queue[pyarrow.Table | None] = Queue(_TABLES_AHEAD)
     is_over = threading.Event()
+    errors: list[BaseException] = []
 
     def make() -> None:
         try:
             for table in tables:
-                if not _put(made, table, is_over):
+                # a batch of another schema would end the process without a word
+                if not _put(made, table.select(schema.names).cast(schema), is_over):
                     return
         except BaseException as error:  # noqa: BLE001 - the writer's thread raises it
             errors.append(error)
         _put(made, None, is_over)
 
-    threading.Thread(target=make, name="tables", daemon=True).start()
-    try:
+    def batches() -> "Iterator[pyarrow.RecordBatch]":
         while (table := made.get()) is not None:
             yield from table.to_batches()
         if errors:
             raise errors[0]
+
+    thread = threading.Thread(target=make, name="tables", daemon=True)
+    thread.start()
+    try:
+        yield pyarrow.RecordBatchReader.from_batches(schema, batches())
     finally:
         is_over.set()
+        thread.join()
+        if errors:
+            raise errors[0]
 
 
 def _put(
@@ -431,24 +430,19 @@ def replace_table(lake: str, table: Table, tables: "Iterable[pyarrow.Table]", wh
 
     path = table_path(lake, table)
     require_sound(lake, table)
-    errors: list[BaseException] = []
-    try:
-        with translated(lake, table), first_to_commit(path):
-            write_deltalake(
-                path,
-                _reader(table, tables, errors),
-                mode="overwrite",
-                predicate=where,
-                schema_mode="merge",
-                partition_by=_partitions(table),
-                writer_properties=WriterProperties(
-                    compression="LZ4_RAW",
-                    default_column_properties=ColumnProperties(dictionary_enabled=False),
-                ),
-            )
-    finally:
-        if errors:
-            raise errors[0]
+    with _reader(table, tables) as rows, translated(lake, table), first_to_commit(path):
+        write_deltalake(
+            path,
+            rows,
+            mode="overwrite",
+            predicate=where,
+            schema_mode="merge",
+            partition_by=_partitions(table),
+            writer_properties=WriterProperties(
+                compression="LZ4_RAW",
+                default_column_properties=ColumnProperties(dictionary_enabled=False),
+            ),
+        )
 
 
 def delete_rows(lake: str, table: Table, where: str) -> int:
