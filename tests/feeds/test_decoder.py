@@ -95,11 +95,16 @@ def decoded_reason(payload: bytes) -> Reason:
         (native(price="true"), Reason.BAD_NUMBER),
         (native(price="-1"), Reason.OUT_OF_RANGE),
         (native(price="0"), Reason.OUT_OF_RANGE),
-        (native(price="1000000000"), Reason.OUT_OF_RANGE),
-        (native(price="0.0000000001"), Reason.OUT_OF_RANGE),
-        (native(price="1e99"), Reason.BAD_NUMBER),
+        (native(price="1e20"), Reason.OUT_OF_RANGE),
+        (native(price="100000000000000000000"), Reason.BAD_NUMBER),
+        (native(price="1e-19"), Reason.OUT_OF_RANGE),
+        (native(price='"0.0000000000000000001"'), Reason.BAD_NUMBER),
+        (native(price="1e99"), Reason.OUT_OF_RANGE),
+        (native(price="1e100"), Reason.BAD_NUMBER),
+        (native(price="10000000000", size="10000000000"), Reason.OUT_OF_RANGE),
+        (native(price="99999999999999999999.9", size="1e-18"), Reason.OUT_OF_RANGE),
         (native(size="-1"), Reason.OUT_OF_RANGE),
-        (native(size="0.000000001"), Reason.OUT_OF_RANGE),
+        (native(size="1e-19"), Reason.OUT_OF_RANGE),
         (native(conditions='"@"'), Reason.BAD_TEXT),
         (native(conditions='["a,b"]'), Reason.BAD_TEXT),
         (native(conditions='["' + '","'.join("@" * 17) + '"]'), Reason.BAD_TEXT),
@@ -118,7 +123,10 @@ def test_a_bad_payload_is_rejected_with_its_reason(payload: bytes, reason: Reaso
     [
         ("100.00", "100.00"),
         ('"0.000000001"', "0.000000001"),
-        ("0.1000000000000", "0.100000000"),
+        ("0.1000000000000", "0.1000000000000"),
+        ("0.10e-17", "0.000000000000000001"),
+        ("12345678901234567890.123456789012345678", "12345678901234567890.123456789012345678"),
+        ("5e19", "50000000000000000000"),
         ("1e2", "100"),
         ('"1.5E-3"', "0.0015"),
         ("999999999.999999999", "999999999.999999999"),
@@ -126,7 +134,7 @@ def test_a_bad_payload_is_rejected_with_its_reason(payload: bytes, reason: Reaso
     ids=str,
 )
 def test_prices_are_exact_and_keep_their_decimals(text: str, price: str) -> None:
-    assert format(decoded_trade(native(price=text)).price, "f") == price
+    assert format(decoded_trade(native(price=text, size="1")).price, "f") == price
 
 
 def test_a_negative_zero_size_loses_its_sign() -> None:

@@ -16,7 +16,7 @@ from truetape.market.canonical import canonical
 from truetape.market.eligibility import REGULAR, Condition, Profile
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import session_of
-from truetape.market.trades import Event, Trade
+from truetape.market.trades import Event, Trade, notional_fits
 
 PROFILE = Profile(
     "p",
@@ -46,33 +46,37 @@ def fold(events: Iterable[Event], resolution: Resolution = Resolution.SECOND) ->
 def text(bar: Bar) -> str:
     """Return open, high, low, close, volume, vwap, trades; a dash for a missing value."""
     values = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades)
-    return " ".join("-" if value is None else str(value) for value in values)
+    return " ".join("-" if value is None else _plain(value) for value in values)
+
+
+def _plain(value: Decimal | int) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 @pytest.mark.parametrize(
     ("trades", "expected"),
     [
-        ([trade("5", "2")], "5 5 5 5 2 5.00000000 1"),
-        ([trade("5"), trade("7"), trade("4"), trade("6")], "5 7 4 6 40 5.50000000 4"),
+        ([trade("5", "2")], "5 5 5 5 2 5 1"),
+        ([trade("5"), trade("7"), trade("4"), trade("6")], "5 7 4 6 40 5.5 4"),
         (
             [trade("2", sequence=2), trade("1", sequence=1), trade("3", sequence=3)],
-            "1 3 1 3 30 2.00000000 3",
+            "1 3 1 3 30 2 3",
         ),
-        ([trade("1", id="10"), trade("2", id="9")], "1 2 1 2 20 1.50000000 2"),
+        ([trade("1", id="10"), trade("2", id="9")], "1 2 1 2 20 1.5 2"),
         (
             [trade("1", event_ns=NOON + 1, sequence=1), trade("2", sequence=2)],
-            "2 2 1 1 20 1.50000000 2",
+            "2 2 1 1 20 1.5 2",
         ),
-        ([trade("5"), trade("9", conditions=("Z",))], "5 9 5 5 20 7.00000000 2"),
-        ([trade("5"), trade("9", conditions=("I",))], "5 5 5 5 20 5.00000000 2"),
-        ([trade("5"), trade("9", conditions=("M",))], "5 5 5 5 10 5.00000000 1"),
-        ([trade("5"), trade("9", conditions=("9",))], "5 9 5 9 10 5.00000000 1"),
-        ([trade("5"), trade("9", conditions=("?",))], "5 5 5 5 10 5.00000000 1"),
+        ([trade("5"), trade("9", conditions=("Z",))], "5 9 5 5 20 7 2"),
+        ([trade("5"), trade("9", conditions=("I",))], "5 5 5 5 20 5 2"),
+        ([trade("5"), trade("9", conditions=("M",))], "5 5 5 5 10 5 1"),
+        ([trade("5"), trade("9", conditions=("9",))], "5 9 5 9 10 5 1"),
+        ([trade("5"), trade("9", conditions=("?",))], "5 5 5 5 10 5 1"),
         ([trade("9", conditions=("I",))], "- - - - 10 - 1"),
-        ([trade("9", conditions=("Z",))], "- 9 9 - 10 9.00000000 1"),
+        ([trade("9", conditions=("Z",))], "- 9 9 - 10 9 1"),
         ([trade("9", conditions=("?",))], "- - - - 0 - 0"),
         ([trade("5", "0")], "5 5 5 5 0 - 1"),
-        ([trade("0.1", "0.2"), trade("0.3", "0.4")], "0.1 0.3 0.1 0.3 0.6 0.23333333 2"),
+        ([trade("0.1", "0.2"), trade("0.3", "0.4")], "0.1 0.3 0.1 0.3 0.6 0.233333333333333333 2"),
     ],
     ids=[
         "one trade",
@@ -144,7 +148,7 @@ def test_a_correction_changes_the_bar_of_the_original_event_time() -> None:
     hour_later = NOON + 3_600 * SECOND
     (bar,) = fold([trade("1", id="a"), correction("a", "2", "5", received_ns=hour_later)])
 
-    assert (bar.start_ns, text(bar)) == (NOON, "2 2 2 2 5 2.00000000 1")
+    assert (bar.start_ns, text(bar)) == (NOON, "2 2 2 2 5 2 1")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,54 @@ def test_vwap_is_rounded_once_and_half_to_even(
     exact = Decimal("12345678901234567890123456789000000000")
     assert found == (exact if expected is None else Decimal(expected))
     assert expected is None or f"{found:f}" == expected
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "notional"),
+    [
+        ("0.000000000000000001", "0.5", "0"),
+        ("0.000000000000000003", "0.5", "0.000000000000000002"),
+        ("0.000000000000000005", "0.5", "0.000000000000000002"),
+        ("-0.000000000000000003", "0.5", "-0.000000000000000002"),
+        ("1.234567890123456789", "1.000000000000000001", "1.234567890123456790"),
+        ("12345678901.123456789012345678", "0.1", "1234567890.112345678901234568"),
+    ],
+    ids=["half to 0", "half up to 2", "half down to 2", "negative", "36 decimals", "wide"],
+)
+def test_the_notional_of_a_trade_is_rounded_half_even_to_18_decimals(
+    price: str, size: str, notional: str
+) -> None:
+    (bar,) = fold([trade(price, size)])
+
+    total = tally(trade(price, size), REGULAR)
+    assert total.notional == Decimal(notional)
+    assert bar.vwap == half_even_quotient(Decimal(notional), Decimal(size), 18)
+
+
+def test_three_rounded_notionals_are_added_not_rounded_again() -> None:
+    """Each is rounded up by half a last place; the sum and the quotient are exact."""
+    (bar,) = fold([trade("0.000000000000000003", "0.5", offset=place) for place in range(3)])
+
+    assert bar.vwap == Decimal("0.000000000000000004")
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "fits"),
+    [
+        ("99999999999999999999.999999999999999999", "1", True),
+        ("99999999999999999999.999999999999999999", "0.000000000000000001", False),
+        ("99999999999999999999.4", "0.000000000000000001", True),
+        ("10000000000", "9999999999.999999999999999999", True),
+        ("10000000000", "10000000000", False),
+        ("-10000000000", "10000000000", False),
+        ("9999999999.999999999", "10000000000.000000001", True),
+        ("9999999999.9999999999999", "10000000000.0000000000001", False),
+        ("5", "0", True),
+    ],
+    ids=str,
+)
+def test_a_notional_fits_20_digits_and_so_does_its_vwap(price: str, size: str, fits: bool) -> None:
+    assert notional_fits(Decimal(price), Decimal(size)) is fits
 
 
 def test_the_decimal_context_of_the_caller_changes_no_bar() -> None:
@@ -232,7 +284,7 @@ def test_the_daily_bar_of_a_venue_without_calendar_is_the_utc_day() -> None:
 
     (bar,) = fold(events, Resolution.DAY)
 
-    assert (bar.start_ns, text(bar)) == (midnight, "1 2 1 2 20 1.50000000 2")
+    assert (bar.start_ns, text(bar)) == (midnight, "1 2 1 2 20 1.5 2")
 
 
 MARKETS = events((*[(code,) for code in PROFILE.tables[""]], (), ("?",)), tapes=(None,))
@@ -321,13 +373,13 @@ def test_a_roll_up_has_the_first_open_and_the_last_close() -> None:
     ]
 
     assert [text(bar) for bar in fold(prints, Resolution.HOUR)] == [
-        "1 3 1 3 30 2.00000000 3",
-        "9 9 9 9 10 9.00000000 1",
+        "1 3 1 3 30 2 3",
+        "9 9 9 9 10 9 1",
     ]
     assert [text(bar) for bar in fold(prints, Resolution.FIVE_MINUTES)] == [
-        "1 2 1 2 20 1.50000000 2",
-        "3 3 3 3 10 3.00000000 1",
-        "9 9 9 9 10 9.00000000 1",
+        "1 2 1 2 20 1.5 2",
+        "3 3 3 3 10 3 1",
+        "9 9 9 9 10 9 1",
     ]
 
 

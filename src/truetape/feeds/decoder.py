@@ -27,8 +27,6 @@ from truetape.feeds.fields import (
     NumberField,
     Origin,
     Path,
-    PriceField,
-    SizeField,
     TextField,
     TimeField,
 )
@@ -39,15 +37,13 @@ from truetape.market.event_time import TimeSpec
 from truetape.market.rejection import Reason, Refused, Rejected
 from truetape.market.resolution import MS_NS, SECOND_NS
 from truetape.market.trades import (
-    PRICE_DIGITS,
-    PRICE_SCALE,
-    SIZE_DIGITS,
-    SIZE_SCALE,
+    WHOLE_DIGITS,
     Cancel,
     Correction,
     Event,
     Position,
     Trade,
+    notional_fits,
 )
 
 BLANK = " \t\r\n"
@@ -290,7 +286,7 @@ class _Reading:
         sequence = self._sequence(rule, trade_id)
         event_ns = _required(self._time(rule.event_time), "event time")
         received_ns = self._time(rule.received_time)
-        price, size = self._price(rule.price), self._size(rule.size)
+        price, size = self._price_and_size(rule)
         conditions = self._conditions(rule.conditions, ()) or ()
         tape = self._attribute(rule.tape, "tape")
         exchange = self._attribute(rule.exchange, "exchange")
@@ -327,7 +323,7 @@ class _Reading:
     def _correction(self, rule: CorrectionRule) -> Correction:
         symbol, venue, trade_id = self._symbol(), self._venue(), _required(self._id(), "id")
         event_ns, received_ns = self._time(rule.event_time), self._time(rule.received_time)
-        price, size = self._price(rule.price), self._size(rule.size)
+        price, size = self._price_and_size(rule)
         conditions = self._conditions(rule.conditions, None)
         return Correction(
             feed=self._context.feed,
@@ -413,15 +409,17 @@ class _Reading:
         moment = datetime.fromtimestamp(received_ns // SECOND_NS, UTC)
         return moment.astimezone(ZoneInfo(spec.zone)).date()
 
-    def _price(self, field: PriceField) -> Decimal:
-        return self._number(field, "price", (PRICE_DIGITS, PRICE_SCALE))
+    def _price_and_size(self, rule: TradeRule | CorrectionRule) -> tuple[Decimal, Decimal]:
+        price, size = self._number(rule.price, "price"), self._number(rule.size, "size")
+        if not notional_fits(price, size):
+            detail = f"price x size is {price:f} x {size:f}; it must fit {WHOLE_DIGITS} digits"
+            raise _FieldError(Refused(Reason.OUT_OF_RANGE, detail))
+        return price, size
 
-    def _size(self, field: SizeField) -> Decimal:
-        return self._number(field, "size", (SIZE_DIGITS, SIZE_SCALE))
-
-    def _number(self, field: NumberField, name: str, fit: tuple[int, int]) -> Decimal:
-        text = _required(self._text(field.path), name)
-        return _accepted(values.number(text, name, field.sign, field.shift, fit))
+    def _number(self, field: NumberField, name: str) -> Decimal:
+        text = self._text(field.path)
+        text = _required(None if text in field.undefined else text, name)
+        return _accepted(values.number(text, name, field.sign, field.shift))
 
     def _conditions(
         self, field: ConditionsField | None, missing: tuple[str, ...] | None

@@ -201,9 +201,10 @@ class TimeField(Declared):
 
 
 class NumberField(_PathField):
-    """A price or size. The value is the text times `scale`."""
+    """A price or size. The value is the text times `scale`; texts of `undefined` mean no value."""
 
     scale: Annotated[Text, AfterValidator(_check_scale)] = "1"
+    undefined: tuple[Text, ...] = ()
     sign: Annotated[Sign, WORD]
 
     @cached_property

@@ -1,7 +1,6 @@
 """Single values: the grammar of both decoders, and the reference functions that apply it.
 
-Knows no contract. The patterns mean the same in Python and Java. Check the length first: Java
-matches repeated groups by recursion.
+Knows no contract.
 """
 
 import re
@@ -10,6 +9,7 @@ from decimal import Context, Decimal
 from enum import StrEnum
 
 from truetape.market.rejection import Reason, Refused
+from truetape.market.trades import DECIMALS, LIMIT, WHOLE_DIGITS
 
 
 class ConditionsForm(StrEnum):
@@ -35,8 +35,8 @@ MAX_CODES = 16
 ORDERED_ID = "[0-9]{1,18}"
 """Matches an id that is a number, where a contract says that ids are numbers that grow."""
 MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
-MAX_NUMBER = 40
-"""Longest number of the grammar: a sign, two times 18 digits, a point."""
+MAX_NUMBER = 44
+"""Longest number of the grammar: a sign, 20 digits, a point, 18 digits, an exponent."""
 MAX_TIME_TEXT = 64
 """Longest text that counts as an integer time, if a field has an integer shape too."""
 MAX_CONDITIONS = 512
@@ -46,8 +46,7 @@ SYMBOL_PATTERN = r"[A-Za-z0-9]+(?:[./_-][A-Za-z0-9]+)*"
 TEXT_PATTERN = r"[!#-&(-+./0-9:;<>@A-Z^_a-z|~-]+"
 """Printable ASCII without quotes, comma, `=`, backslash, space, brackets and braces; and without
 `?`, which a JVM reads in place of half a surrogate pair."""
-PLAIN_NUMBER_PATTERN = r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?"
-EXPONENT_NUMBER_PATTERN = r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?[eE][+-]?[0-9]"
+NUMBER_PATTERN = r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
 SEQUENCE_PATTERN = r"[0-9]{1,19}"
 INTEGER_PATTERN = r"-?[0-9]+"
 CODE_PATTERN = r"[A-Za-z0-9@]{1,12}"
@@ -63,8 +62,7 @@ CODE = re.compile(CODE_PATTERN)
 TEXT = re.compile(TEXT_PATTERN)
 _INTEGER = re.compile(INTEGER_PATTERN)
 _SYMBOL = re.compile(SYMBOL_PATTERN)
-_PLAIN_NUMBER = re.compile(PLAIN_NUMBER_PATTERN)
-_EXPONENT_NUMBER = re.compile(EXPONENT_NUMBER_PATTERN)
+_NUMBER = re.compile(NUMBER_PATTERN)
 _SEQUENCE = re.compile(SEQUENCE_PATTERN)
 _ORDERED_ID = re.compile(ORDERED_ID)
 _CONDITIONS = {form: re.compile(pattern) for form, pattern in CONDITION_PATTERNS.items()}
@@ -111,28 +109,27 @@ def sequence_of_id(trade_id: str | None) -> int | None:
     return int(trade_id) if trade_id is not None and is_number else None
 
 
-def number(text: str, name: str, sign: Sign, shift: int, fit: tuple[int, int]) -> Decimal | Refused:
+def number(text: str, name: str, sign: Sign, shift: int) -> Decimal | Refused:
     """Return a price or size: the text times 10 to the power of minus `shift`, exactly.
 
-    Refused if it does not `fit`: most digits, and how many of them are decimals. The decimals stay
-    as they were written, so that the native line reads as the payload did.
+    Refused if it does not fit. The decimals stay as they were written, so that the native line
+    reads as the payload did.
     """
-    digits, scale = fit
-    if len(text) > MAX_NUMBER or not (
-        _PLAIN_NUMBER.fullmatch(text) or _EXPONENT_NUMBER.fullmatch(text)
-    ):
+    if len(text) > MAX_NUMBER or not _NUMBER.fullmatch(text):
         return Refused(Reason.BAD_NUMBER, f"{name} is {shown(text)}; it must be a decimal number")
     value = _EXACT.scaleb(Decimal(text), -shift)
     if (sign is not Sign.ANY and value < 0) or (sign is Sign.POSITIVE and value == 0):
         return Refused(Reason.OUT_OF_RANGE, f"{name} is {text}; it must be {sign}")
     exponent = int(value.as_tuple().exponent)
-    fitting = _EXACT.quantize(value, Decimal(1).scaleb(min(max(exponent, -scale), 0)))
-    if fitting != value or abs(value) >= 10 ** (digits - scale):
+    places = min(max(exponent, -DECIMALS), 0)
+    fits = value.copy_abs() < LIMIT
+    fitting = _EXACT.quantize(value if fits else Decimal(0), Decimal(1).scaleb(places))
+    if not fits or fitting != value:
         return Refused(
             Reason.OUT_OF_RANGE,
-            f"{name} is {text}; it must fit {digits - scale} digits and {scale} decimals",
+            f"{name} is {text}; it must fit {WHOLE_DIGITS} digits and {DECIMALS} decimals",
         )
-    return abs(fitting) if fitting == 0 else fitting
+    return fitting.copy_abs() if fitting == 0 else fitting
 
 
 def conditions(

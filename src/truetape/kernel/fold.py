@@ -6,7 +6,7 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from truetape.kernel import engine
+from truetape.kernel import bounds, engine
 from truetape.kernel.columns import BARS, NUMBER, Column
 from truetape.kernel.quotient import half_even_quotients
 from truetape.market.bars import VWAP_DECIMALS
@@ -31,10 +31,13 @@ def bars(
 ) -> pa.Table:
     """Fold judged trades into `BARS` of one resolution, ordered by symbol, venue and start.
 
-    `sessions` are sessions by venue code; only `1d` bars need them. See `market.bars.bars`.
+    `sessions` are sessions by venue code; only `1d` bars need them. See `market.bars.bars`. Raise
+    ConfigError if a sum does not fit.
     """
+    is_daily = resolution is Resolution.DAY
+    bounds.require_fit(trades, "session" if is_daily else start_of("event_ns", resolution))
     tables = {"trades": trades}
-    if resolution is Resolution.DAY:
+    if is_daily:
         tables["sessions"] = _session_rows(sessions)
         source, start = _IN_DAY, "start_ns"
     else:
@@ -72,8 +75,10 @@ def session_bars(trades: pa.Table, session: Session) -> pa.Table:
 
     Reads `in_day` too: whether a trade belongs to the daily bar. The bars of one second are folded
     from trades, all others from those. `seq` is a bar's place in its session; `first` and `last`
-    are the ordinals of the trades that set open and close.
+    are the ordinals of the trades that set open and close. Raise ConfigError if a symbol's sum over
+    the session does not fit.
     """
+    bounds.require_fit(trades, "NULL")
     second = start_of("event_ns", Resolution.SECOND)
     places = [_SELECTED.format(name=resolution.name) for resolution in INTRADAY]
     if session.open_ns is not None:

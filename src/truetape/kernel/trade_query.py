@@ -17,7 +17,6 @@ from truetape.kernel import guard, value_sql
 from truetape.kernel.value_sql import InexpressibleError
 from truetape.market.event_time import TIMES_OF_DAY
 from truetape.market.resolution import MS_NS
-from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
 
 LOOKUPS = ("symbol", "venue", "tape", "exchange")
 """Columns of texts that the reference reads once a distinct text, besides `conditions`."""
@@ -321,8 +320,8 @@ listed AS (SELECT *,
         receipt = rule.received_time
         yield "receipt_ns", self._time("receipt_text", receipt) if receipt else "NULL::BIGINT"
         yield "receipt_is_absent", "receipt_text IS NULL"
-        yield from value_sql.number("price", rule.price, (PRICE_DIGITS, PRICE_SCALE))
-        yield from value_sql.number("size", rule.size, (SIZE_DIGITS, SIZE_SCALE))
+        yield from value_sql.number("price", rule.price)
+        yield from value_sql.number("size", rule.size)
         yield "fits", "fits AND is_trade"
 
     def _time(self, text: str, field: TimeField) -> str:

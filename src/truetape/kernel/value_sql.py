@@ -11,7 +11,9 @@ from truetape.host.sql import quoted
 from truetape.market.event_time import DAY_NS, EPOCHS, TIMES_OF_DAY, Shape
 
 _WHOLE_DIGITS, _DECIMALS = 10, 9
-"""Digits of a number before and after the point. A product of two fits 38 digits."""
+"""Digits of a number before and after the point: fewer than `market.trades` allows. A product of
+two is then exact in 38 digits, and its notional needs no rounding; wider numbers are rare.
+"""
 _ISO = (
     r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(?:\.[0-9]{1,9})?Z"
@@ -26,21 +28,20 @@ class InexpressibleError(Exception):
     """SQL cannot express something of a contract; `trade_query` answers with no query."""
 
 
-def number(name: str, field: NumberField, fit: tuple[int, int]) -> Iterator[tuple[str, str]]:
+def number(name: str, field: NumberField) -> Iterator[tuple[str, str]]:
     """Yield a number with nine decimals, and whether its sign fits."""
-    digits, scale = fit
     shift, text = field.shift, f"{name}_text"
-    decimals = min(scale, _DECIMALS) - shift
-    whole = min(digits - scale, _WHOLE_DIGITS) + shift
-    if decimals < 0:
-        raise InexpressibleError
+    decimals, whole = _DECIMALS - shift, _WHOLE_DIGITS + shift
     grammar = rf"[0-9]{{1,{whole}}}" + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
     value = f"{text}::DECIMAL(19, 9)"
     if shift:
         of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"
         unit = f"{10**-shift:.{shift}f}::DECIMAL({shift + 1}, {shift})"
         value = f"({of_text} * {unit})::DECIMAL(19, 9)"
-    yield name, f"CASE WHEN regexp_full_match({text}, {quoted(grammar)}) THEN {value} END"
+    is_number = f"regexp_full_match({text}, {quoted(grammar)})"
+    if field.undefined:
+        is_number += f" AND {text} NOT IN ({', '.join(map(quoted, field.undefined))})"
+    yield name, f"CASE WHEN {is_number} THEN {value} END"
     is_positive = f"regexp_matches({text}, '[1-9]')"
     yield f"{name}_fits", is_positive if field.sign is Sign.POSITIVE else "true"
 

@@ -12,9 +12,10 @@ from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Eligibility, Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.market.trades import OrderKey, Trade
+from truetape.market.trades import DECIMALS, OrderKey, Trade
+from truetape.market.trades import notional as notional_of
 
-VWAP_DECIMALS = 8
+VWAP_DECIMALS = DECIMALS
 _EXACT = Context(prec=60)
 _LONG = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
@@ -25,7 +26,7 @@ Price = tuple[OrderKey, Decimal]
 class Tally:
     """The sums of a set of prints. Merging is associative and commutative, so roll-ups are exact.
 
-    `notional` and `priced_volume` are sum(price x size) and sum(size) over prints that count for
+    `notional` and `priced_volume` are the sums of notionals and sizes of the prints that count for
     both volume and high/low: their ratio is the tick VWAP.
     """
 
@@ -73,7 +74,7 @@ def tally(trade: Trade, eligibility: Eligibility) -> Tally:
         low=high_low,
         last=price,
         volume=size,
-        notional=_EXACT.multiply(trade.price, priced),
+        notional=notional_of(trade.price, priced),
         priced_volume=priced,
         trades=int(eligibility.volume),
     )
@@ -159,7 +160,7 @@ def _bar(symbol: str, venue: str, resolution: Resolution, start_ns: int, total: 
 
 
 def vwap(notional: Decimal, priced_volume: Decimal) -> Decimal | None:
-    """Divide exactly, then round half-even to eight decimals. Return None without priced volume."""
+    """Divide exactly, then round half-even to 18 decimals. Return None without priced volume."""
     if not priced_volume:
         return None
     return half_even_quotient(notional, priced_volume, VWAP_DECIMALS)

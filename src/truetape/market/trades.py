@@ -6,15 +6,12 @@ Does not decode payloads (`feeds`) and does not decide what counts (`eligibility
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-PRICE_DIGITS, PRICE_SCALE = 18, 9
-"""Most digits of a price, and how many of them are decimals: nine before the point, nine after."""
-SIZE_DIGITS, SIZE_SCALE = 18, 8
-"""The same for sizes. Both fit a 64-bit integer, and price x size fits 38 digits exactly."""
-
-NOTIONAL_SCALE = 18
-"""Decimals of price x size."""
+WHOLE_DIGITS, DECIMALS = 20, 18
+"""Most digits before and after the point of a price, a size, a notional, and their sums."""
+LIMIT = Decimal(10) ** WHOLE_DIGITS
+"""Above every number that fits."""
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_NOTIONAL_UNIT = Decimal(1).scaleb(-NOTIONAL_SCALE)
+_UNIT = Decimal(1).scaleb(-DECIMALS)
 
 OrderKey = tuple[int, int, int, str, int, int, int]
 
@@ -118,4 +115,10 @@ def notional(price: Decimal, size: Decimal) -> Decimal:
     in every order.
     """
     product = _EXACT.multiply(price, size)
-    return _EXACT.quantize(product, _NOTIONAL_UNIT)
+    return _EXACT.quantize(product, _UNIT)
+
+
+def notional_fits(price: Decimal, size: Decimal) -> bool:
+    """True if the notional of a trade fits, and notional / size too: a VWAP is never larger."""
+    amount = notional(price, size).copy_abs()
+    return amount < LIMIT and (not amount or amount < _EXACT.multiply(LIMIT, size.copy_abs()))
