@@ -34,7 +34,7 @@ def test_duplicates_and_cancels_are_applied(day: Path) -> None:
 
     assert outcome.stdout.splitlines()[:2] == [
         HEADER,
-        "IBM,XNYS,1m,2026-11-20T14:30:00Z,100,101,100,101,150,100.33333333,2",
+        "IBM,XNYS,1m,2026-11-20T14:30:00Z,100,101,100,101,150,100.333333333333333333,2",
     ]
     assert "8 records received = 7 accepted + 1 rejected" in outcome.stderr
 
@@ -42,7 +42,7 @@ def test_duplicates_and_cancels_are_applied(day: Path) -> None:
 def test_the_daily_bar_includes_the_closing_auction_but_no_extended_hours(day: Path) -> None:
     outcome = bars(day, "--resolution", "1d", "--profile", "sip")
 
-    expected = "IBM,XNYS,1d,2026-11-20T14:30:00Z,100,102,100,102,1150,101.7826087,3"
+    expected = "IBM,XNYS,1d,2026-11-20T14:30:00Z,100,102,100,102,1150,101.782608695652173913,3"
     assert outcome.stdout.splitlines() == [HEADER, expected]
 
 

@@ -61,7 +61,7 @@ def test_each_cause_of_each_field_gives_one_line(run: Run) -> None:
         ("17:01:00Z", "high", "late", "+1"),
         ("17:01:00Z", "close", "late", "+1"),
         ("17:01:00Z", "volume", "late", "+10"),
-        ("17:01:00Z", "vwap", "late", "+0.33333333"),
+        ("17:01:00Z", "vwap", "late", "+0.333333333333333333"),
         ("17:01:00Z", "trades", "late", "+1"),
         *(("17:02:00Z", field, "correction", "+2") for field in ("open", "high", "low", "close")),
         ("17:02:00Z", "volume", "correction", "+20"),

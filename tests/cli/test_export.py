@@ -81,7 +81,7 @@ def test_exported_trades_have_exact_decimals(
     table = pyarrow.parquet.read_table(tmp_path / "trades.parquet")
     assert result.stdout == f"{len(ids)} trades in trades.parquet\n"
     assert table["id"].to_pylist() == ids
-    assert str(table.schema.field("price").type) == "decimal128(18, 9)"
+    assert str(table.schema.field("price").type) == "decimal128(38, 18)"
 
 
 def test_csv_has_the_conditions_of_a_trade_as_one_text(run: Run, tmp_path: Path) -> None:
@@ -89,6 +89,14 @@ def test_csv_has_the_conditions_of_a_trade_as_one_text(run: Run, tmp_path: Path)
 
     table = pyarrow.csv.read_csv(tmp_path / "trades.csv")
     assert set(table["conditions"].to_pylist()) == {"@"}
+
+
+def test_numbers_in_csv_have_no_trailing_zeros(run: Run, tmp_path: Path) -> None:
+    run("IBM", "--from", "2024-11-22", "--trades", "--output", "trades.csv")
+
+    header, first, *_ = (tmp_path / "trades.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert (row['"price"'], row['"size"']) == ('"100"', '"10"')
 
 
 def test_as_of_exports_bars_as_known_at_that_instant(run: Run, tmp_path: Path) -> None:

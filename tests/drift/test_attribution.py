@@ -145,7 +145,7 @@ SINGLE = {
     ),
     "missing in the middle": (
         [*QUIET, print_of(4, "105")],
-        "100 105 99 105 30 101.33333333 3",
+        "100 105 99 105 30 101.333333333333333333 3",
         "100 105 99 105 40 101.25 4",
         SPEED,
         Cause.MISSING,
@@ -186,7 +186,7 @@ SINGLE = {
     "hole that a backfill filled": (
         [*QUIET, print_of(4, "105"), cancel("1", NOON + 20 * SECOND)],
         "101 105 101 105 20 103 2",
-        "101 105 99 105 30 101.66666667 3",
+        "101 105 99 105 30 101.666666666666666667 3",
         PUBLISHED,
         Cause.MISSING,
         {"3"},
@@ -212,7 +212,9 @@ def test_a_field_has_a_part_for_each_cause_with_its_deciding_trades() -> None:
     """The late print sets the high and the close; the cancel removes the first print."""
     late = print_of(4, "105", delay=TOO_LATE)
     events = [*QUIET, late, cancel("1", NOON + 30 * SECOND)]
-    inputs = BarInputs(bar(QUIET_BAR), bar("101 105 99 105 30 101.66666667 3"), deliveries(events))
+    inputs = BarInputs(
+        bar(QUIET_BAR), bar("101 105 99 105 30 101.666666666666666667 3"), deliveries(events)
+    )
 
     drifts = {drift.field: drift for drift in explain(inputs, SPEED, SIP.judge)}
 
@@ -225,7 +227,7 @@ def test_a_field_has_a_part_for_each_cause_with_its_deciding_trades() -> None:
         "high": [(Cause.LATE, "4", ("4",))],
         "close": [(Cause.LATE, "6", ("4",))],
         "volume": [(Cause.LATE, "10", ("4",)), (Cause.CANCEL, "-10", ("1",))],
-        "vwap": [(Cause.LATE, "1.25", ("4",)), (Cause.CANCEL, "0.41666667", ("1",))],
+        "vwap": [(Cause.LATE, "1.25", ("4",)), (Cause.CANCEL, "0.416666666666666667", ("1",))],
         "trades": [(Cause.LATE, "1", ("4",)), (Cause.CANCEL, "-1", ("1",))],
     }
     assert drifts["high"].parts[0].lateness_ns == TOO_LATE
@@ -235,7 +237,7 @@ def test_a_field_has_a_part_for_each_cause_with_its_deciding_trades() -> None:
 def test_a_late_trade_that_the_speed_layer_counted_is_a_defect() -> None:
     """The speed layer counts by the records alone, so no restart can be the reason."""
     inputs = BarInputs(
-        bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.66666667 3"),
+        bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.666666666666666667 3"),
         deliveries([*QUIET, print_of(4, "105", delay=TOO_LATE), cancel("1", NOON + 30 * SECOND)]),
     )  # fmt: skip
 
@@ -245,7 +247,7 @@ def test_a_late_trade_that_the_speed_layer_counted_is_a_defect() -> None:
 def test_a_publication_may_know_a_trade_received_after_it_by_another_clock() -> None:
     ahead = print_of(4, "105", delay=61 * MINUTE)
     inputs = BarInputs(
-        bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.66666667 3"),
+        bar("100 105 99 105 40 101.25 4"), bar("101 105 99 105 30 101.666666666666666667 3"),
         deliveries([*QUIET, ahead, cancel("1", NOON + 90 * MINUTE)]),
     )  # fmt: skip
 

@@ -220,7 +220,7 @@ def test_cancelled_trades_and_exact_prices_are_returned_on_request(here: Setting
     )
 
     assert frame.loc[frame["cancelled"], "id"].tolist() == ["2"]
-    assert str(frame["price"].iloc[0]) == "100.000000000"
+    assert str(frame["price"].iloc[0]) == "100.000000000000000000"
     assert frame["symbol"].tolist() == ["IBM"] * 6 + ["KO"] * 2
 
 

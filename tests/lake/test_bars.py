@@ -1,7 +1,7 @@
 """Recomputed bars as they are served: each number the nearest double of the exact one."""
 
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pyarrow as pa
 from hypothesis import given
@@ -15,12 +15,15 @@ from truetape.market.resolution import Resolution
 from truetape.serving.store import BAR_NUMBERS
 
 DAY = session(VENUES["XNYS"], date(2026, 11, 20))
+WIDE = Context(prec=60)
 WIDTHS = {name: BARS.field(name).type for name in BAR_NUMBERS}
 
 
 def numbers(name: str) -> st.SearchStrategy[Decimal]:
     kind = WIDTHS[name]
-    return st.integers(0, 10**kind.precision - 1).map(lambda one: Decimal(one).scaleb(-kind.scale))
+    return st.integers(0, 10**kind.precision - 1).map(
+        lambda one: WIDE.scaleb(Decimal(one), -kind.scale)
+    )
 
 
 @given(st.lists(st.fixed_dictionaries({name: numbers(name) for name in BAR_NUMBERS}), max_size=8))

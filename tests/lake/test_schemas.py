@@ -18,15 +18,15 @@ from truetape.lake.tables import Table
 
 COLUMNS = {
     Table.TRADES: "venue string, session date, symbol string, ordinal long, feed string, id "
-    "string, sequence long, event_ns long, received_ns long, price decimal(18,9), size "
-    "decimal(18,8), conditions array<string>, tape string, exchange string, topic string, "
-    "partition integer, offset long, index integer, duplicate boolean, cancelled boolean, "
-    "corrected boolean, late boolean, in_day boolean, open_close boolean, high_low boolean, "
-    "counts boolean, auction boolean, known boolean",
+    "string, sequence long, event_ns long, received_ns long, price decimal(38,18), size "
+    "decimal(38,18), notional decimal(38,18), conditions array<string>, tape string, "
+    "exchange string, topic string, partition integer, offset long, index integer, duplicate "
+    "boolean, cancelled boolean, corrected boolean, late boolean, in_day boolean, open_close "
+    "boolean, high_low boolean, counts boolean, auction boolean, known boolean",
     Table.BARS: "venue string, session date, symbol string, resolution string, start_ns long, seq "
-    "integer, open decimal(18,9), high decimal(18,9), low decimal(18,9), close decimal(18,9), "
-    "volume decimal(28,8), vwap decimal(18,8), trades long, notional decimal(38,17), "
-    "priced_volume decimal(28,8), first long, last long, served boolean, profile string, "
+    "integer, open decimal(38,18), high decimal(38,18), low decimal(38,18), close decimal(38,18), "
+    "volume decimal(38,18), vwap decimal(38,18), trades long, notional decimal(38,18), "
+    "priced_volume decimal(38,18), first long, last long, served boolean, profile string, "
     "profile_version integer",
     Table.COVERAGE: "topic string, raw_id string, raw_version long, partition long, first long, "
     "last long, records long, accepted long, rejected long, last_ms long",
@@ -42,28 +42,29 @@ COLUMNS = {
     "profile_version long, bars_version long, run_id string, who string, reason string, "
     "raw_version long, restores long",
 }
-"""As the first lakes have them, in Delta's words; `last_ms` came later and may be missing."""
+"""In Delta's words, as the first lakes have them, apart from decimals; `last_ms` came later and may
+be missing."""
 
 RAW = (
     "topic string, partition int, offset bigint, record_ms bigint, key string, value binary, "
     "feed string, received_ns bigint, contract_version int, date date, first_event_ns bigint, "
     "last_event_ns bigint, amends boolean, accepted int, rejections int, "
     "events array<struct<index:int,kind:string,symbol:string,venue:string,id:string,"
-    "sequence:bigint,event_ns:bigint,received_ns:bigint,price:decimal(18,9),size:decimal(18,8),"
-    "conditions:array<string>,tape:string,exchange:string>>, "
+    "sequence:bigint,event_ns:bigint,received_ns:bigint,price:decimal(38,18),size:decimal(38,18),"
+    "notional:decimal(38,18),conditions:array<string>,tape:string,exchange:string>>, "
     "rejected array<struct<index:int,reason:string,detail:string>>"
 )
-"""As Spark has written it since the first lake; every column may be null."""
+"""As Spark writes it; every column may be null."""
 
 
 @pytest.mark.parametrize("table", COLUMNS, ids=str)
-def test_a_table_has_the_columns_of_the_first_lakes(table: Table) -> None:
+def test_a_table_has_its_columns(table: Table) -> None:
     types = expected_types(table)
 
     assert ", ".join(f"{name} {kind}" for name, kind in types.items()) == COLUMNS[table]
 
 
-def test_raw_has_the_columns_that_spark_wrote_into_the_first_lakes() -> None:
+def test_raw_has_the_columns_that_spark_writes() -> None:
     from pyspark.sql.pandas.types import from_arrow_schema
 
     schema = from_arrow_schema(SCHEMAS[Table.RAW])

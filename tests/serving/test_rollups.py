@@ -20,10 +20,10 @@ from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.venues import venues
-from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import ROLLED_UP, SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Event
+from truetape.publish.diff import ROLLED_VWAP_ERROR
 from truetape.serving import rollups
 from truetape.serving.buckets import Buckets
 from truetape.serving.http import InfluxHttp
@@ -151,8 +151,8 @@ def test_rolled_up_bars_equal_the_fold_after_late_trades_too(tasks: Tasks) -> No
         assert first[resolution] == _without_vwap(folded(timely, resolution))
         assert first[resolution] != _without_vwap(wanted)
         assert _without_vwap(rolled_up) == _without_vwap(wanted)
-        worst = max(abs(a[8] - b[8]) for a, b in zip(rolled_up, wanted, strict=True))
-        assert worst <= 2 * 10.0**-VWAP_DECIMALS
+        worst = max(abs(a[8] / b[8] - 1) for a, b in zip(rolled_up, wanted, strict=True))
+        assert worst <= ROLLED_VWAP_ERROR
         rows = tasks.read(resolution)
         assert {(row.rev, row.layer, row.final, row.void) for row in rows} == {
             (0, "speed", False, False)

@@ -234,7 +234,7 @@ CASES = (
     Case("B1", a_column_of_bars_too_many, {}),
     Case("B1", a_wider_place, {}),
     Case("B2", a_served_bar_without_a_close, SECOND_OF_NOON | {"close": ""}),
-    Case("B3", an_open_above_the_high, SECOND_OF_NOON | {"high": "50", "body_top": "51000000000"}),
+    Case("B3", an_open_above_the_high, SECOND_OF_NOON | {"high": "50", "body_top": "51"}),
     Case("B4", an_open_below_the_low, SECOND_OF_NOON | {"low": "50"}),
     Case("B5", a_low_below_zero, SECOND_OF_NOON | {"low": "-0.01"}, also=("B24",)),
     Case("B6", a_negative_volume, SECOND_OF_NOON | {"volume": "-1"}, also=("B24",)),

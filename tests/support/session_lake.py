@@ -24,7 +24,7 @@ from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import canonical
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session
-from truetape.market.trades import Event, Position, Trade
+from truetape.market.trades import Correction, Event, Position, Trade, notional
 
 Row = dict[str, Any]
 FRIDAY = session_on(VENUES["XNYS"], date(2024, 11, 22))
@@ -294,9 +294,13 @@ def _heartbeat(offset: int, received_ns: int) -> Row:
 def _values(one: Trade) -> Row:
     names = ("symbol", "id", "sequence", "event_ns", "received_ns", "price", "size", "tape",
              "exchange")  # fmt: skip
-    return {name: getattr(one, name) for name in names} | {"conditions": list(one.conditions)}
+    values = {name: getattr(one, name) for name in names}
+    amount = notional(one.price, one.size)
+    return values | {"notional": amount, "conditions": list(one.conditions)}
 
 
 def _amended(event: Any) -> Row:
     names = ("symbol", "id", "event_ns", "received_ns", "price", "size")
-    return {name: getattr(event, name, None) for name in names}
+    values = {name: getattr(event, name, None) for name in names}
+    amount = notional(event.price, event.size) if isinstance(event, Correction) else None
+    return values | {"notional": amount}

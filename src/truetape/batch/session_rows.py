@@ -15,14 +15,12 @@ from truetape.market.sessions import Session
 
 
 def trade_rows(deliveries: pa.Table, session: Session, rules: RecomputeRules) -> pa.Table:
-    """Return the rows of `trades` for deliveries with the columns of `kernel.columns.DELIVERIES`,
-    and beside them the column `notional`.
-    """
+    """Return the rows of `trades` for rows with the columns of `kernel.columns.DELIVERIES`."""
     trades = judge(settle(deliveries, rules.venues, day=session.date), rules.profile)
     waited_ns = pc.subtract(trades["received_ns"], trades["event_ns"])
     flagged = trades.append_column("late", pc.greater(waited_ns, rules.lateness_ns))
     flagged = flagged.append_column("in_day", in_day(flagged, session))
-    return flagged.select([*TRADES.names, "notional"])
+    return flagged.select(TRADES.names).cast(TRADES)
 
 
 def bar_rows(trades: pa.Table, session: Session, rules: RecomputeRules) -> pa.Table:

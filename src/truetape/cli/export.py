@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -175,19 +175,32 @@ def _flat_schema(schema: "pyarrow.Schema") -> "pyarrow.Schema":
 
     return pa.schema(
         [
-            field.with_type(pa.string()) if pa.types.is_list(field.type) else field
+            field.with_type(pa.string())
+            if pa.types.is_list(field.type) or pa.types.is_decimal(field.type)
+            else field
             for field in schema
         ]
     )
 
 
 def _flat(batch: "pyarrow.RecordBatch") -> "pyarrow.RecordBatch":
-    """Join the conditions of a trade with spaces: CSV has no lists."""
+    """Return text for what CSV lacks: conditions joined by spaces, decimals without zeros."""
+    import pyarrow as pa
+
+    columns = [_flat_column(column) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=_flat_schema(batch.schema))
+
+
+def _flat_column(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns = [
-        pc.binary_join(column, " ") if pa.types.is_list(column.type) else column
-        for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=_flat_schema(batch.schema))
+    from truetape.drift.table import plain
+
+    if pa.types.is_list(column.type):
+        return pc.binary_join(column, " ")
+    if not pa.types.is_decimal(column.type):
+        return column
+    encoded = column.dictionary_encode()
+    texts = [None if value is None else plain(value) for value in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)

@@ -32,6 +32,7 @@ COMMANDS = {
         "Fetch missing records from Kafka.",
     ),
     "recompute": ("truetape.cli.recompute:recompute", "Recompute one session's bars exactly."),
+    "lake": ("truetape.cli.lake:lake", "Upgrade the lake of an older version."),
     "quality": ("truetape.cli.quality:quality", "Check a session with the gate rules; see trends."),
     "publish": (
         "truetape.cli.publish:publish",

@@ -24,7 +24,7 @@ from truetape.drift.attribution_inputs import (
     sum_prints,
     values_of_tally,
 )
-from truetape.drift.knowledge import infer_prints
+from truetape.drift.knowledge import infer_prints, is_served_as
 from truetape.market.bars import Tally, merge
 from truetape.market.trades import Trade
 
@@ -241,8 +241,10 @@ def _part(cause: Cause, delta: Decimal, trades: Sequence[Trade]) -> Part:
 
 def _exact(served: BarValues, derived: BarValues) -> BarValues:
     """Return the served values, exact wherever the values derived from events equal them."""
-    pairs = zip(served, derived, strict=True)
-    return tuple(exact if float(exact) == float(value) else value for value, exact in pairs)
+    rows = zip(FIELDS, derived, served, strict=True)
+    return tuple(
+        exact if is_served_as(field, exact, value) else value for field, exact, value in rows
+    )
 
 
 def _minus(left: BarValues, right: BarValues) -> BarValues:

@@ -19,7 +19,7 @@ from truetape.kernel.events import event_of
 from truetape.kernel.fold import tallies_of
 from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
-from truetape.lake.schemas import NOTIONAL, TRADES, VOLUME
+from truetape.lake.schemas import TRADES
 from truetape.lake.tables import Table
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of, name_of
@@ -45,7 +45,7 @@ _TRADE = [
 _FLAGS = ["duplicate", "cancelled", "corrected", "late"]
 _ORDER = ["event_ns", "sequence", "topic", "partition", "offset", "index"]
 _JUDGED = ["open_close", "high_low", "counts", "auction", "known"]
-_SUMMED = ["price", "size", "open_close", "high_low", "counts", "ordinal"]
+_SUMMED = ["price", "size", "notional", "open_close", "high_low", "counts", "ordinal"]
 _BARS_PER_SYMBOL = 1 << 20
 """More bars than any session has at one resolution."""
 _HOUR_S = 3_600
@@ -158,7 +158,6 @@ class RecomputedTrades:
         """Sum the selected rows by bar, in exact decimals."""
         import numpy as np
         import pyarrow as pa
-        import pyarrow.compute as pc
 
         if resolution is Resolution.DAY:
             selected = selected & _numbers(self._rows, "in_day")
@@ -166,14 +165,8 @@ class RecomputedTrades:
         if not len(indices):
             return {}
         prints = self._rows.select(_SUMMED).take(indices)
-        columns = {
-            "number": pa.array(numbers[indices]),
-            "row": pa.array(indices),
-            "notional": pc.multiply(prints["price"], prints["size"]).cast(NOTIONAL),
-        }
-        for name, column in columns.items():
-            prints = prints.append_column(name, column)
-        sums = _narrow(tallies_of(prints)).to_pylist()
+        prints = prints.append_column("number", pa.array(numbers[indices]))
+        sums = tallies_of(prints.append_column("row", pa.array(indices))).to_pylist()
         keys = self._order_keys({row[end] for row in sums for end in ("first", "last")} - {None})
         return {row["number"]: _tally(row, keys) for row in sums}
 
@@ -317,7 +310,7 @@ def _read(lake: str, numbering: BarNumbering) -> "pyarrow.Table":
     import pyarrow.compute as pc
 
     table, session = open_table(lake, Table.TRADES), numbering.session
-    columns = [*_TRADE, *_FLAGS, *_JUDGED, "ordinal", "in_day"]
+    columns = [*_TRADE, "notional", *_FLAGS, *_JUDGED, "ordinal", "in_day"]
     condition = (
         (pc.field("venue") == session.venue)
         & (pc.field("session") == pa.scalar(session.date))
@@ -341,15 +334,6 @@ def _taken(
 def _numbers(rows: "pyarrow.Table", name: str) -> "Numbers":
     column: Numbers = rows[name].to_numpy()
     return column
-
-
-def _narrow(sums: "pyarrow.Table") -> "pyarrow.Table":
-    """Cast sums to the lake's decimals: Python adds long ones slowly."""
-    types = {"volume": VOLUME, "priced_volume": VOLUME, "notional": NOTIONAL}
-    for name, kind in types.items():
-        place = sums.schema.get_field_index(name)
-        sums = sums.set_column(place, name, sums[name].cast(kind))
-    return sums
 
 
 def _tally(row: Mapping[str, Any], keys: Mapping[int, OrderKey]) -> Tally:

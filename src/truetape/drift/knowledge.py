@@ -6,9 +6,10 @@ the served bar is the evidence.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from truetape.drift.attribution_inputs import (
+    FIELDS,
     NO_VALUES,
     BarInputs,
     BarValues,
@@ -28,6 +29,8 @@ from truetape.market.trades import Event, Position
 MAX_GAPS = 32
 """Most gaps in the stream that are tried for a served bar before its drift is unexplained."""
 _NOTHING = Decimal(0)
+_OLD_VWAP = Decimal(1).scaleb(-8)
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 Place = Callable[[Iterable[Position]], Position]
 Share = tuple[Position, int, Decimal]
@@ -49,7 +52,16 @@ def infer_prints(bar: BarInputs, rules: ServingRules) -> Sequence[CountedPrint |
 
 def rounds_to(exact: BarValues, served: BarValues) -> bool:
     """True if the nearest doubles of the exact values are the served ones."""
-    return [float(value) for value in exact] == [float(value) for value in served]
+    return all(map(is_served_as, FIELDS, exact, served))
+
+
+def is_served_as(field: str, exact: Decimal, served: Decimal) -> bool:
+    """True if an exact value is served as this one: as its nearest double, or by an older version
+    as that of its VWAP with eight decimals.
+    """
+    if float(exact) == float(served):
+        return True
+    return field == "vwap" and float(exact.quantize(_OLD_VWAP, context=_EXACT)) == float(served)
 
 
 def _candidates(bar: BarInputs, rules: ServingRules) -> Iterator[Knows]:

@@ -20,8 +20,6 @@ from truetape.publish.diff import Change
 
 MAX_TRADES = 1_000
 """Most trades to list for one cause of one field; `count` counts all of them."""
-DECIMALS = 17
-"""Most decimals of a number in the ledger: as many as price times size has."""
 _MARKER_SYMBOL = ""
 """The symbol in the row that `DriftLedger.mark_speed_served` writes; no bar has it."""
 

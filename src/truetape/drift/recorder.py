@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from truetape.drift.attribution import Cause, FieldDrift, attribute_to, explain, is_explained
 from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues, Judge, ServingRules
 from truetape.drift.bar_trades import BarKey, RecomputedTrades, UncertainPrints, profile_of
-from truetape.drift.ledger import DECIMALS, BarDrift, DriftLedger, EntryKey, combine
+from truetape.drift.ledger import BarDrift, DriftLedger, EntryKey, combine
 from truetape.drift.metrics import DriftMetrics
 from truetape.feeds.contract import load_contract
 from truetape.host import profiles
@@ -24,6 +24,7 @@ from truetape.host.venues import venues
 from truetape.lake.publications import Publication, publications
 from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session, Venue
+from truetape.market.trades import DECIMALS, LIMIT
 from truetape.publish.diff import Change, Edit, Edits, is_rolled_up
 from truetape.serving.store import BarStore, ServedBar
 
@@ -32,6 +33,7 @@ MAX_JUDGED = 10_000
 _NEVER = 2**63 - 1
 _LAST = Decimal(1).scaleb(-DECIMALS)
 _EXACT = Context(prec=60)
+_MOST = _EXACT.subtract(LIMIT, _LAST)
 
 ProfileVersion = tuple[str, int]
 """Id and version."""
@@ -274,7 +276,10 @@ def values_of_row(bar: ServedBar | None) -> BarValues:
 def _decimal(text: str) -> Decimal:
     value = Decimal(text)
     if "e" in text or len(text) > DECIMALS:
-        return value.quantize(_LAST, context=_EXACT)
+        rounded = value.quantize(_LAST, context=_EXACT)
+        return max(
+            min(rounded, _MOST), _MOST.copy_negate()
+        )  # the double of a number just below 10^20 is 10^20
     return value
 
 

@@ -6,12 +6,13 @@ Reads the result of each session's last recompute; decides nothing.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from truetape.history.period import Period, When, parse_period
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named, venues
 from truetape.host.words import require_symbols
+from truetape.kernel.doubles import doubles
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table
 
@@ -96,11 +97,16 @@ def trade_batches(
 
     schema = trade_schema(exact=exact)
     for table in _sessions(settings, selection):
-        columns = [
-            table[name].cast(schema.field(_TIMES.get(name, name)).type, safe=False)
-            for name in COLUMNS
-        ]
+        columns = [_as(table[name], schema.field(_TIMES.get(name, name)).type) for name in COLUMNS]
         yield from pyarrow.table(columns, schema=schema).to_batches()
+
+
+def _as(column: Any, kind: "pyarrow.DataType") -> Any:
+    import pyarrow
+
+    if pyarrow.types.is_decimal(column.type) and pyarrow.types.is_floating(kind):
+        return doubles(column)
+    return column.cast(kind, safe=False)
 
 
 def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarrow.Table"]:

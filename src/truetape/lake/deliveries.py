@@ -140,20 +140,10 @@ class SessionDeliveries:
 
 
 def as_deliveries(rows: "pa.Table") -> "pa.Table":
-    """Return event rows in the columns and widths of the kernel."""
+    """Return event rows in the columns of the kernel."""
     from truetape.kernel.columns import DELIVERIES
 
-    return with_notional(rows).select(DELIVERIES.names).cast(DELIVERIES)
-
-
-def with_notional(rows: "pa.Table") -> "pa.Table":
-    """Add the column `notional`: price x size."""
-    import pyarrow.compute as pc
-
-    from truetape.kernel.columns import NUMBER
-
-    products = pc.multiply(rows["price"], rows["size"])
-    return rows.append_column("notional", products.cast(NUMBER))
+    return rows.select(DELIVERIES.names).cast(DELIVERIES)
 
 
 def _first_receipts(trades: "pa.Table") -> dict[TradeName, int]:

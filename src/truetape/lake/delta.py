@@ -5,7 +5,9 @@ Spark. What a library raises about a table's files leaves this module as an erro
 """
 
 import itertools
+import re
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.storage import storage_error
 from truetape.lake.damage import damaged, is_local, require_sound_log, table_error
 from truetape.lake.tables import Filters, Table, table_path
+from truetape.market.resolution import MS_NS
 
 if TYPE_CHECKING:
     import deltalake
@@ -41,6 +44,24 @@ _WRITERS: Mapping[Table, str] = {
 """The verb that writes a table first; `recompute` for all others."""
 
 
+OLD_WIDTHS = frozenset({"decimal(18,9)", "decimal(18,8)", "decimal(28,8)", "decimal(38,17)"})
+"""The types of numbers in the first lakes, which `truetape lake upgrade` widens."""
+_DECIMAL = re.compile(r"decimal\(\d+,\d+\)")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file of a table: its path in the table's folder, partition values, and bytes.
+
+    `statistics`: rows, least and greatest values, as the log has them, in JSON; not read.
+    """
+
+    path: str
+    partition: Mapping[str, str | None]
+    size: int
+    statistics: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class LakeTable:
     """One version of a table. Every read raises ConfigError if files of the table are damaged, or
@@ -59,6 +80,10 @@ class LakeTable:
         """Return the id that Delta gave the table when it was created."""
         return str(self._delta.metadata().id)  # deltalake declares it as int; it is a UUID's text
 
+    def has_old_widths(self) -> bool:
+        """True if a number has the type of a version before `lake.upgrade`, in a struct too."""
+        return not OLD_WIDTHS.isdisjoint(_DECIMAL.findall(self._delta.schema().to_json()))
+
     def column_types(self) -> dict[str, str]:
         """Return the type of each column as Delta spells it, for example `decimal(18,9)`."""
         return _type_names(self._delta.schema())
@@ -72,6 +97,56 @@ class LakeTable:
         """Return the URIs of a partition's files."""
         with translated(self.lake, self.name):
             return self._delta.file_uris(file_pruning_predicate=partition)
+
+    def data_files(self) -> list[DataFile]:
+        """Return the files of this version."""
+        import pyarrow
+
+        with translated(self.lake, self.name):
+            rows = pyarrow.table(self._delta.get_add_actions(flatten=False)).to_pylist()
+        return [
+            DataFile(row["path"], _texts(row.get("partition") or {}), row["size_bytes"])
+            for row in rows
+        ]
+
+    def filesystem(self) -> "pyarrow.fs.FileSystem":
+        """Return the file system whose root is the table's folder."""
+        from deltalake.fs import DeltaStorageHandler
+        from pyarrow.fs import PyFileSystem
+
+        local = self._files()
+        if local is not None:
+            return local
+        handler: Any = DeltaStorageHandler.from_table(self._delta._table)
+        return PyFileSystem(handler)
+
+    def swap_files(self, files: "Iterable[DataFile]", note: str) -> None:
+        """Replace all files by others, which have the columns of `lake.schemas`, in one commit.
+        The table keeps its id and its transactions.
+
+        Raise TransientError if another writer has committed since this version was opened.
+        """
+        from deltalake import CommitProperties, Schema
+        from deltalake.transaction import AddAction
+
+        from truetape.lake.schemas import SCHEMAS
+
+        now_ms = time.time_ns() // MS_NS
+        actions: list[Any] = [
+            AddAction(file.path, file.size, file.partition, now_ms, True, file.statistics)
+            for file in files
+        ]
+        path = table_path(self.lake, self.name)
+        with translated(self.lake, self.name), first_to_commit(path):
+            self._delta.create_write_transaction(
+                actions,
+                "overwrite",
+                Schema.from_arrow(SCHEMAS[self.name]),
+                list(self._delta.metadata().partition_columns),
+                commit_properties=CommitProperties(
+                    max_commit_retries=0, custom_metadata={"note": note}
+                ),
+            )
 
     def file_statistics(self) -> list[dict[str, Any]]:
         """Return what the log has about each file: partition values, least and greatest values."""
@@ -291,7 +366,20 @@ def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable
 
 
 def open_or_none(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
-    """Open a table; return None if it does not exist. Raise ConfigError if a commit is lost."""
+    """Open a table; return None if it does not exist. Raise ConfigError if a commit is lost, or if
+    the table has numbers of old widths.
+    """
+    opened = open_of_any_width(lake, table, version)
+    if opened is not None and opened.has_old_widths():
+        raise ConfigError(
+            f"{table_path(lake, table)} has the numbers of an older version of truetape; stop what "
+            "writes this lake and run `truetape lake upgrade`"
+        )
+    return opened
+
+
+def open_of_any_width(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
+    """Open a table as `open_or_none` does, also one with numbers of old widths."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -408,11 +496,14 @@ def append_table(lake: str, table: Table, rows: "pyarrow.Table") -> None:
     from deltalake import write_deltalake
 
     if rows.num_rows:
-        path = table_path(lake, table)
-        require_sound(lake, table)
+        opened = open_or_none(lake, table)
         with translated(lake, table):
             write_deltalake(
-                path, rows, mode="append", schema_mode="merge", partition_by=_partitions(table)
+                table_path(lake, table) if opened is None else opened._delta,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                partition_by=_partitions(table),
             )
 
 
@@ -429,10 +520,10 @@ def replace_table(lake: str, table: Table, tables: "Iterable[pyarrow.Table]", wh
     from deltalake import ColumnProperties, WriterProperties, write_deltalake
 
     path = table_path(lake, table)
-    require_sound(lake, table)
+    opened = open_or_none(lake, table)
     with _reader(table, tables) as rows, translated(lake, table), first_to_commit(path):
         write_deltalake(
-            path,
+            path if opened is None else opened._delta,
             rows,
             mode="overwrite",
             predicate=where,
@@ -486,6 +577,10 @@ def _partitions(table: Table) -> list[str] | None:
     from truetape.lake.schemas import PARTITIONS
 
     return list(PARTITIONS[table]) or None
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in values.items()}
 
 
 def _type_names(schema: "deltalake.Schema") -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from truetape.lake.tables import Table
-from truetape.market.trades import PRICE_DIGITS, PRICE_SCALE, SIZE_DIGITS, SIZE_SCALE
+from truetape.market.trades import DECIMALS, WHOLE_DIGITS
 
 _TEXT, _LONG, _INT = pa.string(), pa.int64(), pa.int32()
 _BOOL, _DATE, _FLOAT = pa.bool_(), pa.date32(), pa.float64()
@@ -19,17 +19,15 @@ def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
     return pa.schema(columns)
 
 
-PRICE = pa.decimal128(PRICE_DIGITS, PRICE_SCALE)
-SIZE = pa.decimal128(SIZE_DIGITS, SIZE_SCALE)
-VOLUME = pa.decimal128(28, 8)
-VWAP = pa.decimal128(18, 8)
-NOTIONAL = pa.decimal128(38, 17)
+NUMBER = pa.decimal128(WHOLE_DIGITS + DECIMALS, DECIMALS)
+"""Prices, sizes, notionals, VWAPs and sums of them."""
 
 EVENT = pa.struct(
     [
         ("index", _INT), ("kind", _TEXT), ("symbol", _TEXT), ("venue", _TEXT), ("id", _TEXT),
-        ("sequence", _LONG), ("event_ns", _LONG), ("received_ns", _LONG), ("price", PRICE),
-        ("size", SIZE), ("conditions", _TEXTS), ("tape", _TEXT), ("exchange", _TEXT),
+        ("sequence", _LONG), ("event_ns", _LONG), ("received_ns", _LONG), ("price", NUMBER),
+        ("size", NUMBER), ("notional", NUMBER), ("conditions", _TEXTS), ("tape", _TEXT),
+        ("exchange", _TEXT),
     ]
 )  # fmt: skip
 """One trade, cancel or correction of a record of `raw`; `kind` says which."""
@@ -47,17 +45,18 @@ RAW = _schema(
 TRADES = _schema(
     ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("ordinal", _LONG),
     ("feed", _TEXT), ("id", _TEXT), ("sequence", _LONG), ("event_ns", _LONG),
-    ("received_ns", _LONG), ("price", PRICE), ("size", SIZE), ("conditions", _TEXTS),
-    ("tape", _TEXT), ("exchange", _TEXT), ("topic", _TEXT), ("partition", _INT),
-    ("offset", _LONG), ("index", _INT), ("duplicate", _BOOL), ("cancelled", _BOOL),
-    ("corrected", _BOOL), ("late", _BOOL), ("in_day", _BOOL), ("open_close", _BOOL),
-    ("high_low", _BOOL), ("counts", _BOOL), ("auction", _BOOL), ("known", _BOOL),
+    ("received_ns", _LONG), ("price", NUMBER), ("size", NUMBER), ("notional", NUMBER),
+    ("conditions", _TEXTS), ("tape", _TEXT), ("exchange", _TEXT), ("topic", _TEXT),
+    ("partition", _INT), ("offset", _LONG), ("index", _INT), ("duplicate", _BOOL),
+    ("cancelled", _BOOL), ("corrected", _BOOL), ("late", _BOOL), ("in_day", _BOOL),
+    ("open_close", _BOOL), ("high_low", _BOOL), ("counts", _BOOL), ("auction", _BOOL),
+    ("known", _BOOL),
 )  # fmt: skip
 BARS = _schema(
     ("venue", _TEXT), ("session", _DATE), ("symbol", _TEXT), ("resolution", _TEXT),
-    ("start_ns", _LONG), ("seq", _INT), ("open", PRICE), ("high", PRICE), ("low", PRICE),
-    ("close", PRICE), ("volume", VOLUME), ("vwap", VWAP), ("trades", _LONG),
-    ("notional", NOTIONAL), ("priced_volume", VOLUME), ("first", _LONG), ("last", _LONG),
+    ("start_ns", _LONG), ("seq", _INT), ("open", NUMBER), ("high", NUMBER), ("low", NUMBER),
+    ("close", NUMBER), ("volume", NUMBER), ("vwap", NUMBER), ("trades", _LONG),
+    ("notional", NUMBER), ("priced_volume", NUMBER), ("first", _LONG), ("last", _LONG),
     ("served", _BOOL), ("profile", _TEXT), ("profile_version", _INT),
 )  # fmt: skip
 
@@ -86,14 +85,14 @@ _SUPERSEDED = _schema(
 )  # fmt: skip
 _CAUSE = pa.struct(
     [
-        ("cause", _TEXT), ("delta", NOTIONAL), ("lateness_ns", _LONG), ("count", _LONG),
+        ("cause", _TEXT), ("delta", NUMBER), ("lateness_ns", _LONG), ("count", _LONG),
         ("trades", _TEXTS),
     ]
 )  # fmt: skip
 _DRIFT = _schema(
     ("venue", _TEXT), ("session", _DATE), ("rev", _LONG), ("symbol", _TEXT),
     ("resolution", _TEXT), ("start_ns", _LONG), ("field", _TEXT), ("change", _TEXT),
-    ("before", NOTIONAL), ("after", NOTIONAL), ("delta", NOTIONAL),
+    ("before", NUMBER), ("after", NUMBER), ("delta", NUMBER),
     ("causes", pa.list_(_CAUSE)),
 )  # fmt: skip
 _PUBLICATIONS = _schema(

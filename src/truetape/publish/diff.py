@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import ROLLED_UP, Resolution
 from truetape.serving.bar_table import bars_of, concat, in_state, with_values
 from truetape.serving.row_keys import Column, matches
 from truetape.serving.store import BAR_NUMBERS, ServedBar
 
-ROLLED_VWAP_ERROR = 2 * 10.0**-VWAP_DECIMALS
-"""The VWAPs of the minutes are rounded, and so is the exact one: by half a last decimal each."""
+ROLLED_VWAP_ERROR = 1e-12
+"""By how much of a bar's prices its VWAP may be off if the database rolled it up: it sums doubles,
+1,440 minutes a day, each of which is off by 1.2e-16 at most.
+"""
 _VALUES = (*(name for name in BAR_NUMBERS if name != "vwap"), "trades", "seq", "void")
 
 
@@ -175,7 +176,9 @@ def _same_values(before: pa.Table, bars: pa.Table, resolution: Resolution) -> Co
     left, right = before.column("vwap"), bars.column("vwap")
     same = pc.equal(left, right)
     if resolution in ROLLED_UP:
-        is_close = pc.less_equal(pc.abs(pc.subtract(left, right)), ROLLED_VWAP_ERROR)
+        size = pc.max_element_wise(*(pc.abs(bars.column(name)) for name in ("high", "low")))
+        most = pc.multiply(size, ROLLED_VWAP_ERROR)
+        is_close = pc.less_equal(pc.abs(pc.subtract(left, right)), most)
         is_rolled = pc.equal(before.column("layer"), "speed")
         same = pc.or_(same, pc.and_(is_close, is_rolled))
     for name in _VALUES:

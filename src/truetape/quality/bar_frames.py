@@ -1,7 +1,7 @@
 """The frames of a session's bars: single ones, and beside narrower bars and trades. Pure."""
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,7 @@ from truetape.quality.baselines import (
     usual_missing_share,
 )
 from truetape.quality.columns import (
+    NUMBER,
     Column,
     Values,
     codes,
@@ -24,14 +25,11 @@ from truetape.quality.columns import (
     flags,
     floats,
     numbers,
-    remainder,
-    scaled,
     table,
     table_of,
 )
 from truetape.quality.frames import FRAMES, Frame, SuiteTable
 from truetape.quality.rollups import (
-    PRICE_SCALE,
     by_symbols,
     compare,
     effective,
@@ -48,7 +46,9 @@ SHORT = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES)
 """Resolutions at which a price that trebles is an error or a corporate action, not a busy day."""
 OFFICIAL_CODES = ("M", "Q", "24", "26")
 """Conditions of official opens and closes: codes of the US tapes, and bits of LEAN's word."""
-_VWAP_SCALE = 8
+_UNIT = Decimal(1).scaleb(-18)
+_WIDE = pa.scalar(Decimal(10) ** 12, NUMBER)
+"""A product of smaller numbers fits Arrow's widest decimals."""
 
 
 def bar_frames(tables: SessionTables, venue: Venue, history: History) -> Iterator[Frame]:
@@ -69,16 +69,14 @@ def bar_frames(tables: SessionTables, venue: Venue, history: History) -> Iterato
 
 def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
     """Add the derived columns that rules about single bars read."""
-    open_, high, low, close = (
-        scaled(bars[name], PRICE_SCALE) for name in ("open", "high", "low", "close")
-    )
-    served, per_vwap = bars["served"], 10 ** (PRICE_SCALE - _VWAP_SCALE)
+    open_, high, low, close = (bars[name] for name in ("open", "high", "low", "close"))
+    served, slack = bars["served"], _vwap_slack(bars)
     is_base = pc.equal(bars["resolution"], Resolution.SECOND.value)
     columns = {
         "body_top": pc.max_element_wise(open_, close),
         "body_bottom": pc.min_element_wise(open_, close),
-        "low_floor": _floor(low, per_vwap),
-        "high_ceil": pc.negate(_floor(pc.negate(high), per_vwap)),
+        "low_floor": pc.subtract(low.cast(slack.type), slack),
+        "high_ceil": pc.add(high.cast(slack.type), slack),
         "vwap_exact": _vwap_exact(bars),
         "has_volume": pc.greater(bars["volume"], Decimal(0)),
         "is_base": is_base,
@@ -215,21 +213,40 @@ def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
     return trades.take(pa.array(rows if venue.calendar else [], pa.int64())).select(columns)
 
 
-def _floor(values: Column, by: int) -> Column:
-    """Return whole numbers divided by `by`, rounded down."""
-    floors: Column = pc.divide(pc.subtract(values, remainder(values, by)), by)
-    return floors
+def _vwap_slack(bars: pa.Table) -> Column:
+    """Return by how much vwap may lie outside of low and high: the notional of each trade is
+    rounded by half of a last place at most, which tells in bars of tiny sizes.
+    """
+    volume, trades = doubles(bars["priced_volume"]), doubles(bars["trades"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = np.ceil(np.where(volume > 0, trades / volume, 0.0))
+    whole = pa.array(np.minimum(places, 1e18).astype(np.int64)).cast(pa.decimal128(19, 0))
+    slack: Column = pc.multiply(pa.chunked_array([whole]), pa.scalar(_UNIT, pa.decimal128(18, 18)))
+    return slack.cast(pa.decimal256(38, 18))
 
 
 def _vwap_exact(bars: pa.Table) -> Column:
     """True if vwap is notional / priced volume, to half of its last place. Null without a vwap."""
-    vwap = bars["vwap"].cast(pa.decimal256(30, 8))
-    volume = bars["priced_volume"].cast(pa.decimal256(30, 8))
-    product = pc.multiply(vwap, volume)
-    off = pc.abs(pc.subtract(product, bars["notional"].cast(pa.decimal256(50, 17))))
-    half = pa.scalar(Decimal("0.000000005"), pa.decimal256(10, 9))
-    is_exact: Column = pc.less_equal(off, pc.multiply(volume, half))
-    return is_exact
+    vwap, volume = bars["vwap"], bars["priced_volume"]
+    is_wide = pc.or_(*(pc.greater_equal(pc.abs(each), _WIDE) for each in (vwap, volume)))
+    narrow = pa.decimal256(30, 18)
+    sizes = pc.if_else(is_wide, None, volume).cast(narrow)
+    product = pc.multiply(pc.if_else(is_wide, None, vwap).cast(narrow), sizes)
+    off = pc.abs(pc.subtract(product, bars["notional"].cast(pa.decimal256(56, 36))))
+    half = pa.scalar(_UNIT / 2, pa.decimal256(19, 19))
+    is_exact = pc.less_equal(off, pc.multiply(sizes, half)).combine_chunks()
+    wide = bars.select(["vwap", "priced_volume", "notional"]).filter(is_wide).to_pylist()
+    exact = [_is_exact(**row) for row in wide]
+    mask = pc.fill_null(is_wide, False).combine_chunks()
+    replaced = pc.replace_with_mask(is_exact, mask, pa.array(exact, pa.bool_()))
+    return pa.chunked_array([replaced])
+
+
+def _is_exact(vwap: Decimal | None, priced_volume: Decimal, notional: Decimal) -> bool | None:
+    if vwap is None:
+        return None
+    with localcontext(prec=80):
+        return abs(vwap * priced_volume - notional) <= priced_volume * _UNIT / 2
 
 
 def _prints_inside(bars: pa.Table, is_base: Column, trades: pa.Table) -> Values:

@@ -24,6 +24,9 @@ _TYPES: Mapping[str, pa.DataType] = {
 
 
 _INT64_DIGITS = 18
+NUMBER = pa.decimal128(38, 18)
+"""Prices, sizes, and their products and sums."""
+_LARGE = pa.scalar(Decimal(10) ** 19, NUMBER)
 _MAX_RANK, _MAX_RANGE = 2**63, 2**48
 _WINDOWS = 4_096
 """Number of windows that are sorted at once: 2 MB of doubles for windows of 50."""
@@ -78,22 +81,27 @@ def remainder(column: Column, by: int) -> Column:
 
 
 def scaled(column: Column, scale: int) -> Column:
-    """Return decimals of up to 18 digits as whole numbers of `10^-scale`."""
+    """Return decimals as whole numbers of `10^-scale`; null for those that do not fit."""
+    whole = _INT64_DIGITS - scale
+    is_small = pc.less(pc.abs(column), pa.scalar(Decimal(10) ** whole, column.type))
+    narrow = pc.if_else(is_small, column, None).cast(
+        pa.decimal128(_INT64_DIGITS, scale), safe=False
+    )
+    exact = pc.if_else(pc.equal(narrow.cast(column.type), column), narrow, None)
     unit = pa.scalar(Decimal(10) ** scale, pa.decimal128(scale + 1, 0))
-    result: Column = pc.cast(pc.multiply(column, unit), pa.int64())
+    result: Column = pc.cast(pc.multiply(exact, unit), pa.int64())
     return result
 
 
-def plain(column: Column) -> Column:
-    """Return decimals of up to 18 digits as whole numbers of their last place, wider ones as
-    doubles, and other columns unchanged.
-    """
-    kind = column.type
-    if not pa.types.is_decimal(kind):
-        return column
-    if kind.precision > _INT64_DIGITS:
-        return column.cast(pa.float64())
-    return scaled(column, kind.scale)
+def products(prices: Column, sizes: Column) -> Column:
+    """Return price x size, rounded half-even to 18 decimals; it must fit 20 digits."""
+    is_large = pc.greater_equal(pc.abs(prices), _LARGE)
+    # a product with a type of at most 76 digits, all that Arrow has
+    left = pc.if_else(is_large, sizes, prices).cast(pa.decimal256(37, 18))
+    right = pc.if_else(is_large, prices, sizes).cast(pa.decimal256(38, 18))
+    rounded = pc.round(pc.multiply(left, right), 18, "half_to_even")
+    result: Column = rounded.cast(NUMBER)
+    return result
 
 
 def packed(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:

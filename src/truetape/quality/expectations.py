@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from truetape.quality.columns import Column, plain, table_of
+from truetape.quality.columns import Column, table_of
 from truetape.quality.frames import FRAMES, Frame
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Argument, Named, Suite, SuiteCheck, SuiteRule
@@ -347,10 +347,11 @@ def _pandas(table: pa.Table, start: int, end: int, compared: AbstractSet[str]) -
 
     Texts become categories: one Python string for each distinct text instead of each row. Columns
     that are compared with each other stay texts, because pandas does not compare categories.
+    Decimals become Python's.
     """
     rows_of_range = table.slice(start, end - start)
     columns = {
-        name: plain(rows_of_range[name])
+        name: rows_of_range[name]
         if name in compared or not pa.types.is_string(rows_of_range[name].type)
         else rows_of_range[name].dictionary_encode()
         for name in rows_of_range.column_names

@@ -1,7 +1,6 @@
 """Frames: which tables the rules check, and their columns. Builds none of them.
 
-A frame is an Arrow table, so that numbers stay exact. Great Expectations gets decimals of up to 18
-digits as whole numbers of their last decimal place, and wider ones as doubles.
+A frame is an Arrow table, so that numbers stay exact: prices and sizes are decimals.
 """
 
 from collections.abc import Mapping

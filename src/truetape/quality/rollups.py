@@ -15,36 +15,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.market.resolution import Resolution
-from truetape.quality.columns import Column, Values, remainder, scaled, table, table_of
+from truetape.quality.columns import (
+    NUMBER,
+    Column,
+    Values,
+    products,
+    remainder,
+    table,
+    table_of,
+)
 
 FIELDS = (
     "open", "high", "low", "close", "volume", "notional", "priced_volume", "trades", "first",
     "last",
 )  # fmt: skip
-PRICE_SCALE = 9
 MAX_ROWS = 300_000
 """Number of trades and bars that are folded at once. A row takes about 1 kB during the join."""
 
 _NOTHING = table([], "resolution:text symbol:text start_ns:int equal:bool differs:text")
 _KEY = ["symbol", "start_ns"]
-_FOLDS: Mapping[str, Literal["first", "last", "max", "min", "sum"]] = {
-    "open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum",
-    "notional": "sum", "priced_volume": "sum", "trades": "sum", "first": "min", "last": "max",
+_ENDS: Mapping[str, Literal["first", "last"]] = {"open": "first", "close": "last"}
+_FOLDS: Mapping[str, Literal["max", "min", "sum"]] = {
+    "high": "max", "low": "min", "volume": "sum", "notional": "sum", "priced_volume": "sum",
+    "trades": "sum", "first": "min", "last": "max",
 }  # fmt: skip
 
 
 def prints(trades: pa.Table) -> pa.Table:
-    """Return each effective trade as a bar of its own, with `in_day`; prices in units of 1e-9.
+    """Return each effective trade as a bar of its own, with `in_day`.
 
     `trades` must be ordered by symbol and ordinal.
     """
     counting = effective(trades)
-    price, size = scaled(counting["price"], PRICE_SCALE), counting["size"]
+    price, size = counting["price"], counting["size"]
     sets, ranges, counts = (counting[name] for name in ("open_close", "high_low", "counts"))
     priced = pc.and_(ranges, counts)
-    nothing = pa.scalar(Decimal(0), pa.decimal128(18, 8))
-    no_amount = pa.scalar(Decimal(0), pa.decimal128(37, 17))
-    turnover = pc.multiply(counting["price"], size)
+    nothing = pa.scalar(Decimal(0), NUMBER)
+    turnover = products(price, size)
     return table_of(
         {
             "symbol": counting["symbol"],
@@ -54,7 +61,7 @@ def prints(trades: pa.Table) -> pa.Table:
             "low": _where(ranges, price),
             "close": _where(sets, price),
             "volume": pc.if_else(counts, size, nothing),
-            "notional": pc.if_else(priced, turnover, no_amount),
+            "notional": pc.if_else(priced, turnover, nothing),
             "priced_volume": pc.if_else(priced, size, nothing),
             "trades": pc.cast(counts, pa.int64()),
             "first": _where(sets, counting["ordinal"]),
@@ -70,21 +77,24 @@ def effective(trades: pa.Table) -> pa.Table:
 
 
 def stored(bars: pa.Table, resolution: Resolution) -> pa.Table:
-    """Return the lake's bars of one resolution; prices in units of 1e-9."""
+    """Return the lake's bars of one resolution."""
     rows = bars.filter(pc.equal(bars["resolution"], resolution.value))
-    columns = {name: rows[name] for name in ("symbol", "start_ns", *FIELDS)}
-    prices = {name: scaled(rows[name], PRICE_SCALE) for name in ("open", "high", "low", "close")}
-    return table_of(columns | prices)
+    return rows.select([*_KEY, *FIELDS])
 
 
 def roll_up(rows: pa.Table, starts: Values) -> pa.Table:
     """Merge bars with the same new start into one. `rows` must be ordered by symbol and start."""
     placed = rows.set_column(rows.column_names.index("start_ns"), "start_ns", starts)
     usable = placed.filter(pc.and_(placed["symbol"].is_valid(), placed["start_ns"].is_valid()))
-    grouped = usable.group_by(["symbol", "start_ns"], use_threads=False)
-    rolled = grouped.aggregate(list(_FOLDS.items()))
-    names = {f"{name}_{fold}": name for name, fold in _FOLDS.items()}
-    return rolled.rename_columns([names.get(name, name) for name in rolled.column_names])
+    numbers = pa.array(np.arange(usable.num_rows))
+    numbered = reduce(lambda rows, end: _numbered(rows, end, numbers), _ENDS, usable)
+    grouped = numbered.group_by(["symbol", "start_ns"], use_threads=False)
+    ends = {f"{name}_row": fold for name, fold in _ENDS.items()}
+    rolled = grouped.aggregate([*ends.items(), *_FOLDS.items()])
+    prices = {name: usable[name].take(rolled[f"{name}_row_{_ENDS[name]}"]) for name in _ENDS}
+    sums = {name: rolled[f"{name}_{fold}"] for name, fold in _FOLDS.items()}
+    keys = {name: rolled[name] for name in ("symbol", "start_ns")}
+    return table_of(keys | prices | sums).select(["symbol", "start_ns", *FIELDS])
 
 
 def starts_of(event_ns: Column, resolution: Resolution) -> Values:
@@ -196,6 +206,12 @@ def _differences(left: pa.Table, right: pa.Table) -> Values:
 
 def _repeated(text: str, count: int) -> Values:
     return pa.repeat(pa.scalar(text), count)
+
+
+def _numbered(rows: pa.Table, price: str, numbers: Values) -> pa.Table:
+    """Add the numbers of the rows that have a price: Arrow finds no first decimal of a group."""
+    own = pc.if_else(rows[price].is_valid(), numbers, None)
+    return rows.append_column(f"{price}_row", own)
 
 
 def _equal(left: Column, right: Column) -> Column:

@@ -32,7 +32,7 @@ from truetape.quality.columns import (
     table_of,
 )
 from truetape.quality.frames import Frame
-from truetape.quality.rollups import PRICE_SCALE, effective
+from truetape.quality.rollups import effective
 from truetape.quality.session_tables import Coverage, SessionTables
 
 ROLLING_TRADES = 50
@@ -47,7 +47,8 @@ NUMBERED_FEEDS = ("binance", "kraken-rest")
 """Feeds that number the trades of a symbol without a gap."""
 OFF_EXCHANGE = "D"
 """The exchange letter of trades reported to FINRA, which follow no tick grid."""
-_DOLLAR, _CENT, _HUNDREDTH = 10**9, 10**7, 10**5
+_GRID_DECIMALS = 9
+_DOLLAR, _CENT, _HUNDREDTH = (10 ** (_GRID_DECIMALS - decimals) for decimals in (0, 2, 4))
 _FEED_COLUMNS = (
     "feed:text trades:int duplicate_share:float late_p50_s:float late_p99_s:float late_max_s:float "
     "backward_share:float odd_lot_share:float off_exchange_share:float"
@@ -75,7 +76,6 @@ def trade_frames(
 def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
     """Add the derived columns that rules about single trades read."""
     equity = venue.calendar is not None
-    price = scaled(trades["price"], PRICE_SCALE)
     columns = {
         "keyed": pc.and_(trades["id"].is_valid(), pc.invert(trades["duplicate"])),
         "ahead_ns": pc.subtract(trades["event_ns"], trades["received_ns"]),
@@ -83,7 +83,7 @@ def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
         "on_grid": pc.and_(
             pc.not_equal(pc.fill_null(trades["exchange"], ""), OFF_EXCHANGE), equity
         ),
-        "grid_rest": _grid_rest(price),
+        "grid_rest": _grid_rest(trades["price"]),
         "deviation": deviations(trades),
         "volume_share": volume_shares(trades),
     }
@@ -261,10 +261,15 @@ def _session_row(tables: SessionTables) -> pa.Table:
 
 
 def _grid_rest(price: Column) -> Column:
-    """Return price modulo tick size: a cent, or a hundredth of a cent below a dollar."""
-    from_a_dollar = pc.greater_equal(price, _DOLLAR)
-    rest: Column = pc.if_else(from_a_dollar, remainder(price, _CENT), remainder(price, _HUNDREDTH))
-    return rest
+    """Return price modulo tick size, in 1e-9: a cent, or a hundredth of a cent below a dollar. A
+    price with more decimals is off the grid by one.
+    """
+    units = scaled(price, _GRID_DECIMALS)
+    from_a_dollar = pc.greater_equal(units, _DOLLAR)
+    rest = pc.if_else(from_a_dollar, remainder(units, _CENT), remainder(units, _HUNDREDTH))
+    is_finer = pc.and_(price.is_valid(), units.is_null())
+    result: Column = pc.if_else(is_finer, 1, rest)
+    return result
 
 
 def _backward(trades: pa.Table) -> NDArray[np.bool_]:

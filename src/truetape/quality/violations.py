@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from truetape.kernel.events import places_of
-from truetape.quality.columns import Column, packed, plain
+from truetape.quality.columns import Column, packed
 
 Rows = NDArray[np.bool_]
 Arguments = Mapping[str, Any]
@@ -23,7 +23,7 @@ Arguments = Mapping[str, Any]
 
 def prepared(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """Return columns as Great Expectations gets them; what is not a number counts as missing."""
-    return pa.table({name: _plain(table[name]) for name in names})
+    return pa.table({name: _without_nan(table[name]) for name in names})
 
 
 def unexpected(expectation: str, arguments: Arguments, table: pa.Table) -> Rows | None:
@@ -107,8 +107,7 @@ def _pair(arguments: Arguments, table: pa.Table) -> tuple[Column, Column]:
     return table[arguments["column_A"]], table[arguments["column_B"]]
 
 
-def _plain(column: Column) -> Column:
-    column = plain(column)
+def _without_nan(column: Column) -> Column:
     if pa.types.is_floating(column.type):
         missing: Column = pc.if_else(pc.is_nan(column), None, column)
         return missing

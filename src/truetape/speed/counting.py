@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
-from truetape.kernel import windows
+from truetape.kernel import bounds, windows
 from truetape.kernel.columns import DELIVERIES, WINDOWS
 from truetape.kernel.decode import by_feed, decode
+from truetape.kernel.fold import start_of
 from truetape.kernel.judge import judge
 from truetape.market.eligibility import Profile
-from truetape.market.resolution import SECOND_NS
+from truetape.market.resolution import SECOND_NS, Resolution
 
 COUNTED = pa.schema([*WINDOWS, pa.field("records", pa.int64()), pa.field("late", pa.int64())])
 """`WINDOWS` of one second; and for each partition a mark, which has no venue: its next offset as
@@ -61,8 +62,8 @@ class Counting:
         A trade is late if it was received more than the lateness after its event time. A partition
         closes a window by a receipt time more than lateness and slack after the window's end.
         Neither a late trade counts, nor a trade whose own partition closed its window before it,
-        nor the second delivery of a trade in its partition. What was closed or delivered before
-        these records is left to `speed.state`.
+        nor the second delivery of a trade in its partition, nor a trade of a minute whose sums do
+        not fit. What was closed or delivered before these records is left to `speed.state`.
         """
         deliveries = self._deliveries(records)
         partitions, received_ns = _numbers(deliveries, "partition", "received_ns")
@@ -71,6 +72,7 @@ class Counting:
         (event_ns,) = _numbers(deliveries, "event_ns")
         is_late = is_trade & (event_ns < _before(received_ns, self.rules.lateness_ns))
         is_closed = is_trade & ~is_late & (event_ns - event_ns % SECOND_NS + SECOND_NS <= closed_ns)
+        is_closed[_too_large(deliveries, is_trade & ~is_late & ~is_closed)] = True
         trades = deliveries.append_column("closed_ns", pa.array(closed_ns))
         judged = judge(
             trades.filter(pa.array(is_trade & ~is_late & ~is_closed)), self.rules.profile
@@ -122,6 +124,17 @@ class Counting:
             for part in np.unique(partitions).tolist()
         ]
         return pa.Table.from_pylist(rows, COUNTED)
+
+
+def _too_large(deliveries: pa.Table, counts: NDArray[np.bool_]) -> _Numbers:
+    """Return the rows that count, of minutes whose sums do not fit."""
+    rows = np.flatnonzero(counts)
+    trades = deliveries.select(["venue", "symbol", "event_ns", "size", "notional"])
+    if len(rows) < deliveries.num_rows:
+        trades = trades.take(pa.array(rows))
+    places = bounds.places_too_large(trades, start_of("event_ns", Resolution.MINUTE))
+    too_large: _Numbers = rows[places.to_numpy()]
+    return too_large
 
 
 def _numbers(table: pa.Table, *names: str) -> list[_Numbers]:

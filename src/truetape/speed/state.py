@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from truetape.kernel import fold, windows
+from truetape.kernel import bounds, fold, windows
 from truetape.kernel.columns import BARS, WINDOWS
 from truetape.kernel.events import places_of
 from truetape.market.resolution import STREAMED, Resolution
@@ -25,6 +25,7 @@ CHANGED = pa.schema([pa.field("resolution", pa.string()), *BARS])
 
 _Keys = NDArray[np.int64]
 _WINDOW = ["venue", "symbol", "start_ns"]
+_SUMS = [*_WINDOW, "volume", "notional"]
 _MAX_RUNS = 8
 """Most sorted runs of delivery keys of a second, before they are joined to one."""
 
@@ -75,8 +76,8 @@ class SpeedState:
     records: int = 0
     late: int = 0
     closed: int = 0
-    """Trades that came after their window was closed; like late ones, they are left to the batch
-    layer."""
+    """Trades that came after their window was closed, or that its sums cannot take; like late ones,
+    they are left to the batch layer."""
     _batch: int = 0
     _offsets: dict[int, int] = field(default_factory=dict)
     _closed_ns: dict[int, int] = field(default_factory=dict)
@@ -184,14 +185,31 @@ class SpeedState:
             for start_ns in np.unique(starts_ns - starts_ns % resolution.width_ns).tolist()
             if (resolution, start_ns) in self._buckets
         ]
-        grown = windows.grown(pa.concat_tables([windows.HELD.empty_table(), *held]), added)
-        grown = grown.combine_chunks()
+        before = pa.concat_tables([windows.HELD.empty_table(), *held])
+        added = self._fitting(before, added)
+        if not added.num_rows:
+            return []
+        grown = windows.grown(before, added).combine_chunks()
         changed = []
         widths = grown["width_ns"].to_numpy()
         for resolution in STREAMED:
             places = np.flatnonzero(widths == resolution.width_ns)
             changed.append(self._keep(resolution, grown.slice(places[0], len(places))))
         return changed
+
+    def _fitting(self, held: pa.Table, added: pa.Table) -> pa.Table:
+        """Return the rows without those of minutes whose sums would not fit."""
+        minutes = held.filter(pc.equal(held["width_ns"], Resolution.MINUTE.width_ns))
+        rows = pa.concat_tables([table.select(_SUMS) for table in (minutes, added)])
+        minute = fold.start_of("start_ns", Resolution.MINUTE)
+        places = bounds.places_too_large(rows, minute, "volume").to_numpy() - minutes.num_rows
+        if not len(places):
+            return added
+        fits = np.ones(added.num_rows, dtype=bool)
+        fits[places[places >= 0]] = False
+        if not self._is_recovering:
+            self.closed += int(added["prints"].to_numpy()[~fits].sum())
+        return added.filter(pa.array(fits))
 
     def _keep(self, resolution: Resolution, grown: pa.Table) -> _Changed:
         """Replace buckets by the windows of one resolution, which are ordered by start.

@@ -83,13 +83,12 @@ def _computed(
 ) -> "Iterator[tuple[pa.Table, pa.Table]]":
     """Yield rows of `trades` and their rows of `bars`, all of a symbol in one pair."""
     from truetape.batch.session_rows import bar_rows, trade_rows
-    from truetape.lake.schemas import TRADES
 
     session = deliveries.session
 
     def compute(part: "pa.Table") -> "tuple[pa.Table, pa.Table]":
         trades = trade_rows(part, session, rules)
-        return trades.select(TRADES.names).cast(TRADES), bar_rows(trades, session, rules)
+        return trades, bar_rows(trades, session, rules)
 
     yield from results_of(compute, parts_of(deliveries))
 

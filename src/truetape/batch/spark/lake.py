@@ -5,14 +5,13 @@ Does not compute what goes into them; their columns are in `lake.schemas`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from truetape.host.sql import quoted
-from truetape.lake.delta import missing_table, require_sound
+from truetape.lake.delta import missing_table, open_or_none
 from truetape.lake.schemas import PARTITIONS, SCHEMAS
 from truetape.lake.tables import Table, table_path
 from truetape.market.sessions import Session
@@ -35,21 +34,15 @@ class Lake:
 
     def read(self, spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
         """Read a table, its newest version or an older one. Raise ConfigError if there is none,
-        or if a commit of it is lost: Spark would read it as a commit that changed nothing.
+        if it has old widths, or if a commit of it is lost: Spark would read it as a commit that
+        changed nothing.
         """
-        require_sound(self.root, table)
-        if not self.has(spark, table):
+        if open_or_none(self.root, table) is None:
             raise missing_table(self.root, table)
         reader = spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path(table))
-
-    def has(self, spark: SparkSession, table: Table) -> bool:
-        """True if a table exists."""
-        jvm: Any = spark._jvm
-        log = jvm.org.apache.hadoop.fs.Path(f"{self.path(table)}/_delta_log")
-        return bool(log.getFileSystem(spark._jsc.hadoopConfiguration()).exists(log))
 
     def replace(
         self,
@@ -61,7 +54,7 @@ class Lake:
         """Replace a session of `trades` or `bars`, or some symbols of it, in one commit; all other
         rows stay.
         """
-        require_sound(self.root, table)
+        open_or_none(self.root, table)  # refuses a damaged table, and one of old widths
         where = f"venue = '{session.venue}' AND session = DATE'{session.date.isoformat()}'"
         if symbols is not None:
             where += f" AND symbol IN ({', '.join(map(quoted, symbols))})"

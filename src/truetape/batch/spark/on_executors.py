@@ -14,8 +14,7 @@ from truetape.batch.recompute import RecomputeRules
 from truetape.batch.session_rows import bar_rows, trade_rows
 from truetape.feeds.decoder import Limits
 from truetape.kernel.columns import RECORDS
-from truetape.lake.deliveries import as_deliveries, with_notional
-from truetape.lake.schemas import TRADES
+from truetape.lake.deliveries import as_deliveries
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def settling(session: Session, rules: RecomputeRules) -> Group:
     """Return the function from all deliveries of some symbols to their rows of `trades`."""
 
     def settled(deliveries: pa.Table) -> pa.Table:
-        rows = trade_rows(as_deliveries(deliveries), session, rules)
-        return rows.select(TRADES.names).cast(TRADES)
+        return trade_rows(as_deliveries(deliveries), session, rules)
 
     return settled
 
@@ -55,7 +53,7 @@ def folding(session: Session, rules: RecomputeRules) -> Group:
     """Return the function from all `trades` of some symbols to their rows of `bars`."""
 
     def folded(trades: pa.Table) -> pa.Table:
-        return bar_rows(with_notional(trades), session, rules)
+        return bar_rows(trades, session, rules)
 
     return folded
 

@@ -98,8 +98,8 @@ def _group(deliveries: SessionDeliveries) -> Column:
 
 
 def _deliveries(spark: SparkSession, deliveries: SessionDeliveries) -> DataFrame:
-    """Return what `SessionDeliveries.tables` yields, without its notional. Executors read the
-    session's own trades, the driver the few amendments and the trades of other sessions.
+    """Return what `SessionDeliveries.tables` yields. Executors read the session's own trades, the
+    driver the few amendments and the trades of other sessions.
     """
     trades = _own_trades(spark, deliveries)
     amendments = deliveries.amendments
