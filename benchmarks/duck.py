@@ -64,7 +64,7 @@ def differences(one: str, other: str) -> int:
 
 def totals(bars_of: str) -> tuple[int, int, str]:
     """Return the number of bars, their trades and their volume."""
-    query = "SELECT count(*), sum(trades)::BIGINT, sum(volume)::VARCHAR FROM read_parquet(?)"
+    query = "SELECT count(*), sum(trades)::BIGINT, sum(volume) FROM read_parquet(?)"
     with duckdb.connect() as connection:
         ((bars, trades, volume),) = connection.execute(query, [bars_of]).fetchall()
-    return int(bars), int(trades), str(volume)
+    return int(bars), int(trades), f"{volume.normalize():f}"

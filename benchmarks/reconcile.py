@@ -23,6 +23,7 @@ from truetape.host import calendars
 from truetape.host.errors import TruetapeError, VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.schemas import BARS
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.publish.publication import PublicationRequest, publish, publish_target
@@ -32,7 +33,7 @@ from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, Traffic
 
 DAY, NEXT_DAY = date(2026, 3, 4), date(2026, 3, 5)
-_PRICE, _SIZE = pa.decimal128(18, 9), pa.decimal128(28, 8)
+_NUMBER = BARS.field("close").type
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,8 @@ def _bars(
         "resolution": pa.array([resolution.value] * count),
         "start_ns": pa.array(numbers * resolution.width_ns + (session.open_ns or 0)),
         "seq": pa.array(numbers, pa.int32()),
-        **dict.fromkeys(("open", "high", "low", "close", "vwap"), price.cast(_PRICE, safe=False)),
-        "volume": pa.array(np.full(count, 500.0)).cast(_SIZE, safe=False),
+        **dict.fromkeys(("open", "high", "low", "close", "vwap"), price.cast(_NUMBER, safe=False)),
+        "volume": pa.array(np.full(count, 500.0)).cast(_NUMBER, safe=False),
         "trades": pa.array(np.full(count, 5)),
         "served": pa.array(np.full(count, fill_value=True)),
         "profile": pa.array(["sip"] * count),

@@ -106,6 +106,51 @@ def test_a_session_with_every_kind_of_event_equals_the_reference(
     assert [content(lake, table) for table in (Table.TRADES, Table.BARS)] == before
 
 
+def test_numbers_of_20_digits_and_18_decimals_reach_the_bars_exactly(
+    recompute: Recompute, tmp_path: Path
+) -> None:
+    """Half of the high has 18 decimals too. Half of the low is one and a half of the last place,
+    which is rounded to two.
+    """
+    lake = str(tmp_path / "lake")
+    high, low = "12345678901234567890.123456789012345678", "0.000000000000000003"
+    events = [
+        trade(high, "0.5", id="1", event_ns=TODAY),
+        trade(low, "0.5", id="2", event_ns=TODAY + 1, offset=1),
+    ]
+    put(lake, native(events))
+
+    recompute(lake, FRIDAY)
+
+    rows = {row["id"]: row for row in read_rows(lake, Table.TRADES)}
+    assert [(row["price"], row["notional"]) for _, row in sorted(rows.items())] == [
+        (Decimal(high), Decimal("6172839450617283945.061728394506172839")),
+        (Decimal(low), Decimal("0.000000000000000002")),
+    ]
+    for row in read_rows(lake, Table.BARS):
+        assert (row["high"], row["low"], row["volume"]) == (Decimal(high), Decimal(low), 1)
+        assert row["vwap"] == row["notional"] == Decimal("6172839450617283945.061728394506172841")
+
+
+def test_sums_that_do_not_fit_end_a_recompute_with_the_symbol_and_change_nothing(
+    recompute: Recompute, tmp_path: Path
+) -> None:
+    lake = str(tmp_path / "lake")
+    events = [
+        trade("1", "60000000000000000000", id=str(number), event_ns=TODAY, offset=number)
+        for number in range(2)
+    ]
+    put(lake, native(events))
+
+    with pytest.raises(Exception, match="XNYS IBM: the volume or the sum of price x size"):
+        recompute(lake, FRIDAY)
+
+    assert read_rows(lake, Table.BARS) == []
+    put(lake, native([cancel("1", received_ns=TODAY + SECOND)]), partition=1)
+    recompute(lake, FRIDAY)
+    assert {row["volume"] for row in read_rows(lake, Table.BARS)} == {Decimal("6e19")}
+
+
 def content(lake: str, table: Table) -> list[str]:
     return sorted(map(str, read_rows(lake, table)))
 

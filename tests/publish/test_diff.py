@@ -85,7 +85,7 @@ def test_a_difference_in_any_value_is_a_change(field: str) -> None:
 def test_a_rolled_up_vwap_may_differ_in_the_last_decimal(
     before: ServedBar, resolution: Resolution, expected: Change
 ) -> None:
-    other = replace(before, vwap=before.vwap + 1e-8)
+    other = replace(before, vwap=before.vwap * (1 + 5e-13))
 
     [edit] = diff_bars([other], [WANTED], REV, resolution)
 
@@ -93,7 +93,7 @@ def test_a_rolled_up_vwap_may_differ_in_the_last_decimal(
 
 
 def test_a_larger_difference_in_vwap_is_a_change_for_every_writer() -> None:
-    other = replace(PROVISIONAL, vwap=PROVISIONAL.vwap + 3e-8)
+    other = replace(PROVISIONAL, vwap=PROVISIONAL.vwap * (1 + 1e-11))
 
     [edit] = diff_bars([other], [WANTED], REV, Resolution.HOUR)
 

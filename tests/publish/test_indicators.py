@@ -12,6 +12,7 @@ from deltalake import write_deltalake
 from support.build import VENUES
 from truetape.host.calendars import session
 from truetape.host.settings import Settings
+from truetape.lake.schemas import NUMBER
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.publish.indicators import publish_indicators
@@ -144,9 +145,9 @@ def write(lake: str, day: Session, bars: list[dict[str, object]]) -> None:
             "symbol": pa.string(),
             "resolution": pa.string(),
             "start_ns": pa.int64(),
-            "close": pa.decimal128(18, 9),
-            "priced_volume": pa.decimal128(28, 8),
-            "vwap": pa.decimal128(18, 8),
+            "close": NUMBER,
+            "priced_volume": NUMBER,
+            "vwap": NUMBER,
             "served": pa.bool_(),
         }
     )

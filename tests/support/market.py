@@ -15,7 +15,7 @@ from truetape.market.trades import Cancel, Correction, Event, Trade
 EVENT_ROW = (
     "topic string, partition int, offset bigint, feed string, index int, kind string, "
     "symbol string, venue string, id string, sequence bigint, event_ns bigint, "
-    "received_ns bigint, price decimal(18,9), size decimal(18,8), conditions array<string>, "
+    "received_ns bigint, price decimal(38,18), size decimal(38,18), conditions array<string>, "
     "tape string, exchange string"
 )
 EVENT_COLUMNS = tuple(column.split()[0] for column in EVENT_ROW.split(", "))
@@ -35,12 +35,12 @@ MOMENTS = st.one_of(
 PRICES = st.builds(
     lambda steps, scale: str(Decimal(100_000 + steps).scaleb(-scale)),
     st.integers(-999, 999),
-    st.sampled_from([3, 3, 9]),
+    st.sampled_from([3, 3, 9, 18]),
 )
 SIZES = st.builds(
     lambda steps, scale: str(Decimal(steps).scaleb(-scale)),
     st.integers(0, 5_000),
-    st.sampled_from([0, 0, 2, 8]),
+    st.sampled_from([0, 0, 2, 8, 17]),
 )
 UNIQUE_IDS = (None, "{n}", "x{n}", "X-{n}", "00{n}", "9999999999999999{n:03}")
 """Numbers, text, numbers with leading zeros, and one digit more than a number may have."""

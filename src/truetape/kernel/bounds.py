@@ -16,9 +16,9 @@ from truetape.market.trades import LIMIT, WHOLE_DIGITS
 
 _MOST = 0.99 * float(LIMIT)
 _LARGE = f"""
-SELECT "row" FROM rows QUALIFY {_MOST!r} <= greatest(
+SELECT "row" FROM rows WINDOW whole AS (PARTITION BY venue, symbol, {{start}})
+QUALIFY {_MOST!r} <= greatest(
   sum(abs({{volume}}::DOUBLE)) OVER whole, sum(abs(notional::DOUBLE)) OVER whole)
-WINDOW whole AS (PARTITION BY venue, symbol, {{start}})
 """
 
 
