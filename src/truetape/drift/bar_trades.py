@@ -1,6 +1,6 @@
 """Reads the trades of bars that changed from the lake's `trades`, to explain the change.
 
-Uses no Spark and explains nothing itself. One scan keeps the rows of the changed bars. The kernel
+Uses no Spark and explains nothing itself. Scans keep the rows of the changed bars. The kernel
 sums the prints that served and recomputed bar count alike, one tally a bar; only the uncertain
 prints become objects, once for all bars that contain them. So the cost grows with the differences.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from truetape.drift.attribution_inputs import BarInputs, BarValues, TradeDelivery
 from truetape.kernel.columns import POSITION
@@ -31,12 +31,17 @@ from truetape.market.trades import Amendment, OrderKey, Position, Trade, order_k
 if TYPE_CHECKING:
     import numpy
     import pyarrow
+    import pyarrow.dataset
 
     Numbers = numpy.ndarray[Any, Any]
+    Expression: TypeAlias = pyarrow.dataset.Expression
     Column = pyarrow.Array[Any]
 
 MAX_PRINTS = 200_000
 """Most prints that are Python objects at a time: about two kilobytes of memory each."""
+
+MAX_KEPT = 200_000
+"""Most trades that are kept as columns for the next bars: about 30 MB."""
 
 _TRADE = [
     "feed", "symbol", "id", "sequence", "event_ns", "received_ns", "price", "size", "conditions",
@@ -45,10 +50,12 @@ _TRADE = [
 _FLAGS = ["duplicate", "cancelled", "corrected", "late"]
 _ORDER = ["event_ns", "sequence", "topic", "partition", "offset", "index"]
 _JUDGED = ["open_close", "high_low", "counts", "auction", "known"]
+_COLUMNS = [*_TRADE, "notional", *_FLAGS, *_JUDGED, "ordinal", "in_day"]
 _SUMMED = ["price", "size", "notional", "open_close", "high_low", "counts", "ordinal"]
 _BARS_PER_SYMBOL = 1 << 20
 """More bars than any session has at one resolution."""
 _HOUR_S = 3_600
+_MINUTE_NS = Resolution.MINUTE.width_ns
 
 BarKey = tuple[Resolution, str, int]
 """Resolution, symbol, start."""
@@ -70,12 +77,13 @@ class UncertainPrints:
 class RecomputedTrades:
     """The trades of some bars of a session, as the last recompute settled them."""
 
-    def __init__(self, lake: str, venue: Venue, session: Session, bars: Iterable[BarKey]) -> None:
+    def __init__(self, source: "SessionTrades", venue: Venue, bars: Iterable[BarKey]) -> None:
         self._venue = venue
-        self._session = session
-        self._raw = RawEvents(lake)
-        self._numbering = BarNumbering.of(session, bars)
-        self._rows = _read(lake, self._numbering)
+        self._session = source.session
+        self._raw = RawEvents(source.lake)
+        self._numbering = BarNumbering.of(source.session, bars)
+        self._rows = source.of(self._numbering)
+        self._numbers_of: dict[Resolution, Numbers] = {}
         self._made: dict[int, TradeDelivery] = {}
         self._amendments: (
             tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]] | None
@@ -92,7 +100,7 @@ class RecomputedTrades:
         for bar in bars:
             by_resolution[bar[0]].append(bar)
         for resolution, group in by_resolution.items():
-            numbers = self._numbering.numbers(self._rows, resolution)
+            numbers = self._numbers(resolution)
             selected = np.isin(numbers, [self._numbering.number(bar) for bar in group])
             bases = self._bases(numbers, selected & ~is_uncertain, resolution)
             for portion in self._portions(group, numbers[selected & is_uncertain]):
@@ -107,11 +115,17 @@ class RecomputedTrades:
         import numpy as np
 
         number = self._numbering.number(bar)
-        numbers = self._numbering.numbers(self._rows, bar[0])
+        numbers = self._numbers(bar[0])
         rows = np.flatnonzero(numbers == number)
         if len(rows) > MAX_PRINTS:
             return None
         return self._inputs(bar, values, self._deliveries(numbers, rows)[number], None)
+
+    def _numbers(self, resolution: Resolution) -> "Numbers":
+        """Return the number of the bar that contains each row."""
+        if resolution not in self._numbers_of:
+            self._numbers_of[resolution] = self._numbering.numbers(self._rows, resolution)
+        return self._numbers_of[resolution]
 
     def _portions(self, bars: Sequence[BarKey], numbers: "Numbers") -> Iterator[list[BarKey]]:
         """Split bars into portions of at most MAX_PRINTS uncertain prints, or of one bar."""
@@ -294,6 +308,19 @@ class BarNumbering:
         ]
         return reduce(pc.or_, inside)
 
+    @property
+    def minutes(self) -> frozenset[int] | None:
+        """Return the minutes that contain the wanted bars, None if a bar is wider."""
+        if not self.wanted.keys() <= {Resolution.SECOND, Resolution.MINUTE}:
+            return None
+        starts = (
+            number % _BARS_PER_SYMBOL * SECOND_NS
+            for wanted in self.wanted.values()
+            for number in wanted.to_numpy().tolist()
+        )
+        first_ns = self.session.start_ns - _HOUR_S * SECOND_NS
+        return frozenset((first_ns + start) // _MINUTE_NS for start in starts)
+
     def _number(self, resolution: Resolution, code: Any, start_ns: Any) -> Any:
         """Number a start within its session, never below 0: if midnight falls within an hour, the
         1h bar starts before the session.
@@ -304,23 +331,77 @@ class BarNumbering:
         return code * _BARS_PER_SYMBOL + start
 
 
-def _read(lake: str, numbering: BarNumbering) -> "pyarrow.Table":
-    """Read the trades of the wanted bars, batch by batch."""
-    import pyarrow as pa
+class SessionTrades:
+    """Reads the trades of bars of a session from the lake. Keeps those of the minutes that were
+    read: the next bars often differ in the same minutes, and a scan reads the whole session.
+    """
+
+    def __init__(self, lake: str, session: Session) -> None:
+        self.lake, self.session = lake, session
+        self._minutes: frozenset[int] = frozenset()
+        self._kept = [_empty()]
+
+    def of(self, numbering: BarNumbering) -> "pyarrow.Table":
+        """Return the trades of the wanted bars."""
+        import pyarrow as pa
+
+        if numbering.minutes is None or not self._keep(numbering.minutes - self._minutes):
+            return self._read(_of_symbols(numbering), numbering)
+        kept = pa.concat_tables(self._kept).filter(_of_symbols(numbering))
+        return kept.filter(numbering.contains(kept)).combine_chunks()
+
+    def _keep(self, minutes: frozenset[int]) -> bool:
+        """Read all trades of these minutes. Return False if MAX_KEPT is too small for them."""
+        if not minutes:
+            return True
+        condition = _of_minutes(minutes)
+        count = open_table(self.lake, Table.TRADES).count(self._of_session(condition))
+        if count + sum(rows.num_rows for rows in self._kept) > MAX_KEPT:
+            self._minutes, self._kept = frozenset(), [_empty()]
+            return False
+        self._kept.append(self._read(condition))
+        self._minutes |= minutes
+        return True
+
+    def _read(
+        self, condition: "Expression", numbering: BarNumbering | None = None
+    ) -> "pyarrow.Table":
+        """Read trades batch by batch; with a numbering only those of the wanted bars."""
+        import pyarrow as pa
+
+        parts = [_empty()]
+        table = open_table(self.lake, Table.TRADES)
+        for batch in table.batches(_COLUMNS, self._of_session(condition)):
+            rows = pa.Table.from_batches([batch])
+            parts.append(rows if numbering is None else rows.filter(numbering.contains(rows)))
+        return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+
+    def _of_session(self, condition: "Expression") -> "Expression":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        is_venue = pc.field("venue") == self.session.venue
+        return is_venue & (pc.field("session") == pa.scalar(self.session.date)) & condition
+
+
+def _of_symbols(numbering: BarNumbering) -> "Expression":
     import pyarrow.compute as pc
 
-    table, session = open_table(lake, Table.TRADES), numbering.session
-    columns = [*_TRADE, "notional", *_FLAGS, *_JUDGED, "ordinal", "in_day"]
-    condition = (
-        (pc.field("venue") == session.venue)
-        & (pc.field("session") == pa.scalar(session.date))
-        & pc.field("symbol").isin(numbering.symbols)
-    )
-    parts = [pa.schema([TRADES.field(name) for name in columns]).empty_table()]
-    for batch in table.batches(columns, condition):
-        rows = pa.Table.from_batches([batch])
-        parts.append(rows.filter(numbering.contains(rows)))
-    return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
+    is_wanted: Expression = pc.field("symbol").isin(numbering.symbols)
+    return is_wanted
+
+
+def _of_minutes(minutes: Iterable[int]) -> "Expression":
+    import pyarrow.compute as pc
+
+    is_inside: Expression = pc.divide(pc.field("event_ns"), _MINUTE_NS).isin(sorted(minutes))
+    return is_inside
+
+
+def _empty() -> "pyarrow.Table":
+    import pyarrow as pa
+
+    return pa.schema([TRADES.field(name) for name in _COLUMNS]).empty_table()
 
 
 def _taken(

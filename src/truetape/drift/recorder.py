@@ -13,7 +13,13 @@ from functools import cache, lru_cache
 
 from truetape.drift.attribution import Cause, FieldDrift, attribute_to, explain, is_explained
 from truetape.drift.attribution_inputs import FIELDS, NO_VALUES, BarValues, Judge, ServingRules
-from truetape.drift.bar_trades import BarKey, RecomputedTrades, UncertainPrints, profile_of
+from truetape.drift.bar_trades import (
+    BarKey,
+    RecomputedTrades,
+    SessionTrades,
+    UncertainPrints,
+    profile_of,
+)
 from truetape.drift.ledger import BarDrift, DriftLedger, EntryKey, combine
 from truetape.drift.metrics import DriftMetrics
 from truetape.feeds.contract import load_contract
@@ -73,6 +79,8 @@ class DriftRecorder:
     _carried_over: dict[EntryKey, BarDrift] = field(default_factory=dict)
     """Those of the pending entries whose symbols have had no edit so far."""
     _metrics: DriftMetrics = field(default_factory=DriftMetrics)
+    _trades: SessionTrades | None = None
+    """The reader of the session's trades; None before the first drift."""
 
     @classmethod
     def of(
@@ -214,7 +222,9 @@ class DriftRecorder:
             return
         if not drifting:
             return
-        trades = RecomputedTrades(self.lake, self.venue, self.session, drifting)
+        if self._trades is None:
+            self._trades = SessionTrades(self.lake, self.session)
+        trades = RecomputedTrades(self._trades, self.venue, drifting)
         final = profile_of(self.lake, self.session)
         judge = self._judge(final[0])
         for (rules, profile), bars in self._by_rules(drifting, final).items():
