@@ -29,7 +29,7 @@ from truetape.speed.supervision import supervise_once, write_command
 GOAL_S = 60.0
 _STEP_S = 1.0
 _WITHIN_S = 300.0
-_WROTE = re.compile(r"\bwrote\b.*?\backed_ns=(\d+)")
+_SERVED = re.compile(r"\bserved\b.*?\backed_ns=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _supervised(settings: Settings, condition: Callable[[Heartbeat], bool]) -> H
 
 
 def _first_ack(log: Path, after_ns: int) -> int:
-    acks = [int(found[1]) for found in map(_WROTE.search, log.read_text().splitlines()) if found]
+    acks = [int(found[1]) for found in map(_SERVED.search, log.read_text().splitlines()) if found]
     return min(ack for ack in acks if ack > after_ns)
 
 

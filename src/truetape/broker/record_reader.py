@@ -30,7 +30,8 @@ PRODUCER_STAMP = (
 BROKER_STAMP = 1
 """Kafka's number for a stamp that the broker set."""
 _POLL_MS = 500
-_INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
+_DIGITS = 19
+_INTEGER = re.compile(rb"[+-]?[0-9]{1,%d}" % _DIGITS)
 _LONGS = range(-(2**63), 2**63)
 
 
@@ -98,7 +99,7 @@ class RecordFollower:
             except OffsetOutOfRangeError as error:
                 raise TransientError(f"{self._action}: it deleted records: {error}") from error
         records, self._held = self._held[: self._most], self._held[self._most :]
-        return _table(records, self._logs) if records else None
+        return table_of(records, self._logs) if records else None
 
     def close(self) -> None:
         """Disconnect."""
@@ -163,11 +164,11 @@ class _Reading:
             else:
                 answered = time.monotonic()
             if len(held) >= TABLE_RECORDS or size >= TABLE_BYTES:
-                yield _table(held, self._logs)
+                yield table_of(held, self._logs)
                 held, size = [], 0
                 answered = time.monotonic()
         if held:
-            yield _table(held, self._logs)
+            yield table_of(held, self._logs)
 
     def _positions(self) -> dict["TopicPartition", int]:
         return {part: self._consumer.position(part) for part in self._left}
@@ -206,7 +207,12 @@ class _Reading:
             )
 
 
-def _table(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.Table":
+def table_of(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.Table":
+    """Return records with the columns of `kernel.columns.RECORDS`; `logs` as in `read_records`.
+
+    A header that is no text, or no integer of 64 bits, is null. Raise ConfigError for a record that
+    its producer stamped.
+    """
     import pyarrow as pa
 
     from truetape.kernel.columns import RECORDS
@@ -215,6 +221,7 @@ def _table(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.
         if record.timestamp_type != BROKER_STAMP:
             place = f"{record.topic}/{record.partition}@{record.offset}"
             raise ConfigError(f"{place}{PRODUCER_STAMP}")
+    headers = [dict(reversed(record.headers)) for record in records]  # the first of a name counts
     columns = {
         "topic": [logs[record.partition] for record in records],
         "partition": [record.partition for record in records],
@@ -222,17 +229,12 @@ def _table(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.
         "record_ms": [record.timestamp for record in records],
         "key": [_text(record.key) for record in records],
         "value": [record.value for record in records],
-        "feed": [_text(_header(record, "feed")) for record in records],
-        "received_ns": [_long(_header(record, "received_ns")) for record in records],
+        "feed": [_text(named.get("feed")) for named in headers],
+        "received_ns": [_long(named.get("received_ns")) for named in headers],
     }
     arrays = {name: pa.array(values, RECORDS.field(name).type) for name, values in columns.items()}
     arrays["day"] = pa.nulls(len(records), RECORDS.field("day").type)
     return pa.table(arrays, schema=RECORDS)
-
-
-def _header(record: "ConsumerRecord", name: str) -> bytes | None:
-    """Return the first header of a name."""
-    return next((value for key, value in record.headers if key == name), None)
 
 
 def _text(value: bytes | None) -> str | None:
@@ -247,7 +249,10 @@ def _text(value: bytes | None) -> str | None:
 
 def _long(value: bytes | None) -> int | None:
     """Return the integer that a header holds; None if it holds none of 64 bits."""
-    if value is None or not _INTEGER.fullmatch(value):
+    if value is None:
+        return None
+    is_plain = len(value) <= _DIGITS and value.isdigit()  # faster than the expression
+    if not is_plain and not _INTEGER.fullmatch(value):
         return None
     number = int(value)
     return number if number in _LONGS else None
