@@ -17,7 +17,7 @@ ENOUGH_RECORDS, PAUSE_S = 50, 0.75
 worth."""
 END_WITHIN_S = 30.0
 _POLL_S = 0.2
-_READ_RECORDS, _READ_PAUSE_S = 50, 0.02
+_READ_RECORDS, _READ_PAUSE_S = 50, 0.005
 """The reader hands over so many records at once, unless they do not come within the pause."""
 
 
