@@ -15,6 +15,7 @@ from kafka.errors import KafkaTimeoutError
 from pyspark.sql import SparkSession
 
 from truetape.host.errors import TransientError
+from truetape.host.http import Http
 from truetape.quality import expectations
 
 
@@ -35,6 +36,7 @@ def close_boundary(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(subprocess, "Popen", _not_here)
     patch.setattr(expectations, "_batches", _not_here)
     patch.setattr(time, "sleep", _not_here)
+    patch.setattr(Http, "pause", _not_here)  # it took `time.sleep` before, if it was imported then
 
 
 def forbid_waiting(patch: pytest.MonkeyPatch) -> None:
