@@ -16,7 +16,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
 from truetape.batch.spark.kafka_source import from_kafka, stamp_error
-from truetape.batch.spark.on_executors import Batches, records_of
+from truetape.batch.spark.on_executors import Batches, keep_loaded, records_of
 from truetape.batch.spark.session import spark_session
 from truetape.host.errors import TransientError, TruetapeError
 from truetape.host.jars import spark_jars
@@ -130,6 +130,7 @@ def _counting(rules: "Broadcast[CountingRules]") -> Batches:
         counting = Counting(rules.value)
         for batch in batches:
             yield from counting.counted(records_of(batch)).to_batches()
+            keep_loaded()
 
     return counted
 
