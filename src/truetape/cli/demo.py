@@ -122,11 +122,18 @@ def _show_session(tour: _Tour, market: _Market, began: float) -> None:
         f"{market.speed:g} times as fast as real time. "
         f"{market.minutes * 60 / market.speed:.0f} s:"
     )
-    _stream(settings, made, market.speed, tour.store, session)
+
+    def say_first() -> None:
+        console.print(
+            f"{time.monotonic() - began:.0f} s after the start: the first provisional bars are "
+            f"served. Watch them grow: {market_page(settings, steps.SYMBOLS[0])}"
+        )
+
+    _stream(tour, made, market.speed, session, say_first)
     before = steps.served(tour.store, session)
     console.print(
-        f"{time.monotonic() - began:.0f} s after the start: {before:,} provisional bars are "
-        f"served. Draw them: {market_page(settings, steps.SYMBOLS[0])}"
+        f"{time.monotonic() - began:.0f} s after the start: all {before:,} provisional bars are "
+        "served."
     )
     console.rule("3 of 6: the session is over, Airflow makes it final")
     outcome = steps.finish(tour.api, tour.report)
@@ -228,29 +235,41 @@ def _print_live(console: "Console", settings: Settings, first: "ServedBar") -> N
 
 
 def _stream(
-    settings: Settings,
+    tour: _Tour,
     made: "SimulatedSession",
     speed: float,
-    store: "BarStore",
     session: "Session",
+    say_first: Callable[[], None],
 ) -> None:
+    """Send the session and show what is served meanwhile; call `say_first` once there is a bar."""
     from rich.live import Live
 
     from truetape.tour import demo as steps
 
-    with Live(_table([]), auto_refresh=False, transient=not sys.stdout.isatty()) as live:
+    has_bars = False
+    live = Live(
+        _table([]),
+        console=tour.console,
+        auto_refresh=False,
+        transient=not sys.stdout.isatty(),
+    )
+    with live:
 
         def watch() -> None:
+            nonlocal has_bars
             rows = [
                 bar
                 for symbol in steps.SYMBOLS
-                for bar in store.tail(
+                for bar in tour.store.tail(
                     Resolution.MINUTE, symbol, 2, venue=session.venue, end_ns=session.end_ns
                 )
             ]
+            if rows and not has_bars:
+                has_bars = True
+                say_first()
             live.update(_table(rows), refresh=True)
 
-        steps.stream(settings, made, speed, watch)
+        steps.stream(tour.settings, made, speed, watch)
 
 
 def _table(rows: "list[ServedBar]") -> "Table":
