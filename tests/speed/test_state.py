@@ -195,7 +195,8 @@ def test_any_split_and_any_restarts_give_the_bars_of_the_records(log: Log, seed:
         assert {window: right[window] for window in by_window(changed)} == by_window(changed)
         positions.append(driver.state.position())
         if rnd.random() < 0.3:
-            driver.restart(rnd.choice(positions[-2:]))
+            positions = [rnd.choice(positions[-2:])]  # a later one was never committed
+            driver.restart(positions[0])
 
     assert driver.served == right_bars(log, driver.read)
 
