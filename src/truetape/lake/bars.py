@@ -7,16 +7,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError
-from truetape.kernel.doubles import doubles
 from truetape.lake.bars_lineage import recompute_bases
 from truetape.lake.damage import damaged
 from truetape.lake.delta import open_table
 from truetape.lake.tables import Table, session_filters
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
-from truetape.serving.bar_table import COLUMNS, SCHEMA, bars_of, of_symbols
+from truetape.serving.bar_table import COLUMNS, bars_of, of_symbols, unpublished
 from truetape.serving.line_table import float_texts
-from truetape.serving.store import BAR_NUMBERS, ServedBar
+from truetape.serving.store import ServedBar
 
 if TYPE_CHECKING:
     import pyarrow
@@ -74,7 +73,7 @@ class RecomputedSession:
             pc.equal(self.table.column("resolution"), resolution.value),
             self.table.column("served"),
         )
-        return _served(self.table.filter(is_served)).sort_by(
+        return unpublished(self.table.filter(is_served), "batch").sort_by(
             [("symbol", "ascending"), ("venue", "ascending"), ("start_ns", "ascending")]
         )
 
@@ -162,20 +161,3 @@ def _reprs(bars: "pyarrow.RecordBatch") -> Any:
         else:
             pieces.append(column.cast(pyarrow.string()))
     return pc.binary_join_element_wise(*pieces, ")", "")
-
-
-def _served(rows: "pyarrow.Table") -> "pyarrow.Table":
-    """Return rows of the lake as bars that no publication wrote; see `ServedBar.unpublished`."""
-    import pyarrow
-
-    types: list[tuple[str, Any]] = list(zip(COLUMNS, SCHEMA.types, strict=True))
-    states: dict[str, Any] = {"rev": 0, "layer": "batch", "final": False, "void": False}
-    columns: list[Any] = [
-        pyarrow.repeat(pyarrow.scalar(states[name], kind), rows.num_rows)
-        if name in states
-        else doubles(rows.column(name))
-        if name in BAR_NUMBERS
-        else rows.column(name).cast(kind)
-        for name, kind in types
-    ]
-    return pyarrow.Table.from_arrays(columns, schema=SCHEMA)

@@ -171,6 +171,14 @@ def is_rolled_up(bar: ServedBar, resolution: Resolution) -> bool:
     return bar.layer == "speed" and resolution in ROLLED_UP
 
 
+def are_rolled_up(bars: pa.Table, resolution: Resolution) -> Column:
+    """Return what `is_rolled_up` returns for each row; null for a row without a layer."""
+    if resolution not in ROLLED_UP:
+        return pa.chunked_array([pa.repeat(False, len(bars))])
+    rolled_up: Column = pc.equal(bars.column("layer"), "speed")
+    return rolled_up
+
+
 def _same_values(before: pa.Table, bars: pa.Table, resolution: Resolution) -> Column:
     """Return for each pair of rows whether their values are equal; layer and rev may differ."""
     left, right = before.column("vwap"), bars.column("vwap")
@@ -179,8 +187,7 @@ def _same_values(before: pa.Table, bars: pa.Table, resolution: Resolution) -> Co
         size = pc.max_element_wise(*(pc.abs(bars.column(name)) for name in ("high", "low")))
         most = pc.multiply(size, ROLLED_VWAP_ERROR)
         is_close = pc.less_equal(pc.abs(pc.subtract(left, right)), most)
-        is_rolled = pc.equal(before.column("layer"), "speed")
-        same = pc.or_(same, pc.and_(is_close, is_rolled))
+        same = pc.or_(same, pc.and_(is_close, are_rolled_up(before, resolution)))
     for name in _VALUES:
         same = pc.and_(same, pc.equal(before.column(name), bars.column(name)))
     return same

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.lake.bars import RecomputedSession
-from truetape.market.resolution import ROLLED_UP, Resolution
-from truetape.publish.diff import Change, Edits, diff_bars, final_rows
+from truetape.market.resolution import Resolution
+from truetape.publish.diff import Change, Edits, are_rolled_up, diff_bars, final_rows
 from truetape.publish.publication import TargetBars, read_session
-from truetape.quality.columns import Column, Values, doubles, flags, table, table_of
+from truetape.quality.columns import Values, doubles, flags, table, table_of
 from truetape.quality.frames import Frame
 from truetape.serving.digest import digests_of
 from truetape.serving.row_keys import matches, same_rows
@@ -144,12 +144,12 @@ def _level(
     resolution: Resolution, served: pa.Table, edits: Edits, volume: float
 ) -> dict[str, object]:
     # bars that the database rolled up say no more than their minutes
-    live = served.filter(pc.invert(pc.or_(served["void"], _is_rolled_up(served, resolution))))
+    live = served.filter(pc.invert(pc.or_(served["void"], are_rolled_up(served, resolution))))
     sealed = int(flags(live["final"]).sum())
     provisional = live.num_rows - sealed
     changes = np.asarray(edits.changes)
     judged = np.asarray(edits.before["symbol"].is_valid())
-    judged &= ~flags(_is_rolled_up(edits.before, resolution))
+    judged &= ~flags(are_rolled_up(edits.before, resolution))
     is_changed, is_voided = (
         judged & (changes == change.value) for change in (Change.CHANGE, Change.VOID)
     )
@@ -169,14 +169,6 @@ def _level(
         "is_judged": sealed >= LEAST_ROWS,
         "volume_ratio": _volume(live) / volume if live.num_rows and volume else None,
     }
-
-
-def _is_rolled_up(bars: pa.Table, resolution: Resolution) -> Column:
-    """Return what `publish.diff.is_rolled_up` returns for each row."""
-    if resolution not in ROLLED_UP:
-        return pa.chunked_array([pa.repeat(False, bars.num_rows)])
-    is_rolled_up: Column = pc.equal(bars["layer"], "speed")
-    return is_rolled_up
 
 
 def _volume(bars: pa.Table) -> float:

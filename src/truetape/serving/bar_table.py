@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from truetape.kernel.doubles import doubles
 from truetape.serving.store import BAR_NUMBERS, Layer, ServedBar
 
 COLUMNS = tuple(field.name for field in fields(ServedBar))
@@ -31,6 +32,22 @@ def table_of(bars: Iterable[ServedBar]) -> pa.Table:
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def unpublished(rows: pa.Table, layer: Layer) -> pa.Table:
+    """Return rows with exact numbers as bars that no publication wrote; see
+    `ServedBar.unpublished`.
+    """
+    states = {"rev": 0, "layer": layer, "final": False, "void": False}
+    columns: list[Any] = [
+        _repeated(states[name], kind, rows.num_rows)
+        if name in states
+        else doubles(rows[name])
+        if name in BAR_NUMBERS
+        else rows[name].cast(kind)
+        for name, kind in zip(COLUMNS, SCHEMA.types, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def bars_of(table: pa.Table) -> Iterator[ServedBar]:

@@ -2,33 +2,22 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from truetape.kernel.doubles import doubles
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Venue
 from truetape.serving import bar_table
-from truetape.serving.store import BAR_NUMBERS
 
 _HOUR_NS = 3_600_000_000_000
 
 
 def provisional(bars: pa.Table, resolution: Resolution, venues: Mapping[str, Venue]) -> pa.Table:
     """Return bars of one resolution, `speed.state.CHANGED`, as `serving.bar_table.SCHEMA`."""
-    columns: dict[str, Any] = {
-        name: doubles(bars[name]) if name in BAR_NUMBERS else bars[name]
-        for name in bar_table.COLUMNS
-        if name in bars.column_names
-    }
-    columns["seq"] = ordinals(bars, resolution, venues)
-    for name, value in (("rev", 0), ("layer", "speed"), ("final", False), ("void", False)):
-        kind = bar_table.SCHEMA.field(name).type
-        columns[name] = pa.repeat(pa.scalar(value, kind), bars.num_rows)
-    return pa.table({name: columns[name] for name in bar_table.COLUMNS}, bar_table.SCHEMA)
+    places = pa.array(ordinals(bars, resolution, venues))
+    return bar_table.unpublished(bars.append_column("seq", places), "speed")
 
 
 def ordinals(
