@@ -1,70 +1,94 @@
-"""Records of Kafka as a table: what their headers and keys mean."""
+"""The reader on a real Kafka: the records that a plain consumer of kafka-python returns."""
 
-from typing import Any
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from kafka.consumer.fetcher import ConsumerRecord
+from kafka import KafkaProducer, TopicPartition
 
-from truetape.broker.record_reader import table_of
-from truetape.host.errors import ConfigError
+from support.loop import own_settings
+from support.record_batches import row_of
+from truetape.broker.clients import open_consumer
+from truetape.broker.offsets import available_offsets
+from truetape.broker.record_reader import read_records
+from truetape.host.settings import Settings
+from truetape.market.ranges import Ranges
 
-BROKER, PRODUCER = 1, 0
+pytestmark = pytest.mark.real
 
-
-def record(**values: Any) -> ConsumerRecord:
-    plain = dict.fromkeys(ConsumerRecord._fields)
-    own = {"topic": "trades", "partition": 2, "offset": 7, "timestamp": 17, "headers": []}
-    return ConsumerRecord(**plain | own | {"timestamp_type": BROKER, "value": b"{}"} | values)
-
-
-def row(**values: Any) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = table_of([record(**values)], {2: "trades.1"}).to_pylist()
-    return rows[0]
+HEADERS = [("feed", b"truetape"), ("received_ns", b"17")]
+COUNT = 400
 
 
-def test_a_record_keeps_its_place_and_its_bytes() -> None:
-    found = row(key=b"IBM", value=b"\xff{", headers=[("feed", b"acme"), ("received_ns", b"5")])
-
-    assert found == {
-        "topic": "trades.1", "partition": 2, "offset": 7, "record_ms": 17, "key": "IBM",
-        "value": b"\xff{", "feed": "acme", "received_ns": 5, "day": None,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        (b"1795000000000000000", 1_795_000_000_000_000_000),
-        (b"9223372036854775807", 2**63 - 1),
-        (b"9223372036854775808", None),
-        (b"-9223372036854775808", -(2**63)),
-        (b"+17", 17),
-        (b"0000000000000000017", 17),
-        (b"00000000000000000017", None),
-        (b"", None),
-        (b" 17", None),
-        (b"1_7", None),
-        ("\u0661\u0667".encode(), None),
-        (b"17\n", None),
-        (None, None),
-    ],
-)
-def test_a_receipt_is_an_integer_of_64_bits_or_null(text: bytes | None, number: int | None) -> None:
-    assert row(headers=[("received_ns", text)])["received_ns"] == number
+def send_mixed(own: Settings) -> None:
+    """Send plain and compressed records, without key, value or headers, and with many headers."""
+    for compression in (None, "gzip"):
+        producer = KafkaProducer(
+            bootstrap_servers=own.kafka, compression_type=compression, linger_ms=50
+        )
+        for number in range(COUNT):
+            producer.send(
+                own.topic,
+                value=None if number % 49 == 1 else b"%d" % number * (1 + number % 300),
+                key=None if number % 7 == 0 else b"\xffS%d" % number if number % 11 == 0 else b"S",
+                headers=[] if number % 13 == 0 else HEADERS * (1 + number % 8),
+            )
+        producer.close()
 
 
-def test_the_first_header_of_a_name_counts() -> None:
-    found = row(headers=[("feed", b"first"), ("other", b"x"), ("feed", b"second")])
+def send_transactions(own: Settings) -> None:
+    """Send transactions of two producers that overlap; every second one is aborted."""
+    producers = [
+        KafkaProducer(
+            bootstrap_servers=own.kafka, transactional_id=f"{own.topic}-{number}", linger_ms=50
+        )
+        for number in range(2)
+    ]
+    for producer in producers:
+        producer.init_transactions()
+    for turn in range(6):
+        for producer in producers:
+            producer.begin_transaction()
+            for number in range(30):
+                producer.send(own.topic, b"%d-%d" % (turn, number), headers=HEADERS)
+        for place, producer in enumerate(producers):
+            producer.flush()
+            if (turn + place) % 2:
+                producer.abort_transaction()
+            else:
+                producer.commit_transaction()
+    for producer in producers:
+        producer.close()
 
-    assert (found["feed"], found["received_ns"]) == ("first", None)
+
+def plain_rows(own: Settings, logs: dict[int, str]) -> list[dict[str, object]]:
+    consumer = open_consumer(own.kafka, committed_only=True)
+    parts = [TopicPartition(own.topic, part) for part in logs]
+    consumer.assign(parts)
+    consumer.seek_to_beginning(*parts)
+    ends = consumer.end_offsets(parts)
+    rows = []
+    while any(consumer.position(part) < end for part, end in ends.items()):
+        for records in consumer.poll(500).values():
+            rows += [row_of(record, logs) for record in records]
+    consumer.close()
+    return rows
 
 
-def test_a_text_that_is_not_utf8_is_null() -> None:
-    found = row(key=b"\xff", headers=[("feed", b"\xff")])
+def test_every_committed_record_is_read_as_a_plain_consumer_reads_it(
+    stack: Settings, tmp_path: Path
+) -> None:
+    own = own_settings(stack, tmp_path, partitions=2)
+    send_mixed(own)
+    send_transactions(own)
+    spans = available_offsets(own.kafka, own.topic, committed_only=True)
+    wanted = {part: Ranges([span]) for part, span in spans.items()}
+    logs = {part: f"log-{part}" for part in wanted}
 
-    assert (found["key"], found["feed"]) == (None, None)
+    read = pa.concat_tables(read_records(own.kafka, own.topic, wanted, logs)).to_pylist()
 
-
-def test_a_stamp_of_a_producer_is_refused_with_its_place() -> None:
-    with pytest.raises(ConfigError, match="trades/2@7"):
-        row(timestamp_type=PRODUCER)
+    expected = plain_rows(own, logs)
+    for part in logs:
+        of_part = [row for row in read if row["partition"] == part]
+        assert of_part == [row for row in expected if row["partition"] == part]
+    assert len(read) == 2 * COUNT + 6 * 30

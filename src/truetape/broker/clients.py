@@ -36,7 +36,7 @@ _LINGER_MS = 5
 """How long a batch waits for more records: throughput against a few milliseconds of freshness."""
 _MAX_BLOCK_MS = 30_000
 _BULK_FETCH_BYTES = 52_428_800
-_BULK_POLL_RECORDS = 50_000
+_BULK_POLL_BATCHES = 100
 
 
 def require_listener(bootstrap: str) -> None:
@@ -92,11 +92,14 @@ def open_consumer(
 def open_bulk_consumer(bootstrap: str) -> "KafkaConsumer":
     """Connect a consumer that reads committed records of assigned partitions in large portions.
 
-    It never goes to another offset by itself: an offset that Kafka does not have is an error.
+    It returns whole batches of records, see `whole_batches`. It never goes to another offset by
+    itself: an offset that Kafka does not have is an error.
     """
     from kafka import KafkaConsumer
 
-    return KafkaConsumer(
+    from truetape.broker.whole_batches import return_batches
+
+    consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id="truetape-bulk-reader",
         enable_auto_commit=False,
@@ -104,9 +107,11 @@ def open_bulk_consumer(bootstrap: str) -> "KafkaConsumer":
         auto_offset_reset="none",
         fetch_max_bytes=_BULK_FETCH_BYTES,
         max_partition_fetch_bytes=_BULK_FETCH_BYTES // 4,
-        max_poll_records=_BULK_POLL_RECORDS,
+        max_poll_records=_BULK_POLL_BATCHES,
         bootstrap_timeout_ms=CONNECT_WITHIN_MS,
     )
+    return_batches(consumer)
+    return consumer
 
 
 def open_producer(bootstrap: str) -> "KafkaProducer":

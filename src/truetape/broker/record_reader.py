@@ -3,24 +3,24 @@
 Of all ways to read Kafka in this process it is the one for bulk: many records a fetch, few calls.
 """
 
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from truetape.broker.clients import open_bulk_consumer, transient
-from truetape.host.errors import ConfigError, TransientError
+from truetape.host.errors import TransientError
 from truetape.market.ranges import Range, Ranges
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from kafka import KafkaConsumer, TopicPartition
-    from kafka.consumer.fetcher import ConsumerRecord
+
+    from truetape.broker.record_batches import RecordBatch
 
 TABLE_RECORDS = 100_000
 TABLE_BYTES = 64_000_000
-"""A table is yielded as soon as it has so many records, or so many bytes of payloads."""
+"""A table is yielded as soon as it has so many records, or so many bytes."""
 ANSWER_WITHIN_S = 30.0
 """How long Kafka may return nothing of what is still to be read."""
 PRODUCER_STAMP = (
@@ -30,9 +30,7 @@ PRODUCER_STAMP = (
 BROKER_STAMP = 1
 """Kafka's number for a stamp that the broker set."""
 _POLL_MS = 500
-_DIGITS = 19
-_INTEGER = re.compile(rb"[+-]?[0-9]{1,%d}" % _DIGITS)
-_LONGS = range(-(2**63), 2**63)
+_LAST_OFFSET = 2**63 - 1
 
 
 def read_records(
@@ -75,12 +73,19 @@ class RecordFollower:
         enough: int,
         pause_s: float,
     ) -> None:
+        from truetape.kernel.columns import RECORDS
+
         self._action = f"cannot read {topic} at {bootstrap}"
+        self._topic = topic
         self._logs = dict.fromkeys(offsets, topic)
+        self._wanted = {
+            part: Ranges.between(offset, _LAST_OFFSET) for part, offset in offsets.items()
+        }
         self._most = most
         self._enough = enough
         self._pause_s = pause_s
-        self._held: list[ConsumerRecord] = []
+        self._held: list[RecordBatch] = []
+        self._rest = RECORDS.empty_table()
         with transient(self._action):
             self._consumer = open_bulk_consumer(bootstrap)
             self._assign(topic, offsets)
@@ -98,8 +103,7 @@ class RecordFollower:
                 self._collect(time.monotonic() + within_s)
             except OffsetOutOfRangeError as error:
                 raise TransientError(f"{self._action}: it deleted records: {error}") from error
-        records, self._held = self._held[: self._most], self._held[self._most :]
-        return table_of(records, self._logs) if records else None
+        return self._next_table()
 
     def close(self) -> None:
         """Disconnect."""
@@ -107,16 +111,33 @@ class RecordFollower:
 
     def _collect(self, nothing_until_s: float) -> None:
         """Poll until enough records are held, or the first ones have waited long enough."""
-        until_s = time.monotonic() + self._pause_s if self._held else nothing_until_s
-        while len(self._held) < self._enough:
+        until_s = time.monotonic() + self._pause_s if self._count else nothing_until_s
+        while self._count < self._enough:
             left_ms = int((until_s - time.monotonic()) * 1_000)
             if left_ms <= 0:
                 return
-            was_empty = not self._held
+            was_empty = not self._count
             for records in self._consumer.poll(timeout_ms=min(left_ms, _POLL_MS)).values():
-                self._held += records
-            if was_empty and self._held:
+                self._held += [record.value for record in records]
+            if was_empty and self._count:
                 until_s = time.monotonic() + self._pause_s
+
+    @property
+    def _count(self) -> int:
+        """How many records are held; some may be before the first offset."""
+        return self._rest.num_rows + sum(map(len, self._held))
+
+    def _next_table(self) -> "pa.Table | None":
+        import pyarrow as pa
+
+        from truetape.broker.record_batches import table_of
+
+        table = self._rest
+        if self._held:
+            held, self._held = self._held, []
+            table = pa.concat_tables([table, table_of(held, self._topic, self._logs, self._wanted)])
+        self._rest = table.slice(self._most)
+        return table.slice(0, self._most) if table.num_rows else None
 
     def _assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         from kafka import TopicPartition
@@ -140,6 +161,8 @@ class _Reading:
         from kafka import TopicPartition
 
         self._consumer = consumer
+        self._topic = topic
+        self._wanted = wanted
         self._logs = logs
         self._left: dict[TopicPartition, list[Range]] = {
             TopicPartition(topic, part): list(ranges) for part, ranges in wanted.items() if ranges
@@ -147,42 +170,38 @@ class _Reading:
 
     def tables(self) -> "Iterator[pa.Table]":
         """Yield tables until nothing is left to read."""
+        from truetape.broker.record_batches import table_of
+
+        held: list[RecordBatch] = []
+        count = size = 0
+        for batch in self._batches():
+            held.append(batch)
+            count, size = count + batch.count, size + len(batch.records)
+            if count >= TABLE_RECORDS or size >= TABLE_BYTES:
+                yield table_of(held, self._topic, self._logs, self._wanted)
+                held, count, size = [], 0, 0
+        if held:
+            yield table_of(held, self._topic, self._logs, self._wanted)
+
+    def _batches(self) -> "Iterator[RecordBatch]":
+        """Yield the batches that have wanted records, and perhaps others."""
         self._consumer.assign(list(self._left))
         for part, ranges in self._left.items():
             self._consumer.seek(part, ranges[0].start)
-        held: list[ConsumerRecord] = []
-        size, answered = 0, time.monotonic()
+        answered = time.monotonic()
         while self._left:
             before = self._positions()
-            for part, records in self._consumer.poll(timeout_ms=_POLL_MS).items():
-                inside = self._inside(part, records)
-                held += inside
-                size += sum(len(record.value or b"") for record in inside)
+            for records in self._consumer.poll(timeout_ms=_POLL_MS).values():
+                yield from (record.value for record in records)
+                answered = time.monotonic()
             self._advance()
-            if self._left and self._positions() == before:
-                self._require_answer(answered)
+            if self._positions() != before:
+                answered = time.monotonic()
             else:
-                answered = time.monotonic()
-            if len(held) >= TABLE_RECORDS or size >= TABLE_BYTES:
-                yield table_of(held, self._logs)
-                held, size = [], 0
-                answered = time.monotonic()
-        if held:
-            yield table_of(held, self._logs)
+                self._require_answer(answered)
 
     def _positions(self) -> dict["TopicPartition", int]:
         return {part: self._consumer.position(part) for part in self._left}
-
-    def _inside(
-        self, part: "TopicPartition", records: "Sequence[ConsumerRecord]"
-    ) -> "Sequence[ConsumerRecord]":
-        ranges = self._left.get(part, [])
-        if not ranges or not records:
-            return ()
-        first = ranges[0]
-        if records[0].offset >= first.start and records[-1].offset < first.end:
-            return records
-        return [record for record in records if any(record.offset in span for span in ranges)]
 
     def _advance(self) -> None:
         """Go on to the next range of each partition whose present one is read."""
@@ -205,54 +224,3 @@ class _Reading:
             raise TransientError(
                 f"Kafka returned no record of {places} within {ANSWER_WITHIN_S:.0f} s; run it again"
             )
-
-
-def table_of(records: "Sequence[ConsumerRecord]", logs: Mapping[int, str]) -> "pa.Table":
-    """Return records with the columns of `kernel.columns.RECORDS`; `logs` as in `read_records`.
-
-    A header that is no text, or no integer of 64 bits, is null. Raise ConfigError for a record that
-    its producer stamped.
-    """
-    import pyarrow as pa
-
-    from truetape.kernel.columns import RECORDS
-
-    for record in records:
-        if record.timestamp_type != BROKER_STAMP:
-            place = f"{record.topic}/{record.partition}@{record.offset}"
-            raise ConfigError(f"{place}{PRODUCER_STAMP}")
-    headers = [dict(reversed(record.headers)) for record in records]  # the first of a name counts
-    columns = {
-        "topic": [logs[record.partition] for record in records],
-        "partition": [record.partition for record in records],
-        "offset": [record.offset for record in records],
-        "record_ms": [record.timestamp for record in records],
-        "key": [_text(record.key) for record in records],
-        "value": [record.value for record in records],
-        "feed": [_text(named.get("feed")) for named in headers],
-        "received_ns": [_long(named.get("received_ns")) for named in headers],
-    }
-    arrays = {name: pa.array(values, RECORDS.field(name).type) for name, values in columns.items()}
-    arrays["day"] = pa.nulls(len(records), RECORDS.field("day").type)
-    return pa.table(arrays, schema=RECORDS)
-
-
-def _text(value: bytes | None) -> str | None:
-    """Return valid UTF-8 as text, and None for anything else."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _long(value: bytes | None) -> int | None:
-    """Return the integer that a header holds; None if it holds none of 64 bits."""
-    if value is None:
-        return None
-    is_plain = len(value) <= _DIGITS and value.isdigit()  # faster than the expression
-    if not is_plain and not _INTEGER.fullmatch(value):
-        return None
-    number = int(value)
-    return number if number in _LONGS else None
