@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from truetape.broker.record_reader import PRODUCER_STAMP
+from truetape.broker.stamps import PRODUCER_STAMP
 from truetape.host.errors import ConfigError, TransientError, TruetapeError
 from truetape.speed.spark_stream import ended
 

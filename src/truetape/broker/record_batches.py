@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from truetape.broker.record_reader import PRODUCER_STAMP
+from truetape.broker.stamps import PRODUCER_STAMP
 from truetape.host.errors import ConfigError, TransientError
 from truetape.kernel.columns import RECORDS, Array
 from truetape.market.ranges import Ranges

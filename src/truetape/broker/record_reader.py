@@ -23,12 +23,6 @@ TABLE_BYTES = 64_000_000
 """A table is yielded as soon as it has so many records, or so many bytes."""
 ANSWER_WITHIN_S = 30.0
 """How long Kafka may return nothing of what is still to be read."""
-PRODUCER_STAMP = (
-    " carries a stamp of its producer, which bounds no time; "
-    'see "Stamps of producers" in docs/RUNBOOK.md'
-)
-BROKER_STAMP = 1
-"""Kafka's number for a stamp that the broker set."""
 _POLL_MS = 500
 _LAST_OFFSET = 2**63 - 1
 

@@ -5,7 +5,7 @@ import re
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from truetape.broker.record_reader import BROKER_STAMP, PRODUCER_STAMP
+from truetape.broker.stamps import BROKER_STAMP, PRODUCER_STAMP
 from truetape.host.errors import ConfigError
 
 
