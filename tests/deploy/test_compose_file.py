@@ -42,7 +42,7 @@ def changed(replaced: str, new: str) -> ComposeFile:
     text = FILE.read_text("utf-8")
     assert replaced in text
     text = text.replace(replaced, new, 1)
-    return ComposeFile(FILE, text, yaml.safe_load(text))
+    return ComposeFile(FILE, text, yaml.load(text, yaml.CSafeLoader))
 
 
 @pytest.mark.parametrize(

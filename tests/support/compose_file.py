@@ -51,7 +51,7 @@ def read(path: Path) -> ComposeFile:
     """Read a compose file. Raise ConfigError if it is not one."""
     text = path.read_text("utf-8")
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
