@@ -16,6 +16,8 @@ _HOUR_NS = 3_600_000_000_000
 
 def provisional(bars: pa.Table, resolution: Resolution, venues: Mapping[str, Venue]) -> pa.Table:
     """Return bars of one resolution, `speed.state.CHANGED`, as `serving.bar_table.SCHEMA`."""
+    if not bars.num_rows:
+        return bar_table.NO_BARS
     places = pa.array(ordinals(bars, resolution, venues))
     return bar_table.unpublished(bars.append_column("seq", places), "speed")
 
