@@ -25,8 +25,8 @@ from truetape.speed.writer import SpeedWriter
 
 RACES = [
     {"seed": seed, "faults": faults, "is_one_host": is_one_host, "publishers": publishers}
-    for seed, (faults, publishers), is_one_host in product(
-        range(10), [(Faults.ONE, 0), (Faults.ANY, 0), (Faults.ANY, 1)], [True, False]
+    for seed, is_one_host, (faults, publishers) in product(
+        range(10), [True, False], [(Faults.ANY, 0), (Faults.ANY, 1), (Faults.ONE, 0)]
     )
 ]
 
@@ -89,7 +89,7 @@ def test_a_broken_rule_shows(broken: Break, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_protocol_itself_shows_nothing_in_these_races() -> None:
-    assert not any(is_wrong(race(**arguments), arguments) for arguments in RACES[:12])  # type: ignore[arg-type]
+    assert not any(is_wrong(race(**arguments), arguments) for arguments in RACES[:6])  # type: ignore[arg-type]
 
 
 def is_wrong(world: World, arguments: dict[str, Any]) -> bool:

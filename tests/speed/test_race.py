@@ -4,10 +4,13 @@
 the product's own.
 """
 
+from collections.abc import Iterator
+
 import pytest
 
 from support.race import (
     Faults,
+    World,
     counts,
     holders,
     lowered,
@@ -18,8 +21,12 @@ from support.race import (
 )
 from truetape.speed.bar_ranges import is_within
 
-# fifty schedules each; the fast tier runs ten of them
-SEEDS = [seed if seed < 10 else pytest.param(seed, marks=pytest.mark.real) for seed in range(50)]
+TIERS = {2: (), 10: pytest.mark.real, 50: (pytest.mark.real, pytest.mark.long)}
+"""Fifty schedules each: the fast tier runs two of them, the real one ten, the long one the rest."""
+SEEDS = [
+    pytest.param(seed, marks=next(marks for end, marks in TIERS.items() if seed < end))
+    for seed in range(50)
+]
 HOSTS = pytest.mark.parametrize("is_one_host", [True, False], ids=["one host", "many hosts"])
 
 
@@ -90,9 +97,10 @@ def test_only_a_driver_without_the_lease_writes_below_a_boundary_and_it_names_it
 
 def test_the_seeds_produce_the_faults_that_they_are_for() -> None:
     """Late writes that lower bars, also with one fault at a time, and many drivers in a row."""
-    worlds = [race(seed, faults=Faults.ANY, is_one_host=True) for seed in range(12)]
-    healing = [race(seed, faults=Faults.ONE, is_one_host=True) for seed in range(12)]
 
-    assert any(lowered(world, by_holder=False) for world in worlds)
-    assert any(lowered(world, by_holder=False) for world in healing)
-    assert any(len(world.processes) > 10 for world in worlds)
+    def worlds(faults: Faults) -> Iterator[World]:
+        return (race(seed, faults=faults, is_one_host=True) for seed in range(12))
+
+    assert any(lowered(world, by_holder=False) for world in worlds(Faults.ANY))
+    assert any(lowered(world, by_holder=False) for world in worlds(Faults.ONE))
+    assert any(len(world.processes) > 10 for world in worlds(Faults.ANY))
