@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from support.absurd import ABSURD, ENDS
+from support.absurd import ABSURD, ENDS, QUARTERS, quarter_of
 from support.boundary import close_boundary, forbid_waiting
 from support.published_home import DATE, ENVIRONMENT, make_published_home
 from truetape.cli import main as cli
@@ -162,29 +162,31 @@ def test_a_plausible_line_is_accepted(verb: Verb, here: Path) -> None:
         assert code not in {2, 78}, values
 
 
+@pytest.mark.parametrize("quarter", QUARTERS)
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_no_value_of_an_option_gives_a_traceback(verb: Verb, here: Path) -> None:
+def test_no_value_of_an_option_gives_a_traceback(verb: Verb, quarter: int, here: Path) -> None:
     problems = [
         problem
         for values in verb.lines()
-        for parameter in verb.valued
-        for value in ABSURD
+        for place, parameter in enumerate(verb.valued, VERBS.index(verb))
+        for value in quarter_of(ABSURD, quarter, place)
         for problem in _problems(verb.line({**values, str(parameter.name): value}))
     ]
     assert "\n".join(problems) == ""
 
 
+@pytest.mark.parametrize("quarter", QUARTERS)
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-def test_no_two_options_together_give_a_traceback(verb: Verb, here: Path) -> None:
+def test_no_two_options_together_give_a_traceback(verb: Verb, quarter: int, here: Path) -> None:
     problems = [
         problem
         for values in verb.lines()
-        for other in verb.command.params
+        for place, other in enumerate(verb.command.params)
         for parameter in verb.valued
         if other is not parameter and other.name not in values
         # these are checked before the verb begins, whatever the others are
         if not isinstance(parameter.type, (click.Choice, Number, Whole))
-        for value in ENDS
+        for value in quarter_of(ENDS, quarter, place + len(str(parameter.name)))
         for problem in _problems(
             verb.line(
                 {**values, str(other.name): verb.plausible(other), str(parameter.name): value}

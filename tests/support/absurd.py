@@ -1,5 +1,10 @@
 """Values that nobody means: the ends of calendars and of 64 bits, text that no parser expects."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+
 BEYOND = ("0001-01-01", "9999-12-31", "1600-02-29", "2262-04-11", "2262-04-12", "1677-09-21")
 """Dates that Python knows, and that no calendar or no 64-bit instant reaches."""
 NO_DATES = ("0000-00-00", "10000-01-01", "2026-02-29", "2026-W47-5", "20261120", "-0001-01-01")
@@ -41,3 +46,16 @@ ENDS = (
     "0001-01-01", "9999-12-31", INSTANTS[6], "", "-1", str(2**63 - 1), str(2**63), "IBM\udcff",
 )  # fmt: skip
 """The shorter list, for combinations of parameters."""
+
+_LONG = (pytest.mark.real, pytest.mark.long)
+QUARTERS = [pytest.param(number, marks=_LONG if number else ()) for number in range(4)]
+"""The fast tier gives each parameter a quarter of the values, the long one the other three."""
+
+Value = TypeVar("Value")
+
+
+def quarter_of(values: Sequence[Value], quarter: int, place: int) -> Sequence[Value]:
+    """Return every fourth value. The first depends on the parameter's place among the others, so
+    that every value meets a quarter of the parameters.
+    """
+    return values[(quarter + place) % 4 :: 4]
