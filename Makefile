@@ -5,6 +5,8 @@ SHELL := /bin/bash
 UV_RUN := uv run --frozen
 FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults"
 SLOWEST := --durations=40 --durations-min=0.5
+# tests start hundreds of Pythons: without compiled files each compiles a thousand modules anew
+unexport PYTHONDONTWRITEBYTECODE
 
 # $(call tier,NAME,COMMAND): run one tier of tests and print how long it took; an empty tier fails
 tier = @echo "== $(1)"; began=$$SECONDS; $(2); echo "== $(1): $$((SECONDS - began)) s"
@@ -42,8 +44,9 @@ test: setup browser ## everything: check, then the fast, real (Spark, servers) a
 test-long: setup browser postgres compose-tool ## tests that take minutes each: kill Airflow, kill drivers five times in a row
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
 
-schedules: packages ## thousands of random schedules of the pipeline and of publications (40 min)
+schedules: packages ## thousands of random schedules of the pipeline and of publications, and of random inputs (1 h)
 	$(call tier,schedules,TRUETAPE_SCHEDULES=2000 $(UV_RUN) pytest -q tests/pipeline/test_loop_machine.py tests/publish/test_publication_machine.py)
+	$(call tier,examples,TRUETAPE_EXAMPLES=1000 $(FAST) -m "hypothesis and not spark and not real and not faults")
 
 test-fast: packages ## tests that need neither Spark nor a server
 	$(call tier,fast,$(FAST))

@@ -1,5 +1,6 @@
 """Fixtures that the whole run shares: one Spark session, one Kafka, one InfluxDB."""
 
+import gc
 import os
 import shutil
 import sys
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from truetape.serving.store import BarStore
 
+# a collection makes millions of objects that stay; the search for garbage among them, again and
+# again, would take a third of its time
+gc.disable()
+
 # before anything imports Airflow, which would else make itself a home in that of the user
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="truetape-airflow-"))
 os.environ["AIRFLOW_HOME"] = str(AIRFLOW_HOME)
@@ -31,7 +36,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 )
 
 # tests assert what is computed; how long it takes is the machine's
-settings.register_profile("untimed", deadline=None)
+settings.register_profile(
+    "untimed", deadline=None, max_examples=int(os.environ.get("TRUETAPE_EXAMPLES", "50"))
+)
 settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -39,8 +46,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     sys.modules["__main__"].__file__ = __file__
 
 
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but no more among what was collected."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_unconfigure() -> None:
-    """Remove Airflow's home."""
+    """Remove Airflow's home. Leave nothing out of the search for garbage at the end."""
+    gc.unfreeze()
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import VENUES
+from support.machines import examples
 from support.market import (
     CONDITIONS,
     EVENT_COLUMNS,
@@ -67,6 +68,7 @@ def reference_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:
     ]
 
 
+@examples(20)
 @given(markets(events(CODES), most=6), PROFILES, st.integers(0, 99))
 def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     drawn: dict[str, list[Event]], profile: Profile, order: int
@@ -78,6 +80,7 @@ def test_bars_equal_the_reference_whatever_comes_twice_and_in_whatever_order(
     assert kernel_bars(arrivals, profile) == reference_bars(happened, profile)
 
 
+@examples(20)
 @given(markets(events(CODES), most=6), PROFILES)
 def test_tallies_of_any_groups_equal_the_reference(
     drawn: dict[str, list[Event]], profile: Profile

@@ -1,6 +1,6 @@
 """Great Expectations on Arrow frames: exact numbers, nulls, chunks, and what cannot be checked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.machines import examples
 from truetape.quality import expectations
 from truetape.quality.expectations import MAX_EXAMPLES, validate
 from truetape.quality.frames import Frame
@@ -28,37 +29,47 @@ def _counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", -1)
 
 
-def suite_of(*checks: tuple[str, Mapping[str, Argument]], where: str | None = None) -> Suite:
-    """Return a suite of one rule about trades."""
-    rule = {
-        "id": "T1",
-        "severity": "gate",
-        "meaning": "a rule",
-        "source": "tests",
-        "frame": "trades",
-        "where": where,
-        "checks": tuple({name: dict(arguments)} for name, arguments in checks),
-    }
+Check = tuple[str, Mapping[str, Argument]]
+
+
+def suite_of(*rules: Sequence[Check], where: str | None = None) -> Suite:
+    """Return a suite of rules about trades, each of some checks."""
+    rows = tuple(
+        {
+            "id": f"T{number}",
+            "severity": "gate",
+            "meaning": "a rule",
+            "source": "tests",
+            "frame": "trades",
+            "where": where,
+            "checks": tuple({name: dict(arguments)} for name, arguments in checks),
+        }
+        for number, checks in enumerate(rules, 1)
+    )
     fields = {"suite": "trades", "version": 1, "table": "trades", "about": "tests"}
-    return Suite.model_validate({**fields, "rules": (rule,)})
+    return Suite.model_validate({**fields, "rules": rows})
 
 
 def checked(
     rows: Mapping[str, Any],
-    *checks: tuple[str, Mapping[str, Argument]],
+    *checks: Check,
     where: str | None = None,
     values: Mapping[str, int] | None = None,
 ) -> RuleResult:
     """Check one rule on columns, in the name of the trades suite."""
-    suite = suite_of(*checks, where=where)
+    (result,) = validate(suite_of(checks, where=where), [frame_of(rows)], values or {})
+    return result
+
+
+def frame_of(rows: Mapping[str, Any]) -> Frame:
+    """Return the columns as the frame of trades, with the keys that they lack."""
     keys = {"symbol": "IBM", "event_ns": 1, "id": "1", "topic": "t", "partition": 0, "offset": 0,
             "index": 0}  # fmt: skip
     table = pa.table(dict(rows))
     for name, value in keys.items():
         if name not in rows:
             table = table.append_column(name, pa.array([value] * table.num_rows))
-    (result,) = validate(suite, [Frame("trades", table)], values or {})
-    return result
+    return Frame("trades", table)
 
 
 def prices(*texts: str | None) -> pa.Array:
@@ -194,7 +205,7 @@ def test_a_check_without_an_outcome_fails(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_rule_without_its_frame_fails() -> None:
-    suite = suite_of(("ExpectColumnValuesToNotBeNull", {"column": "symbol"}))
+    suite = suite_of([("ExpectColumnValuesToNotBeNull", {"column": "symbol"})])
 
     (found,) = validate(suite, [], {})
 
@@ -220,7 +231,8 @@ def test_a_count_that_great_expectations_does_not_confirm_fails_the_rule(
 VALUES = st.one_of(st.none(), st.integers(-3, 3))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("_counted", [False], ids=["both ways"], indirect=True)
+@settings(examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(VALUES, VALUES, st.sampled_from([None, "A", "B", "C1"])), max_size=9)
 )
@@ -236,12 +248,13 @@ def test_counted_rows_are_those_that_great_expectations_finds(
         "symbol": pa.array(symbols, pa.string()),
         "offset": pa.array(range(len(rows)), pa.int64()),
     }  # fmt: skip
-    for check in EVERY:
-        found = []
-        for most in (-1, 10**9):
-            monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", most)
-            found.append(checked(columns, check))
-        assert found[0] == found[1], check
+    suite, frame = suite_of(*([check] for check in EVERY)), frame_of(columns)
+    results = []
+    for most in (-1, 10**9):
+        monkeypatch.setattr(expectations, "MAX_WHOLE_ROWS", most)
+        results.append(validate(suite, [frame], {}))
+    for check, counted, whole in zip(EVERY, *results, strict=True):
+        assert counted == whole, check
 
 
 EVERY = (

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import at
+from support.machines import examples
 from support.speed import (
     NOW,
     ago,
@@ -550,7 +551,7 @@ OBSERVED = st.builds(
     st.sampled_from([(), ("XNYS",)]),
 )
 COMMANDS = st.builds(command, st.sampled_from(DesiredState), st.integers(1, 3), st.floats(0, 500))
-ANYTHING = settings(max_examples=300)
+ANYTHING = examples(60)
 
 
 @ANYTHING

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND
+from support.machines import examples
 from support.speed_reference import closed_out, counted_trades
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Context, Limits, decode
@@ -184,7 +185,7 @@ def logs(draw: st.DrawFn) -> Log:
     return log
 
 
-@settings(max_examples=40)
+@examples(12)
 @given(logs(), st.integers(0, 10**6))
 def test_any_split_and_any_restarts_give_the_bars_of_the_records(log: Log, seed: int) -> None:
     rnd, driver = random.Random(seed), Driver(log)

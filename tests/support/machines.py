@@ -1,4 +1,4 @@
-"""How state machines run: few schedules by default, thousands on demand, on a fast file system."""
+"""How properties and state machines run: few examples by default, thousands on demand."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,11 @@ from hypothesis import HealthCheck, settings
 
 FAST_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own in it
 """A folder in memory, where thousands of small tables are written fast; None without one."""
+
+
+def examples(few: int) -> settings:
+    """Try `few` examples, or as many as TRUETAPE_EXAMPLES says: thousands by `make schedules`."""
+    return settings(max_examples=int(os.environ.get("TRUETAPE_EXAMPLES", few)))
 
 
 def schedules(few: int, steps: int) -> settings:
