@@ -5,6 +5,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -73,8 +74,13 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-def imports_of(module: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, name) of every import, also inside functions; type-checking ones excepted."""
+@cache
+def imports_of(module: str) -> tuple[tuple[str, str], ...]:
+    """Return (module, name) of every import, also inside functions; type-checking ones excepted."""
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module: str) -> Iterator[tuple[str, str]]:
     todo: list[ast.AST] = [tree_of(module)]
     while todo:
         node = todo.pop()

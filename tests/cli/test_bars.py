@@ -89,6 +89,7 @@ def test_both_engines_print_the_same_bytes(day: Path, resolution: str) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.real  # the reference reads 33,000 trades
 @pytest.mark.parametrize("resolution", ["1s", "1h"])
 def test_both_engines_print_the_same_bytes_for_a_real_day(resolution: str) -> None:
     path = real_data("lean_us_equity_2013-10", "tick", "ibm", "20131008_trade.zip")

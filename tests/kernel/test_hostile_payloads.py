@@ -154,6 +154,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.real  # a quarter of a minute
 def test_large_payloads_neither_end_the_process_nor_take_much_memory() -> None:
     """The careful lane holds one payload at a time, with a million records of up to a kilobyte."""
     done = subprocess.run(

@@ -54,6 +54,7 @@ class Follower:
 def follower(monkeypatch: pytest.MonkeyPatch) -> Follower:
     made = Follower()
     monkeypatch.setattr(direct_stream, "RecordFollower", made.open)
+    monkeypatch.setattr(direct_stream, "PAUSE_S", 0.05)
     return made
 
 

@@ -118,6 +118,7 @@ def test_no_driver_is_started_here_if_drivers_are_started_elsewhere() -> None:
         launcher_for(settings)
 
 
+@pytest.mark.real  # Kafka's client gives up after 10 s
 def test_sigterm_ends_the_command_that_keeps_running(settings: Settings) -> None:
     """Kafka is away all the time: nothing is started, and the exit code is 0."""
     env = settings.to_env() | {"TRUETAPE_KAFKA": "127.0.0.1:9"}
