@@ -23,9 +23,10 @@ from results import Figure, Table, add_json, cores, show, whole
 from support import truths
 from support.confusion import Confusion, causes_of, confusion, in_changed_bars
 from support.speed_reference import counted_trades, provisional_bars, serve
-from truetape.batch.local.recompute import recompute
+from truetape.batch.local.parts import computed
 from truetape.batch.raw_rows import all_contracts, raw_rows
 from truetape.batch.recompute import RecomputeRules
+from truetape.batch.session_recompute import recompute
 from truetape.drift.attribution import Cause
 from truetape.drift.ledger import DriftLedger
 from truetape.drift.recorder import DriftRecorder, SpeedRules
@@ -159,7 +160,7 @@ def _settle(settings: Settings, store: BarStore, session: Session) -> Spent:
     lateness = settings.speed_lateness_s * SECOND_NS
     spent = Spent()
     rules = RecomputeRules(load(settings.profile), venues(), lateness)
-    spent.recompute = _timed(lambda: recompute(settings.lake, session, rules))
+    spent.recompute = _timed(lambda: recompute(settings.lake, session, rules, computed))
     speed = SpeedRules(settings.profile, lateness, frozenset())
     recorder = DriftRecorder(settings.lake, store, venues()[VENUE], session, speed)
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -233,25 +234,14 @@ def _local_decode(work: Path) -> Step:
 
 def _local_recompute(work: Path) -> Step:
     """Prepare the local recompute; its 1 s bars are written afterwards, not measured."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    from truetape.batch.local.recompute import recompute
-    from truetape.lake.delta import open_table
-    from truetape.lake.tables import Table
+    from truetape.batch.local.parts import computed
+    from truetape.batch.session_recompute import recompute
 
     settings = _settings(work)
-    (work / "bars-local").mkdir()
-
-    def save() -> None:
-        table = open_table(settings.lake, Table.BARS)
-        names = [*table.column_types()]
-        bars = table.select(names, pc.field("resolution") == "1s")
-        pq.write_table(bars, work / "bars-local" / "bars.parquet")
 
     def run() -> Finish:
-        recompute(settings.lake, payloads.session(), _rules(settings))
-        return save
+        recompute(settings.lake, payloads.session(), _rules(settings), computed)
+        return lambda: _save_bars(settings, work / "bars-local")
 
     return run
 
@@ -259,12 +249,12 @@ def _local_recompute(work: Path) -> Step:
 def _spark_decode(work: Path) -> Step:
     """Prepare the work of the archive on Spark, from Parquet instead of Kafka."""
     from truetape.batch.raw_rows import all_contracts
-    from truetape.batch.spark.lake import RAW, Lake
-    from truetape.batch.spark.on_executors import decoding
+    from truetape.batch.spark.on_executors import FILES, archiving
     from truetape.batch.spark.session import spark_session
     from truetape.feeds.decoder import Limits
     from truetape.host.jars import spark_jars
-    from truetape.lake.delta import ensure_table
+    from truetape.lake.data_files import DataFile
+    from truetape.lake.delta import ensure_table, open_table
     from truetape.lake.tables import Table
 
     settings = _on_spark(work)
@@ -274,9 +264,9 @@ def _spark_decode(work: Path) -> Step:
 
     def run() -> Finish:
         records = spark.read.parquet(str(work / "payloads"))
-        decoded = records.mapInArrow(decoding(contracts, Limits.of(settings)), RAW)
-        path = Lake(settings.lake).path(Table.RAW)
-        decoded.write.format("delta").mode("append").save(path)
+        write = archiving(contracts, Limits.of(settings), settings.lake)
+        files = [DataFile(*row) for row in records.mapInArrow(write, FILES).collect()]
+        open_table(settings.lake, Table.RAW).append_files(files, "benchmark", "benchmark")
         return spark.stop
 
     return run
@@ -284,28 +274,37 @@ def _spark_decode(work: Path) -> Step:
 
 def _spark_recompute(work: Path) -> Step:
     """Prepare the recompute on Spark; its 1 s bars are written afterwards, not measured."""
-    from pyspark.sql import functions as F
-
-    from truetape.batch.spark.lake import Lake
-    from truetape.batch.spark.recompute import recompute
+    from truetape.batch.session_recompute import recompute
+    from truetape.batch.spark.parts import computed
     from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
-    from truetape.lake.tables import Table
 
     settings = _on_spark(work)
     spark = spark_session("recompute", settings, spark_jars(settings.cache))
-    lake = Lake(settings.lake)
 
     def save() -> None:
-        bars = lake.read(spark, Table.BARS).where(F.col("resolution") == "1s")
-        bars.write.parquet(str(work / "bars-spark"))
         spark.stop()
+        _save_bars(settings, work / "bars-spark")
 
     def run() -> Finish:
-        recompute(spark, lake, payloads.session(), _rules(settings))
+        engine = partial(computed, spark=spark)
+        recompute(settings.lake, payloads.session(), _rules(settings), engine)
         return save
 
     return run
+
+
+def _save_bars(settings: Settings, folder: Path) -> None:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from truetape.lake.delta import open_table
+    from truetape.lake.tables import Table
+
+    table = open_table(settings.lake, Table.BARS)
+    folder.mkdir()
+    bars = table.select([*table.column_types()], pc.field("resolution") == "1s")
+    pq.write_table(bars, folder / "bars.parquet")
 
 
 def _duckdb(kind: str, name: str) -> Callable[[Path], Step]:

@@ -14,8 +14,9 @@ from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.raw import put_records
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.jobs import dirty_symbols
-from truetape.batch.local.recompute import recompute
+from truetape.batch.local.parts import computed
 from truetape.batch.recompute import RecomputeRules
+from truetape.batch.session_recompute import recompute
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.host import venues
@@ -94,7 +95,7 @@ class World:
         self.lake = str(folder / "lake")
         put(self.lake, BEFORE, 0)
         for day in (THURSDAY, FRIDAY):
-            recompute(self.lake, day, RULES)
+            recompute(self.lake, day, RULES, computed)
         self.known = count_offsets(self.lake, "trades")
         put(self.lake, [event for event, _ in AFTER], len(BEFORE))
         self.counted = count_offsets(self.lake, "trades", self.known)
@@ -133,7 +134,7 @@ def test_recomputing_the_marked_symbols_gives_the_tables_of_a_full_recompute(wor
     for day in (THURSDAY, FRIDAY):
         symbols = dirty_symbols(world.lake, day, RULES.profile)
         assert symbols is not None
-        recompute(world.lake, day, RULES, symbols)
+        recompute(world.lake, day, RULES, computed, symbols)
     partly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     assert [row for row in partly[1] if "CALM" in row or "QUIET" in row] == calm
     for day in (THURSDAY, FRIDAY):
@@ -142,7 +143,7 @@ def test_recomputing_the_marked_symbols_gives_the_tables_of_a_full_recompute(wor
         assert dirty.clear_marks(world.lake, day, known) == []
 
     for day in (THURSDAY, FRIDAY):
-        recompute(world.lake, day, RULES)
+        recompute(world.lake, day, RULES, computed)
 
     wholly = [content(world.lake, table) for table in (Table.TRADES, Table.BARS)]
     for some, every in zip(partly, wholly, strict=True):
@@ -166,7 +167,7 @@ def test_events_archived_during_a_recompute_are_marked(
         return found
 
     monkeypatch.setattr(bars_lineage, "current_raw", and_then_comes_another)
-    assert recompute(lake, FRIDAY, RULES).trades == 1
+    assert recompute(lake, FRIDAY, RULES, computed).trades == 1
 
     [left] = dirty.clear_marks(lake, FRIDAY, bars_lineage.recompute_bases(lake, FRIDAY))
     assert (left.symbol, left.trades) == ("IBM", 1)

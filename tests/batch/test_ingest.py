@@ -178,10 +178,7 @@ def test_of_two_writers_with_plans_for_one_version_only_one_writes(own: Settings
 
     ingest(own, plan)
     for late in (plan, other):
-        if own.batch_engine == "local":
-            with pytest.raises(TransientError, match="another writer committed first"):
-                ingest(own, late)
-        else:  # Delta's Spark writer skips it
+        with pytest.raises(TransientError, match="another writer committed first"):
             ingest(own, late)
 
     assert sorted(offset for _, offset in offsets(own)) == list(range(6))

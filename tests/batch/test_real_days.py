@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -14,17 +16,17 @@ from support.build import READ_MS, SECOND
 from support.data import real_data
 from support.raw import put_table
 from support.spark_bars import bar_of, text_of
-from support.spark_lake import stage
+from support.staged import stage
 from truetape.batch.recompute import RecomputeRules
-from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute import recompute
+from truetape.batch.session_recompute import recompute
+from truetape.batch.spark import parts as on_spark
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file
 from truetape.host.calendars import session
 from truetape.host.profiles import load
 from truetape.host.venues import venues
-from truetape.lake.delta import open_table
+from truetape.lake.delta import open_table, read_rows
 from truetape.lake.tables import Table
 from truetape.market.bars import Bar, bars
 from truetape.market.canonical import canonical
@@ -86,16 +88,16 @@ BOTH = pytest.mark.parametrize("day", [IBM, KRAKEN], ids=lambda day: day.venue)
 def test_recomputed_bars_of_a_real_day_equal_the_reference(
     spark: "SparkSession", tmp_path: Path, day: Day
 ) -> None:
-    lake = Lake(str(tmp_path / "lake"))
+    lake, engine = str(tmp_path / "lake"), partial(on_spark.computed, spark=spark)
     stage(real_data(*day.file), load_contract(day.feed), tmp_path / "records", READ_MS)
-    put_table(lake.root, pq.read_table(tmp_path / "records"))
+    put_table(lake, pq.read_table(tmp_path / "records"))
     rules = RecomputeRules(load(day.profile), venues(), lateness_ns=60 * SECOND)
 
-    outcomes = [recompute(spark, lake, one, rules) for one in day.sessions]
+    outcomes = [recompute(lake, one, rules, engine) for one in day.sessions]
 
-    assert open_table(lake.root, Table.RAW).count(pc.scalar(True)) == day.payloads
+    assert open_table(lake, Table.RAW).count(pc.scalar(True)) == day.payloads
     assert sum(outcome.trades for outcome in outcomes) == day.trades
-    found = sorted(text_of(bar_of(row)) for row in lake.read(spark, Table.BARS).collect())
+    found = sorted(text_of(bar_of(SimpleNamespace(**row))) for row in read_rows(lake, Table.BARS))
     assert found == expected(day, list(Resolution))
 
 

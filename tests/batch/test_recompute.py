@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,10 +14,10 @@ import pytest
 from support.build import SECOND, VENUES, at, cancel, correction, trade
 from support.raw import put_records
 from support.spark_bars import bar_of, text_of
-from truetape.batch.local import recompute as local
+from truetape.batch.local import parts as local
 from truetape.batch.recompute import Recomputed, RecomputeRules
-from truetape.batch.spark import recompute as on_spark
-from truetape.batch.spark.lake import Lake
+from truetape.batch.session_recompute import recompute as recompute_session
+from truetape.batch.spark import parts as on_spark
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import Faults
@@ -53,9 +54,10 @@ Recompute = Callable[[str, Session], Recomputed]
 def recompute(request: pytest.FixtureRequest) -> Recompute:
     """Recompute a session of a lake, on either engine."""
     if request.param == "local":
-        return lambda lake, session: local.recompute(lake, session, RULES)
+        return lambda lake, session: recompute_session(lake, session, RULES, local.computed)
     spark: SparkSession = request.getfixturevalue("spark")
-    return lambda lake, session: on_spark.recompute(spark, Lake(lake), session, RULES)
+    engine = partial(on_spark.computed, spark=spark)
+    return lambda lake, session: recompute_session(lake, session, RULES, engine)
 
 
 def put(lake: str, records: Sequence[Record], partition: int = 0) -> None:

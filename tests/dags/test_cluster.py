@@ -16,7 +16,6 @@ from deltalake import DeltaTable
 from support.dag_runs import runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.spark_cluster import Cluster, two_workers
-from truetape.batch.spark.lake import Lake
 from truetape.broker.offsets import end_offsets
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import Faults
@@ -24,7 +23,7 @@ from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, table_path
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.pipeline.sessions import finalize_sessions
@@ -169,7 +168,7 @@ def bars(settings: Settings, session: Session = SESSION) -> list[ServedBar]:
 
 def rows(settings: Settings, table: Table) -> list[Any]:
     """Return the rows of a table without the topic, since each run has its own topic."""
-    table_rows = DeltaTable(Lake(settings.lake).path(table)).to_pyarrow_table()
+    table_rows = DeltaTable(table_path(settings.lake, table)).to_pyarrow_table()
     comparable = table_rows.drop_columns(
         [name for name in ("topic",) if name in table_rows.column_names]
     )

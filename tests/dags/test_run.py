@@ -14,7 +14,6 @@ from support.dag_runs import Run, callable_of, events, returned, runner, states
 from support.loop import own_settings, send, served, truth_of
 from support.wait import until
 from truetape.batch.jobs import archive_once
-from truetape.batch.spark.lake import Lake
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
 from truetape.feeds.simulator.faults import Faults, TroubleCause
@@ -23,7 +22,7 @@ from truetape.host import calendars
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.publications import publications
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, table_path
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Trade
@@ -179,7 +178,7 @@ def test_a_hole_is_planned_then_filled_and_its_session_becomes_final(
     )
     send(own, made.records)
     archive_once(own)
-    lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
+    lost = DeltaTable(table_path(own.lake, Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
 
     planning = run("backfill_from_kafka", reason="what is missing?")
     missing = missing_offsets(own)
@@ -220,7 +219,7 @@ def test_a_large_backfill_waits_for_approval(
         ).records,
     )
     archive_once(own)
-    lost = DeltaTable(Lake(own.lake).path(Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
+    lost = DeltaTable(table_path(own.lake, Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
 
     from airflow.dag_processing.dagbag import DagBag
 
@@ -319,7 +318,7 @@ def test_a_hole_makes_the_check_red_and_does_not_stop_the_archive(
         f"(partition = {part.rpartition('/')[2]} and offset = {end + 1})"
         for part, end in first.offsets.items()
     )
-    assert DeltaTable(Lake(own.lake).path(Table.RAW)).delete(hole)["num_deleted_rows"] > 0
+    assert DeltaTable(table_path(own.lake, Table.RAW)).delete(hole)["num_deleted_rows"] > 0
 
     red = run("data_quality")
     send(own, made.records[:10])

@@ -1,5 +1,6 @@
 """Maintenance changes the files of the lake, never the rows of its tables."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,3 +81,17 @@ def test_a_compacted_lake_is_not_changed(tmp_path: Path) -> None:
 
 def test_a_lake_without_tables_is_no_error(tmp_path: Path) -> None:
     assert compact_and_vacuum(str(tmp_path / "nothing"), keep_h=168) == []
+
+
+def test_old_files_of_a_writer_that_died_are_deleted_and_young_ones_stay(tmp_path: Path) -> None:
+    put(tmp_path, 1)
+    old, young = (tmp_path / "raw" / f"date=2026-11-20/{name}.parquet" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half a file")
+    then = (datetime.now(UTC) - timedelta(hours=169)).timestamp()
+    os.utime(old, (then, then))
+
+    [done] = compact_and_vacuum(str(tmp_path), keep_h=168)
+
+    assert (done.removed, old.exists(), young.exists()) == (1, False, True)
+    assert offsets(tmp_path) == [1]

@@ -11,7 +11,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from support.old_lake import make_old
 from support.session_lake import FRIDAY, good_events, lake_session
-from truetape.batch.local.recompute import parts_of
+from truetape.batch.local.parts import parts_of
 from truetape.host.errors import ConfigError, TransientError
 from truetape.lake.bars import read_session_bars
 from truetape.lake.deliveries import SessionDeliveries

@@ -11,7 +11,7 @@ from truetape.batch.ingest_plan import IngestPlan
 from truetape.broker.offsets import available_offsets
 from truetape.host.settings import Settings
 from truetape.lake.coverage import OffsetCount, count_offsets, last_count
-from truetape.lake.delta import ensure_table
+from truetape.lake.delta import ensure_table, open_table
 from truetape.lake.record_identity import adopt_topic
 from truetape.lake.tables import Table
 from truetape.market.ranges import Range, Ranges
@@ -27,10 +27,11 @@ def ingest(settings: Settings, plan: IngestPlan) -> None:
     topic since, or if Kafka does not answer; nothing was written then.
     """
     if settings.batch_engine == "local":
-        from truetape.batch.local.ingest import append
+        from truetape.batch.local.ingest import archived_files
     else:
-        from truetape.batch.spark.ingest import append
-    append(settings, plan)
+        from truetape.batch.spark.ingest import archived_files
+    table = open_table(settings.lake, Table.RAW, plan.raw_version)
+    table.append_files(archived_files(settings, plan), plan.transaction, plan.note)
 
 
 def archive(settings: Settings, report: Callable[[str], None] = lambda _: None) -> None:

@@ -3,18 +3,19 @@
 The command line, the Spark entry points and the pipeline call these; they print nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from truetape.batch.dead_letters import archived_offsets, rejected_letters
 from truetape.batch.dirty_marking import Marked, mark_dirty
 from truetape.batch.ingest import archive
-from truetape.batch.local import recompute as local
+from truetape.batch.local import parts as local_parts
 from truetape.batch.raw_lock import raw_lock
-from truetape.batch.recompute import AsOfSession, Recomputed, RecomputeRules
+from truetape.batch.recompute import AsOfSession, Engine, Recomputed, RecomputeRules
+from truetape.batch.session_recompute import recompute, recompute_as_of
 from truetape.batch.spark.errors import spark_errors
-from truetape.batch.spark.lake import Lake
 from truetape.batch.spark.session import spark_session
 from truetape.broker.dead_letters import send_dead_letters
 from truetape.broker.offsets import available_offsets
@@ -165,14 +166,8 @@ def recompute_once(
     """
     rules = _rules(settings, profile)
     symbols = dirty_symbols(settings.lake, session, rules.profile) if dirty else None
-    if settings.batch_engine == "local":
-        counts = local.recompute(settings.lake, session, rules, symbols)
-    else:
-        from truetape.batch.spark.recompute import recompute
-
-        with spark_errors(settings):
-            spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-            counts = recompute(spark, Lake(settings.lake), session, rules, symbols)
+    with _engine(settings) as engine:
+        counts = recompute(settings.lake, session, rules, engine, symbols)
     contracts = tuple(decoded_by(settings.lake, session))
     for feed in contracts:
         if not feed.is_uniform:
@@ -185,20 +180,21 @@ def recompute_as_of_once(
 ) -> AsOfSession:
     """Recompute one session from the events received by an instant. Writes nothing."""
     rules = _rules(settings, profile)
+    with _engine(settings) as engine:
+        return recompute_as_of(settings.lake, session, rules, engine, as_of_ns)
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Engine]:
+    """Give the engine of the settings; Spark is started for it."""
     if settings.batch_engine == "local":
-        return local.recompute_as_of(settings.lake, session, rules, as_of_ns)
-    from truetape.batch.spark.recompute import recompute_as_of
+        yield local_parts.computed
+        return
+    from truetape.batch.spark.parts import computed
 
     with spark_errors(settings):
         spark = spark_session("truetape recompute", settings, spark_jars(settings.cache))
-        return recompute_as_of(
-            spark,
-            Lake(settings.lake),
-            session,
-            rules,
-            as_of_ns,
-            translated=partial(spark_errors, settings),
-        )
+        yield partial(computed, spark=spark)
 
 
 def _rules(settings: Settings, profile: str | None) -> RecomputeRules:

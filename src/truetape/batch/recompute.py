@@ -2,11 +2,27 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from truetape.lake.contract_versions import DecodedBy
+from truetape.lake.deliveries import SessionDeliveries
 from truetape.market.bars import Bar
 from truetape.market.eligibility import Profile
 from truetape.market.sessions import Session, Venue
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Result = TypeVar("Result")
+Compute = Callable[["pa.Table"], Result]
+"""A function of the deliveries of some symbols, with the columns of `kernel.columns.DELIVERIES`."""
+
+
+class Engine(Protocol):
+    """Divides a session's deliveries by symbol and calls a function on each part."""
+
+    def __call__(self, deliveries: SessionDeliveries, compute: Compute[Result]) -> Iterator[Result]:
+        """Yield the results, in no particular order. Function and results can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)

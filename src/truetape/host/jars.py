@@ -2,8 +2,8 @@
 
 Never changes a finished folder, and gives Spark no second copy of a jar that pyspark ships. Ivy
 comes with pyspark, so only Java is needed. `spark.jars.packages` is not used: it resolves at every
-start of a session, puts 97 MB on the class path instead of 23 (second versions of Jackson, Log4j,
-Hadoop and Parquet), and leaves out scala-library, which the broker needs.
+start of a session, puts second versions of Jackson, Log4j, Hadoop and Parquet on the class path,
+and leaves out scala-library, which the broker needs.
 """
 
 import hashlib
@@ -40,10 +40,7 @@ class Coordinate:
         return f"{self.group}:{self.artifact}:{self.version}"
 
 
-SPARK = (
-    Coordinate("org.apache.spark", "spark-sql-kafka-0-10_2.13", "4.2.0"),
-    Coordinate("io.delta", "delta-spark_4.2_2.13", "4.4.0"),
-)
+SPARK = (Coordinate("org.apache.spark", "spark-sql-kafka-0-10_2.13", "4.2.0"),)
 KAFKA = (
     Coordinate("org.apache.kafka", "kafka_2.13", "4.4.0"),
     # the broker logs through slf4j 1.7 and brings no binding; without one its log stays empty
@@ -56,7 +53,7 @@ def _to_stderr(message: str) -> None:
 
 
 def spark_jars(cache: Path, report: Report = _to_stderr) -> list[Path]:
-    """Return the Kafka and Delta connectors for Spark, without the jars that pyspark ships.
+    """Return the Kafka connector for Spark, without the jars that pyspark ships.
 
     Resolves them on first use (half a minute); safe to call from several processes at once.
     """

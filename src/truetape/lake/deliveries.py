@@ -3,7 +3,7 @@
 Decides nothing about them, as `events`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from truetape.host.errors import ConfigError
 from truetape.kernel.columns import NAME
 from truetape.kernel.events import amendments_in, names_of, places_of
+from truetape.lake.delta import TablePart
 from truetape.lake.events import (
     MAX_AMENDMENTS,
     RECORD,
@@ -57,12 +58,9 @@ class SessionDeliveries:
 
         Raise ConfigError, before the first table, for more than MAX_AMENDMENTS amendments.
         """
-        import pyarrow.compute as pc
-
-        is_trade = pc.field("kind") == "trade"
         bounds = overlapping(session_bounds(self.session))
         amendments = self.amendments
-        trades = self._read(bounds, is_trade & self._inside & self._wanted)
+        trades = self._read(bounds, self._own_trades)
         if not amendments.num_rows:
             yield from trades
             return
@@ -70,9 +68,24 @@ class SessionDeliveries:
         names = names_of(amendments)
         firsts = []
         for table in trades:
-            firsts.append(_first_receipts(table.take(places_of(table, names))))
+            firsts.append(first_receipts(table, names))
             yield table
-        yield from self.others(_earliest(firsts))
+        yield from self.others(earliest(firsts))
+
+    def parts(self) -> list[TablePart]:
+        """Return the parts of `raw` that may have trades of the session."""
+        return self.raw.parts(overlapping(session_bounds(self.session)))
+
+    def trades_of(self, part: TablePart) -> "pa.Table":
+        """Return the session's own trades in a part of `raw`, as `tables` yields them."""
+        import pyarrow as pa
+
+        from truetape.kernel.columns import DELIVERIES
+
+        bounds = overlapping(session_bounds(self.session))
+        records = part.batches([*RECORD, "events"], bounds)
+        found = _events_of(records, self._own_trades)
+        return pa.concat_tables([DELIVERIES.empty_table(), *found])
 
     def others(self, first_receipts: Mapping[TradeName, int]) -> "Iterator[pa.Table]":
         """Yield the trades of other sessions that amendments may mean.
@@ -112,6 +125,12 @@ class SessionDeliveries:
         return amendments
 
     @property
+    def _own_trades(self) -> "Expression":
+        import pyarrow.compute as pc
+
+        return (pc.field("kind") == "trade") & self._inside & self._wanted
+
+    @property
     def _inside(self) -> "Expression":
         import pyarrow.compute as pc
 
@@ -131,33 +150,40 @@ class SessionDeliveries:
 
     def _read(self, records: "Expression", events: "Expression") -> "Iterator[pa.Table]":
         """Yield the events that satisfy a condition, of the records that satisfy another."""
-        import pyarrow as pa
-
-        for batch in self.raw.scan([*RECORD, "events"], records):
-            rows = event_rows(pa.Table.from_batches([batch])).filter(events)
-            if rows.num_rows:
-                yield as_deliveries(rows)
+        yield from _events_of(self.raw.scan([*RECORD, "events"], records), events)
 
 
-def as_deliveries(rows: "pa.Table") -> "pa.Table":
+def _events_of(records: "Iterable[pa.RecordBatch]", events: "Expression") -> "Iterator[pa.Table]":
+    """Yield the events of records that satisfy a condition."""
+    import pyarrow as pa
+
+    for batch in records:
+        rows = event_rows(pa.Table.from_batches([batch])).filter(events)
+        if rows.num_rows:
+            yield _as_deliveries(rows)
+
+
+def _as_deliveries(rows: "pa.Table") -> "pa.Table":
     """Return event rows in the columns of the kernel."""
     from truetape.kernel.columns import DELIVERIES
 
     return rows.select(DELIVERIES.names).cast(DELIVERIES)
 
 
-def _first_receipts(trades: "pa.Table") -> dict[TradeName, int]:
-    """Return when the first trade of each name was received."""
-    first = trades.group_by(list(NAME)).aggregate([("received_ns", "min")]).to_pylist()
+def first_receipts(trades: "pa.Table", names: "pa.Table") -> dict[TradeName, int]:
+    """Return when the first of some trades of each of these names was received."""
+    named = trades.take(places_of(trades, names))
+    first = named.group_by(list(NAME)).aggregate([("received_ns", "min")]).to_pylist()
     return {
         (row["feed"], row["venue"], row["symbol"], row["id"]): row["received_ns_min"]
         for row in first
     }
 
 
-def _earliest(firsts: Sequence[dict[TradeName, int]]) -> dict[TradeName, int]:
-    earliest: dict[TradeName, int] = {}
+def earliest(firsts: Iterable[Mapping[TradeName, int]]) -> dict[TradeName, int]:
+    """Return the earliest receipt of each name."""
+    least: dict[TradeName, int] = {}
     for receipts in firsts:
         for name, received_ns in receipts.items():
-            earliest[name] = min(received_ns, earliest.get(name, received_ns))
-    return earliest
+            least[name] = min(received_ns, least.get(name, received_ns))
+    return least

@@ -4,21 +4,20 @@ Knows the columns of each table (`schemas`), not their meaning. Works on Delta's
 Spark. What a library raises about a table's files leaves this module as an error of truetape.
 """
 
-import itertools
 import re
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from truetape.host.errors import ConfigError, TransientError
 from truetape.host.storage import storage_error
 from truetape.lake.damage import damaged, is_local, require_sound_log, table_error
+from truetape.lake.data_files import DataFile, DataFileWriter, remove
 from truetape.lake.tables import Filters, Table, table_path
 from truetape.market.resolution import MS_NS
+from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
     import deltalake
@@ -26,9 +25,12 @@ if TYPE_CHECKING:
     import pyarrow.dataset
     import pyarrow.fs
 
-_GROUP_ROWS = 131_072
-"""Rows of one row group; a writer holds one for each partition that it writes."""
-_TABLES_AHEAD, _LOOK_AGAIN_S = 2, 0.5
+SMALL_BATCHES: Mapping[str, Any] = {
+    "batch_size": 32_768,
+    "batch_readahead": 2,
+    "fragment_readahead": 1,
+}
+"""What a scan of nested events needs: with its defaults Arrow reads 500 MB of them ahead."""
 MAX_TRIES = 5
 """How often a delete is tried when other writers commit meanwhile."""
 
@@ -50,16 +52,35 @@ _DECIMAL = re.compile(r"decimal\(\d+,\d+\)")
 
 
 @dataclass(frozen=True, slots=True)
-class DataFile:
-    """One file of a table: its path in the table's folder, partition values, and bytes.
+class TablePart:
+    """Row groups of one file of a table. It can be sent to another process, which reads them."""
 
-    `statistics`: rows, least and greatest values, as the log has them, in JSON; not read.
-    """
+    lake: str
+    name: Table
+    _fragment: "pyarrow.dataset.ParquetFileFragment"
+    _schema: "pyarrow.Schema"
 
-    path: str
-    partition: Mapping[str, str | None]
-    size: int
-    statistics: str = ""
+    @property
+    def path(self) -> str:
+        """Return the path of the file in the table's folder."""
+        return str(self._fragment.path)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it has, by the file's footer."""
+        return sum(group.num_rows for group in self._fragment.row_groups)
+
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        condition: "pyarrow.dataset.Expression | None" = None,
+    ) -> "Iterator[pyarrow.RecordBatch]":
+        """Yield the rows that satisfy a condition, in batches of bounded size."""
+        names = None if columns is None else list(columns)
+        with translated(self.lake, self.name):
+            yield from self._fragment.to_batches(
+                schema=self._schema, columns=names, filter=condition, **SMALL_BATCHES
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,40 +114,74 @@ class LakeTable:
         with translated(self.lake, self.name):
             return list(self._delta.partitions())
 
-    def files(self, partition: list[tuple[str, str, Any]]) -> list[str]:
-        """Return the URIs of a partition's files."""
+    def files(self, session: Session) -> list[str]:
+        """Return the URIs of a session's files."""
         with translated(self.lake, self.name):
-            return self._delta.file_uris(file_pruning_predicate=partition)
+            return self._delta.file_uris(file_pruning_predicate=_of_partition(session))
 
-    def data_files(self) -> list[DataFile]:
-        """Return the files of this version."""
-        import pyarrow
+    def parts(self, condition: "pyarrow.dataset.Expression | None" = None) -> list[TablePart]:
+        """Return the row groups that may have rows that satisfy a condition, one or more a part.
 
-        with translated(self.lake, self.name):
-            rows = pyarrow.table(self._delta.get_add_actions(flatten=False)).to_pylist()
-        return [
-            DataFile(row["path"], _texts(row.get("partition") or {}), row["size_bytes"])
-            for row in rows
-        ]
-
-    def filesystem(self) -> "pyarrow.fs.FileSystem":
-        """Return the file system whose root is the table's folder."""
-        from deltalake.fs import DeltaStorageHandler
-        from pyarrow.fs import PyFileSystem
-
-        local = self._files()
-        if local is not None:
-            return local
-        handler: Any = DeltaStorageHandler.from_table(self._delta._table)
-        return PyFileSystem(handler)
-
-    def swap_files(self, files: "Iterable[DataFile]", note: str) -> None:
-        """Replace all files by others, which have the columns of `lake.schemas`, in one commit.
-        The table keeps its id and its transactions.
-
-        Raise TransientError if another writer has committed since this version was opened.
+        The bounds of the log and of the files' footers say which.
         """
-        from deltalake import CommitProperties, Schema
+        with translated(self.lake, self.name):
+            dataset = self._dataset()
+            return [
+                TablePart(self.lake, self.name, piece, dataset.schema)
+                for fragment in dataset.get_fragments(condition)
+                for piece in fragment.split_by_row_group(condition, dataset.schema)
+            ]
+
+    def append_files(self, files: Iterable[DataFile], transaction: str, note: str) -> None:
+        """Add files to the table in one commit, as the next transaction of this name; nothing
+        without files. `note` is kept in the commit.
+
+        Raise TransientError if another writer has committed the same transaction since this version
+        was opened; the files are removed then. After any other error they may be the table's.
+        """
+        from deltalake import CommitProperties, Transaction
+        from deltalake.exceptions import CommitFailedError
+
+        added = list(files)
+        if not added:
+            return
+        number = (self.transaction_version(transaction) or 0) + 1
+        properties = CommitProperties(
+            custom_metadata={"note": note}, app_transactions=[Transaction(transaction, number)]
+        )
+        try:
+            self._commit(added, "append", None, properties)
+        except CommitFailedError as error:
+            remove(table_files(self.lake, self.name), added)
+            raise lost_race(table_path(self.lake, self.name), error) from error
+
+    def swap_files(
+        self, files: Iterable[DataFile], note: str, session: Session | None = None
+    ) -> bool:
+        """Replace all files, or those of a session, by others in one commit. The table keeps its id
+        and its transactions, and gets the columns of `lake.schemas`.
+
+        Return False, and change nothing, if anybody has committed since this version was opened.
+        """
+        from deltalake import CommitProperties
+        from deltalake.exceptions import CommitFailedError
+
+        of = None if session is None else _of_partition(session)
+        properties = CommitProperties(max_commit_retries=0, custom_metadata={"note": note})
+        try:
+            self._commit(files, "overwrite", of, properties)
+        except CommitFailedError:
+            return False
+        return True
+
+    def _commit(
+        self,
+        files: Iterable[DataFile],
+        mode: str,
+        of: list[tuple[str, str, Any]] | None,
+        properties: "deltalake.CommitProperties",
+    ) -> None:
+        from deltalake import Schema
         from deltalake.transaction import AddAction
 
         from truetape.lake.schemas import SCHEMAS
@@ -136,16 +191,14 @@ class LakeTable:
             AddAction(file.path, file.size, file.partition, now_ms, True, file.statistics)
             for file in files
         ]
-        path = table_path(self.lake, self.name)
-        with translated(self.lake, self.name), first_to_commit(path):
+        with translated(self.lake, self.name):
             self._delta.create_write_transaction(
                 actions,
-                "overwrite",
+                mode,
                 Schema.from_arrow(SCHEMAS[self.name]),
                 list(self._delta.metadata().partition_columns),
-                commit_properties=CommitProperties(
-                    max_commit_retries=0, custom_metadata={"note": note}
-                ),
+                partition_filters=of,
+                commit_properties=properties,
             )
 
     def file_statistics(self) -> list[dict[str, Any]]:
@@ -230,53 +283,17 @@ class LakeTable:
         Deltalake's calls Python from Arrow's threads. If one of them still closes a file while the
         interpreter ends, the process is aborted.
         """
-        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
-        if not is_local(self.lake):
-            return None
-        return SubTreeFileSystem(table_path(self.lake, self.name), LocalFileSystem())
+        return table_files(self.lake, self.name) if is_local(self.lake) else None
 
     def append(self, tables: "Iterable[pyarrow.Table]", transaction: str, note: str) -> None:
-        """Append rows in one commit, as the next transaction of this name; nothing without rows.
-
-        `note` is kept in the commit. Raise TransientError if another writer has committed the same
-        transaction since this version was opened. What `tables` raises leaves unchanged; nothing
-        is written then.
+        """Append rows in one commit; see `append_files`. What `tables` raises leaves unchanged;
+        nothing is written then.
         """
-        from deltalake import (
-            ColumnProperties,
-            CommitProperties,
-            Transaction,
-            WriterProperties,
-            write_deltalake,
-        )
-
-        rest = iter(tables)
-        first = next(rest, None)
-        if first is None:
-            return
-        number = (self.transaction_version(transaction) or 0) + 1
-        path = table_path(self.lake, self.name)
-        with (
-            _reader(self.name, itertools.chain([first], rest)) as rows,
-            translated(self.lake, self.name),
-            first_to_commit(path),
-        ):
-            write_deltalake(
-                self._delta,
-                rows,
-                mode="append",
-                writer_properties=WriterProperties(
-                    compression="ZSTD",
-                    compression_level=1,
-                    max_row_group_size=_GROUP_ROWS,
-                    default_column_properties=ColumnProperties(dictionary_enabled=False),
-                ),
-                commit_properties=CommitProperties(
-                    custom_metadata={"note": note},
-                    app_transactions=[Transaction(transaction, number)],
-                ),
-            )
+        with new_files(self.lake, self.name) as writer:
+            for rows in tables:
+                writer.write(rows)
+            files = writer.finish()
+        self.append_files(files, transaction, note)
 
     def delete(self, where: str) -> int:
         """Delete rows; return how many. Raise CommitFailedError if another writer was first."""
@@ -291,68 +308,33 @@ class LakeTable:
         return int(counts["numFilesRemoved"]), int(counts["numFilesAdded"])
 
     def vacuum(self, keep_h: int) -> int:
-        """Delete the files that were replaced over `keep_h` hours ago; return how many."""
+        """Delete files that were replaced over `keep_h` hours ago, and those as old that no version
+        ever had; return how many.
+        """
         path = table_path(self.lake, self.name)
         with translated(self.lake, self.name), first_to_commit(path):
-            return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False))
+            return len(self._delta.vacuum(retention_hours=keep_h, dry_run=False, full=True))
+
+
+def table_files(lake: str, table: Table) -> "pyarrow.fs.FileSystem":
+    """Return the file system whose root is a table's folder, which need not exist."""
+    from pyarrow.fs import LocalFileSystem, PyFileSystem, SubTreeFileSystem
+
+    path = table_path(lake, table)
+    if is_local(lake):
+        return SubTreeFileSystem(path, LocalFileSystem())
+    from deltalake.fs import DeltaStorageHandler
+
+    return PyFileSystem(DeltaStorageHandler(path))
 
 
 @contextmanager
-def _reader(
-    name: Table, tables: "Iterable[pyarrow.Table]"
-) -> "Iterator[pyarrow.RecordBatchReader]":
-    """Give a reader of tables to a writer. Raise what the tables raise: a writer hides that.
-
-    The tables come from a thread of their own: the writer asks for batches where nothing else of
-    deltalake can be called, and goes on while the next table is made.
+def new_files(lake: str, table: Table) -> Iterator[DataFileWriter]:
+    """Give a writer of files that no version of a table has yet; if the block fails, it removes
+    them.
     """
-    import pyarrow
-
-    from truetape.lake.schemas import SCHEMAS
-
-    schema = SCHEMAS[name]
-    made: Queue[pyarrow.Table | None] = Queue(_TABLES_AHEAD)
-    is_over = threading.Event()
-    errors: list[BaseException] = []
-
-    def make() -> None:
-        try:
-            for table in tables:
-                # a batch of another schema would end the process without a word
-                if not _put(made, table.select(schema.names).cast(schema), is_over):
-                    return
-        except BaseException as error:  # noqa: BLE001 - the writer's thread raises it
-            errors.append(error)
-        _put(made, None, is_over)
-
-    def batches() -> "Iterator[pyarrow.RecordBatch]":
-        while (table := made.get()) is not None:
-            yield from table.to_batches()
-        if errors:
-            raise errors[0]
-
-    thread = threading.Thread(target=make, name="tables", daemon=True)
-    thread.start()
-    try:
-        yield pyarrow.RecordBatchReader.from_batches(schema, batches())
-    finally:
-        is_over.set()
-        thread.join()
-        if errors:
-            raise errors[0]
-
-
-def _put(
-    made: "Queue[pyarrow.Table | None]", table: "pyarrow.Table | None", is_over: threading.Event
-) -> bool:
-    """Put a table as soon as there is room; return False if nobody takes it any more."""
-    while not is_over.is_set():
-        try:
-            made.put(table, timeout=_LOOK_AGAIN_S)
-        except Full:
-            continue
-        return True
-    return False
+    with translated(lake, table), DataFileWriter(table_files(lake, table), table) as writer:
+        yield writer
 
 
 def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable:
@@ -508,31 +490,21 @@ def append_table(lake: str, table: Table, rows: "pyarrow.Table") -> None:
 
 
 def replace_rows(lake: str, table: Table, rows: Iterable[Mapping[str, Any]], where: str) -> None:
-    """Replace all rows that satisfy an SQL condition by these; see `replace_table`."""
-    replace_table(lake, table, [_arrow(table, rows)], where)
-
-
-def replace_table(lake: str, table: Table, tables: "Iterable[pyarrow.Table]", where: str) -> None:
     """Replace all rows that satisfy an SQL condition by these, in one commit. Creates the table if
-    it does not exist. Writes while `tables` yields; what that raises leaves unchanged, and nothing
-    is replaced then. Raise TransientError if another writer changed the same rows first.
+    it does not exist. Raise TransientError if another writer changed the same rows first.
     """
-    from deltalake import ColumnProperties, WriterProperties, write_deltalake
+    from deltalake import write_deltalake
 
     path = table_path(lake, table)
     opened = open_or_none(lake, table)
-    with _reader(table, tables) as rows, translated(lake, table), first_to_commit(path):
+    with translated(lake, table), first_to_commit(path):
         write_deltalake(
             path if opened is None else opened._delta,
-            rows,
+            _arrow(table, rows),
             mode="overwrite",
             predicate=where,
             schema_mode="merge",
             partition_by=_partitions(table),
-            writer_properties=WriterProperties(
-                compression="LZ4_RAW",
-                default_column_properties=ColumnProperties(dictionary_enabled=False),
-            ),
         )
 
 
@@ -560,9 +532,13 @@ def first_to_commit(path: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
-        raise TransientError(
-            f"{path}: another writer committed first; run it again: {error}"
-        ) from error
+        raise lost_race(path, error) from error
+
+
+def lost_race(path: str, error: object = "") -> TransientError:
+    """Return the error for another writer that changed the same rows or files first."""
+    reason = f": {error}" if error else ""
+    return TransientError(f"{path}: another writer committed first; run it again{reason}")
 
 
 def _arrow(table: Table, rows: Iterable[Mapping[str, Any]]) -> "pyarrow.Table":
@@ -571,6 +547,11 @@ def _arrow(table: Table, rows: Iterable[Mapping[str, Any]]) -> "pyarrow.Table":
     from truetape.lake.schemas import SCHEMAS
 
     return pyarrow.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+
+
+def _of_partition(session: Session) -> list[tuple[str, str, Any]]:
+    """Return the filters for a session's files, with values as in Delta's log."""
+    return [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
 
 
 def _partitions(table: Table) -> list[str] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from truetape.host.errors import ConfigError
 from truetape.kernel.events import event_of
-from truetape.lake.delta import open_table
+from truetape.lake.delta import SMALL_BATCHES, TablePart, open_table
 from truetape.lake.tables import Table
 from truetape.market.canonical import (
     AMENDMENT_REACH,
@@ -45,8 +45,6 @@ RECORD = ["topic", "partition", "offset", "feed", "contract_version"]
 _REJECTED = ["topic", "partition", "offset", "key", "value", "feed", "rejected"]
 _REJECTED_AT_ONCE = 5_000
 """Most rejected records in memory."""
-_BATCH_ROWS = 32_768
-"""Records in one batch of a scan. With its defaults Arrow reads 500 MB of nested events ahead."""
 
 Bounds = tuple[int, int]
 """Two event times, both included."""
@@ -267,13 +265,12 @@ class RawEvents:
         self, columns: Sequence[str], condition: "Expression"
     ) -> "Iterator[pyarrow.RecordBatch]":
         """Yield the records that satisfy a condition, in batches of bounded size."""
-        yield from open_table(self.lake, Table.RAW, self.version).batches(
-            columns,
-            condition,
-            batch_size=_BATCH_ROWS,
-            batch_readahead=2,
-            fragment_readahead=1,
-        )
+        table = open_table(self.lake, Table.RAW, self.version)
+        yield from table.batches(columns, condition, **SMALL_BATCHES)
+
+    def parts(self, condition: "Expression") -> list[TablePart]:
+        """Return the parts of the table that may have records that satisfy a condition."""
+        return open_table(self.lake, Table.RAW, self.version).parts(condition)
 
     def events_at(
         self, places: Mapping[tuple[str, int], Ranges], max_reads: int

@@ -5,27 +5,27 @@ batch, and one commit for each table swaps the files, so a killed upgrade has ch
 only, and the next run goes on with the others.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
-from pathlib import PurePosixPath
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from truetape.host.errors import ConfigError
 from truetape.lake.damage import damaged
-from truetape.lake.delta import DataFile, LakeTable, open_of_any_width, translated
+from truetape.lake.data_files import DataFile, remove, removed_on_failure
+from truetape.lake.delta import (
+    LakeTable,
+    TablePart,
+    lost_race,
+    new_files,
+    open_of_any_width,
+    table_files,
+)
 from truetape.lake.tables import Table, table_path
 
 if TYPE_CHECKING:
     import pyarrow
-    import pyarrow.fs
-    import pyarrow.parquet
 
-_BATCH_ROWS = 32_768
-"""Rows in memory, and in a row group of a new file: about 30 MB of records."""
 _NOTE = "upgrade: numbers of 20 digits and 18 decimals"
 
 
@@ -51,68 +51,42 @@ def upgrade(lake: str, report: Callable[[str], None] = lambda _: None) -> Iterat
 
 
 def _upgrade(table: LakeTable, report: Callable[[str], None]) -> UpgradedTable:
-    files, rows = table.data_files(), 0
-    system = table.filesystem()
+    files = [list(parts) for _, parts in groupby(table.parts(), lambda part: part.path)]
     written: list[DataFile] = []
-    with _removed_on_failure(written, system), translated(table.lake, table.name):
-        for number, file in enumerate(files, 1):
-            path = str(PurePosixPath(file.path).with_name(f"part-{uuid4()}.zstd.parquet"))
-            written.append(DataFile(path, file.partition, 0))
-            written[-1], count = _rewritten(table, system, file, path)
-            rows += count
+    with removed_on_failure(table_files(table.lake, table.name), written):
+        for number, parts in enumerate(files, 1):
+            written += _rewritten(table, parts)
+            rows = sum(file.rows for file in written)
             report(f"{table.name}: file {number:,} of {len(files):,}, {rows:,} rows")
-        table.swap_files(written, _NOTE)
-    return UpgradedTable(table.name, len(files), rows)
+    if not table.swap_files(written, _NOTE):
+        remove(table_files(table.lake, table.name), written)
+        raise lost_race(table_path(table.lake, table.name))
+    return UpgradedTable(table.name, len(files), sum(file.rows for file in written))
 
 
-@contextmanager
-def _removed_on_failure(
-    files: Sequence[DataFile], system: "pyarrow.fs.FileSystem"
-) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        for file in files:
-            with suppress(OSError):
-                system.delete_file(file.path)
-        raise
-
-
-def _rewritten(
-    table: LakeTable, system: "pyarrow.fs.FileSystem", file: DataFile, path: str
-) -> tuple[DataFile, int]:
-    """Write a file anew under another path; return it and the number of its rows."""
+def _rewritten(table: LakeTable, parts: Sequence[TablePart]) -> list[DataFile]:
+    """Write the rows of a file anew; return the new files."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    with new_files(table.lake, table.name) as writer:
+        for part in parts:
+            for batch in part.batches():
+                writer.write(_widened(table, pa.Table.from_batches([batch])))
+        files = writer.finish()
+    written, expected = sum(file.rows for file in files), sum(part.rows for part in parts)
+    if written != expected:
+        detail = f"{parts[0].path} has {written} rows, and its footer says {expected}"
+        raise damaged(table.lake, table.name, detail)
+    return files
+
+
+def _widened(table: LakeTable, rows: "pyarrow.Table") -> "pyarrow.Table":
+    """Return rows in the present columns; a column that they lack is null."""
+    import pyarrow as pa
 
     from truetape.lake.schemas import SCHEMAS
 
-    columns = [field for field in SCHEMAS[table.name] if field.name not in file.partition]
-    schema = pa.schema(columns)
-    footers: list[Any] = []
-    with (
-        system.open_input_file(file.path) as source,
-        system.open_output_stream(path) as target,
-        pq.ParquetWriter(
-            target, schema, compression="zstd", compression_level=1, metadata_collector=footers
-        ) as writer,
-    ):
-        old = pq.ParquetFile(source)
-        for batch in old.iter_batches(_BATCH_ROWS):
-            writer.write_table(_widened(table, pa.Table.from_batches([batch]), schema))
-        rows = old.metadata.num_rows
-    (footer,) = footers
-    if footer.num_rows != rows:
-        detail = f"{file.path} has {footer.num_rows} rows, and its footer says {rows}"
-        raise damaged(table.lake, table.name, detail)
-    (info,) = system.get_file_info([path])
-    return DataFile(path, file.partition, info.size or 0, _statistics(footer, schema)), rows
-
-
-def _widened(table: LakeTable, rows: "pyarrow.Table", schema: "pyarrow.Schema") -> "pyarrow.Table":
-    """Return rows in the columns of a schema; a column that they lack is null."""
-    import pyarrow as pa
-
+    schema = SCHEMAS[table.name]
     try:
         if table.name is Table.TRADES:
             rows = rows.append_column("notional", _notional(rows["price"], rows["size"]))
@@ -158,45 +132,3 @@ def _notional(prices: Any, sizes: Any) -> Any:
     from truetape.lake.schemas import NUMBER
 
     return pc.multiply(prices, sizes).cast(NUMBER)
-
-
-def _statistics(footer: Any, schema: "pyarrow.Schema") -> str:
-    """Return the rows of a file and the bounds of its texts, whole numbers and dates, as JSON."""
-    import pyarrow as pa
-
-    least: dict[str, Any] = {}
-    most: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    for place in range(footer.num_columns):
-        name = footer.schema.column(place).path
-        if name not in schema.names or not _has_bounds(schema.field(name).type, pa):
-            continue
-        chunks = [group.column(place) for group in groups]
-        bounds = [chunk.statistics for chunk in chunks]
-        nulls[name] = sum(each.null_count for each in bounds)
-        bounded = [each for each in bounds if each.has_min_max]
-        if bounded and len(bounded) + sum(map(_is_null, chunks)) == len(chunks):
-            least[name] = _plain(min(each.min for each in bounded))
-            most[name] = _plain(max(each.max for each in bounded))
-    return json.dumps(
-        {
-            "numRecords": footer.num_rows,
-            "minValues": least,
-            "maxValues": most,
-            "nullCount": nulls,
-        }
-    )
-
-
-def _has_bounds(kind: "pyarrow.DataType", pa: Any) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_date(kind))
-
-
-def _is_null(chunk: Any) -> bool:
-    """True if a column has no value in a row group; then it has no bounds."""
-    return bool(chunk.statistics.null_count == chunk.num_values)
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, date) else value

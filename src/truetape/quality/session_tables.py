@@ -106,9 +106,7 @@ def fingerprint(lake: str, session: Session) -> str:
     """Return a digest of a session's files. It changes only if the session is recomputed."""
     total = hashlib.sha256()
     for table in (Table.TRADES, Table.BARS):
-        partition = [("venue", "=", session.venue), ("session", "=", session.date.isoformat())]
-        files = open_table(lake, table).files(partition)
-        total.update("\n".join(sorted(files)).encode())
+        total.update("\n".join(sorted(open_table(lake, table).files(session))).encode())
     return total.hexdigest()
 
 

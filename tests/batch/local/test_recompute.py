@@ -9,9 +9,9 @@ import pytest
 
 from support.build import SECOND, VENUES
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
-from truetape.batch.local import recompute as local
-from truetape.batch.local.recompute import recompute
+from truetape.batch.local import parts as local
 from truetape.batch.recompute import RecomputeRules
+from truetape.batch.session_recompute import recompute
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import venues
@@ -63,7 +63,7 @@ def test_rows_equal_those_of_the_reference(
     want = expected(made, str(tmp_path / "reference"))
     lake = with_raw(made, str(tmp_path / "lake"))
 
-    counts = recompute(lake, FRIDAY, RULES)
+    counts = recompute(lake, FRIDAY, RULES, local.computed)
 
     assert [rows(lake, Table.TRADES), rows(lake, Table.BARS)] == want
     assert (counts.trades, counts.duplicates, counts.cancelled, counts.corrected) == (
@@ -84,7 +84,7 @@ def test_a_large_session_is_divided_by_symbol_and_has_the_same_rows(
     lake = with_raw(made, str(tmp_path / "lake"))
 
     parts = list(local.parts_of(SessionDeliveries(RawEvents(lake), FRIDAY)))
-    recompute(lake, FRIDAY, RULES)
+    recompute(lake, FRIDAY, RULES, local.computed)
 
     assert len(parts) > 5
     assert sum(part.num_rows > 0 for part in parts) > 1
@@ -97,7 +97,10 @@ def test_a_second_run_gives_the_same_rows_and_leaves_other_sessions(tmp_path: Pa
     made.write(lake)
     before = [rows(lake, Table.TRADES), rows(lake, Table.BARS)]
 
-    first, second = recompute(lake, FRIDAY, RULES), recompute(lake, FRIDAY, RULES)
+    first, second = (
+        recompute(lake, FRIDAY, RULES, local.computed),
+        recompute(lake, FRIDAY, RULES, local.computed),
+    )
 
     assert first == second
     assert [rows(lake, Table.TRADES), rows(lake, Table.BARS)] == before
@@ -115,7 +118,7 @@ def test_only_the_named_symbols_are_replaced(tmp_path: Path) -> None:
     lake = str(tmp_path / "lake")
     broken.write(lake)
 
-    recompute(lake, FRIDAY, RULES, ["KO"])
+    recompute(lake, FRIDAY, RULES, local.computed, ["KO"])
 
     def symbol(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [row for row in found if row["symbol"] == name]
@@ -132,7 +135,7 @@ def test_only_the_named_symbols_are_replaced(tmp_path: Path) -> None:
 def test_a_session_without_trades_has_no_rows(tmp_path: Path, session: Session) -> None:
     lake = with_raw(lake_session(good_events()), str(tmp_path / "lake"))
 
-    counts = recompute(lake, session, RULES)
+    counts = recompute(lake, session, RULES, local.computed)
 
     assert (counts.trades, counts.bars) == (0, {})
     assert rows(lake, Table.TRADES) == rows(lake, Table.BARS) == []

@@ -35,44 +35,11 @@ FAILURES = [
         id="read-only file system",
     ),
     pytest.param(
-        "[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file "
-        "file:/data/lake/bars/venue=XNYS/session=2026-11-20/part-1.parquet. File does not exist."
-        f"{STACK}Caused by: java.io.FileNotFoundException: File file:/data/lake/bars/venue=XNYS/"
-        f"session=2026-11-20/part-1.parquet does not exist{STACK}",
-        ConfigError,
-        [
-            "/data/lake/bars is damaged: FileNotFoundException: File file:/data/lake/bars/venue=",
-            "`truetape recompute --venue XNYS --session 2026-11-20`",
-        ],
-        id="data file missing",
-    ),
-    pytest.param(
-        "[FAILED_READ_FILE.NO_HINT] Encountered error while reading file file:/data/lake/raw/p=0/"
-        f"part-1.parquet. SQLSTATE: KD001{STACK}Caused by: java.lang.RuntimeException: "
-        f"file:/data/lake/raw/p=0/part-1.parquet is not a Parquet file (0 bytes){STACK}",
-        ConfigError,
-        ["/data/lake/raw is damaged: ", "is not a Parquet file", "A damaged table of the lake"],
-        id="data file cut",
-    ),
-    pytest.param(
-        "[DELTA_VERSIONS_NOT_CONTIGUOUS] Versions (Vector(0, 2)) are not contiguous at "
-        "file:/data/lake/raw/_delta_log.",
-        ConfigError,
-        ["/data/lake/raw is damaged: ", "not contiguous"],
-        id="commit missing",
-    ),
-    pytest.param(
         "org.apache.spark.sql.streaming.StreamingQueryException: Some data may have been lost "
         "because they are not available in Kafka any more",
         ConfigError,
         ['"Records left Kafka before they were read" in docs/RUNBOOK.md'],
         id="records left Kafka",
-    ),
-    pytest.param(
-        "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: Files were added to /data/lake/bars",
-        TransientError,
-        ["another writer", "run it again"],
-        id="another writer",
     ),
     pytest.param(
         "An exception was raised by the Python Proxy. Return Message: Traceback (most recent call "

@@ -1,4 +1,4 @@
-"""Ingest in this process: Kafka by kafka-python, the kernel, one commit of delta-rs."""
+"""Ingest in this process: Kafka by kafka-python, the kernel, one new file a partition."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -10,7 +10,8 @@ from truetape.batch.raw_rows import all_contracts, raw_rows
 from truetape.broker.record_reader import read_records
 from truetape.feeds.decoder import Limits
 from truetape.host.settings import Settings
-from truetape.lake.delta import open_table
+from truetape.lake.data_files import DataFile
+from truetape.lake.delta import new_files
 from truetape.lake.tables import Table
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ PART_RECORDS = 50_000
 """Most records that a thread decodes at once, which bounds the memory of it."""
 
 
-def append(settings: Settings, plan: IngestPlan) -> None:
-    """Append the records of a plan; see `batch.ingest.ingest`."""
+def archived_files(settings: Settings, plan: IngestPlan) -> list[DataFile]:
+    """Write the records of a plan into new files of `raw`; see `batch.ingest.ingest`."""
     records = read_records(settings.kafka, plan.topic, plan.offsets, plan.logs)
-    table = open_table(settings.lake, Table.RAW, plan.raw_version)
-    table.append(decoded(records, Limits.of(settings)), plan.transaction, plan.note)
+    with new_files(settings.lake, Table.RAW) as writer:
+        for rows in decoded(records, Limits.of(settings)):
+            writer.write(rows)
+        return writer.finish()
 
 
 def decoded(tables: "Iterable[pa.Table]", limits: Limits) -> "Iterator[pa.Table]":

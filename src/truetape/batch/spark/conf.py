@@ -49,15 +49,10 @@ def placement(
 
     Must be set before the JVM starts, so not in a submitted job.
     """
-    connectors = {
-        "spark.jars": _joined(jars),
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    }
     # executors on other machines cannot reach a driver on loopback
     loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return (
-        (connectors if jars else {})
+        ({"spark.jars": _joined(jars)} if jars else {})
         | ({"spark.submit.pyFiles": _joined(packages)} if packages else {})
         | (loopback if _ON_LOOPBACK.match(master) else {})
         | (_PRIVATE_FILES if lake_is_private(settings) else {})
@@ -92,9 +87,9 @@ def semantics() -> Mapping[str, str]:
         "spark.sql.ansi.enabled": "true",
         # the JVM never compiles longer methods; with this limit Spark splits them
         "spark.sql.codegen.hugeMethodLimit": "8000",
-        "spark.sql.shuffle.partitions": "4",
-        # by default Delta reads its log in 50 tasks: one second each time on two cores
-        "spark.databricks.delta.snapshotPartitions": "2",
+        # the kernel is called once a batch
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
         "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     }
 

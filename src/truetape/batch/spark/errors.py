@@ -11,22 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from truetape.host import errors
-from truetape.host.errors import ConfigError, TransientError, TruetapeError
+from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.log import logger
 from truetape.host.settings import Settings
 from truetape.host.storage import fullest, storage_error
-from truetape.lake.damage import damaged, is_local
-from truetape.lake.tables import Table
+from truetape.lake.damage import is_local
 
 _OWN = re.compile(r"truetape\.host\.errors\.(\w+): (.+)")
-_LOST_RACE = re.compile(r"DELTA_CONCURRENT_\w+|Concurrent\w+Exception")
 _DATA_LOSS = re.compile(r"Some data may have been lost|KAFKA_DATA_LOSS")
-_DAMAGE = re.compile(
-    r"FileNotFoundException|FILE_NOT_EXIST|is not a Parquet file|CANNOT_READ_FILE_FOOTER"
-    r"|FAILED_READ_FILE|DELTA_(TRUNCATED|VERSIONS_NOT_CONTIGUOUS|STATE_RECOVER|LOG_FILE|FILE_NOT)"
-    r"|DELTA_(CHECKPOINT|MISSING)\w*|JsonParseException|JsonEOFException|Malformed",
-    re.IGNORECASE,
-)
 _MEMORY = re.compile(r"OutOfMemoryError|Answer from Java side is empty")
 _NOISE = re.compile(r"^(\s*at |\s*\.\.\. \d+ more|\s*$|JVM stacktrace|== )")
 _NAME = re.compile(r"^(?:Caused by: )?(?:[\w$]+\.)+([\w$]+): ")
@@ -52,26 +44,19 @@ def spark_error(text: str, settings: Settings) -> TruetapeError:
     return (
         _own_error(text)
         or storage_error(text, str(fullest(_places(settings))))
-        or _known_error(text, settings.lake)
+        or _known_error(text)
         or TruetapeError(
             f"Spark failed: {_cause(text)}; `truetape --verbose` with this command shows all"
         )
     )
 
 
-def _known_error(text: str, lake: str) -> TruetapeError | None:
+def _known_error(text: str) -> TruetapeError | None:
     if _DATA_LOSS.search(text):
         return ConfigError(
             f"Kafka no longer has the records that come next: {_cause(text, _DATA_LOSS)}; see "
             '"Records left Kafka before they were read" in docs/RUNBOOK.md'
         )
-    if _LOST_RACE.search(text):
-        return TransientError(
-            f"another writer changed the same table first: {_cause(text, _LOST_RACE)}; run it again"
-        )
-    table = _named_table(text, lake)
-    if table is not None and _DAMAGE.search(text):
-        return damaged(lake, table, _cause(text, _DAMAGE))
     if _MEMORY.search(text):
         return TruetapeError(
             f"Spark's process ended or had too little memory: {_cause(text, _MEMORY)}; raise "
@@ -93,14 +78,6 @@ def _places(settings: Settings) -> list[Path]:
     """Return the folders of this machine that a job writes to."""
     lake = [Path(settings.lake)] if is_local(settings.lake) else []
     return [*lake, settings.home, Path(tempfile.gettempdir())]
-
-
-def _named_table(text: str, lake: str) -> Table | None:
-    """Return the first table of the lake whose path a text contains."""
-    root = re.escape(lake.rstrip("/").removeprefix("file://"))
-    names = "|".join(Table)
-    match = re.search(rf"{root}/({names})\b", text)
-    return None if match is None else Table(match[1])
 
 
 def _cause(text: str, wanted: re.Pattern[str] | None = None) -> str:

@@ -30,8 +30,8 @@ _TERMINAL = (
 """Parts of Spark's messages for errors that a retry cannot fix."""
 
 
-PACKAGES = ("duckdb", "numpy", "pyarrow", "pydantic", "pyyaml")
-"""The packages that the kernel imports on executors."""
+PACKAGES = ("deltalake", "duckdb", "numpy", "pyarrow", "pydantic", "pyyaml")
+"""The packages that executors decode and write with."""
 ABSENT = "absent"
 
 

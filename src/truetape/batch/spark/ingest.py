@@ -12,15 +12,13 @@ from truetape.batch.ingest_plan import IngestPlan
 from truetape.batch.raw_rows import all_contracts
 from truetape.batch.spark.errors import spark_errors
 from truetape.batch.spark.kafka_source import from_kafka, stamp_error
-from truetape.batch.spark.lake import RAW, Lake
-from truetape.batch.spark.on_executors import decoding
+from truetape.batch.spark.on_executors import FILES, archiving
 from truetape.batch.spark.session import spark_session
 from truetape.feeds.decoder import Limits
 from truetape.host.jars import spark_jars
 from truetape.host.settings import Settings
 from truetape.kernel.columns import RECORDS
-from truetape.lake.delta import open_table
-from truetape.lake.tables import Table
+from truetape.lake.data_files import DataFile
 from truetape.market.ranges import Range, Ranges
 
 MAX_READS = 8
@@ -28,34 +26,20 @@ MAX_READS = 8
 one; the records between them are read and dropped."""
 
 
-def append(settings: Settings, plan: IngestPlan) -> None:
-    """Append the records of a plan; see `batch.ingest.ingest`.
-
-    If another writer has committed the same transaction since the plan's version of `raw`, Delta
-    skips the commit, so that nothing is written twice; the next count shows what is missing.
-    """
-    before = open_table(settings.lake, Table.RAW, plan.raw_version)
-    number = (before.transaction_version(plan.transaction) or 0) + 1
+def archived_files(settings: Settings, plan: IngestPlan) -> list[DataFile]:
+    """Write the records of a plan into new files of `raw`; see `batch.ingest.ingest`."""
     with spark_errors(settings):
         spark = spark_session("truetape ingest", settings, spark_jars(settings.cache))
         try:
-            (
-                _rows(spark, settings, plan)
-                .write.format("delta")
-                .mode("append")
-                .option("txnAppId", plan.transaction)
-                .option("txnVersion", number)
-                .option("userMetadata", plan.note)
-                .save(Lake(settings.lake).path(Table.RAW))
-            )
+            return [DataFile(*row) for row in _files(spark, settings, plan).collect()]
         except PySparkException as error:
             if (refusal := stamp_error(str(error))) is not None:
                 raise refusal from error
             raise
 
 
-def _rows(spark: SparkSession, settings: Settings, plan: IngestPlan) -> DataFrame:
-    """Return the rows of `raw` for the records of a plan."""
+def _files(spark: SparkSession, settings: Settings, plan: IngestPlan) -> DataFrame:
+    """Return the files that tasks write for the records of a plan."""
     reads = (_read(spark, settings, ranges) for ranges in _rounds(plan.offsets))
     records = from_kafka(reduce(DataFrame.unionAll, reads))
     table = spark.createDataFrame(
@@ -74,7 +58,7 @@ def _rows(spark: SparkSession, settings: Settings, plan: IngestPlan) -> DataFram
     # each task loads Python's packages and plans the queries, so a small range gets none of its own
     few = exact.select(columns).coalesce(spark.sparkContext.defaultParallelism)
     contracts = spark.sparkContext.broadcast(all_contracts())
-    return few.mapInArrow(decoding(contracts, Limits.of(settings)), RAW)
+    return few.mapInArrow(archiving(contracts, Limits.of(settings), settings.lake), FILES)
 
 
 def _rounds(wanted: Mapping[int, Ranges]) -> Iterator[dict[int, Range]]:

@@ -5,58 +5,86 @@ truetape, the standard library, and the packages that `executors.PACKAGES` names
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from truetape.batch.raw_rows import Contracts, raw_rows
-from truetape.batch.recompute import RecomputeRules
-from truetape.batch.session_rows import bar_rows, trade_rows
+from truetape.batch.recompute import Compute, Result
+from truetape.batch.symbol_groups import by_symbol
 from truetape.feeds.decoder import Limits
 from truetape.kernel.columns import RECORDS
-from truetape.lake.deliveries import as_deliveries
-from truetape.market.sessions import Session
+from truetape.lake import deliveries as session_deliveries
+from truetape.lake.deliveries import SessionDeliveries
+from truetape.lake.delta import TablePart, new_files
+from truetape.lake.tables import Table
+from truetape.market.canonical import TradeName
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 """A function for `mapInArrow`."""
-Group = Callable[[pa.Table], pa.Table]
-"""A function for `applyInArrow`."""
+GroupBytes = tuple[int, bytes]
+"""The number of a group of symbols, and deliveries of it in the bytes of Arrow's stream format."""
+FILES = "path string, partition map<string,string>, size bigint, rows bigint, statistics string"
+"""Files that a task wrote, as `DataFile`."""
+_FILES = pa.schema(
+    [
+        ("path", pa.string()), ("partition", pa.map_(pa.string(), pa.string())),
+        ("size", pa.int64()), ("rows", pa.int64()), ("statistics", pa.string()),
+    ]
+)  # fmt: skip
 
 
-def decoding(contracts: "Broadcast[Contracts]", limits: Limits) -> Batches:
-    """Return the function from records to rows of `raw`.
+def archiving(contracts: "Broadcast[Contracts]", limits: Limits, lake: str) -> Batches:
+    """Return the function that writes records as rows of `raw` into new files; it returns `FILES`.
 
     Executors have no contracts. Each of their processes gets the same objects for all its tasks:
     the kernel keeps a query for each contract.
     """
 
-    def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from raw_rows(records_of(batch), contracts.value, limits).to_batches()
+    def archived(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with new_files(lake, Table.RAW) as writer:
+            for batch in batches:
+                writer.write(raw_rows(records_of(batch), contracts.value, limits))
+            files = list(map(asdict, writer.finish()))
+        yield pa.RecordBatch.from_pylist(files, schema=_FILES)
 
-    return decoded
-
-
-def settling(session: Session, rules: RecomputeRules) -> Group:
-    """Return the function from all deliveries of some symbols to their rows of `trades`."""
-
-    def settled(deliveries: pa.Table) -> pa.Table:
-        return trade_rows(as_deliveries(deliveries), session, rules)
-
-    return settled
+    return archived
 
 
-def folding(session: Session, rules: RecomputeRules) -> Group:
-    """Return the function from all `trades` of some symbols to their rows of `bars`."""
+def read_groups(
+    part: TablePart, *, deliveries: SessionDeliveries, count: int
+) -> Iterator[GroupBytes]:
+    """Read the session's own trades in a part of `raw`, divided into groups of symbols."""
+    yield from grouped(deliveries.trades_of(part), count)
 
-    def folded(trades: pa.Table) -> pa.Table:
-        return bar_rows(trades, session, rules)
 
-    return folded
+def first_receipts(
+    part: TablePart, *, deliveries: SessionDeliveries, names: pa.Table
+) -> Mapping[TradeName, int]:
+    """Return when the first trade in a part of each of these names was received."""
+    return session_deliveries.first_receipts(deliveries.trades_of(part), names)
+
+
+def compute_group(tables: Iterable[GroupBytes], *, compute: Compute[Result]) -> Iterator[Result]:
+    """Call a function on all deliveries of a group, if there are any."""
+    read = [pa.ipc.open_stream(bytes_).read_all() for _, bytes_ in tables]
+    if read:
+        yield compute(pa.concat_tables(read).combine_chunks())
+
+
+def grouped(table: pa.Table, count: int) -> Iterator[GroupBytes]:
+    """Divide deliveries into groups of symbols; those without rows are left out."""
+    for number, rows in enumerate(by_symbol(table, count)):
+        if rows.num_rows:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, rows.schema) as stream:
+                stream.write_table(rows)
+            yield number, sink.getvalue().to_pybytes()
 
 
 def keep_loaded() -> None:

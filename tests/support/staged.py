@@ -1,17 +1,16 @@
-"""Sessions of trade files, staged for Spark, and recomputed by it as in production."""
+"""Sessions of trade files, staged as records, and recomputed as in production."""
 
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from support.build import READ_MS
+from truetape.batch.local.parts import computed
 from truetape.batch.recompute import RecomputeRules
-from truetape.batch.spark.lake import Lake
-from truetape.batch.spark.recompute import recompute
+from truetape.batch.session_recompute import recompute
 from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file, read
@@ -22,9 +21,6 @@ from truetape.kernel.columns import RECORDS
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 LEAN = "lean-equity-tick"
 EPOCH = date(1970, 1, 1)
@@ -44,10 +40,10 @@ def stage(path: Path, feed: Contract, folder: Path, read_ms: int) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=RECORDS), folder / "records.parquet")
 
 
-def recomputed(spark: "SparkSession", lake: str, session: Session, profile: str) -> None:
+def recomputed(lake: str, session: Session, profile: str) -> None:
     """Recompute one session by the rules of production."""
     rules = RecomputeRules(load(profile), venues.venues(), lateness_ns=60 * SECOND_NS)
-    recompute(spark, Lake(lake), session, rules)
+    recompute(lake, session, rules, computed)
 
 
 def page(path: Path, feed: str) -> Record:

@@ -1,16 +1,15 @@
-"""Sessions that Spark recomputed keep to every gate rule, real and simulated ones; their flags are
+"""Sessions that were recomputed keep to every gate rule, real and simulated ones; their flags are
 the right ones.
 """
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import pytest
 
 from support.data import real_data
 from support.raw import put_records
-from support.spark_lake import lean_ticks, page, recomputed
+from support.staged import lean_ticks, page, recomputed
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import calendars
@@ -19,11 +18,6 @@ from truetape.host.venues import venues
 from truetape.market.sessions import Session
 from truetape.quality.checks import check_feed, check_session
 from truetape.quality.report import Report
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-pytestmark = pytest.mark.spark
 
 TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03, malformed=0.02)
 """Also an outage and a bad clock, which are always there."""
@@ -48,7 +42,7 @@ def flags_of(found: Report) -> dict[str, int]:
 @pytest.mark.data
 @pytest.mark.long
 def test_real_equity_sessions_pass_and_odd_spy_prints_are_flagged(
-    spark: "SparkSession", settings: Settings
+    settings: Settings,
 ) -> None:
     """IBM on five days, SPY on one. On that day ten prints of SPY of up to 3,006,663 shares came
     after the close, all at 165.59 and marked as suspicious; four are over 1 % of its volume.
@@ -59,7 +53,7 @@ def test_real_equity_sessions_pass_and_odd_spy_prints_are_flagged(
     found = {}
     for day in range(7, 12):
         session = day_of("USEQ", date(2013, 10, day))
-        recomputed(spark, mine.lake, session, "lean")
+        recomputed(mine.lake, session, "lean")
         found[day] = check_session(mine, session)
 
     assert {day: flags_of(report) for day, report in found.items()} == {
@@ -82,14 +76,14 @@ def found_close(day: date) -> int:
 @pytest.mark.data
 @pytest.mark.long
 def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
-    spark: "SparkSession", settings: Settings
+    settings: Settings,
 ) -> None:
     """A thousand trades came in one page, hours after the first of them."""
     mine = own(settings, "all")
     answer = real_data("kraken_xbtusdt_2025-11-10", "http_trades.json")
     session = day_of("KRAKEN", date(2025, 11, 10))
     put_records(mine.lake, [page(answer, "kraken-rest")])
-    recomputed(spark, mine.lake, session, "all")
+    recomputed(mine.lake, session, "all")
 
     assert set(flags_of(check_session(mine, session))) == {"T12"}
 
@@ -110,13 +104,13 @@ def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
     ],
 )
 def test_a_simulated_session_with_every_trouble_passes(
-    spark: "SparkSession", settings: Settings, plan: SimulationPlan, profile: str, flags: set[str]
+    settings: Settings, plan: SimulationPlan, profile: str, flags: set[str]
 ) -> None:
     mine = own(settings, profile)
     made = simulate(replace(plan, seed=3, trades=10_000, faults=TROUBLED))
     session = day_of(made.venue, plan.day)
     put_records(mine.lake, made.records)
-    recomputed(spark, mine.lake, session, profile)
+    recomputed(mine.lake, session, profile)
 
     assert set(flags_of(check_session(mine, session))) == flags
     looked = check_feed(mine)
