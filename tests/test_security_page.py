@@ -193,10 +193,9 @@ def calls() -> "list[tuple[str, ast.Call]]":
 def test_nothing_is_evaluated_and_no_shell_is_started() -> None:
     forbidden = {"eval", "exec", "os.system", "os.popen", "pickle.loads", "pickle.load",
                  "yaml.load", "yaml.unsafe_load", "subprocess.getoutput"}  # fmt: skip
-    named = [(file, ast.unparse(call.func)) for file, call in calls()]
-    with_shell = [
-        file for file, call in calls() if any(word.arg == "shell" for word in call.keywords)
-    ]
+    made = calls()
+    named = [(file, ast.unparse(call.func)) for file, call in made]
+    with_shell = [file for file, call in made if any(word.arg == "shell" for word in call.keywords)]
 
     assert [(file, name) for file, name in named if name in forbidden] == []
     assert with_shell == []

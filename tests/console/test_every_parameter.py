@@ -50,20 +50,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return make_published_home(tmp_path_factory.mktemp("fuzz"))
 
 
-@pytest.fixture(params=["embedded", "influx"])
+@pytest.fixture(scope="module", params=["embedded", "influx"])
 def store(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def client(store: str, home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """A console on one store; InfluxDB does not answer."""
+@pytest.fixture(scope="module")
+def client(store: str, home: Settings) -> Iterator[TestClient]:
+    """A console on one store, in one event loop for all its requests; InfluxDB does not answer."""
     settings = replace(home, store=store, influx_url="http://127.0.0.1:1")
     secret_files.write(settings.influx_token_file, Secret("a token"))
-    close_boundary(monkeypatch)
     app = create(lambda: settings, lambda: None)
-    with TestClient(app, raise_server_exceptions=False) as client:  # one event loop for all
-        yield client
+    with pytest.MonkeyPatch.context() as patch:
+        close_boundary(patch)
+        with TestClient(app, raise_server_exceptions=False) as client:
+            yield client
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import date
+from functools import cache
 
 import pytest
 
@@ -19,10 +20,16 @@ FAULTS = Faults(late=0.02, duplicate=0.02, cancel=0.02, correct=0.02, malformed=
 BOTH = [feed for feed in FORMATS if feed in contract_names()]
 
 
-def decoded(made: SimulatedSession) -> list[Event | Rejected]:
-    contract = load_contract(made.plan.feed)
+@cache
+def simulated(feed: str) -> SimulatedSession:
+    return simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
+
+
+@cache
+def decoded(feed: str) -> list[Event | Rejected]:
+    contract = load_contract(feed)
     found: list[Event | Rejected] = []
-    for offset, record in enumerate(made.records):
+    for offset, record in enumerate(simulated(feed).records):
         place = (SOURCE, 0, offset, record.received_ns // MS_NS)
         context = Context(record.feed, record.key, None, record.received_ns, *place)
         found += decode(record.payload, contract, context, Limits())
@@ -32,22 +39,18 @@ def decoded(made: SimulatedSession) -> list[Event | Rejected]:
 @pytest.mark.parametrize("feed", BOTH)
 def test_a_simulated_session_decodes_to_its_truth(feed: str) -> None:
     """The event time of an amendment is optional, so it is not compared."""
-    made = simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
-    found = decoded(made)
-
     events = [
         item if isinstance(item, Trade) else replace(item, event_ns=None)
-        for item in found
+        for item in decoded(feed)
         if not isinstance(item, Rejected)
     ]
-    assert events == list(made.truth.events)
+    assert events == list(simulated(feed).truth.events)
 
 
 @pytest.mark.parametrize("feed", BOTH)
 def test_every_broken_or_future_record_is_rejected_once(feed: str) -> None:
-    made = simulate(SimulationPlan(date(2026, 11, 20), feed=feed, trades=2_000, faults=FAULTS))
-    told = Counter(trouble.cause for trouble in made.troubles)
-    rejected = [item for item in decoded(made) if isinstance(item, Rejected)]
+    told = Counter(trouble.cause for trouble in simulated(feed).troubles)
+    rejected = [item for item in decoded(feed) if isinstance(item, Rejected)]
 
     future = sum(item.reason is Reason.FUTURE_EVENT_TIME for item in rejected)
     assert future == told[TroubleCause.BAD_CLOCK] > 0

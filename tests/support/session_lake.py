@@ -3,9 +3,9 @@
 The rows are plain dictionaries, so that a test can break one on purpose and write the lake anew.
 """
 
+import pickle
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -48,7 +48,8 @@ class LakeSession:
 
     def copy(self) -> "LakeSession":
         """Return the same rows to break."""
-        return deepcopy(self)
+        copied: LakeSession = pickle.loads(pickle.dumps(self))  # noqa: S301 - five times as fast as deepcopy
+        return copied
 
     def write(self, lake: str) -> None:
         """Replace all three tables of a lake."""
