@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from truetape.batch.spark.session import spark_session
+from truetape.broker import clients
 from truetape.host import log
 from truetape.host.settings import Settings
 
@@ -91,6 +92,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[BarStore]
     opened.ensure_buckets()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process tries for half a second, and not for ten, to reach a Kafka that is away."""
+    monkeypatch.setattr(clients, "CONNECT_WITHIN_MS", 500)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_a_value_stays_until_its_key_is_deleted(kafka: str, venue: str) -> None:
         assert reader.refresh().value(f"speed:{venue}:order") is None
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_that_is_away_is_a_transient_error() -> None:
     with (
         ControlTopic(f"127.0.0.1:{free_port()}") as control,

@@ -171,6 +171,7 @@ def test_records_of_an_aborted_transaction_are_passed_over(own: Settings) -> Non
     assert records["value"].to_pylist() == [b"0", b"1"]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_that_is_away_is_a_transient_error(own: Settings) -> None:
     from truetape.stack.server import free_port
 

@@ -113,6 +113,7 @@ def test_the_status_has_health_driver_progress_suspects_and_late_writers(
     assert (report["health"], report["observed"]["beat"]["position"]["batch"]) == ("silent", 12)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_status_is_unknown_without_kafka(own: Settings) -> None:
     away = replace(own, kafka=f"127.0.0.1:{free_port()}")
 

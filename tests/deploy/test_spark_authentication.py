@@ -1,6 +1,7 @@
 """Spark's secret file as `make env` writes it, on a real cluster: without it no work is done."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ session = SparkSession.builder.master(sys.argv[1]).config("spark.ui.enabled", "f
 print("counted", session.sparkContext.parallelize(range(100), 4).map(lambda n: n + 1).sum())
 """
 WITHIN_S = 180.0
+REFUSED = "Failed to connect to master"
+"""What a driver logs each time that the master refuses it: three times within a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +43,22 @@ def cluster(conf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
         yield running
 
 
-def counted(cluster: Cluster, conf: Path | None) -> "subprocess.CompletedProcess[str]":
-    """Run a driver that adds up to 5,050, with or without the file."""
+def counted(cluster: Cluster, conf: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a driver that adds up to 5,050."""
+    words, env = command(cluster, conf)
+    return subprocess.run(
+        words, env=env, check=False, capture_output=True, text=True, timeout=WITHIN_S
+    )
+
+
+def command(cluster: Cluster, conf: Path | None) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of a driver, with the secret file or without."""
     env = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
     env |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_DRIVER_PYTHON": sys.executable}
     env["PYSPARK_PYTHON"] = executor_python(cluster.master)
     if conf is not None:
         env["SPARK_CONF_DIR"] = str(conf)
-    return subprocess.run(
-        [sys.executable, "-c", COUNT, cluster.master],
-        env=env, check=False, capture_output=True, text=True, timeout=WITHIN_S,
-    )  # fmt: skip
+    return [sys.executable, "-c", COUNT, cluster.master], env
 
 
 def test_a_driver_with_the_secret_works(cluster: Cluster, conf: Path) -> None:
@@ -60,10 +68,19 @@ def test_a_driver_with_the_secret_works(cluster: Cluster, conf: Path) -> None:
 
 
 def test_a_driver_without_the_secret_is_refused(cluster: Cluster) -> None:
-    done = counted(cluster, None)
+    """It is ended once it was refused; left alone, it gives up after a minute."""
+    words, env = command(cluster, None)
+    driver = subprocess.Popen(
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert driver.stderr is not None
+    refused = next((line for line in driver.stderr if REFUSED in line), "")
+    os.killpg(driver.pid, signal.SIGKILL)
+    printed, _ = driver.communicate(timeout=WITHIN_S)
 
-    assert done.returncode != 0
-    assert "counted" not in done.stdout
+    assert refused
+    assert "counted" not in printed
 
 
 def test_master_and_workers_are_healthy(cluster: Cluster) -> None:

@@ -339,7 +339,7 @@ def test_a_stuck_run_is_an_error_with_its_task_after_a_bounded_wait(tasks: Tasks
     slow = f'''import "generate"
 option task = {{name: "{name}", every: 1h}}
 stop = 2026-01-02T00:00:00Z
-generate.from(count: 9000000, fn: (n) => n, start: 2026-01-01T00:00:00Z, stop: stop)
+generate.from(count: 2500000, fn: (n) => n, start: 2026-01-01T00:00:00Z, stop: stop)
     |> map(fn: (r) => ({{r with _value: r._value * 2}})) |> sum()'''
     tasks.running.api("PATCH", f"/api/v2/tasks/{tasks.ids()[name]}", {"flux": slow})
     task, run = tasks.start(name, OPENS)

@@ -190,6 +190,7 @@ def test_an_open_transaction_of_another_producer_hides_no_heartbeat(
     lease.close()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_that_is_away_is_a_transient_error(own: Settings) -> None:
     away = replace(own, kafka=f"127.0.0.1:{free_port()}")
 

@@ -255,6 +255,7 @@ def test_a_driver_that_does_not_stop_is_killed_and_loses_the_lease(
         lease.beat()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_nothing_is_done_if_kafka_is_away(own: Settings, launches: Launches) -> None:
     away = replace(own, kafka=f"127.0.0.1:{free_port()}")
 
