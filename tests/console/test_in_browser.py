@@ -151,7 +151,11 @@ def log() -> BrowserLog:
     return BrowserLog()
 
 
-@pytest.fixture(params=["light", "dark"])
+IN_BOTH_SCHEMES = pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+"""For what colours decide. Other tests use the dark scheme in the long tier only."""
+
+
+@pytest.fixture(params=["light", pytest.param("dark", marks=pytest.mark.long)])
 def page(request: pytest.FixtureRequest, browser: "Browser", log: BrowserLog) -> "Iterator[Page]":
     context = browser.new_context(color_scheme=request.param)
     page = context.new_page()
@@ -177,6 +181,7 @@ def wait_until_loaded(page: "Page") -> None:
         page.wait_for_selector("#chart[data-drawn=yes], #state[role=alert]", timeout=30_000)
 
 
+@IN_BOTH_SCHEMES
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_logs_no_error_contacts_no_other_host_and_is_accessible(
     console: str, page: "Page", log: BrowserLog, name: str
@@ -267,6 +272,7 @@ def test_a_hostile_symbol_in_the_form_is_shown_and_runs_nothing(
     assert log.messages == []
 
 
+@IN_BOTH_SCHEMES
 def test_provisional_bars_are_drawn_hollow_and_pale(console: str, page: "Page") -> None:
     open_chart(page, console + "market?symbol=LIVE")
     assert "1 final and 1 provisional" in page.inner_text("#state")
@@ -354,6 +360,7 @@ def test_the_time_labels_below_a_drift_chart_are_not_covered(console: str, page:
     assert all(box and box["y"] + box["height"] <= legend["y"] for box in boxes)
 
 
+@IN_BOTH_SCHEMES
 def test_changed_bars_have_a_mark_with_their_causes(console: str, page: "Page") -> None:
     """IBM had a cancel, a late trade and a correction in a minute each; KO had none."""
     open_chart(page, console + MARKET)

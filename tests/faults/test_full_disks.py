@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,9 +32,6 @@ from truetape.speed.launcher import environment
 from truetape.stack import lifecycle
 from truetape.stack.lifecycle import PartState
 from truetape.stack.server import free_port
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.faults, pytest.mark.real, pytest.mark.long]
 
@@ -186,7 +182,7 @@ def full(stack: Settings, tmp_path: Path, disk: SmallDisk, speed_engine: str) ->
 
 @BOTH
 def test_a_full_disk_under_kafka_is_named_and_loses_nothing_that_was_acknowledged(
-    spark: "SparkSession", full: Settings, disk: SmallDisk
+    full: Settings, disk: SmallDisk
 ) -> None:
     """A record without an acknowledgement is sent again: its id makes a repeat harmless."""
     day, made = made_at(full, "BATS")

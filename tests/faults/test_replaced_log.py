@@ -119,7 +119,9 @@ def newest_beat(own: Settings) -> Heartbeat:
     return beat
 
 
-@pytest.mark.parametrize("own", ["spark", "direct"], indirect=True)
+@pytest.mark.parametrize(
+    "own", [pytest.param("spark", marks=pytest.mark.long), "direct"], indirect=True
+)
 def test_a_position_in_the_same_log_is_accepted(own: Settings) -> None:
     """The heartbeat names the topic's id and the last record that was read of each partition."""
     send(own, trades(own, 0, 40, price=100))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -38,15 +37,18 @@ from truetape.speed.lease import Lease
 from truetape.speed.reset import ResetTo, reset_position
 from truetape.tour.speed_process import SpeedProcess
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 pytestmark = [pytest.mark.faults, pytest.mark.real]
 
 DAYS = {"spark": date(2026, 3, 5), "direct": date(2026, 3, 9)}
 TROUBLED = Faults(
     late=0.01, duplicate=0.02, cancel=0.01, correct=0.01, malformed=0.01, late_s=(70.0, 200.0)
 )
+
+
+LONG_ON_SPARK = pytest.mark.parametrize(
+    "own", [pytest.param("spark", marks=pytest.mark.long), "direct"], indirect=True
+)
+"""For what the engines share: the state, the writer, the position and its check."""
 
 
 @pytest.fixture(params=["spark", "direct"])
@@ -90,9 +92,7 @@ def batches(driver: SpeedProcess) -> int:
     return -1 if beat is None else beat.position.batch
 
 
-def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(own: Settings) -> None:
     """The batch hangs in its write to InfluxDB, which accepts it and does not answer."""
     day, made = made_at(own, "BATS", TROUBLED)
     half = len(made.records) // 2
@@ -116,9 +116,7 @@ def test_a_driver_killed_in_mid_batch_neither_loses_nor_doubles_a_trade(
         assert served(store, day) == truth_of(made, day)
 
 
-def test_kills_at_any_moment_neither_lose_nor_double_a_trade(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_kills_at_any_moment_neither_lose_nor_double_a_trade(own: Settings) -> None:
     day, made = made_at(own, "IEXG", TROUBLED)
     rnd, rounds = Random(11), 3
     size = -(-len(made.records) // rounds)
@@ -158,9 +156,7 @@ def trickle(settings: Settings, records: Sequence[Record]) -> threading.Thread:
     return sender
 
 
-def test_provisional_bars_are_right_and_never_replace_final_bars(
-    spark: "SparkSession", own: Settings
-) -> None:
+def test_provisional_bars_are_right_and_never_replace_final_bars(own: Settings) -> None:
     """Without cancels and corrections both layers agree, despite duplicates and bad clocks."""
     faults = dataclasses.replace(NO_FAULTS, duplicate=0.05, malformed=0.02, bad_clock=0.05)
     day, made = made_at(own, "XASE", faults)
@@ -226,7 +222,8 @@ def rows(store: BarStore, day: Session) -> list[object]:
     ]
 
 
-def test_a_driver_survives_an_absent_influxdb(spark: "SparkSession", own: Settings) -> None:
+@LONG_ON_SPARK
+def test_a_driver_survives_an_absent_influxdb(own: Settings) -> None:
     """It waits and continues, or it ends with 75 and its successor writes the missing bars."""
     day, made = made_at(own, "XNAS", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
@@ -275,9 +272,8 @@ def send_future(own: Settings) -> None:
             producer.send(own.topic, "IBM", payload, "truetape", header)
 
 
-def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
-    spark: "SparkSession", own: Settings
-) -> None:
+@LONG_ON_SPARK
+def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(own: Settings) -> None:
     """Everything after it is served, archived and published; it is a dead letter."""
     day, made = made_at(own, "FINNHUB", NO_FAULTS, trades=1_000)
     half = len(made.records) // 2
@@ -302,6 +298,7 @@ def test_a_record_of_the_future_moves_no_watermark_and_becomes_no_trade(
     assert reasons == {"future-event-time": 1, "future-receipt-time": 2}
 
 
+@LONG_ON_SPARK
 def test_a_watermark_beyond_the_clock_is_refused_until_it_is_reset(own: Settings) -> None:
     """As if the broker's clock had been wrong: windows are closed up to 2098."""
     day, made = made_at(own, "COINBASE", NO_FAULTS, trades=1_000)

@@ -33,7 +33,7 @@ LATENESS_S = 60
     ("engines", "is_killed", "venue"),
     [
         pytest.param(("direct", "spark", "direct"), False, "XNAS", id="stopped"),
-        pytest.param(("spark", "direct", "spark"), True, "XNYS", id="killed"),
+        pytest.param(("direct", "spark", "direct"), True, "XNYS", id="killed"),
     ],
 )
 def test_a_switch_of_the_engine_and_back_neither_loses_nor_doubles_a_trade(

@@ -164,6 +164,7 @@ def test_a_closed_gate_publishes_nothing_until_the_data_are_corrected(
     }
 
 
+@pytest.mark.long  # in test_gate_rules each rule closes the gate; here one of a suite does
 @INFLUX
 @pytest.mark.parametrize("case", [one for one in CASES if one not in ONE_A_SUITE], ids=str)
 def test_every_broken_gate_rule_leaves_served_bars_unchanged(world: World, case: Case) -> None:
