@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 UV_RUN := uv run --frozen
 FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults"
+# two workers, each with a Kafka, an InfluxDB and a Spark session of its own: these tests mostly wait
+REAL := $(UV_RUN) pytest -q -n 2 --dist loadfile
 SLOWEST := --durations=40 --durations-min=0.5
 # tests start hundreds of Pythons: without compiled files each compiles a thousand modules anew
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,7 +40,7 @@ check: packages ## check format, lint and types
 test: setup browser ## everything: check, then the fast, real (Spark, servers) and faults tiers, each with its 40 slowest tests
 	$(call tier,check,$(MAKE) --no-print-directory check)
 	$(call tier,fast,$(FAST) $(SLOWEST))
-	$(call tier,real,$(UV_RUN) pytest -q -m "(spark or real) and not faults and not long" $(SLOWEST))
+	$(call tier,real,$(REAL) -m "(spark or real) and not faults and not long" $(SLOWEST))
 	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long" $(SLOWEST))
 
 test-long: setup browser postgres compose-tool ## tests that take minutes each: kill Airflow, kill drivers five times in a row
