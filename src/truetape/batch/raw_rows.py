@@ -104,14 +104,16 @@ def _nested(items: pa.Table, item: pa.StructType, count: int) -> Array:
 def _first_and_last(events: pa.Table, count: int) -> tuple[Array, Array]:
     """Return the least and greatest event time of each record; null where there is none."""
     timed = events.filter(pc.is_valid(events["event_ns"]))
-    ends = timed.group_by("record").aggregate([("event_ns", "min"), ("event_ns", "max")])
-    at = ends["record"].to_numpy()
-    found: list[Array] = []
-    for name in ("event_ns_min", "event_ns_max"):
+    rows, times = timed["record"].to_numpy(), timed["event_ns"].to_numpy()
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))  # the events of a record are together
+    bounds: list[Array] = []
+    for least_or_greatest in (np.minimum, np.maximum):
         values, missing = np.zeros(count, np.int64), np.ones(count, bool)
-        values[at], missing[at] = ends[name].to_numpy(), False
-        found.append(pa.array(values, mask=missing))
-    return found[0], found[1]
+        if len(rows):
+            values[rows[begins]] = least_or_greatest.reduceat(times, begins)
+            missing[rows[begins]] = False
+        bounds.append(pa.array(values, mask=missing))
+    return bounds[0], bounds[1]
 
 
 def _dates(times_ns: Array) -> Array:

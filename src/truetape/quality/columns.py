@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from truetape.kernel.doubles import doubles as nearest_doubles
+
 Column: TypeAlias = "pa.ChunkedArray[Any]"
 """A column of a table."""
 Values: TypeAlias = "pa.Array[Any]"
@@ -66,7 +68,29 @@ def numbers(column: Column) -> NDArray[np.int64]:
 
 def doubles(column: Column) -> NDArray[np.float64]:
     """Return doubles; null becomes NaN."""
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    if not pa.types.is_decimal128(column.type):
+        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    nearest = nearest_doubles(column).to_numpy()
+    return np.where(np.asarray(column.is_valid()), nearest, np.nan)
+
+
+def in_order(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return rows ordered by columns of texts and whole numbers; null comes last."""
+    if any(rows[name].null_count for name in names):
+        return rows.sort_by([(name, "ascending") for name in names])
+    order = np.lexsort([_places(rows[name]) for name in reversed(names)])
+    return rows.take(pa.array(order))
+
+
+def _places(column: Column) -> NDArray[np.int64]:
+    """Return numbers in the order of the values."""
+    if pa.types.is_integer(column.type):
+        return numbers(column)
+    texts = names(column)
+    places = np.empty(len(texts), dtype=np.int64)
+    places[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    ordered: NDArray[np.int64] = places[codes(column)]
+    return ordered
 
 
 def floats(values: NDArray[np.float64]) -> Values:

@@ -65,8 +65,9 @@ def validate(suite: Suite, frames: Iterable[Frame], values: Mapping[str, int]) -
     for frame in frames:
         rules = [rule for rule in suite.rules if rule.frame == frame.name]
         for where in dict.fromkeys(rule.where for rule in rules):
-            table = frame.table if where is None else frame.table.filter(frame.table[where])
-            tallies = [_RuleTally(rule, table) for rule in rules if rule.where == where]
+            own = [rule for rule in rules if rule.where == where]
+            table = frame.table if where is None else _where(suite, frame, own, where)
+            tallies = [_RuleTally(rule, table) for rule in own]
             whole = tallies
             if table.num_rows > MAX_WHOLE_ROWS:
                 whole = _count_rows(tallies, table, values)
@@ -110,9 +111,7 @@ class _RuleTally:
 
     def result(self, suite: Suite) -> RuleResult:
         """Return the result of the rule over all chunks."""
-        frame = FRAMES[suite.table][self.rule.frame]
-        essential = dict.fromkeys((*frame.keys, *self.rule.columns))
-        shown = list(frame.columns if len(frame.columns) <= MAX_SHOWN else essential)
+        shown = _shown(suite, self.rule)
         numbers = pa.array(sorted(set(self.examples))[:MAX_EXAMPLES], pa.int64())
         examples = self.table.take(numbers).select(shown).to_pylist()
         return RuleResult(
@@ -128,6 +127,19 @@ class _RuleTally:
             examples=tuple(_texts(row) for row in examples),
             error="; ".join(dict.fromkeys(self.errors)),
         )
+
+
+def _shown(suite: Suite, rule: SuiteRule) -> list[str]:
+    """Return the columns of the examples of a rule."""
+    frame = FRAMES[suite.table][rule.frame]
+    essential = dict.fromkeys((*frame.keys, *rule.columns))
+    return list(frame.columns if len(frame.columns) <= MAX_SHOWN else essential)
+
+
+def _where(suite: Suite, frame: Frame, rules: Sequence[SuiteRule], where: str) -> pa.Table:
+    """Return the rows that rules are about, with the columns that they check or show."""
+    names = dict.fromkeys(name for rule in rules for name in (*rule.columns, *_shown(suite, rule)))
+    return frame.table.select(list(names)).filter(frame.table[where])
 
 
 def _count_rows(

@@ -85,7 +85,7 @@ def stored(bars: pa.Table, resolution: Resolution) -> pa.Table:
 def roll_up(rows: pa.Table, starts: Values) -> pa.Table:
     """Merge bars with the same new start into one. `rows` must be ordered by symbol and start."""
     placed = rows.set_column(rows.column_names.index("start_ns"), "start_ns", starts)
-    usable = placed.filter(pc.and_(placed["symbol"].is_valid(), placed["start_ns"].is_valid()))
+    usable = _with_key(placed)
     numbers = pa.array(np.arange(usable.num_rows))
     numbered = reduce(lambda rows, end: _numbered(rows, end, numbers), _ENDS, usable)
     grouped = numbered.group_by(["symbol", "start_ns"], use_threads=False)
@@ -173,6 +173,8 @@ def _groups(counts: Mapping[str, int]) -> Iterator[list[str]]:
 
 
 def _with_key(rows: pa.Table) -> pa.Table:
+    if not any(rows[key].null_count for key in _KEY):
+        return rows
     return rows.filter(pc.and_(rows["symbol"].is_valid(), rows["start_ns"].is_valid()))
 
 

@@ -23,6 +23,7 @@ from truetape.lake.tables import Table, session_filters
 from truetape.market.canonical import AMENDMENT_REACH, TradeName, name_of
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
+from truetape.quality.columns import in_order
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -135,7 +136,7 @@ def _of_session(
     if any(declared.get(name) != expected[name] for name in columns):
         return None
     rows = opened.rows(session_filters(session), columns)
-    return rows.sort_by([(name, "ascending") for name in _ORDER[table]])
+    return in_order(rows, _ORDER[table])
 
 
 def _texts(table: LakeTable) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ memory does not grow with the session.
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,9 @@ def parts_of(deliveries: SessionDeliveries) -> "Iterator[pa.Table]":
             writers = [
                 stack.enter_context(pa.ipc.new_file(str(file), DELIVERIES)) for file in files
             ]
-            for table in deliveries.tables():
-                for writer, rows in zip(writers, by_symbol(table, count), strict=True):
+            divided = results_of(partial(by_symbol, count=count), deliveries.tables())
+            for parts in divided:
+                for writer, rows in zip(writers, parts, strict=True):
                     writer.write_table(rows)
         for file in files:
             yield _mapped(file)
