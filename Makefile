@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 UV_RUN := uv run --frozen
-FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults"
+FAST := $(UV_RUN) pytest -q -n auto --dist worksteal -m "not spark and not real and not faults and not long"
 # two workers, each with a Kafka, an InfluxDB and a Spark session of its own: these tests mostly wait
 REAL := $(UV_RUN) pytest -q -n 2 --dist loadfile
 SLOWEST := --durations=40 --durations-min=0.5

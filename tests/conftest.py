@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from truetape.batch.spark.session import spark_session
 from truetape.broker import clients
 from truetape.host import log
 from truetape.host.settings import Settings
@@ -120,6 +119,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """One local Spark session for the whole run, with the Delta and Kafka connectors."""
+    from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
 
     settings = Settings.from_env({"TRUETAPE_HOME": str(tmp_path_factory.mktemp("home"))})

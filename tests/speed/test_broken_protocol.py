@@ -76,7 +76,9 @@ def name_no_late_write(patch: pytest.MonkeyPatch) -> None:
             skip_beats(lambda changes: changes == {"state": Phase.RUNNING}),
             id="runs before it reads a fence",
         ),
-        pytest.param(write_without_waiting, id="wait for late writes"),
+        pytest.param(
+            write_without_waiting, id="wait for late writes", marks=pytest.mark.real
+        ),  # a race of seconds: the driver writes all the time
         pytest.param(rewrite_no_stale_bar, id="rewrite stale bars"),
         pytest.param(end_without_report, id="exit report"),
         pytest.param(name_no_late_write, id="late writes named"),
@@ -89,7 +91,7 @@ def test_a_broken_rule_shows(broken: Break, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_protocol_itself_shows_nothing_in_these_races() -> None:
-    assert not any(is_wrong(race(**arguments), arguments) for arguments in RACES[:6])  # type: ignore[arg-type]
+    assert not any(is_wrong(race(**arguments), arguments) for arguments in RACES[:3])  # type: ignore[arg-type]
 
 
 def is_wrong(world: World, arguments: dict[str, Any]) -> bool:
