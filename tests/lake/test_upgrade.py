@@ -83,11 +83,12 @@ def _plain(value: Any) -> Any:
     return value.normalize() if isinstance(value, Decimal) else value
 
 
-def test_the_upgrade_keeps_all_values_and_adds_the_notional(lake: Path) -> None:
+@pytest.mark.parametrize("scheme", ["", "file://"], ids=["folder", "URL"])
+def test_the_upgrade_keeps_all_values_and_adds_the_notional(lake: Path, scheme: str) -> None:
     before = {name: with_notional(name, rows(lake, name)) for name in OLD}
     named = ids(lake)
 
-    done = list(upgrade(str(lake)))
+    done = list(upgrade(f"{scheme}{lake}"))
 
     assert [table.table for table in done] == list(OLD)
     assert [table.rows for table in done] == [len(before[name]) for name in OLD]
