@@ -178,14 +178,14 @@ def test_a_hole_is_planned_then_filled_and_its_session_becomes_final(
     )
     send(own, made.records)
     archive_once(own)
-    lost = DeltaTable(table_path(own.lake, Table.RAW)).delete("offset % 3 = 0")["num_deleted_rows"]
+    lost = delete_records(own, "offset % 3 = 0 AND offset < 40")
 
     planning = run("backfill_from_kafka", reason="what is missing?")
     missing = missing_offsets(own)
     filled = run("backfill_from_kafka", reason="lost files", dry_run=False)
     again = run("backfill_from_kafka", reason="lost files", dry_run=False)
 
-    assert lost > 50
+    assert lost > 40
     planned = dict.fromkeys(("form", "who", "plan", "decide"), "success")
     skipped = dict.fromkeys(("approve", "ingest", "settle"), "skipped")
     assert states(planning) == planned | skipped
@@ -219,7 +219,7 @@ def test_a_large_backfill_waits_for_approval(
         ).records,
     )
     archive_once(own)
-    lost = DeltaTable(table_path(own.lake, Table.RAW)).delete("offset % 2 = 0")["num_deleted_rows"]
+    lost = delete_records(own, "offset % 2 = 0 AND offset < 14")
 
     from airflow.dag_processing.dagbag import DagBag
 
@@ -231,6 +231,14 @@ def test_a_large_backfill_waits_for_approval(
     assert planned["to_ingest"] == lost > 10
     assert decide(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
     assert dag.get_task("approve").downstream_task_ids == {"ingest"}
+
+
+def delete_records(own: Settings, where: str) -> int:
+    """Delete records from `raw`, but none at the end of a partition: the next archive run reads
+    those again, so they are no hole.
+    """
+    raw = DeltaTable(table_path(own.lake, Table.RAW))
+    return int(raw.delete(where)["num_deleted_rows"])
 
 
 def missing_offsets(own: Settings) -> int:
