@@ -269,7 +269,9 @@ def _outcomes(
     batch = _batches().get_batch(batch_parameters={"dataframe": rows})
     # SUMMARY returns a few row numbers; COMPLETE would return every unexpected value
     shape = {"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES}
-    for outcome in batch.validate(suite, result_format=shape).results:
+    with _configured_once():
+        outcomes = batch.validate(suite, result_format=shape).results
+    for outcome in outcomes:
         rule, check = outcome.expectation_config.meta["place"]
         yield (rule, check), outcome
 
@@ -308,6 +310,28 @@ def _batches() -> "BatchDefinition[Any]":
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
     return asset.add_batch_definition_whole_dataframe("rows")
+
+
+@contextmanager
+def _configured_once() -> Iterator[None]:
+    """Let each expectation build its configuration once: Great Expectations asks an expectation
+    for it 70 times a check, and builds it anew each time.
+    """
+    from great_expectations.expectations.expectation import Expectation
+
+    build = Expectation.configuration
+    built: dict[int, tuple[Expectation, Any]] = {}
+
+    def configuration(expectation: Expectation) -> Any:
+        if id(expectation) not in built:  # the entry keeps the expectation, and so its id
+            built[id(expectation)] = expectation, build.fget(expectation)
+        return built[id(expectation)][1]
+
+    Expectation.configuration = property(configuration)
+    try:
+        yield
+    finally:
+        Expectation.configuration = build
 
 
 @contextmanager
