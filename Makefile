@@ -41,7 +41,7 @@ test: setup browser ## everything: check, then the fast, real (Spark, servers) a
 	$(call tier,check,$(MAKE) --no-print-directory check)
 	$(call tier,fast,$(FAST) $(SLOWEST))
 	$(call tier,real,$(REAL) -m "(spark or real) and not faults and not long" $(SLOWEST))
-	$(call tier,faults,$(UV_RUN) pytest -q -m "faults and not long" $(SLOWEST))
+	$(call tier,faults,$(UV_RUN) pytest -q -n 2 --dist worksteal -m "faults and not long" $(SLOWEST))
 
 test-long: setup browser postgres compose-tool ## tests that take minutes each: kill Airflow, kill drivers five times in a row
 	$(call tier,long,$(UV_RUN) pytest -q -m "long")
