@@ -102,7 +102,7 @@ def test_recomputed_bars_of_a_real_day_equal_the_reference(
 
 
 @BOTH
-@pytest.mark.parametrize("batches", [1, 5])
+@pytest.mark.parametrize("batches", [pytest.param(1, marks=pytest.mark.real), 5])
 def test_streamed_bars_of_a_real_day_equal_the_reference(
     tmp_path: Path, day: Day, batches: int
 ) -> None:

@@ -40,6 +40,7 @@ def flags_of(found: Report) -> dict[str, int]:
 
 
 @pytest.mark.data
+@pytest.mark.real
 @pytest.mark.long
 def test_real_equity_sessions_pass_and_odd_spy_prints_are_flagged(
     settings: Settings,
@@ -74,6 +75,7 @@ def found_close(day: date) -> int:
 
 
 @pytest.mark.data
+@pytest.mark.real
 @pytest.mark.long
 def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
     settings: Settings,
@@ -92,14 +94,28 @@ def test_a_real_crypto_session_passes_with_the_lateness_of_its_pages(
     ("plan", "profile", "flags"),
     [
         # two in a hundred are late by up to 15 minutes, which is what T12 is about
-        pytest.param(SimulationPlan(date(2024, 11, 22)), "sip", {"T12"}, id="native, a full day"),
+        pytest.param(
+            SimulationPlan(date(2024, 11, 22)),
+            "sip",
+            {"T12"},
+            id="native, a full day",
+            marks=pytest.mark.real,
+        ),
         pytest.param(SimulationPlan(date(2024, 11, 29)), "sip", {"T12"}, id="native, a half day"),
         pytest.param(
-            SimulationPlan(date(2024, 11, 22), feed="alpaca"), "sip", {"T12"}, id="alpaca"
+            SimulationPlan(date(2024, 11, 22), feed="alpaca"),
+            "sip",
+            {"T12"},
+            id="alpaca",
+            marks=pytest.mark.real,
         ),
         # what was broken or ahead of its clock is missing in the count of ids
         pytest.param(
-            SimulationPlan(date(2024, 11, 22), feed="binance"), "all", {"T12", "T14"}, id="binance"
+            SimulationPlan(date(2024, 11, 22), feed="binance"),
+            "all",
+            {"T12", "T14"},
+            id="binance",
+            marks=pytest.mark.real,
         ),
     ],
 )
