@@ -81,7 +81,7 @@ def letters(settings: Settings) -> list[Letter]:
             key = None if record.key is None else record.key.decode()
             received.append(Letter(record.value, key, headers))
     consumer.close()
-    return [letter for letter in received if letter.headers["topic"] == settings.topic]
+    return [letter for letter in received if letter.headers.get("topic") == settings.topic]
 
 
 def truth(
