@@ -115,13 +115,11 @@ def test_records_under_old_offsets_are_refused_and_then_archived_beside_the_old_
     events = 44 + newer
     assert f"  {events} trades, cancels and corrections received" in printed
     assert first.dead_letters == 4
-    assert [letter.value for letter in letters(own) if letter.headers.get("topic") == own.topic] == [
+    assert [letter.value for letter in letters(own)] == [
         b"bad %d" % number for number in range(9, 40, 10)
     ]
     assert [
-        letter.value
-        for letter in letters(dataclasses.replace(own, topic=f"{own.topic}@2"))
-        if letter.headers["topic"] == f"{own.topic}@2"
+        letter.value for letter in letters(dataclasses.replace(own, topic=f"{own.topic}@2"))
     ] == [b"bad %d" % number for number in range(1_009, 1_000 + count, 10)]
 
 
