@@ -91,6 +91,19 @@ def test_a_large_file_is_followed_by_another_one(
     assert rows(lake) == expected(range(90))
 
 
+def test_a_writer_holds_few_rows_of_many_partitions(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_files, "MAX_HELD_BYTES", 1)
+
+    files = written(lake, *(raw(range(start, start + 30)) for start in range(0, 90, 30)))
+
+    open_table(lake, Table.RAW).append_files(files, "test", "by a test")
+    assert rows(lake) == expected(range(90))
+    assert len(files) == 6
+    assert len(open_table(lake, Table.RAW).parts()) == 18
+
+
 def test_a_condition_selects_files_by_the_bounds_in_the_log(lake: str) -> None:
     for start in (0, 100, 200):
         files = written(lake, raw(range(start, start + 30)))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 64_000_000
-"""A writer holds one row group for each partition, of so many rows or bytes at most."""
+"""A row group is written when it has so many rows or bytes."""
+MAX_HELD_BYTES = 192_000_000
+"""A writer holds so much for all partitions; above that it writes the largest row group early."""
 FILE_BYTES = 256_000_000
 """A file that has grown so large is followed by another one."""
 _CODECS: Mapping[Table, tuple[Literal["lz4", "zstd"], int | None]] = {Table.RAW: ("zstd", 1)}
@@ -81,6 +84,8 @@ class DataFileWriter:
             file.add(part)
             if file.size >= FILE_BYTES:
                 self._written.append(self._open.pop(key).finish())
+        while sum(file.held_bytes for file in self._open.values()) > MAX_HELD_BYTES:
+            max(self._open.values(), key=attrgetter("held_bytes")).flush()
 
     def finish(self) -> list[DataFile]:
         """Complete the files and return them."""
@@ -122,7 +127,7 @@ class _OpenFile:
         self._schema = pa.schema(fields)
         self._footers: list[Any] = []
         self._held: list[pa.Table] = []
-        self._rows = self._bytes = 0
+        self._rows = self.held_bytes = 0
         codec, level = _CODECS.get(table, _LZ4)
         with ExitStack() as stack:
             files.create_dir(path.rpartition("/")[0] or ".")
@@ -146,14 +151,22 @@ class _OpenFile:
         """Add rows; write a row group as soon as one is full."""
         self._held.append(rows.select(self._schema.names))
         self._rows += rows.num_rows
-        self._bytes += rows.nbytes
-        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
-            self._flush()
+        self.held_bytes += rows.nbytes
+        if self._rows >= _GROUP_ROWS or self.held_bytes >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows in memory as a row group."""
+        import pyarrow as pa
+
+        if self._held:
+            self._parquet.write_table(pa.concat_tables(self._held), row_group_size=_GROUP_ROWS)
+        self._held, self._rows, self.held_bytes = [], 0, 0
 
     def finish(self) -> DataFile:
         """Complete the file."""
         try:
-            self._flush()
+            self.flush()
             self._parquet.close()
             size = self.size
         finally:
@@ -168,13 +181,6 @@ class _OpenFile:
             self._parquet.close()
         with suppress(OSError):
             self._sink.close()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._held:
-            self._parquet.write_table(pa.concat_tables(self._held), row_group_size=_GROUP_ROWS)
-        self._held, self._rows, self._bytes = [], 0, 0
 
 
 def new_path(partition: Mapping[str, str | None]) -> str:
