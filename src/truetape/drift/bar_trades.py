@@ -20,7 +20,7 @@ from truetape.kernel.fold import tallies_of
 from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
 from truetape.lake.schemas import TRADES
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, session_condition
 from truetape.market.bars import Price, Tally
 from truetape.market.canonical import amendments_of, name_of
 from truetape.market.eligibility import Eligibility
@@ -247,16 +247,10 @@ class RecomputedTrades:
 
 def profile_of(lake: str, session: Session) -> tuple[str, int]:
     """Return the profile of a session's last recompute, by id and version; "" and 0 before any."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    is_in_session = (pc.field("venue") == session.venue) & (
-        pc.field("session") == pa.scalar(session.date)
-    )
     bars = open_or_none(lake, Table.BARS)
     if bars is None:
         return "", 0
-    rows = bars.head(1, ["profile", "profile_version"], is_in_session).to_pylist()
+    rows = bars.head(1, ["profile", "profile_version"], session_condition(session)).to_pylist()
     return (rows[0]["profile"], rows[0]["profile_version"]) if rows else ("", 0)
 
 
@@ -377,11 +371,7 @@ class SessionTrades:
         return pa.concat_tables(parts, promote_options="permissive").combine_chunks()
 
     def _of_session(self, condition: "Expression") -> "Expression":
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        is_venue = pc.field("venue") == self.session.venue
-        return is_venue & (pc.field("session") == pa.scalar(self.session.date)) & condition
+        return session_condition(self.session) & condition
 
 
 def _of_symbols(numbering: BarNumbering) -> "Expression":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from truetape.feeds.contract import contract_names, load_contract
 from truetape.lake.delta import open_or_none
 from truetape.lake.events import session_bounds
-from truetape.lake.tables import Table
+from truetape.lake.tables import Table, session_condition
 from truetape.market.sessions import Session
 
 
@@ -51,7 +51,7 @@ def decoded_by(lake: str, session: Session) -> list[DecodedBy]:
     raw, trades = open_or_none(lake, Table.RAW), open_or_none(lake, Table.TRADES)
     if raw is None or trades is None:
         return []
-    of_session = (pc.field("venue") == session.venue) & (pc.field("session") == session.date)
+    of_session = session_condition(session)
     feeds: list[str] = sorted(trades.select(["feed"], of_session)["feed"].unique().to_pylist())  # type: ignore[arg-type]  # `feed` is never null
     if not feeds:
         return []

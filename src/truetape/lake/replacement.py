@@ -15,7 +15,7 @@ from truetape.lake.delta import (
     open_table,
     table_files,
 )
-from truetape.lake.tables import Table, table_path
+from truetape.lake.tables import Table, session_condition, table_path
 from truetape.market.sessions import Session
 
 MAX_TRIES = 20
@@ -61,10 +61,8 @@ class Replacement:
 
         from truetape.lake.schemas import SCHEMAS
 
-        own = (pc.field("venue") == self._session.venue) & (
-            pc.field("session") == self._session.date
-        )
-        others = own & ~pc.field("symbol").isin(list(symbols))
+        is_other = ~pc.field("symbol").isin(list(symbols))
+        others = session_condition(self._session) & is_other
         with new_files(self._lake, self._name) as writer:
             for part in self._table.parts(others):
                 for batch in part.batches(SCHEMAS[self._name].names, others):

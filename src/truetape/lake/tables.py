@@ -4,8 +4,12 @@ Opens nothing: `delta` does.
 """
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from truetape.market.sessions import Session
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Expression
 
 Filters = list[tuple[str, str, object]]
 """Conditions on columns, as pyarrow and deltalake take them; all of them must be true."""
@@ -34,6 +38,15 @@ def table_path(lake: str, table: Table) -> str:
 def session_filters(session: Session) -> Filters:
     """Return the filters for a session's rows in a table partitioned by venue and session."""
     return [("venue", "=", session.venue), ("session", "=", session.date)]
+
+
+def session_condition(session: Session) -> "Expression":
+    """Return the same as a condition of Arrow."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_venue: Expression = pc.field("venue") == session.venue
+    return is_venue & (pc.field("session") == pa.scalar(session.date))
 
 
 def session_where(session: Session) -> str:

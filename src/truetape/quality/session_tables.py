@@ -19,7 +19,7 @@ from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
 from truetape.lake.delta import LakeTable, expected_types, open_table
 from truetape.lake.events import ArchivedAmendment, RawEvents
-from truetape.lake.tables import Table, session_filters
+from truetape.lake.tables import Table, session_condition, session_filters
 from truetape.market.canonical import AMENDMENT_REACH, TradeName, name_of
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
@@ -113,10 +113,7 @@ def fingerprint(lake: str, session: Session) -> str:
 
 def _check_size(trades: LakeTable, session: Session) -> None:
     """Count the trades before reading any: the files' footers have the counts."""
-    of_session = (pc.field("venue") == session.venue) & (
-        pc.field("session") == pa.scalar(session.date)
-    )
-    rows = trades.count(of_session)
+    rows = trades.count(session_condition(session))
     if rows > MAX_TRADES:
         raise ConfigError(
             f"{session.venue} {session.date}: {rows:,} trades; "
