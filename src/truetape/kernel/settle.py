@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from truetape.kernel import engine
-from truetape.kernel.columns import POSITION, SETTLED, Array, Column
+from truetape.kernel.columns import POSITION, SETTLED, Array
 from truetape.kernel.events import amendments_in, event_of, names_of, places_of
+from truetape.kernel.ranks import ranks
 from truetape.market.canonical import CanonicalTrade, amended, amendments_of
 from truetape.market.sessions import Venue
 from truetape.market.trades import Trade, notional
@@ -95,12 +96,12 @@ def _repeats(trades: pa.Table) -> Array:
 def _ordinals(trades: pa.Table) -> Array:
     """Number the trades of each venue and symbol from 1, in the order of `Trade.order`."""
     keys = [
-        _codes(trades["venue"]),
-        _codes(trades["symbol"]),
+        ranks(trades["venue"]),
+        ranks(trades["symbol"]),
         trades["event_ns"].to_numpy(),
         pc.is_null(trades["sequence"]).to_numpy(),
         pc.fill_null(trades["sequence"], 0).to_numpy(),
-        _codes(trades["topic"]),
+        ranks(trades["topic"]),
         *(trades[name].to_numpy() for name in ("partition", "offset", "index")),
     ]
     differing = [key for key in keys if len(key) and key.min() != key.max()]
@@ -112,16 +113,6 @@ def _ordinals(trades: pa.Table) -> Array:
     ordinals = np.empty(len(order), dtype=np.int64)
     ordinals[order] = places + 1
     return pa.array(ordinals)
-
-
-def _codes(column: Column) -> NDArray[np.int64]:
-    """Return a number for each text, in the order of the texts."""
-    encoded = column.combine_chunks().dictionary_encode()
-    texts: list[str] = encoded.dictionary.to_pylist()  # type: ignore[assignment]  # never null
-    ranks = np.empty(len(texts), dtype=np.int64)
-    ranks[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    places: NDArray[np.int64] = ranks[encoded.indices.to_numpy()]
-    return places
 
 
 def _amended(marked: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:

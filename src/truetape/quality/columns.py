@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from truetape.kernel.doubles import doubles as nearest_doubles
+from truetape.kernel.ranks import ranks
 
 Column: TypeAlias = "pa.ChunkedArray[Any]"
 """A column of a table."""
@@ -84,13 +85,7 @@ def in_order(rows: pa.Table, names: Sequence[str]) -> pa.Table:
 
 def _places(column: Column) -> NDArray[np.int64]:
     """Return numbers in the order of the values."""
-    if pa.types.is_integer(column.type):
-        return numbers(column)
-    texts = names(column)
-    places = np.empty(len(texts), dtype=np.int64)
-    places[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    ordered: NDArray[np.int64] = places[codes(column)]
-    return ordered
+    return numbers(column) if pa.types.is_integer(column.type) else ranks(column)
 
 
 def floats(values: NDArray[np.float64]) -> Values:
