@@ -118,7 +118,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """One local Spark session for the whole run, with the Delta and Kafka connectors."""
+    """One local Spark session for the whole run, with the Kafka connector."""
     from truetape.batch.spark.session import spark_session
     from truetape.host.jars import spark_jars
 

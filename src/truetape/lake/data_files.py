@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from truetape.lake.tables import Table
@@ -28,9 +28,6 @@ MAX_HELD_BYTES = 192_000_000
 """A writer holds so much for all partitions; above that it writes the largest row group early."""
 FILE_BYTES = 256_000_000
 """A file that has grown so large is followed by another one."""
-_CODECS: Mapping[Table, tuple[Literal["lz4", "zstd"], int | None]] = {Table.RAW: ("zstd", 1)}
-_LZ4: tuple[Literal["lz4"], None] = ("lz4", None)
-"""Codec and level where payloads make a table large; LZ4 for all others."""
 _PLAIN = re.compile(r"[^\w.-]")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -103,7 +100,7 @@ class DataFileWriter:
 
     def _begun(self, key: tuple[str | None, ...]) -> "_OpenFile":
         partition = dict(zip(self._by, key, strict=True))
-        path = new_path(partition)
+        path = _new_path(partition)
         self._paths.append(path)
         fields = [field for field in self._schema if field.name not in partition]
         return _OpenFile(self._files, self._table, path, partition, fields)
@@ -128,15 +125,15 @@ class _OpenFile:
         self._footers: list[Any] = []
         self._held: list[pa.Table] = []
         self._rows = self.held_bytes = 0
-        codec, level = _CODECS.get(table, _LZ4)
+        is_large = table is Table.RAW  # it holds the payloads
         with ExitStack() as stack:
             files.create_dir(path.rpartition("/")[0] or ".")
             self._sink = stack.enter_context(files.open_output_stream(path))
             self._parquet = pq.ParquetWriter(
                 self._sink,
                 self._schema,
-                compression=codec,
-                compression_level=level,
+                compression="zstd" if is_large else "lz4",
+                compression_level=1 if is_large else None,
                 use_dictionary=False,
                 metadata_collector=self._footers,
             )
@@ -183,7 +180,7 @@ class _OpenFile:
             self._sink.close()
 
 
-def new_path(partition: Mapping[str, str | None]) -> str:
+def _new_path(partition: Mapping[str, str | None]) -> str:
     """Return the path of a new file, in a folder named after its partition."""
     folders = [
         f"{name}={_NO_VALUE if value is None else _PLAIN.sub('_', value)}"

@@ -560,10 +560,6 @@ def _partitions(table: Table) -> list[str] | None:
     return list(PARTITIONS[table]) or None
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str | None]:
-    return {name: None if value is None else str(value) for name, value in values.items()}
-
-
 def _type_names(schema: "deltalake.Schema") -> dict[str, str]:
     def text(kind: Any) -> str:
         return f"array<{text(kind.element_type)}>" if hasattr(kind, "element_type") else kind.type

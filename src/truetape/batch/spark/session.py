@@ -15,7 +15,7 @@ from truetape.host.settings import Settings
 def spark_session(
     app: str, settings: Settings, jars: list[Path], extra: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """Start or return this process's Spark session, with Delta and Kafka from `jars`, if any.
+    """Start or return this process's Spark session, with Kafka from `jars`, if any.
     `extra` is configuration for a new session only.
 
     In a job that `spark-submit` started, master, memory, jars and packages are the submitted ones;
