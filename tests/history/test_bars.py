@@ -172,7 +172,7 @@ def test_an_unknown_venue_or_resolution_is_named(
 ) -> None:
     store.write(MINUTE, bars(1))
 
-    with pytest.raises(ConfigError, match=r"no (venue 'MOON'|resolution '7m')"):
+    with pytest.raises(ConfigError, match=r"no venue 'MOON'|7m does not divide a day"):
         read("IBM", "2026-11-20", **unknown)
 
 
