@@ -88,6 +88,168 @@ def test_both_engines_print_the_same_bytes(day: Path, resolution: str) -> None:
     assert bars(day, *options, "--engine", "reference").stdout == bars(day, *options).stdout
 
 
+HOURS = """\
+{"kind":"trade","symbol":"TCS","venue":"XNSE","id":"1","event_time":"2026-11-20T09:07:59+05:30","price":"3000","size":"4"}
+{"kind":"trade","symbol":"TCS","venue":"XNSE","id":"2","event_time":"2026-11-20T09:15:00+05:30","price":"3010","size":"5"}
+{"kind":"trade","symbol":"TCS","venue":"XNSE","id":"3","event_time":"2026-11-20T10:14:59.9+05:30","price":"3020","size":"6"}
+{"kind":"trade","symbol":"TCS","venue":"XNSE","id":"4","event_time":"2026-11-20T10:15:00+05:30","price":"3005","size":"7"}
+{"kind":"trade","symbol":"TCS","venue":"XNSE","id":"5","event_time":"2026-11-23T15:29:59+05:30","price":"3100","size":"8"}
+"""
+
+
+@pytest.fixture
+def mumbai(tmp_path: Path) -> Path:
+    path = tmp_path / "mumbai.jsonl"
+    path.write_text(HOURS)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ("--resolution", "60m", "--origin", "open"),
+            [
+                "1h,2026-11-20T02:45:00Z,3000,3000,3000,3000,4,3000,1",
+                "1h,2026-11-20T03:45:00Z,3010,3020,3010,3020,11,3015.454545454545454545,2",
+                "1h,2026-11-20T04:45:00Z,3005,3005,3005,3005,7,3005,1",
+                "1h,2026-11-23T09:45:00Z,3100,3100,3100,3100,8,3100,1",
+            ],
+        ),
+        (
+            ("--resolution", "4h"),
+            [
+                "4h,2026-11-20T00:00:00Z,3000,3010,3000,3010,9,3005.555555555555555556,2",
+                "4h,2026-11-20T04:00:00Z,3020,3020,3005,3005,13,3011.923076923076923077,2",
+                "4h,2026-11-23T08:00:00Z,3100,3100,3100,3100,8,3100,1",
+            ],
+        ),
+        (
+            ("--resolution", "1w"),
+            [
+                "1w,2026-11-16T03:45:00Z,3010,3020,3005,3005,18,3011.388888888888888889,3",
+                "1w,2026-11-23T03:45:00Z,3100,3100,3100,3100,8,3100,1",
+            ],
+        ),
+        (
+            ("--resolution", "1M"),
+            ["1M,2026-11-02T03:45:00Z,3010,3100,3005,3100,26,3038.653846153846153846,4"],
+        ),
+    ],
+    ids=["hours from the open", "4h by UTC", "weeks", "months"],
+)
+def test_other_widths_are_folded_from_the_trades(
+    mumbai: Path, engine: str, options: tuple[str, ...], expected: list[str]
+) -> None:
+    """Mumbai opens at 09:15, 03:45 UTC; weeks and months are of regular sessions."""
+    outcome = bars(mumbai, *options, "--profile", "all", "--engine", engine)
+
+    assert outcome.stdout.splitlines() == [HEADER, *(f"TCS,XNSE,{line}" for line in expected)]
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_empty_intervals_of_the_session_are_filled_on_request(mumbai: Path, engine: str) -> None:
+    """From the first bar on: 7 hours of Friday, of which 2 have trades, 6 hours of Monday."""
+    options = ("--resolution", "1h", "--origin", "open", "--fill", "previous", "--profile", "all")
+
+    rows = bars(mumbai, *options, "--engine", engine).stdout.splitlines()
+
+    assert rows[0] == f"{HEADER},filled"
+    assert rows[1] == "TCS,XNSE,1h,2026-11-20T02:45:00Z,3000,3000,3000,3000,4,3000,1,false"
+    assert rows[4] == "TCS,XNSE,1h,2026-11-20T05:45:00Z,3005,3005,3005,3005,0,,0,true"
+    assert rows[9] == "TCS,XNSE,1h,2026-11-23T03:45:00Z,3005,3005,3005,3005,0,,0,true"
+    assert [row.rsplit(",", 1)[1] for row in rows[1:]] == (
+        ["false"] * 3 + ["true"] * 5 + ["true"] * 6 + ["false"]
+    )
+
+
+def test_no_interval_after_the_time_of_the_question_is_filled(mumbai: Path) -> None:
+    options = ("--resolution", "1h", "--origin", "open", "--fill", "previous", "--profile", "all")
+
+    rows = bars(mumbai, *options, "--as-of", "2026-11-20T07:44:59Z").stdout.splitlines()
+
+    assert [row.split(",")[3] for row in rows[-2:]] == [
+        "2026-11-20T04:45:00Z", "2026-11-20T05:45:00Z",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        (
+            "trades=2",
+            [
+                "trades=2,2026-11-20T03:37:59Z,3000,3010,3000,3010,9,3005.555555555555555556,2,"
+                "2026-11-20,0,2026-11-20T03:45:00Z",
+                "trades=2,2026-11-20T04:44:59.900Z,3020,3020,3005,3005,13,3011.923076923076923077,2,"
+                "2026-11-20,1,2026-11-20T04:45:00Z",
+                "trades=2,2026-11-23T09:59:59Z,3100,3100,3100,3100,8,3100,1,"
+                "2026-11-23,0,2026-11-23T09:59:59Z",
+            ],
+        ),
+        (
+            "volume=15",
+            [
+                "volume=15,2026-11-20T03:37:59Z,3000,3020,3000,3020,15,3011.333333333333333333,3,"
+                "2026-11-20,0,2026-11-20T04:44:59.900Z",
+                "volume=15,2026-11-20T04:45:00Z,3005,3005,3005,3005,7,3005,1,"
+                "2026-11-20,1,2026-11-20T04:45:00Z",
+                "volume=15,2026-11-23T09:59:59Z,3100,3100,3100,3100,8,3100,1,"
+                "2026-11-23,0,2026-11-23T09:59:59Z",
+            ],
+        ),
+    ],
+    ids=["ticks", "volume"],
+)
+def test_bars_by_amount_are_folded_from_the_trades(
+    mumbai: Path, engine: str, amount: str, expected: list[str]
+) -> None:
+    outcome = bars(mumbai, "--by", amount, "--profile", "all", "--engine", engine)
+
+    assert outcome.stdout.splitlines() == [
+        f"{HEADER},session,seq,end", *(f"TCS,XNSE,{line}" for line in expected),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--resolution", "7m"), "7m does not divide a day; 6m and 8m do"),
+        (("--resolution", "15M"), "bars of 15M are not offered"),
+        (("--by", "ticks=5"), "write it like trades=500"),
+        ((), "give either --resolution or --by"),
+        (("--by", "trades=5", "--resolution", "1m"), "give either --resolution or --by"),
+        (("--by", "trades=5", "--fill", "previous"), "--origin and --fill are for --resolution"),
+        (("--resolution", "1m", "--origin", "close"), "'close' is not one of"),
+        (("--resolution", "1m", "--fill", "linear"), "'linear' is not one of"),
+    ],
+)
+def test_a_width_that_cannot_be_is_refused_with_what_can(
+    day: Path, options: tuple[str, ...], message: str
+) -> None:
+    assert message in bars(day, *options, "--profile", "all", code=2).output
+
+
+@pytest.mark.data
+@pytest.mark.real  # the reference reads 33,000 trades
+@pytest.mark.parametrize(
+    "options",
+    [("--resolution", "15s"), ("--resolution", "30m", "--origin", "open"), ("--by", "volume=5000")],
+    ids=" ".join,
+)
+def test_both_engines_print_the_same_bytes_for_a_real_day_at_other_widths(
+    options: tuple[str, ...],
+) -> None:
+    path = real_data("lean_us_equity_2013-10", "tick", "ibm", "20131008_trade.zip")
+    options, feed = (*options, "--profile", "lean"), "lean-equity-tick"
+
+    by_reference = bars(path, *options, "--engine", "reference", feed=feed)
+
+    assert by_reference.stdout == bars(path, *options, feed=feed).stdout
+
+
 @pytest.mark.data
 @pytest.mark.real  # the reference reads 33,000 trades
 @pytest.mark.parametrize("resolution", ["1s", "1h"])

@@ -41,6 +41,7 @@ PLAUSIBLE: Mapping[str, str] = {
     "plot": "plot.html",
     "out": "out.csv",
     "output": "out.csv",
+    "resolution": "15m",
     "files": "trades.jsonl",
     "paths": "trades.jsonl",
     "passwords": "passwords.json",
@@ -52,6 +53,7 @@ NEEDED: Mapping[str, Sequence[Sequence[str]]] = {
     "backfill": (["holes"], ["start", "end"], ["offsets"]),
     "quality": (["venue", "day"],),
     "event-time": (["zone"],),
+    "bars": (["resolution"], ["by"]),
 }
 """What a verb needs besides the options that click requires: one line of names for each way."""
 OWN: Mapping[tuple[str, str], str] = {
@@ -60,6 +62,7 @@ OWN: Mapping[tuple[str, str], str] = {
     ("show", "from"): f"{DATE}T14:00:00Z",
     ("show", "to"): f"{DATE}T15:00:00Z",
     ("event-time", "shape"): "iso8601",
+    ("bars", "by"): "trades=2",
 }
 
 

@@ -24,6 +24,7 @@ PLAUSIBLE: Mapping[str, str] = {
     "venue": "XNYS",
     "session": DATE,
     "resolution": "1m",
+    "origin": "open",
     "below": "rsi",
     "start_ns": str(NOON),
     "cause": "late",

@@ -26,11 +26,16 @@ READERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         truetape.read_bars,
         {"symbols": "IBM", "start": DATE, "venue": "XNYS", "as_of": f"{DATE}T20:00:00Z"},
     ),
+    "bars by amount": (
+        truetape.read_bars,
+        {"symbols": "IBM", "start": DATE, "by": "trades=2"},
+    ),
     "trades": (truetape.read_trades, {"symbols": "IBM", "start": DATE}),
 }
 ARGUMENTS = {
-    "bars": ("symbols", "start", "end", "resolution", "venue", "index"),
+    "bars": ("symbols", "start", "end", "resolution", "venue", "index", "origin", "fill"),
     "bars as of": ("start", "end", "as_of"),
+    "bars by amount": ("symbols", "start", "end", "venue", "by", "as_of", "resolution"),
     "trades": ("symbols", "start", "end", "venue"),
 }
 

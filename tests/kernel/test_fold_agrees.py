@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.build import VENUES
-from support.kernel_rows import deliveries_of
+from support.build import VENUES, trade
 from support.machines import examples
 from support.market import (
     CONDITIONS,
+    EVENT_COLUMNS,
     LEAN_CONDITIONS,
+    event_row,
     events,
     markets,
     second_deliveries,
@@ -23,19 +24,31 @@ from support.market import (
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.kernel import fold
-from truetape.kernel.columns import POSITION
+from truetape.kernel.columns import DELIVERIES, POSITION
 from truetape.kernel.judge import judge
 from truetape.kernel.settle import settle
 from truetape.market.bars import Bar, Tally, bars, merge, tally
 from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
-from truetape.market.trades import Event
+from truetape.market.timeframe import Origin, Timeframe, parse_timeframe
+from truetape.market.trades import Cancel, Event, notional
 
 DAY = date(2026, 11, 20)
 SESSION = sessions(VENUES["XNYS"], DAY, DAY)[0]
 PROFILES = st.sampled_from(["sip", "lean", "all"]).map(load)
 CODES = (*CONDITIONS, *LEAN_CONDITIONS)
+
+
+def deliveries_of(happened: Iterable[Event]) -> pa.Table:
+    return pa.Table.from_pylist([_row(event) for event in happened], DELIVERIES)
+
+
+def _row(event: Event) -> dict[str, object]:
+    row = dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
+    if not isinstance(event, Cancel):
+        row["notional"] = notional(event.price, event.size)
+    return row
 
 
 def kernel_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:
@@ -54,6 +67,40 @@ def reference_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:
         for resolution in Resolution
         for bar in bars(settled, profile, resolution, {"XNYS": [SESSION]})
     ]
+
+
+OTHER_WIDTHS = [
+    *(parse_timeframe(text) for text in ("2s", "15m", "4h", "1w", "1M")),
+    *(parse_timeframe(text, Origin.OPEN) for text in ("1m", "1h", "6h", "1d", "1w")),
+]
+MONTH = sessions(VENUES["XNYS"], date(2026, 11, 1), date(2026, 11, 30))
+
+
+@examples(20)
+@given(markets(events(CODES), most=4), PROFILES, st.sampled_from(OTHER_WIDTHS))
+def test_bars_of_any_width_and_origin_equal_the_reference(
+    drawn: dict[str, list[Event]], profile: Profile, width: Timeframe
+) -> None:
+    happened = [event for market in drawn.values() for event in market]
+    judged = judge(settle(deliveries_of(happened), VENUES), profile)
+    by_kernel = fold.bars(judged, width, {"XNYS": MONTH}).to_pylist()
+
+    assert [Bar(resolution=width, **row) for row in by_kernel] == bars(
+        canonical(happened, VENUES).trades, profile, width, {"XNYS": MONTH}
+    )
+
+
+def test_instants_before_1970_are_counted_from_the_open_too() -> None:
+    day = date(1965, 3, 3)
+    session = sessions(VENUES["XNYS"], day, day)[0]
+    moments = [session.start_ns, (session.open_ns or 0) - 1, session.open_ns, session.end_ns - 1]
+    happened = [trade(event_ns=moment, offset=number) for number, moment in enumerate(moments)]
+    width = parse_timeframe("4h", Origin.OPEN)
+    judged = judge(settle(deliveries_of(happened), VENUES), load("all"))
+
+    starts = fold.bars(judged, width, {"XNYS": [session]})["start_ns"].to_pylist()
+
+    assert starts == sorted({width.start_of(moment or 0, session) for moment in moments})
 
 
 @examples(20)
@@ -83,9 +130,9 @@ def test_tallies_of_any_groups_equal_the_reference(
     prints = prints.append_column("row", pa.array(range(len(groups)), pa.int64()))
 
     expected: dict[int, Tally] = defaultdict(Tally)
-    for trade in (item.trade for item in canonical(happened, VENUES).trades if item.counts):
-        own = tally(trade, profile.judge(trade.conditions, trade.tape))
-        number = numbers[trade.symbol, trade.venue]
+    for counted in (item.trade for item in canonical(happened, VENUES).trades if item.counts):
+        own = tally(counted, profile.judge(counted.conditions, counted.tape))
+        number = numbers[counted.symbol, counted.venue]
         expected[number] = merge(expected[number], own)
     places = list(zip(*(counting[name].to_pylist() for name in POSITION), strict=True))
     folded = {row["number"]: row for row in fold.tallies_of(prints).to_pylist()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from truetape.host.errors import ConfigError
 from truetape.kernel.columns import NAME
 from truetape.kernel.events import amendments_in, event_of, places_of
-from truetape.kernel.session_days import session_dates
+from truetape.kernel.settle import session_dates
 from truetape.lake.events import RawEvents, received_since, with_events_since
 from truetape.market.canonical import (
     AMENDMENT_REACH,

@@ -1,39 +1,26 @@
 """Bars straight from trade files, by the kernel or by the reference. Uses no server and no lake."""
 
-import csv
-import io
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from truetape.batch.bar_requests import BarRequest, FileBar, fold_by_kernel, fold_by_reference
 from truetape.feeds import files
 from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.decoder import Limits
 from truetape.feeds.files import decode_file
-from truetape.feeds.native import iso
-from truetape.host import calendars, profiles, venues
+from truetape.host import profiles, venues
 from truetape.host.settings import Settings
-from truetape.market.bars import Bar
-from truetape.market.bars import bars as fold
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
-from truetape.market.resolution import Resolution
-from truetape.market.sessions import Session
 from truetape.market.trades import Event
 
 if TYPE_CHECKING:
     from truetape.kernel.decode import Decoded
 
-COLUMNS = (
-    "symbol", "venue", "resolution", "start", "open", "high", "low", "close",
-    "volume", "vwap", "trades",
-)  # fmt: skip
 _RECORDS_PER_CHUNK = 100_000
 
 
@@ -43,7 +30,7 @@ class FileFold:
 
     files: tuple[Path, ...]
     feed: str
-    resolution: Resolution
+    bars: BarRequest
     profile: str
     symbol: str | None
     as_of_ns: int | None
@@ -55,7 +42,7 @@ class FileFold:
 class FoldedFiles:
     """The result: served bars by symbol, venue and start, and the counts of all records."""
 
-    bars: list[Bar]
+    bars: list[FileBar]
     accepted: int
     reasons: Mapping[str, int]
 
@@ -80,15 +67,10 @@ def reference(request: FileFold) -> FoldedFiles:
         for _, items in decode_file(path, feed, limits, request.read_ms):
             reasons.update(item.reason for item in items if isinstance(item, Rejected))
             events += [item for item in items if not isinstance(item, Rejected)]
-    known = venues.venues()
-    settled = canonical(events, known, request.as_of_ns).trades
+    settled = canonical(events, venues.venues(), request.as_of_ns).trades
     chosen = [item for item in settled if request.symbol in (None, item.trade.symbol)]
-    held = (
-        (item.trade.venue, known[item.trade.venue].date_of(item.trade.event_ns)) for item in chosen
-    )
-    sessions = _sessions(held) if request.resolution is Resolution.DAY else {}
-    found = fold(chosen, profiles.load(request.profile), request.resolution, sessions)
-    return FoldedFiles([bar for bar in found if bar.is_served], len(events), reasons)
+    found = fold_by_reference(chosen, profiles.load(request.profile), request.bars)
+    return FoldedFiles(found, len(events), reasons)
 
 
 def kernel(request: FileFold) -> FoldedFiles:
@@ -96,7 +78,6 @@ def kernel(request: FileFold) -> FoldedFiles:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from truetape.kernel import fold as kernel_fold
     from truetape.kernel.columns import DELIVERIES
     from truetape.kernel.judge import judge
     from truetape.kernel.settle import settle
@@ -111,60 +92,9 @@ def kernel(request: FileFold) -> FoldedFiles:
     settled = settle(deliveries, venues.venues(), request.as_of_ns)
     if request.symbol is not None:
         settled = settled.filter(pc.field("symbol") == request.symbol)
-    sessions = {}
-    if request.resolution is Resolution.DAY:
-        held = settled.group_by(["venue", "session"]).aggregate([]).to_pylist()
-        sessions = _sessions((row["venue"], row["session"]) for row in held)
     judged = judge(settled, profiles.load(request.profile))
-    bars = kernel_fold.bars(judged, request.resolution, sessions)
-    rows = bars.filter(kernel_fold.is_served(bars)).to_pylist()
-    found = [Bar(resolution=request.resolution, **row) for row in rows]
+    found = fold_by_kernel(judged, request.bars)
     return FoldedFiles(found, deliveries.num_rows, reasons)
-
-
-def lines(bars: Iterable[Bar], style: str) -> Iterator[str]:
-    """Format bars as CSV with a header, or as JSON lines; numbers are exact decimal text."""
-    if style == "csv":
-        yield ",".join(COLUMNS)
-    for bar in bars:
-        fields = _fields(bar)
-        if style == "csv":
-            text = io.StringIO()
-            csv.writer(text, lineterminator="").writerow(fields)
-            yield text.getvalue()
-        else:
-            yield json.dumps(dict(zip(COLUMNS, fields, strict=True)))
-
-
-def _fields(bar: Bar) -> list[str | int]:
-    prices = [
-        _exact(price) for price in (bar.open, bar.high, bar.low, bar.close) if price is not None
-    ]
-    return [
-        bar.symbol,
-        bar.venue,
-        bar.resolution.value,
-        iso(bar.start_ns),
-        *prices,
-        _exact(bar.volume),
-        "" if bar.vwap is None else _exact(bar.vwap),
-        bar.trades,
-    ]
-
-
-def _exact(value: Decimal) -> str:
-    """Return a decimal without exponent and trailing zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _sessions(days: Iterable[tuple[str, date]]) -> dict[str, list[Session]]:
-    """Return sessions by venue."""
-    known = venues.venues()
-    sessions: dict[str, list[Session]] = {}
-    for code, day in sorted(set(days)):
-        sessions.setdefault(code, []).extend(calendars.sessions(known[code], day, day))
-    return sessions
 
 
 def _decoded(request: FileFold, feed: Contract, limits: Limits) -> "Iterator[Decoded]":

@@ -151,7 +151,7 @@ def _bars(rows: "pa.Table") -> Iterator[Bar]:
     ordered = rows.sort_by(
         [("symbol", "ascending"), ("resolution", "ascending"), ("start_ns", "ascending")]
     )
-    columns = [name for name in Bar.__slots__ if name != "resolution"]
+    columns = [name for name in Bar.__slots__ if name not in ("resolution", "filled")]
     for batch in ordered.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             values = {name: row[name] for name in columns}

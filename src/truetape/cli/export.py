@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from truetape.cli.options import SYMBOL, VENUE, resolution_option
+from truetape.cli.options import SYMBOL, VENUE, timeframe_option
 from truetape.host.errors import ConfigError, TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
-from truetape.market.resolution import Resolution
+from truetape.host.timeframes import require_timeframe
+from truetape.market.timeframe import Fill
 
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.csv
     import pyarrow.parquet
 
+    from truetape.history.bars import BarSelection
     from truetape.history.period import Period
 
 FORMATS = ("parquet", "csv")
@@ -30,7 +32,7 @@ FORMATS = ("parquet", "csv")
     "--from", "start", required=True, help="First trading day, or an instant with its offset."
 )
 @click.option("--to", "end", help="Day or instant after the last [no end].")
-@resolution_option()
+@timeframe_option
 @click.option("--trades", is_flag=True, help="The trades that make the bars, not the bars.")
 @click.option("--all-trades", is_flag=True, help="Also duplicate and cancelled trades, flagged.")
 @click.option("--venue", type=VENUE, help="Only this venue, like XNYS.")
@@ -46,6 +48,8 @@ def export(  # noqa: PLR0917 - one parameter an option
     start: str,
     end: str | None,
     resolution: str,
+    origin: str,
+    fill: str,
     trades: bool,
     all_trades: bool,
     venue: str | None,
@@ -55,17 +59,20 @@ def export(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Write served bars of SYMBOLS, or of all symbols, to a Parquet or CSV file.
 
-    Every bar has its layer, `final` and rev. With --trades the file has the canonical trades of the
+    Every bar has its layer, `final` and rev; `truetape show --help` says what these are for bars
+    that are rolled up, and what --fill adds. With --trades the file has the canonical trades of the
     bars instead. The file appears only when it is complete: after a failure there is no new file,
     and an older one stays. Exit code 1: there is no data in that window.
 
     \b
       truetape export IBM KO --from 2026-11-20
       truetape export IBM --from 2026-11-20T14:30:00Z --resolution 1s --output ibm.csv
+      truetape export IBM --from 2026-11-01 --resolution 30m --origin open
       truetape export IBM --from 2026-11-20 --as-of 2026-11-20T15:00:00Z
       truetape export --from 2026-11-20 --to 2026-11-21 --trades
     """
-    from truetape.history.period import parse_period
+    from truetape.history.bars import BarSelection
+    from truetape.history.period import parse_instant, parse_period
 
     wants_trades = trades or all_trades
     if wants_trades and (final_only or as_of):
@@ -79,30 +86,20 @@ def export(  # noqa: PLR0917 - one parameter an option
     if wants_trades:
         schema, batches = _trades(settings, period, names, venue, in_force_only=not all_trades)
     else:
-        schema, batches = _bars(
-            settings, period, names, venue, resolution, final_only=final_only, as_of=as_of
-        )
+        known_at = None if as_of is None else parse_instant(as_of, "--as-of")
+        timeframe = require_timeframe(resolution, origin)
+        selection = BarSelection(timeframe, period, names, venue, final_only, known_at, Fill(fill))
+        schema, batches = _bars(settings, selection)
     with files_for_others():
         rows = _write_all(path, schema, batches)
     click.echo(f"{rows:,} {'trades' if wants_trades else f'bars of {resolution}'} in {path}")
 
 
 def _bars(
-    settings: Settings,
-    period: "Period",
-    symbols: list[str] | None,
-    venue: str | None,
-    resolution: str,
-    *,
-    final_only: bool,
-    as_of: str | None,
+    settings: Settings, selection: "BarSelection"
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.history.bars import BarSelection, bar_batches, bar_schema
-    from truetape.history.period import parse_instant
+    from truetape.history.bars import bar_batches, bar_schema
     from truetape.serving.backends import open_store
-
-    known_at = None if as_of is None else parse_instant(as_of, "--as-of")
-    selection = BarSelection(Resolution(resolution), period, symbols, venue, final_only, known_at)
 
     def batches() -> Iterator["pyarrow.RecordBatch"]:
         with closing(open_store(settings)) as store:

@@ -5,16 +5,17 @@ Runs no verb and reads no settings.
 
 import math
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import click
 
 from truetape.host.dates import parse_date, parse_day
 from truetape.host.errors import ConfigError
+from truetape.host.timeframes import require_amount, require_timeframe
 from truetape.host.words import require_reason, require_symbol
 from truetape.market.event_time import Shape, TimeSpec, parse
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import Fill, Origin
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -45,7 +46,7 @@ class _Checked(click.ParamType[Any]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        if isinstance(value, date):  # click may convert twice
+        if not isinstance(value, str):  # click may convert twice
             return value
         try:
             return self._parse(str(value))
@@ -81,12 +82,19 @@ def _venue_code(text: str) -> str:
     return venue_named(text).code
 
 
+def _timeframe(text: str) -> str:
+    return require_timeframe(text).value
+
+
 INSTANT = _Instant()
 DATE = _Checked("date", parse_date)
 DAY = _Checked("date", parse_day)
 SYMBOL = _Checked("symbol", require_symbol)
 VENUE = _Checked("venue", _venue_code)
 REASON = _Checked("3-500 characters", require_reason)
+AMOUNT = _Checked("amount", require_amount)
+TIMEFRAME = _Checked("width", _timeframe)
+"""Any width of bars that readers may ask for, in its usual form."""
 RESOLUTION = click.Choice([resolution.value for resolution in Resolution])
 
 
@@ -100,6 +108,34 @@ def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 def resolution_option(text: str = "Width of the bars.") -> Decorator:
     """Return `--resolution`, one minute by default; `text` is its help."""
     return click.option("--resolution", type=RESOLUTION, default="1m", show_default=True, help=text)
+
+
+def timeframe_option(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--resolution` for any width, one minute by default, with `--origin` and `--fill`."""
+    width = click.option(
+        "--resolution",
+        type=TIMEFRAME,
+        default="1m",
+        show_default=True,
+        help="Width of the bars: one that divides a day, like 15s or 4h; 1d, 1w or 1M.",
+    )
+    return width(origin_option(fill_option(verb)))
+
+
+def origin_option(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--origin`: where bars narrower than a day are counted from."""
+    text = "Count bars narrower than a day from midnight UTC, or from the session's open."
+    return with_default(
+        "--origin", click.Choice([origin.value for origin in Origin]), Origin.UTC.value, text
+    )(verb)
+
+
+def fill_option(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--fill`: what an empty interval of the regular session gets."""
+    text = "Empty intervals of the session get no bar, or one at the previous close."
+    return with_default(
+        "--fill", click.Choice([fill.value for fill in Fill]), Fill.NONE.value, text
+    )(verb)
 
 
 def format_option(*styles: str, text: str) -> Decorator:

@@ -61,7 +61,7 @@ def recompute(  # noqa: PLR0917 - one parameter an option
 def _recompute_as_of(
     session: "Session", profile: str | None, as_of_ns: int, out: Path | None
 ) -> None:
-    from truetape.batch.file_bars import lines
+    from truetape.batch.bar_lines import lines
     from truetape.batch.jobs import recompute_as_of_once
     from truetape.feeds.native import iso
 

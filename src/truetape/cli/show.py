@@ -19,14 +19,17 @@ from truetape.cli.options import (
     Whole,
     format_option,
     plot_option,
-    resolution_option,
+    timeframe_option,
 )
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
 from truetape.host.settings import Settings
+from truetape.host.timeframes import require_timeframe
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import Fill
 
 if TYPE_CHECKING:
+    from truetape.history.timeframe_bars import BarReader
     from truetape.serving.store import BarStore, ServedBar
 
 DEFAULT_LAST = 20
@@ -40,7 +43,7 @@ MAX_SHOWN = 500_000
 
 @click.command()
 @click.argument("symbol", type=SYMBOL)
-@resolution_option()
+@timeframe_option
 @click.option("--from", "start_ns", type=INSTANT, help="First instant, like 2026-11-20T14:30:00Z.")
 @click.option("--to", "end_ns", type=INSTANT, help="Instant after the last.")
 @click.option(
@@ -57,6 +60,8 @@ MAX_SHOWN = 500_000
 def show(  # noqa: PLR0917 - one parameter an option
     symbol: str,
     resolution: str,
+    origin: str,
+    fill: str,
     start_ns: int | None,
     end_ns: int | None,
     as_of_ns: int | None,
@@ -72,29 +77,36 @@ def show(  # noqa: PLR0917 - one parameter an option
     archived trades received by TIME, and are final if they were published by TIME. Writes nothing
     but the --plot file. Exit code 1: there are no such bars; the message lists the bars there are.
 
+    Bars of 1s, 1m, 5m, 1h and 1d are served; all others are rolled up from these, with the highest
+    rev of their parts, and final if all parts are (1w and 1M: if all their sessions were
+    published). --fill previous adds bars of layer `fill`, with no volume, between two bars, and up
+    to the close.
+
     \b
       truetape show IBM
+      truetape show IBM --resolution 30m --origin open
       truetape show IBM --resolution 1d --from 2013-10-01T00:00:00Z --format csv
       truetape show BTC/USD --venue KRAKEN --plot btc.html
       truetape show IBM --from 2026-11-20T14:30:00Z --as-of 2026-11-20T15:00:00Z
     """
+    from truetape.history.timeframe_bars import BarReader
     from truetape.serving.backends import open_store
     from truetape.serving.table import utc
 
     settings = current_settings()
-    width = Resolution(resolution)
+    timeframe = require_timeframe(resolution, origin)
+    reader = BarReader(settings, timeframe, Fill(fill), as_of_ns or 0)
     count = last or (DEFAULT_LAST if plot is None else DEFAULT_PLOTTED)
-    window = (start_ns, end_ns)
     with closing(open_store(settings)) as store:
         if as_of_ns is not None:
-            bars = _as_of(store, settings, (width, symbol, venue), window, as_of_ns)
+            bars = _as_of(store, reader, symbol, venue, (start_ns, end_ns))
             bars = bars if last is None and start_ns is not None else bars[-count:]
         elif start_ns is None:
-            bars = store.tail(width, symbol, count, venue=venue, end_ns=end_ns)
+            bars = reader.tail(store, symbol, count, venue=venue, end_ns=end_ns)
         else:
-            bars = _window(store, width, symbol, venue, (start_ns, end_ns), last=last)
+            bars = _window(store, reader, symbol, venue, (start_ns, end_ns), last=last)
         if not bars:
-            raise TruetapeError(_no_bars(store, settings, width, symbol, venue))
+            raise TruetapeError(_no_bars(store, settings, resolution, symbol, venue))
     known_at = "" if as_of_ns is None else f" as known at {utc(as_of_ns)}"
     if plot is None:
         _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
@@ -104,7 +116,7 @@ def show(  # noqa: PLR0917 - one parameter an option
 
 def _window(
     store: "BarStore",
-    resolution: Resolution,
+    reader: "BarReader",
     symbol: str,
     venue: str | None,
     window: tuple[int, int | None],
@@ -115,7 +127,7 @@ def _window(
     start, end = window
     bars: list[ServedBar] = []
     stop = LAST_NS if end is None else end
-    for bar in store.read(resolution, start, stop, venue=venue, symbols=[symbol]):
+    for bar in reader.read(store, start, stop, venue=venue, symbols=[symbol]):
         if len(bars) == MAX_SHOWN:
             raise TruetapeError(
                 f"more than {MAX_SHOWN:,} bars of {symbol} are in this window; "
@@ -130,45 +142,39 @@ def _window(
 
 def _as_of(
     store: "BarStore",
-    settings: Settings,
-    bars: tuple[Resolution, str, str | None],
+    reader: "BarReader",
+    symbol: str,
+    venue: str | None,
     window: tuple[int | None, int | None],
-    as_of_ns: int,
 ) -> "list[ServedBar]":
     """Fold the trades known at an instant.
 
     Without a first instant, return the last day that has bars, at most `DAYS_BACK` days back.
     """
-    from truetape.history.as_of import AsOfRequest, bars_as_of, venue_of
+    from truetape.history.as_of import venue_of
     from truetape.host.venues import venue_named
 
-    resolution, symbol, venue = bars
     market = venue_named(venue) if venue else venue_of(store, symbol)
     last = LAST_NS if window[1] is None else window[1]
-    end = min(last, as_of_ns + 1)
+    end = min(last, reader.known_ns + 1)
     if window[0] is not None:
-        return bars_as_of(
-            settings, AsOfRequest(market, symbol, resolution, window[0], end), as_of_ns
-        )
+        return list(reader.as_known(market, symbol, window[0], end))
     for back in range(DAYS_BACK):
         day = market.date_of(end - 1) - timedelta(days=back)
-        start = market.session_start_ns(day)
-        day_bars = bars_as_of(
-            settings, AsOfRequest(market, symbol, resolution, start, end), as_of_ns
-        )
-        if day_bars:
-            return day_bars
+        bars = list(reader.as_known(market, symbol, market.midnight_ns(day), end))
+        if bars:
+            return bars
     return []
 
 
 def _no_bars(
-    store: "BarStore", settings: Settings, resolution: Resolution, symbol: str, venue: str | None
+    store: "BarStore", settings: Settings, resolution: str, symbol: str, venue: str | None
 ) -> str:
     """Return the message for a window without bars; it lists the bars of the symbol elsewhere."""
     from truetape.serving.table import utc
 
     place = f" on {venue}" if venue else ""
-    problem = f"no {resolution.value} bars of {symbol}{place} in that window"
+    problem = f"no {resolution} bars of {symbol}{place} in that window"
     newest = [
         f"{other.value} on {bar.venue} up to {utc(bar.start_ns)}"
         for other in Resolution

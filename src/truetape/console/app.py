@@ -28,9 +28,11 @@ from truetape.host.errors import ConfigError, NotThereError, TransientError, Tru
 from truetape.host.private_home import current_settings
 from truetape.host.settings import Settings
 from truetape.host.storage import storage_error
+from truetape.host.timeframes import require_timeframe
 from truetape.host.venues import venue_named
 from truetape.host.words import require_symbol
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import Origin, timeframe_of
 from truetape.quality.dag_runs import DagRun
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator
@@ -66,6 +68,8 @@ MaybeVenue = Annotated[str, _checked(lambda code: code and venue_named(code).cod
 Day = Annotated[date, _checked(parse_day)]
 MaybeDay = Annotated[date | None, _checked(lambda text: parse_day(text) if text else None)]
 """A session's date, or an empty text if no date is chosen."""
+Width = Annotated[str, _checked(lambda text: require_timeframe(text).value)]
+"""Any width of bars, in its usual form."""
 AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 """An id of a DAG or of a run, up to the length that Airflow allows."""
 ReadSettings = Callable[[], Settings]
@@ -114,12 +118,14 @@ def market_page(  # noqa: PLR0917 - one parameter a field of the query
     settings: RequestSettings,
     symbol: MaybeSymbol = "",
     venue: MaybeVenue = "",
-    resolution: Resolution = Resolution.MINUTE,
+    resolution: Width = Resolution.MINUTE.value,
+    origin: Origin = Origin.UTC,
     session: MaybeDay = None,
     below: Oscillator = Oscillator.NONE,
 ) -> str:
     """Show a symbol's chart, and the symbols, venues and sessions to choose from."""
-    chart = market.ChartRequest(symbol, venue, resolution, session, below)
+    timeframe = require_timeframe(resolution, origin)
+    chart = market.ChartRequest(symbol, venue, timeframe, session, below)
     return _page(request, "market.html", active="market", market=market.page(settings, chart))
 
 
@@ -128,12 +134,14 @@ def market_chart(  # noqa: PLR0917 - one parameter a field of the query
     settings: RequestSettings,
     symbol: Symbol,
     venue: MaybeVenue = "",
-    resolution: Resolution = Resolution.MINUTE,
+    resolution: Width = Resolution.MINUTE.value,
+    origin: Origin = Origin.UTC,
     session: MaybeDay = None,
     below: Oscillator = Oscillator.NONE,
 ) -> Response:
     """Return the chart of a symbol as JSON for plotly."""
-    chart = market.ChartRequest(symbol, venue, resolution, session, below)
+    timeframe = require_timeframe(resolution, origin)
+    chart = market.ChartRequest(symbol, venue, timeframe, session, below)
     return Response(market.chart_json(settings, chart), media_type="application/json")
 
 
@@ -147,7 +155,7 @@ def bar_page(  # noqa: PLR0917 - one parameter a field of the query
     resolution: Resolution = Resolution.MINUTE,
 ) -> str:
     """Show the trades that made one bar, and the bar's history."""
-    chart = market.ChartRequest(symbol, venue, resolution, None)
+    chart = market.ChartRequest(symbol, venue, timeframe_of(resolution), None)
     lineage = market.lineage(settings, chart, start_ns)
     return _page(
         request,

@@ -10,14 +10,16 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from truetape.drift.ledger import DriftLedger
+from truetape.history.timeframe_bars import BarReader
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, NotThereError
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import Timeframe
 from truetape.serving.backends import open_store
 from truetape.serving.chart import Extras, Oscillator, figure_json
-from truetape.serving.store import BarStore, ServedBar
+from truetape.serving.store import BarStore, IndicatorRow, ServedBar
 
 if TYPE_CHECKING:
     from truetape.history.lineage import Lineage
@@ -26,6 +28,8 @@ DEFAULT_BARS = 390
 """Bars of a chart without a chosen session: the minutes of a regular session."""
 MAX_BARS = 25_000
 """The most bars of one chart: a session of seconds."""
+OFFERED = ("1s", "15s", "1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1M")
+"""The widths that the form offers; an address may name any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class ChartRequest:
 
     symbol: str
     venue: str
-    resolution: Resolution
+    timeframe: Timeframe
     session: date | None
     below: Oscillator = Oscillator.NONE
 
@@ -66,7 +70,7 @@ def page(settings: Settings, chart: ChartRequest) -> MarketPage:
     return MarketPage(
         chart,
         tuple(symbols),
-        tuple(resolution.value for resolution in Resolution),
+        tuple(dict.fromkeys((*OFFERED, chart.timeframe.value))),
         tuple(served),
         before,
         after,
@@ -82,12 +86,10 @@ def chart_json(settings: Settings, chart: ChartRequest) -> str:
     """Return the chart as JSON for plotly: candles, volume, indicators, marks of changed bars."""
     with closing(open_store(settings)) as store:
         venue = _venue_of(store, chart)
-        bars = _bars(store, replace(chart, venue=venue))
-        window = (bars[0].start_ns, bars[-1].start_ns + 1) if bars else (0, 1)
-        indicators = list(
-            store.read_indicators(chart.resolution, *window, venue=venue, symbols=[chart.symbol])
-        )
-    changed = _changed(settings, venue, chart, bars)
+        reader = BarReader(settings, chart.timeframe)
+        bars = _bars(store, reader, replace(chart, venue=venue))
+        indicators = _indicators(store, chart, venue, bars)
+    changed = _changed(reader, venue, chart.symbol, bars)
     return figure_json(bars, Extras(indicators, changed, chart.below))
 
 
@@ -97,23 +99,40 @@ def lineage(settings: Settings, chart: ChartRequest, start_ns: int) -> "Lineage"
 
     with closing(open_store(settings)) as store:
         venue = _venue_of(store, chart)
-    return explain_bar(settings, chart.symbol, start_ns, chart.resolution, venue)
+    stored = chart.timeframe.stored
+    if stored is None:
+        raise ConfigError(f"{chart.timeframe.value} bars are rolled up; choose a part of this one")
+    return explain_bar(settings, chart.symbol, start_ns, stored, venue)
 
 
-def _bars(store: BarStore, chart: ChartRequest) -> Sequence[ServedBar]:
-    resolution, symbol, venue = chart.resolution, chart.symbol, chart.venue
+def _bars(store: BarStore, reader: BarReader, chart: ChartRequest) -> Sequence[ServedBar]:
+    symbol, venue = chart.symbol, chart.venue
     if chart.session is None:
-        newest = store.tail(resolution, symbol, DEFAULT_BARS, venue=venue)
+        newest = reader.tail(store, symbol, DEFAULT_BARS, venue=venue)
         return [bar for bar in newest if not bar.void]
-    session = calendars.session(venue_named(venue), chart.session)
+    first, last = (
+        calendars.session(venue_named(venue), day)
+        for day in chart.timeframe.dates_around(chart.session)
+    )
     bars: list[ServedBar] = []
-    span = (session.start_ns, session.end_ns)
-    for bar in store.read(resolution, *span, venue=venue, symbols=[symbol]):
+    span = (first.start_ns, last.end_ns)
+    for bar in reader.read(store, *span, venue=venue, symbols=[symbol]):
         if len(bars) == MAX_BARS:
             raise ConfigError(f"more than {MAX_BARS:,} bars; choose a wider resolution")
         if not bar.void:
             bars.append(bar)
     return bars
+
+
+def _indicators(
+    store: BarStore, chart: ChartRequest, venue: str, bars: Sequence[ServedBar]
+) -> Sequence[IndicatorRow]:
+    """Return the indicators of stored bars; those that are rolled up have none."""
+    stored = chart.timeframe.stored
+    if stored is None or not bars:
+        return []
+    window = (bars[0].start_ns, bars[-1].start_ns + 1)
+    return list(store.read_indicators(stored, *window, venue=venue, symbols=[chart.symbol]))
 
 
 def _venue_of(store: BarStore, chart: ChartRequest) -> str:
@@ -139,23 +158,25 @@ def _neighbours(chart: ChartRequest) -> tuple[date | None, date | None]:
     if chart.session is None or not chart.venue:
         return None, None
     venue = venue_named(chart.venue)
-    before = calendars.last_regular(venue, venue.session_start_ns(chart.session))
+    before = calendars.last_regular(venue, venue.midnight_ns(chart.session))
     after = calendars.next_regular(venue, chart.session + timedelta(days=1))
     return (None if before is None else before.date, None if after is None else after.date)
 
 
 def _changed(
-    settings: Settings, venue_code: str, chart: ChartRequest, bars: Sequence[ServedBar]
+    reader: BarReader, venue_code: str, symbol: str, bars: Sequence[ServedBar]
 ) -> dict[int, str]:
-    """Return the causes of each bar that a publication changed, by its start."""
+    """Return the causes of each bar that a publication changed, or a part of it, by its start."""
     if not bars:
         return {}
     venue = venue_named(venue_code)
     first, last = venue.date_of(bars[0].start_ns), venue.date_of(bars[-1].start_ns)
-    entries = DriftLedger(settings.lake).between(first, last, venue_code, chart.symbol)
+    last = reader.timeframe.dates_around(last)[1]
+    entries = DriftLedger(reader.settings.lake).between(first, last, venue_code, symbol)
+    source = reader.source(venue_code, bars[-1].start_ns)
     causes: dict[int, dict[str, None]] = {}
     for entry in entries:
-        if entry.resolution is chart.resolution:
-            of_bar = causes.setdefault(entry.start_ns, {})
+        if entry.resolution is source:
+            of_bar = causes.setdefault(reader.start_of(venue_code, entry.start_ns, source), {})
             of_bar.update(dict.fromkeys(cause.value for cause in entry.causes))
     return {start: ", ".join(of_bar) for start, of_bar in causes.items()}

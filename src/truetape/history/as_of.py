@@ -127,7 +127,7 @@ class _Fold:
         in_session = [item for item in settled if self._session.contains(item.trade.event_ns)]
         sessions = {self._venue.code: [self._session]}
         return {
-            bar.start_ns: _served(bar, self._session)
+            bar.start_ns: _served(bar, self._session, self._resolution)
             for bar in bars(in_session, profile, self._resolution, sessions)
             if bar.is_served
         }
@@ -145,9 +145,9 @@ def _sessions(request: AsOfRequest) -> list[Session]:
     return calendars.sessions(request.venue, first, last)
 
 
-def _served(bar: Bar, session: Session) -> ServedBar:
-    daily = bar.resolution is Resolution.DAY
-    seq = 0 if daily else (bar.start_ns - session.start_ns) // bar.resolution.width_ns
+def _served(bar: Bar, session: Session, resolution: Resolution) -> ServedBar:
+    daily = resolution is Resolution.DAY
+    seq = 0 if daily else (bar.start_ns - session.start_ns) // resolution.width_ns
     return ServedBar.unpublished(
         (bar.symbol, bar.venue, bar.start_ns),
         (getattr(bar, name) for name in BAR_NUMBERS),

@@ -1,6 +1,6 @@
 """Served bars for programs: as pandas frames, or as Arrow batches for writing files.
 
-Reads the store by the same calls as `truetape show`; computes nothing.
+Reads the store by the same calls as `truetape show`; `timeframe_bars` rolls bars up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, get_args
 
+from truetape.history.amount_bars import amount_bar_batches, amount_bar_schema
 from truetape.history.period import Period, When, parse_instant, parse_period
+from truetape.history.timeframe_bars import BarReader
+from truetape.history.trades import TradeSelection
 from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
+from truetape.host.timeframes import require_amount, require_fill, require_timeframe
 from truetape.host.venues import venue_named, venues
 from truetape.host.words import require_symbols
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import Fill, Timeframe, timeframe_of
 from truetape.serving.backends import open_store
 from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 
@@ -28,18 +33,21 @@ BATCH_ROWS = 50_000
 _CATEGORIES = ("symbol", "venue", "layer")
 
 FrameIndex = Literal["calendar", "session"]
+OriginName = Literal["utc", "open"]
+FillName = Literal["none", "previous"]
 
 
 @dataclass(frozen=True, slots=True)
 class BarSelection:
     """The bars that a program asks for; None for symbols means all."""
 
-    resolution: Resolution
+    timeframe: Timeframe
     period: Period
     symbols: Sequence[str] | None = None
     venue: str | None = None
     final_only: bool = False
     as_of_ns: int | None = None
+    fill: Fill = Fill.NONE
 
 
 def read_bars(
@@ -48,6 +56,9 @@ def read_bars(
     end: When | None = None,
     resolution: str = "1m",
     *,
+    origin: OriginName = "utc",
+    fill: FillName = "none",
+    by: str | None = None,
     venue: str | None = None,
     final_only: bool = False,
     as_of: When | None = None,
@@ -62,6 +73,15 @@ def read_bars(
     high, low, close, volume, vwap (NaN without a priced trade), trades, layer ("speed" or "batch"),
     final, rev. Bars whose trades were all cancelled are left out.
 
+    `resolution`: 1s, 1m, 5m, 1h and 1d are served; any other that divides a day (15s, 15m, 4h), 1w
+    and 1M are rolled up from these (see `timeframe_bars`). `origin`: count bars narrower than a day
+    from midnight UTC, or with "open" from the session's open. fill="previous" adds bars of layer
+    "fill" where a regular session has none, at the close of the bar before.
+
+    `by`: "trades=500", "volume=10000" or "notional=1000000" returns tick, volume or dollar bars
+    instead, exact from the trades of the lake (see `market.amount_bars`); there is a column `end`,
+    the time of a bar's last print.
+
     `as_of`: the bars as they were known then, from what had been received. `settings` default to
     the environment's. Raise ConfigError for an invalid argument; raise TransientError if the store
     does not answer. Without any bar, return an empty frame of the same types.
@@ -72,15 +92,41 @@ def read_bars(
         raise ConfigError(f"no index {shown(index)}; there are {', '.join(get_args(FrameIndex))}")
     settings = settings or Settings.from_env()
     selection = BarSelection(
-        _resolution(resolution),
+        require_timeframe(resolution, origin),
         parse_period(start, end),
         require_symbols(symbols),
         None if venue is None else venue_named(venue).code,
         final_only,
         None if as_of is None else parse_instant(as_of, "as_of"),
+        require_fill(fill),
     )
+    if by is not None:
+        return _frame(_by_amount(settings, selection, by), index)
     with closing(open_store(settings)) as store:
-        table = pyarrow.Table.from_batches(bar_batches(settings, store, selection), bar_schema())
+        batches = bar_batches(settings, store, selection)
+        return _frame(pyarrow.Table.from_batches(batches, bar_schema()), index)
+
+
+def _by_amount(settings: Settings, selection: BarSelection, by: str) -> "pyarrow.Table":
+    import pyarrow
+    import pyarrow.compute as pc
+
+    default = BarSelection(timeframe_of(Resolution.MINUTE), selection.period)
+    options = ("timeframe", "fill", "as_of_ns")
+    if any(getattr(selection, name) != getattr(default, name) for name in options):
+        raise ConfigError(
+            "by makes bars of all archived trades; leave out resolution, origin, fill and as_of"
+        )
+    wanted = TradeSelection(selection.period, selection.symbols, selection.venue)
+    batches = amount_bar_batches(settings, wanted, require_amount(by))
+    table = pyarrow.Table.from_batches(batches, amount_bar_schema())
+    order: list[tuple[str, Literal["ascending", "descending"]]] = [
+        (name, "ascending") for name in ("symbol", "venue", "session", "seq")
+    ]
+    return (table.filter(pc.field("final")) if selection.final_only else table).sort_by(order)
+
+
+def _frame(table: "pyarrow.Table", index: FrameIndex) -> "pandas.DataFrame":
     frame: pandas.DataFrame = table.to_pandas(date_as_object=False)
     frame["session"] = frame["session"].astype("datetime64[s]")
     for name in _CATEGORIES:
@@ -119,38 +165,28 @@ def bar_batches(
         yield pyarrow.RecordBatch.from_pylist([_row(bar) for bar in part], schema=bar_schema())
 
 
-def _resolution(name: str) -> Resolution:
-    names = [resolution.value for resolution in Resolution]
-    if name not in names:
-        raise ConfigError(f"no resolution {shown(name)}; there are {', '.join(names)}")
-    return Resolution(name)
-
-
 def _bars(settings: Settings, store: BarStore, selection: BarSelection) -> Iterator[ServedBar]:
+    reader = BarReader(settings, selection.timeframe, selection.fill, selection.as_of_ns or 0)
     if selection.as_of_ns is not None:
-        yield from _bars_as_of(settings, store, selection, selection.as_of_ns)
+        yield from _bars_as_known(reader, store, selection)
         return
     markets = venues().values() if selection.venue is None else [venue_named(selection.venue)]
     edges = {market.code: selection.period.of(market) for market in markets}
     start, end = selection.period.of_any() if selection.venue is None else edges[selection.venue]
-    for bar in store.read(
-        selection.resolution, start, end, venue=selection.venue, symbols=selection.symbols
-    ):
+    for bar in reader.read(store, start, end, venue=selection.venue, symbols=selection.symbols):
         first, last = edges.get(bar.venue, (start, end))
         if first <= bar.start_ns < last:
             yield bar
 
 
-def _bars_as_of(
-    settings: Settings, store: BarStore, selection: BarSelection, as_of_ns: int
+def _bars_as_known(
+    reader: BarReader, store: BarStore, selection: BarSelection
 ) -> Iterator[ServedBar]:
-    from truetape.history.as_of import AsOfRequest, bars_as_of, venue_of
+    from truetape.history.as_of import venue_of
 
     for symbol in sorted(set(selection.symbols or ())):
         market = venue_named(selection.venue) if selection.venue else venue_of(store, symbol)
-        start, end = selection.period.of(market)
-        request = AsOfRequest(market, symbol, selection.resolution, start, min(end, as_of_ns + 1))
-        yield from bars_as_of(settings, request, as_of_ns)
+        yield from reader.as_known(market, symbol, *selection.period.of(market))
 
 
 def _row(bar: ServedBar) -> dict[str, object]:

@@ -96,7 +96,7 @@ def trade_batches(
     import pyarrow
 
     schema = trade_schema(exact=exact)
-    for table in _sessions(settings, selection):
+    for table in session_tables(settings, selection, COLUMNS):
         columns = [_as(table[name], schema.field(_TIMES.get(name, name)).type) for name in COLUMNS]
         yield from pyarrow.table(columns, schema=schema).to_batches()
 
@@ -109,26 +109,28 @@ def _as(column: Any, kind: "pyarrow.DataType") -> Any:
     return column.cast(kind, safe=False)
 
 
-def _sessions(settings: Settings, selection: TradeSelection) -> Iterator["pyarrow.Table"]:
+def session_tables(
+    settings: Settings, selection: TradeSelection, columns: Sequence[str], *, whole: bool = False
+) -> Iterator["pyarrow.Table"]:
+    """Yield columns of the selected trades as rows of the lake, one session at a time, by symbol
+    and `ordinal`. `whole`: also the trades of these sessions that lie outside of the period.
+    """
     import pyarrow
     import pyarrow.compute as pc
 
     trades = open_table(settings.lake, Table.TRADES)
     for venue, day in _partitions(trades.partitions(), selection):
-        start, end = selection.period.of(venues()[venue])
-        condition = (
-            (pc.field("venue") == venue)
-            & (pc.field("session") == day)
-            & (pc.field("event_ns") >= start)
-            & (pc.field("event_ns") < end)
-        )
+        condition = (pc.field("venue") == venue) & (pc.field("session") == day)
+        if not whole:
+            start, end = selection.period.of(venues()[venue])
+            condition &= (pc.field("event_ns") >= start) & (pc.field("event_ns") < end)
         if selection.symbols is not None:
             names = pyarrow.array(selection.symbols, pyarrow.string())  # typed, also without any
             condition &= pc.field("symbol").isin(names)
         if selection.in_force_only:
             condition &= ~pc.field("duplicate") & ~pc.field("cancelled")
         table = trades.select(
-            [*COLUMNS, "ordinal"],
+            [*dict.fromkeys([*columns, "ordinal"])],
             condition,
             batch_size=_BATCH_ROWS,
             batch_readahead=2,
@@ -148,8 +150,8 @@ def _partitions(
         if venue not in by_code or selection.venue not in (None, venue):
             continue
         start, end = selection.period.of(by_code[venue])
-        day_start = by_code[venue].session_start_ns(day)
-        day_end = by_code[venue].session_start_ns(day + timedelta(days=1))
+        day_start = by_code[venue].midnight_ns(day)
+        day_end = by_code[venue].midnight_ns(day + timedelta(days=1))
         if day_start < end and start < day_end:
             partitions.append((venue, day))
     return sorted(partitions, key=lambda partition: (partition[1], partition[0]))

@@ -12,8 +12,9 @@ from truetape.kernel.quotient import half_even_quotients
 from truetape.market.bars import VWAP_DECIMALS
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session
+from truetape.market.timeframe import Timeframe, timeframe_of
 
-_TALLIES = """
+TALLIES = """
 arg_min(price, ordinal) FILTER (open_close) AS open,
 max(price) FILTER (high_low) AS high,
 min(price) FILTER (high_low) AS low,
@@ -27,35 +28,54 @@ count(*) FILTER (counts) AS trades
 
 
 def bars(
-    trades: pa.Table, resolution: Resolution, sessions: Mapping[str, Iterable[Session]]
+    trades: pa.Table, width: Resolution | Timeframe, sessions: Mapping[str, Iterable[Session]]
 ) -> pa.Table:
-    """Fold judged trades into `BARS` of one resolution, ordered by symbol, venue and start.
+    """Fold judged trades into `BARS` of one width, ordered by symbol, venue and start.
 
-    `sessions` are sessions by venue code; only `1d` bars need them. See `market.bars.bars`. Raise
-    ConfigError if a sum does not fit.
+    `sessions` are as in `market.bars.bars`. Raise ConfigError if a sum does not fit.
     """
-    is_daily = resolution is Resolution.DAY
-    bounds.require_fit(trades, "session" if is_daily else start_of("event_ns", resolution))
+    timeframe = timeframe_of(width) if isinstance(width, Resolution) else width
     tables = {"trades": trades}
-    if is_daily:
-        tables["sessions"] = _session_rows(sessions)
-        source, start = _IN_DAY, "start_ns"
+    if timeframe.needs_sessions:
+        tables["sessions"] = _session_rows(sessions, timeframe)
+        source, start, window = f"({_of_sessions(timeframe)})", "start_ns", _window(timeframe)
     else:
-        source, start = "trades", start_of("event_ns", resolution)
+        source, start = "trades", aligned("event_ns", timeframe.width_ns or 0)
+        window = start
+    bounds.require_fit(trades, window)
     sql = f"""
-SELECT symbol, venue, {start} AS start_ns, {_TALLIES}
+SELECT symbol, venue, {start} AS start_ns, {TALLIES}
 FROM {source} WHERE NOT duplicate AND NOT cancelled
 GROUP BY ALL ORDER BY symbol, venue, start_ns
 """
     return with_vwap(engine.query(sql, tables)).select(BARS.names).cast(BARS)
 
 
-_IN_DAY = """(SELECT trades.*, sessions.open_ns AS start_ns FROM trades JOIN sessions
-  ON trades.venue = sessions.venue AND trades.session = sessions.date
-  WHERE sessions.open_ns IS NOT NULL AND (auction
-    OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns)
-    OR (event_ns >= sessions.auction_ns AND event_ns < sessions.auction_end_ns)))"""
-"""The trades of daily bars, by the rule of `market.sessions.Session.is_in_day`."""
+def _window(timeframe: Timeframe) -> str:
+    """Return the SQL of the sessions whose sums must fit, so that those of each bar do."""
+    return {"1w": "date_trunc('week', session)", "1M": "date_trunc('month', session)"}.get(
+        timeframe.value, "session"
+    )
+
+
+def _of_sessions(timeframe: Timeframe) -> str:
+    """Return the SQL of the trades of bars whose start only a session says, with `start_ns`.
+
+    Bars of whole sessions have the trades of regular sessions, and auction prints of the same days.
+    """
+    if timeframe.width_ns is None:
+        start, condition = "sessions.period_ns", _IN_DAY
+    else:
+        counted = aligned("(event_ns - coalesce(open_ns, 0))", timeframe.width_ns)
+        start = f"greatest(sessions.begin_ns, coalesce(open_ns, 0) + {counted})"
+        condition = "true"
+    return f"""
+SELECT trades.*, {start} AS start_ns FROM trades JOIN sessions
+  ON trades.venue = sessions.venue AND trades.session = sessions.date WHERE {condition}"""
+
+
+_IN_DAY = """sessions.open_ns IS NOT NULL AND (auction
+  OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns))"""
 
 
 def tallies_of(prints: pa.Table) -> pa.Table:
@@ -64,7 +84,7 @@ def tallies_of(prints: pa.Table) -> pa.Table:
     `first` and `last` are the values of the column `row` of the prints that set open and close.
     """
     sql = f"""
-SELECT number, {_TALLIES}, arg_min("row", ordinal) FILTER (open_close) AS "first",
+SELECT number, {TALLIES}, arg_min("row", ordinal) FILTER (open_close) AS "first",
   arg_max("row", ordinal) FILTER (open_close) AS "last"
 FROM prints GROUP BY number
 """
@@ -92,7 +112,7 @@ def session_bars(trades: pa.Table, session: Session) -> pa.Table:
             )
         )
     sql = f"""
-WITH base AS MATERIALIZED (SELECT symbol, {second} AS second, in_day, {_TALLIES},
+WITH base AS MATERIALIZED (SELECT symbol, {second} AS second, in_day, {TALLIES},
   min(ordinal) FILTER (open_close) AS "first", max(ordinal) FILTER (open_close) AS "last"
 FROM trades WHERE NOT duplicate AND NOT cancelled GROUP BY ALL),
 {", ".join(_cascade(session))}
@@ -126,8 +146,14 @@ def _cascade(session: Session) -> Iterator[str]:
 
 
 def start_of(instant: str, resolution: Resolution) -> str:
-    """Return the SQL of `Resolution.start_of`; in SQL, % takes the sign of the dividend."""
-    width_ns = resolution.width_ns
+    """Return the SQL of `Resolution.start_of`."""
+    return aligned(instant, resolution.width_ns)
+
+
+def aligned(instant: str, width_ns: int) -> str:
+    """Return the SQL of the last multiple of a width up to an instant; in SQL, % takes the sign of
+    the dividend.
+    """
     return f"{instant} - ({instant} % {width_ns} + {width_ns}) % {width_ns}"
 
 
@@ -145,25 +171,34 @@ def is_served(bars: pa.Table) -> Column:
 
 def in_day(trades: pa.Table, session: Session) -> Column:
     """True for trades of a session that belong to its daily bar; `_IN_DAY` has the same rule."""
-    belongs: Column = pc.and_(trades["auction"], session.open_ns is not None)
-    if session.open_ns is None or session.close_ns is None:
-        return belongs
-    for start_ns, end_ns in ((session.open_ns, session.close_ns), session.auction_ns or (0, 0)):
+    belongs: Column = pc.and_(trades["auction"], False)
+    if session.open_ns is not None and session.close_ns is not None:
         times = trades["event_ns"]
-        inside = pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns))
-        belongs = pc.or_(belongs, inside)
+        is_open, is_over = (
+            pc.greater_equal(times, bound) for bound in (session.open_ns, session.close_ns)
+        )
+        belongs = pc.or_(pc.and_not(is_open, is_over), trades["auction"])
     return belongs
 
 
-def _session_rows(sessions: Mapping[str, Iterable[Session]]) -> pa.Table:
-    instants = ("open_ns", "close_ns", "auction_ns", "auction_end_ns")
-    rows = [
-        (code, day.date, day.open_ns, day.close_ns, *(day.auction_ns or (None, None)))
-        for code, days in sessions.items()
-        for day in days
-    ]
-    columns: list[tuple[str, pa.DataType]] = [("venue", pa.string()), ("date", pa.date32())]
-    columns += [(name, pa.int64()) for name in instants]
-    names = [name for name, _ in columns]
-    named = [dict(zip(names, row, strict=True)) for row in rows]
-    return pa.Table.from_pylist(named, pa.schema(columns))
+def _session_rows(sessions: Mapping[str, Iterable[Session]], timeframe: Timeframe) -> pa.Table:
+    rows = []
+    for code, listed in sessions.items():
+        days = list(listed)
+        periods = {} if timeframe.width_ns else timeframe.period_starts(days)
+        rows += [
+            {
+                "venue": code,
+                "date": day.date,
+                "begin_ns": day.start_ns,
+                "open_ns": day.open_ns,
+                "close_ns": day.close_ns,
+                "period_ns": periods.get(day.date),
+            }
+            for day in days
+        ]
+    instants = ("begin_ns", "open_ns", "close_ns", "period_ns")
+    columns: list[tuple[str, pa.DataType]] = [
+        ("venue", pa.string()), ("date", pa.date32()), *((name, pa.int64()) for name in instants),
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, pa.schema(columns))

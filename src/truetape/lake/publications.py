@@ -50,6 +50,13 @@ def newest_publications(lake: str, venue: str | None = None) -> list[Publication
     return [newest[session] for session in sorted(newest)]
 
 
+def published_sessions(lake: str, by_ns: int) -> frozenset[tuple[str, date]]:
+    """Return venue and date of each session that was published by an instant."""
+    columns = ["venue", "session", "published_ns"]
+    rows = read_rows(lake, Table.PUBLICATIONS, None, columns)
+    return frozenset((row["venue"], row["session"]) for row in rows if row["published_ns"] <= by_ns)
+
+
 def record_publication(lake: str, publication: Publication) -> None:
     """Append a publication to the ledger."""
     append_rows(lake, Table.PUBLICATIONS, [asdict(publication)])

@@ -12,6 +12,7 @@ from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Eligibility, Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
+from truetape.market.timeframe import Timeframe, timeframe_of
 from truetape.market.trades import DECIMALS, OrderKey, Trade
 from truetape.market.trades import notional as notional_of
 
@@ -42,11 +43,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, half-open from `start_ns`, UTC. A price is None if no print could set it."""
+    """One bar, half-open from `start_ns`, UTC. A price is None if no print could set it.
+
+    A bar is `filled` if it has no prints and repeats the close before it; see `timeframe.Fill`.
+    """
 
     symbol: str
     venue: str
-    resolution: Resolution
+    resolution: Resolution | Timeframe
     start_ns: int
     open: Decimal | None
     high: Decimal | None
@@ -55,6 +59,7 @@ class Bar:
     volume: Decimal
     vwap: Decimal | None
     trades: int
+    filled: bool = False
 
     @property
     def is_served(self) -> bool:
@@ -101,50 +106,60 @@ def merge(left: Tally, right: Tally) -> Tally:
 def bars(
     trades: Iterable[CanonicalTrade],
     profile: Profile,
-    resolution: Resolution,
+    width: Resolution | Timeframe,
     sessions: Mapping[str, Iterable[Session]],
 ) -> list[Bar]:
-    """Fold trades into bars of one resolution, ordered by symbol, venue and start.
+    """Fold trades into bars of one width, ordered by symbol, venue and start.
 
-    `sessions` are sessions by venue code; only `1d` bars need them. A daily bar takes the prints of
-    the regular session and the auction prints of the same session (`Session.is_in_day`), whenever
-    these were reported. Bars without an eligible price are included: see `Bar.is_served`.
+    `sessions` are sessions by venue code, for `1w` and `1M` those of whole weeks and months; bars
+    narrower than a day need them only with `Origin.OPEN`. A bar of whole sessions takes the prints
+    of their regular parts and the auction prints of the same days, whenever these were reported.
+    Bars without an eligible price are included: see `Bar.is_served`.
     """
-    by_venue = {venue: list(days) for venue, days in sessions.items()}
+    timeframe = timeframe_of(width) if isinstance(width, Resolution) else width
+    by_venue = {code: _Starts(timeframe, list(days)) for code, days in sessions.items()}
+    no_sessions = _Starts(timeframe, [])
     tallies: dict[tuple[str, str, int], Tally] = defaultdict(Tally)
     for item in trades:
         trade = item.trade
         if not item.counts:
             continue
         eligibility = profile.judge(trade.conditions, trade.tape)
-        start = _start(trade, eligibility, resolution, by_venue)
+        start = by_venue.get(trade.venue, no_sessions).of(trade.event_ns, eligibility)
         if start is not None:
             key = (trade.symbol, trade.venue, start)
             tallies[key] = merge(tallies[key], tally(trade, eligibility))
-    return [_bar(*key[:2], resolution, key[2], total) for key, total in sorted(tallies.items())]
+    return [_bar(*key[:2], width, key[2], total) for key, total in sorted(tallies.items())]
 
 
-def _start(
-    trade: Trade,
-    eligibility: Eligibility,
-    resolution: Resolution,
-    sessions: Mapping[str, list[Session]],
-) -> int | None:
-    """Return the start of the bar that takes this print, None if no bar does."""
-    if resolution is not Resolution.DAY:
-        return resolution.start_of(trade.event_ns)
-    for session in sessions.get(trade.venue, ()):
-        if session.contains(trade.event_ns):
-            belongs = session.is_in_day(trade.event_ns, auction=eligibility.auction)
-            return session.open_ns if belongs else None
-    return None
+class _Starts:
+    """Where the bars of a venue start."""
+
+    def __init__(self, timeframe: Timeframe, sessions: list[Session]) -> None:
+        self._timeframe = timeframe
+        self._sessions = sessions
+        self._periods = {} if timeframe.width_ns else timeframe.period_starts(sessions)
+
+    def of(self, event_ns: int, eligibility: Eligibility) -> int | None:
+        """Return the start of the bar that takes a print, None if no bar does."""
+        if not self._timeframe.needs_sessions:
+            return self._timeframe.start_of(event_ns)
+        session = next((day for day in self._sessions if day.contains(event_ns)), None)
+        if session is None:
+            return None
+        if self._timeframe.width_ns is not None:
+            return self._timeframe.start_of(event_ns, session)
+        belongs = session.is_regular(event_ns) or eligibility.auction
+        return self._periods.get(session.date) if belongs else None
 
 
-def _bar(symbol: str, venue: str, resolution: Resolution, start_ns: int, total: Tally) -> Bar:
+def _bar(
+    symbol: str, venue: str, width: Resolution | Timeframe, start_ns: int, total: Tally
+) -> Bar:
     return Bar(
         symbol=symbol,
         venue=venue,
-        resolution=resolution,
+        resolution=width,
         start_ns=start_ns,
         open=total.first[1] if total.first else None,
         high=total.high,

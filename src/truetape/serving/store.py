@@ -14,7 +14,8 @@ from truetape.market.resolution import Resolution
 if TYPE_CHECKING:
     import pyarrow
 
-Layer = Literal["speed", "batch"]
+Layer = Literal["speed", "batch", "fill"]
+"""What made a bar. `fill`: a reader, for an interval without trades; no store has such bars."""
 FieldValue = float | int | bool | str
 BAR_NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
 """The fields of a served bar that are floats."""

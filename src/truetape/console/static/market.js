@@ -10,7 +10,7 @@ const state = document.getElementById("state");
 
 function address(path, more) {
   const asked = { symbol: chart.dataset.symbol, resolution: chart.dataset.resolution, ...more };
-  for (const name of ["venue", "session", "below"]) {
+  for (const name of ["venue", "origin", "session", "below"]) {
     if (chart.dataset[name]) asked[name] = chart.dataset[name];
   }
   return `${path}?${new URLSearchParams(asked)}`;
@@ -43,7 +43,7 @@ if (chart) {
   look().then(() => {
     if (chart.on) chart.on("plotly_click", (event) => {
       const start = event.points.map((point) => point.customdata).find(Boolean);
-      if (start) location.assign(address(chart.dataset.bar, { start_ns: start }));
+      if (start && chart.dataset.bar) location.assign(address(chart.dataset.bar, { start_ns: start }));
     });
   });
 }
