@@ -14,9 +14,7 @@ from support.build import VENUES, trade
 from support.machines import examples
 from support.market import (
     CONDITIONS,
-    EVENT_COLUMNS,
     LEAN_CONDITIONS,
-    event_row,
     events,
     markets,
     second_deliveries,
@@ -25,6 +23,7 @@ from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.kernel import fold
 from truetape.kernel.columns import DELIVERIES, POSITION
+from truetape.kernel.events import row_of
 from truetape.kernel.judge import judge
 from truetape.kernel.settle import settle
 from truetape.market.bars import Bar, Tally, bars, merge, tally
@@ -32,7 +31,7 @@ from truetape.market.canonical import canonical
 from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Origin, Timeframe, parse_timeframe
-from truetape.market.trades import Cancel, Event, notional
+from truetape.market.trades import Event
 
 DAY = date(2026, 11, 20)
 SESSION = sessions(VENUES["XNYS"], DAY, DAY)[0]
@@ -41,14 +40,7 @@ CODES = (*CONDITIONS, *LEAN_CONDITIONS)
 
 
 def deliveries_of(happened: Iterable[Event]) -> pa.Table:
-    return pa.Table.from_pylist([_row(event) for event in happened], DELIVERIES)
-
-
-def _row(event: Event) -> dict[str, object]:
-    row = dict(zip(EVENT_COLUMNS, event_row(event), strict=True))
-    if not isinstance(event, Cancel):
-        row["notional"] = notional(event.price, event.size)
-    return row
+    return pa.Table.from_pylist([row_of(event) for event in happened], DELIVERIES)
 
 
 def kernel_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:

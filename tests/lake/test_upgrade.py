@@ -20,7 +20,7 @@ from truetape.lake.delta import (
     append_rows,
     delete_rows,
     expected_types,
-    open_of_any_width,
+    open_of_any_version,
     open_table,
     read_rows,
     replace_rows,
@@ -96,7 +96,7 @@ def test_the_upgrade_keeps_all_values_and_adds_the_notional(lake: Path, scheme: 
         assert by_key(rows(lake, name)) == by_key(before[name])
         types = open_table(str(lake), name).column_types()
         assert types == expected_types(name)
-        assert not open_table(str(lake), name).has_old_widths()
+        assert not open_table(str(lake), name).is_outdated()
     assert ids(lake) == named
 
 
@@ -156,9 +156,9 @@ def test_a_killed_upgrade_leaves_whole_tables_and_the_next_one_goes_on(
             list(upgrade(str(lake)))
 
     for name in OLD:
-        opened = open_of_any_width(str(lake), name)
+        opened = open_of_any_version(str(lake), name)
         assert opened is not None
-        if opened.has_old_widths():
+        if opened.is_outdated():
             assert len(rows(lake, name)) == len(before[name])
         else:
             assert by_key(rows(lake, name)) == by_key(before[name])
@@ -228,7 +228,7 @@ def test_the_new_files_have_statistics_so_that_readers_open_few_of_them(lake: Pa
 
 
 def _statistics(lake: Path) -> list[dict[str, Any]]:
-    table = open_of_any_width(str(lake), Table.RAW)
+    table = open_of_any_version(str(lake), Table.RAW)
     assert table is not None
     return table.file_statistics()
 

@@ -8,14 +8,8 @@ import pytest
 
 from support.build import KRAKEN, NOON, SECOND, VENUES, cancel, correction, trade
 from truetape.host.calendars import session
-from truetape.market.canonical import (
-    Canonical,
-    amended,
-    amendments_of,
-    canonical,
-    key_of,
-    means_only_this_session,
-)
+from truetape.market.amendments import means_only_this_session
+from truetape.market.canonical import Canonical, amended, amendments_of, canonical, key_of
 from truetape.market.trades import Cancel, Event
 
 DAY = 86_400 * SECOND

@@ -212,7 +212,7 @@ def a_revert_restores_and_holds_the_first_rev(world: World) -> None:
     assert first.id is not None
     fix = Correction(
         "truetape", VENUE, "MSFT", first.id, None, NEXT_MORNING + 1, first.price,
-        first.size + 7, None, NOWHERE,
+        first.size + 7, None, None, NOWHERE,
     )  # fmt: skip
     assert world.send_late([late_trade(world, "MSFT", 900_003), fix]) == {(VENUE, DAY): 1}
 

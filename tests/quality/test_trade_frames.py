@@ -10,7 +10,7 @@ from support.build import SECOND, VENUES, cancel
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
 from truetape.lake.events import ArchivedAmendment
-from truetape.market.canonical import TradeName
+from truetape.market.amendments import TradeName
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
 from truetape.quality.amendment_frame import WAIT_NS, amendment_rows

@@ -75,6 +75,7 @@ def correction(
         "price": Decimal(price),
         "size": Decimal(size),
         "conditions": None,
+        "new_id": None,
         "position": Position("trades", 0, offset),
     }
     return Correction(**(values | fields))  # type: ignore[arg-type]

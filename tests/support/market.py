@@ -1,4 +1,4 @@
-"""Markets drawn by Hypothesis: every awkward property of events at a high rate; Spark rows of them.
+"""Markets drawn by Hypothesis: every awkward property of events at a high rate.
 
 Draws are small numbers with the boring value first, so that a failing market shrinks to few events.
 """
@@ -10,15 +10,8 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, at, cancel, correction, trade
-from truetape.market.trades import Cancel, Correction, Event, Trade
+from truetape.market.trades import Event, Trade
 
-EVENT_ROW = (
-    "topic string, partition int, offset bigint, feed string, index int, kind string, "
-    "symbol string, venue string, id string, sequence bigint, event_ns bigint, "
-    "received_ns bigint, price decimal(38,18), size decimal(38,18), conditions array<string>, "
-    "tape string, exchange string"
-)
-EVENT_COLUMNS = tuple(column.split()[0] for column in EVENT_ROW.split(", "))
 OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
 """The regular session of the day that all drawn events lie in."""
 EDGES = (OPENS - 1, OPENS, NOON - 1, CLOSES - 1, CLOSES, CLOSES + 75 * SECOND)
@@ -85,20 +78,27 @@ def events(
     conditions: Sequence[tuple[str, ...]] = CONDITIONS,
     tapes: Sequence[str | None] = TAPES,
 ) -> list[Event]:
-    """Draw trades with shared ids, cancels and corrections, some received before their trade."""
+    """Draw trades with shared ids, cancels and corrections, some received before their trade; some
+    corrections give their trade a new id, which later amendments may name.
+    """
     prints = draw(trades(SHARED_IDS, conditions, tapes))
-    named = [one for one in prints if one.id is not None]
+    named = [(one, one.id) for one in prints if one.id is not None]
     amendments: list[Event] = []
-    for meant in draw(st.lists(st.sampled_from(named), max_size=4)) if named else ():
+    for _ in range(draw(st.integers(0, 4)) if named else 0):
+        meant, name = draw(st.sampled_from(named))
         received_ns = meant.received_ns + draw(st.integers(-100, 100)) * SECOND
         offset = 1_000 + len(amendments)
         fields = {"event_ns": draw(st.sampled_from([None, meant.event_ns, NOON]))}
         if draw(st.booleans()):
-            amendments.append(cancel(str(meant.id), received_ns, offset, **fields))
+            amendments.append(cancel(name, received_ns, offset, **fields))
         else:
-            fields |= {"conditions": draw(st.sampled_from([None, *conditions]))}
+            new_id = draw(st.sampled_from([None, f"n{offset}", *SHARED_IDS[-1:]]))
+            fields |= {
+                "conditions": draw(st.sampled_from([None, *conditions])), "new_id": new_id,
+            }  # fmt: skip
             values = draw(PRICES), draw(SIZES)
-            amendments.append(correction(str(meant.id), *values, received_ns, offset, **fields))
+            amendments.append(correction(name, *values, received_ns, offset, **fields))
+            named += [(meant, new_id)] if new_id else []
     return [*prints, *amendments]
 
 
@@ -139,22 +139,3 @@ def second_deliveries(happened: Iterable[Event]) -> list[Event]:
         for event in happened
         if isinstance(event, Trade) and event.id is not None
     ]
-
-
-def event_row(event: Event) -> tuple[object, ...]:
-    """Return an event in the columns of `EVENT_ROW`."""
-    place = event.position
-    where = (place.topic, place.partition, place.offset, event.feed, place.index)
-    key = (event.symbol, event.venue, event.id)
-    match event:
-        case Trade():
-            values = (event.price, event.size, list(event.conditions), event.tape, event.exchange)
-            times = (event.sequence, event.event_ns, event.received_ns)
-            return (*where, "trade", *key, *times, *values)
-        case Cancel():
-            times = (None, event.event_ns, event.received_ns)
-            return (*where, "cancel", *key, *times, None, None, None, None, None)
-        case Correction():
-            kept = None if event.conditions is None else list(event.conditions)
-            times = (None, event.event_ns, event.received_ns)
-            return (*where, "correct", *key, *times, event.price, event.size, kept, None, None)

@@ -4,28 +4,24 @@ A trade affects its own session, an amendment the session of the trade it means.
 the archive it reads only the trades that amendments without an event time may mean.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
+from truetape.feeds.contract import gives_new_ids
 from truetape.host.errors import ConfigError
 from truetape.kernel.columns import NAME
 from truetape.kernel.events import amendments_in, event_of, places_of
 from truetape.kernel.settle import session_dates
 from truetape.lake.events import RawEvents, received_since, with_events_since
-from truetape.market.canonical import (
-    AMENDMENT_REACH,
-    TradeName,
-    first_deliveries,
-    name_of,
-    trade_meant,
-)
+from truetape.market.amendments import AMENDMENT_REACH, TradesMeant, name_of, renaming
+from truetape.market.canonical import first_deliveries
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
-from truetape.market.trades import Amendment, Trade
+from truetape.market.trades import Amendment, Correction, Event, Trade
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,9 +119,9 @@ def _count_undated(
     earliest_ns = min(amendment.received_ns for amendment in amendments)
     recent = received_since(earliest_ns - _ns(_RECENT))
     waiting: list[Amendment] = []
-    trades = _named_trades(amendments, events, archived, recent, venues)
+    found = _trades_meant(amendments, events, archived, recent, venues)
     for amendment in amendments:
-        meant = _received_before(amendment, trades[name_of(amendment)], venues)
+        meant = _received_before(amendment, found)
         if meant is None:
             waiting.append(amendment)
         else:
@@ -133,49 +129,54 @@ def _count_undated(
     if not waiting:
         return
     nearby = with_events_since(earliest_ns - _ns(AMENDMENT_REACH))
-    trades = _named_trades(waiting, events, archived, nearby, venues)
+    found = _trades_meant(waiting, events, archived, nearby, venues)
     for amendment in waiting:
-        named = trades[name_of(amendment)]
-        meant = _received_before(amendment, named, venues)
-        affected.amendments.update(
-            {_place(trade, venues) for trade in ([meant] if meant else named)}
-        )
+        meant = _received_before(amendment, found)
+        trades = [meant] if meant else found.named(amendment)
+        affected.amendments.update({_place(trade, venues) for trade in trades})
 
 
-def _named_trades(
+def _trades_meant(
     amendments: Sequence[Amendment],
     events: EventTables,
     archived: RawEvents,
     condition: "Expression",
     venues: Mapping[str, Venue],
-) -> Mapping[TradeName, Sequence[Trade]]:
-    """Return the first deliveries of the trades that amendments name, among the new events and the
-    archived records that satisfy a condition, in order of arrival.
+) -> TradesMeant:
+    """Find the trades that amendments mean, among the new events and the archived records that
+    satisfy a condition.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    distinct = sorted({name_of(amendment) for amendment in amendments})
-    names = pa.table([pa.array(values) for values in zip(*distinct, strict=True)], list(NAME))
-    old = archived.event_tables(condition)
+    names = {name_of(amendment) for amendment in amendments}
+    corrections: list[Correction] = []
+    if any(gives_new_ids(feed) for feed, *_ in names):
+        corrections = renaming(_renamings(chain(events(), archived.event_tables(condition))), names)
+        names |= {name_of(correction) for correction in corrections}
+    wanted = pa.table([pa.array(values) for values in zip(*sorted(names), strict=True)], list(NAME))
     trades: list[Trade] = []
-    for table in chain(events(), old):
+    for table in chain(events(), archived.event_tables(condition)):
         found = table.filter(pc.equal(table["kind"], "trade"))
-        rows = found.take(places_of(found, names)).to_pylist()
+        rows = found.take(places_of(found, wanted)).to_pylist()
         trades += [trade for trade in map(event_of, rows) if isinstance(trade, Trade)]
-    by_name: dict[TradeName, list[Trade]] = defaultdict(list)
-    for trade in first_deliveries(trades, venues).values():
-        by_name[name_of(trade)].append(trade)
-    return by_name
+    firsts = first_deliveries(trades, venues).values()
+    return TradesMeant(firsts, [*amendments, *corrections], venues)
 
 
-def _received_before(
-    amendment: Amendment, trades: Sequence[Trade], venues: Mapping[str, Venue]
-) -> Trade | None:
+def _renamings(tables: "Iterator[pa.Table]") -> Iterator[Event]:
+    """Yield the corrections that give their trade a new id."""
+    import pyarrow.compute as pc
+
+    for table in tables:
+        yield from map(event_of, table.filter(pc.field("new_id").is_valid()).to_pylist())
+
+
+def _received_before(amendment: Amendment, found: TradesMeant) -> Trade | None:
     """Return the trade that an amendment means if it was received first; no later trade can then
     change which one it means.
     """
-    meant = trade_meant(amendment, trades, venues)
+    meant = found.of(amendment)
     return meant if meant and meant.received_ns <= amendment.received_ns else None
 
 

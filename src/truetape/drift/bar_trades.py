@@ -21,8 +21,9 @@ from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
 from truetape.lake.schemas import TRADES
 from truetape.lake.tables import Table, session_condition
+from truetape.market.amendments import name_of
 from truetape.market.bars import Price, Tally
-from truetape.market.canonical import amendments_of, name_of
+from truetape.market.canonical import amendments_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
@@ -234,8 +235,13 @@ class RecomputedTrades:
             trades = self._trades(np.flatnonzero(changed))
             names = {name_of(trade) for trade in trades}
             amendments = self._raw.amendments(self._session, names)
-            candidates = [*trades, *self._raw.elsewhere(self._session, amendments, trades)]
-            by_trade = amendments_of(candidates, amendments, {self._venue.code: self._venue})
+            elsewhere = self._raw.elsewhere(self._session, amendments, trades)
+            events = [*trades, *amendments, *elsewhere]
+            by_trade = amendments_of(
+                [event for event in events if isinstance(event, Trade)],
+                [event for event in events if not isinstance(event, Trade)],
+                {self._venue.code: self._venue},
+            )
             self._amendments = originals, by_trade
         return self._amendments
 

@@ -135,11 +135,12 @@ class CancelRule(RecordRule):
 
 
 class CorrectionRule(RecordRule):
-    """Where the fields of a correction are."""
+    """Where the fields of a correction are. `new_id` is a further id that its trade gets."""
 
     kind = RecordKind.CORRECT
 
     id: IdField
+    new_id: IdField | None = None
     price: PriceField
     size: SizeField
     conditions: ConditionsField | None = None
@@ -342,6 +343,15 @@ def load_contract(feed: str) -> Contract:
     if feed not in contract_names():
         raise ConfigError(f"no feed {feed!r}; there are {', '.join(contract_names())}")
     return read_contract(folder("schemas") / "feeds" / f"{feed}.yaml")
+
+
+@cache
+def gives_new_ids(feed: str) -> bool:
+    """True if a correction of the feed may give its trade a new id; also for an unknown feed."""
+    if feed not in contract_names():
+        return True
+    corrections = (era.correct for era in load_contract(feed).eras)
+    return any(rule is not None and rule.new_id is not None for rule in corrections)
 
 
 def read_contract(path: FilePath) -> Contract:

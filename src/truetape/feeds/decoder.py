@@ -24,6 +24,7 @@ from truetape.feeds.contract import (
 )
 from truetape.feeds.fields import (
     ConditionsField,
+    IdField,
     NumberField,
     Origin,
     Path,
@@ -282,7 +283,7 @@ class _Reading:
         raise AssertionError(f"no reader for {self._rule.kind}")
 
     def _trade(self, rule: TradeRule) -> Trade:
-        symbol, venue, trade_id = self._symbol(), self._venue(), self._id()
+        symbol, venue, trade_id = self._symbol(), self._venue(), self._id(self._rule.id)
         sequence = self._sequence(rule, trade_id)
         event_ns = _required(self._time(rule.event_time), "event time")
         received_ns = self._time(rule.received_time)
@@ -307,7 +308,8 @@ class _Reading:
         )
 
     def _cancel(self) -> Cancel:
-        symbol, venue, trade_id = self._symbol(), self._venue(), _required(self._id(), "id")
+        symbol, venue = self._symbol(), self._venue()
+        trade_id = _required(self._id(self._rule.id), "id")
         event_ns = self._time(self._rule.event_time)
         received_ns = self._time(self._rule.received_time)
         return Cancel(
@@ -321,10 +323,12 @@ class _Reading:
         )
 
     def _correction(self, rule: CorrectionRule) -> Correction:
-        symbol, venue, trade_id = self._symbol(), self._venue(), _required(self._id(), "id")
+        symbol, venue = self._symbol(), self._venue()
+        trade_id = _required(self._id(self._rule.id), "id")
         event_ns, received_ns = self._time(rule.event_time), self._time(rule.received_time)
         price, size = self._price_and_size(rule)
         conditions = self._conditions(rule.conditions, None)
+        new_id = self._id(rule.new_id)
         return Correction(
             feed=self._context.feed,
             venue=venue,
@@ -335,6 +339,7 @@ class _Reading:
             price=price,
             size=size,
             conditions=conditions,
+            new_id=new_id,
             position=self._position,
         )
 
@@ -373,11 +378,11 @@ class _Reading:
         text = self._text(field.path) if field.path else None
         return _accepted(readings.venue(field, text))
 
-    def _id(self) -> str | None:
-        if self._rule.id is None:
+    def _id(self, field: IdField | None) -> str | None:
+        if field is None:
             return None
         parts = []
-        for part in self._rule.id.parts:
+        for part in field.parts:
             text = self._text(part.path)
             if text is not None:
                 parts.append(text)

@@ -53,6 +53,7 @@ def encode(event: Event) -> str:
                 price=plain(event.price),
                 size=plain(event.size),
                 conditions=None if event.conditions is None else list(event.conditions),
+                new_id=event.new_id,
                 received_time=iso(event.received_ns),
             )
 

@@ -9,8 +9,8 @@ from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as decode_payload
 from truetape.kernel.columns import EVENTS, REJECTIONS
+from truetape.kernel.events import row_of
 from truetape.market.rejection import Rejected
-from truetape.market.trades import Cancel, Correction, Event, Trade, notional
 
 _PART_ROWS = 16
 
@@ -27,7 +27,7 @@ def read(
             if isinstance(item, Rejected):
                 rejections.append(_rejection(row, item))
             else:
-                events.append(_event(row, item))
+                events.append({"record": row} | row_of(item))
     return pa.Table.from_pylist(events, EVENTS), pa.Table.from_pylist(rejections, REJECTIONS)
 
 
@@ -42,28 +42,3 @@ def _rejection(row: int, item: Rejected) -> dict[str, object]:
     return {
         "record": row, "index": item.index, "reason": str(item.reason), "detail": item.detail,
     }  # fmt: skip
-
-
-def _event(row: int, event: Event) -> dict[str, object]:
-    columns: dict[str, object] = {
-        "record": row, "index": event.position.index, "symbol": event.symbol,
-        "venue": event.venue, "id": event.id, "event_ns": event.event_ns,
-        "received_ns": event.received_ns,
-    }  # fmt: skip
-    match event:
-        case Cancel():
-            return columns | {"kind": "cancel"}
-        case Correction():
-            return columns | {"kind": "correct"} | _values(event)
-        case Trade():
-            own = {"sequence": event.sequence, "tape": event.tape, "exchange": event.exchange}
-            return columns | {"kind": "trade"} | _values(event) | own
-
-
-def _values(event: Trade | Correction) -> dict[str, object]:
-    return {
-        "price": event.price,
-        "size": event.size,
-        "notional": notional(event.price, event.size),
-        "conditions": event.conditions,
-    }

@@ -31,8 +31,11 @@ EVENTS = _schema(
     ("sequence", pa.int64()), ("event_ns", pa.int64()), ("received_ns", pa.int64()),
     ("price", NUMBER), ("size", NUMBER), ("notional", NUMBER),
     ("conditions", pa.list_(pa.string())), ("tape", pa.string()), ("exchange", pa.string()),
+    ("new_id", pa.string()),
 )  # fmt: skip
-"""Decoded events. `record` is the row of the record, `index` the event's place in it."""
+"""Decoded events. `record` is the row of the record, `index` the event's place in it. A correction
+may have a `new_id`.
+"""
 
 REJECTIONS = _schema(
     ("record", pa.int64()), ("index", pa.int32()),
@@ -51,7 +54,7 @@ DELIVERIES = pa.schema(
 """Events with their feed and position, whatever batch they were decoded in."""
 
 SETTLED = pa.schema(
-    [field for field in DELIVERIES if field.name != "kind"]
+    [field for field in DELIVERIES if field.name not in ("kind", "new_id")]
     + [
         pa.field("session", pa.date32()), pa.field("ordinal", pa.int64()),
         pa.field("duplicate", pa.bool_()), pa.field("cancelled", pa.bool_()),

@@ -1,4 +1,4 @@
-"""Events as rows: the one way from a row of a table to an event of `market`."""
+"""Events as rows: the one way from a row of a table to an event of `market`, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from truetape.kernel.columns import NAME, Array
-from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
+from truetape.market.trades import (
+    Amendment,
+    Cancel,
+    Correction,
+    Event,
+    Position,
+    Trade,
+    notional,
+)
 
 
 def event_of(row: Mapping[str, Any]) -> Event:
@@ -37,9 +45,37 @@ def event_of(row: Mapping[str, Any]) -> Event:
                 price=row["price"],
                 size=row["size"],
                 conditions=None if conditions is None else tuple(conditions),
+                new_id=row["new_id"],
                 position=position,
                 **named,
             )
+
+
+def row_of(event: Event) -> dict[str, object]:
+    """Return the row of an event, in the columns of `kernel.columns.DELIVERIES`."""
+    place = event.position
+    columns: dict[str, object] = {
+        "feed": event.feed, "venue": event.venue, "symbol": event.symbol, "id": event.id,
+        "event_ns": event.event_ns, "received_ns": event.received_ns, "topic": place.topic,
+        "partition": place.partition, "offset": place.offset, "index": place.index,
+    }  # fmt: skip
+    match event:
+        case Cancel():
+            return columns | {"kind": "cancel"}
+        case Correction():
+            return columns | {"kind": "correct", "new_id": event.new_id} | _values(event)
+        case Trade():
+            own = {"sequence": event.sequence, "tape": event.tape, "exchange": event.exchange}
+            return columns | {"kind": "trade"} | own | _values(event)
+
+
+def _values(event: Trade | Correction) -> dict[str, object]:
+    return {
+        "price": event.price,
+        "size": event.size,
+        "notional": notional(event.price, event.size),
+        "conditions": event.conditions,
+    }
 
 
 def amendments_in(rows: pa.Table) -> list[Amendment]:

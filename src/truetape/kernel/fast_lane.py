@@ -182,8 +182,9 @@ def _conditions(query: TradeQuery, text: str | None) -> object:
 
 def _events(rows: pa.Table) -> pa.Table:
     kinds = pa.array(["trade"]).take(pa.array(np.zeros(rows.num_rows, dtype=np.int32)))
+    fixed = {"kind": kinds, "new_id": pa.nulls(rows.num_rows, pa.string())}
     columns = {
-        field.name: kinds if field.name == "kind" else rows[field.name].cast(field.type)
+        field.name: fixed[field.name] if field.name in fixed else rows[field.name].cast(field.type)
         for field in EVENTS
     }
     return pa.table(columns, schema=EVENTS)

@@ -46,7 +46,7 @@ def settle(
     if as_of_ns is not None:
         deliveries = deliveries.filter(pc.field("received_ns") <= as_of_ns)
     is_trade = pc.equal(deliveries["kind"], "trade")
-    trades = deliveries.filter(is_trade).drop_columns(["kind"])
+    trades = deliveries.filter(is_trade).drop_columns(["kind", "new_id"])
     amendments = deliveries.filter(pc.invert(is_trade))
     trades = trades.append_column("session", session_dates(trades, venues))
     marked = trades.append_column("duplicate", _repeats(trades))

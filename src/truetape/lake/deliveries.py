@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from truetape.host.errors import ConfigError
 from truetape.kernel.columns import NAME
-from truetape.kernel.events import amendments_in, names_of, places_of
+from truetape.kernel.events import amendments_in, names_of, places_of, row_of
 from truetape.lake.delta import TablePart
 from truetape.lake.events import (
     MAX_AMENDMENTS,
@@ -23,8 +23,9 @@ from truetape.lake.events import (
     reach_bounds,
     session_bounds,
 )
-from truetape.market.canonical import TradeName, name_of
+from truetape.market.amendments import TradeName, name_of
 from truetape.market.sessions import Session
+from truetape.market.trades import Amendment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,8 @@ class SessionDeliveries:
     symbols or of these, received by `as_of_ns`.
 
     If an amendment may mean a trade of another session, the trades of its name in neighbouring
-    sessions are there too: ids are unique within a day only.
+    sessions are there too, and the corrections that gave them the name: ids are unique within a day
+    only.
     """
 
     raw: RawEvents
@@ -88,7 +90,8 @@ class SessionDeliveries:
         return pa.concat_tables([DELIVERIES.empty_table(), *found])
 
     def others(self, first_receipts: Mapping[TradeName, int]) -> "Iterator[pa.Table]":
-        """Yield the trades of other sessions that amendments may mean.
+        """Yield the trades of other sessions that amendments may mean, and the corrections before
+        the session that gave them their names.
 
         `first_receipts`: when the first trade of each name of this session was received.
         """
@@ -97,8 +100,11 @@ class SessionDeliveries:
 
         uncertain = may_mean_others(amendments_in(self.amendments), first_receipts, self.session)
         if uncertain:
+            renamed = self._renamed_before(uncertain)
+            yield renamed
+            named = [*uncertain, *amendments_in(renamed)]
             names = pa.Table.from_pylist(
-                [dict(zip(NAME, name_of(amendment), strict=True)) for amendment in uncertain]
+                [dict(zip(NAME, name_of(amendment), strict=True)) for amendment in named]
             )
             nearby = overlapping(reach_bounds(self.session, uncertain))
             condition = (pc.field("kind") == "trade") & ~self._inside & self._wanted
@@ -123,6 +129,17 @@ class SessionDeliveries:
                 "corrections; check the feed before recomputing"
             )
         return amendments
+
+    def _renamed_before(self, amendments: Iterable[Amendment]) -> "pa.Table":
+        """Return the corrections before the session that gave trades the names of amendments."""
+        import pyarrow as pa
+
+        from truetape.kernel.columns import DELIVERIES
+
+        latest = {} if self.as_of_ns is None else {"latest_ns": self.as_of_ns}
+        names = {name_of(amendment) for amendment in amendments}
+        corrections = self.raw.renamed_before(self.session, names, **latest)
+        return pa.Table.from_pylist([row_of(each) for each in corrections], DELIVERIES)
 
     @property
     def _own_trades(self) -> "Expression":

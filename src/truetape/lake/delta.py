@@ -48,6 +48,8 @@ _WRITERS: Mapping[Table, str] = {
 
 OLD_WIDTHS = frozenset({"decimal(18,9)", "decimal(18,8)", "decimal(28,8)", "decimal(38,17)"})
 """The types of numbers in the first lakes, which `truetape lake upgrade` widens."""
+EVENT_FIELD = '"new_id"'
+"""The newest field of the events in `raw`, as Delta spells it."""
 _DECIMAL = re.compile(r"decimal\(\d+,\d+\)")
 
 
@@ -101,9 +103,13 @@ class LakeTable:
         """Return the id that Delta gave the table when it was created."""
         return str(self._delta.metadata().id)  # deltalake declares it as int; it is a UUID's text
 
-    def has_old_widths(self) -> bool:
-        """True if a number has the type of a version before `lake.upgrade`, in a struct too."""
-        return not OLD_WIDTHS.isdisjoint(_DECIMAL.findall(self._delta.schema().to_json()))
+    def is_outdated(self) -> bool:
+        """True if `lake.upgrade` must rewrite the table: a number has the type of an older version,
+        in a struct too, or the events of `raw` lack a field.
+        """
+        text = self._delta.schema().to_json()
+        lacks_field = self.name is Table.RAW and EVENT_FIELD not in text
+        return lacks_field or not OLD_WIDTHS.isdisjoint(_DECIMAL.findall(text))
 
     def column_types(self) -> dict[str, str]:
         """Return the type of each column as Delta spells it, for example `decimal(18,9)`."""
@@ -349,19 +355,19 @@ def open_table(lake: str, table: Table, version: int | None = None) -> LakeTable
 
 def open_or_none(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
     """Open a table; return None if it does not exist. Raise ConfigError if a commit is lost, or if
-    the table has numbers of old widths.
+    the table is of an older version.
     """
-    opened = open_of_any_width(lake, table, version)
-    if opened is not None and opened.has_old_widths():
+    opened = open_of_any_version(lake, table, version)
+    if opened is not None and opened.is_outdated():
         raise ConfigError(
-            f"{table_path(lake, table)} has the numbers of an older version of truetape; stop what "
+            f"{table_path(lake, table)} is of an older version of truetape; stop what "
             "writes this lake and run `truetape lake upgrade`"
         )
     return opened
 
 
-def open_of_any_width(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
-    """Open a table as `open_or_none` does, also one with numbers of old widths."""
+def open_of_any_version(lake: str, table: Table, version: int | None = None) -> LakeTable | None:
+    """Open a table as `open_or_none` does, also one of an older version of truetape."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 

@@ -11,20 +11,23 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, TypeAlias
 
+from truetape.feeds.contract import gives_new_ids
 from truetape.host.errors import ConfigError
 from truetape.kernel.events import event_of
 from truetape.lake.delta import SMALL_BATCHES, TablePart, open_table
 from truetape.lake.tables import Table
-from truetape.market.canonical import (
+from truetape.market.amendments import (
     AMENDMENT_REACH,
     TradeName,
+    given_name,
     means_only_this_session,
     name_of,
+    renaming,
 )
 from truetape.market.ranges import Range, Ranges
 from truetape.market.resolution import MS_NS, SECOND_NS
 from truetape.market.sessions import Session
-from truetape.market.trades import Amendment, Event, Position, Trade
+from truetape.market.trades import Amendment, Correction, Event, Position, Trade
 
 if TYPE_CHECKING:
     import pyarrow
@@ -99,22 +102,26 @@ class RawEvents:
     version: int | None = None
 
     def amendments(self, session: Session, names: Iterable[TradeName]) -> list[Amendment]:
-        """Return the cancels and corrections that name one of these trades of a session.
+        """Return the cancels and corrections that name one of these trades of a session, by an id
+        that a correction gave it, too.
 
         Reads nothing without names.
         """
-        wanted = set(names)
-        if not wanted:
-            return []
-        ids = sorted({name[3] for name in wanted})
-        events = self._plain(amending(session), session.venue, ("id", ids))
-        return [
-            event
-            for event in events
-            if not isinstance(event, Trade)
-            and name_of(event) in wanted
-            and (event.event_ns is None or session.contains(event.event_ns))
-        ]
+        found: list[Amendment] = []
+        wanted, asked = set(names), set(names)
+        while asked:
+            ids = sorted({name[3] for name in asked})
+            named = [
+                event
+                for event in self._plain(amending(session), session.venue, ("id", ids))
+                if not isinstance(event, Trade)
+                and name_of(event) in asked
+                and (event.event_ns is None or session.contains(event.event_ns))
+            ]
+            found += named
+            asked = {name for event in named if (name := given_name(event))} - wanted
+            wanted |= asked
+        return found
 
     def originals(self, positions: Iterable[Position]) -> dict[Position, Trade]:
         """Return trades as they were received, by position."""
@@ -137,10 +144,25 @@ class RawEvents:
             if isinstance(event, Trade) and event.position in wanted
         }
 
+    def renamed_before(
+        self, session: Session, names: Iterable[TradeName], latest_ns: int = _LAST_NS
+    ) -> list[Correction]:
+        """Return the corrections received before a session that gave these names to trades, and the
+        names which these corrections name.
+
+        Reads nothing for feeds whose corrections give no names.
+        """
+        wanted = {name for name in names if gives_new_ids(name[0])}
+        if not wanted:
+            return []
+        corrections = self._plain(amending_before(session), session.venue, ("kind", ["correct"]))
+        return renaming((each for each in corrections if each.received_ns <= latest_ns), wanted)
+
     def elsewhere(
         self, session: Session, amendments: Iterable[Amendment], trades: Iterable[Trade]
-    ) -> list[Trade]:
-        """Return trades of other sessions that amendments may mean instead of these trades.
+    ) -> list[Trade | Correction]:
+        """Return trades of other sessions that amendments may mean instead of these trades, and the
+        corrections before the session that gave them their names.
 
         Reads nothing if all of them mean only trades of this session.
         """
@@ -149,21 +171,26 @@ class RawEvents:
         if not uncertain:
             return []
         names = {name_of(amendment) for amendment in uncertain}
+        renamed = self.renamed_before(session, names)
+        names |= {name_of(correction) for correction in renamed}
         ids = sorted({name[3] for name in names})
         nearby = overlapping(reach_bounds(session, uncertain))
         return [
-            event
-            for event in self._plain(nearby, session.venue, ("id", ids))
-            if isinstance(event, Trade)
-            and name_of(event) in names
-            and not session.contains(event.event_ns)
+            *renamed,
+            *(
+                event
+                for event in self._plain(nearby, session.venue, ("id", ids))
+                if isinstance(event, Trade)
+                and name_of(event) in names
+                and not session.contains(event.event_ns)
+            ),
         ]
 
     def of_symbol(
         self, session: Session, symbol: str, as_of_ns: int | None = None
     ) -> list[ArchivedEvent]:
         """Return the trades of a symbol in a session, every amendment that may mean one of them,
-        and the trades of other sessions that they may mean instead; received by `as_of_ns`.
+        and the events of other sessions that `elsewhere` returns; received by `as_of_ns`.
 
         Raise ConfigError for more than MAX_EVENTS.
         """
@@ -185,8 +212,8 @@ class RawEvents:
             [event for event in events if not isinstance(event, Trade)],
             [event for event in events if isinstance(event, Trade)],
         )
-        known = (trade for trade in others if trade.received_ns <= latest)
-        return [*archived, *(ArchivedEvent(trade, None) for trade in known)]
+        known = (event for event in others if event.received_ns <= latest)
+        return [*archived, *(ArchivedEvent(event, None) for event in known)]
 
     def count_trades(self, session: Session) -> int:
         """Count a session's deliveries of trades."""
@@ -378,6 +405,14 @@ def amending(session: Session) -> "Expression":
     received = pc.field("received_ns")
     recent = (received >= session.start_ns - RECEIPT_SLACK_NS) | received.is_null()
     return pc.field("amends") & recent
+
+
+def amending_before(session: Session) -> "Expression":
+    """Select the records with amendments received before a session, within their reach."""
+    import pyarrow.compute as pc
+
+    received, last = pc.field("received_ns"), session.start_ns - RECEIPT_SLACK_NS
+    return pc.field("amends") & (received >= session.start_ns - _REACH_NS) & (received < last)
 
 
 def _concerns(event: Event, session: Session) -> bool:

@@ -27,7 +27,7 @@ EVENT = pa.struct(
         ("index", _INT), ("kind", _TEXT), ("symbol", _TEXT), ("venue", _TEXT), ("id", _TEXT),
         ("sequence", _LONG), ("event_ns", _LONG), ("received_ns", _LONG), ("price", NUMBER),
         ("size", NUMBER), ("notional", NUMBER), ("conditions", _TEXTS), ("tape", _TEXT),
-        ("exchange", _TEXT),
+        ("exchange", _TEXT), ("new_id", _TEXT),
     ]
 )  # fmt: skip
 """One trade, cancel or correction of a record of `raw`; `kind` says which."""

@@ -1,8 +1,8 @@
-"""Upgrade: rewrites the tables of an older lake with the widths of `schemas`.
+"""Upgrade: rewrites the tables of an older lake with the columns of `schemas`.
 
-Values stay as they are. Events and trades get their `notional`. Each file is written anew, batch by
-batch, and one commit for each table swaps the files, so a killed upgrade has changed whole tables
-only, and the next run goes on with the others.
+Values stay as they are. Events and trades get their `notional`, and events a `new_id`. Each file is
+written anew, batch by batch, and one commit for each table swaps the files, so a killed upgrade has
+changed whole tables only, and the next run goes on with the others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from truetape.lake.delta import (
     TablePart,
     lost_race,
     new_files,
-    open_of_any_width,
+    open_of_any_version,
     table_files,
 )
 from truetape.lake.tables import Table, table_path
@@ -26,7 +26,7 @@ from truetape.lake.tables import Table, table_path
 if TYPE_CHECKING:
     import pyarrow
 
-_NOTE = "upgrade: numbers of 20 digits and 18 decimals"
+_NOTE = "upgrade: the columns of this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class UpgradedTable:
 
 
 def upgrade(lake: str, report: Callable[[str], None] = lambda _: None) -> Iterator[UpgradedTable]:
-    """Rewrite each table that has numbers of old widths; safe to kill and to run again.
+    """Rewrite each table of an older version; safe to kill and to run again.
 
     Raise TransientError if another program writes the table meanwhile. A failed run removes what it
     wrote; the files of a killed one stay on disk, and no reader sees them.
     """
     for name in Table:
-        table = open_of_any_width(lake, name)
-        if table is not None and table.has_old_widths():
+        table = open_of_any_version(lake, name)
+        if table is not None and table.is_outdated():
             yield _upgrade(table, report)
 
 
@@ -115,7 +115,10 @@ def _events(lists: Any) -> Any:
     from truetape.lake.schemas import EVENT
 
     items = pa.Table.from_struct_array(pc.list_flatten(lists))
-    items = items.append_column("notional", _notional(items["price"], items["size"]))
+    if "notional" not in items.column_names:
+        items = items.append_column("notional", _notional(items["price"], items["size"]))
+    if "new_id" not in items.column_names:
+        items = items.append_column("new_id", pa.nulls(items.num_rows, pa.string()))
     columns = [items[field.name].combine_chunks().cast(field.type) for field in EVENT]
     lengths = pc.fill_null(pc.list_value_length(lists), 0)
     ends = pc.cumulative_sum(lengths)

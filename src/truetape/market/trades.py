@@ -85,7 +85,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Gives a trade new values at its own event time. `conditions` None keeps the old ones."""
+    """Gives a trade new values at its own event time. `conditions` None keeps the old ones.
+
+    `new_id` is one more id that the trade has from then on; its own `id` stays.
+    """
 
     feed: str
     venue: str
@@ -96,6 +99,7 @@ class Correction:
     price: Decimal
     size: Decimal
     conditions: tuple[str, ...] | None
+    new_id: str | None
     position: Position
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.lake.events import ArchivedAmendment
-from truetape.market.canonical import TradeName, name_of
+from truetape.market.amendments import TradeName, name_of
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
-from truetape.market.trades import Amendment, Cancel
+from truetape.market.trades import Amendment, Cancel, Position
 from truetape.quality.columns import table
 from truetape.quality.session_tables import SessionTables
 
@@ -37,8 +37,10 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
     trade.
     """
     events = [amendment.event for amendment in tables.amendments]
-    targets = {} if tables.trades is None else _targets(tables.trades, events, tables.session)
-    cancels = _cancels(tables.amendments)
+    targets = {} if tables.trades is None else _targets(tables.trades, tables)
+    known = frozenset(targets) | (tables.named_before or frozenset())
+    meant = {event.position: _meant(event, tables.given, known) for event in events}
+    cancels = _cancels(tables.amendments, meant)
     may_wait = now_ns < tables.session.end_ns + WAIT_NS
     rows = [
         {
@@ -50,9 +52,9 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
             "partition": event.position.partition,
             "offset": event.position.offset,
             "index": event.position.index,
-            "found": _found(event, targets, tables.named_before, may_wait=may_wait),
-            "applied": _applied(event, targets, tables.session),
-            "cancels": len(cancels.get(name_of(event), ())),
+            "found": _found(meant[event.position] in known, tables, may_wait=may_wait),
+            "applied": _applied(event, targets.get(meant[event.position]), tables.session),
+            "cancels": len(cancels.get(meant[event.position], ())),
         }
         for event in events
     ]
@@ -63,46 +65,52 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
     )
 
 
-def _cancels(amendments: Sequence[ArchivedAmendment]) -> Mapping[TradeName, set[str]]:
+def _meant(
+    amendment: Amendment,
+    given: Mapping[TradeName, TradeName],
+    known: AbstractSet[TradeName],
+) -> TradeName:
+    """Return the name that the amendment's trade came with: its own, or the one from which
+    corrections lead to it.
+    """
+    name, seen = name_of(amendment), set[TradeName]()
+    while name not in known and name in given and name not in seen:
+        seen.add(name)
+        name = given[name]
+    return name
+
+
+def _cancels(
+    amendments: Sequence[ArchivedAmendment], meant: Mapping[Position, TradeName]
+) -> Mapping[TradeName, set[str]]:
     """Return the digests of the payloads that cancel a trade, by its name."""
     digests: dict[TradeName, set[str]] = defaultdict(set)
     for amendment in amendments:
         if isinstance(amendment.event, Cancel):
-            digests[name_of(amendment.event)].add(amendment.digest)
+            digests[meant[amendment.event.position]].add(amendment.digest)
     return digests
 
 
-def _found(
-    amendment: Amendment,
-    targets: Mapping[TradeName, _Target],
-    before: AbstractSet[TradeName] | None,
-    *,
-    may_wait: bool,
-) -> bool | None:
-    name = name_of(amendment)
-    if name in targets or (before is not None and name in before):
+def _found(is_known: bool, tables: SessionTables, *, may_wait: bool) -> bool | None:
+    if is_known:
         return True
-    return None if may_wait or before is None else False
+    return None if may_wait or tables.named_before is None else False
 
 
-def _applied(
-    amendment: Amendment, targets: Mapping[TradeName, _Target], session: Session
-) -> bool | None:
-    target = targets.get(name_of(amendment))
+def _applied(amendment: Amendment, target: _Target | None, session: Session) -> bool | None:
     if target is None or not target.received_ns <= amendment.received_ns < session.end_ns:
         return None
     return target.amended
 
 
-def _targets(
-    trades: pa.Table, amendments: Sequence[Amendment], session: Session
-) -> dict[TradeName, _Target]:
-    """Return the first deliveries that amendments name."""
-    ids = pa.array(sorted({amendment.id for amendment in amendments}), pa.string())
+def _targets(trades: pa.Table, tables: SessionTables) -> dict[TradeName, _Target]:
+    """Return the first deliveries that amendments name, by themselves or by a chain."""
+    named = {name_of(amendment.event) for amendment in tables.amendments}
+    ids = pa.array(sorted({name[3] for name in named | set(tables.given.values())}), pa.string())
     first = trades.filter(pc.and_(pc.is_in(trades["id"], ids), pc.invert(trades["duplicate"])))
     columns = ["feed", "symbol", "id", "received_ns", "cancelled", "corrected"]
     return {
-        (row["feed"], session.venue, row["symbol"], row["id"]): _Target(
+        (row["feed"], tables.session.venue, row["symbol"], row["id"]): _Target(
             row["received_ns"], row["cancelled"] or row["corrected"]
         )
         for row in first.select(columns).to_pylist()

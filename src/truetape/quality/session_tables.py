@@ -5,7 +5,7 @@ Reads the session's own partitions, and only the files of `raw` that can overlap
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +20,10 @@ from truetape.host.venues import venues
 from truetape.lake.delta import LakeTable, expected_types, open_table
 from truetape.lake.events import ArchivedAmendment, RawEvents
 from truetape.lake.tables import Table, session_condition, session_filters
-from truetape.market.canonical import AMENDMENT_REACH, TradeName, name_of
+from truetape.market.amendments import AMENDMENT_REACH, TradeName, given_name, name_of
 from truetape.market.ranges import Range
 from truetape.market.sessions import Session
+from truetape.market.trades import Amendment
 from truetape.quality.columns import in_order
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class SessionTables:
     """Number of deliveries of this session's trades in `raw`."""
     coverage: tuple[Coverage, ...]
     amendments: tuple[ArchivedAmendment, ...]
+    given: Mapping[TradeName, TradeName]
+    """The names that corrections gave to trades, each with the name that the correction names."""
     named_before: frozenset[TradeName] | None
     """Amended trades that belong to earlier sessions; None if the session before is unknown."""
 
@@ -87,7 +90,8 @@ def read_session(lake: str, session: Session) -> SessionTables:
     rows = _of_session(trades, Table.TRADES, session, TRADE_COLUMNS)
     raw = RawEvents(lake)
     amendments = tuple(raw.amendments_on(session))
-    names = {name_of(amendment.event) for amendment in amendments}
+    given = _given(raw, session, amendments)
+    names = {name_of(amendment.event) for amendment in amendments} | set(given.values())
     return SessionTables(
         session=session,
         trades=rows,
@@ -97,6 +101,7 @@ def read_session(lake: str, session: Session) -> SessionTables:
         archived=raw.count_trades(session),
         coverage=() if rows is None else tuple(_coverage(raw, rows)),
         amendments=amendments,
+        given=given,
         named_before=None
         if rows is None
         else _named_before(trades, session, names - _named_in(rows, names, session.venue)),
@@ -157,6 +162,19 @@ def _coverage(raw: RawEvents, trades: pa.Table) -> Iterator[Coverage]:
         yield Coverage(
             topic, partition, offsets, len(archived), pc.count_distinct(archived).as_py()
         )
+
+
+def _given(
+    raw: RawEvents, session: Session, amendments: Sequence[ArchivedAmendment]
+) -> Mapping[TradeName, TradeName]:
+    """Return the names that corrections gave, in this session or before it."""
+    events: list[Amendment] = [amendment.event for amendment in amendments]
+    names = {name_of(event) for event in events}
+    return {
+        given: name_of(event)
+        for event in [*raw.renamed_before(session, names), *events]
+        if (given := given_name(event)) is not None
+    }
 
 
 def _named_before(

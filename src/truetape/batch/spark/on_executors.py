@@ -20,7 +20,7 @@ from truetape.lake import deliveries as session_deliveries
 from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.delta import TablePart, new_files
 from truetape.lake.tables import Table
-from truetape.market.canonical import TradeName
+from truetape.market.amendments import TradeName
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

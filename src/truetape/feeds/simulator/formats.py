@@ -27,6 +27,10 @@ Encode = Callable[[SimulatedPrint, int, str], str]
 """Returns the text of one record from print, receipt time and venue."""
 
 
+_CORRECTED = 1_000_000_000
+"""Added to the number of a print that gets a new id: more prints than a session has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """What a feed can express; anything else is left out of its session.
@@ -35,8 +39,9 @@ class Format:
     feed. Without `ids` there are no duplicates, since nobody could recognise them; without `cancel`
     and `correct` there are no amendments. A feed with `conditions` has tape and reporting exchange
     too; with `recodes` its corrections repeat the conditions. `id_of` returns the id that the
-    feed's contract builds. `exchange` is the only exchange of a feed without conditions. `frame`
-    wraps up to `most` records of one symbol into a payload.
+    feed's contract builds, `new_id_of` the one that a correction gives. `exchange` is the only
+    exchange of a feed without conditions. `frame` wraps up to `most` records of one symbol into a
+    payload.
     """
 
     feed: str
@@ -51,6 +56,7 @@ class Format:
     conditions: bool = False
     recodes: bool = False
     id_of: Callable[[SimulatedPrint], str] = lambda item: str(item.number)
+    new_id_of: Callable[[SimulatedPrint], str | None] = lambda _: None
     exchange: str | None = None
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
@@ -131,7 +137,7 @@ def _alpaca_correct(item: SimulatedPrint, new: Correct, received: int, _venue: s
     return (
         f'{{"T":"c","S":"{item.symbol}","x":"{item.exchange}",'
         f'"oi":{item.number},"op":{item.price},"os":{item.size},"oc":{codes},'
-        f'"ci":{item.number},"cp":{new.price},"cs":{new.size},"cc":{codes},'
+        f'"ci":{_CORRECTED + item.number},"cp":{new.price},"cs":{new.size},"cc":{codes},'
         f'"z":"A","t":"{iso(received)}"}}'
     )
 
@@ -220,6 +226,7 @@ FORMATS = {
             conditions=True,
             recodes=True,
             id_of=lambda item: f"{item.exchange}:{item.number}",
+            new_id_of=lambda item: f"{item.exchange}:{_CORRECTED + item.number}",
             frame=_array,
             most=4,
         ),

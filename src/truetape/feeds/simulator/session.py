@@ -245,6 +245,7 @@ def _event(
                 price=Decimal(delivery.new.price),
                 size=Decimal(delivery.new.size),
                 conditions=item.conditions if form.recodes else None,
+                new_id=form.new_id_of(item),
                 position=position,
             )
     return Trade(
