@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from truetape.feeds.fields import (
+    EACH,
     STEP,
     ConditionsField,
     DeclaredPath,
@@ -25,7 +26,7 @@ from truetape.feeds.fields import (
     TextField,
     TimeField,
     VenueField,
-    steps_of,
+    steps_to_lists,
 )
 from truetape.host.declared_yaml import (
     WORD,
@@ -83,7 +84,7 @@ def _instant(value: object) -> object:
 
 _Steps = Annotated[
     tuple[str, ...],
-    BeforeValidator(lambda value: steps_of(value, value) if isinstance(value, str) else value),
+    BeforeValidator(lambda value: steps_to_lists(value) if isinstance(value, str) else value),
 ]
 
 
@@ -168,8 +169,8 @@ class Era(Declared):
 class JsonPayload(Declared):
     """Where the records are inside a JSON payload.
 
-    `at` leads to them; with `at_optional` a payload without it is itself the place. `skip` are the
-    names that `Records.BY_NAME` passes over.
+    `at` leads to them, through each item of a list where it says so; with `at_optional` a payload
+    without it is itself the place. `skip` are the names that `Records.BY_NAME` passes over.
     """
 
     container: Annotated[Container, WORD]
@@ -193,6 +194,10 @@ class JsonPayload(Declared):
     def _check_meaning(self) -> Self:
         if self.skip and self.records is not Records.BY_NAME:
             raise problem(f"has a meaning only with records: {Records.BY_NAME}", "skip")
+        if EACH in self.at and self.records is not Records.EACH:
+            raise problem(f"has a list on the way, which needs records: {Records.EACH}", "at")
+        if self.at and self.at[-1] == EACH:
+            raise problem("ends in a list; records: each already says that", "at")
         if self.at_optional and (not self.at or self.records is not Records.ONE):
             reason = f"has a meaning only with 'at' and records: {Records.ONE}"
             raise problem(reason, "at_optional")

@@ -3,7 +3,7 @@
 Does no I/O. `kernel.decode` must give the same events and the same reasons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from truetape.feeds.contract import (
     TradeRule,
 )
 from truetape.feeds.fields import (
+    EACH,
     ConditionsField,
     IdField,
     NumberField,
@@ -177,19 +178,41 @@ def _csv_records(text: str, layout: CsvPayload) -> list[_Record] | Refused:
 def _json_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refused:
     if not _is(parsed, layout.container):
         return Refused(Reason.NOT_A_TRADE, f"the payload is not an {layout.container}")
-    place = _at(parsed, layout.at)
+    place = None if EACH in layout.at else _at(parsed, layout.at)
     if place is None and layout.at_optional:
         place = parsed
     match layout.records:
         case Records.ONE:
             return [_record(place, layout, parsed)]
         case Records.EACH:
-            listed = container(place)
-            if not isinstance(listed, list):
-                return Refused(Reason.NOT_A_TRADE, "there is no list at the place of the records")
-            return [_record(value, layout, parsed) for value in listed]
+            return _listed_records(parsed, layout)
         case Records.BY_NAME:
             return _named_records(place, layout, parsed)
+
+
+def _listed_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refused:
+    """Return the records of the list, or of the lists inside lists that `at` leads through. An item
+    on the way that has no list counts as one record, which is rejected.
+    """
+    places = [parsed]
+    for steps in _between_lists(layout.at):
+        walked: list[object] = []
+        for place in places:
+            listed = container(_at(place, steps))
+            if not isinstance(listed, list) and place is parsed:
+                return Refused(Reason.NOT_A_TRADE, "there is no list at the place of the records")
+            walked += listed if isinstance(listed, list) else [None]
+        places = walked
+    return [_record(value, layout, parsed) for value in places]
+
+
+def _between_lists(steps: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the steps to each list: those before each `EACH`, and the last ones."""
+    while EACH in steps:
+        place = steps.index(EACH)
+        yield steps[:place]
+        steps = steps[place + 1 :]
+    yield steps
 
 
 def _named_records(place: object, layout: JsonPayload, parsed: object) -> list[_Record] | Refused:

@@ -16,6 +16,8 @@ from truetape.host.declared_yaml import WORD, Declared, Flag, Text, problem
 from truetape.host.venues import venues
 from truetape.market.event_time import Shape, TimeSpec
 
+EACH = "[]"
+"""The step into each item of a list."""
 STEP = re.compile(r"[A-Za-z0-9_-]+")
 _SCALE = re.compile(r"1|0\.(0{0,8})1")
 
@@ -72,6 +74,17 @@ def _path(value: object) -> object:
     return path
 
 
+def steps_to_lists(text: str) -> tuple[str, ...]:
+    """Return the steps to the records of a payload; `name[]` steps into each item of a list."""
+    plain = steps_of(text.replace("[]", ""), text)
+    steps: list[str] = []
+    for name, written in zip(plain, text.split("."), strict=True):
+        if written not in (name, f"{name}{EACH}"):
+            raise ValueError(f"is {text!r}; write [] once, at the end of a name")
+        steps += [name] if written == name else [name, EACH]
+    return tuple(steps)
+
+
 def steps_of(text: str, whole: str) -> tuple[str, ...]:
     """Return the steps of a way; `whole` is the text that a message shows."""
     steps = tuple(text.split("."))
@@ -116,6 +129,10 @@ _ShortText = Annotated[Text, AfterValidator(_check_text)]
 _ConditionCodes = dict[str, Annotated[str | None, BeforeValidator(_condition_code)]]
 
 
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class _PathField(Declared):
     """A field that may be written as its path alone."""
 
@@ -128,10 +145,13 @@ class _PathField(Declared):
 
 
 class SymbolField(_PathField):
-    """The symbol: a prefix to take away (a channel name), and whether to write it in capitals."""
+    """The symbol. The first of the prefixes that it has is taken away (a channel's name); `rename`
+    has symbols that get another name.
+    """
 
-    strip_prefix: Text = ""
+    strip_prefix: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)] = ()
     upper: Flag = False
+    rename: dict[str, Text] | None = None
 
 
 class VenueField(Declared):

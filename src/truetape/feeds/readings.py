@@ -16,7 +16,7 @@ def symbol(field: SymbolField, text: str | None) -> str | Refused:
     """Return the symbol."""
     if text is None:
         return absent("symbol")
-    return values.symbol(text, field.strip_prefix, field.upper)
+    return values.symbol(text, field.strip_prefix, field.upper, field.rename)
 
 
 def venue(field: VenueField, text: str | None) -> str | Refused:

@@ -4,10 +4,11 @@ Knows no contract.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from enum import StrEnum
 
+from truetape.host.words import is_symbol
 from truetape.market.rejection import Reason, Refused
 from truetape.market.trades import DECIMALS, LIMIT, WHOLE_DIGITS
 
@@ -26,27 +27,27 @@ class Sign(StrEnum):
 
     POSITIVE = "positive"
     NOT_NEGATIVE = "not-negative"
+    ABSOLUTE = "absolute"
+    """Either; the sign is dropped. Some feeds mark a sale by a negative size."""
     ANY = "any"
 
 
-MAX_SYMBOL = 32
 MAX_TEXT = 64
 MAX_CODES = 16
 ORDERED_ID = "[0-9]{1,18}"
 """Matches an id that is a number, where a contract says that ids are numbers that grow."""
 MAX_SEQUENCE, MAX_SEQUENCE_DIGITS = 2**63 - 1, 19
-MAX_NUMBER = 44
-"""Longest number of the grammar: a sign, 20 digits, a point, 18 digits, an exponent."""
+MAX_NUMBER = 64
+"""Longest text of a number, with all its zeros."""
 MAX_TIME_TEXT = 64
 """Longest text that counts as an integer time, if a field has an integer shape too."""
 MAX_CONDITIONS = 512
 """Longest accepted text of conditions: sixteen codes with all their quotes are shorter."""
 
-SYMBOL_PATTERN = r"[A-Za-z0-9]+(?:[./_-][A-Za-z0-9]+)*"
 TEXT_PATTERN = r"[!#-&(-+./0-9:;<>@A-Z^_a-z|~-]+"
 """Printable ASCII without quotes, comma, `=`, backslash, space, brackets and braces; and without
 `?`, which a JVM reads in place of half a surrogate pair."""
-NUMBER_PATTERN = r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
+NUMBER_PATTERN = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,9})?"
 SEQUENCE_PATTERN = r"[0-9]{1,19}"
 INTEGER_PATTERN = r"-?[0-9]+"
 CODE_PATTERN = r"[A-Za-z0-9@]{1,12}"
@@ -61,12 +62,11 @@ CONDITION_PATTERNS = {
 CODE = re.compile(CODE_PATTERN)
 TEXT = re.compile(TEXT_PATTERN)
 _INTEGER = re.compile(INTEGER_PATTERN)
-_SYMBOL = re.compile(SYMBOL_PATTERN)
 _NUMBER = re.compile(NUMBER_PATTERN)
 _SEQUENCE = re.compile(SEQUENCE_PATTERN)
 _ORDERED_ID = re.compile(ORDERED_ID)
 _CONDITIONS = {form: re.compile(pattern) for form, pattern in CONDITION_PATTERNS.items()}
-_EXACT = Context(prec=60)
+_EXACT = Context(prec=4 * MAX_NUMBER)
 
 
 def shown(text: str) -> str:
@@ -79,12 +79,22 @@ def is_integer(text: str) -> bool:
     return len(text) <= MAX_TIME_TEXT and _INTEGER.fullmatch(text) is not None
 
 
-def symbol(text: str, strip_prefix: str = "", upper: bool = False) -> str | Refused:
-    """Return the symbol: up to 32 letters and digits, joined by single . / _ or -."""
-    name = text.removeprefix(strip_prefix)
-    if len(name) > MAX_SYMBOL or not _SYMBOL.fullmatch(name):
+def symbol(
+    text: str,
+    strip_prefixes: Sequence[str] = (),
+    upper: bool = False,
+    renames: Mapping[str, str] | None = None,
+) -> str | Refused:
+    """Return the symbol as it came: without the first prefix that it has, in capitals if `upper`,
+    and then by its other name if it has one in `renames`.
+    """
+    prefix = next((prefix for prefix in strip_prefixes if text.startswith(prefix)), "")
+    name = text.removeprefix(prefix)
+    name = name.upper() if upper else name
+    name = (renames or {}).get(name, name)
+    if not is_symbol(name):
         return Refused(Reason.BAD_SYMBOL, f"symbol is {shown(text)}")
-    return name.upper() if upper else name
+    return name
 
 
 def attribute(text: str, name: str, reason: Reason = Reason.BAD_TEXT) -> str | Refused:
@@ -112,24 +122,44 @@ def sequence_of_id(trade_id: str | None) -> int | None:
 def number(text: str, name: str, sign: Sign, shift: int) -> Decimal | Refused:
     """Return a price or size: the text times 10 to the power of minus `shift`, exactly.
 
-    Refused if it does not fit. The decimals stay as they were written, so that the native line
-    reads as the payload did.
+    Refused if it does not fit. The decimals stay as they were written, as far as 18 go, so that the
+    native line reads as the payload did.
     """
     if len(text) > MAX_NUMBER or not _NUMBER.fullmatch(text):
         return Refused(Reason.BAD_NUMBER, f"{name} is {shown(text)}; it must be a decimal number")
-    value = _EXACT.scaleb(Decimal(text), -shift)
-    if (sign is not Sign.ANY and value < 0) or (sign is Sign.POSITIVE and value == 0):
+    value = _shifted(text, shift)
+    if value is None:
+        return _does_not_fit(text, name)
+    if sign is Sign.ABSOLUTE:
+        value = value.copy_abs()
+    if (sign in (Sign.POSITIVE, Sign.NOT_NEGATIVE) and value < 0) or (
+        sign is Sign.POSITIVE and value == 0
+    ):
         return Refused(Reason.OUT_OF_RANGE, f"{name} is {text}; it must be {sign}")
     exponent = int(value.as_tuple().exponent)
     places = min(max(exponent, -DECIMALS), 0)
     fits = value.copy_abs() < LIMIT
     fitting = _EXACT.quantize(value if fits else Decimal(0), Decimal(1).scaleb(places))
     if not fits or fitting != value:
-        return Refused(
-            Reason.OUT_OF_RANGE,
-            f"{name} is {text}; it must fit {WHOLE_DIGITS} digits and {DECIMALS} decimals",
-        )
+        return _does_not_fit(text, name)
     return fitting.copy_abs() if fitting == 0 else fitting
+
+
+def _shifted(text: str, shift: int) -> Decimal | None:
+    """Return the text times 10 to the power of minus `shift`; None if its exponent is so large that
+    it cannot fit. Every text of `MAX_NUMBER` characters that fits has a smaller one.
+    """
+    value = Decimal(text)
+    if abs(int(value.as_tuple().exponent)) <= 2 * MAX_NUMBER:
+        return _EXACT.scaleb(value, -shift)
+    return None if value else Decimal(0)
+
+
+def _does_not_fit(text: str, name: str) -> Refused:
+    return Refused(
+        Reason.OUT_OF_RANGE,
+        f"{name} is {text}; it must fit {WHOLE_DIGITS} digits and {DECIMALS} decimals",
+    )
 
 
 def conditions(

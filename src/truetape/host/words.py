@@ -7,7 +7,6 @@ from truetape.host.errors import ConfigError
 
 MAX_REASON = 500
 MAX_SYMBOL = 64
-"""Longer than any symbol that a decoder accepts."""
 
 
 def require_reason(text: object, least: int = 1) -> str:
@@ -25,11 +24,23 @@ def require_reason(text: object, least: int = 1) -> str:
     return reason
 
 
-def require_symbol(text: object) -> str:
-    """Return the symbol. Raise ConfigError if it is no text that a store could be asked for: 1 to
-    `MAX_SYMBOL` printable characters.
+def is_symbol(text: str) -> bool:
+    """True for 1 to `MAX_SYMBOL` printable characters of any script, without blanks at the ends.
+
+    Control characters, lone surrogates and blanks other than the space are not printable. A
+    backslash is refused: InfluxDB's line protocol cannot keep it in a tag before every character.
     """
-    if not (isinstance(text, str) and 0 < len(text) <= MAX_SYMBOL and text.isprintable()):
+    return (
+        0 < len(text) <= MAX_SYMBOL
+        and text.isprintable()
+        and text.strip() == text
+        and "\\" not in text
+    )
+
+
+def require_symbol(text: object) -> str:
+    """Return the symbol. Raise ConfigError if no feed can have it; see `is_symbol`."""
+    if not (isinstance(text, str) and is_symbol(text)):
         raise ConfigError(f"{shown(text)} is not a symbol; write it as it is served, like IBM")
     return text
 

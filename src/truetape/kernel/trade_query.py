@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records, TradeRule
 from truetape.feeds.decoder import Limits
-from truetape.feeds.fields import Origin, Path, TimeField
+from truetape.feeds.fields import EACH, Origin, Path, TimeField
 from truetape.feeds.values import MAX_TEXT, ORDERED_ID, TEXT_PATTERN
 from truetape.host.sql import quoted
 from truetape.kernel import guard, value_sql
@@ -136,8 +136,13 @@ records AS (SELECT *, 0 AS "index",
 
     def _listed_records(self, layout: JsonPayload) -> str:
         place = f"json_extract(text, {quoted(_json_path(layout.at))})" if layout.at else "text"
+        single = " AND ".join(
+            f"json_array_length(text, {quoted(_json_path(layout.at[:end]))}) = 1"
+            for end, step in enumerate(layout.at)
+            if step == EACH
+        )
         return f"""payloads AS MATERIALIZED (SELECT *, {self._document()} AS document,
-  {_list(place)} AS places
+  {_list(place, single or "true")} AS places
   FROM {self._payloads(layout)}),
 listed AS (SELECT * EXCLUDE (places), unnest(places) AS item,
   generate_subscripts(places, 1) - 1 AS "index" FROM payloads),
@@ -208,7 +213,7 @@ listed AS (SELECT *,
                 deep = [guard.opening(guard.MAX_OPENINGS)]
             case JsonPayload() as layout:
                 names, deep = self._names(Origin.PAYLOAD), []
-        names |= {step for step in layout.at if not step.isdigit()}
+        names |= {step for step in layout.at if not step.isdigit() and step != EACH}
         return "|".join([guard.UNREADABLE, *deep, *([guard.repeated(names)] if names else [])])
 
     def _texts(self) -> Iterator[tuple[str, str]]:
@@ -341,7 +346,9 @@ listed AS (SELECT *,
 
 
 def _json_path(steps: Sequence[str]) -> str:
-    return "$" + "".join(f"[{step}]" if step.isdigit() else f'."{step}"' for step in steps)
+    """Return the path in JSON; of a list on the way the first item, which must be the only one."""
+    places = ("0" if step == EACH else step for step in steps)
+    return "$" + "".join(f"[{step}]" if step.isdigit() else f'."{step}"' for step in places)
 
 
 def _list(place: str, condition: str = "true") -> str:

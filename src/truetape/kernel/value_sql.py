@@ -30,9 +30,12 @@ class InexpressibleError(Exception):
 
 def number(name: str, field: NumberField) -> Iterator[tuple[str, str]]:
     """Yield a number with nine decimals, and whether its sign fits."""
-    shift, text = field.shift, f"{name}_text"
+    shift, written = field.shift, f"{name}_text"
+    text = f"regexp_replace({written}, '^-', '')" if field.sign is Sign.ABSOLUTE else written
     decimals, whole = _DECIMALS - shift, _WHOLE_DIGITS + shift
-    grammar = rf"[0-9]{{1,{whole}}}" + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
+    sign = "-?" if field.sign is Sign.ANY else ""
+    grammar = sign + rf"[0-9]{{1,{whole}}}"
+    grammar += rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else ""
     value = f"{text}::DECIMAL(19, 9)"
     if shift:
         of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"
@@ -40,7 +43,7 @@ def number(name: str, field: NumberField) -> Iterator[tuple[str, str]]:
         value = f"({of_text} * {unit})::DECIMAL(19, 9)"
     is_number = f"regexp_full_match({text}, {quoted(grammar)})"
     if field.undefined:
-        is_number += f" AND {text} NOT IN ({', '.join(map(quoted, field.undefined))})"
+        is_number += f" AND {written} NOT IN ({', '.join(map(quoted, field.undefined))})"
     yield name, f"CASE WHEN {is_number} THEN {value} END"
     is_positive = f"regexp_matches({text}, '[1-9]')"
     yield f"{name}_fits", is_positive if field.sign is Sign.POSITIVE else "true"
