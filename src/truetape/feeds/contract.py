@@ -28,6 +28,7 @@ from truetape.feeds.fields import (
     VenueField,
     steps_to_lists,
 )
+from truetape.feeds.values import Sign
 from truetape.host.declared_yaml import (
     WORD,
     Day,
@@ -357,6 +358,15 @@ def gives_new_ids(feed: str) -> bool:
         return True
     corrections = (era.correct for era in load_contract(feed).eras)
     return any(rule is not None and rule.new_id is not None for rule in corrections)
+
+
+@cache
+def prices_are_positive(feed: str) -> bool:
+    """True if the contract refuses prices of zero and below; also for an unknown feed."""
+    if feed not in contract_names():
+        return True
+    rules = (rule for era in load_contract(feed).eras for rule in (era.trade, era.correct))
+    return all(rule.price.sign is Sign.POSITIVE for rule in rules if rule is not None)
 
 
 def read_contract(path: FilePath) -> Contract:

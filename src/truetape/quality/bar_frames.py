@@ -40,7 +40,7 @@ from truetape.quality.rollups import (
     together,
 )
 from truetape.quality.session_tables import SessionTables
-from truetape.quality.trade_frames import trades_by_symbol
+from truetape.quality.trade_frames import positive_only, trades_by_symbol
 
 SHORT = (Resolution.SECOND, Resolution.MINUTE, Resolution.FIVE_MINUTES)
 """Resolutions at which a price that trebles is an error or a corporate action, not a busy day."""
@@ -89,10 +89,17 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
         "start_rest": _start_rest(bars, session),
         "seq_rest": _seq_rest(bars, session),
         "in_session": _in_session(bars, session),
+        "positive_only": _positive_only(bars, trades),
     }
     for name, column in columns.items():
         bars = bars.append_column(name, column)
     return bars.select(list(FRAMES[SuiteTable.BARS]["bars"].columns))
+
+
+def _positive_only(bars: pa.Table, trades: pa.Table) -> Column:
+    """Return which bars are of symbols without a feed that allows prices of zero and below."""
+    others = trades.filter(pc.invert(positive_only(trades["feed"])))["symbol"]
+    return pc.invert(pc.is_in(bars["symbol"], pc.unique(others)))
 
 
 def rollup_rows(bars: pa.Table) -> pa.Table:

@@ -60,7 +60,7 @@ FRAMES: Mapping[SuiteTable, Mapping[str, FrameColumns]] = {
             "a delivered trade",
             f"symbol event_ns id {_POSITION}",
             "feed received_ns price size known keyed ahead_ns off_hours_s on_grid grid_rest "
-            "deviation volume_share",
+            "positive_only deviation volume_share",
         ),
         "feeds": _columns(
             "a feed",
@@ -86,7 +86,7 @@ FRAMES: Mapping[SuiteTable, Mapping[str, FrameColumns]] = {
             "resolution symbol start_ns",
             "seq open high low close volume vwap trades first last served profile profile_version "
             "body_top body_bottom low_floor high_ceil vwap_exact has_volume is_base prints "
-            "is_short range_factor start_rest seq_rest in_session",
+            "is_short range_factor start_rest seq_rest in_session positive_only",
         ),
         "rollups": _columns(
             "a 1m, 5m or 1h bar, stored or made from narrower ones", "resolution symbol start_ns",

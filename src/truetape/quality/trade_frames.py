@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from truetape.feeds.contract import prices_are_positive
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue
 from truetape.quality.amendment_frame import amendment_rows
@@ -84,12 +85,19 @@ def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
             pc.not_equal(pc.fill_null(trades["exchange"], ""), OFF_EXCHANGE), equity
         ),
         "grid_rest": _grid_rest(trades["price"]),
+        "positive_only": positive_only(trades["feed"]),
         "deviation": deviations(trades),
         "volume_share": volume_shares(trades),
     }
     for name, column in columns.items():
         trades = trades.append_column(name, column)
     return trades
+
+
+def positive_only(feeds: Column) -> Column:
+    """Return which trades are of feeds whose contract refuses prices of zero and below."""
+    allowed = [feed for feed in pc.unique(feeds).to_pylist() if prices_are_positive(feed)]
+    return pc.is_in(feeds, pa.array(allowed, pa.string()))
 
 
 def off_hours(event_ns: Column, session: Session) -> Column:
@@ -120,7 +128,7 @@ def deviations(trades: pa.Table) -> Values:
     away = np.abs(price - middle)
     usual = _before(rolling_medians(away, ROLLING_TRADES))
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = away / np.maximum(usual, LEAST_SPREAD * middle)
+        distance = away / np.maximum(usual, LEAST_SPREAD * np.abs(middle))
     place = place_in_run(codes(trades["symbol"])[chosen])
     distance[place < 2 * ROLLING_TRADES] = np.nan  # the medians would mix two symbols
     every = np.full(trades.num_rows, np.nan)

@@ -11,8 +11,8 @@ from itertools import accumulate
 from math import isfinite
 from typing import NamedTuple
 
-from truetape.feeds.simulator.formats import MILLISECOND, Correct, Format
 from truetape.feeds.simulator.market import SECOND, Draw, MarketShape, SimulatedPrint, dollars
+from truetape.feeds.simulator.wire_format import MILLISECOND, Correct, Format
 from truetape.host.errors import ConfigError
 
 DELAY_MS = (2, 30)

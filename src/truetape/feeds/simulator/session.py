@@ -23,8 +23,9 @@ from truetape.feeds.simulator.faults import (
     frames,
     outage,
 )
-from truetape.feeds.simulator.formats import Format, format_of, tape_of
+from truetape.feeds.simulator.formats import format_of
 from truetape.feeds.simulator.market import SECOND, MarketShape, SimulatedPrint, prints
+from truetape.feeds.simulator.wire_format import Format, tape_of
 from truetape.host.calendars import session
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venues
