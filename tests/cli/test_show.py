@@ -126,9 +126,9 @@ def test_the_table_marks_bars_as_final_provisional_or_void(run: Run, store: BarS
 
 
 def test_a_symbol_is_never_markup(run: Run, store: BarStore) -> None:
-    store.write(MINUTE, [bar(symbol="[red]X[/red]")])
+    store.write(MINUTE, [bar(symbol="X[red]Y[/red]")])
 
-    assert "[red]X[/red] 1m" in run("[red]X[/red]").output
+    assert "X[red]Y[/red] 1m" in run("X[red]Y[/red]").output
 
 
 def test_from_and_to_are_half_open_and_last_limits_each_venue(run: Run, store: BarStore) -> None:

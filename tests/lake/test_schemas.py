@@ -51,7 +51,7 @@ RAW = (
     "last_event_ns bigint, amends boolean, accepted int, rejections int, "
     "events array<struct<index:int,kind:string,symbol:string,venue:string,id:string,"
     "sequence:bigint,event_ns:bigint,received_ns:bigint,price:decimal(38,18),size:decimal(38,18),"
-    "notional:decimal(38,18),conditions:array<string>,tape:string,exchange:string>>, "
+    "notional:decimal(38,18),conditions:array<string>,tape:string,exchange:string,new_id:string>>, "
     "rejected array<struct<index:int,reason:string,detail:string>>"
 )
 """As Spark writes it; every column may be null."""

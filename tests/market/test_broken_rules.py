@@ -10,10 +10,22 @@ pytestmark = [pytest.mark.real, pytest.mark.long]  # a pytest for each
 
 TESTS = [
     f"tests/market/test_{name}.py"
-    for name in ("bars", "canonical", "eligibility", "resolution", "sessions", "trades")
+    for name in (
+        "amendments",
+        "bars",
+        "canonical",
+        "eligibility",
+        "resolution",
+        "sessions",
+        "trades",
+    )
 ]
 BARS, CANONICAL, TRADES = "market/bars.py", "market/canonical.py", "market/trades.py"
-ELIGIBILITY, SESSIONS = "market/eligibility.py", "market/sessions.py"
+AMENDMENTS, ELIGIBILITY, SESSIONS = (
+    "market/amendments.py",
+    "market/eligibility.py",
+    "market/sessions.py",
+)
 
 MUTANTS = [
     Mutant("open is the first print", BARS, "first=min(firsts", "first=max(firsts"),
@@ -86,8 +98,8 @@ MUTANTS = [
     Mutant(
         "the first delivery counts",
         CANONICAL,
-        "for trade in sorted(trades, key=_arrival):",
-        "for trade in sorted(trades, key=_arrival, reverse=True):",
+        "for trade in sorted(trades, key=arrival):",
+        "for trade in sorted(trades, key=arrival, reverse=True):",
     ),
     Mutant(
         "an id is unique within its day only",
@@ -144,34 +156,46 @@ MUTANTS = [
         "in_force = item.trade.conditions",
     ),
     Mutant(
-        "amendments apply in order of arrival",
+        "amendments apply in the order in which they take effect",
         CANONICAL,
-        "for amendment in sorted(amendments, key=_arrival):",
-        "for amendment in sorted(amendments, key=_arrival, reverse=True):",
+        "sorted(pairs, key=_effect)",
+        "sorted(pairs, key=_effect, reverse=True)",
     ),
     Mutant(
         "an amendment means the latest trade before it",
-        CANONICAL,
-        "return before[-1]",
-        "return before[0]",
+        AMENDMENTS,
+        "before[-1] if before",
+        "before[0] if before",
     ),
     Mutant(
         "an amendment waits for a trade that comes later",
-        CANONICAL,
-        "return due[0] if due else None",
-        "return None",
+        AMENDMENTS,
+        "if not due:",
+        "if not before:",
     ),
     Mutant(
         "an amendment with event time means the trade of that day",
-        CANONICAL,
+        AMENDMENTS,
         "if amendment.event_ns is not None:",
         "if False:",
     ),
     Mutant(
         "an amendment means no trade of a later day",
-        CANONICAL,
-        "if venue.date_of(trade.event_ns) <= latest]",
-        "]",
+        AMENDMENTS,
+        "return day <= venue.date_of(amendment.received_ns)",
+        "return True",
+    ),
+    Mutant(
+        "a correction gives its trade the new id",
+        AMENDMENTS,
+        "return event.feed, event.venue, event.symbol, event.new_id",
+        "return None",
+    ),
+    Mutant(
+        "a link that came early takes effect after the one before it",
+        AMENDMENTS,
+        "max(effect, given.effect) if given else effect",
+        "effect",
     ),
     Mutant(
         "one condition that forbids open and close is enough",
@@ -206,20 +230,20 @@ MUTANTS = [
     Mutant(
         "at one instant the sequence decides",
         TRADES,
-        "if sequence is not None:",
-        "if sequence is not None and trade_id is None:",
+        "event_ns, rank, sequence or 0, *source",
+        "event_ns, rank, 0, *source",
     ),
     Mutant(
-        "ids that are numbers compare as numbers",
+        "trades with a sequence come before those without",
         TRADES,
-        "if len(trade_id) <= 18 and trade_id.isascii() and trade_id.isdigit():",
-        "if False:",
+        "rank = 0 if sequence is not None else 1",
+        "rank = 0",
     ),
     Mutant(
-        "without sequence and id the position decides",
+        "without a sequence the position decides",
         TRADES,
-        "            place.offset,\n",
-        "            0,\n",
+        "place.offset, place.index",
+        "0, place.index",
     ),
     Mutant(
         "the regular session is half-open",

@@ -209,7 +209,7 @@ def test_trades_archived_after_the_recompute_are_reported_as_a_share(
     archived: int, missed: float
 ) -> None:
     rows = table([row(number) for number in range(4)])
-    tables = SessionTables(FRIDAY, rows, None, (), (), archived, (), (), frozenset())
+    tables = SessionTables(FRIDAY, rows, None, (), (), archived, (), (), {}, frozenset())
 
     frames = {frame.name: frame.table for frame in trade_frames(tables, XNYS, {}, LONG_AFTER)}
 
@@ -233,7 +233,7 @@ def judged(
     """Return found, applied and cancels of each amendment of a session."""
     tables = SessionTables(
         FRIDAY, table(rows or [row(0, cancelled=True), row(1)]), None, (), (), 0, (), amendments,
-        before,
+        {}, before,
     )  # fmt: skip
     found = amendment_rows(tables, now_ns).to_pylist()
     return [(one["found"], one["applied"], one["cancels"]) for one in found]

@@ -92,7 +92,7 @@ def events(
         if draw(st.booleans()):
             amendments.append(cancel(name, received_ns, offset, **fields))
         else:
-            new_id = draw(st.sampled_from([None, f"n{offset}", *SHARED_IDS[-1:]]))
+            new_id = draw(st.sampled_from([None, f"n{offset}"]))
             fields |= {
                 "conditions": draw(st.sampled_from([None, *conditions])), "new_id": new_id,
             }  # fmt: skip

@@ -27,14 +27,16 @@ def require_reason(text: object, least: int = 1) -> str:
 def is_symbol(text: str) -> bool:
     """True for 1 to `MAX_SYMBOL` printable characters of any script, without blanks at the ends.
 
-    Control characters, lone surrogates and blanks other than the space are not printable. A
-    backslash is refused: InfluxDB's line protocol cannot keep it in a tag before every character.
+    Control characters, lone surrogates and blanks other than the space are not printable. Refused
+    are also a backslash, which InfluxDB's line protocol cannot keep in a tag before every
+    character, and a bracket or brace in front: that is a JSON value in place of a name.
     """
     return (
         0 < len(text) <= MAX_SYMBOL
         and text.isprintable()
         and text.strip() == text
         and "\\" not in text
+        and text[0] not in "[{"
     )
 
 

@@ -44,7 +44,7 @@ REJECTIONS = _schema(
 """Rejected events, placed like `EVENTS`."""
 
 NAME = ("feed", "venue", "symbol", "id")
-"""How an amendment names its trade; see `market.canonical.TradeName`."""
+"""How an amendment names its trade; see `market.amendments.TradeName`."""
 POSITION = ("topic", "partition", "offset", "index")
 DELIVERIES = pa.schema(
     [field for field in EVENTS if field.name not in ("record", "index")]

@@ -136,10 +136,10 @@ class SessionDeliveries:
 
         from truetape.kernel.columns import DELIVERIES
 
-        latest = {} if self.as_of_ns is None else {"latest_ns": self.as_of_ns}
         names = {name_of(amendment) for amendment in amendments}
-        corrections = self.raw.renamed_before(self.session, names, **latest)
-        return pa.Table.from_pylist([row_of(each) for each in corrections], DELIVERIES)
+        corrections = self.raw.renamed_before(self.session, names)
+        table = pa.Table.from_pylist([row_of(each) for each in corrections], DELIVERIES)
+        return table if self.as_of_ns is None else table.filter(self._wanted)
 
     @property
     def _own_trades(self) -> "Expression":

@@ -48,8 +48,8 @@ _WRITERS: Mapping[Table, str] = {
 
 OLD_WIDTHS = frozenset({"decimal(18,9)", "decimal(18,8)", "decimal(28,8)", "decimal(38,17)"})
 """The types of numbers in the first lakes, which `truetape lake upgrade` widens."""
-EVENT_FIELD = '"new_id"'
-"""The newest field of the events in `raw`, as Delta spells it."""
+EVENTS_FIELD, EVENT_FIELD = '"events"', '"new_id"'
+"""The column of the events in `raw`, and their newest field, as Delta spells names."""
 _DECIMAL = re.compile(r"decimal\(\d+,\d+\)")
 
 
@@ -108,7 +108,7 @@ class LakeTable:
         in a struct too, or the events of `raw` lack a field.
         """
         text = self._delta.schema().to_json()
-        lacks_field = self.name is Table.RAW and EVENT_FIELD not in text
+        lacks_field = EVENTS_FIELD in text and EVENT_FIELD not in text
         return lacks_field or not OLD_WIDTHS.isdisjoint(_DECIMAL.findall(text))
 
     def column_types(self) -> dict[str, str]:

@@ -103,11 +103,11 @@ class RawEvents:
 
     def amendments(self, session: Session, names: Iterable[TradeName]) -> list[Amendment]:
         """Return the cancels and corrections that name one of these trades of a session, by an id
-        that a correction gave it, too.
+        that a correction gave it, too; and the corrections that gave such an id to another trade.
 
         Reads nothing without names.
         """
-        found: list[Amendment] = []
+        found: dict[Position, Amendment] = {}
         wanted, asked = set(names), set(names)
         while asked:
             ids = sorted({name[3] for name in asked})
@@ -118,10 +118,23 @@ class RawEvents:
                 and name_of(event) in asked
                 and (event.event_ns is None or session.contains(event.event_ns))
             ]
-            found += named
+            found |= {event.position: event for event in named}
             asked = {name for event in named if (name := given_name(event))} - wanted
             wanted |= asked
-        return found
+        found |= {
+            event.position: event
+            for event in self._renamings(amending(session), session.venue, wanted)
+        }
+        return list(found.values())
+
+    def _renamings(
+        self, records: "Expression", venue: str, names: Iterable[TradeName]
+    ) -> list[Correction]:
+        """Return the corrections in some records by which trades got these names."""
+        wanted = {name for name in names if gives_new_ids(name[0])}
+        if not wanted:
+            return []
+        return renaming(self._plain(records, venue, ("kind", ["correct"])), wanted)
 
     def originals(self, positions: Iterable[Position]) -> dict[Position, Trade]:
         """Return trades as they were received, by position."""
@@ -144,19 +157,13 @@ class RawEvents:
             if isinstance(event, Trade) and event.position in wanted
         }
 
-    def renamed_before(
-        self, session: Session, names: Iterable[TradeName], latest_ns: int = _LAST_NS
-    ) -> list[Correction]:
+    def renamed_before(self, session: Session, names: Iterable[TradeName]) -> list[Correction]:
         """Return the corrections received before a session that gave these names to trades, and the
         names which these corrections name.
 
         Reads nothing for feeds whose corrections give no names.
         """
-        wanted = {name for name in names if gives_new_ids(name[0])}
-        if not wanted:
-            return []
-        corrections = self._plain(amending_before(session), session.venue, ("kind", ["correct"]))
-        return renaming((each for each in corrections if each.received_ns <= latest_ns), wanted)
+        return self._renamings(amending_before(session), session.venue, names)
 
     def elsewhere(
         self, session: Session, amendments: Iterable[Amendment], trades: Iterable[Trade]

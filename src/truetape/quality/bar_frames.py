@@ -99,7 +99,8 @@ def bar_rows(bars: pa.Table, trades: pa.Table, session: Session) -> pa.Table:
 def _positive_only(bars: pa.Table, trades: pa.Table) -> Column:
     """Return which bars are of symbols without a feed that allows prices of zero and below."""
     others = trades.filter(pc.invert(positive_only(trades["feed"])))["symbol"]
-    return pc.invert(pc.is_in(bars["symbol"], pc.unique(others)))
+    marks: Column = pc.invert(pc.is_in(bars["symbol"], pc.unique(others)))
+    return marks
 
 
 def rollup_rows(bars: pa.Table) -> pa.Table:

@@ -97,7 +97,8 @@ def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
 def positive_only(feeds: Column) -> Column:
     """Return which trades are of feeds whose contract refuses prices of zero and below."""
     allowed = [feed for feed in pc.unique(feeds).to_pylist() if prices_are_positive(feed)]
-    return pc.is_in(feeds, pa.array(allowed, pa.string()))
+    marks: Column = pc.is_in(feeds, pa.array(allowed, pa.string()))
+    return marks
 
 
 def off_hours(event_ns: Column, session: Session) -> Column:

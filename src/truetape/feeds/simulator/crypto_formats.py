@@ -219,7 +219,7 @@ FORMATS = (
     ),
     Format(
         "bitfinex", "BITFINEX", equity=False, grid_ns=MILLISECOND, trade=_bitfinex_trade,
-        sequence=True,
+        sequence=True, names_symbol=False,
     ),
     Format(
         "deribit", "DERIBIT", equity=False, grid_ns=MILLISECOND, trade=_deribit_trade,

@@ -149,6 +149,7 @@ def deliveries(
 class _Deliveries:
     def __init__(self, faults: Faults, form: Format, draw: Draw) -> None:
         self.faults, self.draw, self.form = faults, draw, form
+        self._broken = [how for how in BROKEN if form.names_symbol or how != "evil-symbol"]
         self.sent: list[SimulatedDelivery] = []
         self.troubles: list[Trouble] = []
         shares = (
@@ -225,7 +226,7 @@ class _Deliveries:
 
     def malformed(self, item: SimulatedPrint) -> None:
         """Deliver an additional, broken record; the print that it copies is delivered too."""
-        how = tuple(BROKEN)[int(len(BROKEN) * self.draw())]
+        how = self._broken[int(len(self._broken) * self.draw())]
         received = item.event_ns + _delay(self.draw)
         self.add(received, DeliveryKind.MALFORMED, item, broken=how)
         self.trouble(TroubleCause.MALFORMED, item, received, how)

@@ -32,7 +32,7 @@ class Format:
     too; with `recodes` its corrections repeat the conditions. `id_of` returns the id that the
     feed's contract builds, `new_id_of` the one that a correction gives. `exchange` is the only
     exchange of a feed without conditions. `frame` wraps up to `most` records of one symbol into a
-    payload.
+    payload. Without `names_symbol` the symbol comes beside the payload.
     """
 
     feed: str
@@ -51,6 +51,7 @@ class Format:
     exchange: str | None = None
     frame: Callable[[list[str], str], str] | None = None
     most: int = 1
+    names_symbol: bool = True
 
 
 @lru_cache(maxsize=4_096)
