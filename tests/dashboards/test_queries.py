@@ -375,10 +375,10 @@ def test_volume_over_a_year_is_by_week_from_monday(server: InfluxHttp, market: S
 
     weeks: dict[str, float] = {}
     for symbol in (*SYMBOLS, "BRK.B"):
-        for bar in market.of(Resolution.DAY, symbol, 0, market.end_ns):
-            day = datetime.fromtimestamp(bar.start_ns // SECOND_NS, tz=UTC).date()
+        for one in market.of(Resolution.DAY, symbol, 0, market.end_ns):
+            day = datetime.fromtimestamp(one.start_ns // SECOND_NS, tz=UTC).date()
             monday = day - timedelta(days=day.weekday())
-            weeks[f"{monday}T00:00:00Z"] = weeks.get(f"{monday}T00:00:00Z", 0.0) + bar.volume
+            weeks[f"{monday}T00:00:00Z"] = weeks.get(f"{monday}T00:00:00Z", 0.0) + one.volume
     (mine,) = [frame for frame in volume.frames if frame.labels["venue"] == VENUE]
     assert starts(mine, "Time") == sorted(weeks)
     assert mine.column("Value").numbers == [pytest.approx(weeks[week]) for week in sorted(weeks)]
