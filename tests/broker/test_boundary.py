@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.build import SECOND, VENUES, at
 from truetape.broker.boundary import Boundary, boundary_of, published_range
 from truetape.host import calendars
+from truetape.host.venues import venues
 from truetape.market.ranges import Range, Ranges
 from truetape.market.resolution import INTRADAY, Resolution
 from truetape.market.sessions import Session, Venue
@@ -108,7 +109,7 @@ def test_a_record_of_an_older_version_without_runs_is_one_run() -> None:
 
 
 def range_of(venue: str, day: date) -> Range:
-    market = VENUES[venue]
+    market = venues()[venue]
     session = calendars.session(market, day)
     return published_range(session, calendars.last_regular(market, session.start_ns))
 
@@ -132,6 +133,16 @@ def range_of(venue: str, day: date) -> Range:
         pytest.param(
             "KRAKEN", date(2026, 11, 29), "2026-11-29T00", "2026-11-30T00", id="a UTC day"
         ),
+        pytest.param(
+            "XCME", date(2026, 3, 9), "2026-03-06T23", "2026-03-09T22", id="over midnight, forward"
+        ),
+        pytest.param(
+            "XCME", date(2026, 11, 2), "2026-10-30T22", "2026-11-02T23", id="over midnight, back"
+        ),
+        pytest.param(
+            "XCME", date(2026, 12, 28), "2026-12-24T23", "2026-12-28T23", id="over christmas"
+        ),
+        pytest.param("FX", date(2026, 12, 28), "2026-12-24T22", "2026-12-28T22", id="currencies"),
     ],
 )
 def test_a_publication_covers_its_session_and_the_closed_days_before(
@@ -198,7 +209,7 @@ HALF_HOUR = Venue("HALF", "half an hour off", "Asia/Kolkata", None)
 
 @pytest.mark.parametrize("resolution", INTRADAY)
 def test_the_boundary_of_a_resolution_is_the_end_of_a_whole_window(resolution: Resolution) -> None:
-    end = HALF_HOUR.midnight_ns(date(2026, 11, 21))
+    end = HALF_HOUR.session_start_ns(date(2026, 11, 21))
     final = Boundary("HALF", end, end, Ranges.between(0, end)).final_for(resolution)
 
     assert end == at("2026-11-20T18:30:00")
@@ -207,6 +218,6 @@ def test_the_boundary_of_a_resolution_is_the_end_of_a_whole_window(resolution: R
 
 
 def test_the_boundary_of_daily_bars_is_the_end_of_the_session() -> None:
-    end = HALF_HOUR.midnight_ns(date(2026, 11, 21))
+    end = HALF_HOUR.session_start_ns(date(2026, 11, 21))
 
     assert Boundary("HALF", end, end, Ranges.between(0, end)).final_for(Resolution.DAY) == end

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import truetape
-from support.build import NOON, SECOND
+from support.build import NOON, SECOND, at
 from support.drifting import DAY, publish_and_record
 from support.serving import bar, bars
 from support.session_lake import FRIDAY, lake_session
@@ -128,6 +128,26 @@ def test_a_day_is_a_day_of_each_bar_s_own_market(
     store.write(MINUTE, [bar(start_ns=evening), bar(start_ns=evening, venue="KRAKEN")])
 
     assert read("IBM", start, end)["venue"].tolist() == expected
+
+
+def test_a_day_of_a_session_over_midnight_begins_on_the_evening_before(
+    read: Read, store: BarStore
+) -> None:
+    """Monday 9 March 2026 of Globex: from Sunday 17:00 in Chicago, after clocks went forward."""
+    begins, ends = at("2026-03-08T22:00:00"), at("2026-03-09T22:00:00")
+    minute = 60 * SECOND
+    starts = [begins - minute, begins, ends - minute, ends]
+    store.write(MINUTE, [bar(start_ns=start, venue="XCME") for start in starts])
+    store.write(DAILY, [bar(start_ns=begins, venue="XCME")])
+
+    minutes = read("IBM", "2026-03-09", "2026-03-10")
+    days = read("IBM", "2026-03-09", "2026-03-10", resolution="1d")
+
+    assert [start.value for start in minutes.index] == starts[1:3]
+    assert [start.value for start in days.index] == [begins]
+    assert [str(day.date()) for day in [*minutes["session"], *days["session"]]] == [
+        "2026-03-09"
+    ] * 3
 
 
 def test_bars_are_ordered_by_symbol_and_venue_and_can_be_limited_to_one_venue(

@@ -15,6 +15,7 @@ from truetape.host.calendars import (
     sessions,
 )
 from truetape.host.errors import ConfigError
+from truetape.host.venues import venues
 from truetape.market.sessions import Venue
 
 MINUTE = 60 * SECOND
@@ -98,6 +99,32 @@ def test_the_last_session_is_the_newest_closed_one(instant: str, session: str) -
 
 
 @pytest.mark.parametrize(
+    ("instant", "session"),
+    [
+        ("2026-03-06T21:59:59", "2026-03-05"),
+        ("2026-03-06T22:00:00", "2026-03-06"),
+        ("2026-03-09T03:00:00", "2026-03-06"),
+        ("2026-11-26T18:00:00", "2026-11-26"),
+        ("2026-12-27T23:00:00", "2026-12-24"),
+    ],
+    ids=[
+        "a second before the close",
+        "at the close",
+        "the monday trades",
+        "thanksgiving",
+        "sunday",
+    ],
+)
+def test_the_last_session_over_midnight_is_the_newest_closed_one(
+    instant: str, session: str
+) -> None:
+    found = last_regular(venues()["XCME"], at(instant))
+
+    assert found is not None
+    assert str(found.date) == session
+
+
+@pytest.mark.parametrize(
     ("day", "session"),
     [("2026-11-25", "2026-11-25"), ("2026-11-26", "2026-11-27"), ("2001-09-11", "2001-09-17")],
     ids=["an open day itself", "thanksgiving", "september 2001"],
@@ -134,11 +161,78 @@ def test_an_unknown_calendar_is_a_config_error() -> None:
         sessions(replace(NEW_YORK, calendar="NOPE"), date(2026, 1, 1), date(2026, 1, 1))
 
 
-def test_a_calendar_over_midnight_is_refused() -> None:
+def test_a_session_that_begins_after_its_open_is_refused() -> None:
+    """The message has the local times, and where to look."""
     futures = replace(NEW_YORK, zone="America/Chicago", calendar="CMES")
 
-    with pytest.raises(ConfigError, match="over midnight"):
+    with pytest.raises(ConfigError) as raised:
         sessions(futures, date(2026, 11, 20), date(2026, 11, 20))
+
+    assert "CMES, 2026-11-19 17:00 to 2026-11-20 17:00, is not inside" in str(raised.value)
+    assert "begins 2026-11-20 00:00 in America/Chicago; check `begins`" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("venue", "day", "opens", "closes"),
+    [
+        ("XCME", "2026-03-06", "2026-03-05T23:00:00", "2026-03-06T22:00:00"),
+        ("XCME", "2026-03-09", "2026-03-08T22:00:00", "2026-03-09T21:00:00"),
+        ("XCME", "2026-10-30", "2026-10-29T22:00:00", "2026-10-30T21:00:00"),
+        ("XCME", "2026-11-02", "2026-11-01T23:00:00", "2026-11-02T22:00:00"),
+        ("XCME", "2026-11-26", "2026-11-25T23:00:00", "2026-11-26T18:00:00"),
+        ("XCME", "2026-01-02", "2026-01-01T23:00:00", "2026-01-02T22:00:00"),
+        ("FX", "2026-03-09", "2026-03-08T21:00:00", "2026-03-09T21:00:00"),
+        ("FX", "2026-11-02", "2026-11-01T22:00:00", "2026-11-02T22:00:00"),
+        ("XTKS", "2024-11-01", "2024-11-01T00:00:00", "2024-11-01T06:00:00"),
+        ("XTKS", "2026-03-09", "2026-03-09T00:00:00", "2026-03-09T06:30:00"),
+        ("XASX", "2026-12-24", "2026-12-23T23:00:00", "2026-12-24T03:10:00"),
+    ],
+    ids=[
+        "globex, friday",
+        "globex, clocks forward",
+        "globex, before clocks go back",
+        "globex, clocks back",
+        "globex, thanksgiving closes at noon",
+        "globex, after new year",
+        "currencies, clocks forward",
+        "currencies, clocks back",
+        "tokyo, before its close was later",
+        "tokyo, no lunch break",
+        "sydney, christmas eve",
+    ],
+)
+def test_a_regular_session_of_a_declared_venue(
+    venue: str, day: str, opens: str, closes: str
+) -> None:
+    """The opens and closes are those that the exchanges publish."""
+    found = parse_session(venue, day)
+
+    assert (found.open_ns, found.close_ns) == (at(opens), at(closes))
+
+
+@pytest.mark.parametrize(
+    ("venue", "day"),
+    [("XCME", "2026-04-03"), ("XCME", "2026-12-25"), ("XCME", "2026-03-07"), ("FX", "2026-12-25"),
+     ("FX", "2027-01-01"), ("XTKS", "2026-01-02"), ("XASX", "2026-01-26")],
+)  # fmt: skip
+def test_a_holiday_of_a_declared_venue_has_no_regular_session(venue: str, day: str) -> None:
+    assert parse_session(venue, day).open_ns is None
+
+
+@pytest.mark.parametrize("code", sorted(venues()))
+def test_the_sessions_of_ten_years_tile_time(code: str) -> None:
+    """Each instant has one session, and each regular session lies in the session of its date."""
+    venue = venues()[code]
+    days = sessions(venue, date(2017, 1, 1), date(2026, 12, 31))
+
+    assert all(left.end_ns == right.start_ns for left, right in pairwise(days))
+    for day in days:
+        assert venue.date_of(day.start_ns) == venue.date_of(day.end_ns - 1) == day.date
+        if day.open_ns is not None and day.close_ns is not None:
+            _, auction_end = day.auction_ns or (0, 0)
+            assert day.start_ns <= day.open_ns < day.close_ns <= day.end_ns
+            assert auction_end <= day.end_ns
+            assert venue.date_of(day.open_ns) == day.date
 
 
 @pytest.mark.parametrize(

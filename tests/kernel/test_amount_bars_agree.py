@@ -9,8 +9,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.test_fold_agrees import CODES, PROFILES, deliveries_of
+from kernel.test_fold_agrees import CODES, PROFILES
 from support.build import NOON, SECOND, VENUES, trade
+from support.kernel_rows import deliveries_of
 from support.machines import examples
 from support.market import events, markets, second_deliveries
 from truetape.host.profiles import load

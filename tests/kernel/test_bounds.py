@@ -6,8 +6,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from kernel.test_fold_agrees import SESSION, deliveries_of
+from kernel.test_fold_agrees import SESSION
 from support.build import NOON, SECOND, VENUES, trade
+from support.kernel_rows import deliveries_of
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
 from truetape.kernel import bounds, fold

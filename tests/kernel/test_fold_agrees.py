@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.build import VENUES, trade
+from support.kernel_rows import deliveries_of
 from support.machines import examples
 from support.market import (
     CONDITIONS,
@@ -22,8 +23,7 @@ from support.market import (
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.kernel import fold
-from truetape.kernel.columns import DELIVERIES, POSITION
-from truetape.kernel.events import row_of
+from truetape.kernel.columns import POSITION
 from truetape.kernel.judge import judge
 from truetape.kernel.settle import settle
 from truetape.market.bars import Bar, Tally, bars, merge, tally
@@ -37,10 +37,6 @@ DAY = date(2026, 11, 20)
 SESSION = sessions(VENUES["XNYS"], DAY, DAY)[0]
 PROFILES = st.sampled_from(["sip", "lean", "all"]).map(load)
 CODES = (*CONDITIONS, *LEAN_CONDITIONS)
-
-
-def deliveries_of(happened: Iterable[Event]) -> pa.Table:
-    return pa.Table.from_pylist([row_of(event) for event in happened], DELIVERIES)
 
 
 def kernel_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:

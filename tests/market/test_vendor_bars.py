@@ -107,7 +107,7 @@ def compare(days: tuple[tuple[str, str], ...]) -> Agreement:
     """Fold each day's prints and compare with the vendor's seconds and minutes."""
     agreement = Agreement()
     for symbol, day in days:
-        midnight_ns = NEW_YORK.midnight_ns(datetime.strptime(day, "%Y%m%d").date())  # noqa: DTZ007 - a date
+        midnight_ns = NEW_YORK.session_start_ns(datetime.strptime(day, "%Y%m%d").date())  # noqa: DTZ007 - a date
         tick = real_data(LEAN, "tick", symbol, f"{day}_trade.zip")
         trades = canonical(prints(tick, symbol.upper(), midnight_ns), VENUES).trades
         for kind, resolution in (("second", Resolution.SECOND), ("minute", Resolution.MINUTE)):

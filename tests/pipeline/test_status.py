@@ -6,6 +6,7 @@ from support.build import SECOND, VENUES, at
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
 from truetape.host.calendars import session
+from truetape.host.venues import venues
 from truetape.market.ranges import Range, Ranges
 from truetape.pipeline.repairs import DirtySession, RepairState
 from truetape.pipeline.status import MAX_LISTED, PipelineStatus, fields, gaps, lines
@@ -29,6 +30,16 @@ DIRTY = DirtySession("XNYS", date(2026, 11, 20), RepairState.DUE, ("IBM", "KO"),
 def test_gaps_lie_between_published_runs() -> None:
     assert gaps(BOUNDARY, VENUES["XNYS"]) == [(date(2026, 11, 21), date(2026, 11, 23))]
     assert gaps(Boundary("XNYS", S21, S21, Ranges.between(W18, S21)), VENUES["XNYS"]) == []
+
+
+def test_a_gap_of_sessions_over_midnight_has_their_dates() -> None:
+    """The Friday ends and the Tuesday begins at five in the afternoon: the Monday is missing."""
+    friday_ends, monday_ends = at("2026-03-06T23:00:00"), at("2026-03-09T22:00:00")
+    runs = Ranges([Range(friday_ends - DAY, friday_ends), Range(monday_ends, monday_ends + DAY)])
+
+    assert gaps(Boundary("XCME", monday_ends + DAY, friday_ends, runs), venues()["XCME"]) == [
+        (date(2026, 3, 7), date(2026, 3, 9))
+    ]
 
 
 def test_lines_show_final_unpublished_dirty_and_held_sessions() -> None:

@@ -15,6 +15,7 @@ from support.build import KRAKEN, NEW_YORK
 from truetape.host import calendars
 from truetape.host.venues import venues
 from truetape.market.sessions import Session, Venue
+from truetape.schedule.session_tasks import session_date
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
 DELAY = timedelta(hours=4, minutes=15)
@@ -77,6 +78,8 @@ def regular(venue: Venue, first: date, last: date) -> list[Session]:
     [
         pytest.param(NEW_YORK, id="exchange", marks=pytest.mark.real),
         pytest.param(KRAKEN, id="round the clock"),
+        pytest.param(venues()["XCME"], id="over midnight", marks=pytest.mark.real),
+        pytest.param(venues()["FX"], id="over midnight on weekdays"),
     ],
 )
 def test_each_session_of_twenty_years_runs_once_and_in_order(venue: Venue) -> None:
@@ -126,6 +129,59 @@ def test_the_data_interval_is_the_session_from_open_to_close(opens: str, closes:
     assert [interval(run) for run in runs] == [span(opens, closes)]
     assert runs[0].run_after == utc(closes) + DELAY
     assert runs[0].logical_date == utc(opens)
+
+
+@pytest.mark.parametrize(
+    ("code", "last_open", "opens", "closes"),
+    [
+        ("XCME", "2026-03-05T23:00:00Z", "2026-03-08T22:00:00Z", "2026-03-09T21:00:00Z"),
+        ("XCME", "2026-10-29T22:00:00Z", "2026-11-01T23:00:00Z", "2026-11-02T22:00:00Z"),
+        ("XCME", "2026-11-24T23:00:00Z", "2026-11-25T23:00:00Z", "2026-11-26T18:00:00Z"),
+        ("XCME", "2026-11-25T23:00:00Z", "2026-11-26T23:00:00Z", "2026-11-27T18:00:00Z"),
+        ("XCME", "2026-12-23T23:00:00Z", "2026-12-27T23:00:00Z", "2026-12-28T22:00:00Z"),
+        ("FX", "2026-03-05T22:00:00Z", "2026-03-08T21:00:00Z", "2026-03-09T21:00:00Z"),
+        ("FX", "2026-12-23T22:00:00Z", "2026-12-27T22:00:00Z", "2026-12-28T22:00:00Z"),
+    ],
+    ids=[
+        "the monday on which clocks are an hour forward",
+        "the monday on which clocks are an hour back",
+        "thanksgiving",
+        "the half day after it",
+        "over christmas",
+        "currencies, clocks forward",
+        "currencies, over christmas",
+    ],
+)
+def test_the_run_after_a_session_over_midnight_is_for_the_next_open_date(
+    code: str, last_open: str, opens: str, closes: str
+) -> None:
+    """A run's interval begins on the evening before its date, which the task finds again."""
+    last = span(last_open, utc(last_open).add(hours=19).to_iso8601_string())
+    run = at(closes, venues()[code]).next_dagrun_info(
+        last_automated_data_interval=last, restriction=TimeRestriction(None, None, catchup=False)
+    )
+
+    assert interval(run) == span(opens, closes)
+    assert run is not None
+    assert run.run_after == utc(closes) + DELAY
+    assert session_date(code, None, interval(run).start, run.run_after) == closes[:10]
+
+
+@pytest.mark.parametrize(
+    ("instant", "opens"),
+    [
+        ("2026-03-06T21:59:00Z", "2026-03-04T23:00:00Z"),
+        ("2026-03-06T22:00:00Z", "2026-03-05T23:00:00Z"),
+        ("2026-03-09T12:00:00Z", "2026-03-05T23:00:00Z"),
+    ],
+    ids=["before the friday's close", "at its close", "while the monday trades"],
+)
+def test_a_manual_run_over_midnight_is_for_the_last_closed_session(
+    instant: str, opens: str
+) -> None:
+    timetable = at(instant, venues()["XCME"])
+
+    assert timetable.infer_manual_data_interval(run_after=utc(instant)).start == utc(opens)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +322,24 @@ def test_every_declared_venue_has_a_next_session(code: str) -> None:
     runs = between(at("2026-11-20T12:00:00Z", venues()[code]), utc("2026-11-20T00:00:00Z"), None)
 
     assert len(list(islice(runs, 3))) == 3
+
+
+@pytest.mark.parametrize("code", sorted(venues()))
+def test_a_rebuilt_timetable_has_the_sessions_of_its_venue(code: str) -> None:
+    serialized = json.dumps(ExchangeSessionTimetable(venues()[code], DELAY).serialize())
+    rebuilt = ExchangeSessionTimetable.deserialize(json.loads(serialized))
+
+    bounds = utc("2026-11-20T00:00:00Z"), utc("2027-01-04T00:00:00Z")
+    original = ExchangeSessionTimetable(venues()[code], DELAY)
+    assert list(between(rebuilt, *bounds)) == list(between(original, *bounds))
+
+
+def test_a_form_that_an_older_version_serialized_is_read() -> None:
+    old = {"code": "XNYS", "name": "a", "zone": "America/New_York", "calendar": "XNYS"}
+
+    rebuilt = ExchangeSessionTimetable.deserialize(old | {"delay_s": 900})
+
+    assert rebuilt.venue == Venue("XNYS", "a", "America/New_York", "XNYS")
 
 
 def test_the_serialized_form_is_json_and_rebuilds_the_timetable() -> None:

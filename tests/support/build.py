@@ -6,7 +6,7 @@ from decimal import Decimal
 from truetape.market.sessions import Venue
 from truetape.market.trades import Cancel, Correction, Position, Trade
 
-NEW_YORK = Venue("XNYS", "New York Stock Exchange", "America/New_York", "XNYS")
+NEW_YORK = Venue("XNYS", "New York Stock Exchange", "America/New_York", "XNYS", us_equities=True)
 KRAKEN = Venue("KRAKEN", "Kraken", "UTC", None)
 VENUES = {venue.code: venue for venue in (NEW_YORK, KRAKEN)}
 SECOND = 1_000_000_000

@@ -134,7 +134,7 @@ def _served(one: Bar, session: Session, *, now: Session) -> ServedBar:
 
 def _ordinal(start_ns: int, resolution: Resolution) -> int:
     venue = venues()[VENUE]
-    return (start_ns - venue.midnight_ns(venue.date_of(start_ns))) // resolution.width_ns
+    return (start_ns - venue.session_start_ns(venue.date_of(start_ns))) // resolution.width_ns
 
 
 def _void(start_ns: int, resolution: Resolution) -> ServedBar:

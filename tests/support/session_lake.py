@@ -170,8 +170,7 @@ def trade_rows(events: Sequence[Event], session: Session, profile: str) -> list[
                 "cancelled": item.cancelled,
                 "corrected": item.corrected,
                 "late": one.received_ns - one.event_ns > LATE_NS,
-                "in_day": session.open_ns is not None
-                and (session.is_regular(one.event_ns) or judged.auction),
+                "in_day": session.is_in_day(one.event_ns, auction=judged.auction),
                 "open_close": judged.open_close,
                 "high_low": judged.high_low,
                 "counts": judged.volume,

@@ -59,7 +59,7 @@ def lean_ticks(paths: Sequence[Path], venue: Venue) -> list[Record]:
         Record(one.payload, LEAN, one.key or "", midnight_ns + milliseconds * 1_000_000)
         for path in paths
         for one in read(path, load_contract(LEAN))
-        for midnight_ns in [venue.midnight_ns(one.day or EPOCH)]
+        for midnight_ns in [venue.session_start_ns(one.day or EPOCH)]
         for milliseconds in [int(one.payload.split(b",", 1)[0])]
     ]
     return sorted(found, key=lambda record: record.received_ns)

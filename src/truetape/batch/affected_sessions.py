@@ -15,7 +15,7 @@ from truetape.feeds.contract import gives_new_ids
 from truetape.host.errors import ConfigError
 from truetape.kernel.columns import NAME
 from truetape.kernel.events import amendments_in, event_of, places_of
-from truetape.kernel.settle import session_dates
+from truetape.kernel.session_days import session_dates
 from truetape.lake.events import RawEvents, received_since, with_events_since
 from truetape.market.amendments import AMENDMENT_REACH, TradesMeant, name_of, renaming
 from truetape.market.canonical import first_deliveries

@@ -161,7 +161,7 @@ def _as_of(
         return list(reader.as_known(market, symbol, window[0], end))
     for back in range(DAYS_BACK):
         day = market.date_of(end - 1) - timedelta(days=back)
-        bars = list(reader.as_known(market, symbol, market.midnight_ns(day), end))
+        bars = list(reader.as_known(market, symbol, market.session_start_ns(day), end))
         if bars:
             return bars
     return []

@@ -158,7 +158,7 @@ def _neighbours(chart: ChartRequest) -> tuple[date | None, date | None]:
     if chart.session is None or not chart.venue:
         return None, None
     venue = venue_named(chart.venue)
-    before = calendars.last_regular(venue, venue.midnight_ns(chart.session))
+    before = calendars.last_regular(venue, venue.session_start_ns(chart.session))
     after = calendars.next_regular(venue, chart.session + timedelta(days=1))
     return (None if before is None else before.date, None if after is None else after.date)
 

@@ -104,7 +104,7 @@ SESSIONS = Panel(
     "Sessions over each other",
     f"Closes of the sessions in view (of the last {MAX_SESSIONS} of them), each from its own "
     "start: the horizontal axis is `seq`, the place of a bar in its trading day. A session is "
-    "named by its venue's midnight, in UTC.",
+    "named by the instant at which it begins, in UTC.",
     drawing.across("seq"),
     "none",
     [

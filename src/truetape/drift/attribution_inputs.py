@@ -174,7 +174,7 @@ def values_of_tally(total: Tally) -> BarValues:
 
 def _print(bar: BarInputs, trade: Trade, eligibility: Eligibility) -> CountedPrint | None:
     daily = bar.daily
-    if daily is not None and not (daily.is_regular(trade.event_ns) or eligibility.auction):
+    if daily and not daily.is_in_day(trade.event_ns, auction=eligibility.auction):
         return None
     return CountedPrint(trade, eligibility)
 

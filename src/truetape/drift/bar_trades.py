@@ -322,8 +322,8 @@ class BarNumbering:
         return frozenset((first_ns + start) // _MINUTE_NS for start in starts)
 
     def _number(self, resolution: Resolution, code: Any, start_ns: Any) -> Any:
-        """Number a start within its session, never below 0: if midnight falls within an hour, the
-        1h bar starts before the session.
+        """Number a start within its session, never below 0: if a session begins within an hour of
+        UTC, its 1h bar starts before it.
         """
         if resolution is Resolution.DAY:
             return code * _BARS_PER_SYMBOL

@@ -188,7 +188,7 @@ class _Facts:
             amendments = self.amendments[trade.position]
             cancel = next(each for each in amendments if isinstance(each, Cancel))
             return f"cancelled by {cancel.position}"
-        if self.is_daily and not (self.session.is_regular(trade.event_ns) or grade.auction):
+        if self.is_daily and not self.session.is_in_day(trade.event_ns, auction=grade.auction):
             return "outside the regular session and not an auction print"
         if not grade.known:
             return f"unknown condition among {' '.join(trade.conditions)}"

@@ -1,7 +1,7 @@
 """A period from programs or people: its edges are instants or trading days.
 
-Reads no calendar. A trading day begins at midnight on the wall clock of a bar's own venue, so one
-period of days means the days of each market.
+Reads no calendar. A trading day begins when the session of that date begins at a bar's own venue,
+so one period of days means the days of each market.
 """
 
 import re
@@ -23,6 +23,8 @@ _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_NS = 86_400_000_000_000
+_FARTHEST_NS = 2 * _DAY_NS
+"""No session begins farther from its date in UTC: a day before it by the venue's clock, at most."""
 _INSTANTS = range(-(2**63), 2**63)
 _LAST_NS = _INSTANTS[-1]
 
@@ -42,8 +44,8 @@ class Period:
         """Return a start and an end that include the period of every venue."""
         start, end = (_instant(edge, None) for edge in (self.start, self.end))
         return (
-            start - _DAY_NS if isinstance(self.start, date) else start,
-            end + _DAY_NS if isinstance(self.end, date) else end,
+            start - _FARTHEST_NS if isinstance(self.start, date) else start,
+            end + _FARTHEST_NS if isinstance(self.end, date) else end,
         )
 
 
@@ -104,5 +106,5 @@ def _instant(edge: int | date | None, venue: Venue | None) -> int:
     if isinstance(edge, int):
         return edge
     if venue is not None:
-        return venue.midnight_ns(edge)
+        return venue.session_start_ns(edge)
     return (edge - _EPOCH.date()).days * _DAY_NS

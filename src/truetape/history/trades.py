@@ -150,8 +150,8 @@ def _partitions(
         if venue not in by_code or selection.venue not in (None, venue):
             continue
         start, end = selection.period.of(by_code[venue])
-        day_start = by_code[venue].midnight_ns(day)
-        day_end = by_code[venue].midnight_ns(day + timedelta(days=1))
+        day_start = by_code[venue].session_start_ns(day)
+        day_end = by_code[venue].session_start_ns(day + timedelta(days=1))
         if day_start < end and start < day_end:
             partitions.append((venue, day))
     return sorted(partitions, key=lambda partition: (partition[1], partition[0]))

@@ -3,12 +3,14 @@
 Knows opens and closes but no halts. A session is one interval, without lunch breaks.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from truetape.host.dates import FIRST_DAY, LAST_DAY, parse_day, require_day
 from truetape.host.errors import ConfigError
 from truetape.host.venues import venue_named
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session, Venue, session_of
 
 MAX_DAYS = 36_600
@@ -24,7 +26,8 @@ def sessions(venue: Venue, first: date, last: date) -> list[Session]:
     """Return one session for every date from `first` to `last`, both included, closed days too.
 
     Half days, holidays and daylight-saving changes follow the venue's calendar; a venue without a
-    calendar has the UTC day. Raise ConfigError if the calendar is unknown or lacks a date.
+    calendar trades the whole session of each of its weekdays. Raise ConfigError if the calendar is
+    unknown or lacks a date.
     """
     days = (last - first).days + 1
     if not 0 < days <= MAX_DAYS:
@@ -37,12 +40,16 @@ def session(venue: Venue, day: date) -> Session:
     require_day(day)
     if venue.calendar is None:
         return session_of(venue, day, None)
-    regular = _year(venue.calendar, day.year).get(day)
-    trading_day = session_of(venue, day, regular)
-    if regular and not (trading_day.start_ns <= regular[0] < regular[1] <= trading_day.end_ns):
+    trading_day = session_of(venue, day, _year(venue.calendar, day.year).get(day))
+    opens, closes = trading_day.open_ns, trading_day.close_ns
+    if opens is None or closes is None:
+        return trading_day
+    if not trading_day.start_ns <= opens < closes <= trading_day.end_ns:
+        at = [_clock(venue, instant) for instant in (opens, closes, trading_day.start_ns)]
         raise ConfigError(
-            f"venue {venue.code}: the session of {day} in {venue.calendar} leaves that date"
-            f" in {venue.zone}; sessions over midnight are not supported"
+            f"venue {venue.code}, {day}: the regular session of {venue.calendar}, {at[0]} to"
+            f" {at[1]}, is not inside of the session, which begins {at[2]} in {venue.zone}; check"
+            f" `begins` and `closes` in schemas/venues.yaml"
         )
     return trading_day
 
@@ -68,6 +75,11 @@ def last_regular(venue: Venue, instant_ns: int) -> Session | None:
     if latest is not None and latest.close_ns is not None and latest.close_ns > instant_ns:
         latest = _first_regular(venue, latest.date - timedelta(days=1), step=-1)
     return latest
+
+
+def _clock(venue: Venue, instant_ns: int) -> str:
+    local = datetime.fromtimestamp(instant_ns // SECOND_NS, ZoneInfo(venue.zone))
+    return f"{local:%Y-%m-%d %H:%M}"
 
 
 def _first_regular(venue: Venue, day: date, step: int) -> Session | None:

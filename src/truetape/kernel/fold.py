@@ -61,7 +61,7 @@ def _window(timeframe: Timeframe) -> str:
 def _of_sessions(timeframe: Timeframe) -> str:
     """Return the SQL of the trades of bars whose start only a session says, with `start_ns`.
 
-    Bars of whole sessions have the trades of regular sessions, and auction prints of the same days.
+    Bars of whole sessions have the trades of regular sessions, and their auction prints.
     """
     if timeframe.width_ns is None:
         start, condition = "sessions.period_ns", _IN_DAY
@@ -75,7 +75,9 @@ SELECT trades.*, {start} AS start_ns FROM trades JOIN sessions
 
 
 _IN_DAY = """sessions.open_ns IS NOT NULL AND (auction
-  OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns))"""
+  OR (event_ns >= sessions.open_ns AND event_ns < sessions.close_ns)
+  OR (event_ns >= sessions.auction_ns AND event_ns < sessions.auction_end_ns))"""
+"""By the rule of `market.sessions.Session.is_in_day`."""
 
 
 def tallies_of(prints: pa.Table) -> pa.Table:
@@ -171,13 +173,13 @@ def is_served(bars: pa.Table) -> Column:
 
 def in_day(trades: pa.Table, session: Session) -> Column:
     """True for trades of a session that belong to its daily bar; `_IN_DAY` has the same rule."""
-    belongs: Column = pc.and_(trades["auction"], False)
-    if session.open_ns is not None and session.close_ns is not None:
+    belongs: Column = pc.and_(trades["auction"], session.open_ns is not None)
+    if session.open_ns is None or session.close_ns is None:
+        return belongs
+    for start_ns, end_ns in ((session.open_ns, session.close_ns), session.auction_ns or (0, 0)):
         times = trades["event_ns"]
-        is_open, is_over = (
-            pc.greater_equal(times, bound) for bound in (session.open_ns, session.close_ns)
-        )
-        belongs = pc.or_(pc.and_not(is_open, is_over), trades["auction"])
+        inside = pc.and_(pc.greater_equal(times, start_ns), pc.less(times, end_ns))
+        belongs = pc.or_(belongs, inside)
     return belongs
 
 
@@ -193,11 +195,14 @@ def _session_rows(sessions: Mapping[str, Iterable[Session]], timeframe: Timefram
                 "begin_ns": day.start_ns,
                 "open_ns": day.open_ns,
                 "close_ns": day.close_ns,
+                "auction_ns": auction_ns,
+                "auction_end_ns": auction_end_ns,
                 "period_ns": periods.get(day.date),
             }
             for day in days
+            for auction_ns, auction_end_ns in [day.auction_ns or (None, None)]
         ]
-    instants = ("begin_ns", "open_ns", "close_ns", "period_ns")
+    instants = ("begin_ns", "open_ns", "close_ns", "auction_ns", "auction_end_ns", "period_ns")
     columns: list[tuple[str, pa.DataType]] = [
         ("venue", pa.string()), ("date", pa.date32()), *((name, pa.int64()) for name in instants),
     ]  # fmt: skip

@@ -5,22 +5,21 @@ there is one rule for them.
 """
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from truetape.kernel import engine
 from truetape.kernel.columns import POSITION, SETTLED, Array
 from truetape.kernel.events import amendments_in, event_of, names_of, places_of
 from truetape.kernel.ranks import ranks
+from truetape.kernel.session_days import session_dates
 from truetape.market.canonical import CanonicalTrade, amended, amendments_of
 from truetape.market.sessions import Venue
 from truetape.market.trades import Trade, notional
 
-_EPOCH = date(1970, 1, 1)
 _PLACE = ", ".join(f'"{name}"' for name in POSITION)
 _KEY = "feed, venue, symbol, session, id"
 _REPEATS = f"""
@@ -58,29 +57,6 @@ def settle(
         marked = marked.filter(pc.field("session") == day)
     ordered = marked.append_column("ordinal", _ordinals(marked))
     return ordered.select(SETTLED.names).cast(SETTLED)
-
-
-def session_dates(trades: pa.Table, venues: Mapping[str, Venue]) -> Array:
-    """Return the session date of each trade: the date on the wall clock of its venue."""
-    encoded = trades["venue"].combine_chunks().dictionary_encode()
-    codes: list[str] = encoded.dictionary.to_pylist()  # type: ignore[assignment]  # never null
-    instants, places = trades["event_ns"].to_numpy(), encoded.indices.to_numpy()
-    days = np.zeros(trades.num_rows, dtype=np.int32)
-    for place, code in enumerate(codes):
-        own = places == place
-        days[own] = _days(instants[own], venues[code])
-    return pa.array(days).cast(pa.date32())
-
-
-def _days(instants_ns: NDArray[np.int64], venue: Venue) -> NDArray[np.int64]:
-    """Return the days since 1970 of instants, by the midnights of their venue."""
-    if len(instants_ns) == 0:
-        return instants_ns
-    first, last = (venue.date_of(int(bound)) for bound in (instants_ns.min(), instants_ns.max()))
-    count = (last - first).days + 1
-    midnights = [venue.midnight_ns(first + timedelta(days=day)) for day in range(count)]
-    number = (first - _EPOCH).days
-    return number + np.searchsorted(np.array(midnights), instants_ns, side="right") - 1
 
 
 def _repeats(trades: pa.Table) -> Array:

@@ -113,8 +113,8 @@ def bars(
 
     `sessions` are sessions by venue code, for `1w` and `1M` those of whole weeks and months; bars
     narrower than a day need them only with `Origin.OPEN`. A bar of whole sessions takes the prints
-    of their regular parts and the auction prints of the same days, whenever these were reported.
-    Bars without an eligible price are included: see `Bar.is_served`.
+    of their regular parts and their auction prints (`Session.is_in_day`), whenever these were
+    reported. Bars without an eligible price are included: see `Bar.is_served`.
     """
     timeframe = timeframe_of(width) if isinstance(width, Resolution) else width
     by_venue = {code: _Starts(timeframe, list(days)) for code, days in sessions.items()}
@@ -149,7 +149,7 @@ class _Starts:
             return None
         if self._timeframe.width_ns is not None:
             return self._timeframe.start_of(event_ns, session)
-        belongs = session.is_regular(event_ns) or eligibility.auction
+        belongs = session.is_in_day(event_ns, auction=eligibility.auction)
         return self._periods.get(session.date) if belongs else None
 
 

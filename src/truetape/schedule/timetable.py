@@ -25,12 +25,19 @@ loses no session. After a longer gap the schedule starts anew, and a backfill do
 _FIRST, _LAST = pendulum.datetime(1990, 1, 1), pendulum.datetime(2200, 1, 1)
 """Calendars and date arithmetic work between these dates; nothing is scheduled outside."""
 
+_SERIALIZED = (
+    "code", "name", "zone", "calendar", "begins_min", "closes_min", "auction_min", "weekdays",
+    "closed",
+)  # fmt: skip
+"""What a venue's sessions follow from. A form that an older version wrote lacks the last ones."""
+
 
 class ExchangeSessionTimetable(Timetable):
     """Run once for each regular session, `delay` after its close.
 
     The data interval is the session `[open, close)`: half days end early, closed days have no run,
-    daylight saving moves both ends. The session of a venue without a calendar is the UTC day.
+    daylight saving moves both ends. A session over midnight opens on the day before its date. A
+    venue without a calendar has one interval a session, from its begin to its end.
     """
 
     def __init__(self, venue: Venue, delay: timedelta) -> None:
@@ -45,19 +52,15 @@ class ExchangeSessionTimetable(Timetable):
 
     def serialize(self) -> dict[str, Any]:
         """Return everything that `deserialize` needs, the venue included."""
-        return {
-            "code": self.venue.code,
-            "name": self.venue.name,
-            "zone": self.venue.zone,
-            "calendar": self.venue.calendar,
-            "delay_s": int(self.delay.total_seconds()),
-        }
+        fields = {name: getattr(self.venue, name) for name in _SERIALIZED}
+        values = {name: _listed(value) for name, value in fields.items()}
+        return values | {"delay_s": int(self.delay.total_seconds())}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
         """Return the timetable from the result of `serialize`."""
-        venue = Venue(data["code"], data["name"], data["zone"], data["calendar"])
-        return cls(venue, timedelta(seconds=data["delay_s"]))
+        fields = {name: _tupled(data[name]) for name in _SERIALIZED if name in data}
+        return cls(Venue(**fields), timedelta(seconds=data["delay_s"]))
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
         """Return the newest session that had closed; without one, the instant itself."""
@@ -121,6 +124,14 @@ class ExchangeSessionTimetable(Timetable):
         except TruetapeError as error:
             logger("schedule").error("no_calendar", venue=self.venue.code, error=str(error))
             return None
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _within_reach(instant: DateTime) -> DateTime:
