@@ -1,6 +1,7 @@
 """What the frames of trades say, by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from support.build import SECOND, VENUES, cancel
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
+from truetape.host.venues import venues
 from truetape.lake.events import ArchivedAmendment
 from truetape.market.amendments import TradeName
 from truetape.market.ranges import Range
@@ -115,13 +117,38 @@ def test_volume_shares_exclude_auctions_and_quiet_symbols() -> None:
     rows[6] |= {"size": Decimal(100_000), "auction": True}
     quiet = [row(number, symbol="KO", size=Decimal(7)) for number in range(999)]
 
-    found = volume_shares(table(rows + quiet)).to_pylist()
+    found = volume_shares(table(rows + quiet), FRIDAY).to_pylist()
 
     total = 998 * 100 + 200_000
     assert found[5] == pytest.approx(100_000 / total)
     assert found[6] is None
     assert found[7] == pytest.approx(100 / total)
     assert found[1_000:] == [None] * 999
+
+
+def test_volume_shares_exclude_the_closing_auction_of_a_venue() -> None:
+    rows = [row(number) for number in range(1_000)]
+    rows[5] |= {"size": Decimal(100_000), "event_ns": CLOSE + SECOND - 1}
+    rows[6] |= {"size": Decimal(100_000), "event_ns": CLOSE + SECOND}
+    session = replace(FRIDAY, auction_ns=(CLOSE, CLOSE + SECOND))
+
+    found = volume_shares(table(rows), session).to_pylist()
+
+    assert found[5] is None
+    assert found[6] == pytest.approx(100_000 / (998 * 100 + 200_000))
+
+
+@pytest.mark.parametrize(("code", "on_grid"), [("XNYS", True), ("XCME", False), ("XASX", False)])
+def test_only_us_venues_have_the_tick_grid_and_the_lots_of_the_us_tapes(
+    code: str, on_grid: bool
+) -> None:
+    trades = table([row(price=Decimal("110.015625"), size=Decimal(1))])
+
+    rows = trade_rows(trades, FRIDAY, venues()[code]).to_pylist()
+    shares = feed_rows(trades, venues()[code])["odd_lot_share"].to_pylist()
+
+    assert [each["on_grid"] for each in rows] == [on_grid]
+    assert shares == [1.0 if on_grid else None]
 
 
 def test_a_feed_s_shares_and_lateness_are_measured() -> None:

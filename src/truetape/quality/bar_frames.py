@@ -213,12 +213,12 @@ def open_rows(bars: pa.Table, history: History) -> pa.Table:
 
 
 def official_rows(trades: pa.Table, venue: Venue) -> pa.Table:
-    """Return the prints that repeat an auction as an official price. Only exchanges have them."""
+    """Return the prints that repeat an auction as an official price. Only US venues have them."""
     columns = [*FRAMES[SuiteTable.TRADES]["trades"].keys, "counts"]
     lists = trades["conditions"].combine_chunks()
     official = pc.is_in(pc.list_flatten(lists), pa.array(OFFICIAL_CODES))
     rows = np.unique(np.asarray(pc.list_parent_indices(lists).filter(official)))
-    return trades.take(pa.array(rows if venue.calendar else [], pa.int64())).select(columns)
+    return trades.take(pa.array(rows if venue.us_equities else [], pa.int64())).select(columns)
 
 
 def _vwap_slack(bars: pa.Table) -> Column:

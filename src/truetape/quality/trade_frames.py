@@ -76,18 +76,17 @@ def trade_frames(
 
 def trade_rows(trades: pa.Table, session: Session, venue: Venue) -> pa.Table:
     """Add the derived columns that rules about single trades read."""
-    equity = venue.calendar is not None
     columns = {
         "keyed": pc.and_(trades["id"].is_valid(), pc.invert(trades["duplicate"])),
         "ahead_ns": pc.subtract(trades["event_ns"], trades["received_ns"]),
         "off_hours_s": off_hours(trades["event_ns"], session),
         "on_grid": pc.and_(
-            pc.not_equal(pc.fill_null(trades["exchange"], ""), OFF_EXCHANGE), equity
+            pc.not_equal(pc.fill_null(trades["exchange"], ""), OFF_EXCHANGE), venue.us_equities
         ),
         "grid_rest": _grid_rest(trades["price"]),
         "positive_only": positive_only(trades["feed"]),
         "deviation": deviations(trades),
-        "volume_share": volume_shares(trades),
+        "volume_share": volume_shares(trades, session),
     }
     for name, column in columns.items():
         trades = trades.append_column(name, column)
@@ -142,7 +141,7 @@ def _before(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[np.nan], values])[: len(values)]
 
 
-def volume_shares(trades: pa.Table) -> Values:
+def volume_shares(trades: pa.Table, session: Session) -> Values:
     """Return a print's share of its symbol's volume in the session.
 
     It is null for symbols with few trades, and for auctions, which are large every day.
@@ -153,8 +152,15 @@ def volume_shares(trades: pa.Table) -> Values:
     prints = np.bincount(symbol, counts)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = size / total[symbol]
-    share[~counts | flags(trades["auction"]) | (prints[symbol] < LEAST_TRADES)] = np.nan
+    auction = flags(trades["auction"]) | _in_closing_auction(trades, session)
+    share[~counts | auction | (prints[symbol] < LEAST_TRADES)] = np.nan
     return floats(share)
+
+
+def _in_closing_auction(trades: pa.Table, session: Session) -> NDArray[np.bool_]:
+    start, end = session.auction_ns or (0, 0)
+    event_ns = numbers(trades["event_ns"])
+    return (event_ns >= start) & (event_ns < end)
 
 
 def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
@@ -164,7 +170,6 @@ def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
     duplicate, backward = flags(trades["duplicate"]), _backward(trades)
     odd_lot = doubles(trades["size"]) < ROUND_LOT
     off_exchange = flags(pc.equal(trades["exchange"], OFF_EXCHANGE))
-    equity = venue.calendar is not None
     rows = []
     for code, feed in enumerate(names(trades["feed"])):
         of_feed = feed_of == code
@@ -179,8 +184,10 @@ def feed_rows(trades: pa.Table, venue: Venue) -> pa.Table:
                 "late_p99_s": float(p99),
                 "late_max_s": float(most),
                 "backward_share": float(backward[of_feed].mean()),
-                "odd_lot_share": float(odd_lot[first].mean()) if equity else None,
-                "off_exchange_share": float(off_exchange[first].mean()) if equity else None,
+                "odd_lot_share": float(odd_lot[first].mean()) if venue.us_equities else None,
+                "off_exchange_share": float(off_exchange[first].mean())
+                if venue.us_equities
+                else None,
             }
         )
     return table(rows, _FEED_COLUMNS)
