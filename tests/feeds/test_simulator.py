@@ -228,6 +228,30 @@ def test_all_prints_are_in_the_simulated_time() -> None:
     assert OPENS + 600 * SECOND <= min(times) <= max(times) < OPENS + 630 * SECOND
 
 
+def test_a_future_trades_whole_contracts_from_the_evening_to_the_break() -> None:
+    """The Monday after clocks go forward: 23 hours, of which the evening is a Sunday's."""
+    plan = SimulationPlan(date(2026, 3, 9), venue="XCME", symbols=("ESZ6",), trades=3_000)
+    trades = simulate(replace(plan, faults=NO_FAULTS)).truth.trades
+
+    opens, closes = at("2026-03-08T22:00:00"), at("2026-03-09T21:00:00")
+    assert opens <= trades[0].event_ns < opens + 5 * MINUTE
+    assert closes - 5 * MINUTE < trades[-1].event_ns < closes
+    assert {trade.conditions for trade in trades} == {()}
+    assert {trade.venue for trade in trades} == {"XCME"}
+    assert all(trade.size == int(trade.size) for trade in trades)
+
+
+def test_a_venue_with_a_closing_auction_has_one_print_of_each_symbol_in_it() -> None:
+    plan = SimulationPlan(date(2026, 12, 24), venue="XASX", symbols=("BHP", "CBA"), trades=3_000)
+    trades = simulate(replace(plan, faults=NO_FAULTS)).truth.trades
+
+    auction, over = at("2026-12-24T03:20:00"), at("2026-12-24T03:22:00")
+    large = [trade for trade in trades if trade.size > 1_000]
+    assert {trade.symbol for trade in large} == {"BHP", "CBA"}
+    assert len(large) == 2
+    assert all(auction <= trade.event_ns < over and not trade.conditions for trade in large)
+
+
 def test_a_round_the_clock_venue_has_no_auctions_and_fractional_sizes() -> None:
     made = simulate(
         SimulationPlan(date(2026, 11, 22), feed="coinbase", trades=2_000, faults=NO_FAULTS)

@@ -44,8 +44,9 @@ class MarketShape:
     """The simulated time, the regular session in it, and the grids of the market.
 
     An `equity` market has sale conditions, odd lots, auctions at `open_ns` and `close_ns` (if they
-    are in the simulated time) and form T outside the session. Any other market trades round the
-    clock with fractional sizes. Nothing trades in the `silent` interval.
+    are in the simulated time) and form T outside the session. Any other `whole` market trades whole
+    contracts from open to close, and once in its closing auction, `auction_ns`, without conditions.
+    The others trade round the clock with fractional sizes. Nothing trades in the `silent` interval.
     """
 
     symbols: tuple[str, ...]
@@ -53,9 +54,11 @@ class MarketShape:
     last_ns: int
     open_ns: int | None
     close_ns: int | None
+    auction_ns: tuple[int, int] | None
     silent: tuple[int, int]
     grid_ns: int
     equity: bool
+    whole: bool
 
     def is_regular(self, instant: int) -> bool:
         """True if an instant is in the regular session, or if the market has none."""
@@ -167,10 +170,13 @@ def _order(shape: MarketShape, walk: _Walk, instant: int) -> SimulatedPrint:
         symbol = walk.choose()
     price = dollars(walk.cents(symbol, instant))
     name, number = shape.symbols[symbol], walk.numbers[symbol]
-    if not shape.equity:
+    if not shape.whole:
         units = 1 + int(200_000_000 * draw() * draw() * draw())
         size = f"{units // 100_000_000}.{units % 100_000_000:08d}"
         return SimulatedPrint(name, number, instant, price, size, (), None)
+    if not shape.equity:
+        contracts = 1 + int(12 * draw() * draw() * draw())
+        return SimulatedPrint(name, number, instant, price, str(contracts), (), None)
     shares = (
         1 + int(99 * draw()) if draw() < 0.4 else 100 * (1 + int(12 * draw() * draw() * draw()))
     )
@@ -200,7 +206,10 @@ class _Auction(NamedTuple):
 
 
 def _auctions(shape: MarketShape, draw: Draw) -> list[_Auction]:
-    """Return each cross and the official print that repeats it: opening O, Q and closing 6, M."""
+    """Return each cross and the official print that repeats it: opening O, Q and closing 6, M.
+
+    Without conditions there is only the closing cross.
+    """
     crosses: list[_Auction] = []
     for at, cross, official, slowest in (
         (shape.open_ns, "O", "Q", 90),
@@ -214,14 +223,23 @@ def _auctions(shape: MarketShape, draw: Draw) -> list[_Auction]:
             shares = 100 * (200 + int(1_800 * draw()))
             crosses.append(_Auction(symbol, instant, cross, shares))
             crosses.append(_Auction(symbol, instant + OFFICIAL_DELAY, official, shares))
+    if not shape.equity and shape.auction_ns and _inside(shape, shape.auction_ns[0]):
+        start, end = shape.auction_ns
+        for symbol in range(len(shape.symbols)):
+            instant = start + int((end - start) * draw())
+            instant -= instant % shape.grid_ns
+            crosses.append(_Auction(symbol, instant, "", 100 * (200 + int(1_800 * draw()))))
     return crosses
 
 
 def _cross(shape: MarketShape, walk: _Walk, auction: _Auction) -> SimulatedPrint:
     cents = walk.cents(auction.symbol, auction.instant)
-    if auction.condition in "QM":
+    if auction.condition in ("Q", "M"):
         cents = walk.crossed.get(auction.symbol, cents)
     walk.crossed[auction.symbol] = cents
-    number, codes = walk.numbers[auction.symbol], ("@", auction.condition)
-    name, size = shape.symbols[auction.symbol], str(auction.shares)
-    return SimulatedPrint(name, number, auction.instant, dollars(cents), size, codes, "N")
+    number, name = walk.numbers[auction.symbol], shape.symbols[auction.symbol]
+    size, instant = str(auction.shares), auction.instant
+    if not auction.condition:
+        return SimulatedPrint(name, number, instant, dollars(cents), size, (), None)
+    codes = ("@", auction.condition)
+    return SimulatedPrint(name, number, instant, dollars(cents), size, codes, "N")

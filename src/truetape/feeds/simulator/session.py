@@ -50,8 +50,8 @@ class SimulationPlan:
     """What to simulate. `trades` counts true prints, without repeats and amendments.
 
     Without `offset_s` and `duration_s` it is the whole session, with an hour of extended hours on
-    either side; `offset_s` counts from the open. `starts_ns` puts the window at an instant instead,
-    as the live mode needs, for one minute unless `duration_s` says otherwise.
+    either side at US venues; `offset_s` counts from the open. `starts_ns` puts the window at an
+    instant instead, as the live mode needs, for one minute unless `duration_s` says otherwise.
     """
 
     day: date
@@ -141,19 +141,23 @@ def _venue(plan: SimulationPlan, form: Format) -> Venue:
 
 
 def _shape(plan: SimulationPlan, venue: Venue, form: Format, random: Random) -> MarketShape:
-    day = session(venue, plan.day)
-    equity = form.equity and venue.calendar is not None
+    starts_ns = plan.starts_ns
+    day = session(venue, plan.day if starts_ns is None else venue.date_of(starts_ns))
+    exchange = form.equity and venue.calendar is not None
+    equity = exchange and venue.us_equities
     first, last = _window(plan, day, EXTENDED_HOURS if equity else 0)
     first -= first % form.grid_ns
     return MarketShape(
         plan.symbols,
         first,
         last,
-        open_ns=day.open_ns if equity else None,
-        close_ns=day.close_ns if equity else None,
+        open_ns=day.open_ns if exchange else None,
+        close_ns=day.close_ns if exchange else None,
+        auction_ns=day.auction_ns if exchange else None,
         silent=outage(plan.faults, (first, last), form.grid_ns, random.random),
         grid_ns=form.grid_ns,
         equity=equity,
+        whole=exchange,
     )
 
 
@@ -164,7 +168,8 @@ def _window(plan: SimulationPlan, day: Session, extended_ns: int) -> tuple[int, 
         return plan.starts_ns, plan.starts_ns + (duration_ns or 60 * SECOND)
     if day.open_ns is None or day.close_ns is None:
         raise ConfigError(f"{day.venue} is closed on {day.date}; choose a day with a session")
-    last = min(day.close_ns + extended_ns, day.end_ns)
+    _, auction_end = day.auction_ns or (0, 0)
+    last = min(max(day.close_ns + extended_ns, auction_end), day.end_ns)
     if plan.offset_s is None and duration_ns is None:
         return max(day.open_ns - extended_ns, day.start_ns), last
     first = day.open_ns + int((plan.offset_s or 0) * SECOND)
