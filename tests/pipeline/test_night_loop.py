@@ -27,6 +27,7 @@ from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.market.resolution import SECOND_NS, STREAMED, Resolution
 from truetape.market.sessions import Session
+from truetape.market.timeframe import timeframe_of
 from truetape.market.trades import Event, Trade
 from truetape.pipeline.sessions import finalize_sessions, repair_dirty
 from truetape.pipeline.status import gaps, status_of
@@ -185,7 +186,7 @@ def readers_and_pages_find_the_monday(world: World) -> None:
         SYMBOL, "2024-03-11", "2024-03-12", index="session", settings=settings
     )
     trades = truetape.read_trades(SYMBOL, "2024-03-11", "2024-03-12", settings=settings)
-    chart = ChartRequest(SYMBOL, "XCME", Resolution.MINUTE, monday.date)
+    chart = ChartRequest(SYMBOL, "XCME", timeframe_of(Resolution.MINUTE), monday.date)
     shown = page(settings, chart)
     evening = at("2024-03-10T22:00:00")
     lineage = explain_bar(settings, SYMBOL, evening, Resolution.DAY, "XCME")
