@@ -24,7 +24,14 @@ from support.event_times import (
     of_day,
     pattern,
 )
-from truetape.market.event_time import Shape, TimeSpec, is_local, parse
+from truetape.market.event_time import (
+    Shape,
+    TimeSpec,
+    is_local,
+    parse,
+    parse_day,
+    require_date_pattern,
+)
 from truetape.market.rejection import Reason, Refused
 
 SPECS = list(dict.fromkeys(case.spec for case in CASES))
@@ -251,6 +258,31 @@ def test_every_month_name_parses(name: str, month: int) -> None:
     assert got == at(f"2026-{month:02}-01T00:00:00")
 
 
+@pytest.mark.parametrize(
+    ("text", "pattern", "day"),
+    [
+        ("20180103", None, date(2018, 1, 3)),
+        ("2018-01-03", None, date(2018, 1, 3)),
+        ("01/03/2018", "%m/%d/%Y", date(2018, 1, 3)),
+        ("03JAN2018", "%d%b%Y", date(2018, 1, 3)),
+        ("1900-01-01", None, date(1900, 1, 1)),
+        *((text, None, None) for text in ("2018-1-3", "20180230", "18-01-03", "", "x", "1/3/2018")),
+    ],
+)
+def test_a_date_of_its_own_is_read_as_declared(
+    text: str, pattern: str | None, day: date | None
+) -> None:
+    found = parse_day(text, pattern)
+
+    assert (None if isinstance(found, Refused) else found) == day
+
+
+def test_a_pattern_of_a_date_has_nothing_else() -> None:
+    for wrong in ("%Y-%m", "%Y-%m-%d %H", "%Y%m%dT%f"):
+        with pytest.raises(ValueError, match="has more than a date|must have"):
+            require_date_pattern(wrong)
+
+
 def test_only_wall_clock_shapes_need_a_zone() -> None:
     assert {shape for shape in Shape if is_local(shape)} == {
         Shape.ISO8601_LOCAL,
@@ -258,6 +290,7 @@ def test_only_wall_clock_shapes_need_a_zone() -> None:
         Shape.TIME_OF_DAY_MS,
         Shape.TIME_OF_DAY_US,
         Shape.TIME_OF_DAY_NS,
+        Shape.CLOCK,
         Shape.EXCEL_SERIAL,
     }
     assert is_local(Shape.PATTERN, VENDOR.pattern)

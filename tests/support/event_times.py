@@ -353,6 +353,7 @@ FIX_CASES = cases(
     ),
 )  # fmt: skip
 
+CLOCK = TimeSpec(Shape.CLOCK, "America/New_York")
 FOLD_DAY, GAP_DAY, LEAN_DAY = date(2026, 11, 1), date(2026, 3, 8), date(2013, 10, 7)
 OF_DAY_CASES = (
     *cases(of_day("ms"), {"34200000": at("2026-11-01T14:30:00")}, FOLD_DAY),
@@ -442,6 +443,23 @@ OF_DAY_CASES = (
     *cases(of_day("ms"), {"34200000": FAR}, date(2262, 12, 31)),
     *cases(of_day("ms"), {"34200000": FAR}, date(9999, 12, 31)),
     *cases(of_day("ms", "Asia/Tokyo"), {"0": at("2013-10-06T15:00:00")}, LEAN_DAY),
+    *cases(
+        CLOCK,
+        {
+            "9:30:00": at("2026-11-01T14:30:00"),
+            "09:30:00.123": at("2026-11-01T14:30:00.123"),
+            "9:30:00,5": at("2026-11-01T14:30:00.5"),
+            "23:59:59.999999999": at("2026-11-02T05:00:00") - 1,
+            "0:00:00": at("2026-11-01T04:00:00"),
+            "1:30:00": Reason.AMBIGUOUS_LOCAL_TIME,
+            "24:00:00": BAD, "9:60:00": BAD, "9:30:60": BAD, "9:30": BAD, "093000": BAD,
+            "9:30:00.1234567890": BAD, "-9:30:00": BAD, "9:30:00 AM": BAD, "9:30:00Z": BAD,
+            "2026-11-01 9:30:00": BAD, "": Reason.EMPTY,
+        },
+        FOLD_DAY,
+    ),
+    *cases(CLOCK, {"2:30:00": Reason.NONEXISTENT_LOCAL_TIME}, GAP_DAY),
+    *cases(CLOCK, {"9:30:00": Reason.MISSING_FIELD}),
 )  # fmt: skip
 
 PATTERN_CASES = (

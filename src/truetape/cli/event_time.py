@@ -34,6 +34,7 @@ Shapes, each with an example value:
   time-of-day-ms  34270500                       needs --zone and --date
   time-of-day-us  34270500000
   time-of-day-ns  34270500000000
+  clock           9:31:10.5                      the same as a clock shows it
   pattern         20-Nov-2026 09:31:10.5 AM      needs --pattern "%d-%b-%Y %I:%M:%S.%f %p"
                                                  and --zone, unless it has %z
   excel-serial    46346.396649306                needs --zone; rounds to the millisecond

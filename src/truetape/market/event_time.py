@@ -30,6 +30,7 @@ class Shape(StrEnum):
     TIME_OF_DAY_MS = "time-of-day-ms"
     TIME_OF_DAY_US = "time-of-day-us"
     TIME_OF_DAY_NS = "time-of-day-ns"
+    CLOCK = "clock"
     PATTERN = "pattern"
     EXCEL_SERIAL = "excel-serial"
 
@@ -43,6 +44,7 @@ TIMES_OF_DAY = {
     Shape.TIME_OF_DAY_NS: 0,
 }
 """The same for the `time-of-day-*` shapes."""
+_LOCAL = (Shape.CLOCK, Shape.ISO8601_LOCAL, Shape.EXCEL_SERIAL)
 PLAUSIBLE_NS = (978_307_200 * SECOND_NS, 4_102_444_800 * SECOND_NS)
 """2001-01-01 to 2100-01-01, the last one excluded. `epoch-*` in a wrong unit falls outside."""
 YEARS = (1677, 2262)
@@ -82,7 +84,7 @@ class TimeSpec:
     @property
     def needs_day(self) -> bool:
         """True if values have no date, so that the caller must give the day."""
-        return self.shape in TIMES_OF_DAY
+        return self.shape in TIMES_OF_DAY or self.shape is Shape.CLOCK
 
     @property
     def layout(self) -> Layout | None:
@@ -110,21 +112,21 @@ def is_local(shape: Shape, pattern: str | None = None) -> bool:
     """
     if pattern is not None:
         return Field.OFFSET not in time_layout.declared(pattern).fields
-    return shape in TIMES_OF_DAY or shape in (Shape.ISO8601_LOCAL, Shape.EXCEL_SERIAL)
+    return shape in TIMES_OF_DAY or shape in _LOCAL
 
 
 def parse(raw: str, spec: TimeSpec, day: date | None = None) -> int | Refused:
     """Return the epoch nanoseconds of `raw` under `spec`, or why it has none.
 
-    `day` is the session's date on the zone's wall clock; only the `time-of-day-*` shapes use it.
+    `day` is the session's date on the zone's wall clock; only the shapes without a date use it.
     Accepts every string and never raises. `docs/EVENT_TIME.md` has the rules.
     """
     if not raw:
         return Refused(Reason.EMPTY, "")
     if spec.shape in EPOCHS:
         return _epoch(raw, EPOCHS[spec.shape])
-    if spec.shape in TIMES_OF_DAY:
-        return _time_of_day(raw, TIMES_OF_DAY[spec.shape], spec.zone, day)
+    if spec.needs_day:
+        return _time_of_day(raw, spec, day)
     if spec.shape is Shape.EXCEL_SERIAL:
         return _excel_serial(raw, spec.zone)
     return _written(raw, spec)
@@ -149,17 +151,48 @@ def _epoch(raw: str, digits: int) -> int | Refused:
     return _implausible("outside 2001 to 2099 in the declared unit")
 
 
-def _time_of_day(raw: str, digits: int, zone: str | None, day: date | None) -> int | Refused:
+def parse_day(raw: str, pattern: str | None = None) -> date | Refused:
+    """Return a date that is written as 2026-11-20, as 20261120, or as a pattern declares."""
+    if pattern is None:
+        pattern = "%Y-%m-%d" if "-" in raw else "%Y%m%d"
+    midnight_ns = parse(f"{raw} 00:00", TimeSpec(Shape.PATTERN, "UTC", pattern + _MIDNIGHT))
+    if isinstance(midnight_ns, Refused):
+        return _bad("no date as declared")
+    return date.fromordinal(_EPOCH_ORDINAL + midnight_ns // DAY_NS)
+
+
+def require_date_pattern(pattern: str) -> None:
+    """Raise ValueError if a pattern does not declare just a date."""
+    if any(f"%{field}" in pattern for field in _CLOCK_FIELDS):
+        raise ValueError("has more than a date")
+    time_layout.declared(pattern + _MIDNIGHT)
+
+
+_MIDNIGHT = " %H:%M"
+_CLOCK_FIELDS = "HIpMSfz"
+
+
+def _time_of_day(raw: str, spec: TimeSpec, day: date | None) -> int | Refused:
     if day is None:
         return Refused(Reason.MISSING_FIELD, "a time of day needs the session's date")
-    value = _whole_ns(raw, digits)
+    is_clock = spec.shape is Shape.CLOCK
+    value = _clock_ns(raw) if is_clock else _whole_ns(raw, TIMES_OF_DAY[spec.shape])
     if isinstance(value, Refused):
         return value
     if raw.startswith("-") or value >= DAY_NS:
         return _bad("not between 00:00 and 24:00")
     if not YEARS[0] <= day.year <= YEARS[1]:
         return _beyond_64_bits()
-    return _resolved(_days(day) * 86_400 + value // SECOND_NS, value % SECOND_NS, zone)
+    return _resolved(_days(day) * 86_400 + value // SECOND_NS, value % SECOND_NS, spec.zone)
+
+
+def _clock_ns(raw: str) -> int | Refused:
+    match = _regex(time_layout.CLOCK).fullmatch(raw)
+    if match is None:
+        return _bad(_mistake(raw.rpartition(":")[2]) or "not written as 9:30:00.123")
+    hour, minute, second, fraction = match.groups()
+    whole = (int(hour) * 60 + int(minute)) * 60 + int(second)
+    return whole * SECOND_NS + int((fraction or "").ljust(9, "0"))
 
 
 def _whole_ns(raw: str, digits: int) -> int | Refused:

@@ -73,6 +73,9 @@ ISO_LOCAL = Layout(_ISO_LOCAL, _DATE_TO_FRACTION)
 FIX = Layout(_FIX, _DATE_TO_FRACTION)
 """UTCTimestamp of FIX 4.2 and later, with 0, 3, 6 or 9 decimals and without leap seconds."""
 
+CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:[.,]([0-9]{1,9}))?"
+"""A clock's reading: hours without a zero before them too, and up to nine decimals."""
+
 ISO_EXTENDED_UTC = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z"
 )
