@@ -92,8 +92,8 @@ def test_an_era_changes_only_its_own_fields(tmp_path: Path) -> None:
     era = "eras:\n  - since: 2025-01-01\n    trade: {event_time: {path: t, shape: epoch-us}}\n"
     contract = read_contract(written(tmp_path, GOOD.replace("samples:", f"{era}samples:")))
 
-    before = contract.rules_at(None, date(2024, 12, 31))[0]
-    after = contract.rules_at(None, date(2025, 1, 1))[0]
+    days = (date(2024, 12, 31), date(2025, 1, 1))
+    before, after = (contract.eras[contract.eras_at(None, day)[0]].rules[0] for day in days)
     assert before.event_time is not None
     assert after.event_time is not None
     assert (before.event_time.spec.shape, after.event_time.spec.shape) == ("epoch-ms", "epoch-us")

@@ -3,18 +3,20 @@
 Decodes nothing: `decoder` (the reference) and Spark's decoder read a `Contract` and must agree.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path as FilePath
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from truetape.feeds.csv_layout import CsvPayload
+from truetape.feeds.csv_text import MARKS, HeaderRule
 from truetape.feeds.fields import (
     EACH,
-    STEP,
     ConditionsField,
     DeclaredPath,
     IdField,
@@ -28,6 +30,7 @@ from truetape.feeds.fields import (
     VenueField,
     steps_to_lists,
 )
+from truetape.feeds.file_names import check_pattern
 from truetape.feeds.values import Sign
 from truetape.host.declared_yaml import (
     WORD,
@@ -45,6 +48,8 @@ from truetape.host.errors import ConfigError
 from truetape.host.resources import folder, names_in
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ANY_TIME_NS = (-(2**63), 2**63)
+"""The half-open bounds of every event time."""
 
 
 class RecordKind(StrEnum):
@@ -90,10 +95,15 @@ _Steps = Annotated[
 
 
 class RecordMatch(Declared):
-    """A text that a record of a kind has at a path."""
+    """A text that a record of a kind has at a path; with `or_absent`, nothing there will do too."""
 
     path: DeclaredPath
     texts: tuple[Text, ...] = Field(alias="is")
+    or_absent: Flag = False
+
+    def holds(self, text: str | None) -> bool:
+        """True if a record with this text at the path may be of the kind."""
+        return self.or_absent if text is None else text in self.texts
 
 
 class RecordRule(Declared):
@@ -148,10 +158,18 @@ class CorrectionRule(RecordRule):
     conditions: ConditionsField | None = None
 
 
+class EraClock(StrEnum):
+    """What decides the era of a record: when it was received, or its own event time."""
+
+    RECEIPT = "receipt"
+    EVENT_TIME = "event-time"
+
+
 class Era(Declared):
-    """The rules in force for payloads received on or after `since` (UTC date)."""
+    """The rules in force on and after `since` (UTC date), and the layout if the feed is CSV."""
 
     since: Day
+    csv: CsvPayload | None = None
     trade: TradeRule
     cancel: CancelRule | None = None
     correct: CorrectionRule | None = None
@@ -207,20 +225,6 @@ class JsonPayload(Declared):
         return self
 
 
-class CsvPayload(Declared):
-    """One record a payload: columns without quoting. A line of the column names is a header."""
-
-    columns: tuple[Text, ...]
-    delimiter: Literal[",", ";", "|"] = ","
-
-    @model_validator(mode="after")
-    def _check_columns(self) -> Self:
-        for place, name in enumerate(self.columns):
-            if not STEP.fullmatch(name) or name in self.columns[:place]:
-                raise problem(f"is {name!r}; use each plain name once", "columns", place)
-        return self
-
-
 class ContractSample(Declared):
     """A payload and the native lines it must give; part of the contract, and tested."""
 
@@ -249,6 +253,12 @@ def _no_ids(value: object) -> object:
     return value
 
 
+_Patterns = Annotated[
+    tuple[Annotated[Text, AfterValidator(check_pattern)], ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
+
+
 class Contract(Declared):
     """One feed. `eras` are ordered by date; the first also covers the time before."""
 
@@ -266,6 +276,8 @@ class Contract(Declared):
     trade: TradeRule
     cancel: CancelRule | None = None
     correct: CorrectionRule | None = None
+    eras_by: Annotated[EraClock, WORD] = EraClock.RECEIPT
+    file_names: _Patterns = Field(default=(), alias="file_name")
     later_eras: tuple[Era, ...] = Field(default=(), alias="eras")
     samples: tuple[ContractSample, ...]
 
@@ -286,31 +298,77 @@ class Contract(Declared):
     def eras(self) -> tuple[Era, ...]:
         """Return all eras, in order."""
         first = Era(
-            since=self.valid_from, trade=self.trade, cancel=self.cancel, correct=self.correct
+            since=self.valid_from,
+            csv=self.csv,
+            trade=self.trade,
+            cancel=self.cancel,
+            correct=self.correct,
         )
         return (first, *self.later_eras)
 
-    def rules_at(
-        self, received_ns: int | None, day: date | None
-    ) -> tuple[TradeRule | CancelRule | CorrectionRule, ...]:
-        """Return the rules in force at the receipt date, else at `day`, else the newest ones."""
+    def eras_at(self, received_ns: int | None, day: date | None) -> Sequence[int]:
+        """Return the places of the eras that a payload may be of: the one of the receipt date, else
+        of `day`, else the newest; all of them if event times decide.
+        """
+        last = len(self.eras) - 1
+        if self.eras_by is EraClock.EVENT_TIME:
+            return range(last + 1)
         if received_ns is None and day is None:
-            return self.eras[-1].rules
+            return (last,)
         on = day if received_ns is None else _date_of(received_ns)
-        past = [era for era in self.eras if on is not None and era.since <= on]
-        return (past[-1] if past else self.eras[0]).rules
+        past = [place for place, era in enumerate(self.eras) if on is not None and era.since <= on]
+        return past[-1:] or (0,)
+
+    def era_bounds_ns(self, place: int) -> tuple[int, int]:
+        """Return the half-open bounds of the event times of an era's records. The first era also
+        covers the time before it, and receipts bound no event time.
+        """
+        if self.eras_by is EraClock.RECEIPT:
+            return ANY_TIME_NS
+        first = self.eras[place].since_ns if place else ANY_TIME_NS[0]
+        is_last = place + 1 == len(self.eras)
+        return first, ANY_TIME_NS[1] if is_last else self.eras[place + 1].since_ns
+
+    @cached_property
+    def certain_eras(self) -> Sequence[int]:
+        """Return the places of eras of which a record is of one at most, since a time that one can
+        read lies outside of the others; only the first where that is not certain.
+        """
+        times = [era.trade.event_time for era in self.eras]
+        is_same_layout = all(self.layout_of(era) == self.layout for era in self.eras)
+        pairs = itertools.combinations(times, 2)
+        certain = is_same_layout and all(one.excludes(other) for one, other in pairs)
+        return range(len(self.eras) if certain else 1)
+
+    def layout_of(self, era: Era) -> JsonPayload | CsvPayload:
+        """Return where a payload of an era has its records."""
+        return era.csv or self.layout
+
+    @cached_property
+    def header_rule(self) -> HeaderRule:
+        """Return how a header names the columns of any era; it has no columns for JSON."""
+        layouts = [era.csv for era in self.eras if era.csv]
+        return HeaderRule(
+            columns=tuple(dict.fromkeys(name for one in layouts for name in one.columns)),
+            aliases={name: column for one in layouts for name, column in one.aliases.items()},
+            ignore_case=any(one.ignore_case for one in layouts),
+            marks=frozenset(_marks(self.eras)),
+        )
 
     @model_validator(mode="before")
     @classmethod
     def _complete_eras(cls, value: object) -> object:
         """Give each era the rules before it: it has only the fields that change."""
+        if isinstance(value, dict):
+            value = _with_shared_codes(value, ())
         if not isinstance(value, dict) or not isinstance(value.get("eras"), tuple):
             return value
-        rules = {kind.value: value[kind] for kind in RecordKind if kind in value}
+        names = [*(kind.value for kind in RecordKind), "csv"]
+        rules = {name: value[name] for name in names if name in value}
         eras = []
         for era in value["eras"]:
             if isinstance(era, dict):
-                for kind in rules.keys() | {kind.value for kind in RecordKind if kind in era}:
+                for kind in rules.keys() | {name for name in names if name in era}:
                     rules[kind] = _changed(rules.get(kind), era.get(kind, {}))
                 eras.append(era | rules)
             else:
@@ -322,7 +380,12 @@ class Contract(Declared):
         if not self.samples:
             raise problem("is empty; give at least one payload with its native lines", "samples")
         for location, path in _located_paths(self, ()):
-            _check_path(self.layout, location, path)
+            in_era = self.later_eras[int(location[1])] if location[0] == "eras" else None
+            _check_path((in_era and in_era.csv) or self.layout, location, path)
+        if self.csv and len(self.header_rule.marks) < MARKS:
+            raise problem("has its times, prices and sizes in one column", "trade")
+        if self.eras_by is EraClock.EVENT_TIME:
+            self._check_event_times()
         has_ids = self.ids is not None
         if any((rule.id is not None) != has_ids for era in self.eras for rule in era.rules):
             text = "is {per: day}, but not every kind has" if has_ids else "is none, but a kind has"
@@ -334,6 +397,10 @@ class Contract(Declared):
                 reason = f"is {era.since}; eras come in order, after {before.since}"
                 raise problem(reason, "eras", place, "since")
         return self
+
+    def _check_event_times(self) -> None:
+        for rule in (rule for era in self.eras for rule in era.rules if not rule.event_time):
+            raise problem(f"is {self.eras_by}, but {rule.kind} has none", "eras_by")
 
 
 def contract_names() -> list[str]:
@@ -372,6 +439,42 @@ def prices_are_positive(feed: str) -> bool:
 def read_contract(path: FilePath) -> Contract:
     """Return the contract of one file. Raise ConfigError with file, line and field."""
     return read(path, Contract)
+
+
+def _marks(eras: tuple[Era, ...]) -> Iterator[str]:
+    """Yield the columns of times, prices and sizes."""
+    names = ("event_time", "price", "size")
+    rules = [rule for era in eras for rule in era.rules]
+    fields = tuple(getattr(rule, name, None) for rule in rules for name in names)
+    for _, path in _located_paths(fields, ()):
+        yield from (way.steps[0] for way in path.ways if way.origin is Origin.RECORD)
+
+
+def _with_shared_codes(value: dict[str, object], location: Location) -> dict[str, object]:
+    """Replace `codes_of: FEED` in the conditions of kinds and eras by the codes of that feed."""
+    shared = dict(value)
+    for kind in (kind.value for kind in RecordKind if isinstance(value.get(kind), dict)):
+        rule = cast("dict[str, object]", value[kind])
+        conditions = rule.get("conditions")
+        if isinstance(conditions, dict) and "codes_of" in conditions:
+            here = (*location, kind, "conditions", "codes_of")
+            own = {name: item for name, item in conditions.items() if name != "codes_of"}
+            shared[kind] = rule | {"conditions": _codes_of(conditions["codes_of"], here) | own}
+    if isinstance(value.get("eras"), tuple):
+        eras = cast("tuple[object, ...]", value["eras"])
+        shared["eras"] = tuple(
+            _with_shared_codes(era, ("eras", place)) if isinstance(era, dict) else era
+            for place, era in enumerate(eras)
+        )
+    return shared
+
+
+def _codes_of(feed: object, location: Location) -> dict[str, object]:
+    field = load_contract(feed).trade.conditions if feed in contract_names() else None
+    if field is None or field.codes is None:
+        raise problem(f"is {feed!r}; write a feed that translates its conditions", *location)
+    codes = {code: "none" if meaning is None else meaning for code, meaning in field.codes.items()}
+    return {"codes": codes} | ({"others": field.others} if field.others else {})
 
 
 def _changed(rule: object, changes: object) -> object:

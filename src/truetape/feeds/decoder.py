@@ -10,21 +10,23 @@ from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from truetape.feeds import readings, values
+from truetape.feeds import csv_records, readings, values
 from truetape.feeds.contract import (
     CancelRule,
     Container,
     Contract,
     CorrectionRule,
-    CsvPayload,
     JsonPayload,
     RecordRule,
     Records,
     TradeRule,
 )
+from truetape.feeds.csv_layout import CsvPayload
+from truetape.feeds.csv_text import HeaderRule
 from truetape.feeds.fields import (
     EACH,
     ConditionsField,
+    DateField,
     IdField,
     NumberField,
     Origin,
@@ -98,17 +100,72 @@ def decode(
     A bad record is rejected alone; the records beside it are not. A payload that cannot be read, or
     has no record, is one rejection with index 0: every payload gets an answer.
     """
-    records = _records(payload, contract, limits)
-    if isinstance(records, Refused):
-        return [Rejected(records.reason, records.detail, payload)]
-    rules = contract.rules_at(context.received_ns, context.day)
+    text = _text(payload, limits)
+    if isinstance(text, Refused):
+        return [Rejected(text.reason, text.detail, payload)]
+    ways = _ways(text, contract, context)
+    lists = [way.records for way in ways if not isinstance(way.records, Refused)]
+    if not lists and isinstance(refused := ways[-1].records, Refused):
+        return [Rejected(refused.reason, refused.detail, payload)]
     outcomes: list[Event | Rejected] = []
-    for index, record in enumerate(records):
-        try:
-            outcomes.append(_event(record, rules, _Place(contract, context, index), limits))
-        except _FieldError as error:
-            outcomes.append(Rejected(error.refused.reason, error.refused.detail, payload, index))
+    for index in range(max(map(len, lists))):
+        match _outcome(ways, _Place(contract, context, index), limits):
+            case Refused(reason, detail):
+                outcomes.append(Rejected(reason, detail, payload, index))
+            case event:
+                outcomes.append(event)
     return outcomes or [Rejected(Reason.NOT_A_TRADE, "the payload has no record", payload)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way to read a payload: its records and rules in an era, which event times must lie in."""
+
+    records: "Sequence[_Record | Refused] | Refused"
+    rules: Sequence[RecordRule]
+    bounds_ns: tuple[int, int]
+
+    def record(self, index: int) -> "_Record | Refused":
+        """Return a record, or why there is none in this era."""
+        if isinstance(self.records, Refused):
+            return self.records
+        if index < len(self.records):
+            return self.records[index]
+        return Refused(Reason.NOT_A_TRADE, "there is no such record in this era")
+
+
+def _ways(text: str, contract: Contract, context: Context) -> list[_Way]:
+    """Return the ways of the eras that a payload may be of, in the order of the eras."""
+    ways: list[_Way] = []
+    records: Sequence[_Record | Refused] | Refused = []
+    layout = None
+    for place in contract.eras_at(context.received_ns, context.day):
+        era = contract.eras[place]
+        if contract.layout_of(era) != layout:
+            layout = contract.layout_of(era)
+            records = _records(text, layout, contract.header_rule)
+        ways.append(_Way(records, era.rules, contract.era_bounds_ns(place)))
+    return ways
+
+
+def _outcome(ways: Sequence[_Way], place: "_Place", limits: Limits) -> Event | Refused:
+    """Return the event of a record by the first era that its own time lies in.
+
+    If none does, the last era gives the reason.
+    """
+    refused = Refused(Reason.NOT_A_TRADE, "")
+    for way in ways:
+        record = way.record(place.index)
+        if isinstance(record, Refused):
+            refused = record
+            continue
+        try:
+            return _event(record, way, place, limits)
+        except _FieldError as error:
+            refused = error.refused
+            if error.is_in_era:
+                break
+    return refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,37 +202,31 @@ def _at(value: object, steps: tuple[str, ...]) -> object:
     return value
 
 
-def _records(payload: bytes, contract: Contract, limits: Limits) -> list[_Record] | Refused:
+def _text(payload: bytes, limits: Limits) -> str | Refused:
     if len(payload) > limits.max_payload_bytes:
         return Refused(Reason.TOO_LARGE, f"more than {limits.max_payload_bytes} bytes")
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
         return Refused(Reason.NOT_TEXT, f"byte {error.start} is not UTF-8")
-    if not text.strip(BLANK):
-        return Refused(Reason.EMPTY, "the payload is blank")
-    match contract.layout:
-        case CsvPayload() as layout:
-            return _csv_records(text, layout)
-        case JsonPayload() as layout:
+    return text if text.strip(BLANK) else Refused(Reason.EMPTY, "the payload is blank")
+
+
+def _records(
+    text: str, layout: JsonPayload | CsvPayload, header_rule: HeaderRule
+) -> "Sequence[_Record | Refused] | Refused":
+    match layout:
+        case CsvPayload():
+            rows = csv_records.records(text, layout, header_rule)
+            if isinstance(rows, Refused):
+                return rows
+            return [row if isinstance(row, Refused) else _Record(row) for row in rows]
+        case JsonPayload():
             parsed = parse(text, keep_pairs=layout.records is Records.BY_NAME)
             return parsed if isinstance(parsed, Refused) else _json_records(parsed, layout)
 
 
-def _csv_records(text: str, layout: CsvPayload) -> list[_Record] | Refused:
-    if any(char < " " or char in '"\x7f' for char in text):
-        return Refused(Reason.NOT_CSV, "has a quote or a control character")
-    columns = text.split(layout.delimiter)
-    if len(columns) != len(layout.columns):
-        return Refused(
-            Reason.NOT_CSV, f"{len(columns)} columns; the contract has {len(layout.columns)}"
-        )
-    if tuple(columns) == layout.columns:
-        return Refused(Reason.NOT_A_TRADE, "a header line")
-    return [_Record(dict(zip(layout.columns, (column or None for column in columns), strict=True)))]
-
-
-def _json_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refused:
+def _json_records(parsed: object, layout: JsonPayload) -> Sequence[_Record] | Refused:
     if not _is(parsed, layout.container):
         return Refused(Reason.NOT_A_TRADE, f"the payload is not an {layout.container}")
     place = None if EACH in layout.at else _at(parsed, layout.at)
@@ -238,11 +289,15 @@ def _is(value: object, kind: Container) -> bool:
 
 
 class _FieldError(Exception):
-    """Ends the decoding of a record at its first bad field; never leaves this module."""
+    """Ends the decoding of a record at its first bad field; never leaves this module.
+
+    `is_in_era`: the event time was read before, and lies in the era of the rule.
+    """
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.detail)
         self.refused = refused
+        self.is_in_era = False
 
 
 T = TypeVar("T")
@@ -260,14 +315,13 @@ def _required(value: T | None, name: str) -> T:
     return value
 
 
-def _event(record: _Record, rules: Sequence[RecordRule], place: "_Place", limits: Limits) -> Event:
+def _event(record: _Record, way: _Way, place: "_Place", limits: Limits) -> Event:
     """Return the event of a record, by the first rule whose conditions all hold."""
     if record.value is not None:
-        for rule in rules:
-            if all(
-                record.text(match.path, place.context.key) in match.texts for match in rule.when
-            ):
-                return _Reading(record, rule, place, limits).event()
+        for rule in way.rules:
+            key = place.context.key
+            if all(match.holds(record.text(match.path, key)) for match in rule.when):
+                return _Reading(record, rule, way.bounds_ns, place, limits).event()
     raise _FieldError(Refused(Reason.NOT_A_TRADE, "the record matches no kind of the contract"))
 
 
@@ -286,9 +340,18 @@ class _Reading:
     All kinds read their fields in the same order: the first bad field gives the reason.
     """
 
-    def __init__(self, record: _Record, rule: RecordRule, place: "_Place", limits: Limits) -> None:
+    def __init__(
+        self,
+        record: _Record,
+        rule: RecordRule,
+        bounds_ns: tuple[int, int],
+        place: "_Place",
+        limits: Limits,
+    ) -> None:
         self._record = record
         self._rule = rule
+        self._bounds_ns = bounds_ns
+        self._is_in_era = False
         self._ids_are_ordered = place.contract.ids_are_ordered
         self._context = context = place.context
         self._position = Position(context.topic, context.partition, context.offset, place.index)
@@ -296,19 +359,23 @@ class _Reading:
 
     def event(self) -> Event:
         """Return the event. Raise _FieldError at the first bad field."""
-        match self._rule:
-            case TradeRule() as rule:
-                return self._trade(rule)
-            case CancelRule():
-                return self._cancel()
-            case CorrectionRule() as rule:
-                return self._correction(rule)
+        try:
+            match self._rule:
+                case TradeRule() as rule:
+                    return self._trade(rule)
+                case CancelRule():
+                    return self._cancel()
+                case CorrectionRule() as rule:
+                    return self._correction(rule)
+        except _FieldError as error:
+            error.is_in_era = self._is_in_era
+            raise
         raise AssertionError(f"no reader for {self._rule.kind}")
 
     def _trade(self, rule: TradeRule) -> Trade:
         symbol, venue, trade_id = self._symbol(), self._venue(), self._id(self._rule.id)
         sequence = self._sequence(rule, trade_id)
-        event_ns = _required(self._time(rule.event_time), "event time")
+        event_ns = _required(self._event_ns(), "event time")
         received_ns = self._time(rule.received_time)
         price, size = self._price_and_size(rule)
         conditions = self._conditions(rule.conditions, ()) or ()
@@ -333,7 +400,7 @@ class _Reading:
     def _cancel(self) -> Cancel:
         symbol, venue = self._symbol(), self._venue()
         trade_id = _required(self._id(self._rule.id), "id")
-        event_ns = self._time(self._rule.event_time)
+        event_ns = self._event_ns()
         received_ns = self._time(self._rule.received_time)
         return Cancel(
             feed=self._context.feed,
@@ -348,7 +415,7 @@ class _Reading:
     def _correction(self, rule: CorrectionRule) -> Correction:
         symbol, venue = self._symbol(), self._venue()
         trade_id = _required(self._id(self._rule.id), "id")
-        event_ns, received_ns = self._time(rule.event_time), self._time(rule.received_time)
+        event_ns, received_ns = self._event_ns(), self._time(rule.received_time)
         price, size = self._price_and_size(rule)
         conditions = self._conditions(rule.conditions, None)
         new_id = self._id(rule.new_id)
@@ -419,16 +486,29 @@ class _Reading:
         text = self._text(rule.sequence) if rule.sequence else None
         return None if text is None else _accepted(values.sequence(text))
 
+    def _event_ns(self) -> int | None:
+        event_ns = self._time(self._rule.event_time)
+        first_ns, end_ns = self._bounds_ns
+        if event_ns is not None and not first_ns <= event_ns < end_ns:
+            detail = "the time is not in the era of the contract that reads it so"
+            raise _FieldError(Refused(Reason.IMPLAUSIBLE_EVENT_TIME, detail))
+        self._is_in_era = event_ns is not None
+        return event_ns
+
     def _time(self, field: TimeField | None) -> int | None:
         text = self._text(field.path) if field else None
         if field is None or text is None:
             return None
         integer = field.integer_spec if values.is_integer(text) else None
         spec = integer or field.spec
-        day = self._day(spec)
+        day = self._day_in(field.date) if field.date else self._day(spec)
         if spec.needs_day:
             _required(day, "date for the time of day")
         return _accepted(event_time.parse(text, spec, day))
+
+    def _day_in(self, field: DateField) -> date:
+        text = _required(self._text(field.path), "date")
+        return _accepted(event_time.parse_day(text, field.pattern))
 
     def _day(self, spec: TimeSpec) -> date | None:
         received_ns = self._context.received_ns

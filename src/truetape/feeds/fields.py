@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from truetape.feeds.values import CODE, TEXT, ConditionsForm, Sign
 from truetape.host.declared_yaml import WORD, Declared, Flag, Text, problem
 from truetape.host.venues import venues
-from truetape.market.event_time import Shape, TimeSpec
+from truetape.market.event_time import EPOCHS, Shape, TimeSpec, require_date_pattern
 
 EACH = "[]"
 """The step into each item of a list."""
@@ -187,10 +187,26 @@ class IdField(Declared):
         return {"join": (value,)} if is_part else value
 
 
+class DateField(_PathField):
+    """A date of its own, as 2026-11-20, 20261120, or as the pattern says."""
+
+    pattern: Text | None = None
+
+    @model_validator(mode="after")
+    def _check_pattern(self) -> Self:
+        try:
+            if self.pattern is not None:
+                require_date_pattern(self.pattern)
+        except ValueError as error:
+            raise problem(f"is {self.pattern!r}: {error}", "pattern") from None
+        return self
+
+
 class TimeField(Declared):
     """A time and its shape; `integer` is the shape of values that are all digits.
 
-    A receipt time that is `unrecorded_only` counts where none was recorded beside the payload.
+    `date` is where the date of a time of day is. A receipt time that is `unrecorded_only` counts
+    where none was recorded beside the payload.
     """
 
     path: DeclaredPath
@@ -198,6 +214,7 @@ class TimeField(Declared):
     zone: Text | None = None
     pattern: Text | None = None
     integer: Annotated[Shape, WORD] | None = None
+    date: DateField | None = None
     unrecorded_only: Flag = False
 
     @cached_property
@@ -210,6 +227,13 @@ class TimeField(Declared):
         """Return how to read a value that is all digits, None if it is read like any other."""
         return TimeSpec(self.integer, self.zone) if self.integer else None
 
+    def excludes(self, other: "TimeField") -> bool:
+        """True if both read a text as the same instant, or only one of them can read it."""
+        if self.integer or other.integer or self.date or other.date or self.path != other.path:
+            return self == other
+        units = {self.shape, other.shape}
+        return self == other or (len(units) == 2 and units <= EPOCHS.keys())
+
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:
         for name, shape in (("shape", self.shape), ("integer", self.integer)):
@@ -217,6 +241,8 @@ class TimeField(Declared):
                 _ = self.spec if name == "shape" else self.integer_spec
             except ValueError as error:
                 raise problem(f"is {shape}: {error}", name) from None
+        if self.date and not self.spec.needs_day:
+            raise problem(f"has no use, since {self.shape} has the date", "date")
         return self
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from truetape.feeds.contract import Contract
+from truetape.feeds.contract import Contract, EraClock
 from truetape.feeds.decoder import Limits
 from truetape.kernel import careful_lane, fast_lane
 from truetape.kernel.columns import DELIVERIES, Array
@@ -51,9 +51,9 @@ def decode(records: pa.Table, contract: Contract, limits: Limits) -> Decoded:
     """
     accepted = np.zeros(records.num_rows, dtype=bool)
     tables: list[pa.Table] = []
-    for place, rows in _by_era(records, contract):
+    for place, rows in _by_era(records, contract, accepted):
         query = _query(contract, place, limits)
-        if query is not None:
+        if query is not None and len(rows):
             batch = records if len(rows) == records.num_rows else records.take(rows)
             result = fast_lane.read(batch, query, limits)
             events = result.events
@@ -78,9 +78,19 @@ def by_feed(records: pa.Table) -> Iterator[tuple[str | None, NDArray[np.int64]]]
         yield feed, np.flatnonzero(places == place)
 
 
-def _by_era(records: pa.Table, contract: Contract) -> Iterator[tuple[int, Array]]:
-    """Yield the rows of each era of the contract, with the era's place; see `rules_at`."""
+def _by_era(
+    records: pa.Table, contract: Contract, accepted: NDArray[np.bool_]
+) -> Iterator[tuple[int, Array]]:
+    """Yield the rows that may be of an era, and the era's place; see `Contract.eras_at`.
+
+    Where event times decide, an era gets the rows that were not `accepted` meanwhile. The newest
+    one comes first: no record is of two eras.
+    """
     eras = contract.eras
+    if contract.eras_by is EraClock.EVENT_TIME:
+        for place in reversed(contract.certain_eras):
+            yield place, pa.array(np.flatnonzero(~accepted))
+        return
     if len(eras) == 1:
         yield 0, pa.array(np.arange(records.num_rows))
         return
@@ -97,7 +107,7 @@ def _by_era(records: pa.Table, contract: Contract) -> Iterator[tuple[int, Array]
 def _query(contract: Contract, era: int, limits: Limits) -> TradeQuery | None:
     key = (id(contract), era, limits)
     if key not in _QUERIES:
-        _QUERIES[key] = contract, trade_query(contract, contract.eras[era].trade, limits)
+        _QUERIES[key] = contract, trade_query(contract, era, limits)
     return _QUERIES[key][1]
 
 

@@ -15,9 +15,10 @@ from truetape.feeds import readings
 from truetape.feeds.decoder import Limits
 from truetape.feeds.strict_json import parse, text_of
 from truetape.feeds.values import ConditionsForm
-from truetape.kernel import engine, guard
+from truetape.kernel import csv_batch, engine, guard
 from truetape.kernel.columns import EVENTS, Array, Column
-from truetape.kernel.midnights import midnights
+from truetape.kernel.csv_batch import CsvPlan
+from truetape.kernel.midnights import midnights, midnights_of
 from truetape.kernel.trade_query import NO_TEXT, SEPARATOR, TradeQuery
 from truetape.market.rejection import Refused
 
@@ -58,27 +59,50 @@ def _candidates(records: pa.Table, query: TradeQuery, limits: Limits) -> pa.Tabl
     )
     rows = pc.indices_nonzero(readable).cast(pa.int64())
     rows, texts = _decoded(rows, values)
-    rows, texts = _guarded(rows, texts, query)
+    beside: dict[str, Array] = {}
+    if query.csv is not None:
+        rows, texts, beside = _cut(rows, texts, query.csv)
+    sound, texts = _guarded(texts, query)
+    if sound is not None:
+        rows = rows.filter(sound)
+        beside = {name: column.filter(sound) for name, column in beside.items()}
     taken = records.select(["key", "received_ns", "record_ms", "day"])
     if len(rows) < records.num_rows:
         taken = taken.take(rows)
     columns = {"record": rows, "text": texts} | {
         name: taken[name].combine_chunks() for name in ("key", "received_ns", "record_ms")
     }
-    for place, zone in enumerate(query.zones):
-        columns[f"midnight_{place}"] = midnights(taken["day"], taken["received_ns"], zone)
+    columns |= beside
+    for place, source in enumerate(query.days):
+        name = f"midnight_{place}"
+        if source.column is None or query.csv is None:
+            columns[name] = midnights(taken["day"], taken["received_ns"], source.zone)
+        else:
+            at = columns[f"at_{query.csv.columns.index(source.column)}"]
+            cells = csv_batch.plain_cells(texts, at, query.csv.layout.delimiter)
+            columns[name] = midnights_of(cells, source)
     return pa.table(columns)
 
 
-def _guarded(rows: Array, texts: Array, query: TradeQuery) -> tuple[Array, Array]:
-    """Drop the texts that the query must not read, and quote the numbers of those that it may."""
+def _cut(rows: Array, texts: Array, plan: CsvPlan) -> tuple[Array, Array, dict[str, Array]]:
+    """Cut the headers off CSV; return what the query reads beside the texts."""
+    batch = csv_batch.cut(rows, texts, plan)
+    places = {f"at_{number}": places for number, places in enumerate(batch.places)}
+    return batch.rows, batch.texts, {"width": batch.width} | places
+
+
+def _guarded(texts: Array, query: TradeQuery) -> tuple[Array | None, Array]:
+    """Drop the texts that the query must not read, and quote the numbers of those that it may.
+
+    Returns which texts stay, None if all do.
+    """
     unreadable_texts = query.unreadable
     if query.inexact is not None and _longest(texts) > guard.MAX_STRING:
         unreadable_texts = f"{query.unreadable}|{guard.LONG_STRING}"
     guards = [unreadable_texts, *([query.inexact] if query.inexact else [])]
     suspect = pc.match_substring_regex(texts, "|".join(guards))
     if not pc.any(suspect).as_py():
-        return rows, texts
+        return None, texts
     suspect_texts = texts.filter(suspect)
     unreadable = pc.match_substring_regex(suspect_texts, unreadable_texts)
     if query.inexact is not None:
@@ -86,7 +110,7 @@ def _guarded(rows: Array, texts: Array, query: TradeQuery) -> tuple[Array, Array
         texts = pc.replace_with_mask(texts, suspect, quoted)
         unreadable = pc.or_(unreadable, pc.invert(is_json))
     sound = pc.replace_with_mask(pc.invert(suspect), suspect, pc.invert(unreadable))
-    return rows.filter(sound), texts.filter(sound)
+    return sound, texts.filter(sound)
 
 
 def _longest(texts: Array) -> int:

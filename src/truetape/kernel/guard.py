@@ -6,6 +6,7 @@ with false alarms, by a regular expression that RE2 runs in one pass. Without a 
 text, a quote always opens or closes a string, which the expressions depend on.
 """
 
+import re
 from collections.abc import Iterable
 
 MAX_BYTES = 200_000
@@ -41,8 +42,29 @@ INEXACT = (
 )
 """Matches a number that DuckDB would not return as it was written, trailing zeros apart."""
 
-CSV_UNREADABLE = r'["\x00-\x1f\x7f]'
-"""Matches a line that the reference rejects as no CSV."""
+IN_QUOTES = "\x1f"
+"""Stands for a delimiter inside of quotes."""
+_ODD_IN_CSV = r"[\x00-\x08\x0a-\x1f\x7f]|^\x{FEFF}"
+"""Matches a row that the reference rejects, or that is more than one."""
+
+
+def csv_unreadable(delimiter: str, names: Iterable[str], ignore_case: bool) -> str:
+    """Return an expression that matches odd rows, and those with a name of a header in a cell."""
+    edge = f'["{escaped(delimiter)}]'
+    known = "|".join(escaped(name) for name in sorted(names))
+    flags = "i" if ignore_case else ""
+    return rf"{_ODD_IN_CSV}|(?{flags}:(?:^|{edge})[ \t]*(?:{known})[ \t]*(?:$|{edge}))"
+
+
+def quoted_row(delimiter: str) -> str:
+    """Return an expression for whole rows in which quotes surround cells and are not doubled."""
+    cell = rf'(?:"[^"]*"|[^"{escaped(delimiter)}]*)'
+    return f"{cell}(?:{escaped(delimiter)}{cell})*"
+
+
+def escaped(text: str) -> str:
+    """Return an expression for a text itself."""
+    return re.sub(r"[^A-Za-z0-9 _]", lambda match: rf"\x{{{ord(match.group()):x}}}", text)
 
 
 def repeated(names: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Midnights: when the day of a time of day begins, for whole columns."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -9,6 +10,8 @@ import pyarrow.compute as pc
 
 from truetape.kernel.columns import Array, Column
 from truetape.market import wall_clock
+from truetape.market.event_time import parse_day
+from truetape.market.rejection import Refused
 from truetape.market.resolution import SECOND_NS
 
 _QUARTER_NS = 900 * SECOND_NS
@@ -18,6 +21,17 @@ _FIRST_NS = 315_532_800 * SECOND_NS
 _EPOCH = date(1970, 1, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class MidnightSource:
+    """A zone, and the CSV column and pattern of the dates; without a column they come beside the
+    payload.
+    """
+
+    zone: str
+    column: str | None
+    pattern: str | None
+
+
 def midnights(days: Column, received_ns: Column, zone: str) -> Array:
     """Return the instant of each row's midnight: of its day, else of its receipt date in the zone.
 
@@ -25,7 +39,18 @@ def midnights(days: Column, received_ns: Column, zone: str) -> Array:
     """
     dates = days.combine_chunks().cast(pa.int32())
     of_receipt = _receipt_days(received_ns.combine_chunks(), zone)
-    numbers = pc.coalesce(dates, of_receipt)
+    return _of_days(pc.coalesce(dates, of_receipt), zone)
+
+
+def midnights_of(texts: Array, source: MidnightSource) -> Array:
+    """Return the midnights of dates as they are written; null also where they are no dates."""
+    encoded = texts.dictionary_encode()
+    days = [parse_day(str(text), source.pattern) for text in encoded.dictionary.to_pylist()]
+    numbers = [None if isinstance(day, Refused) else (day - _EPOCH).days for day in days]
+    return _of_days(pa.array(numbers, pa.int32()).take(encoded.indices), source.zone)
+
+
+def _of_days(numbers: Array, zone: str) -> Array:
     encoded = numbers.dictionary_encode()
     starts = [_midnight_ns(number, zone) for number in encoded.dictionary.to_pylist()]
     return pa.array(starts, pa.int64()).take(encoded.indices)

@@ -8,14 +8,24 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records, TradeRule
+from truetape.feeds.contract import (
+    ANY_TIME_NS,
+    Contract,
+    JsonPayload,
+    RecordMatch,
+    Records,
+    TradeRule,
+)
+from truetape.feeds.csv_layout import CsvPayload
 from truetape.feeds.decoder import Limits
-from truetape.feeds.fields import EACH, Origin, Path, TimeField
+from truetape.feeds.fields import EACH, DateField, Origin, Path, TimeField
 from truetape.feeds.values import MAX_TEXT, ORDERED_ID, TEXT_PATTERN
 from truetape.host.sql import quoted
 from truetape.kernel import guard, value_sql
+from truetape.kernel.csv_batch import CsvPlan
+from truetape.kernel.midnights import MidnightSource
 from truetape.kernel.value_sql import InexpressibleError
-from truetape.market.event_time import TIMES_OF_DAY
+from truetape.market.event_time import Shape
 from truetape.market.resolution import MS_NS
 
 LOOKUPS = ("symbol", "venue", "tape", "exchange")
@@ -33,25 +43,27 @@ _FRACTION = r"-?[0-9]+\.[0-9]+"
 
 @dataclass(frozen=True, slots=True)
 class TradeQuery:
-    """`sql` reads the table `batch`: record, text, key, received_ns, record_ms.
+    """`sql` reads the table `batch`: record, text, key, received_ns, record_ms; of CSV also `width`
+    and the place of each column of `csv`, as `at_0` and so on, 0 for none.
 
     Each row is one record: `record`, `index`, `accepted`, the texts of `LOOKUPS`, `conditions`, and
     `id`, `sequence`, `event_ns`, `received_ns`, `price`, `size`, `notional`. The query must not
     read a text that `unreadable` matches; numbers that `inexact` matches must be quoted first, None
-    for CSV. `zones` are those whose midnights the batch brings, as `midnight_0` and so on.
+    for CSV. The batch also brings the midnights of `days`, as `midnight_0` and so on.
     """
 
     rule: TradeRule
     sql: str
     unreadable: str
     inexact: str | None
-    zones: tuple[str, ...]
+    days: tuple[MidnightSource, ...]
+    csv: CsvPlan | None
 
 
-def trade_query(contract: Contract, rule: TradeRule, limits: Limits) -> TradeQuery | None:
-    """Return the query of a rule, None if SQL cannot express the rule."""
+def trade_query(contract: Contract, era: int, limits: Limits) -> TradeQuery | None:
+    """Return the query of the trades of an era, None if SQL cannot express their rule."""
     try:
-        return _Compiler(contract, rule, limits).query()
+        return _Compiler(contract, era, limits).query()
     except InexpressibleError:
         return None
 
@@ -59,18 +71,20 @@ def trade_query(contract: Contract, rule: TradeRule, limits: Limits) -> TradeQue
 class _Compiler:
     """Writes the query of one rule: records, then the texts at its paths, then their values."""
 
-    def __init__(self, contract: Contract, rule: TradeRule, limits: Limits) -> None:
-        self._layout = contract.layout
+    def __init__(self, contract: Contract, era: int, limits: Limits) -> None:
+        self._layout = contract.layout_of(contract.eras[era])
+        self._header_rule = contract.header_rule
         self._ids_are_ordered = contract.ids_are_ordered
-        self._rule = rule
+        self._rule = contract.eras[era].trade
+        self._bounds_ns = contract.era_bounds_ns(era)
         self._limits = limits
-        self._zones: list[str] = []
+        self._days: list[MidnightSource] = []
 
     def query(self) -> TradeQuery:
         records = self._records()
         columns = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._texts())
         values = ",\n  ".join(f"{sql} AS {name}" for name, sql in self._values())
-        midnights = "".join(f"midnight_{place}, " for place in range(len(self._zones)))
+        midnights = "".join(f"midnight_{place}, " for place in range(len(self._days)))
         received = self._received()
         slack, stamp = self._limits.future_slack_ns, f"record_ms::HUGEINT * {MS_NS} + {MS_NS - 1}"
         is_json = isinstance(self._layout, JsonPayload)
@@ -95,7 +109,7 @@ SELECT {kept}, "sequence", event_ns, received_ns, price::DECIMAL(38, 18) AS pric
     AND (receipt_is_absent OR receipt_ns IS NOT NULL)
     AND coalesce(receipt_ns <= stamp_ns + {slack}, true)
     AND coalesce(recorded_ns <= stamp_ns + {slack}, true)
-    AND event_ns <= received_ns::HUGEINT + {slack}
+    AND {self._is_in_era()} AND event_ns <= received_ns::HUGEINT + {slack}
     AND event_ns <= stamp_ns + {slack}, false) AS accepted
 FROM receipts{order}
 """
@@ -104,7 +118,8 @@ FROM receipts{order}
             sql,
             self._unreadable(),
             guard.INEXACT if is_json else None,
-            tuple(self._zones),
+            tuple(self._days),
+            self._csv_plan(),
         )
 
     def _records(self) -> str:
@@ -119,11 +134,35 @@ FROM receipts{order}
                 return self._named_records(layout)
 
     def _csv_records(self, layout: CsvPayload) -> str:
-        header = layout.delimiter.join(layout.columns)
-        fields = f"string_split(text, {quoted(layout.delimiter)})"
-        return f"""split AS MATERIALIZED (SELECT *, {fields} AS fields FROM batch),
-records AS (SELECT *, 0 AS "index",
-  len(fields) = {len(layout.columns)} AND text <> {quoted(header)} AS fits FROM split)"""
+        """Return rows without line ends as lists of cells. A delimiter inside of quotes becomes
+        `guard.IN_QUOTES`, which no cell has.
+        """
+        mark = quoted(layout.delimiter)
+        inside = f"replace(part, {mark}, chr({ord(guard.IN_QUOTES)}))"
+        parts = f"""list_transform(string_split(text, '"'),
+    lambda part, place: CASE WHEN place % 2 = 0 THEN {inside} ELSE part END)"""
+        is_sound = f"regexp_full_match(text, {quoted(guard.quoted_row(layout.delimiter))})"
+        return f"""unquoted AS (SELECT * EXCLUDE (text),
+  CASE WHEN NOT contains(text, '"') THEN text
+    WHEN {is_sound} THEN array_to_string({parts}, '') END AS text FROM batch),
+split AS MATERIALIZED (SELECT *, string_split(text, {mark}) AS fields FROM unquoted),
+records AS (SELECT *, 0 AS "index", coalesce(len(fields) = width, false) AS fits FROM split)"""
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """Return the columns of CSV that the query reads."""
+        return tuple(dict.fromkeys(path.steps[0] for path in self._paths(Origin.RECORD)))
+
+    def _csv_plan(self) -> CsvPlan | None:
+        if not isinstance(self._layout, CsvPayload):
+            return None
+        return CsvPlan(self._layout, self._header_rule, self._columns)
+
+    def _is_in_era(self) -> str:
+        first_ns, end_ns = self._bounds_ns
+        if self._bounds_ns == ANY_TIME_NS:
+            return "true"
+        return f"event_ns >= {first_ns}::HUGEINT AND event_ns < {end_ns}::HUGEINT"
 
     def _single_records(self, layout: JsonPayload) -> str:
         fits = "true"
@@ -207,7 +246,9 @@ listed AS (SELECT *,
     def _unreadable(self) -> str:
         match self._layout:
             case CsvPayload():
-                return guard.CSV_UNREADABLE
+                rule = self._header_rule
+                marks = [name for name, column in rule.column_of.items() if column in rule.marks]
+                return guard.csv_unreadable(self._layout.delimiter, marks, rule.ignore_case)
             case JsonPayload(records=Records.ONE) as layout:
                 names = self._names(Origin.RECORD) | self._names(Origin.PAYLOAD)
                 deep = [guard.opening(guard.MAX_OPENINGS)]
@@ -218,10 +259,7 @@ listed AS (SELECT *,
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         rule = self._rule
-        kinds = [
-            f"coalesce({self._text(match.path)} IN ({_plain(match.texts)}), false)"
-            for match in rule.when
-        ]
+        kinds = [self._matches(match) for match in rule.when]
         yield "is_trade", " AND ".join(kinds) or "true"
         yield "symbol", self._text(rule.symbol.path)
         yield "venue", self._text(rule.venue.path) if rule.venue.path else "NULL::VARCHAR"
@@ -236,6 +274,10 @@ listed AS (SELECT *,
         yield "price_text", self._text(rule.price.path)
         yield "size_text", self._text(rule.size.path)
 
+    def _matches(self, match: RecordMatch) -> str:
+        if_absent = "true" if match.or_absent else "false"
+        return f"coalesce({self._text(match.path)} IN ({_plain(match.texts)}), {if_absent})"
+
     def _conditions(self) -> str:
         field = self._rule.conditions
         if field is None:
@@ -244,6 +286,9 @@ listed AS (SELECT *,
         if any(way.origin is Origin.KEY for path in paths for way in path.ways):
             raise InexpressibleError  # a key may have any character, the separators too
         texts = [self._text(path) for path in paths]
+        if isinstance(self._layout, CsvPayload):
+            mark = quoted(self._layout.delimiter)
+            texts = [f"replace({text}, chr({ord(guard.IN_QUOTES)}), {mark})" for text in texts]
         parts = (f"coalesce({text}, chr({ord(NO_TEXT)}))" for text in texts)
         return f" || chr({ord(SEPARATOR)}) || ".join(parts)
 
@@ -291,8 +336,8 @@ listed AS (SELECT *,
 
     def _in_record(self, steps: tuple[str, ...]) -> str:
         match self._layout:
-            case CsvPayload(columns=columns):
-                return f"nullif(fields[{columns.index(steps[0]) + 1}], '')"
+            case CsvPayload():
+                return f"nullif(fields[at_{self._columns.index(steps[0])}], '')"
             case JsonPayload(records=Records.ONE) as layout:
                 inside = self._member(Origin.PAYLOAD, (*layout.at, *steps))
                 if not layout.at_optional:
@@ -330,12 +375,25 @@ listed AS (SELECT *,
         yield "fits", "fits AND is_trade"
 
     def _time(self, text: str, field: TimeField) -> str:
-        if field.shape in TIMES_OF_DAY and field.zone and field.integer is None:
-            if field.zone not in self._zones:
-                self._zones.append(field.zone)
-            midnight = f"midnight_{self._zones.index(field.zone)}"
-            return value_sql.time_of_day(text, field.shape, midnight)
-        return value_sql.time(text, field)
+        if not field.spec.needs_day or field.zone is None:
+            return value_sql.time(text, field)
+        if field.integer:
+            raise InexpressibleError
+        source = MidnightSource(field.zone, *self._date_column(field.date))
+        if source not in self._days:
+            self._days.append(source)
+        midnight = f"midnight_{self._days.index(source)}"
+        if field.shape is Shape.CLOCK:
+            return value_sql.clock(text, midnight)
+        return value_sql.time_of_day(text, field.shape, midnight)
+
+    def _date_column(self, field: DateField | None) -> tuple[str | None, str | None]:
+        """Return the column of a date and its pattern. The batch can only find columns of CSV."""
+        if field is None:
+            return None, None
+        if len(field.path.ways) > 1 or field.path.steps[0] not in self._columns:
+            raise InexpressibleError
+        return field.path.steps[0], field.pattern
 
     def _received(self) -> str:
         field = self._rule.received_time

@@ -16,8 +16,9 @@ two is then exact in 38 digits, and its notional needs no rounding; wider number
 """
 _ISO = (
     r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-    r"(?:\.[0-9]{1,9})?Z"
+    r"(?:\.[0-9]{1,9})?(?:Z|\+00:00)"
 )
+_CLOCK = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
 _SECONDS = "(?:[1-3][0-9]{9}|40[0-9]{8})"
 """Whole seconds from 2001-09-09 to 2099: all are plausible and fit 64-bit nanoseconds."""
 _DAY_DIGITS = 5
@@ -71,13 +72,23 @@ def time_of_day(text: str, shape: Shape, midnight: str) -> str:
     )
 
 
+def clock(text: str, midnight: str) -> str:
+    """Return the nanoseconds of a clock's reading after a midnight, which may be null."""
+    hours, minutes, seconds = (f"split_part({text}, ':', {place})" for place in (1, 2, 3))
+    whole = f"({hours}::BIGINT * 3600 + {minutes}::BIGINT * 60) * 1000000000"
+    rest = f"({seconds}::DECIMAL(19, 9) * 1000000000::DECIMAL(10, 0))::BIGINT"
+    is_clock = f"regexp_full_match({text}, {quoted(_CLOCK)})"
+    return f"CASE WHEN {is_clock} THEN {midnight} + {whole} + {rest} END"
+
+
 def _of_shape(text: str, shape: Shape) -> str:
     if shape in EPOCHS:
         return _epoch(text, EPOCHS[shape])
     if shape is not Shape.ISO8601:
         raise InexpressibleError
     is_iso = f"regexp_full_match({text}, {quoted(_ISO)})"
-    return f"CASE WHEN {is_iso} THEN epoch_ns(try_cast({text} AS TIMESTAMP_NS)) END"
+    bare = f"replace({text}, '+00:00', 'Z')"
+    return f"CASE WHEN {is_iso} THEN epoch_ns(try_cast({bare} AS TIMESTAMP_NS)) END"
 
 
 def _epoch(text: str, digits: int) -> str:
