@@ -65,14 +65,97 @@ def test_times_beyond_the_time_of_reading_are_rejected(tmp_path: Path, engine: s
     path = tmp_path / "future.jsonl"
     path.write_text(FUTURE)
 
-    outcome = bars(path, "--resolution", "1m", "--profile", "all", "--engine", engine)
+    options = ("--resolution", "1m", "--profile", "all", "--engine", engine)
+    outcome = bars(path, *options, code=65)
 
     assert outcome.stdout.splitlines() == [HEADER]
-    assert outcome.stderr.splitlines() == [
-        "2 records received = 0 accepted + 2 rejected; 0 bars",
+    report = outcome.stderr.splitlines()
+    assert report[0] == "1 file: 2 records received = 0 accepted + 2 rejected; 0 bars"
+    assert [line for line in report if "rejected future" in line] == [
         "  rejected future-event-time: 1",
         "  rejected future-receipt-time: 1",
     ]
+
+
+MIXED = """\
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1","event_time":"2026-11-20T14:30:00Z","price":"1","size":"1","conditions":["@","zz"]}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"2","event_time":"2026-11-20T14:30:01Z","price":"1","size":"1","conditions":["zz","yy"]}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"2","event_time":"2026-11-20T14:30:01Z","price":"1","size":"1","conditions":["zz","yy"]}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"3","event_time":"2026-11-20T14:30:02Z","price":"2","size":"5"}
+{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"1","received_time":"2026-11-20T22:00:00Z"}
+{"kind":"correct","symbol":"IBM","venue":"XNYS","id":"9","price":"1","size":"1","received_time":"2026-11-20T22:00:00Z"}
+{"kind":"trade","symbol":"IBM"}
+1
+2
+3
+
+{}
+"""
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_the_report_says_what_became_of_every_record(tmp_path: Path, engine: str) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text(MIXED)
+    options = ("--resolution", "1m", "--profile", "sip", "--engine", engine)
+
+    outcome = bars(path, *options)
+
+    assert outcome.stderr.splitlines() == [
+        "1 file: 12 records received = 6 accepted + 6 rejected; 1 bar",
+        "  4 trades, 1 repeat among them; 2 cancels and corrections: 1 applied, 1 without a trade",
+        "  rejected empty: 1",
+        f"    {path}:11: the payload is blank",
+        "  rejected missing-field: 1",
+        f"    {path}:7: no event time",
+        "  rejected not-a-trade: 4",
+        f"    {path}:8: the payload is not an object",
+        f"    {path}:9: the payload is not an object",
+        f"    {path}:10: the payload is not an object",
+        "    and 1 more",
+        "  unknown condition zz: 3 trades, which count for nothing",
+        "  unknown condition yy: 2 trades, which count for nothing",
+    ]
+    assert bars(path, *options, "--strict", code=65).stdout == outcome.stdout
+
+
+ROW = "1795185070,25.50,0.4\n"
+
+
+def test_files_are_folders_patterns_and_standard_input(tmp_path: Path) -> None:
+    for name in ("b/XYZUSD.csv", "a/ABCUSD.csv", "a/README.md", "a/.hidden.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(ROW)
+    options = ("--resolution", "1m", "--profile", "all")
+
+    whole = bars(tmp_path, *options, feed="kraken-csv")
+    some = bars(tmp_path / "?" / "*.csv", *options, feed="kraken-csv")
+    twice = CliRunner().invoke(
+        truetape,
+        ["bars", str(tmp_path), str(tmp_path / "a/ABCUSD.csv"), "--feed", "kraken-csv", *options],
+    )
+    piped = CliRunner().invoke(
+        truetape,
+        ["bars", "-", "--feed", "kraken-csv", "--symbol-is", "ABCUSD", *options],
+        input=ROW,
+    )
+
+    symbols = [line.split(",")[0] for line in whole.stdout.splitlines()[1:]]
+    assert symbols == ["ABCUSD", "XYZUSD"]
+    assert whole.stderr.startswith("skipped in folders, not named as trade files are: 1 .md")
+    assert "2 files: 2 records received" in whole.stderr
+    assert some.stdout == whole.stdout == twice.stdout
+    assert "given twice, read once: 1" in twice.stderr
+    assert piped.stdout.splitlines()[1:] == whole.stdout.splitlines()[1:2]
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "*.csv", "empty"])
+def test_an_argument_that_means_no_file_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+
+    outcome = bars(tmp_path / name, "--resolution", "1m", "--profile", "all", code=78)
+
+    assert "no trade file is there" in str(outcome.exception)
 
 
 def test_an_unknown_profile_is_an_error_that_lists_the_profiles(day: Path) -> None:

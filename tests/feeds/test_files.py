@@ -1,34 +1,109 @@
-"""Trade files: payload bytes unchanged, with key, day and receipt from names and envelopes."""
+"""Trade files: payload bytes unchanged, of every format, with what name, user or envelope add."""
 
+import bz2
 import gzip
 import io
+import json
 import zipfile
+from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.data import real_data
 from truetape.feeds.contract import load_contract
+from truetape.feeds.file_names import NameParts
 from truetape.feeds.files import FileRecord, read, read_lines
 from truetape.host.errors import ConfigError
 
 LEAN = load_contract("lean-equity-tick")
+NATIVE = load_contract("truetape")
+FLAT = load_contract("polygon-flat")
+
+
+def payloads(path: Path, feed: str, given: NameParts = NameParts()) -> list[bytes]:  # noqa: B008 - frozen
+    return [record.payload for record in read(path, load_contract(feed), given)]
+
+
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def zstandard(content: bytes) -> bytes:
+    return bytes(pa.compress(content, codec="zstd", asbytes=True))  # type: ignore[call-overload]
 
 
 def test_a_lean_zip_gives_symbol_and_day(tmp_path: Path) -> None:
-    folder = tmp_path / "ibm"
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "20131007_trade.zip", "w") as archive:
-        archive.writestr("20131007_ibm_Trade_Tick.csv", "1,2,3,P,0,0\r\n4,5,6,P,0,0")
+    path = tmp_path / "20131007_trade.zip"
+    member = "20131007_ibm_Trade_Tick.csv"
+    path.write_bytes(zipped(**{member: b"1,2,3,P,0,0\r\n4,5,6,P,0,0"}))
 
-    records = list(read(folder / "20131007_trade.zip", LEAN))
-
-    day = date(2013, 10, 7)
-    assert records == [
-        FileRecord(b"1,2,3,P,0,0", "ibm", day, None, 1),
-        FileRecord(b"4,5,6,P,0,0", "ibm", day, None, 2),
+    day, source = date(2013, 10, 7), f"{path}!{member}"
+    assert list(read(path, LEAN)) == [
+        FileRecord(b"1,2,3,P,0,0", "ibm", day, None, 1, 1, source),
+        FileRecord(b"4,5,6,P,0,0", "ibm", day, None, 2, 2, source),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "feed", "parts"),
+    [
+        ("ABCUSDT-trades-2025-01-02.csv", "binance-trades-csv", ("ABCUSDT", date(2025, 1, 2))),
+        ("ABCUSDT-trades-2024-12.csv", "binance-trades-csv", ("ABCUSDT", None)),
+        ("ABCUSDT-trades-2024-12 (1).csv", "binance-trades-csv", ("ABCUSDT", None)),
+        ("XBTUSD.csv", "kraken-csv", ("XBTUSD", None)),
+        ("tick/ibm/20131007_trade.csv", "lean-equity-tick", ("ibm", date(2013, 10, 7))),
+    ],
+    ids=str,
+)
+def test_a_name_says_symbol_and_date_where_the_contract_says_how(
+    tmp_path: Path, name: str, feed: str, parts: tuple[str, date | None]
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"1,2,3\n")
+
+    [record] = read(path, load_contract(feed))
+
+    assert (record.key, record.day) == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "feed", "option"),
+    [
+        ("ABCUSDT/trades-2025-01-02.csv", "binance-trades-csv", "--symbol-is"),
+        ("Downloads/trades.csv", "kraken-csv", "--symbol-is"),
+        ("ibm/20131007_trade.csv", "lean-equity-tick", "--symbol-is"),
+        ("tick/ibm/20131307_trade.csv", "lean-equity-tick", "--date-is"),
+    ],
+)
+def test_a_folder_or_another_name_says_nothing(
+    tmp_path: Path, name: str, feed: str, option: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"1,2,3\n")
+
+    with pytest.raises(ConfigError, match=option):
+        list(read(path, load_contract(feed)))
+    [record] = read(path, load_contract(feed), NameParts("ABC", date(2026, 11, 20)))
+    assert (record.key, record.day) == ("ABC", date(2026, 11, 20))
+
+
+def test_a_symbol_is_not_given_to_rows_that_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"{}\n")
+
+    with pytest.raises(ConfigError, match="leave out --symbol-is"):
+        list(read(path, NATIVE, NameParts("IBM")))
 
 
 def test_captured_frames_give_their_receipt_time(tmp_path: Path) -> None:
@@ -36,51 +111,226 @@ def test_captured_frames_give_their_receipt_time(tmp_path: Path) -> None:
     path.write_text('{"exchange":"KRAKEN","recv_ts":"1618678142.592855","raw":"{\\"a\\":1}"}\n')
 
     assert list(read(path, load_contract("kraken"))) == [
-        FileRecord(b'{"a":1}', None, None, 1_618_678_142_592_855_000, 1)
+        FileRecord(b'{"a":1}', None, None, 1_618_678_142_592_855_000, 1, 1, str(path))
     ]
 
 
-def test_a_line_without_an_envelope_is_a_payload(tmp_path: Path) -> None:
-    path = tmp_path / "native.jsonl"
-    path.write_bytes(b'{"kind":"trade"}\n{"exchange":1\n')
+CONTENT = b'{"a":1}\n{"a":2}\n'
+WAYS: dict[str, Callable[[bytes], bytes]] = {
+    "a.jsonl": lambda content: content,
+    "a.jsonl.gz": gzip.compress,
+    "a.jsonl.bz2": bz2.compress,
+    "a.jsonl.zst": zstandard,
+    "a.zip": lambda content: zipped(**{"a.jsonl": content}),
+    "packed without a suffix": gzip.compress,
+    "a.zip in a.zip": lambda content: zipped(**{"b.zip": zipped(**{"a.jsonl": content})}),
+    "a.gz in a.zip": lambda content: zipped(**{"a.jsonl.gz": gzip.compress(content)}),
+    "two parts.gz": lambda content: gzip.compress(content[:8]) + gzip.compress(content[8:]),
+    "two parts.zst": lambda content: zstandard(content[:8]) + zstandard(content[8:]),
+    "a byte order mark": lambda content: b"\xef\xbb\xbf" + content,
+}
 
-    payloads = [record.payload for record in read(path, load_contract("truetape"))]
 
-    assert payloads == [b'{"kind":"trade"}', b'{"exchange":1']
+@pytest.mark.parametrize("name", WAYS)
+def test_every_packing_gives_the_same_payloads(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(WAYS[name](CONTENT))
+
+    assert payloads(path, "truetape") == [b'{"a":1}', b'{"a":2}']
 
 
-def test_gzip_is_unpacked_and_a_header_line_is_skipped(tmp_path: Path) -> None:
-    path = tmp_path / "2026-11-20.csv.gz"
+def test_every_member_of_a_zip_is_read_in_order_with_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "Kraken_Trading_History.zip"
+    members = {
+        "XBTUSD.csv": b"1,2,3\n", "__MACOSX/._XBTUSD.csv": b"\x00", "all/ETHEUR.csv": b"4,5,6\n",
+        ".DS_Store": b"\x00",
+    }  # fmt: skip
+    path.write_bytes(zipped(**members))
+
+    records = list(read(path, load_contract("kraken-csv")))
+
+    assert [(item.key, item.payload, item.line, item.source) for item in records] == [
+        ("XBTUSD", b"1,2,3", 1, f"{path}!XBTUSD.csv"),
+        ("ETHEUR", b"4,5,6", 1, f"{path}!all/ETHEUR.csv"),
+    ]
+
+
+PAGE = {"error": [], "result": {"ABC": [["1", "2", 3.5]]}}
+
+
+@pytest.mark.parametrize(
+    ("feed", "content", "found"),
+    [
+        ("kraken-rest", b'{\n "result": {}\n}\n', [(1, b'{\n "result": {}\n}')]),
+        ("kraken-rest", b'{"a":\n1}\n\n {"b":\n2}', [(1, b'{"a":\n1}'), (4, b'{"b":\n2}')]),
+        ("kraken", b'[\n 7,[["1"]]\n]', [(1, b'[\n 7,[["1"]]\n]')]),
+        ("truetape", b'[{"a":1},{"a":2}]', [(1, b'{"a":1}'), (1, b'{"a":2}')]),
+        ("truetape", b'[\n{"a":1},\n{"a":"]"} ]\n', [(1, b'{"a":1}'), (1, b'{"a":"]"}')]),
+        (
+            "truetape",
+            b'{"a":1}\n{"a":\n{"a":3}\n',
+            [(1, b'{"a":1}'), (2, b'{"a":'), (3, b'{"a":3}')],
+        ),
+        ("truetape", b'{"a":\n{"a":3}\n', [(1, b'{"a":'), (2, b'{"a":3}')]),
+        ("truetape", b'not json\n{"a":\r\n\n\n', [(1, b"not json"), (2, b'{"a":')]),
+        ("truetape", b"\n\n", []),
+        ("truetape", b"", []),
+        ("truetape", b'{"a":"\xff"}\n', [(1, b'{"a":"\xff"}')]),
+        ("truetape", b"[" * 100_000 + b"\n", [(1, b"[" * 100_000)]),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_json_is_read_over_lines_if_the_whole_file_is_json_values(
+    tmp_path: Path, feed: str, content: bytes, found: list[tuple[int, bytes]]
+) -> None:
+    path = tmp_path / "page.json"
+    path.write_bytes(content)
+
+    records = list(read(path, load_contract(feed)))
+
+    assert [(item.line, item.payload) for item in records] == found
+    assert [item.number for item in records] == list(range(1, len(found) + 1))
+
+
+def test_a_header_is_put_before_each_row_until_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
     path.write_bytes(
-        gzip.compress(b"time,price,size,exchange,conditions,suspicious\n1,2,3,P,0,0\n")
+        b"ticker,price,size,sip_timestamp\r\nABC,1,2,3\r\n\r\nABC,4,5,6\r\n"
+        b'price,size,note,sip_timestamp\n7,8,"a\nb",9\n'
     )
 
-    assert list(read(path, LEAN)) == [FileRecord(b"1,2,3,P,0,0", None, date(2026, 11, 20), None, 2)]
+    records = list(read(path, FLAT))
 
-
-def test_a_page_is_one_payload(tmp_path: Path) -> None:
-    path = tmp_path / "http_trades.json"
-    path.write_bytes(b'{\n"result": {}\n}\n')
-
-    assert [record.payload for record in read(path, load_contract("kraken-rest"))] == [
-        path.read_bytes()
+    first, second = b"ticker,price,size,sip_timestamp\n", b"price,size,note,sip_timestamp\n"
+    assert [(item.line, item.payload) for item in records] == [
+        (2, first + b"ABC,1,2,3"),
+        (3, first),
+        (4, first + b"ABC,4,5,6"),
+        (6, second + b'7,8,"a\nb",9'),
     ]
+
+
+def test_a_header_that_says_what_the_contract_says_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "ABCUSDT-trades-2025-01-02.csv"
+    path.write_bytes(
+        b"id,price,qty,quote_qty,time,is_buyer_maker,is_best_match\n1,2,3,6,4,True,True\n"
+    )
+
+    assert payloads(path, "binance-trades-csv") == [b"1,2,3,6,4,True,True"]
+
+
+def test_a_quote_that_is_never_closed_takes_no_other_row_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
+    rows = [b"ABC,%d" % number for number in range(200)]
+    path.write_bytes(b'price,sip_timestamp\n"1,2\n' + b"\n".join(rows))
+
+    assert [payload.split(b"\n")[1] for payload in payloads(path, "polygon-flat")] == [
+        b'"1,2',
+        *rows,
+    ]
+
+
+TABLE = pa.table(
+    {
+        "kind": ["trade", "trade"],
+        "symbol": pa.array(["ABC", "DEF"]).dictionary_encode(),
+        "event_time": pa.array([1_795_185_070_218_218_853] * 2, pa.timestamp("ns", "UTC")),
+        "price": pa.array([Decimal("25.50"), None], pa.decimal128(38, 18)),
+        "size": pa.array([100.0, 0.1]),
+        "sequence": pa.array([1, 2**62]),
+        "conditions": [["@", "I"], []],
+        "half": pa.array([0.1, 2.5], pa.float32()),
+        "clock": pa.array([34_200_000_000_001, 0], pa.time64("ns")),
+        "local": pa.array([1_767_323_045] * 2, pa.timestamp("s")),
+        "aware": pa.array([1_767_312_000_000] * 2, pa.timestamp("ms", "UTC")),
+        "day": [date(2026, 1, 2), None],
+    }
+)
+
+
+def test_a_parquet_row_is_an_object_for_a_feed_of_objects(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "day.parquet")
+
+    first, second = (json.loads(item) for item in payloads(tmp_path / "day.parquet", "truetape"))
+
+    assert first == {
+        "kind": "trade", "symbol": "ABC", "event_time": "2026-11-20T14:31:10.218218853Z",
+        "price": "25.500000000000000000", "size": "100.0", "sequence": "1",
+        "conditions": ["@", "I"], "half": "0.1", "clock": "09:30:00.000000001",
+        "local": "2026-01-02T03:04:05", "aware": "2026-01-02T00:00:00Z", "day": "2026-01-02",
+    }  # fmt: skip
+    assert (second["price"], second["sequence"], second["conditions"]) == (None, str(2**62), [])
+
+
+def test_a_parquet_row_is_a_row_below_a_header_for_a_feed_of_columns(tmp_path: Path) -> None:
+    path = tmp_path / "day.zip"
+    file = io.BytesIO()
+    pq.write_table(TABLE.select(["symbol", "price", "conditions", "sequence"]), file)
+    path.write_bytes(zipped(**{"day.parquet": file.getvalue()}))
+
+    header = b"symbol,price,conditions,sequence\n"
+    assert payloads(path, "polygon-flat") == [
+        header + b'ABC,25.500000000000000000,"@,I",1',
+        header + b"DEF,,,4611686018427387904",
+    ]
+
+
+def test_parquet_needs_a_feed_of_columns_or_objects(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "day.parquet")
+
+    with pytest.raises(ConfigError, match="write a contract with the columns"):
+        payloads(tmp_path / "day.parquet", "kraken")
+
+
+OTHERS = {
+    "a.xz": (b"\xfd7zXZ\x00\x00\x04", "xz"),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "7-Zip"),
+    "a.rar": (b"Rar!\x1a\x07\x00", "RAR"),
+    "a.feather": (b"ARROW1\x00\x00", "Arrow IPC"),
+    "a.dbn": (b"DBN\x02\x00\x00", "DBN"),
+    "a.h5": (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    "a.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel"),
+    "a.xlsx": (zipped(**{"[Content_Types].xml": b"<x/>", "xl/a.xml": b"<x/>"}), "Excel"),
+    "a.tar": (b"a.csv".ljust(257, b"\x00") + b"ustar", "tar"),
+    "a.tar.gz": (gzip.compress(b"a.csv".ljust(257, b"\x00") + b"ustar"), "tar"),
+    "a.csv": (b"<!DOCTYPE html>\n<html>", "HTML"),
+    "b.csv": ("time,price\n".encode("utf-16"), "UTF-16"),
+    "c.csv": (b"a\x00b", "binary"),
+    "a.zip": (b"no zip", "not packed as its name says"),
+    "b.zip": (zipped(), "the zip file is empty"),
+    "a.csv.gz": (gzip.compress(b"1,2,3\n" * 1_000)[:-20], "cannot be read"),
+    "a.csv.zst": (zstandard(b"1,2,3\n" * 1_000)[:-4], "cannot be read"),
+    "b.csv.zip": (zipped(a=b"1,2,3\n" * 100)[:-10], "cannot be read"),
+    "a.parquet": (b"time,price\n", "not Parquet"),
+    "b.parquet": (b"PAR1 and no more", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_error_names_the_file_and_what_it_is(tmp_path: Path, name: str) -> None:
+    content, kind = OTHERS[name]
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(ConfigError, match=kind) as refused:
+        payloads(tmp_path / name, "kraken-csv", NameParts("ABC"))
+    assert name in str(refused.value)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="absent.csv"):
+        payloads(tmp_path / "absent.csv", "truetape")
+
+
+def test_symbols_that_begin_like_a_binary_file_are_text(tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_bytes(b"DBN,1\nORCL,2\nPAR,3\nPKX,4\nBZH,5\n")
+
+    assert len(payloads(tmp_path / "day.csv", "polygon-flat")) == 5
 
 
 def test_a_line_over_the_limit_is_cut_and_the_next_line_is_complete() -> None:
     lines = io.BytesIO(b"x" * 1_000 + b"\nnext\r\n" + b"y" * 10 + b"\nlast")
 
     assert list(read_lines(lines, 10)) == [b"x" * 11, b"next", b"y" * 10, b"last"]
-
-
-@pytest.mark.parametrize("name", ["absent.csv", "broken.zip"])
-def test_the_error_of_an_unreadable_file_names_it(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    if path.suffix == ".zip":
-        path.write_bytes(b"no zip")
-
-    with pytest.raises(ConfigError, match=name):
-        list(read(path, LEAN))
 
 
 @pytest.mark.data

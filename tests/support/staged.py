@@ -30,7 +30,7 @@ def stage(path: Path, feed: Contract, folder: Path, read_ms: int) -> None:
     """Write the records of a trade file as Parquet, with the columns that the decoder reads."""
     rows = [
         {
-            "topic": str(path), "partition": 0, "offset": record.line, "record_ms": read_ms,
+            "topic": record.source, "partition": 0, "offset": record.number, "record_ms": read_ms,
             "key": record.key, "value": record.payload, "feed": feed.feed,
             "received_ns": record.received_ns, "day": record.day,
         }

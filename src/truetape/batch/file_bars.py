@@ -1,32 +1,38 @@
 """Bars straight from trade files, by the kernel or by the reference. Uses no server and no lake."""
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truetape.batch.bar_requests import BarRequest, FileBar, fold_by_kernel, fold_by_reference
+from truetape.batch.file_counts import FileCounts, place_of
 from truetape.feeds import files
 from truetape.feeds.contract import Contract, load_contract
 from truetape.feeds.decoder import Limits
-from truetape.feeds.files import decode_file
+from truetape.feeds.file_names import NameParts
+from truetape.feeds.files import MAX_PAGE_BYTES, NOTHING_GIVEN, FileRecord, decode_file
 from truetape.host import profiles, venues
 from truetape.host.settings import Settings
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
-from truetape.market.trades import Event
+from truetape.market.trades import Event, Trade
 
 if TYPE_CHECKING:
-    from truetape.kernel.decode import Decoded
+    import pyarrow as pa
 
 _RECORDS_PER_CHUNK = 100_000
+_BYTES_PER_CHUNK = 64_000_000
+_REPORT_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class FileFold:
-    """The request: which files to fold, and how. `read_ms`: the time of reading."""
+    """The request: which files to fold, and how. `read_ms`: the time of reading. `given`: what the
+    user says in place of the files' names. `report` gets lines of progress.
+    """
 
     files: tuple[Path, ...]
     feed: str
@@ -36,6 +42,14 @@ class FileFold:
     as_of_ns: int | None
     settings: Settings
     read_ms: int
+    given: NameParts = NOTHING_GIVEN
+    report: Callable[[str], None] = lambda _: None
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits of the settings, but pages in files may be larger than in Kafka."""
+        limits = Limits.of(self.settings)
+        return replace(limits, max_payload_bytes=max(limits.max_payload_bytes, MAX_PAGE_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,83 +57,135 @@ class FoldedFiles:
     """The result: served bars by symbol, venue and start, and the counts of all records."""
 
     bars: list[FileBar]
-    accepted: int
-    reasons: Mapping[str, int]
-
-    @property
-    def rejected(self) -> int:
-        """Return the number of records that do not fit the contract."""
-        return sum(self.reasons.values())
-
-    @property
-    def received(self) -> int:
-        """Return the number of records in the files."""
-        return self.accepted + self.rejected
+    counts: FileCounts
 
 
 def reference(request: FileFold) -> FoldedFiles:
     """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
-    feed = load_contract(request.feed)
-    limits = Limits.of(request.settings)
+    feed, profile = load_contract(request.feed), profiles.load(request.profile)
+    counts = FileCounts(files=len(request.files))
     events: list[Event] = []
-    reasons: Counter[str] = Counter()
+    progress = _Progress(request)
     for path in request.files:
-        for _, items in decode_file(path, feed, limits, request.read_ms):
-            reasons.update(item.reason for item in items if isinstance(item, Rejected))
-            events += [item for item in items if not isinstance(item, Rejected)]
-    settled = canonical(events, venues.venues(), request.as_of_ns).trades
-    chosen = [item for item in settled if request.symbol in (None, item.trade.symbol)]
-    found = fold_by_reference(chosen, profiles.load(request.profile), request.bars)
-    return FoldedFiles(found, len(events), reasons)
+        for record, items in decode_file(
+            path, feed, request.limits, request.read_ms, request.given
+        ):
+            progress.add(1)
+            for item in items:
+                if isinstance(item, Rejected):
+                    place = place_of(record.source, record.line, item.index)
+                    counts.reject(item.reason, item.detail, place)
+                else:
+                    events.append(item)
+        progress.end_file()
+    settled = canonical(events, venues.venues(), request.as_of_ns)
+    counts.trades = sum(isinstance(event, Trade) for event in events)
+    counts.amendments = len(events) - counts.trades
+    counts.pending = len(settled.pending)
+    counts.repeats = sum(item.duplicate for item in settled.trades)
+    chosen = [item for item in settled.trades if request.symbol in (None, item.trade.symbol)]
+    for settled_trade in chosen:
+        counts.judge(settled_trade.trade.conditions, settled_trade.trade.tape, profile, 1)
+    return FoldedFiles(fold_by_reference(chosen, profile, request.bars), counts)
 
 
 def kernel(request: FileFold) -> FoldedFiles:
     """Fold with the kernel: as the reference does, at more than ten times its speed."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    from truetape.kernel.columns import DELIVERIES
-    from truetape.kernel.judge import judge
+    from truetape.kernel.judge import judge, unknown
+    from truetape.kernel.pending import pending
     from truetape.kernel.settle import settle
 
-    feed, limits = load_contract(request.feed), Limits.of(request.settings)
-    reasons: Counter[str] = Counter()
-    batches = [DELIVERIES.empty_table()]
-    for decoded in _decoded(request, feed, limits):
-        reasons.update(decoded.reasons)
-        batches.append(decoded.deliveries)
-    deliveries = pa.concat_tables(batches).combine_chunks()
-    settled = settle(deliveries, venues.venues(), request.as_of_ns)
+    profile = profiles.load(request.profile)
+    counts = FileCounts(files=len(request.files))
+    deliveries = _deliveries(request, counts)
+    known = venues.venues()
+    settled = settle(deliveries, known, request.as_of_ns)
+    counts.trades = pc.sum(pc.equal(deliveries["kind"], "trade")).as_py() or 0
+    counts.amendments = deliveries.num_rows - counts.trades
+    counts.pending = pending(deliveries, known, request.as_of_ns)
+    counts.repeats = pc.sum(settled["duplicate"]).as_py() or 0
     if request.symbol is not None:
         settled = settled.filter(pc.field("symbol") == request.symbol)
-    judged = judge(settled, profiles.load(request.profile))
-    found = fold_by_kernel(judged, request.bars)
-    return FoldedFiles(found, deliveries.num_rows, reasons)
+    judged = judge(settled, profile)
+    for conditions, tape, count in unknown(judged):
+        counts.judge(conditions, tape, profile, count)
+    return FoldedFiles(fold_by_kernel(judged, request.bars), counts)
 
 
-def _decoded(request: FileFold, feed: Contract, limits: Limits) -> "Iterator[Decoded]":
-    """Decode the payloads of files, in batches of bounded size."""
+class _Progress:
+    """Reports how far the files are, every few seconds."""
+
+    def __init__(self, request: FileFold) -> None:
+        self._report = request.report
+        self._files = len(request.files)
+        self._read = self._records = 0
+        self._due_s = time.monotonic() + _REPORT_EVERY_S
+
+    def add(self, records: int) -> None:
+        self._records += records
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + _REPORT_EVERY_S
+            files = f"{self._read:,} of {self._files:,} files are read"
+            self._report(f"{files}; {self._records:,} payloads so far")
+
+    def end_file(self) -> None:
+        self._read += 1
+
+
+def _deliveries(request: FileFold, counts: FileCounts) -> "pa.Table":
+    """Decode the payloads of files, in batches of bounded size; count the rejections."""
+    import pyarrow as pa
+
+    from truetape.kernel.columns import DELIVERIES
+    from truetape.kernel.decode import decode
+
+    feed = load_contract(request.feed)
+    batches = [DELIVERIES.empty_table()]
+    for chunk in _chunks(request, feed):
+        decoded = decode(_table(chunk, feed, request.read_ms), feed, request.limits)
+        for row in decoded.rejections.to_pylist():
+            record = chunk[row["record"]]
+            place = place_of(record.source, record.line, row["index"])
+            counts.reject(row["reason"], row["detail"], place)
+        batches.append(decoded.deliveries)
+    return pa.concat_tables(batches).combine_chunks()
+
+
+def _chunks(request: FileFold, feed: Contract) -> Iterator[list[FileRecord]]:
+    progress = _Progress(request)
+    chunk: list[FileRecord] = []
+    size = 0
+    for path in request.files:
+        for record in files.read(path, feed, request.given):
+            chunk.append(record)
+            size += len(record.payload)
+            if len(chunk) == _RECORDS_PER_CHUNK or size >= _BYTES_PER_CHUNK:
+                yield chunk
+                progress.add(len(chunk))
+                chunk, size = [], 0
+        progress.end_file()
+    if chunk:
+        yield chunk
+
+
+def _table(chunk: list[FileRecord], feed: Contract, read_ms: int) -> "pa.Table":
+    """Return records with the columns that the kernel reads."""
     import pyarrow as pa
 
     from truetape.kernel.columns import RECORDS
-    from truetape.kernel.decode import decode
 
-    rows = _records(request.files, feed, request.read_ms)
-    while chunk := list(itertools.islice(rows, _RECORDS_PER_CHUNK)):
-        yield decode(pa.Table.from_pylist(chunk, schema=RECORDS), feed, limits)
-
-
-def _records(paths: Iterable[Path], feed: Contract, read_ms: int) -> Iterator[dict[str, object]]:
-    for path in paths:
-        for record in files.read(path, feed):
-            yield {
-                "topic": str(path),
-                "partition": 0,
-                "offset": record.line,
-                "record_ms": read_ms,
-                "key": record.key,
-                "value": record.payload,
-                "feed": feed.feed,
-                "received_ns": record.received_ns,
-                "day": record.day,
-            }
+    columns: dict[str, Iterable[object]] = {
+        "topic": [record.source for record in chunk],
+        "partition": itertools.repeat(0, len(chunk)),
+        "offset": [record.number for record in chunk],
+        "record_ms": itertools.repeat(read_ms, len(chunk)),
+        "key": [record.key for record in chunk],
+        "value": [record.payload for record in chunk],
+        "feed": itertools.repeat(feed.feed, len(chunk)),
+        "received_ns": [record.received_ns for record in chunk],
+        "day": [record.day for record in chunk],
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in RECORDS]
+    return pa.Table.from_arrays(arrays, schema=RECORDS)

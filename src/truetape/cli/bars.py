@@ -1,20 +1,32 @@
 """The verb `bars`: parses its options and prints the bars of files. Folds nothing itself."""
 
 import time
-from pathlib import Path
+from datetime import date
 
 import click
 
-from truetape.cli.options import AMOUNT, INSTANT, SYMBOL, TIMEFRAME, fill_option, origin_option
+from truetape.cli import output
+from truetape.cli.options import (
+    AMOUNT,
+    DATE,
+    INSTANT,
+    SYMBOL,
+    TIMEFRAME,
+    fill_option,
+    origin_option,
+)
 from truetape.host.private_home import current_settings
 from truetape.host.timeframes import require_timeframe
 from truetape.market.amount_bars import Amount
 from truetape.market.resolution import MS_NS
 from truetape.market.timeframe import Fill
 
+NOTHING_ACCEPTED = 65
+"""The exit code if every record was rejected, and with `--strict` if any was."""
+
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
 @click.option(
     "--resolution", type=TIMEFRAME, help="Width of the bars, like 15s, 1m, 4h, 1d, 1w, 1M."
@@ -27,12 +39,23 @@ from truetape.market.timeframe import Fill
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--symbol", type=SYMBOL, help="Only this symbol.")
 @click.option(
+    "--symbol-is",
+    type=SYMBOL,
+    help="The symbol of the files, for feeds whose rows and file names do not say it.",
+)
+@click.option(
+    "--date-is", "day", type=DATE, metavar="YYYY-MM-DD", help="The date of the files, likewise."
+)
+@click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="Use only records received at or before TIME."
 )
+@click.option("--strict", is_flag=True, help="Exit with code 65 if any record was rejected.")
 @click.option("--engine", type=click.Choice(["kernel", "reference"]), default="kernel")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
+@click.pass_context
 def bars(  # noqa: PLR0917 - one parameter an option
-    files: tuple[Path, ...],
+    ctx: click.Context,
+    files: tuple[str, ...],
     feed: str,
     resolution: str | None,
     origin: str,
@@ -40,16 +63,23 @@ def bars(  # noqa: PLR0917 - one parameter an option
     by: Amount | None,
     profile: str,
     symbol: str | None,
+    symbol_is: str | None,
+    day: date | None,
     as_of_ns: int | None,
+    strict: bool,
     engine: str,
     style: str,
 ) -> None:
     """Fold trade FILES into bars of a width or of an amount, without any server.
 
-    Prints the bars on stdout and the counts of records on stderr; writes nothing else. Duplicates,
-    cancels and corrections in the files are applied. Prices and sizes are exact decimals. Both
-    engines print the same bytes; `reference` is the slow, readable one, to compare with. Rejected
-    records are counted and do not fail the command; exit code 78 means an unknown feed or profile.
+    FILES are files, folders with everything below, patterns such as '2025-*.zip', and - for
+    standard input: CSV, JSON lines, JSON pages and Parquet, also in .gz, .bz2, .zst and .zip.
+
+    Prints the bars on stdout, and on stderr what became of the records; writes nothing else.
+    Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
+    decimals. Both engines print the same bytes; `reference` is the slow, readable one, to compare
+    with. Exit code 65: every record was rejected, or with --strict any. 78: unknown feed, profile
+    or format, or a file that does not say its symbol or date.
 
     With --by a bar ends with the print that brings it to the amount; no print is split, and each
     session begins a new bar. Trades, volume and notional (price times size) are those of prints
@@ -64,6 +94,8 @@ def bars(  # noqa: PLR0917 - one parameter an option
     """
     from truetape.batch import bar_lines, file_bars
     from truetape.batch.bar_requests import BarRequest
+    from truetape.feeds import file_sources
+    from truetape.feeds.file_names import NameParts
 
     if (resolution is None) == (by is None):
         raise click.UsageError("give either --resolution or --by")
@@ -73,8 +105,11 @@ def bars(  # noqa: PLR0917 - one parameter an option
     read_ns = time.time_ns()
     known_ns = read_ns if as_of_ns is None else min(as_of_ns, read_ns)
     wanted = BarRequest(width, Fill(fill), known_ns)
+    sources = file_sources.find(files)
+    for line in sources.notes():
+        click.echo(line, err=True)
     request = file_bars.FileFold(
-        files=files,
+        files=sources.paths,
         feed=feed,
         bars=wanted,
         profile=profile,
@@ -82,15 +117,15 @@ def bars(  # noqa: PLR0917 - one parameter an option
         as_of_ns=as_of_ns,
         settings=current_settings(),
         read_ms=read_ns // MS_NS,
+        given=NameParts(symbol_is, day),
+        report=output.show_progress,
     )
     fold = file_bars.reference if engine == "reference" else file_bars.kernel
     outcome = fold(request)
     for line in bar_lines.lines(outcome.bars, style, wanted):
         click.echo(line)
-    click.echo(
-        f"{outcome.received:,} records received = {outcome.accepted:,} accepted "
-        f"+ {outcome.rejected:,} rejected; {len(outcome.bars):,} bars",
-        err=True,
-    )
-    for reason, count in sorted(outcome.reasons.items()):
-        click.echo(f"  rejected {reason}: {count:,}", err=True)
+    counts = outcome.counts
+    for line in counts.lines(len(outcome.bars)):
+        click.echo(line, err=True)
+    if counts.rejected and (strict or not counts.accepted):
+        ctx.exit(NOTHING_ACCEPTED)

@@ -16,8 +16,7 @@ from truetape.cli.options import DATE
 from truetape.feeds import decoder
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Context, Limits
-from truetape.feeds.fields import Origin
-from truetape.feeds.files import read_lines
+from truetape.feeds.files import needs_day, needs_symbol, payloads_of_lines, read_lines
 from truetape.feeds.native import encode, encode_rejected
 from truetape.host.private_home import current_settings
 from truetape.market.rejection import Rejected
@@ -95,19 +94,18 @@ class LineDecoder:
 
     def missing_option(self) -> tuple[str, str] | None:
         """Return what the payloads lack and was not given: its name, and the option for it."""
-        rules = self.contract.eras[-1].rules
-        times = [rule.event_time for rule in rules if rule.event_time]
-        if self.day is None and any(time.spec.needs_day for time in times):
+        if self.day is None and needs_day(self.contract):
             return "the date of their times", "--date YYYY-MM-DD"
-        if self.symbol is None and any(rule.symbol.path.origin is Origin.KEY for rule in rules):
+        if self.symbol is None and needs_symbol(self.contract):
             return "their symbol", "--symbol SYMBOL"
         return None
 
     def run(self, lines: IO[bytes], out: IO[bytes]) -> DecodeCounts:
         """Decode every line and write its results at once; a line that is too large is rejected."""
         payloads = accepted = rejected = 0
-        for number, payload in enumerate(read_lines(lines, self.limits.max_payload_bytes), 1):
-            payloads = number
+        numbered = enumerate(read_lines(lines, self.limits.max_payload_bytes), 1)
+        for number, payload in payloads_of_lines(numbered, self.contract):
+            payloads += 1
             for outcome in self._outcomes(payload, number):
                 if isinstance(outcome, Rejected):
                     rejected += 1

@@ -1,90 +1,119 @@
-"""Trade files: their payloads, and what folder, file name or envelope add to each.
+"""Trade files: their payloads, and what name or envelope add to each.
 
 Payload bytes are those of the file, without line ends. Only `decode_file` decodes them.
 """
 
-import gzip
-import json
-import re
+import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from truetape.feeds.contract import Contract, CsvPayload, JsonPayload, Records
+from truetape.feeds import csv_payloads, json_payloads, parquet_payloads, streams
+from truetape.feeds.contract import Contract, JsonPayload
 from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.fields import Origin
+from truetape.feeds.file_names import NameParts, parts_of
+from truetape.feeds.streams import Content, Stream
 from truetape.host.errors import ConfigError
 from truetape.market.rejection import Rejected
-from truetape.market.resolution import SECOND_NS
 from truetape.market.trades import Event
 
-MAX_LINE_BYTES = 16_000_000
-"""Longest line that is read whole. A longer one is cut there, which is above any payload limit."""
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
-_DATE = re.compile(r"(?<![0-9])([0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])")
+MAX_PAGE_BYTES = 32_000_000
+"""Longest line, and longest file of JSON over lines, that is read whole. A longer line is cut
+there, which is above any payload limit."""
+
+Line = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One payload of a file. `line` counts from 1; `received_ns` is None if it was not recorded."""
+    """One payload of a file: its number in `source`, and the line or the row where it begins, both
+    from 1. `received_ns` is None if it was not recorded.
+    """
 
     payload: bytes
     key: str | None
     day: date | None
     received_ns: int | None
     line: int
+    number: int
+    source: str
 
 
-def read(path: Path, contract: Contract) -> Iterator[FileRecord]:
-    """Yield the payloads of a file in order. Raise ConfigError if it is not what its name says.
+NOTHING_GIVEN = NameParts()
 
-    A zip has one CSV; its folder's name is the symbol, and the date is in its name (LEAN). A
-    `.json` file of a feed with pages is one payload. A `.jsonl` file with lines of `{"exchange",
-    "recv_ts", "raw"}` gives the raw frames. Any other file has one payload a line: `.gz` is
-    unpacked, a date in the file name is the day, and a header line is skipped.
+
+def read(path: Path, contract: Contract, given: NameParts = NOTHING_GIVEN) -> Iterator[FileRecord]:
+    """Yield the payloads of a file in order; `docs/FILES.md` has the formats. Raise ConfigError if
+    it is not what its name says, is of another format, or lacks a symbol or date that its payloads
+    do not have.
+
+    `given` are the symbol and the day that the user says, in place of those in the name.
     """
-    if path.suffix == ".zip":
-        return _zipped(path, contract)
-    if _is_page(path, contract):
-        return _page(path)
-    return _lines(path, contract)
+    try:
+        with streams.opened(path) as found:
+            for stream in found:
+                beside = _beside(stream, contract, given)
+                key, day, source = beside.symbol, beside.day, stream.name
+                rows = enumerate(_payloads(stream, contract), start=1)
+                for number, (line, payload, received_ns) in rows:
+                    yield FileRecord(payload, key, day, received_ns, line, number, source)
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 
 def decode_file(
-    path: Path, contract: Contract, limits: Limits, read_ms: int
+    path: Path,
+    contract: Contract,
+    limits: Limits,
+    read_ms: int,
+    given: NameParts = NOTHING_GIVEN,
 ) -> Iterator[tuple[FileRecord, list[Event | Rejected]]]:
     """Yield each payload of a file with its events and rejections, in file order.
 
-    A position is (path, 0, line, index). `read_ms`: the time of reading, which no time of the file
-    may lie beyond; see `Context.record_ms`.
+    A position is (source, 0, number, index). `read_ms`: the time of reading, which no time of the
+    file may lie beyond; see `Context.record_ms`.
     """
-    for record in read(path, contract):
+    for record in read(path, contract, given):
         context = Context(
             feed=contract.feed,
             key=record.key,
             day=record.day,
             received_ns=record.received_ns,
-            topic=str(path),
+            topic=record.source,
             partition=0,
-            offset=record.line,
+            offset=record.number,
             record_ms=read_ms,
         )
         yield record, decode(record.payload, contract, context, limits)
 
 
-def day_in_name(path: Path) -> date | None:
-    """Return the date in a file's name, as 20131007 or 2013-10-07; None if it has no date."""
-    match = _DATE.search(path.name)
-    if match is None:
-        return None
-    try:
-        return date.fromisoformat(match.group())
-    except ValueError:
-        return None
+def needs_symbol(contract: Contract) -> bool:
+    """True if no payload of a feed has its symbol."""
+    return any(all(from_key) for from_key in _symbols_from_key(contract))
+
+
+def reads_symbol(contract: Contract) -> bool:
+    """True if the symbol beside a payload has a use."""
+    return any(any(from_key) for from_key in _symbols_from_key(contract))
+
+
+def _symbols_from_key(contract: Contract) -> Iterator[list[bool]]:
+    for rule in (rule for era in contract.eras for rule in era.rules):
+        yield [way.origin is Origin.KEY for way in rule.symbol.path.ways]
+
+
+def needs_day(contract: Contract) -> bool:
+    """True if no payload of a feed has the date of its times."""
+    times = [rule.event_time for era in contract.eras for rule in era.rules if rule.event_time]
+    return any(time.spec.needs_day and time.date is None for time in times)
 
 
 def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
@@ -95,71 +124,97 @@ def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
     while line := file.readline(max_bytes + 2):
         ended = line.endswith(b"\n")
         rest = line
-        while not ended and (rest := file.readline(MAX_LINE_BYTES)):
+        while not ended and (rest := file.readline(MAX_PAGE_BYTES)):
             ended = rest.endswith(b"\n")
         yield line.removesuffix(b"\n").removesuffix(b"\r")[: max_bytes + 1]
 
 
-def _is_page(path: Path, contract: Contract) -> bool:
-    layout = contract.layout
-    in_pages = isinstance(layout, JsonPayload) and layout.records is Records.BY_NAME
-    return in_pages and path.suffix == ".json"
+def payloads_of_lines(lines: Iterator[Line], contract: Contract) -> Iterator[Line]:
+    """Yield the payloads of the lines of a text, each with the number of its line."""
+    layout = contract.eras[-1].csv
+    return lines if layout is None else csv_payloads.payloads(lines, contract, layout)
 
 
-def _page(path: Path) -> Iterator[FileRecord]:
-    with _opened(path) as file:
-        yield FileRecord(file.read(), None, None, None, 1)
+def _beside(stream: Stream, contract: Contract, given: NameParts) -> NameParts:
+    """Return the symbol and the day of a file: as given, else as its name says."""
+    if given.symbol and not reads_symbol(contract):
+        raise ConfigError(
+            f"the payloads of feed {contract.feed} say their symbol; leave out --symbol-is"
+        )
+    named = parts_of(stream.names, contract.file_names)
+    symbol, day = given.symbol or named.symbol, given.day or named.day
+    expected = " or ".join(contract.file_names) or "none"
+    hint = f"(names that feed {contract.feed} knows: {expected})"
+    if symbol is None and needs_symbol(contract):
+        raise ConfigError(
+            f"{stream.name}: neither the rows nor the name say the symbol; give it with "
+            f"--symbol-is {hint}"
+        )
+    if day is None and needs_day(contract):
+        raise ConfigError(
+            f"{stream.name}: neither the rows nor the name say the date; give it with "
+            f"--date-is {hint}"
+        )
+    return NameParts(symbol, day)
 
 
-def _lines(path: Path, contract: Contract) -> Iterator[FileRecord]:
-    day = day_in_name(path)
-    with _opened(path) as file:
-        for number, line in enumerate(read_lines(file, MAX_LINE_BYTES), start=1):
-            if number == 1 and _is_header(line, contract):
-                continue
-            frame = _frame(line) if path.name.removesuffix(".gz").endswith(".jsonl") else None
-            if frame is None:
-                yield FileRecord(line, None, day, None, number)
-            else:
-                yield FileRecord(*frame, line=number)
+def _payloads(stream: Stream, contract: Contract) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yield line, payload and recorded receipt time."""
+    if stream.content is Content.PARQUET:
+        rows = parquet_payloads.payloads(streams.seekable(stream), stream.name, contract)
+        yield from ((row, payload, None) for row, payload in rows)
+        return
+    if stream.file.peek(3).startswith(b"\xef\xbb\xbf"):
+        stream.file.read(3)
+    if isinstance(contract.layout, JsonPayload):
+        for line, payload in _json(stream.file, contract.layout):
+            found = json_payloads.frame(payload)
+            yield (line, payload, None) if found is None else (line, *found)
+        return
+    lines = _without_last_blanks(_numbered(stream.file))
+    yield from ((line, payload, None) for line, payload in payloads_of_lines(lines, contract))
 
 
-def _frame(line: bytes) -> tuple[bytes, None, None, int] | None:
-    """Return the payload of a captured frame and its receipt, None if there is no envelope."""
-    if not line.startswith(b'{"exchange"'):
-        return None
-    try:
-        envelope = json.loads(line)
-        received = Decimal(envelope["recv_ts"])
-        return envelope["raw"].encode(), None, None, int(received * SECOND_NS)
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation):
-        return None
+def _json(file: io.BufferedReader, layout: JsonPayload) -> Iterator[Line]:
+    """Yield JSON payloads: whole values if the file is made of them, else lines."""
+    head = b""
+    while not head.strip() and (line := file.readline(MAX_PAGE_BYTES)):
+        head += line
+    if head.lstrip()[:1] in (b"{", b"[") and not json_payloads.is_value(head):
+        head += file.read(max(MAX_PAGE_BYTES - len(head), 0) + 1)
+        whole = json_payloads.values(head, layout) if len(head) <= MAX_PAGE_BYTES else None
+        if whole is not None:
+            yield from whole
+            return
+    lines = _numbered(io.BufferedReader(_Rejoined(head, file)))
+    yield from json_payloads.spread(_without_last_blanks(lines), layout)
 
 
-def _zipped(path: Path, contract: Contract) -> Iterator[FileRecord]:
-    symbol, day = path.parent.name, day_in_name(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".csv")]
-            if len(members) != 1:
-                raise ConfigError(f"{path}: has {len(members)} CSV files; expected 1")
-            with archive.open(members[0]) as file:
-                for number, line in enumerate(read_lines(file, MAX_LINE_BYTES), start=1):
-                    if not (number == 1 and _is_header(line, contract)):
-                        yield FileRecord(line, symbol, day, None, number)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path}: cannot be read as a zip file ({error})") from error
+class _Rejoined(io.RawIOBase):
+    """A file whose beginning was read before."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        self._head = io.BytesIO(head)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        return self._head.readinto(buffer) or self._rest.readinto(buffer)
 
 
-def _is_header(line: bytes, contract: Contract) -> bool:
-    layout = contract.layout
-    return isinstance(layout, CsvPayload) and line == layout.delimiter.join(layout.columns).encode()
+def _numbered(file: IO[bytes]) -> Iterator[Line]:
+    return enumerate(read_lines(file, MAX_PAGE_BYTES), start=1)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file  # type: ignore[misc]  # a GzipFile is read like any binary file
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+def _without_last_blanks(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield lines without the blank ones at the end, which are no payloads."""
+    blanks: list[Line] = []
+    for line in lines:
+        if line[1].strip():
+            yield from blanks
+            blanks.clear()
+            yield line
+        else:
+            blanks.append(line)

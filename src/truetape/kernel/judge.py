@@ -1,5 +1,7 @@
 """Judge: what each trade counts for, by the reference, asked once a distinct set of conditions."""
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +21,17 @@ def judge(trades: pa.Table, profile: Profile) -> pa.Table:
     for name in ELIGIBILITY.names:
         trades = trades.append_column(name, table[name])
     return trades
+
+
+def unknown(judged: pa.Table) -> Iterator[tuple[list[str], str | None, int]]:
+    """Yield the conditions and tapes of trades with a code that the profile does not have, and how
+    many trades have them.
+    """
+    rows = judged.filter(pc.invert(judged["known"])).select(["conditions", "tape"])
+    codes = pc.binary_join(rows["conditions"].combine_chunks(), ",")
+    counted = pa.table({"codes": codes, "tape": rows["tape"]}).group_by(["codes", "tape"])
+    for row in counted.aggregate([([], "count_all")]).to_pylist():
+        yield row["codes"].split(","), row["tape"], row["count_all"]
 
 
 def _verdict(text: str, profile: Profile) -> dict[str, bool]:

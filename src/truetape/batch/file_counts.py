@@ -1,0 +1,86 @@
+"""File counts: what became of the records of trade files, for people. Reads no file."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from truetape.market.eligibility import Profile
+
+EXAMPLES = 3
+"""Rejections of each reason that are shown with their place."""
+
+
+@dataclass(slots=True)
+class FileCounts:
+    """The records of some files. `pending` are the amendments that found no trade, `unknown` the
+    trades by condition code that the profile does not have.
+    """
+
+    files: int = 0
+    trades: int = 0
+    amendments: int = 0
+    pending: int = 0
+    repeats: int = 0
+    reasons: "Counter[str]" = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    unknown: "Counter[str]" = field(default_factory=Counter)
+
+    @property
+    def accepted(self) -> int:
+        """Return the number of events."""
+        return self.trades + self.amendments
+
+    @property
+    def rejected(self) -> int:
+        """Return the number of records that do not fit the contract."""
+        return self.reasons.total()
+
+    @property
+    def received(self) -> int:
+        """Return the number of records in the files."""
+        return self.accepted + self.rejected
+
+    def reject(self, reason: str, detail: str, place: str) -> None:
+        """Count a rejection; the first ones of a reason are kept with their place."""
+        self.reasons[reason] += 1
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < EXAMPLES:
+            shown.append(f"{place}: {detail}")
+
+    def judge(
+        self, conditions: Iterable[str], tape: str | None, profile: Profile, count: int
+    ) -> None:
+        """Count the codes of `count` trades that the profile does not have."""
+        if not profile.ignores_conditions:
+            table = profile.table(tape)
+            for code in conditions:
+                if code not in table:
+                    self.unknown[code] += count
+
+    def lines(self, bars: int) -> Iterator[str]:
+        """Yield the report, most important first."""
+        yield (
+            f"{_of(self.files, 'file')}: {self.received:,} records received = {self.accepted:,} "
+            f"accepted + {self.rejected:,} rejected; {_of(bars, 'bar')}"
+        )
+        yield (
+            f"  {_of(self.trades, 'trade')}, {_of(self.repeats, 'repeat')} among them; "
+            f"{_of(self.amendments, 'cancel or correction', 'cancels and corrections')}: "
+            f"{self.amendments - self.pending:,} applied, {self.pending:,} without a trade"
+        )
+        for reason, count in sorted(self.reasons.items()):
+            yield f"  rejected {reason}: {count:,}"
+            yield from (f"    {example}" for example in self.examples[reason])
+            if count > EXAMPLES:
+                yield f"    and {count - EXAMPLES:,} more"
+        for code, count in self.unknown.most_common():
+            yield f"  unknown condition {code}: {_of(count, 'trade')}, which count for nothing"
+
+
+def place_of(source: str, line: int, index: int) -> str:
+    """Return where a record is: file and line, and its number where a payload has several."""
+    return f"{source}:{line}" + (f" record {index + 1}" if index else "")
+
+
+def _of(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"

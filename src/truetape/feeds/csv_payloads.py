@@ -1,0 +1,94 @@
+"""CSV payloads of a text: one for each row, below its header where the contract needs one.
+
+Decodes no payload. A row's bytes stay as they are.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from truetape.feeds import csv_text
+from truetape.feeds.contract import Contract
+from truetape.feeds.csv_layout import CsvPayload, Header
+from truetape.market.rejection import Refused
+
+MAX_ROW_LINES = 64
+"""Most lines of a row: a quote that is never closed takes no more lines with it."""
+
+Line = tuple[int, bytes]
+"""A line's number, from 1, and its bytes without its end."""
+
+
+def payloads(lines: Iterable[Line], contract: Contract, layout: CsvPayload) -> Iterator[Line]:
+    """Yield the payload of each row, and the number of its first line.
+
+    A header is none: it is put before each row after it, up to the next header. A header that has
+    just the contract's own columns is left out, so that these payloads are the rows themselves.
+    """
+    headers = _Headers(contract, layout)
+    header = b""
+    for number, row in _rows(lines, layout.delimiter):
+        found = headers.prefix(row)
+        if found is None:
+            yield number, header + row
+        else:
+            header = found
+
+
+class _Headers:
+    """Recognises headers, quickly where a row is none."""
+
+    def __init__(self, contract: Contract, layout: CsvPayload) -> None:
+        rule = contract.header_rule
+        names = [name for name, column in rule.column_of.items() if column in rule.marks]
+        flags = re.IGNORECASE if rule.ignore_case else 0
+        self._names = re.compile("|".join(map(re.escape, names)).encode(), flags)
+        self._rule = rule
+        self._layout = layout
+        is_one_layout = all(era.csv == layout for era in contract.eras)
+        self._is_needless = is_one_layout and layout.header is Header.OPTIONAL
+
+    def prefix(self, row: bytes) -> bytes | None:
+        """Return what a header puts before its rows, None if a row is no header."""
+        if not self._names.search(row):
+            return None
+        rows = csv_text.rows(row.decode(errors="replace"), self._layout.delimiter)
+        if isinstance(rows, Refused) or len(rows) != 1:
+            return None
+        places = self._rule.places(rows[0])
+        if places is None:
+            return None
+        is_own = not isinstance(places, Refused) and list(places) == list(self._layout.columns)
+        is_bare = is_own and len(rows[0]) == len(self._layout.columns) and self._is_needless
+        return b"" if is_bare else row + b"\n"
+
+
+def _rows(lines: Iterable[Line], delimiter: str) -> Iterator[Line]:
+    """Join the lines of rows that have line ends inside of quotes."""
+    source, waiting = iter(lines), deque[Line]()
+    while line := waiting.popleft() if waiting else next(source, None):
+        if not _goes_on(line[1], delimiter):
+            yield line
+            continue
+        parts = [line]
+        while len(parts) < MAX_ROW_LINES and _goes_on(_joined(parts), delimiter):
+            following = waiting.popleft() if waiting else next(source, None)
+            if following is None:
+                break
+            parts.append(following)
+        whole = _joined(parts)
+        if _goes_on(whole, delimiter):
+            waiting.extendleft(reversed(parts[1:]))
+            yield line
+        else:
+            yield line[0], whole
+
+
+def _joined(parts: list[Line]) -> bytes:
+    return b"\n".join(text for _, text in parts)
+
+
+def _goes_on(row: bytes, delimiter: str) -> bool:
+    if row.count(b'"') % 2 == 0:
+        return False
+    return csv_text.ends_inside_quotes(row.decode(errors="replace"), delimiter)
