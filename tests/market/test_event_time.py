@@ -279,7 +279,7 @@ def test_a_date_of_its_own_is_read_as_declared(
 
 def test_a_pattern_of_a_date_has_nothing_else() -> None:
     for wrong in ("%Y-%m", "%Y-%m-%d %H", "%Y%m%dT%f"):
-        with pytest.raises(ValueError, match="has more than a date|must have"):
+        with pytest.raises(ValueError, match=r"has more than a date|must have"):
             require_date_pattern(wrong)
 
 

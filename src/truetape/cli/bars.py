@@ -97,6 +97,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
     from truetape.feeds import file_sources
     from truetape.feeds.file_names import NameParts
 
+    settings = current_settings()
     if (resolution is None) == (by is None):
         raise click.UsageError("give either --resolution or --by")
     if resolution is None and (origin, fill) != ("utc", "none"):
@@ -115,7 +116,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
         profile=profile,
         symbol=symbol,
         as_of_ns=as_of_ns,
-        settings=current_settings(),
+        settings=settings,
         read_ms=read_ns // MS_NS,
         given=NameParts(symbol_is, day),
         report=output.show_progress,
