@@ -106,6 +106,25 @@ def test_as_of_exports_bars_as_known_at_that_instant(run: Run, tmp_path: Path) -
     assert table["high"].to_pylist() == [100.0, 100.0, 100.0]
 
 
+def test_bars_of_other_widths_are_rolled_up(run: Run, tmp_path: Path) -> None:
+    run("IBM", "--from", "2026-11-20", "--resolution", "3m", "--origin", "open")
+
+    table = pyarrow.parquet.read_table(tmp_path / "bars-3m.parquet")
+    assert table["high"].to_pylist() == [101.5, 101.5]
+    assert table["volume"].to_pylist() == [3_600.0, 2_400.0]
+
+
+def test_exact_bars_are_decimals_of_the_lake(run: Run, tmp_path: Path) -> None:
+    run("--from", "2024-11-22", "--resolution", "3m", "--exact")
+    run("IBM", "--from", "2024-11-22", "--exact", "--output", "bars.csv")
+
+    table = pyarrow.parquet.read_table(tmp_path / "bars-3m.parquet")
+    assert str(table.schema.field("vwap").type) == "decimal128(38, 18)"
+    assert [str(volume.normalize()) for volume in table["volume"].to_pylist()] == ["7E+1", "2E+1"]
+    _, _, second, _ = (tmp_path / "bars.csv").read_text().splitlines()
+    assert '"100.333333333333333333"' in second
+
+
 def test_without_data_the_old_file_stays_and_no_new_one_is_written(
     run: Run, tmp_path: Path
 ) -> None:
@@ -123,9 +142,10 @@ def test_without_data_the_old_file_stays_and_no_new_one_is_written(
     [
         (("--from", "2026-11-20", "--output", "bars.xlsx"), "name it .parquet or .csv"),
         (("--from", "2026-11-20", "--trades", "--final-only"), "are for bars"),
+        (("--from", "2026-11-20", "--exact", "--fill", "previous"), "no --as-of and no --fill"),
         (("--from", "2026-11-20", "--as-of", "2026-11-20T15:00:00Z"), "name the symbols"),
     ],
-    ids=["a spreadsheet", "final trades", "everything as of"],
+    ids=["a spreadsheet", "final trades", "exact filled", "everything as of"],
 )
 def test_options_that_cannot_be_combined_are_refused(
     run: Run, arguments: tuple[str, ...], message: str

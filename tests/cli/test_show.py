@@ -154,6 +154,48 @@ def test_to_without_from_shows_the_last_bars_before_it(run: Run, store: BarStore
     ]
 
 
+def test_other_widths_are_rolled_up_from_the_served_ones(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [*bars(3, volume=10.0, vwap=100.0), bar(start_ns=NOON + 3 * MINUTE_NS,
+        close=90.0, layer="speed", final=False, rev=0, volume=30.0, vwap=104.0)])  # fmt: skip
+
+    header, first, second = lines_of(run("IBM", "--resolution", "180s", "--format", "csv"))
+
+    assert header.startswith("symbol,venue,start,open")
+    assert first == (
+        "IBM,XNYS,2026-11-20T17:00:00Z,100.0,101.5,99.25,100.5,30.0,100.0,51,batch,True,1,False"
+    )
+    assert second.startswith("IBM,XNYS,2026-11-20T17:03:00Z,100.0,101.5,99.25,90.0,30.0,104.0,17,")
+    assert second.endswith("speed,False,0,False")
+
+
+def test_hours_can_be_counted_from_the_open_and_filled(run: Run, store: BarStore) -> None:
+    store.write(Resolution.FIVE_MINUTES, [bar(), bar(start_ns=NOON + 125 * MINUTE_NS)])
+    options = ("--resolution", "1h", "--origin", "open", "--fill", "previous")
+
+    rows = list(csv.DictReader(lines_of(run("IBM", *options, "--format", "csv"))))
+
+    assert [(row["start"][11:16], row["layer"]) for row in rows] == [
+        ("16:30", "batch"), ("17:30", "fill"), ("18:30", "batch"), ("19:30", "fill"),
+        ("20:30", "fill"),
+    ]  # fmt: skip
+    assert rows[1]["open"] == rows[0]["close"]
+    window = ("--from", "2026-11-20T17:00:00Z", "--to", "2026-11-20T19:00:00Z")
+    assert len(lines_of(run("IBM", *options, *window, "--format", "csv"))) == 2
+
+
+def test_a_width_that_does_not_divide_a_day_is_refused(run: Run, store: BarStore) -> None:
+    result = run("IBM", "--resolution", "7m")
+
+    assert result.exit_code == 2
+    assert "7m does not divide a day; 6m and 8m do" in result.output
+
+
+def test_the_chart_has_the_width_in_its_name(run: Run, store: BarStore, tmp_path: Path) -> None:
+    store.write(Resolution.FIVE_MINUTES, [bar()])
+
+    assert lines_of(run("IBM", "--resolution", "30m", "--plot")) == ["1 bars in IBM-30m.html"]
+
+
 def test_without_bars_the_error_lists_the_bars_there_are(run: Run, store: BarStore) -> None:
     store.write(Resolution.HOUR, [bar()])
 

@@ -180,6 +180,51 @@ def test_an_oscillator_has_its_own_axis_below_the_volume(
     assert ("yaxis3" in figure["layout"]) == bool(below)
 
 
+def test_a_chart_of_another_width_is_rolled_up(client: TestClient, store: BarStore) -> None:
+    """It has no indicators and links no bar page, which are of stored bars."""
+    store.write(MINUTE, [*bars(4), bar(start_ns=NOON + 240 * SECOND, layer="speed", final=False)])
+    store.write_indicators(MINUTE, table_of([indicators(sma_20=100.5)]))
+
+    params = {"symbol": "IBM", "resolution": "2m"}
+    figure = client.get("/market/chart", params=params).json()
+    page = client.get("/market", params=params).text
+
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    assert traces["final"]["x"] == ["2026-11-20T17:00:00Z", "2026-11-20T17:02:00Z"]
+    assert traces["provisional"]["x"] == ["2026-11-20T17:04:00Z"]
+    assert traces["volume"]["y"] == [2_400.0, 2_400.0, 1_200.0]
+    assert "sma_20" not in traces
+    assert 'data-bar=""' in page
+    assert "<option selected>2m</option>" in page
+
+
+def test_the_origin_of_a_chart_stays_chosen(client: TestClient, store: BarStore) -> None:
+    for served in (MINUTE, Resolution.FIVE_MINUTES):
+        store.write(served, [bar(), bar(start_ns=NOON + 1_800 * SECOND)])
+
+    params = {"symbol": "IBM", "resolution": "1h", "origin": "open", "session": "2026-11-20"}
+    figure = client.get("/market/chart", params=params).json()
+    page = client.get("/market", params=params | {"venue": "XNYS"}).text
+
+    (candles,) = [trace for trace in figure["data"] if trace["type"] == "candlestick"]
+    assert candles["x"] == ["2026-11-20T16:30:00Z", "2026-11-20T17:30:00Z"]
+    assert '<option value="open" selected>' in page
+    assert 'data-origin="open"' in page
+    assert page.count("&amp;origin=open") == 2
+    assert client.get("/market", params=params | {"origin": "noon"}).status_code == 400
+
+
+def test_a_week_is_charted_for_any_of_its_sessions(client: TestClient, store: BarStore) -> None:
+    monday = NOON - 4 * 86_400 * SECOND - 9_000 * SECOND
+    store.write(Resolution.DAY, [bar(start_ns=monday), bar(start_ns=NOON - 9_000 * SECOND)])
+
+    params = {"symbol": "IBM", "resolution": "1w", "session": "2026-11-18"}
+    figure = client.get("/market/chart", params=params).json()
+
+    (candles,) = [trace for trace in figure["data"] if trace["type"] == "candlestick"]
+    assert candles["x"] == ["2026-11-16T14:30:00Z"]
+
+
 def test_the_chosen_oscillator_stays_chosen(client: TestClient, store: BarStore) -> None:
     store.write(MINUTE, bars(2))
 
@@ -207,6 +252,22 @@ def test_changed_bars_are_marked_with_their_causes(
     (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
     assert marks["x"][0].startswith("2024-11-22T17:0")
     assert any("late" in text for text in marks["text"])
+
+
+def test_a_rolled_up_bar_is_marked_where_a_part_of_it_changed(
+    here: Settings, client: TestClient, store: BarStore
+) -> None:
+    lake_session(DAY).write(here.lake)
+    serve(store, provisional_bars(counted_trades(DAY)))
+    publish_and_record(here.lake, store)
+
+    params = {"symbol": "IBM", "session": str(FRIDAY.date), "resolution": "2m"}
+    figure = client.get("/market/chart", params=params).json()
+
+    (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
+    assert marks["x"] == ["2024-11-22T17:00:00Z", "2024-11-22T17:02:00Z"]
+    assert "late" in marks["text"][0]
+    assert "correction" in marks["text"][1]
 
 
 def test_a_bar_is_shown_with_its_trades(

@@ -14,17 +14,13 @@ from support.ledger import publication
 from support.serving import bar
 from support.session_lake import good_events, lake_session
 from truetape.history.timeframe_bars import BarReader, roll_up
-from truetape.host.calendars import session, sessions
-from truetape.host.profiles import load
+from truetape.host.calendars import session
 from truetape.host.settings import Settings
 from truetape.host.timeframes import require_timeframe
 from truetape.host.venues import venue_named
 from truetape.lake.publications import record_publication
-from truetape.market.amount_bars import amount_bars, parse_amount
-from truetape.market.bars import bars as fold
-from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
-from truetape.market.timeframe import Fill, Timeframe
+from truetape.market.timeframe import Fill
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, ServedBar
 
@@ -124,47 +120,6 @@ def test_the_prices_of_a_void_part_do_not_count() -> None:
     assert (nothing.open, nothing.volume, nothing.trades, nothing.void) == (0.0, 0.0, 0, True)
 
 
-WIDTHS = [
-    require_timeframe("15s"), require_timeframe("3m"), require_timeframe("15m"),
-    require_timeframe("4h"), require_timeframe("1h", "open"), require_timeframe("15m", "open"),
-    require_timeframe("1d"), require_timeframe("1w"), require_timeframe("1M"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("width", WIDTHS, ids=lambda width: f"{width.value} {width.origin}")
-def test_bars_rolled_up_from_the_store_equal_the_fold_of_the_trades_to_the_float(
-    here: Settings, store: BarStore, width: Timeframe
-) -> None:
-    """The profile `all` counts every print for everything, so that no volume is without a price."""
-    events, profile = good_events(), load("all")
-    settled = canonical(events, VENUES).trades
-    month = {"XNYS": sessions(VENUES["XNYS"], date(2024, 11, 1), date(2024, 11, 30))}
-    for resolution in Resolution:
-        served = fold(settled, profile, resolution, month)
-        store.write(resolution, [_served(one) for one in served])
-
-    reader = BarReader(here, width)
-    read = list(reader.read(store, at("2024-11-01T00:00:00"), at("2024-12-01T00:00:00")))
-
-    expected = fold(settled, profile, width, month)
-    assert [(one.symbol, one.start_ns, one.trades) for one in read] == [
-        (one.symbol, one.start_ns, one.trades) for one in expected
-    ]
-    for one, exact in zip(read, expected, strict=True):
-        for name in ("open", "high", "low", "close"):
-            assert getattr(one, name) == float(getattr(exact, name))
-        assert one.volume == float(exact.volume)
-        assert one.vwap == pytest.approx(float(exact.vwap or 0), rel=1e-15, abs=0)
-
-
-def _served(one: Any) -> ServedBar:
-    return bar(
-        symbol=one.symbol, venue=one.venue, start_ns=one.start_ns, volume=float(one.volume),
-        vwap=float(one.vwap or 0), trades=one.trades,
-        **{name: float(getattr(one, name)) for name in ("open", "high", "low", "close")},
-    )  # fmt: skip
-
-
 def test_bars_of_two_symbols_and_venues_stay_apart_and_in_order(
     read: Read, store: BarStore
 ) -> None:
@@ -196,6 +151,28 @@ def test_hours_from_the_open_begin_at_half_past_nine(read: Read, store: BarStore
     assert [str(start)[11:16] for start in frame["start"]] == ["16:30", "17:30"]
     assert frame["volume"].tolist() == [60.0, 60.0]
     assert frame.index.get_level_values("seq").tolist() == [12, 13]
+
+
+def test_a_night_session_counts_from_its_open_on_the_evening_before(
+    read: Read, store: BarStore
+) -> None:
+    """Chicago opens at 17:00, 23:00 UTC in winter; one bar ends and one begins there."""
+    evening = at("2026-11-19T22:50:00")
+    store.write(
+        HOUR,
+        [
+            part(number, venue="XCME", start_ns=evening - 50 * MINUTE_NS + number * HOUR_NS)
+            for number in range(8)
+        ],
+    )
+
+    options = {"venue": "XCME", "resolution": "6h", "origin": "open", "index": "session"}
+
+    frame = read("IBM", "2026-11-19", **options)
+
+    assert [f"{start:%d %H:%M}" for start in frame["start"]] == ["19 17:00", "19 23:00", "20 05:00"]
+    assert [(f"{day:%d}", seq) for day, seq in frame.index] == [("19", 3), ("20", 0), ("20", 1)]
+    assert frame["volume"].tolist() == [10.0, 60.0, 10.0]
 
 
 def days(*dates: str, **fields: object) -> list[ServedBar]:
@@ -347,52 +324,6 @@ def test_as_of_returns_rolled_up_bars_of_what_was_received(here: Settings, read:
     assert len(quarters) == 1
     assert quarters["volume"].sum() == minutes["volume"].sum() > 0
     assert not quarters["final"].any()
-
-
-@pytest.mark.parametrize("amount", ["trades=7", "volume=1000", "notional=100000"])
-def test_bars_by_amount_are_those_of_the_lake_s_trades(
-    here: Settings, read: Read, amount: str
-) -> None:
-    lake = lake_session(good_events())
-    lake.before = []
-    lake.write(here.lake)
-
-    frame = read(["IBM", "KO", "SOLO"], "2024-11-22", by=amount, index="session")
-
-    settled = canonical(good_events(), VENUES).trades
-    expected = amount_bars(settled, load("sip"), parse_amount(amount), VENUES)
-    assert len(frame) == len(expected) > 5
-    for (key, row), exact in zip(frame.iterrows(), expected, strict=True):
-        assert key == (pd.Timestamp(exact.session), exact.seq)
-        assert (row["symbol"], row["start"].value, row["end"].value) == (
-            exact.symbol, exact.start_ns, exact.end_ns,
-        )  # fmt: skip
-        for name in ("open", "high", "low", "close", "volume", "vwap"):
-            assert row[name] == float(getattr(exact, name))
-        assert row["trades"] == exact.trades
-
-
-def test_a_bar_by_amount_counts_from_the_beginning_of_its_session(
-    here: Settings, read: Read
-) -> None:
-    """The period only selects which bars are returned, by their start."""
-    lake_session(good_events()).write(here.lake)
-
-    whole = read("IBM", "2024-11-22", by="trades=7")
-    later = read("IBM", "2024-11-22T15:00:00Z", by="trades=7")
-
-    pd.testing.assert_frame_equal(whole[whole.index >= "2024-11-22 15:00Z"], later)
-    assert 0 < len(later) < len(whole)
-
-
-def test_bars_by_amount_have_their_types_without_any_bar(here: Settings, read: Read) -> None:
-    lake_session(good_events()).write(here.lake)
-
-    some, none = read("IBM", "2024-11-22", by="trades=7"), read("NONE", "2024-11-22", by="trades=7")
-
-    assert len(none) == 0
-    numbers = some.columns.difference(["symbol", "venue", "layer"])
-    assert some[numbers].dtypes.equals(none[numbers].dtypes)
 
 
 def test_an_open_off_the_grid_is_refused_and_not_rounded(here: Settings, store: BarStore) -> None:

@@ -7,10 +7,11 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.build import VENUES, trade
+from support.build import SECOND, VENUES, trade
 from support.kernel_rows import deliveries_of
 from support.machines import examples
 from support.market import (
@@ -22,6 +23,7 @@ from support.market import (
 )
 from truetape.host.calendars import sessions
 from truetape.host.profiles import load
+from truetape.host.venues import venues
 from truetape.kernel import fold
 from truetape.kernel.columns import POSITION
 from truetape.kernel.judge import judge
@@ -76,6 +78,32 @@ def test_bars_of_any_width_and_origin_equal_the_reference(
     assert [Bar(resolution=width, **row) for row in by_kernel] == bars(
         canonical(happened, VENUES).trades, profile, width, {"XNYS": MONTH}
     )
+
+
+@pytest.mark.parametrize("width", OTHER_WIDTHS, ids=lambda width: f"{width.value} {width.origin}")
+def test_sessions_over_midnight_and_changes_of_the_clock_have_the_same_bars(
+    width: Timeframe,
+) -> None:
+    """Two weeks of Chicago, with the end of summer time between them."""
+    chicago, rng = venues()["XCME"], random.Random(11)
+    first = chicago.session_start_ns(date(2026, 10, 26))
+    happened: list[Event] = [
+        trade(
+            str(100 + rng.randrange(9)),
+            venue="XCME",
+            event_ns=first + rng.randrange(14 * 86_400) * SECOND,
+            offset=number,
+        )
+        for number in range(400)
+    ]
+    days = {"XCME": sessions(chicago, date(2026, 10, 1), date(2026, 11, 30))}
+    judged = judge(settle(deliveries_of(happened), venues()), load("all"))
+
+    by_kernel = fold.bars(judged, width, days).to_pylist()
+
+    expected = bars(canonical(happened, venues()).trades, load("all"), width, days)
+    assert [Bar(resolution=width, **row) for row in by_kernel] == expected
+    assert len(expected) > 1
 
 
 def test_instants_before_1970_are_counted_from_the_open_too() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow.csv
     import pyarrow.parquet
 
-    from truetape.history.bars import BarSelection
+    from truetape.history.bar_selection import BarSelection
     from truetape.history.period import Period
 
 FORMATS = ("parquet", "csv")
@@ -37,6 +37,7 @@ FORMATS = ("parquet", "csv")
 @click.option("--all-trades", is_flag=True, help="Also duplicate and cancelled trades, flagged.")
 @click.option("--venue", type=VENUE, help="Only this venue, like XNYS.")
 @click.option("--final-only", is_flag=True, help="Only bars that were published.")
+@click.option("--exact", is_flag=True, help="Exact decimals, from the lake's recomputed bars.")
 @click.option("--as-of", help="Bars as known at an instant: from trades received by then.")
 @click.option(
     "--output",
@@ -54,29 +55,36 @@ def export(  # noqa: PLR0917 - one parameter an option
     all_trades: bool,
     venue: str | None,
     final_only: bool,
+    exact: bool,
     as_of: str | None,
     output: Path | None,
 ) -> None:
     """Write served bars of SYMBOLS, or of all symbols, to a Parquet or CSV file.
 
     Every bar has its layer, `final` and rev; `truetape show --help` says what these are for bars
-    that are rolled up, and what --fill adds. With --trades the file has the canonical trades of the
-    bars instead. The file appears only when it is complete: after a failure there is no new file,
-    and an older one stays. Exit code 1: there is no data in that window.
+    that are rolled up, and what --fill adds. --exact writes the bars of the last recompute with all
+    decimals, equal to a fold of the trades; they are final if they are as published.
+
+    With --trades the file has the canonical trades of the bars instead. The file appears only when
+    it is complete: after a failure there is no new file, and an older one stays. Exit code 1: there
+    is no data in that window.
 
     \b
       truetape export IBM KO --from 2026-11-20
       truetape export IBM --from 2026-11-20T14:30:00Z --resolution 1s --output ibm.csv
       truetape export IBM --from 2026-11-01 --resolution 30m --origin open
+      truetape export IBM --from 2026-11-20 --resolution 4h --exact
       truetape export IBM --from 2026-11-20 --as-of 2026-11-20T15:00:00Z
       truetape export --from 2026-11-20 --to 2026-11-21 --trades
     """
-    from truetape.history.bars import BarSelection
+    from truetape.history.bar_selection import BarSelection
     from truetape.history.period import parse_instant, parse_period
 
     wants_trades = trades or all_trades
-    if wants_trades and (final_only or as_of):
-        raise click.UsageError("--final-only and --as-of are for bars")
+    if wants_trades and (final_only or exact or as_of):
+        raise click.UsageError("--final-only, --exact and --as-of are for bars; trades are exact")
+    if exact and (as_of or fill != Fill.NONE):
+        raise click.UsageError("--exact is what the last recompute made: no --as-of and no --fill")
     if as_of and not symbols:
         raise click.UsageError("--as-of folds trades again: name the symbols")
     path = output or Path("trades.parquet" if wants_trades else f"bars-{resolution}.parquet")
@@ -88,7 +96,9 @@ def export(  # noqa: PLR0917 - one parameter an option
     else:
         known_at = None if as_of is None else parse_instant(as_of, "--as-of")
         timeframe = require_timeframe(resolution, origin)
-        selection = BarSelection(timeframe, period, names, venue, final_only, known_at, Fill(fill))
+        selection = BarSelection(
+            timeframe, period, names, venue, final_only, known_at, Fill(fill), exact
+        )
         schema, batches = _bars(settings, selection)
     with files_for_others():
         rows = _write_all(path, schema, batches)
@@ -98,8 +108,11 @@ def export(  # noqa: PLR0917 - one parameter an option
 def _bars(
     settings: Settings, selection: "BarSelection"
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.history.bars import bar_batches, bar_schema
+    from truetape.history.bars import bar_batches, bar_schema, exact_bar_batches, exact_bar_schema
     from truetape.serving.backends import open_store
+
+    if selection.exact:
+        return exact_bar_schema(), exact_bar_batches(settings, selection)
 
     def batches() -> Iterator["pyarrow.RecordBatch"]:
         with closing(open_store(settings)) as store:

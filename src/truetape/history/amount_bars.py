@@ -3,19 +3,18 @@
 Decides nothing: `kernel.amount_bars` has the rule.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from truetape.history.exact_bars import with_decimals
 from truetape.history.trades import TradeSelection, session_tables
 from truetape.host.settings import Settings
-from truetape.host.timeframes import session_on
 from truetape.host.venues import venue_named
 from truetape.kernel.amount_bars import amount_bars
 from truetape.kernel.doubles import doubles
 from truetape.kernel.fold import is_served
-from truetape.lake.bars_lineage import recompute_bases
-from truetape.lake.publications import publications
+from truetape.lake.published_rows import published_revs
 from truetape.market.amount_bars import Amount
 from truetape.serving.store import BAR_NUMBERS
 
@@ -28,8 +27,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def amount_bar_schema() -> "pyarrow.Schema":
-    """Return the columns of bars by amount for programs."""
+def amount_bar_schema(*, exact: bool = False) -> "pyarrow.Schema":
+    """Return the columns of bars by amount for programs; numbers as doubles or decimals."""
     import pyarrow as pa
 
     columns: list[tuple[str, pa.DataType]] = [
@@ -45,20 +44,22 @@ def amount_bar_schema() -> "pyarrow.Schema":
         ("final", pa.bool_()),
         ("rev", pa.int32()),
     ]
-    return pa.schema(columns)
+    schema = pa.schema(columns)
+    return with_decimals(schema) if exact else schema
 
 
 def amount_bar_batches(
-    settings: Settings, selection: TradeSelection, amount: Amount
+    settings: Settings, selection: TradeSelection, amount: Amount, *, exact: bool = False
 ) -> Iterator["pyarrow.RecordBatch"]:
     """Yield the bars that start in the period as Arrow batches, one session at a time.
 
-    They are final, with its rev, if the newest publication of their session was of these trades.
+    They are final, with its rev, if the newest publication of their session was of these trades;
+    see `lake.published_rows`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    schema = amount_bar_schema()
+    schema, revs = amount_bar_schema(exact=exact), dict[str, Mapping[date, int]]()
     for trades in session_tables(settings, selection, _COLUMNS, whole=True):
         if not trades.num_rows:
             continue
@@ -67,7 +68,10 @@ def amount_bar_batches(
         bars = amount_bars(trades, amount)
         inside = pc.and_(pc.greater_equal(bars["start_ns"], start), pc.less(bars["start_ns"], end))
         bars = bars.filter(pc.and_(inside, is_served(bars)))
-        rev = _rev_of(settings, first["venue"], first["session"])
+        venue, day = first["venue"], first["session"]
+        if venue not in revs:
+            revs[venue] = published_revs(settings.lake, venue)
+        rev = revs[venue].get(day, 0)
         states: dict[str, Any] = {"layer": "batch", "final": rev > 0, "rev": rev}
         columns = [
             pa.repeat(pa.scalar(states[field.name], field.type), bars.num_rows)
@@ -79,19 +83,9 @@ def amount_bar_batches(
 
 
 def _column(bars: "pyarrow.Table", field: "pyarrow.Field[Any]") -> Any:
-    if field.name in BAR_NUMBERS:
+    import pyarrow
+
+    if field.name in BAR_NUMBERS and pyarrow.types.is_floating(field.type):
         return doubles(bars[field.name])
     stored = {"start": "start_ns", "end": "end_ns"}.get(field.name, field.name)
     return bars[stored].cast(field.type)
-
-
-def _rev_of(settings: Settings, venue: str, day: date) -> int:
-    """Return the rev of the publication that these trades were published with, 0 if there is none.
-
-    A recompute after it, and a revert, have changed what is served or what the lake has.
-    """
-    session = session_on(venue, day)
-    past, bases = publications(settings.lake, session), recompute_bases(settings.lake, session)
-    if not past or past[-1].restores or not bases:
-        return 0
-    return past[-1].rev if bases[-1].bars_version <= past[-1].bars_version else 0

@@ -3,14 +3,15 @@
 Reads the store by the same calls as `truetape show`; `timeframe_bars` rolls bars up.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, get_args
 
 from truetape.history.amount_bars import amount_bar_batches, amount_bar_schema
-from truetape.history.period import Period, When, parse_instant, parse_period
+from truetape.history.bar_selection import BarSelection
+from truetape.history.exact_bars import exact_batches, with_decimals
+from truetape.history.period import When, parse_instant, parse_period
 from truetape.history.timeframe_bars import BarReader
 from truetape.history.trades import TradeSelection
 from truetape.host.dates import shown
@@ -20,7 +21,7 @@ from truetape.host.timeframes import require_amount, require_fill, require_timef
 from truetape.host.venues import venue_named, venues
 from truetape.host.words import require_symbols
 from truetape.market.resolution import Resolution
-from truetape.market.timeframe import Fill, Timeframe, timeframe_of
+from truetape.market.timeframe import Fill, timeframe_of
 from truetape.serving.backends import open_store
 from truetape.serving.store import BAR_NUMBERS, BarStore, ServedBar
 
@@ -37,19 +38,6 @@ OriginName = Literal["utc", "open"]
 FillName = Literal["none", "previous"]
 
 
-@dataclass(frozen=True, slots=True)
-class BarSelection:
-    """The bars that a program asks for; None for symbols means all."""
-
-    timeframe: Timeframe
-    period: Period
-    symbols: Sequence[str] | None = None
-    venue: str | None = None
-    final_only: bool = False
-    as_of_ns: int | None = None
-    fill: Fill = Fill.NONE
-
-
 def read_bars(
     symbols: str | Iterable[str],
     start: When,
@@ -61,6 +49,7 @@ def read_bars(
     by: str | None = None,
     venue: str | None = None,
     final_only: bool = False,
+    exact: bool = False,
     as_of: When | None = None,
     index: FrameIndex = "calendar",
     settings: Settings | None = None,
@@ -79,14 +68,14 @@ def read_bars(
     "fill" where a regular session has none, at the close of the bar before.
 
     `by`: "trades=500", "volume=10000" or "notional=1000000" returns tick, volume or dollar bars
-    instead, exact from the trades of the lake (see `market.amount_bars`); there is a column `end`,
-    the time of a bar's last print.
+    instead, from the trades of the lake (see `market.amount_bars`); there is a column `end`, the
+    time of a bar's last print. `exact` returns Decimals: of such bars, or of a resolution from the
+    lake's recomputed bars, which equal a fold of the trades to the last digit.
 
     `as_of`: the bars as they were known then, from what had been received. `settings` default to
     the environment's. Raise ConfigError for an invalid argument; raise TransientError if the store
     does not answer. Without any bar, return an empty frame of the same types.
     """
-    import pyarrow
 
     if index not in get_args(FrameIndex):
         raise ConfigError(f"no index {shown(index)}; there are {', '.join(get_args(FrameIndex))}")
@@ -99,16 +88,27 @@ def read_bars(
         final_only,
         None if as_of is None else parse_instant(as_of, "as_of"),
         require_fill(fill),
+        exact,
     )
     if by is not None:
         return _frame(_by_amount(settings, selection, by), index)
+    if exact:
+        return _frame(_table(exact_bar_batches(settings, selection), exact_bar_schema()), index)
     with closing(open_store(settings)) as store:
-        batches = bar_batches(settings, store, selection)
-        return _frame(pyarrow.Table.from_batches(batches, bar_schema()), index)
+        return _frame(_table(bar_batches(settings, store, selection), bar_schema()), index)
+
+
+def _table(batches: Iterable["pyarrow.RecordBatch"], schema: "pyarrow.Schema") -> "pyarrow.Table":
+    """Return batches as one table, by symbol and venue; inside these their order stays."""
+    import pyarrow
+
+    order: list[tuple[str, Literal["ascending", "descending"]]] = [
+        (name, "ascending") for name in ("symbol", "venue", "start", "seq")
+    ]
+    return pyarrow.Table.from_batches(batches, schema).sort_by(order)
 
 
 def _by_amount(settings: Settings, selection: BarSelection, by: str) -> "pyarrow.Table":
-    import pyarrow
     import pyarrow.compute as pc
 
     default = BarSelection(timeframe_of(Resolution.MINUTE), selection.period)
@@ -118,12 +118,9 @@ def _by_amount(settings: Settings, selection: BarSelection, by: str) -> "pyarrow
             "by makes bars of all archived trades; leave out resolution, origin, fill and as_of"
         )
     wanted = TradeSelection(selection.period, selection.symbols, selection.venue)
-    batches = amount_bar_batches(settings, wanted, require_amount(by))
-    table = pyarrow.Table.from_batches(batches, amount_bar_schema())
-    order: list[tuple[str, Literal["ascending", "descending"]]] = [
-        (name, "ascending") for name in ("symbol", "venue", "session", "seq")
-    ]
-    return (table.filter(pc.field("final")) if selection.final_only else table).sort_by(order)
+    batches = amount_bar_batches(settings, wanted, require_amount(by), exact=selection.exact)
+    table = _table(batches, amount_bar_schema(exact=selection.exact))
+    return table.filter(pc.field("final")) if selection.final_only else table
 
 
 def _frame(table: "pyarrow.Table", index: FrameIndex) -> "pandas.DataFrame":
@@ -151,6 +148,23 @@ def bar_schema() -> "pyarrow.Schema":
         ("rev", pa.int32()),
     ]
     return pa.schema(columns)
+
+
+def exact_bar_schema() -> "pyarrow.Schema":
+    """Return the columns of `exact_bar_batches`."""
+    return with_decimals(bar_schema())
+
+
+def exact_bar_batches(
+    settings: Settings, selection: BarSelection
+) -> Iterator["pyarrow.RecordBatch"]:
+    """Yield the selected bars, exact from the lake, as Arrow batches; see `exact_bars`.
+
+    Raise ConfigError for a selection that needs served bars.
+    """
+    if selection.as_of_ns is not None or selection.fill is not Fill.NONE:
+        raise ConfigError("exact bars are those of the last recompute; leave out as_of and fill")
+    return exact_batches(settings, selection, exact_bar_schema())
 
 
 def bar_batches(

@@ -258,5 +258,8 @@ class _Starts:
 
 
 def _one_a_calendar() -> list[str]:
-    """Return a venue of each calendar and zone."""
-    return list({(venue.calendar, venue.zone): venue.code for venue in venues().values()}.values())
+    """Return a venue of each kind of session."""
+    kinds = {
+        (venue.calendar, venue.zone, venue.begins_min): code for code, venue in venues().items()
+    }
+    return list(kinds.values())

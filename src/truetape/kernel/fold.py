@@ -37,7 +37,7 @@ def bars(
     timeframe = timeframe_of(width) if isinstance(width, Resolution) else width
     tables = {"trades": trades}
     if timeframe.needs_sessions:
-        tables["sessions"] = _session_rows(sessions, timeframe)
+        tables["sessions"] = session_rows(sessions, timeframe)
         source, start, window = f"({_of_sessions(timeframe)})", "start_ns", _window(timeframe)
     else:
         source, start = "trades", aligned("event_ns", timeframe.width_ns or 0)
@@ -63,15 +63,21 @@ def _of_sessions(timeframe: Timeframe) -> str:
 
     Bars of whole sessions have the trades of regular sessions, and their auction prints.
     """
-    if timeframe.width_ns is None:
-        start, condition = "sessions.period_ns", _IN_DAY
-    else:
-        counted = aligned("(event_ns - coalesce(open_ns, 0))", timeframe.width_ns)
-        start = f"greatest(sessions.begin_ns, coalesce(open_ns, 0) + {counted})"
-        condition = "true"
+    condition = _IN_DAY if timeframe.width_ns is None else "true"
     return f"""
-SELECT trades.*, {start} AS start_ns FROM trades JOIN sessions
+SELECT trades.*, {bar_start("event_ns", timeframe)} AS start_ns FROM trades JOIN sessions
   ON trades.venue = sessions.venue AND trades.session = sessions.date WHERE {condition}"""
+
+
+def bar_start(instant: str, timeframe: Timeframe) -> str:
+    """Return the SQL of the start of the bar of an instant, joined with its `session_rows`."""
+    if timeframe.width_ns is None:
+        return "sessions.period_ns"
+    if not timeframe.needs_sessions:
+        return aligned(instant, timeframe.width_ns)
+    opens = "coalesce(sessions.open_ns, 0)"
+    counted = aligned(f"({instant} - {opens})", timeframe.width_ns)
+    return f"greatest(sessions.begin_ns, {opens} + {counted})"
 
 
 _IN_DAY = """sessions.open_ns IS NOT NULL AND (auction
@@ -183,7 +189,8 @@ def in_day(trades: pa.Table, session: Session) -> Column:
     return belongs
 
 
-def _session_rows(sessions: Mapping[str, Iterable[Session]], timeframe: Timeframe) -> pa.Table:
+def session_rows(sessions: Mapping[str, Iterable[Session]], timeframe: Timeframe) -> pa.Table:
+    """Return sessions by venue code as rows, with the start of their bar of whole sessions."""
     rows = []
     for code, listed in sessions.items():
         days = list(listed)

@@ -76,6 +76,15 @@ def recompute_bases(lake: str, session: Session) -> list[RecomputeBasis]:
     return sorted(bases, key=lambda basis: basis.recorded_ns)
 
 
+def newest_bars_versions(lake: str, venue: str) -> dict[date, int]:
+    """Return the version of the lake's `bars` that has the newest recompute, by session."""
+    columns = ["session", "raw_version", "bars_version", "recorded_ns"]
+    rows = read_rows(lake, Table.BARS_LINEAGE, [("venue", "=", venue)], columns)
+    recomputes = [row for row in rows if row["raw_version"] != _NONE_YET]
+    recomputes.sort(key=lambda row: row["recorded_ns"])
+    return {row["session"]: row["bars_version"] for row in recomputes}
+
+
 def profiles_of(lake: str, session: Session) -> frozenset[tuple[str, int]]:
     """Return the profiles, by id and version, that made a session's bars in the lake."""
     table = open_or_none(lake, Table.BARS)
