@@ -20,6 +20,7 @@ BAD_ADDRESSES = ("http://me:hunter2@influx:8086", "http://hunter2@influx", "me:h
                  "http://influx?token=hunter2", "http://influx#hunter2", "http://influx\t:8086",
                  "file:///etc/passwd", "http://" + "a" * 3_000)  # fmt: skip
 BAD_TEXTS: dict[str, tuple[str, ...]] = {
+    "schemas": ("/nowhere/at/all", ".:/nowhere/at/all"),
     "home": ("~nobody-by-this-name/x",),
     "cache": ("~nobody-by-this-name/x",),
     "influx_token_file": ("~nobody-by-this-name/x",),

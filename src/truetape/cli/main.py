@@ -21,6 +21,7 @@ COMMANDS = {
     "decode": ("truetape.cli.decode:decode", "Decode payloads into native trades."),
     "simulate": ("truetape.cli.simulate:simulate", "Simulate a session of trades, with its truth."),
     "bars": ("truetape.cli.bars:bars", "Fold trade files into bars, without servers."),
+    "feed": ("truetape.cli.feed:feed", "List, show, check and begin the contracts of feeds."),
     "stack": ("truetape.cli.stack:stack", "Start, stop and inspect the local servers."),
     "deploy": ("truetape.cli.deploy:deploy", "Prepare and check the stack in containers."),
     "replay": ("truetape.cli.replay:replay", "Send trade files through the whole pipeline."),

@@ -45,8 +45,9 @@ from truetape.host.declared_yaml import (
     read,
 )
 from truetape.host.errors import ConfigError
-from truetape.host.resources import folder, names_in
+from truetape.host.resources import schema_file, schema_names
 
+_KIND = "feeds"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ANY_TIME_NS = (-(2**63), 2**63)
 """The half-open bounds of every event time."""
@@ -405,7 +406,7 @@ class Contract(Declared):
 
 def contract_names() -> list[str]:
     """Return the names of all feeds that have a contract, sorted."""
-    return names_in("schemas", "feeds")
+    return schema_names(_KIND)
 
 
 @cache
@@ -413,9 +414,23 @@ def load_contract(feed: str) -> Contract:
     """Return the contract of a feed. Raise ConfigError with the feeds that have one, or with file,
     line and field.
     """
-    if feed not in contract_names():
+    return read_contract(contract_file(feed))
+
+
+def contract_file(feed: str) -> FilePath:
+    """Return the file of a feed's contract. Raise ConfigError with the feeds that have one."""
+    file = schema_file(_KIND, feed) if feed in contract_names() else None
+    if file is None:
         raise ConfigError(f"no feed {feed!r}; there are {', '.join(contract_names())}")
-    return read_contract(folder("schemas") / "feeds" / f"{feed}.yaml")
+    return file
+
+
+def contract_named(text: str) -> Contract:
+    """Return the contract of a feed, or that of a file if the text is a path to YAML. Raise
+    ConfigError as `load_contract`.
+    """
+    is_file = text.endswith((".yaml", ".yml"))
+    return read_contract(FilePath(text)) if is_file else load_contract(text)
 
 
 @cache

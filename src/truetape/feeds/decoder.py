@@ -51,6 +51,8 @@ from truetape.market.trades import (
 )
 
 BLANK = " \t\r\n"
+UNBOUNDED_MS = 2**63 // MS_NS
+"""A stamp that bounds no time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, model_validator
 
 from truetape.host.declared_yaml import WORD, Declared, FileName, Flag, Text, Version, problem, read
 from truetape.host.errors import ConfigError
-from truetape.host.resources import folder, names_in
+from truetape.host.resources import schema_file, schema_names
 from truetape.market.eligibility import Condition, Profile
 
+_KIND = "eligibility"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -26,7 +27,7 @@ class PrintUse(StrEnum):
 
 def names() -> list[str]:
     """Return the names of the declared profiles, sorted."""
-    return names_in("schemas", "eligibility")
+    return schema_names(_KIND)
 
 
 @cache
@@ -34,9 +35,10 @@ def load(name: str) -> Profile:
     """Return one profile. Raise ConfigError with the declared names, or with file, line and
     field.
     """
-    if name not in names():
+    file = schema_file(_KIND, name) if name in names() else None
+    if file is None:
         raise ConfigError(f"no eligibility profile {name!r}; known are {', '.join(names())}")
-    return profile_in(_folder() / f"{name}.yaml")
+    return profile_in(file)
 
 
 def profile_in(path: Path) -> Profile:
@@ -129,7 +131,3 @@ class _ProfileFile(Declared):
         if not self.ignores_conditions and "" not in tapes:
             raise problem("lacks a table with tapes: [], for prints without a tape", "tables")
         return self
-
-
-def _folder() -> Path:
-    return folder("schemas") / "eligibility"

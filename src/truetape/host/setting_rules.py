@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from truetape.host.addresses import loopback_port
 from truetape.host.errors import ConfigError
-from truetape.host.resources import names_in
+from truetape.host.resources import schema_names
 
 if TYPE_CHECKING:
     from truetape.host.settings import Settings
@@ -227,8 +227,8 @@ def _declared(kind: str) -> list[str]:
 
             return sorted(venues())
         case "profile":
-            return names_in("schemas", "eligibility")
-    return names_in("schemas", "feeds")
+            return schema_names("eligibility")
+    return schema_names("feeds")
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Self
 
 from truetape.host import addresses, setting_rules
 from truetape.host.errors import ConfigError
+from truetape.host.resources import own_schema_folder
 
 BUCKET_SETS = ("live", "history")
 LAUNCHERS = ("local", "yarn", "kubernetes", "elsewhere")
@@ -58,6 +59,8 @@ class Settings:
     airflow_port: int
     dags_paused: bool
     """True if a new DAG of the local Airflow starts paused."""
+    schemas: str
+    """The folders of the user's own feeds, profiles and venues, separated as in PATH."""
     store: str
     """The bar store: "influx" or "embedded"."""
     bucket_set: str
@@ -134,6 +137,7 @@ class Settings:
             airflow=read.flag("airflow", default=True),
             airflow_port=read.whole("airflow_port", 18_080),
             dags_paused=read.flag("dags_paused", default=False),
+            schemas=os.pathsep.join(map(str, read.folders("schemas"))),
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
             profile=read.declared("profile", "sip", "profile")[0],
@@ -198,6 +202,9 @@ class _Reader:
             return Path(value).expanduser().absolute()
         except RuntimeError as error:  # no such user
             raise ConfigError(f"{_variable(name)} is {value!r}: {error}; give a path") from error
+
+    def folders(self, name: str) -> list[Path]:
+        return [own_schema_folder(text) for text in self.text(name, "").split(os.pathsep) if text]
 
     def lake(self, default: str) -> str:
         value = self.checked("lake", default, addresses.lake_address)

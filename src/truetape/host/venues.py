@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from truetape.host.dates import shown
 from truetape.host.declared_yaml import WORD, Declared, Flag, Text, Version, Whole, problem, read
 from truetape.host.errors import ConfigError
-from truetape.host.resources import folder
+from truetape.host.resources import schema_folders
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 
@@ -29,8 +29,15 @@ _EACH_MONTH = [date(_LEAP_YEAR, month, 1) for month in range(1, 13)]
 
 @cache
 def venues() -> dict[str, Venue]:
-    """Return every declared venue by its code. Raise ConfigError with file, line and field."""
-    return venues_in(folder("schemas") / "venues.yaml")
+    """Return every declared venue by its code. Raise ConfigError with file, line and field.
+
+    A venue of the user's own schemas replaces ours of the same code.
+    """
+    files = [each / "venues.yaml" for each in reversed(schema_folders())]
+    declared: dict[str, Venue] = {}
+    for file in files:
+        declared |= venues_in(file) if file.is_file() else {}
+    return declared
 
 
 def venue_named(code: str) -> Venue:

@@ -15,7 +15,7 @@ from pathlib import Path
 from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
 from truetape.feeds.contract import load_contract
-from truetape.feeds.decoder import Limits
+from truetape.feeds.decoder import UNBOUNDED_MS, Limits
 from truetape.feeds.files import decode_file
 from truetape.feeds.native import iso
 from truetape.feeds.records import Record
@@ -30,9 +30,6 @@ from truetape.market.sessions import Session
 from truetape.tour.speed_process import SpeedProcess
 
 READ_WITHIN_S = 1_800.0
-UNBOUNDED_MS = 2**63 // MS_NS
-"""A time of reading that no event time lies beyond."""
-
 Report = Callable[[str], None]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import truetape
 from truetape.batch.spark.conf import is_local
 from truetape.host.private_home import files_for_others
-from truetape.host.resources import folder
+from truetape.host.resources import OWN_PLACE, folder, own_files, own_schemas
 from truetape.host.settings import Settings
 
 _DATA = ("schemas", "influx")
@@ -51,6 +51,10 @@ def _members() -> Iterator[tuple[str, Path]]:
     yield from _files(source, "truetape")
     for name in _DATA:
         yield from _files(folder(name), f"truetape/_data/{name}")
+    for number, own in enumerate(own_schemas()):
+        prefix = f"truetape/_data/{OWN_PLACE}/{number:03}"
+        for path in own_files(own):
+            yield f"{prefix}/{path.relative_to(own).as_posix()}", path
 
 
 def _files(root: Path, prefix: str) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,140 @@
+"""The verb `feed`: contracts are listed, shown and checked; a new one begins with a review."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.build import READ_MS
+from truetape.cli.feed import feed
+from truetape.feeds.contract import contract_file, contract_names, read_contract
+from truetape.feeds.decoder import Context, Limits, decode
+from truetape.feeds.simulator.faults import NO_FAULTS
+from truetape.feeds.simulator.formats import FORMATS
+from truetape.feeds.simulator.session import SimulationPlan, simulate
+from truetape.feeds.skeleton import NO_VENUE, skeleton
+from truetape.host.errors import ConfigError
+from truetape.market.trades import Trade
+
+Run = Callable[..., Result]
+TODAY = date(2026, 11, 1)
+POSITIONS = ("bitfinex", "kraken")
+"""Feeds whose records are lists: without names the guess goes by the order of numbers alone."""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(feed, arguments)
+
+
+def reviewed(text: str, venue: str = "KRAKEN") -> str:
+    """Return a skeleton as somebody would leave it who accepts every guess."""
+    return re.sub(r"(?m)^# ?(?!#)", "", text).replace(NO_VENUE, venue)
+
+
+def test_every_feed_is_listed_with_what_it_is(run: Run) -> None:
+    printed = run("list").output
+
+    assert all(f" {name} " in printed for name in contract_names())
+    assert "Kraken trades, websocket v2." in printed
+
+
+def test_a_contract_is_shown_as_it_is_written(run: Run) -> None:
+    assert run("show", "kraken").output == contract_file("kraken").read_text("utf-8")
+    assert isinstance(run("show", "nobody").exception, ConfigError)
+
+
+@pytest.mark.parametrize("name", contract_names())
+def test_each_shipped_contract_passes_its_own_check(run: Run, name: str) -> None:
+    found = run("check", name)
+
+    assert found.exit_code == 0, found.output
+    assert " 0 wrong" in found.output
+
+
+def test_a_sample_that_gives_other_lines_is_shown_with_both(run: Run) -> None:
+    text = contract_file("kraken").read_text("utf-8")
+    Path("kraken.yaml").write_text(text.replace('"size":"0.50000000"', '"size":"0.5"'))
+
+    found = run("check", "./kraken.yaml")
+
+    assert found.exit_code == 65
+    assert "sample 1: WRONG" in found.output
+    assert '"size":"0.5"' in found.output
+    assert '"size":"0.50000000"' in found.output
+
+
+def test_a_file_that_is_no_contract_is_named_with_its_line(run: Run) -> None:
+    Path("acme.yaml").write_text("feed: acme\nversion: one\nsource: ours\n")
+
+    found = run("check", "acme.yaml").exception
+
+    assert isinstance(found, ConfigError)
+    assert "acme.yaml, line " in str(found)
+
+
+def test_a_new_contract_is_not_in_force_before_it_was_reviewed(run: Run) -> None:
+    Path("acme.jsonl").write_text('{"s":"A","p":"1","q":"2","t":1795185070218,"id":7}\n')
+
+    assert run("new", "acme", "acme.jsonl").exit_code == 0
+    assert isinstance(run("check", "acme.yaml").exception, ConfigError)
+    assert isinstance(run("new", "acme", "acme.jsonl").exception, ConfigError)  # it exists
+
+    everything = Path("acme.yaml").read_text()
+    Path("acme.yaml").write_text(re.sub(r"(?m)^# ?(?!#)", "", everything))
+    assert NO_VENUE in str(run("check", "acme.yaml").exception)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in POSITIONS])
+def test_the_guess_from_a_vendor_s_payloads_reads_them_as_the_vendor_means(
+    tmp_path: Path, name: str
+) -> None:
+    plan = SimulationPlan(date(2026, 11, 20), feed=name, trades=300, faults=NO_FAULTS)
+    made = simulate(plan)
+    sample = "\n".join(record.payload.decode() for record in made.records)
+    file = tmp_path / "acme.yaml"
+    file.write_text(reviewed(skeleton("acme", sample, name, TODAY)))
+    contract = read_contract(file)
+
+    events = [
+        event
+        for record in made.records
+        for event in decode(
+            record.payload,
+            contract,
+            Context("acme", record.key, None, record.received_ns, "t", 0, 0, READ_MS),
+            Limits(),
+        )
+    ]
+
+    assert [_values(event) for event in events] == [_values(event) for event in made.truth.events]
+
+
+def _values(event: object) -> object:
+    if not isinstance(event, Trade):
+        return event
+    return event.symbol, event.event_ns, event.price, event.size
+
+
+@pytest.mark.parametrize("sample", ["", "\n \n", "hello\nworld", "[]", '{"type":"ping"}'])
+def test_a_sample_without_records_is_refused_or_says_what_it_lacks(sample: str) -> None:
+    try:
+        text = skeleton("acme", sample, "acme.jsonl", TODAY)
+    except ConfigError as error:
+        assert "acme.jsonl: has no records" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert "no field looks like one" in text
+
+
+def test_rows_of_csv_are_guessed_with_their_header_and_delimiter() -> None:
+    names = "ticker;price;qty;timestamp;trade_id"
+    sample = f"{names}\nABC;25.5;3;1795185070218;1\nABC;25.6;4;1795185070219;2\n"
+    text = skeleton("acme", sample, "acme.csv", TODAY)
+
+    assert "csv: {columns: [ticker, price, qty, timestamp, trade_id], delimiter: ';'" in text
+    assert "symbol: ticker" in text
+    assert "shape: epoch-ms" in text
