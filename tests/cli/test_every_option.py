@@ -63,6 +63,10 @@ OWN: Mapping[tuple[str, str], str] = {
     ("show", "to"): f"{DATE}T15:00:00Z",
     ("event-time", "shape"): "iso8601",
     ("bars", "by"): "trades=2",
+    ("feed check", "contract"): "truetape",
+    ("feed show", "name"): "truetape",
+    ("feed new", "name"): "acme",
+    ("feed new", "sample"): "trades.jsonl",
 }
 
 

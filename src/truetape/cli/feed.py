@@ -1,13 +1,16 @@
 """The verb `feed`: lists, shows and checks contracts, and begins a new one. Decodes nothing."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from truetape.cli.output import console
+from truetape.cli.output import console, require_writable
+from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
 
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 WRONG = 65
 """The exit code if a sample does not give its lines."""
 
@@ -105,7 +108,10 @@ def new(name: str, sample: Path, output: Path | None) -> None:
     """
     from truetape.feeds.skeleton import skeleton
 
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{shown(name)} is no name of a feed; use small letters, digits and -")
     file = output or Path(f"{name}.yaml")
+    require_writable(file)
     if file.exists():
         raise ConfigError(f"{file} exists; remove it, or name another with --output")
     text = sample.read_text("utf-8", errors="replace")
