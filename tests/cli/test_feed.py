@@ -1,5 +1,6 @@
 """The verb `feed`: contracts are listed, shown and checked; a new one begins with a review."""
 
+import gzip
 import re
 from collections.abc import Callable
 from datetime import date
@@ -9,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.build import READ_MS
+from truetape.cli.bars import bars
+from truetape.cli.decode import decode as decode_lines
 from truetape.cli.feed import feed
 from truetape.feeds.contract import contract_file, contract_names, read_contract
 from truetape.feeds.decoder import Context, Limits, decode
@@ -138,3 +141,57 @@ def test_rows_of_csv_are_guessed_with_their_header_and_delimiter() -> None:
     assert "csv: {columns: [ticker, price, qty, timestamp, trade_id], delimiter: ';'" in text
     assert "symbol: ticker" in text
     assert "shape: epoch-ms" in text
+
+
+def test_data_are_decoded_and_each_outcome_is_counted_with_its_place(run: Run) -> None:
+    lines = [
+        '{"channel":"trade","data":[{"symbol":"A/USD","price":2,"qty":1,"trade_id":1,'
+        '"timestamp":"2025-11-20T14:31:08Z"}]}',
+        '{"channel":"trade","data":[{"symbol":"A/USD","price":-2,"qty":1,"trade_id":2,'
+        '"timestamp":"2025-11-20T14:31:09Z"}]}',
+    ]
+    Path("a.jsonl").write_text("\n".join(lines))
+
+    found = run("check", "kraken-v2", "--data", "a.jsonl")
+
+    assert found.exit_code == 0
+    assert "2 records received = 1 accepted + 1 rejected" in found.output
+    assert "a.jsonl:2: price is -2; it must be positive" in found.output
+    assert "fast lane: 50.0% of 2 payloads" in found.output
+    Path("b.jsonl").write_text(lines[1])
+    assert run("check", "kraken-v2", "--data", "b.jsonl").exit_code == 65
+
+
+def test_a_sample_may_be_packed_and_an_unreadable_one_is_named(run: Run) -> None:
+    line = b'{"s":"A","p":"1","q":"2","t":1795185070218,"id":7}\n'
+    Path("a.jsonl.gz").write_bytes(gzip.compress(line))
+    Path("b.csv").write_bytes(b"PAR1")
+
+    assert run("new", "acme", "a.jsonl.gz").exit_code == 0
+    assert "shape: epoch-ms" in Path("acme.yaml").read_text()
+    assert isinstance(run("new", "other", "b.csv").exception, ConfigError)
+
+
+@pytest.mark.parametrize("name", ["", "A", "a/b", "../a", "a.yaml", "ä", "a" * 33])
+def test_a_name_that_no_feed_can_have_is_refused(run: Run, name: str) -> None:
+    Path("a.jsonl").write_text("{}")
+
+    assert isinstance(run("new", name, "a.jsonl").exception, ConfigError)
+
+
+def test_a_contract_s_file_is_used_in_place_of_a_feed(tmp_path: Path) -> None:
+    file = tmp_path / "own-kraken.yaml"
+    text = contract_file("kraken-v2").read_text("utf-8")
+    file.write_text(text.replace("feed: kraken-v2", "feed: own-kraken"))
+    data = tmp_path / "a.jsonl"
+    data.write_text(
+        '{"channel":"trade","data":[{"symbol":"A/USD","price":2,"qty":1,"trade_id":1,'
+        '"timestamp":"2025-11-20T14:31:08Z"}]}\n'
+    )
+    words = ["--feed", str(file), "--profile", "all", "--resolution", "1m"]
+
+    for engine in ("kernel", "reference"):
+        made = CliRunner().invoke(bars, [str(data), *words, "--engine", engine])
+        assert "A/USD,KRAKEN,1m,2025-11-20T14:31:00Z,2,2,2,2,1,2,1" in made.output
+    decoded = CliRunner().invoke(decode_lines, ["--feed", str(file)], input=data.read_text())
+    assert '"symbol":"A/USD"' in decoded.output

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from truetape.batch.bar_requests import BarRequest, FileBar, fold_by_kernel, fold_by_reference
 from truetape.batch.file_counts import FileCounts, place_of
 from truetape.feeds import files
-from truetape.feeds.contract import Contract, load_contract
+from truetape.feeds.contract import Contract, contract_named
 from truetape.feeds.decoder import Limits
 from truetape.feeds.file_names import NameParts
 from truetape.feeds.files import MAX_PAGE_BYTES, NOTHING_GIVEN, FileRecord, decode_file
@@ -30,7 +30,8 @@ _REPORT_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FileFold:
-    """The request: which files to fold, and how. `read_ms`: the time of reading. `given`: what the
+    """The request: which files to fold, and how. `feed`: a feed's name, or the file of a contract.
+    `read_ms`: the time of reading. `given`: what the
     user says in place of the files' names. `report` gets lines of progress.
     """
 
@@ -62,7 +63,7 @@ class FoldedFiles:
 
 def reference(request: FileFold) -> FoldedFiles:
     """Fold with the reference: one process, all trades in memory (about 1 kB each)."""
-    feed, profile = load_contract(request.feed), profiles.load(request.profile)
+    feed, profile = contract_named(request.feed), profiles.load(request.profile)
     counts = FileCounts(files=len(request.files))
     events: list[Event] = []
     progress = _Progress(request)
@@ -141,7 +142,7 @@ def _deliveries(request: FileFold, counts: FileCounts) -> "pa.Table":
     from truetape.kernel.columns import DELIVERIES
     from truetape.kernel.decode import decode
 
-    feed = load_contract(request.feed)
+    feed = contract_named(request.feed)
     batches = [DELIVERIES.empty_table()]
     for chunk in _chunks(request, feed):
         decoded = decode(_table(chunk, feed, request.read_ms), feed, request.limits)
@@ -149,6 +150,8 @@ def _deliveries(request: FileFold, counts: FileCounts) -> "pa.Table":
             record = chunk[row["record"]]
             place = place_of(record.source, record.line, row["index"])
             counts.reject(row["reason"], row["detail"], place)
+        counts.payloads += len(chunk)
+        counts.fast += decoded.fast
         batches.append(decoded.deliveries)
     return pa.concat_tables(batches).combine_chunks()
 

@@ -13,10 +13,13 @@ EXAMPLES = 3
 @dataclass(slots=True)
 class FileCounts:
     """The records of some files. `pending` are the amendments that found no trade, `unknown` the
-    trades by condition code that the profile does not have.
+    trades by condition code that the profile does not have, `fast` the payloads that the kernel's
+    fast lane read; the reference counts no `payloads`.
     """
 
     files: int = 0
+    payloads: int = 0
+    fast: int = 0
     trades: int = 0
     amendments: int = 0
     pending: int = 0

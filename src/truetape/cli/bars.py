@@ -12,6 +12,7 @@ from truetape.cli.options import (
     INSTANT,
     SYMBOL,
     TIMEFRAME,
+    feed_option,
     fill_option,
     origin_option,
 )
@@ -27,7 +28,7 @@ NOTHING_ACCEPTED = 65
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
+@feed_option
 @click.option(
     "--resolution", type=TIMEFRAME, help="Width of the bars, like 15s, 1m, 4h, 1d, 1w, 1M."
 )

@@ -12,9 +12,14 @@ from typing import IO
 
 import click
 
-from truetape.cli.options import DATE
+from truetape.cli.options import DATE, feed_option
 from truetape.feeds import decoder
-from truetape.feeds.contract import Contract, contract_names, load_contract
+from truetape.feeds.contract import (
+    Contract,
+    contract_named,
+    contract_names,
+    is_contract_file,
+)
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.files import needs_day, needs_symbol, payloads_of_lines, read_lines
 from truetape.feeds.native import encode, encode_rejected
@@ -25,7 +30,7 @@ from truetape.market.trades import Event
 
 
 @click.command()
-@click.option("--feed", required=True, help="The feed's name, such as truetape or kraken.")
+@feed_option
 @click.option(
     "--date",
     "day",
@@ -46,12 +51,12 @@ def decode(feed: str, day: date | None, symbol: str | None) -> None:
     unzip -p ibm/20131007_trade.zip | truetape decode --feed lean-equity-tick \\
         --date 2013-10-07 --symbol IBM
     """
-    if feed not in contract_names():
+    if not is_contract_file(feed) and feed not in contract_names():
         raise click.BadParameter(
             f"there is no feed {feed!r}; there are {', '.join(contract_names())}",
             param_hint="--feed",
         )
-    lines = LineDecoder.of(load_contract(feed), day, symbol)
+    lines = LineDecoder.of(contract_named(feed), day, symbol)
     missing = lines.missing_option()
     if missing is not None:
         raise click.UsageError(f"payloads of feed {feed} lack {missing[0]}; add {missing[1]}")

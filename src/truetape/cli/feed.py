@@ -1,14 +1,19 @@
 """The verb `feed`: lists, shows and checks contracts, and begins a new one. Decodes nothing."""
 
 import re
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 
-from truetape.cli.output import console, require_writable
+from truetape.cli.options import DATE, SYMBOL
+from truetape.cli.output import console, require_writable, show_progress
+from truetape.feeds.file_names import NameParts
 from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
+from truetape.market.resolution import MS_NS
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 WRONG = 65
@@ -29,7 +34,7 @@ def list_feeds() -> None:
     """List the feeds that have a contract, and where its file is."""
     from rich.table import Table
 
-    from truetape.feeds.contract import CsvPayload, contract_file, contract_names, load_contract
+    from truetape.feeds.contract import contract_file, contract_names, load_contract
     from truetape.host.resources import own_schemas
 
     table = Table("feed", "version", "rows", "venue", "about", "file")
@@ -40,7 +45,7 @@ def list_feeds() -> None:
         table.add_row(
             name,
             str(contract.version),
-            "CSV" if isinstance(contract.layout, CsvPayload) else "JSON",
+            "JSON" if contract.payload else "CSV",
             venue.const or " ".join(sorted(codes)).strip(),
             contract.about or "",
             str(file) if any(own in file.parents for own in own_schemas()) else "truetape's own",
@@ -57,21 +62,38 @@ def show(name: str) -> None:
       truetape feed show kraken-v2 > acme.yaml
     """
     from truetape.feeds.contract import contract_file
+    from truetape.host.state_files import read_text
 
-    click.echo(contract_file(name).read_text("utf-8"), nl=False)
+    click.echo(read_text(contract_file(name), "restore it"), nl=False)
 
 
 @feed.command()
 @click.argument("contract")
+@click.option(
+    "--data", "files", multiple=True, help="A trade file, folder or pattern to decode; repeatable."
+)
+@click.option("--profile", default="all", show_default=True, help="The eligibility profile.")
+@click.option("--symbol-is", type=SYMBOL, help="The symbol of the files, as for `truetape bars`.")
+@click.option("--date-is", "day", type=DATE, metavar="YYYY-MM-DD", help="Their date, likewise.")
 @click.pass_context
-def check(ctx: click.Context, contract: str) -> None:
-    """Check a CONTRACT, the name of a feed or a YAML file, by its own samples.
+def check(  # noqa: PLR0917 - one parameter an option
+    ctx: click.Context,
+    contract: str,
+    files: tuple[str, ...],
+    profile: str,
+    symbol_is: str | None,
+    day: date | None,
+) -> None:
+    """Check a CONTRACT, the name of a feed or a YAML file, by its own samples and by data.
 
     Prints for each sample whether it gives its native lines, and if not, the lines that it gives.
-    Exit code 65: a sample gives other lines; 78: the file is no contract, with line and field.
+    With --data it decodes the files, and prints what became of their records: rejections by reason
+    with their place, codes of conditions that the profile does not know, and the share of payloads
+    that the kernel reads fast. Exit code 65: a sample gives other lines, or every record was
+    rejected; 78: the file is no contract, with line and field.
 
     \b
-      truetape feed check ./acme.yaml
+      truetape feed check ./acme.yaml --data acme.jsonl --profile sip
     """
     from truetape.feeds.contract import contract_named
     from truetape.feeds.contract_check import sample_outcomes
@@ -88,8 +110,42 @@ def check(ctx: click.Context, contract: str) -> None:
                     click.echo(f"    - '{line}'")
     name = f"{declared.feed} version {declared.version}"
     click.echo(f"{name}: {len(declared.samples)} samples, {wrong} wrong")
-    if wrong:
+    given = NameParts(symbol_is, day)
+    if wrong or (files and not _check_data(contract, files, profile, given)):
         ctx.exit(WRONG)
+
+
+def _check_data(contract: str, files: Sequence[str], profile: str, given: NameParts) -> bool:
+    """Decode files and print what became of their records. Return whether any was accepted."""
+    from truetape.batch import file_bars
+    from truetape.batch.bar_requests import BarRequest
+    from truetape.feeds import file_sources
+    from truetape.host.private_home import current_settings
+    from truetape.host.timeframes import require_timeframe
+    from truetape.market.timeframe import Fill
+
+    read_ns = time.time_ns()
+    sources = file_sources.find(files)
+    for line in sources.notes():
+        click.echo(line)
+    request = file_bars.FileFold(
+        files=sources.paths,
+        feed=contract,
+        bars=BarRequest(require_timeframe("1m", "utc"), Fill.NONE, read_ns),
+        profile=profile,
+        symbol=None,
+        as_of_ns=None,
+        settings=current_settings(),
+        read_ms=read_ns // MS_NS,
+        given=given,
+        report=show_progress,
+    )
+    outcome = file_bars.kernel(request)
+    for line in outcome.counts.lines(len(outcome.bars)):
+        click.echo(line)
+    share = outcome.counts.fast / max(outcome.counts.payloads, 1)
+    click.echo(f"  fast lane: {share:.1%} of {outcome.counts.payloads:,} payloads")
+    return outcome.counts.accepted > 0
 
 
 @feed.command()
@@ -106,7 +162,9 @@ def new(name: str, sample: Path, output: Path | None) -> None:
       truetape feed new acme acme.jsonl
       truetape feed check acme.yaml
     """
+    from truetape.feeds.sample_layout import head_of
     from truetape.feeds.skeleton import skeleton
+    from truetape.host.state_files import write_text
 
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{shown(name)} is no name of a feed; use small letters, digits and -")
@@ -114,7 +172,8 @@ def new(name: str, sample: Path, output: Path | None) -> None:
     require_writable(file)
     if file.exists():
         raise ConfigError(f"{file} exists; remove it, or name another with --output")
-    text = sample.read_text("utf-8", errors="replace")
-    file.write_text(skeleton(name, text, sample.name, datetime.now(UTC).date()), "utf-8")
-    click.echo(f"wrote {file}: read it, correct each guess and remove its #; then")
-    click.echo(f"  truetape feed check {file}")
+    text = head_of(sample)
+    write_text(file, skeleton(name, text, sample.name, datetime.now(UTC).date()))
+    written = click.format_filename(file)
+    click.echo(f"wrote {written}: read it, correct each guess and remove its #; then")
+    click.echo(f"  truetape feed check {written} --data {click.format_filename(sample)}")

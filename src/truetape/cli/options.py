@@ -122,6 +122,12 @@ def timeframe_option(verb: Callable[..., Any]) -> Callable[..., Any]:
     return width(origin_option(fill_option(verb)))
 
 
+def feed_option(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--feed`: the name of a feed, or the file of a contract."""
+    text = "The feed: a name of `truetape feed list`, or a contract's file, such as ./acme.yaml."
+    return click.option("--feed", required=True, help=text)(verb)
+
+
 def origin_option(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--origin`: where bars narrower than a day are counted from."""
     text = "Count bars narrower than a day from midnight UTC, or from the session's open."

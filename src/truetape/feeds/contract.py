@@ -429,8 +429,12 @@ def contract_named(text: str) -> Contract:
     """Return the contract of a feed, or that of a file if the text is a path to YAML. Raise
     ConfigError as `load_contract`.
     """
-    is_file = text.endswith((".yaml", ".yml"))
-    return read_contract(FilePath(text)) if is_file else load_contract(text)
+    return read_contract(FilePath(text)) if is_contract_file(text) else load_contract(text)
+
+
+def is_contract_file(text: str) -> bool:
+    """True if a text names the file of a contract, and no feed."""
+    return text.endswith((".yaml", ".yml"))
 
 
 @cache

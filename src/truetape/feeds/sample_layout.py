@@ -6,8 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
 
+from truetape.feeds import streams
+from truetape.feeds.streams import Content
 from truetape.feeds.strict_json import text_of
+from truetape.host.errors import ConfigError
 from truetape.market.event_time import EPOCHS, Shape, TimeSpec, parse
 from truetape.market.rejection import Refused
 
@@ -15,8 +20,10 @@ MAX_PAYLOADS = 500
 """How many payloads of a sample are looked at."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DEEP = 4
+_HEAD_BYTES = 1_000_000
 _MAX_SAMPLES, _MAX_SAMPLE = 2, 2_000
 _SHOWN = 40
+_ANY_DAY = date(2026, 1, 5)
 _DELIMITERS = {",": ",", ";": ";", "|": "|", "\t": "tab"}
 _HINTS = ("tid", "trade", "price", "px", "size", "qty", "amount", "time", "ts")
 _LISTS = ("data", "trades", "events", "result", "results", "ticks", "items", "records", "list")
@@ -78,12 +85,28 @@ class Layout:
 
 def shape_of(texts: Sequence[str]) -> tuple[Shape | None, str]:
     """Return the shape that reads all texts, and a zone if it needs one."""
-    for shape in (*EPOCHS, Shape.ISO8601, Shape.FIX, Shape.ISO8601_LOCAL):
-        zone = "UTC" if shape is Shape.ISO8601_LOCAL else ""
+    for shape in (*EPOCHS, Shape.ISO8601, Shape.FIX, Shape.CLOCK, Shape.ISO8601_LOCAL):
+        zone = "UTC" if shape in (Shape.CLOCK, Shape.ISO8601_LOCAL) else ""
         spec = TimeSpec(shape, zone or None)
-        if texts and not any(isinstance(parse(text, spec), Refused) for text in texts):
+        if texts and not any(isinstance(parse(text, spec, _ANY_DAY), Refused) for text in texts):
             return shape, zone
     return None, ""
+
+
+def head_of(path: Path) -> str:
+    """Return the text at the beginning of a sample, unpacked: whole lines of up to a megabyte.
+
+    Raise ConfigError if the file is none of those that `docs/FILES.md` lists, or Parquet.
+    """
+    with streams.opened(path) as found:
+        stream = next(found, None)
+        if stream is None or stream.content is not Content.TEXT:
+            raise ConfigError(
+                f"{path}: a sample is text: JSON or CSV; write some rows as one of them"
+            )
+        head = stream.file.read(_HEAD_BYTES)
+    whole = head if len(head) < _HEAD_BYTES else head[: head.rfind(b"\n") + 1] or head
+    return whole.decode("utf-8-sig", errors="replace")
 
 
 def layout_of(sample: str) -> tuple[list[str], Layout]:

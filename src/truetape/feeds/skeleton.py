@@ -10,6 +10,7 @@ from datetime import date
 
 from truetape.feeds.sample_layout import Column, Layout, layout_of, shape_of
 from truetape.host.errors import ConfigError
+from truetape.market.event_time import Shape
 
 UNKNOWN = "UNKNOWN  # no field looks like one"
 NO_VENUE = "YOUR_VENUE"
@@ -107,7 +108,7 @@ def _time(column: Column | None, day: Column | None) -> Iterator[str]:
         yield f"  event_time: {UNKNOWN}"
         return
     shape, zone = shape_of(column.texts)
-    options = f", date: {day.path}" if shape == "clock" and day else ""
+    options = f", date: {day.path}" if shape is Shape.CLOCK and day else ""
     options += f", zone: {zone}" if zone else ""
     comment = f"{'whose clock? name the zone; ' if zone else ''}{column.evidence}"
     yield f"  event_time: {{path: {column.path}, shape: {shape}{options}}}  # {comment}"
