@@ -216,6 +216,26 @@ def test_the_calendar_decides_when_silence_is_normal(
     assert open_venues(replace(own, speed_venues=("XNYS",)), now) == venues
 
 
+@pytest.mark.parametrize(
+    ("now", "venues"),
+    [
+        pytest.param(datetime(2026, 3, 8, 21, 30, tzinfo=UTC), ("FX",), id="before the evening"),
+        pytest.param(
+            datetime(2026, 3, 8, 22, 0, tzinfo=UTC), ("XCME", "FX"), id="a Sunday evening"
+        ),
+        pytest.param(datetime(2026, 3, 9, 21, 30, tzinfo=UTC), ("FX",), id="the daily break"),
+        pytest.param(datetime(2026, 3, 6, 23, 30, tzinfo=UTC), (), id="a Friday evening"),
+        pytest.param(datetime(2026, 11, 26, 17, 0, tzinfo=UTC), ("XCME", "FX"), id="Thanksgiving"),
+        pytest.param(datetime(2026, 11, 26, 19, 0, tzinfo=UTC), ("FX",), id="and its afternoon"),
+        pytest.param(datetime(2026, 12, 25, 15, 0, tzinfo=UTC), (), id="Christmas"),
+    ],
+)
+def test_silence_is_normal_in_the_break_between_sessions_over_midnight(
+    settings: Settings, now: datetime, venues: tuple[str, ...]
+) -> None:
+    assert open_venues(replace(settings, speed_venues=("XCME", "FX")), now) == venues
+
+
 def test_an_unknown_venue_is_named(own: Settings) -> None:
     with pytest.raises(ConfigError, match="TRUETAPE_SPEED_VENUES has 'NYSE'"):
         open_venues(replace(own, speed_venues=("NYSE",)), datetime.now(UTC))
