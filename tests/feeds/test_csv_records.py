@@ -210,6 +210,21 @@ def test_a_date_and_a_clock_in_two_columns_make_a_time(tmp_path: Path) -> None:
     ]
 
 
+def test_a_suffix_of_its_own_is_joined_where_it_is_there(tmp_path: Path) -> None:
+    suffix = "symbol: {path: symbol, suffix: {path: conditions, after: /}}"
+    contract = acme(tmp_path, ("symbol: symbol", suffix))
+    context = Context("acme", None, None, None, "t", 0, 0, READ_MS)
+
+    symbols = [
+        item.symbol
+        for row in (f"{T},1,2,B,BRK", f"{T},1,2,,IBM")
+        for item in decode(row.encode(), contract, context, Limits())
+        if isinstance(item, Trade)
+    ]
+
+    assert symbols == ["BRK/B", "IBM"]
+
+
 def test_codes_of_another_feed_are_shared(tmp_path: Path) -> None:
     contract = acme(tmp_path, ("form: comma}", "form: comma, codes_of: polygon}"))
 

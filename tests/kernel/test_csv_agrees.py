@@ -83,6 +83,14 @@ def test_eras_by_event_time_are_chosen_alike(tmp_path: Path) -> None:
         assert assert_alike(contract, asked) >= fast
 
 
+def test_symbols_with_a_suffix_are_read_alike(tmp_path: Path) -> None:
+    contract = acme(tmp_path, ("symbol: symbol", "symbol: {path: symbol, suffix: size}"))
+    parts = ("", "A", "1.50", " B", '"A,B"', "x" * 63, "2")
+    rows = [f"{T},1,{suffix},,{root}" for root in parts for suffix in parts]
+
+    assert assert_alike(contract, [ReceivedPayload(row.encode()) for row in rows]) > 0
+
+
 CLOCKS = (
     "9:30:00", "09:30:00.1", "23:59:59.999999999", "0:00:00", "24:00:00", "9:60:00", "9:30:60",
     "9:30", "093000", "9:30:00.1234567890", "9:30:00,5", " 9:30:00", "-9:30:00", "",

@@ -2,16 +2,19 @@
 
 import hashlib
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from support.build import at
-from truetape.feeds.decoder import Limits
+from support.build import READ_MS, at
+from truetape.feeds.contract import load_contract
+from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.records import Record
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.market.resolution import MS_NS
+from truetape.market.trades import Trade
 from truetape.tour.replay import ReplayLedger, require_past, send
 
 TRADE = '{"kind":"trade","symbol":"IBM","venue":"XNYS","event_time":"%s","price":"1","size":"1"}\n'
@@ -82,3 +85,31 @@ def test_a_file_that_was_sent_in_part_is_refused_but_for_again(
     send(settings, (file,), "truetape", None, lambda _: None)
 
     assert len(sent) == 1
+
+
+FLAT = """\
+ticker,price,size,sip_timestamp,sequence_number,tape,exchange,id,conditions,correction
+ABC,1.5,10,1795185070218000000,2,1,4,7,"12,37",0
+ABC,1.25,20,1795185070219000000,1,1,4,8,,0
+"""
+
+
+def test_a_row_of_csv_means_the_same_trade_alone(
+    settings: Settings, tmp_path: Path, sent: list[bytes]
+) -> None:
+    """Each record has its header, since no other record of the topic says what its columns are."""
+    file = tmp_path / "day.csv"
+    file.write_text(FLAT)
+    contract = load_contract("polygon-flat")
+    context = Context("polygon-flat", None, None, None, "trades", 0, 0, READ_MS)
+
+    total = send(settings, (file,), "polygon-flat", None, lambda _: None)
+
+    alone = [decode(payload, contract, context, Limits()) for payload in sent]
+    assert [
+        (item.price, item.size, item.conditions)
+        for items in alone
+        for item in items
+        if isinstance(item, Trade)
+    ] == [(Decimal("1.5"), 10, ("T", "I")), (Decimal("1.25"), 20, ())]
+    assert (total.records, total.events, total.rejected) == (2, 2, 0)

@@ -63,7 +63,7 @@ class FileCounts:
     def lines(self, bars: int) -> Iterator[str]:
         """Yield the report, most important first."""
         yield (
-            f"{_of(self.files, 'file')}: {self.received:,} records received = {self.accepted:,} "
+            f"{_of(self.files, 'file')}: {_of(self.received, 'record')} received = {self.accepted:,} "
             f"accepted + {self.rejected:,} rejected; {_of(bars, 'bar')}"
         )
         yield (

@@ -8,13 +8,14 @@ import click
 from truetape.cli import output
 from truetape.cli.options import (
     AMOUNT,
-    DATE,
     INSTANT,
     SYMBOL,
     TIMEFRAME,
+    date_is_option,
     feed_option,
     fill_option,
     origin_option,
+    symbol_is_option,
 )
 from truetape.host.private_home import current_settings
 from truetape.host.timeframes import require_timeframe
@@ -39,14 +40,8 @@ NOTHING_ACCEPTED = 65
 )
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
 @click.option("--symbol", type=SYMBOL, help="Only this symbol.")
-@click.option(
-    "--symbol-is",
-    type=SYMBOL,
-    help="The symbol of the files, for feeds whose rows and file names do not say it.",
-)
-@click.option(
-    "--date-is", "day", type=DATE, metavar="YYYY-MM-DD", help="The date of the files, likewise."
-)
+@symbol_is_option
+@date_is_option
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="Use only records received at or before TIME."
 )

@@ -98,6 +98,16 @@ TIMEFRAME = _Checked("width", _timeframe)
 RESOLUTION = click.Choice([resolution.value for resolution in Resolution])
 
 
+symbol_is_option = click.option(
+    "--symbol-is",
+    type=SYMBOL,
+    help="The symbol of the files, for feeds whose rows and file names do not say it.",
+)
+date_is_option = click.option(
+    "--date-is", "day", type=DATE, metavar="YYYY-MM-DD", help="The date of the files, likewise."
+)
+
+
 def session_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--venue` and `--session` to a verb that works on one session."""
     day = click.option("--session", "day", required=True, metavar="DATE", help="Session date.")

@@ -1,12 +1,14 @@
 """The verb `replay`: runs the replay, shows its steps, prints its tables. Sends nothing itself."""
 
 import dataclasses
-from pathlib import Path
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from truetape.cli import output
+from truetape.cli.options import date_is_option, symbol_is_option
 from truetape.host.errors import ConfigError, VerificationError
 from truetape.host.private_home import current_settings
 from truetape.host.setting_rules import declared_names
@@ -23,9 +25,11 @@ _LISTED_DIFFERENCES = 40
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option("--feed", required=True, help="Feed contract; `truetape decode --help` lists them.")
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
+@symbol_is_option
+@date_is_option
 @click.option("--speed", default="max", show_default=True, help="Times real time, or max.")
 @click.option(
     "--again",
@@ -33,9 +37,18 @@ _LISTED_DIFFERENCES = 40
     help="Send files that were sent before, because Kafka has lost their records. Trades without "
     "ids count twice if it has not.",
 )
-def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str, again: bool) -> None:
-    """Send trade files through Kafka and the whole pipeline, until their bars are final.
+def replay(  # noqa: PLR0917 - one parameter an option
+    files: tuple[str, ...],
+    feed: str,
+    profile: str,
+    symbol_is: str | None,
+    day: date | None,
+    speed: str,
+    again: bool,
+) -> None:
+    """Send trade FILES through Kafka and the whole pipeline, until their bars are final.
 
+    FILES are files, folders with everything below, and patterns, as for `truetape bars`.
     Starts the local stack if it does not run, sends the files in the order of their event times,
     and lets the speed layer write provisional bars. Then it archives the records, and recomputes,
     publishes and verifies each session of the files. Writes to the `history` buckets, where nothing
@@ -48,6 +61,9 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str, again: 
     """
     from rich.console import Console
 
+    from truetape.feeds import file_sources
+    from truetape.feeds.file_names import NameParts
+    from truetape.feeds.streams import STDIN
     from truetape.pipeline import sessions
     from truetape.serving.backends import open_store
     from truetape.stack import lifecycle
@@ -60,6 +76,9 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str, again: 
     settings = dataclasses.replace(
         current_settings(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
     )
+    paths, given = file_sources.find(files).paths, NameParts(symbol_is, day)
+    if STDIN in paths:
+        raise click.UsageError("replay reads its files more than once; name a file in place of -")
     console = Console(stderr=True, soft_wrap=True)
     with console.status("starting the local stack") as status:
 
@@ -70,9 +89,8 @@ def replay(paths: tuple[Path, ...], feed: str, profile: str, speed: str, again: 
         lifecycle.up(settings, report=report, build_influx=True)
         store = open_store(settings)
         store.ensure_buckets()
-        sent = through_speed_layer(
-            settings, lambda: send(settings, paths, feed, pace, report, again=again), report
-        )
+        sending = partial(send, settings, paths, feed, pace, report, again=again, given=given)
+        sent = through_speed_layer(settings, sending, report)
         archived, outcomes = sessions.finalize_sessions(
             settings, sent.ordered(), f"replay of {feed}", report
         )

@@ -463,7 +463,11 @@ class _Reading:
 
     def _symbol(self) -> str:
         field = self._rule.symbol
-        return _accepted(readings.symbol(field, self._text(field.path)))
+        text = self._text(field.path)
+        suffix = self._text(field.suffix.path) if field.suffix else None
+        if text is not None and field.suffix and suffix is not None:
+            text = f"{text}{field.suffix.after}{suffix}"
+        return _accepted(readings.symbol(field, text))
 
     def _venue(self) -> str:
         field = self._rule.venue

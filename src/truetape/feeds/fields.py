@@ -144,11 +144,18 @@ class _PathField(Declared):
         return {"path": value} if isinstance(value, str) else value
 
 
+class SymbolSuffix(_PathField):
+    """A second part of the symbol, as of a class of shares; left out where it is absent."""
+
+    after: Annotated[Text, AfterValidator(_check_text)] = "."
+
+
 class SymbolField(_PathField):
-    """The symbol. The first of the prefixes that it has is taken away (a channel's name); `rename`
-    has symbols that get another name.
+    """The symbol, with its `suffix` if it stands apart. The first of the prefixes that it has is
+    taken away (a channel's name); `rename` has symbols that get another name.
     """
 
+    suffix: SymbolSuffix | None = None
     strip_prefix: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)] = ()
     upper: Flag = False
     rename: dict[str, Text] | None = None

@@ -261,7 +261,7 @@ listed AS (SELECT *,
         rule = self._rule
         kinds = [self._matches(match) for match in rule.when]
         yield "is_trade", " AND ".join(kinds) or "true"
-        yield "symbol", self._text(rule.symbol.path)
+        yield "symbol", self._symbol()
         yield "venue", self._text(rule.venue.path) if rule.venue.path else "NULL::VARCHAR"
         for name, field in (("tape", rule.tape), ("exchange", rule.exchange)):
             yield name, self._text(field.path) if field else "NULL::VARCHAR"
@@ -273,6 +273,16 @@ listed AS (SELECT *,
         yield "receipt_text", self._text(receipt.path) if receipt else "NULL::VARCHAR"
         yield "price_text", self._text(rule.price.path)
         yield "size_text", self._text(rule.size.path)
+
+    def _symbol(self) -> str:
+        field = self._rule.symbol
+        text = self._text(field.path)
+        if field.suffix is None:
+            return text
+        if not isinstance(self._layout, CsvPayload):
+            raise InexpressibleError  # a suffix may have been a number that lost its last zeros
+        suffix = f"{quoted(field.suffix.after)} || {self._text(field.suffix.path)}"
+        return f"{text} || coalesce({suffix}, '')"
 
     def _matches(self, match: RecordMatch) -> str:
         if_absent = "true" if match.or_absent else "false"

@@ -7,7 +7,7 @@ trades may have no ids, so nothing could recognise the duplicates.
 import hashlib
 import heapq
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,8 @@ from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import UNBOUNDED_MS, Limits
-from truetape.feeds.files import decode_file
+from truetape.feeds.file_names import NameParts
+from truetape.feeds.files import NOTHING_GIVEN, FileRecord, decode_file
 from truetape.feeds.native import iso
 from truetape.feeds.records import Record
 from truetape.host import calendars
@@ -27,6 +28,7 @@ from truetape.host.venues import venues
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import MS_NS
 from truetape.market.sessions import Session
+from truetape.market.trades import Event
 from truetape.tour.speed_process import SpeedProcess
 
 READ_WITHIN_S = 1_800.0
@@ -57,13 +59,16 @@ def send(
     report: Report,
     *,
     again: bool = False,
+    given: NameParts = NOTHING_GIVEN,
 ) -> Sent:
     """Send the records of files in the order of event times, at `speed` times their own pace.
 
     `speed` None sends as fast as Kafka takes them. Files in the ledger are counted, not sent, but
-    for `again`. Raise ConfigError before anything is sent if a file begins in the future.
+    for `again`. `given`: see `feeds.files.read`. Raise ConfigError before anything is sent if a
+    file begins in the future.
     """
     read_ms = time.time_ns() // MS_NS
+    contract, limits = load_contract(feed), Limits.of(settings)
     ledger = ReplayLedger(settings.home / "replayed.json")
     digests = {path: _digest(path) for path in paths}
     fresh = [path for path in paths if again or not ledger.has(digests[path], settings.topic)]
@@ -71,10 +76,10 @@ def send(
         if path not in fresh:
             report(f"{path.name} was replayed before; its records are in Kafka and the lake")
         else:
-            require_past(path, feed, Limits.of(settings), read_ms)
+            require_past(path, feed, limits, read_ms, given)
     total = Sent()
     streams = [
-        _records(path, feed, settings, total, is_fresh=path in fresh, read_ms=read_ms)
+        _records(decode_file(path, contract, limits, read_ms, given), feed, total, path in fresh)
         for path in paths
     ]
 
@@ -160,13 +165,15 @@ class ReplayLedger:
         write_json(self.path, {key: asdict(entry) for key, entry in entries.items()})
 
 
-def require_past(path: Path, feed: str, limits: Limits, read_ms: int) -> None:
+def require_past(
+    path: Path, feed: str, limits: Limits, read_ms: int, given: NameParts = NOTHING_GIVEN
+) -> None:
     """Raise ConfigError if the first event of a file lies beyond the time of reading.
 
     Kafka would stamp all of the file before its event times, so every record would be rejected,
     and a file is sent only once.
     """
-    everything = decode_file(path, load_contract(feed), limits, UNBOUNDED_MS)
+    everything = decode_file(path, load_contract(feed), limits, UNBOUNDED_MS, given)
     events = (item for _, items in everything for item in items if not isinstance(item, Rejected))
     first_ns = next((event.event_ns for event in events if event.event_ns is not None), 0)
     if first_ns > read_ms * MS_NS + limits.future_slack_ns:
@@ -178,7 +185,10 @@ def require_past(path: Path, feed: str, limits: Limits, read_ms: int) -> None:
 
 
 def _records(
-    path: Path, feed: str, settings: Settings, total: Sent, *, is_fresh: bool, read_ms: int
+    decoded: Iterable[tuple[FileRecord, list[Event | Rejected]]],
+    feed: str,
+    total: Sent,
+    is_fresh: bool,
 ) -> Iterator[tuple[int, Record | None]]:
     """Yield (event time, record) of a file; the record is None if Kafka already has it.
 
@@ -187,7 +197,7 @@ def _records(
     """
     by_code = venues()
     latest = 0
-    for record, items in decode_file(path, load_contract(feed), Limits.of(settings), read_ms):
+    for record, items in decoded:
         events = [item for item in items if not isinstance(item, Rejected)]
         times = [event.event_ns for event in events if event.event_ns is not None]
         latest = max(times, default=latest or record.received_ns or 0)
