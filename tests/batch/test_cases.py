@@ -106,6 +106,6 @@ def test_each_other_input_is_read_or_each_rejection_has_its_place(name: str, fee
     result = CliRunner().invoke(bars, [str(file), *words, "--resolution", "1m"])
 
     counts = result.stderr.splitlines()
-    assert " records received = " in counts[0], result.output
+    assert " received = " in counts[0], result.output
     rejected = [line for line in counts if line.startswith("  rejected ")]
     assert len([line for line in counts if line.startswith(f"    {file}:")]) >= len(rejected)

@@ -62,9 +62,10 @@ class FileCounts:
 
     def lines(self, bars: int) -> Iterator[str]:
         """Yield the report, most important first."""
+        received = f"{_of(self.files, 'file')}: {_of(self.received, 'record')} received"
         yield (
-            f"{_of(self.files, 'file')}: {_of(self.received, 'record')} received = {self.accepted:,} "
-            f"accepted + {self.rejected:,} rejected; {_of(bars, 'bar')}"
+            f"{received} = {self.accepted:,} accepted + {self.rejected:,} rejected; "
+            f"{_of(bars, 'bar')}"
         )
         yield (
             f"  {_of(self.trades, 'trade')}, {_of(self.repeats, 'repeat')} among them; "
