@@ -207,6 +207,17 @@ def test_without_bars_the_error_lists_the_bars_there_are(run: Run, store: BarSto
     )
 
 
+def test_without_bars_of_another_width_the_error_says_what_it_is_made_of(
+    run: Run, store: BarStore
+) -> None:
+    store.write(MINUTE, [bar()])
+
+    assert str(run("IBM", "--resolution", "30m").exception) == (
+        "no 30m bars of IBM in that window, which are rolled up from 5m; "
+        "there are 1m on XNYS up to 2026-11-20T17:00:00Z"
+    )
+
+
 def test_the_error_for_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
     result = run("IBN")
 

@@ -23,7 +23,6 @@ from truetape.cli.options import (
 )
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
-from truetape.host.settings import Settings
 from truetape.host.timeframes import require_timeframe
 from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Fill
@@ -79,8 +78,9 @@ def show(  # noqa: PLR0917 - one parameter an option
 
     Bars of 1s, 1m, 5m, 1h and 1d are served; all others are rolled up from these, with the highest
     rev of their parts, and final if all parts are (1w and 1M: if all their sessions were
-    published). --fill previous adds bars of layer `fill`, with no volume, between two bars, and up
-    to the close.
+    published). Their VWAP weighs those of the parts by volume; `truetape export --exact` computes
+    it from the trades. --fill previous adds bars of layer `fill`, with no volume, between two bars,
+    and up to the close.
 
     \b
       truetape show IBM
@@ -106,7 +106,7 @@ def show(  # noqa: PLR0917 - one parameter an option
         else:
             bars = _window(store, reader, symbol, venue, (start_ns, end_ns), last=last)
         if not bars:
-            raise TruetapeError(_no_bars(store, settings, resolution, symbol, venue))
+            raise TruetapeError(_no_bars(store, reader, symbol, venue))
     known_at = "" if as_of_ns is None else f" as known at {utc(as_of_ns)}"
     if plot is None:
         _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
@@ -167,14 +167,14 @@ def _as_of(
     return []
 
 
-def _no_bars(
-    store: "BarStore", settings: Settings, resolution: str, symbol: str, venue: str | None
-) -> str:
+def _no_bars(store: "BarStore", reader: "BarReader", symbol: str, venue: str | None) -> str:
     """Return the message for a window without bars; it lists the bars of the symbol elsewhere."""
     from truetape.serving.table import utc
 
     place = f" on {venue}" if venue else ""
-    problem = f"no {resolution} bars of {symbol}{place} in that window"
+    problem = f"no {reader.timeframe.value} bars of {symbol}{place} in that window"
+    if not reader.is_stored:
+        problem += f", which are rolled up from {reader.source(venue, LAST_NS).value}"
     newest = [
         f"{other.value} on {bar.venue} up to {utc(bar.start_ns)}"
         for other in Resolution
@@ -182,9 +182,10 @@ def _no_bars(
     ]
     if newest:
         return f"{problem}; there are {', '.join(newest)}"
-    other_set = "live" if settings.bucket_set == "history" else "history"
+    own_set = reader.settings.bucket_set
+    other_set = "live" if own_set == "history" else "history"
     return (
-        f"{problem}, and no others of {symbol} in the {settings.bucket_set} buckets; check the "
+        f"{problem}, and no others of {symbol} in the {own_set} buckets; check the "
         f"symbol, or look in the other buckets with TRUETAPE_BUCKET_SET={other_set}"
     )
 

@@ -30,8 +30,8 @@ _ADDED = {
     Measure.NOTIONAL: "abs(notional)",
 }
 _RUNNING = """
-SELECT trades.*,
-  sum(CASE WHEN counts THEN ({added})::DECIMAL(38, 18) ELSE 0 END) OVER session_so_far
+SELECT symbol, venue, session, ordinal, event_ns, price, size, notional, open_close, high_low,
+  counts, sum(CASE WHEN counts THEN ({added})::DECIMAL(38, 18) ELSE 0 END) OVER session_so_far
     ::DECIMAL(38, 18) AS running,
   row_number() OVER session_so_far AS place
 FROM trades WHERE NOT duplicate AND NOT cancelled
