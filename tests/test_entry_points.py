@@ -46,7 +46,7 @@ NO_SETTINGS = {"event-time", "deploy env", "deploy health", "deploy init airflow
 """Verbs that need no setting: they parse text, write files for containers, or check a server."""
 VALUES = {
     "day": "2026-11-20", "feed": "truetape", "files": "trades.jsonl", "part": "metadatabase",
-    "password": "password", "passwords": "passwords", "paths": "trades.jsonl", "profile": "sip",
+    "password": "password", "passwords": "passwords", "profile": "sip",
     "reason": "a test", "resolution": "1m", "start": "2026-11-20",
     "start_ns": "2026-11-20T14:31:00Z", "symbol": "IBM", "to": "end", "tokens": "tokens",
     "venue": "XNYS",

@@ -43,7 +43,6 @@ PLAUSIBLE: Mapping[str, str] = {
     "output": "out.csv",
     "resolution": "15m",
     "files": "trades.jsonl",
-    "paths": "trades.jsonl",
     "passwords": "passwords.json",
     "password": "password",
 }

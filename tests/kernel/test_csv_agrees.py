@@ -8,7 +8,7 @@ import pytest
 from feeds.test_csv_records import AFTER, BEFORE, ERAS, acme
 from kernel.test_decode_agrees import assert_alike
 from support.payloads import ReceivedPayload, damaged, edits
-from truetape.feeds.contract import load_contract
+from truetape.feeds.contract import contract_names, load_contract
 
 T = "1795185070218"
 ROWS = (
@@ -112,6 +112,19 @@ def test_dates_and_clocks_of_two_columns_are_read_alike(tmp_path: Path) -> None:
     ]
 
     assert assert_alike(acme(tmp_path, *changes), asked) > 0
+
+
+@pytest.mark.parametrize("feed", [feed for feed in contract_names() if load_contract(feed).csv])
+def test_trades_of_shipped_feeds_stay_on_the_fast_lane(feed: str) -> None:
+    contract = load_contract(feed)
+    trades = [
+        ReceivedPayload(sample.payload.encode(), sample.key, sample.day, sample.received_ns)
+        for sample in contract.samples
+        if all('"kind":"trade"' in line for line in sample.native)
+    ]
+
+    assert trades
+    assert assert_alike(contract, trades) == len(trades)
 
 
 @pytest.mark.parametrize("feed", ["polygon-flat", "taq", "binance-trades-csv", "databento-pretty"])
