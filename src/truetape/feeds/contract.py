@@ -6,31 +6,29 @@ Decodes nothing: `decoder` (the reference) and Spark's decoder read a `Contract`
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path as FilePath
-from typing import Annotated, ClassVar, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from truetape.feeds.csv_layout import CsvPayload
 from truetape.feeds.csv_text import MARKS, HeaderRule
 from truetape.feeds.fields import (
-    EACH,
-    ConditionsField,
-    DeclaredPath,
-    IdField,
     Origin,
     Path,
-    PriceField,
-    SizeField,
-    SymbolField,
-    TextField,
-    TimeField,
-    VenueField,
-    steps_to_lists,
 )
 from truetape.feeds.file_names import check_pattern
+from truetape.feeds.json_layout import Container, JsonPayload
+from truetape.feeds.record_rules import (
+    CancelRule,
+    CorrectionRule,
+    Era,
+    EraClock,
+    RecordKind,
+    TradeRule,
+    located_paths,
+)
 from truetape.feeds.values import Sign
 from truetape.host.declared_yaml import (
     WORD,
@@ -53,29 +51,6 @@ ANY_TIME_NS = (-(2**63), 2**63)
 """The half-open bounds of every event time."""
 
 
-class RecordKind(StrEnum):
-    """What a record reports; the words of the native feed."""
-
-    TRADE = "trade"
-    CANCEL = "cancel"
-    CORRECT = "correct"
-
-
-class Container(StrEnum):
-    """The JSON containers: fields by name, or values by position."""
-
-    OBJECT = "object"
-    ARRAY = "array"
-
-
-class Records(StrEnum):
-    """How a payload holds records: it is one, it lists them, or it lists them by symbol."""
-
-    ONE = "one"
-    EACH = "each"
-    BY_NAME = "by-name"
-
-
 def _instant(value: object) -> object:
     """Return epoch nanoseconds of an ISO time in UTC with at most microseconds."""
     if not isinstance(value, str):
@@ -87,143 +62,6 @@ def _instant(value: object) -> object:
     if moment.tzinfo is None:
         raise ValueError(f"is {value!r}; end it with Z")
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
-
-
-_Steps = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: steps_to_lists(value) if isinstance(value, str) else value),
-]
-
-
-class RecordMatch(Declared):
-    """A text that a record of a kind has at a path; with `or_absent`, nothing there will do too."""
-
-    path: DeclaredPath
-    texts: tuple[Text, ...] = Field(alias="is")
-    or_absent: Flag = False
-
-    def holds(self, text: str | None) -> bool:
-        """True if a record with this text at the path may be of the kind."""
-        return self.or_absent if text is None else text in self.texts
-
-
-class RecordRule(Declared):
-    """How one kind of record is recognised (every `when` holds) and where its fields are."""
-
-    kind: ClassVar[RecordKind]
-
-    when: tuple[RecordMatch, ...] = ()
-    symbol: SymbolField
-    venue: VenueField
-    id: IdField | None = None
-    event_time: TimeField | None = None
-    received_time: TimeField | None = None
-
-    @cached_property
-    def paths(self) -> tuple[Path, ...]:
-        """Return every path that the rule reads, each once."""
-        return tuple(dict.fromkeys(path for _, path in _located_paths(self, ())))
-
-
-class TradeRule(RecordRule):
-    """Where the fields of a trade are."""
-
-    kind = RecordKind.TRADE
-
-    event_time: TimeField
-    price: PriceField
-    size: SizeField
-    sequence: DeclaredPath | None = None
-    conditions: ConditionsField | None = None
-    tape: TextField | None = None
-    exchange: TextField | None = None
-
-
-class CancelRule(RecordRule):
-    """Where the fields of a cancel are."""
-
-    kind = RecordKind.CANCEL
-
-    id: IdField
-
-
-class CorrectionRule(RecordRule):
-    """Where the fields of a correction are. `new_id` is a further id that its trade gets."""
-
-    kind = RecordKind.CORRECT
-
-    id: IdField
-    new_id: IdField | None = None
-    price: PriceField
-    size: SizeField
-    conditions: ConditionsField | None = None
-
-
-class EraClock(StrEnum):
-    """What decides the era of a record: when it was received, or its own event time."""
-
-    RECEIPT = "receipt"
-    EVENT_TIME = "event-time"
-
-
-class Era(Declared):
-    """The rules in force on and after `since` (UTC date), and the layout if the feed is CSV."""
-
-    since: Day
-    csv: CsvPayload | None = None
-    trade: TradeRule
-    cancel: CancelRule | None = None
-    correct: CorrectionRule | None = None
-
-    @property
-    def rules(self) -> tuple[TradeRule | CancelRule | CorrectionRule, ...]:
-        """Return the rules of the kinds; the first whose `when` holds applies."""
-        return tuple(rule for rule in (self.trade, self.cancel, self.correct) if rule)
-
-    @property
-    def since_ns(self) -> int:
-        """Return the first instant of the era, epoch nanoseconds."""
-        return (self.since - date(1970, 1, 1)) // timedelta(days=1) * 86_400_000_000_000
-
-
-class JsonPayload(Declared):
-    """Where the records are inside a JSON payload.
-
-    `at` leads to them, through each item of a list where it says so; with `at_optional` a payload
-    without it is itself the place. `skip` are the names that `Records.BY_NAME` passes over.
-    """
-
-    container: Annotated[Container, WORD]
-    declared_record: Annotated[Container, WORD] | None = Field(default=None, alias="record")
-    records: Annotated[Records, WORD] = Records.ONE
-    at: _Steps = ()
-    at_optional: Flag = False
-    skip: tuple[Text, ...] = ()
-
-    @property
-    def record(self) -> Container:
-        """Return what one record is."""
-        whole = self.container if self._is_record else Container.OBJECT
-        return self.declared_record or whole
-
-    @property
-    def _is_record(self) -> bool:
-        return not self.at and self.records is Records.ONE
-
-    @model_validator(mode="after")
-    def _check_meaning(self) -> Self:
-        if self.skip and self.records is not Records.BY_NAME:
-            raise problem(f"has a meaning only with records: {Records.BY_NAME}", "skip")
-        if EACH in self.at and self.records is not Records.EACH:
-            raise problem(f"has a list on the way, which needs records: {Records.EACH}", "at")
-        if self.at and self.at[-1] == EACH:
-            raise problem("ends in a list; records: each already says that", "at")
-        if self.at_optional and (not self.at or self.records is not Records.ONE):
-            reason = f"has a meaning only with 'at' and records: {Records.ONE}"
-            raise problem(reason, "at_optional")
-        if self._is_record and self.declared_record:
-            raise problem("is the payload itself here; 'container' says what that is", "record")
-        return self
 
 
 class ContractSample(Declared):
@@ -380,7 +218,7 @@ class Contract(Declared):
     def _check_fields(self) -> Self:
         if not self.samples:
             raise problem("is empty; give at least one payload with its native lines", "samples")
-        for location, path in _located_paths(self, ()):
+        for location, path in located_paths(self, ()):
             in_era = self.later_eras[int(location[1])] if location[0] == "eras" else None
             _check_path((in_era and in_era.csv) or self.layout, location, path)
         if self.csv and len(self.header_rule.marks) < MARKS:
@@ -465,7 +303,7 @@ def _marks(eras: tuple[Era, ...]) -> Iterator[str]:
     names = ("event_time", "price", "size")
     rules = [rule for era in eras for rule in era.rules]
     fields = tuple(getattr(rule, name, None) for rule in rules for name in names)
-    for _, path in _located_paths(fields, ()):
+    for _, path in located_paths(fields, ()):
         yield from (way.steps[0] for way in path.ways if way.origin is Origin.RECORD)
 
 
@@ -500,20 +338,6 @@ def _changed(rule: object, changes: object) -> object:
     if isinstance(rule, dict) and isinstance(changes, dict):
         return rule | changes
     return changes or rule
-
-
-def _located_paths(value: object, location: Location) -> Iterator[tuple[Location, Path]]:
-    """Yield every path in a model, with its place in the file."""
-    match value:
-        case Path():
-            yield location, value
-        case BaseModel():
-            for name, field in type(value).model_fields.items():
-                below = (*location, field.alias or name)
-                yield from _located_paths(getattr(value, name), below)
-        case tuple():
-            for place, item in enumerate(value):
-                yield from _located_paths(item, (*location, place))
 
 
 def _check_path(layout: JsonPayload | CsvPayload, location: Location, path: Path) -> None:

@@ -3,38 +3,26 @@
 Does no I/O. `kernel.decode` must give the same events and the same reasons.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from truetape.feeds import csv_records, readings, values
-from truetape.feeds.contract import (
-    CancelRule,
-    Container,
-    Contract,
-    CorrectionRule,
-    JsonPayload,
-    RecordRule,
-    Records,
-    TradeRule,
-)
-from truetape.feeds.csv_layout import CsvPayload
-from truetape.feeds.csv_text import HeaderRule
+from truetape.feeds import readings, values
+from truetape.feeds.contract import Contract
 from truetape.feeds.fields import (
-    EACH,
     ConditionsField,
     DateField,
     IdField,
     NumberField,
-    Origin,
     Path,
     TextField,
     TimeField,
 )
-from truetape.feeds.strict_json import JsonObject, container, parse, text_of
+from truetape.feeds.payload_records import PayloadRecord, records_in, text_in
+from truetape.feeds.record_rules import CancelRule, CorrectionRule, RecordRule, TradeRule
 from truetape.host.settings import Settings
 from truetape.market import event_time
 from truetape.market.event_time import TimeSpec
@@ -50,7 +38,6 @@ from truetape.market.trades import (
     notional_fits,
 )
 
-BLANK = " \t\r\n"
 UNBOUNDED_MS = 2**63 // MS_NS
 """A stamp that bounds no time."""
 
@@ -102,7 +89,7 @@ def decode(
     A bad record is rejected alone; the records beside it are not. A payload that cannot be read, or
     has no record, is one rejection with index 0: every payload gets an answer.
     """
-    text = _text(payload, limits)
+    text = text_in(payload, limits.max_payload_bytes)
     if isinstance(text, Refused):
         return [Rejected(text.reason, text.detail, payload)]
     ways = _ways(text, contract, context)
@@ -123,11 +110,11 @@ def decode(
 class _Way:
     """A way to read a payload: its records and rules in an era, which event times must lie in."""
 
-    records: "Sequence[_Record | Refused] | Refused"
+    records: "Sequence[PayloadRecord | Refused] | Refused"
     rules: Sequence[RecordRule]
     bounds_ns: tuple[int, int]
 
-    def record(self, index: int) -> "_Record | Refused":
+    def record(self, index: int) -> "PayloadRecord | Refused":
         """Return a record, or why there is none in this era."""
         if isinstance(self.records, Refused):
             return self.records
@@ -139,13 +126,13 @@ class _Way:
 def _ways(text: str, contract: Contract, context: Context) -> list[_Way]:
     """Return the ways of the eras that a payload may be of, in the order of the eras."""
     ways: list[_Way] = []
-    records: Sequence[_Record | Refused] | Refused = []
+    records: Sequence[PayloadRecord | Refused] | Refused = []
     layout = None
     for place in contract.eras_at(context.received_ns, context.day):
         era = contract.eras[place]
         if contract.layout_of(era) != layout:
             layout = contract.layout_of(era)
-            records = _records(text, layout, contract.header_rule)
+            records = records_in(text, layout, contract.header_rule)
         ways.append(_Way(records, era.rules, contract.era_bounds_ns(place)))
     return ways
 
@@ -168,126 +155,6 @@ def _outcome(ways: Sequence[_Way], place: "_Place", limits: Limits) -> Event | R
             if error.is_in_era:
                 break
     return refused
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """One record and what is around it. `value` is None if it is not the declared container."""
-
-    value: object
-    payload: object = None
-    name: str | None = None
-
-    def text(self, path: Path, key: str | None) -> str | None:
-        """Return the text at a path, None if there is nothing or JSON's null."""
-        match path.origin:
-            case Origin.KEY:
-                text = key
-            case Origin.NAME:
-                text = self.name
-            case Origin.PAYLOAD:
-                text = text_of(_at(self.payload, path.steps))
-            case Origin.RECORD:
-                text = text_of(_at(self.value, path.steps))
-        return self.text(path.otherwise, key) if text is None and path.otherwise else text
-
-
-def _at(value: object, steps: tuple[str, ...]) -> object:
-    for step in steps:
-        match container(value):
-            case dict() as names:
-                value = None if step.isdigit() else names.get(step)
-            case list() as places if step.isdigit() and int(step) < len(places):
-                value = places[int(step)]
-            case _:
-                return None
-    return value
-
-
-def _text(payload: bytes, limits: Limits) -> str | Refused:
-    if len(payload) > limits.max_payload_bytes:
-        return Refused(Reason.TOO_LARGE, f"more than {limits.max_payload_bytes} bytes")
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as error:
-        return Refused(Reason.NOT_TEXT, f"byte {error.start} is not UTF-8")
-    return text if text.strip(BLANK) else Refused(Reason.EMPTY, "the payload is blank")
-
-
-def _records(
-    text: str, layout: JsonPayload | CsvPayload, header_rule: HeaderRule
-) -> "Sequence[_Record | Refused] | Refused":
-    match layout:
-        case CsvPayload():
-            rows = csv_records.records(text, layout, header_rule)
-            if isinstance(rows, Refused):
-                return rows
-            return [row if isinstance(row, Refused) else _Record(row) for row in rows]
-        case JsonPayload():
-            parsed = parse(text, keep_pairs=layout.records is Records.BY_NAME)
-            return parsed if isinstance(parsed, Refused) else _json_records(parsed, layout)
-
-
-def _json_records(parsed: object, layout: JsonPayload) -> Sequence[_Record] | Refused:
-    if not _is(parsed, layout.container):
-        return Refused(Reason.NOT_A_TRADE, f"the payload is not an {layout.container}")
-    place = None if EACH in layout.at else _at(parsed, layout.at)
-    if place is None and layout.at_optional:
-        place = parsed
-    match layout.records:
-        case Records.ONE:
-            return [_record(place, layout, parsed)]
-        case Records.EACH:
-            return _listed_records(parsed, layout)
-        case Records.BY_NAME:
-            return _named_records(place, layout, parsed)
-
-
-def _listed_records(parsed: object, layout: JsonPayload) -> list[_Record] | Refused:
-    """Return the records of the list, or of the lists inside lists that `at` leads through. An item
-    on the way that has no list counts as one record, which is rejected.
-    """
-    places = [parsed]
-    for steps in _between_lists(layout.at):
-        walked: list[object] = []
-        for place in places:
-            listed = container(_at(place, steps))
-            if not isinstance(listed, list) and place is parsed:
-                return Refused(Reason.NOT_A_TRADE, "there is no list at the place of the records")
-            walked += listed if isinstance(listed, list) else [None]
-        places = walked
-    return [_record(value, layout, parsed) for value in places]
-
-
-def _between_lists(steps: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the steps to each list: those before each `EACH`, and the last ones."""
-    while EACH in steps:
-        place = steps.index(EACH)
-        yield steps[:place]
-        steps = steps[place + 1 :]
-    yield steps
-
-
-def _named_records(place: object, layout: JsonPayload, parsed: object) -> list[_Record] | Refused:
-    named = container(place, keep_pairs=True)
-    if not isinstance(named, JsonObject):
-        return Refused(Reason.NOT_A_TRADE, "there is no object at the place of the records")
-    records: list[_Record] = []
-    for name, value in named.pairs:
-        if name not in layout.skip:
-            listed = container(value)
-            items = listed if isinstance(listed, list) else [None]
-            records.extend(_record(item, layout, parsed, name) for item in items)
-    return records
-
-
-def _record(value: object, layout: JsonPayload, parsed: object, name: str | None = None) -> _Record:
-    opened = container(value)
-    return _Record(opened if _is(opened, layout.record) else None, parsed, name)
-
-
-def _is(value: object, kind: Container) -> bool:
-    return isinstance(value, dict if kind is Container.OBJECT else list)
 
 
 class _FieldError(Exception):
@@ -317,7 +184,7 @@ def _required(value: T | None, name: str) -> T:
     return value
 
 
-def _event(record: _Record, way: _Way, place: "_Place", limits: Limits) -> Event:
+def _event(record: PayloadRecord, way: _Way, place: "_Place", limits: Limits) -> Event:
     """Return the event of a record, by the first rule whose conditions all hold."""
     if record.value is not None:
         for rule in way.rules:
@@ -344,7 +211,7 @@ class _Reading:
 
     def __init__(
         self,
-        record: _Record,
+        record: PayloadRecord,
         rule: RecordRule,
         bounds_ns: tuple[int, int],
         place: "_Place",

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from truetape.feeds import csv_payloads, json_payloads, parquet_payloads, streams
-from truetape.feeds.contract import Contract, JsonPayload
+from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.fields import Origin
 from truetape.feeds.file_names import NameParts, parts_of
+from truetape.feeds.json_layout import JsonPayload
 from truetape.feeds.streams import Content, Stream
 from truetape.host.errors import ConfigError
 from truetape.market.rejection import Rejected

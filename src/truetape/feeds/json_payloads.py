@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
-from truetape.feeds.contract import Container, JsonPayload
+from truetape.feeds.json_layout import Container, JsonPayload
 from truetape.market.resolution import SECOND_NS
 
 _BLANK = " \t\r\n"

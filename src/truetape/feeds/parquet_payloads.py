@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 from truetape.feeds import csv_text
-from truetape.feeds.contract import Container, Contract, JsonPayload, Records
+from truetape.feeds.contract import Contract
 from truetape.feeds.csv_layout import CsvPayload
+from truetape.feeds.json_layout import Container, JsonPayload, Records
 from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
 from truetape.market.resolution import SECOND_NS

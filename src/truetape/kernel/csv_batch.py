@@ -14,6 +14,7 @@ from truetape.feeds import csv_text
 from truetape.feeds.csv_layout import CsvPayload
 from truetape.feeds.csv_records import bare_places
 from truetape.feeds.csv_text import HeaderRule
+from truetape.host.sql import quoted
 from truetape.kernel import guard
 from truetape.kernel.columns import Array
 from truetape.market.rejection import Refused
@@ -54,6 +55,23 @@ def cut(rows: Array, texts: Array, plan: CsvPlan) -> CsvBatch:
         rows, bodies = rows.filter(mask), bodies.filter(mask)
     width, *places = (pa.array(np.ascontiguousarray(column)) for column in table.T)
     return CsvBatch(rows, bodies, width, places)
+
+
+def records_sql(layout: CsvPayload) -> str:
+    """Return the SQL of the records: rows without line ends, as lists of cells.
+
+    A delimiter inside of quotes becomes `guard.IN_QUOTES`, which no cell has.
+    """
+    mark = quoted(layout.delimiter)
+    inside = f"replace(part, {mark}, chr({ord(guard.IN_QUOTES)}))"
+    parts = f"""list_transform(string_split(text, '"'),
+    lambda part, place: CASE WHEN place % 2 = 0 THEN {inside} ELSE part END)"""
+    is_sound = f"regexp_full_match(text, {quoted(guard.quoted_row(layout.delimiter))})"
+    return f"""unquoted AS (SELECT * EXCLUDE (text),
+  CASE WHEN NOT contains(text, '"') THEN text
+    WHEN {is_sound} THEN array_to_string({parts}, '') END AS text FROM batch),
+split AS MATERIALIZED (SELECT *, string_split(text, {mark}) AS fields FROM unquoted),
+records AS (SELECT *, 0 AS "index", coalesce(len(fields) = width, false) AS fits FROM split)"""
 
 
 def plain_cells(texts: Array, places: Array, delimiter: str) -> Array:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from truetape.feeds.contract import Contract, EraClock
+from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.record_rules import EraClock
 from truetape.kernel import careful_lane, fast_lane
 from truetape.kernel.columns import DELIVERIES, Array
 from truetape.kernel.trade_query import TradeQuery, trade_query

@@ -8,20 +8,15 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from truetape.feeds.contract import (
-    ANY_TIME_NS,
-    Contract,
-    JsonPayload,
-    RecordMatch,
-    Records,
-    TradeRule,
-)
+from truetape.feeds.contract import ANY_TIME_NS, Contract
 from truetape.feeds.csv_layout import CsvPayload
 from truetape.feeds.decoder import Limits
 from truetape.feeds.fields import EACH, DateField, Origin, Path, TimeField
+from truetape.feeds.json_layout import JsonPayload, Records
+from truetape.feeds.record_rules import RecordMatch, TradeRule
 from truetape.feeds.values import MAX_TEXT, ORDERED_ID, TEXT_PATTERN
 from truetape.host.sql import quoted
-from truetape.kernel import guard, value_sql
+from truetape.kernel import csv_batch, guard, value_sql
 from truetape.kernel.csv_batch import CsvPlan
 from truetape.kernel.midnights import MidnightSource
 from truetape.kernel.value_sql import InexpressibleError
@@ -125,28 +120,13 @@ FROM receipts{order}
     def _records(self) -> str:
         match self._layout:
             case CsvPayload() as layout:
-                return self._csv_records(layout)
+                return csv_batch.records_sql(layout)
             case JsonPayload(records=Records.ONE) as layout:
                 return self._single_records(layout)
             case JsonPayload(records=Records.EACH) as layout:
                 return self._listed_records(layout)
             case JsonPayload() as layout:
                 return self._named_records(layout)
-
-    def _csv_records(self, layout: CsvPayload) -> str:
-        """Return rows without line ends as lists of cells. A delimiter inside of quotes becomes
-        `guard.IN_QUOTES`, which no cell has.
-        """
-        mark = quoted(layout.delimiter)
-        inside = f"replace(part, {mark}, chr({ord(guard.IN_QUOTES)}))"
-        parts = f"""list_transform(string_split(text, '"'),
-    lambda part, place: CASE WHEN place % 2 = 0 THEN {inside} ELSE part END)"""
-        is_sound = f"regexp_full_match(text, {quoted(guard.quoted_row(layout.delimiter))})"
-        return f"""unquoted AS (SELECT * EXCLUDE (text),
-  CASE WHEN NOT contains(text, '"') THEN text
-    WHEN {is_sound} THEN array_to_string({parts}, '') END AS text FROM batch),
-split AS MATERIALIZED (SELECT *, string_split(text, {mark}) AS fields FROM unquoted),
-records AS (SELECT *, 0 AS "index", coalesce(len(fields) = width, false) AS fits FROM split)"""
 
     @property
     def _columns(self) -> tuple[str, ...]:
