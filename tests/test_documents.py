@@ -9,7 +9,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 
 import click
@@ -20,7 +19,6 @@ from click.testing import CliRunner
 import truetape
 from support.build import READ_MS
 from test_import_law import HOMES, ROOMS
-from truetape.cli.decode import LineDecoder
 from truetape.cli.main import COMMANDS
 from truetape.cli.main import truetape as command_line
 from truetape.feeds.contract import read_contract
@@ -31,7 +29,6 @@ from truetape.host.setting_rules import BOUNDS
 from truetape.host.settings import Settings
 from truetape.lake.tables import Table
 from truetape.market.rejection import Reason, Rejected
-from truetape.market.resolution import MS_NS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = Path(truetape.__file__).parent
@@ -379,20 +376,23 @@ def test_the_contract_in_the_feeds_document_decodes_its_samples(tmp_path: Path) 
     ]
 
 
-def test_the_new_feed_decodes_as_its_document_shows(tmp_path: Path) -> None:
+def test_the_new_feed_is_checked_and_folded_as_its_document_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (ROOT / "docs/NEW_FEED.md").read_text("utf-8")
-    payloads, shown = (
-        block.partition("```")[0].strip().splitlines() for block in text.split("```json\n")[1:]
+    blocks = [block.partition("\n")[2] for block in text.split("```")[1::2]]
+    monkeypatch.chdir(tmp_path)
+    Path("acme.jsonl").write_text(next(block for block in blocks if block.startswith('{"pair"')))
+    Path("acme.yaml").write_text(next(block for block in blocks if block.startswith("feed: acme")))
+
+    checked = CliRunner().invoke(
+        command_line, ["feed", "check", "./acme.yaml", "--data", "acme.jsonl"]
     )
-    file = tmp_path / "acme.yaml"
-    file.write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    decoder = LineDecoder(read_contract(file), None, None, Limits(), lambda: READ_MS * MS_NS)
-    lines, out = decoder, BytesIO()
+    words = "bars acme.jsonl --feed ./acme.yaml --profile all --resolution 1m"
+    folded = CliRunner().invoke(command_line, words.split())
 
-    counts = lines.run(BytesIO("\n".join(payloads).encode()), out)
-
-    assert out.getvalue().decode().splitlines() == shown
-    assert (counts.accepted, counts.rejected) == (3, 1)
+    assert checked.output in blocks
+    assert folded.stdout in blocks
 
 
 NO_MESSAGE = ("truetape ", "pgrep ", "AIRFLOW_HOME=", "Database is locked")

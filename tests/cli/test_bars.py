@@ -359,3 +359,22 @@ def bars(path: Path, *options: str, feed: str = "truetape", code: int = 0) -> Re
     exit_code = getattr(outcome.exception, "exit_code", outcome.exit_code)
     assert exit_code == code, outcome.output
     return outcome
+
+
+def test_bars_of_one_symbol_are_drawn(tmp_path: Path) -> None:
+    line = '{"kind":"trade","symbol":"SYM","event_time":"2025-11-20T14:31:0NZ","price":1,"size":2}'
+    lines = [
+        line.replace("SYM", symbol).replace("0N", f"0{second}")
+        for second, symbol in enumerate(("A", "A", "B"))
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    words = [str(tmp_path / "a.jsonl"), "--feed", "truetape", "--profile", "all"]
+    words += ["--resolution", "1s", "--plot", str(tmp_path / "a.html")]
+
+    drawn = CliRunner().invoke(truetape, ["bars", *words, "--symbol", "A"])
+    several = CliRunner().invoke(truetape, ["bars", *words])
+
+    assert "2 bars in " in drawn.output
+    assert "A 1s on USEQ" in (tmp_path / "a.html").read_text()
+    assert several.exit_code == 2
+    assert "there are A, B: add --symbol" in several.output

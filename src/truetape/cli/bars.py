@@ -1,11 +1,14 @@
 """The verb `bars`: parses its options and prints the bars of files. Folds nothing itself."""
 
 import time
+from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
 from truetape.cli import output
+from truetape.cli.charts import plot_bars
 from truetape.cli.options import (
     AMOUNT,
     INSTANT,
@@ -22,6 +25,9 @@ from truetape.host.timeframes import require_timeframe
 from truetape.market.amount_bars import Amount
 from truetape.market.resolution import MS_NS
 from truetape.market.timeframe import Fill
+
+if TYPE_CHECKING:
+    from truetape.batch.bar_requests import FileBar
 
 NOTHING_ACCEPTED = 65
 """The exit code if every record was rejected, and with `--strict` if any was."""
@@ -45,6 +51,9 @@ NOTHING_ACCEPTED = 65
 @click.option(
     "--as-of", "as_of_ns", type=INSTANT, help="Use only records received at or before TIME."
 )
+@click.option(
+    "--plot", is_flag=False, flag_value="", metavar="FILE.html", help="Draw the bars of one symbol."
+)
 @click.option("--strict", is_flag=True, help="Exit with code 65 if any record was rejected.")
 @click.option("--engine", type=click.Choice(["kernel", "reference"]), default="kernel")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
@@ -62,6 +71,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
     symbol_is: str | None,
     day: date | None,
     as_of_ns: int | None,
+    plot: str | None,
     strict: bool,
     engine: str,
     style: str,
@@ -71,7 +81,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
     FILES are files, folders with everything below, patterns such as '2025-*.zip', and - for
     standard input: CSV, JSON lines, JSON pages and Parquet, also in .gz, .bz2, .zst and .zip.
 
-    Prints the bars on stdout, and on stderr what became of the records; writes nothing else.
+    Prints the bars on stdout, or draws them with --plot, and on stderr what became of the records.
     Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
     decimals. Both engines print the same bytes; `reference` is the slow, readable one, to compare
     with. Exit code 65: every record was rejected, or with --strict any. 78: unknown feed, profile
@@ -87,6 +97,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
           --as-of 2026-11-20T21:05:00Z
       truetape bars day.jsonl --feed truetape --profile sip --resolution 30m --origin open
       truetape bars day.jsonl --feed truetape --profile sip --by volume=10000
+      truetape bars day.jsonl --feed truetape --profile sip --resolution 1m --symbol IBM --plot
     """
     from truetape.batch import bar_lines, file_bars
     from truetape.batch.bar_requests import BarRequest
@@ -119,10 +130,34 @@ def bars(  # noqa: PLR0917 - one parameter an option
     )
     fold = file_bars.reference if engine == "reference" else file_bars.kernel
     outcome = fold(request)
-    for line in bar_lines.lines(outcome.bars, style, wanted):
-        click.echo(line)
+    if plot is None:
+        for line in bar_lines.lines(outcome.bars, style, wanted):
+            click.echo(line)
+    else:
+        _plot(outcome.bars, resolution or str(by), plot)
     counts = outcome.counts
     for line in counts.lines(len(outcome.bars)):
         click.echo(line, err=True)
     if counts.rejected and (strict or not counts.accepted):
         ctx.exit(NOTHING_ACCEPTED)
+
+
+def _plot(bars: "Sequence[FileBar]", width: str, file: str) -> None:
+    """Draw bars. Raise UsageError unless they are of one symbol."""
+    from truetape.serving.store import BAR_NUMBERS, ServedBar
+
+    symbols = sorted({bar.symbol for bar in bars})
+    if len(symbols) != 1:
+        found = ", ".join(symbols[:10]) or "no bars"
+        raise click.UsageError(f"--plot draws one symbol; there are {found}: add --symbol")
+    drawn = [
+        ServedBar.unpublished(
+            (bar.symbol, bar.venue, bar.start_ns),
+            [getattr(bar, name) for name in BAR_NUMBERS],
+            trades=bar.trades,
+            seq=place,
+            layer="batch",
+        ).in_state(rev=0, layer="batch", final=True, void=False)
+        for place, bar in enumerate(bars)
+    ]
+    plot_bars(drawn, symbols[0], width, file)

@@ -1,17 +1,14 @@
 """The verb `show`: prints or plots served bars of a symbol. Writes no bar."""
 
-import re
-import sys
-import webbrowser
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from truetape.cli import output
+from truetape.cli.charts import plot_bars
 from truetape.cli.options import (
     INSTANT,
     SYMBOL,
@@ -22,7 +19,7 @@ from truetape.cli.options import (
     timeframe_option,
 )
 from truetape.host.errors import TruetapeError
-from truetape.host.private_home import current_settings, files_for_others
+from truetape.host.private_home import current_settings
 from truetape.host.timeframes import require_timeframe
 from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Fill
@@ -111,7 +108,7 @@ def show(  # noqa: PLR0917 - one parameter an option
     if plot is None:
         _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
     else:
-        _plot(bars, symbol, f"{resolution}{known_at}", plot)
+        plot_bars(bars, symbol, f"{resolution}{known_at}", plot)
 
 
 def _window(
@@ -198,27 +195,3 @@ def _print(bars: "Sequence[ServedBar]", style: str, title: str) -> None:
         return
     for line in csv_lines(bars) if style == "csv" else json_lines(bars):
         click.echo(line)
-
-
-def _plot(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: str) -> None:
-    from truetape.serving.chart import write_chart
-
-    venues = sorted({bar.venue for bar in bars})
-    if len(venues) > 1:
-        raise click.UsageError(f"{symbol} has bars on {', '.join(venues)}; choose one with --venue")
-    if file and not file.endswith(".html"):
-        raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like bars.html")
-    path = Path(file or f"{re.sub(r'[^A-Za-z0-9.-]', '_', symbol)}-{resolution}.html")
-    with files_for_others():
-        write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
-    click.echo(f"{len(bars):,} bars in {path}")
-    if sys.stdout.isatty() and _has_desktop():
-        webbrowser.open(path.absolute().as_uri())
-
-
-def _has_desktop() -> bool:
-    """True if a page would open in a window, not in this terminal."""
-    try:
-        return type(webbrowser.get()) is not webbrowser.GenericBrowser
-    except webbrowser.Error:
-        return False

@@ -4,11 +4,16 @@ import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from truetape.feeds.file_names import has_suffix
 from truetape.feeds.streams import STDIN
+from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
+
+MAX_FILES = 100_000
+"""Most files and folders below a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class FileSources:
         if self.repeated:
             yield f"given twice, read once: {self.repeated:,}"
         for suffix, count in sorted(self.skipped.items()):
-            yield f"skipped in folders, not named as trade files are: {count:,} {suffix}"
+            shown_suffix = suffix.encode("utf-8", "replace").decode()
+            yield f"skipped in folders, not named as trade files are: {count:,} {shown_suffix}"
 
 
 def find(arguments: Iterable[str]) -> FileSources:
@@ -39,13 +45,23 @@ def find(arguments: Iterable[str]) -> FileSources:
     skipped: Counter[str] = Counter()
     repeated = 0
     for argument in arguments:
-        found = list(_meant(argument, skipped))
+        found = _all_meant(argument, skipped)
         if not found:
             raise ConfigError(f"{argument}: no trade file is there; see truetape bars --help")
         for path in found:
             repeated += path.resolve() in paths
             paths.setdefault(path.resolve(), path)
     return FileSources(tuple(paths.values()), skipped, repeated)
+
+
+def _all_meant(argument: str, skipped: "Counter[str]") -> list[Path]:
+    try:
+        return list(_meant(argument, skipped))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # a name that no file system takes, a folder that is shut
+        raise ConfigError(f"{shown(argument)}: cannot be read ({error})") from error
 
 
 def _meant(argument: str, skipped: "Counter[str]") -> Iterator[Path]:
@@ -62,7 +78,10 @@ def _meant(argument: str, skipped: "Counter[str]") -> Iterator[Path]:
 
 
 def _in_folder(folder: Path, skipped: "Counter[str]") -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
+    below = list(islice(folder.rglob("*"), MAX_FILES + 1))
+    if len(below) > MAX_FILES:
+        raise ConfigError(f"{folder}: has over {MAX_FILES:,} files; name a folder inside of it")
+    for path in sorted(below):
         if path.is_file() and not any(
             part.startswith(".") for part in path.relative_to(folder).parts
         ):
