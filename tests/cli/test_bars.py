@@ -119,6 +119,33 @@ def test_the_report_says_what_became_of_every_record(tmp_path: Path, engine: str
     assert bars(path, *options, "--strict", code=65).stdout == outcome.stdout
 
 
+CHAIN = """\
+{"kind":"correct","symbol":"IBM","venue":"XNYS","id":"2","new_id":"3","price":"1","size":"1","received_time":"2026-11-20T22:01:00Z"}
+{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"3","received_time":"2026-11-20T22:02:00Z"}
+{"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"7","received_time":"2026-11-20T22:02:00Z"}
+{"kind":"correct","symbol":"IBM","venue":"XNYS","id":"1","new_id":"2","price":"1","size":"1","received_time":"2026-11-20T22:00:00Z"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1","event_time":"2026-11-20T14:30:00Z","price":"1","size":"1"}
+"""
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+@pytest.mark.parametrize(
+    ("as_of", "counts"),
+    [((), "3 applied, 1 without a trade"), (("--as-of", "2026-11-20T22:01:30Z"), "2 applied")],
+    ids=["all", "as of"],
+)
+def test_a_chain_of_corrections_counts_as_applied(
+    tmp_path: Path, engine: str, as_of: tuple[str, ...], counts: str
+) -> None:
+    path = tmp_path / "chain.jsonl"
+    path.write_text(CHAIN)
+
+    outcome = bars(path, "--resolution", "1m", "--profile", "sip", "--engine", engine, *as_of)
+
+    assert counts in outcome.stderr
+    assert len(outcome.stdout.splitlines()) == (2 if as_of else 1)
+
+
 ROW = "1795185070,25.50,0.4\n"
 
 

@@ -219,6 +219,23 @@ def test_a_header_that_says_what_the_contract_says_is_left_out(tmp_path: Path) -
     assert payloads(path, "binance-trades-csv") == [b"1,2,3,6,4,True,True"]
 
 
+@pytest.mark.parametrize("before", [b"", b"1795185070,25.5,0.4\n"], ids=["first", "later"])
+def test_a_header_of_unknown_names_is_an_error_not_a_row(tmp_path: Path, before: bytes) -> None:
+    """Its rows may have price and volume the other way round."""
+    path = tmp_path / "XBTUSD.csv"
+    path.write_bytes(before + b"Timestamp,Volume,Price\n1795185070,0.4,25.5\n")
+
+    with pytest.raises(ConfigError, match=r"XBTUSD.csv: line [12] looks like a header"):
+        payloads(path, "kraken-csv")
+
+
+def test_a_line_of_words_that_is_no_header_is_a_payload(tmp_path: Path) -> None:
+    path = tmp_path / "XBTUSD.csv"
+    path.write_bytes(b"1795185070,25.5,0.4\n,,\nend of file\na,b\n")
+
+    assert payloads(path, "kraken-csv")[1:] == [b",,", b"end of file", b"a,b"]
+
+
 def test_a_quote_that_is_never_closed_takes_no_other_row_with_it(tmp_path: Path) -> None:
     path = tmp_path / "day.csv"
     rows = [b"ABC,%d" % number for number in range(200)]

@@ -10,8 +10,12 @@ from collections.abc import Iterable, Iterator
 from truetape.feeds import csv_text
 from truetape.feeds.contract import Contract
 from truetape.feeds.csv_layout import CsvPayload, Header
+from truetape.feeds.csv_text import MARKS
+from truetape.host.errors import ConfigError
 from truetape.market.rejection import Refused
 
+_DIGIT = re.compile(rb"[0-9]")
+_SHOWN = 100
 MAX_ROW_LINES = 64
 """Most lines of a row: a quote that is never closed takes no more lines with it."""
 
@@ -24,12 +28,15 @@ def payloads(lines: Iterable[Line], contract: Contract, layout: CsvPayload) -> I
 
     A header is none: it is put before each row after it, up to the next header. A header that has
     just the contract's own columns is left out, so that these payloads are the rows themselves.
+    Raise ConfigError at a header whose names the contract does not know: its rows might have their
+    columns in another order.
     """
     headers = _Headers(contract, layout)
     header = b""
     for number, row in _rows(lines, layout.delimiter):
         found = headers.prefix(row)
         if found is None:
+            headers.require_known(number, row)
             yield number, header + row
         else:
             header = found
@@ -47,6 +54,21 @@ class _Headers:
         self._layout = layout
         is_one_layout = all(era.csv == layout for era in contract.eras)
         self._is_needless = is_one_layout and layout.header is Header.OPTIONAL
+
+    def require_known(self, number: int, row: bytes) -> None:
+        """Raise ConfigError if a row that is no header has as many cells as a header, all of them
+        words.
+        """
+        if _DIGIT.search(row) or row.count(self._layout.delimiter.encode()) < MARKS:
+            return
+        rows = csv_text.rows(row.decode(errors="replace"), self._layout.delimiter)
+        if isinstance(rows, Refused) or not rows or not all(cell.strip() for cell in rows[0]):
+            return
+        raise ConfigError(
+            f"line {number} looks like a header ({row[:_SHOWN].decode(errors='replace')}), but has "
+            f"not two of the names {', '.join(sorted(self._rule.marks))}; add its names to the "
+            "'aliases' of the contract"
+        )
 
     def prefix(self, row: bytes) -> bytes | None:
         """Return what a header puts before its rows, None if a row is no header."""

@@ -18,7 +18,7 @@ from truetape.feeds.decoder import Context, Limits, decode
 from truetape.feeds.fields import Origin
 from truetape.feeds.file_names import NameParts, parts_of
 from truetape.feeds.json_layout import JsonPayload
-from truetape.feeds.streams import Content, Stream
+from truetape.feeds.streams import STDIN, Content, Stream
 from truetape.host.errors import ConfigError
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Event
@@ -66,8 +66,16 @@ def read(path: Path, contract: Contract, given: NameParts = NOTHING_GIVEN) -> It
                 rows = enumerate(_payloads(stream, contract), start=1)
                 for number, (line, payload, received_ns) in rows:
                     yield FileRecord(payload, key, day, received_ns, line, number, source)
+    except ConfigError as error:
+        raise ConfigError(_placed(path, error)) from error
     except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+
+def _placed(path: Path, error: ConfigError) -> str:
+    """Return a message with the file's name, which begins most messages already."""
+    name = "stdin" if path == STDIN else str(path)
+    return str(error) if name in str(error) else f"{name}: {error}"
 
 
 def decode_file(
