@@ -131,7 +131,10 @@ CHAIN = """\
 @pytest.mark.parametrize("engine", ["kernel", "reference"])
 @pytest.mark.parametrize(
     ("as_of", "counts"),
-    [((), "3 applied, 1 without a trade"), (("--as-of", "2026-11-20T22:01:30Z"), "2 applied")],
+    [
+        ((), "3 applied, 1 without a trade"),
+        (("--as-of", "2026-11-20T22:01:30Z"), "2 applied, 0 without a trade, 2 received later"),
+    ],
     ids=["all", "as of"],
 )
 def test_a_chain_of_corrections_counts_as_applied(

@@ -46,6 +46,10 @@ class FileFold:
     given: NameParts = NOTHING_GIVEN
     report: Callable[[str], None] = lambda _: None
 
+    def knows(self, received_ns: int) -> bool:
+        """True if what was received at an instant counts."""
+        return self.as_of_ns is None or received_ns <= self.as_of_ns
+
     @property
     def limits(self) -> Limits:
         """Return the limits of the settings, but pages in files may be larger than in Kafka."""
@@ -81,7 +85,9 @@ def reference(request: FileFold) -> FoldedFiles:
         progress.end_file()
     settled = canonical(events, venues.venues(), request.as_of_ns)
     counts.trades = sum(isinstance(event, Trade) for event in events)
-    counts.amendments = len(events) - counts.trades
+    amendments = [event for event in events if not isinstance(event, Trade)]
+    counts.amendments = len(amendments)
+    counts.later = sum(not request.knows(event.received_ns) for event in amendments)
     counts.pending = len(settled.pending)
     counts.repeats = sum(item.duplicate for item in settled.trades)
     chosen = [item for item in settled.trades if request.symbol in (None, item.trade.symbol)]
@@ -104,7 +110,9 @@ def kernel(request: FileFold) -> FoldedFiles:
     known = venues.venues()
     settled = settle(deliveries, known, request.as_of_ns)
     counts.trades = pc.sum(pc.equal(deliveries["kind"], "trade")).as_py() or 0
-    counts.amendments = deliveries.num_rows - counts.trades
+    received = deliveries.filter(pc.field("kind") != "trade")["received_ns"].to_pylist()
+    counts.amendments = len(received)
+    counts.later = sum(not request.knows(instant_ns or 0) for instant_ns in received)
     counts.pending = pending(deliveries, known, request.as_of_ns)
     counts.repeats = pc.sum(settled["duplicate"]).as_py() or 0
     if request.symbol is not None:

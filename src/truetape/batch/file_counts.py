@@ -12,9 +12,10 @@ EXAMPLES = 3
 
 @dataclass(slots=True)
 class FileCounts:
-    """The records of some files. `pending` are the amendments that found no trade, `unknown` the
-    trades by condition code that the profile does not have, `fast` the payloads that the kernel's
-    fast lane read; the reference counts no `payloads`.
+    """The records of some files. `pending` are the amendments that found no trade, `later` those
+    received after the instant as of which the bars are, `unknown` the trades by condition code
+    that the profile does not have, `fast` the payloads that the kernel's fast lane read; the
+    reference counts no `payloads`.
     """
 
     files: int = 0
@@ -23,6 +24,7 @@ class FileCounts:
     trades: int = 0
     amendments: int = 0
     pending: int = 0
+    later: int = 0
     repeats: int = 0
     reasons: "Counter[str]" = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -70,7 +72,8 @@ class FileCounts:
         yield (
             f"  {_of(self.trades, 'trade')}, {_of(self.repeats, 'repeat')} among them; "
             f"{_of(self.amendments, 'cancel or correction', 'cancels and corrections')}: "
-            f"{self.amendments - self.pending:,} applied, {self.pending:,} without a trade"
+            f"{self.amendments - self.pending - self.later:,} applied, {self.pending:,} without a "
+            "trade" + (f", {self.later:,} received later" if self.later else "")
         )
         for reason, count in sorted(self.reasons.items()):
             yield f"  rejected {reason}: {count:,}"
