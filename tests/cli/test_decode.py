@@ -83,3 +83,18 @@ def test_every_kind_of_broken_line_gives_one_rejection() -> None:
 
     reasons = [json.loads(line)["reason"] for line in result.stdout.splitlines()]
     assert reasons == ["empty", "not-utf8", "too-large", "not-a-trade", "not-json", "not-json"]
+
+
+def test_a_header_names_the_columns_of_the_lines_after_it() -> None:
+    lines = (
+        "price,ticker,sip_timestamp,size,tape,exchange,id,sequence_number\n"
+        "25.5,ABC,1795185070218000000,10,1,4,7,1\n"
+        "no row\n"
+    )
+
+    result = run("--feed polygon-flat", lines)
+
+    trade, rejected = (json.loads(line) for line in result.stdout.splitlines())
+    assert (trade["symbol"], trade["price"], trade["size"]) == ("ABC", "25.5", "10")
+    assert (rejected["reason"], rejected["line"]) == ("not-csv", 3)
+    assert "(in 2 payloads)" in result.stderr

@@ -1,9 +1,11 @@
 """Trade files: payload bytes unchanged, of every format, with what name, user or envelope add."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
+import random
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -331,6 +333,38 @@ def test_the_error_names_the_file_and_what_it_is(tmp_path: Path, name: str) -> N
     with pytest.raises(ConfigError, match=kind) as refused:
         payloads(tmp_path / name, "kraken-csv", NameParts("ABC"))
     assert name in str(refused.value)
+
+
+def damaged(content: bytes, rnd: random.Random) -> bytes:
+    """Return a copy with a byte changed, bytes put in or taken out, or its end lost."""
+    place = rnd.randrange(len(content))
+    match rnd.randrange(4):
+        case 0:
+            return content[:place] + rnd.randbytes(1) + content[place + 1 :]
+        case 1:
+            return content[:place] + rnd.randbytes(4) + content[place:]
+        case 2:
+            return content[:place] + content[place + rnd.randint(1, 20) :]
+        case _:
+            return content[:place]
+
+
+@pytest.mark.parametrize("feed", ["truetape", "polygon-flat", "kraken"])
+def test_a_damaged_file_is_read_or_refused_but_nothing_else(tmp_path: Path, feed: str) -> None:
+    rnd = random.Random()  # others in each run; a test that fails leaves the file
+    table = io.BytesIO()
+    pq.write_table(TABLE, table)
+    text = b'{"a":1}\n[{"a":"x"}]\n"q",1,"b\n' * 20
+    whole = {
+        "a.csv": text, "a.gz": gzip.compress(text), "a.bz2": bz2.compress(text),
+        "a.zst": zstandard(text), "a.parquet": table.getvalue(),
+        "a.zip": zipped(**{"a.csv": text, "b.gz": gzip.compress(text)}),
+    }  # fmt: skip
+    for _ in range(100):
+        for name, content in whole.items():
+            (tmp_path / name).write_bytes(damaged(content, rnd))
+            with contextlib.suppress(ConfigError):
+                payloads(tmp_path / name, feed)
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:

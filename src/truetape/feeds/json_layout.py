@@ -37,7 +37,8 @@ class JsonPayload(Declared):
     """Where the records are inside a JSON payload.
 
     `at` leads to them, through each item of a list where it says so; with `at_optional` a payload
-    without it is itself the place. `skip` are the names that `Records.BY_NAME` passes over.
+    without it is itself the place. `skip` are the names that `Records.BY_NAME` passes over; with
+    `name_at`, a list in place of the lists by name has the name at this path of the payload.
     """
 
     container: Annotated[Container, WORD]
@@ -46,6 +47,7 @@ class JsonPayload(Declared):
     at: _Steps = ()
     at_optional: Flag = False
     skip: tuple[Text, ...] = ()
+    name_at: _Steps = ()
 
     @property
     def record(self) -> Container:
@@ -61,6 +63,9 @@ class JsonPayload(Declared):
     def _check_meaning(self) -> Self:
         if self.skip and self.records is not Records.BY_NAME:
             raise problem(f"has a meaning only with records: {Records.BY_NAME}", "skip")
+        if self.name_at and (self.records is not Records.BY_NAME or EACH in self.name_at):
+            reason = f"has a meaning only with records: {Records.BY_NAME}, and leads to one value"
+            raise problem(reason, "name_at")
         if EACH in self.at and self.records is not Records.EACH:
             raise problem(f"has a list on the way, which needs records: {Records.EACH}", "at")
         if self.at and self.at[-1] == EACH:

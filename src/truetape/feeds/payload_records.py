@@ -121,6 +121,9 @@ def _named_records(
     place: object, layout: JsonPayload, parsed: object
 ) -> list[PayloadRecord] | Refused:
     named = container(place, keep_pairs=True)
+    if layout.name_at and isinstance(named, list):
+        name = text_of(_at(parsed, layout.name_at))
+        return [_record(item, layout, parsed, name) for item in named]
     if not isinstance(named, JsonObject):
         return Refused(Reason.NOT_A_TRADE, "there is no object at the place of the records")
     records: list[PayloadRecord] = []
