@@ -104,11 +104,11 @@ def test_a_sign_says_which_side_of_zero_a_number_may_lie_on(
 GOOD_SYMBOLS = (
     "IBM", "BRK.B", "BTC/USD", "BTC/USDT:USDT", "币安人生USDT", "O:SPY261218C00650000", "@107",
     "BRK B", "CL:BF F5-G5-H5", "btc-usd", "SPY   261218C00650000", "ES=F", "^GSPC", "M&M", "A'B",
-    'A"B', "A,B", "A;B", "A|B", "<b>", "100%", "#1", "a+b", "${x}", "x{{x}}", "ÖMV", "..", "?", "*",
+    'A"B', "A,B", "A;B", "A|B", "<b>", "100%", "#1", "a+b", "$x", "x{{x}}", "ÖMV", "..", "?", "*",
 )  # fmt: skip
 BAD_SYMBOLS = (
     "", " ", " IBM", "IBM ", "I\tBM", "IBM\n", "\x00", "I\x7fBM", "I\u00a0BM", "I\u2028BM",
-    "I\u200bBM", "\ud800", "A\\B", "A" * 65, "[1]", '{"a":1}',
+    "I\u200bBM", "\ud800", "A\\B", "A" * 65, "${x}", "a${x}b", "[1]", '{"a":1}',
 )  # fmt: skip
 
 

@@ -29,13 +29,14 @@ def is_symbol(text: str) -> bool:
 
     Control characters, lone surrogates and blanks other than the space are not printable. Refused
     are also a backslash, which InfluxDB's line protocol cannot keep in a tag before every
-    character, and a bracket or brace in front: that is a JSON value in place of a name.
+    character; `${`, which a query of a Grafana board would run as an expression of Flux; and a
+    bracket or brace in front: that is a JSON value in place of a name.
     """
     return (
         0 < len(text) <= MAX_SYMBOL
         and text.isprintable()
         and text.strip() == text
-        and "\\" not in text
+        and not any(mark in text for mark in ("\\", "${"))
         and text[0] not in "[{"
     )
 
