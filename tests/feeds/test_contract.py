@@ -1,5 +1,7 @@
 """Contracts: an invalid contract is refused with file, line and field."""
 
+import hashlib
+import json
 from datetime import date
 from pathlib import Path
 
@@ -110,3 +112,21 @@ def test_eras_out_of_order_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_feed_is_refused_with_the_known_feeds() -> None:
     with pytest.raises(ConfigError, match="no feed 'nobody'; there are alpaca, "):
         load_contract("nobody")
+
+
+SHARED_CODES = {("polygon-flat", 1): "3c7a2de327938d2e"}
+"""Feeds that use the codes of another one, with their version, and the digest of these codes."""
+
+
+def test_a_feed_that_shares_codes_gets_a_new_version_when_they_change() -> None:
+    """`raw` keeps the decoded conditions beside the version, and a recompute decodes anew only if
+    the version changed: raise the feed's version, and put its digest here.
+    """
+    for (feed, version), known in SHARED_CODES.items():
+        contract = load_contract(feed)
+        field = contract.trade.conditions
+        assert field is not None
+        assert field.codes is not None
+        codes = json.dumps([sorted(field.codes.items()), field.others])
+        digest = hashlib.sha256(codes.encode()).hexdigest()[:16]
+        assert (contract.version, digest) == (version, known)

@@ -83,6 +83,8 @@ def test_a_name_says_symbol_and_date_where_the_contract_says_how(
     [
         ("ABCUSDT/trades-2025-01-02.csv", "binance-trades-csv", "--symbol-is"),
         ("Downloads/trades.csv", "kraken-csv", "--symbol-is"),
+        ("Downloads/my-trades-2025-01-02.csv", "binance-trades-csv", "--symbol-is"),
+        ("Downloads/Kraken-EXPORT.csv", "kraken-csv", "--symbol-is"),
         ("ibm/20131007_trade.csv", "lean-equity-tick", "--symbol-is"),
         ("tick/ibm/20131307_trade.csv", "lean-equity-tick", "--date-is"),
     ],
