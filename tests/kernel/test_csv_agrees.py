@@ -1,14 +1,18 @@
 """CSV in the kernel: every payload is read as the reference reads it, ordinary ones quickly."""
 
+import csv
 import random
+from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from feeds.test_csv_records import AFTER, BEFORE, ERAS, acme
-from kernel.test_decode_agrees import assert_alike
+from kernel.test_decode_agrees import assert_alike, by_kernel
 from support.payloads import ReceivedPayload, damaged, edits
 from truetape.feeds.contract import contract_names, load_contract
+from truetape.feeds.files import read
 
 T = "1795185070218"
 ROWS = (
@@ -89,6 +93,43 @@ def test_symbols_with_a_suffix_are_read_alike(tmp_path: Path) -> None:
     rows = [f"{T},1,{suffix},,{root}" for root in parts for suffix in parts]
 
     assert assert_alike(contract, [ReceivedPayload(row.encode()) for row in rows]) > 0
+
+
+NOTES = ("", "x", "a,b", 'say "x"', "two\nlines", "é", " ", "12,37")
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_files_are_read_as_a_plain_reader_reads_them(
+    tmp_path: Path, quoting: Literal[0, 1, 2], line_end: str
+) -> None:
+    """Columns in any order, among others, with a second header halfway."""
+    rnd = random.Random()  # others in each run
+    file = tmp_path / "day.csv"
+    expected = []
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened, quoting=quoting, lineterminator=line_end)
+        for _ in range(2):
+            columns = rnd.sample(
+                ["time", "price", "size", "conditions", "symbol", "note", "side"], 7
+            )
+            writer.writerow(columns)
+            for _ in range(200):
+                row = {
+                    "time": T, "price": f"{rnd.randint(1, 10**9) / 10**6:.6f}",
+                    "size": str(rnd.randint(0, 10**6)), "symbol": rnd.choice(("ABC", "D/E", "F.G")),
+                    "conditions": rnd.choice(("", "12", "12,37")), "note": rnd.choice(NOTES),
+                    "side": rnd.choice(("buy", "sell")),
+                }  # fmt: skip
+                writer.writerow([row[name] for name in columns])
+                expected.append((row["symbol"], Decimal(row["price"]), Decimal(row["size"])))
+    contract = acme(tmp_path)
+
+    asked = [ReceivedPayload(record.payload) for record in read(file, contract)]
+    events = [outcome for outcome in by_kernel(contract, asked)[0] if outcome[2] == "trade"]
+
+    assert [(event[3], event[8], event[9]) for event in events] == expected
+    assert assert_alike(contract, asked) > 0
 
 
 CLOCKS = (
