@@ -42,10 +42,16 @@ bad_setting = pytest.mark.parametrize(
     ("variable", "value"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys()
 )
 
-NO_SETTINGS = {"event-time", "deploy env", "deploy health", "deploy init airflow"}
-"""Verbs that need no setting: they parse text, write files for containers, or check a server."""
+NO_SETTINGS = {
+    "event-time", "deploy env", "deploy health", "deploy init airflow",
+    "feed list", "feed show", "feed check", "feed new",
+}  # fmt: skip
+"""Verbs that need no setting: they parse text, write files for containers, check a server, or show
+contracts.
+"""
 VALUES = {
-    "day": "2026-11-20", "feed": "truetape", "files": "trades.jsonl", "part": "metadatabase",
+    "contract": "truetape", "day": "2026-11-20", "feed": "truetape", "files": "trades.jsonl",
+    "name": "truetape", "part": "metadatabase", "sample": "trades.jsonl",
     "password": "password", "passwords": "passwords", "profile": "sip",
     "reason": "a test", "resolution": "1m", "start": "2026-11-20",
     "start_ns": "2026-11-20T14:31:00Z", "symbol": "IBM", "to": "end", "tokens": "tokens",
