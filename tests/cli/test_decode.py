@@ -87,8 +87,8 @@ def test_every_kind_of_broken_line_gives_one_rejection() -> None:
 
 def test_a_header_names_the_columns_of_the_lines_after_it() -> None:
     lines = (
-        "price,ticker,sip_timestamp,size,tape,exchange,id,sequence_number\n"
-        "25.5,ABC,1795185070218000000,10,1,4,7,1\n"
+        "price,ticker,sip_timestamp,size,tape,exchange,id,sequence_number,conditions,correction\n"
+        "25.5,ABC,1795185070218000000,10,1,4,7,1,,0\n"
         "no row\n"
     )
 

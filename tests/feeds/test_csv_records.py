@@ -18,7 +18,7 @@ version: 1
 source: https://acme.example
 valid_from: 2020-01-01
 ids: none
-csv: {columns: [time, price, size, conditions, symbol]}
+csv: {columns: [time, price, size, conditions, symbol], optional: [conditions]}
 trade:
   symbol: symbol
   venue: {const: KRAKEN}
@@ -98,7 +98,8 @@ def test_each_row_of_a_payload_is_a_record_and_a_header_names_those_after_it(
         (f'{T},"25,500.0",10,,ABC', "bad-number", "price is '25,500.0'"),
         ("time,price,size,conditions,symbol", "not-a-trade", "a header without rows"),
         (f"time,price,price\n{T},1,2", "not-csv", "the header has the column price twice"),
-        (f"time,price,symbol\n{T},1,ABC", "missing-field", "no size"),
+        (f"time,price,symbol\n{T},1,ABC", "not-csv", "the header lacks size"),
+        (f"time,size,price\n{T},1,2", "not-csv", "the header lacks symbol"),
     ],
     ids=lambda value: value[-20:],
 )
@@ -122,7 +123,7 @@ def test_other_delimiters_leave_commas_alone(tmp_path: Path, delimiter: str, mar
 
 
 def test_a_feed_may_need_a_header(tmp_path: Path) -> None:
-    contract = acme(tmp_path, ("symbol]}", "symbol], header: required}"))
+    contract = acme(tmp_path, ("symbol]", "symbol], header: required"))
 
     assert decoded(contract, f"{T},1,2,,ABC") == [
         ("not-csv", "no header names the columns of this row")
@@ -131,14 +132,14 @@ def test_a_feed_may_need_a_header(tmp_path: Path) -> None:
 
 
 def test_a_column_may_have_further_names_and_any_case(tmp_path: Path) -> None:
-    contract = acme(tmp_path, ("symbol]}", "symbol], aliases: {Trade Price: price, Qty.: size}}"))
+    contract = acme(tmp_path, ("symbol]", "symbol], aliases: {Trade Price: price, Qty.: size}"))
     payload = f"Qty.,Trade Price,time,symbol\n2,1,{T},ABC"
 
     assert decoded(contract, payload) == [("1", "2", "")]
-    assert decoded(contract, payload.replace("Trade Price", "trade price"))[0][0] == "missing-field"  # type: ignore[index]
+    assert decoded(contract, payload.replace("Trade Price", "trade price"))[0][0] == "not-csv"  # type: ignore[index]
     ignoring = acme(
         tmp_path,
-        ("symbol]}", "symbol], ignore_case: true, aliases: {Trade Price: price, Qty.: size}}"),
+        ("symbol]", "symbol], ignore_case: true, aliases: {Trade Price: price, Qty.: size}"),
     )
     assert decoded(ignoring, payload.upper().replace("ABC", "ABC")) == [("1", "2", "")]
 
@@ -234,11 +235,12 @@ def test_codes_of_another_feed_are_shared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place", "problem"),
     [
-        ("symbol]}", "price]}", (6, "csv.columns.4"), "each plain name once"),
-        ("symbol]}", "symbol], delimiter: x}", (6, "csv.delimiter"), "write one of"),
-        ("symbol]}", "symbol], aliases: {px: pric}}", (6, "csv.aliases.px"), "the columns are"),
-        ("symbol]}", "symbol], header: maybe}", (6, "csv.header"), "optional, required"),
-        ("symbol]}", "symbol, Time], ignore_case: true}", (6, "csv.ignore_case"), "only by case"),
+        ("symbol]", "price]", (6, "csv.columns.4"), "each plain name once"),
+        ("symbol]", "symbol], delimiter: x", (6, "csv.delimiter"), "write one of"),
+        ("symbol]", "symbol], aliases: {px: pric}", (6, "csv.aliases.px"), "the columns are"),
+        ("symbol]", "symbol], header: maybe", (6, "csv.header"), "optional, required"),
+        ("symbol]", "symbol, Time], ignore_case: true", (6, "csv.ignore_case"), "only by case"),
+        ("[conditions]", "[nothing]", (6, "csv.optional.0"), "the columns are"),
         ("path: time,", "date: time, path: time,", (10, "trade.event_time.date"), "has no use"),
         ("form: comma", "form: comma, codes_of: kraken", (13, "trade.conditions.codes_of"), "feed"),
         ("ids: none", "ids: none\nfile_name: '[A-Z]+'", (6, "file_name"), "name groups"),

@@ -51,7 +51,7 @@ ENDS = ("", "\n", "\r\n", "\n\n", f"\n{T},1,2,,ABC")
 
 @pytest.mark.parametrize("option", ["", ", header: required", ", ignore_case: true"])
 def test_rows_below_every_header_are_read_alike(tmp_path: Path, option: str) -> None:
-    contract = acme(tmp_path, ("symbol]}", f"symbol]{option}}}"))
+    contract = acme(tmp_path, ("symbol]", f"symbol]{option}"))
     texts = [header + row + end for header in HEADERS for row in ROWS for end in ENDS]
     asked = [ReceivedPayload(text.encode()) for text in texts]
 

@@ -192,6 +192,7 @@ class Contract(Declared):
             aliases={name: column for one in layouts for name, column in one.aliases.items()},
             ignore_case=any(one.ignore_case for one in layouts),
             marks=frozenset(_marks(self.eras)),
+            required=frozenset.intersection(*map(_required, self.eras)),
         )
 
     @model_validator(mode="before")
@@ -305,6 +306,15 @@ def _marks(eras: tuple[Era, ...]) -> Iterator[str]:
     fields = tuple(getattr(rule, name, None) for rule in rules for name in names)
     for _, path in located_paths(fields, ()):
         yield from (way.steps[0] for way in path.ways if way.origin is Origin.RECORD)
+
+
+def _required(era: Era) -> frozenset[str]:
+    """Return the columns that every header of an era must have: those that are read, but for
+    optional ones and for alternatives.
+    """
+    paths = (path for rule in era.rules for path in rule.paths if path.otherwise is None)
+    read = {path.steps[0] for path in paths if path.origin is Origin.RECORD}
+    return frozenset(read.difference(era.csv.optional if era.csv else ()))
 
 
 def _with_shared_codes(value: dict[str, object], location: Location) -> dict[str, object]:

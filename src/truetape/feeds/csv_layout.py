@@ -29,7 +29,7 @@ class CsvPayload(Declared):
     """Rows by RFC 4180; a header names their columns, in any order and among others.
 
     Rows without a header have all `columns`, in this order. `aliases`: further names that a header
-    may have for a column.
+    may have for a column. `optional`: the columns that are read and that a header may lack.
     """
 
     columns: tuple[Text, ...]
@@ -37,6 +37,7 @@ class CsvPayload(Declared):
     header: Annotated[Header, WORD] = Header.OPTIONAL
     aliases: dict[str, Text] = Field(default_factory=dict)
     ignore_case: Flag = False
+    optional: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
@@ -49,6 +50,10 @@ class CsvPayload(Declared):
             if column not in self.columns:
                 reason = f"is {column!r}; the columns are {', '.join(self.columns)}"
                 raise problem(reason, "aliases", name)
+        for place, name in enumerate(self.optional):
+            if name not in self.columns:
+                reason = f"is {name!r}; the columns are {', '.join(self.columns)}"
+                raise problem(reason, "optional", place)
         if self.ignore_case:
             names = [name.lower() for name in (*self.columns, *self.aliases)]
             if len(set(names)) < len(names):

@@ -23,13 +23,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 class HeaderRule:
     """How the cells of a header name columns. `marks`: the columns of times, prices and sizes.
 
-    `aliases` are further names of a column.
+    `aliases` are further names of a column. A header without a `required` column is refused, since
+    its rows would silently lack what the column says.
     """
 
     columns: tuple[str, ...]
     aliases: Mapping[str, str]
     ignore_case: bool
     marks: frozenset[str]
+    required: frozenset[str] = frozenset()
 
     @cached_property
     def column_of(self) -> Mapping[str, str]:
@@ -53,6 +55,9 @@ class HeaderRule:
                 return Refused(Reason.NOT_CSV, f"the header has the column {column} twice")
             if column is not None:
                 places[column] = place
+        lacking = ", ".join(sorted(self.required - places.keys()))
+        if lacking:
+            return Refused(Reason.NOT_CSV, f"the header lacks {lacking}, which is not optional")
         return places
 
     def _key(self, name: str) -> str:
