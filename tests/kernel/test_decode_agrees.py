@@ -13,6 +13,9 @@ from support.payloads import FRAMES, ReceivedPayload, around_stamp, recorded, wh
 from truetape.feeds.contract import Contract, contract_names, load_contract, read_contract
 from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.decoder import decode as reference_decode
+from truetape.feeds.simulator.faults import NO_FAULTS
+from truetape.feeds.simulator.formats import FORMATS
+from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host.resources import folder
 from truetape.kernel.columns import RECORDS
 from truetape.kernel.decode import decode
@@ -101,6 +104,17 @@ def test_whole_and_damaged_payloads_are_read_alike(feed: str) -> None:
     contract = load_contract(feed)
 
     assert_alike(contract, whole_and_damaged(contract))
+
+
+@pytest.mark.parametrize("feed", FORMATS)
+def test_ordinary_payloads_stay_on_the_fast_lane(feed: str) -> None:
+    plan = SimulationPlan(date(2026, 11, 20), feed=feed, trades=300, faults=NO_FAULTS)
+    asked = [
+        ReceivedPayload(item.payload, item.key, None, item.received_ns)
+        for item in simulate(plan).records
+    ]
+
+    assert by_kernel(load_contract(feed), asked)[1] == len(asked)
 
 
 def test_times_around_the_stamp_are_judged_alike() -> None:

@@ -28,7 +28,7 @@ LOOKUPS = ("symbol", "venue", "tape", "exchange")
 SEPARATOR, NO_TEXT = "\x1d", "\x1e"
 """Join the texts of conditions and of their flags; no text that the fast lane reads has them."""
 
-_PLAIN_WHEN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*|[0-9]{1,15}")
+_PLAIN_WHEN = re.compile(r"[A-Za-z_][A-Za-z0-9_ .:/-]*|[0-9]{1,15}")
 """Texts that JSON writes in one way only."""
 _PLAIN_NAME = r"[A-Za-z0-9_./-]+"
 """Names that a quoted JSON path means literally."""
