@@ -196,6 +196,20 @@ def test_json_is_read_over_lines_if_the_whole_file_is_json_values(
     assert [item.number for item in records] == list(range(1, len(found) + 1))
 
 
+def test_large_json_over_lines_is_an_error_and_damaged_large_lines_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truetape.feeds.files.MAX_PAGE_BYTES", 100)
+    (tmp_path / "page.json").write_bytes(b'{\n "a": [\n' + b"1,\n" * 100 + b"1]}\n")
+    (tmp_path / "day.jsonl").write_bytes(b'{"a":\n' + b'{"a":1}\n' * 100)
+
+    with pytest.raises(ConfigError, match=r"page.json: is JSON over lines of more than 100 bytes"):
+        payloads(tmp_path / "page.json", "truetape")
+    assert len(payloads(tmp_path / "day.jsonl", "truetape")) == 101
+    (tmp_path / "one.json").write_bytes(b"\n[" + b"1," * 100 + b"1]")
+    assert len(payloads(tmp_path / "one.json", "truetape")) == 1
+
+
 def test_a_header_is_put_before_each_row_until_the_next(tmp_path: Path) -> None:
     path = tmp_path / "day.csv"
     path.write_bytes(

@@ -191,6 +191,12 @@ def _json(file: io.BufferedReader, layout: JsonPayload) -> Iterator[Line]:
         head += line
     if head.lstrip()[:1] in (b"{", b"[") and not json_payloads.is_value(head):
         head += file.read(max(MAX_PAGE_BYTES - len(head), 0) + 1)
+        second = head.lstrip().split(b"\n", 2)[1:2]
+        if len(head) > MAX_PAGE_BYTES and second and not json_payloads.is_value(second[0]):
+            raise ConfigError(
+                f"is JSON over lines of more than {MAX_PAGE_BYTES:,} bytes; write each value in a "
+                "line of its own, for example with jq -c"
+            )
         whole = json_payloads.values(head, layout) if len(head) <= MAX_PAGE_BYTES else None
         if whole is not None:
             yield from whole
