@@ -206,7 +206,7 @@ def test_large_json_over_lines_is_an_error_and_damaged_large_lines_are_not(
     with pytest.raises(ConfigError, match=r"page.json: is JSON over lines of more than 100 bytes"):
         payloads(tmp_path / "page.json", "truetape")
     assert len(payloads(tmp_path / "day.jsonl", "truetape")) == 101
-    (tmp_path / "one.json").write_bytes(b"\n[" + b"1," * 100 + b"1]")
+    (tmp_path / "one.json").write_bytes(b"[" + b"1," * 100 + b"1]")
     assert len(payloads(tmp_path / "one.json", "truetape")) == 1
 
 
