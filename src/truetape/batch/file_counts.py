@@ -56,11 +56,8 @@ class FileCounts:
         self, conditions: Iterable[str], tape: str | None, profile: Profile, count: int
     ) -> None:
         """Count the codes of `count` trades that the profile does not have."""
-        if not profile.ignores_conditions:
-            table = profile.table(tape)
-            for code in conditions:
-                if code not in table:
-                    self.unknown[code] += count
+        for code in profile.unknown_codes(conditions, tape):
+            self.unknown[code] += count
 
     def lines(self, bars: int) -> Iterator[str]:
         """Yield the report, most important first."""

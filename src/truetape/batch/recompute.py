@@ -44,6 +44,9 @@ class Recomputed:
     cancelled: int
     corrected: int
     unknown_conditions: int
+    """How many trades have a condition that the profile does not know. They do not count."""
+    unknown_codes: Mapping[str, int]
+    """How many trades have each of these codes."""
     bars: Mapping[str, int]
     contracts: tuple[DecodedBy, ...] = ()
     """The versions of the contracts that decoded the session's records, by feed."""

@@ -18,14 +18,17 @@ from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.delta import new_files, open_table, table_files
 from truetape.lake.events import RawEvents
 from truetape.lake.replacement import Replacement
-from truetape.lake.tables import Table, session_filters
+from truetape.lake.tables import Table, session_condition, session_filters
 from truetape.market.bars import Bar
+from truetape.market.eligibility import Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_CODE = "code "
+"""Begins the name of a count of trades with an unknown code."""
 _WRITTEN = (Table.TRADES, Table.BARS)
 
 
@@ -58,7 +61,7 @@ def recompute(
     for table, replacement in zip(_WRITTEN, replacements, strict=True):
         replacement.commit(files[table])
     bars_lineage.record_basis(lake, session, raw, names)
-    return _summary(lake, session)
+    return _summary(lake, session, rules.profile)
 
 
 def recompute_as_of(
@@ -110,17 +113,21 @@ def served_part(
     from truetape.batch.session_rows import bar_rows, trade_rows
 
     trades = trade_rows(deliveries, session, rules)
-    return _counts(trades), bar_rows(trades, session, rules).filter(pc.field("served"))
+    counts = _counts(trades) | _codes(trades, rules.profile)
+    return counts, bar_rows(trades, session, rules).filter(pc.field("served"))
 
 
-def _summary(lake: str, session: Session) -> Recomputed:
+def _summary(lake: str, session: Session, profile: Profile) -> Recomputed:
     """Count a session's trades and served bars in the lake."""
     import pyarrow.compute as pc
 
-    flags = ["duplicate", "cancelled", "corrected", "known"]
-    trades = open_table(lake, Table.TRADES).rows(session_filters(session), flags)
+    table, mine = open_table(lake, Table.TRADES), session_filters(session)
+    trades = table.rows(mine, ["duplicate", "cancelled", "corrected", "known"])
+    unknown = session_condition(session) & ~pc.field("known")
+    judged = table.select(["conditions", "tape", "known"], unknown)
+    counts = Counter(_counts(trades) | _codes(judged, profile))
     bars = open_table(lake, Table.BARS).rows(session_filters(session), ["resolution", "served"])
-    return _recomputed(session, Counter(_counts(trades)), bars.filter(pc.field("served")))
+    return _recomputed(session, counts, bars.filter(pc.field("served")))
 
 
 def _counts(trades: "pa.Table") -> dict[str, int]:
@@ -129,6 +136,17 @@ def _counts(trades: "pa.Table") -> dict[str, int]:
     flags = ("duplicate", "cancelled", "corrected", "known")
     counts = {flag: int(pc.sum(trades[flag]).as_py() or 0) for flag in flags}
     return counts | {"trades": trades.num_rows}
+
+
+def _codes(trades: "pa.Table", profile: Profile) -> dict[str, int]:
+    """Count the trades of each code that the profile does not know, as `_CODE` and the code."""
+    from truetape.kernel.judge import unknown
+
+    counts: Counter[str] = Counter()
+    for conditions, tape, count in unknown(trades):
+        for code in profile.unknown_codes(conditions, tape):
+            counts[_CODE + code] += count
+    return dict(counts)
 
 
 def _recomputed(session: Session, counts: Counter[str], served: "pa.Table") -> Recomputed:
@@ -142,6 +160,11 @@ def _recomputed(session: Session, counts: Counter[str], served: "pa.Table") -> R
         counts["cancelled"],
         counts["corrected"],
         counts["trades"] - counts["known"],
+        {
+            name.removeprefix(_CODE): count
+            for name, count in counts.most_common()
+            if name.startswith(_CODE)
+        },
         {row["values"]: row["counts"] for row in by_resolution},
     )
 

@@ -84,6 +84,8 @@ def _echo_counts(outcome: "Recomputed", when: str) -> None:
         f"{outcome.cancelled:,} cancelled, {outcome.corrected:,} corrected, "
         f"{outcome.unknown_conditions:,} with unknown conditions)"
     )
+    for code, count in outcome.unknown_codes.items():
+        click.echo(f"  unknown condition {code}: {count:,} trades, which count for nothing")
     for name in [resolution.value for resolution in Resolution]:
         click.echo(f"  {name}: {outcome.bars.get(name, 0):,} bars")
     for feed in outcome.contracts:

@@ -54,7 +54,7 @@ class Profile:
         if self.ignores_conditions or not codes:
             return REGULAR
         table = self.table(tape)
-        if any(code not in table for code in codes):
+        if self.unknown_codes(codes, tape):
             return Eligibility(open_close=False, high_low=False, volume=False, known=False)
         declared = [table[code] for code in codes]
         lifted = frozenset().union(*(condition.lifts for condition in declared))
@@ -65,6 +65,13 @@ class Profile:
             volume=all(condition.volume for condition in bound),
             auction=any(condition.auction for condition in declared),
         )
+
+    def unknown_codes(self, conditions: Iterable[str], tape: str | None = None) -> list[str]:
+        """Return the codes that the profile does not have, in order."""
+        if self.ignores_conditions:
+            return []
+        table = self.table(tape)
+        return [code for code in conditions if code not in table]
 
     def table(self, tape: str | None) -> Mapping[str, Condition]:
         """Return the table of a tape, or the table of "" if the tape has no table of its own."""

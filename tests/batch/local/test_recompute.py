@@ -1,6 +1,7 @@
 """The local engine writes the rows of `trades` and `bars` that the reference makes of `raw`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from support.build import SECOND, VENUES
 from support.session_lake import FRIDAY, LakeSession, good_events, lake_session
 from truetape.batch.local import parts as local
 from truetape.batch.recompute import RecomputeRules
-from truetape.batch.session_recompute import recompute
+from truetape.batch.session_recompute import recompute, recompute_as_of
 from truetape.feeds.simulator.faults import Faults
 from truetape.feeds.simulator.session import SimulationPlan, simulate
 from truetape.host import venues
@@ -22,7 +23,7 @@ from truetape.lake.delta import read_rows
 from truetape.lake.events import RawEvents
 from truetape.lake.tables import Table
 from truetape.market.sessions import Session
-from truetape.market.trades import Event
+from truetape.market.trades import Event, Trade
 
 RULES = RecomputeRules(load("sip"), venues.venues(), lateness_ns=60 * SECOND)
 TROUBLED = Faults(late=0.02, duplicate=0.03, cancel=0.03, correct=0.03)
@@ -139,3 +140,18 @@ def test_a_session_without_trades_has_no_rows(tmp_path: Path, session: Session) 
 
     assert (counts.trades, counts.bars) == (0, {})
     assert rows(lake, Table.TRADES) == rows(lake, Table.BARS) == []
+
+
+def test_codes_that_the_profile_does_not_know_are_counted(tmp_path: Path) -> None:
+    first, second, *others = good_events()
+    assert isinstance(first, Trade)
+    assert isinstance(second, Trade)
+    odd = [replace(first, conditions=("zz", "@", "y")), replace(second, conditions=("zz",))]
+    lake = with_raw(lake_session([*odd, *others]), str(tmp_path))
+
+    made = recompute(lake, FRIDAY, RULES, local.computed)
+    as_of = recompute_as_of(lake, FRIDAY, RULES, local.computed, FRIDAY.end_ns)
+
+    assert made.unknown_codes == {"zz": 2, "y": 1}
+    assert as_of.counts.unknown_codes == {"zz": 2, "y": 1}
+    assert made.unknown_conditions == 2
