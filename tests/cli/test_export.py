@@ -15,6 +15,7 @@ from support.serving import MINUTE_NS, bar, bars
 from support.session_lake import lake_session
 from truetape.cli.export import export
 from truetape.history import bars as reader
+from truetape.history.bar_columns import bar_schema
 from truetape.host.errors import TruetapeError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
@@ -45,7 +46,7 @@ def test_a_parquet_file_has_the_schema_and_rows_of_the_reader(run: Run, tmp_path
     assert result.exit_code == 0, result.output
     assert result.stdout == "6 bars of 1m in bars-1m.parquet\n"
     table = pyarrow.parquet.read_table(tmp_path / "bars-1m.parquet")
-    assert table.schema.equals(reader.bar_schema())
+    assert table.schema.equals(bar_schema())
     assert table["symbol"].to_pylist() == ["IBM"] * 5 + ["KO"]
     assert table["final"].to_pylist() == [True] * 5 + [False]
 

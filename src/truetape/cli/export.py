@@ -108,11 +108,12 @@ def export(  # noqa: PLR0917 - one parameter an option
 def _bars(
     settings: Settings, selection: "BarSelection"
 ) -> tuple["pyarrow.Schema", Iterator["pyarrow.RecordBatch"]]:
-    from truetape.history.bars import bar_batches, bar_schema, exact_bar_batches, exact_bar_schema
+    from truetape.history.bar_columns import bar_schema
+    from truetape.history.bars import bar_batches, exact_bar_batches
     from truetape.serving.backends import open_store
 
     if selection.exact:
-        return exact_bar_schema(), exact_bar_batches(settings, selection)
+        return bar_schema(exact=True), exact_bar_batches(settings, selection)
 
     def batches() -> Iterator["pyarrow.RecordBatch"]:
         with closing(open_store(settings)) as store:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from truetape.history.exact_bars import with_decimals
+from truetape.history.bar_columns import bar_schema
 from truetape.history.trades import TradeSelection, session_tables
 from truetape.host.settings import Settings
 from truetape.host.venues import venue_named
@@ -27,27 +27,6 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def amount_bar_schema(*, exact: bool = False) -> "pyarrow.Schema":
-    """Return the columns of bars by amount for programs; numbers as doubles or decimals."""
-    import pyarrow as pa
-
-    columns: list[tuple[str, pa.DataType]] = [
-        ("start", pa.timestamp("ns", "UTC")),
-        ("end", pa.timestamp("ns", "UTC")),
-        ("symbol", pa.string()),
-        ("venue", pa.string()),
-        ("session", pa.date32()),
-        ("seq", pa.int32()),
-        *((name, pa.float64()) for name in BAR_NUMBERS),
-        ("trades", pa.int64()),
-        ("layer", pa.string()),
-        ("final", pa.bool_()),
-        ("rev", pa.int32()),
-    ]
-    schema = pa.schema(columns)
-    return with_decimals(schema) if exact else schema
-
-
 def amount_bar_batches(
     settings: Settings, selection: TradeSelection, amount: Amount, *, exact: bool = False
 ) -> Iterator["pyarrow.RecordBatch"]:
@@ -59,7 +38,8 @@ def amount_bar_batches(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    schema, revs = amount_bar_schema(exact=exact), dict[str, Mapping[date, int]]()
+    schema = bar_schema(exact=exact, with_end=True)
+    revs: dict[str, Mapping[date, int]] = {}
     for trades in session_tables(settings, selection, _COLUMNS, whole=True):
         if not trades.num_rows:
             continue

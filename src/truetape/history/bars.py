@@ -8,9 +8,10 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, get_args
 
-from truetape.history.amount_bars import amount_bar_batches, amount_bar_schema
+from truetape.history.amount_bars import amount_bar_batches
+from truetape.history.bar_columns import bar_schema
 from truetape.history.bar_selection import BarSelection
-from truetape.history.exact_bars import exact_batches, with_decimals
+from truetape.history.exact_bars import exact_batches
 from truetape.history.period import When, parse_instant, parse_period
 from truetape.history.timeframe_bars import BarReader
 from truetape.history.trades import TradeSelection
@@ -93,7 +94,7 @@ def read_bars(
     if by is not None:
         return _frame(_by_amount(settings, selection, by), index)
     if exact:
-        return _frame(_table(exact_bar_batches(settings, selection), exact_bar_schema()), index)
+        return _frame(_table(exact_bar_batches(settings, selection), bar_schema(exact=True)), index)
     with closing(open_store(settings)) as store:
         return _frame(_table(bar_batches(settings, store, selection), bar_schema()), index)
 
@@ -119,7 +120,7 @@ def _by_amount(settings: Settings, selection: BarSelection, by: str) -> "pyarrow
         )
     wanted = TradeSelection(selection.period, selection.symbols, selection.venue)
     batches = amount_bar_batches(settings, wanted, require_amount(by), exact=selection.exact)
-    table = _table(batches, amount_bar_schema(exact=selection.exact))
+    table = _table(batches, bar_schema(exact=selection.exact, with_end=True))
     return table.filter(pc.field("final")) if selection.final_only else table
 
 
@@ -131,30 +132,6 @@ def _frame(table: "pyarrow.Table", index: FrameIndex) -> "pandas.DataFrame":
     return frame.set_index("start" if index == "calendar" else ["session", "seq"])
 
 
-def bar_schema() -> "pyarrow.Schema":
-    """Return the columns of bars for programs."""
-    import pyarrow as pa
-
-    columns: list[tuple[str, pa.DataType]] = [
-        ("start", pa.timestamp("ns", "UTC")),
-        ("symbol", pa.string()),
-        ("venue", pa.string()),
-        ("session", pa.date32()),
-        ("seq", pa.int32()),
-        *((name, pa.float64()) for name in BAR_NUMBERS),
-        ("trades", pa.int64()),
-        ("layer", pa.string()),
-        ("final", pa.bool_()),
-        ("rev", pa.int32()),
-    ]
-    return pa.schema(columns)
-
-
-def exact_bar_schema() -> "pyarrow.Schema":
-    """Return the columns of `exact_bar_batches`."""
-    return with_decimals(bar_schema())
-
-
 def exact_bar_batches(
     settings: Settings, selection: BarSelection
 ) -> Iterator["pyarrow.RecordBatch"]:
@@ -164,7 +141,7 @@ def exact_bar_batches(
     """
     if selection.as_of_ns is not None or selection.fill is not Fill.NONE:
         raise ConfigError("exact bars are those of the last recompute; leave out as_of and fill")
-    return exact_batches(settings, selection, exact_bar_schema())
+    return exact_batches(settings, selection, bar_schema(exact=True))
 
 
 def bar_batches(

@@ -12,14 +12,12 @@ from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.timeframes import period_of, sessions_for
 from truetape.host.venues import venue_named, venues
-from truetape.kernel.columns import NUMBER
 from truetape.kernel.fold import is_served
 from truetape.kernel.roll_up import roll_up
 from truetape.lake.delta import LakeTable, open_table
 from truetape.lake.published_rows import published_revs
 from truetape.lake.tables import Table
 from truetape.market.timeframe import Timeframe
-from truetape.serving.store import BAR_NUMBERS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,15 +28,6 @@ _COLUMNS = (
     "symbol", "venue", "session", "start_ns", "open", "high", "low", "close", "volume",
     "notional", "priced_volume", "trades",
 )  # fmt: skip
-
-
-def with_decimals(schema: "pyarrow.Schema") -> "pyarrow.Schema":
-    """Return the columns of bars for programs with decimals in the place of floats."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [field.with_type(NUMBER) if field.name in BAR_NUMBERS else field for field in schema]
-    )
 
 
 def exact_batches(
