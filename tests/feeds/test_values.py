@@ -132,3 +132,18 @@ def test_a_symbol_loses_the_first_prefix_that_it_has_and_may_be_renamed() -> Non
     assert symbol("tBTCUSD", prefixes) == "BTCUSD"
     assert symbol("live_trades_xbtusd", prefixes, upper=True, renames=renames) == "BTC/USD"
     assert isinstance(symbol("live_trades_", prefixes), Refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "shift", "needs_point"),
+    [("181.52", 4, False), ("181.000000000", 9, False), ("181520000000", 0, True)],
+)
+def test_a_number_in_other_units_than_the_contract_says_is_refused(
+    text: str, shift: int, needs_point: bool
+) -> None:
+    """A price with a point is no count of units, and one without is no plain price."""
+    found = number(text, "price", Sign.POSITIVE, shift, needs_point)
+
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.BAD_NUMBER
+    assert "seems to be in other units" in found.detail

@@ -400,7 +400,7 @@ class _Reading:
     def _number(self, field: NumberField, name: str) -> Decimal:
         text = self._text(field.path)
         text = _required(None if text in field.undefined else text, name)
-        return _accepted(values.number(text, name, field.sign, field.shift))
+        return _accepted(values.number(text, name, field.sign, field.shift, field.needs_point))
 
     def _conditions(
         self, field: ConditionsField | None, missing: tuple[str, ...] | None

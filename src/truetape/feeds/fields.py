@@ -254,11 +254,21 @@ class TimeField(Declared):
 
 
 class NumberField(_PathField):
-    """A price or size. The value is the text times `scale`; texts of `undefined` mean no value."""
+    """A price or size. The value is the text times `scale`; texts of `undefined` mean no value.
+
+    With a `scale` the text must be whole, with `needs_point` it must have a decimal point.
+    """
 
     scale: Annotated[Text, AfterValidator(_check_scale)] = "1"
     undefined: tuple[Text, ...] = ()
+    needs_point: Flag = False
     sign: Annotated[Sign, WORD]
+
+    @model_validator(mode="after")
+    def _check_point(self) -> Self:
+        if self.needs_point and self.shift:
+            raise problem("cannot be: a number with a scale is whole", "needs_point")
+        return self
 
     @cached_property
     def shift(self) -> int:

@@ -119,14 +119,21 @@ def sequence_of_id(trade_id: str | None) -> int | None:
     return int(trade_id) if trade_id is not None and is_number else None
 
 
-def number(text: str, name: str, sign: Sign, shift: int) -> Decimal | Refused:
+def number(
+    text: str, name: str, sign: Sign, shift: int = 0, needs_point: bool = False
+) -> Decimal | Refused:
     """Return a price or size: the text times 10 to the power of minus `shift`, exactly.
 
-    Refused if it does not fit. The decimals stay as they were written, as far as 18 go, so that the
-    native line reads as the payload did.
+    Refused if it does not fit; also if a number of such units has a decimal point, or one that
+    `needs_point` has none, since it is then in other units than the contract says. The decimals
+    stay as they were written, as far as 18 go, so that the native line reads as the payload did.
     """
     if len(text) > MAX_NUMBER or not _NUMBER.fullmatch(text):
         return Refused(Reason.BAD_NUMBER, f"{name} is {shown(text)}; it must be a decimal number")
+    if (shift > 0 and "." in text) or (needs_point and "." not in text):
+        wanted = f"whole, in units of {Decimal(1).scaleb(-shift):f}" if shift else "with a point"
+        detail = f"{name} is {text}; it must be {wanted}: this one seems to be in other units"
+        return Refused(Reason.BAD_NUMBER, detail)
     value = _shifted(text, shift)
     if value is None:
         return _does_not_fit(text, name)
