@@ -1,7 +1,8 @@
 """Sums that do not fit are found before they are summed: nothing wraps."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
+from functools import reduce
 
 import pyarrow as pa
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from kernel.test_fold_agrees import SESSION
 from support.build import NOON, SECOND, VENUES, trade
 from support.kernel_rows import deliveries_of
+from truetape.batch.bar_requests import BarRequest, fold_by_kernel, fold_by_reference
 from truetape.host.errors import ConfigError
 from truetape.host.profiles import load
 from truetape.kernel import bounds, fold
@@ -17,7 +19,9 @@ from truetape.kernel.judge import judge
 from truetape.kernel.quotient import half_even_quotients
 from truetape.kernel.settle import settle
 from truetape.market.bars import half_even_quotient
+from truetape.market.canonical import canonical
 from truetape.market.resolution import Resolution
+from truetape.market.timeframe import timeframe_of
 from truetape.market.trades import Trade
 
 MOST = "60000000000000000000"
@@ -59,6 +63,32 @@ def test_repeats_and_other_symbols_do_not_count() -> None:
         assert fold.bars(judged(trades), Resolution.MINUTE, {})["volume"].to_pylist() == [
             Decimal(MOST)
         ] * len({each.symbol for each in trades})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fits"),
+    [
+        (["99999999999999999999.999999999999999999"], True),
+        (["99999999999999999999", "0.999999999999999999"], True),
+        (["99999999999999999999", "1"], False),
+    ],
+    ids=["one trade", "just below", "at the bound"],
+)
+def test_the_exact_sum_decides_for_kernel_and_reference(sizes: list[str], fits: bool) -> None:
+    trades = [trade("0.5", size, offset=place) for place, size in enumerate(sizes)]
+    request = BarRequest(timeframe_of(Resolution.MINUTE))
+    folds = [
+        lambda: fold_by_kernel(judged(trades), request),
+        lambda: fold_by_reference(canonical(trades, VENUES).trades, load("all"), request),
+    ]
+
+    total = reduce(Context(prec=60).add, map(Decimal, sizes))
+    if fits:
+        assert [[bar.volume for bar in fold()] for fold in folds] == [[total]] * 2
+        return
+    for fold_trades in folds:
+        with pytest.raises(ConfigError, match=r"XNYS IBM: the volume .* more than 20 digits"):
+            fold_trades()
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,19 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
 from truetape.host.timeframes import LAST_NS, sessions_for, starts_between
 from truetape.host.venues import venues
 from truetape.market import amount_bars as by_amount
 from truetape.market import bars as by_time
 from truetape.market.amount_bars import Amount, AmountBar
-from truetape.market.bars import Bar
+from truetape.market.bars import Bar, SumTooLargeError
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Profile
 from truetape.market.filling import filled
 from truetape.market.timeframe import Fill, Timeframe
+from truetape.market.trades import WHOLE_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -45,7 +47,23 @@ class BarRequest:
 def fold_by_reference(
     trades: Sequence[CanonicalTrade], profile: Profile, request: BarRequest
 ) -> list[FileBar]:
-    """Fold canonical trades in order; return the bars that have all prices."""
+    """Fold canonical trades in order; return the bars that have all prices.
+
+    Raise ConfigError if a sum does not fit.
+    """
+    try:
+        return _folded_by_reference(trades, profile, request)
+    except SumTooLargeError as error:
+        raise ConfigError(
+            f"{error.venue} {error.symbol}: the volume or the sum of price x size of the bar from "
+            f"{iso(error.start_ns)} has more than {WHOLE_DIGITS} digits; see "
+            '"A sum that does not fit" in docs/RUNBOOK.md'
+        ) from None
+
+
+def _folded_by_reference(
+    trades: Sequence[CanonicalTrade], profile: Profile, request: BarRequest
+) -> list[FileBar]:
     known, width = venues(), request.width
     if isinstance(width, Amount):
         folded = by_amount.amount_bars(trades, profile, width, known)

@@ -36,7 +36,8 @@ def number(name: str, field: NumberField) -> Iterator[tuple[str, str]]:
     decimals, whole = _DECIMALS - shift, _WHOLE_DIGITS + shift
     sign = "-?" if field.sign is Sign.ANY else ""
     grammar = sign + rf"[0-9]{{1,{whole}}}"
-    grammar += rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else ""
+    if not shift:
+        grammar += rf"(?:\.[0-9]{{1,{decimals}}})" + ("" if field.needs_point else "?")
     value = f"{text}::DECIMAL(19, 9)"
     if shift:
         of_text = f"{text}::DECIMAL({whole + decimals}, {decimals})"

@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from itertools import groupby
 
-from truetape.market.bars import Tally, merge, tally, vwap
+from truetape.market.bars import Tally, merge, require_fit, tally, vwap
 from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Profile
 from truetape.market.sessions import Venue
@@ -106,6 +106,7 @@ def amount_bars(
     The prints of a session, extended hours included, are taken in the order of `Trade.order`. A
     print that does not count for volume adds nothing and is part of the bar that is open then. No
     print is split. Each session begins a new bar, so the last one of a session may fall short.
+    Raise SumTooLargeError if a sum does not fit.
     """
     in_force = [item.trade for item in trades if item.counts]
     in_force.sort(key=lambda trade: trade.order)
@@ -142,6 +143,7 @@ def _place(trade: Trade, venues: Mapping[str, Venue]) -> tuple[str, str, date]:
 
 def _bar(place: tuple[str, str, date], seq: int, part: tuple[int, int, Tally]) -> AmountBar:
     start_ns, end_ns, total = part
+    require_fit(total, *place[:2], start_ns)
     return AmountBar(
         *place,
         seq=seq,

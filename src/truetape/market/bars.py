@@ -13,7 +13,7 @@ from truetape.market.eligibility import Eligibility, Profile
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.timeframe import Timeframe, timeframe_of
-from truetape.market.trades import DECIMALS, OrderKey, Trade
+from truetape.market.trades import DECIMALS, LIMIT, OrderKey, Trade
 from truetape.market.trades import notional as notional_of
 
 VWAP_DECIMALS = DECIMALS
@@ -21,6 +21,14 @@ _EXACT = Context(prec=60)
 _LONG = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 Price = tuple[OrderKey, Decimal]
+
+
+class SumTooLargeError(ValueError):
+    """The volume or the sum of notionals of a bar has more digits than a number may have."""
+
+    def __init__(self, symbol: str, venue: str, start_ns: int) -> None:
+        super().__init__(symbol, venue, start_ns)
+        self.symbol, self.venue, self.start_ns = symbol, venue, start_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,8 @@ def bars(
     `sessions` are sessions by venue code, for `1w` and `1M` those of whole weeks and months; bars
     narrower than a day need them only with `Origin.OPEN`. A bar of whole sessions takes the prints
     of their regular parts and their auction prints (`Session.is_in_day`), whenever these were
-    reported. Bars without an eligible price are included: see `Bar.is_served`.
+    reported. Bars without an eligible price are included: see `Bar.is_served`. Raise
+    SumTooLargeError if a sum does not fit.
     """
     timeframe = timeframe_of(width) if isinstance(width, Resolution) else width
     by_venue = {code: _Starts(timeframe, list(days)) for code, days in sessions.items()}
@@ -129,7 +138,16 @@ def bars(
         if start is not None:
             key = (trade.symbol, trade.venue, start)
             tallies[key] = merge(tallies[key], tally(trade, eligibility))
-    return [_bar(*key[:2], width, key[2], total) for key, total in sorted(tallies.items())]
+    ordered = sorted(tallies.items())
+    for key, total in ordered:
+        require_fit(total, *key)
+    return [_bar(*key[:2], width, key[2], total) for key, total in ordered]
+
+
+def require_fit(total: Tally, symbol: str, venue: str, start_ns: int) -> None:
+    """Raise SumTooLargeError if a sum of a bar has more than `trades.WHOLE_DIGITS` digits."""
+    if max(total.volume.copy_abs(), total.notional.copy_abs()) >= LIMIT:
+        raise SumTooLargeError(symbol, venue, start_ns)
 
 
 class _Starts:
