@@ -21,7 +21,6 @@ from truetape.market.canonical import CanonicalTrade
 from truetape.market.eligibility import Profile
 from truetape.market.filling import filled
 from truetape.market.timeframe import Fill, Timeframe
-from truetape.market.trades import WHOLE_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -54,11 +53,10 @@ def fold_by_reference(
     try:
         return _folded_by_reference(trades, profile, request)
     except SumTooLargeError as error:
-        raise ConfigError(
-            f"{error.venue} {error.symbol}: the volume or the sum of price x size of the bar from "
-            f"{iso(error.start_ns)} has more than {WHOLE_DIGITS} digits; see "
-            '"A sum that does not fit" in docs/RUNBOOK.md'
-        ) from None
+        from truetape.kernel.bounds import sum_too_large
+
+        which = f"from {iso(error.start_ns)}"
+        raise sum_too_large(error.venue, error.symbol, which) from None
 
 
 def _folded_by_reference(

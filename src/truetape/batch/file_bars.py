@@ -31,8 +31,8 @@ _REPORT_EVERY_S = 2.0
 @dataclass(frozen=True, slots=True)
 class FileFold:
     """The request: which files to fold, and how. `feed`: a feed's name, or the file of a contract.
-    `read_ms`: the time of reading. `given`: what the
-    user says in place of the files' names. `report` gets lines of progress.
+    `read_ms`: the time of reading. `given`: what the user says in place of the files' names.
+    `report` gets lines of progress.
     """
 
     files: tuple[Path, ...]

@@ -69,8 +69,13 @@ def require_fit(trades: pa.Table, start: str) -> None:
     places = places_too_large(counted, start)
     if len(places):
         trade = counted.take(places[:1]).to_pylist()[0]
-        raise ConfigError(
-            f"{trade['venue']} {trade['symbol']}: the volume or the sum of price x size of the bar "
-            f"with the trade of {iso(trade['event_ns'])} has more than {WHOLE_DIGITS} digits; see "
-            '"A sum that does not fit" in docs/RUNBOOK.md'
-        )
+        which = f"with the trade of {iso(trade['event_ns'])}"
+        raise sum_too_large(trade["venue"], trade["symbol"], which)
+
+
+def sum_too_large(venue: str, symbol: str, which: str) -> ConfigError:
+    """Return the error of a bar whose sums do not fit; `which` says which one."""
+    return ConfigError(
+        f"{venue} {symbol}: the volume or the sum of price x size of the bar {which} has more than "
+        f'{WHOLE_DIGITS} digits; see "A sum that does not fit" in docs/RUNBOOK.md'
+    )
