@@ -1,6 +1,5 @@
 """`truetape.read_bars` and `truetape.read_trades`."""
 
-from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 import truetape
+from history.conftest import Read
 from support.build import NOON, SECOND, at
 from support.drifting import DAY, publish_and_record
 from support.serving import bar, bars
@@ -18,31 +18,9 @@ from support.session_lake import NOON as LAKE_NOON
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
-from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 
 MINUTE, DAILY = Resolution.MINUTE, Resolution.DAY
-Read = Callable[..., pd.DataFrame]
-
-
-@pytest.fixture
-def here(environment: Mapping[str, str]) -> Settings:
-    return Settings.from_env(environment)
-
-
-@pytest.fixture
-def store(here: Settings) -> Iterator[BarStore]:
-    store = open_store(here)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def read(here: Settings) -> Read:
-    def call(*arguments: Any, **options: Any) -> pd.DataFrame:
-        return truetape.read_bars(*arguments, **options, settings=here)
-
-    return call
 
 
 def test_a_bar_has_final_layer_and_rev_beside_its_values(read: Read, store: BarStore) -> None:

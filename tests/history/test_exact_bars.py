@@ -2,7 +2,7 @@
 exactly.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import truetape
+from history.conftest import Read
 from support.build import VENUES, at, trade
 from support.ledger import publication
 from support.serving import bar
@@ -34,22 +34,8 @@ from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Timeframe
 from truetape.serving.store import BarStore, ServedBar
 
-Read = Callable[..., pd.DataFrame]
 MONTH = {"XNYS": sessions(VENUES["XNYS"], date(2024, 11, 1), date(2024, 11, 30))}
 NUMBERS = ("open", "high", "low", "close", "volume", "vwap")
-
-
-@pytest.fixture
-def here(environment: Mapping[str, str]) -> Settings:
-    return Settings.from_env(environment)
-
-
-@pytest.fixture
-def read(here: Settings) -> Read:
-    def call(*arguments: Any, **options: Any) -> pd.DataFrame:
-        return truetape.read_bars(*arguments, **options, settings=here)
-
-    return call
 
 
 WIDTHS = [

@@ -1,14 +1,12 @@
 """Bars of any timeframe from stored ones: values, state, order, and empty intervals."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
-import pandas as pd
 import pytest
 
-import truetape
+from history.conftest import Read
 from support.build import NOON, SECOND, VENUES, at
 from support.ledger import publication
 from support.serving import bar
@@ -21,7 +19,6 @@ from truetape.host.venues import venue_named
 from truetape.lake.publications import record_publication
 from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Fill
-from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore, ServedBar
 
 MINUTE_NS = 60 * SECOND
@@ -29,27 +26,6 @@ HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
 FRIDAY = session(VENUES["XNYS"], date(2024, 11, 22))
 FIVE, HOUR, DAILY = Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY
-Read = Callable[..., pd.DataFrame]
-
-
-@pytest.fixture
-def here(environment: Mapping[str, str]) -> Settings:
-    return Settings.from_env(environment)
-
-
-@pytest.fixture
-def store(here: Settings) -> Iterator[BarStore]:
-    store = open_store(here)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def read(here: Settings) -> Read:
-    def call(*arguments: Any, **options: Any) -> pd.DataFrame:
-        return truetape.read_bars(*arguments, **options, settings=here)
-
-    return call
 
 
 def part(number: int, **fields: object) -> ServedBar:
