@@ -39,12 +39,29 @@ def _same_log(log: ReadLog, offsets: Mapping[str, int], topic: TopicOffsets) -> 
     kafka = kafka_logs(topic, held)
     known = Generations(topic.topic, {}, dict.fromkeys(held, log.topic_id))
     evidence = [part.evidence for part in replaced_logs(known, held, kafka)]
+    evidence = evidence or _of_another_topic(log, offsets, topic.topic, kafka)
     if evidence := evidence or _beyond(offsets, topic.topic, kafka):
         raise ConfigError(
             f"the speed layer has read records of {topic.topic} that Kafka has replaced by others: "
             f"{'; '.join(evidence)}. {RUNBOOK}"
         )
     return kafka
+
+
+def _of_another_topic(
+    log: ReadLog, offsets: Mapping[str, int], topic: str, kafka: KafkaLogs
+) -> list[str]:
+    """Return the partitions that were read since the topic's id was observed, if it has another.
+
+    No record of theirs was observed yet: a topic can be made anew between two observations.
+    """
+    if not log.topic_id or kafka.topic_id in (None, log.topic_id):
+        return []
+    return [
+        f"{topic}/{part}: the topic has id {kafka.topic_id}, the records read are of {log.topic_id}"
+        for part, offset in offsets.items()
+        if offset
+    ]
 
 
 def _beyond(offsets: Mapping[str, int], topic: str, kafka: KafkaLogs) -> list[str]:
