@@ -48,7 +48,7 @@ def kraken(frame: Any) -> list[Plain]:
 
 
 FILES: list[tuple[str, str, Callable[[Any], list[Plain]]]] = [
-    ("BINANCE_FUTURES.jsonl", "binance", binance),
+    ("BINANCE_FUTURES.jsonl", "binance-futures", binance),
     ("BINANCE_US.jsonl", "binance", binance),
     ("BITSTAMP.jsonl", "bitstamp", bitstamp),
     ("COINBASE.jsonl", "coinbase", coinbase),

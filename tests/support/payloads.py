@@ -126,7 +126,8 @@ def damaged(received: ReceivedPayload, edits: Sequence[Edit]) -> ReceivedPayload
 
 
 FRAMES = {
-    "binance": ("BINANCE_US.jsonl", "BINANCE_FUTURES.jsonl"),
+    "binance": ("BINANCE_US.jsonl",),
+    "binance-futures": ("BINANCE_FUTURES.jsonl",),
     "bitstamp": ("BITSTAMP.jsonl",),
     "coinbase": ("COINBASE.jsonl",),
     "kraken": ("KRAKEN.jsonl",),

@@ -26,6 +26,15 @@ def _binance_trade(item: SimulatedPrint, received: int, _venue: str) -> str:
     )
 
 
+def _binance_futures_trade(item: SimulatedPrint, received: int, _venue: str) -> str:
+    return (
+        f'{{"stream":"{item.symbol.lower()}@aggTrade","data":{{"e":"aggTrade",'
+        f'"E":{received // MILLISECOND},"a":{item.number},"s":"{item.symbol}","p":"{item.price}",'
+        f'"q":"{item.size}","f":{item.number},"l":{item.number},'
+        f'"T":{item.event_ns // MILLISECOND},"m":false}}}}'
+    )
+
+
 def _coinbase_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
     return (
         f'{{"type":"match","trade_id":{item.number},"side":"sell","size":"{item.size}",'
@@ -175,6 +184,10 @@ FORMATS = (
         sequence=True,
     ),
     Format(
+        "binance-futures", "BINANCEFUTURES", equity=False, grid_ns=MILLISECOND,
+        trade=_binance_futures_trade, sequence=True,
+    ),
+    Format(
         "coinbase",
         "COINBASE",
         equity=False,
@@ -207,6 +220,11 @@ FORMATS = (
     Format(
         "bybit", "BYBIT", equity=False, grid_ns=MILLISECOND, trade=_bybit_trade, id_of=_uuid,
         frame=_around('{"topic":"publicTrade.SYMBOL","type":"snapshot","data":', "}"), most=4,
+    ),
+    Format(
+        "bybit-spot", "BYBITSPOT", equity=False, grid_ns=MILLISECOND, trade=_bybit_trade,
+        id_of=_uuid, most=4,
+        frame=_around('{"topic":"publicTrade.SYMBOL","type":"snapshot","data":', "}"),
     ),
     Format(
         "okx", "OKX", equity=False, grid_ns=MILLISECOND, trade=_okx_trade, sequence=True,
