@@ -87,6 +87,10 @@ def bars(  # noqa: PLR0917 - one parameter an option
     with. Exit code 65: every record was rejected, or with --strict any. 78: unknown feed, profile
     or format, or a file that does not say its symbol or date.
 
+    The volume of a day depends on the width: 1d, 1w and 1M are regular sessions
+    with their auctions, all others and --by count extended hours too. A bar needs
+    a print that sets a price, so an odd lot alone makes none.
+
     With --by a bar ends with the print that brings it to the amount; no print is split, and each
     session begins a new bar. Trades, volume and notional (price times size) are those of prints
     that count for volume.
