@@ -21,6 +21,7 @@ from truetape.feeds.fields import (
     TextField,
     TimeField,
 )
+from truetape.feeds.native import iso
 from truetape.feeds.payload_records import PayloadRecord, records_in, text_in
 from truetape.feeds.record_rules import CancelRule, CorrectionRule, RecordRule, TradeRule
 from truetape.host.settings import Settings
@@ -40,6 +41,9 @@ from truetape.market.trades import (
 
 UNBOUNDED_MS = 2**63 // MS_NS
 """A stamp that bounds no time."""
+ARRIVAL = "the arrival of the record"
+"""The stamp in texts, which say no time of it: equal files give equal texts whenever they are read.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,16 +316,16 @@ class _Reading:
         stamp_ns = self._context.stamp_end_ns
         for receipt_ns in (in_payload, recorded):
             if receipt_ns is not None and receipt_ns > stamp_ns + self._future_slack_ns:
-                detail = f"receipt time is {receipt_ns - stamp_ns} ns after the record's stamp"
+                detail = f"receipt time {iso(receipt_ns)} is later than {ARRIVAL}"
                 raise _FieldError(Refused(Reason.FUTURE_RECEIPT_TIME, detail))
         first, second = in_payload, recorded
         if field and field.unrecorded_only:
             first, second = recorded, in_payload
         instants = (instant for instant in (first, second, event_ns) if instant is not None)
         received_ns = _required(next(instants, None), "receipt time")
-        for name, bound_ns in (("its receipt", received_ns), ("the record's stamp", stamp_ns)):
+        for name, bound_ns in (("its receipt", received_ns), (ARRIVAL, stamp_ns)):
             if event_ns is not None and event_ns > bound_ns + self._future_slack_ns:
-                detail = f"event time is {event_ns - bound_ns} ns after {name}"
+                detail = f"event time {iso(event_ns)} is later than {name}"
                 raise _FieldError(Refused(Reason.FUTURE_EVENT_TIME, detail))
         return received_ns
 
