@@ -1,6 +1,7 @@
 """`truetape bars`: bars from files without a server; both engines print the same bytes."""
 
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,10 @@ def test_times_beyond_the_time_of_reading_are_rejected(tmp_path: Path, engine: s
     outcome = bars(path, *options, code=65)
 
     assert outcome.stdout.splitlines() == [HEADER]
+    assert bars(path, *options, code=65).stderr == outcome.stderr  # whatever the clock says
+    assert "event time 2098-01-02T15:00:00Z is later than the arrival of the record" in (
+        outcome.stderr
+    )
     report = outcome.stderr.splitlines()
     assert report[0] == "1 file: 2 records received = 0 accepted + 2 rejected; 0 bars"
     assert [line for line in report if "rejected future" in line] == [
@@ -172,11 +177,118 @@ def test_files_are_folders_patterns_and_standard_input(tmp_path: Path) -> None:
 
     symbols = [line.split(",")[0] for line in whole.stdout.splitlines()[1:]]
     assert symbols == ["ABCUSD", "XYZUSD"]
-    assert whole.stderr.startswith("skipped in folders, not named as trade files are: 1 .md")
+    readme = tmp_path / "a" / "README.md"
+    assert whole.stderr.startswith(f"skipped, not named as trade files are: {readme}\n")
     assert "2 files: 2 records received" in whole.stderr
     assert some.stdout == whole.stdout == twice.stdout
     assert "given twice, read once: 1" in twice.stderr
     assert piped.stdout.splitlines()[1:] == whole.stdout.splitlines()[1:2]
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+@pytest.mark.parametrize(
+    ("feed", "content"),
+    [
+        ("truetape", ""),
+        ("truetape", " \n\n"),
+        ("kraken-v2", "\ufeff"),
+        ("kraken-csv", "\n\n"),
+        ("kraken-csv", "time,price,volume\n"),
+        ("polygon-flat", "ticker,price,size,sip_timestamp\r\n\r\n"),
+    ],
+)
+def test_a_file_without_a_record_is_named_and_is_an_error_for_the_strict(
+    tmp_path: Path, engine: str, feed: str, content: str
+) -> None:
+    path = tmp_path / "XBTUSD.txt"
+    path.write_text(content)
+    options = ("--resolution", "1m", "--profile", "all", "--engine", engine)
+
+    assert f"without a record: {path}\n" in bars(path, *options, feed=feed).stderr
+    bars(path, *options, "--strict", feed=feed, code=65)
+
+
+def test_an_empty_file_among_others_is_named(tmp_path: Path) -> None:
+    (tmp_path / "XBTUSD.csv").write_text(ROW)
+    (tmp_path / "ETHUSD.csv").write_text("")
+    options = ("--resolution", "1m", "--profile", "all")
+
+    outcome = bars(tmp_path, *options, "--strict", feed="kraken-csv", code=65)
+
+    assert f"without a record: {tmp_path / 'ETHUSD.csv'}\n" in outcome.stderr
+    assert "2 files: 1 record received" in outcome.stderr
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_a_symbol_may_be_written_in_any_case_where_that_is_unique(
+    tmp_path: Path, engine: str
+) -> None:
+    path = tmp_path / "day.jsonl"
+    first = NATIVE.splitlines()[0]
+    path.write_text("\n".join(first.replace("IBM", name) for name in ("IBM", "aa", "Aa", "AAPL")))
+    options = ("--resolution", "1m", "--profile", "all", "--engine", engine, "--symbol")
+
+    assert [row[:5] for row in bars(path, *options, "ibm").stdout.splitlines()[1:]] == ["IBM,X"]
+    assert [row[:3] for row in bars(path, *options, "aa").stdout.splitlines()[1:]] == ["aa,"]
+    for symbol, message in {
+        "AA": "no trade of AA; there are Aa, aa",
+        "MSFT": "no trade of MSFT; there are AAPL, Aa, IBM, aa",
+    }.items():
+        assert str(bars(path, *options, symbol, code=1).exception) == message
+
+
+@pytest.mark.parametrize(
+    ("feed", "names", "read"),
+    [
+        ("truetape", ["day.jsonl", "notes.txt", "day.md", "Makefile"], ["day.jsonl"]),
+        ("truetape", ["day.jsonl.gz.md", "day.csv", "list.txt.gz"], ["day.csv"]),
+        (
+            "kraken-csv",
+            ["XBTUSD.csv", "ETHUSD.txt", "notes.txt", "export.csv", ".XBTEUR.csv"],
+            ["ETHUSD.txt", "XBTUSD.csv"],
+        ),
+        (
+            "lean-equity-tick",
+            ["20131007_ibm_Trade_Tick.csv", "20131007_ibm_Quote_Tick.csv"],
+            ["20131007_ibm_Trade_Tick.csv"],
+        ),
+    ],
+)
+def test_folders_and_archives_give_the_files_that_are_named_as_trade_files_of_the_feed(
+    tmp_path: Path, feed: str, names: list[str], read: list[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in names:
+            (folder / name).write_text("x\n")
+            archive.writestr(name, "x\n")
+    options = ("--resolution", "1m", "--profile", "all")
+
+    for source in (folder, tmp_path / "all.zip"):
+        outcome = bars(source, *options, feed=feed, code=65)
+
+        lines = [line for line in outcome.stderr.splitlines() if "skipped, " in line]
+        skipped = "".join(line.rpartition("): ")[2] or line for line in lines)
+        assert f"{len(read)} record{'s' * (len(read) > 1)} received" in outcome.stderr
+        for name in names:
+            assert (name in skipped) == (name not in read and not name.startswith(".")), skipped
+
+
+def test_a_folder_of_which_nothing_is_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(ROW)
+    (tmp_path / "export.csv").write_text(ROW)
+    options = ("--resolution", "1m", "--profile", "all")
+
+    outcome = bars(tmp_path, *options, feed="kraken-csv", code=78)
+
+    assert "export.csv" in str(outcome.exception)
+    assert "--symbol-is gives it; feed kraken-csv knows names like XBTUSD.csv" in str(
+        outcome.exception
+    )
+    told = bars(tmp_path, *options, "--symbol-is", "XBTUSD", feed="kraken-csv")
+    assert "1 file: 1 record received" in told.stderr
+    assert "notes.txt" in told.stderr
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "*.csv", "empty"])
@@ -405,6 +517,9 @@ def test_bars_of_one_symbol_are_drawn(tmp_path: Path) -> None:
     several = CliRunner().invoke(truetape, ["bars", *words])
 
     assert "2 bars in " in drawn.output
+    alone = CliRunner().invoke(truetape, ["bars", *words, "--symbol", "b"])
+    assert alone.output.startswith("1 bar in ")
+    assert CliRunner().invoke(truetape, ["bars", *words, "--symbol", "A"]).exit_code == 0
     assert "A 1s on USEQ" in (tmp_path / "a.html").read_text()
     assert several.exit_code == 2
     assert "there are A, B: add --symbol" in several.output

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +12,7 @@ from truetape.cli.decode import LineDecoder
 from truetape.cli.main import truetape
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.files import MAX_PAGE_BYTES
 from truetape.market.resolution import MS_NS
 
 LEAN_LINE = "34200123,1815200,283,P,20002020,0"
@@ -77,7 +79,7 @@ def test_wrong_usage_exits_2_and_names_the_option_to_add(arguments: str, problem
 
 
 def test_every_kind_of_broken_line_gives_one_rejection() -> None:
-    lines = [b"", b"\xff", b"x" * 10_000_000, b"{}", b'"', b"\x00"]
+    lines = [b"", b"\xff", b"x" * (MAX_PAGE_BYTES + 1), b"{}", b'"', b"\x00"]
 
     result = run("--feed truetape", b"\n".join(lines) + b"\n")
 
@@ -98,3 +100,23 @@ def test_a_header_names_the_columns_of_the_lines_after_it() -> None:
     assert (trade["symbol"], trade["price"], trade["size"]) == ("ABC", "25.5", "10")
     assert (rejected["reason"], rejected["line"]) == ("not-csv", 3)
     assert "(in 2 payloads)" in result.stderr
+
+
+@pytest.mark.parametrize("feed", ["truetape", "polygon-flat"])
+def test_decode_reads_what_bars_reads(tmp_path: Path, feed: str) -> None:
+    """A byte order mark is no part of the first line, and a line may be as long as in a file."""
+    trade = '{"kind":"trade","symbol":"ABC","venue":"XNYS","event_time":"2026-11-20T14:31:10Z",'
+    texts = {
+        "truetape": trade + f'"price":"1","size":"1","note":"{"x" * 2_000_000}"}}\n',
+        "polygon-flat": "ticker,price,sip_timestamp,size,tape,exchange,id,sequence_number,"
+        "conditions,correction\nABC,25.5,1795185070218000000,10,1,4,7,1,,0\n",
+    }
+    path = tmp_path / "day.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + texts[feed].encode())
+    options = ["--feed", feed, "--profile", "all", "--resolution", "1m", "--strict"]
+
+    decoded = run(f"--feed {feed}", path.read_bytes())
+    folded = CliRunner().invoke(truetape, ["bars", str(path), *options])
+
+    assert decoded.stderr.strip() == "received 1 = accepted 1 + rejected 0 (in 1 payloads)"
+    assert folded.exit_code == 0, folded.output

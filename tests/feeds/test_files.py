@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import random
+import re
+import resource
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -19,7 +21,7 @@ import pytest
 from support.data import real_data
 from truetape.feeds.contract import load_contract
 from truetape.feeds.file_names import NameParts
-from truetape.feeds.files import FileRecord, read, read_lines
+from truetape.feeds.files import MAX_PAGE_BYTES, FileRecord, read, read_lines
 from truetape.host.errors import ConfigError
 
 LEAN = load_contract("lean-equity-tick")
@@ -321,18 +323,43 @@ OTHERS = {
     "a.xz": (b"\xfd7zXZ\x00\x00\x04", "xz"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "7-Zip"),
     "a.rar": (b"Rar!\x1a\x07\x00", "RAR"),
+    "a.Z": (b"\x1f\x9d\x90", "compress"),
     "a.feather": (b"ARROW1\x00\x00", "Arrow IPC"),
+    "a.orc": (b"ORC\x0a\x00", "ORC"),
+    "a.avro": (b"Obj\x01\x04", "Avro"),
+    "a.npy": (b"\x93NUMPY\x01\x00", "NumPy"),
+    "a.pkl": (b"\x80\x04\x95\x00\x00", "pickle"),
+    "a.dta": (b"<stata_dta><header>", "Stata"),
+    "a.sqlite": (b"SQLite format 3\x00", "SQLite"),
+    "a.duckdb": (b"\x01" * 8 + b"DUCK\x40", "DuckDB"),
     "a.dbn": (b"DBN\x02\x00\x00", "DBN"),
     "a.h5": (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    "a.pcap": (b"\xd4\xc3\xb2\xa1\x02\x00", "network packets"),
     "a.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel"),
     "a.xlsx": (zipped(**{"[Content_Types].xml": b"<x/>", "xl/a.xml": b"<x/>"}), "Excel"),
+    "a.docx": (zipped(**{"[Content_Types].xml": b"<x/>", "word/a.xml": b"<x/>"}), "Office"),
+    "a.ods": (zipped(**{"mimetype": b"x", "META-INF/manifest.xml": b"<x/>"}), "OpenDocument"),
+    "a.numbers": (zipped(**{"Index/Document.iwa": b"x", "a.jpg": b"x"}), "Numbers"),
+    "a.npz": (zipped(**{"a.npy": b"\x93NUMPY\x01\x00"}), "npy: is a NumPy array"),
+    "a.pdf": ("%PDF-1.7\n%\u00e2\u00e3\n1 0 obj".encode("latin-1"), "a PDF"),
+    "a.rtf": (b"{\\rtf1\\ansi a}", "RTF"),
+    "a.png": (b"\x89PNG\r\n\x1a\n", "picture"),
+    "a.jpg": (b"\xff\xd8\xff\xe0", "picture"),
     "a.tar": (b"a.csv".ljust(257, b"\x00") + b"ustar", "tar"),
     "a.tar.gz": (gzip.compress(b"a.csv".ljust(257, b"\x00") + b"ustar"), "tar"),
+    "a.pdf.gz": (gzip.compress(b"%PDF-1.7\n"), "a PDF"),
     "a.csv": (b"<!DOCTYPE html>\n<html>", "HTML"),
+    "d.csv": (b"\xef\xbb\xbf\n<?xml", "HTML or XML"),
     "b.csv": ("time,price\n".encode("utf-16"), "UTF-16"),
+    "e.csv": ("time,price\n".encode("utf-16-be"), "UTF-16"),
+    "f.csv": ("time,price\n".encode("utf-32"), "UTF-32"),
+    "g.csv": ("time,price\n".encode("utf-32-be"), "UTF-32"),
+    "h.csv": (b"\x00\x00\xfe\xff" + "time".encode("utf-32-be"), "UTF-32"),
     "c.csv": (b"a\x00b", "binary"),
     "a.zip": (b"no zip", "not packed as its name says"),
     "b.zip": (zipped(), "the zip file is empty"),
+    "c.zip": (b"PK\x07\x08PK\x03\x04", "not packed as its name says"),
+    "a.z01": (b"PK\x07\x08PK\x03\x04", "a part of a split zip file"),
     "a.csv.gz": (gzip.compress(b"1,2,3\n" * 1_000)[:-20], "cannot be read"),
     "a.csv.zst": (zstandard(b"1,2,3\n" * 1_000)[:-4], "cannot be read"),
     "b.csv.zip": (zipped(a=b"1,2,3\n" * 100)[:-10], "cannot be read"),
@@ -349,6 +376,81 @@ def test_the_error_names_the_file_and_what_it_is(tmp_path: Path, name: str) -> N
     with pytest.raises(ConfigError, match=kind) as refused:
         payloads(tmp_path / name, "kraken-csv", NameParts("ABC"))
     assert name in str(refused.value)
+
+
+def altered(content: bytes, place: bytes, value: int, at: int) -> bytes:
+    """Return a zip with two bytes changed, `at` behind each of its headers that begin so."""
+    changed = bytearray(content)
+    for match in re.finditer(re.escape(place), content):
+        changed[match.start() + at] = value
+    return bytes(changed)
+
+
+def locked(content: bytes) -> bytes:
+    return altered(altered(content, b"PK\x03\x04", 1, 6), b"PK\x01\x02", 1, 8)
+
+
+def of_method(content: bytes, method: int) -> bytes:
+    return altered(altered(content, b"PK\x03\x04", method, 8), b"PK\x01\x02", method, 10)
+
+
+ROWS = zipped(**{"XBTUSD.csv": b"1,2,3\n4,5,6\n"})
+NESTED: dict[str, tuple[bytes, str]] = {
+    "zip in zip": (zipped(**{"a.zip": ROWS, "b/ETHUSD.csv": b"7,8,9\n"}), ""),
+    "gz in zip": (zipped(**{"XBTUSD.csv.gz": gzip.compress(b"1,2,3\n")}), ""),
+    "GZ in ZIP": (zipped(**{"XBTUSD.CSV.GZ": gzip.compress(b"1,2,3\n")}), ""),
+    "bz2 in zip": (zipped(**{"XBTUSD.csv.bz2": bz2.compress(b"1,2,3\n")}), ""),
+    "zst of a zip": (zstandard(ROWS), ""),
+    "gz of a zip": (gzip.compress(ROWS), ""),
+    "bz2 of a zip": (bz2.compress(ROWS), ""),
+    "gz of a gz of a zip": (gzip.compress(gzip.compress(ROWS)), ""),
+    "folders": (zipped(**{"a/": b"", "a/b/": b"", "a/b/XBTUSD.csv": b"1,2,3\n"}), ""),
+    "empty in zip": (zipped(**{"a.zip": zipped()}), r"!a\.zip: the zip file is empty"),
+    "folders only": (zipped(**{"a/": b""}), "the zip file is empty"),
+    "encrypted": (locked(ROWS), r"!XBTUSD\.csv: is encrypted; unpack it with its password"),
+    "encrypted in zip": (zipped(**{"a.zip": locked(ROWS)}), r"!a\.zip!XBTUSD\.csv: is encrypted"),
+    "deflate64": (of_method(ROWS, 9), r"!XBTUSD\.csv: cannot be read \(.*unpack it first"),
+    "damaged": (zipped(**{"a.gz": gzip.compress(b"1,2,3\n" * 99)[:-9]}), r"!a\.gz: cannot be read"),
+    "damaged zip": (zipped(**{"a.zip": ROWS[:-9]}), r"!a\.zip: cannot be read"),
+    "notes": (zipped(**{"a.md": b"1", "b.md": b"1"}), r"has no trade file; skipped, .*!a\.md"),
+    "deep": (gzip.compress(gzip.compress(gzip.compress(gzip.compress(b"1")))), "more than 3"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_an_archive_in_an_archive_is_read_or_its_member_is_named(tmp_path: Path, name: str) -> None:
+    content, error = NESTED[name]
+    (tmp_path / name).write_bytes(content)
+
+    if error:
+        with pytest.raises(ConfigError, match=rf"{name}.*{error}"):
+            payloads(tmp_path / name, "kraken-csv", NameParts("ABC"))
+    else:
+        assert payloads(tmp_path / name, "kraken-csv", NameParts("ABC"))[0] == b"1,2,3"
+
+
+def test_what_unpacks_to_too_much_is_refused_before_it_fills_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truetape.feeds.streams.MAX_COPY_BYTES", 2_000_000)
+    large = zipped(**{"XBTUSD.csv": b"1,2,3\n" * 1_000_000})
+    (tmp_path / "a.zip").write_bytes(zipped(**{"large.zip": large}))
+
+    with pytest.raises(ConfigError, match=r"a.zip!large.zip: has over 2,000,000 bytes"):
+        payloads(tmp_path / "a.zip", "kraken-csv")
+
+
+def test_a_line_without_an_end_that_unpacks_to_very_much_stays_bounded(tmp_path: Path) -> None:
+    """300 MB of one line in 300 kB: memory holds no more than the longest line that is read."""
+    with gzip.open(tmp_path / "XBTUSD.csv.gz", "wb", 1) as file:
+        for _ in range(300):
+            file.write(b"1" * 1_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    [payload] = payloads(tmp_path / "XBTUSD.csv.gz", "kraken-csv")
+
+    assert len(payload) == MAX_PAGE_BYTES + 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000
 
 
 def damaged(content: bytes, rnd: random.Random) -> bytes:
@@ -388,10 +490,11 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
         payloads(tmp_path / "absent.csv", "truetape")
 
 
-def test_symbols_that_begin_like_a_binary_file_are_text(tmp_path: Path) -> None:
-    (tmp_path / "day.csv").write_bytes(b"DBN,1\nORCL,2\nPAR,3\nPKX,4\nBZH,5\n")
+@pytest.mark.parametrize("symbol", ["DBN", "ORC", "PARE", "PKX", "BZH", "FEA1", "PGDMP", "GIF89a"])
+def test_symbols_that_begin_like_a_binary_file_are_text(tmp_path: Path, symbol: str) -> None:
+    (tmp_path / "day.csv").write_bytes(f"{symbol},1\n{symbol}\nX,2\n".encode())
 
-    assert len(payloads(tmp_path / "day.csv", "polygon-flat")) == 5
+    assert len(payloads(tmp_path / "day.csv", "polygon-flat")) == 3
 
 
 def test_a_line_over_the_limit_is_cut_and_the_next_line_is_complete() -> None:

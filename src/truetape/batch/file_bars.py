@@ -2,20 +2,23 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truetape.batch.bar_requests import BarRequest, FileBar, fold_by_kernel, fold_by_reference
 from truetape.batch.file_counts import FileCounts, place_of
 from truetape.feeds import files
+from truetape.feeds.beside import NOTHING_GIVEN
 from truetape.feeds.contract import Contract, contract_named
 from truetape.feeds.decoder import Limits
+from truetape.feeds.file_log import FileLog
 from truetape.feeds.file_names import NameParts
-from truetape.feeds.files import MAX_PAGE_BYTES, NOTHING_GIVEN, FileRecord, decode_file
+from truetape.feeds.files import FileRecord, decode_file
 from truetape.host import profiles, venues
 from truetape.host.settings import Settings
+from truetape.host.words import symbol_among
 from truetape.market.canonical import canonical
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Event, Trade
@@ -50,11 +53,16 @@ class FileFold:
         """True if what was received at an instant counts."""
         return self.as_of_ns is None or received_ns <= self.as_of_ns
 
+    def symbol_among(self, symbols: Collection[str]) -> str | None:
+        """Return the symbol to fold, None for all. Raise NotThereError if no trade has it."""
+        if self.symbol is None or not symbols:
+            return self.symbol
+        return symbol_among(self.symbol, symbols)
+
     @property
     def limits(self) -> Limits:
-        """Return the limits of the settings, but pages in files may be larger than in Kafka."""
-        limits = Limits.of(self.settings)
-        return replace(limits, max_payload_bytes=max(limits.max_payload_bytes, MAX_PAGE_BYTES))
+        """Return the limits of payloads in files."""
+        return files.file_limits(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def reference(request: FileFold) -> FoldedFiles:
     progress = _Progress(request)
     for path in request.files:
         for record, items in decode_file(
-            path, feed, request.limits, request.read_ms, request.given
+            path, feed, request.limits, request.read_ms, request.given, log=counts.log
         ):
             progress.add(1)
             for item in items:
@@ -90,7 +98,8 @@ def reference(request: FileFold) -> FoldedFiles:
     counts.later = sum(not request.knows(event.received_ns) for event in amendments)
     counts.pending = len(settled.pending)
     counts.repeats = sum(item.duplicate for item in settled.trades)
-    chosen = [item for item in settled.trades if request.symbol in (None, item.trade.symbol)]
+    symbol = request.symbol_among({item.trade.symbol for item in settled.trades})
+    chosen = [item for item in settled.trades if symbol in (None, item.trade.symbol)]
     for settled_trade in chosen:
         counts.judge(settled_trade.trade.conditions, settled_trade.trade.tape, profile, 1)
     return FoldedFiles(fold_by_reference(chosen, profile, request.bars), counts)
@@ -115,8 +124,9 @@ def kernel(request: FileFold) -> FoldedFiles:
     counts.later = sum(not request.knows(instant_ns or 0) for instant_ns in received)
     counts.pending = pending(deliveries, known, request.as_of_ns)
     counts.repeats = pc.sum(settled["duplicate"]).as_py() or 0
-    if request.symbol is not None:
-        settled = settled.filter(pc.field("symbol") == request.symbol)
+    symbol = request.symbol_among(set(pc.unique(settled["symbol"]).to_pylist()))
+    if symbol is not None:
+        settled = settled.filter(pc.field("symbol") == symbol)
     judged = judge(settled, profile)
     for conditions, tape, count in unknown(judged):
         counts.judge(conditions, tape, profile, count)
@@ -152,7 +162,7 @@ def _deliveries(request: FileFold, counts: FileCounts) -> "pa.Table":
 
     feed = contract_named(request.feed)
     batches = [DELIVERIES.empty_table()]
-    for chunk in _chunks(request, feed):
+    for chunk in _chunks(request, feed, counts.log):
         decoded = decode(_table(chunk, feed, request.read_ms), feed, request.limits)
         for row in decoded.rejections.to_pylist():
             record = chunk[row["record"]]
@@ -164,12 +174,12 @@ def _deliveries(request: FileFold, counts: FileCounts) -> "pa.Table":
     return pa.concat_tables(batches).combine_chunks()
 
 
-def _chunks(request: FileFold, feed: Contract) -> Iterator[list[FileRecord]]:
+def _chunks(request: FileFold, feed: Contract, log: FileLog) -> Iterator[list[FileRecord]]:
     progress = _Progress(request)
     chunk: list[FileRecord] = []
     size = 0
     for path in request.files:
-        for record in files.read(path, feed, request.given):
+        for record in files.read(path, feed, request.given, log=log):
             chunk.append(record)
             size += len(record.payload)
             if len(chunk) == _RECORDS_PER_CHUNK or size >= _BYTES_PER_CHUNK:

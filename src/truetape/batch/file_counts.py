@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from truetape.feeds.file_log import FileLog
+from truetape.host.words import counted
 from truetape.market.eligibility import Profile
 
 EXAMPLES = 3
@@ -15,7 +17,7 @@ class FileCounts:
     """The records of some files. `pending` are the amendments that found no trade, `later` those
     received after the instant as of which the bars are, `unknown` the trades by condition code
     that the profile does not have, `fast` the payloads that the kernel's fast lane read; the
-    reference counts no `payloads`.
+    reference counts no `payloads`. `log` has the files without a payload.
     """
 
     files: int = 0
@@ -29,6 +31,7 @@ class FileCounts:
     reasons: "Counter[str]" = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     unknown: "Counter[str]" = field(default_factory=Counter)
+    log: FileLog = field(default_factory=FileLog)
 
     @property
     def accepted(self) -> int:
@@ -61,30 +64,27 @@ class FileCounts:
 
     def lines(self, bars: int) -> Iterator[str]:
         """Yield the report, most important first."""
-        received = f"{_of(self.files, 'file')}: {_of(self.received, 'record')} received"
+        received = f"{counted(self.files, 'file')}: {counted(self.received, 'record')} received"
         yield (
             f"{received} = {self.accepted:,} accepted + {self.rejected:,} rejected; "
-            f"{_of(bars, 'bar')}"
+            f"{counted(bars, 'bar')}"
         )
         yield (
-            f"  {_of(self.trades, 'trade')}, {_of(self.repeats, 'repeat')} among them; "
-            f"{_of(self.amendments, 'cancel or correction', 'cancels and corrections')}: "
+            f"  {counted(self.trades, 'trade')}, {counted(self.repeats, 'repeat')} among them; "
+            f"{counted(self.amendments, 'cancel or correction', 'cancels and corrections')}: "
             f"{self.amendments - self.pending - self.later:,} applied, {self.pending:,} without a "
             "trade" + (f", {self.later:,} received later" if self.later else "")
         )
+        yield from (f"  {line}" for line in self.log.lines())
         for reason, count in sorted(self.reasons.items()):
             yield f"  rejected {reason}: {count:,}"
             yield from (f"    {example}" for example in self.examples[reason])
             if count > EXAMPLES:
                 yield f"    and {count - EXAMPLES:,} more"
         for code, count in self.unknown.most_common():
-            yield f"  unknown condition {code}: {_of(count, 'trade')}, which count for nothing"
+            yield f"  unknown condition {code}: {counted(count, 'trade')}, which count for nothing"
 
 
 def place_of(source: str, line: int, index: int) -> str:
     """Return where a record is: file and line, and its number where a payload has several."""
     return f"{source}:{line}" + (f" record {index + 1}" if index else "")
-
-
-def _of(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"

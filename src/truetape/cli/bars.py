@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from truetape.batch.bar_requests import FileBar
 
 NOTHING_ACCEPTED = 65
-"""The exit code if every record was rejected, and with `--strict` if any was."""
+"""The exit code if every record was rejected; with `--strict` also if any was, or a file has none.
+"""
 
 
 @click.command()
@@ -45,7 +46,7 @@ NOTHING_ACCEPTED = 65
     "--by", type=AMOUNT, help="Tick, volume or dollar bars: trades=N, volume=N or notional=N."
 )
 @click.option("--profile", required=True, help="Eligibility profile: all, sip or lean.")
-@click.option("--symbol", type=SYMBOL, help="Only this symbol.")
+@click.option("--symbol", type=SYMBOL, help="Only this symbol, in capitals or small letters.")
 @symbol_is_option
 @date_is_option
 @click.option(
@@ -54,7 +55,11 @@ NOTHING_ACCEPTED = 65
 @click.option(
     "--plot", is_flag=False, flag_value="", metavar="FILE.html", help="Draw the bars of one symbol."
 )
-@click.option("--strict", is_flag=True, help="Exit with code 65 if any record was rejected.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit with code 65 if any record was rejected, or a file has no record.",
+)
 @click.option("--engine", type=click.Choice(["kernel", "reference"]), default="kernel")
 @click.option("--format", "style", type=click.Choice(["csv", "jsonl"]), default="csv")
 @click.pass_context
@@ -84,8 +89,10 @@ def bars(  # noqa: PLR0917 - one parameter an option
     Prints the bars on stdout, or draws them with --plot, and on stderr what became of the records.
     Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
     decimals. Both engines print the same bytes; `reference` is the slow, readable one, to compare
-    with. Exit code 65: every record was rejected, or with --strict any. 78: unknown feed, profile
-    or format, or a file that does not say its symbol or date.
+    with. Of folders, and of archives with several files, those are read that are named as trade
+    files of the feed; the others are named on stderr. Exit code 65: every record was rejected, or
+    with --strict any, or a file without one. 78: unknown feed, profile or format, or a file that
+    does not say its symbol or date. 1: no trade has the --symbol.
 
     The volume of a day depends on the width: 1d, 1w and 1M are regular sessions
     with their auctions, all others and --by count extended hours too. A bar needs
@@ -106,6 +113,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
     from truetape.batch import bar_lines, file_bars
     from truetape.batch.bar_requests import BarRequest
     from truetape.feeds import file_sources
+    from truetape.feeds.contract import contract_named
     from truetape.feeds.file_names import NameParts
 
     settings = current_settings()
@@ -117,7 +125,8 @@ def bars(  # noqa: PLR0917 - one parameter an option
     read_ns = time.time_ns()
     known_ns = read_ns if as_of_ns is None else min(as_of_ns, read_ns)
     wanted = BarRequest(width, Fill(fill), known_ns)
-    sources = file_sources.find(files)
+    given = NameParts(symbol_is, day)
+    sources = file_sources.find(files, contract_named(feed), given)
     for line in sources.notes():
         click.echo(line, err=True)
     request = file_bars.FileFold(
@@ -129,7 +138,7 @@ def bars(  # noqa: PLR0917 - one parameter an option
         as_of_ns=as_of_ns,
         settings=settings,
         read_ms=read_ns // MS_NS,
-        given=NameParts(symbol_is, day),
+        given=given,
         report=output.show_progress,
     )
     fold = file_bars.reference if engine == "reference" else file_bars.kernel
@@ -142,7 +151,8 @@ def bars(  # noqa: PLR0917 - one parameter an option
     counts = outcome.counts
     for line in counts.lines(len(outcome.bars)):
         click.echo(line, err=True)
-    if counts.rejected and (strict or not counts.accepted):
+    has_empty = bool(counts.log.empty)
+    if (strict and (counts.rejected or has_empty)) or (counts.rejected and not counts.accepted):
         ctx.exit(NOTHING_ACCEPTED)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from truetape.host.private_home import files_for_others
+from truetape.host.words import counted
 
 if TYPE_CHECKING:
     from truetape.serving.store import ServedBar
@@ -27,7 +28,7 @@ def plot_bars(bars: "Sequence[ServedBar]", symbol: str, resolution: str, file: s
     path = Path(file or f"{re.sub(r'[^A-Za-z0-9.-]', '_', symbol)}-{resolution}.html")
     with files_for_others():
         write_chart(bars, f"{symbol} {resolution} on {venues[0]}, times in UTC", path)
-    click.echo(f"{len(bars):,} bars in {path}")
+    click.echo(f"{counted(len(bars), 'bar')} in {path}")
     if sys.stdout.isatty() and _has_desktop():
         webbrowser.open(path.absolute().as_uri())
 

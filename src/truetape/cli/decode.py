@@ -14,6 +14,7 @@ import click
 
 from truetape.cli.options import DATE, feed_option
 from truetape.feeds import decoder
+from truetape.feeds.beside import needs_day, needs_symbol
 from truetape.feeds.contract import (
     Contract,
     contract_named,
@@ -21,7 +22,7 @@ from truetape.feeds.contract import (
     is_contract_file,
 )
 from truetape.feeds.decoder import Context, Limits
-from truetape.feeds.files import needs_day, needs_symbol, payloads_of_lines, read_lines
+from truetape.feeds.files import file_limits, numbered, payloads_of_lines
 from truetape.feeds.native import encode, encode_rejected
 from truetape.host.private_home import current_settings
 from truetape.market.rejection import Rejected
@@ -94,8 +95,8 @@ class LineDecoder:
 
     @classmethod
     def of(cls, contract: Contract, day: date | None, symbol: str | None) -> "LineDecoder":
-        """Return a decoder with the limits of the environment's settings."""
-        return cls(contract, day, symbol, Limits.of(current_settings()), time.time_ns)
+        """Return a decoder with the limits of files in the environment's settings."""
+        return cls(contract, day, symbol, file_limits(current_settings()), time.time_ns)
 
     def missing_option(self) -> tuple[str, str] | None:
         """Return what the payloads lack and was not given: its name, and the option for it."""
@@ -108,8 +109,8 @@ class LineDecoder:
     def run(self, lines: IO[bytes], out: IO[bytes]) -> DecodeCounts:
         """Decode every line and write its results at once; a line that is too large is rejected."""
         payloads = accepted = rejected = 0
-        numbered = enumerate(read_lines(lines, self.limits.max_payload_bytes), 1)
-        for number, payload in payloads_of_lines(numbered, self.contract):
+        texts = numbered(lines, self.limits.max_payload_bytes)
+        for number, payload in payloads_of_lines(texts, self.contract):
             payloads += 1
             for outcome in self._outcomes(payload, number):
                 if isinstance(outcome, Rejected):

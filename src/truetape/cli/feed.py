@@ -120,12 +120,13 @@ def _check_data(contract: str, files: Sequence[str], profile: str, given: NamePa
     from truetape.batch import file_bars
     from truetape.batch.bar_requests import BarRequest
     from truetape.feeds import file_sources
+    from truetape.feeds.contract import contract_named
     from truetape.host.private_home import current_settings
     from truetape.host.timeframes import require_timeframe
     from truetape.market.timeframe import Fill
 
     read_ns = time.time_ns()
-    sources = file_sources.find(files)
+    sources = file_sources.find(files, contract_named(contract), given)
     for line in sources.notes():
         click.echo(line)
     request = file_bars.FileFold(

@@ -62,6 +62,7 @@ def replay(  # noqa: PLR0917 - one parameter an option
     from rich.console import Console
 
     from truetape.feeds import file_sources
+    from truetape.feeds.contract import load_contract
     from truetape.feeds.file_names import NameParts
     from truetape.feeds.streams import STDIN
     from truetape.pipeline import sessions
@@ -76,10 +77,14 @@ def replay(  # noqa: PLR0917 - one parameter an option
     settings = dataclasses.replace(
         current_settings(), bucket_set="history", profile=profile, feeds=(feed,), airflow=False
     )
-    paths, given = file_sources.find(files).paths, NameParts(symbol_is, day)
+    given = NameParts(symbol_is, day)
+    sources = file_sources.find(files, load_contract(feed), given)
+    paths = sources.paths
     if STDIN in paths:
         raise click.UsageError("replay reads its files more than once; name a file in place of -")
     console = Console(stderr=True, soft_wrap=True)
+    for line in sources.notes():
+        console.print(line, highlight=False, markup=False)
     with console.status("starting the local stack") as status:
 
         def report(line: str) -> None:

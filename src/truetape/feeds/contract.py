@@ -18,7 +18,7 @@ from truetape.feeds.fields import (
     Origin,
     Path,
 )
-from truetape.feeds.file_names import check_pattern
+from truetape.feeds.file_names import NameParts, check_pattern, parts_of
 from truetape.feeds.json_layout import Container, JsonPayload
 from truetape.feeds.record_rules import (
     CancelRule,
@@ -117,6 +117,7 @@ class Contract(Declared):
     correct: CorrectionRule | None = None
     eras_by: Annotated[EraClock, WORD] = EraClock.RECEIPT
     file_names: _Patterns = Field(default=(), alias="file_name")
+    file_name_example: Text | None = None
     later_eras: tuple[Era, ...] = Field(default=(), alias="eras")
     samples: tuple[ContractSample, ...]
 
@@ -219,6 +220,9 @@ class Contract(Declared):
     def _check_fields(self) -> Self:
         if not self.samples:
             raise problem("is empty; give at least one payload with its native lines", "samples")
+        example = self.file_name_example
+        if example is not None and parts_of([example], self.file_names) == NameParts():
+            raise problem(f"is {example!r}, which no file_name fits", "file_name_example")
         for location, path in located_paths(self, ()):
             in_era = self.later_eras[int(location[1])] if location[0] == "eras" else None
             _check_path((in_era and in_era.csv) or self.layout, location, path)

@@ -10,10 +10,8 @@ from datetime import date
 from functools import cache
 from pathlib import PurePath
 
-SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet",
-    ".gz", ".bz2", ".zst", ".zip",
-)  # fmt: skip
+PACKED = (".gz", ".bz2", ".zst", ".zip")
+SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", *PACKED)
 """How the names of trade files end; a pattern is for a name without them."""
 GROUPS = {"symbol", "date"}
 _COPY = re.compile(r" \([0-9]+\)\Z")

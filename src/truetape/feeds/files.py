@@ -4,22 +4,23 @@ Payload bytes are those of the file, without line ends. Only `decode_file` decod
 """
 
 import io
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from truetape.feeds import csv_payloads, json_payloads, parquet_payloads, streams
+from truetape.feeds import csv_payloads, csv_text, json_payloads, parquet_payloads, streams
+from truetape.feeds.beside import NOTHING_GIVEN, parts_for, why_skipped
 from truetape.feeds.contract import Contract
 from truetape.feeds.decoder import Context, Limits, decode
-from truetape.feeds.fields import Origin
-from truetape.feeds.file_names import NameParts, parts_of
+from truetape.feeds.file_log import FileLog
+from truetape.feeds.file_names import NameParts
 from truetape.feeds.json_layout import JsonPayload
 from truetape.feeds.streams import STDIN, Content, Stream
 from truetape.host.errors import ConfigError
+from truetape.host.settings import Settings
 from truetape.market.rejection import Rejected
 from truetape.market.trades import Event
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 MAX_PAGE_BYTES = 32_000_000
 """Longest line, and longest file of JSON over lines, that is read whole. A longer line is cut
 there, which is above any payload limit."""
+
+_BYTE_ORDER_MARK = csv_text.BYTE_ORDER_MARK.encode()
 
 Line = tuple[int, bytes]
 
@@ -48,34 +51,54 @@ class FileRecord:
     source: str
 
 
-NOTHING_GIVEN = NameParts()
+def file_limits(settings: Settings) -> Limits:
+    """Return the limits of the settings, but payloads in files may be larger than in Kafka."""
+    limits = Limits.of(settings)
+    return replace(limits, max_payload_bytes=max(limits.max_payload_bytes, MAX_PAGE_BYTES))
 
 
-def read(path: Path, contract: Contract, given: NameParts = NOTHING_GIVEN) -> Iterator[FileRecord]:
+def read(
+    path: Path,
+    contract: Contract,
+    given: NameParts = NOTHING_GIVEN,
+    *,
+    log: FileLog | None = None,
+) -> Iterator[FileRecord]:
     """Yield the payloads of a file in order; `docs/FILES.md` has the formats. Raise ConfigError if
     it is not what its name says, is of another format, or lacks a symbol or date that its payloads
     do not have.
 
-    `given` are the symbol and the day that the user says, in place of those in the name.
+    `given` are the symbol and the day that the user says, in place of those in the name. `log` gets
+    the names of files without a payload, also of members of an archive that are not read.
     """
+    log = FileLog() if log is None else log
+    place = _name(path)
+    why_not = partial(why_skipped, contract=contract, given=given)
     try:
-        with streams.opened(path) as found:
+        with streams.opened(path, why_not, log) as found:
             for stream in found:
-                beside = _beside(stream, contract, given)
-                key, day, source = beside.symbol, beside.day, stream.name
-                rows = enumerate(_payloads(stream, contract), start=1)
-                for number, (line, payload, received_ns) in rows:
-                    yield FileRecord(payload, key, day, received_ns, line, number, source)
+                place, is_empty = stream.name, True
+                for record in _records(stream, contract, given):
+                    is_empty = False
+                    yield record
+                if is_empty:
+                    log.empty.append(stream.name)
     except ConfigError as error:
-        raise ConfigError(_placed(path, error)) from error
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+        is_placed = _name(path) in str(error)
+        raise ConfigError(str(error) if is_placed else f"{place}: {error}") from error
+    except streams.DAMAGES as error:
+        raise ConfigError(f"{place}: cannot be read ({error})") from error
 
 
-def _placed(path: Path, error: ConfigError) -> str:
-    """Return a message with the file's name, which begins most messages already."""
-    name = "stdin" if path == STDIN else str(path)
-    return str(error) if name in str(error) else f"{name}: {error}"
+def _records(stream: Stream, contract: Contract, given: NameParts) -> Iterator[FileRecord]:
+    beside = parts_for(stream.names, contract, given)
+    rows = enumerate(_payloads(stream, contract), start=1)
+    for number, (line, payload, received_ns) in rows:
+        yield FileRecord(payload, beside.symbol, beside.day, received_ns, line, number, stream.name)
+
+
+def _name(path: Path) -> str:
+    return "stdin" if path == STDIN else str(path)
 
 
 def decode_file(
@@ -84,13 +107,15 @@ def decode_file(
     limits: Limits,
     read_ms: int,
     given: NameParts = NOTHING_GIVEN,
+    *,
+    log: FileLog | None = None,
 ) -> Iterator[tuple[FileRecord, list[Event | Rejected]]]:
     """Yield each payload of a file with its events and rejections, in file order.
 
     A position is (source, 0, number, index). `read_ms`: the time of reading, which no time of the
     file may lie beyond; see `Context.record_ms`.
     """
-    for record in read(path, contract, given):
+    for record in read(path, contract, given, log=log):
         context = Context(
             feed=contract.feed,
             key=record.key,
@@ -102,27 +127,6 @@ def decode_file(
             record_ms=read_ms,
         )
         yield record, decode(record.payload, contract, context, limits)
-
-
-def needs_symbol(contract: Contract) -> bool:
-    """True if no payload of a feed has its symbol."""
-    return any(all(from_key) for from_key in _symbols_from_key(contract))
-
-
-def reads_symbol(contract: Contract) -> bool:
-    """True if the symbol beside a payload has a use."""
-    return any(any(from_key) for from_key in _symbols_from_key(contract))
-
-
-def _symbols_from_key(contract: Contract) -> Iterator[list[bool]]:
-    for rule in (rule for era in contract.eras for rule in era.rules):
-        yield [way.origin is Origin.KEY for way in rule.symbol.path.ways]
-
-
-def needs_day(contract: Contract) -> bool:
-    """True if no payload of a feed has the date of its times."""
-    times = [rule.event_time for era in contract.eras for rule in era.rules if rule.event_time]
-    return any(time.spec.needs_day and time.date is None for time in times)
 
 
 def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
@@ -138,33 +142,16 @@ def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
         yield line.removesuffix(b"\n").removesuffix(b"\r")[: max_bytes + 1]
 
 
+def numbered(file: IO[bytes], max_bytes: int) -> Iterator[Line]:
+    """Yield the lines of a text with their numbers, from 1, without a byte order mark."""
+    for number, line in enumerate(read_lines(file, max_bytes), start=1):
+        yield number, line if number > 1 else line.removeprefix(_BYTE_ORDER_MARK)
+
+
 def payloads_of_lines(lines: Iterator[Line], contract: Contract) -> Iterator[Line]:
     """Yield the payloads of the lines of a text, each with the number of its line."""
     layout = contract.eras[-1].csv
     return lines if layout is None else csv_payloads.payloads(lines, contract, layout)
-
-
-def _beside(stream: Stream, contract: Contract, given: NameParts) -> NameParts:
-    """Return the symbol and the day of a file: as given, else as its name says."""
-    if given.symbol and not reads_symbol(contract):
-        raise ConfigError(
-            f"the payloads of feed {contract.feed} say their symbol; leave out --symbol-is"
-        )
-    named = parts_of(stream.names, contract.file_names)
-    symbol, day = given.symbol or named.symbol, given.day or named.day
-    expected = " or ".join(contract.file_names) or "none"
-    hint = f"(names that feed {contract.feed} knows: {expected})"
-    if symbol is None and needs_symbol(contract):
-        raise ConfigError(
-            f"{stream.name}: neither the rows nor the name say the symbol; give it with "
-            f"--symbol-is {hint}"
-        )
-    if day is None and needs_day(contract):
-        raise ConfigError(
-            f"{stream.name}: neither the rows nor the name say the date; give it with "
-            f"--date-is {hint}"
-        )
-    return NameParts(symbol, day)
 
 
 def _payloads(stream: Stream, contract: Contract) -> Iterator[tuple[int, bytes, int | None]]:
@@ -173,14 +160,12 @@ def _payloads(stream: Stream, contract: Contract) -> Iterator[tuple[int, bytes, 
         rows = parquet_payloads.payloads(streams.seekable(stream), stream.name, contract)
         yield from ((row, payload, None) for row, payload in rows)
         return
-    if stream.file.peek(3).startswith(b"\xef\xbb\xbf"):
-        stream.file.read(3)
     if isinstance(contract.layout, JsonPayload):
         for line, payload in _json(stream.file, contract.layout):
             found = json_payloads.frame(payload)
             yield (line, payload, None) if found is None else (line, *found)
         return
-    lines = _without_last_blanks(_numbered(stream.file))
+    lines = _without_last_blanks(numbered(stream.file, MAX_PAGE_BYTES))
     yield from ((line, payload, None) for line, payload in payloads_of_lines(lines, contract))
 
 
@@ -189,6 +174,7 @@ def _json(file: io.BufferedReader, layout: JsonPayload) -> Iterator[Line]:
     head = b""
     while not head.strip() and (line := file.readline(MAX_PAGE_BYTES)):
         head += line
+    head = head.removeprefix(_BYTE_ORDER_MARK)
     if head.lstrip()[:1] in (b"{", b"[") and not json_payloads.is_value(head):
         head += file.read(max(MAX_PAGE_BYTES - len(head), 0) + 1)
         second = head.lstrip().split(b"\n", 2)[1:2]
@@ -201,7 +187,7 @@ def _json(file: io.BufferedReader, layout: JsonPayload) -> Iterator[Line]:
         if whole is not None:
             yield from whole
             return
-    lines = _numbered(io.BufferedReader(_Rejoined(head, file)))
+    lines = numbered(io.BufferedReader(_Rejoined(head, file)), MAX_PAGE_BYTES)
     yield from json_payloads.spread(_without_last_blanks(lines), layout)
 
 
@@ -217,10 +203,6 @@ class _Rejoined(io.RawIOBase):
 
     def readinto(self, buffer: "Buffer") -> int:
         return self._head.readinto(buffer) or self._rest.readinto(buffer)
-
-
-def _numbered(file: IO[bytes]) -> Iterator[Line]:
-    return enumerate(read_lines(file, MAX_PAGE_BYTES), start=1)
 
 
 def _without_last_blanks(lines: Iterable[Line]) -> Iterator[Line]:

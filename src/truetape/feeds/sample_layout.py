@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 
 from truetape.feeds import streams
+from truetape.feeds.beside import why_no_trade_file
+from truetape.feeds.file_log import FileLog
 from truetape.feeds.streams import Content
 from truetape.feeds.strict_json import text_of
 from truetape.host.errors import ConfigError
@@ -98,7 +100,7 @@ def head_of(path: Path) -> str:
 
     Raise ConfigError if the file is none of those that `docs/FILES.md` lists, or Parquet.
     """
-    with streams.opened(path) as found:
+    with streams.opened(path, lambda names: why_no_trade_file(names[0]), FileLog()) as found:
         stream = next(found, None)
         if stream is None or stream.content is not Content.TEXT:
             raise ConfigError(

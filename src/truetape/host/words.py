@@ -1,12 +1,14 @@
 """Short texts that people and programs give: reasons and symbols. Knows none of those in use."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from truetape.host.dates import shown
-from truetape.host.errors import ConfigError
+from truetape.host.errors import ConfigError, NotThereError
 
 MAX_REASON = 500
 MAX_SYMBOL = 64
+MAX_LISTED = 10
+"""Symbols that a message lists."""
 
 
 def require_reason(text: object, least: int = 1) -> str:
@@ -53,3 +55,23 @@ def require_symbols(symbols: object) -> list[str]:
     if not isinstance(symbols, str) and isinstance(symbols, Iterable):
         return [require_symbol(symbol) for symbol in symbols]
     return [require_symbol(symbols)]
+
+
+def symbol_among(text: str, symbols: Collection[str]) -> str:
+    """Return the symbol that a text means: just that, else the only one that differs by its case.
+
+    Raise NotThereError with some of the symbols if there is none, or more than one.
+    """
+    if text in symbols:
+        return text
+    alike = sorted(symbol for symbol in symbols if symbol.casefold() == text.casefold())
+    if len(alike) == 1:
+        return alike[0]
+    few = ", ".join((alike or sorted(symbols))[:MAX_LISTED])
+    more = f" and {len(symbols) - MAX_LISTED:,} more" if len(symbols) > MAX_LISTED else ""
+    raise NotThereError(f"no trade of {text}; there are {few}{'' if alike else more}")
+
+
+def counted(count: int, noun: str, more: str = "") -> str:
+    """Return a number with its noun; `more` is the noun's plural if that is no added s."""
+    return f"{count:,} {noun if count == 1 else more or noun + 's'}"

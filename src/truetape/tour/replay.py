@@ -14,10 +14,12 @@ from pathlib import Path
 
 from truetape.broker.offsets import end_offsets
 from truetape.broker.producer import send_all
+from truetape.feeds.beside import NOTHING_GIVEN
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import UNBOUNDED_MS, Limits
+from truetape.feeds.file_log import FileLog
 from truetape.feeds.file_names import NameParts
-from truetape.feeds.files import NOTHING_GIVEN, FileRecord, decode_file
+from truetape.feeds.files import FileRecord, decode_file
 from truetape.feeds.native import iso
 from truetape.feeds.records import Record
 from truetape.host import calendars
@@ -77,9 +79,11 @@ def send(
             report(f"{path.name} was replayed before; its records are in Kafka and the lake")
         else:
             require_past(path, feed, limits, read_ms, given)
-    total = Sent()
+    total, log = Sent(), FileLog()
     streams = [
-        _records(decode_file(path, contract, limits, read_ms, given), feed, total, path in fresh)
+        _records(
+            decode_file(path, contract, limits, read_ms, given, log=log), feed, total, path in fresh
+        )
         for path in paths
     ]
 
@@ -96,6 +100,8 @@ def send(
     send_all(settings.kafka, settings.topic, records(), speed=speed, progress=progress)
     for path in fresh:
         ledger.finish(digests[path], settings.topic)
+    for line in log.lines():
+        report(line)
     return total
 
 
