@@ -30,6 +30,7 @@ BAD_TEXTS: dict[str, tuple[str, ...]] = {
     "kafka": ("kafka", "kafka:", ":9092", "kafka:0", "kafka:65536", "kafka:x",
               "me:hunter2@kafka:9092", "a:1,b", "a:1, b:2", "SASL_SSL://kafka:9092", "ka fka:9092"),
     "influx_url": BAD_ADDRESSES,
+    "runbook_url": BAD_ADDRESSES,
     "influx_external": ("yes", "1", "true"),
     "influx_org": ("a\nb", "x" * 129),
     "airflow": ("yes", "0"),

@@ -18,7 +18,16 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from truetape.batch.backfill_request import FORM
-from truetape.console import airflow_side, drift, market, offsets, overview, pages, quality
+from truetape.console import (
+    airflow_side,
+    drift,
+    market,
+    offsets,
+    overview,
+    pages,
+    quality,
+    runbook,
+)
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
@@ -245,6 +254,12 @@ def backfill_page(request: Request, settings: RequestSettings) -> str:
         fields=FORM,
         dag=dag_names.BACKFILL_FROM_KAFKA,
     )
+
+
+@router.get("/runbook", response_class=HTMLResponse)
+def runbook_page(request: Request) -> str:
+    """Show the runbook of this version; links to its sections lead here."""
+    return _page(request, "runbook.html", active="", body=runbook.page())
 
 
 @router.get("/files/plotly.js")

@@ -31,14 +31,25 @@ def without_user_info(address: str) -> str:
     return _QUERY.sub("?***", _USER_INFO.sub(r"\1***@", address))[:_MAX_SHOWN]
 
 
-def http_address(variable: str, text: str) -> str:
-    """Return an http(s) address as given. Raise ConfigError if it is no plain one."""
+def influx_address(variable: str, text: str) -> str:
+    """Return InfluxDB's http(s) address as given. Raise ConfigError if it is no plain one."""
     cure = "set it to a plain address such as http://127.0.0.1:8086"
+    more = ", and put the token into the file that TRUETAPE_INFLUX_TOKEN_FILE names"
+    return _http_address(variable, text, cure, more)
+
+
+def runbook_address(variable: str, text: str) -> str:
+    """Return the http(s) address of the runbook as given, or an empty text. Raise ConfigError if
+    it is no plain one; a link adds the fragment.
+    """
+    cure = "set it to the page without a fragment, such as https://wiki.example/RUNBOOK.md"
+    return _http_address(variable, text, cure) if text else text
+
+
+def _http_address(variable: str, text: str, cure: str, secret_cure: str = "") -> str:
     if "@" in text:
-        raise ConfigError(
-            f"{variable} is {without_user_info(text)!r}, with user and password; {cure}, and put "
-            "the token into the file that TRUETAPE_INFLUX_TOKEN_FILE names"
-        )
+        shown = without_user_info(text)
+        raise ConfigError(f"{variable} is {shown!r}, with user and password; {cure}{secret_cure}")
     parts = _parts(text)
     if parts is None or parts.scheme not in ("http", "https") or not _is_host(parts.hostname):
         raise ConfigError(f"{variable} is {without_user_info(text)!r}; {cure}")

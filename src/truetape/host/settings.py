@@ -59,6 +59,8 @@ class Settings:
     airflow_port: int
     dags_paused: bool
     """True if a new DAG of the local Airflow starts paused."""
+    runbook_url: str
+    """The address of the runbook for links; empty for the page of the console."""
     schemas: str
     """The folders of the user's own feeds, profiles and venues, separated as in PATH."""
     store: str
@@ -128,7 +130,7 @@ class Settings:
             kafka=read.checked("kafka", "127.0.0.1:19092", addresses.kafka_address),
             kafka_retention_h=read.whole("kafka_retention_h", 168),
             influx_url=read.checked(
-                "influx_url", f"http://127.0.0.1:{influx_port}", addresses.http_address
+                "influx_url", f"http://127.0.0.1:{influx_port}", addresses.influx_address
             ),
             # `to_env` writes it, since there the URL is always set
             influx_external=read.flag("influx_external", default=has_url),
@@ -137,6 +139,7 @@ class Settings:
             airflow=read.flag("airflow", default=True),
             airflow_port=read.whole("airflow_port", 18_080),
             dags_paused=read.flag("dags_paused", default=False),
+            runbook_url=read.checked("runbook_url", "", addresses.runbook_address),
             schemas=os.pathsep.join(map(str, read.folders("schemas"))),
             store=read.choice("store", "influx", ("influx", "embedded")),
             bucket_set=read.choice("bucket_set", "live", BUCKET_SETS),
