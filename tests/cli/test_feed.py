@@ -1,6 +1,7 @@
 """The verb `feed`: contracts are listed, shown and checked; a new one begins with a review."""
 
 import gzip
+import json
 import re
 from collections.abc import Callable
 from datetime import date
@@ -141,6 +142,68 @@ def test_rows_of_csv_are_guessed_with_their_header_and_delimiter() -> None:
     assert "csv: {columns: [ticker, price, qty, timestamp, trade_id], delimiter: ';'" in text
     assert "symbol: ticker" in text
     assert "shape: epoch-ms" in text
+
+
+@pytest.mark.parametrize(
+    ("sample", "field"),
+    [
+        ("Date,Time,Price,Size\n2026-11-20,9:30:00.5,25.5,7\n", "date: Date"),
+        ("Trading_Day,Clock,Price,Size\n20261120,09:30:00,25.5,7\n", "date: Trading_Day"),
+        ("D,T,Price,Size\n11/21/2026,09:30:00,25.5,7\n", "{path: D, pattern: '%m/%d/%Y'}"),
+        ("D,T,Price,Size\n21.11.2026,09:30:00,25.5,7\n", "{path: D, pattern: '%d.%m.%Y'}"),
+        ("20261120;09:30:00;25.5;7\n", "date: date"),
+        ("11/21/2026|09:30:00|25.5|7.5\n", "{path: date, pattern: '%m/%d/%Y'}"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_date_and_a_time_in_two_columns_are_one_time(sample: str, field: str) -> None:
+    text = skeleton("acme", sample, "acme.csv", TODAY)
+
+    [line] = [line for line in text.splitlines() if "event_time:" in line]
+    assert "shape: clock" in line
+    assert field in line
+
+
+def test_a_date_that_may_be_read_in_two_ways_is_asked_about() -> None:
+    sample = "Date,Time,Price,Size\n11/10/2026,09:30:00,25.5,7\n"
+
+    assert "or is the date %m/%d/%Y? " in skeleton("acme", sample, "acme.csv", TODAY)
+
+
+@pytest.mark.parametrize(
+    ("price", "hint"),
+    [
+        ("25,50", "a decimal comma"),
+        ("1.025,50", "a decimal comma"),
+        ("1'025.50", "thousands separators"),
+        ("1 025", "thousands separators"),
+    ],
+)
+def test_a_number_that_no_contract_reads_gets_a_hint(price: str, hint: str) -> None:
+    sample = f"time;px;qty\n1795185070218;{price};7\n"
+
+    text = skeleton("acme", sample, "acme.csv", TODAY)
+
+    assert "price: UNKNOWN" in text
+    assert f"## unused: px: {json.dumps(price)[1:-1]!r}" in text
+    assert f"; has {hint}" in text
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"type":"trade","data":{"s":"A","p":"1.5","q":"2","t":1795185070218,"id":7}}',
+        '{"type":"trade","ch":"A","data":[{"s":"A","p":"1.5","q":"2","t":1795185070218,"id":7}]}',
+        '{"type":"trade","m":{"data":{"s":"A","p":"1.5","q":"2","t":1795185070218,"id":7}}}',
+        "[17,[401597393,1795185070218,0.25,68120.5]]",
+    ],
+)
+def test_the_fields_of_a_record_are_listed_once(payload: str) -> None:
+    text = skeleton("acme", payload, "acme.jsonl", TODAY)
+
+    guesses = text[: text.index("# samples:")]
+    assert not re.search(r"\$\.(m\.)?(data|1)\b", guesses)
+    assert guesses.count("1795185070218") == 1
 
 
 def test_data_are_decoded_and_each_outcome_is_counted_with_its_place(run: Run) -> None:

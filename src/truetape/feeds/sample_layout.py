@@ -15,12 +15,17 @@ from truetape.feeds.file_log import FileLog
 from truetape.feeds.streams import Content
 from truetape.feeds.strict_json import text_of
 from truetape.host.errors import ConfigError
-from truetape.market.event_time import EPOCHS, Shape, TimeSpec, parse
+from truetape.market.event_time import EPOCHS, Shape, TimeSpec, parse, parse_day
 from truetape.market.rejection import Refused
 
 MAX_PAYLOADS = 500
 """How many payloads of a sample are looked at."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[. '][0-9]{3})+),[0-9]+")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:[, '][0-9]{3})+(?:\.[0-9]+)?")
+_DATE_PATTERNS = (
+    "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",
+)  # fmt: skip
 _DEEP = 4
 _HEAD_BYTES = 1_000_000
 _MAX_SAMPLES, _MAX_SAMPLE = 2, 2_000
@@ -53,6 +58,15 @@ class Column:
         few = list(dict.fromkeys(self.texts))[:2]
         shown = ", ".join(repr(text[:_SHOWN]) for text in few)
         return f"{shown} in {len(self.texts)} of {self.records} records"
+
+    @property
+    def hint(self) -> str:
+        """Return why no contract can read the texts as numbers, though they look like some."""
+        if all(map(_DECIMAL_COMMA.fullmatch, self.texts)):
+            return "a decimal comma, which no contract reads; write a point in its place"
+        if all(map(_THOUSANDS.fullmatch, self.texts)):
+            return "thousands separators, which no contract reads; leave them out"
+        return ""
 
 
 @dataclass(slots=True)
@@ -93,6 +107,16 @@ def shape_of(texts: Sequence[str]) -> tuple[Shape | None, str]:
         if texts and not any(isinstance(parse(text, spec, _ANY_DAY), Refused) for text in texts):
             return shape, zone
     return None, ""
+
+
+def date_patterns(texts: Sequence[str]) -> list[str]:
+    """Return the patterns that read all texts as dates; "" is what a contract without one reads."""
+    patterns = [None, *_DATE_PATTERNS]
+    return [
+        pattern or ""
+        for pattern in patterns
+        if texts and not any(isinstance(parse_day(text, pattern), Refused) for text in texts)
+    ]
 
 
 def head_of(path: Path) -> str:
@@ -186,7 +210,7 @@ def _at(parsed: Sequence[object], steps: tuple[str, ...], how: str, container: s
     for value in parsed:
         for place in _walk(value, steps):
             items = _items(place, how)
-            outer = _flat(value, "$.", 1) if steps or how != "one" else {}
+            outer = _around(value, steps) if steps or how != "one" else {}
             for name, item in items:
                 if isinstance(item, dict | list):
                     kinds["array" if isinstance(item, list) else "object"] += 1
@@ -199,6 +223,16 @@ def _at(parsed: Sequence[object], steps: tuple[str, ...], how: str, container: s
     parts += [f"records: {how}"] if how != "one" else []
     parts += [f"record: {record}"] if at or how != "one" else []
     return Layout(f"payload: {{{', '.join(parts)}}}", records, around)
+
+
+def _around(value: object, steps: tuple[str, ...]) -> dict[str, str]:
+    """Return the texts of a payload by path, without those of its records."""
+    place = ".".join(("$", *steps))
+    return {
+        path: text
+        for path, text in _flat(value, "$.", 1).items()
+        if path != place and not path.startswith(f"{place}.")
+    }
 
 
 def _walk(value: object, steps: tuple[str, ...]) -> Iterator[object]:
@@ -257,7 +291,9 @@ def _csv_guess(rows: Sequence[str]) -> Layout:
     counts = (
         {mark: min(row.count(mark) for row in rows[:20]) for mark in _DELIMITERS} if rows else {}
     )
-    mark = max(counts, key=lambda each: counts[each], default=",")
+    mark = max(
+        counts, key=lambda each: (bool(counts[each]), each != ",", counts[each]), default=","
+    )
     if not counts.get(mark):
         return Layout("", [])
     cells = list(csv.reader(rows, delimiter=mark))
@@ -273,8 +309,8 @@ def _csv_guess(rows: Sequence[str]) -> Layout:
 
 
 def _invented(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Return names for columns without a header: of the first time, of the first number beside it
-    as the price, of the second as the size.
+    """Return names for columns without a header: of the first date and the first time, of the first
+    number beside them as the price, of the second as the size.
     """
     names = [f"column_{place}" for place in range(1, len(cells[0]) + 1)]
     free = ["price", "size"]
@@ -282,6 +318,8 @@ def _invented(cells: Sequence[Sequence[str]]) -> list[str]:
         texts = [row[place] for row in cells[:50] if place < len(row)]
         if shape_of(texts)[0] is not None:
             names[place] = "time" if "time" not in names else names[place]
+        elif "date" not in names and date_patterns(texts):
+            names[place] = "date"
         elif free and all(map(NUMBER.fullmatch, texts)) and any("." in text for text in texts):
             names[place] = free.pop(0)
     return names

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-from truetape.feeds.sample_layout import Column, Layout, layout_of, shape_of
+from truetape.feeds.sample_layout import Column, Layout, date_patterns, layout_of, shape_of
 from truetape.host.errors import ConfigError
 from truetape.market.event_time import Shape
 
@@ -18,7 +18,7 @@ NO_VENUE = "YOUR_VENUE"
 
 _NAMES = {
     "event_time": "event_time microtimestamp timestamp time ts t datetime ts_event time_m",
-    "date": "date day trade_date",
+    "date": "date day trade_date tradedate trading_date trading_day trade_day session_date",
     "price": "price px p last rate trade_price",
     "size": "size sz qty quantity amount volume vol v s q",
     "symbol": "symbol sym s ticker instrument instrument_name instid pair product_id coin sym_root",
@@ -92,7 +92,8 @@ def _trade(layout: Layout) -> Iterator[str]:
     used = {column.path for column in found.values()}
     for column in columns:
         if column.path not in used:
-            yield f"## unused: {column.path}: {column.evidence}"
+            hint = f"; has {column.hint}" if column.hint else ""
+            yield f"## unused: {column.path}: {column.evidence}{hint}"
 
 
 def _line(name: str, column: Column | None, otherwise: str = UNKNOWN, signed: str = "") -> str:
@@ -108,9 +109,14 @@ def _time(column: Column | None, day: Column | None) -> Iterator[str]:
         yield f"  event_time: {UNKNOWN}"
         return
     shape, zone = shape_of(column.texts)
-    options = f", date: {day.path}" if shape is Shape.CLOCK and day else ""
+    options = comment = ""
+    if shape is Shape.CLOCK and day:
+        pattern, *others = date_patterns(day.texts)
+        options = f", date: {{path: {day.path}, pattern: '{pattern}'}}" if pattern else ""
+        options = options or f", date: {day.path}"
+        comment = f"or is the date {' or '.join(others)}? " if others else ""
     options += f", zone: {zone}" if zone else ""
-    comment = f"{'whose clock? name the zone; ' if zone else ''}{column.evidence}"
+    comment += f"{'whose clock? name the zone; ' if zone else ''}{column.evidence}"
     yield f"  event_time: {{path: {column.path}, shape: {shape}{options}}}  # {comment}"
 
 
@@ -131,6 +137,8 @@ def _fields(columns: Sequence[Column]) -> dict[str, Column]:
     found: dict[str, Column] = {}
     is_unnamed = _is_unnamed(columns)
     for name, usual in _NAMES.items():
+        if name == "date" and not _is_clock(found.get("event_time")):
+            continue
         free = [column for column in columns if column not in found.values()]
         able = [column for column in free if _CAN_BE[name](column)]
         names = usual.split()
@@ -141,11 +149,17 @@ def _fields(columns: Sequence[Column]) -> dict[str, Column]:
         ]
         if named:
             found[name] = min(named, key=lambda each: each[0])[1]
-        elif able and (name == "event_time" or (is_unnamed and name in ("price", "size"))):
+        elif able and (
+            name in ("event_time", "date") or (is_unnamed and name in ("price", "size"))
+        ):
             found[name] = able[0]
         elif name == "symbol" and free and free[-1].path == "$name":
             found[name] = free[-1]
     return found
+
+
+def _is_clock(column: Column | None) -> bool:
+    return column is not None and shape_of(column.texts)[0] is Shape.CLOCK
 
 
 def _is_unnamed(columns: Sequence[Column]) -> bool:
@@ -164,11 +178,10 @@ def _is_plain_number(column: Column) -> bool:
     return column.are_numbers and shape_of(column.texts)[0] is None
 
 
-_DAY = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
 _TRADE = re.compile(r"(?i)trade|match|^te?$|^fill")
 _CAN_BE: dict[str, Callable[[Column], bool]] = {
     "event_time": lambda column: shape_of(column.texts)[0] is not None,
-    "date": lambda column: all(map(_DAY.fullmatch, column.texts)),
+    "date": lambda column: bool(date_patterns(column.texts)),
     "price": _is_plain_number,
     "size": _is_plain_number,
     "symbol": lambda column: not column.are_numbers and not column.texts[0].startswith(("[", "{")),
