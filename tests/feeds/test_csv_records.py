@@ -93,7 +93,7 @@ def test_each_row_of_a_payload_is_a_record_and_a_header_names_those_after_it(
         (f'{T},25.5,1"0,,ABC', "not-csv", "the cell at character 20 has a stray quote"),
         (f'{T},25.5,"10,,ABC', "not-csv", "the cell at character 20 has a stray quote"),
         (f'{T},"25.5"5,10,,ABC', "not-csv", "the cell at character 15 has a stray quote"),
-        (f"{T},25.5,10,\x07,ABC", "not-csv", "has a control character"),
+        (f"{T},25.5,10,\x07,ABC", "not-csv", "has the control character"),
         (f"{T},25.5,10,ABC", "not-csv", "4 columns in place of 5"),
         (f'{T},"25,500.0",10,,ABC', "bad-number", "price is '25,500.0'"),
         ("time,price,size,conditions,symbol", "not-a-trade", "a header without rows"),

@@ -20,9 +20,11 @@ import pytest
 
 from support.data import real_data
 from truetape.feeds.contract import load_contract
+from truetape.feeds.decoder import Limits
 from truetape.feeds.file_names import NameParts
-from truetape.feeds.files import MAX_PAGE_BYTES, FileRecord, read, read_lines
+from truetape.feeds.files import MAX_PAGE_BYTES, FileRecord, decode_file, read, read_lines
 from truetape.host.errors import ConfigError
+from truetape.market.rejection import Rejected
 
 LEAN = load_contract("lean-equity-tick")
 NATIVE = load_contract("truetape")
@@ -249,6 +251,59 @@ def test_a_header_of_unknown_names_is_an_error_not_a_row(tmp_path: Path, before:
         payloads(path, "kraken-csv")
 
 
+@pytest.mark.parametrize("mark", [";", "|", "\t"])
+def test_a_delimiter_that_is_not_the_contract_s_is_named(tmp_path: Path, mark: str) -> None:
+    header, row = ("time,price,volume".replace(",", mark), "1795185070,25.5,4".replace(",", mark))
+    (tmp_path / "XBTUSD.csv").write_text(f"{header}\n{row}\n")
+    (tmp_path / "ETHUSD.csv").write_text(f"{row}\n")
+    contract = load_contract("kraken-csv")
+
+    with pytest.raises(
+        ConfigError, match=r"XBTUSD.csv: line 1 is a header .* seems to be"
+    ) as refused:
+        list(read(tmp_path / "XBTUSD.csv", contract))
+    [(_, [rejected])] = decode_file(tmp_path / "ETHUSD.csv", contract, Limits(), 0)
+
+    assert f"seems to be {mark!r}, in place of the contract's ','" in str(refused.value)
+    assert isinstance(rejected, Rejected)
+    assert rejected.detail == (
+        f"1 columns in place of 3; the delimiter seems to be {mark!r}, in place of ','"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"1,2,3\r4,5,6\r7,8,9", b"time,price,volume\r1,2,3\r", b"1,2,3\r4,5,6\n7,8,9\n"]
+)
+def test_lines_that_end_with_cr_alone_are_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "XBTUSD.csv").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"XBTUSD.csv: line 1 .* has CR without LF"):
+        payloads(tmp_path / "XBTUSD.csv", "kraken-csv")
+
+
+def test_a_stray_cr_in_a_later_row_rejects_that_row_alone(tmp_path: Path) -> None:
+    (tmp_path / "XBTUSD.csv").write_bytes(b"1795185070,2,3\r\n4,5\r,6\n1795185070,8,9\r\n")
+
+    outcomes = decode_file(tmp_path / "XBTUSD.csv", load_contract("kraken-csv"), Limits(), 2**42)
+
+    items = [item for _, found in outcomes for item in found]
+    assert [getattr(item, "detail", "") for item in items] == ["", "has CR without LF", ""]
+
+
+@pytest.mark.parametrize("before", [b"", b"1795185070,25.5,4\n"], ids=["first", "later"])
+def test_a_header_that_is_not_utf8_is_an_error_of_its_own_line(
+    tmp_path: Path, before: bytes
+) -> None:
+    header = "time,price,volume,w\u00e4hrung\n".encode("latin-1")
+    (tmp_path / "XBTUSD.csv").write_bytes(before + header + b"1795185070,25.5,4,EUR\n")
+
+    line = before.count(b"\n") + 1
+    with pytest.raises(
+        ConfigError, match=rf"XBTUSD.csv: line {line}, a header, is not UTF-8 at byte"
+    ):
+        payloads(tmp_path / "XBTUSD.csv", "kraken-csv")
+
+
 def test_a_line_of_words_that_is_no_header_is_a_payload(tmp_path: Path) -> None:
     path = tmp_path / "XBTUSD.csv"
     path.write_bytes(b"1795185070,25.5,0.4\n,,\nend of file\na,b\n")
@@ -317,6 +372,27 @@ def test_parquet_needs_a_feed_of_columns_or_objects(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="write a contract with the columns"):
         payloads(tmp_path / "day.parquet", "kraken")
+
+
+@pytest.mark.parametrize(
+    ("feed", "column", "kind", "shape"),
+    [
+        ("kraken-csv", "time", pa.timestamp("ms"), "iso8601-local"),
+        ("polygon-flat", "sip_timestamp", pa.timestamp("ns", "UTC"), "iso8601"),
+        ("truetape", "event_time", pa.timestamp("us"), "iso8601-local"),
+    ],
+)
+def test_a_parquet_column_of_times_under_another_shape_is_an_error(
+    tmp_path: Path, feed: str, column: str, kind: pa.DataType, shape: str
+) -> None:
+    path = tmp_path / "XBTUSD.parquet"
+    pq.write_table(pa.table({column: pa.array([1], kind), "price": ["1"]}), path)
+
+    with pytest.raises(
+        ConfigError, match=rf"XBTUSD.parquet: the column {column} .*write shape: "
+    ) as refused:
+        payloads(path, feed)
+    assert f"write shape: {shape} in" in str(refused.value)
 
 
 OTHERS = {

@@ -19,6 +19,9 @@ class Header(StrEnum):
     REQUIRED = "required"
 
 
+_DELIMITERS = (",", ";", "|", "\t")
+OTHER_DELIMITERS = {mark: [each for each in _DELIMITERS if each != mark] for mark in _DELIMITERS}
+"""The delimiters that a text may have in place of one."""
 _Delimiter = Annotated[
     Literal[",", ";", "|", "\t"],
     BeforeValidator(lambda value: "\t" if value == "tab" else value),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from truetape.feeds import csv_text
 from truetape.feeds.contract import Contract
-from truetape.feeds.csv_layout import CsvPayload, Header
+from truetape.feeds.csv_layout import OTHER_DELIMITERS, CsvPayload, Header
 from truetape.feeds.csv_text import MARKS
 from truetape.host.errors import ConfigError
 from truetape.market.rejection import Refused
@@ -28,15 +28,15 @@ def payloads(lines: Iterable[Line], contract: Contract, layout: CsvPayload) -> I
 
     A header is none: it is put before each row after it, up to the next header. A header that has
     just the contract's own columns is left out, so that these payloads are the rows themselves.
-    Raise ConfigError at a header whose names the contract does not know: its rows might have their
-    columns in another order.
+    Raise ConfigError at a header that nothing can be read below: its names or its delimiter are
+    unknown, so that its rows might have their columns in another order, or it is not UTF-8; and for
+    a text whose lines end with CR alone.
     """
     headers = _Headers(contract, layout)
     header = b""
     for number, row in _rows(lines, layout.delimiter):
-        found = headers.prefix(row)
+        found = headers.prefix(number, row)
         if found is None:
-            headers.require_known(number, row)
             yield number, header + row
         else:
             header = found
@@ -55,34 +55,78 @@ class _Headers:
         is_one_layout = all(era.csv == layout for era in contract.eras)
         self._is_needless = is_one_layout and layout.header is Header.OPTIONAL
 
-    def require_known(self, number: int, row: bytes) -> None:
+    def prefix(self, number: int, row: bytes) -> bytes | None:
+        """Return what a header puts before its rows, None if a row is no header. Raise ConfigError
+        if nothing can be read below it.
+        """
+        if b"\r" in row:
+            self._require_line_ends(number, row)
+        if not self._names.search(row):
+            self._require_known(number, row)
+            return None
+        cells = _cells(row, self._layout.delimiter)
+        places = self._rule.places(cells) if cells else None
+        if places is None:
+            self._require_delimiter(number, row)
+            self._require_known(number, row)
+            return None
+        _require_utf8(number, row)
+        is_own = not isinstance(places, Refused) and list(places) == list(self._layout.columns)
+        is_bare = is_own and len(cells) == len(self._layout.columns) and self._is_needless
+        return b"" if is_bare else row + b"\n"
+
+    def _require_known(self, number: int, row: bytes) -> None:
         """Raise ConfigError if a row that is no header has as many cells as a header, all of them
         words.
         """
         if _DIGIT.search(row) or row.count(self._layout.delimiter.encode()) < MARKS:
             return
-        rows = csv_text.rows(row.decode(errors="replace"), self._layout.delimiter)
-        if isinstance(rows, Refused) or not rows or not all(cell.strip() for cell in rows[0]):
-            return
-        raise ConfigError(
-            f"line {number} looks like a header ({row[:_SHOWN].decode(errors='replace')}), but has "
-            f"not two of the names {', '.join(sorted(self._rule.marks))}; add its names to the "
-            "'aliases' of the contract"
-        )
+        cells = _cells(row, self._layout.delimiter)
+        if cells and all(cell.strip() for cell in cells):
+            raise ConfigError(
+                f"line {number} looks like a header ({_shown(row)}), but has not two of the names "
+                f"{', '.join(sorted(self._rule.marks))}; add its names to the 'aliases' of the "
+                "contract"
+            )
 
-    def prefix(self, row: bytes) -> bytes | None:
-        """Return what a header puts before its rows, None if a row is no header."""
-        if not self._names.search(row):
-            return None
-        rows = csv_text.rows(row.decode(errors="replace"), self._layout.delimiter)
-        if isinstance(rows, Refused) or len(rows) != 1:
-            return None
-        places = self._rule.places(rows[0])
-        if places is None:
-            return None
-        is_own = not isinstance(places, Refused) and list(places) == list(self._layout.columns)
-        is_bare = is_own and len(rows[0]) == len(self._layout.columns) and self._is_needless
-        return b"" if is_bare else row + b"\n"
+    def _require_delimiter(self, number: int, row: bytes) -> None:
+        """Raise ConfigError if a row would be a header with another delimiter."""
+        for mark in OTHER_DELIMITERS[self._layout.delimiter]:
+            cells = _cells(row, mark)
+            if cells and self._rule.places(cells) is not None:
+                raise ConfigError(
+                    f"line {number} is a header ({_shown(row)}) whose delimiter seems to be "
+                    f"{mark!r}, in place of the contract's {self._layout.delimiter!r}"
+                )
+
+    def _require_line_ends(self, number: int, row: bytes) -> None:
+        """Raise ConfigError if the first line has another one after a CR."""
+        counts = [part.count(self._layout.delimiter.encode()) for part in row.split(b"\r", 2)[:2]]
+        if number == 1 and counts[0] and counts[0] == counts[1]:
+            raise ConfigError(
+                f"line 1 ({_shown(row)}) has CR without LF: lines seem to end with CR alone; save "
+                "the file with LF or CRLF"
+            )
+
+
+def _require_utf8(number: int, header: bytes) -> None:
+    try:
+        header.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"line {number}, a header, is not UTF-8 at byte {error.start + 1} ({_shown(header)}); "
+            "save the file as UTF-8"
+        ) from None
+
+
+def _cells(row: bytes, delimiter: str) -> list[str]:
+    """Return the cells of one row; none if it is not CSV."""
+    rows = csv_text.rows(row.decode(errors="replace"), delimiter)
+    return [] if isinstance(rows, Refused) or len(rows) != 1 else rows[0]
+
+
+def _shown(row: bytes) -> str:
+    return row[:_SHOWN].decode(errors="replace").replace("\r", "␍")
 
 
 def _rows(lines: Iterable[Line], delimiter: str) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from truetape.feeds import csv_text
-from truetape.feeds.csv_layout import CsvPayload, Header
+from truetape.feeds.csv_layout import OTHER_DELIMITERS, CsvPayload, Header
 from truetape.feeds.csv_text import HeaderRule
 from truetape.market.rejection import Reason, Refused
 
@@ -32,10 +32,21 @@ def records(
         elif not width:
             found.append(Refused(Reason.NOT_CSV, "no header names the columns of this row"))
         elif len(cells) != width:
-            found.append(Refused(Reason.NOT_CSV, f"{len(cells)} columns in place of {width}"))
+            found.append(Refused(Reason.NOT_CSV, _other_width(cells, width, layout.delimiter)))
         else:
             found.append({name: cells[place] or None for name, place in places.items()})
     return found or Refused(Reason.NOT_A_TRADE, "a header without rows")
+
+
+def _other_width(cells: list[str], width: int, delimiter: str) -> str:
+    """Return why a row of another width is refused, with the delimiter that gives the right one."""
+    detail = f"{len(cells)} columns in place of {width}"
+    text = csv_text.joined(cells, delimiter)
+    for mark in OTHER_DELIMITERS[delimiter]:
+        rows = csv_text.rows(text, mark)
+        if not isinstance(rows, Refused) and [len(row) for row in rows] == [width]:
+            return f"{detail}; the delimiter seems to be {mark!r}, in place of {delimiter!r}"
+    return detail
 
 
 def bare_places(layout: CsvPayload) -> tuple[Mapping[str, int], int]:

@@ -46,7 +46,7 @@ class HeaderRule:
 
         Columns that the contract does not have are left out.
         """
-        columns = [self.column_of.get(self._key(cell.strip(BLANK))) for cell in cells]
+        columns = [self.column(cell) for cell in cells]
         if len(self.marks.intersection(columns)) < MARKS:
             return None
         places: dict[str, int] = {}
@@ -60,6 +60,10 @@ class HeaderRule:
             return Refused(Reason.NOT_CSV, f"the header lacks {lacking}, which is not optional")
         return places
 
+    def column(self, cell: str) -> str | None:
+        """Return the column that a cell of a header names, None if it is unknown."""
+        return self.column_of.get(self._key(cell.strip(BLANK)))
+
     def _key(self, name: str) -> str:
         return name.lower() if self.ignore_case else name
 
@@ -71,8 +75,10 @@ def rows(text: str, delimiter: str) -> list[list[str]] | Refused:
     and quotes anywhere else.
     """
     text = text.removeprefix(BYTE_ORDER_MARK)
-    if _CONTROL.search(text):
-        return Refused(Reason.NOT_CSV, "has a control character")
+    control = _CONTROL.search(text)
+    if control is not None:
+        what = "CR without LF" if control[0] == "\r" else f"the control character {control[0]!r}"
+        return Refused(Reason.NOT_CSV, f"has {what}")
     if '"' not in text:
         lines = text.replace("\r\n", "\n").split("\n")
         return [line.split(delimiter) for line in lines if line]

@@ -11,9 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 from truetape.feeds import csv_text
 from truetape.feeds.contract import Contract
 from truetape.feeds.csv_layout import CsvPayload
+from truetape.feeds.fields import Origin, Path, TimeField
 from truetape.feeds.json_layout import Container, JsonPayload, Records
 from truetape.feeds.native import iso
 from truetape.host.errors import ConfigError
+from truetape.market.event_time import Shape
 from truetape.market.resolution import SECOND_NS
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ Row = tuple[int, bytes]
 
 def payloads(file: IO[bytes], name: str, contract: Contract) -> Iterator[Row]:
     """Yield the payload of each row and its number, from 1. Raise ConfigError if the contract reads
-    neither columns nor objects.
+    neither columns nor objects, or a column of times in another shape.
 
     CSV has the file's columns as its header. Times become ISO 8601, without Z where they have no
     zone; numbers the shortest text that means them; lists of texts are joined by commas in CSV.
@@ -43,12 +45,42 @@ def payloads(file: IO[bytes], name: str, contract: Contract) -> Iterator[Row]:
             "with the columns of the file as csv columns"
         )
     number = 0
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=ROWS):
+    table = pq.ParquetFile(file)
+    _require_readable_times(table.schema_arrow, name, contract)
+    for batch in table.iter_batches(batch_size=ROWS):
         columns = [_values(batch.column(place)) for place in range(batch.num_columns)]
         names = batch.schema.names
         for row in zip(*columns, strict=True):
             number += 1
             yield number, _payload(names, row, layout)
+
+
+def _require_readable_times(schema: "pa.Schema", name: str, contract: Contract) -> None:
+    """Raise ConfigError if the contract reads a column of timestamps in a shape that it is not."""
+    import pyarrow.types as kinds
+
+    for field in schema:
+        if not kinds.is_timestamp(field.type):
+            continue
+        shape = Shape.ISO8601_LOCAL if field.type.tz is None else Shape.ISO8601
+        column = contract.header_rule.column(field.name) or field.name
+        declared = {time.shape for time in _times(contract) if _reads(time.path, column)}
+        if declared and not declared & {shape, Shape.PATTERN}:
+            raise ConfigError(
+                f"{name}: the column {field.name} has the type {field.type}, which the shape "
+                f"{shape} reads, but feed {contract.feed} reads it as {' or '.join(declared)}; "
+                f"write shape: {shape} in a contract of your own"
+            )
+
+
+def _times(contract: Contract) -> Iterator[TimeField]:
+    rules = [rule for era in contract.eras for rule in era.rules]
+    yield from (rule.event_time for rule in rules if rule.event_time)
+    yield from (rule.received_time for rule in rules if rule.received_time)
+
+
+def _reads(path: Path, column: str) -> bool:
+    return any(way.origin is Origin.RECORD and way.steps == (column,) for way in path.ways)
 
 
 def _is_flat(layout: JsonPayload) -> bool:
