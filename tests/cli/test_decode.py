@@ -118,5 +118,5 @@ def test_decode_reads_what_bars_reads(tmp_path: Path, feed: str) -> None:
     decoded = run(f"--feed {feed}", path.read_bytes())
     folded = CliRunner().invoke(truetape, ["bars", str(path), *options])
 
-    assert decoded.stderr.strip() == "received 1 = accepted 1 + rejected 0 (in 1 payloads)"
+    assert decoded.stderr.strip() == "received 1 = accepted 1 + rejected 0 (in 1 payload)"
     assert folded.exit_code == 0, folded.output

@@ -124,7 +124,7 @@ def test_unexplained_drift_fails_the_command(run: Run, environment: dict[str, st
     result = run()
 
     assert isinstance(result.exception, TruetapeError)
-    assert "1 bars have drift that no event explains, first KO 1m" in str(result.exception)
+    assert "1 bar has drift that no event explains, first KO 1m" in str(result.exception)
     assert "unexplained" in result.output
 
 

@@ -193,7 +193,7 @@ def test_a_width_that_does_not_divide_a_day_is_refused(run: Run, store: BarStore
 def test_the_chart_has_the_width_in_its_name(run: Run, store: BarStore, tmp_path: Path) -> None:
     store.write(Resolution.FIVE_MINUTES, [bar()])
 
-    assert lines_of(run("IBM", "--resolution", "30m", "--plot")) == ["1 bars in IBM-30m.html"]
+    assert lines_of(run("IBM", "--resolution", "30m", "--plot")) == ["1 bar in IBM-30m.html"]
 
 
 def test_without_bars_the_error_lists_the_bars_there_are(run: Run, store: BarStore) -> None:

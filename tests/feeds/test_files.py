@@ -267,7 +267,7 @@ def test_a_delimiter_that_is_not_the_contract_s_is_named(tmp_path: Path, mark: s
     assert f"seems to be {mark!r}, in place of the contract's ','" in str(refused.value)
     assert isinstance(rejected, Rejected)
     assert rejected.detail == (
-        f"1 columns in place of 3; the delimiter seems to be {mark!r}, in place of ','"
+        f"1 column in place of 3; the delimiter seems to be {mark!r}, in place of ','"
     )
 
 

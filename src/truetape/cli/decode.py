@@ -25,6 +25,7 @@ from truetape.feeds.decoder import Context, Limits
 from truetape.feeds.files import file_limits, numbered, payloads_of_lines
 from truetape.feeds.native import encode, encode_rejected
 from truetape.host.private_home import current_settings
+from truetape.host.words import counted
 from truetape.market.rejection import Rejected
 from truetape.market.resolution import MS_NS
 from truetape.market.trades import Event
@@ -75,8 +76,8 @@ class DecodeCounts:
     def __str__(self) -> str:
         received = self.accepted + self.rejected
         return (
-            f"received {received} = accepted {self.accepted} + rejected {self.rejected}"
-            f" (in {self.payloads} payloads)"
+            f"received {received:,} = accepted {self.accepted:,} + rejected {self.rejected:,}"
+            f" (in {counted(self.payloads, 'payload')})"
         )
 
 

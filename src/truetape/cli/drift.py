@@ -19,6 +19,7 @@ from truetape.cli.options import (
 )
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings, files_for_others
+from truetape.host.words import counted
 
 if TYPE_CHECKING:
     from truetape.drift.ledger import BarDrift, DriftLedger
@@ -86,8 +87,9 @@ def drift(  # noqa: PLR0917 - one parameter an option
     if unexplained:
         first = unexplained[0]
         raise TruetapeError(
-            f"{len(unexplained):,} bars have drift that no event explains, first {first.symbol} "
-            f'{resolution} at {first.start_ns}; see "Unexplained drift" in docs/RUNBOOK.md'
+            f"{counted(len(unexplained), 'bar has', 'bars have')} drift that no event explains, "
+            f"first {first.symbol} {resolution} at {first.start_ns}; "
+            'see "Unexplained drift" in docs/RUNBOOK.md'
         )
 
 
@@ -128,4 +130,4 @@ def _plot(entries: "list[BarDrift]", title: str, file: str) -> None:
         raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like drift.html")
     with files_for_others():
         write_drift_chart(entries, title, Path(file))
-    click.echo(f"{len(entries):,} bars changed, in {file}")
+    click.echo(f"{counted(len(entries), 'bar')} changed, in {file}")

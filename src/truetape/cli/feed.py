@@ -13,6 +13,7 @@ from truetape.cli.output import console, require_writable, show_progress
 from truetape.feeds.file_names import NameParts
 from truetape.host.dates import shown
 from truetape.host.errors import ConfigError
+from truetape.host.words import counted
 from truetape.market.resolution import MS_NS
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -109,7 +110,7 @@ def check(  # noqa: PLR0917 - one parameter an option
                 for line in lines:
                     click.echo(f"    - '{line}'")
     name = f"{declared.feed} version {declared.version}"
-    click.echo(f"{name}: {len(declared.samples)} samples, {wrong} wrong")
+    click.echo(f"{name}: {counted(len(declared.samples), 'sample')}, {wrong} wrong")
     given = NameParts(symbol_is, day)
     if wrong or (files and not _check_data(contract, files, profile, given)):
         ctx.exit(WRONG)
@@ -145,7 +146,7 @@ def _check_data(contract: str, files: Sequence[str], profile: str, given: NamePa
     for line in outcome.counts.lines(len(outcome.bars)):
         click.echo(line)
     share = outcome.counts.fast / max(outcome.counts.payloads, 1)
-    click.echo(f"  fast lane: {share:.1%} of {outcome.counts.payloads:,} payloads")
+    click.echo(f"  fast lane: {share:.1%} of {counted(outcome.counts.payloads, 'payload')}")
     return outcome.counts.accepted > 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from truetape.feeds import csv_text
 from truetape.feeds.csv_layout import OTHER_DELIMITERS, CsvPayload, Header
 from truetape.feeds.csv_text import HeaderRule
+from truetape.host.words import counted
 from truetape.market.rejection import Reason, Refused
 
 Values = Mapping[str, str | None]
@@ -40,7 +41,7 @@ def records(
 
 def _other_width(cells: list[str], width: int, delimiter: str) -> str:
     """Return why a row of another width is refused, with the delimiter that gives the right one."""
-    detail = f"{len(cells)} columns in place of {width}"
+    detail = f"{counted(len(cells), 'column')} in place of {width}"
     text = csv_text.joined(cells, delimiter)
     for mark in OTHER_DELIMITERS[delimiter]:
         rows = csv_text.rows(text, mark)

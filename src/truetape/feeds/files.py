@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -77,24 +78,19 @@ def read(
     try:
         with streams.opened(path, why_not, log) as found:
             for stream in found:
-                place, is_empty = stream.name, True
-                for record in _records(stream, contract, given):
-                    is_empty = False
-                    yield record
-                if is_empty:
-                    log.empty.append(stream.name)
+                place = source = stream.name
+                beside = parts_for(stream.names, contract, given)
+                key, day, number = beside.symbol, beside.day, 0
+                rows = enumerate(_payloads(stream, contract), start=1)
+                for number, (line, payload, received_ns) in rows:
+                    yield FileRecord(payload, key, day, received_ns, line, number, source)
+                if not number:
+                    log.empty.append(source)
     except ConfigError as error:
         is_placed = _name(path) in str(error)
         raise ConfigError(str(error) if is_placed else f"{place}: {error}") from error
     except streams.DAMAGES as error:
         raise ConfigError(f"{place}: cannot be read ({error})") from error
-
-
-def _records(stream: Stream, contract: Contract, given: NameParts) -> Iterator[FileRecord]:
-    beside = parts_for(stream.names, contract, given)
-    rows = enumerate(_payloads(stream, contract), start=1)
-    for number, (line, payload, received_ns) in rows:
-        yield FileRecord(payload, beside.symbol, beside.day, received_ns, line, number, stream.name)
 
 
 def _name(path: Path) -> str:
@@ -143,9 +139,10 @@ def read_lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
 
 
 def numbered(file: IO[bytes], max_bytes: int) -> Iterator[Line]:
-    """Yield the lines of a text with their numbers, from 1, without a byte order mark."""
-    for number, line in enumerate(read_lines(file, max_bytes), start=1):
-        yield number, line if number > 1 else line.removeprefix(_BYTE_ORDER_MARK)
+    """Return the lines of a text with their numbers, from 1, without a byte order mark."""
+    lines = read_lines(file, max_bytes)
+    first = (line.removeprefix(_BYTE_ORDER_MARK) for line in islice(lines, 1))
+    return enumerate(chain(first, lines), start=1)
 
 
 def payloads_of_lines(lines: Iterator[Line], contract: Contract) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from datetime import date
 
 from truetape.feeds.sample_layout import Column, Layout, date_patterns, layout_of, shape_of
 from truetape.host.errors import ConfigError
+from truetape.host.words import counted
 from truetape.market.event_time import Shape
 
 UNKNOWN = "UNKNOWN  # no field looks like one"
@@ -39,8 +40,8 @@ def skeleton(feed: str, sample: str, source: str, today: date) -> str:
     if not layout.records:
         raise ConfigError(f"{source}: has no records: neither JSON objects or arrays nor CSV rows")
     lines = [
-        f"## A contract for {feed}, guessed from {source}: {len(payloads)} payloads, "
-        f"{len(layout.records)} records.",
+        f"## A contract for {feed}, guessed from {source}: {counted(len(payloads), 'payload')}, "
+        f"{counted(len(layout.records), 'record')}.",
         "## Each line with one # is a guess and not in force. Compare it with the vendor's",
         "## documentation, correct it, and remove the #. Then: truetape feed check FILE",
         "## docs/FEEDS.md has every field, docs/EVENT_TIME.md every shape of a time.",
