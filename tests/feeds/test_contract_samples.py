@@ -15,3 +15,10 @@ CASES = [
 @pytest.mark.parametrize("outcome", CASES)
 def test_a_sample_gives_its_native_lines(outcome: SampleOutcome) -> None:
     assert list(outcome.found) == list(outcome.expected)
+
+
+def test_each_feed_that_reads_names_has_an_example_of_one() -> None:
+    contracts = [load_contract(feed) for feed in contract_names()]
+    lacking = [one.feed for one in contracts if one.file_names and not one.file_name_example]
+
+    assert lacking == []

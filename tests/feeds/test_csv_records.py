@@ -245,6 +245,12 @@ def test_codes_of_another_feed_are_shared(tmp_path: Path) -> None:
         ("form: comma", "form: comma, codes_of: kraken", (13, "trade.conditions.codes_of"), "feed"),
         ("ids: none", "ids: none\nfile_name: '[A-Z]+'", (6, "file_name"), "name groups"),
         ("ids: none", "ids: none\nfile_name: '(?P<symbol>'", (6, "file_name"), "no regular"),
+        (
+            "ids: none",
+            "ids: none\nfile_name: '(?P<symbol>[A-Z]+)'\nfile_name_example: abc.csv",
+            (7, "file_name_example"),
+            "which no file_name fits",
+        ),
     ],
     ids=lambda value: str(value)[:24],
 )

@@ -21,6 +21,7 @@ import pytest
 from support.data import real_data
 from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
+from truetape.feeds.file_log import FileLog
 from truetape.feeds.file_names import NameParts
 from truetape.feeds.files import MAX_PAGE_BYTES, FileRecord, decode_file, read, read_lines
 from truetape.host.errors import ConfigError
@@ -367,6 +368,14 @@ def test_a_parquet_row_is_a_row_below_a_header_for_a_feed_of_columns(tmp_path: P
     ]
 
 
+def test_parquet_without_rows_is_a_file_without_a_record(tmp_path: Path) -> None:
+    pq.write_table(TABLE.slice(0, 0), tmp_path / "day.parquet")
+    log = FileLog()
+
+    assert list(read(tmp_path / "day.parquet", NATIVE, log=log)) == []
+    assert log.empty == [str(tmp_path / "day.parquet")]
+
+
 def test_parquet_needs_a_feed_of_columns_or_objects(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "day.parquet")
 
@@ -481,6 +490,7 @@ NESTED: dict[str, tuple[bytes, str]] = {
     "bz2 of a zip": (bz2.compress(ROWS), ""),
     "gz of a gz of a zip": (gzip.compress(gzip.compress(ROWS)), ""),
     "folders": (zipped(**{"a/": b"", "a/b/": b"", "a/b/XBTUSD.csv": b"1,2,3\n"}), ""),
+    "paths": (zipped(**{"../up/XBTUSD.csv": b"1,2,3\n", "/abs/ETHUSD.csv": b"4,5,6\n"}), ""),
     "empty in zip": (zipped(**{"a.zip": zipped()}), r"!a\.zip: the zip file is empty"),
     "folders only": (zipped(**{"a/": b""}), "the zip file is empty"),
     "encrypted": (locked(ROWS), r"!XBTUSD\.csv: is encrypted; unpack it with its password"),

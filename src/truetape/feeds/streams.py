@@ -178,7 +178,7 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, name: str) -> IO[by
 
 
 def _is_data(item: zipfile.ZipInfo) -> bool:
-    parts = PurePath(item.filename).parts
+    parts = [part for part in PurePath(item.filename).parts if part != ".."]
     return not item.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
