@@ -124,6 +124,53 @@ def test_the_report_says_what_became_of_every_record(tmp_path: Path, engine: str
     assert bars(path, *options, "--strict", code=65).stdout == outcome.stdout
 
 
+RENAMED = """\
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"1","event_time":"2026-11-20T14:30:00Z","price":"1","size":"1"}
+{"kind":"correct","symbol":"IBM","venue":"XNYS","id":"1","new_id":"2","price":"3","size":"1","received_time":"2026-11-20T22:00:00Z"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"2","event_time":"2026-11-20T14:30:00Z","price":"3","size":"1"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"7","event_time":"2026-11-20T14:30:01Z","price":"4","size":"1"}
+{"kind":"correct","symbol":"IBM","venue":"XNYS","id":"7","new_id":"8","price":"5","size":"1","received_time":"2026-11-20T22:00:00Z"}
+{"kind":"trade","symbol":"IBM","venue":"XNYS","id":"8","event_time":"2026-11-20T14:30:02Z","price":"6","size":"1"}
+"""
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_trades_under_the_id_that_a_correction_gave_are_reported(
+    tmp_path: Path, engine: str
+) -> None:
+    """Trade 2 is trade 1 sent again; trade 8 is no other than itself."""
+    path = tmp_path / "renamed.jsonl"
+    path.write_text(RENAMED)
+
+    outcome = bars(path, "--resolution", "1m", "--profile", "all", "--engine", engine)
+
+    assert outcome.stdout.splitlines()[1].split(",")[4:] == [
+        "3", "6", "3", "6", "3", "4.666666666666666667", "3"
+    ]  # fmt: skip
+    assert outcome.stderr.splitlines()[1:] == [
+        "  4 trades, 1 repeat among them; 2 cancels and corrections: 2 applied, 0 without a trade",
+        "  1 trade sent again under an id that a correction gave; counted once",
+        "  1 correction gave an id that another trade of the day has; both trades count: "
+        "XNYS IBM 8",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_as_of_an_instant_the_report_counts_the_trades_known_by_then(
+    tmp_path: Path, engine: str
+) -> None:
+    path = tmp_path / "renamed.jsonl"
+    path.write_text(RENAMED)
+    options = ("--resolution", "1m", "--profile", "all", "--engine", engine)
+
+    outcome = bars(path, *options, "--as-of", "2026-11-20T14:30:01Z")
+
+    assert outcome.stderr.splitlines()[1:] == [
+        "  3 trades, 0 repeats among them, and 1 received later; 2 cancels and corrections: "
+        "0 applied, 0 without a trade, 2 received later",
+    ]
+
+
 CHAIN = """\
 {"kind":"correct","symbol":"IBM","venue":"XNYS","id":"2","new_id":"3","price":"1","size":"1","received_time":"2026-11-20T22:01:00Z"}
 {"kind":"cancel","symbol":"IBM","venue":"XNYS","id":"3","received_time":"2026-11-20T22:02:00Z"}

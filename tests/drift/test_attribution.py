@@ -23,7 +23,7 @@ from truetape.drift.attribution_inputs import (
 )
 from truetape.host.profiles import load
 from truetape.market.bars import Tally, merge, tally, vwap
-from truetape.market.canonical import amendments_of, canonical
+from truetape.market.canonical import canonical, changes_of
 from truetape.market.eligibility import Profile
 from truetape.market.trades import Amendment, Position, Trade
 
@@ -70,11 +70,14 @@ def deliveries(events: Sequence[Trade | Amendment]) -> list[TradeDelivery]:
     """Return the deliveries of events in stream order, by the reference rules."""
     trades = [event for event in events if isinstance(event, Trade)]
     amendments = [event for event in events if not isinstance(event, Trade)]
-    amendments_by_trade = amendments_of(trades, amendments, VENUES)
+    changes = changes_of(trades, amendments, VENUES)
     repeats = {item.trade.position for item in canonical(events, VENUES).trades if item.duplicate}
     return [
         TradeDelivery(
-            item, item.position in repeats, tuple(amendments_by_trade.get(item.position, ()))
+            item,
+            item.position in repeats,
+            tuple(changes.by_trade.get(item.position, ())),
+            resend=changes.resends.get(item.position),
         )
         for item in sorted(trades, key=lambda item: item.position)
     ]
@@ -432,6 +435,41 @@ def test_the_deltas_of_the_causes_add_up_for_any_mix_of_faults(
         assert sum(part.delta for part in drift.parts) == drift.after - drift.before
         assert (drift.before, drift.after) == moved.get(drift.field, (drift.before,) * 2)
         assert all(part.delta for part in drift.parts)
+
+
+RENAMED = correction("2", "50", "5", NOON + 100 * SECOND, new_id="9")
+RESENT = replace(
+    MIDDLE,
+    id="9",
+    price=RENAMED.price,
+    size=RENAMED.size,
+    received_ns=NOON + 50 * SECOND,
+    position=Position("trades", 0, 60),
+)
+
+
+@pytest.mark.parametrize(
+    ("as_of_s", "expected"),
+    [
+        pytest.param(None, {Cause.DUPLICATE: {"9"}, Cause.CORRECTION: {"2"}}, id="speed layer"),
+        pytest.param(60, {Cause.DUPLICATE: {"9"}, Cause.CORRECTION: {"2"}}, id="published before"),
+        pytest.param(200, {}, id="published after"),
+    ],
+)
+def test_a_resend_is_a_duplicate_once_its_correction_is_known(
+    as_of_s: int | None, expected: dict[Cause, set[str]]
+) -> None:
+    events = [*QUIET, RESENT, RENAMED]
+    as_of_ns = None if as_of_s is None else NOON + as_of_s * SECOND
+    rules = SPEED if as_of_ns is None else replace(PUBLISHED, as_of_ns=as_of_ns)
+    served = (
+        [*QUIET, RESENT]
+        if as_of_ns is None
+        else [item.trade for item in canonical(events, VENUES, as_of_ns).trades if item.counts]
+    )
+    inputs = BarInputs(values(served, SIP), values(in_force(events), SIP), deliveries(events))
+
+    assert causes(explain(inputs, rules, SIP.judge)) == expected
 
 
 @given(streams(), st.booleans(), st.sampled_from([SIP, ALL]))

@@ -15,7 +15,7 @@ from history.conftest import Read
 from support.build import VENUES, at, trade
 from support.ledger import publication
 from support.serving import bar
-from support.session_lake import FRIDAY, good_events, lake_session
+from support.session_lake import FRIDAY, good_events, in_places, lake_session
 from truetape.history.timeframe_bars import BarReader
 from truetape.host.calendars import sessions
 from truetape.host.errors import ConfigError
@@ -78,7 +78,7 @@ def _served(one: Bar) -> ServedBar:
     )  # fmt: skip
 
 
-ODD = [
+ODD = in_places([
     *good_events(),
     trade("77", "30", symbol="THIN", id="1", event_ns=at("2024-11-22T15:01:00"),
           conditions=("@", "I"), tape="A"),
@@ -86,7 +86,7 @@ ODD = [
           conditions=("@",), tape="A"),
     trade("79", "20", symbol="THIN", id="3", event_ns=at("2024-11-22T15:50:00"),
           conditions=("@", "I"), tape="A"),
-]  # fmt: skip
+])  # fmt: skip
 """With a symbol whose first and last five minutes have odd lots only, which set no price."""
 
 

@@ -25,6 +25,7 @@ from truetape.host.calendars import sessions
 from truetape.host.profiles import load
 from truetape.host.venues import venues
 from truetape.kernel import fold
+from truetape.kernel.changes import changes
 from truetape.kernel.columns import POSITION
 from truetape.kernel.judge import judge
 from truetape.kernel.settle import settle
@@ -57,6 +58,30 @@ def reference_bars(arrivals: Sequence[Event], profile: Profile) -> list[Bar]:
         for resolution in Resolution
         for bar in bars(settled, profile, resolution, {"XNYS": [SESSION]})
     ]
+
+
+@examples(60)
+@given(events())
+def test_repeats_cancels_corrections_and_clashes_equal_those_of_the_reference(
+    happened: list[Event],
+) -> None:
+    reference = canonical(happened, VENUES)
+    deliveries = deliveries_of(happened)
+    settled = settle(deliveries, VENUES).sort_by("ordinal")
+
+    flags = settled.select(["offset", "price", "size", "duplicate", "cancelled", "corrected"])
+    assert [tuple(row.values()) for row in flags.to_pylist()] == [
+        (
+            item.trade.position.offset,
+            item.trade.price,
+            item.trade.size,
+            item.duplicate,
+            item.cancelled,
+            item.corrected,
+        )
+        for item in reference.trades
+    ]
+    assert changes(deliveries, VENUES, None) == reference.changes
 
 
 OTHER_WIDTHS = [

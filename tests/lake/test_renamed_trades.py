@@ -19,7 +19,7 @@ from truetape.kernel.columns import DELIVERIES
 from truetape.kernel.settle import settle
 from truetape.lake.deliveries import SessionDeliveries
 from truetape.lake.events import RawEvents
-from truetape.market.canonical import CanonicalTrade, amendments_of, canonical
+from truetape.market.canonical import CanonicalTrade, canonical, changes_of
 from truetape.market.trades import Amendment, Event, Trade
 
 DAY_NS = 86_400 * SECOND
@@ -46,7 +46,9 @@ def random_events(seed: int) -> list[Event]:
         if luck < 0.4 or not ids:
             name = str(draw.randrange(6))
             late = draw.choice([0, 0, DAY_NS // 2])
-            events.append(trade("1", id=name, event_ns=at, received_ns=at + late, offset=number))
+            events.append(
+                trade("1", "5", id=name, event_ns=at, received_ns=at + late, offset=number)
+            )
         elif luck < 0.85:
             name, given = (
                 draw.choice(ids),
@@ -55,6 +57,13 @@ def random_events(seed: int) -> list[Event]:
             events.append(
                 correction(name, str(number), "5", at + DAY_NS // 3, number, new_id=given)
             )
+            named = [each for each in events if isinstance(each, Trade) and each.id == name]
+            if given and named and draw.random() < 0.5:
+                price, offset = draw.choice(["1", str(number)]), 500 + number
+                of = draw.choice(named)
+                events.append(
+                    trade(price, "5", id=given, event_ns=of.event_ns, received_ns=at, offset=offset)
+                )
         else:
             name, given = draw.choice(ids), None
             events.append(cancel(name, at + DAY_NS // 2, number))
@@ -100,7 +109,7 @@ def test_a_symbol_s_events_settle_its_session_alone(tmp_path: Path, seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_amendments_of_changed_trades_are_found_by_any_of_their_ids(
+def test_the_changes_of_changed_trades_are_found_by_any_of_their_ids(
     tmp_path: Path, seed: int
 ) -> None:
     """What drift attributes changes to."""
@@ -110,13 +119,13 @@ def test_the_amendments_of_changed_trades_are_found_by_any_of_their_ids(
         events = [item.event for item in raw.of_symbol(one, "IBM")]
         trades = [event for event in events if isinstance(event, Trade)]
         own = [event for event in trades if one.contains(event.event_ns)]
-        expected = amendments_of(trades, others(events), VENUES)
+        expected = changes_of(trades, others(events), VENUES).by_trade
 
         names = {("truetape", "XNYS", "IBM", event.id or "") for event in own}
         found = raw.amendments(one, names)
         elsewhere = raw.elsewhere(one, found, own)
         candidates = [*own, *(event for event in elsewhere if isinstance(event, Trade))]
-        meant = amendments_of(candidates, [*found, *others(elsewhere)], VENUES)
+        meant = changes_of(candidates, [*found, *others(elsewhere)], VENUES).by_trade
 
         for event in own:
             assert meant.get(event.position) == expected.get(event.position)

@@ -15,15 +15,17 @@ TESTS = [
         "bars",
         "canonical",
         "eligibility",
+        "resends",
         "resolution",
         "sessions",
         "trades",
     )
 ]
 BARS, CANONICAL, TRADES = "market/bars.py", "market/canonical.py", "market/trades.py"
-AMENDMENTS, ELIGIBILITY, SESSIONS = (
+AMENDMENTS, ELIGIBILITY, RESENDS, SESSIONS = (
     "market/amendments.py",
     "market/eligibility.py",
+    "market/resends.py",
     "market/sessions.py",
 )
 
@@ -214,6 +216,48 @@ MUTANTS = [
         AMENDMENTS,
         "max(effect, given.effect) if given else effect",
         "effect",
+    ),
+    Mutant(
+        "a trade that comes again under its new id is a repeat",
+        CANONICAL,
+        "if trade.position in changes.resends:",
+        "if False:",
+    ),
+    Mutant(
+        "a resend has the event time of its trade",
+        RESENDS,
+        "each.event_ns == trade.event_ns",
+        "True",
+    ),
+    Mutant(
+        "a resend has a price and size that its trade had",
+        RESENDS,
+        "_terms(each) in had",
+        "True",
+    ),
+    Mutant(
+        "an amendment that names a resend means its trade",
+        RESENDS,
+        "return Meaning(resend.of, effect",
+        "return Meaning(meaning.trade, effect",
+    ),
+    Mutant(
+        "an amendment that names a resend takes effect after the id was given",
+        RESENDS,
+        "max(meaning.effect, resend.effect)",
+        "meaning.effect",
+    ),
+    Mutant(
+        "one trade of a circle of resends counts",
+        RESENDS,
+        "self._resolved(_without_circles(self._links()))",
+        "self._resolved(self._links())",
+    ),
+    Mutant(
+        "ids clash within a day only",
+        RESENDS,
+        "day = venues[trade.venue].date_of(trade.event_ns)",
+        "day = date.min",
     ),
     Mutant(
         "one condition that forbids open and close is enough",

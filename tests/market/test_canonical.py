@@ -9,7 +9,7 @@ import pytest
 from support.build import KRAKEN, NOON, SECOND, VENUES, cancel, correction, trade
 from truetape.host.calendars import session
 from truetape.market.amendments import means_only_this_session
-from truetape.market.canonical import Canonical, amended, amendments_of, canonical, key_of
+from truetape.market.canonical import Canonical, amended, canonical, changes_of, key_of
 from truetape.market.trades import Cancel, Event
 
 DAY = 86_400 * SECOND
@@ -106,7 +106,7 @@ def test_amendments_are_returned_by_first_delivery_in_order_of_arrival() -> None
     gone = cancel("a", NOON + 2 * SECOND, offset=3)
     other = cancel("b", NOON + SECOND, offset=4)
 
-    meant = amendments_of([first, again], [gone, other, better], VENUES)
+    meant = changes_of([first, again], [gone, other, better], VENUES).by_trade
 
     assert meant == {first.position: [better, gone]}
     assert (amended(first, meant[first.position]).cancelled, amended(first, []).trade) == (

@@ -27,7 +27,7 @@ from truetape.drift.recorder import DriftRecorder, values_of_row
 from truetape.host.profiles import load
 from truetape.lake.publications import publications
 from truetape.market.bars import bars
-from truetape.market.canonical import amendments_of, canonical
+from truetape.market.canonical import canonical, changes_of
 from truetape.market.resolution import Resolution
 from truetape.market.trades import Event, Position, Trade
 from truetape.publish.publication import PublicationRequest, Published, publish, publish_target
@@ -149,7 +149,7 @@ class Loop(RuleBasedStateMachine):
     def every_record_is_accounted_for(self) -> None:
         settled = canonical(self.events, VENUES)
         amendments = [event for event in self.events if not isinstance(event, Trade)]
-        meant = amendments_of(self.trades(), amendments, VENUES)
+        meant = changes_of(self.trades(), amendments, VENUES).by_trade
         applied = sum(map(len, meant.values()))
         assert self.records == (
             len(settled.trades) + applied + len(settled.pending) + self.rejected

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from support.build import SECOND, VENUES, cancel
+from support.build import SECOND, VENUES, cancel, correction
 from support.session_lake import CLOSE, FRIDAY, NOON, OPEN, TRADES, Row
 from truetape.host.calendars import session
 from truetape.host.venues import venues
@@ -293,6 +293,24 @@ def test_a_cancel_without_a_trade_is_judged_after_the_waiting_time(
     before: frozenset[TradeName] | None, now_ns: int, found: bool | None
 ) -> None:
     assert judged(amending(id="9"), before=before, now_ns=now_ns) == [(found, None, 1)]
+
+
+def test_a_correction_that_gives_the_id_of_another_trade_clashes() -> None:
+    """Which of the two a cancel by that id means depends on their arrival: it is not judged."""
+    renamed = ArchivedAmendment(correction("0", "1", "1", NOON + SECOND, new_id="1"), "a")
+    other = ArchivedAmendment(correction("0", "1", "1", NOON + SECOND, new_id="7"), "a")
+    name = ("truetape", "XNYS", "IBM")
+
+    def clashes(amendments: Sequence[ArchivedAmendment], given: str) -> list[tuple[object, ...]]:
+        tables = SessionTables(
+            FRIDAY, table([row(0, cancelled=True), row(1)]), None, (), (), 0, (),
+            tuple(amendments), {(*name, given): (*name, "0")}, frozenset(),
+        )  # fmt: skip
+        rows = amendment_rows(tables, LONG_AFTER).to_pylist()
+        return [(each["clashes"], each["applied"], each["cancels"]) for each in rows]
+
+    assert clashes([renamed, amending("1")], "1") == [(True, True, 0), (False, None, None)]
+    assert clashes([other, amending("7")], "7") == [(False, True, 1), (False, True, 1)]
 
 
 def test_a_cancel_that_is_delivered_twice_counts_once() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from support.build import NOON, SECOND, at, cancel, correction, trade
-from truetape.market.trades import Event, Trade
+from truetape.market.trades import Correction, Event, Trade
 
 OPENS, CLOSES = at("2026-11-20T14:30:00"), at("2026-11-20T21:00:00")
 """The regular session of the day that all drawn events lie in."""
@@ -79,7 +79,8 @@ def events(
     tapes: Sequence[str | None] = TAPES,
 ) -> list[Event]:
     """Draw trades with shared ids, cancels and corrections, some received before their trade; some
-    corrections give their trade a new id, which later amendments may name.
+    corrections give their trade a new id, which later amendments may name, under which the trade
+    may come again, and which another trade may have.
     """
     prints = draw(trades(SHARED_IDS, conditions, tapes))
     named = [(one, one.id) for one in prints if one.id is not None]
@@ -92,14 +93,29 @@ def events(
         if draw(st.booleans()):
             amendments.append(cancel(name, received_ns, offset, **fields))
         else:
-            new_id = draw(st.sampled_from([None, f"n{offset}"]))
+            new_id = draw(st.sampled_from([None, f"n{offset}", named[0][1], named[-1][1]]))
             fields |= {
                 "conditions": draw(st.sampled_from([None, *conditions])), "new_id": new_id,
             }  # fmt: skip
             values = draw(PRICES), draw(SIZES)
-            amendments.append(correction(name, *values, received_ns, offset, **fields))
+            corrected = correction(name, *values, received_ns, offset, **fields)
+            amendments.append(corrected)
             named += [(meant, new_id)] if new_id else []
+            if new_id and draw(st.booleans()):
+                prints.append(_resent(meant, corrected, draw(st.integers(-100, 100))))
     return [*prints, *amendments]
+
+
+def _resent(meant: Trade, corrected: Correction, seconds: int) -> Trade:
+    """Return a trade as it comes again under the id that a correction gave it."""
+    return replace(
+        meant,
+        id=corrected.new_id,
+        price=corrected.price,
+        size=corrected.size,
+        received_ns=corrected.received_ns + seconds * SECOND,
+        position=replace(meant.position, offset=corrected.position.offset + 1_000),
+    )
 
 
 def again(trade: Trade, offset: int, received_ns: int) -> Trade:

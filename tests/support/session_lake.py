@@ -141,7 +141,15 @@ def good_events() -> list[Event]:
         trade("50", "100", symbol="SOLO", id="1", event_ns=NOON, received_ns=NOON + SECOND,
               conditions=("@",), tape="A", exchange="N")
     )  # fmt: skip
-    return events
+    return in_places(events)
+
+
+def in_places(events: Sequence[Event]) -> list[Event]:
+    """Give events the positions of records in their order."""
+    return [
+        replace(event, position=Position("trades", 0, offset))
+        for offset, event in enumerate(events)
+    ]
 
 
 def trade_rows(events: Sequence[Event], session: Session, profile: str) -> list[Row]:

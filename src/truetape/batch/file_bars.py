@@ -96,7 +96,8 @@ def reference(request: FileFold) -> FoldedFiles:
     amendments = [event for event in events if not isinstance(event, Trade)]
     counts.amendments = len(amendments)
     counts.later = sum(not request.knows(event.received_ns) for event in amendments)
-    counts.pending = len(settled.pending)
+    counts.later_trades = counts.trades - len(settled.trades)
+    counts.change(settled.changes)
     counts.repeats = sum(item.duplicate for item in settled.trades)
     symbol = request.symbol_among({item.trade.symbol for item in settled.trades})
     chosen = [item for item in settled.trades if symbol in (None, item.trade.symbol)]
@@ -109,8 +110,8 @@ def kernel(request: FileFold) -> FoldedFiles:
     """Fold with the kernel: as the reference does, at more than ten times its speed."""
     import pyarrow.compute as pc
 
+    from truetape.kernel.changes import changes
     from truetape.kernel.judge import judge, unknown
-    from truetape.kernel.pending import pending
     from truetape.kernel.settle import settle
 
     profile = profiles.load(request.profile)
@@ -122,7 +123,8 @@ def kernel(request: FileFold) -> FoldedFiles:
     received = deliveries.filter(pc.field("kind") != "trade")["received_ns"].to_pylist()
     counts.amendments = len(received)
     counts.later = sum(not request.knows(instant_ns or 0) for instant_ns in received)
-    counts.pending = pending(deliveries, known, request.as_of_ns)
+    counts.later_trades = counts.trades - settled.num_rows
+    counts.change(changes(deliveries, known, request.as_of_ns))
     counts.repeats = pc.sum(settled["duplicate"]).as_py() or 0
     symbol = request.symbol_among(set(pc.unique(settled["symbol"]).to_pylist()))
     if symbol is not None:

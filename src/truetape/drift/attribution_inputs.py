@@ -11,6 +11,7 @@ from functools import reduce
 from truetape.market.bars import Tally, merge, tally, vwap
 from truetape.market.canonical import amended
 from truetape.market.eligibility import Eligibility
+from truetape.market.resends import Resend
 from truetape.market.resolution import Resolution
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Event, Position, Trade
@@ -37,6 +38,8 @@ class TradeDelivery:
     """The amendments of this trade, in order of arrival."""
     eligibility: Eligibility | None = None
     """The recompute's judgement of the amended trade, if the lake has it."""
+    resend: Resend | None = None
+    """Set if it is another trade, sent again under an id that a correction gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def known_trades(bar: BarInputs, rules: ServingRules, knows: Knows) -> list[list
     """Return the known deliveries of each trade, of which the layer counted one."""
     same: dict[DeliveryKey, list[Trade]] = {}
     for delivery in bar.deliveries:
-        if knows(delivery.trade):
+        if knows(delivery.trade) and not _is_known_resend(delivery.resend, rules, knows):
             same.setdefault(rules.key_of(delivery.trade), []).append(delivery.trade)
     return list(same.values())
 
@@ -170,6 +173,13 @@ def values_of_tally(total: Tally) -> BarValues:
     average = vwap(total.notional, total.priced_volume) or Decimal(0)
     prices = (total.first[1], total.high, total.low, total.last[1])
     return *prices, total.volume, average, Decimal(total.trades)
+
+
+def _is_known_resend(resend: Resend | None, rules: ServingRules, knows: Knows) -> bool:
+    """True if the layer knew that a delivery is another trade, which it counted, sent again."""
+    if resend is None or not rules.applies_amendments:
+        return False
+    return knows(resend.of) and knows(resend.correction)
 
 
 def _print(bar: BarInputs, trade: Trade, eligibility: Eligibility) -> CountedPrint | None:

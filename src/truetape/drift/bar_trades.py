@@ -21,9 +21,9 @@ from truetape.lake.delta import open_or_none, open_table
 from truetape.lake.events import RawEvents
 from truetape.lake.schemas import TRADES
 from truetape.lake.tables import Table, session_condition
-from truetape.market.amendments import name_of
+from truetape.market.amendments import given_name, name_of
 from truetape.market.bars import Price, Tally
-from truetape.market.canonical import amendments_of
+from truetape.market.canonical import Changes, changes_of
 from truetape.market.eligibility import Eligibility
 from truetape.market.resolution import SECOND_NS, Resolution
 from truetape.market.sessions import Session, Venue
@@ -86,9 +86,7 @@ class RecomputedTrades:
         self._rows = source.of(self._numbering)
         self._numbers_of: dict[Resolution, Numbers] = {}
         self._made: dict[int, TradeDelivery] = {}
-        self._amendments: (
-            tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]] | None
-        ) = None
+        self._amendments: tuple[Mapping[Position, Trade], Changes] | None = None
 
     def inputs(
         self, bars: Mapping[BarKey, ValuePair], uncertain: UncertainPrints
@@ -212,18 +210,26 @@ class RecomputedTrades:
         """Make the deliveries of rows, and keep them for other bars with the same trades."""
         trades = self._trades(rows)
         flags = _taken(self._rows, [*_FLAGS, *_JUDGED], rows).to_pylist()
-        originals, amendments = self._amended()
+        originals, changes = self._amended()
+        resends = {
+            given_name(resend.correction): resend
+            for resend in changes.resends.values()
+            if self._session.contains(resend.of.event_ns)
+        }
         for row, trade, flag in zip(rows, trades, flags, strict=True):
             position = trade.position
             self._made[row] = TradeDelivery(
                 originals.get(position, trade),
                 flag["duplicate"],
-                tuple(amendments.get(position, ())),
+                tuple(changes.by_trade.get(position, ())),
                 _judged(flag),
+                resends.get(name_of(trade)) if flag["duplicate"] else None,
             )
 
-    def _amended(self) -> tuple[Mapping[Position, Trade], Mapping[Position, list[Amendment]]]:
-        """Return corrected trades as first received, and amendments, by position; read once."""
+    def _amended(self) -> tuple[Mapping[Position, Trade], Changes]:
+        """Return corrected trades as first received, by position, and what amendments did to the
+        trades; read once.
+        """
         import numpy as np
 
         if self._amendments is None:
@@ -232,18 +238,33 @@ class RecomputedTrades:
             originals = self._raw.originals(
                 trade.position for trade in self._trades(np.flatnonzero(corrected))
             )
-            trades = self._trades(np.flatnonzero(changed))
-            names = {name_of(trade) for trade in trades}
-            amendments = self._raw.amendments(self._session, names)
+            now = self._trades(np.flatnonzero(changed))
+            trades = [originals.get(trade.position, trade) for trade in now]
+            amendments = self._raw.amendments(self._session, {name_of(trade) for trade in trades})
+            trades += self._repeats_under(amendments)
             elsewhere = self._raw.elsewhere(self._session, amendments, trades)
             events = [*trades, *amendments, *elsewhere]
-            by_trade = amendments_of(
+            changes = changes_of(
                 [event for event in events if isinstance(event, Trade)],
                 [event for event in events if not isinstance(event, Trade)],
                 {self._venue.code: self._venue},
             )
-            self._amendments = originals, by_trade
+            self._amendments = originals, changes
         return self._amendments
+
+    def _repeats_under(self, amendments: Iterable[Amendment]) -> list[Trade]:
+        """Return the repeats that came under an id which one of these corrections gave."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        names = {name for each in amendments if (name := given_name(each)) is not None}
+        if not names:
+            return []
+        ids = pa.array(sorted({name[3] for name in names}), pa.string())
+        is_named = pc.is_in(self._rows["id"], ids).to_numpy()
+        rows = np.flatnonzero(is_named & _numbers(self._rows, "duplicate"))
+        return [trade for trade in self._trades(rows) if name_of(trade) in names]
 
     def _trades(self, rows: "Sequence[int] | Numbers") -> list[Trade]:
         taken = _taken(self._rows, _TRADE, rows).to_pylist()

@@ -11,7 +11,14 @@ from decimal import Decimal
 from truetape.drift.ledger import BarDrift
 from truetape.lake.publications import Publication
 from truetape.market.bars import Bar, bars
-from truetape.market.canonical import CanonicalTrade, amendments_of, canonical, key_of
+from truetape.market.canonical import (
+    CanonicalTrade,
+    Changes,
+    TradeKey,
+    canonical,
+    first_deliveries,
+    key_of,
+)
 from truetape.market.eligibility import Eligibility, Profile
 from truetape.market.resolution import ROLLED_UP, ROLLUP_SOURCE, Resolution
 from truetape.market.sessions import Session, Venue
@@ -123,17 +130,12 @@ def trace(
     made = bars(in_bar, profile, bar.resolution, {venue.code: [session]})
     folded = next((each for each in made if each.start_ns == bar.start_ns), None)
     trades = [event for event in received if isinstance(event, Trade)]
-    amendments = [event for event in received if not isinstance(event, Trade)]
     facts = _Facts(
         session,
         bar.resolution is Resolution.DAY,
         {trade.position: trade for trade in trades},
-        {
-            key_of(item.trade, by_code): item.trade.position
-            for item in settled.trades
-            if not item.duplicate
-        },
-        amendments_of(trades, amendments, by_code),
+        first_deliveries(trades, by_code),
+        settled.changes,
         by_code,
     )
     judged = [(item, profile.judge(item.trade.conditions, item.trade.tape)) for item in in_bar]
@@ -162,8 +164,8 @@ class _Facts:
     session: Session
     is_daily: bool
     received: Mapping[Position, Trade]
-    firsts: Mapping[object, Position]
-    amendments: Mapping[Position, Sequence[Amendment]]
+    firsts: Mapping[TradeKey, Trade]
+    changes: Changes
     venues: Mapping[str, Venue]
 
     def delivery(self, item: CanonicalTrade, grade: Eligibility, ends: "_Ends") -> TracedDelivery:
@@ -175,17 +177,16 @@ class _Facts:
             eligibility=grade,
             sets=() if excluded else ends.of_print(item.trade, grade),
             excluded=excluded,
-            amendments=tuple(self.amendments.get(position, ())) if not item.duplicate else (),
+            amendments=tuple(self.changes.by_trade.get(position, ())),
         )
 
     def excluded(self, item: CanonicalTrade, grade: Eligibility) -> str | None:
         """Return why a delivery does not count in the bar; None if it counts."""
         trade = item.trade
         if item.duplicate:
-            first = self.firsts[key_of(trade, self.venues)]
-            return f"repeat delivery of {first}"
+            return self._repeats(self.firsts[key_of(trade, self.venues)])
         if item.cancelled:
-            amendments = self.amendments[trade.position]
+            amendments = self.changes.by_trade[trade.position]
             cancel = next(each for each in amendments if isinstance(each, Cancel))
             return f"cancelled by {cancel.position}"
         if self.is_daily and not self.session.is_in_day(trade.event_ns, auction=grade.auction):
@@ -195,6 +196,14 @@ class _Facts:
         if not (grade.open_close or grade.high_low or grade.volume):
             return f"conditions {' '.join(trade.conditions)} count for nothing"
         return None
+
+    def _repeats(self, first: Trade) -> str:
+        """Return what a repeat repeats, given the first delivery of its id."""
+        resend = self.changes.resends.get(first.position)
+        if resend is None:
+            return f"repeat delivery of {first.position}"
+        given = resend.correction.position
+        return f"repeat delivery of {resend.of.position} under the id that {given} gave"
 
 
 @dataclass(frozen=True, slots=True)

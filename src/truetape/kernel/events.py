@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from truetape.kernel.columns import NAME, Array
 from truetape.market.trades import (
@@ -87,6 +88,14 @@ def amendments_in(rows: pa.Table) -> list[Amendment]:
 def names_of(rows: pa.Table) -> pa.Table:
     """Return the distinct names of rows."""
     return rows.select(list(NAME)).group_by(list(NAME)).aggregate([])
+
+
+def concerned(amendments: pa.Table) -> pa.Table:
+    """Return the distinct names that amendments name or give."""
+    renaming = amendments.filter(pc.field("new_id").is_valid())
+    given = renaming.drop_columns(["id"]).rename_columns({"new_id": "id"})
+    names = list(NAME)
+    return names_of(pa.concat_tables([amendments.select(names), given.select(names)]))
 
 
 def places_of(rows: pa.Table, names: pa.Table) -> Array:

@@ -1,7 +1,7 @@
 """Settle: deliveries to trades in total order, with repeats, cancels and corrections applied.
 
-Repeats are found in SQL. Amendments are few, so the trades that they name go through the reference:
-there is one rule for them.
+Repeats of an id are found in SQL. Amendments are few, so the trades that they name, or give a name,
+go through the reference: there is one rule for them.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from truetape.kernel import engine
 from truetape.kernel.columns import POSITION, SETTLED, Array
-from truetape.kernel.events import amendments_in, event_of, names_of, places_of
+from truetape.kernel.events import amendments_in, concerned, event_of, places_of
 from truetape.kernel.ranks import ranks
 from truetape.kernel.session_days import session_dates
-from truetape.market.canonical import CanonicalTrade, amended, amendments_of
+from truetape.market.canonical import CanonicalTrade, apply, changes_of
 from truetape.market.sessions import Venue
 from truetape.market.trades import Trade, notional
 
@@ -60,7 +60,7 @@ def settle(
 
 
 def _repeats(trades: pa.Table) -> Array:
-    """Mark the trades that repeat an earlier delivery."""
+    """Mark the trades that repeat an earlier delivery of the same id."""
     names = ("feed", "venue", "symbol", "session", "id", "received_ns", *POSITION)
     rows = pa.array(np.arange(trades.num_rows))
     numbered = trades.select(names).append_column("row", rows)
@@ -94,19 +94,17 @@ def _ordinals(trades: pa.Table) -> Array:
 def _amended(marked: pa.Table, amendments: pa.Table, venues: Mapping[str, Venue]) -> pa.Table:
     """Apply amendments to the trades that they mean: only first deliveries are amended."""
     firsts = pc.indices_nonzero(pc.invert(marked["duplicate"]))
-    named = firsts.take(places_of(marked.take(firsts), names_of(amendments)))
+    named = firsts.take(places_of(marked.take(firsts), concerned(amendments)))
     trades = {
         trade.position: (row, trade)
         for row, trade in enumerate(map(event_of, marked.take(named).to_pylist()))
         if isinstance(trade, Trade)
     }
-    changes = amendments_of(
-        [trade for _, trade in trades.values()], amendments_in(amendments), venues
-    )
+    changes = changes_of([trade for _, trade in trades.values()], amendments_in(amendments), venues)
     in_force = {
-        named[row].as_py(): amended(trade, changes[position])
-        for position, (row, trade) in trades.items()
-        if position in changes
+        named[row].as_py(): apply(trade, changes)
+        for row, trade in trades.values()
+        if trade.position in changes.by_trade or trade.position in changes.resends
     }
     return _replaced(marked, in_force)
 
@@ -120,6 +118,7 @@ def _replaced(marked: pa.Table, in_force: Mapping[int, CanonicalTrade]) -> pa.Ta
         "price": [item.trade.price for item in items],
         "size": [item.trade.size for item in items],
         "notional": [notional(item.trade.price, item.trade.size) for item in items],
+        "duplicate": [item.duplicate for item in items],
         "cancelled": [item.cancelled for item in items],
         "corrected": [item.corrected for item in items],
         "conditions": [list(item.trade.conditions) for item in items],

@@ -18,7 +18,9 @@ session reads this far, so that all of them get the same trade.
 
 TradeName = tuple[str, str, str, str]
 """Feed, venue, symbol and id: how an amendment names its trade."""
-_Arrival = tuple[int, Position]
+
+Arrival = tuple[int, Position]
+"""The sort key of events by their arrival."""
 
 
 def name_of(event: Event) -> TradeName:
@@ -53,7 +55,7 @@ def renaming(corrections: Iterable[Event], names: Iterable[TradeName]) -> list[C
     return found
 
 
-def arrival(event: Event) -> _Arrival:
+def arrival(event: Event) -> Arrival:
     """Return the sort key of events by their arrival."""
     return event.received_ns, event.position
 
@@ -67,7 +69,7 @@ class Meaning:
     """
 
     trade: Trade
-    effect: _Arrival
+    effect: Arrival
     steps: int
 
 

@@ -4,11 +4,12 @@ Drops no trade, it flags them. Does not judge conditions: `bars` does.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 from truetape.market.amendments import Meaning, TradesMeant, arrival
+from truetape.market.resends import Resend, Resends
 from truetape.market.sessions import Venue
 from truetape.market.trades import Amendment, Cancel, Correction, Event, Position, Trade
 
@@ -31,11 +32,31 @@ class CanonicalTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What amendments do to some trades; trades by position.
+
+    `by_trade` are the amendments of each trade, in the order in which they apply. `pending` have no
+    trade yet. `resends` are repeats: another trade, sent again under the id that a correction gave
+    it. `clashes` are the corrections which gave an id that another trade of that day has too.
+    """
+
+    by_trade: Mapping[Position, list[Amendment]]
+    pending: tuple[Amendment, ...]
+    resends: Mapping[Position, Resend]
+    clashes: tuple[Correction, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Canonical:
-    """Trades in total order, and the amendments whose trade has not arrived yet."""
+    """Trades in total order, and which amendments made them so."""
 
     trades: tuple[CanonicalTrade, ...]
-    pending: tuple[Amendment, ...]
+    changes: Changes
+
+    @property
+    def pending(self) -> tuple[Amendment, ...]:
+        """Return the amendments whose trade has not arrived yet."""
+        return self.changes.pending
 
 
 def canonical(
@@ -46,7 +67,8 @@ def canonical(
     The first delivery of a key counts. The key is (feed, venue, symbol, session date, id), or the
     source position if the feed has no ids. `as_of_ns` leaves out events received after it.
 
-    `amendments.TradesMeant` has the rule for which trade an amendment means.
+    `amendments.TradesMeant` has the rule for which trade an amendment means, `resends.Resends` the
+    one for trades that come again under the id which a correction gave them.
     """
     trades: list[Trade] = []
     amendments: list[Amendment] = []
@@ -59,31 +81,36 @@ def canonical(
             amendments.append(event)
 
     firsts = first_deliveries(trades, venues)
-    by_trade, pending = _by_trade(firsts, amendments, venues)
-    in_force = {key: amended(trade, by_trade.get(key, ())) for key, trade in firsts.items()}
+    changes = _changes(firsts.values(), amendments, venues)
+    in_force = [apply(trade, changes) for trade in firsts.values()]
     repeats = [
         CanonicalTrade(trade, duplicate=True)
         for trade in trades
         if firsts[key_of(trade, venues)].position != trade.position
     ]
-    ordered = sorted([*in_force.values(), *repeats], key=lambda item: item.trade.order)
-    return Canonical(tuple(ordered), tuple(pending))
+    ordered = sorted([*in_force, *repeats], key=lambda item: item.trade.order)
+    return Canonical(tuple(ordered), changes)
 
 
-def amendments_of(
+def changes_of(
     trades: Iterable[Trade], amendments: Iterable[Amendment], venues: Mapping[str, Venue]
-) -> dict[Position, list[Amendment]]:
-    """Return the amendments of each trade, in the order in which they apply, by its position.
+) -> Changes:
+    """Return what amendments do to trades, which are given in any order with their repeats.
 
     Only first deliveries are amended.
     """
-    firsts = first_deliveries(list(trades), venues)
-    by_trade, _ = _by_trade(firsts, amendments, venues)
-    return {firsts[key].position: amended_by for key, amended_by in by_trade.items()}
+    return _changes(first_deliveries(trades, venues).values(), amendments, venues)
+
+
+def apply(trade: Trade, changes: Changes) -> CanonicalTrade:
+    """Return a first delivery with what `changes_of` says of it."""
+    if trade.position in changes.resends:
+        return CanonicalTrade(trade, duplicate=True)
+    return amended(trade, changes.by_trade.get(trade.position, ()))
 
 
 def amended(trade: Trade, amendments: Iterable[Amendment]) -> CanonicalTrade:
-    """Apply a trade's amendments, in the order in which `amendments_of` returns them."""
+    """Apply a trade's amendments, in the order in which `changes_of` returns them."""
     item = CanonicalTrade(trade)
     for amendment in amendments:
         item = _amend(item, amendment)
@@ -106,29 +133,24 @@ def first_deliveries(trades: Iterable[Trade], venues: Mapping[str, Venue]) -> di
     return firsts
 
 
-def _by_trade(
-    firsts: Mapping[TradeKey, Trade],
-    amendments: Iterable[Amendment],
-    venues: Mapping[str, Venue],
-) -> tuple[dict[TradeKey, list[Amendment]], list[Amendment]]:
-    """Return amendments by the trade they mean, in the order in which they apply, and those without
-    a trade in order of arrival.
-    """
+def _changes(
+    firsts: Collection[Trade], amendments: Iterable[Amendment], venues: Mapping[str, Venue]
+) -> Changes:
     arrived = sorted(amendments, key=arrival)
-    meant = TradesMeant(firsts.values(), arrived, venues)
-    found: dict[TradeKey, list[tuple[Meaning, Amendment]]] = defaultdict(list)
+    resends = Resends(firsts, arrived, TradesMeant(firsts, arrived, venues))
+    found: dict[Position, list[tuple[Meaning, Amendment]]] = defaultdict(list)
     pending: list[Amendment] = []
     for amendment in arrived:
-        meaning = meant.meaning(amendment)
+        meaning = resends.meaning(amendment)
         if meaning is None:
             pending.append(amendment)
         else:
-            found[key_of(meaning.trade, venues)].append((meaning, amendment))
+            found[meaning.trade.position].append((meaning, amendment))
     by_trade = {
-        key: [amendment for _, amendment in sorted(pairs, key=_effect)]
-        for key, pairs in found.items()
+        position: [amendment for _, amendment in sorted(pairs, key=_effect)]
+        for position, pairs in found.items()
     }
-    return by_trade, pending
+    return Changes(by_trade, tuple(pending), resends.found, tuple(resends.clashes(venues)))
 
 
 def _effect(pair: tuple[Meaning, Amendment]) -> tuple[object, int]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from truetape.lake.events import ArchivedAmendment
-from truetape.market.amendments import TradeName, name_of
+from truetape.market.amendments import TradeName, given_name, name_of
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.market.trades import Amendment, Cancel, Position
@@ -34,13 +34,16 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
     `found`: this session or an earlier one has its trade; null while the trade may still come, and
     if the session before was not recomputed. `applied`: null unless it must name a trade of this
     session, received before it on the same day. `cancels`: the number of distinct cancels of its
-    trade.
+    trade. Both are null if two trades of the session have the id that it names. `clashes`: the
+    correction gave an id that another trade of the session has too.
     """
     events = [amendment.event for amendment in tables.amendments]
     targets = {} if tables.trades is None else _targets(tables.trades, tables)
     known = frozenset(targets) | (tables.named_before or frozenset())
     meant = {event.position: _meant(event, tables.given, known) for event in events}
     cancels = _cancels(tables.amendments, meant)
+    clashes = _clashes(events, meant, targets)
+    clashing = {given_name(event) for event in events if event.position in clashes}
     may_wait = now_ns < tables.session.end_ns + WAIT_NS
     rows = [
         {
@@ -55,13 +58,15 @@ def amendment_rows(tables: SessionTables, now_ns: int) -> pa.Table:
             "found": _found(meant[event.position] in known, tables, may_wait=may_wait),
             "applied": _applied(event, targets.get(meant[event.position]), tables.session),
             "cancels": len(cancels.get(meant[event.position], ())),
+            **({"applied": None, "cancels": None} if name_of(event) in clashing else {}),
+            "clashes": event.position in clashes,
         }
         for event in events
     ]
     return table(
         rows,
         "kind:text symbol:text id:text received_ns:int topic:text partition:int offset:int "
-        "index:int found:bool applied:bool cancels:int",
+        "index:int found:bool applied:bool cancels:int clashes:bool",
     )
 
 
@@ -78,6 +83,20 @@ def _meant(
         seen.add(name)
         name = given[name]
     return name
+
+
+def _clashes(
+    events: Sequence[Amendment],
+    meant: Mapping[Position, TradeName],
+    targets: Mapping[TradeName, _Target],
+) -> set[Position]:
+    """Return the corrections that gave their trade the id of another trade of the session."""
+    return {
+        event.position
+        for event in events
+        if meant[event.position] in targets
+        and given_name(event) in targets.keys() - {meant[event.position]}
+    }
 
 
 def _cancels(
@@ -104,9 +123,12 @@ def _applied(amendment: Amendment, target: _Target | None, session: Session) -> 
 
 
 def _targets(trades: pa.Table, tables: SessionTables) -> dict[TradeName, _Target]:
-    """Return the first deliveries that amendments name, by themselves or by a chain."""
+    """Return the first deliveries that amendments name, by themselves or by a chain, and those
+    with an id that a correction gave.
+    """
     named = {name_of(amendment.event) for amendment in tables.amendments}
-    ids = pa.array(sorted({name[3] for name in named | set(tables.given.values())}), pa.string())
+    given = set(tables.given) | set(tables.given.values())
+    ids = pa.array(sorted({name[3] for name in named | given}), pa.string())
     first = trades.filter(pc.and_(pc.is_in(trades["id"], ids), pc.invert(trades["duplicate"])))
     columns = ["feed", "symbol", "id", "received_ns", "cancelled", "corrected"]
     return {

@@ -75,7 +75,7 @@ FRAMES: Mapping[SuiteTable, Mapping[str, FrameColumns]] = {
         "partitions": _PARTITIONS,
         "amendments": _columns(
             "a cancel or correction", f"kind symbol id received_ns {_POSITION}",
-            "found applied cancels",
+            "found applied cancels clashes",
         ),
         "session": _columns("the session", "venue session", "archived recomputed missed_share"),
     },
