@@ -81,6 +81,24 @@ def test_a_file_that_is_no_contract_is_named_with_its_line(run: Run) -> None:
     assert "acme.yaml, line " in str(found)
 
 
+def test_the_list_names_broken_files_and_shows_the_others(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own" / "feeds"
+    own.mkdir(parents=True)
+    (own / "acme.yaml").write_text("feed: acme\nversion: one\nsource: ours\n")
+    (own / "torn.yaml").write_text("feed: [\n")
+    monkeypatch.setenv("TRUETAPE_SCHEMAS", str(own.parent))
+
+    found = run("list")
+
+    assert found.exit_code == 65
+    assert "kraken-v2" in found.stdout
+    assert [line.split(":")[0] for line in found.stderr.splitlines()] == ["acme", "torn"]
+    assert "acme.yaml, line " in found.stderr
+    assert run("check", "kraken").exit_code == 0
+
+
 def test_a_new_contract_is_not_in_force_before_it_was_reviewed(run: Run) -> None:
     Path("acme.jsonl").write_text('{"s":"A","p":"1","q":"2","t":1795185070218,"id":7}\n')
 

@@ -243,3 +243,8 @@ def test_the_sessions_of_ten_years_tile_time(code: str) -> None:
 def test_an_invalid_range_is_refused(first: date, last: date) -> None:
     with pytest.raises(ConfigError, match="in order"):
         sessions(KRAKEN, first, last)
+
+
+def test_an_unknown_calendar_is_named_with_names_like_it() -> None:
+    with pytest.raises(ConfigError, match=r"'XNYX'.*names like it: .*XNYS"):
+        sessions(replace(NEW_YORK, calendar="XNYX"), date(2026, 1, 1), date(2026, 1, 1))

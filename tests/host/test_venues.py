@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from truetape.host.errors import ConfigError
-from truetape.host.venues import venues, venues_in
+from truetape.host.venues import venue_named, venues, venues_in
 from truetape.market.sessions import Venue
 
 
@@ -138,3 +138,16 @@ def test_an_absent_or_empty_file_is_a_config_error(tmp_path: Path) -> None:
         venues_in(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match=r"empty\.yaml: is empty"):
         venues_in(tmp_path / "empty.yaml")
+
+
+@pytest.mark.parametrize(
+    ("code", "example"), [("XTSE", "XTSE: {name: "), ("no code", "ACME: {name: ")]
+)
+def test_the_error_about_an_unknown_venue_says_what_to_add_and_where(
+    code: str, example: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        venue_named(code)
+
+    assert "venues.yaml in a folder named by TRUETAPE_SCHEMAS" in str(caught.value)
+    assert example in str(caught.value)

@@ -15,11 +15,13 @@ EXAMPLES = 3
 
 @dataclass(slots=True)
 class FileCounts:
-    """The records of some files. `pending` are the amendments that found no trade, `later` those
-    received after the instant as of which the bars are, `later_trades` the trades likewise, `unknown` the trades by condition code
-    that the profile does not have, `fast` the payloads that the kernel's fast lane read; the
-    reference counts no `payloads`. `log` has the files without a payload. `resends` are the repeats
-    that came under an id which a correction gave, `clashes` the ids which corrections gave although
+    """The records of some files.
+
+    `pending` are the amendments that found no trade; `later` and `later_trades` what was received
+    after the instant as of which the bars are; `unknown` the trades by condition code that the
+    profile does not have; `fast` the payloads that the kernel's fast lane read (the reference
+    counts no `payloads`). `log` has the files without a payload. `resends` are the repeats that
+    came under an id which a correction gave, `clashes` the ids which corrections gave although
     another trade of that day has them.
     """
 

@@ -88,7 +88,8 @@ def bars(  # noqa: PLR0917 - one parameter an option
 
     Prints the bars on stdout, or draws them with --plot, and on stderr what became of the records.
     Duplicates, cancels and corrections in the files are applied. Prices and sizes are exact
-    decimals. Both engines print the same bytes; `reference` is the slow, readable one, to compare
+    decimals; each price x size is rounded to 18 decimals, so a VWAP of sizes near 10^-10 is rough.
+    Both engines print the same bytes; `reference` is the slow, readable one, to compare
     with. Of folders, and of archives with several files, those are read that are named as trade
     files of the feed; the others are named on stderr. Exit code 65: every record was rejected, or
     with --strict any, or a file without one. 78: unknown feed, profile or format, or a file that

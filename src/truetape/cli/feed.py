@@ -18,7 +18,7 @@ from truetape.market.resolution import MS_NS
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 WRONG = 65
-"""The exit code if a sample does not give its lines."""
+"""The exit code if a sample does not give its lines, or a file is no contract."""
 
 
 @click.group()
@@ -31,16 +31,25 @@ def feed() -> None:
 
 
 @feed.command(name="list")
-def list_feeds() -> None:
-    """List the feeds that have a contract, and where its file is."""
+@click.pass_context
+def list_feeds(ctx: click.Context) -> None:
+    """List the feeds that have a contract, and where its file is.
+
+    Names each file that is no contract, with line and field. Exit code 65: there is such a file.
+    """
     from rich.table import Table
 
     from truetape.feeds.contract import contract_file, contract_names, load_contract
     from truetape.host.resources import own_schemas
 
     table = Table("feed", "version", "rows", "venue", "about", "file")
+    broken: list[str] = []
     for name in contract_names():
-        contract, file = load_contract(name), contract_file(name)
+        try:
+            contract, file = load_contract(name), contract_file(name)
+        except ConfigError as error:
+            broken.append(f"{name}: {error}")
+            continue
         venue = contract.eras[-1].trade.venue
         codes = set((venue.codes or {}).values()) | {venue.default or ""}
         table.add_row(
@@ -52,6 +61,10 @@ def list_feeds() -> None:
             str(file) if any(own in file.parents for own in own_schemas()) else "truetape's own",
         )
     console().print(table, markup=False)
+    for line in broken:
+        click.echo(line, err=True)
+    if broken:
+        ctx.exit(WRONG)
 
 
 @feed.command()

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from truetape.feeds.values import CODE, TEXT, ConditionsForm, Sign
 from truetape.host.declared_yaml import WORD, Declared, Flag, Text, problem
-from truetape.host.venues import venues
+from truetape.host.venues import how_to_add, venues
 from truetape.market.event_time import EPOCHS, Shape, TimeSpec, require_date_pattern
 
 EACH = "[]"
@@ -95,7 +95,7 @@ def steps_of(text: str, whole: str) -> tuple[str, ...]:
 
 def _check_venue(code: str) -> str:
     if code not in venues():
-        raise ValueError(f"is {code!r}, which schemas/venues.yaml does not have; add it there")
+        raise ValueError(f"is {code!r}, which no venues.yaml has; {how_to_add(code)}")
     return code
 
 

@@ -10,6 +10,7 @@ from datetime import date
 
 from truetape.feeds.sample_layout import Column, Layout, date_patterns, layout_of, shape_of
 from truetape.host.errors import ConfigError
+from truetape.host.venues import how_to_add
 from truetape.host.words import counted
 from truetape.market.event_time import Shape
 
@@ -79,7 +80,8 @@ def _trade(layout: Layout) -> Iterator[str]:
         texts = ", ".join(json.dumps(text) for text in dict.fromkeys(found["kind"].texts))
         yield f"  when: [{{path: {found['kind'].path}, is: [{texts}]}}]  # keep those of trades"
     yield _line("symbol", found.get("symbol"), "$key  # none found: from the file's name, or told")
-    yield f"  venue: {{const: {NO_VENUE}}}  # the market's code in schemas/venues.yaml"
+    yield f"  # the market's code; if `truetape` has none, {how_to_add(NO_VENUE)}"
+    yield f"  venue: {{const: {NO_VENUE}}}"
     if identity:
         yield _line("id", identity)
     if "sequence" in found and not ordered:

@@ -3,6 +3,7 @@
 Knows opens and closes but no halts. A session is one interval, without lunch breaks.
 """
 
+import difflib
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -96,6 +97,13 @@ def _year(calendar: str, year: int) -> dict[date, _Regular]:
     import exchange_calendars
     from exchange_calendars.errors import CalendarError
 
+    names = exchange_calendars.get_calendar_names()
+    if calendar not in names:
+        near = difflib.get_close_matches(calendar, names) or sorted(names)[:5]
+        raise ConfigError(
+            f"calendar {calendar!r} of a venue in venues.yaml is no name that exchange-calendars "
+            f"has; names like it: {', '.join(near)}"
+        )
     try:
         schedule = exchange_calendars.get_calendar(
             calendar, start=f"{year:04}-01-01", end=f"{year:04}-12-31"

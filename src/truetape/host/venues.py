@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from truetape.host.dates import shown
 from truetape.host.declared_yaml import WORD, Declared, Flag, Text, Version, Whole, problem, read
 from truetape.host.errors import ConfigError
-from truetape.host.resources import schema_folders
+from truetape.host.resources import OWN_SCHEMAS, schema_folders
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 
@@ -40,12 +40,20 @@ def venues() -> dict[str, Venue]:
     return declared
 
 
+def how_to_add(code: str) -> str:
+    """Return what to write, and where, for a venue that is not declared."""
+    shown_code = code if _CODE.fullmatch(code) else "ACME"
+    lines = f"version: 1, and under venues: {shown_code}: {{name: {shown_code.title()}, zone: UTC}}"
+    return f"add it to venues.yaml in a folder named by {OWN_SCHEMAS} ({lines})"
+
+
 def venue_named(code: str) -> Venue:
     """Return the venue of a code. Raise ConfigError with the declared codes if there is none."""
     declared = venues()
     if not isinstance(code, str) or code not in declared:  # a program may pass anything
+        added = how_to_add(code if isinstance(code, str) else "")
         raise ConfigError(
-            f"no venue {shown(code)}; schemas/venues.yaml has {', '.join(sorted(declared))}"
+            f"no venue {shown(code)}; there are {', '.join(sorted(declared))}; or {added}"
         )
     return declared[code]
 
