@@ -327,7 +327,7 @@ def test_the_overview_refreshes_and_reports_a_failed_refresh(
 
     page.route(console, lambda route: route.abort())
     page.click("#refresh")
-    until(lambda: "Could not look again" in page.inner_text("#state"), 10)
+    until(lambda: "Could not refresh" in page.inner_text("#state"), 10)
 
     assert page.inner_text("main h1") == "Is what I see complete?"
 

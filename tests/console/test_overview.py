@@ -1,5 +1,7 @@
 """The overview page in each state that it reports, and with sources that cannot be read."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +12,7 @@ from support.build import NOON, SECOND, VENUES
 from support.html import Tags, text_of
 from support.ledger import publication
 from truetape.broker.boundary import Boundary
-from truetape.console import overview
+from truetape.console import airflow_side
 from truetape.console.app import create
 from truetape.host.calendars import session
 from truetape.host.errors import TransientError
@@ -19,6 +21,8 @@ from truetape.lake import dirty
 from truetape.lake.dirty import DirtyMark
 from truetape.lake.publications import record_publication
 from truetape.market.ranges import Range, Ranges
+from truetape.pipeline import fact_reader
+from truetape.pipeline.facts import DagDuty, DagFacts, Part
 from truetape.speed.control_records import Desired, DesiredState, LaunchHistory
 from truetape.speed.driver import Driver
 from truetape.speed.heartbeat import Heartbeat
@@ -38,9 +42,9 @@ def kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_runs(_: Settings) -> SpeedStatus:
         raise TransientError("no heartbeat")
 
-    monkeypatch.setattr(overview, "require_listener", lambda _: None)
+    monkeypatch.setattr(fact_reader, "require_listener", lambda _: None)
     monkeypatch.setattr("truetape.speed.supervision.status_of", nothing_runs)
-    monkeypatch.setattr(overview.serving, "boundaries_of", lambda _: [])
+    monkeypatch.setattr(fact_reader, "boundaries_of", lambda _: [])
 
 
 def speed_layer(
@@ -67,9 +71,12 @@ def test_lag_freshness_and_rate_of_the_speed_layer_are_shown(
 
     text = text_of(client.get("/").text)
 
-    assert "Health lagging Why seen by a test Ordered started: open for business (ann)" in text
+    assert (
+        "Health lagging Why seen by a test Should be running. Started by ann: open for business"
+        in text
+    )
     assert "Freshness 2.25 s Records behind 1,234 Records a second 1,999.50" in text
-    assert "the speed layer is lagging: seen by a test" in text
+    assert "Speed layer unhealthy: it is lagging: seen by a test. What to do" in text
 
 
 @pytest.mark.parametrize(("beat_ago_s", "has_age"), [(7, True), (-86_400, False)])
@@ -85,7 +92,7 @@ def test_a_heartbeat_from_the_future_has_no_age(
     text = text_of(client.get("/").text)
 
     assert "Driver pid 4242 on host-a" in text
-    assert (", heard " in text) is has_age
+    assert (", last heartbeat " in text) is has_age
 
 
 def test_a_stopped_speed_layer_is_shown_with_the_reason(
@@ -93,14 +100,23 @@ def test_a_stopped_speed_layer_is_shown_with_the_reason(
 ) -> None:
     speed_layer(monkeypatch, Health.STOPPED, DesiredState.STOPPED)
 
-    assert "the speed layer is stopped: open for business (ann)" in text_of(client.get("/").text)
+    assert (
+        "Speed layer stopped: no provisional bars are written. Stopped by ann: open for business"
+        in text_of(client.get("/").text)
+    )
 
 
+def dags(*facts: DagFacts) -> Callable[[Settings], tuple[DagFacts, ...]]:
+    return lambda _: facts
+
+
+SUPERVISOR = DagDuty("speed_layer", Part.SUPERVISION)
 SUPERVISION = pytest.mark.parametrize(
-    ("is_supervised", "shown"),
-    [(True, "on"), (False, "paused"), (None, "unknown")],
-    ids=["on", "the DAG is paused", "no Airflow"],
-)
+    ("found", "shown"),
+    [((DagFacts(SUPERVISOR),), "on"), ((DagFacts(SUPERVISOR, is_paused=True),), "paused"),
+     ((DagFacts(SUPERVISOR, is_known=False),), "unknown"), (None, "unknown")],
+    ids=["on", "the DAG is paused", "no such DAG", "no Airflow"],
+)  # fmt: skip
 
 
 @SUPERVISION
@@ -108,28 +124,31 @@ def test_the_state_of_supervision_is_shown(
     client: TestClient,
     monkeypatch: pytest.MonkeyPatch,
     kafka_answers: None,
-    is_supervised: bool | None,
+    found: tuple[DagFacts, ...] | None,
     shown: str,
 ) -> None:
-    monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
+    monkeypatch.setattr(airflow_side, "read_dags", lambda _: found)
     speed_layer(monkeypatch, Health.HEALTHY)
 
-    assert_supervision(client.get("/").text, is_supervised, shown)
+    assert_supervision(client.get("/").text, shown)
 
 
 @SUPERVISION
 def test_the_state_of_supervision_is_shown_even_if_the_speed_layer_cannot_be_read(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, is_supervised: bool | None, shown: str
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    found: tuple[DagFacts, ...] | None,
+    shown: str,
 ) -> None:
-    monkeypatch.setattr("truetape.console.airflow_side.is_supervised", lambda: is_supervised)
+    monkeypatch.setattr(airflow_side, "read_dags", lambda _: found)
 
-    assert_supervision(client.get("/").text, is_supervised, shown)
+    assert_supervision(client.get("/").text, shown)
 
 
-def assert_supervision(page: str, is_supervised: bool | None, shown: str) -> None:
+def assert_supervision(page: str, shown: str) -> None:
     assert f"Supervision {shown}" in text_of(page)
-    concern = "supervision is paused: a driver that dies stays dead (DAG speed_layer)"
-    assert (f'<li class="grave">{concern}</li>' in page) is (is_supervised is False)
+    concern = "speed_layer is paused: a driver of the speed layer that dies is not replaced"
+    assert (concern in text_of(page)) is (shown == "paused")
 
 
 def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
@@ -140,14 +159,15 @@ def test_the_boundary_of_each_venue_and_its_gaps_are_shown(
         Boundary("KRAKEN"),
         Boundary("XNYS", TUESDAY.end_ns, FRIDAY.end_ns, runs),
     )
-    monkeypatch.setattr("truetape.pipeline.status.boundaries_of", lambda _: boundaries)
+    monkeypatch.setattr(fact_reader, "boundaries_of", lambda _: boundaries)
 
     text = text_of(client.get("/").text)
 
-    assert "KRAKEN nothing" in text
-    span = "2026-11-20 05:00:00 UTC 2026-11-21 05:00:00 UTC"
-    assert f"XNYS {span} 2026-11-21 to 2026-11-23" in text
-    assert "XNYS: 1 gaps without publication between 2026-11-21 and 2026-11-23" in text
+    assert "KRAKEN none not scheduled: it is not in TRUETAPE_VENUES none" in text
+    assert "XNYS 2026-11-20 2026-11-20 20" in text
+    assert re.search(
+        r"Deadline missed: XNYS: \d+ closed sessions are not final, 2026-11-23 to ", text
+    )
 
 
 def test_publications_and_dirty_or_held_sessions_are_shown_without_kafka(
@@ -166,11 +186,13 @@ def test_publications_and_dirty_or_held_sessions_are_shown_without_kafka(
 
     text = text_of(client.get("/").text)
 
-    assert "boundaries cannot be read: no Kafka server accepts a connection" in text
+    assert "Cannot be read: final ranges: no Kafka server accepts a connection" in text
     assert "XNYS 2026-11-20 1 2026-11-20 17:00:00 UTC 10 10 tests at the close" in text
     assert text.index("XNYS 2026-11-23 2") < text.index("XNYS 2026-11-20 1")
-    assert "dirty: XNYS 2026-11-20, 1 symbols: due" in text
-    assert "held by a revert: XNYS 2026-11-23 at rev 1 by ann: wrong cancels" in text
+    assert (
+        "Late data: XNYS 2026-11-20 has trades or changes of 1 symbol that its final bars" in text
+    )
+    assert "Revert in force: XNYS 2026-11-23 is held at rev 1 by ann: wrong cancels" in text
 
 
 def test_without_kafka_and_influxdb_each_unreadable_part_is_named(here: Settings) -> None:
@@ -186,8 +208,8 @@ def test_without_kafka_and_influxdb_each_unreadable_part_is_named(here: Settings
 
     text = text_of(answer.text)
     assert answer.status_code == 200
-    for part in ("the speed layer", "boundaries", "offsets", "served bars"):
-        assert f"{part} cannot be read: " in text
+    for part in ("the speed layer", "final ranges", "offsets", "served bars"):
+        assert f"Cannot be read: {part}: " in text
     assert url in text.partition("Served bars Cannot be read: ")[2].partition("Last")[0]
     assert "Last publications None yet." in text
 
@@ -201,6 +223,6 @@ def test_a_broken_quality_report_is_named_and_the_rest_is_shown(
 
     page = client.get("/").text
 
-    assert "quality reports cannot be read: " in text_of(page)
+    assert "Cannot be read: quality reports: " in text_of(page)
     assert not [1 for tag, attributes in Tags(page).tags if tag == "script" and not attributes]
     assert "XNYS 2024-11-22 1" in text_of(page)

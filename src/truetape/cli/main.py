@@ -46,7 +46,7 @@ COMMANDS = {
         "truetape.cli.explain:explain",
         "Show which trades made one bar, and why.",
     ),
-    "status": ("truetape.cli.status:status", "Show what is final, missing, dirty or held."),
+    "status": ("truetape.cli.status:status", "Show whether the served bars are complete."),
     "show": ("truetape.cli.show:show", "Print or plot served bars of a symbol."),
     "export": ("truetape.cli.export:export", "Write bars or trades to a file."),
 }
@@ -108,6 +108,7 @@ def truetape(verbose: bool) -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 65 the bars read back differ, 66 the quality gate
     is closed, 75 a server was away (try again), 78 a setting or file must be changed first.
+    `status` also has 3 and 4.
     """
     log.configure(verbose=verbose)
 

@@ -18,16 +18,7 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from truetape.batch.backfill_request import FORM
-from truetape.console import (
-    airflow_side,
-    drift,
-    market,
-    offsets,
-    overview,
-    pages,
-    quality,
-    runbook,
-)
+from truetape.console import airflow_side, drift, market, overview, pages, quality, runbook
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
@@ -42,6 +33,9 @@ from truetape.host.venues import venue_named
 from truetape.host.words import require_symbol
 from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Origin, timeframe_of
+from truetape.pipeline import judgement_report, offsets
+from truetape.pipeline.fact_reader import read_facts
+from truetape.pipeline.judgement import judge
 from truetape.quality.dag_runs import DagRun
 from truetape.schedule import dag_names
 from truetape.serving.chart import Oscillator
@@ -49,7 +43,8 @@ from truetape.serving.chart import Oscillator
 SCRIPTS = {
     "console.css": "text/css",
     **dict.fromkeys(
-        ("backfill.js", "draw.js", "drift.js", "market.js", "page.js"), "text/javascript"
+        ("airflow.js", "backfill.js", "draw.js", "drift.js", "market.js", "page.js"),
+        "text/javascript",
     ),
 }
 """Our own files that a page may load, and their media types."""
@@ -114,11 +109,21 @@ RequestSettings = Annotated[Settings, Depends(_settings)]
 
 
 @router.get("/", response_class=HTMLResponse)
+@router.get("/overview", response_class=HTMLResponse)
 def overview_page(request: Request, settings: RequestSettings) -> str:
     """Show whether what is served is complete."""
-    current = overview.gather(settings, airflow_side.is_supervised())
-    concerns = list(overview.concerns(current))
-    return _page(request, "overview.html", active="overview", overview=current, concerns=concerns)
+    facts = read_facts(settings, lambda: airflow_side.read_dags(settings))
+    page = overview.page(settings, facts)
+    return _page(request, "overview.html", active="overview", overview=page, facts=facts)
+
+
+@router.get("/health")
+def health(settings: RequestSettings) -> JSONResponse:
+    """Return the judgement for monitoring: 200, or 503 while something is wrong."""
+    facts = read_facts(settings, lambda: airflow_side.read_dags(settings))
+    judgement = judge(facts)
+    body = judgement_report.fields(settings, judgement, facts)
+    return JSONResponse(body, 503 if judgement.grave else 200)
 
 
 @router.get("/market", response_class=HTMLResponse)

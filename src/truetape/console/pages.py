@@ -13,6 +13,7 @@ import jinja2
 from truetape import __version__
 from truetape.drift.table import plain
 from truetape.market.resolution import SECOND_NS
+from truetape.pipeline.judgement import utc as utc_minute
 from truetape.schedule.ui_pages import PAGES
 from truetape.serving.table import utc
 
@@ -33,6 +34,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "utc": _instant,
+        "minute": utc_minute,
         "count": _count,
         "ago": _ago,
         "kind": _kind,

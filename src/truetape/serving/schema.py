@@ -85,6 +85,7 @@ PIPELINE: Mapping[str, Measurement] = {
         ),
         _measurement("boundary", "resolution venue", "final_ns:int final_from_ns:int fence_ns:int"),
         _measurement("annotation", "kind venue", "session:text rev:int who:text text:text"),
+        _measurement("verdict", "topic", "verdict:text grave:int light:int text:text"),
         _measurement(
             "quality",
             "rule suite venue",

@@ -1,5 +1,5 @@
 "use strict";
-// Looks again on request, and by itself while the page is in view; what has the focus stays as it is.
+// Refreshes the page on request, and by itself while it is in view; never under the reader's focus.
 const AGAIN_MS = 15000;
 
 async function look() {
@@ -9,7 +9,7 @@ async function look() {
     document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
   } catch (error) {
     const state = document.getElementById("state");
-    if (state) state.textContent = `Could not look again: ${error.message}. This page is old.`;
+    if (state) state.textContent = `Could not refresh: ${error.message}. This page is old.`;
   }
 }
 

@@ -3,11 +3,14 @@
 Only counts; a backfill fetches what is missing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from truetape.host.settings import Settings
 from truetape.lake.completeness import Completeness, Hole
 from truetape.market.ranges import Range
+from truetape.market.resolution import SECOND_NS
 
 _NOTHING = Range(0, 0)
 
@@ -31,7 +34,7 @@ class Partition:
     @property
     def awaited(self) -> int:
         """Return how many records the next archive run will add."""
-        return max(0, self.kafka.end - self.counted)
+        return max(0, self.kafka.end - max(self.counted, self.kafka.start))
 
     @property
     def is_replaced(self) -> bool:
@@ -65,3 +68,20 @@ def partitions(settings: Settings) -> list[Partition]:
         Partition(kafka.get(part.partition, _NOTHING), ends.get(part.partition, 0), part)
         for part in completeness(counted.generations.log, counted.ranges, kafka)
     ]
+
+
+def overdue_records(settings: Settings, parts: Iterable[Partition], before: datetime) -> int:
+    """Return how many records Kafka received before an instant, and the archive has not counted.
+
+    Raise TransientError if Kafka is away.
+    """
+    from truetape.broker.offsets import offsets_since
+
+    late = [part for part in parts if part.awaited]
+    if not late:
+        return 0
+    since = offsets_since(settings.kafka, settings.topic, int(before.timestamp()) * SECOND_NS)
+    return sum(
+        max(0, since.get(part.lake.partition, 0) - max(part.counted, part.kafka.start))
+        for part in late
+    )
