@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlencode
 
+from truetape.host.words import counted
 from truetape.pipeline.facts import (
     ARCHIVE_WITHIN,
     ArchiveFacts,
@@ -265,7 +266,7 @@ def _of_archive(archive: ArchiveFacts) -> Iterator[Concern]:
             text = f"Kafka lost records of {name} and gives their offsets to others. Nothing is "
             yield Concern(Kind.OFFSETS_REUSED, f"{text}archived", is_grave=True, page="backfill")
     if archive.overdue:
-        text = f"{_records(archive.overdue, 'has', 'have')} waited for over {MAX_WAIT_MIN} minutes"
+        text = f"{counted(archive.overdue, 'record has', 'records have')} waited for over {MAX_WAIT_MIN} minutes"
         yield Concern(
             Kind.ARCHIVE_BEHIND, f"{text}{_reached(archive)}", is_grave=True, page="backfill"
         )
@@ -275,12 +276,8 @@ def _of_archive(archive: ArchiveFacts) -> Iterator[Concern]:
     ):
         count = sum(part.missing(recoverable=recoverable) for part in archive.partitions)
         if count:
-            text = f"{_records(count, 'is', 'are')} {where}"
+            text = f"{counted(count, 'record is', 'records are')} {where}"
             yield Concern(kind, text, is_grave=recoverable, page="backfill")
-
-
-def _records(count: int, verb_of_one: str, verb: str) -> str:
-    return f"1 record {verb_of_one}" if count == 1 else f"{count:,} records {verb}"
 
 
 def _reached(archive: ArchiveFacts) -> str:
@@ -309,7 +306,7 @@ def _of_ledger(ledger: LedgerFacts) -> Iterator[Concern]:
 
 
 def _of_dirty(dirty: DirtySession) -> Concern:
-    symbols = "1 symbol" if len(dirty.symbols) == 1 else f"{len(dirty.symbols):,} symbols"
+    symbols = counted(len(dirty.symbols), "symbol")
     state = "A repair is due" if dirty.state is RepairState.DUE else "A revert holds the session"
     return Concern(
         Kind.LATE_DATA,
