@@ -65,6 +65,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
         port = free_port()
         places = {
             "/run/secrets": str(host.folder / "secrets"),
+            "/etc/truetape/schemas": str(ROOT / "deploy/schemas"),
             "/opt/truetape": str(ROOT),
             "/opt/airflow": str(folder / "home"),
             "/var/log/airflow": str(folder / "logs"),
