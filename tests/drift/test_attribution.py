@@ -285,6 +285,27 @@ def test_the_delivery_received_first_counts_wherever_it_stands_in_the_stream() -
     assert causes(explain(inputs, SPEED, SIP.judge)) == {Cause.LATE: {"4"}}
 
 
+def test_a_trade_of_which_the_layers_count_different_deliveries_has_not_changed() -> None:
+    """One partition: the delivery received first stands behind the other in the stream."""
+    repeat = replace(MIDDLE, position=Position("trades", 0, 9), received_ns=MIDDLE.received_ns - 1)
+    inputs = BarInputs(bar(QUIET_BAR), bar(QUIET_BAR), deliveries([*QUIET, repeat]))
+
+    assert explain(inputs, SPEED, SIP.judge) == ()
+
+
+def test_the_order_of_another_delivery_may_change_the_close() -> None:
+    """Two trades of one instant: the delivery that counts now stands behind the other trade."""
+    other = replace(MIDDLE, id="9", price=Decimal(90), position=Position("trades", 0, 7))
+    repeat = replace(MIDDLE, position=Position("trades", 0, 8), received_ns=MIDDLE.received_ns - 1)
+    events = [MIDDLE, other, repeat]
+    served, right = values([MIDDLE, other], SIP), values(in_force(events), SIP)
+
+    drifts = explain(BarInputs(served, right, deliveries(events)), SPEED, SIP.judge)
+
+    assert [drift.field for drift in drifts] == ["open", "close"]
+    assert causes(drifts) == {Cause.DUPLICATE: {"2"}}
+
+
 def test_a_trade_for_a_window_that_its_partition_had_closed_is_missing() -> None:
     """It was received in time, but stands in the stream after a record of two minutes later."""
     newer = replace(print_of(120, "100"), position=Position("trades", 0, 4))

@@ -132,7 +132,9 @@ class _Steps:
         self._classes: dict[Cause, list[int]] = defaultdict(list)
         self._applied: list[tuple[CountedPrint | None, CountedPrint | None]] = []
         unchanged: list[CountedPrint | None] = []
-        versions = zip(bar.deliveries, served, recomputed_prints(bar, judge), strict=True)
+        recomputed = recomputed_prints(bar, judge)
+        served = _by_counted_delivery(bar.deliveries, served, recomputed)
+        versions = zip(bar.deliveries, served, recomputed, strict=True)
         for delivery, before, after in versions:
             cause = _class_of(delivery, before, after, rules)
             if cause is None:
@@ -181,6 +183,30 @@ class _Steps:
         return _would_set(field, before, self._total) or _sets(field, after, self._total)
 
 
+def _by_counted_delivery(
+    deliveries: Sequence[TradeDelivery],
+    served: Sequence[CountedPrint | None],
+    recomputed: Sequence[CountedPrint | None],
+) -> list[CountedPrint | None]:
+    """Return the served prints, each at the delivery that the recompute counts of its trade.
+
+    A layer counts the first delivery by position, the recompute that received first: whichever it
+    is, the trade is neither missing nor counted twice.
+    """
+    moved = list(served)
+    dropped: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, delivery in enumerate(deliveries):
+        if delivery.trade.id is not None and served[index] is not None and not recomputed[index]:
+            dropped[delivery.trade.feed, delivery.trade.id].append(index)
+    for index, delivery in enumerate(deliveries):
+        if served[index] is None and recomputed[index] is not None:
+            others = dropped.get((delivery.trade.feed, delivery.trade.id or ""))
+            if others:
+                other = others.pop(0)
+                moved[index], moved[other] = served[other], None
+    return moved
+
+
 def _class_of(
     delivery: TradeDelivery,
     served: CountedPrint | None,
@@ -196,7 +222,9 @@ def _class_of(
         return Cause.DUPLICATE if delivery.duplicate else Cause.CANCEL
     if _terms(served.trade) != _terms(recomputed.trade):
         return Cause.CORRECTION
-    return None if served.eligibility == recomputed.eligibility else Cause.ELIGIBILITY
+    if served.eligibility != recomputed.eligibility:
+        return Cause.ELIGIBILITY
+    return None if served.trade.order == recomputed.trade.order else Cause.DUPLICATE
 
 
 def _terms(trade: Trade) -> tuple[object, ...]:
