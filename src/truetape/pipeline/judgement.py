@@ -266,7 +266,8 @@ def _of_archive(archive: ArchiveFacts) -> Iterator[Concern]:
             text = f"Kafka lost records of {name} and gives their offsets to others. Nothing is "
             yield Concern(Kind.OFFSETS_REUSED, f"{text}archived", is_grave=True, page="backfill")
     if archive.overdue:
-        text = f"{counted(archive.overdue, 'record has', 'records have')} waited for over {MAX_WAIT_MIN} minutes"
+        records = counted(archive.overdue, "record has", "records have")
+        text = f"{records} waited for over {MAX_WAIT_MIN} minutes"
         yield Concern(
             Kind.ARCHIVE_BEHIND, f"{text}{_reached(archive)}", is_grave=True, page="backfill"
         )
