@@ -4,6 +4,7 @@ Both engines call it. One row a record, payload and headers untouched, events an
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +13,43 @@ from numpy.typing import NDArray
 
 from truetape.feeds.contract import Contract, contract_names, load_contract
 from truetape.feeds.decoder import Limits
+from truetape.host.errors import ConfigError
 from truetape.kernel.columns import EVENTS, REJECTIONS, Array, Column
 from truetape.kernel.decode import by_feed, decode
 from truetape.lake.schemas import EVENT, RAW, REJECTION
 from truetape.market.event_time import DAY_NS
 from truetape.market.rejection import Reason
 
-Contracts = Mapping[str, Contract]
-"""Contracts by the name of their feed."""
 _Rows = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """Contracts by the name of their feed; `broken` has the errors of those that cannot be read."""
+
+    loaded: Mapping[str, Contract]
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, feed: str | None) -> Contract | None:
+        """Return the contract of a feed, None if there is none. Raise ConfigError if it is broken:
+        its records would be rejected for good.
+        """
+        name = feed or ""
+        if name in self.broken:
+            raise ConfigError(self.broken[name])
+        return self.loaded.get(name)
+
+
 def all_contracts() -> Contracts:
-    """Load every contract that there is."""
-    return {feed: load_contract(feed) for feed in contract_names()}
+    """Load every contract that there is; a broken one stops only those who need it."""
+    loaded: dict[str, Contract] = {}
+    broken: dict[str, str] = {}
+    for feed in contract_names():
+        try:
+            loaded[feed] = load_contract(feed)
+        except ConfigError as error:
+            broken[feed] = str(error)
+    return Contracts(loaded, broken)
 
 
 def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Table:
@@ -36,7 +60,7 @@ def raw_rows(records: pa.Table, contracts: Contracts, limits: Limits) -> pa.Tabl
     versions = np.full(count, np.nan)
     events, rejections = [EVENTS.empty_table()], [REJECTIONS.empty_table()]
     for feed, rows in by_feed(records):
-        contract = contracts.get(feed or "")
+        contract = contracts.of(feed)
         if contract is None:
             rejections.append(_without_contract(rows))
             continue
