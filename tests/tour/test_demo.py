@@ -1,6 +1,6 @@
 """The demo simulates the very session that Airflow's schedule will find."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pendulum
@@ -8,9 +8,12 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 from pendulum import DateTime
 
+from support.ledger import publication
 from truetape.cli.simulate import simulate
+from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.lake.publications import record_publication
 from truetape.schedule.timetable import ExchangeSessionTimetable
 from truetape.tour import demo, live_market
 from truetape.tour.places import places
@@ -66,6 +69,26 @@ def test_the_demo_has_its_own_home_and_ports(tmp_path: Path) -> None:
     assert settings.kafka != base.kafka
     assert settings.influx_url != base.influx_url
     assert settings.dags_paused
+
+
+def test_the_environment_of_a_demo_leads_other_commands_to_it(tmp_path: Path) -> None:
+    base = Settings.from_env({"TRUETAPE_HOME": str(tmp_path)})
+    settings = demo.demo_settings(base)
+    ledger_row = publication(1, venue=demo.VENUE, session=date(2026, 11, 27))
+    record_publication(settings.lake, ledger_row)
+
+    env = demo.environment(base)
+
+    assert (env.pop("DEMO_DAY"), env.pop("DEMO_BAR")) == ("2026-11-27", "2026-11-27T17:50:00Z")
+    assert Settings.from_env(env) == settings
+    assert demo.demo_settings(Settings.from_env(env)) == settings
+
+
+def test_the_environment_of_no_demo_names_the_command_to_run(tmp_path: Path) -> None:
+    base = Settings.from_env({"TRUETAPE_HOME": str(tmp_path)})
+
+    with pytest.raises(ConfigError, match="run `truetape demo` first"):
+        demo.environment(base)
 
 
 def test_the_demo_s_table_of_addresses_has_every_page_of_the_console(tmp_path: Path) -> None:

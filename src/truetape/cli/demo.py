@@ -1,5 +1,6 @@
 """The verb `demo`: shows the tour of the whole system. The room `tour` does the work."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -31,15 +32,23 @@ _SHOWN_LINES = 20
 
 
 @click.command()
-@with_default("--minutes", Number(1, MAX_MINUTES), 20.0, "Minutes of market to simulate.")
+@with_default("--minutes", Number(1, MAX_MINUTES), 60.0, "Minutes of market to simulate.")
 @with_default("--trades", Whole(1, MAX_TRADES), 40_000, "Trades in these minutes.")
-@with_default("--speed", Number(0.01, 10_000), 20.0, "Speed, as a multiple of real time.")
+@with_default("--speed", Number(0.01, 10_000), 60.0, "Speed, as a multiple of real time.")
 @with_default("--seed", Whole(), 1, "The same seed gives the same session.")
 @click.option("--down", is_flag=True, help="Only stop the servers of an earlier demo.")
+@click.option("--env", "is_env", is_flag=True, help="Only print the environment of a demo.")
 @click.option("--keep/--stop", default=True, show_default=True, help="Keep the servers running.")
 @click.option("--live/--no-live", default=True, show_default=True, help="End with a live market.")
 def demo(  # noqa: PLR0917 - one parameter an option
-    minutes: float, trades: int, speed: float, seed: int, down: bool, keep: bool, live: bool
+    minutes: float,
+    trades: int,
+    speed: float,
+    seed: int,
+    down: bool,
+    is_env: bool,
+    keep: bool,
+    live: bool,
 ) -> None:
     """Show the whole system in a tour of six parts; the servers keep running afterwards.
 
@@ -49,11 +58,22 @@ def demo(  # noqa: PLR0917 - one parameter an option
     prints each change with its cause. Then it deletes archived records, and a backfill fetches them
     again from Kafka. Finally a live market opens. Writes only to that home; --down stops its
     servers. After a failure run it again.
+
+    --env prints the environment that leads other commands to the servers of a demo, and its
+    DEMO_DAY and DEMO_BAR:
+
+    \b
+      eval "$(truetape demo --env)"
+      truetape show IBM --last 10
     """
     from rich.console import Console
 
     from truetape.tour import demo as steps
 
+    if is_env:
+        for name, value in steps.environment(current_settings()).items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        return
     began = time.monotonic()
     settings = steps.demo_settings(current_settings())
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
@@ -82,7 +102,7 @@ def demo(  # noqa: PLR0917 - one parameter an option
         console.print(f"The tour took {time.monotonic() - began:.0f} s.")
         if keep:
             steps.unpause_other_dags(api)
-            _print_how_to_go_on(console, settings)
+            _print_how_to_go_on(console)
     finally:
         if not keep:
             steps.stop(settings, report)
@@ -161,14 +181,13 @@ def _show_live(tour: _Tour) -> None:
     _print_live(tour.console, tour.settings, live_market.wait_until_served(tour.store, tour.report))
 
 
-def _print_how_to_go_on(console: "Console", settings: Settings) -> None:
-    from truetape.tour import demo as steps
-
+def _print_how_to_go_on(console: "Console") -> None:
     console.print(
-        f"\nAll servers keep running. To print a symbol here, and to stop them when you are done:\n"
-        f"  TRUETAPE_HOME={settings.home} TRUETAPE_KAFKA={settings.kafka} "
-        f"TRUETAPE_INFLUX_PORT={steps.INFLUX_PORT} TRUETAPE_STORE={settings.store} "
-        "truetape show IBM --last 10\n  truetape demo --down"
+        "\nAll servers keep running. To print a symbol here, and to stop them when you are done:\n"
+        '  eval "$(truetape demo --env)"\n'
+        "  truetape show IBM --last 10\n"
+        "  truetape demo --down",
+        markup=False,
     )
 
 

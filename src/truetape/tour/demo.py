@@ -20,12 +20,14 @@ from truetape.host.errors import ConfigError, TransientError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
 from truetape.lake.delta import delete_rows
+from truetape.lake.publications import newest_publications
 from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, STREAMED
 from truetape.market.sessions import Session
 from truetape.schedule import dag_names
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
+from truetape.serving.table import utc
 from truetape.stack import airflow_config, influxd, lifecycle
 from truetape.stack.airflow_api import AirflowApi, AirflowRun
 from truetape.stack.airflow_server import AirflowServer
@@ -38,6 +40,9 @@ SYMBOLS = ("IBM", "MSFT", "AAPL", "SPY", "KO")
 DAG = dag_names.batch_recompute(VENUE)
 KAFKA, INFLUX_PORT, AIRFLOW_PORT = "127.0.0.1:19192", 18186, 18180
 USER = "operator"
+HOME = "demo"
+"""The folder of the demo in the home; an environment may already name it as the home."""
+_SHOWN_BEFORE_CLOSE_NS = 600 * SECOND_NS
 _RUN_WITHIN_S = 900.0
 _POLL_S = 0.5
 
@@ -66,7 +71,7 @@ class Backfilled:
 
 def demo_settings(base: Settings) -> Settings:
     """Return settings with the demo's own home and ports; store "embedded" without an influxd."""
-    home = base.home / "demo"
+    home = base.home if base.home.name == HOME else base.home / HOME
     has_influxd = influxd.find(base) is not None
     return dataclasses.replace(
         base,
@@ -88,6 +93,27 @@ def demo_settings(base: Settings) -> Settings:
         profile="sip",
         feeds=("truetape",),
     )
+
+
+def environment(base: Settings) -> dict[str, str]:
+    """Return the variables that lead other commands to the demo, and of its final session
+    DEMO_DAY and DEMO_BAR, the start of a bar.
+
+    Raise ConfigError if no demo ran in this home.
+    """
+    settings = demo_settings(base)
+    if not settings.home.exists():
+        raise ConfigError(f"no demo ran in {settings.home}; run `truetape demo` first")
+    # the defaults as they are beside another address: it would name an InfluxDB of somebody else
+    defaults = Settings.from_env({"TRUETAPE_INFLUX_URL": settings.influx_url}).to_env()
+    defaults["TRUETAPE_INFLUX_URL"] = ""
+    changed = {name: value for name, value in settings.to_env().items() if value != defaults[name]}
+    final = newest_publications(settings.lake, VENUE)
+    if not final:
+        return changed
+    session = calendars.session(venues()[VENUE], final[-1].session)
+    bar_ns = (session.close_ns or session.end_ns) - _SHOWN_BEFORE_CLOSE_NS
+    return changed | {"DEMO_DAY": str(session.date), "DEMO_BAR": utc(bar_ns)}
 
 
 def start(settings: Settings, report: Report) -> BarStore:
