@@ -218,7 +218,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
     return [
         Page("overview", "", ROWS),
         Page("market", f"market?{urlencode(market)}", CHART),
-        Page("market MACD", f"market?{urlencode(market | {'below': 'macd'})}", CHART),
+        Page("market MACD", f"market?{urlencode(market | {'show': 'session_vwap,macd'})}", CHART),
         Page("market 1s", f"market?{urlencode(market | {'resolution': '1s'})}", CHART),
         Page("bar", f"market/bar?{urlencode(bar_of)}", ROWS),
         Page("drift", "drift", ROWS),

@@ -38,6 +38,7 @@ HOMES = {
     "kafka": ("truetape.broker",),
     "pandas": ("truetape.batch", "truetape.quality", "truetape.history"),
     "pendulum": ("truetape.schedule",),
+    "akquant_lwc": (),
     "plotly": ("truetape.serving.chart", "truetape.drift.chart", "truetape.console"),
     "psutil": ("truetape.host",),
     "pyspark": ("truetape.batch", "truetape.speed"),

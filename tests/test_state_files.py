@@ -253,6 +253,7 @@ ALLOWED = {
     "cli.speed": "JSON made a line before",
     "cli.main": "/dev/null",
     "console.app": "a script of the package plotly",
+    "console.chart_script": "a script of the package akquant-lwc",
     "console.security": "a script of the package plotly",
     "dashboards.files": "files of the repository, made by a developer",
     "deploy.health": "an answer of Airflow",

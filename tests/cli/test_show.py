@@ -203,7 +203,7 @@ def test_without_bars_the_error_lists_the_bars_there_are(run: Run, store: BarSto
 
     assert isinstance(result.exception, TruetapeError)
     assert str(result.exception) == (
-        "no 1m bars of IBM on ARCX in that window; there are 1h on XNYS up to 2026-11-20T17:00:00Z"
+        "no 1m bars of IBM on ARCX yet; there are 1h on XNYS up to 2026-11-20T17:00:00Z"
     )
 
 
@@ -221,7 +221,7 @@ def test_without_bars_of_another_width_the_error_says_what_it_is_made_of(
 def test_the_error_for_an_unknown_symbol_names_the_other_buckets(run: Run, store: BarStore) -> None:
     result = run("IBN")
 
-    assert "no others of IBN in the history buckets" in str(result.exception)
+    assert "no bars of IBN on any venue in the history buckets" in str(result.exception)
     assert "TRUETAPE_BUCKET_SET=live" in str(result.exception)
 
 

@@ -1,6 +1,5 @@
 """The console's pages without Airflow: what they show, what they reject, what a browser may do."""
 
-import json
 import runpy
 from dataclasses import replace
 from datetime import date
@@ -17,11 +16,12 @@ from support.build import NOON, SECOND
 from support.drifting import DAY, publish_and_record
 from support.html import Tags, text_of
 from support.ledger import publication
-from support.serving import bar, bars, indicators
+from support.serving import bar, bars
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
+from truetape.console import chart_script
 from truetape.console.app import create
 from truetape.console.security import PLOTLY, guard
 from truetape.drift.recorder import SpeedRules
@@ -46,7 +46,6 @@ from truetape.quality import report as reports
 from truetape.quality.dag_runs import DagRun, record_report
 from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
-from truetape.serving.indicator_table import table_of
 from truetape.serving.store import BarStore
 from truetape.stack.server import free_port
 
@@ -123,11 +122,18 @@ def test_without_airflow_s_security_every_request_is_rejected(
 
 
 @pytest.mark.parametrize("takes", ["gzip, deflate", "identity"])
-def test_the_chart_script_comes_from_the_installed_plotly(client: TestClient, takes: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("plotly.js", PLOTLY.read_bytes()), ("lightweight-charts.js", chart_script.script())],
+    ids=["plotly", "lightweight-charts"],
+)
+def test_the_chart_scripts_come_from_installed_packages(
+    client: TestClient, takes: str, name: str, content: bytes
+) -> None:
     """The client decompresses the response, as a browser does."""
-    answer = client.get("/files/plotly.js", headers={"Accept-Encoding": takes})
+    answer = client.get(f"/files/{name}", headers={"Accept-Encoding": takes})
 
-    assert answer.content == PLOTLY.read_bytes()
+    assert answer.content == content
     assert answer.headers.get("content-encoding") == ("gzip" if "gzip" in takes else None)
     assert "max-age" in answer.headers["cache-control"]
 
@@ -143,137 +149,6 @@ def test_the_overview_names_what_cannot_be_read_and_shows_the_rest(client: TestC
     assert "No." in text
     assert "final ranges: no Kafka" in text
     assert "Cannot be read" in text
-
-
-def test_a_chart_separates_final_from_provisional_bars(client: TestClient, store: BarStore) -> None:
-    store.write(MINUTE, bars(3))
-    store.write(MINUTE, [bar(start_ns=NOON + 180 * SECOND, layer="speed", final=False)])
-    store.write(MINUTE, [bar(start_ns=NOON + 240 * SECOND, void=True)])
-    store.write_indicators(MINUTE, table_of([indicators(sma_20=100.5)]))
-
-    figure = client.get("/market/chart", params={"symbol": "IBM"}).json()
-
-    traces = {trace["name"]: trace for trace in figure["data"]}
-    assert len(traces["final"]["x"]) == 3
-    assert traces["provisional"]["x"] == ["2026-11-20T17:03:00Z"]
-    assert traces["final"]["customdata"][0] == str(NOON)
-    assert traces["sma_20"]["visible"] == "legendonly"
-
-
-@pytest.mark.parametrize(
-    ("below", "wanted"),
-    [
-        ("rsi", {"rsi_14": [55.0, 60.0]}),
-        ("macd", {"macd": [0.5, 0.6], "macd_signal": [0.4, 0.4], "macd_histogram": [0.1, 0.2]}),
-        ("", {}),
-    ],
-    ids=["rsi", "macd", "nothing"],
-)
-def test_an_oscillator_has_its_own_axis_below_the_volume(
-    client: TestClient, store: BarStore, below: str, wanted: dict[str, list[float]]
-) -> None:
-    store.write(MINUTE, bars(2))
-    rows = [
-        indicators(NOON, rsi_14=55.0, macd=0.5, macd_signal=0.4, macd_histogram=0.1),
-        indicators(NOON + 60 * SECOND, rsi_14=60.0, macd=0.6, macd_signal=0.4, macd_histogram=0.2),
-    ]
-    store.write_indicators(MINUTE, table_of(rows))
-
-    figure = client.get("/market/chart", params={"symbol": "IBM", "below": below}).json()
-
-    lowest = {trace["name"]: trace["y"] for trace in figure["data"] if trace.get("yaxis") == "y3"}
-    assert lowest == wanted
-    assert ("yaxis3" in figure["layout"]) == bool(below)
-
-
-def test_a_chart_of_another_width_is_rolled_up(client: TestClient, store: BarStore) -> None:
-    """It has no indicators and links no bar page, which are of stored bars."""
-    store.write(MINUTE, [*bars(4), bar(start_ns=NOON + 240 * SECOND, layer="speed", final=False)])
-    store.write_indicators(MINUTE, table_of([indicators(sma_20=100.5)]))
-
-    params = {"symbol": "IBM", "resolution": "2m"}
-    figure = client.get("/market/chart", params=params).json()
-    page = client.get("/market", params=params).text
-
-    traces = {trace["name"]: trace for trace in figure["data"]}
-    assert traces["final"]["x"] == ["2026-11-20T17:00:00Z", "2026-11-20T17:02:00Z"]
-    assert traces["provisional"]["x"] == ["2026-11-20T17:04:00Z"]
-    assert traces["volume"]["y"] == [2_400.0, 2_400.0, 1_200.0]
-    assert "sma_20" not in traces
-    assert 'data-bar=""' in page
-    assert "<option selected>2m</option>" in page
-
-
-def test_the_origin_of_a_chart_stays_chosen(client: TestClient, store: BarStore) -> None:
-    for served in (MINUTE, Resolution.FIVE_MINUTES):
-        store.write(served, [bar(), bar(start_ns=NOON + 1_800 * SECOND)])
-
-    params = {"symbol": "IBM", "resolution": "1h", "origin": "open", "session": "2026-11-20"}
-    figure = client.get("/market/chart", params=params).json()
-    page = client.get("/market", params=params | {"venue": "XNYS"}).text
-
-    (candles,) = [trace for trace in figure["data"] if trace["type"] == "candlestick"]
-    assert candles["x"] == ["2026-11-20T16:30:00Z", "2026-11-20T17:30:00Z"]
-    assert '<option value="open" selected>' in page
-    assert 'data-origin="open"' in page
-    assert page.count("&amp;origin=open") == 2
-    assert client.get("/market", params=params | {"origin": "noon"}).status_code == 400
-
-
-def test_a_week_is_charted_for_any_of_its_sessions(client: TestClient, store: BarStore) -> None:
-    monday = NOON - 4 * 86_400 * SECOND - 9_000 * SECOND
-    store.write(Resolution.DAY, [bar(start_ns=monday), bar(start_ns=NOON - 9_000 * SECOND)])
-
-    params = {"symbol": "IBM", "resolution": "1w", "session": "2026-11-18"}
-    figure = client.get("/market/chart", params=params).json()
-
-    (candles,) = [trace for trace in figure["data"] if trace["type"] == "candlestick"]
-    assert candles["x"] == ["2026-11-16T14:30:00Z"]
-
-
-def test_the_chosen_oscillator_stays_chosen(client: TestClient, store: BarStore) -> None:
-    store.write(MINUTE, bars(2))
-
-    params = {"symbol": "IBM", "venue": "XNYS", "session": "2026-11-20", "below": "macd"}
-    page = client.get("/market", params=params).text
-
-    assert '<option value="macd" selected>' in page
-    assert 'data-below="macd"' in page
-    assert page.count("&amp;below=macd") == 2
-    assert client.get("/market", params=params | {"below": "all"}).status_code == 400
-
-
-def test_changed_bars_are_marked_with_their_causes(
-    here: Settings, client: TestClient, store: BarStore
-) -> None:
-    lake_session(DAY).write(here.lake)
-    store.write(
-        MINUTE, [bar(symbol="IBM", start_ns=LAKE_NOON + 60 * SECOND, layer="speed", final=False)]
-    )
-    publish_and_record(here.lake, store)
-
-    params = {"symbol": "IBM", "session": str(FRIDAY.date), "venue": "XNYS"}
-    figure = client.get("/market/chart", params=params).json()
-
-    (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
-    assert marks["x"][0].startswith("2024-11-22T17:0")
-    assert any("late" in text for text in marks["text"])
-
-
-def test_a_rolled_up_bar_is_marked_where_a_part_of_it_changed(
-    here: Settings, client: TestClient, store: BarStore
-) -> None:
-    lake_session(DAY).write(here.lake)
-    serve(store, provisional_bars(counted_trades(DAY)))
-    publish_and_record(here.lake, store)
-
-    params = {"symbol": "IBM", "session": str(FRIDAY.date), "resolution": "2m"}
-    figure = client.get("/market/chart", params=params).json()
-
-    (marks,) = [trace for trace in figure["data"] if trace["name"].startswith("changed")]
-    assert marks["x"] == ["2024-11-22T17:00:00Z", "2024-11-22T17:02:00Z"]
-    assert "late" in marks["text"][0]
-    assert "correction" in marks["text"][1]
 
 
 def test_a_bar_is_shown_with_its_trades(
@@ -298,8 +173,9 @@ def test_a_hostile_symbol_is_shown_as_text(client: TestClient, store: BarStore) 
     tags = Tags(page.text)
     assert "<script>alert" not in page.text
     assert HOSTILE in tags.text
-    assert {"value": HOSTILE} in [attributes for tag, attributes in tags.tags if tag == "option"]
-    assert json.loads(client.get("/market/chart", params={"symbol": HOSTILE}).text)["data"]
+    assert HOSTILE in [attributes.get("data-symbol") for _, attributes in tags.tags]
+    answer = client.get("/market/chart", params={"symbol": HOSTILE}).json()
+    assert len(answer["bars"]) == 1
 
 
 @pytest.mark.parametrize(

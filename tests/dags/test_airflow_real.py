@@ -132,6 +132,7 @@ PAGES = {
     "backfill": 200,
     "files/console.css": 200,
     "files/plotly.js": 200,
+    "files/lightweight-charts.js": 200,
 }
 """The status of each route for a signed-in user, in a stack that has served nothing yet."""
 

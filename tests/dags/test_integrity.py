@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").glob("*.py")])
 QUESTIONS = ("### What it does", "### What a failure means", "### Is a re-run safe?", "### Runbook")
 HEAVY = ("pyspark", "great_expectations", "pandas", "pyarrow", "deltalake", "kafka",
-         "influxdb_client", "exchange_calendars", "plotly", "talib")  # fmt: skip
+         "influxdb_client", "exchange_calendars", "plotly", "akquant_lwc", "talib")  # fmt: skip
 
 LOAD_FILES = """
 import runpy, sys

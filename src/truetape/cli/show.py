@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +20,6 @@ from truetape.cli.options import (
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings
 from truetape.host.timeframes import require_timeframe
-from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Fill
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LAST = 20
 DEFAULT_PLOTTED = 390
-DAYS_BACK = 7
-"""How many days --as-of looks back for bars if --from is not given."""
 LAST_NS = 2**63 - 1
 MAX_SHOWN = 500_000
 """Most bars of one `show`: all are in memory at once."""
@@ -86,6 +82,7 @@ def show(  # noqa: PLR0917 - one parameter an option
       truetape show BTC/USD --venue KRAKEN --plot btc.html
       truetape show IBM --from 2026-11-20T14:30:00Z --as-of 2026-11-20T15:00:00Z
     """
+    from truetape.history.no_bars import why_no_bars
     from truetape.history.timeframe_bars import BarReader
     from truetape.serving.backends import open_store
     from truetape.serving.table import utc
@@ -103,7 +100,8 @@ def show(  # noqa: PLR0917 - one parameter an option
         else:
             bars = _window(store, reader, symbol, venue, (start_ns, end_ns), last=last)
         if not bars:
-            raise TruetapeError(_no_bars(store, reader, symbol, venue))
+            window = None if start_ns is None else (start_ns, end_ns)
+            raise TruetapeError(why_no_bars(store, reader, symbol, venue, window))
     known_at = "" if as_of_ns is None else f" as known at {utc(as_of_ns)}"
     if plot is None:
         _print(bars, style, f"{symbol} {resolution}{known_at}, times in UTC")
@@ -144,47 +142,16 @@ def _as_of(
     venue: str | None,
     window: tuple[int | None, int | None],
 ) -> "list[ServedBar]":
-    """Fold the trades known at an instant.
-
-    Without a first instant, return the last day that has bars, at most `DAYS_BACK` days back.
-    """
+    """Fold the trades known at an instant: of a window, or of the last session that has bars."""
     from truetape.history.as_of import venue_of
+    from truetape.history.known_bars import newest_known
     from truetape.host.venues import venue_named
 
     market = venue_named(venue) if venue else venue_of(store, symbol)
-    last = LAST_NS if window[1] is None else window[1]
-    end = min(last, reader.known_ns + 1)
+    end = LAST_NS if window[1] is None else window[1]
     if window[0] is not None:
-        return list(reader.as_known(market, symbol, window[0], end))
-    for back in range(DAYS_BACK):
-        day = market.date_of(end - 1) - timedelta(days=back)
-        bars = list(reader.as_known(market, symbol, market.session_start_ns(day), end))
-        if bars:
-            return bars
-    return []
-
-
-def _no_bars(store: "BarStore", reader: "BarReader", symbol: str, venue: str | None) -> str:
-    """Return the message for a window without bars; it lists the bars of the symbol elsewhere."""
-    from truetape.serving.table import utc
-
-    place = f" on {venue}" if venue else ""
-    problem = f"no {reader.timeframe.value} bars of {symbol}{place} in that window"
-    if not reader.is_stored:
-        problem += f", which are rolled up from {reader.source(venue, LAST_NS).value}"
-    newest = [
-        f"{other.value} on {bar.venue} up to {utc(bar.start_ns)}"
-        for other in Resolution
-        for bar in store.tail(other, symbol, 1)
-    ]
-    if newest:
-        return f"{problem}; there are {', '.join(newest)}"
-    own_set = reader.settings.bucket_set
-    other_set = "live" if own_set == "history" else "history"
-    return (
-        f"{problem}, and no others of {symbol} in the {own_set} buckets; check the "
-        f"symbol, or look in the other buckets with TRUETAPE_BUCKET_SET={other_set}"
-    )
+        return list(reader.as_known(market, symbol, window[0], min(end, reader.known_ns + 1)))
+    return newest_known(reader, market, symbol, end)
 
 
 def _print(bars: "Sequence[ServedBar]", style: str, title: str) -> None:

@@ -18,11 +18,22 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from truetape.batch.backfill_request import FORM
-from truetape.console import airflow_side, drift, market, overview, pages, quality, runbook
+from truetape.console import (
+    airflow_side,
+    chart,
+    chart_script,
+    drift,
+    market,
+    overview,
+    pages,
+    quality,
+    runbook,
+)
 from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
 from truetape.drift.attribution import Cause
 from truetape.drift.chart import figure_json as drift_figure
 from truetape.history.explain_text import COLUMNS, cells, head
+from truetape.history.period import parse_instant
 from truetape.host.dates import parse_day
 from truetape.host.errors import ConfigError, NotThereError, TransientError, TruetapeError
 from truetape.host.private_home import current_settings
@@ -38,12 +49,12 @@ from truetape.pipeline.fact_reader import read_facts
 from truetape.pipeline.judgement import judge
 from truetape.quality.dag_runs import DagRun
 from truetape.schedule import dag_names
-from truetape.serving.chart import Oscillator
+from truetape.serving.table import utc
 
 SCRIPTS = {
     "console.css": "text/css",
     **dict.fromkeys(
-        ("airflow.js", "backfill.js", "draw.js", "drift.js", "market.js", "page.js"),
+        ("airflow.js", "backfill.js", "chart.js", "draw.js", "drift.js", "market.js", "page.js"),
         "text/javascript",
     ),
 }
@@ -64,6 +75,10 @@ def _checked(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _instant(text: str) -> int:
+    return parse_instant(text if text.endswith("Z") else f"{text}Z", "as_of")
+
+
 Symbol = Annotated[str, _checked(require_symbol)]
 MaybeSymbol = Annotated[str, _checked(lambda text: text and require_symbol(text))]
 """A symbol, or an empty text for all: a form sends every field."""
@@ -74,6 +89,9 @@ MaybeDay = Annotated[date | None, _checked(lambda text: parse_day(text) if text 
 """A session's date, or an empty text if no date is chosen."""
 Width = Annotated[str, _checked(lambda text: require_timeframe(text).value)]
 """Any width of bars, in its usual form."""
+Nanoseconds = Annotated[int, Query(ge=0, lt=2**63)]
+MaybeInstant = Annotated[int, _checked(lambda text: _instant(text) if text else 0)]
+"""An instant in UTC, with or without its Z, as a browser's form sends it; 0 for an empty text."""
 AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 """An id of a DAG or of a run, up to the length that Airflow allows."""
 ReadSettings = Callable[[], Settings]
@@ -135,12 +153,13 @@ def market_page(  # noqa: PLR0917 - one parameter a field of the query
     resolution: Width = Resolution.MINUTE.value,
     origin: Origin = Origin.UTC,
     session: MaybeDay = None,
-    below: Oscillator = Oscillator.NONE,
+    as_of: MaybeInstant = 0,
 ) -> str:
     """Show a symbol's chart, and the symbols, venues and sessions to choose from."""
-    timeframe = require_timeframe(resolution, origin)
-    chart = market.ChartRequest(symbol, venue, timeframe, session, below)
-    return _page(request, "market.html", active="market", market=market.page(settings, chart))
+    asked = chart.ChartRequest(symbol, venue, require_timeframe(resolution, origin), session, as_of)
+    known = utc(as_of).removesuffix("Z") if as_of else ""
+    page = market.page(settings, asked)
+    return _page(request, "market.html", active="market", market=page, known=known)
 
 
 @router.get("/market/chart")
@@ -151,12 +170,17 @@ def market_chart(  # noqa: PLR0917 - one parameter a field of the query
     resolution: Width = Resolution.MINUTE.value,
     origin: Origin = Origin.UTC,
     session: MaybeDay = None,
-    below: Oscillator = Oscillator.NONE,
+    as_of: MaybeInstant = 0,
+    from_ns: Nanoseconds | None = None,
+    before_ns: Nanoseconds | None = None,
 ) -> Response:
-    """Return the chart of a symbol as JSON for plotly."""
+    """Return the chart of a symbol as JSON: its bars from `from_ns` on, those before `before_ns`,
+    or those that the page shows first.
+    """
     timeframe = require_timeframe(resolution, origin)
-    chart = market.ChartRequest(symbol, venue, timeframe, session, below)
-    return Response(market.chart_json(settings, chart), media_type="application/json")
+    asked = chart.ChartRequest(symbol, venue, timeframe, session, as_of, from_ns, before_ns)
+    content = chart.as_json(chart.read_chart(settings, asked))
+    return Response(content, media_type="application/json")
 
 
 @router.get("/market/bar", response_class=HTMLResponse)
@@ -164,13 +188,13 @@ def bar_page(  # noqa: PLR0917 - one parameter a field of the query
     request: Request,
     settings: RequestSettings,
     symbol: Symbol,
-    start_ns: Annotated[int, Query(ge=0, lt=2**63)],
+    start_ns: Nanoseconds,
     venue: MaybeVenue = "",
     resolution: Resolution = Resolution.MINUTE,
 ) -> str:
     """Show the trades that made one bar, and the bar's history."""
-    chart = market.ChartRequest(symbol, venue, timeframe_of(resolution), None)
-    lineage = market.lineage(settings, chart, start_ns)
+    asked = chart.ChartRequest(symbol, venue, timeframe_of(resolution), None)
+    lineage = market.lineage(settings, asked, start_ns)
     return _page(
         request,
         "bar.html",
@@ -269,11 +293,24 @@ def runbook_page(request: Request) -> str:
 
 @router.get("/files/plotly.js")
 def plotly(request: Request) -> Response:
-    """Return plotly's script from the installed package. It is compressed once, not per request."""
+    """Return plotly's script, which draws the drift of a session, from the installed package."""
+    return _script(request, PLOTLY.read_bytes, _compressed)
+
+
+@router.get("/files/lightweight-charts.js")
+def lightweight_charts(request: Request) -> Response:
+    """Return the script that draws candles, from the installed package."""
+    return _script(request, chart_script.script, chart_script.compressed_script)
+
+
+def _script(
+    request: Request, plain: Callable[[], bytes], compressed: Callable[[], bytes]
+) -> Response:
+    """Return a large script. It is compressed once, not per request."""
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return FileResponse(PLOTLY, media_type="text/javascript", headers=_cached())
+        return Response(plain(), media_type="text/javascript", headers=_cached())
     headers = {**_cached(), "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Response(_compressed(), media_type="text/javascript", headers=headers)
+    return Response(compressed(), media_type="text/javascript", headers=headers)
 
 
 @router.get("/files/{name}")

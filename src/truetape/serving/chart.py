@@ -1,54 +1,20 @@
-"""The candlestick chart of served bars, as an HTML page or as JSON for one. Reads no store."""
+"""The candlestick chart of served bars as an HTML file, drawn by plotly. Reads no store.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+The console draws its candles from `console.chart`.
+"""
+
+from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from truetape.serving.store import IndicatorRow, ServedBar
+from truetape.serving.store import ServedBar
 from truetape.serving.table import utc
 
 UP, DOWN = "#1a9850", "#d73027"
 PROVISIONAL_OPACITY = 0.4
 MAX_TICKS = 12
-LINES = {
-    "sma_20": "#8e44ad", "sma_50": "#b7950b", "ema_12": "#2874a6", "ema_26": "#ca6f1e",
-    "bollinger_upper": "#7f8c8d", "bollinger_lower": "#7f8c8d", "session_vwap": "#117a65",
-}  # fmt: skip
-"""Indicators in the chart of prices, and their colours; hidden until a click in the legend."""
-RSI_BOUNDS = (30, 70)
-"""Outside these a symbol counts as oversold or overbought, after Wilder."""
-
-
-class Oscillator(StrEnum):
-    """An indicator that may be drawn below the volume, on its own axis."""
-
-    NONE = ""
-    RSI = "rsi"
-    MACD = "macd"
-
-
-OSCILLATORS: Mapping[Oscillator, Mapping[str, str]] = {
-    Oscillator.NONE: {},
-    Oscillator.RSI: {"rsi_14": "#8e44ad"},
-    Oscillator.MACD: {"macd": "#2874a6", "macd_signal": "#ca6f1e"},
-}
-"""The lines of each, and their colours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What a chart shows in addition to the bars.
-
-    `changed` has the causes of a bar whose final values differ from its provisional ones, by start.
-    """
-
-    indicators: Sequence[IndicatorRow] = ()
-    changed: Mapping[int, str] = field(default_factory=dict)
-    below: Oscillator = Oscillator.NONE
 
 
 def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
@@ -59,18 +25,9 @@ def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
     """
     shown = [bar for bar in bars if not bar.void]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = _figure(shown, Extras())
+    figure = _figure(shown)
     figure.update_layout(title=escape(title), template="plotly_white")
     figure.write_html(path, include_plotlyjs=True, full_html=True)
-
-
-def figure_json(bars: Sequence[ServedBar], extras: Extras) -> str:
-    """Return the same chart as JSON for plotly.js, without the colours of page and text.
-
-    Each candle's `customdata` is the start of its bar in nanoseconds, as text, because JavaScript's
-    numbers would round it.
-    """
-    return as_json(_figure([bar for bar in bars if not bar.void], extras))
 
 
 def as_json(figure: Any) -> str:
@@ -80,12 +37,11 @@ def as_json(figure: Any) -> str:
     return str(figure.to_json())
 
 
-def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
+def _figure(bars: Sequence[ServedBar]) -> Any:
     from plotly.subplots import make_subplots
 
-    heights = [0.6, 0.18, 0.22] if extras.below else [0.75, 0.25]
     figure = make_subplots(
-        rows=len(heights), cols=1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.03
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.03
     )
     final = [bar for bar in bars if bar.final]
     provisional = [bar for bar in bars if not bar.final]
@@ -93,18 +49,8 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
         if candles:
             figure.add_trace(_candles(candles, kind), row=1, col=1)
     starts = [utc(bar.start_ns) for bar in bars]
-    vwaps = [bar.vwap or None for bar in bars]
-    figure.add_trace(_line("vwap", starts, vwaps, "#4575b4"), row=1, col=1)
-    values = _by_name(bars, extras.indicators)
-    for name, color in LINES.items():
-        if name in values:
-            line = _line(name, starts, values[name], color, visible="legendonly")
-            figure.add_trace(line, row=1, col=1)
-    if marks := [bar for bar in bars if bar.start_ns in extras.changed]:
-        figure.add_trace(_marks(marks, extras.changed), row=1, col=1)
+    figure.add_trace(_vwap(bars, starts), row=1, col=1)
     figure.add_trace(_volume(bars), row=2, col=1)
-    for trace in _oscillator(starts, values, extras.below):
-        figure.add_trace(trace, row=3, col=1)
     labelled = starts[:: max(1, ceil(len(starts) / MAX_TICKS))]
     figure.update_xaxes(
         type="category",
@@ -121,14 +67,6 @@ def _figure(bars: Sequence[ServedBar], extras: Extras) -> Any:
         yaxis2_title="volume",
         legend_orientation="h",
     )
-    match extras.below:
-        case Oscillator.RSI:
-            ticks = [0, *RSI_BOUNDS, 100]
-            figure.update_layout(yaxis3={"title": "RSI", "range": [0, 100], "tickvals": ticks})
-        case Oscillator.MACD:
-            figure.update_layout(yaxis3_title="MACD")
-        case Oscillator.NONE:
-            pass
     return figure
 
 
@@ -155,72 +93,21 @@ def _candles(bars: Sequence[ServedBar], kind: str) -> Any:
         low=[bar.low for bar in bars],
         close=[bar.close for bar in bars],
         text=[f"{kind}, {bar.layer} rev {bar.rev}, {bar.trades:,} trades" for bar in bars],
-        customdata=[str(bar.start_ns) for bar in bars],
         increasing={"line": {"color": UP}, **hollow},
         decreasing={"line": {"color": DOWN}, **hollow},
         opacity=PROVISIONAL_OPACITY if kind == "provisional" else 1.0,
     )
 
 
-Values = Mapping[str, Sequence[float | None]]
-"""Indicators by name, with one value for each bar; indicators without any value are left out."""
-
-
-def _by_name(bars: Sequence[ServedBar], rows: Sequence[IndicatorRow]) -> Values:
-    by_start = {row.start_ns: row.values for row in rows if not row.void}
-    names = sorted({name for values in by_start.values() for name in values})
-    lines = {name: [by_start.get(bar.start_ns, {}).get(name) for bar in bars] for name in names}
-    return {name: values for name, values in lines.items() if set(values) - {None}}
-
-
-def _line(
-    name: str,
-    starts: Sequence[str],
-    values: Sequence[float | None],
-    color: str,
-    *,
-    visible: str | bool = True,
-) -> Any:
+def _vwap(bars: Sequence[ServedBar], starts: Sequence[str]) -> Any:
     from plotly.graph_objects import Scatter
 
     return Scatter(
-        name=name,
+        name="vwap",
         x=starts,
-        y=values,
+        y=[bar.vwap or None for bar in bars],
         mode="lines",
-        visible=visible,
-        line={"width": 1, "color": color},
-    )
-
-
-def _oscillator(starts: Sequence[str], values: Values, below: Oscillator) -> Iterator[Any]:
-    from plotly.graph_objects import Bar
-
-    if below is Oscillator.MACD:
-        heights = values.get("macd_histogram", [None] * len(starts))
-        yield Bar(
-            name="macd_histogram",
-            x=starts,
-            y=heights,
-            marker={"color": [UP if (height or 0) >= 0 else DOWN for height in heights]},
-            opacity=PROVISIONAL_OPACITY,
-        )
-    for name, color in OSCILLATORS[below].items():
-        if name in values:
-            yield _line(name, starts, values[name], color)
-
-
-def _marks(bars: Sequence[ServedBar], causes: Mapping[int, str]) -> Any:
-    from plotly.graph_objects import Scatter
-
-    return Scatter(
-        name="changed since it was provisional",
-        x=[utc(bar.start_ns) for bar in bars],
-        y=[bar.high for bar in bars],
-        text=[causes[bar.start_ns] for bar in bars],
-        customdata=[str(bar.start_ns) for bar in bars],
-        mode="markers",
-        marker={"symbol": "triangle-down", "size": 9, "color": "#e67e22"},
+        line={"width": 1, "color": "#4575b4"},
     )
 
 
