@@ -254,6 +254,7 @@ ALLOWED = {
     "cli.main": "/dev/null",
     "console.app": "a script of the package plotly",
     "console.chart_script": "a script of the package akquant-lwc",
+    "console.runbook": "a document of the package",
     "console.security": "a script of the package plotly",
     "dashboards.files": "files of the repository, made by a developer",
     "deploy.health": "an answer of Airflow",
