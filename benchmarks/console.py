@@ -222,7 +222,7 @@ def _pages(settings: Settings, session: Session) -> list[Page]:
         Page("market 1s", f"market?{urlencode(market | {'resolution': '1s'})}", CHART),
         Page("bar", f"market/bar?{urlencode(bar_of)}", ROWS),
         Page("drift", "drift", ROWS),
-        Page("drift session", f"drift/session?{urlencode(about)}", CHART),
+        Page("drift session", f"drift/session?{urlencode(about)}", ROWS),
         Page("quality", "quality", ROWS),
         Page("report", f"quality/report?{urlencode(about | {'run': gate})}", ROWS),
         Page("run", f"quality/run?{urlencode({'dag': RUN.dag, 'run': RUN.run})}", ROWS),

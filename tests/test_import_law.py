@@ -39,7 +39,7 @@ HOMES = {
     "pandas": ("truetape.batch", "truetape.quality", "truetape.history"),
     "pendulum": ("truetape.schedule",),
     "akquant_lwc": (),
-    "plotly": ("truetape.serving.chart", "truetape.drift.chart", "truetape.console"),
+    "plotly": ("truetape.serving.chart",),
     "psutil": ("truetape.host",),
     "pyspark": ("truetape.batch", "truetape.speed"),
     "talib": ("truetape.publish.indicator_values",),

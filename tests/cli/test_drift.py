@@ -103,13 +103,13 @@ def test_a_session_without_drift_has_no_lines(run: Run) -> None:
     assert run("--session", "2024-11-21").output == "0 bars changed\n"
 
 
-def test_the_chart_has_a_trace_for_each_cause(run: Run) -> None:
+def test_the_chart_has_a_part_for_each_cause(run: Run) -> None:
     assert run("--plot", "d.html").output == "3 bars changed, in d.html\n"
 
     page = Path("d.html").read_text("utf-8")
     for cause in ("late", "correction", "cancel"):
-        assert f'"name":"{cause}"' in page
-    assert '"name":"duplicate"' not in page
+        assert f", {cause}: 1</title>" in page
+    assert "duplicate" not in page
     assert run("--plot", "d.png").exit_code == 2
 
 

@@ -16,7 +16,6 @@ from support.console_browser import (
     REPORT,
     RUN,
     BrowserLog,
-    open_chart,
 )
 from support.session_lake import FRIDAY
 from support.session_lake import NOON as LAKE_NOON
@@ -151,16 +150,15 @@ def test_the_overview_refreshes_and_reports_a_failed_refresh(
     assert page.inner_text("main h1") == "Is what I see complete?"
 
 
-def test_the_time_labels_below_a_drift_chart_are_not_covered(console: str, page: "Page") -> None:
-    open_chart(page, console + DRIFT)
+def test_the_parts_of_a_drift_chart_are_drawn_in_their_colours(console: str, page: "Page") -> None:
+    page.goto(console + DRIFT)
 
-    legend = page.locator("#chart .legend .bg").bounding_box()
-    labels = page.locator("#chart .x2tick text")
-    boxes = [label.bounding_box() for label in labels.all()]
+    parts = page.locator("svg.drift-chart rect:has(title)")
+    fills = set(parts.evaluate_all("all => all.map(part => getComputedStyle(part).fill)"))
 
-    assert labels.all_text_contents() == ["17:00"]
-    assert legend
-    assert all(box and box["y"] + box["height"] <= legend["y"] for box in boxes)
+    assert parts.count() >= 3
+    assert "rgb(59, 125, 216)" in fills
+    assert page.locator("svg.drift-chart text", has_text="17:00").count() == 1
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -23,7 +23,7 @@ from support.speed_reference import counted_trades, provisional_bars, serve
 from truetape.batch.backfill_request import FORM
 from truetape.console import chart_script
 from truetape.console.app import create
-from truetape.console.security import PLOTLY, guard
+from truetape.console.security import guard
 from truetape.drift.recorder import SpeedRules
 from truetape.host.errors import (
     ConfigError,
@@ -56,7 +56,7 @@ RUN = DagRun("data_quality", "manual__2024-11-22T22:00:00+00:00")
 PATHS = ["/", "/market", "/market/chart?symbol=IBM", f"/market/bar?symbol=IBM&start_ns={NOON}",
          "/drift", "/drift/session?venue=XNYS&session=2024-11-22", "/quality",
          "/quality/run?dag=d&run=r", "/backfill", "/runbook",
-         "/files/plotly.js", "/files/console.css"]  # fmt: skip
+         "/files/lightweight-charts.js", "/files/console.css"]  # fmt: skip
 
 
 SETTINGLESS = ("/files/", "/runbook")
@@ -122,24 +122,17 @@ def test_without_airflow_s_security_every_request_is_rejected(
 
 
 @pytest.mark.parametrize("takes", ["gzip, deflate", "identity"])
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("plotly.js", PLOTLY.read_bytes()), ("lightweight-charts.js", chart_script.script())],
-    ids=["plotly", "lightweight-charts"],
-)
-def test_the_chart_scripts_come_from_installed_packages(
-    client: TestClient, takes: str, name: str, content: bytes
-) -> None:
+def test_the_chart_script_comes_from_an_installed_package(client: TestClient, takes: str) -> None:
     """The client decompresses the response, as a browser does."""
-    answer = client.get(f"/files/{name}", headers={"Accept-Encoding": takes})
+    answer = client.get("/files/lightweight-charts.js", headers={"Accept-Encoding": takes})
 
-    assert answer.content == content
+    assert answer.content == chart_script.script()
     assert answer.headers.get("content-encoding") == ("gzip" if "gzip" in takes else None)
     assert "max-age" in answer.headers["cache-control"]
 
 
 def test_only_the_listed_files_are_served(client: TestClient) -> None:
-    for name in ("app.py", "..%2fapp.py", "plotly.min.js"):
+    for name in ("app.py", "..%2fapp.py", "draw.js"):
         assert client.get(f"/files/{name}").status_code == 404
 
 
@@ -363,12 +356,21 @@ def test_the_drift_of_a_session_is_listed_down_to_the_trades(
     assert any("<td>volume</td>" in row and "<td>-10</td><td>2</td>" in row for row in rows)
 
 
-def test_the_chart_of_drift_has_a_trace_for_each_cause(client: TestClient, drifted: None) -> None:
+def test_the_chart_of_drift_has_a_part_for_each_cause_or_only_the_chosen_one(
+    client: TestClient, drifted: None
+) -> None:
     params = {"venue": "XNYS", "session": "2024-11-22"}
 
-    figure = client.get("/drift/chart", params=params).json()
+    of_all = client.get("/drift/session", params=params).text
+    of_cancels = client.get("/drift/session", params=params | {"cause": "cancel"}).text
 
-    assert {trace["name"] for trace in figure["data"]} == {"late", "correction", "cancel"}
+    assert {name for name in ("late", "cancel", "correction") if f", {name}: " in of_all} == {
+        "late",
+        "cancel",
+        "correction",
+    }
+    assert ", cancel: " in of_cancels
+    assert ", late: " not in of_cancels
 
 
 def report_of(

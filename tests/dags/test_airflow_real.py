@@ -125,13 +125,11 @@ PAGES = {
     "market/bar?symbol=NONE&start_ns=1": 404,
     "drift": 200,
     "drift/session?venue=XNYS&session=2026-03-09": 200,
-    "drift/chart?venue=XNYS&session=2026-03-09": 200,
     "quality": 200,
     "quality/report?run=none": 404,
     "quality/run?dag=data_quality&run=manual__1": 200,
     "backfill": 200,
     "files/console.css": 200,
-    "files/plotly.js": 200,
     "files/lightweight-charts.js": 200,
 }
 """The status of each route for a signed-in user, in a stack that has served nothing yet."""

@@ -80,7 +80,7 @@ def drift(  # noqa: PLR0917 - one parameter an option
     ]
     title = f"drift of {resolution} bars{f' on {day}' if day else ''}, times in UTC"
     if plot is not None:
-        _plot(entries, title, plot)
+        _plot(entries, cause, title, plot)
     else:
         _print(entries, cause, title, style, limit)
     unexplained = [entry for entry in entries if not is_explained(entry.fields)]
@@ -123,11 +123,12 @@ def _print(
         click.echo(text)
 
 
-def _plot(entries: "list[BarDrift]", title: str, file: str) -> None:
+def _plot(entries: "list[BarDrift]", cause: str | None, title: str, file: str) -> None:
+    from truetape.drift.attribution import Cause
     from truetape.drift.chart import write_drift_chart
 
     if not file.endswith(".html"):
         raise click.UsageError(f"--plot {file!r}: give a name that ends in .html, like drift.html")
     with files_for_others():
-        write_drift_chart(entries, title, Path(file))
+        write_drift_chart(entries, title, Path(file), None if cause is None else Cause(cause))
     click.echo(f"{counted(len(entries), 'bar')} changed, in {file}")

@@ -4,10 +4,8 @@ It changes nothing: every change is a DAG run, started through Airflow's own API
 rights. The server renders the pages; scripts only draw charts and refresh them.
 """
 
-import gzip
 from collections.abc import Callable, Mapping
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +27,8 @@ from truetape.console import (
     quality,
     runbook,
 )
-from truetape.console.security import IMMUTABLE, PLOTLY, Guard, guard, with_headers
+from truetape.console.security import IMMUTABLE, Guard, guard, with_headers
 from truetape.drift.attribution import Cause
-from truetape.drift.chart import figure_json as drift_figure
 from truetape.history.explain_text import COLUMNS, cells, head
 from truetape.history.period import parse_instant
 from truetape.host.dates import parse_day
@@ -54,7 +51,7 @@ from truetape.serving.table import utc
 SCRIPTS = {
     "console.css": "text/css",
     **dict.fromkeys(
-        ("airflow.js", "backfill.js", "chart.js", "draw.js", "drift.js", "market.js", "page.js"),
+        ("airflow.js", "backfill.js", "chart.js", "market.js", "page.js"),
         "text/javascript",
     ),
 }
@@ -226,19 +223,6 @@ def session_page(  # noqa: PLR0917 - one parameter a field of the query
     return _page(request, "drift_session.html", active="drift", drift=changes)
 
 
-@router.get("/drift/chart")
-def drift_chart(
-    settings: RequestSettings,
-    venue: Venue,
-    session: Day,
-    symbol: MaybeSymbol = "",
-) -> Response:
-    """Return the drift of one session as JSON for plotly."""
-    entries = drift.entries_of(settings, drift.session(venue, session))
-    shown = [entry for entry in entries if symbol in ("", entry.symbol)]
-    return Response(drift_figure(shown), media_type="application/json")
-
-
 @router.get("/quality", response_class=HTMLResponse)
 def quality_page(request: Request, settings: RequestSettings) -> str:
     """Show the newest reports."""
@@ -291,26 +275,14 @@ def runbook_page(request: Request) -> str:
     return _page(request, "runbook.html", active="", body=runbook.page())
 
 
-@router.get("/files/plotly.js")
-def plotly(request: Request) -> Response:
-    """Return plotly's script, which draws the drift of a session, from the installed package."""
-    return _script(request, PLOTLY.read_bytes, _compressed)
-
-
 @router.get("/files/lightweight-charts.js")
 def lightweight_charts(request: Request) -> Response:
     """Return the script that draws candles, from the installed package."""
-    return _script(request, chart_script.script, chart_script.compressed_script)
-
-
-def _script(
-    request: Request, plain: Callable[[], bytes], compressed: Callable[[], bytes]
-) -> Response:
-    """Return a large script. It is compressed once, not per request."""
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(plain(), media_type="text/javascript", headers=_cached())
+        return Response(chart_script.script(), media_type="text/javascript", headers=_cached())
     headers = {**_cached(), "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Response(compressed(), media_type="text/javascript", headers=headers)
+    content = chart_script.compressed_script()
+    return Response(content, media_type="text/javascript", headers=headers)
 
 
 @router.get("/files/{name}")
@@ -326,11 +298,6 @@ def _page(request: Request, template: str, **values: Any) -> str:
     """Render a page. Its links are relative, so they start with one `../` per path segment."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return pages.render(template, root="../" * path.lstrip("/").count("/"), **values)
-
-
-@cache
-def _compressed() -> bytes:
-    return gzip.compress(PLOTLY.read_bytes(), mtime=0)
 
 
 def _cached() -> Mapping[str, str]:

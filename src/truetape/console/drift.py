@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 
 from truetape.drift.attribution import Cause
+from truetape.drift.chart import stacks, svg
 from truetape.drift.ledger import BarDrift, DriftLedger
 from truetape.drift.table import CauseLine, lines_of
 from truetape.host import calendars
@@ -55,6 +56,8 @@ class SessionDrift:
     lines: tuple[CauseLine, ...]
     omitted: int
     """The number of lines that are not shown."""
+    chart: str
+    """The chart of the chosen symbol and cause, as SVG."""
 
 
 def sessions(settings: Settings) -> DriftTotals:
@@ -78,9 +81,16 @@ def of_session(
         (name, session.date, session.venue, [entry for entry in entries if entry.symbol == name])
         for name in names
     )
-    lines = lines_of([entry for entry in entries if symbol in ("", entry.symbol)], cause)
+    chosen = [entry for entry in entries if symbol in ("", entry.symbol)]
+    lines = lines_of(chosen, cause)
     return SessionDrift(
-        session, symbol, cause, totals, tuple(lines[:MAX_LINES]), max(0, len(lines) - MAX_LINES)
+        session,
+        symbol,
+        cause,
+        totals,
+        tuple(lines[:MAX_LINES]),
+        max(0, len(lines) - MAX_LINES),
+        svg(stacks(chosen, cause)),
     )
 
 

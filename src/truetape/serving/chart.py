@@ -30,13 +30,6 @@ def write_chart(bars: Sequence[ServedBar], title: str, path: Path) -> None:
     figure.write_html(path, include_plotlyjs=True, full_html=True)
 
 
-def as_json(figure: Any) -> str:
-    """Return a figure as JSON for plotly.js; the page sets the colours of background and text."""
-    clear = "rgba(0,0,0,0)"
-    figure.update_layout(template="none", paper_bgcolor=clear, plot_bgcolor=clear)
-    return str(figure.to_json())
-
-
 def _figure(bars: Sequence[ServedBar]) -> Any:
     from plotly.subplots import make_subplots
 
