@@ -26,13 +26,8 @@ def _binance_trade(item: SimulatedPrint, received: int, _venue: str) -> str:
     )
 
 
-def _binance_futures_trade(item: SimulatedPrint, received: int, _venue: str) -> str:
-    return (
-        f'{{"stream":"{item.symbol.lower()}@aggTrade","data":{{"e":"aggTrade",'
-        f'"E":{received // MILLISECOND},"a":{item.number},"s":"{item.symbol}","p":"{item.price}",'
-        f'"q":"{item.size}","f":{item.number},"l":{item.number},'
-        f'"T":{item.event_ns // MILLISECOND},"m":false}}}}'
-    )
+def _binance_futures_trade(item: SimulatedPrint, received: int, venue: str) -> str:
+    return _binance_trade(item, received, venue).replace(',"M":true', "")
 
 
 def _coinbase_trade(item: SimulatedPrint, _received: int, _venue: str) -> str:
