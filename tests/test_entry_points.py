@@ -349,7 +349,7 @@ def routes() -> Iterator[str]:
 
     for route in router.routes:
         path = str(route.path)  # type: ignore[attr-defined]
-        if "/files/" not in path:  # our own files, the same for everybody
+        if "/files/" not in path and path != "/runbook":  # our own files, the same for everybody
             yield path
 
 

@@ -13,7 +13,7 @@ from truetape.cli.main import truetape
 from truetape.host.errors import ConfigError, GateClosedError
 
 SESSION = ("--venue", "XNYS", "--session", "2024-11-22")
-RULES = 55
+RULES = 56
 
 
 def quality(*words: str) -> Result:

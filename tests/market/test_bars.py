@@ -326,11 +326,12 @@ def test_a_cancelled_trade_stays_cancelled_when_it_is_delivered_again(market: li
     ids = {event.id for event in market if isinstance(event, Trade) and event.id}
     prints = [event for event in market if isinstance(event, Trade)]
     first = min(event.event_ns for event in prints)
+    last_ns = max(event.received_ns for event in market)
     gone = [
         cancel(name, first + 400 * SECOND, 9_000 + place) for place, name in enumerate(sorted(ids))
     ]
     repeats = [
-        again(event, 20_000 + place, NOON + 9_000 * SECOND)
+        again(event, 20_000 + place, last_ns + 9_000 * SECOND)
         for place, event in enumerate(prints)
         if event.id
     ]

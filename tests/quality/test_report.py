@@ -155,7 +155,7 @@ def test_a_rule_is_unusual_above_three_times_its_median(now: int, unusual: bool)
 
     (found,) = trend(report(result(unexpected=now)), earlier)
 
-    assert found == RuleTrend("trades", "T4", now / 1_000, 0.002, 0.04, 4)
+    assert found == RuleTrend("trades", "T4", now / 1_000, 0.002, 0.04, (0.001, 0.002, 0.002, 0.04))
     assert found.is_unusual == unusual
 
 

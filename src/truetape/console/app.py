@@ -89,6 +89,7 @@ Width = Annotated[str, _checked(lambda text: require_timeframe(text).value)]
 Nanoseconds = Annotated[int, Query(ge=0, lt=2**63)]
 MaybeInstant = Annotated[int, _checked(lambda text: _instant(text) if text else 0)]
 """An instant in UTC, with or without its Z, as a browser's form sends it; 0 for an empty text."""
+FilterText = Annotated[str, Query(max_length=64)]
 AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 """An id of a DAG or of a run, up to the length that Airflow allows."""
 ReadSettings = Callable[[], Settings]
@@ -121,6 +122,15 @@ def _settings(request: Request) -> Settings:
 
 router = APIRouter()
 RequestSettings = Annotated[Settings, Depends(_settings)]
+
+
+def _rule_filter(
+    suite: FilterText = "", severity: FilterText = "", state: FilterText = ""
+) -> quality.RuleFilter:
+    return quality.RuleFilter(suite, severity, state)
+
+
+ChosenRules = Annotated[quality.RuleFilter, Depends(_rule_filter)]
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -240,13 +250,16 @@ def run_page(request: Request, settings: RequestSettings, dag: AirflowId, run: A
 def report_page(
     request: Request,
     settings: RequestSettings,
-    run: Annotated[str, Query(max_length=64)],
+    run: FilterText,
+    chosen: ChosenRules,
+    *,
     venue: MaybeVenue = "",
     session: MaybeDay = None,
 ) -> str:
-    """Show one report, rule by rule."""
+    """Show one report, rule by rule: all rules, or those of a suite, a severity or a state."""
     page = quality.page(settings, venue, session, run)
-    return _page(request, "report.html", active="quality", page=page)
+    shown = [rule for rule in page.rules if chosen.takes(rule)]
+    return _page(request, "report.html", active="quality", page=page, chosen=chosen, shown=shown)
 
 
 @router.get("/backfill", response_class=HTMLResponse)

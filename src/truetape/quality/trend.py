@@ -26,7 +26,13 @@ class RuleTrend:
     share: float
     usual: float | None
     most: float | None
-    sessions: int
+    before: tuple[float, ...]
+    """The shares of earlier sessions, oldest first."""
+
+    @property
+    def sessions(self) -> int:
+        """Return the number of earlier sessions."""
+        return len(self.before)
 
     @property
     def is_unusual(self) -> bool:
@@ -74,5 +80,5 @@ def _shares(earlier: Sequence[Report], suite: str, rule: str) -> Iterable[float]
 
 def _trend(suite: str, rule: str, share: float, before: list[float]) -> RuleTrend:
     if not before:
-        return RuleTrend(suite, rule, share, None, None, 0)
-    return RuleTrend(suite, rule, share, median(before), max(before), len(before))
+        return RuleTrend(suite, rule, share, None, None, ())
+    return RuleTrend(suite, rule, share, median(before), max(before), tuple(before))
