@@ -392,6 +392,7 @@ READ_ONLY = {
     "src/truetape/batch/spark/package.py": "writes into the cache only, and an image builds it",
     "src/truetape/history/bars.py": "a program of the user, whose umask is not ours",
     "src/truetape/history/trades.py": "the same",
+    "src/truetape/tour/demo.py": "reads the defaults only, of nobody's environment",
     "src/truetape/host/jars.py": "writes into the cache only, and an image builds it",
     "src/truetape/host/private_home.py": "it is what the others call",
     "src/truetape/speed/entry_point.py": "reads where to report that the settings were refused",
