@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.build import NOON
+from support.build import NOON, SECOND
 from support.serving import MINUTE_NS, bar, bars
 from truetape.cli.show import show
 from truetape.host.errors import ConfigError, TruetapeError
@@ -141,6 +141,37 @@ def test_from_and_to_are_half_open_and_last_limits_each_venue(run: Run, store: B
 
     assert starts("--venue", "XNYS") == ["XNYS 02", "XNYS 03", "XNYS 04", "XNYS 05"]
     assert starts("--last", "1") == ["ARCX 05", "XNYS 05"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--from", "2026-11-20"], ["IBM", "IBM"]),
+        (["--from", "2026-11-21"], ["IBM"]),
+        (["--from", "2026-11-20", "--to", "2026-11-21"], ["IBM"]),
+        (["--to", "2026-11-21"], ["IBM"]),
+        (["--to", "2026-11-21T05:00:00.000000001Z"], ["IBM", "IBM"]),
+    ],
+    ids=" ".join,
+)
+def test_days_are_those_of_the_bar_s_venue(
+    run: Run, store: BarStore, words: list[str], expected: list[str]
+) -> None:
+    """The second bar is of the 21st in New York, which begins at 05:00 UTC."""
+    midnight_ns = NOON + 12 * 3_600 * SECOND
+    store.write(MINUTE, [bar(), bar(start_ns=midnight_ns)])
+
+    lines = lines_of(run("IBM", "--format", "csv", *words))[1:]
+
+    assert [line.split(",")[0] for line in lines] == expected
+
+
+def test_a_symbol_is_found_in_another_case_if_only_one_is_alike(run: Run, store: BarStore) -> None:
+    store.write(MINUTE, [bar(), bar(symbol="KO"), bar(symbol="Ko")])
+
+    assert lines_of(run("ibm", "--format", "csv"))[1].startswith("IBM,")
+    assert run("ko").exception is not None
+    assert lines_of(run("Ko", "--format", "csv"))[1].startswith("Ko,")
 
 
 def test_to_without_from_shows_the_last_bars_before_it(run: Run, store: BarStore) -> None:

@@ -1,6 +1,7 @@
 """The verb `explain`: prints the lineage of one bar. Read only."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -48,8 +49,13 @@ def explain(  # noqa: PLR0917 - one parameter an option
     """
     from truetape.history.explain import explain_bar
     from truetape.history.explain_text import as_json, head, is_same
+    from truetape.history.served_symbols import as_served
+    from truetape.serving.backends import open_store
 
-    lineage = explain_bar(current_settings(), symbol, start_ns, Resolution(resolution), venue)
+    settings = current_settings()
+    with closing(open_store(settings)) as store:
+        symbol = as_served(store, symbol)
+    lineage = explain_bar(settings, symbol, start_ns, Resolution(resolution), venue)
     if style == "json":
         click.echo(as_json(lineage))
     else:

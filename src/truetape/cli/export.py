@@ -90,7 +90,9 @@ def export(  # noqa: PLR0917 - one parameter an option
     path = output or Path("trades.parquet" if wants_trades else f"bars-{resolution}.parquet")
     if path.suffix.removeprefix(".") not in FORMATS:
         raise click.UsageError(f"--output {path}: name it .parquet or .csv")
-    settings, names, period = current_settings(), list(symbols) or None, parse_period(start, end)
+    settings, period = current_settings(), parse_period(start, end)
+    named = list(symbols) if wants_trades or exact else _served(settings, symbols)
+    names = named or None
     if wants_trades:
         schema, batches = _trades(settings, period, names, venue, in_force_only=not all_trades)
     else:
@@ -103,6 +105,16 @@ def export(  # noqa: PLR0917 - one parameter an option
     with files_for_others():
         rows = _write_all(path, schema, batches)
     click.echo(f"{rows:,} {'trades' if wants_trades else f'bars of {resolution}'} in {path}")
+
+
+def _served(settings: Settings, symbols: tuple[str, ...]) -> list[str]:
+    from truetape.history.served_symbols import as_served
+    from truetape.serving.backends import open_store
+
+    if not symbols:
+        return []
+    with closing(open_store(settings)) as store:
+        return [as_served(store, symbol) for symbol in symbols]
 
 
 def _bars(

@@ -5,6 +5,7 @@ Runs no verb and reads no settings.
 
 import math
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import click
@@ -34,6 +35,27 @@ class _Instant(click.ParamType[int]):
         if not isinstance(parsed, int):
             self.fail(f"{text!r}: {parsed.detail}; write it like 2026-11-20T21:00:00Z", param, ctx)
         return parsed
+
+
+class _Edge(click.ParamType[int | date]):
+    """An edge of a period: an instant, or a trading day of each bar's venue."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | date:
+        from truetape.history.period import parse_edge
+
+        if isinstance(value, date):  # click may convert twice
+            return value
+        text = str(value)
+        if text.lstrip("-").isdecimal():
+            return INSTANT.convert(value, param, ctx)
+        try:
+            return parse_edge(text, "the time")
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Checked(click.ParamType[Any]):
@@ -87,6 +109,7 @@ def _timeframe(text: str) -> str:
 
 
 INSTANT = _Instant()
+EDGE = _Edge()
 DATE = _Checked("date", parse_date)
 DAY = _Checked("date", parse_day)
 SYMBOL = _Checked("symbol", require_symbol)

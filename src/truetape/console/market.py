@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from truetape.console.chart import ChartRequest, venue_of, venues_of
 from truetape.console.indicators import INDICATORS, Indicator
+from truetape.history.served_symbols import served_symbols
 from truetape.history.timeframe_bars import BarReader
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
-from truetape.market.resolution import Resolution
+from truetape.host.words import spelled
 from truetape.serving.backends import open_store
-from truetape.serving.store import BarStore
 
 if TYPE_CHECKING:
     from truetape.history.lineage import Lineage
@@ -43,7 +43,7 @@ def page(settings: Settings, chart: ChartRequest) -> MarketPage:
     one that is served in another case only gets that.
     """
     with closing(open_store(settings)) as store:
-        symbols = symbols_of(store)
+        symbols = served_symbols(store)
         chart = replace(chart, symbol=_symbol(chart.symbol, symbols))
         served = venues_of(store, chart.symbol) if chart.symbol else []
     if not chart.venue and len(served) == 1:
@@ -55,11 +55,6 @@ def page(settings: Settings, chart: ChartRequest) -> MarketPage:
         tuple(dict.fromkeys((*OFFERED, chart.timeframe.value))),
         tuple(served),
     )
-
-
-def symbols_of(store: BarStore) -> list[str]:
-    """Return the symbols that have one-minute or daily bars."""
-    return sorted({*store.symbols(Resolution.MINUTE), *store.symbols(Resolution.DAY)})
 
 
 def lineage(settings: Settings, chart: ChartRequest, start_ns: int) -> "Lineage":
@@ -78,5 +73,4 @@ def _symbol(text: str, symbols: list[str]) -> str:
     """Return the symbol that was meant; an unknown one stays, and its chart says so."""
     if not text:
         return symbols[0] if symbols else ""
-    alike = [symbol for symbol in symbols if symbol.casefold() == text.casefold()]
-    return alike[0] if text not in symbols and len(alike) == 1 else text
+    return spelled(text, symbols)

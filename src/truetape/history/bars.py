@@ -161,13 +161,9 @@ def _bars(settings: Settings, store: BarStore, selection: BarSelection) -> Itera
     if selection.as_of_ns is not None:
         yield from _bars_as_known(reader, store, selection)
         return
-    markets = venues().values() if selection.venue is None else [venue_named(selection.venue)]
-    edges = {market.code: selection.period.of(market) for market in markets}
-    start, end = selection.period.of_any() if selection.venue is None else edges[selection.venue]
-    for bar in reader.read(store, start, end, venue=selection.venue, symbols=selection.symbols):
-        first, last = edges.get(bar.venue, (start, end))
-        if first <= bar.start_ns < last:
-            yield bar
+    yield from reader.read_period(
+        store, selection.period, venue=selection.venue, symbols=selection.symbols
+    )
 
 
 def _bars_as_known(

@@ -13,10 +13,11 @@ from math import fsum
 from typing import Any
 
 from truetape.history.as_of import AsOfRequest, bars_as_of
+from truetape.history.period import Period
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
 from truetape.host.timeframes import period_of, session_at, sessions_until, starts_between
-from truetape.host.venues import venues
+from truetape.host.venues import venue_named, venues
 from truetape.lake.publications import published_sessions
 from truetape.market.filling import filled
 from truetape.market.resolution import SECOND_NS, Resolution
@@ -73,6 +74,25 @@ class BarReader:
         stop = self.reach(end_ns)
         parts = store.read(source, start_ns, stop, venue=venue, symbols=symbols)
         yield from self.made_of(parts, source, start_ns, end_ns)
+
+    def read_period(
+        self,
+        store: BarStore,
+        period: Period,
+        *,
+        venue: str | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> Iterator[ServedBar]:
+        """Yield the bars that start in a period, by symbol, venue and start. Its days are those of
+        each bar's venue.
+        """
+        markets = venues().values() if venue is None else [venue_named(venue)]
+        edges = {market.code: period.of(market) for market in markets}
+        start, end = period.of_any() if venue is None else edges[venue]
+        for bar in self.read(store, start, end, venue=venue, symbols=symbols):
+            first, last = edges.get(bar.venue, (start, end))
+            if first <= bar.start_ns < last:
+                yield bar
 
     def reach(self, end_ns: int) -> int:
         """Return where the parts of bars that start before an instant end."""

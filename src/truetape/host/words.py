@@ -57,14 +57,27 @@ def require_symbols(symbols: object) -> list[str]:
     return [require_symbol(symbols)]
 
 
+def spelled(text: str, symbols: Collection[str]) -> str:
+    """Return the symbol that a text means, as `symbol_among` does; the text itself if there is
+    none, or more than one.
+    """
+    alike = _alike(text, symbols)
+    return alike[0] if len(alike) == 1 else text
+
+
+def _alike(text: str, symbols: Collection[str]) -> list[str]:
+    """Return the symbol that a text is, else all that differ from it by their case."""
+    if text in symbols:
+        return [text]
+    return sorted(symbol for symbol in symbols if symbol.casefold() == text.casefold())
+
+
 def symbol_among(text: str, symbols: Collection[str]) -> str:
     """Return the symbol that a text means: just that, else the only one that differs by its case.
 
     Raise NotThereError with some of the symbols if there is none, or more than one.
     """
-    if text in symbols:
-        return text
-    alike = sorted(symbol for symbol in symbols if symbol.casefold() == text.casefold())
+    alike = _alike(text, symbols)
     if len(alike) == 1:
         return alike[0]
     few = ", ".join((alike or sorted(symbols))[:MAX_LISTED])

@@ -1,0 +1,15 @@
+"""Which symbols are served."""
+
+from truetape.host.words import spelled
+from truetape.market.resolution import Resolution
+from truetape.serving.store import BarStore
+
+
+def served_symbols(store: BarStore) -> list[str]:
+    """Return every symbol that has bars of a minute or a day, in alphabetical order."""
+    return sorted({*store.symbols(Resolution.MINUTE), *store.symbols(Resolution.DAY)})
+
+
+def as_served(store: BarStore, text: str) -> str:
+    """Return the served symbol that a text means, in whatever case; the text if none is alike."""
+    return spelled(text, served_symbols(store))
