@@ -326,7 +326,7 @@ def test_a_chart_without_bars_is_a_sentence_and_no_axes(
 def test_a_new_bar_appears_by_itself_and_the_view_stays(
     console: str, page: "Page", home: Settings
 ) -> None:
-    """Without a reload, and where the viewer has scrolled to."""
+    """Without a reload, and where the viewer has scrolled to; a bar that loses its trades goes."""
     open_chart(page, console + "market?symbol=LIVE")
     page.evaluate("window.marker = 1")
     later = int(page.evaluate(f"{CHART}.ordered[1].start")) + MINUTE_NS
@@ -345,6 +345,7 @@ def test_a_new_bar_appears_by_itself_and_the_view_stays(
     finally:
         with closing(open_store(home)) as store:
             store.write(Resolution.MINUTE, [replace(bar, void=True) for bar in more])
+    until(lambda: "1 provisional" in page.inner_text("#state"), 20)
 
     assert after == [1, 20]
 
@@ -361,6 +362,8 @@ def test_older_bars_are_loaded_as_the_reader_drags(
     open_chart(page, console + "market?symbol=DEEP&show=")
     assert bar_count(page) == 2_000
 
+    page.mouse.move(*place_of(page, 1_950))
+    page.mouse.wheel(0, 10)
     page.evaluate(f"{CHART}.chart.timeScale().setVisibleLogicalRange({{ from: 10, to: 110 }})")
     until(lambda: bar_count(page) == count, 20)
 

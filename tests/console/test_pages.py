@@ -354,7 +354,7 @@ def test_the_drift_of_a_session_is_listed_down_to_the_trades(
     rows = [line for line in page.split("<tr") if "market/bar?symbol=IBM" in line]
     assert rows
     assert all("<td>cancel</td>" in row for row in rows)
-    assert any("<td>volume</td>" in row and "<td>-10</td><td>2</td>" in row for row in rows)
+    assert any("<td>volume</td>" in row and ">-10</td><td>2</td>" in row for row in rows)
 
 
 def test_the_chart_of_drift_has_a_part_for_each_cause_or_only_the_chosen_one(

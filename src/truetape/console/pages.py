@@ -4,6 +4,7 @@ Every value is escaped: no markup comes from data.
 """
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _environment() -> jinja2.Environment:
         "count": _count,
         "ago": _ago,
         "kind": _kind,
-        "plain": plain,
+        "grouped": _grouped,
         "percent": _percent,
     }
     environment.globals["version"] = __version__
@@ -67,6 +68,11 @@ def _ago(seconds: float) -> str:
         if number or (unit == "s" and not parts):
             parts.append(f"{number} {unit}")
     return " ".join(parts[:2])
+
+
+def _grouped(value: Decimal) -> str:
+    """Format an exact number with thousands separators and all its decimals."""
+    return f"{Decimal(plain(value)):,}"
 
 
 def _percent(share: float) -> str:

@@ -42,8 +42,11 @@ export class CandleChart {
     this.chart.subscribeCrosshairMove((event) => this.point(event.time === undefined ? null : this.at(event.time), onPoint));
     this.chart.subscribeClick((event) => { const bar = this.at(event.time); if (bar) onPick(bar); });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (range && this.hasView && range.from < OLDER_WITHIN) onOlder();
+      if (range && this.isMoved && range.from < OLDER_WITHIN) onOlder();
     });
+    for (const name of ["wheel", "pointerdown", "touchstart"]) {
+      host.addEventListener(name, () => { this.isMoved = true; }, { capture: true, passive: true });
+    }
     host.addEventListener("keydown", (event) => this.key(event, onPick, onPoint));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle(true));
     new MutationObserver(() => this.restyle(true)).observe(document.documentElement, { attributes: true });
@@ -76,10 +79,12 @@ export class CandleChart {
       this.bars.clear(); this.empty.clear(); this.values.clear(); this.changed.clear();
       this.data = data;
       this.hasView = false;
+      this.isMoved = false;
       this.candles.applyOptions({ priceFormat: { type: "price", precision: data.decimals, minMove: 10 ** -data.decimals } });
       this.chart.applyOptions({ timeScale: { timeVisible: data.seconds > 0, secondsVisible: data.seconds > 0 && data.seconds < 60 } });
     }
     const names = Object.keys(data.indicators);
+    if (!isNew && data.bars.length) this.forget(data);
     data.bars.forEach((row, number) => {
       const bar = Object.fromEntries(FIELDS.map((name, place) => [name, row[place]]));
       bar.seconds = Number(bar.start.slice(0, -9));
@@ -92,6 +97,15 @@ export class CandleChart {
     this.data.missing = data.missing;
     this.draw();
     if (!this.hasView && this.bars.size) this.fit();
+  }
+
+  // Removes what an answer no longer has where it reaches: bars that lost all their trades, holes that were filled.
+  forget(data) {
+    const [first, last] = [data.bars[0][0], data.bars.at(-1)[0]].map((start) => Number(start.slice(0, -9)));
+    const isOlder = this.ordered.length && last < this.ordered[0].seconds;
+    const reaches = (seconds) => seconds >= first && (!isOlder || seconds <= last);
+    for (const seconds of [...this.bars.keys()].filter(reaches)) this.bars.delete(seconds);
+    for (const seconds of [...this.empty].filter(reaches)) this.empty.delete(seconds);
   }
 
   draw() {
