@@ -5,13 +5,15 @@ each rejected record to `trades.rejected`, once; counts the offsets of each part
 holes. New records are announced as the asset `raw`; a run that finds none is skipped at once.
 Late trades, cancels and corrections mark symbols of recomputed sessions dirty, and these are
 announced as the asset `dirty_sessions`, which wakes `repair_sessions`.
+`verdict` judges whether the served bars are complete, as the overview does, for dashboards.
 
 ### What a failure means
 `archive` red: Kafka is away, or gives old offsets to other records (the message says which).
 `completeness` red: the lake lacks the offsets in the message, and Kafka still has them, or Kafka
 has deleted them before they were archived: a loss that somebody must look at. That is red once;
-from then on lost offsets are named in its log, since nothing brings them back. `metrics` red:
-InfluxDB is away, and dashboards lack this run. Bars that are being served do not change either way.
+from then on lost offsets are named in its log, since nothing brings them back. `metrics`
+or `verdict` red: InfluxDB is away, and dashboards lack this run. Bars that are being served do not
+change either way.
 
 ### Is a re-run safe?
 Yes, at any time and as often as you like: what is archived is not archived again.
@@ -67,6 +69,14 @@ with DAG(
         """Tell the bucket `pipeline` what was counted."""
         write_metrics(current_settings(), counts)
 
+    @task
+    def verdict() -> str:
+        """Judge whether the served bars are complete, and write the verdict for dashboards."""
+        from truetape.schedule.verdict_tasks import write_verdict
+
+        return write_verdict(current_settings())
+
+    verdict()
     announce(archive.output)
     dirty(archive.output)
     completeness(archive.output)

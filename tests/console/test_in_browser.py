@@ -17,9 +17,11 @@ from support.console_browser import (
     RUN,
     BrowserLog,
 )
+from support.facts import with_dag
 from support.session_lake import FRIDAY
 from support.session_lake import NOON as LAKE_NOON
 from support.wait import until
+from truetape.console import app
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -131,6 +133,28 @@ def test_hostile_input_is_shown_as_text_on_every_page(
     assert any(HOSTILE in text or name == "misread" for text in texts)
     assert page.locator("main img").count() == 0
     assert [text for text in log.messages if not text.startswith("Failed to load")] == []
+
+
+AIRFLOW_FRAME = (
+    '<iframe src="/truetape/overview" sandbox="allow-scripts allow-same-origin allow-forms '
+    'allow-downloads" style="width: 100%; height: 900px"></iframe>'
+)
+"""The frame that Airflow shows a page of the console in: it may not navigate the window."""
+
+
+def test_a_link_to_airflow_leaves_its_sandboxed_frame(
+    console: str, page: "Page", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "read_facts", lambda *_: with_dag("data_quality", is_paused=True))
+    page.route(
+        "**/outer", lambda route: route.fulfill(body=AIRFLOW_FRAME, content_type="text/html")
+    )
+    page.route("**/dags/data_quality", lambda route: route.fulfill(body="the DAG"))
+    page.goto(console.replace("/truetape/", "/outer"))
+
+    page.frame_locator("iframe").get_by_role("link", name="DAG").click()
+
+    page.wait_for_url("**/dags/data_quality")
 
 
 def test_the_overview_refreshes_and_reports_a_failed_refresh(

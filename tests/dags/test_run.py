@@ -92,9 +92,9 @@ def test_a_session_becomes_final_and_a_second_run_changes_nothing(
     assert event["dead_letters"] == rejected > 0
     assert states(archived) == {
         "archive": "success", "announce": "success", "completeness": "success",
-        "metrics": "success", "dirty": "skipped",
+        "metrics": "success", "dirty": "skipped", "verdict": "success",
     }  # fmt: skip
-    assert states(again) == dict.fromkeys(
+    assert states(again) == {"verdict": "success"} | dict.fromkeys(
         ("archive", "announce", "dirty", "completeness", "metrics"), "skipped"
     )
     assert events(again, "raw") == []
