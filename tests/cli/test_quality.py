@@ -117,8 +117,9 @@ def test_a_missing_report_names_the_command_that_makes_it(home: Path) -> None:
     assert "run `truetape quality` for it first" in str(result.exception)
 
 
-def test_publishing_without_the_gate_needs_a_reason() -> None:
-    result = CliRunner().invoke(truetape, ["publish", *SESSION, "--no-gate"])
+@pytest.mark.parametrize("option", ["--no-gate", "--begin", "--replace-revert", "--rev=1"])
+def test_an_unusual_publication_needs_a_reason(option: str) -> None:
+    result = CliRunner().invoke(truetape, ["publish", *SESSION, option])
 
     assert result.exit_code == 2
-    assert "--no-gate, --rev and --begin need --reason" in result.output
+    assert "--no-gate, --rev, --begin and --replace-revert need --reason" in result.output

@@ -114,7 +114,7 @@ def test_a_final_session_is_repaired_reverted_and_superseded(world: World) -> No
     a_cancel_and_a_late_trade_are_repaired(world)
     cancels_that_change_nothing_make_no_rev(world)
     a_revert_restores_and_holds_the_first_rev(world)
-    only_a_reason_supersedes_the_revert(world)
+    only_an_explicit_request_supersedes_the_revert(world)
     the_drift_ledger_has_the_causes(world)
     readers_get_boundary_and_annotations(world)
 
@@ -229,7 +229,7 @@ def a_revert_restores_and_holds_the_first_rev(world: World) -> None:
     assert world.seen["held"] == world.seen["first"]
 
 
-def only_a_reason_supersedes_the_revert(world: World) -> None:
+def only_an_explicit_request_supersedes_the_revert(world: World) -> None:
     """All recomputed bars are served, and the ledger has every step."""
     options = PublishOptions(supersedes=True)
     publish_once(world.settings, SESSION, "bob", "the cancel was right", options=options)

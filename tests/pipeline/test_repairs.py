@@ -121,5 +121,8 @@ def test_a_lost_boundary_is_restored_from_the_ledger() -> None:
     "options", [PublishOptions(), PublishOptions(dirty_only=True), PublishOptions(gated=False)]
 )
 def test_a_revert_is_superseded_only_on_request(options: PublishOptions) -> None:
-    with pytest.raises(ConfigError, match=r"held at rev 1 by tests \(because\); publish with a"):
+    with pytest.raises(
+        ConfigError,
+        match=r"held at rev 1 by tests \(because\); .* --replace-",
+    ):
         ledger_reason("nightly", options, PAST[THURSDAY], SESSION)

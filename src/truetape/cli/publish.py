@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @session_options
 @click.option(
-    "--reason", type=REASON, help="Recorded in the ledger; --no-gate, --rev, --begin need it."
+    "--reason", type=REASON, help="Recorded in the ledger; all options below but --gate need it."
 )
 @click.option(
     "--gate/--no-gate",
@@ -33,10 +33,21 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Start the boundary at this session, even if earlier sessions are missing.",
 )
+@click.option(
+    "--replace-revert",
+    is_flag=True,
+    help="Publish the recomputed bars even if somebody reverted the session to an older rev.",
+)
 def publish(  # noqa: PLR0917 - one parameter an option
-    venue: str, day: str, reason: str | None, gated: bool, rev: int | None, begin: bool
+    venue: str,
+    day: str,
+    reason: str | None,
+    gated: bool,
+    rev: int | None,
+    begin: bool,
+    replace_revert: bool,
 ) -> None:
-    """Make the served bars of one session equal the recomputed ones, and final.
+    """Publish the recomputed bars of one session as final.
 
     Asks the quality gate first (about 20 s). If the session breaks a gate rule, nothing is
     published, the served bars stay, and the exit code is 66. Then it raises the venue's fence,
@@ -45,7 +56,7 @@ def publish(  # noqa: PLR0917 - one parameter an option
 
     With --rev it serves an older rev again under a new rev, with exactly the same bars, or writes
     nothing; it does not ask the gate. The session stays at that rev until somebody publishes it
-    with a reason.
+    with --replace-revert.
 
     \b
       truetape publish --venue XNYS --session 2026-11-20
@@ -54,16 +65,19 @@ def publish(  # noqa: PLR0917 - one parameter an option
     """
     from truetape.pipeline.publish import PublishOptions, publish_once, revert_once
 
-    if not reason and (not gated or rev or begin):
+    if not reason and (not gated or rev or begin or replace_revert):
         raise click.UsageError(
-            "--no-gate, --rev and --begin need --reason: the ledger records who did it, and why"
+            "--no-gate, --rev, --begin and --replace-revert need --reason: the ledger records who "
+            "did it, and why"
         )
+    if rev and replace_revert:
+        raise click.UsageError("give --rev or --replace-revert: a revert replaces an older one")
     settings = current_settings()
     session, who = parse_session(venue, day), getpass.getuser()
     if rev:
         outcome = revert_once(settings, session, rev, who, reason or "", report=show_progress)
     else:
-        options = PublishOptions(gated=gated, supersedes=bool(reason), restarts_boundary=begin)
+        options = PublishOptions(gated=gated, supersedes=replace_revert, restarts_boundary=begin)
         words = reason or "published by hand"
         outcome = publish_once(settings, session, who, words, show_progress, options=options)
     for line in publication_lines(outcome):

@@ -6,6 +6,8 @@ from truetape.host.dates import shown
 from truetape.host.errors import ConfigError, NotThereError
 
 MAX_REASON = 500
+REPLACE_REVERT = "Replace a reverted session"
+"""Title of the form's tick box; messages name it."""
 MAX_SYMBOL = 64
 MAX_LISTED = 10
 """Symbols that a message lists."""

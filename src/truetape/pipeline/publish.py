@@ -14,6 +14,7 @@ from truetape.drift.recorder import DriftRecorder
 from truetape.host.errors import ConfigError, TransientError, VerificationError
 from truetape.host.settings import Settings
 from truetape.host.venues import venues
+from truetape.host.words import REPLACE_REVERT
 from truetape.lake.bars_lineage import RecomputeBasis, recompute_bases
 from truetape.lake.dirty import clear_marks
 from truetape.lake.publications import Publication, publications
@@ -169,7 +170,8 @@ def ledger_reason(
     if not options.supersedes:
         raise ConfigError(
             f"{session.venue} {session.date} is held at rev {held.restores} by {held.who} "
-            f"({held.reason}); publish with a reason to supersede that"
+            f"({held.reason}); to replace that, publish with --replace-revert, or in Airflow tick "
+            f'"{REPLACE_REVERT}" in the form of its batch_recompute'
         )
     return f"supersedes the revert to rev {held.restores}: {recorded}"
 
