@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi.testclient import TestClient
 
+from support.console_app import may_start
 from support.console_browser import BrowserLog, served_console
 from support.drifting import DAY, publish_and_record
 from support.session_lake import lake_session
@@ -34,7 +35,7 @@ def store(here: Settings) -> Iterator[BarStore]:
 
 @pytest.fixture
 def client(here: Settings) -> TestClient:
-    return TestClient(create(lambda: here, lambda: None))
+    return TestClient(create(lambda: here, lambda: None, may_start))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from support.absurd import ABSURD, BEYOND, ENDS, ODD_DATES, QUARTERS, quarter_of
 from support.boundary import close_boundary
+from support.console_app import may_start
 from support.published_home import DATE, make_published_home
 from support.session_lake import NOON
 from truetape.console.app import create, router
@@ -31,6 +32,7 @@ PLAUSIBLE: Mapping[str, str] = {
     "before_ns": str(NOON),
     "cause": "late",
     "dag": "data_quality",
+    "in_tab": "true",
     "run": "20261120T170000000000-abcdef",
     "name": "console.css",
 }
@@ -63,7 +65,7 @@ def client(store: str, home: Settings) -> Iterator[TestClient]:
     """A console on one store, in one event loop for all its requests; InfluxDB does not answer."""
     settings = replace(home, store=store, influx_url="http://127.0.0.1:1")
     secret_files.write(settings.influx_token_file, Secret("a token"))
-    app = create(lambda: settings, lambda: None)
+    app = create(lambda: settings, lambda: None, may_start)
     with pytest.MonkeyPatch.context() as patch:
         close_boundary(patch)
         with TestClient(app, raise_server_exceptions=False) as client:

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from support.build import NOON, SECOND
+from support.console_app import may_not_start, may_start
 from support.drifting import DAY, publish_and_record
 from support.html import Tags, text_of
 from support.ledger import publication
@@ -296,7 +297,7 @@ def test_without_influxdb_every_page_that_needs_it_reports_that(here: Settings) 
     token.chmod(0o600)
     url = f"http://127.0.0.1:{free_port()}"
     away = replace(here, store="influx", influx_url=url, influx_token_file=token, write_attempts=1)
-    client = TestClient(create(lambda: away, lambda: None))
+    client = TestClient(create(lambda: away, lambda: None, may_start))
 
     for path in ("/market", "/market/chart?symbol=IBM", "/market/bar?symbol=IBM&start_ns=1"):
         answer = client.get(path, headers={"Accept": "text/html"})
@@ -544,18 +545,16 @@ def test_a_broken_record_of_a_report_is_named(here: Settings, client: TestClient
     assert f"{file} is damaged: it is no entry of a report" in answer.json()["detail"]
 
 
-def test_airflow_s_menu_has_every_page_and_each_run_has_its_reports() -> None:
+def test_airflow_s_menu_has_the_console_and_each_run_has_its_reports() -> None:
     """In the form in which Airflow's API sends them to its pages."""
     plugin = runpy.run_path(str(ROOT / "plugins/truetape_plugin.py"))["TruetapePlugin"]
 
     views = [ExternalViewResponse.model_validate(view) for view in plugin.external_views]
 
-    assert [view.name for view in views if view.destination == "nav"] == [
-        "truetape: overview", "truetape: market", "truetape: drift", "truetape: quality",
-        "truetape: backfill",
-    ]  # fmt: skip
+    (menu,) = [view for view in views if view.destination == "nav"]
+    assert (menu.name, menu.url_route, menu.category) == ("truetape", "truetape", None)
     (of_run,) = [view for view in views if view.destination == "dag_run"]
-    assert of_run.href == "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}"
+    assert of_run.href == "truetape/quality/run?dag={DAG_ID}&run={RUN_ID}&in_tab=true"
     assert len({view.url_route for view in views}) == len(views)
     assert not any(view.href.startswith("/") for view in views)
 
@@ -579,6 +578,31 @@ def test_a_missing_report_is_a_404(client: TestClient, run: str) -> None:
 
     assert answer.status_code == 404
     assert "no report" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("icon", ["icon.svg", "icon-dark.svg"])
+def test_the_icon_of_the_menu_is_an_image(client: TestClient, icon: str) -> None:
+    answer = client.get(f"/files/{icon}")
+
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.text.startswith("<svg")
+
+
+def test_a_tab_of_airflow_s_has_no_menu_of_the_console(client: TestClient) -> None:
+    alone = Tags(client.get("/quality/run?dag=d&run=r").text)
+    in_tab = Tags(client.get("/quality/run?dag=d&run=r&in_tab=true").text)
+
+    assert "nav" in {tag for tag, _ in alone.tags}
+    assert "nav" not in {tag for tag, _ in in_tab.tags}
+
+
+def test_whoever_may_not_start_runs_sees_no_form(here: Settings) -> None:
+    client = TestClient(create(lambda: here, lambda: None, may_not_start))
+
+    page = Tags(client.get("/backfill").text)
+
+    assert not {"form", "button", "input"} & {tag for tag, _ in page.tags}
+    assert "Your role may read plans, but not start runs." in page.text
 
 
 def test_the_backfill_page_has_the_form_of_its_dag(client: TestClient) -> None:

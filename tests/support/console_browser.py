@@ -1,6 +1,5 @@
 """What the browser tests of the console share: its data, what a browser logs, how a chart opens."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,16 +7,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
+from support.console_app import may_start, served
 from support.drifting import DAY, MINUTE, publish_and_record
 from support.drifting import HOUR as HOUR_NS
 from support.serving import bar, indicators
 from support.session_lake import FRIDAY, lake_session
 from support.session_lake import NOON as LAKE_NOON
 from support.speed_reference import counted_trades, provisional_bars, serve
-from support.wait import until
 from truetape.console.app import create
 from truetape.host.settings import Settings
 from truetape.market.resolution import Resolution
@@ -28,7 +26,6 @@ from truetape.quality.results import RuleResult
 from truetape.quality.suite import Severity
 from truetape.serving.backends import open_store
 from truetape.serving.indicator_table import table_of
-from truetape.stack.server import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -84,15 +81,10 @@ def served_console(settings: Settings) -> Iterator[str]:
     for report in [report_of(HOSTILE, REPORT), report_of("SOLO", f"{REPORT[:-1]}0")]:
         reports.write(settings.home, report)
         record_report(settings.home, RUN, report)
-    root, port = FastAPI(), free_port()
-    root.mount("/truetape", create(lambda: settings, lambda: None))
-    server = uvicorn.Server(uvicorn.Config(root, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started, 30)
-    yield f"http://127.0.0.1:{port}/truetape/"
-    server.should_exit = True
-    thread.join()
+    root = FastAPI()
+    root.mount("/truetape", create(lambda: settings, lambda: None, may_start))
+    with served(root) as address:
+        yield f"{address}truetape/"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 Reads and writes no record.
 """
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ from truetape.host.errors import TransientError
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, KafkaProducer
     from kafka.admin import KafkaAdminClient
+
+# kafka-python logs every connection and rebalance: in a task's log the lines that matter drown
+logging.getLogger("kafka").setLevel(logging.WARNING)
 
 MAX_RECORD_BYTES = 16_777_216
 """Largest record that a topic of trades accepts. A payload beyond every limit still becomes a dead

@@ -27,7 +27,14 @@ from truetape.console import (
     quality,
     runbook,
 )
-from truetape.console.security import IMMUTABLE, Guard, guard, with_headers
+from truetape.console.security import (
+    IMMUTABLE,
+    Guard,
+    MayStart,
+    guard,
+    may_start_runs,
+    with_headers,
+)
 from truetape.drift.attribution import Cause
 from truetape.history.explain_text import COLUMNS, cells, head
 from truetape.history.period import parse_instant
@@ -50,8 +57,9 @@ from truetape.serving.table import utc
 
 SCRIPTS = {
     "console.css": "text/css",
+    **dict.fromkeys(("icon.svg", "icon-dark.svg"), "image/svg+xml"),
     **dict.fromkeys(
-        ("airflow.js", "backfill.js", "chart.js", "market.js", "page.js"),
+        ("airflow.js", "backfill.js", "chart.js", "market.js", "page.js", "theme.js"),
         "text/javascript",
     ),
 }
@@ -95,8 +103,14 @@ AirflowId = Annotated[str, Query(min_length=1, max_length=250)]
 ReadSettings = Callable[[], Settings]
 
 
-def create(read_settings: ReadSettings = current_settings, access: Guard | None = None) -> FastAPI:
-    """Build the application. `access` admits or rejects a request; by default Airflow decides."""
+def create(
+    read_settings: ReadSettings = current_settings,
+    access: Guard | None = None,
+    may_start: MayStart = may_start_runs,
+) -> FastAPI:
+    """Build the application. `access` admits or rejects a request, and `may_start` says whether its
+    user may start runs of a DAG; by default Airflow decides both.
+    """
     app = FastAPI(
         title="truetape",
         dependencies=[Depends(access or guard())],
@@ -105,6 +119,7 @@ def create(read_settings: ReadSettings = current_settings, access: Guard | None 
         openapi_url=None,
     )
     app.state.read_settings = read_settings
+    app.state.may_start = may_start
     app.middleware("http")(with_headers)
     app.exception_handler(TruetapeError)(_answer_error)
     app.exception_handler(OSError)(_answer_storage_error)
@@ -118,6 +133,11 @@ def _settings(request: Request) -> Settings:
     """Return the settings of this request: from the environment, unless a test replaces them."""
     read_settings: ReadSettings = request.app.state.read_settings
     return read_settings()
+
+
+async def _may_backfill(request: Request) -> bool:
+    may_start: MayStart = request.app.state.may_start
+    return await may_start(request, dag_names.BACKFILL_FROM_KAFKA)
 
 
 router = APIRouter()
@@ -240,10 +260,16 @@ def quality_page(request: Request, settings: RequestSettings) -> str:
 
 
 @router.get("/quality/run", response_class=HTMLResponse)
-def run_page(request: Request, settings: RequestSettings, dag: AirflowId, run: AirflowId) -> str:
-    """Show the reports of one run of a DAG."""
+def run_page(
+    request: Request,
+    settings: RequestSettings,
+    dag: AirflowId,
+    run: AirflowId,
+    in_tab: bool = False,
+) -> str:
+    """Show the reports of one run of a DAG; in a tab of Airflow, without the console's menu."""
     reports = quality.of_run(settings, DagRun(dag, run))
-    return _page(request, "run.html", active="quality", reports=reports)
+    return _page(request, "run.html", active="quality", reports=reports, in_tab=in_tab)
 
 
 @router.get("/quality/report", response_class=HTMLResponse)
@@ -263,8 +289,12 @@ def report_page(
 
 
 @router.get("/backfill", response_class=HTMLResponse)
-def backfill_page(request: Request, settings: RequestSettings) -> str:
-    """Show which offsets the lake lacks, and the form that starts the backfill DAG."""
+def backfill_page(
+    request: Request,
+    settings: RequestSettings,
+    may_start: Annotated[bool, Depends(_may_backfill)],
+) -> str:
+    """Show which offsets the lake lacks, and to whoever may start the backfill DAG its form."""
     partitions: list[offsets.Partition] = []
     problem = ""
     try:
@@ -278,6 +308,7 @@ def backfill_page(request: Request, settings: RequestSettings) -> str:
         partitions=partitions,
         problem=problem,
         fields=FORM,
+        may_start=may_start,
         dag=dag_names.BACKFILL_FROM_KAFKA,
     )
 

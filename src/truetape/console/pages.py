@@ -21,7 +21,8 @@ from truetape.serving.table import utc
 
 def render(template: str, **values: Any) -> str:
     """Render a template. Its links are relative, so that the console works below any prefix."""
-    return _environment().get_template(template).render(pages=PAGES, **values)
+    values = {"pages": PAGES, "in_tab": False} | values
+    return _environment().get_template(template).render(**values)
 
 
 @cache

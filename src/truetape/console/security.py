@@ -11,6 +11,8 @@ from fastapi import HTTPException, Request, Response
 
 from truetape.host.log import logger
 
+MayStart = Callable[[Request, str], Awaitable[bool]]
+"""True if the user of a request may start runs of a DAG."""
 Guard = Callable[..., Any]
 """A FastAPI dependency that raises an HTTPException for a request that it rejects."""
 
@@ -39,6 +41,26 @@ def guard() -> Guard:
         logger("console").error("airflow_security_missing", why=str(error))
         return _reject_everybody
     return requires_access_view(AccessView.PLUGINS)
+
+
+async def may_start_runs(request: Request, dag: str) -> bool:
+    """True if Airflow lets the user of a request start runs of a DAG.
+
+    This only decides what a page offers: Airflow asks again when a run is started.
+    """
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import (
+        DagAccessEntity,
+        DagDetails,
+    )
+    from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
+
+    user = await get_user(request, None, await bearer_scheme(request))
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag), user=user
+        )
+    )
 
 
 def _reject_everybody() -> None:

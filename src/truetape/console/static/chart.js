@@ -48,7 +48,7 @@ export class CandleChart {
       host.addEventListener(name, () => { this.isMoved = true; }, { capture: true, passive: true });
     }
     host.addEventListener("keydown", (event) => this.key(event, onPick, onPoint));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle(true));
+    document.addEventListener("themechange", () => this.restyle(true));
     new MutationObserver(() => this.restyle(true)).observe(document.documentElement, { attributes: true });
   }
 
