@@ -2,30 +2,36 @@ r"""
 ### What it does
 Makes a venue's session final: archives what Kafka still holds, recomputes the session's trades
 and bars exactly from the lake, asks the quality gate, publishes what differs from what is served,
-and reads it back. One DAG a venue of `TRUETAPE_VENUES`; one run a session, by the exchange's
-calendar, when its trading, after hours included, is over. The session of a run is its data
-interval; a run by hand takes the date of its form, else the last session that closed.
+and reads it back. There is one DAG per venue and one run per session. A run starts when the
+session's trading, after hours included, is over, by the exchange's calendar. The session of a run
+is its data interval. A run by hand takes the date of its form, or the last closed session.
 
-Past sessions are Airflow's own backfill, in any order, two at a time if you like:
+To recompute past sessions, use Airflow's own backfill:
 ```
 airflow backfill create --dag-id batch_recompute_xnys --from-date 2026-11-23 --to-date 2026-12-01 \
   --run-backwards --max-active-runs 2 --reprocess-behavior completed
 ```
-Both dates are instants: a session belongs to it when its open lies between them.
+A session is included if it opens between the two dates.
 
 ### What a failure means
-The session stays as it was served: provisional, or final by an earlier revision. `recompute` red
-changes nothing that is served. `gate` red: the data broke a rule, its log names rule, rows and
-report; nothing is tried again by itself. `publish` red may leave rows unsealed (`final=false`),
-never half-final ones; a session that was reverted is refused unless the form gives a reason.
-`verify` red: served and recomputed differ after all, somebody else writes.
+The session stays as it was served: provisional, or final with its earlier rev.
+
+- `choose_session`: the exchange was closed on the date in the form, or the form replaces a revert
+  without a reason.
+- `recompute`: nothing that is served changed.
+- `quality_gate`: the data broke a rule. Its log names the rule, the rows and the report. Nothing is
+  retried by itself.
+- `publish`: some rows may be unsealed (`final=false`), never half-final. A session that somebody
+  reverted is refused unless "Replace a reverted session" is ticked in the form.
+- `verify`: served and recomputed bars differ; another program writes to the bar store.
 
 ### Is a re-run safe?
-Yes. Every step replaces its result whole; a second publication makes zero edits. Clear the failed
-task.
+Yes. Each step replaces its result as a whole, and a second publication makes zero edits. Clear the
+failed task.
 
 ### Runbook
-`docs/RUNBOOK.md#a-session-is-not-final-in-time`
+[A session is not final in time](RUNBOOK.md#a-session-is-not-final-in-time),
+[closed gate](RUNBOOK.md#closed-gate), [reverting a session](RUNBOOK.md#reverting-a-session)
 """
 
 from datetime import timedelta
@@ -39,8 +45,9 @@ from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS
 from truetape.schedule.batch_job import ArchiveJob, BatchJob
 from truetape.schedule.deadline import final_by
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import Tag, default_args, documentation
 from truetape.schedule.forms import recompute_form
+from truetape.schedule.links import QualityReports, SessionDrift, with_links
 from truetape.schedule.timetable import ExchangeSessionTimetable
 
 
@@ -51,6 +58,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
     with DAG(
         dag_names.batch_recompute(venue),
         dag_display_name=f"batch_recompute {venue}",
+        description=f"Recomputes each session of {exchange.name} and publishes its final bars.",
         schedule=ExchangeSessionTimetable(exchange, delay),
         deadline=final_by(venue, delay + timedelta(minutes=settings.final_within_min)),
         catchup=False,
@@ -58,18 +66,21 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
         dagrun_timeout=timedelta(hours=4),
         default_args=default_args(),
         tags=[Tag.BATCH, Tag.PER_SESSION],
-        doc_md=__doc__,
+        doc_md=documentation(__doc__),
         params=recompute_form(),
     ) as dag:
 
         @task
-        def session(*, params: Any = None, dag_run: Any = None) -> str:
-            """Find out which session this run is for."""
+        def choose_session(*, params: Any = None, dag_run: Any = None) -> str:
+            """Check the form, and find the session that this run is for."""
+            session_tasks.reason_of(params)
             start = dag_run.data_interval_start
             return session_tasks.session_date(venue, params["session"], start, dag_run.run_after)
 
         @task
-        def gate(day: str, counts: dict[str, Any], *, dag_run: Any = None) -> dict[str, Any]:
+        def quality_gate(
+            day: str, counts: dict[str, Any], *, dag_run: Any = None
+        ) -> dict[str, Any]:
             """Let good data pass; a session without trades has nothing to publish."""
             session_tasks.require_trades(venue, day, counts)
             return session_tasks.gate(venue, day, dag_run)
@@ -78,8 +89,11 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
         def publish(
             day: str, *, params: Any = None, dag_run: Any = None, outlet_events: Any = None
         ) -> dict[str, Any]:
-            """Make the session final."""
-            published = session_tasks.publish(venue, day, dag_run, reason=params["reason"])
+            """Publish the recomputed bars as final."""
+            published = session_tasks.publish(
+                venue, day, dag_run,
+                reason=session_tasks.reason_of(params), replaces_revert=params["replace_revert"],
+            )  # fmt: skip
             outlet_events[BARS].extra = published
             return published
 
@@ -88,7 +102,7 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             """Compare what is served now with the lake."""
             return session_tasks.verify(venue, published["session"])
 
-        day = session()
+        day = choose_session()
         archive = ArchiveJob(task_id="archive")
         recompute = BatchJob(
             task_id="recompute",
@@ -96,9 +110,9 @@ def batch_recompute(venue: str, settings: Settings) -> DAG:
             arguments=["--venue", venue, "--session", day],
             trigger_rule=TriggerRule.NONE_FAILED,  # the archive is skipped where nothing is new
         )
-        published = publish(day)
+        published = with_links(publish(day), SessionDrift(), QualityReports())
         day >> archive >> recompute
-        gate(day, recompute.output) >> published
+        with_links(quality_gate(day, recompute.output), QualityReports()) >> published
         verify(published)
     return dag
 

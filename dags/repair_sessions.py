@@ -1,22 +1,25 @@
 """
 ### What it does
 Repairs published sessions that a late trade, a cancel or a correction has made dirty: recomputes
-the symbols concerned, asks the quality gate, publishes them with the next rev, and reads them back.
-Woken by the asset `dirty_sessions`, which `archive_trades` announces, and once a night for what
-was left. A session that a revert holds is left alone; one that was never published is brought by
-its own `batch_recompute`.
+the affected symbols, asks the quality gate, publishes them with the next rev, and reads them back.
+The asset `dirty_sessions`, which `archive_trades` updates, starts it; so does the schedule, once a
+night, for the rest. It skips reverted sessions. A session that was never published is left to its
+`batch_recompute`.
 
 ### What a failure means
-The session stays as it was served and stays dirty. `recompute` red changes nothing that is served.
-`gate` red: the data broke a rule, its log names rule, rows and report. `gate` skipped: more came
-meanwhile, and the next run brings all of it. `publish` red may leave rows unsealed
-(`final=false`), never half-final ones. `verify` red: somebody else writes.
+The session stays as it was served, and stays dirty.
+
+- `recompute`: nothing that is served changed.
+- `quality_gate`: the data broke a rule. Its log names the rule, the rows and the report. If it is
+  skipped, newer records arrived meanwhile, and the next run repairs the session.
+- `publish`: some rows may be unsealed (`final=false`), never half-final.
+- `verify`: another program writes to the bar store.
 
 ### Is a re-run safe?
-Yes. What is repaired is not dirty any more, and a second publication makes zero edits.
+Yes. A repaired session is no longer dirty, and a second publication makes zero edits.
 
 ### Runbook
-`docs/RUNBOOK.md#dirty-sessions`
+[Dirty sessions](RUNBOOK.md#dirty-sessions)
 """
 
 from datetime import timedelta
@@ -27,23 +30,26 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task, ta
 from truetape.schedule import dag_names, session_tasks
 from truetape.schedule.assets import BARS, DIRTY
 from truetape.schedule.batch_job import BatchJob
-from truetape.schedule.defaults import Tag, default_args
+from truetape.schedule.defaults import NO_BACKFILL, Tag, default_args, documentation
+from truetape.schedule.links import QualityReports, SessionDrift, with_links
 
 with DAG(
     dag_names.REPAIR_SESSIONS,
+    description="Recomputes and republishes sessions that late trades or amendments change.",
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("0 5 * * *", timezone="UTC"), assets=[DIRTY]
     ),
     catchup=False,
+    allowed_run_types=NO_BACKFILL,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
     default_args=default_args(),
     tags=[Tag.BATCH],
-    doc_md=__doc__,
+    doc_md=documentation(__doc__),
 ):
 
     @task
-    def due() -> list[dict[str, str]]:
+    def find_dirty_sessions() -> list[dict[str, str]]:
         """Find the sessions to repair, oldest first."""
         return session_tasks.due_repairs()
 
@@ -52,12 +58,12 @@ with DAG(
         """Repair one session."""
 
         @task
-        def arguments(session: dict[str, str]) -> list[str]:
-            """Say to the job what to recompute."""
+        def name_the_session(session: dict[str, str]) -> list[str]:
+            """Return the job's arguments."""
             return ["--venue", session["venue"], "--session", session["session"], "--dirty"]
 
         @task
-        def gate(session: dict[str, str], *, dag_run: Any = None) -> dict[str, Any]:
+        def quality_gate(session: dict[str, str], *, dag_run: Any = None) -> dict[str, Any]:
             """Let good data pass."""
             return session_tasks.gate_of_repair(session["venue"], session["session"], dag_run)
 
@@ -76,9 +82,12 @@ with DAG(
             """Compare what is served now with the lake."""
             return session_tasks.verify(published["venue"], published["session"])
 
-        recompute = BatchJob(task_id="recompute", job="recompute", arguments=arguments(session))
-        published = publish(session)
-        recompute >> gate(session) >> published
+        recompute = BatchJob(
+            task_id="recompute", job="recompute", arguments=name_the_session(session)
+        )
+        published = with_links(publish(session), SessionDrift(), QualityReports())
+        gate = with_links(quality_gate(session), QualityReports())
+        recompute >> gate >> published
         verify(published)
 
-    repair.expand(session=due())
+    repair.expand(session=find_dirty_sessions())

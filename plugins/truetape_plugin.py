@@ -5,7 +5,7 @@ from airflow.plugins_manager import AirflowPlugin
 from truetape.console.lazy import LazyConsole
 from truetape.schedule.deadline import SessionClose
 from truetape.schedule.timetable import ExchangeSessionTimetable
-from truetape.schedule.ui_pages import PREFIX, RUN_VIEW, VIEWS
+from truetape.schedule.ui_pages import CONSOLE_VIEW, PREFIX, RUN_VIEW
 
 
 class TruetapePlugin(AirflowPlugin):
@@ -15,4 +15,4 @@ class TruetapePlugin(AirflowPlugin):
     timetables = [ExchangeSessionTimetable]  # noqa: RUF012 - Airflow's own shape
     deadline_references = [SessionClose]  # noqa: RUF012
     fastapi_apps = [{"app": LazyConsole(), "url_prefix": PREFIX, "name": "truetape"}]  # noqa: RUF012
-    external_views = [*VIEWS, RUN_VIEW]  # noqa: RUF012
+    external_views = [CONSOLE_VIEW, RUN_VIEW]  # noqa: RUF012

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 import truetape
 from support.build import READ_MS
+from support.documents import FENCE, anchors, prose
 from test_import_law import HOMES, ROOMS
 from truetape.cli.main import COMMANDS
 from truetape.cli.main import truetape as command_line
@@ -38,7 +39,6 @@ FOLDERS = (
     ".ci", "benchmarks", "dags", "deploy", "docs", "grafana", "influx", "plugins", "schemas",
     "spark", "src", "tests",
 )  # fmt: skip
-FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 IN_CODE = re.compile(r"`([^`\n]+)`")
 SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<"}
@@ -46,18 +46,6 @@ SHELL_WORDS = {"|", "||", "&&", ";", ">", ">>", "<"}
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def prose(document: Path) -> str:
-    """Return the text of a document without its fenced blocks."""
-    return FENCE.sub("", document.read_text("utf-8"))
-
-
-def anchors(document: Path) -> set[str]:
-    """Return the anchors of a document's headings, computed as GitHub does."""
-    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
-    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
-    return {heading.replace(" ", "-") for heading in plain}
 
 
 def rows(document: str, columns: int) -> Iterator[list[str]]:

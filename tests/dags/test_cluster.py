@@ -92,7 +92,7 @@ def test_a_cluster_produces_the_same_bars_as_one_machine(
         final = run(f"batch_recompute_{VENUE.lower()}", session=str(SESSION.date))
         assert cluster.applications("active") == {"truetape speed layer"}
 
-    assert states(archived)["archive"] == states(archived)["announce"] == "success"
+    assert states(archived)["archive"] == states(archived)["announce_new_records"] == "success"
     assert "failed" not in states(archived).values()
     assert states(final)["verify"] == "success"
     assert bars(there) == bars(here)

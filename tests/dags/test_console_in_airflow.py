@@ -2,6 +2,7 @@
 
 from datetime import date
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 
 def console(page: "Page", airflow: Settings, name: str) -> "FrameLocator":
     """Open a page of the console inside Airflow's page."""
-    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/plugin/truetape-{name}")
+    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/plugin/truetape/truetape/{name}")
     return page.frame_locator("iframe")
 
 
@@ -33,11 +34,12 @@ def test_every_signed_in_user_sees_the_console_in_airflow(
 ) -> None:
     page = signed_in_page(browser, airflow, user)
 
-    frame = console(page, airflow, "overview")
+    frame = console(page, airflow, "")
 
     assert frame.locator("h1").inner_text() == "Is what I see complete?"
     frame.locator("text=Supervision").first.wait_for()
     assert frame.locator("dd", has_text="paused").count() == 1
+    page.get_by_role("link", name="truetape").wait_for()
     frame.locator("nav >> text=Quality").click()
     frame.locator("h1", has_text="Quality reports").wait_for()
     page.context.close()
@@ -90,6 +92,41 @@ def test_the_page_of_a_run_links_to_its_quality_reports(
     page.context.close()
 
 
+def test_the_page_of_a_task_has_a_button_that_leads_to_the_reports_of_its_run(
+    airflow: Settings, browser: "Browser", archived: None
+) -> None:
+    api = signed_in(airflow, "operator")
+    checked = run_dag(api, dag_names.DATA_QUALITY)
+    path = f"dags/{checked.dag}/dagRuns/{quote(checked.run)}/taskInstances/check_new_data/links"
+
+    (link,) = api.request("GET", f"/api/v2/{path}")["extra_links"].values()
+    page = signed_in_page(browser, airflow, "operator")
+    page.goto(f"{api.run_page(checked)}/tasks/check_new_data/details")
+    page.get_by_role("link", name="Quality reports of this run").click()
+    frame = page.frame_locator("iframe")
+    frame.locator("h1", has_text="Quality reports of a run").wait_for()
+
+    assert link.startswith("plugin/truetape/truetape/quality/run?")
+    assert checked.run in frame.locator("main").inner_text()
+    page.context.close()
+
+
+@pytest.mark.parametrize("dag", ["batch_recompute_xnys", "backfill_from_kafka"])
+def test_a_form_can_be_sent_with_nothing_typed(
+    airflow: Settings, browser: "Browser", dag: str
+) -> None:
+    page = signed_in_page(browser, airflow, "operator")
+    page.goto(f"http://127.0.0.1:{airflow.airflow_port}/dags/{dag}")
+    page.get_by_test_id("trigger-dag-button").click()
+    form = page.get_by_role("dialog")
+    form.locator("text=Reason").first.wait_for()
+
+    button = form.get_by_role("button", name="Trigger", exact=True)
+
+    assert button.is_enabled()
+    page.context.close()
+
+
 def test_the_page_of_a_run_without_reports_says_that_there_is_none(
     airflow: Settings, browser: "Browser", archived: None
 ) -> None:
@@ -111,18 +148,20 @@ def test_an_operator_can_plan_a_backfill_and_a_viewer_cannot(
 ) -> None:
     unpause(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA)
 
-    results = {}
-    for user in ("viewer", "operator"):
-        page = signed_in_page(browser, airflow, user)
-        frame = console(page, airflow, "backfill")
-        frame.locator("input[name=reason]").fill("is anything missing?")
-        frame.locator("button", has_text="Plan").first.click()
-        finished = "text=/may not start runs|: (success|failed)/"
-        frame.locator(finished).first.wait_for(timeout=4 * SLOW_MS)
-        results[user] = frame.locator("#run").inner_text()
-        page.context.close()
+    page = signed_in_page(browser, airflow, "operator")
+    frame = console(page, airflow, "backfill")
+    frame.locator("button", has_text="Show the plan").click()
+    frame.locator("text=Nothing was written.").wait_for(timeout=4 * SLOW_MS)
+    planned = frame.locator("#state").inner_text()
+    frame.locator("#link").click()  # out of the frame, to the page of the run
+    page.wait_for_url(f"**/dags/{dag_names.BACKFILL_FROM_KAFKA}/runs/**")
+    page.context.close()
+    viewer = signed_in_page(browser, airflow, "viewer")
+    seen = console(viewer, airflow, "backfill")
+    seen.locator("text=Nothing was written.").wait_for()
+    offered = seen.locator("main button, main input").count()
+    viewer.context.close()
     unpause(signed_in(airflow, "operator"), dag_names.BACKFILL_FROM_KAFKA, paused=True)
 
-    assert "Your role may not start runs." in results["viewer"]
-    assert ": success" in results["operator"]
-    assert "To ingest" in results["operator"]
+    assert planned == "Nothing is missing. Nothing was written."
+    assert offered == 0

@@ -119,4 +119,4 @@ def test_a_missed_deadline_is_logged_with_its_session_and_the_runbook() -> None:
     [line] = logged
     assert (line["event"], line["log_level"]) == ("not_final_in_time", "error")
     assert (line["venue"], line["close"]) == ("XNYS", "2026-11-27T18:00:00Z")
-    assert line["runbook"].startswith("docs/RUNBOOK.md#")
+    assert line["runbook"].endswith("/truetape/runbook#a-session-is-not-final-in-time")

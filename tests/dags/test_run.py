@@ -1,5 +1,6 @@
 """Each DAG runs as a whole in this process, on real Kafka and InfluxDB, with real Spark jobs."""
 
+import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -87,18 +88,19 @@ def test_a_session_becomes_final_and_a_second_run_changes_nothing(
     second = run(f"batch_recompute_{VENUE.lower()}", session=str(session.date))
 
     rejected = sum(1 for trouble in made.troubles if trouble.cause in REJECTED)
-    [event] = events(archived, "raw")
+    [event] = events(archived, "raw_trades")
     assert event["records"] == len(made.records)
     assert event["dead_letters"] == rejected > 0
     assert states(archived) == {
-        "archive": "success", "announce": "success", "completeness": "success",
-        "metrics": "success", "dirty": "skipped", "verdict": "success",
+        "archive": "success", "announce_new_records": "success", "check_completeness": "success",
+        "write_metrics": "success", "announce_dirty_sessions": "skipped",
+        "write_verdict": "success",
     }  # fmt: skip
-    assert states(again) == {"verdict": "success"} | dict.fromkeys(
-        ("archive", "announce", "dirty", "completeness", "metrics"), "skipped"
-    )
-    assert events(again, "raw") == []
-    done = dict.fromkeys(("session", "recompute", "gate", "publish", "verify"), "success")
+    skipped = dict.fromkeys(states(archived), "skipped")
+    assert states(again) == skipped | {"write_verdict": "success"}
+    assert events(again, "raw_trades") == []
+    tasks = ("choose_session", "recompute", "quality_gate", "publish", "verify")
+    done = dict.fromkeys(tasks, "success")
     assert states(first) == states(second) == done | {"archive": "skipped"}
     with closing(open_store(own)) as store:
         assert served(store, session) == truth_of(made, session)
@@ -107,12 +109,12 @@ def test_a_session_becomes_final_and_a_second_run_changes_nothing(
     [published] = publications(own.lake, session)
     assert (published.rev, published.reason) == (1, "for the test")
     assert published.who == "airflow:dag_test"
-    [announced] = events(first, "bars")
+    [announced] = events(first, "final_bars")
     assert announced["session"] == str(session.date)
     assert (announced["rev"], announced["edits"] > 0) == (1, True)
-    assert [event["edits"] for event in events(second, "bars")] == [0]
-    triggers = {BARS: [SimpleNamespace(extra=event) for event in events(first, "bars")]}
-    checked = callable_of("data_quality", "check")(
+    assert [event["edits"] for event in events(second, "final_bars")] == [0]
+    triggers = {BARS: [SimpleNamespace(extra=event) for event in events(first, "final_bars")]}
+    checked = callable_of("data_quality", "check_new_data")(
         triggering_asset_events=triggers, dag_run=SimpleNamespace(dag_id="data_quality", run_id="1")
     )
     assert (len(checked["reports"]), checked["records"]) == (2, len(made.records))
@@ -144,11 +146,12 @@ def test_a_late_trade_starts_the_repair_of_its_symbol_and_the_repair_can_be_reve
     assert events(archived, "dirty_sessions") == [
         {"sessions": [{"venue": VENUE, "session": str(session.date), "symbols": 1}]}
     ]
-    done = dict.fromkeys(("arguments", "recompute", "gate", "publish", "verify"), "success")
-    assert states(repaired) == {"due": "success"} | {f"repair.{task}": done[task] for task in done}
-    assert [event["rev"] for event in events(repaired, "bars")] == [2]
+    tasks = ("name_the_session", "recompute", "quality_gate", "publish", "verify")
+    done = {f"repair.{task}": "success" for task in tasks}
+    assert states(repaired) == {"find_dirty_sessions": "success"} | done
+    assert [event["rev"] for event in events(repaired, "final_bars")] == [2]
     assert set(states(idle).values()) == {"success", "skipped"}
-    assert events(idle, "bars") == []
+    assert events(idle, "final_bars") == []
     changed = {bar.symbol for bar in after.values() if bar.rev == 2}
     assert changed == {late.symbol}
     with closing(open_store(own)) as store:
@@ -180,29 +183,29 @@ def test_a_hole_is_planned_then_filled_and_its_session_becomes_final(
     archive_once(own)
     lost = delete_records(own, "offset % 3 = 0 AND offset < 40")
 
-    planning = run("backfill_from_kafka", reason="what is missing?")
+    planning = run("backfill_from_kafka")
     missing = missing_offsets(own)
     filled = run("backfill_from_kafka", reason="lost files", dry_run=False)
     again = run("backfill_from_kafka", reason="lost files", dry_run=False)
 
     assert lost > 40
-    planned = dict.fromkeys(("form", "who", "plan", "decide"), "success")
-    skipped = dict.fromkeys(("approve", "ingest", "settle"), "skipped")
+    planned = dict.fromkeys(("check_form", "plan", "choose_next_task"), "success")
+    skipped = dict.fromkeys(("approve", "ingest", "finalize"), "skipped")
     assert states(planning) == planned | skipped
     assert returned(planning, "plan")["to_ingest"] == missing == lost
     assert returned(planning, "plan")["sessions"] == [f"{VENUE} {session.date}"]
     assert states(filled) == planned | {
-        "approve": "skipped", "ingest": "success", "settle": "success",
+        "approve": "skipped", "ingest": "success", "finalize": "success",
     }  # fmt: skip
     assert returned(filled, "ingest")["records"] == lost
-    [settled] = returned(filled, "settle")["settled"]
-    assert (settled["session"], settled["rev"]) == (str(session.date), 1)
-    asker = returned(filled, "who")  # JSON, which Airflow reads for us
+    [final] = returned(filled, "finalize")["finalized"]
+    assert (final["session"], final["rev"]) == (str(session.date), 1)
+    asker = json.loads(returned(filled, "check_form")["requester"])
     [gate] = reports_of(own.home, DagRun(asker["dag"], asker["run"]))
     assert (asker["dag"], gate.session) == ("backfill_from_kafka", session.date)
     assert missing_offsets(own) == 0
     assert states(again)["ingest"] == "skipped"
-    assert returned(again, "settle")["settled"] == []
+    assert returned(again, "finalize")["finalized"] == []
     with closing(open_store(own)) as store:
         assert served(store, session) == truth_of(made, session)
 
@@ -224,12 +227,12 @@ def test_a_large_backfill_waits_for_approval(
     from airflow.dag_processing.dagbag import DagBag
 
     dag = DagBag().dags["backfill_from_kafka"]
-    decide = dag.get_task("decide").python_callable  # type: ignore[attr-defined]
+    choose = dag.get_task("choose_next_task").python_callable  # type: ignore[attr-defined]
     planned = returned(run("backfill_from_kafka", reason="what is missing?"), "plan")
     manual = SimpleNamespace(run_type="manual")
 
     assert planned["to_ingest"] == lost > 10
-    assert decide(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
+    assert choose(planned, params={"dry_run": False}, dag_run=manual) == ["approve"]
     assert dag.get_task("approve").downstream_task_ids == {"ingest"}
 
 
@@ -280,11 +283,14 @@ def test_maintenance_keeps_all_rows(own: Settings, run: Run, session: Session) -
 
     done = run("maintenance")
 
-    assert states(done) == dict.fromkeys(
-        ("buckets", "served", "lake", "airflow_database", "recount", "completeness"), "success"
-    )
-    assert {table["table"] for table in returned(done, "lake")} == {"raw", "counted", "generations"}
-    assert returned(done, "recount")["holes"] == []
+    tasks = (
+        "update_buckets", "audit_served_bars", "compact_lake", "clean_airflow_database",
+        "recount_offsets", "check_completeness",
+    )  # fmt: skip
+    assert states(done) == dict.fromkeys(tasks, "success")
+    tables = {table["table"] for table in returned(done, "compact_lake")}
+    assert tables == {"raw", "counted", "generations"}
+    assert returned(done, "recount_offsets")["holes"] == []
     assert missing_offsets(own) == 0
 
 
@@ -298,10 +304,10 @@ def test_a_session_without_trades_is_skipped_and_the_run_succeeds(
 
     assert str(done.state) == "success"
     assert states(done) == {
-        "session": "success",
+        "choose_session": "success",
         "archive": "success",
         "recompute": "success",
-        "gate": "skipped",
+        "quality_gate": "skipped",
         "publish": "skipped",
         "verify": "skipped",
     }
@@ -333,8 +339,9 @@ def test_a_hole_makes_the_check_red_and_does_not_stop_the_archive(
     archived = run("archive_trades")
     again = run("data_quality")
 
-    assert (states(good), first.is_open) == ({"check": "success"}, True)
+    assert (states(good), first.is_open) == ({"check_new_data": "success"}, True)
     assert first.rows == {"records": half, "left": 0}
-    assert states(red) == {"check": "failed"}
-    assert states(archived)["announce"] == states(again)["check"] == "success"
-    assert returned(again, "check")["records"] == 10
+    assert states(red) == {"check_new_data": "failed"}
+    assert states(archived)["announce_new_records"] == "success"
+    assert states(again)["check_new_data"] == "success"
+    assert returned(again, "check_new_data")["records"] == 10

@@ -17,10 +17,11 @@ from truetape.schedule.backfill_tasks import next_task, request
 FORM = {"by": "holes", "from": None, "to": None, "offsets": None, "symbols": [], "reason": None}
 
 
-def test_a_person_must_give_a_reason_and_the_schedule_has_its_own() -> None:
+def test_a_person_must_give_a_reason_except_for_a_plan_and_the_schedule_has_its_own() -> None:
     with pytest.raises(ConfigError, match="give 3 to 500 printable characters"):
-        request(FORM | {"dry_run": True}, by_hand=True)
+        request(FORM | {"dry_run": False}, by_hand=True)
 
+    assert request(FORM | {"dry_run": True}, by_hand=True)["reason"] == "plan only"
     assert request(FORM, by_hand=False)["reason"] == "nightly, by schedule"
     assert request(FORM | {"reason": "lost files"}, by_hand=True)["by"] == "holes"
 
@@ -35,7 +36,7 @@ def test_contradictory_fields_are_rejected_before_anything_starts() -> None:
     [
         (0, True, None),
         (5, True, None),
-        (0, False, "settle"),
+        (0, False, "finalize"),
         (1, False, "ingest"),
         (100, False, "ingest"),
         (101, False, "approve"),
@@ -93,7 +94,7 @@ def test_who_asks_and_in_which_run_comes_through_the_job_to_the_publications(
 
     monkeypatch.setattr("truetape.pipeline.backfill_steps.finalize_backfilled", finalized)
 
-    run_step(settings, "settle", requester("airflow:ann", run))
+    run_step(settings, "finalize", requester("airflow:ann", run))
 
     assert asking == [("airflow:ann", run)]
     assert BackfillNotes.of(settings).unfinished() == []

@@ -45,7 +45,10 @@ TASKS: dict[str, Call] = {
     "recompute venue": lambda odd: session_tasks.session_date(odd, DATE, None, NOON),
     "publish venue": lambda odd: session_tasks.publish(odd, DATE, Run(), reason="a test"),
     "publish session": lambda odd: session_tasks.publish("XNYS", odd, Run(), reason="a test"),
-    "publish reason": lambda odd: session_tasks.publish("XNYS", DATE, Run(), reason=odd),
+    "publish reason": lambda odd: session_tasks.reason_of({"reason": odd, "replace_revert": False}),
+    "publish over a revert": lambda odd: session_tasks.reason_of(
+        {"reason": "", "replace_revert": odd}
+    ),
     "revert venue": lambda odd: session_tasks.revert(odd, DATE, 1, who="o", reason="a test"),
     "revert session": lambda odd: session_tasks.revert("XNYS", odd, 1, who="o", reason="a test"),
     "revert rev": lambda odd: session_tasks.revert("XNYS", DATE, odd, who="o", reason="a test"),
@@ -106,6 +109,8 @@ def test_a_bad_param_is_an_error_of_truetape(task: str, quarter: int) -> None:
         ("revert reason", "two\nlines"),
         ("speed action", "reboot"),
         ("publish reason", "\ud800"),
+        ("publish over a revert", True),
+        ("publish over a revert", "yes"),
         ("backfill from by time", "0001-01-01T00:00:00Z"),
         ("backfill offsets by offsets", "0:5-3"),
     ],
@@ -123,6 +128,7 @@ def test_what_a_person_must_change_fails_with_78_and_is_not_retried(task: str, v
         *forms.recompute_form().values(),
         *forms.revert_form(["XNYS"]).values(),
         *forms.speed_form().values(),
+        *forms.backfill_form().values(),
     ],
     ids=lambda param: str(param.schema["title"]),
 )

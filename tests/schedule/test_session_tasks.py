@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
@@ -11,7 +12,9 @@ from truetape.host.errors import ConfigError
 from truetape.lake import dirty
 from truetape.lake.dirty import DirtyMark
 from truetape.lake.publications import record_publication
-from truetape.schedule.session_tasks import due_repairs, gate_of_repair, session_date
+from truetape.pipeline import publish as pipeline
+from truetape.schedule import session_tasks
+from truetape.schedule.session_tasks import due_repairs, gate_of_repair, list_revs, session_date
 
 
 def utc(text: str) -> datetime:
@@ -86,3 +89,45 @@ def test_published_sessions_are_repaired_oldest_first_except_those_that_a_revert
 def test_symbols_that_became_dirty_after_the_recompute_are_left_to_the_next_run(lake: str) -> None:
     with pytest.raises(AirflowSkipException, match="1 symbols became dirty meanwhile"):
         gate_of_repair("XNYS", "2026-11-20", None)
+
+
+@pytest.mark.parametrize("reason", [None, "", "late trades"])
+def test_a_reason_alone_replaces_no_revert(reason: str | None) -> None:
+    form = {"reason": reason, "replace_revert": False}
+
+    assert session_tasks.reason_of(form) == (reason or "")
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+def test_the_tick_of_the_form_decides_whether_a_revert_is_replaced(
+    lake: str, monkeypatch: pytest.MonkeyPatch, ticked: bool
+) -> None:
+    asked: list[bool] = []
+
+    def publish_once(*_: object, options: pipeline.PublishOptions) -> None:
+        asked.append(options.supersedes)
+        raise ConfigError("stop here")
+
+    monkeypatch.setattr(pipeline, "publish_once", publish_once)
+    run = SimpleNamespace(
+        dag_id="batch_recompute_xnys", run_id="1", run_type="manual", triggering_user_name="ann"
+    )
+    with pytest.raises(ConfigError, match="stop here"):
+        session_tasks.publish(
+            "XNYS", "2026-11-20", run, reason="late trades", replaces_revert=ticked
+        )
+
+    assert asked == [ticked]
+
+
+def test_the_revs_of_a_session_are_listed_with_who_published_them_and_why(lake: str) -> None:
+    with pytest.raises(ConfigError, match="was never published"):
+        list_revs("XNYS", "2026-11-20")
+    record_publication(lake, publication(1, session=FRIDAY))
+    record_publication(lake, publication(2, session=FRIDAY, restores=1))
+
+    first, second = list_revs("XNYS", "2026-11-20")
+
+    assert first.startswith("rev 1: ")
+    assert second.startswith("rev 2: ")
+    assert "by tests: because" in first

@@ -99,8 +99,8 @@ def test_the_demo_s_table_of_addresses_has_every_page_of_the_console(tmp_path: P
     airflow = f"http://127.0.0.1:{settings.airflow_port}"
     assert found["Airflow"] == airflow
     assert {name: where for name, where in found.items() if name.startswith("console")} == {
-        f"console: {page}": f"{airflow}/plugin/truetape-{page}"
-        for page in ("overview", "market", "drift", "quality", "backfill")
+        f"console: {page or 'overview'}": f"{airflow}/plugin/truetape/truetape/{page}"
+        for page in ("", "market", "drift", "quality", "backfill")
     }
     assert found["Kafka"] == settings.kafka
 

@@ -19,6 +19,8 @@ from truetape.market.ranges import Ranges
 
 MIN_REASON = 3
 MAX_SYMBOLS = 1_000
+PLAN_ONLY = "plan only"
+"""The reason of a plan that is not carried out, if a person gave none: nothing records it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +76,35 @@ FORM: Mapping[str, Mapping[str, Any]] = {
         "type": "string",
         "enum": ["holes", "time", "offsets"],
         "title": "Fill",
-        "description": "All holes, or what a time window or offsets hold of them.",
+        "values_display": {
+            "holes": "All holes",
+            "time": "Holes in a time window",
+            "offsets": "Holes in an offset range",
+        },
+        "description": "Fill all holes, or only those in a time window or offset range.",
     },
     "from": {
         "default": None,
         "type": ["null", "string"],
         "format": "date-time",
         "title": "From",
-        "description": "By time: when Kafka got the first record (not when it traded).",
+        "description": "Start of the window, by the time when Kafka received the records, not the "
+        "time of the trades. Only for a time window.",
     },
     "to": {
         "default": None,
         "type": ["null", "string"],
         "format": "date-time",
         "title": "To",
-        "description": "By time: the first instant that does not belong to the window.",
+        "description": "End of the window (not included). Only for a time window.",
     },
     "offsets": {
         "default": None,
         "type": ["null", "string"],
         "pattern": r"^ *\d+:\d+(-\d+)?( *, *\d+:\d+(-\d+)?)* *$",
         "title": "Offsets",
-        "description": "By offsets: PARTITION:FIRST-LAST, both included, such as 0:100-200,3:5-9.",
+        "description": "PARTITION:FIRST-LAST, both included, such as 0:100-200,3:5-9. Only for an "
+        "offset range.",
     },
     "symbols": {
         "default": [],
@@ -103,22 +112,23 @@ FORM: Mapping[str, Mapping[str, Any]] = {
         "items": {"type": "string"},
         "maxItems": MAX_SYMBOLS,
         "title": "Symbols",
-        "description": "Settle only the sessions in which one of these was touched; none: all. "
-        "Missing offsets are ingested whatever they hold.",
+        "description": "Recompute and publish only sessions with missing trades of these symbols. "
+        "Leave empty for all. The missing offsets are fetched for every symbol.",
     },
     "reason": {
         "default": None,
-        "type": "string",
+        "type": ["null", "string"],
         "maxLength": MAX_REASON,
         "minLength": MIN_REASON,
         "title": "Reason",
-        "description": "Kept with every publication that follows.",
+        "description": "Stored with each publication that follows. A plan does not need it.",
     },
     "dry_run": {
         "default": True,
         "type": "boolean",
-        "title": "Dry run",
-        "description": "Only plan: say what is missing, lost and touched. Writes nothing.",
+        "title": "Plan only",
+        "description": "Show what is missing, what is lost and which sessions are affected. "
+        "Writes nothing. Untick it to fill the holes.",
     },
 }
 """The form's fields: a default and a JSON schema each. `request_of` checks their combination."""

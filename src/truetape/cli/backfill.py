@@ -28,7 +28,7 @@ _COLUMNS = ("asked", "in_kafka", "archived", "to_ingest", "lost", "awaited", "un
 @click.option("--to", "end", metavar="TIME", help="Records that Kafka got before TIME.")
 @click.option("--offsets", metavar="LIST", help="PARTITION:FIRST-LAST, ...; both ends included.")
 @click.option("--symbols", metavar="LIST", default="", help="Finalize only their sessions.")
-@click.option("--reason", required=True, help="Why; recorded with each publication that follows.")
+@click.option("--reason", help="Why; recorded with each publication. --apply needs it.")
 @click.option("--apply", is_flag=True, help="Carry the plan out; otherwise only print it.")
 def backfill(  # noqa: PLR0917 - one parameter an option
     holes: bool,
@@ -36,7 +36,7 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     end: str | None,
     offsets: str | None,
     symbols: str,
-    reason: str,
+    reason: str | None,
     apply: bool,
 ) -> None:
     """Fetch records that are missing in the lake from Kafka, then finalize their sessions.
@@ -62,16 +62,19 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     which sessions are finalized.
 
     \b
-    truetape backfill --holes --reason "nightly"
+    truetape backfill --holes
     truetape backfill --offsets 0:100-200,3:5-9 --reason "lost files" --apply
     truetape backfill --from 2026-11-20T14:00:00Z --to 2026-11-20T15:00:00Z --reason "outage"
     """
     from truetape.batch.backfill_notes import BackfillNotes
-    from truetape.batch.backfill_request import request_of
+    from truetape.batch.backfill_request import PLAN_ONLY, request_of
     from truetape.batch.backfill_run import plan_once
 
+    if apply and reason is None:
+        raise click.UsageError("--apply needs --reason: each publication that follows records it")
     settings = current_settings()
-    request = request_of(_form(holes, start, end, offsets, symbols) | {"reason": reason})
+    why = {"reason": PLAN_ONLY if reason is None else reason}
+    request = request_of(_form(holes, start, end, offsets, symbols) | why)
     notes = BackfillNotes.of(settings)
     for earlier in notes.unfinished() if apply else ():
         click.echo(f"finishing backfill {earlier.plan.digest}: {earlier.plan.request.reason}")

@@ -54,14 +54,14 @@ def finalize(settings: Settings, asked_by: str) -> dict[str, Any]:
     """
     request = json.loads(asked_by)
     dag_run = DagRun(request["dag"], request["run"])
-    notes, settled, left, differing = BackfillNotes.of(settings), [], [], 0
+    notes, done, left, differing = BackfillNotes.of(settings), [], [], 0
     for planned in notes.unfinished():
         outcomes, open_sessions = finalize_backfilled(
             settings, planned, request["who"], datetime.now(UTC), print, dag_run=dag_run
         )
         notes.finish(planned)
         differing += sum(len(outcome.mismatches) for outcome in outcomes)
-        settled += [
+        done += [
             {
                 "venue": outcome.published.session.venue,
                 "session": str(outcome.published.session.date),
@@ -73,10 +73,10 @@ def finalize(settings: Settings, asked_by: str) -> dict[str, Any]:
         left += [f"{venue} {day}" for venue, day in open_sessions]
     if differing:
         raise VerificationError(f"{differing:,} served bars differ from the recomputed ones")
-    return {"settled": settled, "not_over_yet": left}
+    return {"finalized": done, "not_over_yet": left}
 
 
-STEPS = {"plan": plan, "ingest": ingest, "settle": finalize}
+STEPS = {"plan": plan, "ingest": ingest, "finalize": finalize}
 """The steps by the names that the Spark job and the DAG's tasks have."""
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
 
+from truetape.host import runbook
 from truetape.host.log import logger
+from truetape.host.private_home import current_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Database
@@ -62,5 +64,5 @@ async def not_final(venue: str, context: dict[str, Any]) -> None:
         close=str(run["data_interval_end"]),
         run=run["dag_run_id"],
         state=str(run["state"]),
-        runbook="docs/RUNBOOK.md#a-session-is-not-final-in-time",
+        runbook=runbook.link(current_settings(), "A session is not final in time"),
     )

@@ -7,9 +7,9 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from truetape.host.errors import ConfigError, GateClosedError, TransientError
+from truetape.host.settings import Settings
 from truetape.quality.dag_runs import DagRun
-
-RUNBOOK = "docs/RUNBOOK.md"
+from truetape.schedule.ui_pages import PREFIX
 
 
 class Tag(StrEnum):
@@ -21,6 +21,10 @@ class Tag(StrEnum):
     PER_SESSION = "per session"
 
 
+NO_BACKFILL: Any = ("scheduled", "manual", "asset_triggered")
+"""`allowed_run_types` of a DAG that works on the present, whatever date a run has: Airflow refuses
+to run it for past dates. Only `batch_recompute` has one session a run.
+"""
 RETRY = ExceptionRetryPolicy(
     rules=[
         RetryRule(ConfigError, RetryAction.FAIL, reason="somebody must change something first"),
@@ -37,6 +41,15 @@ RETRY = ExceptionRetryPolicy(
     ]
 )
 """Whether a failed task is retried, by its error; all other errors are retried by `retry_delay`."""
+
+
+def documentation(text: str) -> str:
+    """Return a DAG's `doc_md`: its links to sections of `RUNBOOK.md` get the runbook's address.
+
+    The console's page is named below Airflow's own address, so that the links work behind a proxy.
+    """
+    page = Settings.from_env().runbook_url or f"{PREFIX.strip('/')}/runbook"
+    return text.replace("](RUNBOOK.md#", f"]({page}#")
 
 
 def triggered_by(dag_run: Any) -> str:

@@ -14,7 +14,7 @@ from truetape.host.dates import parse_day, shown
 from truetape.host.errors import ConfigError
 from truetape.host.private_home import current_settings
 from truetape.host.venues import venue_named
-from truetape.host.words import require_reason
+from truetape.host.words import REPLACE_REVERT, require_reason
 from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Session
 from truetape.schedule.defaults import run_of, triggered_by
@@ -62,21 +62,59 @@ def gate(venue: str, day: str, dag_run: Any) -> dict[str, Any]:
     return {"report": report.run, "rows": dict(report.rows)}
 
 
+def reason_of(params: Mapping[str, Any]) -> str:
+    """Return the reason that a person gave in the form, or an empty text.
+
+    Raise ConfigError if the form replaces a revert and gives none: the ledger records why.
+    """
+    replaces, reason = params["replace_revert"], params["reason"]
+    if not isinstance(replaces, bool):  # a run through the API may hold a text
+        raise ConfigError(f"replace_revert is {shown(replaces)}; give true or false")
+    if replaces and not reason:
+        raise ConfigError(f'"{REPLACE_REVERT}" needs a reason: the ledger records who did it, why')
+    return require_reason(reason) if reason else ""
+
+
 def publish(
-    venue: str, day: str, dag_run: Any, *, reason: str = "", dirty: bool = False
+    venue: str,
+    day: str,
+    dag_run: Any,
+    *,
+    reason: str = "",
+    replaces_revert: bool = False,
+    dirty: bool = False,
 ) -> dict[str, Any]:
     """Publish a session, or only its `dirty` symbols; return the content of an asset event.
 
-    A `reason` that a person gave also publishes a session that a revert holds.
+    With `replaces_revert` it also publishes a session that a revert holds.
     """
     from truetape.pipeline.publish import PublishOptions, publish_once
 
-    reason = reason and require_reason(reason)
-    options = PublishOptions(supersedes=bool(reason), dirty_only=dirty, dag_run=run_of(dag_run))
+    options = PublishOptions(supersedes=replaces_revert, dirty_only=dirty, dag_run=run_of(dag_run))
     why = reason or f"{dag_run.dag_id} {dag_run.run_id}"
     settings, session = current_settings(), _session(venue, day)
     published = publish_once(settings, session, triggered_by(dag_run), why, print, options=options)
     return _event(published)
+
+
+def list_revs(venue: str, day: str) -> list[str]:
+    """Return the revs of a session, oldest first, one line each; print them to the task's log.
+
+    Raise ConfigError if the session was never published.
+    """
+    from truetape.lake.publications import publications
+    from truetape.serving.table import utc
+
+    past = publications(current_settings().lake, _session(venue, day))
+    if not past:
+        raise ConfigError(f"{venue} {day} was never published, so it has no rev to serve again")
+    lines = [
+        f"rev {item.rev}: {utc(item.published_ns)}, {item.bars:,} bars, {item.edits:,} edits, "
+        f"by {item.who}: {item.reason}"
+        for item in past
+    ]
+    print(*lines, sep="\n")
+    return lines
 
 
 def revert(venue: str, day: str, rev: int, *, who: str, reason: str) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def backfill(api: AirflowApi, report: Report) -> Backfilled:
     return Backfilled(
         planned=api.task_result(run, "plan"),
         ingested=api.task_result(run, "ingest")["records"],
-        finalized=api.task_result(run, "settle")["settled"],
+        finalized=api.task_result(run, "finalize")["finalized"],
         page=api.run_page(run),
     )
 

@@ -1,12 +1,13 @@
 """The addresses of a demo's parts, and the verdict of its quality gate. Starts nothing."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from truetape.host.errors import TransientError
 from truetape.host.settings import Settings
 from truetape.market.sessions import Session
 from truetape.quality.report import ReportKind, newest
-from truetape.schedule.ui_pages import PAGES, PREFIX
+from truetape.schedule.ui_pages import PAGES, page_in_airflow
 from truetape.stack.airflow_server import AirflowServer
 
 
@@ -52,7 +53,7 @@ def places(settings: Settings) -> list[Place]:
 
 def market_page(settings: Settings, symbol: str) -> str:
     """Return the address of a symbol's chart."""
-    return f"{AirflowServer(settings).address}{PREFIX}/market?symbol={symbol}"
+    return f"{AirflowServer(settings).address}/{page_in_airflow(f'market?symbol={quote(symbol)}')}"
 
 
 def gate(settings: Settings, session: Session) -> Gate:
@@ -72,4 +73,4 @@ def gate(settings: Settings, session: Session) -> Gate:
 
 
 def _page(settings: Settings, page: str) -> str:
-    return f"{AirflowServer(settings).address}/plugin/truetape-{page}"
+    return f"{AirflowServer(settings).address}/{page_in_airflow(PAGES[page])}"
