@@ -194,7 +194,7 @@ def serve(port: int) -> None:
 
 def _serve_provisional(settings: Settings, made: SimulatedSession) -> None:
     """Serve what the speed layer would: by its rule, in plain Python."""
-    counted = speed_reference.counted_trades(made.truth.events, repeats=True)
+    counted = speed_reference.counted_trades(made.truth.events)
     with closing(open_store(settings)) as store:
         store.ensure_buckets()
         speed_reference.serve(store, speed_reference.provisional_bars(counted, settings.profile))
