@@ -87,7 +87,7 @@ def test_the_page_of_a_run_links_to_its_quality_reports(
 
     assert [entry.inner_text() for entry in frame.locator("dd").all()] == [checked.dag, checked.run]
     frame.locator("tbody a", has_text="feeds").click()
-    frame.locator("h1", has_text="feeds: feed").wait_for()
+    frame.locator("h1", has_text="Quality of all feeds").wait_for()
     assert "The gate is open." in frame.locator("main").inner_text()
     page.context.close()
 
