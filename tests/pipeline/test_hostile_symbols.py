@@ -18,6 +18,7 @@ from support.drivers import read_all, running
 from support.grafana import HOUR_S, answer, chosen, query_of
 from support.loop import own_settings, send, served, truth
 from truetape.console.app import create
+from truetape.console.chart import BAR_FIELDS
 from truetape.drift.ledger import DriftLedger
 from truetape.feeds.native import encode
 from truetape.feeds.records import Record
@@ -114,8 +115,8 @@ def readers_find_only_its_own_bars(settings: Settings, symbol: str, price: float
     assert (shown.status_code, chart.status_code) == (200, 200)
     assert str(escape(symbol)) in shown.text
     assert "<b>x</b>" not in shown.text
-    (candles,) = [each for each in chart.json()["data"] if each["type"] == "candlestick"]
-    assert list(candles["close"]) == [price]
+    close = BAR_FIELDS.index("close")
+    assert [row[close] for row in chart.json()["bars"]] == [price]
     assert lineage.bar.symbol == symbol
     (rows,) = drawn.frames
     assert rows.column("Close").numbers == [price]

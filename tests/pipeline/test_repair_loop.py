@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import count
 
 import pytest
 
@@ -39,7 +40,7 @@ VENUE = "IEXG"
 DAY = date(2026, 3, 6)
 SESSION = calendars.session(venues()[VENUE], DAY)
 NEXT_MORNING = SESSION.end_ns + 9 * 3_600 * SECOND_NS
-NOWHERE = Position("", 0, 0)
+PLACES = count()
 Served = Mapping[Resolution, list[Values]]
 
 
@@ -77,6 +78,11 @@ class World:
         assert closed == []
         assert all(outcome.mismatches == [] for outcome in outcomes)
         return [outcome.published.rev or 0 for outcome in outcomes]
+
+
+def place() -> Position:
+    """Return a position that no other event of this module has."""
+    return Position("", 0, next(PLACES))
 
 
 def record(event: Event) -> Record:
@@ -149,12 +155,13 @@ def late_trade(world: World, symbol: str, number: int) -> Trade:
         price=first.price + 1,
         conditions=("@",),
         received_ns=NEXT_MORNING,
+        position=place(),
     )
 
 
 def cancel(symbol: str, name: str | None, event_ns: int | None = None) -> Cancel:
     assert name is not None
-    return Cancel("truetape", VENUE, symbol, name, event_ns, NEXT_MORNING, NOWHERE)
+    return Cancel("truetape", VENUE, symbol, name, event_ns, NEXT_MORNING, place())
 
 
 def a_cancel_and_a_late_trade_are_repaired(world: World) -> None:
@@ -212,7 +219,7 @@ def a_revert_restores_and_holds_the_first_rev(world: World) -> None:
     assert first.id is not None
     fix = Correction(
         "truetape", VENUE, "MSFT", first.id, None, NEXT_MORNING + 1, first.price,
-        first.size + 7, None, None, NOWHERE,
+        first.size + 7, None, None, place(),
     )  # fmt: skip
     assert world.send_late([late_trade(world, "MSFT", 900_003), fix]) == {(VENUE, DAY): 1}
 
