@@ -53,9 +53,7 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
     an exit report on the control topic. If the stream ends by itself, raise what its writer met,
     else TransientError.
     """
-    stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
+    stop = event_of_signals()
     with (
         ControlTopic(settings.kafka) as control,
         TopicOffsets(settings.kafka, settings.topic) as offsets,
@@ -78,6 +76,20 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
             raise
         finally:
             _leave(driver, engine)
+
+
+def event_of_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on.
+
+    Arrow would take a signal that comes while it reads a table, and raise its own error.
+    """
+    import pyarrow as pa
+
+    pa.enable_signal_handlers(False)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def engine_of(settings: Settings) -> Engine:
