@@ -24,7 +24,7 @@ from truetape.lake.publications import newest_publications
 from truetape.lake.tables import Table
 from truetape.market.resolution import SECOND_NS, STREAMED
 from truetape.market.sessions import Session
-from truetape.schedule import dag_names
+from truetape.schedule import backfill_tasks, dag_names
 from truetape.serving.backends import open_store
 from truetape.serving.store import BarStore
 from truetape.serving.table import utc
@@ -219,13 +219,14 @@ def delete_third(settings: Settings) -> int:
 def backfill(api: AirflowApi, report: Report) -> Backfilled:
     """Run the DAG that fetches missing records and finalizes the affected sessions again."""
     dag = dag_names.BACKFILL_FROM_KAFKA
-    api.unpause(dag)
+    # triggered while paused: once it is not, Airflow may begin with the run of last night
     triggered = api.trigger(dag, {"reason": "the demo deleted archived records", "dry_run": False})
+    api.unpause(dag)
     run = _wait_until_over(api, report, dag, lambda: api.run(dag, triggered.run))
     return Backfilled(
         planned=api.task_result(run, "plan"),
-        ingested=api.task_result(run, "ingest")["records"],
-        finalized=api.task_result(run, "finalize")["finalized"],
+        ingested=api.task_result(run, backfill_tasks.INGEST)["records"],
+        finalized=api.task_result(run, backfill_tasks.FINALIZE)["finalized"],
         page=api.run_page(run),
     )
 
