@@ -167,6 +167,7 @@ def _show_backfill(tour: _Tour) -> None:
     from truetape.tour import demo as steps
 
     tour.console.rule("5 of 6: archived records are deleted, a backfill fetches them again")
+    steps.let_last_night_s_backfill_run(tour.api, tour.report)
     lost = steps.delete_third(tour.settings)
     tour.console.print(f"{lost:,} archived records are deleted from the lake.")
     _print_backfill(tour.console, steps.backfill(tour.api, tour.report))

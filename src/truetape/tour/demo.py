@@ -203,6 +203,15 @@ def finish(api: AirflowApi, report: Report) -> FinalSession:
     return _final(api, _wait_until_over(api, report, DAG, lambda: next(iter(api.runs(DAG)), None)))
 
 
+def let_last_night_s_backfill_run(api: AirflowApi, report: Report) -> None:
+    """Unpause the DAG that fetches missing records, and wait for its scheduled run of last night,
+    with which Airflow begins: it would fetch what the demo deletes.
+    """
+    dag = dag_names.BACKFILL_FROM_KAFKA
+    api.unpause(dag)
+    _wait_until_over(api, report, dag, lambda: next(iter(api.runs(dag)), None))
+
+
 def delete_third(settings: Settings) -> int:
     """Delete archived records, the middle third of each partition, so that the backfill has work.
 
@@ -219,9 +228,7 @@ def delete_third(settings: Settings) -> int:
 def backfill(api: AirflowApi, report: Report) -> Backfilled:
     """Run the DAG that fetches missing records and finalizes the affected sessions again."""
     dag = dag_names.BACKFILL_FROM_KAFKA
-    # triggered while paused: once it is not, Airflow may begin with the run of last night
     triggered = api.trigger(dag, {"reason": "the demo deleted archived records", "dry_run": False})
-    api.unpause(dag)
     run = _wait_until_over(api, report, dag, lambda: api.run(dag, triggered.run))
     return Backfilled(
         planned=api.task_result(run, "plan"),
