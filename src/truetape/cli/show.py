@@ -23,7 +23,6 @@ from truetape.cli.options import (
 from truetape.host.errors import TruetapeError
 from truetape.host.private_home import current_settings
 from truetape.host.timeframes import require_timeframe
-from truetape.market.resolution import Resolution
 from truetape.market.timeframe import Fill
 
 if TYPE_CHECKING:
@@ -128,10 +127,9 @@ class _Asked:
 
     def venues(self) -> list[str]:
         """Return the venues whose bars are shown."""
-        if self.venue:
-            return [self.venue]
-        tails = [self.store.tail(resolution, self.symbol, 1) for resolution in Resolution]
-        return sorted({bar.venue for tail in tails for bar in tail})
+        from truetape.history.served_symbols import venues_of
+
+        return [self.venue] if self.venue else venues_of(self.store, self.symbol)
 
 
 def _instants(asked: _Asked, period: "Period") -> tuple[int, int]:

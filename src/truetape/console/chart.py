@@ -16,13 +16,14 @@ from truetape.console.chart_marks import Mark, marks_of
 from truetape.console.indicators import ChartIndicators, indicators_of
 from truetape.history.known_bars import newest_known
 from truetape.history.no_bars import why_no_bars
+from truetape.history.served_symbols import venues_of
 from truetape.history.timeframe_bars import BarReader
 from truetape.host import calendars
 from truetape.host.errors import ConfigError, NotThereError
 from truetape.host.settings import Settings
 from truetape.host.timeframes import starts_between
 from truetape.host.venues import venue_named
-from truetape.market.resolution import SECOND_NS, Resolution
+from truetape.market.resolution import SECOND_NS
 from truetape.market.sessions import Venue
 from truetape.market.timeframe import Timeframe
 from truetape.serving.backends import open_store
@@ -115,13 +116,6 @@ def venue_of(store: BarStore, reader: BarReader, request: ChartRequest) -> Venue
     if len(served) > 1:
         raise ConfigError(f"{request.symbol} has bars on {', '.join(served)}; choose one")
     return venue_named(served[0])
-
-
-def venues_of(store: BarStore, symbol: str) -> list[str]:
-    """Return the venues that have bars of a symbol."""
-    return sorted(
-        {bar.venue for resolution in Resolution for bar in store.tail(resolution, symbol, 1)}
-    )
 
 
 def as_json(chart: Chart) -> str:

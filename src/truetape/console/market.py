@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from truetape.console.chart import ChartRequest, venue_of, venues_of
+from truetape.console.chart import ChartRequest, venue_of
 from truetape.console.indicators import INDICATORS, Indicator
-from truetape.history.served_symbols import served_symbols
+from truetape.history.served_symbols import served_symbols, venues_of
 from truetape.history.timeframe_bars import BarReader
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings

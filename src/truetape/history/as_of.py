@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from truetape.drift.bar_trades import profile_of
+from truetape.history.served_symbols import venues_of
 from truetape.host import calendars, profiles
 from truetape.host.errors import ConfigError
 from truetape.host.settings import Settings
@@ -73,9 +74,7 @@ def profile_for(settings: Settings, session: Session) -> tuple[str, int]:
 
 def venue_of(store: BarStore, symbol: str) -> Venue:
     """Return the only venue of a symbol. Raise ConfigError if several venues serve it, or none."""
-    codes = sorted(
-        {bar.venue for resolution in Resolution for bar in store.tail(resolution, symbol, 1)}
-    )
+    codes = venues_of(store, symbol)
     if len(codes) != 1:
         problem = f"has bars on {', '.join(codes)}" if codes else "has no bars"
         raise ConfigError(f"{symbol} {problem}; name the venue with --venue")
