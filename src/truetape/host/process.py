@@ -314,3 +314,17 @@ def _wait_for_threads(running: Running) -> None:
             if time.monotonic() > give_up:
                 return
             time.sleep(_POLL_S)
+
+
+def event_of_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on.
+
+    Arrow would take a signal that comes while it reads a table, and raise its own error.
+    """
+    import pyarrow as pa
+
+    pa.enable_signal_handlers(False)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -5,7 +5,6 @@ lost, 78 configuration, 1 an error that nobody foresaw, whose traceback is in th
 """
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from truetape.feeds.contract import load_contract
 from truetape.feeds.decoder import Limits
 from truetape.host import profiles, venues
 from truetape.host.log import logger
+from truetape.host.process import event_of_signals
 from truetape.host.settings import Settings
 from truetape.market.resolution import SECOND_NS
 from truetape.serving.backends import open_store
@@ -76,20 +76,6 @@ def run(settings: Settings, command: int | None = None, after: int | None = None
             raise
         finally:
             _leave(driver, engine)
-
-
-def event_of_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set from now on.
-
-    Arrow would take a signal that comes while it reads a table, and raise its own error.
-    """
-    import pyarrow as pa
-
-    pa.enable_signal_handlers(False)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def engine_of(settings: Settings) -> Engine:

@@ -5,7 +5,6 @@ no harm: the lease lets one driver write, and a driver that was started on old n
 it.
 """
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from truetape.broker.control_topic import ControlTopic
 from truetape.broker.record_json import wire_name
 from truetape.host.errors import TransientError
 from truetape.host.log import logger
+from truetape.host.process import event_of_signals
 from truetape.host.settings import Settings
 from truetape.speed.control_records import (
     ControlRecords,
@@ -158,10 +158,7 @@ def supervise_until(
 
 def supervise_until_term(settings: Settings, every_s: float) -> None:
     """Supervise until SIGTERM or SIGINT."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    supervise_until(settings, every_s, stop)
+    supervise_until(settings, every_s, event_of_signals())
 
 
 def watch_supervisor(

@@ -1,4 +1,4 @@
-"""The driver's process: signals."""
+"""Signals that end a process in order."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 SIGNALLED = """
 import io, os, signal
 import pyarrow.csv
-from truetape.speed.job import event_of_signals
+from truetape.host.process import event_of_signals
 
 class Slow(io.BytesIO):
     def read(self, *size):
